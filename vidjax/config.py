@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import typing
@@ -162,15 +163,18 @@ CHOICES = {
     "eval.merge": ("mean_softmax", "sum_logits", "max"),
 }
 
-_POSITIVE = (
-    "data.num_frames data.stride data.image_size data.clips_per_decode data.global_batch data.threads data.prefetch "
-    "optim.reference_batch train.accumulate train.log_every train.checkpoint_every train.keep_latest "
-    "train.max_nonfinite train.profile_steps model.unroll eval.clips eval.crops"
-).split()
-_UNIT = (
-    "model.mask_ratio model.drop_path model.head_dropout data.flip data.erase data.mix_prob data.mix_switch_prob "
-    "optim.beta1 optim.beta2 optim.layer_decay optim.label_smoothing optim.ema optim.momentum"
-).split()
+_AT_LEAST_ONE = {
+    "model": ("unroll",),
+    "data": ("num_frames", "stride", "image_size", "clips_per_decode", "global_batch", "threads", "prefetch"),
+    "optim": ("reference_batch",),
+    "train": ("accumulate", "log_every", "checkpoint_every", "keep_latest", "max_nonfinite", "profile_steps"),
+    "eval": ("clips", "crops"),
+}
+_FRACTIONS = {
+    "model": ("mask_ratio", "drop_path", "head_dropout"),
+    "data": ("flip", "erase", "mix_prob", "mix_switch_prob"),
+    "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
+}
 
 
 def defaults():
@@ -180,6 +184,11 @@ def defaults():
     config = ConfigDict(dataclasses.asdict(Config()))
     config.lock()
     return config
+
+
+def keys() -> tuple[str, ...]:
+    """Every key of `Config` with dots, such as `data.root`."""
+    return tuple(key for key, _ in _flatten(dataclasses.asdict(Config())))
 
 
 def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tuple[str, bool]:
@@ -209,18 +218,18 @@ def from_dict(tree: typing.Mapping[str, Any]) -> Config:
       ConfigError: for an unknown key (the nearest one is named), a value of the wrong type or out of range.
     """
     config = _build(Config, tree, prefix="")
-    flat = dict(_flatten(dataclasses.asdict(config)))
     for key, allowed in CHOICES.items():
-        if flat[key] not in allowed:
-            near = difflib.get_close_matches(str(flat[key]), allowed, 1)
+        value = _get(config, key)
+        if value not in allowed:
+            near = difflib.get_close_matches(value, allowed, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(allowed)}"
-            raise ConfigError(f"config.{key}={flat[key]!r} is unknown{hint}")
-    for key in _POSITIVE:
-        if flat[key] < 1:
-            raise ConfigError(f"config.{key}={flat[key]} must be at least 1")
-    for key in _UNIT:
-        if not 0 <= flat[key] <= 1:
-            raise ConfigError(f"config.{key}={flat[key]} must lie between 0 and 1")
+            raise ConfigError(f"config.{key}={value!r} is unknown{hint}")
+    for key, value in _listed(config, _AT_LEAST_ONE):
+        if value < 1:
+            raise ConfigError(f"config.{key}={value} must be at least 1")
+    for key, value in _listed(config, _FRACTIONS):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"config.{key}={value} must lie between 0 and 1")
     return config
 
 
@@ -247,14 +256,24 @@ def _build(cls: type, tree: typing.Mapping[str, Any], prefix: str):
 
 def _coerce(kind: Any, value: Any, key: str):
     if typing.get_origin(kind) is tuple:
-        if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        if isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value):
             return tuple(float(v) for v in value)
-    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif type(value) is kind:
         return value
     name = "a tuple of numbers" if typing.get_origin(kind) is tuple else kind.__name__
     raise ConfigError(f"config.{key}={value!r} must be {name}")
+
+
+def _get(config: Config, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def _listed(config: Config, table: dict[str, tuple[str, ...]]):
+    for section, names in table.items():
+        for name in names:
+            yield f"{section}.{name}", getattr(getattr(config, section), name)
 
 
 def _flatten(tree: typing.Mapping[str, Any], prefix: str = ""):

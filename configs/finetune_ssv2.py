@@ -1,0 +1,53 @@
+"""VideoMAE fine-tuning on Something-Something v2 (Tong et al., NeurIPS 2022, arXiv:2203.12602).
+
+Expected   the paper's top-1 / top-5 at 2 clips x 3 crops: S 66.8/90.3, B 70.8/92.4 (not re-run by us)
+Command    python -m vidjax.main --config=configs/finetune_ssv2.py:base --config.init_from=PRETRAINED \
+             --config.data.root=DIR --workdir=RUN
+           the same with --config.mode=evaluate scores RUN
+Sizes      small, base (default); `smoke` runs a tiny model on the embedded data in minutes
+"""
+
+from vidjax import config as config_lib
+
+RECIPES = {  # official scripts, for encoders pre-trained 2400 epochs
+    "small": {"optim.base_lr": 1e-3, "optim.layer_decay": 0.7, "train.epochs": 40},
+    "base": {"optim.base_lr": 5e-4, "optim.layer_decay": 0.75, "train.epochs": 30},
+}
+
+
+def get_config(arg=None):
+    size, smoke = config_lib.parse_arg(arg, size="base", sizes=RECIPES)
+    config = config_lib.defaults()
+    config.task = "classification"
+
+    config.model.name = f"videomae_{size}"
+    config.model.drop_path = 0.1
+
+    config.data.name = "ssv2"
+    config.data.num_classes = 174
+    config.data.num_frames = 16
+    config.data.sampling = "segment"  # one random frame of each of 16 equal segments
+    config.data.clips_per_decode = 2
+    config.data.global_batch = 384
+    config.data.crop = "random_resized"
+    config.data.interpolation = "bicubic"
+    config.data.flip = 0.0  # "pushing from left to right" is not "pushing from right to left"
+    config.data.rand_augment = "rand-m7-n4-mstd0.5-inc1"
+    config.data.erase = 0.25
+    config.data.mixup = 0.8
+    config.data.cutmix = 1.0
+    config.data.workers = 16
+
+    config.optim.min_lr = 1e-6
+    config.optim.warmup_epochs = 5
+    config.optim.weight_decay = 0.05
+    config.optim.label_smoothing = 0.1
+
+    config.train.checkpoint_every = 1000
+    config.train.eval_every = 5000
+
+    config.eval.clips = 2
+    config.eval.crops = 3
+    config.eval.merge = "mean_softmax"
+    config.update_from_flattened_dict(RECIPES[size])
+    return config_lib.smoke(config) if smoke else config

@@ -1,0 +1,103 @@
+"""Train or evaluate: flags -> configuration -> run.
+
+    python -m vidjax.main --config=FILE[:ARG,ARG] --workdir=DIR [--config.KEY=VALUE ...]
+
+Loader workers import this module again, so everything heavy is imported inside `run`.
+Exit codes: 0 done, 2 a mistake the message explains, 3 an evaluation that could not score every video,
+143 stopped by SIGTERM and 130 by Ctrl-C, both after a checkpoint was saved.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pathlib
+import sys
+
+from absl import flags
+from ml_collections import config_flags
+
+from vidjax import config as config_lib
+from vidjax.errors import ConfigError, UserError
+
+EXIT_USER_ERROR = 2
+EXIT_MISSING_VIDEOS = 3
+
+_FLAGS = flags.FlagValues()
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment file, and its arguments after a colon.", lock_config=True, flag_values=_FLAGS
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", flag_values=_FLAGS)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "host:port of process 0; only where JAX cannot find it out.", flag_values=_FLAGS
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=_FLAGS)
+_PROCESS_ID = flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=_FLAGS)
+
+
+def read_flags(argv: list[str]) -> tuple[config_lib.Config, str]:
+    """The run's configuration and its folder, from the command line.
+
+    Raises:
+      ConfigError: for anything on the command line or in the experiment file that cannot be used.
+    """
+    _check_keys(argv)
+    try:
+        rest = _FLAGS(argv)
+    except flags.Error as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    except AttributeError as error:  # what a locked ConfigDict raises for a key it lacks
+        raise ConfigError(f"the experiment file sets an unknown key: {str(error).splitlines()[-1]}") from error
+    if len(rest) > 1:
+        raise ConfigError(f"{rest[1]!r} on the command line is neither --config.KEY=VALUE nor another flag")
+    if not _WORKDIR.value:
+        raise ConfigError("--workdir is missing; name a folder for checkpoints, logs and the report")
+    return config_lib.from_dict(_CONFIG.value.to_dict()), os.path.abspath(os.path.expanduser(_WORKDIR.value))
+
+
+def _check_keys(argv: list[str]) -> None:
+    """Refuse an experiment file that is not there and `--config.KEY`s that do not exist, naming the nearest."""
+    words = [word.lstrip("-").split("=", 1) for word in argv[1:] if word.startswith("-")]
+    files = [value[0] for name, *value in words if name == "config" and value]
+    if not files:
+        raise ConfigError("--config=FILE is missing; for example --config=configs/videomae_k400.py:smoke")
+    path = files[-1].rsplit(":", 1)[0]
+    if not pathlib.Path(path).is_file():
+        near = difflib.get_close_matches(path, [str(p) for p in pathlib.Path("configs").glob("*.py")], 1)
+        raise ConfigError(f"no experiment file {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    known = config_lib.keys()
+    for name, *_ in words:
+        if name.startswith("config.") and name.removeprefix("config.") not in known:
+            near = difflib.get_close_matches(name.removeprefix("config."), known, 1, 0.0)
+            raise ConfigError(f"{name} is unknown; did you mean config.{near[0]}?")
+
+
+def run(config: config_lib.Config, workdir: str) -> int:
+    """Train or evaluate as configured; returns the exit code."""
+    from vidjax.training import distributed, loop
+
+    distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    act = {"train": loop.train, "evaluate": loop.evaluate}[config.mode]
+    results = act(config, workdir)
+    unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)
+    if unscored and not config.eval.allow_missing:
+        print(
+            f"vidjax: {unscored} of {results['eval/num_expected']} videos could not be scored and count as wrong; "
+            f"see {workdir}/predictions.jsonl, or accept this with --config.eval.allow_missing=True",
+            file=sys.stderr,
+        )
+        return EXIT_MISSING_VIDEOS
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        return run(*read_flags(sys.argv if argv is None else argv))
+    except UserError as error:
+        print(f"vidjax: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())
