@@ -1,0 +1,43 @@
+# make quickstart | test | test-full | lint | bench   (Python 3.11+ and make are all that is needed)
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: quickstart test test-full lint format bench clean
+
+quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
+	JAX_PLATFORMS=$${JAX_PLATFORMS:-cpu} $(BIN)/python scripts/quickstart.py --workdir runs/quickstart
+
+test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
+	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
+
+test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
+	$(BIN)/python -m pytest -n 2
+	scripts/test_newest_python.sh
+
+lint: $(VENV)/.installed-test  ## what CI checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-test  ## decoding, the training step; tables and JSON
+	$(BIN)/python scripts/bench_loader.py
+	$(BIN)/python scripts/bench_step.py
+
+clean:
+	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vidjax needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@ $(VENV)/.installed

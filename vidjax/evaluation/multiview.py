@@ -1,0 +1,211 @@
+"""Multi-view evaluation: every video once, several clips and crops of each, merged by a declared rule.
+
+Nothing is substituted. A video that cannot be decoded stays in the denominator and counts as wrong (DESIGN contract 6).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError, VideoError
+from vidjax.evaluation import metrics, records
+from vidjax.evaluation.merging import merge_views
+
+NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
+_PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoScores:
+    """What came out of one pass over a data set, in the data set's order.
+
+    Attributes:
+      scores: (n classes) float32, merged over the views; zeros where not scored.
+      labels: (n,) int.
+      scored: (n,) bool.
+      reasons: n strings, empty where scored, else one of `VideoError.REASONS` or `not_finite`.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    scored: np.ndarray
+    reasons: tuple[str, ...]
+
+
+def make_eval_step(objective: Any, merge: str, mesh: Mesh) -> Callable[[Any, dict], dict]:
+    """Compile the scoring of one global batch; keep it for later passes, as each new one compiles again.
+
+    Views run one after the other (`lax.map`), so memory is that of a single view a video. The small results are
+    replicated, which lets each process of a pod read all of them without a further gather.
+
+    Args:
+      objective: has `scores(params, clips uint8 (b t h w c)) -> logits (b classes)`.
+      merge: a rule of `vidjax.evaluation.merging`.
+    """
+
+    def step(params, batch):
+        video = batch["video"]
+
+        def one_view(view):
+            return objective.scores(params, jax.lax.dynamic_index_in_dim(video, view, axis=1, keepdims=False))
+
+        logits = jax.lax.map(one_view, jnp.arange(video.shape[1]))
+        return {"scores": merge_views(logits, merge), **{key: batch[key] for key in _PER_VIDEO}}
+
+    return jax.jit(step, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
+def eval_batch_size(config: Config, mesh: Mesh) -> int:
+    """Videos a step over all devices.
+
+    Raises:
+      ConfigError: if the batch does not divide over the mesh's data and fsdp axes.
+    """
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    batch = config.eval.batch or mesh.size
+    if batch % shards:
+        raise ConfigError(
+            f"config.eval.batch={batch} is not a multiple of the {shards} devices along mesh.data and mesh.fsdp; "
+            f"use {max(1, round(batch / shards)) * shards}"
+        )
+    return batch
+
+
+def score_videos(
+    step: Callable[[Any, dict], dict], params: Any, batches: Iterable[dict], num_videos: int, mesh: Mesh
+) -> VideoScores:
+    """Run `step` over this process's eval batches and put the answers in the data set's order.
+
+    Args:
+      batches: the local parts of the global batches of `vidjax.data.loader.eval_batches`.
+      num_videos: rows of the data set.
+
+    Raises:
+      RuntimeError: if a row came twice or not at all, which would make the accuracy meaningless.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    seen = np.zeros(num_videos, np.int64)
+    labels, reason = np.zeros(num_videos, np.int64), np.full(num_videos, -1, np.int64)
+    scored, scores = np.zeros(num_videos, bool), np.zeros((num_videos, 0), np.float32)
+    with jax.set_mesh(mesh):
+        for out in _one_late(step(params, _on_mesh(batch, sharding)) for batch in batches):
+            valid = out["valid"]
+            rows = out["index"][valid]
+            if not scores.shape[1]:
+                scores = np.zeros((num_videos, out["scores"].shape[1]), np.float32)
+            np.add.at(seen, rows, 1)
+            scores[rows], labels[rows] = out["scores"][valid], out["label"][valid]
+            scored[rows], reason[rows] = out["decoded"][valid], out["failed_reason"][valid]
+    if (seen != 1).any():
+        raise RuntimeError(f"{(seen == 0).sum()} of {num_videos} videos were not evaluated, {(seen > 1).sum()} twice")
+    finite = np.isfinite(scores).all(axis=-1)
+    reasons = tuple(
+        VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE
+        for ok, whole, code in zip(scored, finite, reason, strict=True)
+    )
+    scored &= finite
+    return VideoScores(np.where(scored[:, None], scores, 0), labels, scored, reasons)
+
+
+def summarise(result: VideoScores, config: Config) -> dict[str, float | int | str]:
+    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones."""
+    top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
+    top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
+    num_scored, num_expected = int(result.scored.sum()), len(result.labels)
+    by_class = metrics.per_class_accuracy(result.labels, top1, result.scores.shape[1])
+    return {
+        "eval/top1": float(top1.sum() / num_expected),
+        "eval/top5": float(top5.sum() / num_expected),
+        "eval/top1_scored": float(top1.sum() / max(num_scored, 1)),
+        "eval/mean_class_accuracy": float(np.nanmean(by_class)),
+        "eval/num_scored": num_scored,
+        "eval/num_expected": num_expected,
+        "eval/merge": config.eval.merge,
+        "eval/clips": config.eval.clips,
+        "eval/crops": config.eval.crops,
+    }
+
+
+def evaluate_classifier(
+    objective: Any,
+    params: Any,
+    source: Any,
+    config: Config,
+    mesh: Mesh,
+    workdir: str | pathlib.Path,
+    *,
+    process: tuple[int, int] = (0, 1),
+    step: Callable[[Any, dict], dict] | None = None,
+) -> dict[str, float | int | str]:
+    """Score a classifier on every video of `source` and write the results into `workdir`.
+
+    Writes results.json, predictions.jsonl, confusion_matrix.csv and pictures/confusion_matrix.png, by the first process
+    only. The caller decides what an incomplete pass means: compare eval/num_scored with eval/num_expected.
+
+    Args:
+      objective: see `make_eval_step`.
+      params: the objective's parameters, placed on `mesh`.
+      source: a `vidjax.data.sources.VideoSource`.
+      process: this process's part (p, P) of the batch: the row block of the batch sharding, not the process index.
+      step: a step of `make_eval_step` for the same objective, rule and mesh, to save its compilation.
+
+    Returns:
+      The flat content of results.json.
+    """
+    from vidjax.data.loader import eval_batches
+
+    step = step or make_eval_step(objective, config.eval.merge, mesh)
+    batch = eval_batch_size(config, mesh)
+    batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
+    shown = _progress(batches, -(-len(source) // batch), visible=jax.process_index() == 0)
+    result = score_videos(step, params, shown, len(source), mesh)
+    top = int(result.labels.max())
+    if top >= result.scores.shape[1]:
+        raise ConfigError(f"the data has label {top}, but the model has {result.scores.shape[1]} classes; set data.num_classes")
+    results = summarise(result, config)
+    if jax.process_index() == 0:
+        records.write_results(pathlib.Path(workdir), results, result, source)
+    return results
+
+
+def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
+    local = {"video": batch["video"], **{key: np.asarray(batch[key]) for key in _PER_VIDEO}}
+    local["index"] = local["index"].astype(np.int32)  # what a device has without x64
+    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in local.items()}
+
+
+def _one_late(outputs: Iterable[dict]) -> Iterator[dict]:
+    """Fetch each output after the next step is on its way, so that the device does not wait for the host."""
+    waiting = None
+    for out in outputs:
+        if waiting is not None:
+            yield jax.device_get(waiting)
+        waiting = out
+    if waiting is not None:
+        yield jax.device_get(waiting)
+
+
+def _progress(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0) -> Iterator[dict]:
+    """Pass the batches on; show a bar once `patience` seconds have gone by."""
+    columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar, started = Progress(*columns, transient=True), time.monotonic()
+    task = bar.add_task("", total=steps)
+    try:
+        for batch in batches:
+            yield batch
+            bar.advance(task)
+            if visible and time.monotonic() - started > patience:
+                bar.start()
+    finally:
+        bar.stop()

@@ -1,0 +1,78 @@
+"""The files of an evaluation: results.json, predictions.jsonl, the confusion matrix, and the list of failed videos."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Console
+
+from vidjax.evaluation import metrics
+
+if typing.TYPE_CHECKING:
+    from vidjax.evaluation.multiview import VideoScores
+
+
+def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: typing.Any) -> None:
+    """Write all files of one evaluation and say in one line how many videos were scored."""
+    from vidjax.viz.confusion import draw_confusion_matrix
+
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "results.json", results)
+    _write_predictions(workdir / "predictions.jsonl", result, source)
+    predictions = metrics.top_k(result.scores, 1)[:, 0]
+    num_classes, scored = result.scores.shape[1], result.scored
+    matrix = metrics.confusion_matrix(result.labels[scored], predictions[scored], num_classes)
+    names = source.labels or tuple(str(i) for i in range(num_classes))
+    _write_matrix(workdir / "confusion_matrix.csv", matrix, names)
+    draw_confusion_matrix(matrix, names, workdir / "pictures" / "confusion_matrix.png")
+    Console().print(_sentence(results, result), highlight=False)
+
+
+def write_json(path: pathlib.Path, tree: dict) -> None:
+    """Write one JSON object so that a reader sees the old file or the new one, never half of it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(tree, indent=2) + "\n")
+    part.replace(path)
+
+
+def _write_predictions(path: pathlib.Path, result: VideoScores, source: typing.Any) -> None:
+    best = metrics.top_k(result.scores, 5)
+    with path.open("w") as file:
+        for index, (label, scored, reason) in enumerate(zip(result.labels, result.scored, result.reasons, strict=True)):
+            top = best[index].tolist() if scored else []
+            line = {
+                "index": index,
+                "id": source.id_of(index),
+                "label": int(label),
+                "top": top,
+                "scores": [round(float(result.scores[index, c]), 6) for c in top],
+                "scored": bool(scored),
+                "reason": reason,
+            }
+            file.write(json.dumps(line) + "\n")
+
+
+def _write_matrix(path: pathlib.Path, matrix: np.ndarray, names: Sequence[str]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label \\ prediction", *names])
+        for name, row in zip(names, matrix.tolist(), strict=True):
+            writer.writerow([name, *row])
+
+
+def _sentence(results: dict, result: VideoScores) -> str:
+    scored, expected = results["eval/num_scored"], results["eval/num_expected"]
+    text = (
+        f"scored {scored} of {expected} videos, {results['eval/clips']} x {results['eval/crops']} views, "
+        f"{results['eval/merge']}: top-1 {results['eval/top1']:.1%}, top-5 {results['eval/top5']:.1%}"
+    )
+    if scored == expected:
+        return text
+    reasons = sorted({r for r in result.reasons if r})
+    counts = ", ".join(f"{reason} {result.reasons.count(reason)}" for reason in reasons)
+    return f"{text} (unscored counts as wrong; of the scored, top-1 {results['eval/top1_scored']:.1%}; {counts})"
