@@ -1,6 +1,6 @@
 """VideoMAE fine-tuning on Kinetics-400 (Tong et al., NeurIPS 2022, arXiv:2203.12602).
 
-Expected   the paper's top-1 / top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.1, L 85.2/96.8, H 86.6/97.1 (not re-run by us)
+Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.1, L 85.2/96.8, H 86.6/97.1 (not re-run)
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
