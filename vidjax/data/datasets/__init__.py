@@ -1,0 +1,1 @@
+"""Public data sets, one small file each: splits, labels, protocol."""
