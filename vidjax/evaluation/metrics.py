@@ -15,9 +15,7 @@ def top_k(scores: Float[np.ndarray, "n classes"], k: int) -> Int[np.ndarray, "n 
     return np.argsort(-scores, axis=-1, kind="stable")[:, :k]
 
 
-def top_k_hits(
-    scores: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int
-) -> Bool[np.ndarray, " n"]:
+def top_k_hits(scores: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
     """Whether the label is among the k best classes of its row; always, if there are no more than k classes."""
     return (top_k(scores, k) == labels[:, None]).any(axis=-1)
 

@@ -5,7 +5,6 @@ Nothing is substituted. A video that cannot be decoded stays in the denominator 
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,26 +20,10 @@ from vidjax.config import Config
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation import metrics, records
 from vidjax.evaluation.merging import merge_views
+from vidjax.evaluation.records import VideoScores
 
 NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
 _PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoScores:
-    """What came out of one pass over a data set, in the data set's order.
-
-    Attributes:
-      scores: (n classes) float32, merged over the views; zeros where not scored.
-      labels: (n,) int.
-      scored: (n,) bool.
-      reasons: n strings, empty where scored, else one of `VideoError.REASONS` or `not_finite`.
-    """
-
-    scores: np.ndarray
-    labels: np.ndarray
-    scored: np.ndarray
-    reasons: tuple[str, ...]
 
 
 def make_eval_step(objective: Any, merge: str, mesh: Mesh) -> Callable[[Any, dict], dict]:
@@ -170,9 +153,9 @@ def evaluate_classifier(
     batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
     shown = _progress(batches, -(-len(source) // batch), visible=jax.process_index() == 0)
     result = score_videos(step, params, shown, len(source), mesh)
-    top = int(result.labels.max())
-    if top >= result.scores.shape[1]:
-        raise ConfigError(f"the data has label {top}, but the model has {result.scores.shape[1]} classes; set data.num_classes")
+    highest, classes = int(result.labels.max()), result.scores.shape[1]
+    if highest >= classes:
+        raise ConfigError(f"the data has label {highest}, but the model has {classes} classes; set data.num_classes")
     results = summarise(result, config)
     if jax.process_index() == 0:
         records.write_results(pathlib.Path(workdir), results, result, source)

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import pathlib
-import typing
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from vidjax.evaluation import metrics
 
-if typing.TYPE_CHECKING:
-    from vidjax.evaluation.multiview import VideoScores
+
+@dataclasses.dataclass(frozen=True)
+class VideoScores:
+    """What came out of one pass over a data set, in the data set's order.
+
+    Attributes:
+      scores: (n classes) float32, merged over the views; zeros where not scored.
+      labels: (n,) int.
+      scored: (n,) bool.
+      reasons: n strings, empty where scored, else one of `VideoError.REASONS` or `not_finite`.
+    """
+
+    scores: np.ndarray
+    labels: np.ndarray
+    scored: np.ndarray
+    reasons: tuple[str, ...]
 
 
-def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: typing.Any) -> None:
+def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: Any) -> None:
     """Write all files of one evaluation and say in one line how many videos were scored."""
     from vidjax.viz.confusion import draw_confusion_matrix
 
@@ -40,14 +55,14 @@ def write_json(path: pathlib.Path, tree: dict) -> None:
     part.replace(path)
 
 
-def _write_predictions(path: pathlib.Path, result: VideoScores, source: typing.Any) -> None:
+def _write_predictions(path: pathlib.Path, result: VideoScores, source: Any) -> None:
     best = metrics.top_k(result.scores, 5)
     with path.open("w") as file:
         for index, (label, scored, reason) in enumerate(zip(result.labels, result.scored, result.reasons, strict=True)):
             top = best[index].tolist() if scored else []
             line = {
                 "index": index,
-                "id": source.id_of(index),
+                "id": source[index].id,
                 "label": int(label),
                 "top": top,
                 "scores": [round(float(result.scores[index, c]), 6) for c in top],

@@ -1,0 +1,1 @@
+"""Pictures and reports of runs; Matplotlib without a display, Pillow for animations."""
