@@ -1,0 +1,177 @@
+"""Transformer parts that several families share: attention, MLP, drop path, blocks stacked on axis 0.
+
+Parameters are float32; `dtype` is that of the computation. Norm statistics and the softmax are float32 always.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from vidjax import ops
+
+REMAT_POLICIES = {
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keeps matmul outputs, not attention weights
+    "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
+}
+REMAT = ("none", *REMAT_POLICIES)
+
+xavier_uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+# timm's trunc_normal_ cuts at +-2, which is a hundred standard deviations here: a plain normal.
+normal_002 = nn.initializers.normal(0.02)
+torch_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # nn.Linear's and nn.Conv's default
+
+
+def torch_bias(fan_in: int) -> Callable:
+    """PyTorch's default initialiser of the bias of a layer with `fan_in` inputs."""
+    bound = fan_in**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+class QKV(nn.Module):
+    """The three projections of attention in one kernel of shape (d, 3, heads, head width).
+
+    Attributes:
+      key_bias: whether keys have a bias; a bias shared by all keys cannot change the softmax, so VideoMAE drops it.
+    """
+
+    num_heads: int
+    key_bias: bool
+    dtype: jnp.dtype
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n d"]) -> tuple[Float[Array, "b n h e"], ...]:
+        d, heads = x.shape[-1], (self.num_heads, x.shape[-1] // self.num_heads)
+        kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *heads), jnp.float32)
+        names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
+        bias = {name: self.param(name, nn.initializers.zeros, heads, jnp.float32) for name in names}
+        x = jnp.einsum("bnd,dche->cbnhe", x.astype(self.dtype), kernel.astype(self.dtype))
+        return tuple(
+            y + bias[name].astype(self.dtype) if name in bias else y
+            for y, name in zip(x, ("q_bias", "k_bias", "v_bias"), strict=True)
+        )
+
+
+class HeadsOut(nn.Module):
+    """The output projection of attention, kernel of shape (heads, head width, d)."""
+
+    dtype: jnp.dtype
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n h e"]) -> Float[Array, "b n d"]:
+        heads, d = x.shape[-2:], x.shape[-2] * x.shape[-1]
+        kernel = self.param("kernel", _flattened(self.kernel_init, 2), (*heads, d), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (d,), jnp.float32)
+        return jnp.einsum("bnhe,hed->bnd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; `implementation` names one of `vidjax.ops.attention`."""
+
+    num_heads: int
+    key_bias: bool = True
+    implementation: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = normal_002
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        q, k, v = QKV(self.num_heads, self.key_bias, self.dtype, self.kernel_init, name="qkv")(x)
+        x = ops.attention(q, k, v, implementation=self.implementation)
+        return HeadsOut(self.dtype, self.kernel_init, name="proj")(x)
+
+
+class Mlp(nn.Module):
+    """Two dense layers with the exact (erf) GELU between them."""
+
+    mlp_dim: int
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = normal_002
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+        d = x.shape[-1]
+        x = nn.Dense(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
+        x = nn.gelu(x, approximate=False)
+        return nn.Dense(d, dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(x)
+
+
+class DropPath(nn.Module):
+    """Drop the residual branch of whole rows at `rate`, and scale the others by 1 / (1 - rate).
+
+    A rate of None, the same as not training, passes everything. Randomness is the stream "dropout".
+    Source: Huang et al. 2016, scaled as timm does.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *dims"], rate: Float[Array, ""] | None) -> Float[Array, "b *dims"]:
+        if rate is None:
+            return x
+        keep = 1.0 - rate
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (x.shape[0],) + (1,) * (x.ndim - 1))
+        return jnp.where(kept, x / keep.astype(x.dtype), jnp.zeros_like(x))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block, shaped as the step of a scan: returns (x, None)."""
+
+    num_heads: int
+    mlp_dim: int
+    key_bias: bool = True
+    norm_eps: float = 1e-6
+    attention: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = normal_002
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], drop_path: Float[Array, ""] | None = None
+    ) -> tuple[Float[Array, "b n d"], None]:
+        common = {"dtype": self.dtype, "kernel_init": self.kernel_init}
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        y = Attention(self.num_heads, self.key_bias, self.attention, **common, name="attn")(y)
+        x = x + DropPath()(y, drop_path)
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        y = Mlp(self.mlp_dim, **common, name="mlp")(y)
+        return x + DropPath()(y, drop_path), None
+
+
+def stack_blocks(block: type[nn.Module], depth: int, *, unroll: int = 1, remat: str = "none") -> type[nn.Module]:
+    """Turn a block into `depth` of them, parameters stacked on axis 0, called as `x, outputs = blocks(x, rates)`.
+
+    Args:
+      block: a module whose call is (x, one layer's input) -> (x, one layer's output).
+      depth: number of layers.
+      unroll: layers an iteration of the scan; `depth` leaves no loop, which compiles slower and runs faster.
+      remat: what the backward pass recomputes, one of `REMAT`.
+    """
+    if remat != "none":
+        # Without a loop around it the compiler would merge the recomputation with the forward pass.
+        block = nn.remat(block, policy=REMAT_POLICIES[remat], prevent_cse=unroll >= depth)
+    return nn.scan(
+        block,
+        variable_axes={"params": 0},
+        split_rngs={"params": True, "dropout": True},
+        length=depth,
+        unroll=min(unroll, depth),
+    )
+
+
+def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, "depth"] | None:
+    """Rates that grow linearly from 0 at the first block to `rate` at the last; None when nothing is dropped."""
+    return jnp.asarray(np.linspace(0.0, rate, depth), jnp.float32) if train and rate > 0 else None
+
+
+def _flattened(init: Callable, input_axes: int) -> Callable:
+    """Initialise a kernel of several axes as the matrix that it stands for: the first `input_axes` axes go in."""
+
+    def init_matrix(key, shape, dtype):
+        inputs, outputs = int(np.prod(shape[:input_axes])), int(np.prod(shape[input_axes:]))
+        return init(key, (inputs, outputs), dtype).reshape(shape)
+
+    return init_matrix

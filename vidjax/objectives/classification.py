@@ -1,0 +1,104 @@
+"""Classification with soft targets: label smoothing, mixup, cutmix and random erasing, all on the device."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from vidjax.models.macs import classifier_macs
+from vidjax.models.videomae import VideoMAEClassifier
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.mixing import mix, mix_weights, random_erase
+from vidjax.objectives.normalize import normalize
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification:
+    """Cross-entropy on one label a clip.
+
+    Attributes:
+      module: gives logits.
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+      label_smoothing: share of the target spread over all classes; training only, like all that follow.
+      erase: probability of random erasing.
+      mixup, cutmix: alpha of the Beta distribution, 0 for none.
+      mix_prob: probability that a batch is mixed; mix_switch_prob: of cutmix, when both are on.
+    """
+
+    module: VideoMAEClassifier
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    label_smoothing: float = 0.0
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_prob: float = 1.0
+    mix_switch_prob: float = 0.5
+
+    @property
+    def train_flops_per_clip(self) -> float:
+        """FLOPs of the forward and backward pass."""
+        return 3 * 2 * classifier_macs(self.module.spec, self.module.num_classes)
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
+        """Random parameters; the batch is not looked at, and there is no further state."""
+        del batch
+        return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
+
+    def loss(
+        self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+        """Uses `video` (uint8), `label` and `valid`, and, when training, the streams "augment" and "dropout".
+
+        The metrics top1 and top5 are the shares of clips whose heaviest target is the first, or among the first five.
+        """
+        clips = normalize(batch["video"], self.mean, self.std)
+        targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
+        if train:
+            clips, targets = self._augment(clips, targets, rngs["augment"])
+        apply_rngs = {"dropout": rngs["dropout"]} if train else None
+        logits = self.module.apply({"params": params}, clips, train=train, rngs=apply_rngs)["logits"]
+        label = targets.argmax(axis=-1)
+        metrics = {
+            f"top{k}": mean_over_valid(in_top_k(logits, label, k).astype(jnp.float32), batch["valid"]) for k in (1, 5)
+        }
+        return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
+
+    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
+        """Nothing moves but the parameters."""
+        del params, step
+        return extra
+
+    def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
+        """Logits, without any randomness."""
+        return self.module.apply({"params": params}, normalize(clips, self.mean, self.std))["logits"]
+
+    def _augment(self, clips: Array, targets: Array, rng: Array) -> tuple[Array, Array]:
+        erase_rng, mix_rng = jax.random.split(rng)
+        targets = smooth(targets, self.label_smoothing)
+        if self.erase > 0:
+            clips = random_erase(erase_rng, clips, self.erase)
+        if self.mixup > 0 or self.cutmix > 0:
+            options = {"prob": self.mix_prob, "switch_prob": self.mix_switch_prob}
+            weights = mix_weights(mix_rng, *clips.shape[2:4], mixup=self.mixup, cutmix=self.cutmix, **options)
+            clips, targets = mix(clips, targets, weights)
+        return clips, targets
+
+
+def smooth(targets: Float[Array, "b classes"], amount: float) -> Float[Array, "b classes"]:
+    """Move a share of each target to a uniform distribution over all classes (Szegedy et al. 2015, section 7)."""
+    return targets * (1 - amount) + amount / targets.shape[-1]
+
+
+def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, "b"]:
+    """Cross-entropy of each row against a distribution."""
+    return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
+
+
+def in_top_k(logits: Float[Array, "b classes"], label: Int[Array, "b"], k: int) -> Bool[Array, "b"]:
+    """Whether fewer than k classes score higher than the label, or as high with a lower number."""
+    own = jnp.take_along_axis(logits, label[:, None], axis=1)
+    ahead = (logits > own) | ((logits == own) & (jnp.arange(logits.shape[1]) < label[:, None]))
+    return ahead.sum(axis=1) < k

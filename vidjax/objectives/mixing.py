@@ -1,0 +1,96 @@
+"""Random erasing, mixup and cutmix on the device, on normalised clips and with static shapes.
+
+Sources: random erasing, Zhong et al. 2017; mixup, Zhang et al. 2017; cutmix, Yun et al. 2019. Draws follow timm's.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+ERASE_AREA = (0.02, 1 / 3)  # share of the frame
+ERASE_ASPECT = 0.3  # aspect ratios lie between this and its inverse, uniform in the logarithm
+ERASE_ATTEMPTS = 10
+
+
+def random_erase(
+    rng: Key[Array, ""], clips: Float[Array, "b t h w c"], probability: float
+) -> Float[Array, "b t h w c"]:
+    """Fill one rectangle of a clip, the same in all its frames, with standard normal noise.
+
+    Args:
+      rng: a key.
+      clips: normalised pixels.
+      probability: that a clip has a rectangle.
+    """
+    boxes, noise = jax.random.split(rng)
+    b, _, h, w, _ = clips.shape
+    erased = erase_boxes(boxes, b, h, w, probability)[:, None, :, :, None]
+    return jnp.where(erased, jax.random.normal(noise, clips.shape, clips.dtype), clips)
+
+
+def erase_boxes(rng: Key[Array, ""], batch: int, height: int, width: int, probability: float) -> Bool[Array, "b h w"]:
+    """True inside each row's rectangle; rows without one are all False.
+
+    Area and aspect are drawn ten times and the first rectangle that is smaller than the frame is taken.
+    """
+    coin, area, aspect, top, left = jax.random.split(rng, 5)
+    draws = (batch, ERASE_ATTEMPTS)
+    areas = jax.random.uniform(area, draws, minval=ERASE_AREA[0], maxval=ERASE_AREA[1]) * height * width
+    log_aspect = jnp.log(ERASE_ASPECT)
+    aspects = jnp.exp(jax.random.uniform(aspect, draws, minval=log_aspect, maxval=-log_aspect))
+    heights, widths = jnp.round(jnp.sqrt(areas * aspects)), jnp.round(jnp.sqrt(areas / aspects))
+    fits = (heights < height) & (widths < width)
+    first = jnp.argmax(fits, axis=1)[:, None]
+    h, w = (jnp.take_along_axis(x, first, axis=1)[:, 0] for x in (heights, widths))
+    y = jnp.floor(jax.random.uniform(top, (batch,)) * (height - h + 1))
+    x = jnp.floor(jax.random.uniform(left, (batch,)) * (width - w + 1))
+    chosen = (jax.random.uniform(coin, (batch,)) < probability) & fits.any(axis=1)
+    rows, columns = jnp.arange(height), jnp.arange(width)
+    inside_y = (rows >= y[:, None]) & (rows < (y + h)[:, None])
+    inside_x = (columns >= x[:, None]) & (columns < (x + w)[:, None])
+    return chosen[:, None, None] & inside_y[:, :, None] & inside_x[:, None, :]
+
+
+def mix_weights(
+    rng: Key[Array, ""], height: int, width: int, *, mixup: float, cutmix: float, prob: float, switch_prob: float
+) -> Float[Array, "h w"]:
+    """How much of itself a clip keeps at each pixel, one draw for the whole batch.
+
+    Args:
+      rng: a key.
+      mixup, cutmix: alpha of the Beta distribution that each draws from; 0 turns it off.
+      prob: that the batch is mixed at all.
+      switch_prob: that it is cutmix, when both are on.
+
+    Returns:
+      one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones.
+    """
+    coin, switch, lam_mixup, lam_cutmix, centre = jax.random.split(rng, 5)
+    weights = jnp.ones((height, width))
+    if mixup > 0:
+        weights = jnp.full((height, width), jax.random.beta(lam_mixup, mixup, mixup))
+    if cutmix > 0:
+        cut = cutmix_weights(centre, jax.random.beta(lam_cutmix, cutmix, cutmix), height, width)
+        weights = jnp.where(jax.random.uniform(switch) < switch_prob, cut, weights) if mixup > 0 else cut
+    return jnp.where(jax.random.uniform(coin) < prob, weights, 1.0)
+
+
+def cutmix_weights(rng: Key[Array, ""], lam: Float[Array, ""], height: int, width: int) -> Float[Array, "h w"]:
+    """0 inside a rectangle of area 1 - lam around a uniform centre, clipped at the borders; 1 outside."""
+    sides = jnp.array([height, width])
+    halves = (sides * jnp.sqrt(1 - lam)).astype(jnp.int32) // 2
+    centre = jax.random.randint(rng, (2,), 0, sides)
+    low, high = centre - halves, centre + halves
+    y, x = jnp.arange(height)[:, None], jnp.arange(width)
+    inside = (y >= low[0]) & (y < high[0]) & (x >= low[1]) & (x < high[1])
+    return jnp.where(inside, 0.0, 1.0)
+
+
+def mix(
+    clips: Float[Array, "b t h w c"], targets: Float[Array, "b classes"], weights: Float[Array, "h w"]
+) -> tuple[Float[Array, "b t h w c"], Float[Array, "b classes"]]:
+    """Mix row i with row b - 1 - i; targets are mixed by the share of pixels that came from each."""
+    weights = weights.astype(clips.dtype)
+    pixelwise, share = weights[None, None, :, :, None], weights.mean(dtype=jnp.float32)
+    clips = clips * pixelwise + clips[::-1] * (1 - pixelwise)
+    return clips, targets * share + targets[::-1] * (1 - share)

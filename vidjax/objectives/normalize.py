@@ -1,0 +1,18 @@
+"""Pixels from the loader's uint8 to what modules take."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, UInt8
+
+
+def normalize(
+    pixels: UInt8[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "*dims c"]:
+    """(pixels / 255 - mean) / std in float32; mean and std are per channel, of pixels in [0, 1]."""
+    return (pixels.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
+
+
+def normalize_flat(
+    patches: Num[Array, "b n p"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "b n p"]:
+    """The same for patches whose channel is the fastest part of the last axis."""
+    return normalize(patches.reshape(*patches.shape[:-1], -1, len(mean)), mean, std).reshape(patches.shape)

@@ -1,0 +1,61 @@
+"""Clips cut into cubes of tubelet x patch x patch pixels, and the normalised-pixel target of VideoMAE."""
+
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, Int, Num
+
+CHANNELS = 3
+
+
+def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Array, "b n p"]:
+    """Flatten each cube of pixels to a row, in the order (time, height, width, channel), channel fastest.
+
+    Args:
+      video: any dtype; t, h, w must be multiples of the cube's sides.
+      tubelet: frames a cube.
+      patch: pixels a cube along height and width.
+
+    Returns:
+      n = (t / tubelet) (h / patch) (w / patch) tokens, time first, of p = tubelet patch patch c values.
+    """
+    return rearrange(video, "b (t p0) (h p1) (w p2) c -> b (t h w) (p0 p1 p2 c)", p0=tubelet, p1=patch, p2=patch)
+
+
+def unpatchify(
+    patches: Num[Array, "b n p"], grid: tuple[int, int, int], tubelet: int, patch: int
+) -> Num[Array, "b t h w c"]:
+    """Put the cubes of `patchify` back; `grid` is the number of cubes along time, height and width."""
+    t, h, w = grid
+    return rearrange(
+        patches,
+        "b (t h w) (p0 p1 p2 c) -> b (t p0) (h p1) (w p2) c",
+        t=t, h=h, w=w, p0=tubelet, p1=patch, p2=patch,
+    )  # fmt: skip
+
+
+def gather_tokens(tokens: Num[Array, "b n d"], index: Int[Array, "b k"]) -> Num[Array, "b k d"]:
+    """Pick k tokens of each row."""
+    return jnp.take_along_axis(tokens, index[:, :, None], axis=1)
+
+
+def patch_statistics(
+    patches: Float[Array, "b n p"],
+) -> tuple[Float[Array, "b n 1 c"], Float[Array, "b n 1 c"]]:
+    """Mean and divisor (sample standard deviation + 1e-6) of each cube and colour channel."""
+    pixels = rearrange(patches, "b n (q c) -> b n q c", c=CHANNELS)
+    mean = pixels.mean(axis=2, keepdims=True)
+    return mean, jnp.sqrt(pixels.var(axis=2, keepdims=True, ddof=1)) + 1e-6
+
+
+def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
+    """Give each cube zero mean and unit sample variance per colour channel: VideoMAE's regression target.
+
+    Args:
+      patches: pixels in [0, 1], float32, as `patchify` orders them.
+
+    Source: He et al. 2021, section 4 (per-patch normalisation); variance is over n - 1 and 1e-6 is added to the
+    standard deviation, as VideoMAE trains.
+    """
+    mean, scale = patch_statistics(patches)
+    pixels = rearrange(patches, "b n (q c) -> b n q c", c=CHANNELS)
+    return rearrange((pixels - mean) / scale, "b n q c -> b n (q c)")
