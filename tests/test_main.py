@@ -53,6 +53,16 @@ def test_an_unknown_key_in_an_experiment_file_names_the_nearest(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_loader_workers_can_import_main_without_starting_jax():
-    code = "import vidjax.main, vidjax.data.loader, sys; sys.exit('jax' in sys.modules)"
+def test_loader_workers_can_import_main_and_the_loader_without_starting_a_backend():
+    """grain itself imports jax; what must not happen in a worker is that a device is claimed."""
+    code = (
+        "import sys, vidjax.main, vidjax.data.loader\n"
+        "from jax._src import xla_bridge\n"
+        "sys.exit(bool(xla_bridge._backends))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_importing_vidjax_is_light():
+    code = "import vidjax, sys; sys.exit(any(m in sys.modules for m in ('jax', 'grain', 'numpy', 'av')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
