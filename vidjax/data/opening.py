@@ -1,0 +1,113 @@
+"""Opening a video file, and naming in one word what is wrong with one that cannot be opened."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import av
+
+from vidjax.errors import VideoError
+
+MAX_PIXELS = 8192 * 8192  # of one frame
+_TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}  # FFmpeg draws a text file as a video of a terminal
+_SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened had they been whole
+    (0, b"\x1aE\xdf\xa3"),
+    (0, b"RIFF"),
+    (0, b"FLV"),
+    (0, b"OggS"),
+    (0, b"\x00\x00\x01\xba"),
+    (0, b"\x00\x00\x00\x01"),
+    (0, b"0&\xb2u"),
+    (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+}
+
+av.logging.set_level(av.logging.PANIC)
+
+
+def open_container(source: str | os.PathLike | bytes) -> av.container.InputContainer:
+    """Open a path or the bytes of a file.
+
+    Raises:
+      VideoError: missing, empty, truncated (an MP4 without its index), corrupt, or not_video.
+    """
+    where = describe(source)
+    if not isinstance(source, bytes):
+        _check_file(Path(source), where)
+    elif not source:
+        raise VideoError("empty", f"{where} holds no bytes")
+    handle = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
+    try:
+        return av.open(handle, metadata_errors="ignore")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(*_why(source, where, error)) from error
+
+
+def video_stream(container: av.container.InputContainer, where: str) -> av.video.stream.VideoStream:
+    """The first video stream that is not a cover picture.
+
+    Raises:
+      VideoError: no_video_stream, not_video (text) or too_large.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams if s.type})) or "no"
+        raise VideoError("no_video_stream", f"{where} has {kinds} streams only, none with moving pictures")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoError("corrupt", f"{where} uses a video codec that FFmpeg does not know")
+    if stream.codec_context.name in _TEXT_CODECS:
+        raise VideoError("not_video", f"{where} is text, not a video")
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise VideoError("too_large", f"{where} has frames of {width} x {height}; at most {MAX_PIXELS} pixels are read")
+    return stream
+
+
+def describe(source: str | os.PathLike | bytes) -> str:
+    """How messages name a source: its path, or how many bytes it has."""
+    return f"a video of {len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
+
+
+def _check_file(path: Path, where: str):
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise VideoError("missing", f"{where} cannot be found: {error.strerror}") from error
+    if not path.is_file():
+        raise VideoError("missing", f"{where} is a folder, not a file")
+    if size == 0:
+        raise VideoError("empty", f"{where} has zero bytes")
+
+
+def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tuple[str, str]:
+    if isinstance(error, PermissionError):
+        return "missing", f"{where} may not be read: {error.strerror}"
+    head, boxes = _head_and_boxes(source)
+    if head[4:8] == b"ftyp" and b"moov" not in boxes:
+        return "truncated", f"{where} ends before its index (no moov box); copy or encode it again"
+    if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
+        return "corrupt", f"{where} cannot be opened: {error}"
+    return "not_video", f"{where} is in no format that FFmpeg can read: {error}"
+
+
+def _head_and_boxes(source: str | os.PathLike | bytes) -> tuple[bytes, set[bytes]]:
+    """The first bytes, and the names of the top-level boxes if the file is an MP4."""
+    boxes, at = set(), 0
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        first = file.read(16)
+        end = file.seek(0, os.SEEK_END)
+        while at + 8 <= end and len(boxes) < 64:
+            file.seek(at)
+            header = file.read(16)
+            size = int.from_bytes(header[:4], "big")
+            if size == 1:
+                size = int.from_bytes(header[8:16], "big")
+            if size < 8 or at + size > end:  # to the end of the file, nonsense, or cut off
+                break
+            boxes.add(header[4:8])
+            at += size
+    return first, boxes

@@ -1,0 +1,72 @@
+"""Which frames make a clip: the training samplings and the test protocols of VideoMAE (paper, section 4.1 and appendix)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+
+from vidjax.config import DataConfig
+
+
+def train_indices(num_video_frames: int, data: DataConfig, rng: np.random.Generator) -> Int64[np.ndarray, " t"]:
+    """Frame numbers of one random training clip.
+
+    `dense` takes every `stride`-th frame of a random window of num_frames * stride (Kinetics pre-training);
+    `dense_span` spreads num_frames evenly over such a window, both ends included (Kinetics fine-tuning);
+    `segment` takes one random frame from each of num_frames equal segments (Something-Something, TSN).
+    A video shorter than the window repeats its last frame (`segment` repeats frames where they fall).
+
+    Args:
+      num_video_frames: at least 1.
+    """
+    return _TRAIN[data.sampling](num_video_frames, data.num_frames, data.stride, rng)
+
+
+def eval_indices(num_video_frames: int, data: DataConfig, clips: int) -> Int64[np.ndarray, "v t"]:
+    """Frame numbers of the test clips of one video.
+
+    Both dense samplings: of every `stride`-th frame of the whole video, `clips` evenly spaced runs of num_frames, the
+    first at the start and the last at the end; a single clip lies in the centre. `segment`: from each of num_frames
+    equal segments, clip i takes the frame i / clips of the way into it; a single clip takes the middle.
+
+    Args:
+      num_video_frames: at least 1.
+      clips: at least 1.
+    """
+    if data.sampling == "segment":
+        return _segment_views(num_video_frames, data.num_frames, clips)
+    return _dense_views(num_video_frames, data.num_frames, data.stride, clips)
+
+
+def _dense(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    start = rng.integers(0, max(frames - t * stride, 0) + 1)
+    return np.minimum(start + stride * np.arange(t), frames - 1)
+
+
+def _dense_span(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    if frames <= t * stride:
+        spread = np.linspace(0, frames, min(frames // stride, t))
+        padded = np.concatenate([spread, np.full(t - len(spread), frames)])
+        return np.minimum(padded, frames - 1).astype(np.int64)
+    end = rng.integers(t * stride, frames + 1)
+    return np.minimum(np.linspace(end - t * stride, end, t), end - 1).astype(np.int64)
+
+
+def _segment(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    del stride  # segments span the whole video
+    return np.minimum((np.arange(t) + rng.random(t)) * frames / t, frames - 1).astype(np.int64)
+
+
+def _dense_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
+    thinned = np.arange(0, frames, stride)
+    last_start = max(len(thinned) - t, 0)
+    starts = np.arange(clips) * last_start // (clips - 1) if clips > 1 else np.array([last_start // 2])
+    return thinned[np.minimum(starts[:, None] + np.arange(t), len(thinned) - 1)]
+
+
+def _segment_views(frames: int, t: int, clips: int) -> np.ndarray:
+    into = np.arange(clips) / clips if clips > 1 else np.array([0.5])
+    return ((np.arange(t) + into[:, None]) * frames / t).astype(np.int64)
+
+
+_TRAIN = {"dense": _dense, "dense_span": _dense_span, "segment": _segment}
