@@ -20,7 +20,7 @@ REMAT_POLICIES = {
 REMAT = ("none", *REMAT_POLICIES)
 
 xavier_uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-# timm's trunc_normal_ cuts at +-2, which is a hundred standard deviations here: a plain normal.
+# PyTorch's trunc_normal_ cuts at +-2, which is a hundred standard deviations here: a plain normal.
 normal_002 = nn.initializers.normal(0.02)
 torch_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # nn.Linear's and nn.Conv's default
 

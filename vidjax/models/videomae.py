@@ -189,9 +189,10 @@ class VideoMAEPretraining(nn.Module):
         s = self.spec
         self.encoder = VideoMAEEncoder(s, layers.xavier_uniform, final_norm=True)
         self.encoder_to_decoder = nn.Dense(
-            s.decoder_width, use_bias=False, dtype=s.dtype, kernel_init=layers.xavier_uniform
+            s.decoder_width, use_bias=False, dtype=s.dtype, kernel_init=layers.torch_kernel
         )
-        self.mask_token = self.param("mask_token", layers.normal_002, (s.decoder_width,), jnp.float32)
+        one_deviation = nn.initializers.truncated_normal(0.02, lower=-1, upper=1)
+        self.mask_token = self.param("mask_token", one_deviation, (s.decoder_width,), jnp.float32)
         self.decoder = VideoMAEDecoder(s)
 
     def __call__(
