@@ -1,0 +1,205 @@
+"""Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
+
+A step's folder holds the items `params`, `rest` (step, optimiser state, extra), `ema` when it is kept, `meta` (JSON:
+fingerprint and mesh) and `metrics` (JSON). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums
+of all files; it is written before the folder gets its final name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers as policies
+
+from vidjax.errors import ResumeError
+from vidjax.training.state import TrainState
+
+MANIFEST = "manifest.json"
+_REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Attributes:
+      directory: `<workdir>/checkpoints`, one folder a step.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2, best_metric: str = "eval/top1"):
+        """Open or create the folder; the newest `keep_latest` steps and the one with the highest metric are kept."""
+        self.directory = Path(workdir).absolute() / "checkpoints"
+
+        def score(metrics: dict) -> float:
+            return metrics.get(best_metric, -np.inf)
+
+        kept = policies.AnyPreservationPolicy([policies.LatestN(keep_latest), policies.BestN(get_metric_fn=score, n=1)])
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=kept,
+            best_fn=score,
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
+        )
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._score = score
+
+    def save(self, step: int, state: TrainState, meta: dict, metrics: dict | None = None) -> None:
+        """Write a checkpoint in the background; waits only for the one before."""
+        if step in self.steps():
+            return
+        items = {
+            "params": ocp.args.StandardSave(state.params),
+            "rest": ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state, "extra": state.extra}),
+            "meta": ocp.args.JsonSave(meta),
+        }
+        if jax.tree.leaves(state.ema):
+            items["ema"] = ocp.args.StandardSave(state.ema)
+        self._manager.wait_until_finished()
+        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics or {}, force=True)
+
+    def restore(
+        self, shapes: TrainState, check_meta: Callable[[dict], None], say: Callable[[str], None]
+    ) -> tuple[int, TrainState] | None:
+        """The newest checkpoint that is whole, or None when there is none at all.
+
+        Args:
+          shapes: `ShapeDtypeStruct`s with a sharding on every leaf; the mesh need not be the one that wrote it.
+          check_meta: is given the saved `meta` and raises when the checkpoint belongs to another run.
+          say: is told of damaged checkpoints, which are set aside under the name `<step>.damaged`.
+
+        Raises:
+          ResumeError: when there are checkpoints and all of them are damaged, or one holds another model.
+        """
+        steps = sorted(self.steps(), reverse=True)
+        for step in steps:
+            damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
+            if not damage:
+                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+                check_meta(meta)
+                return step, self._read(step, shapes)
+            self._set_aside(step)
+            say(f"checkpoint {step} is damaged ({damage}); set aside as checkpoints/{step}.damaged")
+        if steps:
+            raise ResumeError(f"all checkpoints in {self.directory} are damaged; choose another workdir to start over")
+        return None
+
+    def steps(self) -> list[int]:
+        """Steps on disk, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def best_step(self) -> int | None:
+        """The step with the highest metric; the latest when none has one."""
+        return max(self.steps(), key=lambda step: (self._score(self._manager.metrics(step) or {}), step), default=None)
+
+    def wait(self) -> None:
+        """Return when what was saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Wait for the last save, then let go of the folder."""
+        self._manager.close()
+
+    def _read(self, step: int, shapes: TrainState) -> TrainState:
+        rest = {"step": shapes.step, "opt_state": shapes.opt_state, "extra": shapes.extra}
+        items = {"params": ocp.args.StandardRestore(shapes.params), "rest": ocp.args.StandardRestore(rest)}
+        if jax.tree.leaves(shapes.ema):
+            items["ema"] = ocp.args.StandardRestore(shapes.ema)
+        try:
+            read = self._manager.restore(step, args=ocp.args.Composite(**items))
+        except (ValueError, KeyError) as error:  # orbax's words for other names and shapes
+            first = str(error).strip().splitlines()[0]
+            raise ResumeError(
+                f"checkpoint {step} in {self.directory} holds another model or optimiser than this configuration "
+                f"({first}); choose another workdir, or init_from to take over what fits"
+            ) from error
+        return TrainState(params=read.params, ema=read.get("ema") or {}, **read.rest)
+
+    def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            (self.directory / str(step)).rename(self.directory / f"{step}.damaged")
+        _barrier(f"set aside {step}")
+        self._manager.reload()
+
+    def _write_manifest(self) -> None:
+        """Runs on the first process, in the background, when all files of a step are written but not yet committed."""
+        unfinished = [path for path in self.directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()]
+        folder = max(unfinished, key=lambda path: path.stat().st_mtime)
+        (folder / MANIFEST).write_text(json.dumps(checksums(folder), indent=1))
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by relative path."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _REWRITTEN)
+    sums = {}
+    for path in files:
+        with path.open("rb") as file:
+            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
+
+
+def damaged_files(folder: Path) -> str:
+    """What differs from the manifest, in words; empty when nothing does."""
+    try:
+        wanted = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except ValueError:
+        return f"{MANIFEST} is not readable"
+    found = checksums(folder)
+    bad = sorted(name for name in wanted if found.get(name) != wanted[name])
+    return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
+
+
+def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool = False):
+    """The parameters of a finished or running run as NumPy arrays, without the rest of its state.
+
+    Args:
+      workdir: the run's folder.
+      which: latest | best (by the evaluation metric; the latest when there was no evaluation).
+      ema: the moving average when the run keeps one, else the raw parameters.
+
+    Returns:
+      (step, tree of NumPy arrays).
+
+    Raises:
+      ResumeError: when the folder holds no checkpoint, or the one asked for is damaged.
+    """
+    root = Path(workdir).absolute() / "checkpoints"
+    if not any(path.name.isdigit() for path in root.glob("*")):
+        raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
+    with contextlib.closing(Checkpoints(workdir)) as run:
+        step = run.best_step() if which == "best" else run.steps()[-1]
+    folder = root / str(step)
+    if damage := damaged_files(folder):
+        raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
+    item = folder / ("ema" if ema and (folder / "ema").exists() else "params")
+    with contextlib.closing(ocp.PyTreeCheckpointer()) as reader:
+        tree = reader.metadata(item).item_metadata.tree
+        as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return step, reader.restore(item, restore_args=as_numpy)
+
+
+def _everywhere_the_same(check: Callable[[], str]) -> str:
+    """What the first process finds, told to all, so that they choose the same checkpoint."""
+    if jax.process_count() == 1:
+        return check()
+    words = check().encode()[:256] if jax.process_index() == 0 else b""
+    padded = np.frombuffer(words.ljust(256), np.uint8)
+    return bytes(multihost_utils.broadcast_one_to_all(padded)).decode(errors="replace").strip()
+
+
+def _barrier(name: str) -> None:
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+warnings.filterwarnings("ignore", message="Sharding info not provided when restoring", module="orbax")

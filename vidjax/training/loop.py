@@ -1,0 +1,184 @@
+"""The training loop, from a configuration to a finished run; read it top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from vidjax.config import Config
+from vidjax.data.loader import train_batches
+from vidjax.data.sources import open_source
+from vidjax.errors import ConfigError
+from vidjax.objectives import build_objective
+from vidjax.training import fingerprint
+from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.evaluate import Evaluator, evaluate
+from vidjax.training.feed import Feed
+from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
+from vidjax.training.meter import Meter
+from vidjax.training.optim import build_optimizer, scaled_lr, warmup_steps
+from vidjax.training.profile import Profile
+from vidjax.training.quarantine import Quarantine
+from vidjax.training.signals import StopSignal
+from vidjax.training.start import start, state_shapes
+from vidjax.training.state import TrainState
+from vidjax.training.step import make_train_step
+from vidjax.training.telemetry import Telemetry, say
+from vidjax.training.watch import Watch
+
+__all__ = ["evaluate", "num_train_steps", "train"]
+
+
+def train(
+    config: Config,
+    workdir: str | os.PathLike,
+    *,
+    source=None,
+    objective=None,
+    make_batches: Callable[..., Iterator[dict]] = train_batches,
+) -> dict:
+    """Train as configured, going on where an earlier start in the same folder stopped.
+
+    Args:
+      config: the run.
+      workdir: its folder: config.json, metrics.jsonl, tensorboard/, checkpoints/, quarantine.jsonl, results.json.
+      source: training videos; default those that `config.data` names.
+      objective: what to learn; default the one that `config.task` names.
+      make_batches: where batches come from, called as `vidjax.data.loader.train_batches`.
+
+    Returns:
+      the flat results: of the last evaluation, or the last training metrics when the task has none.
+
+    Raises:
+      UserError: for anything the user can mend; see `vidjax.errors`.
+      SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT, once a checkpoint is saved.
+    """
+    workdir = _open_workdir(workdir)
+    if config.train.compile_cache:
+        jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
+    data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
+    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
+    source = source or open_source(data, data.train_split)
+    objective = objective or build_objective(config, data.num_classes or source.num_classes)
+    evaluator = Evaluator(config, objective, mesh, workdir) if config.task == "classification" else None
+    total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
+    tx, schedule = build_optimizer(optim, global_batch=data.global_batch, total_steps=total, warmup_steps=warmup)
+    identity = fingerprint.fingerprint(config, source)
+
+    with contextlib.ExitStack() as stack:
+        opened = lambda thing: stack.enter_context(contextlib.closing(thing))  # noqa: E731
+        stack.enter_context(jax.set_mesh(mesh))
+        stop = stack.enter_context(StopSignal())
+        checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
+        shapes = state_shapes(config, objective, tx, mesh)
+        state = start(config, objective, tx, shapes, checkpoints, identity, say)
+        first = int(state.step)
+        if first >= total:
+            say(
+                f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or train.epochs to go on"
+            )
+            return _read_results(workdir)
+        _announce(config, state, mesh, total, warmup)
+        _write_json(workdir / "config.json", dataclasses.asdict(config))
+
+        part = loader_slice(mesh)
+        batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
+        telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total))
+        profile = opened(Profile(workdir, config.train))
+        meter = Meter(data.global_batch * data.clips_per_decode, getattr(objective, "train_flops_per_clip", None))
+        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train)
+        feed = Feed(batches, batch_sharding(mesh), meter, stop)
+        train_step = make_train_step(
+            objective, tx, schedule, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
+        )
+
+        results: dict = {}
+        batch = feed.next()
+        for step in range(first + 1, total + 1):
+            profile.before(step)
+            with jax.profiler.StepTraceAnnotation("train", step_num=step), jax.transfer_guard("disallow"):
+                state, metrics = train_step(state, batch)
+            if step == first + 1:
+                meter.start(step)  # leaves compilation out
+            if step < total:
+                batch = feed.next(in_flight=metrics["train/loss"])
+            profile.after(step, metrics["train/loss"])
+            watch.push(step, metrics)
+
+            last, stopping = step == total, bool(stop.signal) if jax.process_count() == 1 else watch.stop
+            evaluating = evaluator and not stopping and (last or _due(step, config.train.eval_every))
+            if not (last or stopping or evaluating or _due(step, config.train.checkpoint_every)):
+                continue
+            watch.flush()
+            if evaluating:
+                results = evaluator(state.ema or state.params)
+                telemetry.log(step, _numbers(results))
+            meta = {"fingerprint": identity, "mesh": dict(mesh.shape)}
+            checkpoints.save(step, state, meta, metrics=_numbers(results) if evaluating else {})
+            if stopping and not last:
+                checkpoints.wait()
+                say(f"stopped on request at step {step} of {total}; start again with the same workdir to go on")
+                raise SystemExit(128 + (stop.signal or signal.SIGTERM))
+            meter.start(step)
+        if not evaluator:
+            results = {"train/steps": total, **watch.last}
+            _write_json(workdir / "results.json", results)
+        return results
+
+
+def num_train_steps(config: Config, num_videos: int) -> int:
+    """Steps of a run: `train.steps`, or the epochs in global batches, rounded, at least 1."""
+    return config.train.steps or max(1, round(config.train.epochs * num_videos / config.data.global_batch))
+
+
+def _open_workdir(workdir: str | os.PathLike) -> Path:
+    if "://" in str(workdir):
+        raise ConfigError(f"workdir {workdir} is not a folder; mount the bucket (gcsfuse) and give the folder")
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"workdir {workdir} cannot be created: {error.strerror}") from error
+    return Path(workdir).absolute()
+
+
+def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup: int) -> None:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    peak, floor = scaled_lr(config.optim, config.data.global_batch)
+    say(
+        f"{config.model.name}: {parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} devices "
+        f"({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), {jax.process_count()} processes"
+    )
+    say(
+        f"{total} steps of {config.data.global_batch} videos x {config.data.clips_per_decode} clips; learning rate "
+        f"{peak:.4g} = {config.optim.base_lr:.4g} * {config.data.global_batch} / {config.optim.reference_batch} at its "
+        f"peak after {warmup} steps of warm-up, {floor:.4g} at the end"
+    )
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _numbers(results: dict) -> dict:
+    return {name: value for name, value in results.items() if not isinstance(value, str)}
+
+
+def _read_results(workdir: Path) -> dict:
+    path = workdir / "results.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write_json(path: Path, tree: dict) -> None:
+    """Write one object so that a reader sees the old file or the new one; by the first process only."""
+    if jax.process_index() == 0:
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(tree, indent=2) + "\n")
+        draft.replace(path)

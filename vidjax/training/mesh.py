@@ -1,0 +1,148 @@
+"""The device mesh and what lies where on it: batches, parameters, optimiser state.
+
+Modules carry no sharding. A parameter's place follows from its path (tensor parallelism, an ordered table of
+rules) and from its shape (fully sharded data parallelism takes the largest dimension that is left).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from vidjax.config import MeshConfig
+from vidjax.errors import ConfigError
+
+AXES = ("data", "fsdp", "tensor")
+ROWS = ("data", "fsdp")  # the axes that share the rows of a batch
+
+# The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
+# that they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).
+TENSOR_RULES = (
+    (r"qkv/kernel$", P("tensor", None)),
+    (r"(qkv/bias|[qkv]_bias)$", P("tensor", None)),
+    (r"proj/kernel$", P("tensor", None, None)),
+    (r"fc1/kernel$", P("tensor")),
+    (r"fc1/bias$", P("tensor")),
+    (r"fc2/kernel$", P("tensor", None)),
+)
+
+
+def make_mesh(config: MeshConfig, devices=None) -> Mesh:
+    """Arrange the devices as (data, fsdp, tensor); a size of -1 takes what the others leave.
+
+    Args:
+      config: the sizes; at most one of them -1.
+      devices: default all devices of all processes.
+
+    Raises:
+      ConfigError: when the sizes do not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    sizes = [config.data, config.fsdp, config.tensor]
+    shown = ", ".join(f"mesh.{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
+    if sizes.count(-1) > 1 or any(size == 0 or size < -1 for size in sizes):
+        raise ConfigError(f"{shown}: each size must be at least 1, and one of them may be -1")
+    known = math.prod(size for size in sizes if size != -1)
+    if len(devices) % known or (-1 not in sizes and known != len(devices)):
+        raise ConfigError(f"{shown} does not fit {len(devices)} devices; their product must be that, and one may be -1")
+    shape = tuple(len(devices) // known if size == -1 else size for size in sizes)
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows over data and fsdp; the devices of a tensor group see the same rows."""
+    return NamedSharding(mesh, P(ROWS))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The same value on every device."""
+    return NamedSharding(mesh, P())
+
+
+def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int) -> None:
+    """Refuse a batch that the mesh or the micro-batches do not divide.
+
+    Raises:
+      ConfigError: naming the batch, the divisor and the next batch that fits.
+    """
+    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
+    rows, divisor = videos * clips_per_decode, blocks * accumulate
+    if rows % divisor:
+        step = divisor // math.gcd(divisor, clips_per_decode)
+        raise ConfigError(
+            f"a batch of {rows} clips (data.global_batch={videos} x data.clips_per_decode={clips_per_decode}) is not a "
+            f"multiple of {divisor} (mesh data x fsdp = {blocks}, train.accumulate={accumulate}); "
+            f"use a data.global_batch that is a multiple of {step}, such as {-(-videos // step) * step}"
+        )
+
+
+def loader_slice(mesh: Mesh) -> tuple[int, int]:
+    """Which part of the rows this process must load: (p, P), part p of P equal ones.
+
+    Processes that hold the same rows (a tensor axis over several hosts) get the same part.
+
+    Raises:
+      ConfigError: when processes hold unequal or overlapping parts.
+    """
+    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
+    held: dict[int, set[int]] = {}
+    for device, (rows,) in batch_sharding(mesh).devices_indices_map((blocks,)).items():
+        held.setdefault(device.process_index, set()).add(rows.indices(blocks)[0])
+    parts = sorted({tuple(sorted(block)) for block in held.values()})
+    if sum(map(len, parts)) != blocks or len({len(part) for part in parts}) != 1:
+        raise ConfigError(
+            f"mesh {dict(mesh.shape)} gives the processes unequal or overlapping rows of a batch; "
+            "choose sizes such that mesh.tensor divides the devices of a host or is a multiple of them"
+        )
+    return parts.index(tuple(sorted(held[jax.process_index()]))), len(parts)
+
+
+def global_batch(local: dict[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Send this process's rows to its devices as parts of global arrays; 64-bit integers become 32-bit."""
+    narrow = {key: value.astype(np.int32) if value.dtype == np.int64 else value for key, value in local.items()}
+    return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in narrow.items()}
+
+
+def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
+    """A `NamedSharding` for every leaf of a tree of parameters, or of a state that holds such trees.
+
+    Args:
+      shapes: arrays or `ShapeDtypeStruct`s; a leaf is known by its path, so the optimiser's moments and the moving
+        average lie where their parameters lie.
+      mesh: axes (data, fsdp, tensor).
+      fsdp_min_size: elements; smaller leaves are not divided over fsdp.
+
+    Raises:
+      ConfigError: when the tensor axis does not divide a dimension that a rule gives it.
+    """
+
+    def place(path, leaf) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return NamedSharding(mesh, _spec(name, leaf.shape, mesh, fsdp_min_size))
+
+    return jax.tree_util.tree_map_with_path(place, shapes)
+
+
+def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> P:
+    axes: list[str | None] = [None] * len(shape)
+    if mesh.shape["tensor"] > 1:
+        rule = next((spec for pattern, spec in TENSOR_RULES if re.search(pattern, name)), P())
+        for dim, axis in enumerate(rule, start=len(shape) - len(rule)):
+            axes[dim] = axis
+            if axis and shape[dim] % mesh.shape[axis]:
+                raise ConfigError(
+                    f"mesh.tensor={mesh.shape[axis]} does not divide dimension {dim} of {name} {shape}; "
+                    f"choose a divisor of {shape[dim]}"
+                )
+    size = mesh.shape["fsdp"]
+    if size > 1 and math.prod(shape) >= fsdp_min_size:
+        first = 1 if "blocks" in name.split("/") else 0  # axis 0 of stacked blocks is what the layer scan walks
+        free = [dim for dim in range(first, len(shape)) if axes[dim] is None and shape[dim] % size == 0]
+        if free:
+            axes[max(free, key=lambda dim: shape[dim])] = "fsdp"
+    return P(*axes)

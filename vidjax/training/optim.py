@@ -1,0 +1,127 @@
+"""The optimiser: learning-rate rule, schedule, weight-decay mask and layer-wise decay.
+
+The rules are those of VideoMAE's code (`cosine_scheduler`, layer-wise learning-rate decay of the fine-tuning recipe).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from vidjax.config import OptimConfig
+from vidjax.errors import ConfigError
+
+_UNDECAYED = re.compile(r"(bias|token|pos_embed|time_embed)$")
+_FIRST_LAYER = re.compile(r"(^|/)encoder/(patch_embed|pos_embed|time_embed|cls_token)(/|$)")
+_ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
+
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
+    """The peak and the final learning rate: the configured ones times `global_batch / reference_batch`.
+
+    `global_batch` counts videos: several clips of one decoded video do not raise the learning rate.
+    """
+    factor = global_batch / config.reference_batch
+    return config.base_lr * factor, config.min_lr * factor
+
+
+def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int) -> Schedule:
+    """Learning rate of step i: linear from 0 at step 0 to `peak` at the last warm-up step, then half a cosine.
+
+    After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))` with i counted from 0 over the n steps
+    that are left; the official code starts from 0 too (its `warmup_lr` is parsed and never used).
+    """
+    if warmup_steps > total_steps:
+        raise ConfigError(
+            f"a warm-up of {warmup_steps} steps is longer than the run of {total_steps}; "
+            "lower optim.warmup_epochs or optim.warmup_steps, or train longer"
+        )
+
+    def schedule(step):
+        warm = peak * step / max(warmup_steps - 1, 1)
+        progress = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
+        cosine = floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * progress))
+        return jnp.where(step < warmup_steps, warm, cosine)
+
+    return schedule
+
+
+def build_optimizer(
+    config: OptimConfig, *, global_batch: int, total_steps: int, warmup_steps: int
+) -> tuple[optax.GradientTransformation, Schedule]:
+    """The update direction as an optax transformation, and the learning rate to multiply it with.
+
+    The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
+    a counter in the optimiser state, which stands still when a step is skipped.
+    """
+    peak, floor = scaled_lr(config, global_batch)
+    decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask) if config.weight_decay else optax.identity()
+    if config.name == "adamw":
+        rule = optax.chain(optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.eps), decay)
+    else:
+        rule = optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
+    return direction, cosine_schedule(peak, floor, warmup_steps, total_steps)
+
+
+def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
+    """Steps of linear warm-up; `warmup_steps` wins over `warmup_epochs`."""
+    return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
+
+
+def decay_mask(params):
+    """True where weight decay applies: not on biases, tokens, positions, and not on 1-D parameters.
+
+    The axis over which blocks are stacked does not count: a norm's scale (layers, d) is 1-D.
+    """
+
+    def decays(path, leaf) -> bool:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return leaf.ndim - ("blocks" in name.split("/")) > 1 and not _UNDECAYED.search(name)
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def layer_scales(params, layer_decay: float):
+    """Learning-rate factors `layer_decay ** (L + 1 - id)`, one array per leaf that broadcasts against it.
+
+    Patch embedding has id 0, encoder block i has id i + 1 (an array over the stacked axis 0), all else id L + 1.
+
+    Raises:
+      ConfigError: when the parameters have no stacked encoder blocks.
+    """
+    named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in _leaves(params)]
+    depth = next((leaf.shape[0] for name, leaf in named if _ENCODER_BLOCKS.search(name)), None)
+    if depth is None:
+        raise ConfigError(f"optim.layer_decay={layer_decay} needs a model with encoder/blocks; use 1.0")
+
+    def scale(path, leaf) -> np.ndarray:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if _ENCODER_BLOCKS.search(name):
+            factors = layer_decay ** (depth - np.arange(depth, dtype=np.float64))
+            return factors.astype(np.float32).reshape(depth, *[1] * (leaf.ndim - 1))
+        return np.float32(layer_decay ** (depth + 1) if _FIRST_LAYER.search(name) else 1.0)
+
+    return jax.tree_util.tree_map_with_path(scale, params)
+
+
+def _leaves(tree):
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
+    if layer_decay == 1.0:
+        return optax.identity()
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda u, s: u * s, updates, layer_scales(updates, layer_decay))
+    )

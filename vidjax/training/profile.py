@@ -1,0 +1,36 @@
+"""A window of steps recorded by JAX's profiler into `<workdir>/profile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+
+from vidjax.config import TrainConfig
+
+
+class Profile:
+    """Records the steps profile_start .. profile_start + profile_steps - 1; nothing when profile_start is 0."""
+
+    def __init__(self, workdir: Path, config: TrainConfig):
+        self._folder, self._first = workdir / "profile", config.profile_start
+        self._last = config.profile_start + config.profile_steps - 1
+        self._running = False
+
+    def before(self, step: int) -> None:
+        """Begin when the step is the first of the window."""
+        if step == self._first:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+
+    def after(self, step: int, output: jax.Array) -> None:
+        """End when the step was the last of the window, after waiting for it."""
+        if self._running and step >= self._last:
+            jax.block_until_ready(output)
+            self.close()
+
+    def close(self) -> None:
+        """End in any case."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False

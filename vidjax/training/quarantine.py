@@ -1,0 +1,57 @@
+"""The list of videos that could not be decoded in training, and the limit after which a run stops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from vidjax.errors import DataError, VideoError
+
+FILE = "quarantine.jsonl"
+LIMIT, SHARE = 10, 0.01  # a run goes on while at most max(LIMIT, SHARE of all videos) distinct videos have failed
+
+
+class Quarantine:
+    """Distinct failed videos of a run, those of earlier starts included.
+
+    Every process counts, from the failures of the global batch, so that all stop at the same step; the first writes.
+    """
+
+    def __init__(self, workdir: Path, source):
+        self._path, self._source = workdir / FILE, source
+        self._limit = max(LIMIT, int(SHARE * len(source)))
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        self._ids = {json.loads(line)["id"] for line in lines if line.endswith("}")}  # a kill may cut the last line
+
+    def add(self, step: int, failed: np.ndarray, reasons: np.ndarray) -> None:
+        """Note the failures of one global batch.
+
+        Args:
+          step: the training step, from 1.
+          failed: (rows, 8) data-set rows, -1 where none failed.
+          reasons: (rows, 8) indices into `VideoError.REASONS`.
+
+        Raises:
+          DataError: when too many distinct videos have failed.
+        """
+        where = failed >= 0
+        for row, reason in zip(failed[where].tolist(), reasons[where].tolist(), strict=True):
+            self._note(step, row, VideoError.REASONS[reason])
+        if len(self._ids) > self._limit:
+            raise DataError(
+                f"{len(self._ids)} of {len(self._source)} videos could not be decoded, more than the {self._limit} a "
+                f"run puts up with; their reasons are in {self._path}: repair or remove them"
+            )
+
+    def _note(self, step: int, row: int, reason: str) -> None:
+        video = self._source[row]
+        if video.id in self._ids:
+            return
+        self._ids.add(video.id)
+        if jax.process_index() == 0:
+            path = video.video if isinstance(video.video, str) else ""
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}) + "\n")

@@ -1,0 +1,51 @@
+"""What a run is at a step: everything that a checkpoint must hold to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from vidjax.config import DataConfig
+
+PyTree = Any
+
+
+class TrainState(NamedTuple):
+    """The state of a run; no random key, since keys are folded from the seed and the step.
+
+    Attributes:
+      step: updates tried so far, those skipped for not being finite included.
+      params: of the module, float32.
+      opt_state: of the optax transformation.
+      ema: moving average of `params`; {} when it is off.
+      extra: what an objective keeps beside the parameters (a teacher, a centre); {} when nothing.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    opt_state: PyTree
+    ema: PyTree
+    extra: PyTree
+
+
+def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a global training batch, enough to initialise an objective."""
+    rows, size = data.global_batch * data.clips_per_decode, data.image_size
+    return {
+        "video": jax.ShapeDtypeStruct((rows, data.num_frames, size, size, 3), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
+        "valid": jax.ShapeDtypeStruct((rows,), jnp.bool_),
+        "index": jax.ShapeDtypeStruct((rows,), jnp.int32),
+    }
+
+
+def init_state(objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int) -> TrainState:
+    """A fresh state; call it under `jax.eval_shape` for shapes, under `jax.jit` with `out_shardings` for arrays."""
+    batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch_shapes(data))
+    params, extra = objective.init(jax.random.key(seed), batch)
+    average = jax.tree.map(jnp.copy, params) if ema else {}
+    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), average, extra)

@@ -1,0 +1,117 @@
+"""One training step: gradients over micro-batches, a guarded update, and the metrics of both.
+
+Everything is one jitted function of (state, batch) with the state donated; it compiles once a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from vidjax.errors import ConfigError
+from vidjax.training.mesh import ROWS, batch_sharding, replicated
+from vidjax.training.optim import Schedule
+from vidjax.training.state import TrainState
+
+STREAMS = ("mask", "dropout", "augment")
+HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that every process learns of them
+
+
+def make_train_step(
+    objective,
+    tx: optax.GradientTransformation,
+    schedule: Schedule,
+    *,
+    seed: int,
+    accumulate: int = 1,
+    ema: float = 0.0,
+    shapes: TrainState,
+) -> Callable:
+    """Compile-once function (state, batch) -> (state, metrics).
+
+    Args:
+      objective: with `loss(params, extra, batch, rngs, train)` and `after_update(params, extra, step)`.
+      tx: gives the direction; the step subtracts `schedule(step)` times it.
+      seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
+      accumulate: micro-batches a step; rows must be a multiple of it times the row blocks of the mesh.
+      ema: decay of the moving average of parameters; 0 keeps none.
+      shapes: of the state, each leaf with its sharding.
+
+    Returns:
+      the jitted function; metrics are scalars, beside `failed` and `failed_reason` (rows, 8) of the global batch and
+      the number of processes that were asked to `stop`.
+
+    Raises:
+      ConfigError: when the objective needs the whole batch at once (`needs_whole_batch`) and `accumulate` > 1.
+    """
+    if accumulate > 1 and getattr(objective, "needs_whole_batch", False):
+        raise ConfigError(
+            f"train.accumulate={accumulate}: the loss of {type(objective).__name__} is a statistic of the whole batch "
+            "and cannot be accumulated; use train.accumulate=1 and more devices or model.remat=full"
+        )
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+    mesh = shardings.step.mesh
+
+    def step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+        host = {key: batch.pop(key) for key in HOST_KEYS if key in batch}
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
+        lr, grad_norm = schedule(state.step), optax.global_norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        direction, opt_state = tx.update(grads, state.opt_state, state.params)
+        updates = jax.tree.map(lambda u: -lr * u, direction)
+        params = optax.apply_updates(state.params, updates)
+        average = jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, state.ema, params) if ema else state.ema
+        extra = objective.after_update(params, extra, state.step)
+        tried = TrainState(state.step + 1, params, opt_state, average, extra)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), tried, state)
+        numbers = {
+            "train/loss": loss,
+            "train/lr": lr,
+            "train/grad_norm": grad_norm,
+            "train/update_norm": jnp.where(finite, optax.global_norm(updates), 0.0),
+            "train/nonfinite": ~finite,
+            **{name if "/" in name else f"train/{name}": value for name, value in metrics.items() if name != "loss"},
+        }
+        if "stop" in host:
+            host["stop"] = jnp.any(host["stop"])
+        return kept._replace(step=tried.step), numbers | host
+
+    rows, everywhere = batch_sharding(mesh), replicated(mesh)
+    return jax.jit(step, in_shardings=(shardings, rows), out_shardings=(shardings, everywhere), donate_argnums=0)
+
+
+def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, mesh):
+    """Mean loss, metrics and gradients over the micro-batches, which see the extra state one after another."""
+
+    def loss_of(params, extra, rows, key):
+        rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
+        loss, (metrics, extra) = objective.loss(params, extra, rows, rngs, True)
+        return loss, (metrics, extra)
+
+    value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+    if accumulate == 1:
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, key)
+        return loss, metrics, extra, grads
+
+    def split(leaf):
+        # Row r goes to micro-batch r % accumulate: each device keeps its own rows.
+        leaf = jnp.moveaxis(leaf.reshape(-1, accumulate, *leaf.shape[1:]), 1, 0)
+        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, P(None, ROWS)))
+
+    def micro_step(carry, numbered_rows):
+        total, extra = carry
+        number, rows = numbered_rows
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, jax.random.fold_in(key, number))
+        return (jax.tree.map(jnp.add, total, grads), extra), (loss, metrics)
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    numbered = (jnp.arange(accumulate), jax.tree.map(split, batch))
+    (total, extra), (losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
+    grads = jax.tree.map(lambda leaf: leaf / accumulate, total)
+    return losses.mean(), jax.tree.map(lambda leaf: leaf.mean(0), metrics), extra, grads

@@ -1,0 +1,160 @@
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, wandb when asked for, and a line or a bar for the eye.
+
+Only the first process writes. A line of metrics.jsonl is flat: `step` and names such as `train/loss`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError
+
+METRICS = "metrics.jsonl"
+_CONSOLE = Console(stderr=True)
+_SHOWN = ("train/loss", "train/lr", "eval/top1", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence for the person who watches; by the first process only."""
+    if jax.process_index() == 0:
+        _CONSOLE.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+class Telemetry:
+    """The writers of one run.
+
+    Args:
+      workdir: the run's folder; lines of `metrics.jsonl` after `step` are dropped, they will be written again.
+      config: for wandb's project and settings.
+      step: the restored step, 0 for a new run.
+      total_steps: for the estimate of the time left.
+    """
+
+    def __init__(self, workdir: Path, config: Config, *, step: int, total_steps: int):
+        self._first = jax.process_index() == 0
+        self._start = step
+        self._total, self._began = total_steps, time.monotonic()
+        self._bar, self._writers = None, []
+        if self._first:
+            self._writers = [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
+            if config.train.wandb:
+                self._writers.append(_Wandb(config, workdir))
+            if _CONSOLE.is_terminal:
+                self._bar = _progress_bar()
+                self._task = self._bar.add_task("", total=total_steps, completed=step)
+                self._bar.start()
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Write metrics of a step everywhere."""
+        if not self._first:
+            return
+        for writer in self._writers:
+            writer.write(step, metrics)
+        shown = "  ".join(f"{name} {_short(metrics[name])}" for name in _SHOWN if name in metrics)
+        if self._bar:
+            self._bar.update(self._task, description=shown)
+        else:
+            say(f"step {step}/{self._total}  {shown}  left {self._time_left(step)}")
+
+    def advance(self, step: int) -> None:
+        """Move the bar."""
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def close(self) -> None:
+        """Flush and close everything."""
+        if self._bar:
+            self._bar.stop()
+        for writer in self._writers:
+            writer.close()
+
+    def _time_left(self, step: int) -> str:
+        done = step - self._start
+        if not done:
+            return "unknown"
+        seconds = round((time.monotonic() - self._began) / done * (self._total - step))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+class _Lines:
+    """metrics.jsonl; a value that is not finite is written as null, since JSON has no word for it."""
+
+    def __init__(self, path: Path, step: int):
+        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
+        draft = path.with_suffix(".draft")
+        draft.write_text("".join(line + "\n" for line in kept))
+        draft.replace(path)
+        self._file = path.open("a", buffering=1)
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **clean}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _TensorBoard:
+    def __init__(self, folder: Path, step: int):
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=30)
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _Wandb:
+    def __init__(self, config: Config, workdir: Path):
+        try:
+            wandb = importlib.import_module("wandb")
+        except ImportError as error:
+            raise ConfigError(
+                f"train.wandb={config.train.wandb!r} needs the package wandb: pip install 'vidjax[wandb]'"
+            ) from error
+        self._run = wandb.init(
+            project=config.train.wandb,
+            name=workdir.name,
+            id=os.environ.get("WANDB_RUN_ID", workdir.name),
+            resume="allow",
+            config=dataclasses.asdict(config),
+        )
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        self._run.log(metrics, step=step)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Lines of a file that a kill may have cut short."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().split("\n")[:-1] if line.endswith("}")]
+
+
+def _progress_bar() -> Progress:
+    columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(), TimeElapsedColumn())
+    return Progress(
+        *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"), console=_CONSOLE
+    )
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
