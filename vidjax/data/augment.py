@@ -37,7 +37,7 @@ def augment(
 def eval_crops(
     frames: UInt8[np.ndarray, "t h w c"], data: DataConfig, crops: int
 ) -> UInt8[np.ndarray, "crops t s s c"]:
-    """Short side to data.image_size, then `crops` evenly spaced squares along the long side; a single one is central."""
+    """Short side to data.image_size, then `crops` evenly spaced squares along the long side; one alone is central."""
     size, (height, width) = data.image_size, frames.shape[1:3]
     short = min(height, width)
     frames = resize(frames, (size * height // short, size * width // short), data.interpolation)
@@ -81,7 +81,7 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
 
 
 def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A random area and (log-uniform) aspect, anywhere; after ten that do not fit, the largest central crop that does."""
+    """A random area and (log-uniform) aspect, anywhere; after ten that do not fit, the largest central crop."""
     low, high = data.crop_aspect
     for _ in range(10):
         area = height * width * rng.uniform(*data.crop_area)

@@ -154,7 +154,7 @@ class Video:
             raise VideoError("corrupt", f"{self._where} cannot be decoded exactly: {error}") from error
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
-        """Decode the packets from a key frame to `stop`, those outside `rows` (if given) only where others need them."""
+        """Decode the packets from a key frame to `stop`, those not in `rows` (if given) only where others need them."""
         context, floor = self._context, self._index.pts[start]
         try:
             for packet in self._index.packets(start, stop):

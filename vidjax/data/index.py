@@ -1,4 +1,4 @@
-"""The packets of a video stream, read without decoding: which of them are shown, in which order, from which key frame."""
+"""The packets of a video stream, read without decoding: which are shown, in which order, from which key frame."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class PacketIndex:
         return keys, hidden
 
     def _expected_packets(self) -> int:
-        """How many packets the header promises; an MP4 says which samples its edit list keeps, others say a count or 0."""
+        """How many packets the header promises: the samples that an MP4's edit list keeps; elsewhere a count, or 0."""
         if "mp4" in self._container.format.name:
             return len(self._stream.index_entries)
         return self._stream.frames

@@ -1,4 +1,4 @@
-"""RandAugment (Cubuk et al. 2019) in the variant of timm that video fine-tuning uses, one draw for all frames of a clip.
+"""RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
 
 A specification such as `rand-m7-n4-mstd0.5-inc1` says magnitude 7 of 10, four operations, magnitudes spread by 0.5,
 and operations that grow stronger with the magnitude. Each chosen operation is applied with probability one half.

@@ -1,4 +1,4 @@
-"""Which frames make a clip: the training samplings and the test protocols of VideoMAE (paper, section 4.1 and appendix)."""
+"""Which frames make a clip: the training samplings and test protocols of VideoMAE (sections 3.1 and 4)."""
 
 from __future__ import annotations
 

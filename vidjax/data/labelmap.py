@@ -1,0 +1,40 @@
+"""The label map of a prepared data set, saved beside the records and compared when they are opened.
+
+TFDS keeps class names in a text file that is easily edited or replaced; a changed order would turn every label wrong
+without a sign.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from vidjax.errors import DataError
+
+FILE = "label_map.json"
+
+
+def save(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
+    """Write the class names, or that there are none."""
+    pathlib.Path(folder, FILE).write_text(json.dumps({"labels": labels}, indent=1) + "\n")
+
+
+def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
+    """Compare the class names of opened records with the saved map; records without a saved map pass.
+
+    Raises:
+      DataError: naming the first class that differs.
+    """
+    path = pathlib.Path(folder, FILE)
+    if not path.is_file():
+        return
+    saved, found = json.loads(path.read_text())["labels"] or [], list(labels or [])
+    if saved == found:
+        return
+    if len(saved) != len(found):
+        raise DataError(f"{folder} was prepared with {len(saved)} classes ({FILE}) but names {len(found)} now")
+    number = next(i for i, pair in enumerate(zip(saved, found, strict=True)) if pair[0] != pair[1])
+    raise DataError(
+        f"class {number} of {folder} was {saved[number]!r} when it was prepared ({FILE}) and is {found[number]!r} now; "
+        "restore the label file"
+    )

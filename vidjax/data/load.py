@@ -1,0 +1,111 @@
+"""One data-set row to the arrays of a batch: decode, sample, augment; and what happens when decoding fails."""
+
+from __future__ import annotations
+
+import grain
+import numpy as np
+from einops import rearrange
+from jaxtyping import UInt8
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data.augment import augment, eval_crops
+from vidjax.data.decode import Video
+from vidjax.data.rows import Row
+from vidjax.data.sampling import eval_indices, train_indices
+from vidjax.data.sources import VideoSource
+from vidjax.data.synthetic import noise
+from vidjax.errors import DataError, VideoError
+
+SUBSTITUTES = 8  # rows tried in place of one that fails
+
+
+class LoadTrain(grain.transforms.RandomMap):
+    """The clips of one row or, if it cannot be decoded, of a substitute."""
+
+    def __init__(self, source: VideoSource, data: DataConfig):
+        self._source, self._data = source, data
+
+    def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        failures: list[tuple[int, VideoError]] = []
+        row = self._source[index]
+        while True:
+            try:
+                clips = self._clips(row, rng)
+                break
+            except VideoError as error:
+                failures.append((index, error))
+            if len(failures) > SUBSTITUTES:
+                raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
+            index = self._substitute(row.label, [failed for failed, _ in failures], rng)
+            row = self._source[index]
+        return {"video": clips, **self._facts(index, row.label, failures)}
+
+    def _clips(self, row: Row, rng: np.random.Generator) -> UInt8[np.ndarray, "r t s s c"]:
+        data = self._data
+        if row.video is None:
+            return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)])
+        with Video(row.video) as video:
+            frames = video.read(train_indices(video.frames, data, rng))
+        return np.stack([augment(frames, data, rng) for _ in range(data.clips_per_decode)])
+
+    def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
+        """A row of the same class that has not failed yet; of any class when that one has no more."""
+        rows = np.setdiff1d(self._source.rows_of_class(label), failed)
+        if not len(rows):
+            rows = np.setdiff1d(np.arange(len(self._source)), failed)
+        if not len(rows):
+            raise DataError(f"none of the {len(self._source)} videos can be decoded")
+        return int(rng.choice(rows))
+
+    def _facts(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
+        repeats = self._data.clips_per_decode
+        failed = np.full((repeats, SUBSTITUTES), -1, np.int32)
+        reasons = np.full((repeats, SUBSTITUTES), -1, np.int8)
+        for place, (row, error) in enumerate(failures):
+            failed[0, place], reasons[0, place] = row, VideoError.REASONS.index(error.reason)
+        return {
+            "label": np.full(repeats, label, np.int32),
+            "valid": np.ones(repeats, bool),
+            "index": np.full(repeats, index, np.int64),
+            "failed": failed,
+            "failed_reason": reasons,
+        }
+
+
+class LoadEval(grain.transforms.Map):
+    """The views of one row; zeros for padding and for a video that fails."""
+
+    def __init__(self, source: VideoSource, data: DataConfig, eval: EvalConfig):
+        self._source, self._data, self._eval = source, data, eval
+
+    def map(self, index: int) -> dict[str, np.ndarray]:
+        data, views = self._data, self._eval.clips * self._eval.crops
+        label, reason, video = 0, -1, None
+        valid = index < len(self._source)
+        if valid:
+            row = self._source[index]
+            label = row.label
+            try:
+                video = self._views(row)
+            except VideoError as error:
+                reason = VideoError.REASONS.index(error.reason)
+        if video is None:
+            video = np.zeros((views, data.num_frames, data.image_size, data.image_size, 3), np.uint8)
+        return {
+            "video": video,
+            "label": np.int32(label),
+            "valid": np.bool_(valid),
+            "decoded": np.bool_(valid and reason < 0),
+            "index": np.int64(index if valid else -1),
+            "failed_reason": np.int8(reason),
+        }
+
+    def _views(self, row: Row) -> UInt8[np.ndarray, "v t s s c"]:
+        data, clips, crops = self._data, self._eval.clips, self._eval.crops
+        if row.video is None:
+            rng = np.random.default_rng(row.label)
+            return np.stack([noise(data.num_frames, data, rng) for _ in range(clips * crops)])
+        with Video(row.video) as video:
+            wanted, places = np.unique(eval_indices(video.frames, data, clips), return_inverse=True)
+            squares = eval_crops(video.read(wanted), data, crops)
+        return rearrange(squares[:, places.reshape(clips, -1)], "crop clip t h w c -> (clip crop) t h w c")

@@ -1,0 +1,138 @@
+"""Batches of clips through grain, the same for any number of processes and workers.
+
+The order of operations is what makes them the same: shuffle, repeat, augment (random numbers keyed by the global row),
+batch, and only then the slice of a process. Resuming is a slice too, so no state of an iterator is ever saved.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data.load import LoadEval, LoadTrain
+from vidjax.data.sources import VideoSource
+from vidjax.errors import ConfigError
+
+Batch = dict[str, np.ndarray]
+
+
+def train_batches(
+    source: VideoSource, data: DataConfig, *, seed: int, start_step: int = 0, process: tuple[int, int] = (0, 1)
+) -> Batches:
+    """The endless local batches of one process, from `start_step` on.
+
+    With R = data.clips_per_decode, a batch has `rows` = data.global_batch / processes * R rows; the R clips of one
+    video are neighbours, share their frame numbers (one decode, as the repeated augmentation of VideoMAE fine-tuning
+    does) and differ in their spatial augmentation.
+
+    Args:
+      process: this process and how many there are, as row blocks of the global batch.
+
+    Returns:
+      an iterator with `close()`; its batches are dicts of
+        video (rows t s s c) uint8; label (rows) int32; valid (rows) bool, all True;
+        index (rows) int64, the data-set row that was used;
+        failed (rows 8) int32, the rows that could not be decoded before it, then -1; failed_reason (rows 8) int8,
+        indices into `VideoError.REASONS`, then -1. Of R clips only the first carries failures.
+      A row that fails is replaced by another of its class, drawn from random numbers of that place in the order.
+
+    Raises:
+      ConfigError: when the processes do not divide the batch.
+      DataError: (from the iterator) when a row and eight substitutes fail one after the other.
+    """
+    place, count = process
+    local = _share(data.global_batch, count, "data.global_batch")
+    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
+    return Batches(dataset[start_step * count + place :: count], data)
+
+
+def eval_batches(
+    source: VideoSource, data: DataConfig, eval: EvalConfig, *, batch: int, process: tuple[int, int] = (0, 1)
+) -> Batches:
+    """The local batches of one process in one pass that shows every video exactly once over all processes.
+
+    All processes get the same number of batches; rows past the end are padding. A video that fails is never replaced.
+
+    Args:
+      batch: videos a step over all processes.
+      process: this process and how many there are.
+
+    Returns:
+      an iterator with `close()`; with b = batch / processes and v = eval.clips * eval.crops (crops of a clip are
+      neighbours) its batches are dicts of
+        video (b v t s s c) uint8; label (b) int32; valid (b) bool, False for padding;
+        decoded (b) bool, False (and zeros in video) when the video failed; index (b) int64, -1 for padding;
+        failed_reason (b) int8, index into `VideoError.REASONS` or -1.
+
+    Raises:
+      ConfigError: when the processes do not divide the batch.
+    """
+    place, count = process
+    local = _share(batch, count, "eval.batch")
+    padded = -(-len(source) // batch) * batch
+    dataset = grain.MapDataset.range(padded).map(LoadEval(source, data, eval)).batch(local, batch_fn=_stack)
+    return Batches(dataset[place::count], data)
+
+
+class Batches:
+    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes."""
+
+    def __init__(self, dataset: grain.MapDataset, data: DataConfig):
+        _single_threaded_cv2()
+        # The buffer counts elements, and here an element is a batch.
+        ahead = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=max(data.prefetch, data.threads))
+        batches = dataset.to_iter_dataset(ahead)
+        if data.workers:
+            if not flags.FLAGS.is_parsed():  # grain reads a flag even where no absl app has parsed any
+                flags.FLAGS.mark_as_parsed()
+            options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=data.prefetch)
+            batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
+        self._iterator = iter(batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            self.close()
+            raise
+
+    def close(self):
+        """Stop the threads or worker processes."""
+        self._iterator.close()
+
+
+def _start_worker(worker: int, workers: int):
+    """Leave signals to the parent: a preempted run still wants its batches while it saves a checkpoint."""
+    del worker, workers
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _single_threaded_cv2()
+
+
+def _single_threaded_cv2():
+    """OpenCV would otherwise start a pool of threads in each of the loader's own."""
+    cv2.setNumThreads(1)
+
+
+def _share(batch: int, processes: int, name: str) -> int:
+    if batch % processes:
+        raise ConfigError(f"{name}={batch} cannot be shared equally by {processes} processes; use a multiple")
+    return batch // processes
+
+
+def _join(videos: list[Batch]) -> Batch:
+    return {key: np.concatenate([video[key] for video in videos]) for key in videos[0]}
+
+
+def _stack(videos: list[Batch]) -> Batch:
+    return {key: np.stack([video[key] for video in videos]) for key in videos[0]}

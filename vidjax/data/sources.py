@@ -1,0 +1,87 @@
+"""Where videos come from: one protocol, and `open_source`, which finds out what `data.root` holds."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int64
+
+from vidjax.config import DataConfig
+from vidjax.data import files, records
+from vidjax.data.rows import Row
+from vidjax.data.synthetic import SyntheticSource
+from vidjax.errors import DataError
+
+_PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
+
+
+class VideoSource(Protocol):
+    """The labelled videos of one split; picklable, cheap to send to loader processes, with a stable repr.
+
+    Attributes:
+      labels: class names in the order of their numbers, or None where the data set has none.
+      num_classes: how many there are, named or not.
+      content_id: a short hash that changes when rows, labels or file sizes do.
+    """
+
+    labels: tuple[str, ...] | None
+    num_classes: int
+    content_id: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Row: ...
+
+    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
+        """The row numbers of a class, ascending."""
+        ...
+
+
+def open_source(data: DataConfig, split: str) -> VideoSource:
+    """Open one split of a data set.
+
+    `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, a prepared
+    ArrayRecord data set, or a public data set as it is distributed (with data.name set to it). The names motion and
+    synthetic need no root.
+
+    Args:
+      split: for example `train`, `val` or `test`; class folders take their numbers from `data.train_split`.
+
+    Raises:
+      DataError: when the data is missing, empty or malformed; the message says where.
+    """
+    if data.name == "synthetic":
+        return SyntheticSource(split, data.num_classes)
+    root = os.path.abspath(os.path.expanduser(_motion_root(data.root) if data.name == "motion" else data.root))
+    if not data.root and data.name != "motion":
+        raise DataError(f"data.root is empty; set --config.data.root=DIR to the folder of the {data.name} videos")
+    if not os.path.isdir(root):
+        raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
+    if not os.listdir(root):
+        raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    return _open(root, data, split)
+
+
+def _open(root: str, data: DataConfig, split: str) -> VideoSource:
+    if records.find(root):
+        return records.RecordSource(records.find(root), split, data.num_classes)
+    if data.name in _PUBLIC:
+        public = importlib.import_module(f"vidjax.data.datasets.{data.name}")
+        if public.annotations(root, split):
+            paths, labels, names = public.index(root, split)
+            return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
+    if os.path.isfile(os.path.join(root, f"{split}.csv")):
+        return files.from_list(root, split, data.train_split, data.num_classes)
+    if os.path.isdir(os.path.join(root, split)):
+        return files.from_class_folders(root, split, data.train_split, data.num_classes)
+    found = ", ".join(sorted(os.listdir(root))[:8])
+    raise DataError(f"{root} has neither a folder {split}/ nor a list {split}.csv nor prepared records; it has {found}")
+
+
+def _motion_root(root: str) -> str:
+    from vidjax.data.datasets import motion
+
+    return motion.prepare(root)
