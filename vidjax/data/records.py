@@ -13,6 +13,7 @@ import os
 import numpy as np
 from jaxtyping import Int64
 
+from vidjax.data import labelmap
 from vidjax.data.rows import Row, content_id
 from vidjax.errors import DataError
 
@@ -32,6 +33,7 @@ class RecordSource:
         info = builder.info.splits[split]
         label = builder.info.features["label"]
         self.labels = tuple(label.names) if getattr(label, "names", None) else None
+        labelmap.check(folder, self.labels)
         self.num_classes = num_classes or getattr(label, "num_classes", None) or 0
         if self.labels and self.num_classes < len(self.labels):
             raise DataError(f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes")

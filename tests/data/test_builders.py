@@ -1,0 +1,178 @@
+"""Prepared records: what goes in comes out, failures are reported, and TensorFlow is never imported."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import av
+import numpy as np
+import pytest
+
+from vidjax.config import DataConfig
+from vidjax.data import builders, labelmap
+from vidjax.data.decode import read_frames
+from vidjax.data.sources import open_source
+from vidjax.errors import DataError
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "prepare_records.py"
+
+
+def write_video(path, frames=6, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        for _ in range(frames):
+            image = rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(5):
+        write_video(tmp_path / "videos" / "train" / "ab"[i % 2] / f"{i}.mp4", seed=i)
+    write_video(tmp_path / "videos" / "val" / "b" / "9.mp4", frames=7, seed=9)
+    return tmp_path / "videos"
+
+
+def sources_of(root, *splits):
+    return {split: open_source(DataConfig(root=str(root)), split) for split in splits}
+
+
+def damage(path):
+    """Overwrite bytes in the middle of the pictures, which leaves the packets readable."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"mdat") + len(content) // 3
+    content[start : start + 400] = bytes(400)
+    path.write_bytes(content)
+
+
+def test_records_return_the_very_bytes_labels_and_sizes(folder, tmp_path):
+    root, failures = builders.prepare_records("folder", sources_of(folder, "train", "val"), tmp_path / "out")
+    assert failures == []
+    for split, count in (("train", 5), ("val", 1)):
+        files = open_source(DataConfig(root=str(folder)), split)
+        records = open_source(DataConfig(root=str(root)), split)
+        stored = {records[i].id: records[i] for i in range(len(records))}
+        assert len(records) == len(stored) == count
+        for row in (files[i] for i in range(len(files))):
+            assert stored[row.id].video == pathlib.Path(row.video).read_bytes()
+            assert stored[row.id].label == row.label
+        assert records.labels == files.labels
+        np.testing.assert_array_equal(
+            records.rows_of_class(1), [i for i in range(len(records)) if records[i].label == 1]
+        )
+
+
+def test_records_say_how_long_and_large_a_video_is(folder, tmp_path):
+    import tensorflow_datasets as tfds
+
+    root, _ = builders.prepare_records("folder", sources_of(folder, "val"), tmp_path / "out")
+    record = tfds.builder_from_directory(root).as_data_source("val")[0]
+    assert {key: record[key] for key in ("num_frames", "fps", "height", "width")} == {
+        "num_frames": 7, "fps": 10.0, "height": 32, "width": 48
+    }  # fmt: skip
+    assert read_frames(record["video"], [6]).shape == (1, 32, 48, 3)
+
+
+def test_unreadable_videos_are_listed_with_their_reason_and_the_rest_is_stored(folder, tmp_path):
+    (folder / "train" / "a" / "broken.mp4").write_bytes(b"")
+    root, failures = builders.prepare_records("folder", sources_of(folder, "train"), tmp_path / "out", threads=2)
+    assert [(f["split"], pathlib.Path(f["id"]).name, f["reason"]) for f in failures] == [
+        ("train", "broken.mp4", "empty")
+    ]
+    assert [json.loads(line) for line in (root / builders.FAILURES).read_text().splitlines()] == failures
+    assert len(open_source(DataConfig(root=str(root)), "train")) == 5
+
+
+def test_decoding_every_frame_finds_damage_that_the_index_cannot_see(folder, tmp_path):
+    damage(folder / "train" / "a" / "0.mp4")
+    sources = sources_of(folder, "train")
+    assert builders.prepare_records("folder", sources, tmp_path / "quick")[1] == []
+    failures = builders.prepare_records("folder", sources, tmp_path / "whole", check="decode")[1]
+    assert [pathlib.Path(f["id"]).name for f in failures] == ["0.mp4"]
+
+
+def test_a_split_without_a_readable_video_is_refused_and_nothing_is_left_behind(folder, tmp_path):
+    (folder / "val" / "b" / "9.mp4").write_bytes(b"not a video")
+    with pytest.raises(DataError, match="no video of split 'val' can be read"):
+        builders.prepare_records("folder", sources_of(folder, "train", "val"), tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*record*"))
+
+
+def test_repeated_ids_are_refused_by_name(folder, tmp_path):
+    source = sources_of(folder, "train")["train"]
+    source._paths[1] = source._paths[0]
+    with pytest.raises(DataError, match="2 videos with the id"):
+        builders.prepare_records("folder", {"train": source}, tmp_path / "out")
+
+
+def test_splits_with_different_classes_are_refused(folder, tmp_path):
+    write_video(tmp_path / "other" / "val" / "c" / "1.mp4")
+    other = sources_of(tmp_path / "other", "val")
+    with pytest.raises(DataError, match="same label names"):
+        builders.prepare_records("folder", sources_of(folder, "train") | other, tmp_path / "out")
+
+
+def test_an_existing_data_set_is_not_overwritten(folder, tmp_path):
+    sources = sources_of(folder, "val")
+    builders.prepare_records("folder", sources, tmp_path / "out")
+    with pytest.raises(DataError, match="already holds"):
+        builders.prepare_records("folder", sources, tmp_path / "out")
+
+
+def test_a_label_map_changed_after_preparing_is_refused_on_opening(folder, tmp_path):
+    root, _ = builders.prepare_records("folder", sources_of(folder, "train"), tmp_path / "out")
+    names = next(root.glob("*.labels.txt"))
+    names.write_text("\n".join(reversed(names.read_text().split())) + "\n")
+    with pytest.raises(DataError, match=r"class 0 of .* was 'a'"):
+        open_source(DataConfig(root=str(root)), "train")
+
+
+def test_label_map_of_another_size_is_refused(tmp_path):
+    labelmap.save(tmp_path, ("a", "b"))
+    with pytest.raises(DataError, match=r"2 classes .* names 3"):
+        labelmap.check(tmp_path, ("a", "b", "c"))
+    labelmap.check(tmp_path, ("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["folder", "ucf101"])
+def test_the_script_prepares_a_root_and_never_imports_tensorflow_or_jax(name, folder, tmp_path):
+    if name == "ucf101":
+        lists = {
+            "classInd.txt": "1 a\n2 b\n",
+            "trainlist01.txt": "a/0.mp4 1\nb/1.mp4 2\n",
+            "testlist01.txt": "b/9.mp4\n",
+        }
+        for file, text in lists.items():
+            (folder / file).write_text(text)
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['prepare', '--root={folder}', '--out={tmp_path / 'out'}', '--name={name}', '--threads=2']\n"
+        "try:\n"
+        f"    runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert stop.code == 0, stop.code\n"
+        "from vidjax.config import DataConfig\n"
+        "from vidjax.data.sources import open_source\n"
+        f"source = open_source(DataConfig(name={name!r}, root={str(tmp_path / 'out')!r}), 'val')\n"
+        "assert source[0].label == 1 and source.labels == ('a', 'b'), source[0]\n"
+        "assert 'tensorflow' not in sys.modules and 'jax' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "data.root=" in done.stdout
+
+
+def test_the_script_says_one_sentence_about_a_root_that_is_not_there(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), f"--root={tmp_path / 'gone'}", f"--out={tmp_path / 'out'}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("prepare_records: ")
+    assert "gone" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,61 @@
+"""Finding the video files that the annotations of a public data set name."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+
+from vidjax.errors import DataError
+
+EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
+
+Index = tuple[list[str], list[int], tuple[str, ...]]  # paths, labels, label names
+
+
+def first_existing(root: str, *names: str) -> str | None:
+    """The first of the relative paths that exists under `root`."""
+    paths = (os.path.join(root, *name.split("/")) for name in names)
+    return next((path for path in paths if os.path.exists(path)), None)
+
+
+def videos_by_stem(folders: Iterable[str]) -> dict[str, str]:
+    """Every video under the folders, by file name without extension; the first in sorted order if a name repeats."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        for parent, children, files in os.walk(folder):
+            children.sort()
+            for file in sorted(files):
+                stem, extension = os.path.splitext(file)
+                if extension.lower() in EXTENSIONS:
+                    found.setdefault(stem, os.path.join(parent, file))
+    return found
+
+
+def locate(
+    title: str, listed: list[tuple[str, int]], found: dict[str, str], *, folder: str, split: str, extension: str
+) -> tuple[list[str], list[int]]:
+    """Turn annotated (stem, label) rows into paths and labels.
+
+    Videos vanish from the web, so a training split is what is there, with a line in the log that says how much. A split
+    that is scored keeps its missing videos, with the path they ought to have: they count as wrong, and openly.
+
+    Raises:
+      DataError: if nothing is listed, or none of it is there.
+    """
+    if not listed:
+        raise DataError(f"{title}: the annotations list no video for split {split!r}")
+    present = sum(stem in found for stem, _ in listed)
+    if not present:
+        raise DataError(
+            f"{title}: none of the {len(listed)} videos listed for split {split!r} is under {folder}; "
+            f"the first would be {listed[0][0]}{extension}"
+        )
+    if present < len(listed):
+        logging.getLogger("vidjax").warning(
+            "%s: %d of the %d videos listed for split %r are missing under %s",
+            title, len(listed) - present, len(listed), split, folder,
+        )  # fmt: skip
+    keep = [row for row in listed if row[0] in found] if split.startswith("train") else listed
+    paths = [found.get(stem) or os.path.join(folder, stem + extension) for stem, _ in keep]
+    return paths, [label for _, label in keep]

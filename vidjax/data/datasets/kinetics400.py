@@ -1,0 +1,83 @@
+"""Kinetics-400 (Kay et al. 2017): 400 classes of 10-second YouTube clips, about 240k train, 20k val, 39k test.
+
+On disk, either the official annotations (columns label, youtube_id, time_start, time_end, split) beside the clips
+
+    root/annotations/{train,val,test}.csv   or   root/{train,val,test}.csv   or   root/kinetics_400_labels.csv
+    root/{train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4
+
+or class folders, or lists as the VideoMAE repository uses, which every data set can have (`vidjax.data.sources`).
+Labels are the class names in alphabetical order, as in the published models.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+
+from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.errors import DataError
+
+TITLE, NUM_CLASSES = "Kinetics-400", 400
+PROTOCOL = {  # VideoMAE, section 4 and the published fine-tuning scripts
+    "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
+    "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
+}
+_ALIASES = {"val": ("val", "validate", "validation"), "validation": ("val", "validate", "validation")}
+_COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
+
+
+def annotations(root: str, split: str) -> str | None:
+    """The official annotation file of the split, if `root` has one."""
+    for name in _ALIASES.get(split, (split,)):
+        path = first_existing(root, f"annotations/{name}.csv", f"annotations/kinetics_{name}.csv", f"{name}.csv")
+        if path and set(_header(path)) >= _COLUMNS:
+            return path
+    return None
+
+
+def index(root: str, split: str) -> Index:
+    """The clips of a split of the official layout: paths, labels, label names.
+
+    Raises:
+      DataError: if the annotations are absent or malformed, or no clip is there.
+    """
+    path = annotations(root, split)
+    if path is None:
+        raise DataError(
+            f"{TITLE}: no annotations/{split}.csv with the columns {', '.join(sorted(_COLUMNS))} under {root}"
+        )
+    rows = _rows(path)
+    names = _label_names(root)
+    number = {name: i for i, name in enumerate(names)}
+    listed = [(_stem(row, path), number[_plain(row["label"])]) for row in rows]
+    folders = [os.path.join(root, name) for name in _ALIASES.get(split, (split,))]
+    folder = next((f for f in folders if os.path.isdir(f)), root)
+    paths, labels = locate(TITLE, listed, videos_by_stem([folder]), folder=folder, split=split, extension=".mp4")
+    return paths, labels, names
+
+
+def _header(path: str) -> list[str]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
+
+
+def _rows(path: str) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _label_names(root: str) -> tuple[str, ...]:
+    """All class names of the splits that carry labels, so that a small split does not shift the numbers."""
+    paths = {annotations(root, split) for split in ("train", "val", "test")} - {None}
+    return tuple(sorted({_plain(row["label"]) for path in paths for row in _rows(path)}))
+
+
+def _plain(label: str) -> str:
+    return label.strip().strip('"').replace("_", " ")
+
+
+def _stem(row: dict[str, str], path: str) -> str:
+    try:
+        return f"{row['youtube_id']}_{int(float(row['time_start'])):06d}_{int(float(row['time_end'])):06d}"
+    except ValueError as error:
+        raise DataError(f"{path}: the times of {row['youtube_id']!r} are not numbers: {error}") from error

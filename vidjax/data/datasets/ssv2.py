@@ -1,0 +1,91 @@
+"""Something-Something V2 (Goyal et al. 2017): 174 templates of acted hand motions; 168,913 train, 24,777 validation.
+
+On disk, as distributed (the annotations may also lie in `root` itself):
+
+    root/labels/{labels,train,validation,test}.json   or   root/labels/something-something-v2-{labels,train,...}.json
+    root/labels/test-answers.csv                      (id;template; needed to score the test split)
+    root/20bn-something-something-v2/<id>.webm        (or any other folder under root)
+
+Labels are the numbers in labels.json. Templates tell left from right, so clips are never mirrored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.errors import DataError
+
+TITLE, NUM_CLASSES = "Something-Something V2", 174
+PROTOCOL = {  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
+    "data": {"num_frames": 16, "sampling": "segment", "flip": 0.0},
+    "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},
+}
+_SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
+
+def annotations(root: str, split: str) -> str | None:
+    """The official annotation file of the split, if `root` has one."""
+    return _file(root, f"{_SPLITS.get(split, split)}.json")
+
+
+def index(root: str, split: str) -> Index:
+    """The clips of a split of the official layout: paths, labels, label names.
+
+    Raises:
+      DataError: if the annotations are absent or malformed, or no clip is there.
+    """
+    numbers = _label_map(root)
+    names = tuple(sorted(numbers, key=numbers.__getitem__))
+    path = annotations(root, split)
+    if path is None:
+        raise DataError(f"{TITLE}: no {_SPLITS.get(split, split)}.json under {root} or {root}/labels")
+    answers = _answers(root) if split == "test" else {}
+    listed = []
+    for row in _load(path):
+        try:
+            template = answers[row["id"]] if answers else row["template"]
+            listed.append((str(row["id"]), numbers[_plain(template)]))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: cannot tell the label of {row}: {error} is unknown") from error
+    found = videos_by_stem([root])
+    paths, labels = locate(TITLE, listed, found, folder=root, split=split, extension=".webm")
+    return paths, labels, names
+
+
+def _file(root: str, name: str) -> str | None:
+    names = (name, f"something-something-v2-{name}")
+    return first_existing(root, *(f"{folder}{n}" for folder in ("labels/", "", "annotations/") for n in names))
+
+
+def _load(path: str):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def _label_map(root: str) -> dict[str, int]:
+    """labels.json, checked to number its templates 0, 1, 2, ... without gaps."""
+    path = _file(root, "labels.json")
+    if path is None:
+        raise DataError(f"{TITLE}: no labels.json under {root} or {root}/labels")
+    numbers = {_plain(template): int(number) for template, number in _load(path).items()}
+    if sorted(numbers.values()) != list(range(len(numbers))):
+        raise DataError(f"{path} does not number its {len(numbers)} templates 0 to {len(numbers) - 1}, each once")
+    return numbers
+
+
+def _answers(root: str) -> dict[str, str]:
+    path = _file(root, "test-answers.csv")
+    if path is None:
+        raise DataError(f"{TITLE}: the test split has no labels without labels/test-answers.csv under {root}")
+    with open(path, encoding="utf-8") as file:
+        return dict(re.split("[;,]", line.strip(), maxsplit=1) for line in file if line.strip())
+
+
+def _plain(template: str) -> str:
+    """A template as labels.json spells it: without the brackets around its placeholders."""
+    return template.replace("[", "").replace("]", "").strip()
