@@ -6,7 +6,11 @@ batch, and only then the slice of a process. Resuming is a slice too, so no stat
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
+import weakref
 from collections.abc import Iterator
 
 import cv2
@@ -82,7 +86,11 @@ def eval_batches(
 
 
 class Batches:
-    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes."""
+    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes.
+
+    Attributes:
+      close: stops the threads or processes; call it when the batches are not read to their end.
+    """
 
     def __init__(self, dataset: grain.MapDataset, data: DataConfig):
         _single_threaded_cv2()
@@ -94,21 +102,25 @@ class Batches:
                 flags.FLAGS.mark_as_parsed()
             options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=data.prefetch)
             batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
-        self._iterator = iter(batches)
+        self._open = [iter(batches)]
+        self.close = weakref.finalize(self, _close, self._open)  # also runs when the interpreter exits
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
+        if not self._open:
+            raise StopIteration
         try:
-            return next(self._iterator)
+            return next(self._open[0])
         except StopIteration:
             self.close()
             raise
 
-    def close(self):
-        """Stop the threads or worker processes."""
-        self._iterator.close()
+
+def _close(iterators: list[grain.DatasetIterator]):
+    while iterators:
+        iterators.pop().close()
 
 
 def _start_worker(worker: int, workers: int):
@@ -117,6 +129,14 @@ def _start_worker(worker: int, workers: int):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _single_threaded_cv2()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int):
+    """A parent that was killed cannot stop its workers, which would wait for it for ever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _single_threaded_cv2():
