@@ -1,0 +1,70 @@
+"""Reports hold the numbers they were given, their links work, and the HTML needs no other file."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from vidjax.config import Config, OptimConfig
+from vidjax.viz import report
+from vidjax.viz.confusion import draw_confusion_matrix
+
+
+def make_run(folder, offset=0.0):
+    folder.mkdir(parents=True)
+    lines = [{"step": s, "train/loss": 3 / s + offset, "eval/top1": min(1.0, s / 40)} for s in range(1, 31)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    config = dataclasses.replace(Config(), task="classification", optim=OptimConfig(base_lr=0.125))
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    (folder / "results.json").write_text(json.dumps({"eval/top1": 0.75, "eval/merge": "sum_logits"}))
+    draw_confusion_matrix(np.eye(3, dtype=int) * 4, ["a", "b", "c"], folder / "pictures" / "confusion_matrix.png")
+    return folder
+
+
+def check_links(path):
+    links = re.findall(r"!\[.*?\]\((.*?)\)", path.read_text())
+    assert links
+    assert all((path.parent / link).is_file() for link in links)
+    assert 'src="data:image/png;base64,' in (path.parent / "report.html").read_text()
+    assert not re.search(r'src="(?!data:)', (path.parent / "report.html").read_text())
+    return links
+
+
+def test_report_of_a_run_names_results_changed_settings_and_pictures(tmp_path):
+    path = report.write_run_report(make_run(tmp_path / "run"))
+    text = path.read_text()
+    assert "| eval/top1 | 0.75 |" in text
+    assert "optim.base_lr = 0.125" in text
+    assert "data.num_frames" not in text  # as by default
+    assert check_links(path) == ["pictures/curves.png", "pictures/confusion_matrix.png"]
+    assert "CPU cores" in text
+    assert re.search(r"20\d\d-\d\d-\d\d", text)
+
+
+def test_report_of_a_run_that_was_stopped_at_once_is_still_written(tmp_path):
+    assert "How it was made" in report.write_run_report(tmp_path).read_text()
+
+
+def test_comparison_averages_over_seeds(tmp_path):
+    for name in ("pretrain", "finetune", "scratch"):
+        make_run(tmp_path / "seed0" / name)
+    rows = [
+        {"seed": seed, "start": "pre-trained", "top1": top1, "top5": 1.0}
+        for seed, top1 in ((0, 0.9), (1, 0.8), (2, 1.0))
+    ]
+    rows.append({"seed": None, "start": "chance", "top1": 0.125, "top5": 0.625})
+    path = report.write_comparison(tmp_path, rows, 90.0)
+    text = path.read_text()
+    assert "| pre-trained | 90.0% ± 10.0% | 100.0% ± 0.0% |" in text
+    assert "| chance | 12.5% | 62.5% |" in text
+    assert "1.5 minutes" in text
+    assert "pictures/finetune.png" in check_links(path)
+
+
+@pytest.mark.parametrize("classes", [3, 40, 174])
+def test_confusion_matrix_is_drawn_for_few_and_many_classes(classes, tmp_path):
+    matrix = np.random.default_rng(0).integers(0, 5, (classes, classes))
+    path = draw_confusion_matrix(matrix, [f"class {i}" for i in range(classes)], tmp_path / "c.png")
+    assert path.stat().st_size > 5000

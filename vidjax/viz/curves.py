@@ -1,0 +1,90 @@
+"""Curves over training steps, from the metrics.jsonl of one or more runs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from vidjax.viz.figures import new_figure, save_figure
+
+TITLES = {
+    "train/loss": "training loss",
+    "train/lr": "learning rate",
+    "train/grad_norm": "gradient norm",
+    "eval/top1": "top-1 accuracy, all videos",
+    "eval/top5": "top-5 accuracy, all videos",
+    "perf/clips_per_s": "clips per second",
+}
+_FRACTIONS = ("eval/top1", "eval/top5")
+_SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
+
+
+def read_metric(path: str | pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of one metric in a metrics.jsonl; lines without a finite value of it are left out.
+
+    A last line that a killed run left unfinished is left out too.
+    """
+    path = pathlib.Path(path)
+    lines = path.read_text().splitlines() if path.is_file() else []
+    rows = [json.loads(line) for line in lines if line.endswith("}")]
+    found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    steps, values = np.array(found, np.float64).reshape(-1, 2).T
+    finite = np.isfinite(values)
+    return steps[finite], values[finite]
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Mean over a centred window, which is cut off at the ends."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    places = np.arange(len(values))
+    low, high = np.maximum(places - window // 2, 0), np.minimum(places + window // 2 + 1, len(values))
+    return (total[high] - total[low]) / (high - low)
+
+
+def draw_curves(
+    runs: Mapping[str, str | pathlib.Path], names: Sequence[str], path: str | pathlib.Path
+) -> pathlib.Path | None:
+    """Draw one panel a metric, with a line for each run that has it.
+
+    Args:
+      runs: legend -> a run's folder.
+      names: metrics, for example `train/loss`.
+      path: the PNG to write.
+
+    Returns:
+      the path, or None if no run has any of the metrics.
+    """
+    curves = {
+        name: {run: read_metric(pathlib.Path(folder) / "metrics.jsonl", name) for run, folder in runs.items()}
+        for name in names
+    }
+    shown = [name for name in names if any(len(steps) for steps, _ in curves[name].values())]
+    if not shown:
+        return None
+    figure = new_figure(5.2 * len(shown), 3.8)
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for order, (run, (steps, values)) in enumerate(curves[name].items()):
+            if len(steps):
+                _draw_line(axes, steps, values, run, f"C{order}")
+        axes.set(title=TITLES.get(name, name), xlabel="step")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if name in _FRACTIONS:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axes.set_ylim(0, 1.02)
+        if len(runs) > 1:
+            axes.legend(frameon=False, fontsize=9)
+    return save_figure(figure, path)
+
+
+def _draw_line(axes, steps: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:
+    if len(steps) < _SMOOTHED_FROM:
+        axes.plot(steps, values, color=colour, label=label, marker="o" if len(steps) < 12 else "", markersize=4)
+        return
+    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smooth(values, len(steps) // 30 | 1), color=colour, label=label)

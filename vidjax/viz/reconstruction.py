@@ -1,0 +1,117 @@
+"""Pictures of masked autoencoding: what went in, what was left visible, what came back (VideoMAE, figure 5)."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from einops import rearrange
+from jaxtyping import Float
+from PIL import Image, ImageDraw, ImageFont
+
+from vidjax.viz.figures import new_figure, save_figure
+
+NORMALIZED = (
+    "Visible patches are pasted from the input; only hidden ones are predicted. What is predicted are normalised "
+    "pixels: they are put back with the true mean and deviation of each patch and colour, so the overall brightness "
+    "and contrast of a hidden patch come from the input, not from the model."
+)
+PLAIN = "Visible patches are pasted from the input; only hidden ones are predicted, as pixels."
+ROWS = ("input", "masked", "reconstructed")
+_MAX_CLIPS, _MAX_FRAMES, _SIDE, _MARGIN = 4, 8, 160, 6
+Clips = Float[np.ndarray, "b t h w 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """The files that were written, and what has to be said beside them."""
+
+    png: pathlib.Path
+    gif: pathlib.Path
+    caption: str
+
+
+def write_reconstructions(
+    objective: Any, params: Any, batch: Mapping[str, Any], rngs: Mapping[str, Any], folder: str | pathlib.Path
+) -> Pictures:
+    """Reconstruct the first clips of a batch and write folder/reconstruction.png and .gif.
+
+    Args:
+      objective: has `reconstruct(params, batch, rngs)` and `normalize_target`, as `MaskedAutoencoding`.
+      batch: at least `video` uint8 (b t h w c); its first 4 clips are taken.
+      rngs: at least the stream "mask".
+    """
+    few = {"video": batch["video"][:_MAX_CLIPS]}
+    clips = jax.device_get(jax.jit(objective.reconstruct)(params, few, dict(rngs)))
+    caption = NORMALIZED if objective.normalize_target else PLAIN
+    folder = pathlib.Path(folder)
+    png = draw_strips(clips, folder / "reconstruction.png", caption)
+    return Pictures(png, draw_animation(clips, folder / "reconstruction.gif", caption), caption)
+
+
+def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: str) -> pathlib.Path:
+    """Draw three rows of frames a clip as a PNG, with the caption below.
+
+    Args:
+      clips: input, masked and reconstructed, each (b t h w 3) in [0, 1]; up to 4 clips and 8 frames are shown.
+    """
+    count, times = _shown(clips)
+    figure = new_figure(1.1 + 1.15 * len(times), count * 3.75 + 0.8)
+    panels = figure.subplots(count, 1, squeeze=False)[:, 0]
+    for number, axes in enumerate(panels):
+        frames = np.stack([clips[name][number, times] for name in ROWS])
+        height, width = frames.shape[2:4]
+        gap = max(1, height // 24)
+        frames = np.pad(frames, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1.0)
+        image = rearrange(frames, "row t h w c -> (row h) (t w) c")
+        axes.imshow(image.clip(0, 1), interpolation="nearest")
+        axes.set_yticks([(height + gap) * row + height / 2 for row in range(3)], ROWS, fontsize=9)
+        axes.set_xticks([(width + gap) * i + width / 2 for i in range(len(times))], [str(t) for t in times], fontsize=8)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    panels[-1].set_xlabel("frame of the clip", fontsize=9)
+    figure.supxlabel(_wrapped(caption, int(15 * (1.1 + 1.15 * len(times)))), fontsize=8, x=0.02, ha="left")
+    return save_figure(figure, path)
+
+
+def draw_animation(
+    clips: Mapping[str, Clips], path: str | pathlib.Path, caption: str, frames_per_second: float = 8
+) -> pathlib.Path:
+    """Write input, masked and reconstructed side by side, one row a clip, as an endless GIF; arguments as above."""
+    count, _ = _shown(clips)
+    font, header = ImageFont.load_default(12), 20
+    width = 3 * _SIDE + 4 * _MARGIN
+    lines = _wrapped(caption, width // 6).split("\n")
+    top = header + count * (_SIDE + _MARGIN)
+    page = Image.new("RGB", (width, top + 16 * len(lines) + _MARGIN), "white")
+    draw = ImageDraw.Draw(page)
+    for column, name in enumerate(ROWS):
+        draw.text((_MARGIN + column * (_SIDE + _MARGIN) + _SIDE // 2, header // 2), name, "black", font, anchor="mm")
+    draw.multiline_text((_MARGIN, top), "\n".join(lines), "black", ImageFont.load_default(11), spacing=4)
+    pages = []
+    for time in range(clips["input"].shape[1]):
+        pages.append(page.copy())
+        for column, name in enumerate(ROWS):
+            for row in range(count):
+                frame = (clips[name][row, time].clip(0, 1) * 255).round().astype(np.uint8)
+                picture = Image.fromarray(frame).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+                pages[-1].paste(picture, (_MARGIN + column * (_SIDE + _MARGIN), header + row * (_SIDE + _MARGIN)))
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages[0].save(path, save_all=True, append_images=pages[1:], duration=round(1000 / frames_per_second), loop=0)
+    return path
+
+
+def _shown(clips: Mapping[str, Clips]) -> tuple[int, np.ndarray]:
+    """How many clips, and which frames of them."""
+    count, frames = clips["input"].shape[:2]
+    return min(count, _MAX_CLIPS), np.unique(np.linspace(0, frames - 1, min(frames, _MAX_FRAMES)).round().astype(int))
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width))

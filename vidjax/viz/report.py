@@ -1,0 +1,142 @@
+"""report.md (and report.html) of a run, and of several runs side by side: results, pictures, and how they were made."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vidjax.config import Config
+from vidjax.viz.curves import draw_curves
+from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
+
+PICTURES = "pictures"
+CURVES = ("train/loss", "eval/top1")
+_CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
+    "reconstruction.png": "Held-out clips: input, what was left visible, and the reconstruction; the note in the "
+    "picture says what is predicted.",
+    "reconstruction.gif": "The same clips, moving.",
+    "confusion_matrix.png": "Confusion matrix of the scored videos: rows are labels, columns predictions.",
+}
+
+
+def write_run_report(workdir: str | os.PathLike) -> pathlib.Path:
+    """Write the report of one run from what it left in its folder; returns the path of report.md.
+
+    Reads config.json, results.json and metrics.jsonl where they exist, and draws the curves.
+    """
+    workdir = pathlib.Path(workdir)
+    config, results = _read(workdir / "config.json"), _read(workdir / "results.json")
+    blocks: list[Block] = []
+    if results:
+        blocks += [Heading("Results"), _results_table(results)]
+    curves = draw_curves({workdir.name: workdir}, CURVES, workdir / PICTURES / "curves.png")
+    blocks += [Heading("Pictures"), *_curve_picture(curves), *_pictures(workdir)]
+    if config:
+        blocks += [Heading("Settings that differ from the defaults"), Code(_settings(config))]
+    name = config.get("model", {}).get("name", "run")
+    return write_document(workdir, f"{name}: {config.get('task', 'a run').replace('_', ' ')}", [*blocks, *_made()])
+
+
+def write_comparison(workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], seconds: float) -> pathlib.Path:
+    """Write the report of the quickstart: pre-trained against from scratch; returns the path of report.md.
+
+    Args:
+      workdir: holds `seed<N>/{pretrain,finetune,scratch}`, the folders of the runs.
+      rows: dicts of seed (None for chance), start (pre-trained, from scratch, chance), top1 and top5 in 0-1.
+      seconds: how long all of it took.
+    """
+    workdir = pathlib.Path(workdir)
+    seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
+    first = workdir / f"seed{seeds[0]}"
+    blocks: list[Block] = [
+        Text(
+            "Two classifiers saw the same labelled clips for the same number of steps. One started from the encoder "
+            "that was pre-trained by masked autoencoding, without labels; the other from random weights."
+        ),
+        Heading("Results"),
+        _comparison_table(rows),
+        Text(f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; everything together took {seconds / 60:.1f} minutes."),
+        Heading("Pre-training"),
+        *_curve_picture(draw_curves({"pre-training": first / "pretrain"}, CURVES, workdir / PICTURES / "pretrain.png")),
+        *_pictures(first / "pretrain"),
+        Heading("Fine-tuning"),
+    ]
+    runs = {"pre-trained": first / "finetune", "from scratch": first / "scratch"}
+    blocks += _curve_picture(draw_curves(runs, CURVES, workdir / PICTURES / "finetune.png"))
+    blocks += _pictures(first / "finetune")
+    config = _read(first / "finetune" / "config.json")
+    if config:
+        blocks += [Heading("Fine-tuning settings that differ from the defaults"), Code(_settings(config))]
+    return write_document(workdir, "Masked autoencoding on moving digits", [*blocks, *_made()])
+
+
+def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a way to start: the mean over seeds, and the sample deviation if there are several."""
+    lines = []
+    for start in dict.fromkeys(row["start"] for row in rows):
+        same = [row for row in rows if row["start"] == start]
+        cells = []
+        for key in ("top1", "top5"):
+            values = np.array([row[key] for row in same])
+            spread = f" ± {values.std(ddof=1):.1%}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.1%}{spread}")
+        lines.append([start, *cells])
+    return Table(("start", "top-1", "top-5"), lines)
+
+
+def _results_table(results: Mapping[str, Any]) -> Table:
+    return Table(("figure", "value"), [[name, _number(value)] for name, value in results.items()])
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _curve_picture(path: pathlib.Path | None) -> list[Block]:
+    return [Picture(path, "Curves over training steps; the pale line is every logged value.")] if path else []
+
+
+def _pictures(run: pathlib.Path) -> list[Block]:
+    paths = ((run / PICTURES / name, caption) for name, caption in _CAPTIONS.items())
+    return [Picture(path, caption) for path, caption in paths if path.is_file()]
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    import dataclasses
+
+    usual = json.loads(json.dumps(dataclasses.asdict(Config())))
+    lines = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            lines += [f"{key}.{name} = {v!r}" for name, v in value.items() if v != usual.get(key, {}).get(name)]
+        elif value != usual.get(key):
+            lines.append(f"{key} = {value!r}")
+    return "\n".join(lines) or "none"
+
+
+def _made() -> list[Block]:
+    """The command, the machine and the date."""
+    import jax
+
+    devices = jax.devices()
+    machine = f"{len(devices)} x {devices[0].device_kind}, {os.cpu_count()} CPU cores, {platform.platform()}"
+    software = f"Python {platform.python_version()}, jax {jax.__version__}"
+    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return [
+        Heading("How it was made"),
+        Code(shlex.join(["python", *sys.argv])),
+        Text(f"{when}; {machine}; {software}."),
+    ]
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
