@@ -17,12 +17,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
+from vidjax.data.completeness import is_cut_off
 from vidjax.data.index import PacketIndex
 from vidjax.data.opening import describe, open_container, video_stream
 from vidjax.errors import VideoError
 
 MAX_READ_BYTES = 8 << 30  # of one answer
 _SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
+
+_UNCOUNTED = {"matroska,webm", "mpegts", "gif"}  # formats that do not say how many frames they have
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,21 @@ class Video:
 
     def __init__(self, source: str | os.PathLike | bytes):
         self._where = describe(source)
+        try:
+            self._open(source)
+        except VideoError as error:
+            if error.reason in ("corrupt", "no_video_stream", "not_video") and is_cut_off(source):
+                raise VideoError("truncated", f"{error.detail}; the file ends before its container does") from error
+            raise
+        self.frames = len(self._index.display)
+        self._reformatter = VideoReformatter()
+
+    def _open(self, source: str | os.PathLike | bytes):
         self._container = open_container(source)
         try:
             self._stream = video_stream(self._container, self._where)
+            if self._container.format.name in _UNCOUNTED and is_cut_off(source):
+                raise VideoError("truncated", f"{self._where} ends before its container does")
             self._context = self._stream.codec_context
             self._context.thread_type, self._context.thread_count = "NONE", 1
             self._context.options = {"err_detect": "explode"}
@@ -83,8 +98,6 @@ class Video:
         except BaseException:
             self._container.close()
             raise
-        self.frames = len(self._index.display)
-        self._reformatter = VideoReformatter()
 
     def __enter__(self) -> Video:
         return self

@@ -41,7 +41,8 @@ class PacketIndex:
         keys, hidden = self._read()
         self.first_key = keys[0] if keys else 0
         times = [pts for ordinal, pts in enumerate(self.pts) if ordinal not in hidden]
-        self.counted = None in times or len(set(times)) < len(times) or not keys
+        reordered = stream.codec_context.has_b_frames and container.format.name == "avi"  # AVI has decoding times only
+        self.counted = None in times or len(set(times)) < len(times) or not keys or reordered
         if self.counted:
             self.display = list(range(len(self.pts)))
             return

@@ -32,7 +32,7 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
     """Open a path or the bytes of a file.
 
     Raises:
-      VideoError: missing, empty, truncated (an MP4 without its index), corrupt, or not_video.
+      VideoError: missing, empty, truncated, corrupt, or not_video.
     """
     where = describe(source)
     if not isinstance(source, bytes):
@@ -86,28 +86,8 @@ def _check_file(path: Path, where: str):
 def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "missing", f"{where} may not be read: {error.strerror}"
-    head, boxes = _head_and_boxes(source)
-    if head[4:8] == b"ftyp" and b"moov" not in boxes:
-        return "truncated", f"{where} ends before its index (no moov box); copy or encode it again"
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        head = file.read(16)
     if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
         return "corrupt", f"{where} cannot be opened: {error}"
     return "not_video", f"{where} is in no format that FFmpeg can read: {error}"
-
-
-def _head_and_boxes(source: str | os.PathLike | bytes) -> tuple[bytes, set[bytes]]:
-    """The first bytes, and the names of the top-level boxes if the file is an MP4."""
-    boxes, at = set(), 0
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        first = file.read(16)
-        end = file.seek(0, os.SEEK_END)
-        while at + 8 <= end and len(boxes) < 64:
-            file.seek(at)
-            header = file.read(16)
-            size = int.from_bytes(header[:4], "big")
-            if size == 1:
-                size = int.from_bytes(header[8:16], "big")
-            if size < 8 or at + size > end:  # to the end of the file, nonsense, or cut off
-                break
-            boxes.add(header[4:8])
-            at += size
-    return first, boxes
