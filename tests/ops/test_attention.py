@@ -41,7 +41,9 @@ def test_portable_implementations_compute_the_definition(implementation, mask_sh
     if mask_shape:
         mask = np.random.default_rng(1).random(mask_shape) < 0.6
         mask[..., 0] = True  # every query sees a key
-    run = jax.jit(lambda *x: ops.attention(*x, is_causal=is_causal, scale=scale, implementation=implementation, mask=mask))
+    run = jax.jit(
+        lambda *x: ops.attention(*x, is_causal=is_causal, scale=scale, implementation=implementation, mask=mask)
+    )
     np.testing.assert_allclose(run(q, k, v), by_definition(q, k, v, mask, is_causal, scale), atol=2e-6)
 
 
