@@ -30,7 +30,8 @@ def augment(
     frames = frames[:, top : top + crop_height, left : left + crop_width]
     frames = resize(frames, (data.image_size, data.image_size), data.interpolation)
     if data.flip and rng.random() < data.flip:
-        frames = np.stack([cv2.flip(frame, 1) for frame in frames])
+        for frame in frames:
+            cv2.flip(frame, 1, dst=frame)
     return frames
 
 
@@ -58,7 +59,7 @@ def resize(
     """
     (height, width), (frame_height, frame_width) = size, frames.shape[1:3]
     if (height, width) == (frame_height, frame_width):
-        return np.ascontiguousarray(frames)
+        return frames.copy()
     method = _CV2[interpolation]
     if max(frame_height / height, frame_width / width) > _ALIASING:
         method = cv2.INTER_AREA
