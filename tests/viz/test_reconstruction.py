@@ -21,14 +21,14 @@ def test_animation_has_every_frame_with_input_masked_and_reconstructed_from_left
     assert image.n_frames == 1 or image.n_frames == 16  # equal frames may be merged by the writer
     row = np.asarray(image.convert("L"))[100]
     third = len(row) // 3
-    assert [int(round(float(np.median(row[i * third : (i + 1) * third])))) for i in range(3)] == [0, 128, 255]
+    assert [round(float(np.median(row[i * third : (i + 1) * third]))) for i in range(3)] == [0, 128, 255]
     moving = reconstruction.draw_animation(clips, tmp_path / "b.gif", reconstruction.PLAIN)
     assert Image.open(moving).n_frames == 16
 
 
-def test_strips_grow_with_the_number_of_clips_up_to_four(clips, tmp_path):
+def test_strips_grow_with_the_number_of_clips_up_to_three(clips, tmp_path):
     heights = []
-    for count in (1, 2, 4, 6):
+    for count in (1, 2, 3, 6):
         many = {name: np.resize(clip, (count, *clip.shape[1:])) for name, clip in clips.items()}
         path = reconstruction.draw_strips(many, tmp_path / f"{count}.png", reconstruction.NORMALIZED)
         heights.append(Image.open(path).height)

@@ -130,6 +130,7 @@ def evaluate_classifier(
     *,
     process: tuple[int, int] = (0, 1),
     step: Callable[[Any, dict], dict] | None = None,
+    progress: bool = True,
 ) -> dict[str, float | int | str]:
     """Score a classifier on every video of `source` and write the results into `workdir`.
 
@@ -142,6 +143,7 @@ def evaluate_classifier(
       source: a `vidjax.data.sources.VideoSource`.
       process: this process's part (p, P) of the batch: the row block of the batch sharding, not the process index.
       step: a step of `make_eval_step` for the same objective, rule and mesh, to save its compilation.
+      progress: show a bar when it takes over two seconds; False inside a run that shows its own.
 
     Returns:
       The flat content of results.json.
@@ -151,7 +153,7 @@ def evaluate_classifier(
     step = step or make_eval_step(objective, config.eval.merge, mesh)
     batch = eval_batch_size(config, mesh)
     batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
-    shown = _progress(batches, -(-len(source) // batch), visible=jax.process_index() == 0)
+    shown = _progress(batches, -(-len(source) // batch), visible=progress and jax.process_index() == 0)
     result = score_videos(step, params, shown, len(source), mesh)
     highest, classes = int(result.labels.max()), result.scores.shape[1]
     if highest >= classes:

@@ -1,4 +1,4 @@
-"""A short document of text, tables and pictures, as Markdown with relative links and as one self-contained HTML file."""
+"""A short document of text, tables and pictures, as Markdown with relative links and as a single HTML file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pathlib
 from collections.abc import Sequence
 
 _STYLE = (
-    "body{max-width:60rem;margin:2rem auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
+    "body{max-width:60rem;margin:auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
-    "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}pre{background:#f5f5f5;padding:.8rem;"
-    "overflow:auto}"
+    "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}pre{background:#f5f5f5;padding:1rem}"
 )
 
 

@@ -23,7 +23,7 @@ NORMALIZED = (
 )
 PLAIN = "Visible patches are pasted from the input; only hidden ones are predicted, as pixels."
 ROWS = ("input", "masked", "reconstructed")
-_MAX_CLIPS, _MAX_FRAMES, _SIDE, _MARGIN = 4, 8, 160, 6
+_MAX_CLIPS, _MAX_FRAMES, _SIDE, _MARGIN = 3, 8, 144, 6
 Clips = Float[np.ndarray, "b t h w 3"]
 
 
@@ -43,7 +43,7 @@ def write_reconstructions(
 
     Args:
       objective: has `reconstruct(params, batch, rngs)` and `normalize_target`, as `MaskedAutoencoding`.
-      batch: at least `video` uint8 (b t h w c); its first 4 clips are taken.
+      batch: at least `video` uint8 (b t h w c); its first 3 clips are taken.
       rngs: at least the stream "mask".
     """
     few = {"video": batch["video"][:_MAX_CLIPS]}
@@ -58,10 +58,10 @@ def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: s
     """Draw three rows of frames a clip as a PNG, with the caption below.
 
     Args:
-      clips: input, masked and reconstructed, each (b t h w 3) in [0, 1]; up to 4 clips and 8 frames are shown.
+      clips: input, masked and reconstructed, each (b t h w 3) in [0, 1]; up to 3 clips and 8 frames are shown.
     """
     count, times = _shown(clips)
-    figure = new_figure(1.1 + 1.15 * len(times), count * 3.75 + 0.8)
+    figure = new_figure(0.5 + 1.15 * len(times), count * 3.75 + 0.8)
     panels = figure.subplots(count, 1, squeeze=False)[:, 0]
     for number, axes in enumerate(panels):
         frames = np.stack([clips[name][number, times] for name in ROWS])
@@ -70,12 +70,14 @@ def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: s
         frames = np.pad(frames, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=1.0)
         image = rearrange(frames, "row t h w c -> (row h) (t w) c")
         axes.imshow(image.clip(0, 1), interpolation="nearest")
-        axes.set_yticks([(height + gap) * row + height / 2 for row in range(3)], ROWS, fontsize=9)
-        axes.set_xticks([(width + gap) * i + width / 2 for i in range(len(times))], [str(t) for t in times], fontsize=8)
+        centres = [(height + gap) * row + height / 2 for row in range(3)]
+        axes.set_yticks(centres, ROWS, fontsize=9, rotation=90, va="center")
+        centres = [(width + gap) * column + width / 2 for column in range(len(times))]
+        axes.set_xticks(centres, [str(time) for time in times], fontsize=8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     panels[-1].set_xlabel("frame of the clip", fontsize=9)
-    figure.supxlabel(_wrapped(caption, int(15 * (1.1 + 1.15 * len(times)))), fontsize=8, x=0.02, ha="left")
+    figure.supxlabel(_wrapped(caption, int(14 * (0.5 + 1.15 * len(times)))), fontsize=8, x=0.02, ha="left")
     return save_figure(figure, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -111,8 +112,6 @@ def _pictures(run: pathlib.Path) -> list[Block]:
 
 
 def _settings(config: Mapping[str, Any]) -> str:
-    import dataclasses
-
     usual = json.loads(json.dumps(dataclasses.asdict(Config())))
     lines = []
     for key, value in config.items():
