@@ -11,10 +11,10 @@ import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import absl.logging
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -25,6 +25,7 @@ from vidjax.errors import ResumeError
 from vidjax.training.state import TrainState
 
 MANIFEST = "manifest.json"
+BEST = "eval/top1"  # the metric of the best checkpoint, higher is better
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
@@ -35,22 +36,20 @@ class Checkpoints:
       directory: `<workdir>/checkpoints`, one folder a step.
     """
 
-    def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2, best_metric: str = "eval/top1"):
-        """Open or create the folder; the newest `keep_latest` steps and the one with the highest metric are kept."""
+    def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
+        """Open or create the folder; the newest `keep_latest` steps and the one with the highest `BEST` are kept."""
         self.directory = Path(workdir).absolute() / "checkpoints"
 
-        def score(metrics: dict) -> float:
-            return metrics.get(best_metric, -np.inf)
-
-        kept = policies.AnyPreservationPolicy([policies.LatestN(keep_latest), policies.BestN(get_metric_fn=score, n=1)])
+        kept = policies.AnyPreservationPolicy(
+            [policies.LatestN(keep_latest), policies.BestN(get_metric_fn=_score, n=1)]
+        )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=kept,
-            best_fn=score,
+            best_fn=_score,
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
-        self._score = score
 
     def save(self, step: int, state: TrainState, meta: dict, metrics: dict | None = None) -> None:
         """Write a checkpoint in the background; waits only for the one before."""
@@ -95,10 +94,6 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps on disk, ascending."""
         return sorted(self._manager.all_steps())
-
-    def best_step(self) -> int | None:
-        """The step with the highest metric; the latest when none has one."""
-        return max(self.steps(), key=lambda step: (self._score(self._manager.metrics(step) or {}), step), default=None)
 
     def wait(self) -> None:
         """Return when what was saved is on disk."""
@@ -176,16 +171,38 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     root = Path(workdir).absolute() / "checkpoints"
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
-    with contextlib.closing(Checkpoints(workdir)) as run:
-        step = run.best_step() if which == "best" else run.steps()[-1]
-    folder = root / str(step)
-    if damage := damaged_files(folder):
-        raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
-    item = folder / ("ema" if ema and (folder / "ema").exists() else "params")
-    with contextlib.closing(ocp.PyTreeCheckpointer()) as reader:
-        tree = reader.metadata(item).item_metadata.tree
+    handlers = {"params": ocp.PyTreeCheckpointHandler(), "ema": ocp.PyTreeCheckpointHandler()}
+    with _quiet(), contextlib.ExitStack() as stack:
+        options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
+        manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
+        stack.callback(manager.close)
+        step = _best_step(manager) if which == "best" else max(manager.all_steps())
+        if damage := damaged_files(root / str(step)):
+            raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
+        item = "ema" if ema and (root / str(step) / "ema").exists() else "params"
+        tree = manager.item_metadata(step)[item].tree
         as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        return step, reader.restore(item, restore_args=as_numpy)
+        wanted = ocp.args.Composite(**{item: ocp.args.PyTreeRestore(restore_args=as_numpy)})
+        return step, manager.restore(step, args=wanted)[item]
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without orbax's warnings that a folder is read only and that items were left unread."""
+    before = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        yield
+    finally:
+        absl.logging.set_verbosity(before)
+
+
+def _score(metrics: dict | None) -> float:
+    return (metrics or {}).get(BEST, -np.inf)
+
+
+def _best_step(manager: ocp.CheckpointManager) -> int:
+    return max(manager.all_steps(), key=lambda step: (_score(manager.metrics(step)), step))
 
 
 def _everywhere_the_same(check: Callable[[], str]) -> str:
@@ -200,6 +217,3 @@ def _everywhere_the_same(check: Callable[[], str]) -> str:
 def _barrier(name: str) -> None:
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
-
-
-warnings.filterwarnings("ignore", message="Sharding info not provided when restoring", module="orbax")

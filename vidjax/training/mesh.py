@@ -89,17 +89,21 @@ def loader_slice(mesh: Mesh) -> tuple[int, int]:
     Raises:
       ConfigError: when processes hold unequal or overlapping parts.
     """
-    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
-    held: dict[int, set[int]] = {}
-    for device, (rows,) in batch_sharding(mesh).devices_indices_map((blocks,)).items():
-        held.setdefault(device.process_index, set()).add(rows.indices(blocks)[0])
-    parts = sorted({tuple(sorted(block)) for block in held.values()})
-    if sum(map(len, parts)) != blocks or len({len(part) for part in parts}) != 1:
+    processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
+    return _part(processes, jax.process_index())
+
+
+def _part(processes: np.ndarray, own: int) -> tuple[int, int]:
+    """`loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
+    by_block = processes.reshape(-1, processes.shape[-1])  # batch rows lie over data and fsdp, in this order
+    held = {int(p): tuple(np.flatnonzero((by_block == p).any(axis=1)).tolist()) for p in np.unique(processes)}
+    parts = sorted(set(held.values()))
+    if sum(map(len, parts)) != len(by_block) or len({len(part) for part in parts}) != 1:
         raise ConfigError(
-            f"mesh {dict(mesh.shape)} gives the processes unequal or overlapping rows of a batch; "
-            "choose sizes such that mesh.tensor divides the devices of a host or is a multiple of them"
+            f"mesh data x fsdp x tensor = {' x '.join(map(str, processes.shape))} gives the processes unequal or "
+            "overlapping rows of a batch; let mesh.tensor divide the devices of a host, or be a multiple of them"
         )
-    return parts.index(tuple(sorted(held[jax.process_index()]))), len(parts)
+    return parts.index(held[own]), len(parts)
 
 
 def global_batch(local: dict[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:

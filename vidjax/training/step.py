@@ -61,7 +61,7 @@ def make_train_step(
         host = {key: batch.pop(key) for key in HOST_KEYS if key in batch}
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
-        lr, grad_norm = schedule(state.step), optax.global_norm(grads)
+        lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         direction, opt_state = tx.update(grads, state.opt_state, state.params)
         updates = jax.tree.map(lambda u: -lr * u, direction)
@@ -74,7 +74,7 @@ def make_train_step(
             "train/loss": loss,
             "train/lr": lr,
             "train/grad_norm": grad_norm,
-            "train/update_norm": jnp.where(finite, optax.global_norm(updates), 0.0),
+            "train/update_norm": jnp.where(finite, optax.tree.norm(updates), 0.0),
             "train/nonfinite": ~finite,
             **{name if "/" in name else f"train/{name}": value for name, value in metrics.items() if name != "loss"},
         }

@@ -1,0 +1,160 @@
+"""The jitted step: micro-batches, the guard against what is not finite, the moving average, any mesh."""
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from vidjax.config import MeshConfig
+from vidjax.errors import ConfigError
+from vidjax.training import mesh as mesh_lib
+from vidjax.training.optim import build_optimizer
+from vidjax.training.start import state_shapes
+from vidjax.training.state import init_state
+from vidjax.training.step import make_train_step
+
+
+class Setup:
+    """A step and a state on a mesh, and the batches of the toy loader."""
+
+    def __init__(self, objective=None, mesh=None, devices=None, **changes):
+        self.config, self.objective = toy.toy_config(**changes), objective or toy.ToyObjective()
+        self.mesh = mesh_lib.make_mesh(mesh or MeshConfig(), devices or jax.devices()[:2])
+        optim = self.config.optim
+        tx, self.schedule = build_optimizer(optim, global_batch=16, total_steps=8, warmup_steps=0)
+        shapes = state_shapes(self.config, self.objective, tx, self.mesh)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+        init = lambda: init_state(self.objective, tx, self.config.data, optim.ema, 0)  # noqa: E731
+        self.state = jax.jit(init, out_shardings=shardings)()
+        options = {"accumulate": self.config.train.accumulate, "ema": optim.ema, "shapes": shapes}
+        self.step = make_train_step(self.objective, tx, self.schedule, seed=0, **options)
+        self.batches = toy.ToyBatches(toy.ToySource(), self.config.data, seed=0)
+
+    def run(self, steps):
+        """Metrics of some steps; the state moves on."""
+        numbers = []
+        for _ in range(steps):
+            batch = mesh_lib.global_batch(next(self.batches), mesh_lib.batch_sharding(self.mesh))
+            self.state, metrics = self.step(self.state, batch)
+            numbers.append(toy.first_of(metrics))
+        return numbers
+
+
+def losses(numbers):
+    return [float(metrics["train/loss"]) for metrics in numbers]
+
+
+def assert_close(one, other, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), toy.first_of(one), toy.first_of(other))
+
+
+def assert_same(one, other):
+    jax.tree.map(np.testing.assert_array_equal, toy.first_of(one), toy.first_of(other))
+
+
+def test_micro_batches_add_up_to_the_big_batch():
+    whole = Setup(toy.ToyObjective(noise=False))
+    parts = Setup(toy.ToyObjective(noise=False), train__accumulate=2)
+    np.testing.assert_allclose(losses(whole.run(4)), losses(parts.run(4)), rtol=1e-5)
+    assert_close(whole.state.params, parts.state.params, rtol=1e-4, atol=1e-6)
+    assert int(parts.state.extra["batches"]) == 8  # the objective's own state passed through every micro-batch
+
+
+class Draws(toy.ToyObjective):
+    """Shows the first random number of each stream, and its square."""
+
+    def loss(self, params, extra, batch, rngs, train):
+        loss, (_, extra) = super().loss(params, extra, batch, rngs, train)
+        draws = {name: jax.random.uniform(key) for name, key in rngs.items()}
+        return loss, (draws | {f"{name}_squared": draw**2 for name, draw in draws.items()}, extra)
+
+
+def test_every_step_and_stream_and_micro_batch_has_random_numbers_of_its_own():
+    numbers = Setup(Draws(), train__accumulate=2).run(2)
+    streams = [float(step[f"train/{name}"]) for step in numbers for name in ("mask", "dropout", "augment")]
+    assert len(set(streams)) == 6
+    assert numbers[0]["train/mask_squared"] - numbers[0]["train/mask"] ** 2 > 1e-4  # the two micro-batches differ
+    again = Setup(Draws(), train__accumulate=2).run(2)
+    assert [float(step["train/mask"]) for step in again] == [float(step["train/mask"]) for step in numbers]
+
+
+def test_an_objective_over_the_whole_batch_refuses_micro_batches():
+    with pytest.raises(ConfigError, match=r"train\.accumulate=2: the loss of ToyObjective is a statistic of the whole"):
+        Setup(toy.ToyObjective(needs_whole_batch=True), train__accumulate=2)
+
+
+def test_a_step_that_is_not_finite_changes_nothing_but_the_step():
+    setup = Setup(toy.ToyObjective(poison=(2,)), optim__ema=0.9)
+    setup.run(2)
+    before = toy.first_of(setup.state)
+    (bad,) = setup.run(1)
+    assert bad["train/nonfinite"]
+    assert bad["train/update_norm"] == 0
+    assert int(setup.state.step) == 3
+    assert_same(setup.state._replace(step=before.step), before)
+    (good,) = setup.run(1)
+    assert not good["train/nonfinite"]
+    assert np.isfinite(good["train/loss"])
+    assert not np.array_equal(setup.state.params["head"]["kernel"], before.params["head"]["kernel"])
+
+
+def test_a_gradient_that_is_not_finite_counts_though_the_loss_is():
+    class Cliff(toy.ToyObjective):
+        def loss(self, params, extra, batch, rngs, train):
+            loss, rest = super().loss(params, extra, batch, rngs, train)
+            zero = params["head"]["bias"].sum() * 0.0
+            return loss + jax.numpy.sqrt(zero), rest  # the value of sqrt at 0 is 0, its slope infinite
+
+    (numbers,) = Setup(Cliff()).run(1)
+    assert np.isfinite(numbers["train/loss"])
+    assert numbers["train/nonfinite"]
+
+
+def test_the_moving_average_follows_its_recursion():
+    setup = Setup(optim__ema=0.75)
+    average = toy.first_of(setup.state.params)
+    for _ in range(3):
+        setup.run(1)
+        average = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, average, toy.first_of(setup.state.params))
+    assert_close(setup.state.ema, average, rtol=1e-5, atol=1e-7)
+
+
+def test_the_learning_rate_is_that_of_the_step():
+    setup = Setup()
+    found = [float(numbers["train/lr"]) for numbers in setup.run(3)]
+    np.testing.assert_allclose(found, [setup.schedule(step) for step in range(3)], rtol=1e-6)
+
+
+def test_the_norms_are_of_the_gradient_and_of_the_change():
+    setup = Setup(optim__name="sgd", optim__momentum=0.0, optim__weight_decay=0.0)
+    before = toy.first_of(setup.state.params)
+    (numbers,) = setup.run(1)
+    change = jax.tree.map(lambda a, b: a - b, toy.first_of(setup.state.params), before)
+    norm = np.sqrt(sum(np.square(leaf, dtype=np.float64).sum() for leaf in jax.tree.leaves(change)))
+    np.testing.assert_allclose(numbers["train/update_norm"], norm, rtol=1e-4)
+    np.testing.assert_allclose(numbers["train/grad_norm"] * numbers["train/lr"], norm, rtol=1e-4)
+
+
+def test_the_objective_hears_of_every_update():
+    setup = Setup(toy.ToyObjective(poison=(1,)))
+    setup.run(3)
+    assert int(setup.state.extra["updates"]) == 2  # the poisoned one did not happen
+
+
+def test_the_step_compiles_once():
+    setup = Setup(optim__ema=0.9)
+    setup.run(3)
+    assert setup.step._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [MeshConfig(data=1, fsdp=8), MeshConfig(data=2, fsdp=2, tensor=2)],
+    ids=lambda mesh: f"{mesh.data}x{mesh.fsdp}x{mesh.tensor}",
+)
+def test_any_mesh_trains_like_one_device(mesh):
+    one = Setup(devices=jax.devices()[:1])
+    other = Setup(mesh=mesh, devices=jax.devices())
+    assert {leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(other.state.params)} == {True, False}
+    np.testing.assert_allclose(losses(one.run(4)), losses(other.run(4)), rtol=1e-4)
+    assert_close(one.state.params, other.state.params, rtol=1e-3, atol=1e-5)
