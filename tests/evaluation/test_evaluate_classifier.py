@@ -54,6 +54,9 @@ def test_a_damaged_video_is_neither_replaced_nor_forgotten(videos, tmp_path):
     assert [line["id"] for line in lines] == [f"{i}.mp4" for i in range(7)]
     assert [line["top"][:1] for line in lines] == [[0], [1], [2], [0], [], [2], [2]]
     assert [line["reason"] for line in lines] == ["", "", "", "", "truncated", "", ""]
+    quarantined = {"step": None, "id": "4.mp4", "path": str(videos / "4.mp4"), "reason": "truncated", "split": "val"}
+    evaluate_worker.evaluate(str(videos), tmp_path / "out", evaluate_worker.make_mesh(), (0, 1))  # is not listed twice
+    assert [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").open()] == [quarantined]
 
 
 def test_a_model_with_too_few_classes_is_refused(videos, tmp_path):

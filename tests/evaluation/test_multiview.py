@@ -11,6 +11,7 @@ import pytest
 from jax.sharding import AxisType
 
 from vidjax.config import Config, EvalConfig
+from vidjax.data.rows import Row
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation import multiview, records
 
@@ -35,7 +36,7 @@ class Rows:
         return len(self.targets)
 
     def __getitem__(self, index):
-        return dataclasses.make_dataclass("Row", ["id"])(f"clip-{index}")
+        return Row(f"{index}.mp4", int(self.targets[index]), f"clip-{index}")
 
     def batches(self, size):
         for start in range(0, len(self), size):
@@ -143,7 +144,7 @@ def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, 
     rows.failures = {3: "truncated"}
     result = evaluate(rows, mesh_of(1, 1), 5)
     results = multiview.summarise(result, Config(eval=EvalConfig(merge="sum_logits")))
-    records.write_results(tmp_path, results, result, rows)
+    records.write_results(tmp_path, results, result, rows, "val")
     assert json.loads((tmp_path / "results.json").read_text()) == results
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(13))
@@ -159,3 +160,12 @@ def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, 
     assert np.trace(counts) == right
     assert (tmp_path / "pictures" / "confusion_matrix.png").stat().st_size > 1000
     assert "scored 12 of 13" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_head_with_more_classes_than_the_data_names_is_written_with_numbers(rows, tmp_path):
+    rows.labels = ("a", "b")
+    result = evaluate(rows, mesh_of(1, 1), 13)
+    records.write_results(tmp_path, multiview.summarise(result, Config()), result, rows, "val")
+    header = next(csv.reader((tmp_path / "confusion_matrix.csv").open()))
+    assert header[1:] == ["a", "b", "2", "3", "4", "5"]
+    assert not (tmp_path / "quarantine.jsonl").exists()  # nothing failed

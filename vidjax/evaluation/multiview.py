@@ -134,8 +134,9 @@ def evaluate_classifier(
 ) -> dict[str, float | int | str]:
     """Score a classifier on every video of `source` and write the results into `workdir`.
 
-    Writes results.json, predictions.jsonl, confusion_matrix.csv and pictures/confusion_matrix.png, by the first process
-    only. The caller decides what an incomplete pass means: compare eval/num_scored with eval/num_expected.
+    Writes results.json, predictions.jsonl, confusion_matrix.csv, pictures/confusion_matrix.png and, for videos that
+    could not be decoded, quarantine.jsonl; by the first process only. The caller decides what an incomplete pass means:
+    compare eval/num_scored with eval/num_expected.
 
     Args:
       objective: see `make_eval_step`.
@@ -160,7 +161,7 @@ def evaluate_classifier(
         raise ConfigError(f"the data has label {highest}, but the model has {classes} classes; set data.num_classes")
     results = summarise(result, config)
     if jax.process_index() == 0:
-        records.write_results(pathlib.Path(workdir), results, result, source)
+        records.write_results(pathlib.Path(workdir), results, result, source, config.data.eval_split)
     return results
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from vidjax.errors import VideoError
 from vidjax.evaluation import metrics
 
 
@@ -32,17 +33,19 @@ class VideoScores:
     reasons: tuple[str, ...]
 
 
-def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: Any) -> None:
-    """Write all files of one evaluation and say in one line how many videos were scored."""
+def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: Any, split: str) -> None:
+    """Write all files of one evaluation and say in one line how many videos of which split were scored."""
     from vidjax.viz.confusion import draw_confusion_matrix
 
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "results.json", results)
     _write_predictions(workdir / "predictions.jsonl", result, source)
+    _quarantine(workdir / "quarantine.jsonl", result, source, split)
     predictions = metrics.top_k(result.scores, 1)[:, 0]
     num_classes, scored = result.scores.shape[1], result.scored
     matrix = metrics.confusion_matrix(result.labels[scored], predictions[scored], num_classes)
-    names = source.labels or tuple(str(i) for i in range(num_classes))
+    named = source.labels or ()
+    names = [*named, *map(str, range(len(named), num_classes))]  # a head may have more classes than the data names
     _write_matrix(workdir / "confusion_matrix.csv", matrix, names)
     draw_confusion_matrix(matrix, names, workdir / "pictures" / "confusion_matrix.png")
     Console().print(_sentence(results, result), highlight=False)
@@ -70,6 +73,21 @@ def _write_predictions(path: pathlib.Path, result: VideoScores, source: Any) -> 
                 "reason": reason,
             }
             file.write(json.dumps(line) + "\n")
+
+
+def _quarantine(path: pathlib.Path, result: VideoScores, source: Any, split: str) -> None:
+    """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training."""
+    failed = [index for index, reason in enumerate(result.reasons) if reason in VideoError.REASONS]
+    if not failed:
+        return
+    lines = path.read_text().splitlines() if path.is_file() else []
+    listed = {json.loads(line)["id"] for line in lines if line.endswith("}")}
+    with path.open("a") as file:
+        for row, reason in ((source[index], result.reasons[index]) for index in failed):
+            if row.id not in listed:
+                where = row.video if isinstance(row.video, str) else ""
+                line = {"step": None, "id": row.id, "path": where, "reason": reason, "split": split}
+                file.write(json.dumps(line) + "\n")
 
 
 def _write_matrix(path: pathlib.Path, matrix: np.ndarray, names: Sequence[str]) -> None:

@@ -24,7 +24,8 @@ class Quarantine:
         self._path, self._source = workdir / FILE, source
         self._limit = max(LIMIT, int(SHARE * len(source)))
         lines = self._path.read_text().splitlines() if self._path.exists() else []
-        self._ids = {json.loads(line)["id"] for line in lines if line.endswith("}")}  # a kill may cut the last line
+        rows = (json.loads(line) for line in lines if line.endswith("}"))  # a kill may cut the last line
+        self._ids = {row["id"] for row in rows if row["step"] is not None}  # the others failed in an evaluation
 
     def add(self, step: int, failed: np.ndarray, reasons: np.ndarray) -> None:
         """Note the failures of one global batch.
