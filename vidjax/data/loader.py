@@ -23,6 +23,7 @@ from vidjax.data.load import LoadEval, LoadTrain
 from vidjax.data.sources import VideoSource
 from vidjax.errors import ConfigError
 
+_ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
 Batch = dict[str, np.ndarray]
 
 
@@ -52,7 +53,7 @@ def train_batches(
     """
     place, count = process
     local = _share(data.global_batch, count, "data.global_batch")
-    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
+    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(_ROWS // len(source))
     dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
     return Batches(dataset[start_step * count + place :: count], data)
 

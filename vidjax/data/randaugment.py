@@ -110,7 +110,8 @@ def _translate_y(image, strength, sign):
 
 
 def _posterize(image, strength, sign):
-    return ImageOps.posterize(image, 4 - int(4 * strength)) if strength < 1 else Image.new("RGB", image.size)
+    keep = 0xFF ^ (0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
+    return image.point([value & keep for value in range(256)] * 3)
 
 
 def _solarize(image, strength, sign):

@@ -1,0 +1,205 @@
+"""Batches are the same rows with the same pixels for any number of processes and workers, resumed or not."""
+
+import dataclasses
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from videos import encode, flip_bits, moving_texture
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data import eval_batches, open_source, train_batches
+from vidjax.data.augment import eval_crops
+from vidjax.data.decode import read_frames
+from vidjax.data.sampling import eval_indices
+from vidjax.errors import ConfigError, DataError, VideoError
+
+BAD = ("train/c0/2.mp4", "train/c1/1.mp4")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two classes of five training videos, of which two are bad, and five validation videos."""
+    root = tmp_path_factory.mktemp("data")
+    for number in range(10):
+        path = root / f"train/c{number % 2}/{number // 2}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(moving_texture(20, 48, 64, seed=number)))
+    for number in range(5):
+        path = root / f"val/c{number % 2}/{number // 2}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(moving_texture(20, 48, 64, seed=100 + number)))
+    (root / BAD[0]).write_bytes(b"")
+    (root / BAD[1]).write_bytes(flip_bits((root / BAD[1]).read_bytes(), 60))
+    return DataConfig(
+        root=str(root), num_frames=4, stride=2, image_size=32, global_batch=4, clips_per_decode=2,
+        crop="random_resized", flip=0.5, rand_augment="rand-m7-n4-mstd0.5-inc1",
+    )  # fmt: skip
+
+
+def take(data, count, **options):
+    batches = train_batches(open_source(data, "train"), data, seed=3, **options)
+    taken = [{key: np.array(value) for key, value in batch.items()} for batch in itertools.islice(batches, count)]
+    batches.close()
+    return taken
+
+
+@pytest.fixture(scope="module")
+def expected(data):
+    return take(data, 6)
+
+
+def assert_same(batches, others):
+    assert len(batches) == len(others)
+    for batch, other in zip(batches, others, strict=True):
+        for key, value in other.items():
+            np.testing.assert_array_equal(batch[key], value, err_msg=key)
+
+
+def test_batches_have_the_promised_arrays(expected):
+    shapes = {
+        "video": ((8, 4, 32, 32, 3), np.uint8), "label": ((8,), np.int32), "valid": ((8,), np.bool_),
+        "index": ((8,), np.int64), "failed": ((8, 8), np.int32), "failed_reason": ((8, 8), np.int8),
+    }  # fmt: skip
+    for batch in expected:
+        assert {key: (value.shape, value.dtype) for key, value in batch.items()} == shapes
+        assert batch["valid"].all()
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_see_the_ordered_batches_of_one(data, expected, processes):
+    parts = [take(data, 6, process=(place, processes)) for place in range(processes)]
+    joined = [
+        {key: np.concatenate([part[key] for part in step]) for key in step[0]} for step in zip(*parts, strict=True)
+    ]
+    assert_same(joined, expected)
+
+
+def test_worker_processes_do_not_change_the_batches(data, expected):
+    assert_same(take(dataclasses.replace(data, workers=2), 6), expected)
+
+
+def test_resuming_at_a_step_repeats_the_uninterrupted_batches(data, expected):
+    assert_same(take(data, 3, start_step=3), expected[3:])
+    assert_same(take(data, 2, start_step=4, process=(1, 2)), [
+        {key: value[4:] for key, value in batch.items()} for batch in expected[4:]
+    ])  # fmt: skip
+
+
+def test_another_seed_gives_another_order(data, expected):
+    other = next(train_batches(open_source(data, "train"), data, seed=4))
+    assert not np.array_equal(other["index"], expected[0]["index"])
+
+
+def test_every_video_comes_once_an_epoch(data):
+    data = dataclasses.replace(data, global_batch=10, clips_per_decode=1)
+    first, second = (batch["index"] for batch in take(data, 2))
+    rows = set(range(10)) - {2, 6}  # bad ones are replaced by others
+    assert set(first) == set(second) == rows
+    assert not np.array_equal(first, second)
+
+
+def test_clips_of_one_decode_share_their_row_and_differ_in_pixels(expected):
+    for batch in expected:
+        np.testing.assert_array_equal(batch["index"][::2], batch["index"][1::2])
+        assert (batch["video"][::2] != batch["video"][1::2]).any((1, 2, 3, 4)).all()
+
+
+def test_a_bad_video_is_replaced_by_one_of_its_class_and_reported(data):
+    source = open_source(data, "train")
+    reported = {}
+    for batch in take(data, 5):
+        for row in range(8):
+            for failed, reason in zip(batch["failed"][row], batch["failed_reason"][row], strict=True):
+                assert (failed < 0) == (reason < 0)
+                if failed >= 0:
+                    assert row % 2 == 0
+                    reported[source[failed].id] = VideoError.REASONS[reason]
+                    assert batch["label"][row] == source[failed].label
+            assert source[batch["index"][row]].id not in BAD
+            assert batch["label"][row] == source[batch["index"][row]].label
+    assert reported == {BAD[0]: "empty", BAD[1]: "corrupt"}
+
+
+def test_a_class_without_a_good_video_borrows_from_the_others(tmp_path):
+    for path in ("train/bad/a.mp4", "train/good/b.mp4"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(b"" if "bad" in path else encode(moving_texture(8, 32, 32)))
+    data = DataConfig(root=str(tmp_path), num_frames=2, stride=1, image_size=32, global_batch=2)
+    batch = take(data, 1)[0]
+    np.testing.assert_array_equal(batch["index"], [1, 1])
+    np.testing.assert_array_equal(batch["label"], [1, 1])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_but_bad_videos_is_a_data_error(tmp_path, workers):
+    for number in range(12):
+        (tmp_path / "train/c").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"train/c/{number}.mp4").write_bytes(b"")
+    data = DataConfig(root=str(tmp_path), global_batch=1, workers=workers)
+    batches = train_batches(open_source(data, "train"), data, seed=0)
+    with pytest.raises(DataError, match="9 videos in a row cannot be decoded"):
+        next(batches)
+    batches.close()
+
+
+def test_processes_that_do_not_divide_the_batch_are_refused(data):
+    with pytest.raises(ConfigError, match=r"global_batch=4 .* 3 processes"):
+        train_batches(open_source(data, "train"), data, seed=0, process=(0, 3))
+
+
+@pytest.mark.parametrize(("batch", "processes", "workers"), [(4, 1, 0), (2, 2, 0), (4, 4, 0), (8, 2, 0), (2, 1, 2)])
+def test_evaluation_shows_every_video_once(data, batch, processes, workers):
+    data = dataclasses.replace(data, workers=workers)
+    source, views = open_source(data, "val"), EvalConfig(clips=2, crops=3)
+    steps = [
+        [{k: np.array(v) for k, v in step.items()}
+         for step in eval_batches(source, data, views, batch=batch, process=(place, processes))]
+        for place in range(processes)
+    ]  # fmt: skip
+    assert {len(part) for part in steps} == {-(-5 // batch)}
+    joined = [{key: np.concatenate([p[key] for p in step]) for key in step[0]} for step in zip(*steps, strict=True)]
+    index, valid = (np.concatenate([step[key] for step in joined]) for key in ("index", "valid"))
+    np.testing.assert_array_equal(index[valid], range(5))
+    assert (index[~valid] == -1).all()
+    for step in joined:
+        assert step["video"].shape[1:] == (6, 4, 32, 32, 3)
+        for place, row in enumerate(step["index"]):
+            if row >= 0:
+                assert step["label"][place] == source[row].label
+                assert step["decoded"][place]
+
+
+def test_evaluation_views_are_the_crops_of_each_test_clip_in_turn(data):
+    source, views = open_source(data, "val"), EvalConfig(clips=2, crops=3)
+    batch = next(eval_batches(source, data, views, batch=1))
+    wanted = eval_indices(20, data, 2)
+    for clip in range(2):
+        crops = eval_crops(read_frames(source[0].video, wanted[clip]), data, 3)
+        np.testing.assert_array_equal(batch["video"][0, 3 * clip : 3 * clip + 3], crops)
+
+
+def test_evaluation_never_replaces_a_bad_video(data):
+    data = dataclasses.replace(data, eval_split="train")
+    source = open_source(data, "train")
+    steps = list(eval_batches(source, data, EvalConfig(clips=1, crops=1), batch=5))
+    decoded, reason = (np.concatenate([step[key] for step in steps]) for key in ("decoded", "failed_reason"))
+    bad = {source[int(row)].id: VideoError.REASONS[reason[row]] for row in np.flatnonzero(~decoded)}
+    assert bad == {BAD[0]: "empty", BAD[1]: "corrupt"}
+    assert all(np.concatenate([step["valid"] for step in steps]))
+    assert (np.concatenate([step["video"] for step in steps])[~decoded] == 0).all()
+
+
+def test_synthetic_batches_take_the_same_form_and_differ_from_row_to_row():
+    data = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=4, clips_per_decode=2)
+    batch = take(data, 1)[0]
+    assert batch["video"].shape == (8, 2, 16, 16, 3)
+    assert len(np.unique(batch["video"].reshape(8, -1), axis=0)) == 8
+    shown = next(eval_batches(open_source(data, "val"), data, EvalConfig(clips=1, crops=2), batch=2))
+    assert shown["video"].shape == (2, 2, 2, 16, 16, 3)
+
+
+def test_video_errors_keep_their_reason_across_processes():
+    error = pickle.loads(pickle.dumps(VideoError("corrupt", "x.mp4 is damaged")))
+    assert (error.reason, str(error)) == ("corrupt", "corrupt: x.mp4 is damaged")
