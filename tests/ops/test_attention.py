@@ -74,5 +74,5 @@ def test_an_unknown_name_is_refused_with_the_choices():
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="cuDNN may run here")
 def test_a_named_implementation_never_falls_back():
-    with pytest.raises(ConfigError, match="cudnn.*not an NVIDIA GPU"):
+    with pytest.raises(ConfigError, match=r"cudnn.*not an NVIDIA GPU"):
         ops.attention(*inputs(dtype=jnp.bfloat16), implementation="cudnn")

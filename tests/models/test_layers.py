@@ -1,0 +1,124 @@
+"""Scan, unrolling and rematerialisation change speed, not numbers; drop path; initialisers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vidjax import ops
+from vidjax.models import build_model, layers
+
+
+def run_stack(params, x, rates, depth=3, **options):
+    stacked = layers.stack_blocks(layers.Block, depth, **options)(2, 16)
+    return stacked.apply({"params": params}, x, rates, rngs={"dropout": jax.random.key(3)})[0]
+
+
+def stack_params(depth=3, width=8):
+    stacked = layers.stack_blocks(layers.Block, depth)(2, 16)
+    return jax.jit(stacked.init)(jax.random.key(1), jnp.zeros((1, 2, width)), None)["params"]
+
+
+def test_unrolling_and_rematerialisation_leave_values_and_gradients_alone():
+    params, x = stack_params(), jax.random.normal(jax.random.key(0), (4, 5, 8))
+    rates = layers.drop_path_rates(0.5, 3, train=True)
+
+    def value_and_gradients(**options):
+        return jax.jit(jax.value_and_grad(lambda p: jnp.mean(jnp.sin(run_stack(p, x, rates, **options)))))(params)
+
+    reference = value_and_gradients()
+    for options in ({"unroll": 2}, {"unroll": 3, "remat": "full"}, {"remat": "dots"}):
+        for ours, expected in zip(
+            jax.tree.leaves(value_and_gradients(**options)), jax.tree.leaves(reference), strict=True
+        ):
+            np.testing.assert_allclose(ours, expected, atol=1e-6, err_msg=str(options))
+
+
+def test_full_rematerialisation_keeps_less_for_the_backward_pass():
+    params, x = stack_params(depth=8), jnp.zeros((64, 16, 8))
+
+    def temporary_bytes(remat):
+        def loss(params):
+            return jnp.sum(run_stack(params, x, None, depth=8, remat=remat))
+
+        return jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary_bytes("full") < 0.5 * temporary_bytes("none")
+
+
+def test_stacked_blocks_apply_block_after_block_each_with_its_own_weights():
+    params, x = stack_params(), jax.random.normal(jax.random.key(0), (2, 5, 8))
+    one_block = jax.jit(layers.Block(2, 16).apply)
+    expected = x
+    for i in range(3):
+        expected, _ = one_block({"params": jax.tree.map(lambda leaf, i=i: leaf[i], params)}, expected)
+    np.testing.assert_allclose(run_stack(params, x, None), expected, atol=1e-5)
+    kernels = params["mlp"]["fc1"]["kernel"]
+    assert not np.allclose(kernels[0], kernels[1])
+
+
+def test_drop_path_drops_whole_rows_and_keeps_the_expectation():
+    x = jnp.ones((20000, 2, 3))
+    y = np.asarray(jax.jit(lambda rate: layers.DropPath().apply({}, x, rate, rngs={"dropout": jax.random.key(0)}))(0.3))
+    rows = y.reshape(20000, -1)
+    assert (rows == rows[:, :1]).all()
+    np.testing.assert_allclose(np.unique(rows), [0, 1 / 0.7], rtol=1e-6)
+    assert (rows[:, 0] == 0).mean() == pytest.approx(0.3, abs=0.015)
+
+
+def test_drop_path_rates_grow_linearly_and_only_in_training():
+    np.testing.assert_allclose(layers.drop_path_rates(0.3, 4, train=True), [0, 0.1, 0.2, 0.3], rtol=1e-6)
+    assert layers.drop_path_rates(0.3, 4, train=False) is None
+
+
+def test_each_layer_and_row_drops_on_its_own():
+    # Branches that add exactly 1: the sum over the stack says how many of the 2 x 3 were kept in each row.
+    params = jax.tree.map(jnp.zeros_like, stack_params())
+    params["attn"]["proj"]["bias"] = params["mlp"]["fc2"]["bias"] = jnp.ones((3, 8))
+    rates = jnp.full(3, 0.5)
+    out = run_stack(params, jnp.zeros((4000, 1, 8)), rates)[:, 0, 0] * 0.5
+    frequencies = np.bincount(np.asarray(out).round().astype(int), minlength=7) / 4000
+    np.testing.assert_allclose(frequencies, np.array([1, 6, 15, 20, 15, 6, 1]) / 64, atol=0.03)
+
+
+def test_key_bias_would_not_change_attention():
+    # Why VideoMAE leaves it out: the same vector added to all keys shifts each row of logits by a constant.
+    x = jax.random.normal(jax.random.key(0), (2, 5, 8))
+    with_bias = layers.Attention(2, key_bias=True)
+    variables = with_bias.init(jax.random.key(1), x)
+    before = with_bias.apply(variables, x)
+    variables["params"]["qkv"]["k_bias"] += 3.0
+    np.testing.assert_allclose(with_bias.apply(variables, x), before, atol=1e-5)
+    del variables["params"]["qkv"]["k_bias"]
+    np.testing.assert_allclose(layers.Attention(2, key_bias=False).apply(variables, x), before, atol=1e-5)
+
+
+def test_initial_weights_have_the_ranges_of_the_official_modules():
+    module = build_model("videomae_tiny")
+    spec = module.spec
+    masks = ops.tube_mask(jax.random.key(0), 1, spec.grid, 0.5)
+    clips = jnp.zeros((1, *spec.clip_shape))
+    params = jax.jit(module.init)(jax.random.key(0), clips, *masks)["params"]
+
+    def largest(*path):
+        leaf = params
+        for key in path:
+            leaf = leaf[key]
+        return float(jnp.abs(leaf).max())
+
+    block = ("encoder", "blocks")
+    d = spec.width
+    # xavier_uniform over the fused (d, 3 d) matrix, (d, d), (d, 4 d); PyTorch's default 1 / sqrt(inputs) elsewhere.
+    assert largest(*block, "attn", "qkv", "kernel") == pytest.approx((6 / (4 * d)) ** 0.5, rel=0.01)
+    assert largest(*block, "attn", "proj", "kernel") == pytest.approx((6 / (2 * d)) ** 0.5, rel=0.01)
+    assert largest(*block, "mlp", "fc1", "kernel") == pytest.approx((6 / (5 * d)) ** 0.5, rel=0.01)
+    assert largest("encoder", "patch_embed", "kernel") == pytest.approx(spec.patch_dim**-0.5, rel=0.01)
+    assert largest("encoder", "patch_embed", "bias") == pytest.approx(spec.patch_dim**-0.5, rel=0.1)
+    assert largest("encoder_to_decoder", "kernel") == pytest.approx(d**-0.5, rel=0.01)
+    assert 0.01 < largest("mask_token") <= 0.02
+    assert largest(*block, "attn", "qkv", "q_bias") == largest("decoder", "head", "bias") == 0
+
+    classifier = build_model("videomae_tiny", num_classes=50)
+    params = jax.jit(classifier.init)(jax.random.key(0), clips)["params"]
+    assert float(params["head"]["kernel"].std()) == pytest.approx(2e-5, rel=0.05)
+    assert float(params["encoder"]["blocks"]["mlp"]["fc1"]["kernel"].std()) == pytest.approx(0.02, rel=0.05)

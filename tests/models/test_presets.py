@@ -1,0 +1,127 @@
+"""Every preset instantiates, has the parameters of the published model, and refuses what cannot fit."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import vidjax
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import VIDEOMAE_SPECS, build_model, model_names
+from vidjax.models.macs import classifier_macs, pretraining_macs
+
+# Published millions (arXiv:2203.12602): the encoder, and with the decoder of the authors' scripts.
+PUBLISHED = {"small": (21.9, 24.0), "base": (86.2, 94.2), "large": (303.9, 343.0), "huge": (631.6, 692.5)}
+
+# width, depth, decoder width, decoder depth as the paper and the scripts have them; patch 16, tubelet 2.
+ARCHITECTURE = {
+    "small": (384, 12, 192, 4),
+    "base": (768, 12, 384, 4),
+    "large": (1024, 24, 512, 12),
+    "huge": (1280, 32, 640, 12),
+}
+
+
+def shapes(name, num_classes=None, **overrides):
+    module = build_model(name, num_classes=num_classes, **overrides)
+    clips = jax.ShapeDtypeStruct((1, *module.spec.clip_shape), jnp.float32)
+    inputs = [clips]
+    if num_classes is None:
+        inputs += jax.eval_shape(lambda: ops.tube_mask(jax.random.key(0), 1, module.spec.grid, 0.75))
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return module, variables["params"], jax.eval_shape(module.apply, variables, *inputs)
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def blocks_by_hand(d, depth):
+    """qkv without bias, q and v biases, projection, two MLP layers four times as wide, two layer norms."""
+    return depth * (3 * d * d + 2 * d + (d * d + d) + (4 * d * d + 4 * d) + (4 * d * d + d) + 2 * 2 * d)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_preset_instantiates_in_float32_parameters(name):
+    module, params, out = shapes(name, dtype="bfloat16")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
+    assert out["reconstruction"].shape[2] == module.spec.patch_dim
+    module, params, out = shapes(name, num_classes=11, dtype="bfloat16")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
+    assert out["tokens"].shape == (1, module.spec.num_tokens, module.spec.width)
+    assert out["tokens"].dtype == jnp.bfloat16
+    assert out["logits"].shape == (1, 11)
+    assert out["logits"].dtype == out["pooled"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("size", ARCHITECTURE)
+def test_parameter_counts_are_exactly_those_of_the_official_modules(size):
+    d, depth, dd, decoder_depth = ARCHITECTURE[size]
+    patch = 2 * 16 * 16 * 3
+    encoder = patch * d + d + blocks_by_hand(d, depth) + 2 * d
+    pretraining = encoder + d * dd + dd + blocks_by_hand(dd, decoder_depth) + 2 * dd + dd * patch + patch
+    _, params, _ = shapes(f"videomae_{size}")
+    assert count(params["encoder"]) == encoder
+    assert count(params) == pretraining
+    assert count(params["encoder"]) / 1e6 == pytest.approx(PUBLISHED[size][0], rel=0.02)
+    assert count(params) / 1e6 == pytest.approx(PUBLISHED[size][1], rel=0.02)
+    _, params, _ = shapes(f"videomae_{size}", num_classes=400)
+    assert count(params) == encoder + 400 * d + 400  # fc_norm stands for the encoder's norm
+
+
+def test_parameter_count_of_the_base_model_is_that_of_transformers():
+    torch = pytest.importorskip("torch", reason="the oracle is PyTorch's VideoMAE (extra: test)")
+    transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
+    with torch.device("meta"):
+        pretraining = transformers.VideoMAEForPreTraining(transformers.VideoMAEConfig(use_mean_pooling=False))
+        classifier = transformers.VideoMAEForVideoClassification(transformers.VideoMAEConfig(num_labels=400))
+    assert count(shapes("videomae_base")[1]) == sum(p.numel() for p in pretraining.parameters())
+    assert count(shapes("videomae_base", num_classes=400)[1]) == sum(p.numel() for p in classifier.parameters())
+
+
+def test_blocks_are_stacked_on_axis_0_with_heads_apart():
+    _, params, _ = shapes("videomae_base")
+    block = params["encoder"]["blocks"]
+    assert block["attn"]["qkv"]["kernel"].shape == (12, 768, 3, 12, 64)
+    assert set(block["attn"]["qkv"]) == {"kernel", "q_bias", "v_bias"}
+    assert block["attn"]["proj"]["kernel"].shape == (12, 12, 64, 768)
+    assert params["decoder"]["blocks"]["mlp"]["fc1"]["kernel"].shape == (4, 384, 1536)
+    assert set(params) == {"encoder", "encoder_to_decoder", "mask_token", "decoder"}
+
+
+def test_macs_are_those_of_the_paper():
+    base, small = VIDEOMAE_SPECS["base"], VIDEOMAE_SPECS["small"]
+    # 180 and 57 "GFLOPs" a view; pre-training with visible-only embedding is 67.6 GFLOP = 33.8 GMACs.
+    assert classifier_macs(base, 400) / 1e9 == pytest.approx(180, rel=0.02)
+    assert classifier_macs(small, 400) / 1e9 == pytest.approx(57, rel=0.02)
+    assert pretraining_macs(base, 1408) / 1e9 == pytest.approx(33.8, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"num_frames": 15}, "15 frames is not a multiple of tubelet_size=2; use data.num_frames=14 or 16"),
+        ({"num_frames": 1}, "1 frames is not a multiple of tubelet_size=2; use data.num_frames=2"),
+        ({"image_size": 225}, "225 pixels is not a multiple of patch_size=16; use data.image_size=224 or 240"),
+        ({"image_size": (224, 100)}, "100 pixels is not a multiple of patch_size=16; use data.image_size=96 or 112"),
+        ({"num_heads": 7}, "width=768 is not a multiple of its 7 attention heads"),
+        ({"remat": "some"}, "remat='some' is unknown; choose one of none, dots, full"),
+        ({"drop_path": 1.0}, "drop_path=1.0 must be at least 0 and below 1"),
+        ({"num_head": 7}, "has no option 'num_head'; did you mean 'num_heads'"),
+        ({"num_classes": 0}, "num_classes=0 must be at least 1"),
+    ],
+)
+def test_a_model_that_cannot_be_says_why_and_what_to_do(overrides, sentence):
+    with pytest.raises(ConfigError, match=sentence.replace("(", r"\(")):
+        build_model("videomae_base", **overrides)
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'videomae_base'"):
+        vidjax.build_model("videomae_bse")
+
+
+def test_clips_of_another_shape_are_refused_with_the_remedy():
+    module = build_model("videomae_tiny", num_classes=3, num_frames=4, image_size=16)
+    with pytest.raises(ConfigError, match=r"8x16x16x3 .* built for 4x16x16x3; build it with num_frames=8"):
+        jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 8, 16, 16, 3)))
