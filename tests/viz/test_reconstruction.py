@@ -1,9 +1,16 @@
 """Reconstruction pictures show the given pixels and say what was predicted."""
 
+import functools
+
+import jax
 import numpy as np
 import pytest
+from jax.sharding import AxisType
 from PIL import Image
 
+from vidjax.config import Config, DataConfig, ModelConfig
+from vidjax.data.sources import open_source
+from vidjax.objectives import build_objective
 from vidjax.viz import reconstruction
 
 
@@ -35,17 +42,54 @@ def test_strips_grow_with_the_number_of_clips_up_to_three(clips, tmp_path):
     assert heights[0] < heights[1] < heights[2] == heights[3]
 
 
+class Echo:
+    """Gives the input back three times."""
+
+    def __init__(self, normalize_target):
+        self.normalize_target = normalize_target
+
+    def reconstruct(self, params, batch, rngs):
+        return {name: batch["video"].astype("float32") / 255 for name in reconstruction.ROWS}
+
+
+def one_device():
+    return jax.make_mesh((1, 1, 1), ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3, devices=jax.devices()[:1])
+
+
 @pytest.mark.parametrize("normalize", [True, False])
 def test_a_normalised_target_is_owned_up_to_in_the_caption(clips, tmp_path, normalize):
-    class Echo:
-        normalize_target = normalize
-
-        def reconstruct(self, params, batch, rngs):
-            return {name: batch["video"].astype("float32") / 255 for name in reconstruction.ROWS}
-
-    batch = {"video": (clips["input"] * 255).astype(np.uint8)}
-    pictures = reconstruction.write_reconstructions(Echo(), {}, batch, {}, tmp_path)
+    video = (clips["input"] * 255).astype(np.uint8)
+    pictures = reconstruction.write_reconstructions(
+        Echo(normalize), {}, video, jax.random.key(0), one_device(), tmp_path
+    )
     assert pictures.png.is_file()
     assert pictures.gif.is_file()
     assert ("true mean and deviation" in pictures.caption) == normalize
     assert "pasted from the input" in pictures.caption
+
+
+def test_videos_that_cannot_be_decoded_are_passed_over(tmp_path):
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    (tmp_path / "val" / "a" / "empty.mp4").write_bytes(b"")
+    config = Config(data=DataConfig(root=str(tmp_path), image_size=16, num_frames=2))
+    source = open_source(config.data, "val")
+    draw = functools.partial(reconstruction.reconstruct_held_out, Echo(True), {})
+    assert draw(source, config, one_device(), tmp_path) is None
+    config = Config(data=DataConfig(name="synthetic", num_classes=3, image_size=16, num_frames=2))
+    assert draw(open_source(config.data, "val"), config, one_device(), tmp_path).png.is_file()
+
+
+def test_the_real_objective_leaves_visible_patches_as_they_were_and_changes_hidden_ones():
+    config = Config(
+        model=ModelConfig(name="videomae_tiny", dtype="float32", mask_ratio=0.5),
+        data=DataConfig(num_frames=4, image_size=32),
+    )
+    objective = build_objective(config, 0)
+    params = jax.jit(lambda: objective.init(jax.random.key(0), {})[0])()
+    video = np.random.default_rng(0).integers(0, 256, (1, 4, 32, 32, 3), dtype=np.uint8)
+    clips = jax.jit(objective.reconstruct)(params, {"video": video}, {"mask": jax.random.key(1)})
+    hidden = np.asarray(clips["masked"] == 0.5).all(-1)
+    assert 0 < hidden.mean() < 1
+    np.testing.assert_allclose(clips["input"], video / 255, atol=1e-6)
+    np.testing.assert_array_equal(clips["reconstructed"][~hidden], clips["input"][~hidden])
+    assert np.abs(clips["reconstructed"] - clips["input"])[hidden].mean() > 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import textwrap
 from collections.abc import Mapping
@@ -11,9 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from vidjax.config import Config, EvalConfig
+from vidjax.data.load import LoadEval
+from vidjax.data.sources import VideoSource
 from vidjax.viz.figures import new_figure, save_figure
 
 NORMALIZED = (
@@ -36,22 +41,50 @@ class Pictures:
     caption: str
 
 
+def reconstruct_held_out(
+    objective: Any, params: Any, source: VideoSource, config: Config, mesh: Mesh, folder: str | pathlib.Path
+) -> Pictures | None:
+    """Reconstruct three videos spread over a data set; see `write_reconstructions`.
+
+    Args:
+      source: where the videos come from; those that cannot be decoded are passed over.
+      config: its data section says how a clip is taken, its seed draws the mask.
+
+    Returns:
+      the pictures, or None if no video can be decoded.
+    """
+    load = LoadEval(source, config.data, EvalConfig(clips=1, crops=1)).map
+    spread = np.random.default_rng(config.seed).permutation(len(source))  # neighbours are often of one class
+    loaded = (load(int(index)) for index in spread)
+    clips = list(itertools.islice((row["video"][0] for row in loaded if row["decoded"]), _MAX_CLIPS))
+    if not clips:
+        return None
+    return write_reconstructions(objective, params, np.stack(clips), jax.random.key(config.seed), mesh, folder)
+
+
 def write_reconstructions(
-    objective: Any, params: Any, batch: Mapping[str, Any], rngs: Mapping[str, Any], folder: str | pathlib.Path
+    objective: Any,
+    params: Any,
+    video: UInt8[np.ndarray, "b t h w 3"],
+    mask_key: jax.Array,
+    mesh: Mesh,
+    folder: str | pathlib.Path,
 ) -> Pictures:
-    """Reconstruct the first clips of a batch and write folder/reconstruction.png and .gif.
+    """Reconstruct a few clips and write folder/reconstruction.png and .gif; every process calls it, the first writes.
 
     Args:
       objective: has `reconstruct(params, batch, rngs)` and `normalize_target`, as `MaskedAutoencoding`.
-      batch: at least `video` uint8 (b t h w c); its first 3 clips are taken.
-      rngs: at least the stream "mask".
+      params: placed on `mesh`.
     """
-    few = {"video": batch["video"][:_MAX_CLIPS]}
-    clips = jax.device_get(jax.jit(objective.reconstruct)(params, few, dict(rngs)))
+    reconstruct = jax.jit(objective.reconstruct, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    with jax.set_mesh(mesh):
+        clips = jax.device_get(reconstruct(params, {"video": video}, {"mask": mask_key}))
     caption = NORMALIZED if objective.normalize_target else PLAIN
-    folder = pathlib.Path(folder)
-    png = draw_strips(clips, folder / "reconstruction.png", caption)
-    return Pictures(png, draw_animation(clips, folder / "reconstruction.gif", caption), caption)
+    png, gif = (pathlib.Path(folder, f"reconstruction.{kind}") for kind in ("png", "gif"))
+    if jax.process_index() == 0:
+        draw_strips(clips, png, caption)
+        draw_animation(clips, gif, caption)
+    return Pictures(png, gif, caption)
 
 
 def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: str) -> pathlib.Path:
