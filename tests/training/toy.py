@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax import config as config_lib
+from vidjax.errors import VideoError
 
 
 class _Block(nn.Module):
@@ -111,17 +112,18 @@ class ToyBatches:
     def __next__(self):
         rng = np.random.default_rng((self._seed, self._step))
         rows, t, s = self._data.global_batch, self._data.num_frames, self._data.image_size
-        video = rng.integers(0, 256, (rows, t, s, s, 3), np.uint8)
+        brightness = rng.random((rows, 1, 1, 1, 1))
+        video = (rng.integers(128, 256, (rows, t, s, s, 3)) * brightness).astype(np.uint8)
         index = np.arange(rows) + self._step * rows
         failed = np.full((rows, 8), -1, np.int32)
         failed[:, 0] = [row if (row := int(i) % len(self._source)) in self._broken else -1 for i in index]
         batch = {
             "video": video,
-            "label": (video.reshape(rows, -1).mean(1) // 2).astype(np.int32) - 60,
+            "label": (brightness.ravel() * 8).astype(np.int32) - 4,
             "valid": np.ones(rows, bool),
             "index": index,
             "failed": failed,
-            "failed_reason": np.where(failed >= 0, 3, -1).astype(np.int8),
+            "failed_reason": np.where(failed >= 0, VideoError.REASONS.index("truncated"), -1).astype(np.int8),
         }
         self._step += 1
         size = rows // self._parts

@@ -1,0 +1,221 @@
+"""Whole runs: stop and go on, folders of other runs, videos that fail, steps that are not finite."""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
+from vidjax.training import loop
+from vidjax.training.checkpoints import read_params
+
+
+def run(workdir, objective=None, source=None, batches=toy.ToyBatches, **changes):
+    return loop.train(
+        toy.toy_config(**changes),
+        workdir,
+        source=source or toy.ToySource(),
+        objective=objective or toy.ToyObjective(),
+        make_batches=batches,
+    )
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(workdir):
+    return {line["step"]: line["train/loss"] for line in lines(workdir) if "train/loss" in line}
+
+
+class StoppingBatches(toy.ToyBatches):
+    """Sends this process a signal when a batch is asked for, as a scheduler would."""
+
+    stop_at, signal = 4, signal.SIGTERM
+
+    def __next__(self):
+        if self._step == self.stop_at:
+            os.kill(os.getpid(), self.signal)
+        return super().__next__()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    run(workdir)
+    return workdir
+
+
+def test_a_run_leaves_its_files(uninterrupted):
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert {"config.json", "metrics.jsonl", "results.json", "tensorboard", "checkpoints"} <= names
+    assert json.loads((uninterrupted / "config.json").read_text()) == json.loads(
+        json.dumps(dataclasses.asdict(toy.toy_config()))
+    )
+    last = lines(uninterrupted)[-1]
+    assert last["step"] == 8
+    assert {"train/loss", "train/lr", "train/grad_norm", "train/update_norm", "train/nonfinite"} < last.keys()
+    assert {"train/decode_failures", "train/error", "perf/clips_per_s", "perf/step_s", "perf/data_wait"} < last.keys()
+    assert json.loads((uninterrupted / "results.json").read_text())["train/loss"] == last["train/loss"]
+
+
+def test_training_learns(tmp_path):
+    run(tmp_path, train__steps=60, optim__base_lr=0.3, train__checkpoint_every=1000)
+    found = losses(tmp_path)
+    assert np.mean([found[step] for step in range(56, 61)]) < 0.5 * found[1]
+
+
+def test_stop_and_start_again_repeats_the_losses_to_the_bit(tmp_path, uninterrupted, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, batches=StoppingBatches)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    half = losses(tmp_path)
+    assert 4 <= max(half) < 8
+    run(tmp_path)
+    assert losses(tmp_path) == losses(uninterrupted)
+    (_, ours), (_, theirs) = read_params(tmp_path), read_params(uninterrupted)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    assert f"resumed from checkpoint {max(half)}" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_too(tmp_path):
+    batches = type("Interrupted", (StoppingBatches,), {"signal": signal.SIGINT})
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, batches=batches)
+    assert stopped.value.code == 130
+    assert read_params(tmp_path)[0] == max(losses(tmp_path))
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_going_on_from_an_older_checkpoint_drops_the_lines_after_it(tmp_path, uninterrupted):
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=type("Late", (StoppingBatches,), {"stop_at": 6}), train__checkpoint_every=3)
+    for path in (tmp_path / "checkpoints").iterdir():
+        if path.name != "3":
+            path.rename(path.with_name(f"lost-{path.name}"))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "train/lo')  # what a kill leaves
+    run(tmp_path, train__checkpoint_every=3)
+    assert [line["step"] for line in lines(tmp_path)] == list(range(1, 9))
+    assert losses(tmp_path) == losses(uninterrupted)
+
+
+def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(tmp_path, uninterrupted, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=type("Late", (StoppingBatches,), {"stop_at": 6}), train__checkpoint_every=3)
+    newest = max(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    data = max((tmp_path / f"checkpoints/{newest}/params").rglob("d/*"), key=lambda path: path.stat().st_size)
+    data.write_bytes(data.read_bytes()[:-1] + b"?")
+    run(tmp_path, train__checkpoint_every=3)
+    assert losses(tmp_path) == losses(uninterrupted)
+    assert f"checkpoint {newest} is damaged" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
+    before = (uninterrupted / "metrics.jsonl").read_text()
+    results = run(uninterrupted)
+    assert results == json.loads((uninterrupted / "results.json").read_text())
+    assert "is at step 8 of 8; raise train.steps" in capsys.readouterr().err
+    assert (uninterrupted / "metrics.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "source", "message"),
+    [
+        ({"seed": 1}, toy.ToySource(), "seed was 0, is now 1"),
+        ({"data__global_batch": 32}, toy.ToySource(), "data.global_batch was 16, is now 32"),
+        ({"data__flip": 0.5}, toy.ToySource(), "data.flip was 0.0, is now 0.5"),
+        ({}, toy.ToySource(content_id="other"), "content of the data set was toy, is now other"),
+        ({}, toy.ToySource(length=65), "number of videos was 64, is now 65"),
+        ({"model__name": "videomae_small"}, toy.ToySource(), "model.name was videomae_base, is now videomae_small"),
+    ],
+)
+def test_the_folder_of_another_experiment_is_refused_with_what_changed(uninterrupted, changes, source, message):
+    with pytest.raises(ResumeError, match="holds another experiment") as refused:
+        run(uninterrupted, source=source, train__steps=9, **changes)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_how_fast_and_where_data_is_read_may_change(tmp_path, uninterrupted, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=StoppingBatches)
+    run(tmp_path, data__threads=5, data__root="/elsewhere", model__remat="full")
+    assert losses(tmp_path) == losses(uninterrupted)
+    assert "note: model.remat was none, is now full" in capsys.readouterr().err
+
+
+def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):
+    config = {"train__max_nonfinite": 3, "train__log_every": 4}
+    run(tmp_path / "two", toy.ToyObjective(poison=(1, 2)), **config)
+    assert [line["train/nonfinite"] for line in lines(tmp_path / "two")] == [2, 0]
+    with pytest.raises(TrainingError, match=r"3 steps in a row were not finite .*last of them step 7"):
+        run(tmp_path / "three", toy.ToyObjective(poison=(1, 2, 4, 5, 6)), **config)
+    assert lines(tmp_path / "three")[-1]["train/loss"] is None
+
+
+def test_failed_videos_are_listed_once_with_their_reason(tmp_path):
+    broken = functools.partial(toy.ToyBatches, broken=(3, 17))
+    run(tmp_path, batches=broken, train__log_every=2)
+    found = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert found == [
+        {"step": 1, "id": "video 3", "path": "/videos/3.mp4", "reason": "truncated"},
+        {"step": 2, "id": "video 17", "path": "/videos/17.mp4", "reason": "truncated"},
+    ]  # though each was met twice: 64 videos are 4 steps
+    assert [line["train/decode_failures"] for line in lines(tmp_path)] == [2, 0, 2, 0]
+
+
+def test_a_run_stops_when_too_many_distinct_videos_failed_over_all_its_starts(tmp_path):
+    first = functools.partial(StoppingBatches, broken=tuple(range(9)))
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=first)
+    with pytest.raises(DataError, match="14 of 64 videos could not be decoded, more than the 10"):
+        run(tmp_path, batches=functools.partial(toy.ToyBatches, broken=tuple(range(55, 60))))
+
+
+def test_parameters_of_an_earlier_run_are_taken_over(tmp_path, uninterrupted, capsys):
+    changed = {"init_from": str(uninterrupted), "optim__base_lr": 0.0, "optim__weight_decay": 0.0, "train__steps": 1}
+    run(tmp_path, optim__ema=0.5, optim__warmup_steps=1, **changed)
+    (_, ours), (_, theirs) = read_params(tmp_path), read_params(uninterrupted)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    jax.tree.map(np.testing.assert_array_equal, read_params(tmp_path, ema=True)[1], theirs)
+    assert (
+        f"starting from parameters of {uninterrupted} at step 8; new: none; not used: none" in capsys.readouterr().err
+    )
+
+
+def test_what_cannot_be_taken_over_is_refused(tmp_path, uninterrupted):
+    with pytest.raises(ConfigError, match="is not the folder of a vidjax run"):
+        run(tmp_path / "a", init_from=str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=r"encoder/patch_embed/kernel \(48, 16\) has shape \(24, 16\) there"):
+        run(tmp_path / "b", init_from=str(uninterrupted), data__num_frames=4)
+
+
+def test_steps_come_from_epochs():
+    assert loop.num_train_steps(toy.toy_config(train__steps=0, train__epochs=2.5), 100) == 16  # 250 / 16 = 15.6
+    assert loop.num_train_steps(toy.toy_config(train__steps=0, train__epochs=0.01), 100) == 1
+    assert loop.num_train_steps(toy.toy_config(train__steps=5), 100) == 5
+
+
+def test_a_bucket_is_not_a_folder():
+    with pytest.raises(ConfigError, match="mount the bucket"):
+        run("gs://bucket/run")
+
+
+def test_batches_are_closed_and_the_profile_is_written(tmp_path):
+    made = []
+
+    def batches(*args, **kwargs):
+        made.append(toy.ToyBatches(*args, **kwargs))
+        return made[0]
+
+    run(tmp_path, batches=batches, train__profile_start=2, train__profile_steps=2)
+    assert made[0].closed
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
