@@ -46,6 +46,7 @@ def prepare(args: argparse.Namespace) -> int:
     console = Console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
+        progress.add_task("sorting and writing", total=None)
         bars = {split: progress.add_task(split, total=len(source)) for split, source in sources.items()}
         folder, failures = prepare_records(
             args.name,

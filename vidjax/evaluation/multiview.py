@@ -5,6 +5,7 @@ Nothing is substituted. A video that cannot be decoded stays in the denominator 
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -154,8 +155,9 @@ def evaluate_classifier(
     step = step or make_eval_step(objective, config.eval.merge, mesh)
     batch = eval_batch_size(config, mesh)
     batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
-    shown = _progress(batches, -(-len(source) // batch), visible=progress and jax.process_index() == 0)
-    result = score_videos(step, params, shown, len(source), mesh)
+    visible = progress and jax.process_index() == 0
+    with contextlib.closing(batches), _progress(batches, -(-len(source) // batch), visible=visible) as shown:
+        result = score_videos(step, params, shown, len(source), mesh)
     highest, classes = int(result.labels.max()), result.scores.shape[1]
     if highest >= classes:
         raise ConfigError(f"the data has label {highest}, but the model has {classes} classes; set data.num_classes")
@@ -182,16 +184,21 @@ def _one_late(outputs: Iterable[dict]) -> Iterator[dict]:
         yield jax.device_get(waiting)
 
 
-def _progress(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0) -> Iterator[dict]:
-    """Pass the batches on; show a bar once `patience` seconds have gone by."""
+@contextlib.contextmanager
+def _progress(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0):
+    """The same batches, with a bar once `patience` seconds have gone by."""
     columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bar, started = Progress(*columns, transient=True), time.monotonic()
     task = bar.add_task("", total=steps)
-    try:
+
+    def watched():
         for batch in batches:
             yield batch
             bar.advance(task)
             if visible and time.monotonic() - started > patience:
                 bar.start()
+
+    try:
+        yield watched()
     finally:
         bar.stop()
