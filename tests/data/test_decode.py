@@ -104,6 +104,14 @@ def test_an_mp4_with_its_index_first_is_truncated_when_cut():
     assert caught.value.reason == "truncated"
 
 
+def test_an_avi_whose_header_counts_a_frame_too_many_is_whole():
+    video = bytearray(encode(CLIP, "avi", "mpeg4", options={"g": "12"}))
+    for at in (video.index(b"avih") + 24, video.index(b"strh") + 40):  # total frames, length of the stream
+        assert int.from_bytes(video[at : at + 4], "little") == 40
+        video[at : at + 4] = (41).to_bytes(4, "little")
+    assert probe_video(bytes(video)).frames == 40
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("gop", ["12", "250"])
 def test_flipped_bits_are_corrupt(gop, seed):

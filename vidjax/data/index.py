@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import av
 
+from vidjax.data.completeness import is_cut_off
 from vidjax.data.opening import describe, open_container, video_stream
 from vidjax.errors import VideoError
 
@@ -41,8 +42,10 @@ class PacketIndex:
         keys, hidden = self._read()
         self.first_key = keys[0] if keys else 0
         times = [pts for ordinal, pts in enumerate(self.pts) if ordinal not in hidden]
-        reordered = stream.codec_context.has_b_frames and container.format.name == "avi"  # AVI has decoding times only
-        self.counted = None in times or len(set(times)) < len(times) or not keys or reordered
+        # AVI has decoding times only; FFmpeg works out the others for MPEG-4 but not for these.
+        untimed = container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
+        reordered = untimed and stream.codec_context.has_b_frames
+        self.counted = None in times or len(set(times)) < len(times) or not keys or bool(reordered)
         if self.counted:
             self.display = list(range(len(self.pts)))
             return
@@ -128,7 +131,10 @@ class PacketIndex:
         return keys, hidden
 
     def _expected_packets(self) -> int:
-        """How many packets the header promises: the samples that an MP4's edit list keeps; elsewhere a count, or 0."""
+        """How many packets the header promises, 0 if none: the samples that an MP4's edit list keeps.
+
+        Other headers have a count that encoders get wrong, so it is believed only if bytes are missing too.
+        """
         if "mp4" in self._container.format.name:
             return len(self._stream.index_entries)
-        return self._stream.frames
+        return self._stream.frames if is_cut_off(self._source) else 0
