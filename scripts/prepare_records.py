@@ -46,7 +46,7 @@ def prepare(args: argparse.Namespace) -> int:
     console = Console()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
-        progress.add_task("sorting and writing", total=None)
+        writing = progress.add_task("sorting and writing", total=None)
         bars = {split: progress.add_task(split, total=len(source)) for split, source in sources.items()}
         folder, failures = prepare_records(
             args.name,
@@ -56,6 +56,7 @@ def prepare(args: argparse.Namespace) -> int:
             threads=args.threads,
             on_video=lambda split: progress.advance(bars[split]),
         )
+        progress.remove_task(writing)
     listed = sum(map(len, sources.values()))
     console.print(f"stored {listed - len(failures)} of {listed} videos", highlight=False)
     print(f"data.root={folder}")
