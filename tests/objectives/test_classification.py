@@ -1,0 +1,120 @@
+"""Classification: losses by hand, padding rows, randomness, and learning."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vidjax.config import Config, DataConfig, ModelConfig, OptimConfig
+from vidjax.errors import ConfigError
+from vidjax.models import VideoMAEClassifier, VideoMAESpec
+from vidjax.objectives import Classification, build_objective
+from vidjax.objectives.classification import in_top_k, smooth, soft_cross_entropy
+from vidjax.objectives.normalize import normalize
+
+SPEC = VideoMAESpec(16, 2, 2, 32, 8, 1, 2, 16, patch_size=4, num_frames=4, image_size=8)
+PIXELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+RNGS = {name: jax.random.key(number) for number, name in enumerate(("mask", "dropout", "augment"))}
+
+
+def random_batch(rows=6, classes=5):
+    rng = np.random.default_rng(0)
+    video = rng.integers(0, 256, (rows, *SPEC.clip_shape), dtype=np.uint8)
+    return {"video": video, "label": rng.integers(0, classes, rows), "valid": np.ones(rows, bool)}
+
+
+def test_pixels_are_normalised_per_channel():
+    pixels = np.array([[0, 128, 255]], np.uint8)
+    expected = [(0 - 0.5) / 0.2, (128 / 255 - 0.4) / 0.3, (1 - 0.3) / 0.4]
+    np.testing.assert_allclose(normalize(pixels, **PIXELS)[0], expected, rtol=1e-6)
+
+
+def test_soft_cross_entropy_and_smoothing_by_hand():
+    logits = np.array([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]], np.float32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = np.asarray(smooth(jnp.eye(3)[jnp.array([0, 1])], 0.3))
+    np.testing.assert_allclose(targets, [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]], atol=1e-6)
+    expected = -(targets * np.log(probabilities)).sum(axis=1)
+    np.testing.assert_allclose(soft_cross_entropy(logits, targets), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 7])
+def test_top_k_is_that_of_a_stable_sort_also_with_ties(k):
+    rng = np.random.default_rng(1)
+    logits = rng.integers(0, 4, (200, 6)).astype(np.float32)
+    label = rng.integers(0, 6, 200)
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(
+        jax.jit(in_top_k, static_argnums=2)(logits, label, k), (best == label[:, None]).any(1)
+    )
+
+
+def test_padding_rows_count_neither_in_the_loss_nor_in_the_metrics():
+    objective = Classification(VideoMAEClassifier(SPEC, 5), **PIXELS)
+    params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
+    params["head"]["kernel"] *= 1e4  # away from equal logits
+    loss = jax.jit(lambda batch: objective.loss(params, extra, batch, {}, False))
+    batch = random_batch(rows=6)
+    padded = batch | {"valid": np.array([True] * 4 + [False] * 2)}
+    padded["video"] = np.concatenate([batch["video"][:4], np.zeros_like(batch["video"][:2])])
+    alone = {key: value[:4] for key, value in batch.items()}
+    for ours, expected in zip(jax.tree.leaves(loss(padded)), jax.tree.leaves(loss(alone)), strict=True):
+        assert float(ours) == pytest.approx(float(expected), rel=1e-5)
+    assert float(loss(batch | {"valid": np.zeros(6, bool)})[0]) == 0.0
+
+
+def test_training_randomness_comes_from_the_given_keys_alone():
+    module = VideoMAEClassifier(VideoMAESpec(**vars(SPEC) | {"drop_path": 0.3, "head_dropout": 0.2}), 5)
+    objective = Classification(module, **PIXELS, label_smoothing=0.1, erase=0.5, mixup=0.8, cutmix=1.0, mix_prob=0.9)
+    params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
+    params["head"]["kernel"] *= 1e4
+    loss = jax.jit(lambda rngs: objective.loss(params, extra, random_batch(), rngs, True)[0])
+    assert float(loss(RNGS)) == float(loss(RNGS))
+    assert float(loss(RNGS)) != float(loss(RNGS | {"augment": jax.random.key(9)}))
+    assert float(loss(RNGS)) != float(loss(RNGS | {"dropout": jax.random.key(9)}))
+
+
+def test_a_tiny_classifier_learns_one_batch_by_heart():
+    objective = Classification(VideoMAEClassifier(SPEC, 5), **PIXELS)
+    params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
+    batch, tx = random_batch(rows=8), optax.adam(3e-3)
+
+    @jax.jit
+    def step(params, state):
+        value_and_grad = jax.value_and_grad(lambda p: objective.loss(p, extra, batch, RNGS, True), has_aux=True)
+        (loss, (metrics, _)), grads = value_and_grad(params)
+        updates, state = tx.update(grads, state)
+        return optax.apply_updates(params, updates), state, loss, metrics["top1"]
+
+    state = tx.init(params)
+    for _ in range(150):
+        params, state, loss, top1 = step(params, state)
+    assert float(loss) < 0.05
+    assert float(top1) == 1.0
+    scores = np.asarray(jax.jit(objective.scores)(params, batch["video"]))
+    np.testing.assert_array_equal(scores.argmax(axis=1), batch["label"])
+
+
+def test_the_configuration_reaches_objective_and_module():
+    config = Config(
+        task="classification",
+        model=ModelConfig(
+            name="videomae_tiny", drop_path=0.2, head_dropout=0.3, dtype="float32", remat="dots", unroll=2
+        ),
+        data=DataConfig(num_frames=4, image_size=32, erase=0.25, mixup=0.8, cutmix=1.0, mix_prob=0.7),
+        optim=OptimConfig(label_smoothing=0.1),
+    )
+    objective = build_objective(config, 7)
+    spec = objective.module.spec
+    assert objective.module.num_classes == 7
+    assert (spec.drop_path, spec.head_dropout, spec.dtype, spec.remat, spec.unroll) == (0.2, 0.3, "float32", "dots", 2)
+    assert (spec.num_frames, spec.image_size, spec.attention) == (4, 32, None)
+    assert (objective.erase, objective.mixup, objective.cutmix, objective.mix_prob) == (0.25, 0.8, 1.0, 0.7)
+    assert objective.label_smoothing == 0.1
+
+
+def test_a_clip_the_model_does_not_divide_is_refused_before_any_work():
+    config = Config(task="classification", data=DataConfig(num_frames=15))
+    with pytest.raises(ConfigError, match=r"use data\.num_frames=14 or 16"):
+        build_objective(config, 7)

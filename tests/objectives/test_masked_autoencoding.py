@@ -1,0 +1,123 @@
+"""Masked autoencoding: the loss by hand, padding rows, pictures, and learning."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from vidjax import ops
+from vidjax.config import Config, DataConfig, ModelConfig
+from vidjax.errors import ConfigError
+from vidjax.models import VideoMAEPretraining, VideoMAESpec
+from vidjax.objectives import MaskedAutoencoding, build_objective
+
+SPEC = VideoMAESpec(16, 2, 2, 32, 16, 1, 2, 32, patch_size=4, num_frames=4, image_size=8)
+PIXELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
+OBJECTIVE = MaskedAutoencoding(VideoMAEPretraining(SPEC), "tube", 0.5, True, **PIXELS)
+RNGS = {name: jax.random.key(number) for number, name in enumerate(("mask", "dropout", "augment"))}
+
+
+@pytest.fixture(scope="module")
+def params():
+    return jax.jit(lambda key: OBJECTIVE.init(key, {})[0])(jax.random.key(0))
+
+
+def random_batch(rows=4):
+    video = np.random.default_rng(0).integers(0, 256, (rows, *SPEC.clip_shape), dtype=np.uint8)
+    return {"video": video, "label": np.zeros(rows, np.int32), "valid": np.ones(rows, bool)}
+
+
+@pytest.mark.parametrize("normalize_target", [True, False])
+def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target):
+    objective = dataclasses.replace(OBJECTIVE, normalize_target=normalize_target)
+    batch = random_batch()
+    loss, _ = jax.jit(lambda p: objective.loss(p, {}, batch, RNGS, False))(params)
+
+    visible_idx, masked_idx = ops.tube_mask(RNGS["mask"], 4, SPEC.grid, 0.5)
+    clips = (batch["video"] / 255.0 - np.array(PIXELS["mean"])) / np.array(PIXELS["std"])
+    apply = jax.jit(objective.module.apply)
+    prediction = apply({"params": params}, clips.astype(np.float32), visible_idx, masked_idx)["reconstruction"]
+    errors = []
+    for row in range(4):
+        for number, token in enumerate(np.asarray(masked_idx)[row]):
+            t, y, x = np.unravel_index(token, SPEC.grid)
+            cube = batch["video"][row, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] / 255.0
+            if normalize_target:
+                cube = cube.reshape(-1, 3)
+                cube = (cube - cube.mean(0)) / (cube.std(0, ddof=1) + 1e-6)
+            errors.append((np.asarray(prediction)[row, number] - cube.ravel()) ** 2)
+    assert float(loss) == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+def test_padding_rows_do_not_count(params):
+    batch = random_batch()
+    loss = jax.jit(lambda batch: OBJECTIVE.loss(params, {}, batch, RNGS, False)[0])
+    valid = np.array([True, True, False, False])
+    other = np.where(valid[:, None, None, None, None], batch["video"], 0)
+    assert float(loss(batch | {"valid": valid})) == float(loss(batch | {"valid": valid, "video": other}))
+    assert float(loss(batch | {"valid": valid})) != float(loss(batch))
+
+
+def test_masks_follow_their_key_alone(params):
+    loss = jax.jit(lambda rngs: OBJECTIVE.loss(params, {}, random_batch(), rngs, True)[0])
+    assert float(loss(RNGS)) == float(loss(RNGS))
+    assert float(loss(RNGS)) != float(loss(RNGS | {"mask": jax.random.key(9)}))
+    assert float(loss(RNGS)) == float(loss(RNGS | {"dropout": jax.random.key(9)}))  # nothing is dropped here
+
+
+def test_pictures_keep_visible_cubes_and_grey_the_hidden_ones(params):
+    batch = random_batch()
+    pictures = jax.jit(OBJECTIVE.reconstruct)(params, batch, RNGS)
+    np.testing.assert_allclose(pictures["input"], batch["video"] / 255.0, atol=1e-6)
+    _, masked_idx = ops.tube_mask(RNGS["mask"], 4, SPEC.grid, 0.5)
+    for row in range(4):
+        for token in range(SPEC.num_tokens):
+            t, y, x = np.unravel_index(token, SPEC.grid)
+            cube = np.s_[row, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4]
+            hidden = token in np.asarray(masked_idx)[row]
+            assert (np.asarray(pictures["masked"])[cube] == 0.5).all() == hidden
+            same = np.allclose(np.asarray(pictures["reconstructed"])[cube], batch["video"][cube] / 255.0, atol=1e-6)
+            assert same == (not hidden)
+    assert float(pictures["reconstructed"].min()) >= 0
+    assert float(pictures["reconstructed"].max()) <= 1
+
+
+def test_a_tiny_autoencoder_learns_one_batch_by_heart_and_its_pictures_show_it(params):
+    # Smooth clips: a bright square on a ramp, so that there is something to infer.
+    ramp = np.linspace(0, 200, 8)[:, None] * np.ones(8)
+    batch = random_batch(rows=2)
+    batch["video"] = np.broadcast_to(ramp[None, None, :, :, None], batch["video"].shape).astype(np.uint8).copy()
+    batch["video"][0, :, 2:6, 2:6] = 255
+    tx = optax.adam(3e-3)
+
+    @jax.jit
+    def step(params, state):
+        (loss, _), grads = jax.value_and_grad(lambda p: OBJECTIVE.loss(p, {}, batch, RNGS, True), has_aux=True)(params)
+        updates, state = tx.update(grads, state)
+        return optax.apply_updates(params, updates), state, loss
+
+    state, losses = tx.init(params), []
+    for _ in range(300):
+        params, state, loss = step(params, state)
+        losses.append(float(loss))
+    assert losses[-1] < 0.02 < 0.5 < losses[0]
+    pictures = jax.jit(OBJECTIVE.reconstruct)(params, batch, RNGS)
+    assert float(np.abs(pictures["reconstructed"] - pictures["input"]).mean()) < 0.03
+
+
+def test_a_mask_ratio_that_hides_nothing_is_refused_before_any_work():
+    config = Config(
+        model=ModelConfig(name="videomae_tiny", mask_ratio=0.01), data=DataConfig(num_frames=4, image_size=32)
+    )
+    with pytest.raises(ConfigError, match=r"model\.mask_ratio=0\.01 hides 0 of the 16 units"):
+        build_objective(config, 0)
+
+
+def test_the_decoder_depth_of_the_configuration_overrides_the_preset():
+    data = DataConfig(num_frames=4, image_size=32)
+    objective = build_objective(Config(model=ModelConfig(name="videomae_tiny", decoder_depth=3), data=data), 0)
+    assert objective.module.spec.decoder_depth == 3
+    objective = build_objective(Config(model=ModelConfig(name="videomae_large")), 0)
+    assert objective.module.spec.decoder_depth == 12

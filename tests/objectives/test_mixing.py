@@ -1,0 +1,91 @@
+"""Erasing, mixup and cutmix: hand-made cases in NumPy, and the distributions of their draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from vidjax.objectives.mixing import cutmix_weights, erase_boxes, mix, mix_weights, random_erase
+
+BOTH = {"mixup": 0.8, "cutmix": 1.0, "prob": 1.0, "switch_prob": 0.5}
+
+
+def test_mixup_blends_each_row_with_its_mirror_and_the_targets_alike():
+    clips = np.random.default_rng(0).normal(size=(4, 2, 3, 3, 3)).astype(np.float32)
+    targets = np.eye(4, dtype=np.float32)
+    mixed, soft = jax.jit(mix)(clips, targets, jnp.full((3, 3), 0.7))
+    np.testing.assert_allclose(mixed, 0.7 * clips + 0.3 * clips[[3, 2, 1, 0]], atol=1e-6)
+    np.testing.assert_allclose(soft[0], [0.7, 0, 0, 0.3], atol=1e-6)
+    np.testing.assert_allclose(soft[2], [0, 0.3, 0.7, 0], atol=1e-6)
+
+
+def test_cutmix_pastes_the_rectangle_in_all_frames_and_weighs_targets_by_its_area():
+    clips = np.stack([np.full((2, 4, 5, 3), value, np.float32) for value in (1.0, 2.0)])
+    weights = np.ones((4, 5), np.float32)
+    weights[1:3, 2:5] = 0
+    mixed, soft = jax.jit(mix)(clips, np.eye(2, dtype=np.float32), weights)
+    np.testing.assert_array_equal(mixed[0, 1, :, :, 0], np.where(weights, 1, 2))
+    np.testing.assert_array_equal(mixed[1, 0, :, :, 2], np.where(weights, 2, 1))
+    np.testing.assert_allclose(soft, [[14 / 20, 6 / 20], [6 / 20, 14 / 20]], atol=1e-6)
+
+
+def test_cutmix_rectangle_has_the_area_asked_for_where_no_border_clips_it():
+    areas = [np.asarray(cutmix_weights(jax.random.key(seed), jnp.float32(0.75), 40, 20) == 0) for seed in range(60)]
+    for inside in areas:
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # one rectangle
+    # sqrt(1 - 0.75) = 1/2 of each side.
+    assert max(inside.sum() for inside in areas) == 20 * 10
+    assert len({inside.tobytes() for inside in areas}) > 30
+
+
+def test_cutmix_with_lambda_one_changes_nothing():
+    np.testing.assert_array_equal(cutmix_weights(jax.random.key(0), jnp.float32(1.0), 8, 8), np.ones((8, 8)))
+
+
+def test_batches_switch_between_mixup_and_cutmix_as_often_as_asked():
+    draw = jax.jit(jax.vmap(lambda key: mix_weights(key, 16, 16, **BOTH | {"prob": 0.8, "switch_prob": 0.25})))
+    weights = np.asarray(draw(jax.random.split(jax.random.key(0), 4000))).reshape(4000, -1)
+    constant = (weights == weights[:, :1]).all(axis=1)
+    mixup = constant & (weights[:, 0] < 1)
+    # One cutmix rectangle in 64 is smaller than two pixels and thus empty, well within the tolerance.
+    assert mixup.mean() == pytest.approx(0.8 * 0.75, abs=0.03)
+    assert (~constant).mean() == pytest.approx(0.8 * 0.25, abs=0.03)
+
+
+def test_mixup_lambda_follows_the_beta_distribution():
+    draw = jax.vmap(lambda key: mix_weights(key, 1, 1, mixup=0.8, cutmix=0.0, prob=1.0, switch_prob=0.5)[0, 0])
+    lam = np.asarray(jax.jit(draw)(jax.random.split(jax.random.key(1), 2000)))
+    assert scipy.stats.kstest(lam, scipy.stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
+
+
+def test_erased_rectangles_have_the_areas_and_aspects_of_the_paper():
+    height, width = 48, 64
+    boxes = np.asarray(jax.jit(erase_boxes, static_argnums=(1, 2, 3, 4))(jax.random.key(0), 1000, height, width, 1.0))
+    sides = np.stack([boxes.any(axis=2).sum(axis=1), boxes.any(axis=1).sum(axis=1)])
+    assert (boxes.sum(axis=(1, 2)) == sides[0] * sides[1]).all()
+    share = boxes.mean(axis=(1, 2))
+    assert share.min() > 0.015
+    assert share.max() < 1 / 3 + 0.02
+    aspect = sides[0] / sides[1]
+    assert aspect.min() > 0.25
+    assert aspect.max() < 4
+    assert np.log(aspect).mean() == pytest.approx(0, abs=0.1)
+    assert boxes[:, 0].any()  # rectangles reach all four borders
+    assert boxes[:, -1].any()
+    assert boxes[:, :, 0].any()
+    assert boxes[:, :, -1].any()
+
+
+def test_erasing_probability_and_one_region_for_all_frames():
+    clips = jnp.zeros((400, 3, 12, 12, 3))
+    out = np.asarray(jax.jit(random_erase, static_argnums=2)(jax.random.key(3), clips, 0.25))
+    changed = (out != 0).any(axis=-1)
+    assert (changed == changed[:, :1]).all()
+    assert changed.any(axis=(1, 2, 3)).mean() == pytest.approx(0.25, abs=0.08)
+    noise = out[np.broadcast_to(changed[..., None], out.shape)]
+    assert noise.mean() == pytest.approx(0, abs=0.05)
+    assert noise.std() == pytest.approx(1, abs=0.05)
+    frames = out[changed.any(axis=(1, 2, 3))]
+    assert not np.allclose(frames[:, 0], frames[:, 1])  # each frame has its own noise
