@@ -23,6 +23,8 @@ import tensorflow_datasets as tfds
 
 from vidjax.data import labelmap, records
 from vidjax.data.decode import Video, VideoInfo
+from vidjax.data.rows import Row
+from vidjax.data.sources import VideoSource
 from vidjax.errors import DataError, VideoError
 
 FAILURES = "failures.jsonl"
@@ -46,7 +48,7 @@ class VideoFolder(tfds.core.GeneratorBasedBuilder):
     def __init__(
         self,
         *,
-        sources: dict[str, Any],
+        sources: dict[str, VideoSource],
         check: Callable[[bytes], VideoInfo],
         on_video: Callable[[str], None] = lambda split: None,
         threads: int = 1,
@@ -79,7 +81,7 @@ class VideoFolder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager):
         return {split: self._generate_examples(split, source) for split, source in self._sources.items()}
 
-    def _generate_examples(self, split: str, source: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, split: str, source: VideoSource) -> Iterator[tuple[str, dict[str, Any]]]:
         _check_ids(split, source)
         stored = 0
         for row, video, info in self._opened(source):
@@ -95,7 +97,7 @@ class VideoFolder(tfds.core.GeneratorBasedBuilder):
                 f"no video of split {split!r} can be read; the first failed with {self.failures[0]['detail']}"
             )
 
-    def _opened(self, source: Any) -> Iterator[tuple[Any, bytes, VideoInfo | VideoError]]:
+    def _opened(self, source: VideoSource) -> Iterator[tuple[Row, bytes, VideoInfo | VideoError]]:
         """Each row with its bytes and what they hold or why they cannot be read; a few rows ahead, in order."""
 
         def opened(index: int):
@@ -156,7 +158,7 @@ CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
 
 def prepare_records(
     name: str,
-    sources: dict[str, Any],
+    sources: dict[str, VideoSource],
     out: str | os.PathLike,
     *,
     check: str = "index",
@@ -203,14 +205,14 @@ def _read_bytes(path: str) -> bytes:
         raise VideoError("missing", f"{path}: {error.strerror}") from error
 
 
-def _check_labels(sources: dict[str, Any]) -> None:
+def _check_labels(sources: dict[str, VideoSource]) -> None:
     (first, source), *others = sources.items()
     for split, other in others:
         if other.labels != source.labels:
             raise DataError(f"splits {first!r} and {split!r} do not have the same label names in the same order")
 
 
-def _check_ids(split: str, source: Any) -> None:
+def _check_ids(split: str, source: VideoSource) -> None:
     """TFDS cannot say which key repeats without TensorFlow, so it is told only unique ones."""
     counts = collections.Counter(source[index].id for index in range(len(source)))
     repeated, times = counts.most_common(1)[0] if counts else ("", 0)

@@ -18,6 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config
+from vidjax.data.loader import eval_batches
+from vidjax.data.sources import VideoSource
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation import metrics, records
 from vidjax.evaluation.merging import merge_views
@@ -124,7 +126,7 @@ def summarise(result: VideoScores, config: Config) -> dict[str, float | int | st
 def evaluate_classifier(
     objective: Any,
     params: Any,
-    source: Any,
+    source: VideoSource,
     config: Config,
     mesh: Mesh,
     workdir: str | pathlib.Path,
@@ -142,7 +144,6 @@ def evaluate_classifier(
     Args:
       objective: see `make_eval_step`.
       params: the objective's parameters, placed on `mesh`.
-      source: a `vidjax.data.sources.VideoSource`.
       process: this process's part (p, P) of the batch: the row block of the batch sharding, not the process index.
       step: a step of `make_eval_step` for the same objective, rule and mesh, to save its compilation.
       progress: show a bar when it takes over two seconds; False inside a run that shows its own.
@@ -150,8 +151,6 @@ def evaluate_classifier(
     Returns:
       The flat content of results.json.
     """
-    from vidjax.data.loader import eval_batches
-
     step = step or make_eval_step(objective, config.eval.merge, mesh)
     batch = eval_batch_size(config, mesh)
     batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)

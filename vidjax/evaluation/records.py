@@ -7,11 +7,11 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from vidjax.data.sources import VideoSource
 from vidjax.errors import VideoError
 from vidjax.evaluation import metrics
 
@@ -33,7 +33,7 @@ class VideoScores:
     reasons: tuple[str, ...]
 
 
-def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: Any, split: str) -> None:
+def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, source: VideoSource, split: str) -> None:
     """Write all files of one evaluation and say in one line how many videos of which split were scored."""
     from vidjax.viz.confusion import draw_confusion_matrix
 
@@ -58,7 +58,7 @@ def write_json(path: pathlib.Path, tree: dict) -> None:
     part.replace(path)
 
 
-def _write_predictions(path: pathlib.Path, result: VideoScores, source: Any) -> None:
+def _write_predictions(path: pathlib.Path, result: VideoScores, source: VideoSource) -> None:
     best = metrics.top_k(result.scores, 5)
     with path.open("w") as file:
         for index, (label, scored, reason) in enumerate(zip(result.labels, result.scored, result.reasons, strict=True)):
@@ -75,7 +75,7 @@ def _write_predictions(path: pathlib.Path, result: VideoScores, source: Any) -> 
             file.write(json.dumps(line) + "\n")
 
 
-def _quarantine(path: pathlib.Path, result: VideoScores, source: Any, split: str) -> None:
+def _quarantine(path: pathlib.Path, result: VideoScores, source: VideoSource, split: str) -> None:
     """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training."""
     failed = [index for index, reason in enumerate(result.reasons) if reason in VideoError.REASONS]
     if not failed:

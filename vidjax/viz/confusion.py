@@ -6,17 +6,20 @@ import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from vidjax.viz.figures import new_figure, save_figure
 
 MAX_NAMED = 60  # classes; beyond that names would not be legible
 
 
-def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: str | pathlib.Path) -> pathlib.Path:
+def draw_confusion_matrix(
+    matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], path: str | pathlib.Path
+) -> pathlib.Path:
     """Draw rows as shares of their class; counts stand in the cells if there are at most 12 classes.
 
     Args:
-      matrix: (classes classes) counts, row = label, column = prediction.
+      matrix: counts, row = label, column = prediction.
     """
     classes = len(names)
     side = float(np.clip(0.28 * classes + 2.5, 5, 14))

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vidjax.viz.figures import new_figure, save_figure
@@ -23,7 +24,7 @@ _FRACTIONS = ("eval/top1", "eval/top5")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 
 
-def read_metric(path: str | pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+def read_metric(path: str | pathlib.Path, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Steps and values of one metric in a metrics.jsonl; lines without a finite value of it are left out.
 
     A last line that a killed run left unfinished is left out too.
@@ -37,7 +38,7 @@ def read_metric(path: str | pathlib.Path, name: str) -> tuple[np.ndarray, np.nda
     return steps[finite], values[finite]
 
 
-def smooth(values: np.ndarray, window: int) -> np.ndarray:
+def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " n"]:
     """Mean over a centred window, which is cut off at the ends."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     places = np.arange(len(values))
