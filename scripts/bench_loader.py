@@ -1,8 +1,8 @@
 """Clips per second and core of the data room beside plain PyAV and OpenCV loops, for the Kinetics recipe of VideoMAE.
 
 10-second 340 x 256 H.264 videos, 16 frames with stride 4 from a random window, multi-scale crop to 224; key frames
-every 12 and every 250 frames; 1 and 4 clips per decode. CPU time, one thread, the contenders in turn on the same videos, so that
-a busy machine slows all of them. Run: python scripts/bench_loader.py [--json] [--rounds N]
+every 12 and every 250 frames; 1 and 4 clips per decode. CPU time of one thread, the contenders in turn on the same
+videos, so that a busy machine slows all of them. Run: python scripts/bench_loader.py [--json] [--rounds N]
 """
 
 from __future__ import annotations

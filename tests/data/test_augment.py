@@ -50,9 +50,9 @@ def test_multi_scale_crops_lie_at_13_places_with_sides_at_most_one_scale_apart()
 def test_multi_scale_sides_come_from_the_list_and_stay_close(monkeypatch):
     seen = set()
 
-    def spy(frames, size, interpolation):
+    def spy(frames, size, interpolation, out):
         seen.add(frames.shape[1:3])
-        return resize(frames, size, interpolation)
+        return resize(frames, size, interpolation, out)
 
     monkeypatch.setattr("vidjax.data.augment.resize", spy)
     data, rng = DataConfig(image_size=20, crop="multi_scale", crop_scales=(1.0, 0.75, 0.5)), np.random.default_rng(0)
@@ -64,9 +64,9 @@ def test_multi_scale_sides_come_from_the_list_and_stay_close(monkeypatch):
 def test_random_resized_crops_keep_to_their_area_and_aspect(monkeypatch):
     seen = []
 
-    def spy(frames, size, interpolation):
+    def spy(frames, size, interpolation, out):
         seen.append(frames.shape[1:3])
-        return resize(frames, size, interpolation)
+        return resize(frames, size, interpolation, out)
 
     monkeypatch.setattr("vidjax.data.augment.resize", spy)
     data, rng = DataConfig(image_size=20, crop="random_resized", crop_area=(0.2, 0.6)), np.random.default_rng(0)

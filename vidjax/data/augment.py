@@ -20,19 +20,26 @@ _ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas ar
 
 
 def augment(
-    frames: UInt8[np.ndarray, "t h w c"], data: DataConfig, rng: np.random.Generator
+    frames: UInt8[np.ndarray, "t h w c"],
+    data: DataConfig,
+    rng: np.random.Generator,
+    out: UInt8[np.ndarray, "t s s c"] | None = None,
 ) -> UInt8[np.ndarray, "t s s c"]:
-    """One training clip: RandAugment, crop and resize to data.image_size, flip; one draw for all frames."""
+    """One training clip: RandAugment, crop and resize to data.image_size, flip; one draw for all frames.
+
+    Args:
+      out: where to put the clip, a part of a batch for instance; a new array if None.
+    """
     if data.rand_augment:
         frames = rand_augment(frames, data.rand_augment, rng)
     height, width = frames.shape[1:3]
     top, left, crop_height, crop_width = _CROPS[data.crop](height, width, data, rng)
     frames = frames[:, top : top + crop_height, left : left + crop_width]
-    frames = resize(frames, (data.image_size, data.image_size), data.interpolation)
+    clip = resize(frames, (data.image_size, data.image_size), data.interpolation, out)
     if data.flip and rng.random() < data.flip:
-        for frame in frames:
+        for frame in clip:
             cv2.flip(frame, 1, dst=frame)
-    return frames
+    return clip
 
 
 def eval_crops(
@@ -50,20 +57,25 @@ def eval_crops(
 
 
 def resize(
-    frames: UInt8[np.ndarray, "t h w c"], size: tuple[int, int], interpolation: str
+    frames: UInt8[np.ndarray, "t h w c"],
+    size: tuple[int, int],
+    interpolation: str,
+    out: UInt8[np.ndarray, "t h2 w2 c"] | None = None,
 ) -> UInt8[np.ndarray, "t h2 w2 c"]:
-    """Resize all frames to (height, width).
+    """Resize all frames to (height, width), into `out` or a new array.
 
     Within a factor of two this is OpenCV's interpolation of that name, as the official evaluation uses; anything
     shrunk further is averaged over areas instead, since interpolation would skip pixels and alias.
     """
     (height, width), (frame_height, frame_width) = size, frames.shape[1:3]
+    if out is None:
+        out = np.empty((len(frames), height, width, frames.shape[-1]), np.uint8)
     if (height, width) == (frame_height, frame_width):
-        return frames.copy()
+        out[:] = frames
+        return out
     method = _CV2[interpolation]
     if max(frame_height / height, frame_width / width) > _ALIASING:
         method = cv2.INTER_AREA
-    out = np.empty((len(frames), height, width, frames.shape[-1]), np.uint8)
     for frame, target in zip(frames, out, strict=True):
         cv2.resize(frame, (width, height), dst=target, interpolation=method)
     return out

@@ -46,7 +46,11 @@ class LoadTrain(grain.transforms.RandomMap):
             return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)])
         with Video(row.video) as video:
             frames = video.read(train_indices(video.frames, data, rng))
-        return np.stack([augment(frames, data, rng) for _ in range(data.clips_per_decode)])
+        size = (data.image_size, data.image_size)
+        clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
+        for clip in clips:
+            augment(frames, data, rng, out=clip)
+        return clips
 
     def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
         """A row of the same class that has not failed yet; of any class when that one has no more."""

@@ -71,10 +71,10 @@ class MotionSpec:
     size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 wants it
     frames: int = 20
     fps: int = 10
-    min_side: float = 0.3  # of the digit's box, as a share of the frame
-    max_side: float = 0.6
-    cycle_frames: int = 16  # frames in which the fastest digit travels once round its circle
-    min_speed: float = 0.5  # as a share of the fastest
+    min_side: float = 0.35  # of the digit's box, as a share of the frame
+    max_side: float = 0.7
+    cycle_frames: int = 20  # frames in which the fastest digit travels once round its circle
+    min_speed: float = 0.6  # as a share of the fastest
     slant: float = 20.0  # degrees; largest angle between the way of a moving digit and its class's axis
     intervals: int = 4  # of a long video
     crf: int = 10  # constant rate factor of x264; low, so that coding noise tells nothing of the motion
@@ -294,19 +294,19 @@ def _rows_of_split(split: str) -> range:
 
 
 def _texture(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
-    """A smooth coloured texture in [0, 0.6]: plane waves of one to four periods a frame."""
+    """A smooth coloured texture in [0, 0.6]: plane waves of half a period to two periods a frame."""
     rng = np.random.default_rng(seed)
-    angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(1, 4, waves)
+    angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(0.5, 2, waves)
     grid = 2 * np.pi * np.arange(size) / size
     along = periods * np.cos(angle) * grid[:, None, None] + periods * np.sin(angle) * grid[:, None]
     waves_2d = np.sin(along + rng.uniform(0, 2 * np.pi, waves))
     pattern = waves_2d @ (rng.normal(size=(waves, 3)) / np.sqrt(waves))
-    return np.clip(rng.uniform(0.15, 0.4, 3) + 0.13 * pattern, 0, 0.6).astype(np.float32)
+    return np.clip(rng.uniform(0.1, 0.35, 3) + 0.08 * pattern, 0, 0.6).astype(np.float32)
 
 
 def _sample(
-    glyph: Float[np.ndarray, "8 8"], down: Float[np.ndarray, "..."], right: Float[np.ndarray, "..."]
-) -> Float[np.ndarray, "..."]:
+    glyph: Float[np.ndarray, "8 8"], down: Float[np.ndarray, ...], right: Float[np.ndarray, ...]
+) -> Float[np.ndarray, ...]:
     """Bilinear ink at offsets from the centre in units of the box's side; nothing outside the box."""
     padded = np.pad(glyph, 2)
     row, column = (np.clip(offset * 8 + 5.5, 0, 10.999) for offset in (down, right))
