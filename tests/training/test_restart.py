@@ -1,0 +1,108 @@
+"""Real processes: killed at random moments, stopped by a scheduler, two of them training together."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from vidjax.training.checkpoints import read_params
+
+RUNNER = pathlib.Path(__file__).with_name("runner.py")
+TIMEOUT = 240
+
+
+def spawn(workdir, *changes, seconds=0.0, devices=4, **environment):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)} | environment
+    command = [sys.executable, str(RUNNER), str(workdir), str(seconds), *changes]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(*processes):
+    """Exit codes; what was said on stderr goes into the assertion of a test that fails."""
+    words = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    print("\n---\n".join(words))
+    return codes
+
+
+def losses(workdir):
+    path = workdir / "metrics.jsonl"
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return {line["step"]: line["train/loss"] for line in map(json.loads, lines)}
+
+
+def wait_for_step(workdir, step):
+    deadline = time.monotonic() + TIMEOUT
+    while max(losses(workdir), default=0) < step:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def pair(workdir, *changes, seconds=0.0):
+    """Two processes of two devices each."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    common = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [
+        spawn(workdir, *changes, seconds=seconds, devices=2, **common, JAX_PROCESS_ID=str(number)) for number in (0, 1)
+    ]
+
+
+@pytest.mark.slow
+def test_resume_after_kill_repeats_losses_to_the_bit(tmp_path):
+    changes = ("train__steps=40", "train__checkpoint_every=3", "optim__ema=0.9")
+    assert finish(spawn(tmp_path / "whole", *changes)) == [0]
+    rng = random.Random(int.from_bytes(os.urandom(4)))
+    for _ in range(4):
+        process = spawn(tmp_path / "killed", *changes, seconds=0.05)
+        wait_for_step(tmp_path / "killed", max(losses(tmp_path / "killed"), default=0) + 1)
+        time.sleep(rng.uniform(0, 0.4))
+        process.kill()
+        assert finish(process) == [-signal.SIGKILL]
+    assert finish(spawn(tmp_path / "killed", *changes)) == [0]
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert list(losses(tmp_path / "killed")) == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_step_and_exits_with_143(tmp_path):
+    process = spawn(tmp_path, "train__steps=1000", "train__checkpoint_every=1000", seconds=0.05)
+    wait_for_step(tmp_path, 3)
+    process.terminate()
+    assert finish(process) == [143]
+    assert read_params(tmp_path)[0] == max(losses(tmp_path))
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_stop_and_resume_like_one(tmp_path):
+    changes = ("train__steps=12", "mesh__fsdp=2", "train__checkpoint_every=5")
+    assert finish(spawn(tmp_path / "one", *changes)) == [0]
+    first = pair(tmp_path / "two", *changes, seconds=0.2)
+    wait_for_step(tmp_path / "two", 3)
+    first[1].terminate()  # one of them hears of it, both stop at the same step
+    assert finish(*first) == [143, 143]
+    assert 3 < max(losses(tmp_path / "two")) < 12
+    assert finish(*pair(tmp_path / "two", *changes)) == [0, 0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(two) == list(range(1, 13))
+    np.testing.assert_allclose([two[step] for step in one], [one[step] for step in one], rtol=1e-6)
+    ours, theirs = read_params(tmp_path / "two")[1], read_params(tmp_path / "one")[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on_with_one(tmp_path):
+    changes = ("train__steps=6", "mesh__fsdp=2", "train__checkpoint_every=3")
+    assert finish(*pair(tmp_path / "run", "train__steps=3", *changes[1:])) == [0, 0]
+    assert finish(spawn(tmp_path / "run", *changes)) == [0]
+    assert list(losses(tmp_path / "run")) == [1, 2, 3, 4, 5, 6]
