@@ -66,6 +66,17 @@ def test_probe_tells_rate_and_duration():
     assert info.duration == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("cut", [1, 5, 17])
+def test_frames_that_an_edit_list_hides_are_not_counted(cut):
+    video = bytearray(encode(CLIP, options={"g": "12", "bf": "3"}))
+    at = video.index(b"elst") + 16  # media time of the first edit, in 1/12800 s
+    start = int.from_bytes(video[at : at + 4], "big") + 512 * cut
+    video[at : at + 4] = start.to_bytes(4, "big")
+    shown = decode_all(bytes(video))
+    assert len(shown) == probe_video(bytes(video)).frames == len(CLIP) - cut
+    np.testing.assert_array_equal(read_frames(bytes(video), [0, 9, 20]), shown[[0, 9, 20]])
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotation_is_applied_as_a_player_does(degrees, tmp_path):
     path = tmp_path / "turned.mp4"

@@ -2,7 +2,13 @@
 
 import dataclasses
 import itertools
+import multiprocessing
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -203,3 +209,45 @@ def test_synthetic_batches_take_the_same_form_and_differ_from_row_to_row():
 def test_video_errors_keep_their_reason_across_processes():
     error = pickle.loads(pickle.dumps(VideoError("corrupt", "x.mp4 is damaged")))
     assert (error.reason, str(error)) == ("corrupt", "corrupt: x.mp4 is damaged")
+
+
+def test_workers_outlive_the_signals_of_a_preemption(data, expected):
+    data = dataclasses.replace(data, workers=1)
+    batches = train_batches(open_source(data, "train"), data, seed=3)
+    taken = [{key: np.array(value) for key, value in next(batches).items()}]
+    workers = multiprocessing.active_children()
+    assert workers
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    taken += [{key: np.array(value) for key, value in next(batches).items()} for _ in range(5)]
+    batches.close()
+    assert_same(taken, expected)
+
+
+ORPHANS = """
+import multiprocessing, os, signal
+from vidjax.config import DataConfig
+from vidjax.data import open_source, train_batches
+if __name__ == "__main__":
+    data = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=2, workers=1)
+    batches = train_batches(open_source(data, "train"), data, seed=0)
+    next(batches)
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="looks for the processes in /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "killed.py"
+    script.write_text(ORPHANS)
+    ended = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    left = {int(pid) for pid in ended.stdout.split()}
+    assert left
+    deadline = time.monotonic() + 20
+    while left and time.monotonic() < deadline:
+        left = {pid for pid in left if os.path.exists(f"/proc/{pid}")}
+        time.sleep(0.2)
+    assert not left
