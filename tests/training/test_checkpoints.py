@@ -71,16 +71,21 @@ def test_a_state_comes_back_on_another_mesh(opened, mesh):
 
 def test_the_latest_and_the_best_are_both_kept(opened, mesh):
     for step, top1 in enumerate((0.1, 0.9, 0.5, 0.2, 0.3), start=1):
-        opened.save(step, make_state(step, mesh, P()), {}, {"eval/top1": top1})
+        opened.save(step, make_state(step, mesh, P()), {})
+        opened.set_score(step, top1)
     opened.wait()
     assert opened.steps() == [2, 4, 5]
 
 
-def test_steps_without_a_metric_do_not_push_out_the_best(opened, mesh):
-    for step, metrics in enumerate(({}, {"eval/top1": 0.1}, {}, {}, {}), start=1):
-        opened.save(step, make_state(step, mesh, P()), {}, metrics)
-    opened.wait()
-    assert opened.steps() == [2, 4, 5]
+def test_steps_without_a_score_do_not_push_out_the_best(tmp_path, mesh):
+    for start in (1, 3):  # over two starts of the run
+        run = lib.Checkpoints(tmp_path, keep_latest=1)
+        for step in (start, start + 1):
+            run.save(step, make_state(step, mesh, P()), {})
+            if step == 2:
+                run.set_score(step, 0.1)
+        run.close()
+    assert lib.Checkpoints(tmp_path).steps() == [2, 4]
 
 
 def test_nothing_to_restore_is_none(opened, mesh):
@@ -146,7 +151,8 @@ def test_another_model_is_refused_in_one_sentence(opened, mesh):
 
 def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):
     for step, top1 in ((1, 0.5), (2, 0.1)):
-        opened.save(step, make_state(step, mesh, P("fsdp")), {}, {"eval/top1": top1})
+        opened.save(step, make_state(step, mesh, P("fsdp")), {})
+        opened.set_score(step, top1)
     opened.wait()
     for which, ema, step, offset in (("latest", False, 2, 2), ("best", False, 1, 1), ("latest", True, 2, 102)):
         found, params = lib.read_params(tmp_path, which, ema=ema)

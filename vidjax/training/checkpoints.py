@@ -1,17 +1,19 @@
 """Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
 
-A step's folder holds the items `params`, `rest` (step, optimiser state, extra), `ema` when it is kept, `meta` (JSON:
-fingerprint and mesh) and `metrics` (JSON). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums
-of all files; it is written before the folder gets its final name.
+A step's folder holds the items `params`, `rest` (step, optimiser state, extra), `ema` when it is kept, and `meta`
+(JSON: fingerprint and mesh). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums of all files;
+it is written before the folder gets its final name. Scores come after a checkpoint, so that a run that is preempted
+while it evaluates has lost nothing; they are in `scores.json` beside the folders.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import absl.logging
@@ -25,7 +27,7 @@ from vidjax.errors import ResumeError
 from vidjax.training.state import TrainState
 
 MANIFEST = "manifest.json"
-BEST = "eval/top1"  # the metric of the best checkpoint, higher is better
+SCORES = "scores.json"
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
@@ -37,21 +39,18 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
-        """Open or create the folder; the newest `keep_latest` steps and the one with the highest `BEST` are kept."""
+        """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
         self.directory = Path(workdir).absolute() / "checkpoints"
 
-        kept = policies.AnyPreservationPolicy(
-            [policies.LatestN(keep_latest), policies.BestN(get_metric_fn=_score, n=1)]
-        )
+        self._scores = _read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=kept,
-            best_fn=_score,
+            preservation_policy=_LatestAndBest(keep_latest, self._scores),
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
-    def save(self, step: int, state: TrainState, meta: dict, metrics: dict | None = None) -> None:
+    def save(self, step: int, state: TrainState, meta: dict) -> None:
         """Write a checkpoint in the background; waits only for the one before."""
         if step in self.steps():
             return
@@ -63,7 +62,7 @@ class Checkpoints:
         if jax.tree.leaves(state.ema):
             items["ema"] = ocp.args.StandardSave(state.ema)
         self._manager.wait_until_finished()
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics or {}, force=True)
+        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def restore(
         self, shapes: TrainState, check_meta: Callable[[dict], None], say: Callable[[str], None]
@@ -94,6 +93,18 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps on disk, ascending."""
         return sorted(self._manager.all_steps())
+
+    def score(self, step: int) -> float | None:
+        """What `set_score` said of a step, or None."""
+        return self._scores.get(step)
+
+    def set_score(self, step: int, score: float) -> None:
+        """Note how good a saved step is, higher is better; the best is kept from the next save on."""
+        self._scores[step] = score
+        if jax.process_index() == 0:
+            draft = self.directory / f"{SCORES}.draft"
+            draft.write_text(json.dumps(self._scores))
+            draft.replace(self.directory / SCORES)
 
     def wait(self) -> None:
         """Return when what was saved is on disk."""
@@ -176,7 +187,8 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
         options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
         stack.callback(manager.close)
-        step = _best_step(manager) if which == "best" else max(manager.all_steps())
+        steps = manager.all_steps()
+        step = (_best(steps, _read_scores(root)) if which == "best" else None) or max(steps)
         if damage := damaged_files(root / str(step)):
             raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
         item = "ema" if ema and (root / str(step) / "ema").exists() else "params"
@@ -197,12 +209,25 @@ def _quiet():
         absl.logging.set_verbosity(before)
 
 
-def _score(metrics: dict | None) -> float:
-    return (metrics or {}).get(BEST, -np.inf)
+@dataclasses.dataclass(frozen=True)
+class _LatestAndBest(policies.PreservationPolicy):
+    latest: int
+    scores: dict[int, float]
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*steps[-self.latest :], _best(steps, self.scores)}
+        return [step in kept for step in steps]
 
 
-def _best_step(manager: ocp.CheckpointManager) -> int:
-    return max(manager.all_steps(), key=lambda step: (_score(manager.metrics(step)), step))
+def _best(steps: Iterable[int], scores: dict[int, float]) -> int | None:
+    """The step with the highest score, the later of equals; None when none has one."""
+    return max((step for step in steps if step in scores), key=lambda step: (scores[step], step), default=None)
+
+
+def _read_scores(directory: Path) -> dict[int, float]:
+    path = directory / SCORES
+    return {int(step): score for step, score in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
 def _everywhere_the_same(check: Callable[[], str]) -> str:

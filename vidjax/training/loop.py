@@ -82,9 +82,9 @@ def train(
         state = start(config, objective, tx, shapes, checkpoints, identity, say)
         first = int(state.step)
         if first >= total:
-            say(
-                f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or train.epochs to go on"
-            )
+            say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
+            if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
+                return _evaluate(evaluator, state, checkpoints)
             return _read_results(workdir)
         _announce(config, state, mesh, total, warmup)
         _write_json(workdir / "config.json", dataclasses.asdict(config))
@@ -94,7 +94,7 @@ def train(
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total))
         profile = opened(Profile(workdir, config.train))
         meter = Meter(data.global_batch * data.clips_per_decode, getattr(objective, "train_flops_per_clip", None))
-        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train)
+        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
         feed = Feed(batches, batch_sharding(mesh), meter, stop)
         train_step = make_train_step(
             objective, tx, schedule, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
@@ -118,12 +118,11 @@ def train(
             if not (last or stopping or evaluating or _due(step, config.train.checkpoint_every)):
                 continue
             watch.flush()
+            checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
             if evaluating:
-                results = evaluator(state.ema or state.params)
-                telemetry.log(step, _numbers(results))
-            meta = {"fingerprint": identity, "mesh": dict(mesh.shape)}
-            checkpoints.save(step, state, meta, metrics=_numbers(results) if evaluating else {})
-            if stopping and not last:
+                results = _evaluate(evaluator, state, checkpoints)
+                telemetry.log(step, {name: value for name, value in results.items() if not isinstance(value, str)})
+            if stopping and (evaluator or not last):
                 checkpoints.wait()
                 say(f"stopped on request at step {step} of {total}; start again with the same workdir to go on")
                 raise SystemExit(128 + (stop.signal or signal.SIGTERM))
@@ -163,12 +162,15 @@ def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup:
     )
 
 
+def _evaluate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
+    """Score the moving average where it is kept, and note the score of this step's checkpoint."""
+    results = evaluator(state.ema or state.params)
+    checkpoints.set_score(int(state.step), results["eval/top1"])
+    return results
+
+
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _numbers(results: dict) -> dict:
-    return {name: value for name, value in results.items() if not isinstance(value, str)}
 
 
 def _read_results(workdir: Path) -> dict:

@@ -13,16 +13,16 @@ from vidjax.training.telemetry import Telemetry
 
 
 class Watch:
-    """Logs every `log_every` steps, keeps the quarantine, and stops a run whose steps are not finite.
+    """Logs every `log_every` steps and the last, keeps the quarantine, and stops a run whose steps are not finite.
 
     Attributes:
       stop: a process of this run was told to stop.
       last: the latest metrics logged.
     """
 
-    def __init__(self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig):
+    def __init__(self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int):
         self._telemetry, self._meter, self._quarantine = telemetry, meter, quarantine
-        self._log_every, self._max_nonfinite = config.log_every, config.max_nonfinite
+        self._log_every, self._max_nonfinite, self._total = config.log_every, config.max_nonfinite, total
         self._waiting = None
         self._in_a_row = self._nonfinite = self._failures = 0
         self.stop, self.last = False, {}
@@ -55,7 +55,7 @@ class Watch:
             self._failures += int((host["failed"] >= 0).sum())
             self._quarantine.add(step, host["failed"], host["failed_reason"])
         self._telemetry.advance(step)
-        if step % self._log_every == 0 or self._in_a_row >= self._max_nonfinite:
+        if step % self._log_every == 0 or step == self._total or self._in_a_row >= self._max_nonfinite:
             self._log(step, {name: float(value) for name, value in numbers.items()})
         if self._in_a_row >= self._max_nonfinite:
             raise TrainingError(

@@ -1,0 +1,77 @@
+"""Classifiers: scored while they train and by themselves, on synthetic clips."""
+
+import json
+
+import pytest
+
+from vidjax import config as config_lib
+from vidjax.errors import ConfigError, ResumeError
+from vidjax.training import evaluate, train
+
+
+def make_config(**changes):
+    keys = {
+        "task": "classification",
+        "model.name": "videomae_tiny",
+        "model.dtype": "float32",
+        "data.name": "synthetic",
+        "data.num_classes": 3,
+        "data.num_frames": 2,
+        "data.image_size": 16,
+        "data.global_batch": 8,
+        "data.crop": "center",
+        "eval.clips": 1,
+        "eval.crops": 1,
+        "eval.batch": 128,
+        "optim.ema": 0.5,
+        "optim.layer_decay": 0.75,
+        "train.steps": 4,
+        "train.eval_every": 2,
+        "train.checkpoint_every": 3,
+        "train.keep_latest": 1,
+    }
+    config = config_lib.defaults()
+    config.update_from_flattened_dict(keys | {key.replace("__", "."): value for key, value in changes.items()})
+    return config_lib.from_dict(config.to_dict())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("classifier")
+    return workdir, train(make_config(), workdir)
+
+
+def test_a_classifier_is_scored_on_the_way_and_at_the_end(run):
+    workdir, results = run
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    scored = {line["step"]: line["eval/top1"] for line in lines if "eval/top1" in line}
+    assert list(scored) == [2, 4]
+    assert scored[4] == results["eval/top1"] == json.loads((workdir / "results.json").read_text())["eval/top1"]
+    assert json.loads((workdir / "checkpoints" / "scores.json").read_text()) == {str(k): v for k, v in scored.items()}
+
+
+def test_the_best_checkpoint_scores_the_same_by_itself(run, tmp_path):
+    workdir, _ = run
+    scores = json.loads((workdir / "checkpoints" / "scores.json").read_text())
+    results = evaluate(make_config(init_from=str(workdir)), tmp_path)
+    assert results["eval/top1"] == max(scores.values())
+    assert json.loads((tmp_path / "results.json").read_text())["eval/top1"] == results["eval/top1"]
+
+
+def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):
+    workdir, results = run
+    (workdir / "results.json").unlink()
+    (workdir / "checkpoints" / "scores.json").unlink()
+    assert train(make_config(), workdir) == results
+
+
+def test_what_cannot_be_scored_is_refused(run, tmp_path):
+    workdir, _ = run
+    with pytest.raises(ConfigError, match=r"scores classifiers; config.task is 'masked_autoencoding'"):
+        evaluate(make_config(task="masked_autoencoding"), workdir)
+    with pytest.raises(ResumeError, match="holds no checkpoint"):
+        evaluate(make_config(), tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"holds another model than config.model: head/bias is \(3,\) there and \(5,\)"
+    ):
+        evaluate(make_config(data__num_classes=5), workdir)
