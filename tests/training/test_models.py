@@ -1,0 +1,85 @@
+"""The real objectives through the real step and loader: overfitting, every mesh, micro-batches."""
+
+import jax
+import numpy as np
+import pytest
+import toy
+
+from vidjax import config as config_lib
+from vidjax.config import MeshConfig
+from vidjax.data.loader import train_batches
+from vidjax.data.sources import open_source
+from vidjax.objectives import build_objective
+from vidjax.training import mesh as mesh_lib
+from vidjax.training.optim import build_optimizer
+from vidjax.training.start import state_shapes
+from vidjax.training.state import init_state
+from vidjax.training.step import make_train_step
+
+
+def make_config(**changes):
+    keys = {
+        "model.name": "videomae_tiny",
+        "model.dtype": "float32",
+        "model.mask_ratio": 0.75,
+        "data.name": "synthetic",
+        "data.num_classes": 4,
+        "data.num_frames": 4,
+        "data.image_size": 32,
+        "data.global_batch": 8,
+        "data.crop": "center",
+        "data.threads": 1,
+        "mesh.fsdp_min_size": 1,
+    }
+    config = config_lib.defaults()
+    config.update_from_flattened_dict(keys | {key.replace("__", "."): value for key, value in changes.items()})
+    return config_lib.from_dict(config.to_dict())
+
+
+def waves(rows, frames, size):
+    """Clips of plane waves, one direction and phase a row: something that can be filled in."""
+    rng = np.random.default_rng(0)
+    a, b, c, phase = rng.uniform(0.1, 0.6, (4, rows, 1, 1, 1, 1))
+    t, h, w, _ = np.meshgrid(*map(np.arange, (frames, size, size, 3)), indexing="ij")
+    return (128 + 100 * np.sin(a * t + b * h + c * w + 10 * phase)).astype(np.uint8)
+
+
+def losses(config, steps, mesh, devices, video=None):
+    """Losses of some steps, and the parameters after them; of the loader's batches, or always of one `video`."""
+    mesh = mesh_lib.make_mesh(mesh, devices)
+    source, objective = open_source(config.data, "train"), build_objective(config, config.data.num_classes)
+    tx, schedule = build_optimizer(config.optim, global_batch=256, total_steps=1000, warmup_steps=0)
+    batches = train_batches(source, config.data, seed=0)
+    found = []
+    with jax.set_mesh(mesh):
+        shapes = state_shapes(config, objective, tx, mesh)
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
+        state = jax.jit(lambda: init_state(objective, tx, config.data, 0.0, 0), out_shardings=shardings)()
+        accumulate = config.train.accumulate
+        step = make_train_step(objective, tx, schedule, seed=0, accumulate=accumulate, shapes=shapes)
+        first = next(batches)
+        for number in range(steps):
+            local = first | {"video": video} if video is not None else next(batches) if number else first
+            state, metrics = step(state, mesh_lib.global_batch(local, mesh_lib.batch_sharding(mesh)))
+            found.append(float(metrics["train/loss"]))
+    batches.close()
+    return found, toy.first_of(state.params)
+
+
+@pytest.mark.parametrize("task", ["masked_autoencoding", "classification"])
+def test_any_mesh_trains_like_one_device(task):
+    extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}
+    config = make_config(task=task, **(extra if task == "classification" else {}))
+    one, alone = losses(config, 3, MeshConfig(), jax.devices()[:1])
+    for mesh in (MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=1, fsdp=4, tensor=2)):
+        many, params = losses(config, 3, mesh, jax.devices())
+        np.testing.assert_allclose(many, one, rtol=2e-5)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4), params, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["masked_autoencoding", "classification"])
+def test_a_tiny_model_overfits_one_batch(task):
+    config = make_config(task=task, optim__base_lr=2e-3, optim__weight_decay=0.0, optim__beta2=0.95)
+    found, _ = losses(config, 400, MeshConfig(), jax.devices()[:1], waves(8, 4, 32))
+    assert np.mean(found[-5:]) < 0.5 * found[0]
