@@ -70,12 +70,11 @@ def test_two_processes_score_each_video_once_and_agree_with_one(videos, tmp_path
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
-    root = pathlib.Path(__file__).parents[2]
     command = [sys.executable, evaluate_worker.__file__]
     workers = [
         subprocess.Popen(
             [*command, str(rank), "2", str(port), str(videos), str(tmp_path / "two")],
-            env=env | {"PYTHONPATH": str(root)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank in range(2)
     ]  # fmt: skip
