@@ -26,6 +26,8 @@ _SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened
 }
 
 av.logging.set_level(av.logging.PANIC)
+# A title in an old encoding must not make a video unreadable. PyAV 18 has to be told, PyAV 19 has no such option.
+_LENIENT_TAGS = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def open_container(source: str | os.PathLike | bytes) -> av.container.InputContainer:
@@ -41,7 +43,7 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
         raise VideoError("empty", f"{where} holds no bytes")
     handle = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
     try:
-        return av.open(handle, metadata_errors="ignore")
+        return av.open(handle, **_LENIENT_TAGS)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(*_why(source, where, error)) from error
 
