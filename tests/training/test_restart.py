@@ -17,13 +17,19 @@ import pytest
 from vidjax.training.checkpoints import read_params
 
 RUNNER = pathlib.Path(__file__).with_name("runner.py")
+ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 240
 
 
 def spawn(workdir, *changes, seconds=0.0, devices=4, **environment):
+    return start([str(RUNNER), str(workdir), str(seconds), *changes], devices, environment)
+
+
+def start(arguments, devices, environment):
+    """A Python program in a process group of its own."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)} | environment
-    command = [sys.executable, str(RUNNER), str(workdir), str(seconds), *changes]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(*processes):
@@ -106,3 +112,22 @@ def test_a_run_of_two_processes_goes_on_with_one(tmp_path):
     assert finish(*pair(tmp_path / "run", "train__steps=3", *changes[1:])) == [0, 0]
     assert finish(spawn(tmp_path / "run", *changes)) == [0]
     assert list(losses(tmp_path / "run")) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_a_real_run_with_loader_workers_survives_a_kill_and_a_scheduler(tmp_path):
+    def smoke(name):
+        settings = {"train.steps": 16, "train.log_every": 1, "train.checkpoint_every": 2, "data.workers": 1}
+        flags = [f"--config.{key}={value}" for key, value in settings.items()]
+        config = f"--config={ROOT / 'configs' / 'videomae_k400.py'}:smoke"
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla")}
+        return start(["-m", "vidjax.main", config, f"--workdir={tmp_path / name}", *flags], 1, cache)
+
+    assert finish(smoke("whole")) == [0]
+    for number, (step, code) in {signal.SIGKILL: (3, -signal.SIGKILL), signal.SIGTERM: (8, 143)}.items():
+        process = smoke("stopped")
+        wait_for_step(tmp_path / "stopped", step)
+        os.killpg(process.pid, number)  # as a scheduler does: the loader's workers get it too
+        assert finish(process) == [code]
+    assert finish(smoke("stopped")) == [0]
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")

@@ -43,8 +43,7 @@ class Telemetry:
 
     def __init__(self, workdir: Path, config: Config, *, step: int, total_steps: int):
         self._first = jax.process_index() == 0
-        self._start = step
-        self._total, self._began = total_steps, time.monotonic()
+        self._total, self._first_seen = total_steps, None
         self._bar, self._writers = None, []
         if self._first:
             self._writers = [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
@@ -68,7 +67,8 @@ class Telemetry:
             say(f"step {step}/{self._total}  {shown}  left {self._time_left(step)}")
 
     def advance(self, step: int) -> None:
-        """Move the bar."""
+        """Move the bar; the estimate of the time left counts from the first call, which is after compilation."""
+        self._first_seen = self._first_seen or (step, time.monotonic())
         if self._bar:
             self._bar.update(self._task, completed=step)
 
@@ -80,10 +80,10 @@ class Telemetry:
             writer.close()
 
     def _time_left(self, step: int) -> str:
-        done = step - self._start
-        if not done:
+        first, since = self._first_seen or (step, 0.0)
+        if step == first:
             return "unknown"
-        seconds = round((time.monotonic() - self._began) / done * (self._total - step))
+        seconds = round((time.monotonic() - since) / (step - first) * (self._total - step))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
