@@ -3,17 +3,22 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: quickstart test test-full lint format bench clean
+.PHONY: quickstart test test-full test-aot lint format bench clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
-	JAX_PLATFORMS=$${JAX_PLATFORMS:-cpu} $(BIN)/python scripts/quickstart.py --workdir runs/quickstart
+	$(BIN)/python scripts/quickstart.py --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
 
 test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -m "not aot" -n 2
+	$(MAKE) test-aot
 	scripts/test_newest_python.sh
+
+test-aot: .venv-aot/.installed-test  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment of its own
+	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
+	.venv-aot/bin/python -m pytest -m aot
 
 lint: $(VENV)/.installed-test  ## what CI checks
 	$(BIN)/ruff check .
@@ -29,6 +34,9 @@ bench: $(VENV)/.installed-test  ## decoding, the training step; tables and JSON
 
 clean:
 	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
+
+.venv-aot/.installed-test:
+	$(MAKE) $@ VENV=.venv-aot
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vidjax needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'

@@ -51,7 +51,7 @@ class DataConfig:
     stride: int = 4  # between frames, for the dense samplings
     sampling: str = "dense"  # dense | dense_span | segment
     image_size: int = 224
-    clips_per_decode: int = 1  # differently sampled and augmented clips from one decoded video
+    clips_per_decode: int = 1  # differently augmented clips of the same frames of one decoded video
     global_batch: int = 32  # videos a step over all devices; rows are global_batch * clips_per_decode
     crop: str = "random_resized"  # multi_scale | random_resized | center
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of multi_scale
@@ -209,6 +209,33 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
         else:
             raise ConfigError(f"config argument {word!r} is unknown; choose from {', '.join(sizes)}, smoke")
     return size, smoke
+
+
+def smoke(config):
+    """Shrink an experiment to a tiny model on the embedded videos: minutes on a CPU, and every part is exercised.
+
+    Task, mask, sampling, crop and mixing stay as they are; what motion cannot bear (flips swap its labels) goes.
+    """
+    config.model.name = "videomae_tiny"
+    config.model.dtype = "float32"
+    config.data.name = "motion"
+    config.data.root = ""
+    config.data.num_classes = 0
+    config.data.num_frames = 8
+    config.data.stride = 2
+    config.data.image_size = 48
+    config.data.global_batch = 16
+    config.data.flip = 0.0
+    config.data.workers = 0
+    config.optim.warmup_epochs = 0.0
+    config.optim.warmup_steps = 5
+    config.optim.base_lr = 1e-3
+    config.optim.reference_batch = 16
+    config.train.steps = 30
+    config.train.checkpoint_every = 10
+    config.train.eval_every = 0
+    config.eval.batch = 16
+    return config
 
 
 def from_dict(tree: typing.Mapping[str, Any]) -> Config:
