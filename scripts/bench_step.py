@@ -2,8 +2,8 @@
 
     python scripts/bench_step.py --model=base --batch=2 --steps=5 [--dtype=float32] [--json=FILE]
 
-Rounds of both are interleaved, and the fastest of each counts: slower ones measure what else the machine did. The step is
-forward, backward and AdamW. Needs torch and transformers (extra: test), none of the data libraries. A ratio above 1
+Rounds of both are interleaved, and the fastest of each counts: slower ones measure what else the machine did. The step
+is forward, backward and AdamW. Needs torch and transformers (extra: test), none of the data libraries. A ratio above 1
 means vidjax is faster.
 """
 
