@@ -35,7 +35,7 @@ class Feed:
         """
         since = time.monotonic()
         local = dict(next(self._batches))
-        if in_flight is not None and in_flight.is_ready():
-            self._meter.waited(time.monotonic() - since)
+        idle = in_flight is not None and in_flight.is_ready()
+        self._meter.fed(time.monotonic() - since if idle else 0.0)
         local["stop"] = np.full(len(local["valid"]), self._stop.signal != 0)
         return global_batch(local, self._sharding)

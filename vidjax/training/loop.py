@@ -107,7 +107,7 @@ def train(
             with jax.profiler.StepTraceAnnotation("train", step_num=step), jax.transfer_guard("disallow"):
                 state, metrics = train_step(state, batch)
             if step == first + 1:
-                meter.start(step)  # leaves compilation out
+                meter.start()  # leaves compilation out
             if step < total:
                 batch = feed.next(in_flight=metrics["train/loss"])
             profile.after(step, metrics["train/loss"])
@@ -126,7 +126,7 @@ def train(
                 checkpoints.wait()
                 say(f"stopped on request at step {step} of {total}; start again with the same workdir to go on")
                 raise SystemExit(128 + (stop.signal or signal.SIGTERM))
-            meter.start(step)
+            meter.start()
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / "results.json", results)

@@ -29,7 +29,7 @@ def peak_flops(device_kind: str) -> float | None:
 
 
 class Meter:
-    """Measures between two calls of `read`.
+    """Measures between two calls of `read`, by the batches that were fed in between.
 
     Args:
       clips_per_step: over all devices.
@@ -38,32 +38,30 @@ class Meter:
 
     def __init__(self, clips_per_step: int, flops_per_clip: float | None):
         self._clips, self._flops = clips_per_step, flops_per_clip
-        self._reset(step=0)
+        self.start()
 
-    def start(self, step: int) -> None:
-        """Begin to measure after `step`; what was before (compilation, evaluation, a save) does not count."""
-        self._reset(step)
+    def start(self) -> None:
+        """Begin to measure; what was before (compilation, evaluation, a save) does not count."""
+        self._steps, self._since, self._wait = 0, time.monotonic(), 0.0
 
-    def waited(self, seconds: float) -> None:
-        """Add time in which the device had nothing to do for lack of data."""
-        self._wait += seconds
+    def fed(self, waited: float) -> None:
+        """Count a batch, and the seconds that the devices had nothing to do for lack of it."""
+        self._steps += 1
+        self._wait += waited
 
-    def read(self, step: int) -> dict[str, float]:
-        """perf/* since the last call or `start`; empty when no step was made."""
-        steps, seconds = step - self._step, time.monotonic() - self._since
-        if steps <= 0:
+    def read(self) -> dict[str, float]:
+        """perf/* since the last call or `start`; empty when nothing was fed."""
+        seconds = time.monotonic() - self._since
+        if not self._steps:
             return {}
-        clips_per_s = self._clips * steps / seconds
+        clips_per_s = self._clips * self._steps / seconds
         numbers = {
             "perf/clips_per_s": clips_per_s,
-            "perf/step_s": seconds / steps,
+            "perf/step_s": seconds / self._steps,
             "perf/data_wait": min(self._wait / seconds, 1.0),
         }
         peak = peak_flops(jax.devices()[0].device_kind)
         if peak and self._flops:
             numbers["perf/mfu"] = clips_per_s * self._flops / (peak * jax.device_count())
-        self._reset(step)
+        self.start()
         return numbers
-
-    def _reset(self, step: int) -> None:
-        self._step, self._since, self._wait = step, time.monotonic(), 0.0

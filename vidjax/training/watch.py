@@ -17,7 +17,7 @@ class Watch:
 
     Attributes:
       stop: a process of this run was told to stop.
-      last: the latest metrics logged.
+      last: the latest value of every metric logged.
     """
 
     def __init__(self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int):
@@ -67,5 +67,6 @@ class Watch:
     def _log(self, step: int, numbers: dict[str, float]) -> None:
         counts = {"train/nonfinite": float(self._nonfinite), "train/decode_failures": float(self._failures)}
         self._nonfinite = self._failures = 0
-        self.last = numbers | counts | self._meter.read(step)
-        self._telemetry.log(step, self.last)
+        numbers |= counts | self._meter.read()
+        self.last |= numbers
+        self._telemetry.log(step, numbers)

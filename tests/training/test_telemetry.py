@@ -1,0 +1,151 @@
+"""Numbers and signals: what is written where, speed, and what a second Ctrl-C does."""
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+import types
+
+import pytest
+import toy
+
+from vidjax.errors import ConfigError
+from vidjax.training import distributed
+from vidjax.training.meter import Meter, peak_flops
+from vidjax.training.signals import StopSignal
+from vidjax.training.telemetry import Telemetry
+
+
+def opened(workdir, step=0, **changes):
+    return Telemetry(workdir, toy.toy_config(**changes), step=step, total_steps=10)
+
+
+def test_every_line_is_json_though_a_loss_is_not_finite(tmp_path):
+    telemetry = opened(tmp_path)
+    telemetry.log(1, {"train/loss": math.nan, "train/lr": 0.5})
+    telemetry.close()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "train/loss": None, "train/lr": 0.5}
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
+    from tensorboardX import proto
+
+    telemetry = opened(tmp_path)
+    telemetry.log(3, {"train/loss": 0.25})
+    telemetry.close()
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    data, found, at = events.read_bytes(), {}, 0
+    while at < len(data):  # records: length (8 bytes), its checksum (4), an event, its checksum (4)
+        size = int.from_bytes(data[at : at + 8], "little")
+        event = proto.event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
+        at += 16 + size
+    assert found == {(3, "train/loss"): 0.25}
+
+
+def test_lines_tell_the_step_the_loss_and_the_time_left(tmp_path, capsys):
+    telemetry = opened(tmp_path)
+    telemetry.advance(1)
+    telemetry.advance(2)
+    telemetry.log(2, {"train/loss": 0.25})
+    telemetry.close()
+    assert "step 2/10  train/loss 0.25  left 0:00:00" in capsys.readouterr().err
+
+
+def test_wandb_is_used_when_asked_for(tmp_path, monkeypatch):
+    logged, started = [], {}
+    run = types.SimpleNamespace(log=lambda metrics, step: logged.append((step, metrics)), finish=lambda: None)
+    fake = types.SimpleNamespace(init=lambda **kwargs: started.update(kwargs) or run)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    telemetry = opened(tmp_path, train__wandb="videos")
+    telemetry.log(1, {"train/loss": 0.5})
+    telemetry.close()
+    assert started["project"] == "videos"
+    assert started["config"]["data"]["global_batch"] == 16
+    assert logged == [(1, {"train/loss": 0.5})]
+
+
+def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match="needs the package wandb"):
+        opened(tmp_path, train__wandb="videos")
+
+
+def test_speed_is_clips_over_time_and_waiting_a_share_of_it():
+    meter = Meter(clips_per_step=6, flops_per_clip=None)
+    for waited in (0.0, 0.05, 0.0, 0.0):
+        meter.fed(waited)
+    time.sleep(0.2)
+    found = meter.read()
+    assert 0.05 <= found["perf/step_s"] < 0.1
+    assert found["perf/clips_per_s"] == pytest.approx(6 / found["perf/step_s"])
+    assert found["perf/data_wait"] == pytest.approx(0.05 / (4 * found["perf/step_s"]))
+    assert "perf/mfu" not in found
+    assert meter.read() == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak"),
+    [
+        ("TPU v4", 275e12),
+        ("TPU v5 lite", 197e12),  # v5e as JAX calls it
+        ("TPU v5p", 459e12),
+        ("TPU v6 lite", 918e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H200", 989e12),
+        ("cpu", None),
+    ],
+)
+def test_peaks_are_found_by_device_kind(kind, peak):
+    assert peak_flops(kind) == peak
+
+
+def test_utilisation_is_the_share_of_the_peak_of_all_devices(monkeypatch):
+    monkeypatch.setattr("vidjax.training.meter.peak_flops", lambda kind: 1e9)
+    meter = Meter(clips_per_step=8, flops_per_clip=1e8)
+    meter.fed(0.0)
+    time.sleep(0.1)
+    found = meter.read()
+    assert found["perf/mfu"] == pytest.approx(found["perf/clips_per_s"] * 1e8 / (8 * 1e9))  # 8 devices
+
+
+def test_the_first_signal_is_remembered_and_the_second_acts():
+    with StopSignal() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_half_an_address_is_refused(monkeypatch):
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "localhost:1234")
+    monkeypatch.delenv("JAX_NUM_PROCESSES", raising=False)
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    with pytest.raises(ConfigError, match="JAX_NUM_PROCESSES is not"):
+        distributed.initialize()
+    with pytest.raises(ConfigError, match="process_id=2 must be at least 0 and below num_processes=2"):
+        distributed.initialize("localhost:1234", 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("environment", "tasks"),
+    [
+        ({}, 1),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, 4),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4"}, 1),  # a shell within an allocation, not a task of it
+        ({"OMPI_COMM_WORLD_SIZE": "3"}, 3),
+        ({"TPU_WORKER_HOSTNAMES": "a,b,c,d"}, 4),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, 1),  # Colab
+    ],
+)
+def test_the_scheduler_tells_how_many_processes(monkeypatch, environment, tasks):
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "OMPI_", "TPU_", "MEGASCALE_")):
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert distributed._tasks_of_job() == tasks
