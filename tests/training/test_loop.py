@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import toy
 
+import vidjax
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
-from vidjax.training import loop
+from vidjax.training import fingerprint, loop
 from vidjax.training.checkpoints import read_params
 
 
@@ -151,6 +152,14 @@ def test_how_fast_and_where_data_is_read_may_change(tmp_path, uninterrupted, cap
     run(tmp_path, data__threads=5, data__root="/elsewhere", model__remat="full")
     assert losses(tmp_path) == losses(uninterrupted)
     assert "note: model.remat was none, is now full" in capsys.readouterr().err
+
+
+def test_a_setting_that_an_older_version_did_not_have_is_a_note_not_a_refusal():
+    now = fingerprint.fingerprint(toy.toy_config(), toy.ToySource())
+    before = {"same": dict(now["same"]), "noted": now["noted"] | {"vidjax version": "0.0.9"}}
+    del before["same"]["data.erase"]
+    notes = fingerprint.compare(before, now, "here")
+    assert notes == ["data.erase was not known, is now 0.0", f"vidjax version was 0.0.9, is now {vidjax.__version__}"]
 
 
 def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):

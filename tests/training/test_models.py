@@ -66,15 +66,14 @@ def losses(config, steps, mesh, devices, video=None):
     return found, toy.first_of(state.params)
 
 
-@pytest.mark.parametrize("task", ["masked_autoencoding", "classification"])
-def test_any_mesh_trains_like_one_device(task):
+@pytest.mark.parametrize("task", ["masked_autoencoding", pytest.param("classification", marks=pytest.mark.slow)])
+def test_a_mesh_of_all_three_axes_trains_like_one_device(task):
     extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}
     config = make_config(task=task, **(extra if task == "classification" else {}))
     one, alone = losses(config, 3, MeshConfig(), jax.devices()[:1])
-    for mesh in (MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=1, fsdp=4, tensor=2)):
-        many, params = losses(config, 3, mesh, jax.devices())
-        np.testing.assert_allclose(many, one, rtol=2e-5)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4), params, alone)
+    many, params = losses(config, 3, MeshConfig(data=2, fsdp=2, tensor=2), jax.devices())
+    np.testing.assert_allclose(many, one, rtol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4), params, alone)
 
 
 @pytest.mark.slow

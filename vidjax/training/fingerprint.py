@@ -43,23 +43,24 @@ def fingerprint(config: Config, source) -> dict:
 
 
 def compare(saved: dict, current: dict, workdir) -> list[str]:
-    """What may differ and does, as sentences for a warning.
+    """What may differ and does, as sentences for a warning; keys that only one version of vidjax knows are among it.
 
     Raises:
       ResumeError: naming every value that must not differ and does.
     """
-    changed = _differences(saved["same"], current["same"])
+    different = _differences(saved["same"], current["same"])
+    changed = [sentence for key, sentence in different.items() if key in saved["same"] and key in current["same"]]
     if changed:
         raise ResumeError(
             f"{workdir} holds another experiment: {'; '.join(changed)}. "
             "Choose another workdir, or set these back to go on with this run"
         )
-    return _differences(saved["noted"], current["noted"])
+    return [*different.values(), *_differences(saved["noted"], current["noted"]).values()]
 
 
-def _differences(saved: dict, current: dict) -> list[str]:
-    return [
-        f"{key} was {saved.get(key, 'not set')}, is now {current.get(key, 'not set')}"
+def _differences(saved: dict, current: dict) -> dict[str, str]:
+    return {
+        key: f"{key} was {saved.get(key, 'not known')}, is now {current.get(key, 'not known')}"
         for key in sorted(saved.keys() | current.keys())
         if saved.get(key) != current.get(key)
-    ]
+    }
