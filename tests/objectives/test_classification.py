@@ -21,19 +21,20 @@ RNGS = {name: jax.random.key(number) for number, name in enumerate(("mask", "dro
 def random_batch(rows=6, classes=5):
     rng = np.random.default_rng(0)
     video = rng.integers(0, 256, (rows, *SPEC.clip_shape), dtype=np.uint8)
-    return {"video": video, "label": rng.integers(0, classes, rows), "valid": np.ones(rows, bool)}
+    batch = {"video": video, "label": rng.integers(0, classes, rows), "valid": np.ones(rows, bool)}
+    return jax.tree.map(jnp.asarray, batch)
 
 
 def test_pixels_are_normalised_per_channel():
-    pixels = np.array([[0, 128, 255]], np.uint8)
+    pixels = jnp.array([[0, 128, 255]], jnp.uint8)
     expected = [(0 - 0.5) / 0.2, (128 / 255 - 0.4) / 0.3, (1 - 0.3) / 0.4]
     np.testing.assert_allclose(normalize(pixels, **PIXELS)[0], expected, rtol=1e-6)
 
 
 def test_soft_cross_entropy_and_smoothing_by_hand():
-    logits = np.array([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]], np.float32)
+    logits = jnp.array([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    targets = np.asarray(smooth(jnp.eye(3)[jnp.array([0, 1])], 0.3))
+    targets = smooth(jnp.eye(3)[jnp.array([0, 1])], 0.3)
     np.testing.assert_allclose(targets, [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]], atol=1e-6)
     expected = -(targets * np.log(probabilities)).sum(axis=1)
     np.testing.assert_allclose(soft_cross_entropy(logits, targets), expected, rtol=1e-5)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -26,7 +27,11 @@ def params():
 
 def random_batch(rows=4):
     video = np.random.default_rng(0).integers(0, 256, (rows, *SPEC.clip_shape), dtype=np.uint8)
-    return {"video": video, "label": np.zeros(rows, np.int32), "valid": np.ones(rows, bool)}
+    return as_arrays({"video": video, "label": np.zeros(rows, np.int32), "valid": np.ones(rows, bool)})
+
+
+def as_arrays(batch):
+    return jax.tree.map(jnp.asarray, batch)
 
 
 @pytest.mark.parametrize("normalize_target", [True, False])
@@ -40,10 +45,11 @@ def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target
     apply = jax.jit(objective.module.apply)
     prediction = apply({"params": params}, clips.astype(np.float32), visible_idx, masked_idx)["reconstruction"]
     errors = []
+    video = np.asarray(batch["video"])
     for row in range(4):
         for number, token in enumerate(np.asarray(masked_idx)[row]):
             t, y, x = np.unravel_index(token, SPEC.grid)
-            cube = batch["video"][row, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] / 255.0
+            cube = video[row, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] / 255.0
             if normalize_target:
                 cube = cube.reshape(-1, 3)
                 cube = (cube - cube.mean(0)) / (cube.std(0, ddof=1) + 1e-6)
@@ -87,9 +93,9 @@ def test_pictures_keep_visible_cubes_and_grey_the_hidden_ones(params):
 def test_a_tiny_autoencoder_learns_one_batch_by_heart_and_its_pictures_show_it(params):
     # Smooth clips: a bright square on a ramp, so that there is something to infer.
     ramp = np.linspace(0, 200, 8)[:, None] * np.ones(8)
-    batch = random_batch(rows=2)
-    batch["video"] = np.broadcast_to(ramp[None, None, :, :, None], batch["video"].shape).astype(np.uint8).copy()
-    batch["video"][0, :, 2:6, 2:6] = 255
+    video = np.broadcast_to(ramp[None, None, :, :, None], (2, *SPEC.clip_shape)).astype(np.uint8)
+    video[0, :, 2:6, 2:6] = 255
+    batch = as_arrays(random_batch(rows=2) | {"video": video})
     tx = optax.adam(3e-3)
 
     @jax.jit

@@ -41,6 +41,7 @@ def test_portable_implementations_compute_the_definition(implementation, mask_sh
     if mask_shape:
         mask = np.random.default_rng(1).random(mask_shape) < 0.6
         mask[..., 0] = True  # every query sees a key
+        mask = jnp.asarray(mask)
     run = jax.jit(
         lambda *x: ops.attention(*x, is_causal=is_causal, scale=scale, implementation=implementation, mask=mask)
     )

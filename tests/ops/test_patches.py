@@ -1,6 +1,7 @@
 """Patches against explicit loops over the pixels."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,7 +25,7 @@ def test_patchify_lists_cubes_time_first_and_channels_fastest():
 @pytest.mark.parametrize(("tubelet", "patch"), [(1, 2), (2, 3), (4, 6)])
 def test_unpatchify_undoes_patchify(tubelet, patch):
     video = np.random.default_rng(0).normal(size=(2, 4, 6, 12, 3)).astype(np.float32)
-    patches = ops.patchify(video, tubelet, patch)
+    patches = ops.patchify(jnp.asarray(video), tubelet, patch)
     unpatchify = jax.jit(ops.unpatchify, static_argnums=(1, 2, 3))
     back = unpatchify(patches, (4 // tubelet, 6 // patch, 12 // patch), tubelet, patch)
     np.testing.assert_array_equal(back, video)

@@ -1,6 +1,6 @@
 """What the training loop asks of an objective."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -11,6 +11,7 @@ Params = Any  # a pytree of arrays
 Rngs = dict[str, Array]  # keys of the streams "mask", "augment" and "dropout"
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Something to learn.
 

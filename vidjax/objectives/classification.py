@@ -40,7 +40,7 @@ class Classification:
     @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass."""
-        return 3 * 2 * classifier_macs(self.module.spec, self.module.num_classes)
+        return 6.0 * classifier_macs(self.module.spec, self.module.num_classes)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""

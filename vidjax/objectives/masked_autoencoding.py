@@ -45,7 +45,7 @@ class MaskedAutoencoding:
     @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass."""
-        return 3 * 2 * pretraining_macs(self.module.spec, self.num_masked)
+        return 6.0 * pretraining_macs(self.module.spec, self.num_masked)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""
