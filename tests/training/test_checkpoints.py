@@ -136,8 +136,9 @@ def test_when_all_are_damaged_the_run_does_not_start_over_unasked(opened, mesh):
     opened.save(4, state, {})
     opened.wait()
     flip_a_bit(opened.directory / "4")
-    with pytest.raises(ResumeError, match="are damaged; choose another workdir"):
-        opened.restore(shapes_of(state), lambda meta: None, lambda sentence: None)
+    for _ in range(2):  # nor when it is started a second time
+        with pytest.raises(ResumeError, match=r"are damaged \(4.damaged\); choose another workdir"):
+            opened.restore(shapes_of(state), lambda meta: None, lambda sentence: None)
 
 
 def test_another_model_is_refused_in_one_sentence(opened, mesh):
@@ -147,6 +148,13 @@ def test_another_model_is_refused_in_one_sentence(opened, mesh):
     other.params["head"] = other.params["encoder"]
     with pytest.raises(ResumeError, match="holds another model or optimiser"):
         opened.restore(shapes_of(other), lambda meta: None, no_words)
+
+
+def test_a_moving_average_cannot_be_switched_on_half_way(opened, mesh):
+    opened.save(4, make_state(4, mesh, P(), ema=False), {})
+    opened.wait()
+    with pytest.raises(ResumeError, match="holds another model or optimiser"):
+        opened.restore(shapes_of(make_state(0, mesh, P())), lambda meta: None, no_words)
 
 
 def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):

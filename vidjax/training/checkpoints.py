@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -41,7 +42,6 @@ class Checkpoints:
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
         """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
         self.directory = Path(workdir).absolute() / "checkpoints"
-
         self._scores = _read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_LatestAndBest(keep_latest, self._scores),
@@ -77,8 +77,7 @@ class Checkpoints:
         Raises:
           ResumeError: when there are checkpoints and all of them are damaged, or one holds another model.
         """
-        steps = sorted(self.steps(), reverse=True)
-        for step in steps:
+        for step in reversed(self.steps()):
             damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
             if not damage:
                 meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
@@ -86,8 +85,11 @@ class Checkpoints:
                 return step, self._read(step, shapes)
             self._set_aside(step)
             say(f"checkpoint {step} is damaged ({damage}); set aside as checkpoints/{step}.damaged")
-        if steps:
-            raise ResumeError(f"all checkpoints in {self.directory} are damaged; choose another workdir to start over")
+        if damaged := sorted(path.name for path in self.directory.glob("*.damaged")):
+            raise ResumeError(
+                f"all checkpoints in {self.directory} are damaged ({', '.join(damaged)}); "
+                "choose another workdir, or delete them to start over"
+            )
         return None
 
     def steps(self) -> list[int]:
@@ -121,7 +123,7 @@ class Checkpoints:
             items["ema"] = ocp.args.StandardRestore(shapes.ema)
         try:
             read = self._manager.restore(step, args=ocp.args.Composite(**items))
-        except (ValueError, KeyError) as error:  # orbax's words for other names and shapes
+        except (ValueError, KeyError, FileNotFoundError) as error:  # orbax's words for other names and shapes
             first = str(error).strip().splitlines()[0]
             raise ResumeError(
                 f"checkpoint {step} in {self.directory} holds another model or optimiser than this configuration "
@@ -131,7 +133,9 @@ class Checkpoints:
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:
-            (self.directory / str(step)).rename(self.directory / f"{step}.damaged")
+            aside = self.directory / f"{step}.damaged"
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.directory / str(step)).rename(aside)
         _barrier(f"set aside {step}")
         self._manager.reload()
 
