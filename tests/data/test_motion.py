@@ -105,9 +105,7 @@ def test_the_digit_turns_and_grows_the_way_its_class_says():
         clip = dataclasses.replace(clip, start=(0.5, 0.5, 0.0, 0.5))
         ink = np.abs(motion.render(clip, SPEC)[:3] - motion._texture(clip.texture, SPEC.size) * 255).sum((1, 2, 3))
         assert (np.sign(np.diff(ink)) == side).all()
-    one = int(
-        np.flatnonzero(motion._glyphs()[1] == 1)[0]
-    )  # upright, so that an eighth of a turn clockwise leans it to the right
+    one = int(np.flatnonzero(motion._glyphs()[1] == 1)[0])  # upright; turned clockwise it leans to the right
     clip = motion.Clip(
         (motion.Interval("clockwise", 2, (0, 0, 1 / 8, 0)),), (0.5, 0.5, 0, 1 - 1e-6), 1, one, "white", 0
     )
