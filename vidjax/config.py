@@ -102,7 +102,7 @@ class TrainConfig:
     steps: int = 0  # overrides epochs when above 0
     accumulate: int = 1  # micro-batches a step
     log_every: int = 10  # steps
-    eval_every: int = 0  # steps; 0: only after the last one
+    eval_every: int = 0  # steps between validations on one view, which rank checkpoints; 0: none
     checkpoint_every: int = 1000  # steps
     keep_latest: int = 2
     max_nonfinite: int = 10  # in a row; then the run stops

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from vidjax import config as config_lib
-from vidjax.errors import ConfigError, ResumeError
-from vidjax.training import evaluate, train
+from vidjax.errors import ConfigError, DataError, ResumeError
+from vidjax.training import evaluate, finish, train
 
 
 def make_config(**changes):
@@ -44,9 +44,10 @@ def run(tmp_path_factory):
 def test_a_classifier_is_scored_on_the_way_and_at_the_end(run):
     workdir, results = run
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    scored = {line["step"]: line["eval/top1"] for line in lines if "eval/top1" in line}
+    scored = {line["step"]: line["val/top1"] for line in lines if "val/top1" in line}
     assert list(scored) == [2, 4]
-    assert scored[4] == results["eval/top1"] == json.loads((workdir / "results.json").read_text())["eval/top1"]
+    written = json.loads((workdir / "results.json").read_text())
+    assert scored[4] == lines[-1]["eval/top1"] == results["eval/top1"] == written["eval/top1"]
     assert json.loads((workdir / "checkpoints" / "scores.json").read_text()) == {str(k): v for k, v in scored.items()}
 
 
@@ -63,6 +64,22 @@ def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):
     (workdir / "results.json").unlink()
     (workdir / "checkpoints" / "scores.json").unlink()
     assert train(make_config(), workdir) == results
+
+
+def test_a_run_leaves_a_report_with_its_results(run):
+    workdir, results = run
+    assert f"{results['eval/top1']:.4g}" in (workdir / "report.md").read_text()
+
+
+def test_classes_in_another_order_are_refused(tmp_path):
+    trained = ("jump", "run", "walk")
+    finish.save_labels(tmp_path, trained)
+    finish.check_labels(tmp_path, trained)
+    finish.check_labels(tmp_path, None)
+    with pytest.raises(DataError, match=r"class 1 is 'run' in .* and 'walk' in the data"):
+        finish.check_labels(tmp_path, ("jump", "walk", "run"))
+    with pytest.raises(DataError, match=r"class 2 is 'walk' in .* and missing in the data"):
+        finish.check_labels(tmp_path, ("jump", "run"))
 
 
 def test_what_cannot_be_scored_is_refused(run, tmp_path):

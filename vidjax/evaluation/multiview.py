@@ -123,23 +123,18 @@ def summarise(result: VideoScores, config: Config) -> dict[str, float | int | st
     }
 
 
-def evaluate_classifier(
+def score_classifier(
     objective: Any,
     params: Any,
     source: VideoSource,
     config: Config,
     mesh: Mesh,
-    workdir: str | pathlib.Path,
     *,
     process: tuple[int, int] = (0, 1),
     step: Callable[[Any, dict], dict] | None = None,
     progress: bool = True,
-) -> dict[str, float | int | str]:
-    """Score a classifier on every video of `source` and write the results into `workdir`.
-
-    Writes results.json, predictions.jsonl, confusion_matrix.csv, pictures/confusion_matrix.png and, for videos that
-    could not be decoded, quarantine.jsonl; by the first process only. The caller decides what an incomplete pass means:
-    compare eval/num_scored with eval/num_expected.
+) -> tuple[dict[str, float | int | str], VideoScores]:
+    """Score a classifier on every video of `source`; nothing is written.
 
     Args:
       objective: see `make_eval_step`.
@@ -149,20 +144,41 @@ def evaluate_classifier(
       progress: show a bar when it takes over two seconds; False inside a run that shows its own.
 
     Returns:
-      The flat content of results.json.
+      The flat results, and the scores of each video.
     """
     step = step or make_eval_step(objective, config.eval.merge, mesh)
     batch = eval_batch_size(config, mesh)
     batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
     visible = progress and jax.process_index() == 0
     with contextlib.closing(batches), _progress(batches, -(-len(source) // batch), visible=visible) as shown:
-        result = score_videos(step, params, shown, len(source), mesh)
-    highest, classes = int(result.labels.max()), result.scores.shape[1]
+        scores = score_videos(step, params, shown, len(source), mesh)
+    highest, classes = int(scores.labels.max()), scores.scores.shape[1]
     if highest >= classes:
         raise ConfigError(f"the data has label {highest}, but the model has {classes} classes; set data.num_classes")
-    results = summarise(result, config)
+    return summarise(scores, config), scores
+
+
+def evaluate_classifier(
+    objective: Any,
+    params: Any,
+    source: VideoSource,
+    config: Config,
+    mesh: Mesh,
+    workdir: str | pathlib.Path,
+    **options,
+) -> dict[str, float | int | str]:
+    """Score a classifier as `score_classifier` does, which takes the options, and write the results into `workdir`.
+
+    Writes results.json, predictions.jsonl, confusion_matrix.csv, pictures/confusion_matrix.png and, for videos that
+    could not be decoded, quarantine.jsonl; by the first process only. The caller decides what an incomplete pass means:
+    compare eval/num_scored with eval/num_expected.
+
+    Returns:
+      The flat content of results.json.
+    """
+    results, scores = score_classifier(objective, params, source, config, mesh, **options)
     if jax.process_index() == 0:
-        records.write_results(pathlib.Path(workdir), results, result, source, config.data.eval_split)
+        records.write_results(pathlib.Path(workdir), results, scores, source, config.data.eval_split)
     return results
 
 

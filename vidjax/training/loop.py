@@ -18,7 +18,7 @@ from vidjax.data.loader import train_batches
 from vidjax.data.sources import open_source
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
-from vidjax.training import fingerprint
+from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.evaluate import Evaluator, evaluate
 from vidjax.training.feed import Feed
@@ -49,7 +49,8 @@ def train(
 
     Args:
       config: the run.
-      workdir: its folder: config.json, metrics.jsonl, tensorboard/, checkpoints/, quarantine.jsonl, results.json.
+      workdir: its folder: config.json, metrics.jsonl, tensorboard/, checkpoints/, quarantine.jsonl, results.json,
+        report.md with pictures.
       source: training videos; default those that `config.data` names.
       objective: what to learn; default the one that `config.task` names.
       make_batches: where batches come from, called as `vidjax.data.loader.train_batches`.
@@ -84,10 +85,11 @@ def train(
         if first >= total:
             say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
             if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
-                return _evaluate(evaluator, state, checkpoints)
+                return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
         _announce(config, state, mesh, total, warmup)
         _write_json(workdir / "config.json", dataclasses.asdict(config))
+        finish.save_labels(workdir, source.labels)
 
         part = loader_slice(mesh)
         batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
@@ -120,7 +122,7 @@ def train(
             watch.flush()
             checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
             if evaluating:
-                results = _evaluate(evaluator, state, checkpoints)
+                results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=last)
                 telemetry.log(step, {name: value for name, value in results.items() if not isinstance(value, str)})
             if stopping and (evaluator or not last):
                 checkpoints.wait()
@@ -130,7 +132,9 @@ def train(
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / "results.json", results)
-        return results
+        finish.draw(config, objective, state.params, mesh, workdir)
+    finish.report(workdir)
+    return results
 
 
 def num_train_steps(config: Config, num_videos: int) -> int:
@@ -162,10 +166,16 @@ def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup:
     )
 
 
-def _evaluate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
-    """Score the moving average where it is kept, and note the score of this step's checkpoint."""
-    results = evaluator(state.ema or state.params)
-    checkpoints.set_score(int(state.step), results["eval/top1"])
+def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
+    """Score the moving average where it is kept: one view if asked, the whole protocol at the end.
+
+    Checkpoints are ranked by the one-view score, which all of them have, or else by the only score there is.
+    """
+    params = state.ema or state.params
+    results = evaluator.validate(params) if validate else {}
+    if last:
+        results |= evaluator(params, progress=False)
+    checkpoints.set_score(int(state.step), results.get("val/top1", results.get("eval/top1")))
     return results
 
 
