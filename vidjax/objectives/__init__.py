@@ -9,6 +9,8 @@ from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 
 __all__ = ["Classification", "MaskedAutoencoding", "Objective", "build_objective"]
 
+PRESET_SIZES = ("patch_size", "tubelet_size", "decoder_depth")  # 0 in the configuration leaves the preset's
+
 
 def build_objective(config: Config, num_classes: int) -> Objective:
     """The objective of a run, with its module.
@@ -31,8 +33,7 @@ def build_objective(config: Config, num_classes: int) -> Objective:
         "unroll": model.unroll,
         "attention": model.attention or None,
     }
-    if model.decoder_depth:
-        options["decoder_depth"] = model.decoder_depth
+    options |= {name: size for name in PRESET_SIZES if (size := getattr(model, name))}
     if config.task == "masked_autoencoding":
         module = build_model(model.name, **options)
         objective = MaskedAutoencoding(

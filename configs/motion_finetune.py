@@ -1,0 +1,32 @@
+"""Fine-tuning on the embedded videos of moving digits: the second half of the quickstart.
+
+Expected   the top-1 in the README, from configs/motion_pretrain.py and from scratch; chance is 1 in 8
+Hardware   2 CPU cores, about a minute
+Command    python -m vidjax.main --config=configs/motion_finetune.py --config.init_from=PRETRAINED --workdir=RUN
+"""
+
+from vidjax import config as config_lib
+
+
+def get_config(arg=None):
+    _, smoke = config_lib.parse_arg(arg, size="tiny", sizes=("tiny",))
+    config = config_lib.defaults()
+    config.task = "classification"
+    config_lib.motion(config)
+
+    config.data.sampling = "dense"
+    config.data.crop = "center"
+    config.data.global_batch = 64
+
+    config.optim.base_lr = 2e-3
+    config.optim.min_lr = 2e-5
+    config.optim.reference_batch = 64
+    config.optim.warmup_steps = 30
+
+    config.train.steps = 300
+    config.train.log_every = 25
+    config.train.checkpoint_every = 300
+
+    config.eval.clips = 2
+    config.eval.crops = 1
+    return config_lib.smoke(config) if smoke else config

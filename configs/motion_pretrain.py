@@ -1,0 +1,34 @@
+"""VideoMAE pre-training on the embedded videos of moving digits: the first half of the quickstart.
+
+Expected   after configs/motion_finetune.py, the top-1 in the README
+Hardware   2 CPU cores, about two minutes
+Command    python -m vidjax.main --config=configs/motion_pretrain.py --workdir=RUN
+"""
+
+from vidjax import config as config_lib
+
+
+def get_config(arg=None):
+    _, smoke = config_lib.parse_arg(arg, size="tiny", sizes=("tiny",))
+    config = config_lib.defaults()
+    config.task = "masked_autoencoding"
+    config_lib.motion(config)
+
+    config.model.mask = "tube"
+    config.model.mask_ratio = 0.75
+
+    config.data.sampling = "dense"
+    config.data.crop = "multi_scale"
+    config.data.global_batch = 16
+    config.data.clips_per_decode = 4  # decoding costs more than training a model this small
+
+    config.optim.base_lr = 2e-3
+    config.optim.min_lr = 2e-5
+    config.optim.reference_batch = 16
+    config.optim.warmup_steps = 30
+    config.optim.beta2 = 0.95
+
+    config.train.steps = 1200
+    config.train.log_every = 50
+    config.train.checkpoint_every = 600
+    return config_lib.smoke(config) if smoke else config
