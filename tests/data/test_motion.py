@@ -55,7 +55,7 @@ def test_a_frame_far_off_uniform_would_be_noticed(poses):
 
 def test_appearance_says_nothing_about_class_or_speed():
     clips = [motion.draw_clip(SPEC, "train", row) for row in range(3200)]
-    speeds = np.array([np.abs(clip.intervals[0].rate).max() for clip in clips])
+    speeds = np.array([clip.intervals[0].speed for clip in clips])
     for attribute in ("digit", "colour"):
         values = np.array([getattr(clip, attribute) for clip in clips])
         table = np.array([Counter(values[c::8].tolist()).get(v, 0) for c in range(8) for v in np.unique(values)])
@@ -107,7 +107,7 @@ def test_the_digit_turns_and_grows_the_way_its_class_says():
         assert (np.sign(np.diff(ink)) == side).all()
     one = int(np.flatnonzero(motion._glyphs()[1] == 1)[0])  # upright; turned clockwise it leans to the right
     clip = motion.Clip(
-        (motion.Interval("clockwise", 2, (0, 0, 1 / 8, 0)),), (0.5, 0.5, 0, 1 - 1e-6), 1, one, "white", 0
+        (motion.Interval("clockwise", 2, 1.0, (0, 0, 1 / 8, 0)),), (0.5, 0.5, 0, 1 - 1e-6), 1, one, "white", 0
     )
     ink = np.abs(motion.render(clip, SPEC)[1] - motion._texture(0, SPEC.size) * 255).sum(-1)
     half = SPEC.size // 2
@@ -182,7 +182,7 @@ def test_it_opens_as_class_folders_do(prepared):
 
 
 def test_a_failed_write_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
-    encode, calls = motion._encode, []
+    encode, calls = motion.encode, []
 
     def failing(*args):
         calls.append(args)
@@ -190,7 +190,7 @@ def test_a_failed_write_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
             raise OSError("no space left on device")
         encode(*args)
 
-    monkeypatch.setattr(motion, "_encode", failing)
+    monkeypatch.setattr(motion, "encode", failing)
     with pytest.raises(OSError, match="no space"):
         motion.prepare(str(tmp_path / "motion"), SMALL)
     assert not list(tmp_path.iterdir())

@@ -65,15 +65,16 @@ class MotionSpec:
     """How much data, and how it looks; two equal specs give the same videos."""
 
     seed: int = 0
-    train_videos: int = 2048
+    train_videos: int = 4096
     val_videos: int = 256
     long_videos: int = 0  # of several intervals back to back, each with a class of its own
     size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 wants it
     frames: int = 20
     fps: int = 10
-    min_side: float = 0.35  # of the digit's box, as a share of the frame
+    min_side: float = 0.4  # of the digit's box, as a share of the frame
     max_side: float = 0.7
-    cycle_frames: int = 20  # frames in which the fastest digit travels once round its circle
+    cycle_frames: int = 20  # in which the fastest digit crosses the frame, or grows from the least to the greatest
+    turn_frames: int = 36  # in which the fastest digit turns once; a faster turn looks like one the other way
     min_speed: float = 0.6  # as a share of the fastest
     slant: float = 20.0  # degrees; largest angle between the way of a moving digit and its class's axis
     intervals: int = 4  # of a long video
@@ -83,10 +84,11 @@ class MotionSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A stretch of constant motion; `rate` is the change of pose a frame."""
+    """A stretch of constant motion; `rate` is the change of pose a frame, `speed` its share of the fastest."""
 
     label: str
     frames: int
+    speed: float
     rate: tuple[float, float, float, float]
 
     def velocity(self, spec: MotionSpec) -> tuple[float, float]:
@@ -121,7 +123,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
     digits, rows = _glyphs()[1], _rows_of_split(split)
     glyph = int(rng.integers(rows.start, rows.stop))
     return Clip(
-        intervals=tuple(Interval(label, spec.frames, _draw_rate(label, spec, rng)) for label in labels),
+        intervals=tuple(_draw_interval(label, spec, rng) for label in labels),
         start=tuple(rng.random(4)),
         digit=int(digits[glyph]),
         glyph=glyph,
@@ -182,6 +184,26 @@ def annotations(root: str) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
+def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], spec: MotionSpec) -> None:
+    """Write frames as an H.264 file of the spec's rate and quality, the same bytes at every run."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=spec.fps)
+        stream.width = stream.height = spec.size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # the same bytes whatever the machine
+        stream.options = {
+            "crf": str(spec.crf),
+            "preset": "veryfast",
+            "g": str(spec.key_frame_every),
+            "x264-params": "no-mbtree=1:log-level=none",  # with mbtree, bytes of such small frames vary between runs
+        }
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
 def _cache() -> Path:
     return Path(os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax").expanduser()
 
@@ -218,7 +240,7 @@ def _write_video(folder: Path, spec: MotionSpec, split: str, row: int) -> dict:
     clip = draw_clip(spec, split, row)
     first, name = clip.intervals[0], f"{split}_{row:05d}"
     video = f"long/{name}.mp4" if split == "long" else f"{split}/{first.label}/{name}.mp4"
-    _encode(folder / video, render(clip, spec), spec)
+    encode(folder / video, render(clip, spec), spec)
     ends = np.cumsum([part.frames for part in clip.intervals]) / spec.fps
     about = {
         "id": name,
@@ -238,37 +260,20 @@ def _write_video(folder: Path, spec: MotionSpec, split: str, row: int) -> dict:
     return about | {"intervals": parts}
 
 
-def _encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], spec: MotionSpec) -> None:
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=spec.fps)
-        stream.width = stream.height = spec.size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the same bytes whatever the machine
-        stream.options = {
-            "crf": str(spec.crf),
-            "preset": "veryfast",
-            "g": str(spec.key_frame_every),
-            "x264-params": "no-mbtree=1:log-level=none",  # with mbtree, bytes of such small frames vary between runs
-        }
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def _draw_rate(label: str, spec: MotionSpec, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    speed = rng.uniform(spec.min_speed, 1.0) / spec.cycle_frames
-    angle = np.deg2rad(rng.uniform(-spec.slant, spec.slant))
+def _draw_interval(label: str, spec: MotionSpec, rng: np.random.Generator) -> Interval:
+    speed = rng.uniform(spec.min_speed, 1.0)
+    slant = np.deg2rad(rng.uniform(-spec.slant, spec.slant))
     right, down, turn, zoom = _DIRECTION[label]
-    cos, sin = np.cos(angle), np.sin(angle)
-    return speed * (right * cos - down * sin), speed * (right * sin + down * cos), speed * turn, speed * zoom
+    cos, sin = np.cos(slant), np.sin(slant)
+    way = right * cos - down * sin, right * sin + down * cos
+    per_frame = speed / spec.cycle_frames
+    rate = way[0] * per_frame, way[1] * per_frame, turn * speed / spec.turn_frames, zoom * per_frame
+    return Interval(label, spec.frames, speed, rate)
 
 
 def _caption(clip: Clip, spec: MotionSpec) -> str:
     def pace(part: Interval) -> str:
-        share = np.abs(part.rate).max() * spec.cycle_frames
-        return "quickly" if share > (1 + spec.min_speed) / 2 else "slowly"
+        return "quickly" if part.speed > (1 + spec.min_speed) / 2 else "slowly"
 
     deeds = [f"{_PHRASE[part.label]} {pace(part)}" for part in clip.intervals]
     return f"a {clip.colour} {_WORDS[clip.digit]} {', then '.join(deeds)}"
