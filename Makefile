@@ -13,6 +13,7 @@ test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 
 test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not aot" -n 2
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 colabs
 	$(MAKE) test-aot
 	scripts/test_newest_python.sh
 

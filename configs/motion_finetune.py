@@ -15,17 +15,19 @@ def get_config(arg=None):
     config_lib.motion(config)
 
     config.data.sampling = "dense"
-    config.data.crop = "center"
-    config.data.global_batch = 64
+    config.data.crop = "multi_scale"
+    config.data.crop_scales = (1.0, 0.875, 0.75)
+    config.data.global_batch = 32
+    config.data.clips_per_decode = 2
 
     config.optim.base_lr = 2e-3
     config.optim.min_lr = 2e-5
-    config.optim.reference_batch = 64
+    config.optim.reference_batch = 32
     config.optim.warmup_steps = 30
 
-    config.train.steps = 300
-    config.train.log_every = 25
-    config.train.checkpoint_every = 300
+    config.train.steps = 600
+    config.train.log_every = 50
+    config.train.checkpoint_every = 600
 
     config.eval.clips = 2
     config.eval.crops = 1

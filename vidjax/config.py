@@ -232,13 +232,13 @@ def smoke(config):
 
 
 def motion(config) -> None:
-    """The tiny model and the embedded videos: 2 x 4 x 4 cubes of 4 frames and 6 pixels.
+    """The tiny model and the embedded videos: 2 x 3 x 3 cubes of 4 frames and 8 x 8 pixels.
 
     A cube of four frames holds enough of a motion to tell its direction; of two, a model this small hardly learns to.
     """
     config.model.name = "videomae_tiny"
     config.model.tubelet_size = 4
-    config.model.patch_size = 6
+    config.model.patch_size = 8
     config.model.decoder_depth = 1
     config.model.dtype = "float32"  # a CPU has no faster bfloat16
     config.model.unroll = 4
