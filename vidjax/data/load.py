@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import augment, eval_crops
 from vidjax.data.decode import Video
+from vidjax.data.randaugment import parse_rand_augment
 from vidjax.data.rows import Row
 from vidjax.data.sampling import eval_indices, train_indices
 from vidjax.data.sources import VideoSource
@@ -24,6 +25,8 @@ class LoadTrain(grain.transforms.RandomMap):
 
     def __init__(self, source: VideoSource, data: DataConfig):
         self._source, self._data = source, data
+        if data.rand_augment:
+            parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
 
     def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         failures: list[tuple[int, VideoError]] = []
