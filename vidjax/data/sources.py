@@ -57,7 +57,7 @@ def open_source(data: DataConfig, split: str) -> VideoSource:
         return SyntheticSource(split, data.num_classes)
     root = os.path.abspath(os.path.expanduser(_motion_root(data.root) if data.name == "motion" else data.root))
     if not data.root and data.name != "motion":
-        raise DataError(f"data.root is empty; set --config.data.root=DIR to the folder of your videos")
+        raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     if not os.path.isdir(root):
         raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
     if not os.listdir(root):
