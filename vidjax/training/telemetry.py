@@ -46,9 +46,9 @@ class Telemetry:
         self._total, self._first_seen = total_steps, None
         self._bar, self._writers = None, []
         if self._first:
-            self._writers = [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
-            if config.train.wandb:
+            if config.train.wandb:  # first, since it alone can refuse, and then nothing else is left open
                 self._writers.append(_Wandb(config, workdir))
+            self._writers += [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
             if _CONSOLE.is_terminal:
                 self._bar = _progress_bar()
                 self._task = self._bar.add_task("", total=total_steps, completed=step)
