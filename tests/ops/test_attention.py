@@ -52,7 +52,9 @@ def test_implementations_have_equal_gradients():
     operands = inputs(n=6, m=6)
 
     def gradient(implementation):
-        loss = lambda *x: jnp.sum(jnp.sin(ops.attention(*x, is_causal=True, implementation=implementation)))  # noqa: E731
+        def loss(*x):
+            return jnp.sum(jnp.sin(ops.attention(*x, is_causal=True, implementation=implementation)))
+
         return jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(*operands)
 
     for ours, reference in zip(gradient("blocked"), gradient("xla"), strict=True):

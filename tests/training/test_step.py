@@ -1,5 +1,7 @@
 """The jitted step: micro-batches, the guard against what is not finite, the moving average, any mesh."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ class Setup:
         tx, self.schedule = build_optimizer(optim, global_batch=16, total_steps=8, warmup_steps=0)
         shapes = state_shapes(self.config, self.objective, tx, self.mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        init = lambda: init_state(self.objective, tx, self.config.data, optim.ema, 0)  # noqa: E731
+        init = functools.partial(init_state, self.objective, tx, self.config.data, optim.ema, 0)
         self._init = jax.jit(init, out_shardings=shardings)
         options = {"accumulate": self.config.train.accumulate, "ema": optim.ema, "shapes": shapes}
         self.step = make_train_step(self.objective, tx, self.schedule, seed=0, **options)

@@ -75,7 +75,10 @@ def train(
     identity = fingerprint.fingerprint(config, source)
 
     with contextlib.ExitStack() as stack:
-        opened = lambda thing: stack.enter_context(contextlib.closing(thing))  # noqa: E731
+
+        def opened(thing):
+            return stack.enter_context(contextlib.closing(thing))
+
         stack.enter_context(jax.set_mesh(mesh))
         stop = stack.enter_context(StopSignal())
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
