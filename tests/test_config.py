@@ -23,7 +23,7 @@ def test_defaults_round_trip():
 
 
 def test_defaults_hold_no_none_so_that_every_key_can_be_set_from_the_command_line():
-    values = dict(config_lib._flatten(config_lib.defaults().to_dict()))
+    values = dict(config_lib.flatten(config_lib.defaults().to_dict()))
     assert None not in values.values()
     assert set(config_lib.keys()) == set(values)
 

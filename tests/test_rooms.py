@@ -11,7 +11,8 @@ MAY_IMPORT = {
     "models": {"ops"},
     "objectives": {"models", "ops"},
     "data": set(),
-    "training": {"objectives", "models", "ops", "data", "evaluation", "viz"},
+    "weights": {"objectives", "models", "ops", "data"},
+    "training": {"objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
     "evaluation": {"objectives", "models", "ops", "data", "viz"},
     "viz": {"objectives", "models", "ops", "data"},
 }

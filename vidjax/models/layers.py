@@ -87,9 +87,10 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two dense layers with the exact (erf) GELU between them."""
+    """Two dense layers with a GELU between them: the exact one (erf), or its tanh approximation."""
 
     mlp_dim: int
+    approximate_gelu: bool = False
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = normal_002
 
@@ -97,8 +98,25 @@ class Mlp(nn.Module):
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         d = x.shape[-1]
         x = nn.Dense(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
-        x = nn.gelu(x, approximate=False)
+        x = nn.gelu(x, approximate=self.approximate_gelu)
         return nn.Dense(d, dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(x)
+
+
+class Head(nn.Module):
+    """Dropout and a linear layer in float32: {"logits": (b classes)}, or {} when there are no classes."""
+
+    num_classes: int
+    dropout: float
+    kernel_init: Callable
+
+    @nn.compact
+    def __call__(self, pooled: Float[Array, "b d"], train: bool) -> dict[str, Float[Array, "b classes"]]:
+        if not self.num_classes:
+            return {}
+        pooled = nn.Dropout(self.dropout)(pooled, deterministic=not train)
+        kernel = self.param("kernel", self.kernel_init, (pooled.shape[-1], self.num_classes), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.num_classes,), jnp.float32)
+        return {"logits": pooled.astype(jnp.float32) @ kernel + bias}
 
 
 class DropPath(nn.Module):
@@ -124,6 +142,7 @@ class Block(nn.Module):
     mlp_dim: int
     key_bias: bool = True
     norm_eps: float = 1e-6
+    approximate_gelu: bool = False
     attention: str | None = None
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = normal_002
@@ -137,7 +156,7 @@ class Block(nn.Module):
         y = Attention(self.num_heads, self.key_bias, self.attention, **common, name="attn")(y)
         x = x + DropPath()(y, drop_path)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
-        y = Mlp(self.mlp_dim, **common, name="mlp")(y)
+        y = Mlp(self.mlp_dim, self.approximate_gelu, **common, name="mlp")(y)
         return x + DropPath()(y, drop_path), None
 
 

@@ -12,34 +12,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from vidjax import ops
-from vidjax.errors import ConfigError
 from vidjax.models import layers
-
-
-def _check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: str) -> None:
-    if value < 1 or value % divisor:
-        below = value // divisor * divisor
-        remedy = f"{below} or {below + divisor}" if below > 0 else f"{divisor}"
-        raise ConfigError(f"{what.format(value)} is not a multiple of {divisor_name}={divisor}; use {key}={remedy}")
+from vidjax.models.macs import transformer_macs
+from vidjax.models.spec import ClipSpec, check_heads
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoMAESpec:
-    """The shape of a VideoMAE and how it is computed.
+class VideoMAESpec(ClipSpec):
+    """The shape of a VideoMAE; the fields of `ClipSpec` come by keyword.
 
     Attributes:
       width, depth, num_heads, mlp_dim: of the encoder.
       decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: of the pre-training decoder.
-      patch_size: side of a cube in pixels; tubelet_size: its length in frames.
-      num_frames: of a clip; image_size: of a frame in pixels, one side or (height, width).
-      drop_path: rate at the last block; head_dropout: before the classifier's head. Both in [0, 1).
-      norm_eps: of every layer norm.
-      dtype: of the computation, float32 or bfloat16; parameters are float32.
-      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers an iteration of the scan.
-      attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
 
     Raises:
-      ConfigError: when the cubes do not tile the clip, the heads do not divide the width, or a name is unknown.
+      ConfigError: when the heads do not divide the width, and as `ClipSpec`.
     """
 
     width: int
@@ -50,61 +37,27 @@ class VideoMAESpec:
     decoder_depth: int
     decoder_heads: int
     decoder_mlp_dim: int
-    patch_size: int = 16
-    tubelet_size: int = 2
-    num_frames: int = 16
-    image_size: int | tuple[int, int] = 224
-    drop_path: float = 0.0
-    head_dropout: float = 0.0
-    norm_eps: float = 1e-6
-    dtype: str = "float32"
-    remat: str = "none"
-    unroll: int = 1
-    attention: str | None = None
 
     def __post_init__(self):
-        _check_multiple("a clip of {} frames", self.num_frames, "tubelet_size", self.tubelet_size, "data.num_frames")
-        for side in self.frame_size:
-            _check_multiple("a frame side of {} pixels", side, "patch_size", self.patch_size, "data.image_size")
-        for prefix, width, heads in (
-            ("", self.width, self.num_heads),
-            ("decoder_", self.decoder_width, self.decoder_heads),
-        ):
-            if width % heads:
-                raise ConfigError(f"{prefix}width={width} is not a multiple of its {heads} attention heads")
-        for name, allowed in (("dtype", ("float32", "bfloat16")), ("remat", layers.REMAT)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(allowed)}")
-        for name in ("drop_path", "head_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 0 and below 1")
+        super().__post_init__()
+        check_heads("", self.width, self.num_heads)
+        check_heads("decoder_", self.decoder_width, self.decoder_heads)
 
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        """Height and width of a frame in pixels."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
+        embedding = self.num_tokens * self.patch_dim * self.width
+        blocks = transformer_macs(self.num_tokens, self.width, self.mlp_dim, self.depth)
+        return embedding + blocks + self.width * num_classes
 
-    @property
-    def clip_shape(self) -> tuple[int, int, int, int]:
-        """(t, h, w, c) of the clips it takes."""
-        return (self.num_frames, *self.frame_size, ops.patches.CHANNELS)
-
-    @property
-    def grid(self) -> tuple[int, int, int]:
-        """Cubes along time, height and width."""
-        height, width = self.frame_size
-        return self.num_frames // self.tubelet_size, height // self.patch_size, width // self.patch_size
-
-    @property
-    def num_tokens(self) -> int:
-        """Cubes in a clip."""
-        t, h, w = self.grid
-        return t * h * w
-
-    @property
-    def patch_dim(self) -> int:
-        """Values in a cube."""
-        return self.tubelet_size * self.patch_size**2 * ops.patches.CHANNELS
+    def pretraining_macs(self, num_masked: int) -> int:
+        """One clip through encoder and decoder, `num_masked` of its tokens hidden; only visible ones are embedded."""
+        visible = self.num_tokens - num_masked
+        encoder = transformer_macs(visible, self.width, self.mlp_dim, self.depth)
+        decoder = transformer_macs(self.num_tokens, self.decoder_width, self.decoder_mlp_dim, self.decoder_depth)
+        embedding = visible * self.patch_dim * self.width
+        bridge = visible * self.width * self.decoder_width
+        head = num_masked * self.decoder_width * self.patch_dim
+        return embedding + encoder + bridge + decoder + head
 
 
 def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads, **others) -> VideoMAESpec:
@@ -203,7 +156,7 @@ class VideoMAEPretraining(nn.Module):
         train: bool = False,
     ) -> dict[str, Array]:
         """Predict the masked cubes of normalised clips; see `from_patches` for the result."""
-        _check_clips(clips, self.spec)
+        self.spec.check_clips(clips)
         patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
         return self.from_patches(ops.gather_tokens(patches, visible_idx), visible_idx, masked_idx, train)
 
@@ -228,7 +181,7 @@ class VideoMAEPretraining(nn.Module):
 
 
 class VideoMAEClassifier(nn.Module):
-    """The encoder on all tokens, their mean, a layer norm and a linear head."""
+    """The encoder on all tokens, their mean, a layer norm and a linear head; with `num_classes=0` without the head."""
 
     spec: VideoMAESpec
     num_classes: int
@@ -236,24 +189,22 @@ class VideoMAEClassifier(nn.Module):
     def setup(self):
         self.encoder = VideoMAEEncoder(self.spec, layers.normal_002, final_norm=False)
         self.fc_norm = nn.LayerNorm(self.spec.norm_eps)
-        self.dropout = nn.Dropout(self.spec.head_dropout)
-        self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(0.02 * 0.001))
+        self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Classify normalised clips; see `from_patches` for the result."""
-        _check_clips(clips, self.spec)
+        self.spec.check_clips(clips)
         return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
 
     def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
         """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
 
         Returns:
-          tokens (b n d); pooled (b d) and logits (b num_classes), float32.
+          tokens (b n d); pooled (b d), what the head sees; logits (b num_classes) if there is a head; both float32.
         """
         tokens = self.encoder(patches, train=train)
         pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))
-        logits = self.head(self.dropout(pooled, deterministic=not train))
-        return {"tokens": tokens, "pooled": pooled, "logits": logits}
+        return {"tokens": tokens, "pooled": pooled} | self.head(pooled, train)
 
 
 def _blocks(spec: VideoMAESpec, depth: int, num_heads: int, mlp_dim: int, kernel_init: Callable) -> nn.Module:
@@ -262,12 +213,3 @@ def _blocks(spec: VideoMAESpec, depth: int, num_heads: int, mlp_dim: int, kernel
         num_heads, mlp_dim, key_bias=False, norm_eps=spec.norm_eps, attention=spec.attention,
         dtype=jnp.dtype(spec.dtype), kernel_init=kernel_init,
     )  # fmt: skip
-
-
-def _check_clips(clips: Array, spec: VideoMAESpec) -> None:
-    if clips.shape[1:] != spec.clip_shape:
-        given, wanted = ("x".join(map(str, shape)) for shape in (clips.shape[1:], spec.clip_shape))
-        raise ConfigError(
-            f"clips of {given} (t h w c) do not fit a model built for {wanted}; "
-            f"build it with num_frames={clips.shape[1]}, image_size={clips.shape[2:4]}"
-        )

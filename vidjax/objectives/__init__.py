@@ -9,7 +9,8 @@ from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 
 __all__ = ["Classification", "MaskedAutoencoding", "Objective", "build_objective"]
 
-PRESET_SIZES = ("patch_size", "tubelet_size", "decoder_depth")  # 0 in the configuration leaves the preset's
+# Options that only some families have; 0 or an empty string in the configuration leaves the preset's.
+FAMILY_OPTIONS = ("patch_size", "tubelet_size", "decoder_depth")
 
 
 def build_objective(config: Config, num_classes: int) -> Objective:
@@ -33,7 +34,7 @@ def build_objective(config: Config, num_classes: int) -> Objective:
         "unroll": model.unroll,
         "attention": model.attention or None,
     }
-    options |= {name: size for name in PRESET_SIZES if (size := getattr(model, name))}
+    options |= {name: value for name in FAMILY_OPTIONS if (value := getattr(model, name))}
     if config.task == "masked_autoencoding":
         module = build_model(model.name, **options)
         objective = MaskedAutoencoding(

@@ -3,12 +3,11 @@
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from vidjax.models.macs import classifier_macs
-from vidjax.models.videomae import VideoMAEClassifier
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.mixing import mix, mix_weights, random_erase
 from vidjax.objectives.normalize import normalize
@@ -19,7 +18,7 @@ class Classification:
     """Cross-entropy on one label a clip.
 
     Attributes:
-      module: gives logits.
+      module: gives logits, from a model with `spec` and `num_classes`.
       mean, std: of the module's input, per channel, of pixels in [0, 1].
       label_smoothing: share of the target spread over all classes; training only, like all that follow.
       erase: probability of random erasing.
@@ -27,7 +26,7 @@ class Classification:
       mix_prob: probability that a batch is mixed; mix_switch_prob: of cutmix, when both are on.
     """
 
-    module: VideoMAEClassifier
+    module: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
     label_smoothing: float = 0.0
@@ -40,7 +39,7 @@ class Classification:
     @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass."""
-        return 6.0 * classifier_macs(self.module.spec, self.module.num_classes)
+        return 6.0 * self.module.spec.classifier_macs(self.module.num_classes)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""

@@ -9,7 +9,6 @@ from einops import rearrange
 from jaxtyping import Array, Float
 
 from vidjax import ops
-from vidjax.models.macs import pretraining_macs
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
@@ -45,7 +44,7 @@ class MaskedAutoencoding:
     @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass."""
-        return 6.0 * pretraining_macs(self.module.spec, self.num_masked)
+        return 6.0 * self.module.spec.pretraining_macs(self.num_masked)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""

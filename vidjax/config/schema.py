@@ -1,21 +1,11 @@
-"""The configuration of a run: frozen, typed dataclasses, and the one border where a ConfigDict becomes them.
+"""Every key of a run's configuration: frozen, typed dataclasses, a comment on each line.
 
-Experiments (`configs/*.py`) start from `defaults()`, a locked `ConfigDict` that holds every key, so that
-`--config.data.root=DIR` works for each of them and a misspelt key is refused with the nearest name.
 No value is None: an empty string or a zero means "not set" and says so in its comment.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import functools
-import hashlib
-import json
-import typing
-from typing import Any
-
-from vidjax.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -165,164 +155,15 @@ CHOICES = {
     "eval.merge": ("mean_softmax", "sum_logits", "max"),
 }
 
-_AT_LEAST_ONE = {
+AT_LEAST_ONE = {
     "model": ("unroll",),
     "data": ("num_frames", "stride", "image_size", "clips_per_decode", "global_batch", "threads", "prefetch"),
     "optim": ("reference_batch",),
     "train": ("accumulate", "log_every", "checkpoint_every", "keep_latest", "max_nonfinite", "profile_steps"),
     "eval": ("clips", "crops"),
 }
-_FRACTIONS = {
+FRACTIONS = {
     "model": ("mask_ratio", "drop_path", "head_dropout"),
     "data": ("flip", "erase", "mix_prob", "mix_switch_prob"),
     "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
 }
-
-
-def defaults():
-    """A locked `ConfigDict` with every key of `Config` at its default."""
-    from ml_collections import ConfigDict
-
-    config = ConfigDict(dataclasses.asdict(Config()))
-    config.lock()
-    return config
-
-
-def keys() -> tuple[str, ...]:
-    """Every key of `Config` with dots, such as `data.root`."""
-    return tuple(key for key, _ in _flatten(dataclasses.asdict(Config())))
-
-
-def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tuple[str, bool]:
-    """Read the part after the colon of `--config=FILE:ARG,ARG`.
-
-    Returns:
-      the size (the given default if none is named) and whether a smoke run was asked for.
-
-    Raises:
-      ConfigError: for a word that is neither a size nor `smoke`.
-    """
-    sizes, smoke = tuple(sizes), False
-    for word in filter(None, (arg or "").split(",")):
-        if word == "smoke":
-            smoke = True
-        elif word in sizes:
-            size = word
-        else:
-            raise ConfigError(f"config argument {word!r} is unknown; choose from {', '.join(sizes)}, smoke")
-    return size, smoke
-
-
-def smoke(config):
-    """Shrink an experiment to a tiny model on the embedded videos: a few minutes on a CPU, every part exercised.
-
-    Task, mask, sampling, crop and mixing stay as they are; what motion cannot bear (flips swap its labels) goes.
-    """
-    motion(config)
-    config.data.global_batch = 16
-    config.data.flip = 0.0
-    config.optim.base_lr = 1e-3
-    config.optim.reference_batch = 16
-    config.optim.warmup_steps = 5
-    config.train.steps = 30
-    config.train.log_every = 10
-    config.train.checkpoint_every = 10
-    config.train.eval_every = 0
-    return config
-
-
-def motion(config) -> None:
-    """The tiny model and the embedded videos: 2 x 3 x 3 cubes of 4 frames and 8 x 8 pixels.
-
-    A cube of four frames holds enough of a motion to tell its direction; of two, a model this small hardly learns to.
-    """
-    config.model.name = "videomae_tiny"
-    config.model.tubelet_size = 4
-    config.model.patch_size = 8
-    config.model.decoder_depth = 1
-    config.model.dtype = "float32"  # a CPU has no faster bfloat16
-    config.model.unroll = 4
-    config.data.name = "motion"
-    config.data.root = ""
-    config.data.num_classes = 0
-    config.data.num_frames = 8
-    config.data.stride = 2
-    config.data.image_size = 24
-    config.data.interpolation = "area"
-    config.data.mean = (0.25, 0.25, 0.25)
-    config.data.std = (0.2, 0.2, 0.2)
-    config.data.workers = 0
-    config.eval.batch = 64
-
-
-def from_dict(tree: typing.Mapping[str, Any]) -> Config:
-    """Turn a (Config)Dict into a checked `Config`.
-
-    Raises:
-      ConfigError: for an unknown key (the nearest one is named), a value of the wrong type or out of range.
-    """
-    config = _build(Config, tree, prefix="")
-    for key, allowed in CHOICES.items():
-        value = _get(config, key)
-        if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(allowed)}"
-            raise ConfigError(f"config.{key}={value!r} is unknown{hint}")
-    for key, value in _listed(config, _AT_LEAST_ONE):
-        if value < 1:
-            raise ConfigError(f"config.{key}={value} must be at least 1")
-    for key, value in _listed(config, _FRACTIONS):
-        if not 0 <= value <= 1:
-            raise ConfigError(f"config.{key}={value} must lie between 0 and 1")
-    return config
-
-
-def fingerprint(tree: Any) -> str:
-    """A short, stable hash of a dataclass or a tree of plain values."""
-    if dataclasses.is_dataclass(tree):
-        tree = dataclasses.asdict(tree)
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _build(cls: type, tree: typing.Mapping[str, Any], prefix: str):
-    hints, values = typing.get_type_hints(cls), {}
-    for key in tree:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, 1, 0.0)
-            raise ConfigError(f"config.{prefix}{key} is unknown; did you mean config.{prefix}{near[0]}?")
-        kind, value = hints[key], tree[key]
-        if dataclasses.is_dataclass(kind):
-            values[key] = _build(kind, value, f"{prefix}{key}.")
-        else:
-            values[key] = _coerce(kind, value, f"{prefix}{key}")
-    return cls(**values)
-
-
-def _coerce(kind: Any, value: Any, key: str):
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value):
-            return tuple(float(v) for v in value)
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is kind:
-        return value
-    name = "a tuple of numbers" if typing.get_origin(kind) is tuple else kind.__name__
-    raise ConfigError(f"config.{key}={value!r} must be {name}")
-
-
-def _get(config: Config, key: str) -> Any:
-    return functools.reduce(getattr, key.split("."), config)
-
-
-def _listed(config: Config, table: dict[str, tuple[str, ...]]):
-    for section, names in table.items():
-        for name in names:
-            yield f"{section}.{name}", getattr(getattr(config, section), name)
-
-
-def _flatten(tree: typing.Mapping[str, Any], prefix: str = ""):
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -1,0 +1,41 @@
+"""The configuration of a run.
+
+Experiments (`configs/*.py`) start from `defaults()`, which holds every key, so that `--config.data.root=DIR` works for
+each of them and a misspelt key is refused with the nearest name.
+"""
+
+from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke
+from vidjax.config.reading import fingerprint, flatten, from_dict
+from vidjax.config.schema import (
+    CHOICES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Config,
+    DataConfig,
+    EvalConfig,
+    MeshConfig,
+    ModelConfig,
+    OptimConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "CHOICES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Config",
+    "DataConfig",
+    "EvalConfig",
+    "MeshConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "TrainConfig",
+    "defaults",
+    "fingerprint",
+    "flatten",
+    "from_dict",
+    "keys",
+    "motion",
+    "parse_arg",
+    "smoke",
+]

@@ -1,0 +1,89 @@
+"""What experiment files (`configs/*.py`) start from: a locked `ConfigDict` of defaults, and the embedded data set."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from vidjax.config.reading import flatten
+from vidjax.config.schema import Config
+from vidjax.errors import ConfigError
+
+
+def defaults():
+    """A locked `ConfigDict` with every key of `Config` at its default."""
+    from ml_collections import ConfigDict
+
+    config = ConfigDict(dataclasses.asdict(Config()))
+    config.lock()
+    return config
+
+
+def keys() -> tuple[str, ...]:
+    """Every key of `Config` with dots, such as `data.root`."""
+    return tuple(key for key, _ in flatten(dataclasses.asdict(Config())))
+
+
+def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tuple[str, bool]:
+    """Read the part after the colon of `--config=FILE:ARG,ARG`.
+
+    Returns:
+      the size (the given default if none is named) and whether a smoke run was asked for.
+
+    Raises:
+      ConfigError: for a word that is neither a size nor `smoke`.
+    """
+    sizes, smoke = tuple(sizes), False
+    for word in filter(None, (arg or "").split(",")):
+        if word == "smoke":
+            smoke = True
+        elif word in sizes:
+            size = word
+        else:
+            raise ConfigError(f"config argument {word!r} is unknown; choose from {', '.join(sizes)}, smoke")
+    return size, smoke
+
+
+def smoke(config):
+    """Shrink an experiment to a tiny model on the embedded videos: a few minutes on a CPU, every part exercised.
+
+    Task, mask, sampling, crop and mixing stay as they are; what motion cannot bear (flips swap its labels) goes.
+    """
+    motion(config)
+    config.data.global_batch = 16
+    config.data.flip = 0.0
+    config.optim.base_lr = 1e-3
+    config.optim.reference_batch = 16
+    config.optim.warmup_steps = 5
+    config.train.steps = 30
+    config.train.log_every = 10
+    config.train.checkpoint_every = 10
+    config.train.eval_every = 0
+    return config
+
+
+def motion(config) -> None:
+    """The tiny model of the experiment's family on the embedded videos: 8 frames of 24 pixels.
+
+    VideoMAE gets cubes of 4 frames: they hold enough of a motion to tell its direction; of two frames, a model this
+    small hardly learns to.
+    """
+    family = config.model.name.split("_")[0]
+    config.model.name = f"{family}_tiny"
+    if family == "videomae":
+        config.model.tubelet_size = 4
+        config.model.patch_size = 8
+        config.model.decoder_depth = 1
+    config.model.dtype = "float32"  # a CPU has no faster bfloat16
+    config.model.unroll = 4
+    config.data.name = "motion"
+    config.data.root = ""
+    config.data.num_classes = 0
+    config.data.num_frames = 8
+    config.data.stride = 2
+    config.data.image_size = 24
+    config.data.interpolation = "area"
+    config.data.mean = (0.25, 0.25, 0.25)
+    config.data.std = (0.2, 0.2, 0.2)
+    config.data.workers = 0
+    config.eval.batch = 64

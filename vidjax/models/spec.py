@@ -1,0 +1,107 @@
+"""What the specs of all families share: the clip, its cubes, and how the module is computed."""
+
+import dataclasses
+
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import layers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """The clips that a model takes, the cubes it cuts them into, and how it is computed.
+
+    Attributes:
+      patch_size: side of a cube in pixels; tubelet_size: its length in frames.
+      num_frames: of a clip; image_size: of a frame in pixels, one side or (height, width).
+      drop_path: rate at the last block; head_dropout: before the classifier's head. Both in [0, 1).
+      norm_eps: of every norm, unless the family says otherwise.
+      dtype: of the computation, float32 or bfloat16; parameters are float32.
+      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers an iteration of the scan.
+      attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
+
+    Raises:
+      ConfigError: when the cubes do not tile the clip, or a name or rate is not one that there is.
+    """
+
+    patch_size: int = 16
+    tubelet_size: int = 2
+    num_frames: int = 16
+    image_size: int | tuple[int, int] = 224
+    drop_path: float = 0.0
+    head_dropout: float = 0.0
+    norm_eps: float = 1e-6
+    dtype: str = "float32"
+    remat: str = "none"
+    unroll: int = 1
+    attention: str | None = None
+
+    def __post_init__(self):
+        check_multiple("a clip of {} frames", self.num_frames, "tubelet_size", self.tubelet_size, "data.num_frames")
+        for side in self.frame_size:
+            check_multiple("a frame side of {} pixels", side, "patch_size", self.patch_size, "data.image_size")
+        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("remat", self.remat, layers.REMAT)
+        for name in ("drop_path", "head_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least 0 and below 1")
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
+        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """(t, h, w, c) of the clips it takes."""
+        return (self.num_frames, *self.frame_size, ops.patches.CHANNELS)
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Cubes along time, height and width."""
+        height, width = self.frame_size
+        return self.num_frames // self.tubelet_size, height // self.patch_size, width // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Cubes in a clip."""
+        t, h, w = self.grid
+        return t * h * w
+
+    @property
+    def patch_dim(self) -> int:
+        """Values in a cube."""
+        return self.tubelet_size * self.patch_size**2 * ops.patches.CHANNELS
+
+    def check_clips(self, clips) -> None:
+        """Refuse clips (b t h w c) of another shape than the model's.
+
+        Raises:
+          ConfigError: with the options that would fit.
+        """
+        if clips.shape[1:] != self.clip_shape:
+            given, wanted = ("x".join(map(str, shape)) for shape in (clips.shape[1:], self.clip_shape))
+            raise ConfigError(
+                f"clips of {given} (t h w c) do not fit a model built for {wanted}; "
+                f"build it with num_frames={clips.shape[1]}, image_size={clips.shape[2:4]}"
+            )
+
+
+def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: str) -> None:
+    """Refuse a value that the divisor does not divide, naming the nearest that it does."""
+    if value < 1 or value % divisor:
+        below = value // divisor * divisor
+        remedy = f"{below} or {below + divisor}" if below > 0 else f"{divisor}"
+        raise ConfigError(f"{what.format(value)} is not a multiple of {divisor_name}={divisor}; use {key}={remedy}")
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a name that is not one of those allowed."""
+    if value not in allowed:
+        raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(allowed)}")
+
+
+def check_heads(prefix: str, width: int, num_heads: int) -> None:
+    """Refuse heads that do not divide the width."""
+    if width % num_heads:
+        raise ConfigError(f"{prefix}width={width} is not a multiple of its {num_heads} attention heads")
