@@ -20,6 +20,10 @@ class ResumeError(UserError):
     """A working folder that does not fit the run that was asked for."""
 
 
+class WeightsError(UserError):
+    """A checkpoint cannot be read, or does not hold what its name or configuration says."""
+
+
 class TrainingError(UserError):
     """A run that had to stop: too many steps in a row were not finite."""
 
