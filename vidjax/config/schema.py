@@ -52,6 +52,9 @@ class DataConfig:
     interpolation: str = "bilinear"  # bilinear | bicubic | area
     flip: float = 0.0  # probability
     rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1
+    color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue; 0: none of it
+    color_jitter_prob: float = 1.0  # probability that a clip is jittered, if any of color_jitter is above 0
+    grayscale: float = 0.0  # probability that a clip loses its colours
     erase: float = 0.0  # probability of random erasing, one region for all frames
     mixup: float = 0.0  # alpha of the Beta distribution
     cutmix: float = 0.0  # alpha of the Beta distribution
@@ -164,6 +167,6 @@ AT_LEAST_ONE = {
 }
 FRACTIONS = {
     "model": ("mask_ratio", "drop_path", "head_dropout"),
-    "data": ("flip", "erase", "mix_prob", "mix_switch_prob"),
+    "data": ("flip", "color_jitter_prob", "grayscale", "erase", "mix_prob", "mix_switch_prob"),
     "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
 }

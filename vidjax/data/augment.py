@@ -1,7 +1,7 @@
 """Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
-The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip. Erasing,
-mixup and normalisation happen on the device.
+The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip; then
+colours. Erasing, mixup and normalisation happen on the device.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.config import DataConfig
+from vidjax.data.color import color_augment
 from vidjax.data.randaugment import rand_augment
 
 _CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
@@ -25,7 +26,7 @@ def augment(
     rng: np.random.Generator,
     out: UInt8[np.ndarray, "t s s c"] | None = None,
 ) -> UInt8[np.ndarray, "t s s c"]:
-    """One training clip: RandAugment, crop and resize to data.image_size, flip; one draw for all frames.
+    """One training clip: RandAugment, crop and resize to data.image_size, flip, colours; one draw for all frames.
 
     Args:
       out: where to put the clip, a part of a batch for instance; a new array if None.
@@ -39,6 +40,7 @@ def augment(
     if data.flip and rng.random() < data.flip:
         for frame in clip:
             cv2.flip(frame, 1, dst=frame)
+    color_augment(clip, data, rng)
     return clip
 
 

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import augment, eval_crops
+from vidjax.data.color import check_color_jitter
 from vidjax.data.decode import Video
 from vidjax.data.randaugment import parse_rand_augment
 from vidjax.data.rows import Row
@@ -27,6 +28,7 @@ class LoadTrain(grain.transforms.RandomMap):
         self._source, self._data = source, data
         if data.rand_augment:
             parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
+        check_color_jitter(data.color_jitter)
 
     def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         failures: list[tuple[int, VideoError]] = []
