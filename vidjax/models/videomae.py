@@ -14,7 +14,9 @@ from jaxtyping import Array, Float, Int
 from vidjax import ops
 from vidjax.models import layers
 from vidjax.models.macs import transformer_macs
-from vidjax.models.spec import ClipSpec, check_heads
+from vidjax.models.spec import ClipSpec, check_choice, check_heads
+
+POOLINGS = ("mean", "first")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +26,12 @@ class VideoMAESpec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: of the encoder.
       decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: of the pre-training decoder.
+      pooling: of the classifier, one of `POOLINGS`: the "mean" of tokens and then `fc_norm`, as published; or the
+        encoder's final norm and then the "first" token, which `transformers` offers too.
+      fc_norm_eps, decoder_norm_eps: of these two norms, which some sources give an epsilon of their own.
 
     Raises:
-      ConfigError: when the heads do not divide the width, and as `ClipSpec`.
+      ConfigError: when the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
     """
 
     width: int
@@ -37,9 +42,14 @@ class VideoMAESpec(ClipSpec):
     decoder_depth: int
     decoder_heads: int
     decoder_mlp_dim: int
+    _: dataclasses.KW_ONLY
+    pooling: str = "mean"
+    fc_norm_eps: float = 1e-6
+    decoder_norm_eps: float = 1e-6
 
     def __post_init__(self):
         super().__post_init__()
+        check_choice("pooling", self.pooling, POOLINGS)
         check_heads("", self.width, self.num_heads)
         check_heads("decoder_", self.decoder_width, self.decoder_heads)
 
@@ -85,7 +95,8 @@ class VideoMAEEncoder(nn.Module):
     """Cubes to tokens.
 
     Attributes:
-      final_norm: a layer norm after the last block, as in pre-training; the classifier has its own after pooling.
+      final_norm: a layer norm after the last block, as in pre-training; a classifier that takes the mean has its own
+        after it.
     """
 
     spec: VideoMAESpec
@@ -125,7 +136,7 @@ class VideoMAEDecoder(nn.Module):
     def setup(self):
         s = self.spec
         self.blocks = _blocks(s, s.decoder_depth, s.decoder_heads, s.decoder_mlp_dim, layers.xavier_uniform)
-        self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+        self.norm = nn.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
         self.head = nn.Dense(s.patch_dim, dtype=s.dtype, kernel_init=layers.xavier_uniform)
 
     def __call__(self, x: Float[Array, "b n d"], num_masked: int, train: bool = False) -> Float[Array, "b m p"]:
@@ -181,14 +192,16 @@ class VideoMAEPretraining(nn.Module):
 
 
 class VideoMAEClassifier(nn.Module):
-    """The encoder on all tokens, their mean, a layer norm and a linear head; with `num_classes=0` without the head."""
+    """The encoder on all tokens, pooled as the spec says, and a linear head; with `num_classes=0` without the head."""
 
     spec: VideoMAESpec
     num_classes: int
 
     def setup(self):
-        self.encoder = VideoMAEEncoder(self.spec, layers.normal_002, final_norm=False)
-        self.fc_norm = nn.LayerNorm(self.spec.norm_eps)
+        mean = self.spec.pooling == "mean"
+        self.encoder = VideoMAEEncoder(self.spec, layers.normal_002, final_norm=not mean)
+        if mean:
+            self.fc_norm = nn.LayerNorm(self.spec.fc_norm_eps)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
@@ -203,7 +216,10 @@ class VideoMAEClassifier(nn.Module):
           tokens (b n d); pooled (b d), what the head sees; logits (b num_classes) if there is a head; both float32.
         """
         tokens = self.encoder(patches, train=train)
-        pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))
+        if self.spec.pooling == "mean":
+            pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))
+        else:
+            pooled = tokens[:, 0].astype(jnp.float32)
         return {"tokens": tokens, "pooled": pooled} | self.head(pooled, train)
 
 
