@@ -1,0 +1,123 @@
+"""What a family's file tells of its foreign checkpoints, and the list of all layouts that can be read.
+
+A family adds itself with one line in `FAMILY_FILES`; its file exports `LAYOUTS`, a tuple of `Layout`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable, Collection
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from vidjax.errors import WeightsError
+from vidjax.models import FAMILIES
+from vidjax.weights.rules import Rule, State
+
+FAMILY_FILES: tuple[str, ...] = (
+    "videomae",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a file turned out to hold.
+
+    Attributes:
+      family: a key of `vidjax.models.FAMILIES`, unless `module` is given.
+      spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
+      num_classes: of the classifier; 0 without head; None for the family's pre-training module.
+      rules: keys of the file to leaves of the tree.
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+      merge: of the scores of several views, mean_softmax or sum_logits, as the source was evaluated.
+      ignore: regular expression of keys that carry no weights, such as buffers.
+      labels: class names, when the source has them.
+      notes: sentences for the user, such as what was corrected in its config.json.
+      module: for a model that takes no clips and is not in FAMILIES (GPT-2): the module itself, and
+      inputs: `jax.ShapeDtypeStruct`s of the arguments of its call.
+    """
+
+    family: str
+    spec: object
+    num_classes: int | None
+    rules: tuple[Rule, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    merge: str = "mean_softmax"
+    ignore: str = ""
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    module: nn.Module | None = None
+    inputs: tuple[jax.ShapeDtypeStruct, ...] = ()
+
+    def build(self) -> nn.Module:
+        """The Linen module that the parameters belong to."""
+        if self.module is not None:
+            return self.module
+        family = FAMILIES[self.family]
+        return (
+            family.pretraining(self.spec)
+            if self.num_classes is None
+            else family.classifier(self.spec, self.num_classes)
+        )
+
+    def shapes(self) -> dict:
+        """The module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
+        inputs = self.inputs or example_inputs(self.spec, pretraining=self.num_classes is None)
+        return jax.eval_shape(self.build().init, jax.random.key(0), *inputs)["params"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How one source stores the models of one family.
+
+    Attributes:
+      name: for messages, such as "TimeSformer, official".
+      recognises: given the keys, and config.json or None. Wrappers (model, module, model_state, teacher, state_dict)
+        and the prefixes "module." and "backbone." are gone by then.
+      describe: given the arrays, and config.json or None; raises WeightsError when they contradict each other.
+      config: the config.json with which `transformers` loads this layout; None where it has no such model.
+    """
+
+    name: str
+    recognises: Callable[[Collection[str], dict | None], bool]
+    describe: Callable[[State, dict | None], Description]
+    config: Callable[[Description], dict] | None = None
+
+
+@functools.cache
+def all_layouts() -> tuple[Layout, ...]:
+    """Every layout of every family."""
+    return tuple(
+        layout for name in FAMILY_FILES for layout in importlib.import_module(f"vidjax.weights.{name}").LAYOUTS
+    )
+
+
+def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout:
+    """The layout of a file.
+
+    Raises:
+      WeightsError: when no layout, or more than one, knows the keys; naming `source`, some keys, and what can be read.
+    """
+    found = [layout for layout in all_layouts() if layout.recognises(keys, config)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise WeightsError(f"{source} could be any of {', '.join(layout.name for layout in found)}")
+    some = ", ".join(sorted(keys)[:3]) or "no keys at all"
+    names = "; ".join(layout.name for layout in all_layouts())
+    raise WeightsError(
+        f"{source} holds {len(keys)} arrays ({some}, ...) of none of the models that can be read: {names}"
+    )
+
+
+def example_inputs(spec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes of one clip and, for pre-training, of the tokens seen and hidden: enough to initialise a module."""
+    clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), jnp.float32)
+    if not pretraining:
+        return (clips,)
+    return clips, jax.ShapeDtypeStruct((1, 1), jnp.int32), jax.ShapeDtypeStruct((1, spec.num_tokens - 1), jnp.int32)
