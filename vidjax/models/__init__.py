@@ -7,13 +7,18 @@ import flax.linen as nn
 
 from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
+from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 
 __all__ = [
     "FAMILIES",
+    "TIMESFORMER_SPECS",
     "VIDEOMAE_SPECS",
     "ClipSpec",
     "Family",
+    "TimeSformerClassifier",
+    "TimeSformerEncoder",
+    "TimeSformerSpec",
     "VideoMAEClassifier",
     "VideoMAEPretraining",
     "VideoMAESpec",
@@ -34,6 +39,7 @@ class Family:
 
 FAMILIES = {
     "videomae": Family(VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining),
+    "timesformer": Family(TIMESFORMER_SPECS, TimeSformerClassifier),
 }
 
 

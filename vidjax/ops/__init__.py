@@ -3,7 +3,7 @@
 from vidjax.ops.attention import attention
 from vidjax.ops.masking import frame_mask, num_masked, random_mask, tube_mask
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
-from vidjax.ops.position import sincos_1d
+from vidjax.ops.position import resize_nearest, sincos_1d
 
 __all__ = [
     "attention",
@@ -13,6 +13,7 @@ __all__ = [
     "num_masked",
     "patchify",
     "random_mask",
+    "resize_nearest",
     "sincos_1d",
     "tube_mask",
     "unpatchify",

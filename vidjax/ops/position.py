@@ -1,4 +1,4 @@
-"""Fixed position tables."""
+"""Tables of positions: fixed ones, and learned ones at another size."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,3 +20,18 @@ def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
     angles = np.arange(n)[:, None] / 10000 ** (2 * (np.arange(d) // 2) / d)
     table = np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles))
     return jnp.asarray(table, jnp.float32)
+
+
+def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
+    """Resize the leading axes of a table to `size`, entry i of m taken from entry floor(i * (n / m)) of n.
+
+    The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes is one entry
+    below the exact quotient. Source: TimeSformer resizes its learned positions so.
+    """
+    for axis, new in enumerate(size):
+        old = table.shape[axis]
+        if new != old:
+            step = np.float32(old) / np.float32(new)
+            source = np.minimum((np.arange(new, dtype=np.float32) * step).astype(np.int32), old - 1)
+            table = jnp.take(table, source, axis=axis)
+    return table

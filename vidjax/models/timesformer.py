@@ -1,0 +1,235 @@
+"""TimeSformer: a ViT whose blocks attend over time, then over space (Bertasius et al. 2021, arXiv:2102.05095).
+
+Also its two ablations: joint space-time attention, and attention within frames only. Details follow the authors' code
+(`timesformer/models/vit.py`), which goes further than the paper's section 3.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import rearrange, repeat
+from jaxtyping import Array, Float
+
+from vidjax import ops
+from vidjax.models import layers
+from vidjax.models.macs import transformer_macs
+from vidjax.models.spec import ClipSpec, check_choice, check_heads
+
+ATTENTION_TYPES = ("divided", "joint", "space_only")
+
+
+@dataclasses.dataclass(frozen=True)
+class TimeSformerSpec(ClipSpec):
+    """The shape of a TimeSformer; the fields of `ClipSpec` come by keyword.
+
+    Attributes:
+      width, depth, num_heads, mlp_dim: of the blocks.
+      attention_type: divided (over time, then over space), joint (over all tokens) or space_only (within frames).
+
+    Raises:
+      ConfigError: when the heads do not divide the width, for an unknown attention type, and as `ClipSpec`.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    attention_type: str = "divided"
+    tubelet_size: int = dataclasses.field(default=1, kw_only=True)  # the original embeds frames one by one
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_heads("", self.width, self.num_heads)
+        check_choice("attention_type", self.attention_type, ATTENTION_TYPES)
+
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder and the head."""
+        frames, tokens, d = self.grid[0], self.num_tokens, self.width
+        in_frame = tokens // frames + 1
+        if self.attention_type == "divided":
+            over_time = tokens * (5 * d**2 + 2 * frames * d)  # four projections and temporal_fc
+            over_space = frames * in_frame * (4 * d**2 + 2 * in_frame * d)
+            blocks = self.depth * (over_time + over_space + 2 * (tokens + 1) * d * self.mlp_dim)
+        elif self.attention_type == "joint":
+            blocks = transformer_macs(tokens + 1, d, self.mlp_dim, self.depth)
+        else:
+            blocks = frames * transformer_macs(in_frame, d, self.mlp_dim, self.depth)
+        return tokens * self.patch_dim * d + blocks + d * num_classes
+
+
+def _sizes(width, depth, num_heads, **others) -> TimeSformerSpec:
+    """A spec whose MLP is four times as wide as the model."""
+    return TimeSformerSpec(width, depth, num_heads, 4 * width, **others)
+
+
+# arXiv:2102.05095, section 4.3: the three models differ in frames and resolution only. tiny: for tests.
+TIMESFORMER_SPECS = {
+    "tiny": _sizes(96, 4, 4, patch_size=8, num_frames=8, image_size=64),
+    "base": _sizes(768, 12, 12, num_frames=8),
+    "hr": _sizes(768, 12, 12, num_frames=16, image_size=448),
+    "large": _sizes(768, 12, 12, num_frames=96),
+}
+
+
+class DividedBlock(nn.Module):
+    """Attention over the frames at each place, then within each frame, then an MLP; the step of a scan.
+
+    The class token takes no part in the first; in the second each frame sees a copy of it, and what the frames would
+    add to it is averaged. Stochastic depth drops whole places in the first, frames in the second and clips in the
+    third, and comes before `temporal_fc`, as in the authors' code.
+    """
+
+    width: int
+    num_heads: int
+    mlp_dim: int
+    norm_eps: float = 1e-6
+    attention: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        norm = {"epsilon": self.norm_eps, "dtype": self.dtype}
+        attention = {"implementation": self.attention, "dtype": self.dtype}
+        self.temporal_norm = nn.LayerNorm(**norm)
+        self.temporal_attn = layers.Attention(self.num_heads, **attention)
+        # Zero: a new block is that of the image model whose weights it may be given.
+        self.temporal_fc = nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
+        self.norm1 = nn.LayerNorm(**norm)
+        self.attn = layers.Attention(self.num_heads, **attention)
+        self.norm2 = nn.LayerNorm(**norm)
+        self.mlp = layers.Mlp(self.mlp_dim, dtype=self.dtype)
+        self.drop_path = layers.DropPath()
+
+    def __call__(
+        self, x: tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]], drop_path: Float[Array, ""] | None = None
+    ) -> tuple[tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]], None]:
+        cls, patches = x
+        b, t = patches.shape[:2]
+        places = rearrange(patches, "b t s d -> (b s) t d")
+        places = self.drop_path(self.temporal_attn(self.temporal_norm(places)), drop_path)
+        patches = patches + rearrange(self.temporal_fc(places), "(b s) t d -> b t s d", b=b)
+
+        frames = rearrange(patches, "b t s d -> (b t) s d")
+        frames = jnp.concatenate([repeat(cls, "b 1 d -> (b t) 1 d", t=t), frames], axis=1)
+        frames = self.drop_path(self.attn(self.norm1(frames)), drop_path)
+        frames = rearrange(frames, "(b t) s d -> b t s d", b=b)
+        cls = cls + frames[:, :, 0].mean(axis=1, keepdims=True, dtype=jnp.float32).astype(cls.dtype)
+        patches = patches + frames[:, :, 1:]
+
+        tokens = jnp.concatenate([cls, rearrange(patches, "b t s d -> b (t s) d")], axis=1)
+        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)), drop_path)
+        return (tokens[:, :1], rearrange(tokens[:, 1:], "b (t s) d -> b t s d", t=t)), None
+
+
+def _divided(blocks, cls, patches, rates):
+    return blocks((cls, patches), rates)[0]
+
+
+def _joint(blocks, cls, patches, rates):
+    tokens = jnp.concatenate([cls, rearrange(patches, "b t s d -> b (t s) d")], axis=1)
+    tokens, _ = blocks(tokens, rates)
+    return tokens[:, :1], rearrange(tokens[:, 1:], "b (t s) d -> b t s d", t=patches.shape[1])
+
+
+def _space_only(blocks, cls, patches, rates):
+    """The class tokens of the frames are averaged here, which is before the final norm."""
+    b, t = patches.shape[:2]
+    frames = rearrange(patches, "b t s d -> (b t) s d")
+    frames, _ = blocks(jnp.concatenate([repeat(cls, "b 1 d -> (b t) 1 d", t=t), frames], axis=1), rates)
+    frames = rearrange(frames, "(b t) s d -> b t s d", b=b)
+    return frames[:, :, 0].mean(axis=1, keepdims=True, dtype=jnp.float32), frames[:, :, 1:]
+
+
+_ATTEND = dict(zip(ATTENTION_TYPES, (_divided, _joint, _space_only), strict=True))
+
+
+class TimeSformerEncoder(nn.Module):
+    """Clips to a class token and patch tokens, for the clips of the spec and for those of other sizes alike."""
+
+    spec: TimeSformerSpec
+
+    def setup(self):
+        s = self.spec
+        t, h, w = s.grid
+        self.patch_embed = nn.Dense(
+            s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
+        )
+        self.cls_token = self.param("cls_token", layers.normal_002, (s.width,), jnp.float32)
+        self.pos_embed = self.param("pos_embed", layers.normal_002, (1 + h * w, s.width), jnp.float32)
+        if s.attention_type != "space_only":
+            self.time_embed = self.param("time_embed", nn.initializers.zeros, (t, s.width), jnp.float32)
+        options = {"norm_eps": s.norm_eps, "attention": s.attention, "dtype": jnp.dtype(s.dtype)}
+        if s.attention_type == "divided":
+            block, options = DividedBlock, options | {"width": s.width}
+        else:
+            block = layers.Block
+        blocks = layers.stack_blocks(block, s.depth, unroll=s.unroll, remat=s.remat)
+        self.blocks = blocks(num_heads=s.num_heads, mlp_dim=s.mlp_dim, **options)
+        self.norm = nn.LayerNorm(s.norm_eps)
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """Encode normalised clips of any length and size that the cubes tile; the positions are resized to fit.
+
+        Returns:
+          cls (b d) float32; tokens (b n d), time first; both after the final norm.
+
+        Raises:
+          ConfigError: when the cubes do not tile the clips.
+        """
+        s = self.spec
+        grid = dataclasses.replace(s, num_frames=clips.shape[1], image_size=clips.shape[2:4]).grid
+        return self.from_patches(ops.patchify(clips, s.tubelet_size, s.patch_size), grid, train)
+
+    def from_patches(
+        self, patches: Float[Array, "b n p"], grid: tuple[int, int, int], train: bool = False
+    ) -> dict[str, Array]:
+        """The same from normalised cubes, as `ops.patchify` flattens them; `grid` counts them along t, h and w."""
+        s = self.spec
+        cls, patches = self.embed_patches(patches, grid)
+        rates = layers.drop_path_rates(s.drop_path, s.depth, train)
+        cls, patches = _ATTEND[s.attention_type](self.blocks, cls, patches, rates)
+        tokens = self.norm(rearrange(patches, "b t s d -> b (t s) d")).astype(s.dtype)
+        return {"tokens": tokens, "cls": self.norm(cls)[:, 0]}
+
+    def embed_patches(
+        self, patches: Float[Array, "b n p"], grid: tuple[int, int, int]
+    ) -> tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]]:
+        """The class token and the patches with their positions, before the first block."""
+        dtype, (t, h, w) = self.spec.dtype, grid
+        space = self.pos_embed[1:].reshape(*self.spec.grid[1:], -1)
+        space = ops.resize_nearest(space, (h, w)).reshape(h * w, -1).astype(dtype)
+        x = rearrange(self.patch_embed(patches.astype(dtype)), "b (t s) d -> b t s d", t=t) + space
+        if self.spec.attention_type != "space_only":
+            x = x + ops.resize_nearest(self.time_embed, (t,)).astype(dtype)[:, None]
+        cls = (self.cls_token + self.pos_embed[0]).astype(dtype)
+        return repeat(cls, "d -> b 1 d", b=len(x)), x
+
+
+class TimeSformerClassifier(nn.Module):
+    """The encoder and a linear head on its class token; with `num_classes=0` without the head.
+
+    With attention within frames only, the class tokens of the frames are averaged before the final norm, as the
+    authors' code does; `transformers` does not average, and gives logits for each frame.
+    """
+
+    spec: TimeSformerSpec
+    num_classes: int
+
+    def setup(self):
+        self.encoder = TimeSformerEncoder(self.spec)
+        self.head = layers.Head(self.num_classes, self.spec.head_dropout, layers.normal_002)
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """Classify normalised clips; see `from_patches` for the result."""
+        self.spec.check_clips(clips)
+        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
+
+    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
+        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
+
+        Returns:
+          tokens (b n d), time first; cls (b d), the same as pooled (b d), what the head sees; logits (b num_classes)
+          if there is a head; the last three float32.
+        """
+        out = self.encoder.from_patches(patches, self.spec.grid, train)
+        return out | {"pooled": out["cls"]} | self.head(out["cls"], train)
