@@ -12,6 +12,7 @@ from vidjax.errors import ResumeError
 from vidjax.training import checkpoints as lib
 from vidjax.training.mesh import make_mesh
 from vidjax.training.state import TrainState
+from vidjax.weights.runs import read_params
 
 ROWS = 16
 
@@ -163,7 +164,7 @@ def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):
         opened.set_score(step, top1)
     opened.wait()
     for which, ema, step, offset in (("latest", False, 2, 2), ("best", False, 1, 1), ("latest", True, 2, 102)):
-        found, params = lib.read_params(tmp_path, which, ema=ema)
+        found, params = read_params(tmp_path, which, ema=ema)
         assert found == step
         assert isinstance(params["encoder"]["kernel"], np.ndarray)
         assert params["encoder"]["kernel"][0, 0] == offset
@@ -171,4 +172,4 @@ def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
     with pytest.raises(ResumeError, match="holds no checkpoint"):
-        lib.read_params(tmp_path)
+        read_params(tmp_path)

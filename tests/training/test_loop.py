@@ -14,7 +14,7 @@ import toy
 import vidjax
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
 from vidjax.training import fingerprint, loop
-from vidjax.training.checkpoints import read_params
+from vidjax.weights.runs import read_params
 
 
 def run(workdir, objective=None, source=None, batches=toy.ToyBatches, **changes):

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax.training.checkpoints import read_params
+from vidjax.weights.runs import read_params
 
 RUNNER = pathlib.Path(__file__).with_name("runner.py")
 ROOT = pathlib.Path(__file__).parents[2]

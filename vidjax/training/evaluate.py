@@ -15,8 +15,8 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation.multiview import eval_batch_size, evaluate_classifier, make_eval_step, score_classifier
 from vidjax.objectives import build_objective
 from vidjax.training import finish
-from vidjax.training.checkpoints import read_params
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
+from vidjax.weights.runs import read_params
 
 
 class Evaluator:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError
-from vidjax.training.checkpoints import read_params
+from vidjax.weights.runs import read_params
 
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 
