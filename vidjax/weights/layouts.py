@@ -35,6 +35,7 @@ class Description:
       mean, std: of the module's input, per channel, of pixels in [0, 1].
       merge: of the scores of several views, mean_softmax or sum_logits, as the source was evaluated.
       ignore: regular expression of keys that carry no weights, such as buffers.
+      fresh: regular expression of leaves that the file does not hold and that are initialised instead; tell in `notes`.
       labels: class names, when the source has them.
       notes: sentences for the user, such as what was corrected in its config.json.
       module: for a model that takes no clips and is not in FAMILIES (GPT-2): the module itself, and
@@ -49,6 +50,7 @@ class Description:
     std: tuple[float, ...]
     merge: str = "mean_softmax"
     ignore: str = ""
+    fresh: str = ""
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     module: nn.Module | None = None
@@ -80,13 +82,18 @@ class Layout:
       recognises: given the keys, and config.json or None. Wrappers (model, module, model_state, teacher, state_dict)
         and the prefixes "module." and "backbone." are gone by then.
       describe: given the arrays, and config.json or None; raises WeightsError when they contradict each other.
-      config: the config.json with which `transformers` loads this layout; None where it has no such model.
+      family: a key of `vidjax.models.FAMILIES`; with `rules`, for export.
+      rules: of a model with this spec and number of classes (as in `Description`); None: cannot be written.
+      config: the config.json with which `transformers` loads what `rules` write, without id2label; raises WeightsError
+        for a variant that `transformers` lacks. None: not a layout of `transformers`.
     """
 
     name: str
     recognises: Callable[[Collection[str], dict | None], bool]
     describe: Callable[[State, dict | None], Description]
     config: Callable[[Description], dict] | None = None
+    family: str = ""
+    rules: Callable[[object, int | None], tuple[Rule, ...]] | None = None
 
 
 @functools.cache
