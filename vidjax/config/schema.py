@@ -21,6 +21,8 @@ class ModelConfig:
     patch_size: int = 0  # 0: the preset's, as for the next two
     tubelet_size: int = 0
     decoder_depth: int = 0
+    factorization: str = ""  # of ViViT: joint | encoder | self_attention | dot_product; empty: the preset's
+    temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
     drop_path: float = 0.0
     head_dropout: float = 0.0
@@ -148,6 +150,7 @@ CHOICES = {
     "mode": ("train", "evaluate"),
     "task": ("masked_autoencoding", "classification"),
     "model.mask": ("tube", "random", "frame"),
+    "model.factorization": ("", "joint", "encoder", "self_attention", "dot_product"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
     "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "synthetic"),

@@ -9,16 +9,20 @@ from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
 from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
+from vidjax.models.vivit import VIVIT_SPECS, ViViTClassifier, ViViTSpec
 
 __all__ = [
     "FAMILIES",
     "TIMESFORMER_SPECS",
     "VIDEOMAE_SPECS",
+    "VIVIT_SPECS",
     "ClipSpec",
     "Family",
     "TimeSformerClassifier",
     "TimeSformerEncoder",
     "TimeSformerSpec",
+    "ViViTClassifier",
+    "ViViTSpec",
     "VideoMAEClassifier",
     "VideoMAEPretraining",
     "VideoMAESpec",
@@ -40,6 +44,7 @@ class Family:
 FAMILIES = {
     "videomae": Family(VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining),
     "timesformer": Family(TIMESFORMER_SPECS, TimeSformerClassifier),
+    "vivit": Family(VIVIT_SPECS, ViViTClassifier),
 }
 
 

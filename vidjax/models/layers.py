@@ -4,6 +4,7 @@ Parameters are float32; `dtype` is that of the computation. Norm statistics and 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -87,19 +88,24 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two dense layers with a GELU between them: the exact one (erf), or its tanh approximation."""
+    """Two dense layers with a GELU between them: the exact one (erf), or its tanh approximation.
+
+    Attributes:
+      out_init: initialiser of the second kernel, None for that of the first.
+    """
 
     mlp_dim: int
     approximate_gelu: bool = False
     dtype: jnp.dtype = jnp.float32
     kernel_init: Callable = normal_002
+    out_init: Callable | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         d = x.shape[-1]
         x = nn.Dense(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init, name="fc1")(x)
         x = nn.gelu(x, approximate=self.approximate_gelu)
-        return nn.Dense(d, dtype=self.dtype, kernel_init=self.kernel_init, name="fc2")(x)
+        return nn.Dense(d, dtype=self.dtype, kernel_init=self.out_init or self.kernel_init, name="fc2")(x)
 
 
 class Head(nn.Module):
@@ -120,11 +126,16 @@ class Head(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drop the residual branch of whole rows at `rate`, and scale the others by 1 / (1 - rate).
+    """Drop the residual branch of whole rows at `rate`.
 
     A rate of None, the same as not training, passes everything. Randomness is the stream "dropout".
-    Source: Huang et al. 2016, scaled as timm does.
+    Source: Huang et al. 2016.
+
+    Attributes:
+      rescale: scale the other rows by 1 / (1 - rate), as timm does and scenic does not.
     """
+
+    rescale: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *dims"], rate: Float[Array, ""] | None) -> Float[Array, "b *dims"]:
@@ -132,7 +143,7 @@ class DropPath(nn.Module):
             return x
         keep = 1.0 - rate
         kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (x.shape[0],) + (1,) * (x.ndim - 1))
-        return jnp.where(kept, x / keep.astype(x.dtype), jnp.zeros_like(x))
+        return jnp.where(kept, x / keep.astype(x.dtype) if self.rescale else x, jnp.zeros_like(x))
 
 
 class Block(nn.Module):
@@ -160,7 +171,9 @@ class Block(nn.Module):
         return x + DropPath()(y, drop_path), None
 
 
-def stack_blocks(block: type[nn.Module], depth: int, *, unroll: int = 1, remat: str = "none") -> type[nn.Module]:
+def stack_blocks(
+    block: type[nn.Module], depth: int, *, unroll: int = 1, remat: str = "none", in_axes: Any = 0
+) -> type[nn.Module]:
     """Turn a block into `depth` of them, parameters stacked on axis 0, called as `x, outputs = blocks(x, rates)`.
 
     Args:
@@ -168,6 +181,7 @@ def stack_blocks(block: type[nn.Module], depth: int, *, unroll: int = 1, remat: 
       depth: number of layers.
       unroll: layers an iteration of the scan; `depth` leaves no loop, which compiles slower and runs faster.
       remat: what the backward pass recomputes, one of `REMAT`.
+      in_axes: of the arguments after x: 0 where each layer has its own, `nn.broadcast` where all have the same.
     """
     if remat != "none":
         # Without a loop around it the compiler would merge the recomputation with the forward pass.
@@ -176,6 +190,7 @@ def stack_blocks(block: type[nn.Module], depth: int, *, unroll: int = 1, remat: 
         block,
         variable_axes={"params": 0},
         split_rngs={"params": True, "dropout": True},
+        in_axes=in_axes,
         length=depth,
         unroll=min(unroll, depth),
     )

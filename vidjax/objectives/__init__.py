@@ -10,7 +10,7 @@ from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 __all__ = ["Classification", "MaskedAutoencoding", "Objective", "build_objective"]
 
 # Options that only some families have; 0 or an empty string in the configuration leaves the preset's.
-FAMILY_OPTIONS = ("patch_size", "tubelet_size", "decoder_depth")
+FAMILY_OPTIONS = ("patch_size", "tubelet_size", "decoder_depth", "factorization", "temporal_depth")
 
 
 def build_objective(config: Config, num_classes: int) -> Objective:

@@ -1,0 +1,194 @@
+"""ViViT: a ViT on space-time cubes with four ways to attend (Arnab et al. 2021, arXiv:2103.15691, section 3).
+
+Details follow the authors' code (scenic, `projects/vivit`).
+"""
+
+import dataclasses
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float
+
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import layers
+from vidjax.models.macs import transformer_macs
+from vidjax.models.spec import ClipSpec, check_choice, check_heads
+from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
+
+# factorization to the class of the blocks and their options
+BLOCKS = {
+    "joint": (Block, {}),
+    "encoder": (Block, {"over": over_space}),
+    "self_attention": (TimeSpaceBlock, {}),
+    "dot_product": (Block, {"attention_class": SplitHeadsAttention}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ViViTSpec(ClipSpec):
+    """The shape of a ViViT; the fields of `ClipSpec` come by keyword.
+
+    Attributes:
+      width, depth, num_heads, mlp_dim: of the blocks.
+      factorization: the paper's model 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
+        (factorized_encoder) encodes frames and then their class tokens; `self_attention`
+        (factorized_self_attention_block) attends over time and then within frames in each block; `dot_product`
+        (factorized_dot_product_attention) gives half of the heads to each. The first two classify by a class token,
+        the others by the mean of all tokens.
+      temporal_depth: blocks of the second encoder, for `encoder` only.
+
+    Raises:
+      ConfigError: when the heads do not divide the width, or cannot be halved for `dot_product`; when `encoder` has no
+        temporal blocks; for a drop path with `self_attention`, which has none; and as `ClipSpec`.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    factorization: str = "joint"
+    temporal_depth: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_heads("", self.width, self.num_heads)
+        check_choice("factorization", self.factorization, tuple(BLOCKS))
+        if self.factorization == "dot_product" and self.num_heads % 2:
+            raise ConfigError(f"factorization='dot_product' splits the heads in two; num_heads={self.num_heads} is odd")
+        if self.factorization == "encoder" and self.temporal_depth < 1:
+            raise ConfigError(f"factorization='encoder' needs temporal_depth={self.temporal_depth} of at least 1")
+        if self.factorization == "self_attention" and self.drop_path:
+            raise ConfigError(
+                f"drop_path={self.drop_path} does nothing with factorization='self_attention', as in scenic; use 0"
+            )
+
+    @property
+    def class_token(self) -> bool:
+        """Whether a class token is what the head sees."""
+        return self.factorization in ("joint", "encoder")
+
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder and the head."""
+        t, h, w = self.grid
+        n, s, d = self.num_tokens, h * w, self.width
+        if self.factorization == "joint":
+            blocks = transformer_macs(n + 1, d, self.mlp_dim, self.depth)
+        elif self.factorization == "encoder":
+            blocks = t * transformer_macs(s + 1, d, self.mlp_dim, self.depth)
+            blocks += transformer_macs(t + 1, d, self.mlp_dim, self.temporal_depth)
+        else:
+            attentions = 2 if self.factorization == "self_attention" else 1  # of full width
+            over_axes = attentions * (4 * d**2 + (t + s) * d)
+            blocks = self.depth * n * (over_axes + 2 * d * self.mlp_dim)
+        return n * self.patch_dim * d + blocks + d * num_classes
+
+
+def _sizes(width, depth, num_heads, **others) -> ViViTSpec:
+    """A spec whose MLP is four times as wide as the model."""
+    return ViViTSpec(width, depth, num_heads, 4 * width, **{"num_frames": 32} | others)
+
+
+# arXiv:2103.15691, section 4.1, 16x2 tubelets; the temporal depth of large_fe as in scenic's SSv2 and EPIC
+# configurations (that of Kinetics says 24). tiny: for tests.
+VIVIT_SPECS = {
+    "tiny": _sizes(96, 4, 4, temporal_depth=2, patch_size=8, num_frames=8, image_size=64),
+    "base": _sizes(768, 12, 12),
+    "base_fe": _sizes(768, 12, 12, factorization="encoder"),
+    "base_fsa": _sizes(768, 12, 12, factorization="self_attention"),
+    "base_fdp": _sizes(768, 12, 12, factorization="dot_product"),
+    "large_fe": _sizes(1024, 24, 16, factorization="encoder"),
+}
+
+
+class ViViTEncoder(nn.Module):
+    """Cubes, or the class tokens of frames, to tokens.
+
+    Attributes:
+      factorization: which blocks, a key of `BLOCKS`; depth: how many.
+      positions: of the tokens that it takes, along one axis or along time and space.
+      embed: project cubes to the width first.
+    """
+
+    spec: ViViTSpec
+    factorization: str
+    depth: int
+    positions: tuple[int, ...]
+    embed: bool
+
+    def setup(self):
+        s = self.spec
+        if self.embed:
+            self.patch_embed = nn.Dense(s.width, dtype=s.dtype)
+        if s.class_token:
+            self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)
+        table = (math.prod(self.positions) + s.class_token, s.width)
+        self.pos_embed = self.param("pos_embed", layers.normal_002, table, jnp.float32)
+        block, options = BLOCKS[self.factorization]
+        blocks = layers.stack_blocks(block, self.depth, unroll=s.unroll, remat=s.remat)
+        self.blocks = blocks(
+            s.num_heads, s.mlp_dim, norm_eps=s.norm_eps, attention=s.attention, dtype=jnp.dtype(s.dtype), **options
+        )
+        self.norm = nn.LayerNorm(s.norm_eps)
+
+    def __call__(self, x: Float[Array, "b *n p"], train: bool = False) -> Float[Array, "b *m d"]:
+        """Tokens after the final norm, float32; a class token is the first along the last of the axes n."""
+        x = self.embed_patches(x)
+        x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.depth, train))
+        return self.norm(x)
+
+    def embed_patches(self, x: Float[Array, "b *n p"]) -> Float[Array, "b *m d"]:
+        """Tokens with their positions, and the class token if there is one, before the first block."""
+        s = self.spec
+        x = x.astype(s.dtype)
+        if self.embed:
+            x = self.patch_embed(x)
+        if s.class_token:
+            cls = jnp.broadcast_to(self.cls_token.astype(s.dtype), (*x.shape[:-2], 1, s.width))
+            x = jnp.concatenate([cls, x], axis=-2)
+        return x + self.pos_embed.reshape(*self.positions[:-1], -1, s.width).astype(s.dtype)
+
+
+class ViViTClassifier(nn.Module):
+    """The encoder, or two of them, and a linear head; with `num_classes=0` without the head."""
+
+    spec: ViViTSpec
+    num_classes: int
+
+    def setup(self):
+        s = self.spec
+        t, h, w = s.grid
+        positions = {"joint": (t * h * w,), "encoder": (h * w,)}.get(s.factorization, (t, h * w))
+        self.encoder = ViViTEncoder(s, s.factorization, s.depth, positions, embed=True)
+        if s.factorization == "encoder":
+            self.temporal = ViViTEncoder(s, "joint", s.temporal_depth, (t,), embed=False)
+        self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.zeros)
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """Classify normalised clips; see `from_patches` for the result."""
+        self.spec.check_clips(clips)
+        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
+
+    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
+        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
+
+        Returns:
+          tokens (b n d), time first, of the first encoder; pooled (b d), what the head sees, and the same as cls (b d)
+          where there is a class token; logits (b num_classes) if there is a head; the last three float32.
+        """
+        s = self.spec
+        if s.factorization == "joint":
+            x = self.encoder(patches, train)
+            tokens, pooled = x[:, 1:], x[:, 0]
+        else:
+            x = self.encoder(rearrange(patches, "b (t s) p -> b t s p", t=s.grid[0]), train)
+            if s.factorization == "encoder":
+                pooled = self.temporal(x[:, :, 0], train)[:, 0]
+                x = x[:, :, 1:]
+            else:
+                pooled = x.mean(axis=(1, 2))
+            tokens = rearrange(x, "b t s d -> b (t s) d")
+        cls = {"cls": pooled} if s.class_token else {}
+        return {"tokens": tokens.astype(s.dtype), "pooled": pooled} | cls | self.head(pooled, train)

@@ -1,0 +1,110 @@
+"""The blocks of ViViT: attention over all tokens, within frames, over time then space, or with half of the heads each.
+
+Pre-norm with the tanh GELU. Stochastic depth drops a branch for whole clips and does not scale what is left, as the
+authors' code does (scenic, `projects/vivit/model.py`).
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float
+
+from vidjax import ops
+from vidjax.models import layers
+
+# Queries, keys, values and the output have square kernels: this is Xavier's uniform for each of them.
+square_xavier = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
+
+
+def over_all(attention: nn.Module, x: Float[Array, "b *n d"]) -> Float[Array, "b *n d"]:
+    """Attention as it is."""
+    return attention(x)
+
+
+def over_space(attention: nn.Module, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
+    """Attention within each frame."""
+    return rearrange(attention(rearrange(x, "b t s d -> (b t) s d")), "(b t) s d -> b t s d", b=len(x))
+
+
+def over_time(attention: nn.Module, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
+    """Attention at each place of the frame."""
+    return rearrange(attention(rearrange(x, "b t s d -> (b s) t d")), "(b s) t d -> b t s d", b=len(x))
+
+
+class SplitHeadsAttention(nn.Module):
+    """Model 4: the first half of the heads attends over time, the second within frames (section 3.3)."""
+
+    num_heads: int
+    implementation: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = square_xavier
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
+        b, t = x.shape[:2]
+        half = self.num_heads // 2
+        qkv = layers.QKV(self.num_heads, True, self.dtype, self.kernel_init, name="qkv")
+        qkv = [rearrange(y, "b (t s) h e -> b t s h e", t=t) for y in qkv(rearrange(x, "b t s d -> b (t s) d"))]
+        in_time = [rearrange(y[..., :half, :], "b t s h e -> (b s) t h e") for y in qkv]
+        in_space = [rearrange(y[..., half:, :], "b t s h e -> (b t) s h e") for y in qkv]
+        in_time = ops.attention(*in_time, implementation=self.implementation)
+        in_space = ops.attention(*in_space, implementation=self.implementation)
+        heads = [
+            rearrange(in_time, "(b s) t h e -> b (t s) h e", b=b),
+            rearrange(in_space, "(b t) s h e -> b (t s) h e", b=b),
+        ]
+        x = layers.HeadsOut(self.dtype, self.kernel_init, name="proj")(jnp.concatenate(heads, axis=2))
+        return rearrange(x, "b (t s) d -> b t s d", t=t)
+
+
+class Block(nn.Module):
+    """Models 1, 2 and 4: attention, then the MLP; the step of a scan.
+
+    Attributes:
+      attention_class: of the module "attn"; over: which tokens it is given at once.
+    """
+
+    num_heads: int
+    mlp_dim: int
+    norm_eps: float = 1e-6
+    attention: str | None = None
+    dtype: jnp.dtype = jnp.float32
+    attention_class: type[nn.Module] = layers.Attention
+    over: Callable = over_all
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *n d"], drop_path: Float[Array, ""] | None = None
+    ) -> tuple[Float[Array, "b *n d"], None]:
+        attn = self.attention_class(
+            self.num_heads,
+            implementation=self.attention, dtype=self.dtype, kernel_init=square_xavier, name="attn",
+        )  # fmt: skip
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        x = x + layers.DropPath(rescale=False)(self.over(attn, y), drop_path)
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        y = layers.Mlp(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y)
+        return x + layers.DropPath(rescale=False)(y, drop_path), None
+
+
+class TimeSpaceBlock(nn.Module):
+    """Model 3: attention over time, attention within frames, then the MLP; nothing is dropped (section 3.3)."""
+
+    num_heads: int
+    mlp_dim: int
+    norm_eps: float = 1e-6
+    attention: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t s d"], drop_path: None = None) -> tuple[Float[Array, "b t s d"], None]:
+        del drop_path
+        attend = {"implementation": self.attention, "dtype": self.dtype, "kernel_init": square_xavier}
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="temporal_norm")(x)
+        x = x + over_time(layers.Attention(self.num_heads, **attend, name="temporal_attn"), y)
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        x = x + over_space(layers.Attention(self.num_heads, **attend, name="attn"), y)
+        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        return x + layers.Mlp(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y), None
