@@ -1,0 +1,108 @@
+"""What is published of each preset beside what it costs here: the facts behind `vidjax models`.
+
+Costs are computed from the modules and specs; only what others have printed is typed, with its source.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from vidjax.models import FAMILIES, ClipSpec, build_model, family_of
+from vidjax.models.zoo.facts import CLASSES, Published, Result
+from vidjax.models.zoo.timesformer import TIMESFORMER
+from vidjax.models.zoo.videomae import VIDEOMAE
+from vidjax.models.zoo.videomamba import VIDEOMAMBA
+from vidjax.models.zoo.vivit import VIVIT
+
+__all__ = ["CLASSES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]
+
+ZOO: dict[str, dict[str, Published]] = {
+    "videomae": VIDEOMAE,
+    "timesformer": TIMESFORMER,
+    "vivit": VIVIT,
+    "videomamba": VIDEOMAMBA,
+}
+_CLASSES = 400  # of a preset that nothing is published of
+
+
+def published(name: str) -> Published:
+    """What is published of a preset; empty for the tiny ones, which are ours."""
+    family, size = family_of(name)
+    return ZOO.get(family, {}).get(size, Published())
+
+
+def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
+    """Parameters of a preset's classifier, or of its pre-training module for None; nothing is allocated.
+
+    Args:
+      num_classes: as of `build_model`.
+      overrides: fields of the spec.
+    """
+    module = build_model(name, num_classes=num_classes, **overrides)
+    inputs = [jax.ShapeDtypeStruct((1, *module.spec.clip_shape), jnp.float32)]
+    if num_classes is None:
+        tokens = module.spec.num_tokens
+        inputs += [jax.ShapeDtypeStruct((1, count), jnp.int32) for count in (1, tokens - 1)]
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+def describe(name: str) -> dict[str, Any]:
+    """A preset as plain values, for a table or as JSON: its costs as computed, and what is published of it.
+
+    Costs are those of the classifier for the data of the main result. `results` are the published ones, the main one
+    first, each with the cost of a view of its own frames and pixels; None stands for what no source says.
+    """
+    facts = published(name)
+    main = facts.results[0] if facts.results else None
+    classes = CLASSES[main.data] if main else _CLASSES
+    overrides = dict(main.overrides) if main else {}
+    spec = build_model(name, num_classes=classes, **overrides).spec
+    return {
+        "name": name,
+        "family": family_of(name)[0],
+        "params": count_params(name, classes, **overrides),
+        "gmacs": _gmacs(spec, classes),
+        "num_classes": classes,
+        "num_frames": spec.num_frames,
+        "image_size": list(spec.frame_size),
+        "stride": main and main.stride,
+        "clips": main and main.clips,
+        "crops": main and main.crops,
+        "published_params_millions": facts.params,
+        "results": [_result(name, result) for result in facts.results],
+        "pretrained": list(facts.pretrained),
+    }
+
+
+def usual_clip(family: str, num_frames: int, num_classes: int) -> Result | None:
+    """The published result whose clips are most like those of a classifier, to sample videos as it was trained.
+
+    Of the family's results those with the same number of classes come first, then those with the same frames, then
+    the order of the tables. None for a family of which nothing is published.
+    """
+    results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
+
+    def unlike(candidate: tuple[str, Result]) -> tuple[bool, bool]:
+        size, result = candidate
+        frames = result.overrides.get("num_frames", FAMILIES[family].specs[size].num_frames)
+        return CLASSES[result.data] != num_classes, frames != num_frames
+
+    stated = [candidate for candidate in results if candidate[1].stride is not None]
+    return min(stated, key=unlike)[1] if stated else None
+
+
+def _result(name: str, result: Result) -> dict[str, Any]:
+    classes, overrides = CLASSES[result.data], dict(result.overrides)
+    spec = build_model(name, num_classes=classes, **overrides).spec
+    values = dataclasses.asdict(result) | {"published_gmacs": result.gmacs}
+    values |= {"gmacs": _gmacs(spec, classes), "num_frames": spec.num_frames, "image_size": list(spec.frame_size)}
+    values["overrides"] = {key: value for key, value in overrides.items() if key not in ("num_frames", "image_size")}
+    return values
+
+
+def _gmacs(spec: ClipSpec, num_classes: int) -> float:
+    """Billions of multiply-accumulates of one view, which papers call GFLOPs."""
+    return round(spec.classifier_macs(num_classes) / 1e9, 3)

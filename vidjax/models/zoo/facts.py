@@ -1,0 +1,63 @@
+"""The shape of a published fact: an accuracy with its protocol, a cost as its authors print it, where weights are."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+# Classes of the data sets that public checkpoints are made for.
+CLASSES = {
+    "Kinetics-400": 400,
+    "Kinetics-600": 600,
+    "Kinetics-710": 710,
+    "Something-Something v2": 174,
+    "UCF101": 101,
+    "HMDB51": 51,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One published accuracy of a preset.
+
+    Attributes:
+      data: a key of `CLASSES`.
+      top1, top5: per cent; None where the source has no figure.
+      clips, crops: views of a video; None where the source does not say.
+      stride: between the frames of a clip; 0 when they are spread over the whole video; None where it is not said.
+      overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
+      gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
+      weights: what `from_pretrained` takes: a hub id, or the name of the official file; empty when not public.
+      note: what sets it apart from another result on the same data; source: where the figures are printed.
+    """
+
+    data: str
+    top1: float | None
+    top5: float | None
+    clips: int | None
+    crops: int | None
+    stride: int | None
+    source: str
+    overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    gmacs: float | None = None
+    weights: str = ""
+    note: str = ""
+
+    @property
+    def sampling(self) -> str:
+        """The name in `data.sampling` of how its test clips are taken."""
+        return "segment" if self.stride == 0 else "dense"
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What is published of one preset.
+
+    Attributes:
+      results: the main one first.
+      params: millions as published, an int or a float with the decimals that are printed; None where it is not.
+      pretrained: weights without a classifier, as in `Result.weights`, and in brackets what they are.
+    """
+
+    results: tuple[Result, ...] = ()
+    params: float | None = None
+    pretrained: tuple[str, ...] = ()
