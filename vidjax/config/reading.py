@@ -59,8 +59,10 @@ def _build(cls: type, tree: typing.Mapping[str, Any], prefix: str):
 
 def _coerce(kind: Any, value: Any, key: str):
     if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(v, int | float) for v in value):
-            return tuple(float(v) for v in value)
+        item = typing.get_args(kind)[0]
+        numbers = int if item is int else int | float
+        if isinstance(value, list | tuple) and all(isinstance(v, numbers) for v in value):
+            return tuple(item(v) for v in value)
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif type(value) is kind:

@@ -18,6 +18,8 @@ class ModelConfig:
     name: str = "videomae_base"
     mask: str = "tube"  # tube | random | frame (pre-training only)
     mask_ratio: float = 0.9
+    decoder_mask: str = ""  # running_cell: the decoder predicts only what this mask keeps; empty: every hidden cube
+    decoder_mask_ratio: float = 0.5  # that it drops
     patch_size: int = 0  # 0: the preset's, as for the next two
     tubelet_size: int = 0
     decoder_depth: int = 0
@@ -62,11 +64,22 @@ class DataConfig:
     cutmix: float = 0.0  # alpha of the Beta distribution
     mix_prob: float = 1.0  # probability that a batch is mixed, if mixup or cutmix is above 0
     mix_switch_prob: float = 0.5  # probability of cutmix rather than mixup, if both are above 0
+    global_views: tuple[int, ...] = ()  # self-distillation: frames of each global view; empty: batches of single clips
+    local_views: tuple[int, ...] = ()  # frames of each local view
+    local_size: int = 96  # pixels, of local views
+    local_area: tuple[float, ...] = (0.05, 0.4)  # of random_resized, for local views
+    local_span: float = 0.125  # share of the window of num_frames * stride frames that a local view sees
     mean: tuple[float, ...] = IMAGENET_MEAN  # of pixels in [0, 1]
     std: tuple[float, ...] = IMAGENET_STD
     workers: int = 0  # loader processes; 0 decodes in threads of this one
     threads: int = 2  # loader threads a process
     prefetch: int = 2  # batches ready ahead, a process
+
+    @property
+    def views(self) -> dict[str, tuple[int, int, int, int]]:
+        """Shapes (t h w c) of a row's views by their key in the batch, global ones first; empty for single clips."""
+        sized = [(t, self.image_size) for t in self.global_views] + [(t, self.local_size) for t in self.local_views]
+        return {f"view_{number}": (t, size, size, 3) for number, (t, size) in enumerate(sized)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +98,29 @@ class OptimConfig:
     momentum: float = 0.9  # of sgd
     nesterov: bool = False  # of sgd
     weight_decay: float = 0.05  # not on biases, norms and tokens (1-D parameters)
+    final_weight_decay: float = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
     clip_norm: float = 0.0  # of the global gradient norm; 0: off
+    clip_each: float = 0.0  # of the gradient norm of each parameter; 0: off
     layer_decay: float = 1.0  # learning-rate factor a layer, from the head down
     label_smoothing: float = 0.0
     ema: float = 0.0  # decay of the moving average of parameters; 0: off
+    frozen_epochs: float = 0.0  # at the start, in which the last layer of a projection head stands still
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    """Self-distillation: the projection head, the temperatures, and how the teacher and its centre move."""
+
+    prototypes: int = 65536  # outputs of the head
+    hidden_dim: int = 2048  # of the head, as the next
+    bottleneck_dim: int = 256
+    student_temp: float = 0.1
+    teacher_temp: float = 0.04
+    teacher_temp_start: float = 0.04  # from which it moves linearly to teacher_temp
+    teacher_temp_steps: int = 0  # in so many steps
+    teacher_momentum: float = 0.996  # of the teacher, a moving average; rises to 1 by half a cosine over the run
+    center_momentum: float = 0.9  # of the mean of the teacher's outputs
+    teacher_drop_path: bool = True  # the teacher drops paths at model.drop_path too: SVT's is never in eval mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +167,12 @@ class Config:
     """A whole run."""
 
     mode: str = "train"  # train | evaluate
-    task: str = "masked_autoencoding"  # masked_autoencoding | classification
+    task: str = "masked_autoencoding"  # masked_autoencoding | classification | self_distillation
     seed: int = 0
     init_from: str = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
+    distill: DistillConfig = DistillConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     mesh: MeshConfig = MeshConfig()
@@ -148,8 +181,9 @@ class Config:
 
 CHOICES = {
     "mode": ("train", "evaluate"),
-    "task": ("masked_autoencoding", "classification"),
+    "task": ("masked_autoencoding", "classification", "self_distillation"),
     "model.mask": ("tube", "random", "frame"),
+    "model.decoder_mask": ("", "running_cell"),
     "model.factorization": ("", "joint", "encoder", "self_attention", "dot_product"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
@@ -163,13 +197,24 @@ CHOICES = {
 
 AT_LEAST_ONE = {
     "model": ("unroll",),
-    "data": ("num_frames", "stride", "image_size", "clips_per_decode", "global_batch", "threads", "prefetch"),
+    "data": (
+        "num_frames",
+        "stride",
+        "image_size",
+        "local_size",
+        "clips_per_decode",
+        "global_batch",
+        "threads",
+        "prefetch",
+    ),
+    "distill": ("prototypes", "hidden_dim", "bottleneck_dim"),
     "optim": ("reference_batch",),
     "train": ("accumulate", "log_every", "checkpoint_every", "keep_latest", "max_nonfinite", "profile_steps"),
     "eval": ("clips", "crops"),
 }
 FRACTIONS = {
-    "model": ("mask_ratio", "drop_path", "head_dropout"),
-    "data": ("flip", "color_jitter_prob", "grayscale", "erase", "mix_prob", "mix_switch_prob"),
+    "model": ("mask_ratio", "decoder_mask_ratio", "drop_path", "head_dropout"),
+    "data": ("flip", "color_jitter_prob", "grayscale", "erase", "mix_prob", "mix_switch_prob", "local_span"),
+    "distill": ("teacher_momentum", "center_momentum"),
     "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
 }
