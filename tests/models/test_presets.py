@@ -73,6 +73,24 @@ def test_parameter_counts_are_exactly_those_of_the_official_modules(size):
     assert count(params) == encoder + 400 * d + 400  # fc_norm stands for the encoder's norm
 
 
+def test_parameter_counts_of_videomae_v2_are_those_of_its_code():
+    # Giant: patches of 14 pixels, MLPs 48/11 times as wide, decoder 512 wide and 4 deep; published as 1B.
+    def block(d, mlp):
+        return 3 * d * d + 2 * d + (d * d + d) + (d * mlp + mlp) + (mlp * d + d) + 2 * 2 * d
+
+    patch, d, dd = 2 * 14 * 14 * 3, 1408, 512
+    encoder = patch * d + d + 40 * block(d, d * 48 // 11) + 2 * d
+    decoder = d * dd + dd + 4 * block(dd, dd * 48 // 11) + 2 * dd + dd * patch + patch
+    _, params, _ = shapes("videomae_giant")
+    assert count(params["encoder"]) == encoder
+    assert count(params) == encoder + decoder
+    assert encoder / 1e9 == pytest.approx(1.01, rel=0.005)
+    # Huge: V1's encoder with a decoder 512 wide and 4 deep.
+    _, params, _ = shapes("videomae_huge_v2")
+    decoder = 1280 * dd + dd + 4 * block(dd, 4 * dd) + 2 * dd + dd * 1536 + 1536
+    assert count(params) == count(shapes("videomae_huge")[1]["encoder"]) + decoder
+
+
 def test_parameter_count_of_the_base_model_is_that_of_transformers():
     torch = pytest.importorskip("torch", reason="the oracle is PyTorch's VideoMAE (extra: test)")
     transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
@@ -98,7 +116,7 @@ def test_macs_are_those_of_the_paper():
     # 180 and 57 "GFLOPs" a view; pre-training with visible-only embedding is 67.6 GFLOP = 33.8 GMACs.
     assert base.classifier_macs(400) / 1e9 == pytest.approx(180, rel=0.02)
     assert small.classifier_macs(400) / 1e9 == pytest.approx(57, rel=0.02)
-    assert base.pretraining_macs(1408) / 1e9 == pytest.approx(33.8, rel=0.01)
+    assert base.pretraining_macs(160, 1408) / 1e9 == pytest.approx(33.8, rel=0.01)
 
 
 @pytest.mark.parametrize(

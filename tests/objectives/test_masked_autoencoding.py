@@ -1,6 +1,7 @@
 """Masked autoencoding: the loss by hand, padding rows, pictures, and learning."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +56,72 @@ def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target
                 cube = (cube - cube.mean(0)) / (cube.std(0, ddof=1) + 1e-6)
             errors.append((np.asarray(prediction)[row, number] - cube.ravel()) ** 2)
     assert float(loss) == pytest.approx(np.mean(errors), rel=1e-5)
+
+
+DUAL = dataclasses.replace(
+    OBJECTIVE,
+    module=VideoMAEPretraining(dataclasses.replace(SPEC, num_frames=8, image_size=16)),
+    decoder_mask="running_cell",
+)
+
+
+def test_dual_masking_counts_cubes_that_the_decoder_keeps_and_the_encoder_does_not_see(params):
+    spec, rows = DUAL.module.spec, 3
+    video = np.random.default_rng(0).integers(0, 256, (rows, *spec.clip_shape), dtype=np.uint8)
+    batch = as_arrays({"video": video, "valid": np.ones(rows, bool)})
+    loss, _ = jax.jit(lambda p: DUAL.loss(p, {}, batch, RNGS, False))(params)
+
+    visible_idx, masked_idx = ops.tube_mask(RNGS["mask"], rows, spec.grid, 0.5)
+    # The decoder's draw is its own; which of the four starts it took is found from the loss.
+    starts = [[] for _ in range(rows)]
+    for start in range(4):
+        kept = np.flatnonzero([(t + start + 2 * (y % 2) + x % 2) % 4 < 2 for t, y, x in np.ndindex(spec.grid)])
+        clips = (video / 255.0 - np.array(PIXELS["mean"])) / np.array(PIXELS["std"])
+        predicted_idx = jnp.broadcast_to(kept, (rows, len(kept)))
+        apply = jax.jit(DUAL.module.apply)
+        prediction = apply({"params": params}, clips.astype(np.float32), visible_idx, predicted_idx)["reconstruction"]
+        for row in range(rows):
+            hidden = set(np.asarray(masked_idx)[row].tolist())
+            errors = []
+            for number, token in enumerate(kept):
+                t, y, x = np.unravel_index(token, spec.grid)
+                cube = video[row, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].reshape(-1, 3) / 255.0
+                cube = (cube - cube.mean(0)) / (cube.std(0, ddof=1) + 1e-6)
+                if token in hidden:
+                    errors.append((np.asarray(prediction)[row, number] - cube.ravel()) ** 2)
+            starts[row].append(np.mean(errors))
+    combinations = [np.mean(choice) for choice in itertools.product(*starts)]
+    assert np.isclose(combinations, float(loss), rtol=1e-6).sum() == 1
+
+
+def test_pictures_of_dual_masking_predict_every_hidden_cube(params):
+    video = np.random.default_rng(0).integers(0, 256, (2, *DUAL.module.spec.clip_shape), dtype=np.uint8)
+    batch = as_arrays({"video": video})
+    dual, single = (
+        jax.jit(objective.reconstruct)(params, batch, RNGS)
+        for objective in (DUAL, dataclasses.replace(DUAL, decoder_mask=""))
+    )
+    for name in dual:
+        np.testing.assert_array_equal(dual[name], single[name])
+
+
+def test_dual_masking_of_the_base_model_costs_what_the_paper_says():
+    config = Config(model=ModelConfig(name="videomae_base", decoder_mask="running_cell"))
+    dual = build_objective(config, 0)
+    single = dataclasses.replace(dual, decoder_mask="")
+    # arXiv:2303.16727, table 1, which embeds hidden cubes too before it drops them.
+    unseen = 1408 * 1536 * 768
+    assert single.train_flops_per_clip / 6 + unseen == pytest.approx(35.48e9, rel=0.005)
+    assert dual.train_flops_per_clip / 6 + unseen == pytest.approx(25.87e9, rel=0.005)
+
+
+def test_a_decoder_mask_that_does_not_fit_is_refused_before_any_work():
+    config = Config(
+        model=ModelConfig(name="videomae_tiny", decoder_mask="running_cell"),
+        data=DataConfig(num_frames=4, image_size=24),
+    )
+    with pytest.raises(ConfigError, match="even number of tokens along height and width, not 3x3"):
+        build_objective(config, 0)
 
 
 def test_padding_rows_do_not_count(params):

@@ -1,4 +1,4 @@
-"""Masks partition the tokens, keep their promised counts, and are uniform."""
+"""Masks partition the tokens, keep their promised counts, and are uniform; the running cell runs."""
 
 import jax
 import numpy as np
@@ -60,3 +60,49 @@ def test_every_token_is_hidden_equally_often(kind):
 def test_a_ratio_that_hides_nothing_or_everything_is_refused(ratio, kind):
     with pytest.raises(ConfigError, match="mask_ratio"):
         ops.num_masked((4, 4, 4), ratio, kind)
+
+
+# One cell of 2x2 over five slices, from each of its four starts; # is kept. The places in reading order are a ring, and
+# what is kept moves along it by one a slice.
+HALF = ["##.. #..# ..## .##. ##..", "#..# ..## .##. ##.. #..#", "..## .##. ##.. #..# ..##", ".##. ##.. #..# ..## .##."]
+ONE = ["#... ...# ..#. .#.. #...", "...# ..#. .#.. #... ...#", "..#. .#.. #... ...# ..#.", ".#.. #... ...# ..#. .#.."]
+THREE = ["###. ##.# #.## .### ###.", "##.# #.## .### ###. ##.#", "#.## .### ###. ##.# #.##", ".### ###. ##.# #.## .###"]
+
+
+@pytest.mark.parametrize(("ratio", "drawn"), [(0.5, HALF), (0.75, ONE), (0.25, THREE)])
+def test_a_running_cell_keeps_neighbours_and_moves_by_one_each_slice(ratio, drawn):
+    grid = (5, 2, 2)
+    kept = np.asarray(jax.jit(ops.running_cell_mask, static_argnums=(1, 2, 3))(jax.random.key(0), 64, grid, ratio))
+    assert kept.shape == (64, ops.num_kept(grid, ratio))
+    marks = {"".join("#" if token in row else "." for token in range(20)) for row in kept.tolist()}
+    assert marks == {start.replace(" ", "") for start in drawn}
+
+
+def test_all_cells_of_a_slice_keep_the_same_places():
+    kept = np.asarray(ops.running_cell_mask(jax.random.key(0), 8, (4, 4, 6), 0.5))
+    assert (np.diff(kept) > 0).all()
+    marks = np.zeros((8, 4, 2, 2, 3, 2), bool)  # rows, slices, (cell, place) along height and along width
+    np.put_along_axis(marks.reshape(8, -1), kept, True, axis=1)
+    assert (marks == marks[:, :, :1, :, :1]).all()
+    assert (marks.sum(axis=1) == 2).all()  # every place twice in four slices
+
+
+def test_half_of_what_a_tube_hides_is_predicted_whatever_the_draw():
+    """A tube hides places for all slices, and the cell keeps each place in two of four: the count is exact."""
+    grid = (8, 14, 14)
+    assert ops.num_kept(grid, 0.5) == 784
+    for seed in range(8):
+        tube, cell = jax.random.split(jax.random.key(seed))
+        _, masked = ops.tube_mask(tube, 4, grid, 0.9)
+        kept = ops.running_cell_mask(cell, 4, grid, 0.5)
+        shared = [np.intersect1d(m, k).size for m, k in zip(np.asarray(masked), np.asarray(kept), strict=True)]
+        assert shared == [704] * 4  # 176 places, 4 of 8 slices each
+
+
+@pytest.mark.parametrize(
+    ("grid", "ratio", "sentence"),
+    [((8, 15, 14), 0.5, "not 15x14"), ((8, 14, 3), 0.5, "not 14x3"), ((8, 4, 4), 0.2, "0.2 drops 0 of the 4 places")],
+)
+def test_a_running_cell_that_does_not_fit_is_refused(grid, ratio, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        ops.num_kept(grid, ratio)

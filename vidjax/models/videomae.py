@@ -1,7 +1,8 @@
 """VideoMAE: a ViT on space-time cubes, pre-trained as a masked autoencoder (Tong et al. 2022, arXiv:2203.12602).
 
-The encoder sees visible tokens only; a narrow decoder predicts the pixels of the others. Both have fixed sine-cosine
-positions and no bias on the keys. Details follow the authors' public training runs.
+The encoder sees visible tokens only; a narrow decoder predicts the pixels of others: of all, or of half of them in V2
+(Wang et al. 2023, arXiv:2303.16727). Both have fixed sine-cosine positions and no bias on the keys. Details follow the
+authors' public training runs.
 """
 
 import dataclasses
@@ -59,14 +60,17 @@ class VideoMAESpec(ClipSpec):
         blocks = transformer_macs(self.num_tokens, self.width, self.mlp_dim, self.depth)
         return embedding + blocks + self.width * num_classes
 
-    def pretraining_macs(self, num_masked: int) -> int:
-        """One clip through encoder and decoder, `num_masked` of its tokens hidden; only visible ones are embedded."""
-        visible = self.num_tokens - num_masked
-        encoder = transformer_macs(visible, self.width, self.mlp_dim, self.depth)
-        decoder = transformer_macs(self.num_tokens, self.decoder_width, self.decoder_mlp_dim, self.decoder_depth)
-        embedding = visible * self.patch_dim * self.width
-        bridge = visible * self.width * self.decoder_width
-        head = num_masked * self.decoder_width * self.patch_dim
+    def pretraining_macs(self, num_visible: int, num_predicted: int) -> int:
+        """One clip of which the encoder sees `num_visible` tokens and the decoder predicts `num_predicted`.
+
+        Only visible tokens are embedded; the decoder attends to the visible and the predicted ones.
+        """
+        decoded = num_visible + num_predicted
+        encoder = transformer_macs(num_visible, self.width, self.mlp_dim, self.depth)
+        decoder = transformer_macs(decoded, self.decoder_width, self.decoder_mlp_dim, self.decoder_depth)
+        embedding = num_visible * self.patch_dim * self.width
+        bridge = num_visible * self.width * self.decoder_width
+        head = num_predicted * self.decoder_width * self.patch_dim
         return embedding + encoder + bridge + decoder + head
 
 
@@ -79,14 +83,16 @@ def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads,
     )  # fmt: skip
 
 
-# small to huge: arXiv:2203.12602, appendix, decoder depths as in the authors' scripts. giant: VideoMAE V2,
-# arXiv:2303.16727, whose ratio of 48/11 holds for both MLPs. tiny: for tests and the quickstart.
+# small to huge: arXiv:2203.12602, appendix, decoder depths as in the authors' scripts. V2: arXiv:2303.16727, where all
+# decoders have 4 layers, huge has a narrower one, and giant's ratio of 48/11 holds for both MLPs. tiny: for tests and
+# the quickstart.
 VIDEOMAE_SPECS = {
     "tiny": _sizes(96, 4, 4, 64, 2, 2, patch_size=8, num_frames=8, image_size=64),
     "small": _sizes(384, 12, 6, 192, 4, 3),
     "base": _sizes(768, 12, 12, 384, 4, 6),
     "large": _sizes(1024, 24, 16, 512, 12, 8),
     "huge": _sizes(1280, 32, 16, 640, 12, 8),
+    "huge_v2": _sizes(1280, 32, 16, 512, 4, 8),
     "giant": _sizes(1408, 40, 16, 512, 4, 8, patch_size=14, mlp_dim=6144, decoder_mlp_dim=2234),
 }
 
@@ -129,7 +135,7 @@ class VideoMAEEncoder(nn.Module):
 
 
 class VideoMAEDecoder(nn.Module):
-    """Visible and mask tokens, in that order, to the pixels of the masked ones."""
+    """Visible and mask tokens, in that order, to the pixels that the mask tokens stand for."""
 
     spec: VideoMAESpec
 
@@ -139,9 +145,9 @@ class VideoMAEDecoder(nn.Module):
         self.norm = nn.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
         self.head = nn.Dense(s.patch_dim, dtype=s.dtype, kernel_init=layers.xavier_uniform)
 
-    def __call__(self, x: Float[Array, "b n d"], num_masked: int, train: bool = False) -> Float[Array, "b m p"]:
+    def __call__(self, x: Float[Array, "b n d"], num_predicted: int, train: bool = False) -> Float[Array, "b q p"]:
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.spec.decoder_depth, train))
-        return self.head(self.norm(x[:, -num_masked:])).astype(jnp.float32)
+        return self.head(self.norm(x[:, -num_predicted:])).astype(jnp.float32)
 
 
 class VideoMAEPretraining(nn.Module):
@@ -163,31 +169,31 @@ class VideoMAEPretraining(nn.Module):
         self,
         clips: Float[Array, "b t h w c"],
         visible_idx: Int[Array, "b k"],
-        masked_idx: Int[Array, "b m"],
+        predicted_idx: Int[Array, "b q"],
         train: bool = False,
     ) -> dict[str, Array]:
-        """Predict the masked cubes of normalised clips; see `from_patches` for the result."""
+        """Predict some cubes of normalised clips from others; see `from_patches` for the result."""
         self.spec.check_clips(clips)
         patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
-        return self.from_patches(ops.gather_tokens(patches, visible_idx), visible_idx, masked_idx, train)
+        return self.from_patches(ops.gather_tokens(patches, visible_idx), visible_idx, predicted_idx, train)
 
     def from_patches(
         self,
         visible: Float[Array, "b k p"],
         visible_idx: Int[Array, "b k"],
-        masked_idx: Int[Array, "b m"],
+        predicted_idx: Int[Array, "b q"],
         train: bool = False,
     ) -> dict[str, Array]:
-        """Predict masked cubes from normalised visible ones, as `ops.patchify` flattens them.
+        """Predict some cubes from normalised visible ones, as `ops.patchify` flattens them.
 
         Returns:
-          tokens (b k d): the encoder's; reconstruction (b m p): float32, in the units of the training target.
+          tokens (b k d): the encoder's; reconstruction (b q p): float32, in the units of the training target.
         """
         tokens = self.encoder(visible, visible_idx, train)
         positions = ops.sincos_1d(self.spec.num_tokens, self.spec.decoder_width).astype(self.spec.dtype)
         x = self.encoder_to_decoder(tokens) + positions[visible_idx]
-        hidden = self.mask_token.astype(self.spec.dtype) + positions[masked_idx]
-        reconstruction = self.decoder(jnp.concatenate([x, hidden], axis=1), masked_idx.shape[1], train)
+        hidden = self.mask_token.astype(self.spec.dtype) + positions[predicted_idx]
+        reconstruction = self.decoder(jnp.concatenate([x, hidden], axis=1), predicted_idx.shape[1], train)
         return {"tokens": tokens, "reconstruction": reconstruction}
 
 

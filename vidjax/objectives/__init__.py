@@ -38,9 +38,10 @@ def build_objective(config: Config, num_classes: int) -> Objective:
     if config.task == "masked_autoencoding":
         module = build_model(model.name, **options)
         objective = MaskedAutoencoding(
-            module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std
-        )
-        objective.num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything before any work is done
+            module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
+            decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
+        )  # fmt: skip
+        objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
         return objective
     if config.task == "classification":
         module = build_model(model.name, num_classes=num_classes, **options)

@@ -1,4 +1,7 @@
-"""Masked autoencoding: regress the normalised pixels of hidden cubes (VideoMAE, section 3)."""
+"""Masked autoencoding: regress the normalised pixels of hidden cubes (VideoMAE, section 3).
+
+With a mask for the decoder too it is the dual masking of VideoMAE V2 (arXiv:2303.16727, section 3.2).
+"""
 
 import dataclasses
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax import ops
 from vidjax.models.videomae import VideoMAEPretraining
@@ -27,6 +30,9 @@ class MaskedAutoencoding:
       mask_ratio: hidden share, in (0, 1).
       normalize_target: regress pixels normalised per cube and channel instead of pixels in [0, 1].
       mean, std: of the module's input, per channel, of pixels in [0, 1].
+      decoder_mask: what the decoder predicts: "" every hidden cube, "running_cell" those that this mask keeps. The mask
+        knows nothing of the encoder's: it keeps visible cubes too, which are predicted and do not count.
+      decoder_mask_ratio: share of cubes that it drops.
     """
 
     module: VideoMAEPretraining
@@ -35,16 +41,26 @@ class MaskedAutoencoding:
     normalize_target: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    decoder_mask: str = ""
+    decoder_mask_ratio: float = 0.5
 
     @property
     def num_masked(self) -> int:
-        """Hidden cubes of a clip."""
+        """Cubes of a clip that are hidden from the encoder."""
         return ops.num_masked(self.module.spec.grid, self.mask_ratio, self.mask)
+
+    @property
+    def num_predicted(self) -> int:
+        """Cubes of a clip that the decoder predicts when training."""
+        if self.decoder_mask:
+            return ops.num_kept(self.module.spec.grid, self.decoder_mask_ratio)
+        return self.num_masked
 
     @property
     def train_flops_per_clip(self) -> float:
         """FLOPs of the forward and backward pass."""
-        return 6.0 * self.module.spec.pretraining_macs(self.num_masked)
+        num_visible = self.module.spec.num_tokens - self.num_masked
+        return 6.0 * self.module.spec.pretraining_macs(num_visible, self.num_predicted)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""
@@ -58,8 +74,16 @@ class MaskedAutoencoding:
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
         """Uses `video` (uint8) and `valid`, and the streams "mask" and, when training, "dropout"."""
-        target, prediction, _ = self._predict(params, batch, rngs, train)
-        error = jnp.mean(jnp.square(prediction - target), axis=(1, 2))
+        patches, (visible_idx, masked_idx) = self._patches(batch), self._draw(rngs, len(batch["video"]))
+        predicted_idx, counted = self._draw_predicted(rngs, masked_idx)
+        prediction = self._predict(
+            params, ops.gather_tokens(patches, visible_idx), visible_idx, predicted_idx, rngs, train
+        )
+        target = _unit(ops.gather_tokens(patches, predicted_idx))
+        if self.normalize_target:
+            target = ops.normalize_patches(target)
+        error = jnp.mean(jnp.square(prediction - jax.lax.stop_gradient(target)), axis=2)
+        error = jnp.sum(error * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1)
         return mean_over_valid(error, batch["valid"]), ({}, extra)
 
     def after_update(self, params: Params, extra: Any, step: Array) -> Any:
@@ -68,14 +92,15 @@ class MaskedAutoencoding:
         return extra
 
     def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]:
-        """Clips in [0, 1] to look at.
+        """Clips in [0, 1] to look at, every hidden cube predicted.
 
         Returns:
           input; masked, hidden cubes grey; reconstructed, hidden cubes predicted and the others as they were. With a
           normalised target the true mean and deviation of each cube are used to undo it, so pictures flatter the model.
         """
-        target, prediction, (visible, visible_idx, hidden, masked_idx) = self._predict(params, batch, rngs, train=False)
-        del target
+        patches, (visible_idx, masked_idx) = self._patches(batch), self._draw(rngs, len(batch["video"]))
+        visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))
+        prediction = self._predict(params, visible, visible_idx, masked_idx, rngs, train=False)
         if self.normalize_target:
             mean, scale = patch_statistics(hidden)
             prediction = rearrange(prediction, "b m (q c) -> b m q c", c=CHANNELS) * scale + mean
@@ -85,25 +110,44 @@ class MaskedAutoencoding:
         order = jnp.argsort(jnp.concatenate([visible_idx, masked_idx], axis=1), axis=1)
         pictures = {}
         for name, filling in fillings.items():
-            patches = ops.gather_tokens(jnp.concatenate([visible, filling], axis=1), order)
+            patches = ops.gather_tokens(jnp.concatenate([_unit(visible), filling], axis=1), order)
             pictures[name] = ops.unpatchify(patches, spec.grid, spec.tubelet_size, spec.patch_size)
         return pictures
 
-    def _predict(self, params: Params, batch: Batch, rngs: Rngs, train: bool):
-        """Target, prediction, and what they were made of: visible and hidden pixels in [0, 1] with their indices."""
-        spec, video = self.module.spec, batch["video"]
-        patches = ops.patchify(video, spec.tubelet_size, spec.patch_size)  # still uint8: a quarter of the traffic
-        visible_idx, masked_idx = MASKS[self.mask](rngs["mask"], len(video), spec.grid, self.mask_ratio)
-        visible, hidden = ops.gather_tokens(patches, visible_idx), ops.gather_tokens(patches, masked_idx)
-        prediction = self.module.apply(
+    def _patches(self, batch: Batch) -> UInt8[Array, "b n p"]:
+        """Cubes, still uint8: a quarter of the traffic."""
+        return ops.patchify(batch["video"], self.module.spec.tubelet_size, self.module.spec.patch_size)
+
+    def _draw(self, rngs: Rngs, rows: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
+        """What the encoder sees, and what it does not."""
+        return MASKS[self.mask](rngs["mask"], rows, self.module.spec.grid, self.mask_ratio)
+
+    def _draw_predicted(
+        self, rngs: Rngs, masked_idx: Int[Array, "b m"]
+    ) -> tuple[Int[Array, "b q"], Bool[Array, "b q"]]:
+        """What the decoder predicts, and which of it was hidden from the encoder, so that it counts."""
+        if not self.decoder_mask:
+            return masked_idx, jnp.ones(masked_idx.shape, bool)
+        rows, grid = len(masked_idx), self.module.spec.grid
+        kept = ops.running_cell_mask(jax.random.fold_in(rngs["mask"], 1), rows, grid, self.decoder_mask_ratio)
+        hidden = (
+            jnp.zeros((rows, self.module.spec.num_tokens), bool).at[jnp.arange(rows)[:, None], masked_idx].set(True)
+        )
+        return kept, jnp.take_along_axis(hidden, kept, axis=1)
+
+    def _predict(self, params: Params, visible, visible_idx, predicted_idx, rngs: Rngs, train: bool):
+        """Cubes at `predicted_idx`, from visible ones in uint8."""
+        return self.module.apply(
             {"params": params},
             normalize_flat(visible, self.mean, self.std),
             visible_idx,
-            masked_idx,
+            predicted_idx,
             train=train,
             rngs={"dropout": rngs["dropout"]} if train else None,
             method="from_patches",
         )["reconstruction"]
-        visible, hidden = (x.astype(jnp.float32) / 255 for x in (visible, hidden))
-        target = ops.normalize_patches(hidden) if self.normalize_target else hidden
-        return jax.lax.stop_gradient(target), prediction, (visible, visible_idx, hidden, masked_idx)
+
+
+def _unit(pixels: UInt8[Array, "*dims"]) -> Float[Array, "*dims"]:
+    """Pixels in [0, 1]."""
+    return pixels.astype(jnp.float32) / 255

@@ -1,19 +1,23 @@
 """Numerics without parameters; every function runs under `jax.jit`."""
 
 from vidjax.ops.attention import attention
-from vidjax.ops.masking import frame_mask, num_masked, random_mask, tube_mask
+from vidjax.ops.masking import frame_mask, num_kept, num_masked, random_mask, running_cell_mask, tube_mask
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_nearest, sincos_1d
+from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
     "attention",
     "frame_mask",
     "gather_tokens",
     "normalize_patches",
+    "num_kept",
     "num_masked",
     "patchify",
     "random_mask",
     "resize_nearest",
+    "running_cell_mask",
+    "selective_scan",
     "sincos_1d",
     "tube_mask",
     "unpatchify",

@@ -1,16 +1,20 @@
-"""Token masks as two lists of indices whose lengths depend on shapes only (VideoMAE, section 3.2).
+"""Token masks as lists of indices whose lengths depend on shapes only.
 
-Tokens are numbered time first: index = (t * h + y) * w + x on the grid (t, h, w) of tubelets.
+What the encoder sees: VideoMAE, arXiv:2203.12602, section 3.2. What the decoder predicts: VideoMAE V2,
+arXiv:2303.16727, section 3.2. Tokens are numbered time first: index = (t * h + y) * w + x on the grid (t, h, w) of
+tubelets.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key
 
 from vidjax.errors import ConfigError
 
 Grid = tuple[int, int, int]
 MASKS = ("tube", "random", "frame")
+CELL = 2  # side of a running cell in tokens
 
 
 def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
@@ -69,6 +73,52 @@ def frame_mask(
     visible, masked = _split(rng, batch, t, num_masked(grid, ratio, "frame") // (h * w))
     places = jnp.arange(h * w, dtype=jnp.int32)
     return tuple((slices[:, :, None] * (h * w) + places).reshape(batch, -1) for slices in (visible, masked))
+
+
+def num_kept(grid: Grid, ratio: float) -> int:
+    """How many of the t * h * w tokens a running cell that drops `ratio` of them keeps.
+
+    Raises:
+      ConfigError: when cells do not tile a slice, or when all or none of a cell's places would be kept.
+    """
+    t, h, w = grid
+    if h % CELL or w % CELL:
+        raise ConfigError(
+            f"model.decoder_mask=running_cell needs an even number of tokens along height and width, not {h}x{w}; use "
+            "a data.image_size that is an even multiple of the patch size, or model.decoder_mask='' to predict all"
+        )
+    dropped = int(ratio * CELL**2)
+    if not 0 < dropped < CELL**2:
+        raise ConfigError(
+            f"model.decoder_mask_ratio={ratio} drops {dropped} of the {CELL**2} places of a running cell; "
+            "use 0.25, 0.5 or 0.75"
+        )
+    return t * h * w * (CELL**2 - dropped) // CELL**2
+
+
+def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> Int[Array, "b q"]:
+    """The tokens that a decoder predicts: some places of each cell of 2x2, and the next ones in the next time slice.
+
+    Places of a cell are numbered row by row, those kept are neighbours in that order, and each slice moves them by one;
+    over 4 slices every place is kept equally often. Where a row of the batch starts is random.
+
+    Args:
+      rng: a key.
+      batch: number of rows.
+      grid: tubelets along time, height and width; height and width even.
+      ratio: dropped share of each cell, 0.25, 0.5 or 0.75.
+
+    Returns:
+      kept token indices, ascending. They do not depend on what the encoder sees, as in the authors' code: a share of
+      them is visible to it.
+    """
+    t, h, w = grid
+    q = num_kept(grid, ratio)
+    places = np.arange(h)[:, None] % CELL * CELL + np.arange(w) % CELL
+    starts = np.arange(CELL**2)[:, None, None, None]
+    kept = (places + starts + np.arange(t)[:, None, None]) % CELL**2 < CELL**2 * q // (t * h * w)
+    table = np.stack([np.flatnonzero(row) for row in kept]).astype(np.int32)
+    return jnp.asarray(table)[jax.random.randint(rng, (batch,), 0, CELL**2)]
 
 
 def _split(rng: Key[Array, ""], batch: int, units: int, hidden: int):
