@@ -73,7 +73,7 @@ def describe(name: str) -> dict[str, Any]:
         "crops": main and main.crops,
         "published_params_millions": facts.params,
         "results": [_result(name, result) for result in facts.results],
-        "pretrained": list(facts.pretrained),
+        "pretrained": [{"weights": weights, "what": what} for weights, what in facts.pretrained],
     }
 
 

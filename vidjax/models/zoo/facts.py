@@ -26,7 +26,8 @@ class Result:
       stride: between the frames of a clip; 0 when they are spread over the whole video; None where it is not said.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
       gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
-      weights: what `from_pretrained` takes: a hub id, or the name of the official file; empty when not public.
+      weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the
+        authors' file, which has to be downloaded first; empty when there are none.
       note: what sets it apart from another result on the same data; source: where the figures are printed.
     """
 
@@ -55,9 +56,9 @@ class Published:
     Attributes:
       results: the main one first.
       params: millions as published, an int or a float with the decimals that are printed; None where it is not.
-      pretrained: weights without a classifier, as in `Result.weights`, and in brackets what they are.
+      pretrained: weights without a classifier of videos, as in `Result.weights`, with what they are.
     """
 
     results: tuple[Result, ...] = ()
     params: float | None = None
-    pretrained: tuple[str, ...] = ()
+    pretrained: tuple[tuple[str, str], ...] = ()

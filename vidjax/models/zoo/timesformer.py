@@ -27,7 +27,7 @@ TIMESFORMER = {
             _ablation(76.93, 92.88, gmacs=141, note="space-only attention", overrides={"attention_type": "space_only"}),
         ),
         params=121.6,
-        pretrained=("kinetics400_vitb_ssl.pth (SVT, self-supervised on Kinetics-400, releases of kahnchana/svt)",),
+        pretrained=(("kinetics400_vitb_ssl.pth", "SVT, self-supervised on Kinetics-400, releases of kahnchana/svt"),),
     ),
     "hr": Published(
         (

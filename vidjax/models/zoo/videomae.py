@@ -20,7 +20,7 @@ VIDEOMAE = {
             _ssv2(66.8, 90.3, gmacs=57, weights="MCG-NJU/videomae-small-finetuned-ssv2"),
             _k400(
                 83.7, None, gmacs=57, source=_V2, note="distilled from V2 giant, without fine-tuning",
-                weights="vit_s_k710_dl_from_giant.pth",
+                weights="OpenGVLab/VideoMAE2/distill/vit_s_k710_dl_from_giant.pth",
             ),
         ),
         params=22,
@@ -35,15 +35,15 @@ VIDEOMAE = {
             Result("HMDB51", 62.6, None, clips=5, crops=3, stride=4, source=_PAPER, gmacs=180),
             _k400(
                 86.6, None, gmacs=180, source=_V2, note="distilled from V2 giant, without fine-tuning",
-                weights="vit_b_k710_dl_from_giant.pth",
+                weights="OpenGVLab/VideoMAE2/distill/vit_b_k710_dl_from_giant.pth",
             ),
         ),
         params=87,
         pretrained=(
-            "MCG-NJU/videomae-base (Kinetics-400, 1600 epochs)",
-            "MCG-NJU/videomae-base-short (Kinetics-400, 800 epochs)",
-            "MCG-NJU/videomae-base-ssv2 (Something-Something v2, 2400 epochs)",
-            "MCG-NJU/videomae-base-short-ssv2 (Something-Something v2, 800 epochs)",
+            ("MCG-NJU/videomae-base", "Kinetics-400, 1600 epochs"),
+            ("MCG-NJU/videomae-base-short", "Kinetics-400, 800 epochs"),
+            ("MCG-NJU/videomae-base-ssv2", "Something-Something v2, 2400 epochs"),
+            ("MCG-NJU/videomae-base-short-ssv2", "Something-Something v2, 800 epochs"),
         ),
     ),
     "large": Published(
@@ -53,7 +53,7 @@ VIDEOMAE = {
             _ssv2(74.3, 94.6, gmacs=597, source=_PAPER),
         ),
         params=305,
-        pretrained=("MCG-NJU/videomae-large (Kinetics-400, 1600 epochs)",),
+        pretrained=(("MCG-NJU/videomae-large", "Kinetics-400, 1600 epochs"),),
     ),
     "huge": Published(
         (
@@ -84,6 +84,6 @@ VIDEOMAE = {
             ),
         ),
         params=1000,
-        pretrained=("vit_g_hybrid_pt_1200e.pth (1.35 M unlabelled videos, dual masking)",),
+        pretrained=(("vit_g_hybrid_pt_1200e.pth", "1.35 M unlabelled videos, dual masking"),),
     ),
 }  # fmt: skip

@@ -19,7 +19,7 @@ def _at(num_frames: int, image_size: int = 224) -> dict:
 
 def _kinetics(letter: str, top1: dict[int, float], gmacs: dict[int, int], at_384: float) -> tuple[Result, ...]:
     """One result for each number of frames, and one fine-tuned at 384 pixels with 64 frames."""
-    name = f"videomamba_{letter}16_k400_f{{}}_res224{{}}.pth"
+    name = f"OpenGVLab/VideoMamba/videomamba_{letter}16_k400_f{{}}_res224{{}}.pth"
     results = [
         _k400(accuracy, gmacs=gmacs.get(frames), weights=name.format(frames, ""), overrides=_at(frames))
         for frames, accuracy in top1.items()
@@ -28,7 +28,7 @@ def _kinetics(letter: str, top1: dict[int, float], gmacs: dict[int, int], at_384
 
 
 def _something(letter: str, at_8: float, at_16: float, at_288: float) -> tuple[Result, ...]:
-    name = f"videomamba_{letter}16_ssv2_f{{}}_res224{{}}.pth"
+    name = f"OpenGVLab/VideoMamba/videomamba_{letter}16_ssv2_f{{}}_res224{{}}.pth"
     return (
         _ssv2(at_8, weights=name.format(8, ""), overrides=_at(8)),
         _ssv2(at_16, weights=name.format(16, ""), overrides=_at(16)),
@@ -37,7 +37,7 @@ def _something(letter: str, at_8: float, at_16: float, at_288: float) -> tuple[R
 
 
 _masked = partial(_k400, note="masked pre-training with a CLIP teacher")
-_MASKED = "videomamba_m16_k400_mask_ft_f{}_res224{}.pth"
+_MASKED = "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_ft_f{}_res224{}.pth"
 
 VIDEOMAMBA = {
     "ti": Published(
@@ -46,7 +46,7 @@ VIDEOMAMBA = {
             *_something("t", 65.1, 66.0, 66.2),
         ),
         params=7,
-        pretrained=("videomamba_t16_in1k_res224.pth (ImageNet-1K)",),
+        pretrained=(("OpenGVLab/VideoMamba/videomamba_t16_in1k_res224.pth", "ImageNet-1K"),),
     ),
     "small": Published(
         (
@@ -54,7 +54,7 @@ VIDEOMAMBA = {
             *_something("s", 66.6, 67.7, 68.1),
         ),
         params=26,
-        pretrained=("videomamba_s16_in1k_res224.pth (ImageNet-1K)",),
+        pretrained=(("OpenGVLab/VideoMamba/videomamba_s16_in1k_res224.pth", "ImageNet-1K"),),
     ),
     "middle": Published(
         (
@@ -68,10 +68,13 @@ VIDEOMAMBA = {
         ),
         params=74,
         pretrained=(
-            "videomamba_m16_in1k_res224.pth (ImageNet-1K)",
-            "videomamba_m16_k400_mask_pt_f8_res224.pth (Kinetics-400, masked, CLIP teacher)",
-            "videomamba_m16_ssv2_mask_pt_f8_res224.pth (Something-Something v2, masked, CLIP teacher)",
+            ("OpenGVLab/VideoMamba/videomamba_m16_in1k_res224.pth", "ImageNet-1K"),
+            ("OpenGVLab/VideoMamba/videomamba_m16_k400_mask_pt_f8_res224.pth", "Kinetics-400, masked, CLIP teacher"),
+            (
+                "OpenGVLab/VideoMamba/videomamba_m16_ssv2_mask_pt_f8_res224.pth",
+                "Something-Something v2, masked, CLIP teacher",
+            ),
         ),
     ),
-    "base": Published(params=98, pretrained=("videomamba_b16_in1k_res224.pth (ImageNet-1K)",)),
+    "base": Published(params=98, pretrained=(("OpenGVLab/VideoMamba/videomamba_b16_in1k_res224.pth", "ImageNet-1K"),)),
 }
