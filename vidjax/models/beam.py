@@ -1,0 +1,127 @@
+"""Beam search for a GPT-2, compiled with fixed shapes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Int
+
+from vidjax.errors import ConfigError
+from vidjax.models.decoding import Texts, blank, extend, prefill
+from vidjax.models.gpt2 import GPT2
+
+
+@partial(jax.jit, static_argnames=("module", "num_beams", "max_tokens", "eos", "length_penalty", "early_stopping"))
+def beam_search(
+    module: GPT2,
+    params: dict,
+    prompt: Int[Array, "b p"],
+    states: Float[Array, "b m d"] | None = None,
+    states_mask: Bool[Array, "b m"] | None = None,
+    *,
+    num_beams: int,
+    max_tokens: int,
+    eos: int,
+    length_penalty: float = 1.0,
+    early_stopping: bool = False,
+) -> Texts:
+    """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
+
+    At every step the open beams have 2 k best continuations: those among the first k that end the text compete for the
+    k places of finished texts, the k best of the others stay open.
+
+    Args:
+      num_beams: k, the open beams and the finished texts of a row.
+      length_penalty: above 0 favours long texts, below 0 short ones.
+      early_stopping: whether a row is done with its k-th finished text. Otherwise it goes on until the best open beam,
+        as long as it is, would not replace one of them.
+      the others: as for `greedy`.
+
+    Returns:
+      as `greedy` with k texts a row, the best first: tokens (b k max_tokens), lengths (b k), scores (b k), which are
+      sums, not divided by a power of the length.
+
+    Raises:
+      ConfigError: when there are too few positions, or fewer than 2 k tokens in the vocabulary.
+    """
+    if not 1 <= num_beams <= module.spec.vocab_size // 2:
+        raise ConfigError(f"num_beams={num_beams} must be from 1 to half the vocabulary, {module.spec.vocab_size // 2}")
+    b = prompt.shape[0]
+    logits, cache = prefill(module, params, prompt, max_tokens, states, states_mask)
+    no_text = {
+        "tokens": blank((b, num_beams, max_tokens), eos),
+        "lengths": jnp.ones((b, num_beams), jnp.int32),
+        "scores": jnp.full((b, num_beams), -jnp.inf),
+    }
+    carry = {
+        "step": jnp.int32(0),
+        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # all begin alike: one of them counts
+        "finished": no_text,
+        "active": jnp.ones((b,), bool),
+        "logits": jnp.repeat(logits[:, None], num_beams, axis=1),
+        "cache": _map_past(cache, lambda leaf: jnp.repeat(leaf, num_beams, axis=1)),
+    }
+
+    def go_on(carry):
+        carry, beams = _grow(carry, eos, max_tokens, length_penalty, early_stopping)
+        rows = (beams + num_beams * jnp.arange(b)[:, None]).reshape(-1)
+        cache = _map_past(carry["cache"], lambda leaf: leaf[:, rows])
+        token = carry["open"]["tokens"][:, :, carry["step"]]
+        logits, cache = extend(module, params, token.reshape(-1), cache)
+        logits = rearrange(logits, "(b k) v -> b k v", b=b)
+        return carry | {"step": carry["step"] + 1, "logits": logits, "cache": cache}
+
+    def unfinished(carry):
+        return (carry["step"] < max_tokens) & carry["active"].any()
+
+    return jax.lax.while_loop(unfinished, go_on, carry)["finished"]
+
+
+def _grow(carry, eos, max_tokens, length_penalty, early_stopping):
+    """Open and finished texts and active rows after one more token, and the beams (b k) that the open ones go on."""
+    step, active, num_beams = carry["step"], carry["active"], carry["open"]["scores"].shape[1]
+
+    def rank(texts):
+        return texts["scores"] / texts["lengths"].astype(jnp.float32) ** length_penalty
+
+    beams, texts = _continuations(carry["open"], carry["logits"], step)
+    ends = (texts["tokens"][:, :, step] == eos) | (step + 1 == max_tokens)
+    may_finish = ends & active[:, None] & (jnp.arange(2 * num_beams) < num_beams)
+    candidates = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), carry["finished"], _only(may_finish, texts))
+    finished = _take(candidates, jax.lax.top_k(rank(candidates), num_beams)[1])
+    going = _only(~ends, texts)
+    chosen = jax.lax.top_k(going["scores"], num_beams)[1]
+    opened = _take(going, chosen)
+
+    full = (finished["scores"] > -jnp.inf).all(axis=1)
+    improvable = rank(opened)[:, 0] > rank(finished).min(axis=1)
+    active &= ~full | (improvable & (not early_stopping))
+    return carry | {"open": opened, "finished": finished, "active": active}, _take(beams, chosen)
+
+
+def _continuations(opened, logits, step):
+    """The 2 k best texts with one more token, the best first, and the beams (b 2k) that they go on."""
+    num_beams, vocab_size = logits.shape[1:]
+    scores = opened["scores"][..., None] + jax.nn.log_softmax(logits)
+    scores, index = jax.lax.top_k(rearrange(scores, "b k v -> b (k v)"), 2 * num_beams)
+    beams, token = index // vocab_size, index % vocab_size
+    tokens = _take(opened["tokens"], beams).at[:, :, step].set(token)
+    return beams, {"tokens": tokens, "lengths": jnp.full_like(token, step + 1), "scores": scores}
+
+
+def _only(allowed, texts):
+    return texts | {"scores": jnp.where(allowed, texts["scores"], -jnp.inf)}
+
+
+def _take(tree, index):
+    """Rows `index` (b i) of the second axis of every leaf (b j ...)."""
+
+    def take(leaf):
+        return jnp.take_along_axis(leaf, index.reshape(index.shape + (1,) * (leaf.ndim - 2)), axis=1)
+
+    return jax.tree.map(take, tree)
+
+
+def _map_past(cache, function):
+    return cache | {"past": jax.tree.map(function, cache["past"])}

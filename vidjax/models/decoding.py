@@ -1,0 +1,163 @@
+"""Texts from a GPT-2, one a row: greedy and sampled, compiled with fixed shapes.
+
+Each function is jitted, its options static: it compiles once for each shape of prompt and states. Generation stops when
+all texts have ended; what follows the end of a text is filled with the end token.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from vidjax.errors import ConfigError
+from vidjax.models.gpt2 import GPT2, Cache
+
+Texts = dict[str, Array]  # "tokens" (... n), "lengths" (...), "scores" (...)
+
+
+@partial(jax.jit, static_argnames=("module", "max_tokens", "eos"))
+def greedy(
+    module: GPT2,
+    params: dict,
+    prompt: Int[Array, "b p"],
+    states: Float[Array, "b m d"] | None = None,
+    states_mask: Bool[Array, "b m"] | None = None,
+    *,
+    max_tokens: int,
+    eos: int,
+) -> Texts:
+    """Go on with the likeliest token, again and again.
+
+    Args:
+      module, params: the language model.
+      prompt: how the texts begin, at least one token each, all of the same length.
+      states, states_mask: of an encoder, if the model looks at one.
+      max_tokens: to generate.
+      eos: the token that ends a text; -1 for none.
+
+    Returns:
+      tokens (b max_tokens): without the prompt, with the end token; lengths (b): of them that count, the end token too;
+      scores (b): the sum of their log-probabilities.
+
+    Raises:
+      ConfigError: when the model has fewer positions than prompt and text need.
+    """
+
+    def choose(logits, step):
+        del step
+        return logits.argmax(axis=-1)
+
+    return _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos)
+
+
+@partial(jax.jit, static_argnames=("module", "max_tokens", "eos", "temperature", "top_k", "top_p"))
+def sample(
+    module: GPT2,
+    params: dict,
+    prompt: Int[Array, "b p"],
+    states: Float[Array, "b m d"] | None = None,
+    states_mask: Bool[Array, "b m"] | None = None,
+    *,
+    rng: Array,
+    max_tokens: int,
+    eos: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Texts:
+    """Go on with a random token of the distribution of `filter_logits`.
+
+    Args:
+      rng: a key; the same key gives the same texts.
+      temperature, top_k, top_p: as for `filter_logits`; the others as for `greedy`.
+
+    Returns:
+      as `greedy`; the scores are of the model's own distribution, before the filter.
+    """
+
+    def choose(logits, step):
+        filtered = filter_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+        return jax.random.categorical(jax.random.fold_in(rng, step), filtered)
+
+    return _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos)
+
+
+def filter_logits(
+    logits: Float[Array, "b v"], *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
+) -> Float[Array, "b v"]:
+    """Logits of the tokens to sample from, minus infinity for the others.
+
+    Args:
+      temperature: above 0; divides the logits, first of all.
+      top_k: keep the k likeliest tokens, 0 for all.
+      top_p: in (0, 1]; keep the likeliest tokens of what is left until their probabilities reach it (Holtzman et al.
+        2020, section 3.1).
+
+    Raises:
+      ConfigError: for an option out of its range.
+    """
+    if temperature <= 0:
+        raise ConfigError(f"temperature={temperature} must be above 0; for the likeliest token use greedy decoding")
+    if top_k < 0:
+        raise ConfigError(f"top_k={top_k} must be at least 1, or 0 for all tokens")
+    if not 0 < top_p <= 1:
+        raise ConfigError(f"top_p={top_p} must be above 0 and at most 1")
+    logits = logits / temperature
+    if 0 < top_k < logits.shape[-1]:
+        logits = _at_least(logits, jax.lax.top_k(logits, top_k)[0][:, -1:])
+    if top_p < 1:
+        ordered = -jnp.sort(-logits, axis=-1)
+        probabilities = jax.nn.softmax(ordered, axis=-1)
+        likelier = jnp.cumsum(probabilities, axis=-1) - probabilities
+        kept = (likelier < top_p).sum(axis=-1, keepdims=True)
+        logits = _at_least(logits, jnp.take_along_axis(ordered, kept - 1, axis=-1))
+    return logits
+
+
+def _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos):
+    """One text a row, whose next token `choose` takes from logits (b v) and the number of the step."""
+    b = prompt.shape[0]
+    logits, cache = prefill(module, params, prompt, max_tokens, states, states_mask)
+    texts = {
+        "tokens": blank((b, max_tokens), eos),
+        "lengths": jnp.zeros((b,), jnp.int32),
+        "scores": jnp.zeros((b,)),
+    }
+
+    def go_on(carry):
+        step, texts, ended, logits, cache = carry
+        token = jnp.where(ended, max(eos, 0), choose(logits, step))
+        gain = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
+        texts = {
+            "tokens": texts["tokens"].at[:, step].set(token),
+            "lengths": texts["lengths"] + ~ended,
+            "scores": texts["scores"] + jnp.where(ended, 0.0, gain),
+        }
+        logits, cache = extend(module, params, token, cache)
+        return step + 1, texts, ended | (token == eos), logits, cache
+
+    def unfinished(carry):
+        return (carry[0] < max_tokens) & ~carry[2].all()
+
+    return jax.lax.while_loop(unfinished, go_on, (jnp.int32(0), texts, jnp.zeros((b,), bool), logits, cache))[1]
+
+
+def blank(shape: tuple[int, ...], eos: int) -> Int[Array, "..."]:
+    """Room for tokens, filled with the end token."""
+    return jnp.full(shape, max(eos, 0), jnp.int32)
+
+
+def prefill(module, params, prompt, max_tokens, states, states_mask) -> tuple[Array, Cache]:
+    """Logits (b v) after the prompt, and a cache with room for the text."""
+    capacity = prompt.shape[1] + max_tokens
+    return module.apply({"params": params}, prompt, capacity, states, states_mask, method="prefill")
+
+
+def extend(module, params, token: Int[Array, "b"], cache: Cache) -> tuple[Array, Cache]:
+    """Logits (b v) after one more token of every text, and the next cache."""
+    return module.apply({"params": params}, token[:, None], cache, method="extend")
+
+
+def _at_least(logits, threshold):
+    return jnp.where(logits >= threshold, logits, -jnp.inf)

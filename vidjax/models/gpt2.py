@@ -1,0 +1,281 @@
+"""GPT-2 (Radford et al. 2019): a causal transformer on text, which may also look at an encoder's states.
+
+A block is self-attention, then cross-attention if there is one, then the MLP, each behind a layer norm. A text is read
+whole, or piece by piece with the keys and values of what was read kept in a cache of fixed size.
+"""
+
+import dataclasses
+import math
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Bool, Float, Int
+
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import layers
+from vidjax.models.spec import check_choice, check_heads
+
+Cache = dict  # "past" and "memory": keys and values (l b n h e); "states_mask" (b m) or None; "length" (), tokens read
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GPT2Spec:
+    """The shape of a GPT-2.
+
+    Attributes:
+      width, depth, num_heads, mlp_dim: of the blocks.
+      vocab_size: tokens that there are; num_positions: tokens that a text may have.
+      norm_eps: of every layer norm.
+      cross_attention: whether the blocks look at an encoder's states, which are as wide as the text.
+      dropout: rate in training, of the embedding and the residual branches, in [0, 1). The original also drops
+        attention weights, which fused attention cannot.
+      dtype: of the computation, float32 or bfloat16; parameters are float32.
+      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers an iteration of the scan.
+      attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
+
+    Raises:
+      ConfigError: when the heads do not divide the width, or a name or rate is not one that there is.
+    """
+
+    width: int
+    depth: int
+    num_heads: int
+    mlp_dim: int
+    vocab_size: int = 50257
+    num_positions: int = 1024
+    norm_eps: float = 1e-5
+    cross_attention: bool = False
+    dropout: float = 0.1
+    dtype: str = "float32"
+    remat: str = "none"
+    unroll: int = 1
+    attention: str | None = None
+
+    def __post_init__(self):
+        check_heads("", self.width, self.num_heads)
+        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+        check_choice("remat", self.remat, layers.REMAT)
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
+
+    def check_length(self, num_tokens: int) -> None:
+        """Refuse a text with more tokens than there are positions."""
+        if num_tokens > self.num_positions:
+            raise ConfigError(
+                f"a text of {num_tokens} tokens does not fit the {self.num_positions} positions of the language model; "
+                f"cut it, or generate fewer tokens"
+            )
+
+
+def _sizes(width: int, depth: int, num_heads: int) -> GPT2Spec:
+    return GPT2Spec(width=width, depth=depth, num_heads=num_heads, mlp_dim=4 * width)
+
+
+# Radford et al. 2019, table 2, whose smallest is called 117M there and has 124M parameters. tiny: for tests, with the
+# vocabulary of the others so that their tokenizer serves it.
+GPT2_SPECS = {
+    "tiny": _sizes(64, 2, 4),
+    "small": _sizes(768, 12, 12),
+    "medium": _sizes(1024, 24, 16),
+    "large": _sizes(1280, 36, 20),
+    "xl": _sizes(1600, 48, 25),
+}
+
+
+class GPT2(nn.Module):
+    """The language model; its head is the token embedding, transposed."""
+
+    spec: GPT2Spec
+
+    def setup(self):
+        s = self.spec
+        self.wte = self.param("wte", layers.normal_002, (s.vocab_size, s.width), jnp.float32)
+        self.wpe = self.param("wpe", layers.normal_002, (s.num_positions, s.width), jnp.float32)
+        self.drop = Dropout()
+        stacked = layers.stack_blocks(GPT2Block, s.depth, unroll=s.unroll, remat=s.remat, in_axes=(0, nn.broadcast))
+        self.blocks = stacked(s)
+        self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "b n"],
+        states: Float[Array, "b m d"] | None = None,
+        states_mask: Bool[Array, "b m"] | None = None,
+        train: bool = False,
+    ) -> dict[str, Array]:
+        """Read texts whole. Pad them on the right: a token sees those before it and itself.
+
+        Args:
+          tokens: in [0, vocab_size).
+          states: an encoder's, if the blocks look at one; states_mask: True where there is a state, None everywhere.
+          train: with dropout, from the stream "dropout".
+
+        Returns:
+          logits (b n v): float32, of the token after each; hidden (b n d): what they are made from.
+
+        Raises:
+          ConfigError: for a text that is too long, and for states where none are looked at, or none where some are.
+        """
+        rate = self.spec.dropout if train and self.spec.dropout > 0 else None
+        hidden, _ = self._read(tokens, None, states, states_mask, rate)
+        return {"logits": self._logits(hidden), "hidden": hidden}
+
+    def prefill(
+        self,
+        tokens: Int[Array, "b n"],
+        capacity: int,
+        states: Float[Array, "b m d"] | None = None,
+        states_mask: Bool[Array, "b m"] | None = None,
+    ) -> tuple[Float[Array, "b v"], Cache]:
+        """Read the beginning of texts and remember it.
+
+        Args:
+          tokens, states, states_mask: as for the whole text.
+          capacity: tokens that the cache can hold, the beginning included.
+
+        Returns:
+          the logits of the next token, and the cache, in which the keys and values of `states` are computed for good.
+        """
+        s = self.spec
+        s.check_length(capacity)
+        shape = (s.depth, tokens.shape[0], capacity, s.num_heads, s.width // s.num_heads)
+        past = {"k": jnp.zeros(shape, s.dtype), "v": jnp.zeros(shape, s.dtype)}
+        cache = {"past": past, "memory": None, "states_mask": states_mask, "length": jnp.int32(0)}
+        hidden, cache = self._read(tokens, cache, states, states_mask, None)
+        return self._logits(hidden[:, -1]), cache
+
+    def extend(self, tokens: Int[Array, "b n"], cache: Cache) -> tuple[Float[Array, "b v"], Cache]:
+        """Read the next tokens of remembered texts.
+
+        Args:
+          cache: from `prefill` or this function; the caller keeps to its capacity. It may be of texts that share
+            states: with r b texts in "past" and b in "memory", text i looks at the states i // r.
+
+        Returns:
+          the logits of the token after them, and the next cache.
+        """
+        hidden, cache = self._read(tokens, cache, None, cache["states_mask"], None)
+        return self._logits(hidden[:, -1]), cache
+
+    def _read(self, tokens, cache, states, states_mask, rate):
+        s, n = self.spec, tokens.shape[1]
+        s.check_length(n)
+        memory = cache["memory"] if cache else None
+        _check_states(s, states, memory)
+        length = cache["length"] if cache else 0
+        positions = jax.lax.dynamic_slice_in_dim(self.wpe, length, n)
+        x = self.drop((jnp.take(self.wte, tokens, axis=0) + positions).astype(s.dtype), rate)
+        rates = None if rate is None else jnp.full((s.depth,), rate, jnp.float32)
+        layer = {"dropout": rates, "past": cache["past"] if cache else None, "memory": memory}
+        x, kept = self.blocks(x, layer, {"states": states, "states_mask": states_mask, "length": length})
+        return self.norm(x), cache and cache | kept | {"length": length + n}
+
+    def _logits(self, hidden):
+        table = self.wte.astype(self.spec.dtype)
+        return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
+
+
+class GPT2Block(nn.Module):
+    """One layer, the step of a scan.
+
+    `layer` holds what differs between layers (the dropout rate, the past, the memory), `context` what does not (the
+    encoder's states and their mask, the tokens read so far). Without a past it remembers nothing.
+    """
+
+    spec: GPT2Spec
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b n d"], layer: dict, context: dict) -> tuple[Array, dict | None]:
+        s, rate, past, memory = self.spec, layer["dropout"], layer["past"], layer["memory"]
+        norm = partial(nn.LayerNorm, s.norm_eps, dtype=s.dtype)
+        y, past = SelfAttention(s, name="attn")(norm(name="norm1")(x), past, context["length"])
+        x = x + Dropout()(y, rate)
+        if s.cross_attention:
+            attend = CrossAttention(s, name="cross_attn")
+            memory = attend.remember(context["states"]) if memory is None else memory
+            x = x + Dropout()(attend(norm(name="norm_cross")(x), memory, context["states_mask"]), rate)
+        mlp = layers.Mlp(s.mlp_dim, approximate_gelu=True, dtype=s.dtype, out_init=_residual_init(s), name="mlp")
+        x = x + Dropout()(mlp(norm(name="norm2")(x)), rate)
+        return x, None if past is None else {"past": past, "memory": memory}
+
+
+class SelfAttention(nn.Module):
+    """Causal attention, over the tokens at hand or, with a past, over those and all before them."""
+
+    spec: GPT2Spec
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b n d"], past: dict | None, length: Int[Array, ""] | int
+    ) -> tuple[Float[Array, "b n d"], dict | None]:
+        s = self.spec
+        q, k, v = layers.QKV(s.num_heads, True, s.dtype, layers.normal_002, name="qkv")(x)
+        if past is None:
+            y = ops.attention(q, k, v, is_causal=True, implementation=s.attention)
+        else:
+            put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=length, axis=1)
+            past = {"k": put(past["k"], k), "v": put(past["v"], v)}
+            seen = jnp.arange(past["k"].shape[1]) <= length + jnp.arange(x.shape[1])[:, None]
+            y = ops.attention(q, past["k"], past["v"], mask=seen[None, None], implementation=s.attention)
+        return layers.HeadsOut(s.dtype, _residual_init(s), name="proj")(y), past
+
+
+class CrossAttention(nn.Module):
+    """Attention of the text to an encoder's states.
+
+    The output projection starts at zero, so that a language model that is given cross-attention stays what it was
+    until training (our choice; the usual start is a normal of deviation 0.02).
+    """
+
+    spec: GPT2Spec
+
+    def setup(self):
+        s = self.spec
+        heads = (s.num_heads, s.width // s.num_heads)
+        self.q = nn.DenseGeneral(heads, dtype=s.dtype, kernel_init=layers.normal_002)
+        self.k = nn.DenseGeneral(heads, dtype=s.dtype, kernel_init=layers.normal_002)
+        self.v = nn.DenseGeneral(heads, dtype=s.dtype, kernel_init=layers.normal_002)
+        self.proj = layers.HeadsOut(s.dtype, nn.initializers.zeros)
+
+    def remember(self, states: Float[Array, "b m d"]) -> dict[str, Float[Array, "b m h e"]]:
+        """Keys and values of the states."""
+        return {"k": self.k(states), "v": self.v(states)}
+
+    def __call__(
+        self, x: Float[Array, "rb n d"], memory: dict, states_mask: Bool[Array, "b m"] | None
+    ) -> Float[Array, "rb n d"]:
+        """Every run of r texts looks at the same states: their queries stand in one row, so these are not copied."""
+        q = rearrange(self.q(x), "(b r) n h e -> b (r n) h e", b=memory["k"].shape[0])
+        mask = None if states_mask is None else states_mask[:, None, None]
+        y = ops.attention(q, memory["k"], memory["v"], mask=mask, implementation=self.spec.attention)
+        return self.proj(rearrange(y, "b (r n) h e -> (b r) n h e", n=x.shape[1]))
+
+
+class Dropout(nn.Module):
+    """Zero a share `rate` of the values and scale the others by 1 / (1 - rate); a rate of None passes everything."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*dims"], rate: Float[Array, ""] | float | None) -> Float[Array, "*dims"]:
+        if rate is None:
+            return x
+        kept = jax.random.bernoulli(self.make_rng("dropout"), 1 - rate, x.shape)
+        return jnp.where(kept, x / jnp.asarray(1 - rate, x.dtype), 0)
+
+
+def _residual_init(spec: GPT2Spec):
+    """Layers that end a residual branch start smaller by the root of their number (Radford et al. 2019, 2.3)."""
+    return nn.initializers.normal(0.02 / math.sqrt(2 * spec.depth))
+
+
+def _check_states(spec: GPT2Spec, states, memory) -> None:
+    given = states is not None or memory is not None
+    if given and not spec.cross_attention:
+        raise ConfigError("states were given to a language model without cross-attention; build it with it")
+    if spec.cross_attention and not given:
+        raise ConfigError("a language model with cross-attention needs states (b m d) to look at; build it without")
+    if states is not None and states.shape[-1] != spec.width:
+        raise ConfigError(f"states of width {states.shape[-1]} do not fit a text of width {spec.width}; project them")
