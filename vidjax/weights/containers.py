@@ -1,0 +1,145 @@
+"""From a path or a hub id to arrays by key: what is in the file decides how it is read, not its name.
+
+A `.pth` is read by PyTorch with `weights_only=True`, and a run's or a hub's file by its own reader; nothing that a file
+says is ever executed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vidjax.errors import WeightsError
+from vidjax.weights import files
+
+WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # of two, the first is taken
+PREFIXES = ("module.", "backbone.")
+INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+@dataclasses.dataclass(frozen=True)
+class Contents:
+    """A checkpoint's arrays and what stands beside them.
+
+    Attributes:
+      source: for messages.
+      state: arrays by key, floating point ones as float32; those of nested dicts by path, with slashes.
+      config: config.json of its folder, or None.
+      preprocessor: preprocessor_config.json of its folder, or None.
+    """
+
+    source: str
+    state: dict[str, np.ndarray]
+    config: dict | None = None
+    preprocessor: dict | None = None
+
+
+def read_contents(path: Path) -> Contents:
+    """A file with the JSON files beside it, or a folder with config.json and arrays as `transformers` writes them.
+
+    Raises:
+      WeightsError: for anything that is no checkpoint, is cut short, or would have to be executed.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise WeightsError(f"there is no file or folder {path}")
+    beside = path.parent if path.suffix in (".safetensors", ".bin") else None
+    return _contents(str(path), files.read_arrays(path), beside)
+
+
+def _read_folder(folder: Path) -> Contents:
+    if (folder / "saved_model.pb").exists():
+        raise files.keras_refused(folder)
+    if not (folder / "config.json").exists():
+        names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+        raise WeightsError(
+            f"the folder {folder} has no config.json (it holds {names}); give a folder with config.json and "
+            "model.safetensors as transformers writes it, the folder of a vidjax run, or the checkpoint file itself"
+        )
+    for name in INDEX:
+        if (folder / name).exists():
+            return _contents(str(folder), _read_shards(folder, folder / name), folder)
+    for name in WHOLE:
+        if (folder / name).exists():
+            return _contents(str(folder), files.read_arrays(folder / name), folder)
+    raise WeightsError(f"the folder {folder} has a config.json but neither model.safetensors nor pytorch_model.bin")
+
+
+def _read_shards(folder: Path, index: Path) -> dict:
+    """All the files that an index names, each key from the file that it names for it."""
+    places = (read_json(index) or {}).get("weight_map")
+    if not isinstance(places, dict):
+        raise WeightsError(f"{index} has no weight_map; it should say which file holds which key")
+    state: dict = {}
+    for name in sorted(set(places.values())):
+        if "/" in name or not (folder / name).exists():
+            raise WeightsError(f"{index} names {name}, which is not in the folder; fetch all parts of the checkpoint")
+        state |= files.read_arrays(folder / name)
+    if missing := sorted(set(places) - state.keys()):
+        raise WeightsError(f"{index} names {len(missing)} keys that no part holds, such as {missing[0]}")
+    return state
+
+
+def _contents(source: str, tree: Mapping, beside: Path | None) -> Contents:
+    config, preprocessor = (
+        read_json(beside / name) if beside else None for name in ("config.json", "preprocessor_config.json")
+    )
+    state = _strip(_arrays(_unwrap(tree)))
+    if not state:
+        keys = ", ".join(sorted(map(str, tree))[:5]) or "nothing"
+        raise WeightsError(f"{source} holds no arrays where a checkpoint has them (it holds {keys})")
+    return Contents(source, state, config, preprocessor)
+
+
+def read_json(path: Path) -> dict | None:
+    """An object from a JSON file; None when there is no file.
+
+    Raises:
+      WeightsError: when it holds something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{path} is not readable as JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise WeightsError(f"{path} should hold a JSON object, not a {type(found).__name__}")
+    return found
+
+
+def _unwrap(tree: Mapping) -> Mapping:
+    """The parameters among an optimiser's state, arguments and counters."""
+    if isinstance(tree.get("optimizer"), Mapping) and "target" in tree["optimizer"]:  # scenic, with flax.optim
+        return tree["optimizer"]["target"]
+    if isinstance(tree.get("params"), Mapping):  # scenic, with optax
+        return tree["params"]
+    for name in WRAPPERS:
+        if isinstance(tree.get(name), Mapping):
+            return _unwrap(tree[name])
+    return tree
+
+
+def _arrays(tree: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
+    found = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _arrays(value, f"{prefix}{key}/")
+        elif isinstance(value, np.ndarray):
+            found[f"{prefix}{key}"] = value.astype(np.float32) if value.dtype.kind in "fV" else value
+    return found
+
+
+def _strip(state: dict) -> dict:
+    for prefix in PREFIXES:
+        pattern = re.compile(f"^{re.escape(prefix)}")
+        stripped = {pattern.sub("", key): value for key, value in state.items()}
+        state = stripped if len(stripped) == len(state) else state
+    return state

@@ -1,0 +1,128 @@
+"""One file's arrays: safetensors, PyTorch's zip and pickle, flax msgpack; each told by its first bytes."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401 - makes NumPy know bfloat16, by that name
+import numpy as np
+import safetensors
+from flax import serialization
+
+from vidjax.errors import WeightsError
+
+LFS_POINTER = b"version https://git-lfs"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first byte of a map that is not empty
+PICKLE = 0x80
+EXPECTED = "expected .safetensors, a .pth that torch.save wrote, or a flax msgpack checkpoint"
+
+
+def read_arrays(path: Path) -> Mapping:
+    """The file's tree: nested dicts whose leaves, where they are tensors, are NumPy arrays.
+
+    Raises:
+      WeightsError: when it is none of the formats, is cut short, or is a pickle with code in it.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise WeightsError(f"{path} is empty; {EXPECTED}")
+    if head.startswith(LFS_POINTER):
+        raise WeightsError(
+            f"{path} is a Git LFS pointer, a few lines of text instead of the arrays; fetch them with `git lfs pull`"
+        )
+    if head.startswith(HDF5) or path.suffix in (".h5", ".keras"):
+        raise keras_refused(path)
+    if zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04") or (head[0] == PICKLE and head[1] in range(2, 6)):
+        return _read_torch(path)
+    if len(head) > 8 and head[8:9] == b"{":
+        return _read_safetensors(path)
+    if head[0] in MSGPACK_MAPS:
+        return _read_msgpack(path)
+    raise WeightsError(f"{path} is not a checkpoint; {EXPECTED}")
+
+
+def keras_refused(path: Path) -> WeightsError:
+    """The error for a Keras file or SavedModel, which names what it was converted from, as far as its name tells."""
+    sizes = {"S": "small", "B": "base", "L": "large", "H": "huge"}
+    named = re.search(r"VideoMAE_([SBLH])_(\w+?)_16x224_(FT|PT)", path.name)
+    which, hub = "", "MCG-NJU/videomae-base-finetuned-kinetics"
+    if named:
+        size, data, stage = sizes[named[1]], named[2].upper(), named[3]
+        kind = "pre-trained" if stage == "PT" else "fine-tuned"
+        which = f" of ViT-{named[1]}, {data}, {kind}"
+        ending = {"K400": "-finetuned-kinetics", "SSV2": "-finetuned-ssv2"}.get(data, "") if stage == "FT" else ""
+        hub = f"MCG-NJU/videomae-{size}{ending}"
+    return WeightsError(
+        f"{path} is a Keras file, which is not read; use the file it was converted from, checkpoint.pth{which} in "
+        f"MODEL_ZOO.md of MCG-NJU/VideoMAE, or the hub id {hub}"
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with safetensors.safe_open(path, "np") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+    except (safetensors.SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is cut short or no safetensors file ({error}); fetch it again") from error
+
+
+def _read_torch(path: Path) -> Mapping:
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"{path} can only be read with PyTorch: pip install torch (the CPU build will do)"
+        ) from error
+    options = {"map_location": "cpu", "weights_only": True, "mmap": zipfile.is_zipfile(path)}
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols it does not know; it fails at them all the same
+            tree = torch.load(path, **options)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_refusal(path, str(error))) from error
+    except Exception as error:  # a damaged file makes PyTorch's readers raise nearly anything
+        first = str(error).split(". ")[0].splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is cut short or no file of torch.save ({first}); {EXPECTED}") from error
+    if not isinstance(tree, Mapping):
+        raise WeightsError(f"{path} holds a {type(tree).__name__}; a checkpoint is a dict of tensors")
+    return _as_numpy(tree, torch)
+
+
+def _refusal(path: Path, words: str) -> str:
+    named = re.search(r"(?:unsupported GLOBAL|Unsupported global: GLOBAL|unsupported class) (\S+)", words)
+    if named:
+        return (
+            f"{path} asks for {named[1]} to be called when it is read, which is not done: only tensors, plain values "
+            "and argparse.Namespace are read; save its state dict with torch.save and use that"
+        )
+    return f"{path} is a pickle, but not one of tensors as torch.save writes them, so it is not read; {EXPECTED}"
+
+
+def _as_numpy(tree: Mapping, torch) -> dict:
+    found = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            value = _as_numpy(value, torch)
+        elif isinstance(value, torch.Tensor):
+            value = value.detach()
+            value = (value.float() if value.is_floating_point() else value).numpy()
+        found[key] = value
+    return found
+
+
+def _read_msgpack(path: Path) -> Mapping:
+    try:
+        tree = serialization.msgpack_restore(path.read_bytes())
+    except Exception as error:  # msgpack's and NumPy's, for whatever does not parse
+        raise WeightsError(f"{path} is cut short or no msgpack checkpoint ({error}); {EXPECTED}") from error
+    if not isinstance(tree, Mapping):
+        raise WeightsError(f"{path} holds a {type(tree).__name__}; a checkpoint is a dict of arrays")
+    return tree

@@ -1,0 +1,86 @@
+"""The parts of a VideoMAE by the names of its sources, as rules."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vidjax.models.videomae import VideoMAESpec
+from vidjax.weights import forms
+from vidjax.weights.rules import Rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What a source calls its modules; those of a block follow the number of the block."""
+
+    patch_embed: str
+    blocks: str
+    norm: str
+    head: str
+    decoder_blocks: str
+    norm1: str
+    weights: tuple[str, ...]  # of one fused projection, or of q, k and v
+    biases: tuple[str, str]  # of q and v
+    proj: str
+    norm2: str
+    fc1: str
+    fc2: str
+
+
+OFFICIAL = Names(
+    "patch_embed.proj", "blocks.", "norm", "head", "decoder.blocks.",
+    "norm1", ("attn.qkv.weight",), ("attn.q_bias", "attn.v_bias"), "attn.proj", "norm2", "mlp.fc1", "mlp.fc2",
+)  # fmt: skip
+TRANSFORMERS = Names(
+    "embeddings.patch_embeddings.projection", "encoder.layer.", "layernorm", "classifier", "decoder.decoder_layers.",
+    "layernorm_before", tuple(f"attention.attention.{part}.weight" for part in ("query", "key", "value")),
+    ("attention.attention.q_bias", "attention.attention.v_bias"), "attention.output.dense",
+    "layernorm_after", "intermediate.dense", "output.dense",
+)  # fmt: skip
+TRANSFORMERS_5 = dataclasses.replace(
+    TRANSFORMERS, biases=("attention.attention.query.bias", "attention.attention.value.bias")
+)
+
+
+def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str) -> tuple[Rule, ...]:
+    """From keys of the encoder that begin with `prefix`; None for `num_classes` means the pre-training module."""
+    projection = prefix + names.patch_embed
+    patches = forms.patch_conv3d(spec.tubelet_size, spec.patch_size)
+    found = [
+        Rule((f"{projection}.weight",), ("encoder/patch_embed/kernel",), patches),
+        Rule((f"{projection}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
+        *_blocks(names, prefix + names.blocks, "encoder/blocks", spec.num_heads, spec.depth),
+    ]
+    if num_classes is None or spec.pooling == "first":
+        found += forms.norm(prefix + names.norm, "encoder/norm")
+    if num_classes is None:
+        return (
+            *found,
+            Rule(("encoder_to_decoder.weight",), ("encoder_to_decoder/kernel",), forms.LINEAR),
+            Rule(("mask_token",), ("mask_token",), forms.TOKEN),
+            *_blocks(names, names.decoder_blocks, "decoder/blocks", spec.decoder_heads, spec.decoder_depth),
+            *forms.norm("decoder.norm", "decoder/norm"),
+            *forms.linear("decoder.head", "decoder/head"),
+        )
+    outer = prefix if names is OFFICIAL else ""  # transformers keeps the head outside of the model
+    if spec.pooling == "mean":
+        found += forms.norm(f"{outer}fc_norm", "fc_norm")
+    if num_classes:
+        found += forms.linear(outer + names.head, "head")
+    return tuple(found)
+
+
+def _blocks(names: Names, source: str, target: str, heads: int, depth: int) -> list[Rule]:
+    block = source + "{}."
+    kernel = forms.qkv_fused(heads) if len(names.weights) == 1 else forms.qkv_split(heads)
+    q_and_v = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qv")
+    return [
+        *forms.norm(block + names.norm1, f"{target}/norm1", depth),
+        Rule(tuple(block + name for name in names.weights), (f"{target}/attn/qkv/kernel",), kernel, depth),
+        Rule(tuple(block + name for name in names.biases), q_and_v, forms.by_head(heads), depth),
+        Rule((f"{block}{names.proj}.weight",), (f"{target}/attn/proj/kernel",), forms.heads_out(heads), depth),
+        Rule((f"{block}{names.proj}.bias",), (f"{target}/attn/proj/bias",), forms.SAME, depth),
+        *forms.norm(block + names.norm2, f"{target}/norm2", depth),
+        *forms.linear(block + names.fc1, f"{target}/mlp/fc1", depth),
+        *forms.linear(block + names.fc2, f"{target}/mlp/fc2", depth),
+    ]
