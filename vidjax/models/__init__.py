@@ -9,12 +9,14 @@ from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
 from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
+from vidjax.models.videomamba import VIDEOMAMBA_SPECS, VideoMambaClassifier, VideoMambaSpec
 from vidjax.models.vivit import VIVIT_SPECS, ViViTClassifier, ViViTSpec
 
 __all__ = [
     "FAMILIES",
     "TIMESFORMER_SPECS",
     "VIDEOMAE_SPECS",
+    "VIDEOMAMBA_SPECS",
     "VIVIT_SPECS",
     "ClipSpec",
     "Family",
@@ -26,6 +28,8 @@ __all__ = [
     "VideoMAEClassifier",
     "VideoMAEPretraining",
     "VideoMAESpec",
+    "VideoMambaClassifier",
+    "VideoMambaSpec",
     "build_model",
     "family_of",
     "model_names",
@@ -45,6 +49,7 @@ FAMILIES = {
     "videomae": Family(VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining),
     "timesformer": Family(TIMESFORMER_SPECS, TimeSformerClassifier),
     "vivit": Family(VIVIT_SPECS, ViViTClassifier),
+    "videomamba": Family(VIDEOMAMBA_SPECS, VideoMambaClassifier),
 }
 
 

@@ -1,0 +1,130 @@
+"""The bidirectional Mixer of Vision Mamba: two selective scans over one projection of the tokens.
+
+Gu & Dao 2023 (arXiv:2312.00752, section 3.4) for one direction; Zhu et al. 2024 (arXiv:2401.09417) for two.
+"""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vidjax import ops
+from vidjax.models import layers
+
+
+def _rates(key, shape, dtype):
+    """The logarithm of rates 1 to s in every channel (S4D-real)."""
+    del key
+    return jnp.broadcast_to(jnp.log(jnp.arange(1, shape[1] + 1, dtype=dtype)), shape)
+
+
+def _inverse_softplus(key, shape, dtype):
+    """Of steps drawn log-uniform in 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
+    steps = jnp.exp(jax.random.uniform(key, shape, dtype, math.log(0.001), math.log(0.1)))
+    return steps + jnp.log(-jnp.expm1(-steps))
+
+
+def _scaled(init: Callable, factor: float) -> Callable:
+    return lambda key, shape, dtype=jnp.float32: init(key, shape, dtype) * factor
+
+
+MERGES = {"sum": 1.0, "mean": 0.5}
+DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
+
+
+class CausalConv(nn.Module):
+    """Depthwise convolution over a token and those before it; in reverse, over a token and those after it.
+
+    Its kernel is (size, d), the last entry for the token itself. Sums are float32.
+    """
+
+    size: int
+    reverse: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
+        init = layers.torch_bias(self.size)  # a channel has `size` inputs, for its weights and its bias alike
+        kernel = self.param("kernel", init, (self.size, x.shape[-1]), jnp.float32)
+        bias = self.param("bias", init, (x.shape[-1],), jnp.float32)
+        length, others = x.shape[1], self.size - 1
+        x = jnp.pad(x, ((0, 0), (0, others) if self.reverse else (others, 0), (0, 0))).astype(jnp.float32)
+        starts = range(others, -1, -1) if self.reverse else range(self.size)
+        y = sum(tap * x[:, start : start + length] for tap, start in zip(kernel, starts, strict=True))
+        return (y + bias).astype(self.dtype)
+
+
+class StepSize(nn.Module):
+    """Softplus of a projection from few channels; bias, softplus and result are float32."""
+
+    features: int
+    bias_init: Callable
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b l r"]) -> Float[Array, "b l d"]:
+        kernel = self.param("kernel", layers.normal_002, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+        x = jnp.einsum("blr,rd->bld", x, kernel.astype(self.dtype), preferred_element_type=jnp.float32)
+        return nn.softplus(x + bias)
+
+
+class Direction(nn.Module):
+    """Convolution, SiLU, and a scan whose step sizes, B and C are made from the tokens."""
+
+    reverse: bool
+    dt_rank: int
+    state_size: int
+    conv_size: int
+    dt_bias_init: str
+    scan: str | None
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
+        d, r, s = x.shape[-1], self.dt_rank, self.state_size
+        x = nn.silu(CausalConv(self.conv_size, self.reverse, self.dtype, name="conv")(x))
+        x_proj = nn.Dense(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=layers.normal_002, name="x_proj")
+        dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
+        dt = StepSize(d, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
+        A = -jnp.exp(self.param("A_log", _rates, (d, s), jnp.float32))
+        D = self.param("D", nn.initializers.ones, (d,), jnp.float32)
+        return ops.selective_scan(x, dt, A, B, C, D, reverse=self.reverse, implementation=self.scan)
+
+
+class Mixer(nn.Module):
+    """Both directions over one projection of the tokens, merged, gated, and projected back.
+
+    Gating the merged scans once is the same as the published gate on each, because both have the same gate.
+
+    Attributes:
+      inner: channels of the scans; dt_rank: channels from which their step sizes are made.
+      state_size: states a channel; conv_size: tokens that the convolution sees.
+      merge_directions: one of `MERGES`; dt_bias_init: one of `DT_BIAS_INITS`.
+      scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
+      out_scale: factor on the initial output projection.
+    """
+
+    inner: int
+    dt_rank: int
+    state_size: int
+    conv_size: int
+    merge_directions: str = "sum"
+    dt_bias_init: str = "zero"
+    scan: str | None = None
+    out_scale: float = 1.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
+        dense = {"use_bias": False, "dtype": self.dtype}
+        in_proj = nn.Dense(2 * self.inner, **dense, kernel_init=layers.normal_002, name="in_proj")
+        x, gate = jnp.split(in_proj(tokens), 2, axis=-1)
+        options = (self.dt_rank, self.state_size, self.conv_size, self.dt_bias_init, self.scan, self.dtype)
+        y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
+        y = MERGES[self.merge_directions] * y * nn.silu(gate)
+        out_init = _scaled(layers.torch_kernel, self.out_scale)
+        return nn.Dense(tokens.shape[-1], **dense, kernel_init=out_init, name="out_proj")(y)

@@ -1,0 +1,178 @@
+"""VideoMamba: a bidirectional selective-scan model of all tokens of a clip (Li et al. 2024, arXiv:2403.06977).
+
+The class token comes first, then the patches frame by frame. Details follow the authors' code
+(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`), which is the paper's section 3 with a residual
+stream in float32.
+"""
+
+import dataclasses
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from einops import rearrange, repeat
+from jaxtyping import Array, Float
+
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import layers, mamba
+from vidjax.models.spec import ClipSpec, check_choice
+from vidjax.ops.selective_scan import IMPLEMENTATIONS
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoMambaSpec(ClipSpec):
+    """The shape of a VideoMamba; the fields of `ClipSpec` come by keyword.
+
+    Attributes:
+      width, depth: of the blocks.
+      expand: channels of a mixer for each of the model's.
+      state_size: states of a channel; conv_size: tokens that the causal convolution sees.
+      merge_directions: "sum" of both scans, as published, or their "mean", which cures divergence.
+      dt_bias_init: "zero", as the published code really starts (its general initialiser overwrites the careful one), so
+        that steps are softplus(0) = 0.69; or "mamba": steps log-uniform in 0.001 to 0.1.
+      scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
+
+    Raises:
+      ConfigError: for an unknown merge, initialiser or scan, for `attention`, which it has none of, and as `ClipSpec`.
+    """
+
+    width: int
+    depth: int
+    _: dataclasses.KW_ONLY
+    expand: int = 2
+    state_size: int = 16
+    conv_size: int = 4
+    merge_directions: str = "sum"
+    dt_bias_init: str = "zero"
+    scan: str | None = None
+    tubelet_size: int = 1
+    num_frames: int = 8
+    norm_eps: float = 1e-5
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice("merge_directions", self.merge_directions, tuple(mamba.MERGES))
+        check_choice("dt_bias_init", self.dt_bias_init, tuple(mamba.DT_BIAS_INITS))
+        if self.scan is not None:
+            check_choice("scan", self.scan, tuple(IMPLEMENTATIONS))
+        if self.attention is not None:
+            raise ConfigError(
+                f"attention={self.attention!r} means nothing to a VideoMamba, which has a scan instead; leave it empty"
+            )
+
+    @property
+    def inner(self) -> int:
+        """Channels of a mixer."""
+        return self.expand * self.width
+
+    @property
+    def dt_rank(self) -> int:
+        """Channels from which the step sizes are made."""
+        return math.ceil(self.width / 16)
+
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder and the head; the scan takes 2 a state and token.
+
+        Published figures leave out x_proj, dt_proj and the scan, which the authors' counter does not see.
+        """
+        x_proj, scan = self.dt_rank + 2 * self.state_size, 2 * self.state_size
+        direction = self.conv_size + x_proj + self.dt_rank + scan
+        mixer = self.inner * (3 * self.width + 2 * direction)
+        embedding = self.num_tokens * self.patch_dim * self.width
+        return embedding + self.depth * (self.num_tokens + 1) * mixer + self.width * num_classes
+
+
+# arXiv:2403.06977, table 1, and the authors' model zoo for `base`. The smallest is "Tiny" there and `ti` here, because
+# `tiny` is for tests in every family.
+VIDEOMAMBA_SPECS = {
+    "tiny": VideoMambaSpec(96, 4, patch_size=8, image_size=64),
+    "ti": VideoMambaSpec(192, 24),
+    "small": VideoMambaSpec(384, 24),
+    "middle": VideoMambaSpec(576, 32),
+    "base": VideoMambaSpec(768, 24),
+}
+
+
+class MambaBlock(nn.Module):
+    """RMSNorm and mixer on a residual stream in float32, shaped as the step of a scan: returns (x, None)."""
+
+    spec: VideoMambaSpec
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], drop_path: Float[Array, ""] | None = None
+    ) -> tuple[Float[Array, "b l d"], None]:
+        y = nn.RMSNorm(self.spec.norm_eps, dtype=self.spec.dtype, name="norm")(x)
+        y = layers.DropPath()(_mixer(self.spec)(y), drop_path)
+        return x + y.astype(jnp.float32), None
+
+
+class VideoMambaEncoder(nn.Module):
+    """Cubes to a class token and patch tokens."""
+
+    spec: VideoMambaSpec
+
+    def setup(self):
+        s = self.spec
+        t, h, w = s.grid
+        self.patch_embed = nn.Dense(
+            s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
+        )
+        self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)
+        self.pos_embed = self.param("pos_embed", layers.normal_002, (1 + h * w, s.width), jnp.float32)
+        self.time_embed = self.param("time_embed", nn.initializers.zeros, (t, s.width), jnp.float32)
+        self.blocks = layers.stack_blocks(MambaBlock, s.depth, unroll=s.unroll, remat=s.remat)(s)
+        self.norm = nn.RMSNorm(s.norm_eps)
+
+    def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "b l d"]:
+        """The class token and then the patches, time first, with their positions, in float32."""
+        x = self.patch_embed(patches.astype(self.spec.dtype)).astype(jnp.float32)
+        x = rearrange(x, "b (t n) d -> b t n d", t=self.spec.grid[0])
+        x = x + self.pos_embed[1:] + self.time_embed[:, None]
+        cls = repeat(self.cls_token + self.pos_embed[0], "d -> b 1 d", b=x.shape[0])
+        return jnp.concatenate([cls, rearrange(x, "b t n d -> b (t n) d")], axis=1)
+
+    def __call__(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
+        """Encode normalised cubes, as `ops.patchify` flattens them.
+
+        Returns:
+          cls (b d) float32; tokens (b n d), time first; both after the final norm.
+        """
+        s = self.spec
+        x, _ = self.blocks(self.embed_patches(patches), layers.drop_path_rates(s.drop_path, s.depth, train))
+        x = self.norm(x)
+        return {"tokens": x[:, 1:].astype(s.dtype), "cls": x[:, 0]}
+
+
+class VideoMambaClassifier(nn.Module):
+    """The encoder and a linear head on its class token; with `num_classes=0` without the head."""
+
+    spec: VideoMambaSpec
+    num_classes: int
+
+    def setup(self):
+        self.encoder = VideoMambaEncoder(self.spec)
+        self.head = layers.Head(self.num_classes, self.spec.head_dropout, layers.normal_002)
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """Classify normalised clips; see `from_patches` for the result."""
+        self.spec.check_clips(clips)
+        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
+
+    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
+        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
+
+        Returns:
+          tokens (b n d), time first; cls (b d), the same as pooled (b d), what the head sees; logits (b num_classes)
+          if there is a head; the last three float32.
+        """
+        out = self.encoder(patches, train)
+        return out | {"pooled": out["cls"]} | self.head(out["cls"], train)
+
+
+def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
+    """Its output starts smaller the deeper the model, as GPT-2's residual branches do."""
+    names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan")
+    options = {name: getattr(spec, name) for name in names}
+    return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")
