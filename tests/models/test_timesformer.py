@@ -1,0 +1,313 @@
+"""TimeSformer against `transformers` and against a second statement of the authors' code: outputs, gradients, sizes."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import keystr
+
+from vidjax.errors import ConfigError
+from vidjax.models import TIMESFORMER_SPECS, build_model
+from vidjax.models.timesformer import DividedBlock, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
+from vidjax.weights import rules as rule_tables
+from vidjax.weights.timesformer import OFFICIAL, TRANSFORMERS_TYPES, rules
+
+torch = pytest.importorskip("torch", reason="the oracles are in PyTorch (extra: test)")
+transformers = pytest.importorskip("transformers", reason="one oracle is in transformers (extra: test)")
+import timesformer_torch  # noqa: E402 - needs torch
+from timesformer_peer import peer, random_clips, read_transformers  # noqa: E402
+
+CLASSES = 5
+SPECS = {
+    "square": TimeSformerSpec(24, 3, 4, 80, patch_size=4, num_frames=4, image_size=12),
+    "one head, one block": TimeSformerSpec(15, 1, 1, 31, patch_size=6, num_frames=3, image_size=12),
+    "one frame": TimeSformerSpec(18, 2, 3, 40, patch_size=8, num_frames=1, image_size=24, norm_eps=1e-3),
+}
+UNSQUARE = TimeSformerSpec(20, 2, 5, 33, patch_size=5, num_frames=3, image_size=(10, 25))
+
+
+def close(ours, theirs, limit):
+    """Largest difference relative to the largest value of the oracle."""
+    theirs = np.asarray(theirs)
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=limit * np.abs(theirs).max())
+
+
+def trees_close(ours, theirs, limit=1e-4):
+    """Largest difference relative to the largest entry of the leaf; of a query's or key's bias, to the kernel's beside.
+
+    Attention does not depend on a bias that all keys share, so its gradient is nothing but rounding.
+    """
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    largest = {keystr(path): np.abs(leaf).max() for path, leaf in jax.tree.leaves_with_path(theirs)}
+    for (path, a), b in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
+        name = keystr(path)
+        scale = max(largest[name], largest.get(name.replace("q_bias", "kernel").replace("k_bias", "kernel"), 0.0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=limit * scale, err_msg=name)
+
+
+def logits_and_gradients(module, params, clips, weights):
+    """Of the scalar sum(weights * logits)."""
+
+    def loss(params):
+        logits = module.apply({"params": params}, clips)["logits"]
+        return jnp.sum(weights * logits), logits
+
+    (_, logits), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    return logits, gradients
+
+
+@pytest.mark.parametrize(
+    ("attention_type", "name"),
+    [
+        *(("divided", name) for name in SPECS),
+        *(("joint", name) for name in ("square", "one head, one block")),
+        *(("space_only", name) for name in ("square", "one head, one block")),
+    ],
+)
+def test_logits_and_gradients_are_those_of_transformers(name, attention_type):
+    """With attention within frames, transformers' parts are put together in the original's order: mean, then norm."""
+    spec = dataclasses.replace(SPECS[name], attention_type=attention_type)
+    model = peer(spec, CLASSES)
+    clips = random_clips(spec)
+    weights = np.random.default_rng(1).normal(size=(2, CLASSES))
+    pixels = torch.from_numpy(clips.transpose(0, 1, 4, 2, 3)).double()
+    if attention_type == "space_only":
+        hidden = model.timesformer(pixels, output_hidden_states=True).hidden_states[-1]
+        frames = hidden.unflatten(0, (2, spec.num_frames)).mean(1)
+        theirs = model.classifier(model.timesformer.layernorm(frames)[:, 0])
+    else:
+        theirs = model(pixels).logits
+    (theirs * torch.from_numpy(weights)).sum().backward()
+
+    module = TimeSformerClassifier(spec, CLASSES)
+    params = read_transformers(model, spec, CLASSES, lambda parameter: parameter)
+    logits, gradients = logits_and_gradients(module, params, clips, weights)
+    close(logits, theirs.detach().numpy(), 2e-5)
+    trees_close(gradients, read_transformers(model, spec, CLASSES, lambda parameter: parameter.grad))
+
+
+@pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
+def test_logits_and_gradients_are_the_originals_on_frames_that_are_not_square(attention_type):
+    spec = dataclasses.replace(UNSQUARE, attention_type=attention_type)
+    compare_with_statement(spec, spec)
+
+
+@pytest.mark.parametrize(
+    ("attention_type", "num_frames", "image_size"),
+    [
+        ("divided", 5, (10, 25)),
+        ("divided", 2, (20, 15)),
+        ("joint", 4, (15, 40)),
+        ("space_only", 2, (5, 30)),
+    ],
+)
+def test_an_encoder_takes_clips_of_other_grids_with_positions_resized_as_the_original_does(
+    attention_type, num_frames, image_size
+):
+    spec = dataclasses.replace(UNSQUARE, attention_type=attention_type)
+    compare_with_statement(spec, dataclasses.replace(spec, num_frames=num_frames, image_size=image_size))
+
+
+class AnyGrid(TimeSformerClassifier):
+    """The classifier without its refusal of other grids."""
+
+    def __call__(self, clips, train=False):
+        return self.head(self.encoder(clips, train)["cls"], train)
+
+
+def compare_with_statement(spec, of_clips):
+    state = timesformer_torch.random_state(spec, CLASSES)
+    clips = random_clips(of_clips)
+    weights = np.random.default_rng(1).normal(size=(2, CLASSES))
+    theirs = timesformer_torch.logits(state, spec, torch.from_numpy(clips).double())
+    (theirs * torch.from_numpy(weights)).sum().backward()
+
+    module, table = AnyGrid(spec, CLASSES), rules(spec, CLASSES, OFFICIAL)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), clips)["params"]
+    params = rule_tables.read(table, {key: value.detach().numpy() for key, value in state.items()}, shapes)
+    logits, gradients = logits_and_gradients(module, params, clips, weights)
+    close(logits, theirs.detach().numpy(), 2e-5)
+    wanted = rule_tables.read(table, {key: value.grad.numpy() for key, value in state.items()}, shapes)
+    trees_close(gradients, wanted)
+
+
+def test_tokens_come_time_first_and_after_the_norm():
+    """A frame that differs from the others changes its own tokens alone when frames do not see each other."""
+    module = build_model("timesformer_tiny", num_classes=0, attention_type="space_only", image_size=16)
+    clips = np.random.default_rng(0).normal(size=(1, *module.spec.clip_shape)).astype(np.float32)
+    params = jax.jit(module.init)(jax.random.key(0), clips)
+    apply = jax.jit(module.apply)
+    before = apply(params, clips)["tokens"].reshape(8, 4, 96)
+    clips[0, 5] += 1.0
+    after = apply(params, clips)["tokens"].reshape(8, 4, 96)
+    changed = np.abs(before - after).max(axis=(1, 2)) > 1e-3
+    assert changed.tolist() == [False] * 5 + [True] + [False] * 2
+    np.testing.assert_allclose(after.mean(-1), 0.0, atol=1e-5)  # as a norm with its first scale and bias leaves it
+
+
+def test_the_base_model_has_exactly_the_parameters_of_transformers():
+    with torch.device("meta"):
+        config = transformers.TimesformerConfig(num_labels=400)
+        theirs = sum(p.numel() for p in transformers.TimesformerForVideoClassification(config).parameters())
+    for name in ("base", "hr", "large"):
+        module = build_model(f"timesformer_{name}", num_classes=400)
+        clips = jax.ShapeDtypeStruct((1, *module.spec.clip_shape), jnp.float32)
+        params = jax.eval_shape(module.init, jax.random.key(0), clips)["params"]
+        more_frames, more_patches = module.spec.num_frames - 8, (module.spec.frame_size[0] // 16) ** 2 - 196
+        wanted = theirs + (more_frames + more_patches) * 768
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == wanted
+    assert theirs / 1e6 == pytest.approx(121.6, abs=0.05)
+
+
+@pytest.mark.parametrize(("name", "tera_macs"), [("base", 0.59), ("hr", 5.11), ("large", 7.14)])
+def test_macs_are_the_papers(name, tera_macs):
+    """Table 4 of arXiv:2102.05095, of three views, called TFLOPs there."""
+    assert 3 * TIMESFORMER_SPECS[name].classifier_macs(400) / 1e12 == pytest.approx(tera_macs, rel=0.02)
+
+
+@pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
+def test_macs_count_the_matrix_products_that_are_computed(attention_type):
+    module = build_model("timesformer_tiny", num_classes=7, attention_type=attention_type, unroll=4)
+    clips = jnp.zeros((1, *module.spec.clip_shape))
+    params = jax.eval_shape(module.init, jax.random.key(0), clips)
+    jaxpr = jax.make_jaxpr(lambda p, x: module.apply(p, x)["logits"])(params, clips)
+    assert module.spec.classifier_macs(7) == products(jaxpr.jaxpr)
+
+
+def products(jaxpr):
+    """Multiply-accumulates of the `dot_general`s of a jaxpr, those in its scans counted as often as they run."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            inner = np.prod([eqn.invars[0].aval.shape[axis] for axis in contracted], dtype=np.int64)
+            total += int(eqn.outvars[0].aval.size * inner)
+        times = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        for value in eqn.params.values():
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                total += times * products(inner)
+    return total
+
+
+def test_a_new_model_starts_as_published():
+    module = build_model("timesformer_tiny", num_classes=400)
+    encoder = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, *module.spec.clip_shape)))["params"]["encoder"]
+    blocks = encoder["blocks"]
+    for zero in (blocks["temporal_fc"]["kernel"], blocks["temporal_fc"]["bias"], encoder["time_embed"]):
+        assert not np.any(zero)
+    for normal in (blocks["temporal_attn"]["qkv"]["kernel"], blocks["mlp"]["fc1"]["kernel"], encoder["pos_embed"]):
+        assert np.std(normal) == pytest.approx(0.02, rel=0.05)
+    assert np.abs(encoder["patch_embed"]["kernel"]).max() <= (8 * 8 * 3) ** -0.5  # PyTorch's convolution
+
+
+def block_and_params(**options):
+    block = DividedBlock(12, 2, 24, **options)
+    x = (jnp.ones((2, 1, 12)), jax.random.normal(jax.random.key(0), (2, 5, 40, 12)))
+    params = jax.tree.map(
+        lambda leaf: 0.5 + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
+        jax.eval_shape(block.init, jax.random.key(1), x)["params"],
+    )
+    return block, params, x
+
+
+def test_of_a_block_that_drops_everything_the_bias_of_temporal_fc_is_left():
+    """The authors' code applies that layer after stochastic depth."""
+    block, params, (cls, patches) = block_and_params()
+    almost_one = jnp.float32(1 - 1e-7)
+    (cls_after, after), _ = block.apply(
+        {"params": params}, (cls, patches), almost_one, rngs={"dropout": jax.random.key(2)}
+    )
+    np.testing.assert_array_equal(cls_after, cls)
+    np.testing.assert_allclose(after, patches + params["temporal_fc"]["bias"], rtol=1e-6)
+
+
+def test_stochastic_depth_drops_places_over_all_their_frames():
+    block, params, (cls, patches) = block_and_params()
+    for branch in (params["attn"]["proj"], params["mlp"]["fc2"]):  # only attention over time does anything
+        branch.update(jax.tree.map(jnp.zeros_like, branch))
+    params["temporal_fc"]["bias"] = jnp.zeros(12)
+    rngs = {"dropout": jax.random.key(2)}
+    (_, after), _ = jax.jit(block.apply)({"params": params}, (cls, patches), jnp.float32(0.5), rngs=rngs)
+    changed = np.any(np.abs(after - patches) > 1e-6, axis=-1)  # (b t s)
+    assert (changed == changed[:, :1]).all()
+    assert 0.3 < changed.mean() < 0.7
+
+
+@pytest.mark.parametrize("options", [{"remat": "full", "unroll": 2}, {"attention": "blocked"}])
+def test_how_it_is_computed_changes_nothing(options):
+    spec = dataclasses.replace(SPECS["square"], drop_path=0.3)
+    clips = random_clips(spec)
+    params = jax.jit(TimeSformerClassifier(spec, CLASSES).init)(jax.random.key(0), clips)["params"]
+
+    def gradients(spec):
+        module = TimeSformerClassifier(spec, CLASSES)
+
+        def loss(params):
+            out = module.apply({"params": params}, clips, train=True, rngs={"dropout": jax.random.key(3)})
+            return jnp.square(out["logits"]).sum() * 1e3
+
+        return jax.jit(jax.grad(loss))(params)
+
+    trees_close(gradients(dataclasses.replace(spec, **options)), gradients(spec))
+
+
+def test_one_set_of_parameters_serves_views_of_many_shapes_under_jit():
+    spec = TIMESFORMER_SPECS["tiny"]
+    encoder = TimeSformerEncoder(spec)
+    params = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, *spec.clip_shape)))
+    for t, side in ((8, 64), (16, 64), (8, 24), (2, 32)):
+        clips = jax.ShapeDtypeStruct((3, t, side, side, 3), jnp.float32)
+        out = jax.eval_shape(jax.jit(encoder.apply), params, clips)
+        assert out["tokens"].shape == (3, t * (side // 8) ** 2, 96)
+        assert out["cls"].shape == (3, 96)
+
+
+def test_clips_that_do_not_fit_are_refused_with_the_remedy():
+    spec = TIMESFORMER_SPECS["tiny"]
+    with pytest.raises(ConfigError, match="build it with num_frames=16"):
+        jax.eval_shape(TimeSformerClassifier(spec, 3).init, jax.random.key(0), jnp.zeros((1, 16, 64, 64, 3)))
+    with pytest.raises(ConfigError, match=r"20 pixels is not a multiple of patch_size=8; use .*16 or 24"):
+        jax.eval_shape(TimeSformerEncoder(spec).init, jax.random.key(0), jnp.zeros((1, 8, 20, 64, 3)))
+    with pytest.raises(ConfigError, match="attention_type='time' is unknown; choose one of divided, joint, space_only"):
+        build_model("timesformer_tiny", num_classes=3, attention_type="time")
+
+
+def test_it_learns_which_way_time_runs():
+    """A bright patch that wanders right or left over the same places: no single frame tells."""
+    right = np.zeros((4, 8, 32, 3), np.float32)
+    for frame in range(4):
+        right[frame, :, 8 * frame : 8 * frame + 8] = 2.0
+    clips, labels = jnp.asarray(np.stack([right, right[::-1]])), jnp.array([0, 1])
+    module = build_model("timesformer_tiny", num_classes=2, num_frames=4, image_size=(8, 32), depth=2)
+    params = jax.jit(module.init)(jax.random.key(0), clips)["params"]
+    optimizer = optax.adam(1e-3)
+
+    def loss(params):
+        logits = module.apply({"params": params}, clips)["logits"]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    @jax.jit
+    def train(params):
+        def step(carry, _):
+            params, state = carry
+            value, gradients = jax.value_and_grad(loss)(params)
+            updates, state = optimizer.update(gradients, state)
+            return (optax.apply_updates(params, updates), state), value
+
+        return jax.lax.scan(step, (params, optimizer.init(params)), length=200)[1]
+
+    losses = train(params)
+    assert losses[0] == pytest.approx(np.log(2), abs=0.05)
+    assert losses[-1] < 0.05
+
+
+def test_attention_within_frames_cannot_tell_the_order_of_frames():
+    module = build_model("timesformer_tiny", num_classes=5, image_size=16, attention_type="space_only")
+    clips = random_clips(module.spec)
+    params = jax.jit(module.init)(jax.random.key(0), clips)
+    logits = [jax.jit(module.apply)(params, c)["logits"] for c in (clips, clips[:, ::-1])]
+    close(logits[0], logits[1], 2e-5)
