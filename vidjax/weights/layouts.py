@@ -20,6 +20,8 @@ from vidjax.weights.rules import Rule, State
 
 FAMILY_FILES: tuple[str, ...] = (
     "videomae",
+    "timesformer",
+    "timesformer_image",
 )  # fmt: skip
 
 

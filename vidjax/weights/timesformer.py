@@ -220,7 +220,6 @@ def _transformers_config(description: Description) -> dict:
             "with attention_type=space_only, transformers gives scores for each frame, which is another model: "
             "the original averages the frames before the last norm"
         )
-    labels = description.labels or [f"LABEL_{number}" for number in range(description.num_classes)]
     return {
         "model_type": "timesformer",
         "architectures": ["TimesformerForVideoClassification" if description.num_classes else "TimesformerModel"],
@@ -235,12 +234,17 @@ def _transformers_config(description: Description) -> dict:
         "patch_size": spec.patch_size,
         "num_frames": spec.num_frames,
         "image_size": height,
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: number for number, label in enumerate(labels)},
     }
+
+
+def _transformers_rules(spec: TimeSformerSpec, num_classes: int | None) -> tuple[Rule, ...]:
+    return rules(spec, num_classes or 0, TRANSFORMERS, "timesformer.")
 
 
 LAYOUTS = (
     Layout("TimeSformer, official", _is_official, _describe_official),
-    Layout("TimeSformer, transformers", _is_transformers, _describe_transformers, _transformers_config),
-)
+    Layout(
+        "TimeSformer, transformers", _is_transformers, _describe_transformers,
+        _transformers_config, "timesformer", _transformers_rules,
+    ),
+)  # fmt: skip
