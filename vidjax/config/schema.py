@@ -97,7 +97,8 @@ class OptimConfig:
     eps: float = 1e-8
     momentum: float = 0.9  # of sgd
     nesterov: bool = False  # of sgd
-    weight_decay: float = 0.05  # not on biases, norms and tokens (1-D parameters)
+    weight_decay: float = 0.05
+    decayed: str = "kernels"  # kernels (not biases, norms, tokens, positions) | matrices (not biases, norms) | all
     final_weight_decay: float = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
     clip_norm: float = 0.0  # of the global gradient norm; 0: off
     clip_each: float = 0.0  # of the gradient norm of each parameter; 0: off
@@ -192,6 +193,7 @@ CHOICES = {
     "data.crop": ("multi_scale", "random_resized", "center"),
     "data.interpolation": ("bilinear", "bicubic", "area"),
     "optim.name": ("adamw", "sgd"),
+    "optim.decayed": ("kernels", "matrices", "all"),
     "eval.merge": ("mean_softmax", "sum_logits", "max"),
 }
 

@@ -16,26 +16,28 @@ from vidjax.data.rows import Row
 from vidjax.data.sampling import eval_indices, train_indices
 from vidjax.data.sources import VideoSource
 from vidjax.data.synthetic import noise
+from vidjax.data.views import check_views, load_views
 from vidjax.errors import DataError, VideoError
 
 SUBSTITUTES = 8  # rows tried in place of one that fails
 
 
 class LoadTrain(grain.transforms.RandomMap):
-    """The clips of one row or, if it cannot be decoded, of a substitute."""
+    """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
 
     def __init__(self, source: VideoSource, data: DataConfig):
         self._source, self._data = source, data
         if data.rand_augment:
             parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
         check_color_jitter(data.color_jitter)
+        check_views(data)
 
     def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         failures: list[tuple[int, VideoError]] = []
         row = self._source[index]
         while True:
             try:
-                clips = self._clips(row, rng)
+                videos = load_views(row, self._data, rng) if self._data.views else {"video": self._clips(row, rng)}
                 break
             except VideoError as error:
                 failures.append((index, error))
@@ -43,7 +45,7 @@ class LoadTrain(grain.transforms.RandomMap):
                 raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
             index = self._substitute(row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
-        return {"video": clips, **self._facts(index, row.label, failures)}
+        return {**videos, **self._facts(index, row.label, failures)}
 
     def _clips(self, row: Row, rng: np.random.Generator) -> UInt8[np.ndarray, "r t s s c"]:
         data = self._data

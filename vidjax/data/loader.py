@@ -41,7 +41,8 @@ def train_batches(
 
     Returns:
       an iterator with `close()`; its batches are dicts of
-        video (rows t s s c) uint8; label (rows) int32; valid (rows) bool, all True;
+        video (rows t s s c) uint8 or, instead, the views of `data.views`;
+        label (rows) int32; valid (rows) bool, all True;
         index (rows) int64, the data-set row that was used;
         failed (rows 8) int32, the rows that could not be decoded before it, then -1; failed_reason (rows 8) int8,
         indices into `VideoError.REASONS`, then -1. Of R clips only the first carries failures.

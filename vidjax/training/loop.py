@@ -68,10 +68,16 @@ def train(
     data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
     check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
     source = source or open_source(data, data.train_split)
-    objective = objective or build_objective(config, data.num_classes or source.num_classes)
-    evaluator = Evaluator(config, objective, mesh, workdir) if config.task == "classification" else None
     total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
-    tx, schedule = build_optimizer(optim, global_batch=data.global_batch, total_steps=total, warmup_steps=warmup)
+    objective = objective or build_objective(config, data.num_classes or source.num_classes, total_steps=total)
+    evaluator = Evaluator(config, objective, mesh, workdir) if config.task == "classification" else None
+    tx, schedule = build_optimizer(
+        optim,
+        global_batch=data.global_batch,
+        total_steps=total,
+        warmup_steps=warmup,
+        frozen_steps=round(optim.frozen_epochs * len(source) / data.global_batch),
+    )
     identity = fingerprint.fingerprint(config, source)
 
     with contextlib.ExitStack() as stack:

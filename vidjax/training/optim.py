@@ -5,6 +5,7 @@ The rules are those of VideoMAE's code (`cosine_scheduler`, layer-wise learning-
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -17,10 +18,13 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
+from vidjax.training.transforms import add_scheduled_decay, clip_each, start_late
 
-_UNDECAYED = re.compile(r"(bias|token|pos_embed|time_embed)$")
+_TOKEN = re.compile(r"(token|pos_embed|time_embed)$")
+_UNDECAYED = re.compile(rf"bias$|{_TOKEN.pattern}")
 _FIRST_LAYER = re.compile(r"(^|/)encoder/(patch_embed|pos_embed|time_embed|cls_token)(/|$)")
 _ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
+_LAST_LAYER = r"(^|/)head/last_layer/"
 
 Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
 
@@ -56,20 +60,25 @@ def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: i
 
 
 def build_optimizer(
-    config: OptimConfig, *, global_batch: int, total_steps: int, warmup_steps: int
+    config: OptimConfig, *, global_batch: int, total_steps: int, warmup_steps: int, frozen_steps: int = 0
 ) -> tuple[optax.GradientTransformation, Schedule]:
     """The update direction as an optax transformation, and the learning rate to multiply it with.
 
     The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
-    a counter in the optimiser state, which stands still when a step is skipped.
+    a counter in the optimiser state, which stands still when a step is skipped. For the same reason the update takes
+    `step=` when the weight decay has a schedule or when the last layer of a projection head is frozen at first.
     """
     peak, floor = scaled_lr(config, global_batch)
-    decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask) if config.weight_decay else optax.identity()
+    decay = _decay(config, total_steps)
     if config.name == "adamw":
         rule = optax.chain(optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.eps), decay)
     else:
         rule = optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
+    if frozen_steps:
+        rule = start_late(rule, _LAST_LAYER, frozen_steps)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    if config.clip_each:
+        clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
     return direction, cosine_schedule(peak, floor, warmup_steps, total_steps)
 
@@ -79,17 +88,30 @@ def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
     return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
 
 
-def decay_mask(params):
-    """True where weight decay applies: not on biases, tokens, positions, and not on 1-D parameters.
+def decay_mask(params, decayed: str = "kernels"):
+    """True where weight decay applies.
 
-    The axis over which blocks are stacked does not count: a norm's scale (layers, d) is 1-D.
+    Args:
+      params: the axis over which blocks are stacked does not count: a norm's scale (layers, d) is 1-D.
+      decayed: kernels, that is all but biases, tokens, positions and 1-D parameters; matrices, all but biases and 1-D
+        parameters, where tokens count as the matrices that they are in PyTorch; or all.
     """
 
     def decays(path, leaf) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if decayed == "all" or (decayed == "matrices" and _TOKEN.search(name)):
+            return True
         return leaf.ndim - ("blocks" in name.split("/")) > 1 and not _UNDECAYED.search(name)
 
     return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def _decay(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
+    mask = functools.partial(decay_mask, decayed=config.decayed)
+    if config.final_weight_decay:
+        over_time = cosine_schedule(config.weight_decay, config.final_weight_decay, 0, total_steps)
+        return add_scheduled_decay(over_time, mask)
+    return optax.add_decayed_weights(config.weight_decay, mask=mask) if config.weight_decay else optax.identity()
 
 
 def layer_scales(params, layer_decay: float):

@@ -61,4 +61,6 @@ def start(
         params, sentence = take_over(state.params, config.init_from)
         say(f"starting from {sentence}")
         state = state._replace(params=params, ema=jax.tree.map(jnp.copy, params) if config.optim.ema else {})
+        if hasattr(objective, "adopt"):
+            state = state._replace(extra=objective.adopt(params, state.extra))
     return state

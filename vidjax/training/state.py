@@ -35,8 +35,9 @@ class TrainState(NamedTuple):
 def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of a global training batch, enough to initialise an objective."""
     rows, size = data.global_batch * data.clips_per_decode, data.image_size
+    videos = data.views or {"video": (data.num_frames, size, size, 3)}
     return {
-        "video": jax.ShapeDtypeStruct((rows, data.num_frames, size, size, 3), jnp.uint8),
+        **{name: jax.ShapeDtypeStruct((rows, *shape), jnp.uint8) for name, shape in videos.items()},
         "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "valid": jax.ShapeDtypeStruct((rows,), jnp.bool_),
         "index": jax.ShapeDtypeStruct((rows,), jnp.int32),

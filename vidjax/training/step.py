@@ -54,6 +54,7 @@ def make_train_step(
             f"train.accumulate={accumulate}: the loss of {type(objective).__name__} is a statistic of the whole batch "
             "and cannot be accumulated; use train.accumulate=1 and more devices or model.remat=full"
         )
+    tx = optax.with_extra_args_support(tx)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     mesh = shardings.step.mesh
 
@@ -63,7 +64,7 @@ def make_train_step(
         loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-        direction, opt_state = tx.update(grads, state.opt_state, state.params)
+        direction, opt_state = tx.update(grads, state.opt_state, state.params, step=state.step)
         updates = jax.tree.map(lambda u: -lr * u, direction)
         params = optax.apply_updates(state.params, updates)
         average = jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, state.ema, params) if ema else state.ema

@@ -1,0 +1,98 @@
+"""What self-distillation trains: a TimeSformer encoder with a projection head (DINO, arXiv:2104.14294, section 3)."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float
+
+from vidjax.models import layers
+from vidjax.models.timesformer import TimeSformerEncoder, TimeSformerSpec
+
+
+class ProjectionHead(nn.Module):
+    """Three dense layers with GELUs between, a unit vector, and its cosines with prototypes of length 1.
+
+    The last is the weight-normalised layer of the authors' `DINOHead` with its gain frozen at 1 (`norm_last_layer`):
+    `last_layer/kernel` holds the prototypes in its columns, of any length.
+    """
+
+    prototypes: int
+    hidden_dim: int = 2048
+    bottleneck_dim: int = 256
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        dense = {"dtype": self.dtype, "kernel_init": layers.normal_002}
+        self.fc1 = nn.Dense(self.hidden_dim, **dense)
+        self.fc2 = nn.Dense(self.hidden_dim, **dense)
+        self.fc3 = nn.Dense(self.bottleneck_dim, **dense)
+        self.last_layer = Cosines(self.prototypes, self.dtype)
+
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:
+        """Cosines with the k prototypes, in [-1, 1], float32."""
+        x = nn.gelu(self.fc1(x), approximate=False)
+        x = nn.gelu(self.fc2(x), approximate=False)
+        return self.last_layer(self.fc3(x))
+
+
+class Cosines(nn.Module):
+    """Cosines of the angles between a vector and the columns of a kernel."""
+
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:
+        kernel = self.param("kernel", layers.torch_kernel, (x.shape[-1], self.features), jnp.float32)
+        x, kernel = unit(x, axis=-1).astype(self.dtype), unit(kernel, axis=0).astype(self.dtype)
+        return jnp.matmul(x, kernel, preferred_element_type=jnp.float32)
+
+
+def unit(x: Float[Array, "*dims"], axis: int) -> Float[Array, "*dims"]:
+    """Vectors along an axis scaled to length 1, in float32; a vector of zeros stays one."""
+    x = x.astype(jnp.float32)
+    # The floor, 1e-12 as in PyTorch, is under the root: there its gradient is finite at zero.
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-24))
+
+
+class ProjectedTimeSformer(nn.Module):
+    """An encoder for views of any length and size, and a head on its class token."""
+
+    spec: TimeSformerSpec
+    prototypes: int
+    hidden_dim: int = 2048
+    bottleneck_dim: int = 256
+
+    def setup(self):
+        self.encoder = TimeSformerEncoder(self.spec)
+        self.head = ProjectionHead(
+            self.prototypes, self.hidden_dim, self.bottleneck_dim, dtype=jnp.dtype(self.spec.dtype)
+        )
+
+    def __call__(self, groups: Sequence[Float[Array, "b _ _ _ _ c"]], train: bool = False) -> dict[str, Array]:
+        """Encode and project normalised views.
+
+        Args:
+          groups: views (b v t h w c) of one size each; v and the size may differ between groups.
+
+        Returns:
+          cls (b v d) and projection (b v k), float32, with the views of all groups one after the other.
+        """
+        cls = []
+        for views in groups:
+            # Rows come first: each device keeps the views of its own rows.
+            out = self.encoder(rearrange(views, "b v t h w c -> (b v) t h w c"), train)
+            cls.append(rearrange(out["cls"], "(b v) d -> b v d", b=len(views)))
+        cls = jnp.concatenate(cls, axis=1)
+        return {"cls": cls, "projection": self.head(cls)}
+
+    def view_macs(self, shape: tuple[int, int, int, int]) -> int:
+        """Multiply-accumulates of one view of shape (t h w c)."""
+        t, h, w, _ = shape
+        spec = dataclasses.replace(self.spec, num_frames=t, image_size=(h, w))
+        head = self.hidden_dim * (spec.width + self.hidden_dim + self.bottleneck_dim)
+        return spec.classifier_macs(0) + head + self.bottleneck_dim * self.prototypes

@@ -1,0 +1,165 @@
+"""Self-distillation over views: a student matches, from any view, what its moving average saw in the global ones.
+
+SVT (Ranasinghe et al. 2022, arXiv:2112.01514, section 3): its motion and cross-view correspondences are together the
+loss of DINO (Caron et al. 2021, arXiv:2104.14294, algorithm 1) over views of a video.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from vidjax.models.projection import ProjectedTimeSformer
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.normalize import normalize
+
+Shape = tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfDistillation:
+    """Cross-entropy between a teacher's softmax over prototypes and a student's, for every pair of different views.
+
+    The objective's own state has the `teacher`'s parameters, the `center` (k) that is taken off its outputs, what of
+    the centre's next value the micro-batches have gathered so far (`gathered`), and the `step`.
+
+    Attributes:
+      module: encodes and projects views.
+      views: shapes (t h w c) of the views by their key in the batch, the global ones first.
+      num_global: views that the teacher sees; the student sees all.
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+      total_steps: of the run, over which the teacher's momentum rises to 1.
+      student_temp, teacher_temp: of the softmaxes; teacher_temp is reached from teacher_temp_start, on a line, in
+        teacher_temp_steps.
+      teacher_momentum: of the teacher at the first step; center_momentum: of the centre, always.
+      teacher_drop_path: whether stochastic depth is active in the teacher as well, as it is in SVT, whose teacher is
+        never put in evaluation mode.
+    """
+
+    module: ProjectedTimeSformer
+    views: Mapping[str, Shape]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    total_steps: int
+    num_global: int = 2
+    student_temp: float = 0.1
+    teacher_temp: float = 0.04
+    teacher_temp_start: float = 0.04
+    teacher_temp_steps: int = 0
+    teacher_momentum: float = 0.996
+    center_momentum: float = 0.9
+    teacher_drop_path: bool = True
+
+    @property
+    def train_flops_per_clip(self) -> float:
+        """FLOPs of a row: forward and backward pass of all its views, and the teacher's forward pass of the global."""
+        macs = [self.module.view_macs(shape) for shape in self.views.values()]
+        return 6.0 * sum(macs) + 2.0 * sum(macs[: self.num_global])
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
+        """Random parameters, of which the teacher begins as a copy; the batch is not looked at."""
+        del batch
+        groups = [jnp.zeros((1, len(names), *shape)) for shape, names in self._groups(list(self.views)).items()]
+        params = self.module.init(rng, groups)["params"]
+        zeros = jnp.zeros(self.module.prototypes)
+        extra = {
+            "teacher": {},
+            "center": zeros,
+            "gathered": {"sum": jnp.zeros_like(zeros), "rows": jnp.zeros(())},
+            "step": jnp.zeros((), jnp.int32),
+        }
+        return params, self.adopt(params, extra)
+
+    def adopt(self, params: Params, extra: dict) -> dict:
+        """The state for parameters that were taken over from elsewhere: the teacher is a copy of them."""
+        return extra | {"teacher": jax.tree.map(jnp.copy, params)}
+
+    def loss(
+        self, params: Params, extra: dict, batch: Batch, rngs: Rngs, train: bool
+    ) -> tuple[Float[Array, ""], tuple[Metrics, dict]]:
+        """Uses the views (uint8) and `valid`, and, when training, the stream "dropout".
+
+        The centre that is taken off is that of the step before; this batch moves it in `after_update`.
+
+        The metric target_entropy is that of the teacher's softmax, on average over views; mean_target_entropy that of
+        their average over the batch. Both are log(k) when the teacher tells nothing apart; a mean_target_entropy near
+        zero means that it sees the same in everything.
+        """
+        names = list(self.views)
+        student_rng, teacher_rng = jax.random.split(rngs["dropout"])
+        student_views, student = self._project(params, names, batch, student_rng, train)
+        teacher_views, teacher = self._project(
+            extra["teacher"], names[: self.num_global], batch, teacher_rng, train and self.teacher_drop_path
+        )
+        teacher = jax.lax.stop_gradient(teacher)
+        targets = jax.nn.softmax((teacher - extra["center"]) / self._teacher_temp(extra["step"]))
+        different = np.array([[t != s for s in student_views] for t in teacher_views])
+        valid = batch["valid"]
+        loss = mean_over_valid(pair_loss(targets, student / self.student_temp, different), valid)
+
+        # Sums, not means: the micro-batches of a step then add up to what the whole batch would give.
+        row_sums = teacher.mean(axis=1) * valid[:, None]
+        gathered = extra["gathered"]
+        gathered = {"sum": gathered["sum"] + row_sums.sum(axis=0), "rows": gathered["rows"] + valid.sum()}
+        entropies = _entropy(targets).mean(axis=1)
+        mean_target = jax.vmap(mean_over_valid, in_axes=(1, None))(targets.mean(axis=1), valid)
+        metrics = {
+            "target_entropy": mean_over_valid(entropies, valid),
+            "mean_target_entropy": _entropy(mean_target),
+        }
+        return loss, (metrics, extra | {"gathered": gathered})
+
+    def after_update(self, params: Params, extra: dict, step: Array) -> dict:
+        """Move the teacher towards the student, and the centre towards the mean of this step's outputs."""
+        keep = self.momentum(step)
+        teacher = jax.tree.map(lambda t, s: keep * t + (1.0 - keep) * s, extra["teacher"], params)
+        gathered = extra["gathered"]
+        mean = gathered["sum"] / jnp.maximum(gathered["rows"], 1.0)
+        return {
+            "teacher": teacher,
+            "center": self.center_momentum * extra["center"] + (1.0 - self.center_momentum) * mean,
+            "gathered": jax.tree.map(jnp.zeros_like, gathered),
+            "step": step + 1,
+        }
+
+    def momentum(self, step: Array) -> Float[Array, ""]:
+        """Of the teacher at a step: half a cosine from teacher_momentum at the first to 1 at the end."""
+        progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
+        return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
+
+    def _teacher_temp(self, step: Array) -> Float[Array, ""]:
+        progress = jnp.clip(step / max(self.teacher_temp_steps, 1), 0.0, 1.0) if self.teacher_temp_steps else 1.0
+        return self.teacher_temp_start + (self.teacher_temp - self.teacher_temp_start) * progress
+
+    def _groups(self, names: list[str]) -> dict[Shape, list[str]]:
+        """Views by their shape: those of one pass through the encoder."""
+        groups: dict[Shape, list[str]] = {}
+        for name in names:
+            groups.setdefault(self.views[name], []).append(name)
+        return groups
+
+    def _project(
+        self, params: Params, names: list[str], batch: Batch, rng: Array, train: bool
+    ) -> tuple[list[str], Float[Array, "b v k"]]:
+        """Cosines with the prototypes, and the views in the order in which they come."""
+        groups = list(self._groups(names).values())
+        stacked = [jnp.stack([batch[name] for name in group], axis=1) for group in groups]
+        clips = [normalize(views, self.mean, self.std) for views in stacked]
+        out = self.module.apply({"params": params}, clips, train=train, rngs={"dropout": rng} if train else None)
+        return [name for group in groups for name in group], out["projection"]
+
+
+def pair_loss(
+    targets: Float[Array, "b g k"], logits: Float[Array, "b v k"], pairs: Bool[np.ndarray, "g v"]
+) -> Float[Array, "b"]:
+    """Cross-entropy of each row, on average over the pairs of a target and a view that are marked."""
+    cross_entropy = -jnp.einsum("bgk,bvk->bgv", targets, jax.nn.log_softmax(logits), precision="highest")
+    return jnp.sum(cross_entropy * pairs, axis=(1, 2)) / pairs.sum()
+
+
+def _entropy(probabilities: Float[Array, "*b k"]) -> Float[Array, "*b"]:
+    return -jnp.sum(jax.scipy.special.xlogy(probabilities, probabilities), axis=-1)
