@@ -20,11 +20,10 @@ def pretraining_params(model) -> dict:
 
 def classifier_params(model) -> dict:
     """Of a VideoMAEForVideoClassification."""
-    return {
-        "encoder": _encoder(model.videomae),
-        "fc_norm": _norm(model.fc_norm),
-        "head": _dense(model.classifier),
-    }
+    encoder, head = _encoder(model.videomae), _dense(model.classifier)
+    if model.fc_norm is None:  # pooled by the first token
+        return {"encoder": {**encoder, "norm": _norm(model.videomae.layernorm)}, "head": head}
+    return {"encoder": encoder, "fc_norm": _norm(model.fc_norm), "head": head}
 
 
 def _encoder(model) -> dict:
