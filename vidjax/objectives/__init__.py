@@ -16,13 +16,13 @@ __all__ = ["Classification", "MaskedAutoencoding", "Objective", "SelfDistillatio
 FAMILY_OPTIONS = ("patch_size", "tubelet_size", "decoder_depth", "factorization", "temporal_depth")
 
 
-def build_objective(config: Config, num_classes: int, *, total_steps: int = 0) -> Objective:
+def build_objective(config: Config, num_classes: int, *, total_steps: int = 1) -> Objective:
     """The objective of a run, with its module.
 
     Args:
       config: the run.
       num_classes: of the data set; only classification uses it.
-      total_steps: of the run; only self-distillation uses it, 0 for train.steps.
+      total_steps: of the run; only self-distillation, whose teacher slows down over a run, uses it.
 
     Raises:
       ConfigError: when task, model and data do not fit, or the mask hides nothing or everything.
@@ -40,7 +40,7 @@ def build_objective(config: Config, num_classes: int, *, total_steps: int = 0) -
     }
     options |= {name: value for name in FAMILY_OPTIONS if (value := getattr(model, name))}
     if config.task == "self_distillation":
-        return _self_distillation(config, options, total_steps or config.train.steps)
+        return _self_distillation(config, options, total_steps)
     if data.views:
         raise ConfigError(
             f"data.global_views={data.global_views} is for self_distillation; task={config.task} takes single clips"
@@ -72,8 +72,6 @@ def _self_distillation(config: Config, options: dict, total_steps: int) -> SelfD
         raise ConfigError(f"task=self_distillation trains a TimeSformer; model.name={model.name!r} is none")
     if not data.global_views:
         raise ConfigError("task=self_distillation needs views: set data.global_views=(8, 8) and data.local_views")
-    if total_steps < 1:
-        raise ConfigError("task=self_distillation needs to know how long it trains; set train.steps")
     module = ProjectedTimeSformer(spec, distill.prototypes, distill.hidden_dim, distill.bottleneck_dim)
     objective = SelfDistillation(
         module, data.views, data.mean, data.std, total_steps,
