@@ -122,6 +122,24 @@ def test_classifier_logits_loss_and_gradients_are_those_of_transformers(name, po
     assert_trees_close(grads, classifier_params(gradients_as_weights(model)))
 
 
+def test_norms_with_an_epsilon_of_their_own_use_it():
+    """Against peers whose epsilons were changed, since 1e-5 and 1e-6 differ by less than rounding here."""
+    spec = dataclasses.replace(SPECS["tubelet 3, one head, high"], fc_norm_eps=0.1, decoder_norm_eps=0.05)
+    _, clips, pixels = random_batch(spec)
+    model = peer(transformers.VideoMAEForVideoClassification, spec, num_labels=5)
+    model.fc_norm.eps = 0.1
+    logits = jax.jit(VideoMAEClassifier(spec, 5).apply)({"params": classifier_params(model)}, clips)["logits"]
+    assert_close(logits, model(pixels).logits.detach().numpy(), OUTPUTS, "logits")
+
+    model = peer(transformers.VideoMAEForPreTraining, spec, use_mean_pooling=False)
+    model.decoder.norm.eps = 0.05
+    visible_idx, masked_idx = np.split(np.tile(np.arange(spec.num_tokens), (2, 1)), [4], axis=1)
+    hidden = torch.from_numpy(np.tile(np.arange(spec.num_tokens) >= 4, (2, 1)))
+    variables = {"params": pretraining_params(model)}
+    found = jax.jit(VideoMAEPretraining(spec).apply)(variables, clips, visible_idx, masked_idx)["reconstruction"]
+    assert_close(found, model(pixels, hidden).logits.detach().numpy(), OUTPUTS, "reconstruction")
+
+
 def gradients_as_weights(model):
     with torch.no_grad():
         for parameter in model.parameters():
