@@ -22,6 +22,8 @@ FAMILY_FILES: tuple[str, ...] = (
     "videomae",
     "timesformer",
     "timesformer_image",
+    "vivit",
+    "vivit_scenic",
 )  # fmt: skip
 
 
