@@ -12,7 +12,7 @@ from vidjax.models.decoding import Texts, blank, extend, prefill
 from vidjax.models.gpt2 import GPT2
 
 
-@partial(jax.jit, static_argnames=("module", "num_beams", "max_tokens", "eos", "length_penalty", "early_stopping"))
+@partial(jax.jit, static_argnames=("module", "num_beams", "max_tokens"))
 def beam_search(
     module: GPT2,
     params: dict,
@@ -22,9 +22,9 @@ def beam_search(
     *,
     num_beams: int,
     max_tokens: int,
-    eos: int,
-    length_penalty: float = 1.0,
-    early_stopping: bool = False,
+    eos: Int[Array, ""] | int,
+    length_penalty: Float[Array, ""] | float = 1.0,
+    early_stopping: Bool[Array, ""] | bool = False,
 ) -> Texts:
     """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
 
@@ -96,7 +96,7 @@ def _grow(carry, eos, max_tokens, length_penalty, early_stopping):
 
     full = (finished["scores"] > -jnp.inf).all(axis=1)
     improvable = rank(opened)[:, 0] > rank(finished).min(axis=1)
-    active &= ~full | (improvable & (not early_stopping))
+    active &= ~full | (improvable & jnp.logical_not(early_stopping))
     return carry | {"open": opened, "finished": finished, "active": active}, _take(beams, chosen)
 
 

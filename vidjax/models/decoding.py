@@ -1,7 +1,7 @@
 """Texts from a GPT-2, one a row: greedy and sampled, compiled with fixed shapes.
 
-Each function is jitted, its options static: it compiles once for each shape of prompt and states. Generation stops when
-all texts have ended; what follows the end of a text is filled with the end token.
+Each function is jitted and compiles once for each shape of prompt and states. Generation stops when all texts have
+ended; what follows the end of a text is filled with the end token.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from vidjax.models.gpt2 import GPT2, Cache
 Texts = dict[str, Array]  # "tokens" (... n), "lengths" (...), "scores" (...)
 
 
-@partial(jax.jit, static_argnames=("module", "max_tokens", "eos"))
+@partial(jax.jit, static_argnames=("module", "max_tokens"))
 def greedy(
     module: GPT2,
     params: dict,
@@ -25,7 +25,7 @@ def greedy(
     states_mask: Bool[Array, "b m"] | None = None,
     *,
     max_tokens: int,
-    eos: int,
+    eos: Int[Array, ""] | int,
 ) -> Texts:
     """Go on with the likeliest token, again and again.
 
@@ -51,7 +51,7 @@ def greedy(
     return _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos)
 
 
-@partial(jax.jit, static_argnames=("module", "max_tokens", "eos", "temperature", "top_k", "top_p"))
+@partial(jax.jit, static_argnames=("module", "max_tokens", "temperature", "top_k", "top_p"))
 def sample(
     module: GPT2,
     params: dict,
@@ -61,7 +61,7 @@ def sample(
     *,
     rng: Array,
     max_tokens: int,
-    eos: int,
+    eos: Int[Array, ""] | int,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -127,7 +127,7 @@ def _generate(module, params, prompt, states, states_mask, choose, max_tokens, e
 
     def go_on(carry):
         step, texts, ended, logits, cache = carry
-        token = jnp.where(ended, max(eos, 0), choose(logits, step))
+        token = jnp.where(ended, jnp.maximum(eos, 0), choose(logits, step))
         gain = jnp.take_along_axis(jax.nn.log_softmax(logits), token[:, None], axis=1)[:, 0]
         texts = {
             "tokens": texts["tokens"].at[:, step].set(token),
@@ -143,9 +143,9 @@ def _generate(module, params, prompt, states, states_mask, choose, max_tokens, e
     return jax.lax.while_loop(unfinished, go_on, (jnp.int32(0), texts, jnp.zeros((b,), bool), logits, cache))[1]
 
 
-def blank(shape: tuple[int, ...], eos: int) -> Int[Array, "..."]:
+def blank(shape: tuple[int, ...], eos: Int[Array, ""] | int) -> Int[Array, "..."]:
     """Room for tokens, filled with the end token."""
-    return jnp.full(shape, max(eos, 0), jnp.int32)
+    return jnp.full(shape, jnp.maximum(eos, 0), jnp.int32)
 
 
 def prefill(module, params, prompt, max_tokens, states, states_mask) -> tuple[Array, Cache]:
