@@ -4,8 +4,8 @@ import importlib
 
 __version__ = "0.1.0"
 
-_LAZY = {"build_model": "vidjax.models"}
-_ROOMS = ("data", "evaluation", "models", "objectives", "ops", "training", "viz")
+_LAZY = {"build_model": "vidjax.models", "from_pretrained": "vidjax.weights"}
+_ROOMS = ("data", "evaluation", "models", "objectives", "ops", "training", "viz", "weights")
 
 __all__ = ["__version__", *_LAZY]
 

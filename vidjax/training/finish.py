@@ -14,8 +14,7 @@ from vidjax.errors import DataError
 from vidjax.training.telemetry import say
 from vidjax.viz.reconstruction import reconstruct_held_out
 from vidjax.viz.report import PICTURES, write_run_report
-
-LABELS = "labels.json"
+from vidjax.weights.runs import LABELS
 
 
 def save_labels(workdir: Path, labels: tuple[str, ...] | None) -> None:

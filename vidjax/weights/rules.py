@@ -57,7 +57,7 @@ def read(rules: Sequence[Rule], state: State, shapes, *, ignore: str = "") -> di
     Raises:
       WeightsError: listing all keys that are missing, unused or of another shape.
     """
-    wanted = _flatten(shapes)
+    wanted = flatten(shapes)
     needed = {key.format(block) for rule in rules for key in rule.sources for block in range(max(rule.depth, 1))}
     unused = [key for key in state if key not in needed and not (ignore and re.search(ignore, key))]
     problems = {"missing": sorted(needed - state.keys()), "unused": sorted(unused), "of another shape": []}
@@ -69,12 +69,12 @@ def read(rules: Sequence[Rule], state: State, shapes, *, ignore: str = "") -> di
         problems["with a rule but not in the model"] = sorted(found.keys() - wanted.keys())
     if any(problems.values()):
         raise WeightsError("; ".join(_listing(words, keys) for words, keys in problems.items() if keys))
-    return _nest(found)
+    return nest(found)
 
 
 def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
     """The file's arrays that a tree makes: the inverse of `read`."""
-    leaves, state = {path: np.asarray(leaf) for path, leaf in _flatten(params).items()}, {}
+    leaves, state = {path: np.asarray(leaf) for path, leaf in flatten(params).items()}, {}
     for rule in rules:
         targets = [leaves[path] for path in rule.targets]
         for block in range(max(rule.depth, 1)):
@@ -107,14 +107,16 @@ def _listing(words: str, keys: list[str]) -> str:
     return f"{len(keys)} keys are {words}: {', '.join(keys[:SHOWN])}{more}"
 
 
-def _flatten(tree: Mapping, prefix: str = "") -> dict:
+def flatten(tree: Mapping, prefix: str = "") -> dict:
+    """Leaves of nested dicts by path, such as "encoder/norm/scale"."""
     flat = {}
     for name, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
     return flat
 
 
-def _nest(flat: Mapping[str, np.ndarray]) -> dict:
+def nest(flat: Mapping[str, np.ndarray]) -> dict:
+    """The inverse of `flatten`."""
     tree: dict = {}
     for path, leaf in flat.items():
         *parents, name = path.split("/")

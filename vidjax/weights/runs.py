@@ -7,6 +7,7 @@ Orbax does not notice a flipped bit, so `manifest.json` in a step's folder holds
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,10 +19,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vidjax.errors import ResumeError
+from vidjax.config import from_dict
+from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.models import FAMILIES, family_of
+from vidjax.objectives import build_objective
 
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
+LABELS = "labels.json"
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
@@ -31,7 +36,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     Args:
       workdir: the run's folder.
       which: latest | best (by the evaluation metric; the latest when there was no evaluation).
-      ema: the moving average when the run keeps one, else the raw parameters.
+      ema: the moving average when the run keeps one, be it the teacher of self-distillation; else the raw parameters.
 
     Returns:
       (step, tree of NumPy arrays).
@@ -42,7 +47,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     root = Path(workdir).absolute() / "checkpoints"
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
-    handlers = {"params": ocp.PyTreeCheckpointHandler(), "ema": ocp.PyTreeCheckpointHandler()}
+    handlers = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
     with _quiet(), contextlib.ExitStack() as stack:
         options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
@@ -51,11 +56,54 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
         step = (best_step(steps, read_scores(root)) if which == "best" else None) or max(steps)
         if damage := damaged_files(root / str(step)):
             raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
-        item = "ema" if ema and (root / str(step) / "ema").exists() else "params"
-        tree = manager.item_metadata(step)[item].tree
-        as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        wanted = ocp.args.Composite(**{item: ocp.args.PyTreeRestore(restore_args=as_numpy)})
-        return step, manager.restore(step, args=wanted)[item]
+        held = manager.item_metadata(step)
+        if not ema:
+            return step, _restore(manager, step, "params", held["params"].tree)
+        if (root / str(step) / "ema").exists():
+            return step, _restore(manager, step, "ema", held["ema"].tree)
+        if teacher := (held["rest"].tree.get("extra") or {}).get("teacher"):
+            return step, _restore(manager, step, "rest", {"extra": {"teacher": teacher}})["extra"]["teacher"]
+        return step, _restore(manager, step, "params", held["params"].tree)
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, item: str, tree) -> dict:
+    """The part of an item that `tree` names, as NumPy arrays."""
+    as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+    wanted = ocp.args.PyTreeRestore(item=tree, restore_args=as_numpy, partial_restore=True)
+    return manager.restore(step, args=ocp.args.Composite(**{item: wanted}))[item]
+
+
+def read_model(workdir: str | os.PathLike):
+    """The best checkpoint of a run, else its latest, with its module; the moving average if the run keeps one.
+
+    Returns:
+      (config, module, parameters, step); computed in float32, whatever the run was. Of self-distillation it is the
+      teacher's encoder, as a classifier without head.
+
+    Raises:
+      WeightsError: when the folder has no usable config.json or checkpoint.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
+    try:
+        config = from_dict(json.loads(path.read_text()))
+        step, params = read_params(workdir, "best", ema=True)
+    except (ValueError, ConfigError, ResumeError) as error:
+        raise WeightsError(f"{workdir} is no run that this version of vidjax can read: {error}") from error
+    model = dataclasses.replace(config.model, dtype="float32", remat="none")
+    num_classes = len(params["head"]["bias"]) if "bias" in params.get("head", {}) else 0
+    module = build_objective(dataclasses.replace(config, model=model), num_classes).module
+    if config.task == "self_distillation":
+        family = FAMILIES[family_of(config.model.name)[0]]
+        module, params = family.classifier(module.spec, 0), {"encoder": params["encoder"]}
+    return config, module, params, step
+
+
+def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
+    """The class names of a run, where its data had names."""
+    path = Path(workdir) / LABELS
+    return tuple(json.loads(path.read_text())) if path.is_file() else None
 
 
 def checksums(folder: Path) -> dict[str, str]:

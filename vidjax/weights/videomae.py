@@ -93,21 +93,31 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
             f"the number of heads cannot be told from a width of {width}, which no published VideoMAE has; put a "
             "config.json with num_attention_heads (and decoder_num_attention_heads) beside the file"
         )
-    decoder = published or VideoMAESpec(width, depth, heads, mlp_dim, width, 1, heads, width)  # for want of one
-    if "mask_token" in state:
-        decoder_width = shape_of(state, "mask_token", 3)[2]
-        decoder = dataclasses.replace(
-            decoder,
-            decoder_width=decoder_width,
-            decoder_depth=depth_of(state, names.decoder_blocks),
-            decoder_heads=config.get("decoder_num_attention_heads", decoder.decoder_heads),
-            decoder_mlp_dim=shape_of(state, f"{names.decoder_blocks}0.{names.fc1}.weight", 2)[0],
-        )
+    decoder = _decoder_sizes(
+        state, config, names, published or VideoMAESpec(width, 1, heads, 1, width, 1, heads, width)
+    )
     size = config.get("image_size", 224)
     return dataclasses.replace(
         decoder, width=width, depth=depth, num_heads=heads, mlp_dim=mlp_dim, patch_size=patch, tubelet_size=tubelet,
         num_frames=config.get("num_frames", 16), image_size=size if isinstance(size, int) else tuple(size),
     )  # fmt: skip
+
+
+def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAESpec) -> VideoMAESpec:
+    """A spec with the sizes of the decoder in the file; without one, what config.json promises, else the usual ones."""
+    sizes = {
+        "decoder_width": config.get("decoder_hidden_size", usual.decoder_width),
+        "decoder_depth": config.get("decoder_num_hidden_layers", usual.decoder_depth),
+        "decoder_heads": config.get("decoder_num_attention_heads", usual.decoder_heads),
+        "decoder_mlp_dim": config.get("decoder_intermediate_size", usual.decoder_mlp_dim),
+    }
+    if depth := depth_of(state, names.decoder_blocks):
+        sizes["decoder_width"] = shape_of(state, "mask_token", 3)[2]
+        sizes["decoder_depth"] = depth
+        sizes["decoder_mlp_dim"] = shape_of(state, f"{names.decoder_blocks}0.{names.fc1}.weight", 2)[0]
+    elif sizes["decoder_width"] % sizes["decoder_heads"]:
+        return usual
+    return dataclasses.replace(usual, **sizes)
 
 
 def _description(

@@ -1,0 +1,120 @@
+"""A model as a folder for PyTorch: model.safetensors, and the config.json by which `transformers` loads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import safetensors.numpy
+
+from vidjax.errors import WeightsError
+from vidjax.weights.layouts import Description, Layout, all_layouts
+from vidjax.weights.pretrained import Pretrained
+from vidjax.weights.rules import write
+
+TRAINING_FIELDS = ("drop_path", "head_dropout", "dtype", "remat", "unroll", "attention", "image_size")
+
+
+def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
+    """Write model.safetensors, config.json and preprocessor_config.json.
+
+    The arrays have the names of `transformers` where it has such a model. Where it has not, they have those of the
+    authors, and there is no config.json.
+
+    Args:
+      model: from `from_pretrained`.
+      folder: to write; made if need be.
+
+    Returns:
+      sentences about what the files are, and about what `transformers` will compute differently.
+
+    Raises:
+      WeightsError: for a model that no other software has, and for a folder that holds a model already.
+    """
+    folder = Path(folder)
+    if (folder / "model.safetensors").exists():
+        raise WeightsError(f"{folder} holds a model.safetensors already; give a new folder")
+    described = Description(
+        model.family, model.spec, model.num_classes, (), model.mean, model.std, model.merge, labels=model.labels,
+        module=model.module,
+    )  # fmt: skip
+    layout, config, reason = _choose(described)
+    state = write(layout.rules(model.spec, model.num_classes), jax.device_get(model.params))
+    folder.mkdir(parents=True, exist_ok=True)
+    if config is None:
+        notes = (f"{reason}; the arrays are written in the layout {layout.name!r}",)
+    else:
+        config |= _names(described)
+        _write_json(folder / "config.json", config)
+        notes = _differences(layout, state, config, described)
+    if model.mean:
+        _write_json(folder / "preprocessor_config.json", _preprocessor(model))
+    draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
+    safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
+    draft.replace(folder / "model.safetensors")
+    return notes
+
+
+def _choose(described: Description) -> tuple[Layout, dict | None, str]:
+    """A layout of transformers with its config.json, or another that can be written and why."""
+    writable = [layout for layout in all_layouts() if layout.family == described.family and layout.rules]
+    reason = f"transformers has no {described.family}"
+    for layout in writable:
+        if layout.config:
+            try:
+                return layout, layout.config(described), ""
+            except WeightsError as error:
+                reason = str(error)
+    for layout in writable:
+        if not layout.config:
+            return layout, None, reason
+    raise WeightsError(f"this {described.family} cannot be exported: {reason}")
+
+
+def _names(described: Description) -> dict:
+    if not described.num_classes:
+        return {}
+    labels = described.labels or [f"LABEL_{number}" for number in range(described.num_classes)]
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
+
+
+def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
+    """What the files say of the model when they are read again, against what it is."""
+    again = layout.describe(state, json.loads(json.dumps(config)))
+    fields = [field.name for field in dataclasses.fields(again.spec) if field.name not in TRAINING_FIELDS]
+    values: list[tuple[str, Any, Any]] = [
+        (name, getattr(again.spec, name), getattr(described.spec, name)) for name in fields
+    ]
+    return tuple(
+        f"{name} is {theirs} in transformers, whose config.json cannot change it, and {ours} here: outputs differ by "
+        "more than rounding"
+        for name, theirs, ours in values
+        if theirs != ours
+    )
+
+
+def _preprocessor(model: Pretrained) -> dict:
+    height, width = model.spec.frame_size
+    return {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": min(height, width)},
+        "do_center_crop": True,
+        "crop_size": {"height": height, "width": width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(model.mean),
+        "image_std": list(model.std),
+    }
+
+
+def _write_json(path: Path, tree: dict) -> None:
+    path.write_text(json.dumps(tree, indent=2) + "\n")

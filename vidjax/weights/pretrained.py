@@ -1,0 +1,230 @@
+"""`vidjax.from_pretrained`: a model with its weights from a run, a file, a folder or the hub, ready to be called."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from vidjax import ops
+from vidjax.config import Config
+from vidjax.data.augment import resize
+from vidjax.errors import ConfigError, WeightsError
+from vidjax.objectives.normalize import normalize
+from vidjax.weights import hub, runs
+from vidjax.weights.adapt import adapt, fresh
+from vidjax.weights.containers import Contents, read_contents
+from vidjax.weights.layouts import Description, example_inputs, recognise
+from vidjax.weights.rules import flatten, nest, read
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A model with its weights.
+
+    Attributes:
+      module: Linen module; `module.apply({"params": params}, clips)` is the call to put under `jax.jit`.
+      params: float32 pytree.
+      spec: the module's.
+      family: a key of `vidjax.models.FAMILIES`, or "gpt2".
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+      merge: of the scores of several views, mean_softmax, sum_logits or max.
+      labels: class names, when the source has them.
+      notes: sentences about what was assumed, corrected or changed while it was read.
+      source: where it is from.
+      config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
+    """
+
+    module: nn.Module
+    params: Any
+    spec: Any
+    family: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    merge: str = "mean_softmax"
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    source: str = ""
+    config: Config | dict | None = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """Of the classifier; 0 without head; None for a pre-training module."""
+        return getattr(self.module, "num_classes", None)
+
+    def __call__(self, clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, Array]:
+        """Encode and classify clips of any height and width: short side resized, centre crop, normalised, under jit.
+
+        Returns:
+          what the module returns; of a pre-training module the tokens (b n d) of all cubes and `pooled` (b d), their
+          mean in float32.
+
+        Raises:
+          ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
+        """
+        return self._apply(self.params, prepare(clips, self.spec))
+
+    @functools.cached_property
+    def _apply(self):
+        @jax.jit
+        def apply(params, clips):
+            clips = normalize(clips, self.mean, self.std)
+            if self.num_classes is not None:
+                return self.module.apply({"params": params}, clips)
+            patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
+            tokens = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
+            return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
+
+        return apply
+
+
+def from_pretrained(
+    source: str | os.PathLike,
+    *,
+    num_frames: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    num_classes: int | None = None,
+) -> Pretrained:
+    """A model with its weights.
+
+    Args:
+      source: a run of vidjax (its best checkpoint, else its latest; the moving average if it keeps one); a hub id, or
+        a file on the hub as owner/name/file.pth; a local folder with config.json and safetensors; a .safetensors,
+        .pth, .pyth, .pt or .bin file in one of the layouts of `vidjax.weights.layouts`; a msgpack checkpoint of scenic.
+      num_frames, image_size: of the clips, when other than the source's: fixed positions are computed anew and learned
+        ones interpolated, as `notes` then say.
+      num_classes: when other than the source's: a fresh head; 0 for none. It makes a classifier of a model that was
+        only pre-trained.
+
+    Raises:
+      WeightsError: one sentence that names the file and what was expected; nothing in a file is executed, and nothing
+        is used of one that was read in part.
+      ConfigError: when the model cannot take such clips.
+    """
+    model = load(source)
+    changes = {"num_frames": num_frames, "image_size": image_size, "num_classes": num_classes}
+    if any(value is not None for value in changes.values()):
+        if not hasattr(model.spec, "clip_shape"):
+            raise ConfigError(f"{source} holds a {model.family}, which takes no clips; leave out {', '.join(changes)}")
+        module, params, notes = adapt(model.family, model.module, model.params, **changes)
+        labels = model.labels if num_classes in (None, model.num_classes) else None
+        model = dataclasses.replace(
+            model, module=module, params=params, spec=module.spec, labels=labels, notes=(*model.notes, *notes)
+        )
+    return dataclasses.replace(model, params=jax.device_put(model.params))
+
+
+def load(source: str | os.PathLike) -> Pretrained:
+    """The model as the source has it, its parameters NumPy arrays on the host; see `from_pretrained`."""
+    path = Path(source).expanduser()
+    if (path / "checkpoints").is_dir():
+        return _from_run(path)
+    contents = read_contents(path if path.exists() else hub.fetch(os.fspath(source)))
+    description = _describe(contents)
+    mean, std, notes = _pixels(description, contents.preprocessor)
+    return Pretrained(
+        module=description.build(),
+        params=_params(contents, description),
+        spec=description.spec,
+        family=description.family,
+        mean=mean,
+        std=std,
+        merge=description.merge,
+        labels=description.labels,
+        notes=(*description.notes, *notes),
+        source=os.fspath(source),
+        config=contents.config,
+    )
+
+
+def _describe(contents: Contents) -> Description:
+    layout = recognise(contents.state.keys(), contents.config, contents.source)
+    try:
+        return layout.describe(contents.state, contents.config)
+    except (WeightsError, ConfigError) as error:
+        raise WeightsError(f"{contents.source} ({layout.name}): {error}") from error
+
+
+def _params(contents: Contents, description: Description) -> dict:
+    wanted = flatten(description.shapes())
+    new = {path for path in wanted if description.fresh and re.search(description.fresh, path)}
+    held = nest({path: leaf for path, leaf in wanted.items() if path not in new})
+    try:
+        found = read(description.rules, contents.state, held, ignore=description.ignore)
+    except WeightsError as error:
+        raise WeightsError(f"{contents.source} does not hold a whole {description.family}: {error}") from error
+    inputs = description.inputs or example_inputs(description.spec, pretraining=description.num_classes is None)
+    return nest(flatten(found) | fresh(description.build(), inputs, new))
+
+
+def _pixels(
+    description: Description, preprocessor: Mapping | None
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    """Mean and deviation of pixels in [0, 1], as preprocessor_config.json says where there is one."""
+    mean, std, said = description.mean, description.std, dict(preprocessor or {})
+    if not mean or "image_mean" not in said or "image_std" not in said:
+        return mean, std, ()
+    if said.get("offset") and said.get("do_normalize", True):
+        note = (
+            f"preprocessor_config.json would normalise twice; the original's mean {mean} and deviation {std} are used"
+        )
+        return mean, std, (note,)
+    scale = 255 * said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 255.0
+    shift = 1.0 if said.get("offset") else 0.0
+    normal = said.get("do_normalize", True)
+    means, deviations = (said["image_mean"], said["image_std"]) if normal else ([0.0] * 3, [1.0] * 3)
+    found = tuple((m + shift) / scale for m in means), tuple(d / scale for d in deviations)
+    return *(tuple(round(value, 6) for value in values) for values in found), ()
+
+
+def _from_run(path: Path) -> Pretrained:
+    config, module, params, step = runs.read_model(path)
+    return Pretrained(
+        module=module,
+        params=params,
+        spec=module.spec,
+        family=config.model.name.split("_")[0],
+        mean=config.data.mean,
+        std=config.data.std,
+        merge=config.eval.merge,
+        labels=runs.read_labels(path),
+        notes=(f"checkpoint {step} of {path}",),
+        source=os.fspath(path),
+        config=config,
+    )
+
+
+def prepare(clips: UInt8[np.ndarray, "b t h w c"], spec: Any) -> UInt8[np.ndarray, "b t h w c"]:
+    """Clips of any size as the model takes them: resized bilinearly until they cover its frames, cropped in the middle.
+
+    Raises:
+      ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
+    """
+    if not hasattr(spec, "clip_shape"):
+        raise ConfigError(f"{type(spec).__name__} is of a model that takes no clips; call module.apply")
+    clips = np.asarray(clips)
+    if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
+        raise ConfigError(f"clips are uint8 (b t h w 3) arrays of pixels 0 to 255, not {clips.dtype} {clips.shape}")
+    if clips.shape[1] != spec.num_frames:
+        raise ConfigError(
+            f"clips of {clips.shape[1]} frames for a model of {spec.num_frames}; sample {spec.num_frames} frames, or "
+            f"load the model with from_pretrained(..., num_frames={clips.shape[1]})"
+        )
+    (height, width), (frame_height, frame_width) = spec.frame_size, clips.shape[2:4]
+    if frame_height * width < frame_width * height:  # wider than the model's frames: the height is what must fit
+        size = height, max(width, frame_width * height // frame_height)
+    else:
+        size = max(height, frame_height * width // frame_width), width
+    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
+    resized = (resize(clip, size, "bilinear") for clip in clips)
+    return np.stack([clip[:, top : top + height, left : left + width] for clip in resized])
