@@ -15,11 +15,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import absl.logging
+import flax.linen as nn
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vidjax.config import from_dict
+from vidjax.config import Config, from_dict
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.models import FAMILIES, family_of
 from vidjax.objectives import build_objective
@@ -27,6 +28,7 @@ from vidjax.objectives import build_objective
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
 LABELS = "labels.json"
+SPEC = "spec.json"  # of converted weights: sizes and numerics that may be no preset's
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
@@ -93,11 +95,25 @@ def read_model(workdir: str | os.PathLike):
         raise WeightsError(f"{workdir} is no run that this version of vidjax can read: {error}") from error
     model = dataclasses.replace(config.model, dtype="float32", remat="none")
     num_classes = len(params["head"]["bias"]) if "bias" in params.get("head", {}) else 0
+    if (path.parent / SPEC).is_file():
+        return config, _converted_module(config, path.parent / SPEC, num_classes), params, step
     module = build_objective(dataclasses.replace(config, model=model), num_classes).module
     if config.task == "self_distillation":
         family = FAMILIES[family_of(config.model.name)[0]]
         module, params = family.classifier(module.spec, 0), {"encoder": params["encoder"]}
     return config, module, params, step
+
+
+def _converted_module(config: Config, path: Path, num_classes: int) -> nn.Module:
+    """The module of the spec that `vidjax.training.converted` wrote."""
+    family = FAMILIES[family_of(config.model.name)[0]]
+    try:
+        fields = json.loads(path.read_text()).items()
+        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields}
+        spec = type(next(iter(family.specs.values())))(**fields)
+    except (TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise WeightsError(f"{path} is not a spec that this version of vidjax knows: {error}") from error
+    return family.pretraining(spec) if config.task == "masked_autoencoding" else family.classifier(spec, num_classes)
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
