@@ -186,12 +186,15 @@ def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GP
     if module.spec.cross_attention:
         return module, params, ()
     spec = dataclasses.replace(module.spec, cross_attention=True)
-    module = GPT2(spec)
-    inputs = (jnp.zeros(shape.shape, shape.dtype) for shape in example_inputs(spec))
-    fresh = jax.jit(module.init)(rng, *inputs)["params"]["blocks"]
-    blocks = {name: params["blocks"].get(name, fresh[name]) for name in fresh}
+    module, shapes = GPT2(spec), example_inputs(spec)
+
+    @jax.jit
+    def fresh(rng):
+        blocks = module.init(rng, *(jnp.zeros(shape.shape, shape.dtype) for shape in shapes))["params"]["blocks"]
+        return {name: leaves for name, leaves in blocks.items() if name not in params["blocks"]}
+
     note = "the language model has no cross-attention: it starts from random weights and a zero output projection"
-    return module, params | {"blocks": blocks}, (note,)
+    return module, params | {"blocks": params["blocks"] | fresh(rng)}, (note,)
 
 
 def _config(description: Description) -> dict:

@@ -24,6 +24,7 @@ FAMILY_FILES: tuple[str, ...] = (
     "timesformer_image",
     "vivit",
     "vivit_scenic",
+    "gpt2",
 )  # fmt: skip
 
 
