@@ -102,6 +102,7 @@ def test_peak_learning_rates_are_the_published_ones():
         ("finetune_ssv2", "small"): 1.5e-3,
         ("finetune_ssv2", "base"): 7.5e-4,
         ("finetune_ucf101", None): 2.5e-4,
+        ("timesformer_k400", "large"): 5e-3,
     }
     for (name, size), peak in published.items():
         config = load(folder / f"{name}.py", size)

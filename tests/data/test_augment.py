@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from vidjax.config import DataConfig
-from vidjax.data.augment import augment, eval_crops, resize
+from vidjax.data.augment import augment, check_crop, eval_crops, resize
+from vidjax.errors import ConfigError
 
 RAMP = np.stack(np.meshgrid(np.arange(80), np.arange(100, 160), [0]), -1)[:, :, 0].astype(np.uint8)[None].repeat(3, 0)
 # (3 60 80 3): channel 0 is the column, channel 1 is 100 + the row
@@ -16,10 +17,10 @@ def region(clip):
     return clip[0, 0, 0, 1] - 100, clip[0, 0, 0, 0], clip[0, -1, -1, 1] - 100, clip[0, -1, -1, 0]
 
 
-@pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "center"])
+@pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "short_side", "center"])
 def test_every_frame_gets_the_same_draw(crop):
     still = np.random.default_rng(0).integers(0, 256, (1, 70, 90, 3), np.uint8).repeat(4, 0)
-    data = DataConfig(image_size=32, crop=crop, flip=0.5, rand_augment="rand-m7-n4-mstd0.5-inc1")
+    data = DataConfig(image_size=32, crop=crop, short_side=(35, 60), flip=0.5, rand_augment="rand-m7-n4-mstd0.5-inc1")
     for seed in range(20):
         clip = augment(still, data, np.random.default_rng(seed))
         assert clip.shape == (4, 32, 32, 3)
@@ -78,6 +79,41 @@ def test_random_resized_crops_keep_to_their_area_and_aspect(monkeypatch):
     assert 0.5 < area.max() < 0.63
     assert 0.7 < aspect.min() < 0.8
     assert 1.25 < aspect.max() < 1.4
+
+
+def test_a_short_side_crop_is_a_cut_from_the_resized_frame(monkeypatch):
+    """Frames tell where each pixel comes from: nowhere off by more than rounding to whole pixels, before and after."""
+    rows, columns = np.mgrid[:120, :160]
+    frames = np.stack([columns, rows, rows], -1).astype(np.uint8)[None]
+    data, rng = DataConfig(image_size=48, crop="short_side", short_side=(60, 90)), np.random.default_rng(0)
+    parts = []
+
+    def spy(part, size, interpolation, out):
+        parts.append(part[0])
+        return resize(part, size, interpolation, out)
+
+    monkeypatch.setattr("vidjax.data.augment.resize", spy)
+    shorts = []
+    for _ in range(60):
+        clip = augment(frames, data, rng)
+        part = parts[-1]
+        assert part.shape[0] == part.shape[1]
+        short = 120 * 48 / part.shape[0]  # that would make this part one of 48 pixels
+        whole = cv2.resize(frames[0], (round(160 * short / 120), round(short)), interpolation=cv2.INTER_LINEAR)
+        left, top = (round(float(place) * short / 120) for place in part[0, 0, :2])
+        left, top = min(left, whole.shape[1] - 48), min(top, whole.shape[0] - 48)
+        cut = whole[top : top + 48, left : left + 48]
+        assert np.abs(clip[0].astype(int) - cut).max() <= 2
+        shorts.append(short)
+    assert 59 < min(shorts) < 64
+    assert 86 < max(shorts) < 92
+
+
+@pytest.mark.parametrize("short_side", [(200, 256), (320, 256), (256,)])
+def test_a_short_side_shorter_than_the_crop_is_refused(short_side):
+    with pytest.raises(ConfigError, match="two lengths that grow, both at least image_size=224"):
+        check_crop(DataConfig(image_size=224, crop="short_side", short_side=short_side))
+    check_crop(DataConfig(image_size=224, crop="center", short_side=short_side))
 
 
 def test_flip_mirrors_columns_of_every_frame():

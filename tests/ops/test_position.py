@@ -1,4 +1,4 @@
-"""The sine-cosine table against the formula, entry by entry."""
+"""The sine-cosine table against the formula, entry by entry; resizing against PyTorch."""
 
 import math
 
@@ -17,3 +17,22 @@ def test_table_is_the_formula_of_the_transformer_paper(n, d):
             angle = position / math.pow(10000, 2 * (j // 2) / d)
             expected = math.cos(angle) if j % 2 else math.sin(angle)
             assert table[position, j] == pytest.approx(expected, abs=1e-6)
+
+
+def test_resizing_takes_the_entries_that_pytorch_takes():
+    """Also where float32 rounds the place of an entry down, as from 14 to 46."""
+    torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
+    for old in range(1, 40):
+        for new in [*range(1, 30), 46, 82]:
+            wanted = torch.nn.functional.interpolate(torch.arange(float(old))[None, None], size=new, mode="nearest")
+            found = ops.resize_nearest(np.arange(old, dtype=np.float32)[:, None], (new,))
+            np.testing.assert_array_equal(np.asarray(found)[:, 0], wanted[0, 0].numpy(), err_msg=f"{old} to {new}")
+
+
+@pytest.mark.parametrize(("old", "new"), [((3, 5), (3, 5)), ((14, 14), (6, 6)), ((4, 7), (9, 5)), ((2, 3), (4, 6))])
+def test_a_plane_is_resized_under_jit_as_pytorch_does(old, new):
+    torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
+    table = np.random.default_rng(0).normal(size=(*old, 4)).astype(np.float32)
+    wanted = torch.nn.functional.interpolate(torch.from_numpy(table).permute(2, 0, 1)[None], size=new, mode="nearest")
+    found = jax.jit(ops.resize_nearest, static_argnums=1)(table, new)
+    np.testing.assert_array_equal(found, wanted[0].permute(1, 2, 0).numpy())

@@ -48,6 +48,27 @@ def test_schedule_is_linear_warm_up_from_zero_then_half_a_cosine(warmup, total):
     np.testing.assert_allclose([schedule(i) for i in range(total)], [*rising, *falling], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("warmup", [0, 4])
+def test_schedule_in_steps_falls_at_the_start_of_each_epoch_given(warmup):
+    """Epochs of 2.5 steps: the one numbered 3 begins within step 7, the one numbered 4 with step 10."""
+    config = OptimConfig(
+        name="sgd", base_lr=0.2, reference_batch=64, schedule="steps", step_epochs=(3, 4), step_factors=(0.1, 0.01)
+    )
+    _, schedule = optim.build_optimizer(
+        config, global_batch=32, total_steps=13, warmup_steps=warmup, steps_per_epoch=2.5
+    )
+    rising = np.linspace(0, 0.1, warmup)
+    wanted = [*rising, *[0.1] * (8 - warmup), *[0.01] * 2, *[0.001] * 3]
+    np.testing.assert_allclose([jax.jit(schedule)(i) for i in range(13)], wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("epochs", "factors"), [((), ()), ((11, 14), (0.1,)), ((14, 11), (0.1, 0.01))])
+def test_a_schedule_in_steps_that_contradicts_itself_is_refused(epochs, factors):
+    config = OptimConfig(schedule="steps", step_epochs=epochs, step_factors=factors)
+    with pytest.raises(ConfigError, match=r"such as \(11, 14\) and \(0.1, 0.01\)"):
+        optim.build_optimizer(config, global_batch=8, total_steps=9, warmup_steps=0)
+
+
 def test_schedule_stays_at_its_floor_after_the_end():
     assert math.isclose(optim.cosine_schedule(0.3, 0.01, 2, 10)(25), 0.01, rel_tol=1e-6)
 
@@ -91,7 +112,7 @@ def ours(config, lr, steps):
     return by_name(params)
 
 
-def torchs(make, lr, steps, layer_decay, weight_decay):
+def torchs(make, lr, steps, layer_decay, weight_decay, decayed="kernels"):
     """The same in PyTorch: one parameter and one group for each layer of each leaf, as timm-style recipes do."""
     torch = pytest.importorskip("torch")
     tensors, groups = {}, []
@@ -100,7 +121,7 @@ def torchs(make, lr, steps, layer_decay, weight_decay):
         for layer in range(DEPTH) if stacked else [None]:
             value = leaf[layer] if stacked else leaf
             number = layer + 1 if stacked else 0 if "patch_embed" in name else DEPTH + 1
-            spared = value.ndim <= 1 or name.endswith(("bias", "token"))
+            spared = decayed == "kernels" and (value.ndim <= 1 or name.endswith(("bias", "token")))
             tensors[name, layer] = torch.nn.Parameter(torch.tensor(np.array(value)))
             scale = layer_decay ** (DEPTH + 1 - number)
             groups.append(
@@ -127,10 +148,10 @@ def test_adamw_with_layer_decay_is_pytorchs_with_parameter_groups():
         np.testing.assert_allclose(found[name], wanted[name], rtol=2e-4, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_sgd_is_pytorchs(nesterov):
-    config = OptimConfig(name="sgd", momentum=0.9, nesterov=nesterov, weight_decay=0.1)
-    wanted = torchs(lambda t, g: t.optim.SGD(g, momentum=0.9, nesterov=nesterov), 0.05, 5, 1.0, 0.1)
+@pytest.mark.parametrize(("nesterov", "decayed"), [(False, "kernels"), (True, "kernels"), (True, "all")])
+def test_sgd_is_pytorchs(nesterov, decayed):
+    config = OptimConfig(name="sgd", momentum=0.9, nesterov=nesterov, weight_decay=0.1, decayed=decayed)
+    wanted = torchs(lambda t, g: t.optim.SGD(g, momentum=0.9, nesterov=nesterov), 0.05, 5, 1.0, 0.1, decayed)
     found = ours(config, 0.05, 5)
     for name in wanted:
         np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5, atol=1e-6, err_msg=name)

@@ -81,6 +81,7 @@ def motion(config) -> None:
     config.data.num_classes = 0
     config.data.num_frames = 8
     config.data.stride = 2
+    config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)
     config.data.image_size = 24
     config.data.interpolation = "area"
     config.data.mean = (0.25, 0.25, 0.25)

@@ -23,6 +23,7 @@ class ModelConfig:
     patch_size: int = 0  # 0: the preset's, as for the next two
     tubelet_size: int = 0
     decoder_depth: int = 0
+    attention_type: str = ""  # of TimeSformer: divided | joint | space_only; empty: the preset's
     factorization: str = ""  # of ViViT: joint | encoder | self_attention | dot_product; empty: the preset's
     temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
@@ -49,10 +50,11 @@ class DataConfig:
     image_size: int = 224
     clips_per_decode: int = 1  # differently augmented clips of the same frames of one decoded video
     global_batch: int = 32  # videos a step over all devices; rows are global_batch * clips_per_decode
-    crop: str = "random_resized"  # multi_scale | random_resized | center
+    crop: str = "random_resized"  # multi_scale | random_resized | short_side | center
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of multi_scale
     crop_area: tuple[float, ...] = (0.08, 1.0)  # of random_resized
     crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # of random_resized, width / height
+    short_side: tuple[int, ...] = (256, 320)  # of short_side: pixels it is resized to, between these, before the crop
     interpolation: str = "bilinear"  # bilinear | bicubic | area
     flip: float = 0.0  # probability
     rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1
@@ -90,6 +92,9 @@ class OptimConfig:
     base_lr: float = 1.5e-4
     min_lr: float = 1e-5
     reference_batch: int = 256
+    schedule: str = "cosine"  # cosine (from base_lr to min_lr) | steps
+    step_epochs: tuple[float, ...] = ()  # of steps: when a learning rate begins
+    step_factors: tuple[float, ...] = ()  # of steps: that learning rate, as a factor of base_lr
     warmup_epochs: float = 0.0  # linear from 0
     warmup_steps: int = 0  # overrides warmup_epochs when above 0
     beta1: float = 0.9
@@ -185,14 +190,16 @@ CHOICES = {
     "task": ("masked_autoencoding", "classification", "self_distillation"),
     "model.mask": ("tube", "random", "frame"),
     "model.decoder_mask": ("", "running_cell"),
+    "model.attention_type": ("", "divided", "joint", "space_only"),
     "model.factorization": ("", "joint", "encoder", "self_attention", "dot_product"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
     "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "synthetic"),
     "data.sampling": ("dense", "dense_span", "segment"),
-    "data.crop": ("multi_scale", "random_resized", "center"),
+    "data.crop": ("multi_scale", "random_resized", "short_side", "center"),
     "data.interpolation": ("bilinear", "bicubic", "area"),
     "optim.name": ("adamw", "sgd"),
+    "optim.schedule": ("cosine", "steps"),
     "optim.decayed": ("kernels", "matrices", "all"),
     "eval.merge": ("mean_softmax", "sum_logits", "max"),
 }

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig
 from vidjax.data.color import color_augment
 from vidjax.data.randaugment import rand_augment
+from vidjax.errors import ConfigError
 
 _CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
 _ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas are averaged
@@ -42,6 +43,19 @@ def augment(
             cv2.flip(frame, 1, dst=frame)
     color_augment(clip, data, rng)
     return clip
+
+
+def check_crop(data: DataConfig) -> None:
+    """Refuse a short side from which data.image_size cannot be cut.
+
+    Raises:
+      ConfigError: with the values.
+    """
+    ends = data.short_side
+    if data.crop == "short_side" and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
+        raise ConfigError(
+            f"config.data.short_side={ends} must be two lengths that grow, both at least image_size={data.image_size}"
+        )
 
 
 def eval_crops(
@@ -110,6 +124,14 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
 
+def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
+    short = round(rng.uniform(*data.short_side))
+    side = min(round(data.image_size * min(height, width) / short), height, width)
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    return int(top), int(left), side, side
+
+
 def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """The largest central square."""
     del data, rng
@@ -117,7 +139,7 @@ def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator)
     return (height - short) // 2, (width - short) // 2, short, short
 
 
-_CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "center": _center}
+_CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "short_side": _short_side, "center": _center}
 # (down, right) in quarters of the room left: corners and centre, middles of the edges, centres of the quadrants
 _QUARTERS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),

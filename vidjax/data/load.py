@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import UInt8
 
 from vidjax.config import DataConfig, EvalConfig
-from vidjax.data.augment import augment, eval_crops
+from vidjax.data.augment import augment, check_crop, eval_crops
 from vidjax.data.color import check_color_jitter
 from vidjax.data.decode import Video
 from vidjax.data.randaugment import parse_rand_augment
@@ -30,6 +30,7 @@ class LoadTrain(grain.transforms.RandomMap):
         if data.rand_augment:
             parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
         check_color_jitter(data.color_jitter)
+        check_crop(data)
         check_views(data)
 
     def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

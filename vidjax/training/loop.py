@@ -77,6 +77,7 @@ def train(
         total_steps=total,
         warmup_steps=warmup,
         frozen_steps=round(optim.frozen_epochs * len(source) / data.global_batch),
+        steps_per_epoch=len(source) / data.global_batch,
     )
     identity = fingerprint.fingerprint(config, source)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -50,19 +50,52 @@ def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: i
             "lower optim.warmup_epochs or optim.warmup_steps, or train longer"
         )
 
-    def schedule(step):
-        warm = peak * step / max(warmup_steps - 1, 1)
+    def cosine(step):
         progress = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
-        cosine = floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * progress))
-        return jnp.where(step < warmup_steps, warm, cosine)
+        return floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * progress))
 
-    return schedule
+    return _warmed_up(cosine, peak, warmup_steps)
+
+
+def step_schedule(
+    peak: float, warmup_steps: int, step_epochs: Sequence[float], step_factors: Sequence[float], steps_per_epoch: float
+) -> Schedule:
+    """Learning rate of step i: linear warm-up as above, `peak`, and `peak * factor` from the start of each epoch given.
+
+    Raises:
+      ConfigError: when epochs and factors differ in number, or the epochs do not grow.
+    """
+    if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
+        raise ConfigError(
+            f"optim.step_epochs={tuple(step_epochs)} must grow, and optim.step_factors={tuple(step_factors)} hold one "
+            "factor for each, such as (11, 14) and (0.1, 0.01)"
+        )
+    starts = jnp.asarray([math.ceil(epoch * steps_per_epoch) for epoch in step_epochs])
+    factors = jnp.asarray([1.0, *step_factors], jnp.float32)
+
+    def steps(step):
+        return peak * factors[jnp.searchsorted(starts, step, side="right")]
+
+    return _warmed_up(steps, peak, warmup_steps)
+
+
+def _warmed_up(after: Schedule, peak: float, warmup_steps: int) -> Schedule:
+    return lambda step: jnp.where(step < warmup_steps, peak * step / max(warmup_steps - 1, 1), after(step))
 
 
 def build_optimizer(
-    config: OptimConfig, *, global_batch: int, total_steps: int, warmup_steps: int, frozen_steps: int = 0
+    config: OptimConfig,
+    *,
+    global_batch: int,
+    total_steps: int,
+    warmup_steps: int,
+    frozen_steps: int = 0,
+    steps_per_epoch: float = 1.0,
 ) -> tuple[optax.GradientTransformation, Schedule]:
     """The update direction as an optax transformation, and the learning rate to multiply it with.
+
+    Args:
+      steps_per_epoch: only a schedule in steps of epochs uses it.
 
     The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
     a counter in the optimiser state, which stands still when a step is skipped. For the same reason the update takes
@@ -80,6 +113,8 @@ def build_optimizer(
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
+    if config.schedule == "steps":
+        return direction, step_schedule(peak, warmup_steps, config.step_epochs, config.step_factors, steps_per_epoch)
     return direction, cosine_schedule(peak, floor, warmup_steps, total_steps)
 
 
