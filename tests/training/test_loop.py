@@ -202,7 +202,7 @@ def test_parameters_of_an_earlier_run_are_taken_over(tmp_path, uninterrupted, ca
 
 
 def test_what_cannot_be_taken_over_is_refused(tmp_path, uninterrupted):
-    with pytest.raises(ConfigError, match="is not the folder of a vidjax run"):
+    with pytest.raises(ConfigError, match=r"config\.init_from: there is no file or folder"):
         run(tmp_path / "a", init_from=str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match=r"encoder/patch_embed/kernel \(48, 16\) has shape \(24, 16\) there"):
         run(tmp_path / "b", init_from=str(uninterrupted), data__num_frames=4)

@@ -58,7 +58,7 @@ def start(
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
     state = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()
     if config.init_from:
-        params, sentence = take_over(state.params, config.init_from)
+        params, sentence = take_over(state.params, config.init_from, objective)
         say(f"starting from {sentence}")
         state = state._replace(params=params, ema=jax.tree.map(jnp.copy, params) if config.optim.ema else {})
         if hasattr(objective, "adopt"):

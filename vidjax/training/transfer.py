@@ -1,67 +1,87 @@
-"""Parameters taken over from an earlier run: pre-training to fine-tuning, or one data set to the next."""
+"""Parameters taken over from elsewhere: pre-training to fine-tuning, one data set to the next, a public checkpoint."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from vidjax.errors import ConfigError, ResumeError
-from vidjax.weights.runs import read_params
+from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.models import FAMILIES
+from vidjax.weights import adapt, pretrained, runs
+from vidjax.weights.rules import flatten, nest
 
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 
 
-def take_over(params, init_from: str) -> tuple[object, str]:
-    """Replace parameters by those of the same name and shape in a run's latest checkpoint.
+def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, str]:
+    """Replace parameters by those of the same name in a run's latest checkpoint, or in another model.
+
+    Learned positions of another number of frames or resolution are resized as the family's authors do.
 
     Args:
       params: of the new model, with their shardings.
-      init_from: the run's folder; its raw parameters are taken, not their moving average.
+      init_from: the folder of a run, whose raw parameters are taken, not their moving average; or anything else that
+        `vidjax.from_pretrained` takes.
+      objective: of the new model.
 
     Returns:
-      the parameters, each where it was; a sentence that says what was taken and what is new.
+      the parameters, each where it was; a sentence that says what was taken, what was changed and what is new.
 
     Raises:
-      ConfigError: when `init_from` is no run, or a parameter of the encoder is not in it with the same shape.
+      ConfigError: when `init_from` is neither, or a parameter of the encoder is not in it with the same shape.
     """
-    if not (Path(init_from) / "checkpoints").is_dir():
-        raise ConfigError(
-            f"config.init_from={init_from!r} is not the folder of a vidjax run; there is no checkpoints/ in it"
-        )
+    spec = getattr(objective.module, "spec", None)
     try:
-        step, source = read_params(init_from)
-    except ResumeError as error:
+        source, notes = _read(init_from, spec, objective)
+    except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.init_from: {error}") from error
-    found = {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(source)[0]}
-    named = {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]}
+    found, named = flatten(source), flatten(params)
     fitting = {name for name, leaf in named.items() if name in found and found[name].shape == leaf.shape}
     for name in sorted(set(named) - fitting):
         if _MUST_FIT.match(name):
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(
                 f"config.init_from={init_from!r} does not fit model.name: {name} {named[name].shape} {there}; "
-                "use the size and the patches that the run was trained with"
+                "use the size and the patches that it was trained with"
             )
-
-    def place(path, leaf):
-        if _name(path) not in fitting:
-            return leaf
-        values = np.asarray(found[_name(path)], leaf.dtype)
-        return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])
-
-    new, unused = _groups(set(named) - fitting), _groups(set(found) - fitting)
-    sentence = f"parameters of {init_from} at step {step}; new: {new or 'none'}; not used: {unused or 'none'}"
-    return jax.tree_util.tree_map_with_path(place, params), sentence
+    taken = {name: _place(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
+    new, unused = adapt.groups(set(named) - fitting), adapt.groups(set(found) - fitting)
+    notes = (*notes, f"new: {new or 'none'}", f"not used: {unused or 'none'}")
+    return nest(taken), "; ".join(notes)
 
 
-def _name(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str, ...]]:
+    """Parameters for clips of the new model's grid, and what they are."""
+    if (Path(init_from) / "checkpoints").is_dir():
+        step, source = runs.read_params(init_from)
+        notes = (f"parameters of {init_from} at step {step}",)
+        old = runs.read_module(init_from)[1].spec if spec is not None else None
+    else:
+        model = pretrained.load(init_from)
+        source, old = model.params, model.spec
+        notes = (f"parameters of {init_from}", *model.notes)
+        pixels = [(tuple(of.mean), tuple(of.std)) for of in (model, objective)]
+        if not np.allclose(*pixels, atol=1e-3):
+            notes = (*notes, f"made for pixels of mean and deviation {pixels[0]}, where config.data has {pixels[1]}")
+    if spec is None:
+        return source, notes
+    if type(old) is not type(spec):
+        theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
+        raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
+    source, changes = adapt.fit_positions(_family(spec), source, old, spec)
+    return source, (*notes, *changes)
 
 
-def _groups(names: set[str]) -> str:
-    return ", ".join(
-        sorted({name.rsplit("/", 1)[0] if name.startswith("encoder") else name.split("/")[0] for name in names})
-    )
+def _family(spec: Any) -> str:
+    return next(name for name, family in FAMILIES.items() if type(spec) in {type(of) for of in family.specs.values()})
+
+
+def _place(values: np.ndarray, leaf: jax.Array) -> jax.Array:
+    """Values where another array is, with its type."""
+    values = np.asarray(values, leaf.dtype)
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])

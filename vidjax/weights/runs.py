@@ -28,6 +28,7 @@ from vidjax.objectives import build_objective
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
 LABELS = "labels.json"
+SPEC = "spec.json"  # of converted weights, whose numerics no preset has
 SPEC = "spec.json"  # of converted weights: sizes and numerics that may be no preset's
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
@@ -85,35 +86,37 @@ def read_model(workdir: str | os.PathLike):
     Raises:
       WeightsError: when the folder has no usable config.json or checkpoint.
     """
-    path = Path(workdir) / "config.json"
-    if not path.is_file():
-        raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
     try:
-        config = from_dict(json.loads(path.read_text()))
         step, params = read_params(workdir, "best", ema=True)
-    except (ValueError, ConfigError, ResumeError) as error:
-        raise WeightsError(f"{workdir} is no run that this version of vidjax can read: {error}") from error
-    model = dataclasses.replace(config.model, dtype="float32", remat="none")
+    except ResumeError as error:
+        raise WeightsError(str(error)) from error
     num_classes = len(params["head"]["bias"]) if "bias" in params.get("head", {}) else 0
-    if (path.parent / SPEC).is_file():
-        return config, _converted_module(config, path.parent / SPEC, num_classes), params, step
-    module = build_objective(dataclasses.replace(config, model=model), num_classes).module
+    config, module = read_module(workdir, num_classes)
     if config.task == "self_distillation":
         family = FAMILIES[family_of(config.model.name)[0]]
         module, params = family.classifier(module.spec, 0), {"encoder": params["encoder"]}
     return config, module, params, step
 
 
-def _converted_module(config: Config, path: Path, num_classes: int) -> nn.Module:
-    """The module of the spec that `vidjax.training.converted` wrote."""
-    family = FAMILIES[family_of(config.model.name)[0]]
+def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, nn.Module]:
+    """A run's configuration, and its module computed in float32; where it has a spec.json, with that spec.
+
+    Raises:
+      WeightsError: when the folder has no usable config.json.
+    """
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
     try:
-        fields = json.loads(path.read_text()).items()
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields}
-        spec = type(next(iter(family.specs.values())))(**fields)
-    except (TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise WeightsError(f"{path} is not a spec that this version of vidjax knows: {error}") from error
-    return family.pretraining(spec) if config.task == "masked_autoencoding" else family.classifier(spec, num_classes)
+        config = from_dict(json.loads(path.read_text()))
+        model = dataclasses.replace(config.model, dtype="float32", remat="none")
+        module = build_objective(dataclasses.replace(config, model=model), num_classes).module
+        if (said := path.with_name(SPEC)).is_file():
+            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(said.read_text()).items()}
+            module = module.clone(spec=type(module.spec)(**fields))
+    except (ValueError, TypeError, ConfigError) as error:
+        raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
+    return config, module
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
