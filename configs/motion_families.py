@@ -1,7 +1,7 @@
 """Every family from random weights on the embedded videos of moving digits: one recipe, so that a table can compare.
 
-Expected   over 90 % for vivit_joint after 600 steps and for videomae after 2400 (one seed each); the other rows have not
-           been run to the end yet; chance is 1 in 8. scripts/compare_families.py runs all of them
+Expected   over 90 % for vivit_joint after 600 steps and for videomae after 2400 (one seed each); the other rows have
+           not been run to the end yet; chance is 1 in 8. scripts/compare_families.py runs all of them
 Hardware   2 CPU cores, 4 to 20 minutes a model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 """
