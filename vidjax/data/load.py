@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import grain
 import numpy as np
-from einops import rearrange
 from jaxtyping import UInt8
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import augment, check_crop, eval_crops
 from vidjax.data.color import check_color_jitter
 from vidjax.data.decode import Video
+from vidjax.data.protocol import protocol_views
 from vidjax.data.randaugment import parse_rand_augment
 from vidjax.data.rows import Row
-from vidjax.data.sampling import eval_indices, train_indices
+from vidjax.data.sampling import train_indices
 from vidjax.data.sources import VideoSource
 from vidjax.data.synthetic import noise
 from vidjax.data.views import check_views, load_views
@@ -117,7 +117,4 @@ class LoadEval(grain.transforms.Map):
         if row.video is None:
             rng = np.random.default_rng(row.label)
             return np.stack([noise(data.num_frames, data, rng) for _ in range(clips * crops)])
-        with Video(row.video) as video:
-            wanted, places = np.unique(eval_indices(video.frames, data, clips), return_inverse=True)
-            squares = eval_crops(video.read(wanted), data, crops)
-        return rearrange(squares[:, places.reshape(clips, -1)], "crop clip t h w c -> (clip crop) t h w c")
+        return protocol_views(row.video, data, self._eval)

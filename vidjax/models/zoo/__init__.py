@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.models import FAMILIES, ClipSpec, build_model, family_of
-from vidjax.models.zoo.facts import CLASSES, Published, Result
+from vidjax.models.zoo.facts import CLASSES, NOTES, Published, Result
 from vidjax.models.zoo.timesformer import TIMESFORMER
 from vidjax.models.zoo.videomae import VIDEOMAE
 from vidjax.models.zoo.videomamba import VIDEOMAMBA
 from vidjax.models.zoo.vivit import VIVIT
 
-__all__ = ["CLASSES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]
+__all__ = ["CLASSES", "NOTES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]
 
 ZOO: dict[str, dict[str, Published]] = {
     "videomae": VIDEOMAE,

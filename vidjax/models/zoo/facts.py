@@ -14,6 +14,15 @@ CLASSES = {
     "HMDB51": 51,
 }
 
+# What the short notes of results mean.
+NOTES = {
+    "distilled": "a student of VideoMAE V2's giant, not fine-tuned further",
+    "via K710": "fine-tuned on Kinetics-710 first",
+    "masked": "pre-trained on masked video with a CLIP teacher",
+    "joint": "joint space-time attention",
+    "space only": "attention within frames only",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -28,7 +37,7 @@ class Result:
       gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
       weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the
         authors' file, which has to be downloaded first; empty when there are none.
-      note: what sets it apart from another result on the same data; source: where the figures are printed.
+      note: what sets it apart from another result on the same data, see `NOTES`; source: where the figures are printed.
     """
 
     data: str

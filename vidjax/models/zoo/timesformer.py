@@ -21,13 +21,11 @@ TIMESFORMER = {
             _k400(77.9, 93.2, stride=32, gmacs=196, weights="facebook/timesformer-base-finetuned-k400"),
             _k600(79.1, 94.4, stride=32, gmacs=196, weights="facebook/timesformer-base-finetuned-k600"),
             _ssv2(59.1, 85.6, gmacs=196, weights="facebook/timesformer-base-finetuned-ssv2"),
-            _ablation(
-                76.95, 93.28, gmacs=180, note="joint space-time attention", overrides={"attention_type": "joint"}
-            ),
-            _ablation(76.93, 92.88, gmacs=141, note="space-only attention", overrides={"attention_type": "space_only"}),
+            _ablation(76.95, 93.28, gmacs=180, note="joint", overrides={"attention_type": "joint"}),
+            _ablation(76.93, 92.88, gmacs=141, note="space only", overrides={"attention_type": "space_only"}),
         ),
         params=121.6,
-        pretrained=(("kinetics400_vitb_ssl.pth", "SVT, self-supervised on Kinetics-400, releases of kahnchana/svt"),),
+        pretrained=(("kinetics400_vitb_ssl.pth", "SVT, self-supervised on K400; releases of kahnchana/svt"),),
     ),
     "hr": Published(
         (

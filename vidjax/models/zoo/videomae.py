@@ -19,7 +19,7 @@ VIDEOMAE = {
             _k400(79.0, 93.8, gmacs=57, weights="MCG-NJU/videomae-small-finetuned-kinetics"),
             _ssv2(66.8, 90.3, gmacs=57, weights="MCG-NJU/videomae-small-finetuned-ssv2"),
             _k400(
-                83.7, None, gmacs=57, source=_V2, note="distilled from V2 giant, without fine-tuning",
+                83.7, None, gmacs=57, source=_V2, note="distilled",
                 weights="OpenGVLab/VideoMAE2/distill/vit_s_k710_dl_from_giant.pth",
             ),
         ),
@@ -34,16 +34,16 @@ VIDEOMAE = {
             Result("UCF101", 91.3, 98.5, clips=5, crops=3, stride=4, source=_ZOO, gmacs=180, note="3200 epochs"),
             Result("HMDB51", 62.6, None, clips=5, crops=3, stride=4, source=_PAPER, gmacs=180),
             _k400(
-                86.6, None, gmacs=180, source=_V2, note="distilled from V2 giant, without fine-tuning",
+                86.6, None, gmacs=180, source=_V2, note="distilled",
                 weights="OpenGVLab/VideoMAE2/distill/vit_b_k710_dl_from_giant.pth",
             ),
         ),
         params=87,
         pretrained=(
-            ("MCG-NJU/videomae-base", "Kinetics-400, 1600 epochs"),
-            ("MCG-NJU/videomae-base-short", "Kinetics-400, 800 epochs"),
-            ("MCG-NJU/videomae-base-ssv2", "Something-Something v2, 2400 epochs"),
-            ("MCG-NJU/videomae-base-short-ssv2", "Something-Something v2, 800 epochs"),
+            ("MCG-NJU/videomae-base", "K400, 1600 epochs"),
+            ("MCG-NJU/videomae-base-short", "K400, 800 epochs"),
+            ("MCG-NJU/videomae-base-ssv2", "SSv2, 2400 epochs"),
+            ("MCG-NJU/videomae-base-short-ssv2", "SSv2, 800 epochs"),
         ),
     ),
     "large": Published(
@@ -53,7 +53,7 @@ VIDEOMAE = {
             _ssv2(74.3, 94.6, gmacs=597, source=_PAPER),
         ),
         params=305,
-        pretrained=(("MCG-NJU/videomae-large", "Kinetics-400, 1600 epochs"),),
+        pretrained=(("MCG-NJU/videomae-large", "K400, 1600 epochs"),),
     ),
     "huge": Published(
         (
@@ -65,7 +65,7 @@ VIDEOMAE = {
     "giant": Published(
         (
             _k400(
-                88.4, 98.0, source=_V2, note="by way of Kinetics-710",
+                88.4, 98.0, source=_V2, note="via K710",
                 weights="vit_g_hybrid_pt_1200e_k710_it_k400_ft.pth",
             ),
             _k400(87.2, 97.4, source=_V2, weights="vit_g_hybrid_pt_1200e_k400_ft.pth"),

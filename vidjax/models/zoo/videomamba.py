@@ -36,7 +36,7 @@ def _something(letter: str, at_8: float, at_16: float, at_288: float) -> tuple[R
     )
 
 
-_masked = partial(_k400, note="masked pre-training with a CLIP teacher")
+_masked = partial(_k400, note="masked")
 _MASKED = "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_ft_f{}_res224{}.pth"
 
 VIDEOMAMBA = {
@@ -69,10 +69,10 @@ VIDEOMAMBA = {
         params=74,
         pretrained=(
             ("OpenGVLab/VideoMamba/videomamba_m16_in1k_res224.pth", "ImageNet-1K"),
-            ("OpenGVLab/VideoMamba/videomamba_m16_k400_mask_pt_f8_res224.pth", "Kinetics-400, masked, CLIP teacher"),
+            ("OpenGVLab/VideoMamba/videomamba_m16_k400_mask_pt_f8_res224.pth", "K400, masked"),
             (
                 "OpenGVLab/VideoMamba/videomamba_m16_ssv2_mask_pt_f8_res224.pth",
-                "Something-Something v2, masked, CLIP teacher",
+                "SSv2, masked",
             ),
         ),
     ),

@@ -9,6 +9,7 @@ from functools import partial
 from vidjax.models.zoo.facts import Published, Result
 
 _ZOO = "google-research/scenic projects/vivit/README.md"
+_BUCKET = "scenic-bucket/vivit"
 _TABLE_2 = "arXiv:2103.15691, table 2"
 
 _zoo = partial(Result, top5=None, clips=4, crops=3, stride=2, source=_ZOO)
@@ -20,15 +21,22 @@ VIVIT = {
         params=88.9,
     ),
     "base_fe": Published(
-        (_zoo("Kinetics-400", 78.4, gmacs=284.4, weights="kinetics_400/vivit_base_16x2_fe/checkpoint"),),
+        (
+            _zoo(
+                "Kinetics-400",
+                78.4,
+                gmacs=284.4,
+                weights=f"{_BUCKET}/kinetics_400/vivit_base_16x2_fe/checkpoint",
+            ),
+        ),
         params=115.1,
     ),
     "base_fsa": Published((_ablation(77.4, gmacs=372.3),), params=117.3),
     "base_fdp": Published((_ablation(76.3, gmacs=277.1),), params=88.9),
     "large_fe": Published(
         (
-            _zoo("Kinetics-400", 80.3, weights="kinetics_400/vivit_large_16x2_fe/checkpoint"),
-            _zoo("Kinetics-600", 81.6, weights="kinetics_600/vivit_large_16x2_fe/checkpoint"),
+            _zoo("Kinetics-400", 80.3, weights=f"{_BUCKET}/kinetics_400/vivit_large_16x2_fe/checkpoint"),
+            _zoo("Kinetics-600", 81.6, weights=f"{_BUCKET}/kinetics_600/vivit_large_16x2_fe/checkpoint"),
         ),
     ),
 }

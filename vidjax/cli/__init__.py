@@ -1,0 +1,81 @@
+"""The command line: `vidjax VERB ...`; each verb is a file here, a thin function over a room.
+
+Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered.
+Verbs import what is heavy when they run, so that `vidjax --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+
+from vidjax import __version__
+from vidjax.cli import convert, export, models, predict, reconstruct
+from vidjax.errors import ConfigError, UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+VERBS = {
+    "predict": predict,
+    "reconstruct": reconstruct,
+    "convert": convert,
+    "export": export,
+    "models": models,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises a ConfigError instead of printing its usage and leaving."""
+
+    def error(self, message: str):
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = _Parser(prog="vidjax", description="Use, convert and list video models.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        summary = verb.__doc__.split("\n")[0].split(": ", 1)[1]
+        options = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        verb.add_arguments(options)
+    return parser
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments of one call.
+
+    Raises:
+      ConfigError: for anything that cannot be used; an unknown verb or option names the nearest.
+    """
+    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
+        near = difflib.get_close_matches(argv[0], VERBS, 1, 0.0)[0]
+        raise ConfigError(f"there is no verb {argv[0]!r}; did you mean {near!r}? The verbs: {', '.join(VERBS)}")
+    parser = build_parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = parser._subparsers._group_actions[0].choices[arguments.verb]._option_string_actions
+        name = unknown[0].split("=")[0]
+        near = difflib.get_close_matches(name, options, 1)
+        hint = f"did you mean {near[0]}?" if near else f"see vidjax {arguments.verb} --help"
+        raise ConfigError(f"vidjax {arguments.verb} takes no {name!r}; {hint}")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        arguments = parse(sys.argv[1:] if argv is None else argv)
+        return VERBS[arguments.verb].run(arguments)
+    except UserError as error:
+        print(f"vidjax: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("vidjax: stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        sys.stderr.close()
+        return 0

@@ -1,0 +1,30 @@
+"""`vidjax convert`: write public weights as a vidjax run, for from_pretrained, --config.init_from and evaluation."""
+
+from __future__ import annotations
+
+import argparse
+
+from vidjax.cli import sources
+from vidjax.cli.screen import progress, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("source", metavar="SOURCE", help=sources.HELP)
+    parser.add_argument("folder", metavar="DIR", help="folder to write, new or empty")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the run and print its folder."""
+    sources.check_new(arguments.folder)
+    model = sources.load(arguments.source)
+    with progress(f"writing {arguments.folder}"):
+        from vidjax.training.converted import save_as_run
+
+        stride, sampling = sources.sampling(model, None)
+        config = save_as_run(
+            model, arguments.folder, stride=stride, sampling=sampling, normalize_target=sources.normalizes_target(model)
+        )
+    say(f"{config.model.name}, {config.task}; --config.init_from={arguments.folder} trains on from it")
+    print(arguments.folder)
+    return 0

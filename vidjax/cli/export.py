@@ -1,0 +1,28 @@
+"""`vidjax export`: write a model for PyTorch: model.safetensors and config.json, as transformers loads them."""
+
+from __future__ import annotations
+
+import argparse
+
+from vidjax.cli import sources
+from vidjax.cli.screen import progress, say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("source", metavar="SOURCE", help=sources.HELP)
+    parser.add_argument("folder", metavar="DIR", help="folder to write, new or empty")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the folder and print its name."""
+    sources.check_new(arguments.folder)
+    model = sources.load(arguments.source)
+    with progress(f"writing {arguments.folder}"):
+        from vidjax import weights
+
+        notes = weights.export(model, arguments.folder)
+    for note in notes:
+        say(f"note: {note}")
+    print(arguments.folder)
+    return 0

@@ -1,0 +1,44 @@
+"""What verbs show: tables on standard output; progress and remarks on standard error, so that --json stays JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_PATIENCE = 2.0  # seconds of silence
+
+
+def say(sentence: str) -> None:
+    """A remark for the person at the keyboard."""
+    Console(stderr=True, soft_wrap=True).print(sentence, highlight=False, markup=False)
+
+
+def print_json(tree: Any) -> None:
+    """The machine-readable answer, alone on standard output."""
+    json.dump(tree, sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+@contextlib.contextmanager
+def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+    """A bar (or a spinner without a total) once the work has taken over two seconds; call the result at each step."""
+    count = (BarColumn(), MofNCompleteColumn()) if total else ()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *count, TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(text, total=total)
+    timer = threading.Timer(_PATIENCE, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda: bar.advance(task)
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
