@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.config import DataConfig, EvalConfig
-from vidjax.data.augment import augment, check_crop, eval_crops
+from vidjax.data.augment import augment, check_crop
 from vidjax.data.color import check_color_jitter
 from vidjax.data.decode import Video
 from vidjax.data.protocol import protocol_views
