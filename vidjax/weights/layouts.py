@@ -22,6 +22,7 @@ FAMILY_FILES: tuple[str, ...] = (
     "videomae",
     "timesformer",
     "timesformer_image",
+    "svt",
     "vivit",
     "vivit_scenic",
     "gpt2",
