@@ -122,6 +122,44 @@ def test_classifier_logits_loss_and_gradients_are_those_of_transformers(name, po
     assert_trees_close(grads, classifier_params(gradients_as_weights(model)))
 
 
+@pytest.mark.parametrize("ratio", [0.5, 0.75])
+def test_dual_masking_is_that_of_videomae_v2(ratio):
+    """arXiv:2303.16727, section 3.2, from the parts of the `transformers` model: it has no mask for the decoder."""
+    spec = dataclasses.replace(SPECS["deep"], num_frames=8, image_size=(8, 16))
+    model = peer(transformers.VideoMAEForPreTraining, spec, use_mean_pooling=False)
+    batch, _, pixels = random_batch(spec)
+    mask_key = jax.random.key(3)
+    _, masked_idx = ops.tube_mask(mask_key, 2, spec.grid, 0.6)
+    kept_idx = ops.running_cell_mask(jax.random.fold_in(mask_key, 1), 2, spec.grid, ratio)
+    hidden, kept = torch.zeros(2, 2, spec.num_tokens, dtype=torch.bool)
+    for mask, idx in ((hidden, masked_idx), (kept, kept_idx)):
+        mask.scatter_(1, torch.from_numpy(np.array(idx, np.int64)), True)
+
+    def at(values, mask):
+        return values.expand(2, -1, -1)[mask].reshape(2, -1, values.shape[-1])
+
+    positions = model.position_embeddings.double()
+    visible = model.encoder_to_decoder(model.videomae(pixels, hidden).last_hidden_state) + at(positions, ~hidden)
+    tokens = torch.cat([visible, model.mask_token + at(positions, kept)], dim=1)
+    prediction = model.decoder(tokens, int(kept[0].sum())).logits
+    cubes = torch.from_numpy(np.array(ops.patchify(batch["video"], spec.tubelet_size, spec.patch_size)))
+    cubes = at(cubes.double() / 255, kept).unflatten(2, (-1, 3))
+    cubes = (cubes - cubes.mean(2, keepdim=True)) / (cubes.std(2, keepdim=True) + 1e-6)
+    counted = at(hidden[:, :, None], kept)
+    theirs = ((prediction - cubes.flatten(2)) ** 2 * counted).sum() / (counted.sum() * spec.patch_dim)
+    theirs.backward()
+
+    params = pretraining_params(model)
+    objective = MaskedAutoencoding(
+        VideoMAEPretraining(spec), "tube", 0.6, True, MEAN, STD, decoder_mask="running_cell", decoder_mask_ratio=ratio
+    )
+    ours, grads = jax.jit(
+        jax.value_and_grad(lambda params: objective.loss(params, {}, batch, {"mask": mask_key}, False)[0])
+    )(params)
+    assert_close(ours, theirs.item(), OUTPUTS, "loss")
+    assert_trees_close(grads, pretraining_params(gradients_as_weights(model)))
+
+
 def test_norms_with_an_epsilon_of_their_own_use_it():
     """Against peers whose epsilons were changed, since 1e-5 and 1e-6 differ by less than rounding here."""
     spec = dataclasses.replace(SPECS["tubelet 3, one head, high"], fc_norm_eps=0.1, decoder_norm_eps=0.05)
