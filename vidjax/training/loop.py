@@ -97,7 +97,7 @@ def train(
             if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
-        _announce(config, state, mesh, total, warmup)
+        _announce(config, state, mesh, total, warmup, float(schedule(total)))
         _write_json(workdir / "config.json", dataclasses.asdict(config))
         finish.save_labels(workdir, source.labels)
 
@@ -162,9 +162,9 @@ def _open_workdir(workdir: str | os.PathLike) -> Path:
     return Path(workdir).absolute()
 
 
-def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup: int) -> None:
+def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup: int, last_lr: float) -> None:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    peak, floor = scaled_lr(config.optim, config.data.global_batch)
+    peak, _ = scaled_lr(config.optim, config.data.global_batch)
     say(
         f"{config.model.name}: {parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} devices "
         f"({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), {jax.process_count()} processes"
@@ -172,7 +172,7 @@ def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup:
     say(
         f"{total} steps of {config.data.global_batch} videos x {config.data.clips_per_decode} clips; learning rate "
         f"{peak:.4g} = {config.optim.base_lr:.4g} * {config.data.global_batch} / {config.optim.reference_batch} at its "
-        f"peak after {warmup} steps of warm-up, {floor:.4g} at the end"
+        f"peak after {warmup} steps of warm-up, {last_lr:.4g} at the end"
     )
 
 
