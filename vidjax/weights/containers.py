@@ -50,8 +50,7 @@ def read_contents(path: Path) -> Contents:
         return _read_folder(path)
     if not path.exists():
         raise WeightsError(f"there is no file or folder {path}")
-    beside = path.parent if path.suffix in (".safetensors", ".bin") else None
-    return _contents(str(path), files.read_arrays(path), beside)
+    return _contents(str(path), files.read_arrays(path), path.parent)
 
 
 def _read_folder(folder: Path) -> Contents:
@@ -87,10 +86,8 @@ def _read_shards(folder: Path, index: Path) -> dict:
     return state
 
 
-def _contents(source: str, tree: Mapping, beside: Path | None) -> Contents:
-    config, preprocessor = (
-        read_json(beside / name) if beside else None for name in ("config.json", "preprocessor_config.json")
-    )
+def _contents(source: str, tree: Mapping, beside: Path) -> Contents:
+    config, preprocessor = (read_json(beside / name) for name in ("config.json", "preprocessor_config.json"))
     state = _strip(_arrays(_unwrap(tree)))
     if not state:
         keys = ", ".join(sorted(map(str, tree))[:5]) or "nothing"
