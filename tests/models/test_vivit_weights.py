@@ -13,6 +13,8 @@ import safetensors.numpy
 
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import ViViTClassifier, ViViTSpec
+from vidjax.objectives import Classification
+from vidjax.training.transfer import take_over
 from vidjax.weights import rules as rule_tables
 from vidjax.weights import vivit, vivit_image, vivit_scenic
 from vidjax.weights.containers import read_contents
@@ -241,6 +243,20 @@ def test_every_factorization_can_begin_from_an_image_model(image_model, factoriz
             np.testing.assert_array_equal(time, space)
         assert (encoder["blocks"]["temporal_norm"]["scale"] == 1).all()
     assert found.num_classes == 0
+
+
+@pytest.mark.parametrize("factorization", ["encoder", "self_attention"])
+def test_training_begins_from_an_image_model_that_init_from_names(image_model, factorization):
+    _, contents = image_model
+    module = ViViTClassifier(dataclasses.replace(SPEC, factorization=factorization, temporal_depth=1), 3)
+    params = module.init(jax.random.key(1), jnp.zeros((1, *module.spec.clip_shape)))["params"]
+    taken, sentence = take_over(params, contents.source, Classification(module, (0.5,) * 3, (0.5,) * 3))
+    assert jax.tree.structure(taken) == jax.tree.structure(params)
+    table = contents.state["vit.embeddings.position_embeddings"][0, 1:]
+    np.testing.assert_array_equal(taken["encoder"]["pos_embed"][-4:], table)
+    np.testing.assert_array_equal(taken["head"]["kernel"], params["head"]["kernel"])
+    assert "tubelet_init=central_frame" in sentence
+    assert "new: head" in sentence
 
 
 def test_an_image_model_of_another_size_is_refused(image_model):

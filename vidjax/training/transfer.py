@@ -62,7 +62,7 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
         notes = (f"parameters of {init_from} at step {step}",)
         old = runs.read_module(init_from)[1].spec if spec is not None else None
     else:
-        model = pretrained.load(init_from)
+        model = pretrained.load(init_from, begin=spec)
         source, old = model.params, model.spec
         notes = (f"parameters of {init_from}", *model.notes)
         pixels = [(tuple(of.mean), tuple(of.std)) for of in (model, objective)]

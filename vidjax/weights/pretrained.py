@@ -20,8 +20,9 @@ from vidjax import ops
 from vidjax.config import Config
 from vidjax.data.augment import resize
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import normalize
-from vidjax.weights import hub, runs
+from vidjax.weights import hub, runs, vivit_image
 from vidjax.weights.adapt import adapt, fresh
 from vidjax.weights.containers import Contents, read_contents
 from vidjax.weights.layouts import Description, example_inputs, recognise
@@ -124,13 +125,18 @@ def from_pretrained(
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
-def load(source: str | os.PathLike) -> Pretrained:
-    """The model as the source has it, its parameters NumPy arrays on the host; see `from_pretrained`."""
+def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
+    """The model as the source has it, its parameters NumPy arrays on the host; see `from_pretrained`.
+
+    Args:
+      begin: the spec of a model that is to begin from it; where that is a ViViT and the source an image model, the
+        result is a ViViT of this spec.
+    """
     path = Path(source).expanduser()
     if (path / "checkpoints").is_dir():
         return _from_run(path)
     contents = read_contents(path if path.exists() else hub.fetch(os.fspath(source)))
-    description = _describe(contents)
+    description = _describe(contents, begin)
     mean, std, notes = _pixels(description, contents.preprocessor)
     return Pretrained(
         module=description.build(),
@@ -147,8 +153,11 @@ def load(source: str | os.PathLike) -> Pretrained:
     )
 
 
-def _describe(contents: Contents) -> Description:
-    layout = recognise(contents.state.keys(), contents.config, contents.source)
+def _describe(contents: Contents, begin: Any) -> Description:
+    if isinstance(begin, ViViTSpec) and vivit_image.is_image_vit(contents.state, contents.config):
+        layout = vivit_image.layout(begin)
+    else:
+        layout = recognise(contents.state.keys(), contents.config, contents.source)
     try:
         return layout.describe(contents.state, contents.config)
     except (WeightsError, ConfigError) as error:

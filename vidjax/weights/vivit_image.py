@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import forms
-from vidjax.weights.layouts import Description
+from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.reading import depth_of, shape_of, square_side
 from vidjax.weights.resampling import resample
 from vidjax.weights.rules import Form, Rule, State
@@ -53,6 +54,11 @@ def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
         return False
     wanted = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
     return {_prefix(keys) + key for key in wanted} <= set(keys)
+
+
+def layout(spec: ViViTSpec) -> Layout:
+    """The layout of image models for one that begins from them; it needs the spec, so it is not among all layouts."""
+    return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
 
 
 def describe_image(
