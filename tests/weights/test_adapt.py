@@ -1,0 +1,121 @@
+"""Other frames, another resolution, other classes: what is done, and that it is said."""
+
+import jax
+import numpy as np
+import peers
+import pytest
+from scipy import ndimage
+
+import vidjax
+from vidjax import ops
+from vidjax.errors import ConfigError
+from vidjax.models import build_model
+from vidjax.weights.adapt import adapt
+
+TINY = {"num_frames": 8, "image_size": 16, "width": 8, "depth": 1}
+
+
+def random_model(name, num_classes=5, **options):
+    """A tiny model of a family, no parameter constant."""
+    options = TINY | ({} if name == "videomamba_tiny" else {"num_heads": 2, "mlp_dim": 8}) | options
+    module = build_model(name, num_classes=num_classes, **options)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, *module.spec.clip_shape)))["params"]
+    rng = np.random.default_rng(0)
+    return module, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
+
+
+def forward(module, params):
+    clips = np.zeros((1, *module.spec.clip_shape), np.float32)
+    return jax.jit(module.apply)({"params": params}, clips)["pooled"]
+
+
+def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest():
+    module, params = random_model("timesformer_tiny")
+    wider, found, notes = adapt("timesformer", module, params, num_frames=16, image_size=(24, 32))
+    before, after = params["encoder"], found["encoder"]
+    np.testing.assert_array_equal(after["time_embed"], np.repeat(before["time_embed"], 2, axis=0))
+    np.testing.assert_array_equal(after["pos_embed"][0], before["pos_embed"][0])
+    places = after["pos_embed"][1:].reshape(3, 4, -1)
+    np.testing.assert_array_equal(places, before["pos_embed"][1:].reshape(2, 2, -1)[[0, 0, 1]][:, [0, 0, 1, 1]])
+    assert notes == (
+        "encoder/pos_embed resized from 2x2 to 3x4 (h w; nearest)",
+        "encoder/time_embed resized from 8 to 16 (t; nearest)",
+    )
+    assert forward(wider, found).shape == (1, 8)
+
+
+@pytest.mark.parametrize("frames", [16, 32])
+def test_videomamba_s_time_is_grown_on_a_line_and_its_places_resized_by_cubics(frames):
+    module, params = random_model("videomamba_tiny")
+    wider, found, notes = adapt("videomamba", module, params, num_frames=frames, image_size=24)
+    tensor = peers.torch.from_numpy(params["encoder"]["time_embed"]).T[None]
+    theirs = peers.torch.nn.functional.interpolate(tensor, size=frames, mode="linear")[0].T
+    np.testing.assert_allclose(found["encoder"]["time_embed"], theirs, atol=2e-6)
+    assert notes == (
+        "encoder/pos_embed resized from 2x2 to 3x3 (h w; cubic)",
+        f"encoder/time_embed resized from 8 to {frames} (t; linear)",
+    )
+    assert forward(wider, found).shape == (1, 8)
+
+
+@pytest.mark.parametrize("factorization", ["joint", "encoder", "self_attention", "dot_product"])
+def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
+    module, params = random_model("vivit_tiny", factorization=factorization, temporal_depth=1)
+    wider, found, notes = adapt("vivit", module, params, num_frames=16, image_size=32)
+    assert forward(wider, found).shape == (1, 8)
+    assert len(notes) == (2 if factorization == "encoder" else 1)
+    if factorization == "dot_product":  # no class token
+        old = params["encoder"]["pos_embed"].reshape(4, 2, 2, 8)
+        zoomed = ndimage.zoom(old, (2, 2, 2, 1), order=1)
+        np.testing.assert_allclose(found["encoder"]["pos_embed"], zoomed.reshape(-1, 8), atol=2e-6)
+
+
+def test_videomae_s_positions_are_computed_anew(tmp_path):
+    """Its fixed table has no parameters: the arrays are the same, and the table is that of the new grid."""
+    peer = peers.classifier()
+    peer.save_pretrained(tmp_path)
+    model = vidjax.from_pretrained(tmp_path, num_frames=8, image_size=(24, 32))
+    assert model.spec.clip_shape == (8, 24, 32, 3)
+    assert model.notes == ("fixed sine-cosine positions computed for 4x3x4 cubes (t h w) instead of 2x2x2",)
+    theirs = peers.classifier(num_frames=8, image_size=(24, 32))
+    theirs.load_state_dict(peer.state_dict())
+    clips = peers.random_clips(8, 24, 32)
+    ours = jax.jit(model.module.apply)({"params": model.params}, clips)["logits"]
+    peers.assert_close(ours, peers.logits_of(theirs, clips))
+    assert not np.array_equal(ops.sincos_1d(48, 24), np.resize(ops.sincos_1d(8, 24), (48, 24)))
+
+
+def test_another_number_of_classes_gets_a_fresh_head_and_no_labels(tmp_path):
+    peer = peers.classifier(id2label=dict(enumerate("abcde")), label2id={c: i for i, c in enumerate("abcde")})
+    peer.save_pretrained(tmp_path)
+    as_it_is = vidjax.from_pretrained(tmp_path, num_classes=5)
+    assert as_it_is.labels == tuple("abcde")
+    assert as_it_is.notes == ()
+    model = vidjax.from_pretrained(tmp_path, num_classes=7)
+    assert model.labels is None
+    assert model.notes == ("a fresh head for 7 classes instead of that for 5",)
+    assert model.params["head"]["kernel"].shape == (24, 7)
+    same = {key: value for key, value in model.params.items() if key != "head"}
+    jax.tree.map(np.testing.assert_array_equal, same, {key: as_it_is.params[key] for key in same})
+    headless = vidjax.from_pretrained(tmp_path, num_classes=0)
+    assert headless.notes == ("no head instead of that for 5",)
+    assert "head" not in headless.params
+
+
+def test_a_pretrained_model_becomes_a_classifier(tmp_path):
+    peers.pretraining().save_pretrained(tmp_path)
+    model = vidjax.from_pretrained(tmp_path, num_classes=3)
+    assert model.module.num_classes == 3
+    assert model.notes == (
+        "a fresh head for 3 classes",
+        "starts fresh: fc_norm",
+        "not used: decoder, encoder/norm, encoder_to_decoder, mask_token",
+    )
+
+
+def test_clips_that_the_cubes_do_not_tile_are_refused(tmp_path):
+    peers.classifier().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="a clip of 5 frames is not a multiple of tubelet_size=2"):
+        vidjax.from_pretrained(tmp_path, num_frames=5)
+    with pytest.raises(ConfigError, match="num_classes=-1"):
+        vidjax.from_pretrained(tmp_path, num_classes=-1)
