@@ -33,8 +33,8 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
+def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the command, and those of its verbs."""
     parser = _Parser(prog="vidjax", description="Use, convert and list video models.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         summary = verb.__doc__.split("\n")[0].split(": ", 1)[1]
         options = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         verb.add_arguments(options)
-    return parser
+    return parser, verbs.choices
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -54,15 +54,23 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, 1, 0.0)[0]
         raise ConfigError(f"there is no verb {argv[0]!r}; did you mean {near!r}? The verbs: {', '.join(VERBS)}")
-    parser = build_parser()
-    arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
-        options = parser._subparsers._group_actions[0].choices[arguments.verb]._option_string_actions
-        name = unknown[0].split("=")[0]
-        near = difflib.get_close_matches(name, options, 1)
-        hint = f"did you mean {near[0]}?" if near else f"see vidjax {arguments.verb} --help"
-        raise ConfigError(f"vidjax {arguments.verb} takes no {name!r}; {hint}")
-    return arguments
+    parser, verbs = build_parser()
+    if argv and argv[0] in verbs:
+        _check_options(argv[0], argv[1:], verbs[argv[0]])
+    return parser.parse_args(argv)
+
+
+def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser) -> None:
+    """Refuse an option that the verb has not, before argparse complains of what is missing in its place."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    for word in words:
+        name = word.split("=")[0]
+        if name == "--":
+            return
+        if name.startswith("--") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"see vidjax {verb} --help"
+            raise ConfigError(f"{verb} has no option {name}; {hint}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("top", "clips", "crops"):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name}={getattr(arguments, name)} must be at least 1")
+    sources.check_videos(arguments.videos)
     predictor = _predictor(arguments)
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:

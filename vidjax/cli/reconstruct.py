@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.data.protocol import protocol_views
     from vidjax.viz.reconstruction import write_reconstructions
 
+    sources.check_videos([arguments.video])
     model = sources.load(arguments.model)
     objective = _objective(model, arguments)
     stride, sampling = sources.sampling(model, arguments.stride)

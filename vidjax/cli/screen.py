@@ -28,12 +28,16 @@ def print_json(tree: Any) -> None:
 
 @contextlib.contextmanager
 def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
-    """A bar (or a spinner without a total) once the work has taken over two seconds; call the result at each step."""
+    """A bar (or a spinner without a total) once the work has taken over two seconds; call the result at each step.
+
+    Where standard error is a file or a pipe it is one line instead.
+    """
+    console = Console(stderr=True)
     count = (BarColumn(), MofNCompleteColumn()) if total else ()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), *count, TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *count, TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True)
     task = bar.add_task(text, total=total)
-    timer = threading.Timer(_PATIENCE, bar.start)
+    timer = threading.Timer(_PATIENCE, bar.start if console.is_terminal else lambda: say(f"{text} ..."))
     timer.daemon = True
     timer.start()
     try:
@@ -41,4 +45,5 @@ def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]
     finally:
         timer.cancel()
         timer.join()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from vidjax.cli.screen import progress, say
-from vidjax.errors import ConfigError, WeightsError
+from vidjax.errors import ConfigError, DataError, VideoError, WeightsError
 
 HELP = "the folder of a run, a hub id, a folder of transformers, or a checkpoint file"
 STRIDE_HELP = "between the frames of a clip; 0 spreads them over the whole video (as the model was trained)"
@@ -43,11 +43,10 @@ def check_autoencoder(model: Any, source: str) -> None:
     """Refuse a model that cannot reconstruct, and say what it is good for."""
     if is_autoencoder(model):
         return
-    use = "; `vidjax predict` is for classifiers" if model.num_classes else ""
-    what = f"a {model.family} classifier" if model.num_classes else f"a {model.family}"
+    what, use = (" classifier", "classify with `vidjax predict`, or ") if model.num_classes else ("", "")
     raise WeightsError(
-        f"{source} holds {what} without a decoder, so that it cannot reconstruct{use}; give a VideoMAE as pre-trained, "
-        "such as MCG-NJU/videomae-base"
+        f"{source} holds a {model.family}{what}, which has no decoder to reconstruct with; {use}give a VideoMAE as it "
+        "was pre-trained, such as MCG-NJU/videomae-base"
     )
 
 
@@ -92,15 +91,23 @@ def clip_words(data: Any) -> str:
     return f"{data.num_frames} frames, {apart}"
 
 
+def check_videos(videos: list[str]) -> None:
+    """Refuse, before a model is read, when there is none of the files."""
+    if not any(pathlib.Path(video).exists() for video in videos):
+        raise DataError(f"{videos[0]} cannot be found; name video files")
+
+
 def note_if_short(video: str, data: Any) -> None:
     """Say that the last frame of a video is repeated, when a clip reaches beyond it.
 
     Raises:
-      VideoError: when the video cannot be opened.
+      VideoError: when it cannot be opened, or is a picture.
     """
     from vidjax.data import probe_video
 
     frames, span = probe_video(video).frames, (data.num_frames - 1) * data.stride + 1
+    if frames == 1:
+        raise VideoError("not_video", f"{video} is a single picture; give a video")
     if data.sampling != "segment" and frames < span:
         say(f"note: {video} has {frames} frames, a clip spans {span}; its last frame is repeated (see --stride)")
 
