@@ -26,6 +26,9 @@ class ModelConfig:
     attention_type: str = ""  # of TimeSformer: divided | joint | space_only; empty: the preset's
     factorization: str = ""  # of ViViT: joint | encoder | self_attention | dot_product; empty: the preset's
     temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
+    merge_directions: str = ""  # of VideoMamba: sum | mean (cures divergence); empty: the preset's, as for the next
+    dt_bias_init: str = ""  # of VideoMamba: zero | mamba (steps log-uniform in 0.001 to 0.1)
+    scan: str = ""  # an implementation of vidjax.ops.selective_scan; empty: chosen by platform
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
     drop_path: float = 0.0
     head_dropout: float = 0.0
@@ -192,6 +195,8 @@ CHOICES = {
     "model.decoder_mask": ("", "running_cell"),
     "model.attention_type": ("", "divided", "joint", "space_only"),
     "model.factorization": ("", "joint", "encoder", "self_attention", "dot_product"),
+    "model.merge_directions": ("", "sum", "mean"),
+    "model.dt_bias_init": ("", "zero", "mamba"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
     "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "synthetic"),

@@ -13,7 +13,17 @@ from vidjax.objectives.self_distillation import SelfDistillation
 __all__ = ["Classification", "MaskedAutoencoding", "Objective", "SelfDistillation", "build_objective"]
 
 # Options that only some families have; 0 or an empty string in the configuration leaves the preset's.
-FAMILY_OPTIONS = ("patch_size", "tubelet_size", "decoder_depth", "attention_type", "factorization", "temporal_depth")
+FAMILY_OPTIONS = (
+    "patch_size",
+    "tubelet_size",
+    "decoder_depth",
+    "attention_type",
+    "factorization",
+    "temporal_depth",
+    "merge_directions",
+    "dt_bias_init",
+    "scan",
+)
 
 
 def build_objective(config: Config, num_classes: int, *, total_steps: int = 1) -> Objective:

@@ -25,6 +25,7 @@ FAMILY_FILES: tuple[str, ...] = (
     "svt",
     "vivit",
     "vivit_scenic",
+    "videomamba",
     "gpt2",
 )  # fmt: skip
 
