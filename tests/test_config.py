@@ -79,7 +79,7 @@ def test_every_experiment_resolves_at_every_size_and_as_smoke(path):
 
 
 def test_peak_learning_rates_are_the_published_ones():
-    """Peak = base_lr * videos / 256 (video-MAE scripts); the figures are the paper's repository's."""
+    """Peak = base_lr * videos / reference_batch; the figures are those of the authors' repositories."""
     folder = EXPERIMENTS[0].parent
     published = {
         ("videomae_k400", "small"): 6e-4,
@@ -102,6 +102,10 @@ def test_peak_learning_rates_are_the_published_ones():
         ("finetune_ssv2", "small"): 1.5e-3,
         ("finetune_ssv2", "base"): 7.5e-4,
         ("finetune_ucf101", None): 2.5e-4,
+        ("vivit_k400", "base"): 0.1,
+        ("vivit_k400", "base_fe"): 0.05,
+        ("vivit_k400", "large_fe"): 0.1,
+        ("vivit_ssv2", None): 0.4,
         ("timesformer_k400", "large"): 5e-3,
     }
     for (name, size), peak in published.items():
