@@ -49,7 +49,7 @@ def state_of(model, gradients: bool = False) -> dict[str, np.ndarray]:
     return {
         key: (value.grad if gradients else value).detach().numpy()
         for key, value in model.named_parameters()
-        if key != "lm_head.weight"
+        if not key.endswith("lm_head.weight")
     }
 
 
