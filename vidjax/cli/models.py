@@ -13,7 +13,7 @@ from vidjax.cli.screen import print_json, progress
 HEADINGS = ("model", "M params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
-    "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the whole video, "
+    "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
     "@ pixels where not 224. views: clips x crops. Accuracies are the published ones; vidjax models --json names the "
     "source of each."
 )

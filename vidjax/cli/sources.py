@@ -87,8 +87,11 @@ def clip_words(data: Any) -> str:
     """How a clip is taken, in words, from a `DataConfig`."""
     if data.sampling == "segment":
         return f"{data.num_frames} frames spread over the whole video"
-    apart = {1: "in a row", 2: "every 2nd", 3: "every 3rd"}.get(data.stride, f"every {data.stride}th")
-    return f"{data.num_frames} frames, {apart}"
+    if data.stride == 1:
+        return f"{data.num_frames} frames in a row"
+    teens = 10 < data.stride % 100 < 14
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(data.stride % 10, "th")
+    return f"{data.num_frames} frames, every {data.stride}{ending}"
 
 
 def check_videos(videos: list[str]) -> None:

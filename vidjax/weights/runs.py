@@ -111,8 +111,10 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
         config = from_dict(json.loads(path.read_text()))
         model = dataclasses.replace(config.model, dtype="float32", remat="none")
         module = build_objective(dataclasses.replace(config, model=model), num_classes).module
-        if (said := path.with_name(SPEC)).is_file():
-            fields = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(said.read_text()).items()}
+        if path.with_name(SPEC).is_file():
+            path = path.with_name(SPEC)
+            fields = dict(json.loads(path.read_text()))
+            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
             module = module.clone(spec=type(module.spec)(**fields))
     except (ValueError, TypeError, ConfigError) as error:
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error

@@ -4,6 +4,7 @@ Costs are computed from the modules and specs; only what others have printed is 
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ def published(name: str) -> Published:
     return ZOO.get(family, {}).get(size, Published())
 
 
+@functools.cache  # tracing a module takes a moment
 def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
     """Parameters of a preset's classifier, or of its pre-training module for None; nothing is allocated.
 

@@ -1,0 +1,64 @@
+"""The command itself: quick to answer, never a traceback, and its documented output is real."""
+
+import pathlib
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from vidjax.cli import VERBS, main
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_the_command_is_installed_with_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"]["vidjax"] == "vidjax.cli:main"
+
+
+def test_help_comes_before_anything_heavy_is_imported():
+    heavy = "{'jax', 'flax', 'numpy', 'av', 'torch', 'orbax'}"
+    code = f"import sys, vidjax.cli as cli; cli.build_parser(); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_verb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"    {verb}" in shown for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_its_options(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    assert "usage: vidjax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "the following arguments are required: VERB; see vidjax --help"),
+        (["preditc"], "there is no verb 'preditc'; did you mean 'predict'? The verbs: predict, reconstruct, convert"),
+        (["models", "--jsn"], "models has no option --jsn; did you mean --json?"),
+        (["models", "extra"], "unrecognized arguments: extra; see vidjax --help"),
+        (["models", "--family"], "argument --family: expected one argument; see vidjax models --help"),
+        (["predict", "video.mp4"], "the following arguments are required: --model; see vidjax predict --help"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(words, sentence, capsys):
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"vidjax: {sentence}")
+    assert len(shown.err.splitlines()) == 1
+    assert not shown.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_documentation_shows_every_verb(verb):
+    assert f"\n$ vidjax {verb} " in (ROOT / "docs" / "cli.md").read_text()

@@ -1,0 +1,135 @@
+"""Weights travel: transformers -> a run of vidjax -> transformers, and every stop computes the same."""
+
+import dataclasses
+import json
+import types
+
+import jax
+import numpy as np
+import pytest
+
+import vidjax
+from vidjax.cli import main, sources
+from vidjax.config import from_dict
+from vidjax.data.datasets.motion import CLASSES
+from vidjax.errors import WeightsError
+from vidjax.models import VIDEOMAE_SPECS, VideoMAEClassifier
+from vidjax.training.converted import save_as_run
+from vidjax.training.transfer import take_over
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return np.random.default_rng(0).integers(0, 256, (2, 8, 48, 48, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def converted(classifier, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("converted") / "run")
+    assert main(["convert", classifier, folder]) == 0
+    return folder
+
+
+def test_a_converted_classifier_is_the_same_model(classifier, converted, clips):
+    there, here = vidjax.from_pretrained(classifier), vidjax.from_pretrained(converted)
+    assert here.spec == there.spec  # sizes that are no preset's, and transformers' epsilons
+    assert here.labels == CLASSES
+    assert (here.mean, here.std, here.merge) == (there.mean, there.std, there.merge)
+    jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
+    np.testing.assert_array_equal(here(clips)["logits"], there(clips)["logits"])
+
+
+def test_a_converted_autoencoder_is_the_same_model(autoencoder, plain_autoencoder, tmp_path):
+    for source, normalised in ((autoencoder, True), (plain_autoencoder, False)):
+        folder = str(tmp_path / str(normalised))
+        assert main(["convert", source, folder]) == 0
+        there, here = vidjax.from_pretrained(source), vidjax.from_pretrained(folder)
+        assert type(here.module) is type(there.module)
+        assert here.spec == there.spec
+        jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
+        assert sources.normalizes_target(here) is normalised
+
+
+def test_a_converted_run_samples_videos_as_its_source(classifier, converted, videos, capsys):
+    answers = []
+    for source in (classifier, converted):
+        assert main(["predict", videos[0], "--model", source, "--json"]) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0] == answers[1]
+
+
+def test_a_run_samples_videos_as_it_was_trained(converted, videos, tmp_path, capsys):
+    import shutil
+
+    run = shutil.copytree(converted, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= {"stride": 1, "sampling": "dense_span"}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["predict", videos[0], "--model", str(run)]) == 0
+    assert "1 view of 8 frames in a row" in capsys.readouterr().err
+
+
+def test_the_configuration_is_a_readable_one_of_the_nearest_preset(converted):
+    with open(f"{converted}/config.json") as file:
+        config = from_dict(json.load(file))
+    assert config.task == "classification"
+    assert config.model.name == "videomae_tiny"
+    assert (config.data.num_frames, config.data.image_size, config.data.num_classes) == (8, 48, 8)
+    assert config.eval.merge == "mean_softmax"
+
+
+def test_training_can_start_from_a_converted_run(classifier, tmp_path):
+    """Of the sizes of a preset all that fits is taken; the head of other classes is new."""
+    spec = dataclasses.replace(VIDEOMAE_SPECS["tiny"], num_frames=4, image_size=16)
+    params = jax.jit(VideoMAEClassifier(spec, 5).init)(jax.random.key(0), np.zeros((1, *spec.clip_shape), np.float32))
+    model = dataclasses.replace(
+        vidjax.from_pretrained(classifier), module=VideoMAEClassifier(spec, 5), spec=spec, params=params["params"],
+        labels=None,
+    )  # fmt: skip
+    save_as_run(model, tmp_path / "run", stride=4, sampling="dense")
+    objective = types.SimpleNamespace(module=VideoMAEClassifier(spec, 3))
+    fresh = jax.jit(objective.module.init)(jax.random.key(1), np.zeros((1, *spec.clip_shape), np.float32))["params"]
+    taken, sentence = take_over(fresh, str(tmp_path / "run"), objective)
+    jax.tree.map(np.testing.assert_array_equal, taken["encoder"], model.params["encoder"])
+    np.testing.assert_array_equal(taken["head"]["kernel"], fresh["head"]["kernel"])
+    assert "new: head" in sentence
+
+
+def test_a_damaged_spec_is_refused_by_name(converted, tmp_path, capsys):
+    import shutil
+
+    run = shutil.copytree(converted, tmp_path / "run")
+    for damage in ('{"width": 48', '{"breadth": 48}', "[1]"):
+        (run / "spec.json").write_text(damage)
+        with pytest.raises(WeightsError, match=r"run/spec\.json is of no run that this version of vidjax can"):
+            vidjax.from_pretrained(run)
+
+
+def test_what_is_exported_computes_the_same_in_transformers(converted, clips, transformers, tmp_path, capsys):
+    import torch
+
+    assert main(["export", converted, str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out")
+    theirs = transformers.VideoMAEForVideoClassification.from_pretrained(tmp_path / "out").eval()
+    ours = vidjax.from_pretrained(converted)
+    pixels = (clips.astype(np.float32) / 255 - np.float32(ours.mean)) / np.float32(ours.std)
+    with torch.no_grad():
+        logits = theirs(torch.tensor(pixels).permute(0, 1, 4, 2, 3)).logits.numpy()
+    scale = np.abs(logits).max()
+    np.testing.assert_allclose(ours(clips)["logits"], logits, atol=2e-5 * scale)
+    assert tuple(theirs.config.id2label.values()) == CLASSES
+
+
+@pytest.mark.parametrize("verb", ["convert", "export"])
+def test_a_folder_that_holds_something_is_not_written_into(verb, classifier, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("keep")
+    assert main([verb, classifier, str(tmp_path)]) == 2
+    assert "exists and is not an empty folder; name a new one" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("verb", ["convert", "export"])
+def test_a_file_that_is_no_checkpoint_leaves_nothing_behind(verb, videos, tmp_path, capsys):
+    assert main([verb, videos[0], str(tmp_path / "out")]) == 2
+    assert "is not a checkpoint; expected .safetensors" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,192 @@
+"""`vidjax predict` says what the original model says of the same frames, and what is wrong with the others."""
+
+import json
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidjax.cli import main
+from vidjax.cli.sources import clip_words
+from vidjax.config import DataConfig
+from vidjax.data import read_frames
+from vidjax.data.datasets.motion import CLASSES
+
+# 20 frames, every 2nd: 10. One clip of 8 lies in their middle, two at their start and end.
+MIDDLE = [range(2, 18, 2)]
+ENDS = [range(0, 16, 2), range(4, 20, 2)]
+
+
+@pytest.fixture
+def theirs(transformers):
+    """Logits of transformers' model for clips given by frame numbers, (clips, classes)."""
+    import torch
+
+    def logits(source, video, clips):
+        model = transformers.VideoMAEForVideoClassification.from_pretrained(source).eval()
+        pixels = np.stack([read_frames(video, list(clip)) for clip in clips]).astype(np.float32) / 255
+        pixels = (pixels - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        with torch.no_grad():
+            return model(torch.tensor(pixels, dtype=torch.float32).permute(0, 1, 4, 2, 3)).logits.numpy()
+
+    return logits
+
+
+def softmax(logits):
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def answer(capsys, *arguments, code=0):
+    assert main(["predict", *arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def probabilities(entry, labels=CLASSES):
+    found = {line["label"]: line["probability"] for line in entry["top"]}
+    return np.array([found[label] for label in labels])
+
+
+def test_probabilities_are_those_of_transformers(classifier, videos, capsys, theirs):
+    answers = answer(capsys, *videos, "--model", classifier, "--stride", "2", "--top", "8")
+    assert [entry["video"] for entry in answers] == videos
+    for entry in answers:
+        expected = softmax(theirs(classifier, entry["video"], MIDDLE))[0]
+        np.testing.assert_allclose(probabilities(entry), expected, atol=2e-5)
+        ranked = [line["probability"] for line in entry["top"]]
+        assert ranked == sorted(ranked, reverse=True)
+        assert set(entry) == {"video", "top"}
+        assert set(entry["top"][0]) == {"label", "probability"}
+
+
+@pytest.mark.parametrize(
+    ("merge", "merged"),
+    [
+        ([], lambda logits: softmax(logits).mean(0)),
+        (["--merge", "sum_logits"], lambda logits: softmax(logits.mean(0))),
+        (["--merge", "max"], lambda logits: softmax(logits).max(0)),
+    ],
+)
+def test_views_are_merged_by_the_rule_that_is_asked_for(classifier, videos, capsys, theirs, merge, merged):
+    options = ["--stride", "2", "--clips", "2", "--top", "8", *merge]
+    [entry] = answer(capsys, videos[0], "--model", classifier, *options)
+    np.testing.assert_allclose(probabilities(entry), merged(theirs(classifier, videos[0], ENDS)), atol=2e-5)
+
+
+def test_a_model_of_several_labels_answers_with_sigmoids(several_labels, videos, capsys, theirs):
+    [entry] = answer(capsys, videos[0], "--model", several_labels, "--stride", "2")
+    names = [f"class {number}" for number in range(5)]
+    logits = theirs(several_labels, videos[0], MIDDLE)[0].astype(np.float64)
+    np.testing.assert_allclose(probabilities(entry, names), 1 / (1 + np.exp(-logits)), atol=2e-5)
+    [entry] = answer(capsys, videos[0], "--model", several_labels, "--stride", "2", "--score", "softmax")
+    np.testing.assert_allclose(probabilities(entry, names), softmax(logits), atol=2e-5)
+
+
+def write_lossless(path, frames):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=8)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.options = "rgb24", {"crf": "0"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    np.testing.assert_array_equal(read_frames(path, range(len(frames))), frames)
+    return str(path)
+
+
+def test_the_crops_of_a_wide_video_lie_along_its_long_side(classifier, tmp_path, capsys, theirs):
+    blocks = np.random.default_rng(0).integers(0, 256, (8, 6, 12, 3), dtype=np.uint8)
+    wide = blocks.repeat(8, axis=1).repeat(8, axis=2)
+    halves = [wide[:, :, :48], wide[:, :, 48:]]
+    options = ["--stride", "1", "--crops", "2", "--top", "8"]
+    [both] = answer(capsys, write_lossless(tmp_path / "wide.mp4", wide), "--model", classifier, *options)
+    files = [write_lossless(tmp_path / f"{number}.mp4", half) for number, half in enumerate(halves)]
+    expected = np.mean([softmax(theirs(classifier, file, [range(8)]))[0] for file in files], axis=0)
+    np.testing.assert_allclose(probabilities(both), expected, atol=2e-5)
+
+
+def test_the_table_names_the_video_its_best_classes_and_how_it_was_looked_at(classifier, videos, capsys):
+    assert main(["predict", videos[0], "--model", classifier, "--stride", "2", "--top", "3"]) == 0
+    shown = capsys.readouterr()
+    [entry] = answer(capsys, videos[0], "--model", classifier, "--stride", "2", "--top", "3")
+    assert videos[0] in shown.out
+    for line in entry["top"]:
+        assert line["label"] in shown.out
+        assert f"{line['probability']:.1%}" in shown.out
+    assert shown.out.count("%") == 3
+    assert "1 view of 8 frames, every 2nd" in shown.err
+
+
+def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, videos, tmp_path, capsys):
+    cut, words, picture = (str(tmp_path / name) for name in ("cut.mp4", "words.mp4", "picture.png"))
+    with open(videos[0], "rb") as whole, open(cut, "wb") as part:
+        part.write(whole.read(2000))
+    with open(words, "w") as file:
+        file.write("not a video")
+    Image.new("RGB", (64, 64), "red").save(picture)
+    asked = [cut, videos[0], words, str(tmp_path / "gone.mp4"), picture, videos[1]]
+    assert main(["predict", *asked, "--model", classifier, "--stride", "2", "--json"]) == 3
+    shown = capsys.readouterr()
+    answers = json.loads(shown.out)
+    assert [entry["video"] for entry in answers] == asked
+    reasons = [entry.get("error", "").split(":")[0] for entry in answers]
+    assert reasons == ["truncated", "", "not_video", "missing", "not_video", ""]
+    assert [len(entry["top"]) for entry in answers] == [0, 5, 0, 0, 0, 5]
+    for video, reason in zip(asked, reasons, strict=True):
+        assert (f"{video} is not answered: {reason}" in shown.err) == bool(reason)
+    assert "picture.png is a single picture; give a video" in shown.err
+
+
+def test_a_video_shorter_than_a_clip_is_answered_with_a_remark(classifier, videos, capsys):
+    assert main(["predict", videos[0], "--model", classifier, "--json"]) == 0  # 8 frames, every 4th as published
+    assert f"{videos[0]} has 20 frames, a clip spans 29; its last frame is repeated" in capsys.readouterr().err
+
+
+def test_frames_can_be_spread_over_the_whole_video(classifier, videos, capsys, theirs):
+    [entry] = answer(capsys, videos[0], "--model", classifier, "--stride", "0", "--top", "8")
+    middles = [[1, 3, 6, 8, 11, 13, 16, 18]]  # of eight equal parts of 20 frames
+    np.testing.assert_allclose(probabilities(entry), softmax(theirs(classifier, videos[0], middles))[0], atol=2e-5)
+
+
+def test_a_pre_trained_model_is_refused_with_what_it_can_do(autoencoder, videos, capsys):
+    assert main(["predict", videos[0], "--model", autoencoder]) == 2
+    assert "is a masked autoencoder, which knows no classes; `vidjax reconstruct`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--top", "0"], "--top=0 must be at least 1"),
+        (["--clips", "-1"], "--clips=-1 must be at least 1"),
+        (["--stride", "-2"], "--stride=-2 must be at least 1, or 0 to spread"),
+        (["--merge", "mean"], "argument --merge: invalid choice: 'mean'"),
+        (["--modle", "x"], "predict has no option --modle; did you mean --model?"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_one_sentence(classifier, videos, capsys, options, sentence):
+    assert main(["predict", videos[0], "--model", classifier, *options]) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert shown.err.splitlines()[-1].startswith("vidjax: ")
+    assert sentence in shown.err
+    assert "Traceback" not in shown.err
+
+
+def test_missing_videos_are_noticed_before_the_model_is_read(capsys):
+    assert main(["predict", "gone.mp4", "--model", "nobody/nothing"]) == 2
+    assert capsys.readouterr().err == "vidjax: gone.mp4 cannot be found; name video files\n"
+
+
+@pytest.mark.parametrize(
+    ("stride", "sampling", "words"),
+    [
+        (1, "dense", "16 frames in a row"),
+        (3, "dense_span", "16 frames, every 3rd"),
+        (12, "dense", "16 frames, every 12th"),
+        (32, "dense", "16 frames, every 32nd"),
+        (4, "segment", "16 frames spread over the whole video"),
+    ],
+)
+def test_clips_in_words(stride, sampling, words):
+    assert clip_words(DataConfig(num_frames=16, stride=stride, sampling=sampling)) == words

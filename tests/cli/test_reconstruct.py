@@ -1,0 +1,74 @@
+"""`vidjax reconstruct` draws what went in, what was visible and what came back, and owns up to what flatters it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidjax.cli import main
+
+
+def draw(videos, source, out, *options):
+    return main(["reconstruct", videos[0], "--model", source, "--stride", "2", "--out", str(out), *options])
+
+
+def test_pictures_are_written_and_named(autoencoder, videos, tmp_path, capsys):
+    assert draw(videos, autoencoder, tmp_path / "new" / "folder", "--mask-ratio", "0.75") == 0
+    shown = capsys.readouterr()
+    png, gif = shown.out.split()
+    assert png == str(tmp_path / "new" / "folder" / "reconstruction.png")
+    assert Image.open(png).width > 400
+    assert Image.open(gif).n_frames == 8
+    assert "8 frames, every 2nd; 75.0% of the cubes are hidden by a tube mask" in shown.err
+
+
+def test_the_true_mean_and_deviation_are_owned_up_to(autoencoder, plain_autoencoder, videos, tmp_path, capsys):
+    assert draw(videos, autoencoder, tmp_path / "a") == 0
+    assert "put back with the true mean and deviation of each patch" in capsys.readouterr().err
+    assert draw(videos, plain_autoencoder, tmp_path / "b") == 0
+    said = capsys.readouterr().err
+    assert "only hidden ones are predicted, as pixels" in said
+    assert "true mean" not in said
+
+
+@pytest.mark.parametrize(("mask", "share"), [("tube", "50.0%"), ("random", "50.0%"), ("frame", "50.0%")])
+def test_masks_hide_the_share_that_is_asked_for(autoencoder, videos, tmp_path, capsys, mask, share):
+    assert draw(videos, autoencoder, tmp_path, "--mask", mask, "--mask-ratio", ".5") == 0
+    assert f"{share} of the cubes are hidden by a {mask} mask" in capsys.readouterr().err
+
+
+def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):
+    pictures = []
+    for folder, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert draw(videos, autoencoder, tmp_path / folder, "--seed", seed) == 0
+        pictures.append(np.asarray(Image.open(tmp_path / folder / "reconstruction.png")))
+    assert np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[0], pictures[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--mask-ratio", "1"], "--mask-ratio=1.0 hides 36 of the 36 units of a tube mask"),
+        (["--mask-ratio", "0"], "--mask-ratio=0.0 hides 0 of the 36 units of a tube mask"),
+        (["--mask-ratio", "most"], "argument --mask-ratio: invalid float value: 'most'"),
+        (["--mask", "cell"], "argument --mask: invalid choice: 'cell'"),
+    ],
+)
+def test_masks_that_cannot_be_are_refused(autoencoder, videos, tmp_path, capsys, options, sentence):
+    assert draw(videos, autoencoder, tmp_path / "out", *options) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_classifier_is_refused_with_what_it_can_do(classifier, videos, tmp_path, capsys):
+    assert draw(videos, classifier, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert (
+        "holds a videomae classifier, which has no decoder to reconstruct with; classify with `vidjax predict`" in said
+    )
+
+
+def test_a_broken_video_is_refused_with_its_reason(autoencoder, tmp_path, capsys):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert main(["reconstruct", str(tmp_path / "empty.mp4"), "--model", autoencoder, "--out", str(tmp_path / "o")]) == 2
+    assert "vidjax: empty: " in capsys.readouterr().err
