@@ -237,9 +237,8 @@ def test_stochastic_depth_drops_places_over_all_their_frames():
     assert 0.3 < changed.mean() < 0.7
 
 
-@pytest.mark.parametrize("options", [{"remat": "full", "unroll": 2}, {"attention": "blocked"}])
-def test_how_it_is_computed_changes_nothing(options):
-    spec = dataclasses.replace(SPECS["square"], drop_path=0.3)
+def test_how_it_is_computed_changes_nothing():
+    spec = dataclasses.replace(SPECS["square"], depth=2, drop_path=0.3)
     clips = random_clips(spec)
     params = jax.jit(TimeSformerClassifier(spec, CLASSES).init)(jax.random.key(0), clips)["params"]
 
@@ -252,7 +251,8 @@ def test_how_it_is_computed_changes_nothing(options):
 
         return jax.jit(jax.grad(loss))(params)
 
-    trees_close(gradients(dataclasses.replace(spec, **options)), gradients(spec))
+    other = dataclasses.replace(spec, remat="full", unroll=2, attention="blocked")
+    trees_close(gradients(other), gradients(spec))
 
 
 def test_one_set_of_parameters_serves_views_of_many_shapes_under_jit():
@@ -282,7 +282,7 @@ def test_it_learns_which_way_time_runs():
     for frame in range(4):
         right[frame, :, 8 * frame : 8 * frame + 8] = 2.0
     clips, labels = jnp.asarray(np.stack([right, right[::-1]])), jnp.array([0, 1])
-    module = build_model("timesformer_tiny", num_classes=2, num_frames=4, image_size=(8, 32), depth=2)
+    module = build_model("timesformer_tiny", num_classes=2, num_frames=4, image_size=(8, 32), depth=1)
     params = jax.jit(module.init)(jax.random.key(0), clips)["params"]
     optimizer = optax.adam(1e-3)
 
@@ -298,7 +298,7 @@ def test_it_learns_which_way_time_runs():
             updates, state = optimizer.update(gradients, state)
             return (optax.apply_updates(params, updates), state), value
 
-        return jax.lax.scan(step, (params, optimizer.init(params)), length=200)[1]
+        return jax.lax.scan(step, (params, optimizer.init(params)), length=300)[1]
 
     losses = train(params)
     assert losses[0] == pytest.approx(np.log(2), abs=0.05)
