@@ -107,6 +107,12 @@ def test_peak_learning_rates_are_the_published_ones():
         ("vivit_k400", "large_fe"): 0.1,
         ("vivit_ssv2", None): 0.4,
         ("timesformer_k400", "large"): 5e-3,
+        ("videomamba_k400", "ti"): 8e-4,
+        ("videomamba_k400", "small"): 8e-4,
+        ("videomamba_k400", "middle"): 2e-4,
+        ("videomamba_ssv2", "ti"): 1.6e-3,
+        ("videomamba_ssv2", "small"): 1.6e-3,
+        ("videomamba_ssv2", "middle"): 8e-4,
     }
     for (name, size), peak in published.items():
         config = load(folder / f"{name}.py", size)

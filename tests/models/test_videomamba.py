@@ -8,11 +8,13 @@ import numpy as np
 import optax
 import pytest
 
+from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models import VIDEOMAMBA_SPECS, build_model
 from vidjax.models.mamba import CausalConv
 from vidjax.models.videomamba import VideoMambaClassifier, VideoMambaSpec
 from vidjax.training import optim
+from vidjax.training.mesh import make_mesh, param_shardings
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.videomamba import rules
 
@@ -220,6 +222,13 @@ def test_weight_decay_falls_on_the_parameters_of_the_published_recipe():
         assert bool(leaf.all()) == bool(leaf.any()) == mask[name], name
     assert mask["encoder/blocks/mixer/forward/A_log"]
     assert not mask["encoder/blocks/mixer/forward/D"]
+
+
+def test_the_tensor_axis_never_divides_the_layers():
+    params = jax.eval_shape(lambda: starts(SPECS["square"]))
+    places = param_shardings({"encoder": params}, make_mesh(MeshConfig(data=2, fsdp=2, tensor=2)), fsdp_min_size=64)
+    for path, place in jax.tree.leaves_with_path(places["encoder"]["blocks"]):
+        assert place.spec[0] is None, path
 
 
 def test_tiny_learns_a_batch_by_heart():

@@ -25,7 +25,7 @@ ROWS = ("data", "fsdp")  # the axes that share the rows of a batch
 TENSOR_RULES = (
     (r"qkv/kernel$", P("tensor", None)),
     (r"(qkv/bias|[qkv]_bias)$", P("tensor", None)),
-    (r"proj/kernel$", P("tensor", None, None)),
+    (r"(^|/)proj/kernel$", P("tensor", None, None)),
     (r"fc1/kernel$", P("tensor")),
     (r"fc1/bias$", P("tensor")),
     (r"fc2/kernel$", P("tensor", None)),

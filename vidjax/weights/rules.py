@@ -88,11 +88,14 @@ def _apply(rule: Rule, state: State, wanted: Mapping, misshaped: list[str]) -> d
     blocks = []
     for block in range(max(rule.depth, 1)):
         sources = [np.asarray(state[key.format(block)]) for key in rule.sources]
+        shapes = ", ".join(f"{key.format(block)} {s.shape}" for key, s in zip(rule.sources, sources, strict=True))
         try:
             blocks.append(rule.form.read(*sources))
         except ValueError:  # NumPy's word for a reshape that cannot be
-            shapes = ", ".join(f"{key.format(block)} {s.shape}" for key, s in zip(rule.sources, sources, strict=True))
             misshaped.append(shapes)
+            return {path: np.empty(0) for path in rule.targets}
+        if any(array.shape != first.shape for array, first in zip(blocks[-1], blocks[0], strict=True)):
+            misshaped.append(f"{shapes}, unlike block 0's")
             return {path: np.empty(0) for path in rule.targets}
     leaves = [np.stack(column) if rule.depth else column[0] for column in zip(*blocks, strict=True)]
     for path, leaf in zip(rule.targets, leaves, strict=True):
