@@ -96,7 +96,7 @@ class SelfDistillation:
             extra["teacher"], names[: self.num_global], batch, teacher_rng, train and self.teacher_drop_path
         )
         teacher = jax.lax.stop_gradient(teacher)
-        targets = jax.nn.softmax((teacher - extra["center"]) / self._teacher_temp(extra["step"]))
+        targets = jax.nn.softmax((teacher - extra["center"]) / self.teacher_temp_at(extra["step"]))
         different = np.array([[t != s for s in student_views] for t in teacher_views])
         valid = batch["valid"]
         loss = mean_over_valid(pair_loss(targets, student / self.student_temp, different), valid)
@@ -131,7 +131,8 @@ class SelfDistillation:
         progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
         return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
 
-    def _teacher_temp(self, step: Array) -> Float[Array, ""]:
+    def teacher_temp_at(self, step: Array) -> Float[Array, ""]:
+        """Temperature of the teacher at a step."""
         progress = jnp.clip(step / max(self.teacher_temp_steps, 1), 0.0, 1.0) if self.teacher_temp_steps else 1.0
         return self.teacher_temp_start + (self.teacher_temp - self.teacher_temp_start) * progress
 
