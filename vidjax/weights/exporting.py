@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
 
+import flax.linen as nn
 import jax
 import safetensors.numpy
 
 from vidjax.errors import WeightsError
-from vidjax.weights.layouts import Description, Layout, all_layouts
+from vidjax.weights.layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.rules import write
 
-TRAINING_FIELDS = ("drop_path", "head_dropout", "dtype", "remat", "unroll", "attention", "image_size")
+COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")  # or told by the shapes
 
 
 def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
@@ -86,18 +87,27 @@ def _names(described: Description) -> dict:
 
 
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
-    """What the files say of the model when they are read again, against what it is."""
+    """Which of the spec's fields that the files do not keep change what is computed."""
     again = layout.describe(state, json.loads(json.dumps(config)))
-    fields = [field.name for field in dataclasses.fields(again.spec) if field.name not in TRAINING_FIELDS]
-    values: list[tuple[str, Any, Any]] = [
-        (name, getattr(again.spec, name), getattr(described.spec, name)) for name in fields
-    ]
-    return tuple(
-        f"{name} is {theirs} in transformers, whose config.json cannot change it, and {ours} here: outputs differ by "
-        "more than rounding"
-        for name, theirs, ours in values
-        if theirs != ours
-    )
+    inputs = again.inputs or example_inputs(described.spec, pretraining=described.num_classes is None)
+    module, notes = described.build(), []
+    for field in dataclasses.fields(again.spec):
+        theirs, ours = getattr(again.spec, field.name), getattr(described.spec, field.name)
+        if theirs == ours or field.name in COMPUTED_ALIKE:
+            continue
+        changed = module.clone(spec=dataclasses.replace(described.spec, **{field.name: theirs}))
+        if _computation(changed, inputs) != _computation(module, inputs):
+            notes.append(
+                f"{field.name} is {theirs} in transformers, whose config.json cannot change it, and {ours} here: "
+                "outputs differ by more than rounding"
+            )
+    return tuple(notes)
+
+
+def _computation(module: nn.Module, inputs: tuple) -> str:
+    """The forward pass in words, which two modules share if they compute the same."""
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(module.apply)(variables, *inputs)))
 
 
 def _preprocessor(model: Pretrained) -> dict:

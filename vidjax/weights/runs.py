@@ -28,7 +28,6 @@ from vidjax.objectives import build_objective
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
 LABELS = "labels.json"
-SPEC = "spec.json"  # of converted weights, whose numerics no preset has
 SPEC = "spec.json"  # of converted weights: sizes and numerics that may be no preset's
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 

@@ -1,0 +1,124 @@
+"""Exported folders in `transformers`: the same logits, and a word where they cannot be."""
+
+import jax
+import numpy as np
+import peers
+import pytest
+import safetensors.numpy
+from peers import torch, transformers
+
+import vidjax
+from vidjax import ops
+from vidjax.errors import WeightsError
+from vidjax.models import build_model
+from vidjax.weights import Pretrained, export
+
+
+def ours(model, clips):
+    return jax.jit(model.module.apply)({"params": model.params}, clips)["logits"]
+
+
+def random_params(module):
+    """No parameter is zero or small; kernels keep the scale of their inputs."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, *module.spec.clip_shape)))["params"]
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / leaf.shape[-1] ** 0.5).astype(np.float32), shapes)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_mean_pooling": False, "tubelet_size": 1}])
+def test_a_classifier_from_transformers_comes_back_to_the_bit(tmp_path, options):
+    peer = peers.classifier(
+        **options, id2label=dict(enumerate("abcde")), label2id={c: i for i, c in enumerate("abcde")}
+    )
+    peer.save_pretrained(tmp_path / "theirs")
+    assert export(vidjax.from_pretrained(tmp_path / "theirs"), tmp_path / "ours") == ()
+    again = transformers.AutoModelForVideoClassification.from_pretrained(tmp_path / "ours").eval()
+    assert again.config.id2label == dict(enumerate("abcde"))
+    for (name, one), two in zip(peer.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, two), name
+    clips = peers.random_clips()
+    np.testing.assert_array_equal(peers.logits_of(again, clips), peers.logits_of(peer, clips))
+
+
+def test_a_pretraining_run_reconstructs_the_same_in_transformers(tmp_path, pretraining_run):
+    model = vidjax.from_pretrained(pretraining_run)
+    notes = export(model, tmp_path / "out")
+    assert notes == (
+        "decoder_norm_eps is 1e-05 in transformers, whose config.json cannot change it, and 1e-06 here: outputs differ "
+        "by more than rounding",
+    )
+    peer = transformers.VideoMAEForPreTraining.from_pretrained(tmp_path / "out").eval().double()
+    peer.decoder.norm.eps = 1e-6
+    clips = peers.random_clips()
+    visible, masked = ops.tube_mask(jax.random.key(0), 2, model.spec.grid, 0.5)
+    hidden = np.zeros((2, model.spec.num_tokens), bool)
+    np.put_along_axis(hidden, np.asarray(masked), True, axis=1)
+    with torch.no_grad():
+        theirs = peer(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3), torch.from_numpy(hidden)).logits
+    found = jax.jit(model.module.apply)({"params": model.params}, clips, visible, masked)["reconstruction"]
+    peers.assert_close(found, theirs)
+
+
+def test_a_classification_run_has_its_logits_in_transformers_but_for_the_epsilon_that_is_named(
+    tmp_path, classifier_run
+):
+    model = vidjax.from_pretrained(classifier_run)
+    notes = export(model, tmp_path / "out")
+    assert [note.split(" ")[0] for note in notes] == ["fc_norm_eps"]
+    peer = transformers.VideoMAEForVideoClassification.from_pretrained(tmp_path / "out").eval()
+    clips = peers.random_clips()
+    peer.fc_norm.eps = 1e-6
+    peers.assert_close(ours(model, clips), peers.logits_of(peer, clips))
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
+    assert processor.image_mean == pytest.approx([0.4, 0.5, 0.6])
+    assert (processor.crop_size["height"], processor.size["shortest_edge"]) == (16, 16)
+
+
+@pytest.mark.parametrize("name", ["timesformer_tiny", "vivit_tiny"])
+def test_other_families_give_the_same_logits_in_transformers(tmp_path, name):
+    options = {"width": 24, "depth": 3, "num_heads": 4, "mlp_dim": 40, "num_frames": 4, "image_size": 16}
+    module = build_model(name, num_classes=5, **options)
+    family = name.split("_")[0]
+    model = Pretrained(module, random_params(module), module.spec, family, (0.5,) * 3, (0.5,) * 3)
+    assert export(model, tmp_path / "out") == ()
+    peer = transformers.AutoModelForVideoClassification.from_pretrained(tmp_path / "out").eval()
+    clips = peers.random_clips()
+    peers.assert_close(ours(model, clips), peers.logits_of(peer, clips))
+    again = vidjax.from_pretrained(tmp_path / "out")
+    jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
+    assert again.mean == (0.5,) * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("videomamba_tiny", {"width": 32, "depth": 2}, "transformers has no videomamba"),
+        (
+            "vivit_tiny",
+            {"width": 24, "num_heads": 4, "factorization": "encoder"},
+            "transformers has ViViT's model 1 only",
+        ),
+    ],
+)
+def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(tmp_path, name, options, words):
+    module = build_model(name, num_classes=5, num_frames=4, image_size=16, **options)
+    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], (0.5,) * 3, (0.5,) * 3)
+    notes = export(model, tmp_path / "out")
+    assert words in notes[0]
+    assert "the arrays are written in the layout" in notes[0]
+    assert not (tmp_path / "out" / "config.json").exists()
+    assert safetensors.numpy.load_file(tmp_path / "out" / "model.safetensors")
+
+
+def test_a_model_that_nobody_else_has_is_refused(tmp_path):
+    module = build_model("videomae_tiny", num_classes=0, num_frames=4, image_size=16)
+    model = Pretrained(module, random_params(module), module.spec, "videomae", (0.5,) * 3, (0.5,) * 3)
+    with pytest.raises(WeightsError, match="a VideoMAE without head has no counterpart in transformers"):
+        export(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_not_written_over_another(tmp_path):
+    peers.classifier().save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match=r"holds a model\.safetensors already"):
+        export(vidjax.from_pretrained(tmp_path), tmp_path)
