@@ -113,6 +113,7 @@ def test_peak_learning_rates_are_the_published_ones():
         ("videomamba_ssv2", "ti"): 1.6e-3,
         ("videomamba_ssv2", "small"): 1.6e-3,
         ("videomamba_ssv2", "middle"): 8e-4,
+        ("svt_k400", "base"): 6.25e-5,
     }
     for (name, size), peak in published.items():
         config = load(folder / f"{name}.py", size)

@@ -55,6 +55,10 @@ def smoke(config):
     config.optim.base_lr = 1e-3
     config.optim.reference_batch = 16
     config.optim.warmup_steps = 5
+    config.optim.frozen_epochs = min(config.optim.frozen_epochs, 0.02)  # 5 steps
+    config.distill.prototypes = 256
+    config.distill.hidden_dim = 128
+    config.distill.bottleneck_dim = 32
     config.train.steps = 30
     config.train.log_every = 10
     config.train.checkpoint_every = 10
@@ -83,6 +87,7 @@ def motion(config) -> None:
     config.data.stride = 2
     config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)
     config.data.image_size = 24
+    config.data.local_size = 16
     config.data.interpolation = "area"
     config.data.mean = (0.25, 0.25, 0.25)
     config.data.std = (0.2, 0.2, 0.2)
