@@ -41,6 +41,18 @@ def read_flags(argv: list[str]) -> tuple[config_lib.Config, str]:
     Raises:
       ConfigError: for anything on the command line or in the experiment file that cannot be used.
     """
+    config = read_config(argv)
+    if not _WORKDIR.value:
+        raise ConfigError("--workdir is missing; name a folder for checkpoints, logs and the report")
+    return config, os.path.abspath(os.path.expanduser(_WORKDIR.value))
+
+
+def read_config(argv: list[str]) -> config_lib.Config:
+    """The configuration alone, from `--config=FILE[:ARG,ARG]` and any `--config.KEY=VALUE`.
+
+    Raises:
+      ConfigError: as `read_flags`.
+    """
     _check_keys(argv)
     try:
         rest = _FLAGS(argv)
@@ -50,9 +62,7 @@ def read_flags(argv: list[str]) -> tuple[config_lib.Config, str]:
         raise ConfigError(f"the experiment file sets an unknown key: {str(error).splitlines()[-1]}") from error
     if len(rest) > 1:
         raise ConfigError(f"{rest[1]!r} on the command line is neither --config.KEY=VALUE nor another flag")
-    if not _WORKDIR.value:
-        raise ConfigError("--workdir is missing; name a folder for checkpoints, logs and the report")
-    return config_lib.from_dict(_CONFIG.value.to_dict()), os.path.abspath(os.path.expanduser(_WORKDIR.value))
+    return config_lib.from_dict(_CONFIG.value.to_dict())
 
 
 def _check_keys(argv: list[str]) -> None:

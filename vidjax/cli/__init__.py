@@ -11,7 +11,7 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import convert, export, models, predict, reconstruct
+from vidjax.cli import compile, convert, export, models, predict, reconstruct
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -23,6 +23,7 @@ VERBS = {
     "convert": convert,
     "export": export,
     "models": models,
+    "compile": compile,
 }
 
 
@@ -55,9 +56,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
         near = difflib.get_close_matches(argv[0], VERBS, 1, 0.0)[0]
         raise ConfigError(f"there is no verb {argv[0]!r}; did you mean {near!r}? The verbs: {', '.join(VERBS)}")
     parser, verbs = build_parser()
+    settings = []
     if argv and argv[0] in verbs:
+        if getattr(VERBS[argv[0]], "TAKES_CONFIG", False):  # any key of the configuration is an option
+            settings = [word for word in argv if word.startswith("--config.")]
+            argv = [word for word in argv if word not in settings]
         _check_options(argv[0], argv[1:], verbs[argv[0]])
-    return parser.parse_args(argv)
+    return argparse.Namespace(**vars(parser.parse_args(argv)), settings=settings)
 
 
 def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser) -> None:

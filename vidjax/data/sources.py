@@ -15,7 +15,7 @@ from vidjax.data.rows import Row
 from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
 
-_PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
+PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
 
 
 class VideoSource(Protocol):
@@ -68,7 +68,7 @@ def open_source(data: DataConfig, split: str) -> VideoSource:
 def _open(root: str, data: DataConfig, split: str) -> VideoSource:
     if records.find(root):
         return records.RecordSource(records.find(root), split, data.num_classes)
-    if data.name in _PUBLIC:
+    if data.name in PUBLIC:
         public = importlib.import_module(f"vidjax.data.datasets.{data.name}")
         if public.annotations(root, split):
             paths, labels, names = public.index(root, split)

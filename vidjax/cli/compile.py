@@ -1,0 +1,85 @@
+"""`vidjax compile`: compile a run's step for a TPU pod without one: does it fit, what should it cost.
+
+Needs the TPU compiler (extra `aot`), no TPU. Memory is exact, times are the compiler's estimates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any
+
+from vidjax.cli.screen import print_json, progress
+
+if TYPE_CHECKING:
+    from vidjax.training.compiling import Compiled
+
+TAKES_CONFIG = True
+ESTIMATES = (
+    "Memory is that of the compiled program. Times are the compiler's own estimate of its instructions at the chip's "
+    "clock, good to a factor of two: compare variants with it, do not predict."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    about = "experiment, as for vidjax.main; --config.KEY=VALUE too"
+    parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]", help=about)
+    parser.add_argument("--topology", required=True, help="chips, such as v5e:1x1, v5e:16x16, v5p:2x2x1 or v6e:8x8")
+    parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
+    parser.add_argument("--json", action="store_true", help="everything as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compile and print; the exit code is 0 if it fits, 1 if not."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from vidjax.main import read_config
+
+    config = read_config(["vidjax", f"--config={arguments.config}", *arguments.settings])
+    with progress(f"compiling for {arguments.topology}"):
+        from vidjax.training.compiling import compile_step, largest_batch
+
+        step = compile_step(config, arguments.topology)
+        largest = largest_batch(config, arguments.topology, tried=step) if arguments.largest_batch else None
+    if arguments.json:
+        print_json(as_json(step) | ({"largest": as_json(largest)} if largest else {}))
+    else:
+        _print(step, largest)
+    return 0 if step.fits else 1
+
+
+def as_json(step: Compiled) -> dict[str, Any]:
+    """Every figure by name."""
+    return dataclasses.asdict(step) | {"estimated_mfu": step.estimated_mfu}
+
+
+def _print(step: Compiled, largest: Compiled | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def gigabytes(value: float | None) -> str:
+        return "?" if value is None else f"{value:.2f} GB"
+
+    mesh = " x ".join(f"{axis} {size}" for axis, size in step.mesh.items())
+    rows = {
+        "step": f"{step.clips} clips on {step.chips} chips ({step.topology}; {mesh})",
+        "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} a chip",
+    }
+    if step.fits:
+        rows["memory a chip"] = f"{gigabytes(step.argument_gb)} state and batch, {gigabytes(step.temp_gb)} temporary"
+        mfu = f", {step.estimated_mfu:.0%} of the peak" if step.estimated_mfu else ""
+        kernels = f", without {step.kernels} Pallas kernels" if step.kernels else ""
+        rows["estimated"] = f"{step.estimated_ms:.1f} ms a step{kernels}{mfu}"
+    rows["ideal"] = f"{step.ideal_ms:.1f} ms at the peak; {step.flops_per_clip / 1e9:.0f} GFLOP a clip"
+    for kind, found in step.collectives.items():
+        rows[kind] = f"{found.calls} calls, {found.bytes / 1e6:.1f} MB a chip"
+    if largest:
+        rows["largest batch"] = f"{largest.clips} clips, {largest.needed_gb:.2f} GB a chip"
+    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console = Console()
+    console.print(table)
+    console.print(ESTIMATES, highlight=False)

@@ -1,0 +1,244 @@
+"""Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
+
+Only the TPU compiler is needed (extra `aot`). Memory is that of the compiled program; times are the compiler's own
+estimates (see `vidjax.training.hlo`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import math
+import os
+import re
+
+import jax
+from jax.sharding import Mesh
+
+from vidjax.config import Config
+from vidjax.data.sources import PUBLIC
+from vidjax.errors import ConfigError
+from vidjax.objectives import build_objective
+from vidjax.training.hlo import Collective, Program
+from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
+from vidjax.training.optim import build_optimizer
+from vidjax.training.start import state_shapes
+from vidjax.training.state import batch_shapes
+from vidjax.training.step import make_train_step
+
+_STEPS = 1000  # of the schedule, which costs the same for any number
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What JAX counts as one device: a chip, on v4 one of its two cores.
+
+    Attributes:
+      memory: bytes that a program may use; peak: bf16 FLOP/s, from the makers' data sheets.
+      clock: Hz, inferred from the peak and the sizes of the matrix units.
+    """
+
+    memory: float
+    peak: float
+    clock: float
+
+
+CHIPS = {
+    "v4": Chip(15.75 * 2**30, 137.5e12, 1.05e9),
+    "v5e": Chip(15.75 * 2**30, 197e12, 1.5e9),
+    "v5p": Chip(95.0 * 2**30, 459e12, 1.75e9),
+    "v6e": Chip(31.25 * 2**30, 918e12, 1.75e9),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of one training step. Bytes, FLOPs and times are those of one chip unless they say clips.
+
+    Attributes:
+      topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
+      clips: of a step, over all chips.
+      fits: whether the program fits in the memory of a chip.
+      temp_gb: of intermediate values; argument_gb: of parameters, optimiser state and batch. None if it does not fit.
+      needed_gb: memory that the compiler asks for: their sum, or what it says when it gives up.
+      flops_per_clip: 2 x MACs of the forward and backward pass, from the architecture.
+      ideal_ms: of a step at the peak; estimated_ms: by the compiler, None if it does not fit.
+      kernels: Pallas kernels a step, whose time is not in estimated_ms.
+      collectives: by kind.
+    """
+
+    topology: str
+    chips: int
+    mesh: dict[str, int]
+    clips: int
+    fits: bool
+    temp_gb: float | None
+    argument_gb: float | None
+    needed_gb: float | None
+    flops_per_clip: float
+    ideal_ms: float
+    estimated_ms: float | None
+    kernels: int
+    collectives: dict[str, Collective]
+
+    @property
+    def estimated_mfu(self) -> float | None:
+        """Share of the peak, from the estimate; None where a kernel's time is unknown, or when it does not fit."""
+        return None if self.estimated_ms is None or self.kernels else self.ideal_ms / self.estimated_ms
+
+
+def topology_devices(topology: str) -> list:
+    """The devices of a topology, such as v5e:16x16, to compile for.
+
+    Raises:
+      ConfigError: when the compiler is not installed or knows no such topology.
+    """
+    quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
+    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # else it warns that there is none
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
+    from jax.experimental import topologies
+
+    chip, _, shape = topology.partition(":")
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError("the TPU compiler is not installed; pip install 'vidjax[aot]' adds it (0.7 GB)")
+    if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
+        raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
+    bounds = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
+    try:
+        return list(topologies.get_topology_desc(topology, "tpu", **bounds).devices)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"topology {topology!r}: {str(error).splitlines()[0]}") from error
+
+
+def compile_step(config: Config, topology: str) -> Compiled:
+    """Compile the training step of a run.
+
+    Args:
+      config: the run; its data is not opened, so `data.num_classes` must be set where the data set does not say.
+      topology: for example v5e:16x16.
+
+    Raises:
+      ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
+    """
+    devices = topology_devices(topology)
+    mesh = make_mesh(config.mesh, devices)
+    data = config.data
+    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
+    objective = build_objective(config, _num_classes(config), total_steps=_STEPS)
+    chip, clips = CHIPS[topology.partition(":")[0]], data.global_batch * data.clips_per_decode
+    flops = objective.train_flops_per_clip
+    common = {
+        "topology": topology,
+        "chips": len(devices),
+        "mesh": dict(mesh.shape),
+        "clips": clips,
+        "flops_per_clip": flops,
+        "ideal_ms": 1e3 * flops * clips / (chip.peak * len(devices)),
+    }
+    try:
+        compiled = _lower(config, objective, mesh).compile()
+    except jax.errors.JaxRuntimeError as error:
+        needed = _needed_gb(str(error))
+        if needed is None:
+            raise
+        unknown = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms"))
+        return Compiled(**common, **unknown, fits=False, needed_gb=needed, kernels=0, collectives={})
+    memory, program = compiled.memory_analysis(), Program(compiled.as_text())
+    temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
+    return Compiled(
+        **common,
+        fits=True,
+        temp_gb=temp,
+        argument_gb=argument,
+        needed_gb=temp + argument,
+        estimated_ms=1e3 * program.estimated_cycles / chip.clock,
+        kernels=program.kernels,
+        collectives=program.collectives,
+    )
+
+
+def largest_batch(config: Config, topology: str, *, tried: Compiled | None = None) -> Compiled:
+    """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
+
+    Memory grows about linearly with the rows of a chip, so a line through two compilations names the next to try.
+
+    Args:
+      tried: the step as configured, if it is compiled already.
+
+    Raises:
+      ConfigError: as `compile_step`, and when not even the smallest batch fits.
+    """
+    blocks = math.prod(make_mesh(config.mesh, topology_devices(topology)).shape[axis] for axis in ("data", "fsdp"))
+    unit = blocks * config.train.accumulate
+    unit //= math.gcd(unit, config.data.clips_per_decode)
+
+    def attempt(units: int) -> Compiled:
+        batch = dataclasses.replace(config.data, global_batch=units * unit)
+        return compile_step(dataclasses.replace(config, data=batch), topology)
+
+    limit = CHIPS[topology.partition(":")[0]].memory / 1e9
+    steps = {tried.clips // config.data.clips_per_decode // unit: tried} if tried else {}
+    while True:
+        best = max((units for units, step in steps.items() if step.fits), default=0)
+        over = min((units for units, step in steps.items() if not step.fits), default=math.inf)
+        if over == 1:
+            raise ConfigError(
+                f"not even one row a chip fits {topology}: {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
+                "model.remat=full, or a larger mesh.fsdp"
+            )
+        if over - best <= max(1, best // 16):
+            return steps[best]
+        units = _next_units({units: step.needed_gb for units, step in steps.items()}, limit, best, over)
+        steps[units] = attempt(units)
+
+
+def _next_units(needed: dict[int, float], limit: float, best: int, over: float) -> int:
+    """Where the line through the smallest and largest try meets the limit, between what fits and what does not."""
+    if not needed:
+        return 1
+    (first, low), (last, high) = min(needed.items()), max(needed.items())
+    slope = (high - low) / (last - first) if last > first else low / first
+    return int(min(max(first + (limit - low) / max(slope, 1e-3), best + 1), over - 1))
+
+
+def _lower(config: Config, objective, mesh: Mesh):
+    """The training step, lowered for the chips of the mesh."""
+    tx, schedule = build_optimizer(
+        config.optim,
+        global_batch=config.data.global_batch,
+        total_steps=_STEPS,
+        warmup_steps=_STEPS // 10,
+        frozen_steps=1 if config.optim.frozen_epochs else 0,
+        steps_per_epoch=_STEPS,
+    )
+    with jax.set_mesh(mesh):
+        shapes = state_shapes(config, objective, tx, mesh)
+        step = make_train_step(
+            objective, tx, schedule,
+            seed=config.seed, accumulate=config.train.accumulate, ema=config.optim.ema, shapes=shapes,
+        )  # fmt: skip
+        rows = batch_sharding(mesh)
+        batch = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows)
+            for name, leaf in batch_shapes(config.data).items()
+        }
+        return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
+
+
+def _num_classes(config: Config) -> int:
+    """Of the data set, as the configuration or its published description says."""
+    if config.data.num_classes or config.task != "classification":
+        return config.data.num_classes
+    if config.data.name in PUBLIC:
+        return importlib.import_module(f"vidjax.data.datasets.{config.data.name}").NUM_CLASSES
+    raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
+
+
+def _needed_gb(message: str) -> float | None:
+    """The memory that a program would need, if the compiler gave up for lack of it."""
+    if "RESOURCE_EXHAUSTED" not in message:
+        return None
+    used = re.search(r"Used ([\d.]+)([MG]) of", message)
+    return float(used[1]) * {"M": 2**20, "G": 2**30}[used[2]] / 1e9 if used else math.nan
