@@ -1,0 +1,131 @@
+"""What self-distillation learns from the embedded videos without labels, told by their nearest neighbours.
+
+    python scripts/svt_motion.py --workdir runs/svt_motion [--seeds 2] [--run RUN] [--json]
+
+Trains `configs/motion_svt.py`, or takes a run of it that is there; then each validation video takes the digit, and the
+motion, of the most similar training videos, by the teacher's features and by those of the same network with random
+weights. The views of a video share its digit, but neither pose nor place; so the digit is what should be learned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from vidjax import config as config_lib
+from vidjax.data import open_source
+from vidjax.data.datasets import motion
+from vidjax.errors import ConfigError, UserError
+from vidjax.evaluation.knn import embed_videos, knn_accuracy
+from vidjax.models import build_model
+from vidjax.training import loop
+from vidjax.training.mesh import make_mesh
+from vidjax.weights.runs import read_params
+
+EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_svt.py"
+CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion.CLASSES)}
+
+
+def experiment(seed: int, steps: int) -> config_lib.Config:
+    """`configs/motion_svt.py` with a seed and, unless 0, a number of steps."""
+    spec = importlib.util.spec_from_file_location(EXPERIMENT.stem, EXPERIMENT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = config_lib.from_dict(module.get_config().to_dict())
+    train = dataclasses.replace(config.train, steps=steps or config.train.steps)
+    return dataclasses.replace(config, seed=seed, train=train)
+
+
+def compare(run: pathlib.Path) -> list[dict]:
+    """The rows of the table for a run of self-distillation on the motion data."""
+    config = config_lib.from_dict(json.loads((run / "config.json").read_text()))
+    if config.task != "self_distillation" or config.data.name != "motion":
+        raise ConfigError(f"--run={run} is a run of {config.task} on {config.data.name}; give one of {EXPERIMENT.name}")
+    step, teacher = read_params(run, ema=True)
+    model = {"num_frames": config.data.num_frames, "image_size": config.data.image_size, "unroll": config.model.unroll}
+    module = build_model(config.model.name, num_classes=0, **model)
+    clip = np.zeros((1, *module.spec.clip_shape), np.float32)
+    random = jax.jit(module.init)(jax.random.key(config.seed), clip)["params"]
+    about = {"seed": config.seed, "step": step}
+    return [
+        about | {"features": "random weights"} | score(module, random, config),
+        about | {"features": "SVT"} | score(module, {"encoder": teacher["encoder"]}, config),
+    ]
+
+
+def score(module: Any, params: Any, config: config_lib.Config) -> dict[str, float]:
+    """Shares of the validation videos whose nearest training videos tell their digit and their motion."""
+    digits, mesh = digit_of_video(config.data.root), make_mesh(config.mesh)
+    features, labels = {}, {}
+    for split in (config.data.train_split, config.data.eval_split):
+        source = open_source(config.data, split)
+        found = embed_videos(module, params, source, config, mesh)
+        rows = [source[number] for number in range(len(source))]
+        features[split] = found.scores
+        labels[split] = {"digit": np.array([digits[row.video] for row in rows]), "motion": found.labels}
+    train, val = config.data.train_split, config.data.eval_split
+    return {
+        name: knn_accuracy(features[train], labels[train][name], features[val], labels[val][name])
+        for name in ("digit", "motion")
+    }
+
+
+def digit_of_video(root: str) -> dict[str, int]:
+    """The digit that each video of the motion data set shows, by its path."""
+    folder = pathlib.Path(motion.prepare(root)).absolute()
+    return {str(folder / row["video"]): row["digit"] for row in motion.annotations(str(folder))}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/svt_motion"))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="of each run; 0: the experiment's")
+    parser.add_argument("--run", type=pathlib.Path, help="take this run instead of training")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    args = parser.parse_args()
+
+    start, rows = time.time(), []
+    with contextlib.redirect_stdout(sys.stderr):  # the runs report too; standard output is for the table
+        runs = [args.run] if args.run else [args.workdir / f"seed{seed}" for seed in range(args.seeds)]
+        for seed, run in enumerate(runs):
+            if not args.run:
+                loop.train(experiment(seed, args.steps), run)
+            rows += compare(run)
+    rows.append(CHANCE)
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    table = Table(title=f"Validation videos that share the label of their nearest neighbours ({_minutes(start)})")
+    for name in ("features", "seed", "step"):
+        table.add_column(name)
+    for name in ("digit", "motion"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = (str(row.get(name, "")) for name in ("features", "seed", "step"))
+        table.add_row(*cells, f"{row['digit']:.1%}", f"{row['motion']:.1%}")
+    Console().print(table)
+    return 0
+
+
+def _minutes(start: float) -> str:
+    return f"{(time.time() - start) / 60:.1f} minutes"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"vidjax: {error}")
