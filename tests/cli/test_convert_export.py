@@ -129,6 +129,33 @@ def test_a_folder_that_holds_something_is_not_written_into(verb, classifier, tmp
 
 
 @pytest.mark.parametrize("verb", ["convert", "export"])
+def test_a_folder_that_cannot_be_made_is_refused_before_the_model_is_read(verb, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("keep")
+    for folder in ("notes.txt", "notes.txt/out"):
+        assert main([verb, "nobody/nothing", str(tmp_path / folder)]) == 2
+        said = capsys.readouterr().err
+        assert f"vidjax: {tmp_path / folder} cannot be a folder, for {tmp_path / 'notes.txt'} is a file" in said
+
+
+def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_labels, transformers, tmp_path, capsys):
+    """Pixels as they are, or several labels a video: only config.json tells, and the way there may be a run."""
+    assert main(["convert", plain_autoencoder, str(tmp_path / "run")]) == 0
+    for number, source in enumerate((plain_autoencoder, tmp_path / "run")):
+        out = tmp_path / f"plain{number}"
+        assert main(["export", str(source), str(out)]) == 0
+        assert transformers.AutoConfig.from_pretrained(out).norm_pix_loss is False
+    assert main(["export", several_labels, str(tmp_path / "several")]) == 0
+    config = transformers.AutoConfig.from_pretrained(tmp_path / "several")
+    assert config.problem_type == "multi_label_classification"
+    assert sources.score(vidjax.from_pretrained(tmp_path / "several")) == "sigmoid"
+
+
+def test_a_run_cannot_say_that_a_video_has_several_labels_and_convert_says_so(several_labels, tmp_path, capsys):
+    assert main(["convert", several_labels, str(tmp_path / "run")]) == 0
+    assert "--score=sigmoid" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["convert", "export"])
 def test_a_file_that_is_no_checkpoint_leaves_nothing_behind(verb, videos, tmp_path, capsys):
     assert main([verb, videos[0], str(tmp_path / "out")]) == 2
     assert "is not a checkpoint; expected .safetensors" in capsys.readouterr().err

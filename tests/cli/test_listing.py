@@ -41,8 +41,18 @@ def test_the_table_has_published_figures_and_hub_ids(capsys):
     assert main(["models", "--family", "videomae"]) == 0
     shown = capsys.readouterr().out
     row = next(line for line in shown.splitlines() if line.strip().startswith("videomae_small"))
-    assert row.split() == ["videomae_small", "22.0", "56.9", "16x4", "K400", "5x3", "79.0", "93.8"]
+    assert row.split() == ["videomae_small", "22.0M", "56.9", "16x4", "K400", "5x3", "79.0", "93.8"]
     assert "MCG-NJU/videomae-base-finetuned-kinetics" in shown
+
+
+def test_the_table_fits_a_terminal_of_80_columns_with_a_line_for_each_result(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert main(["models"]) == 0
+    shown = capsys.readouterr().out
+    table = shown.split("\n\n")[0].splitlines()[2:]
+    assert len(table) == sum(max(1, len(card["results"])) for card in cards)
 
 
 def test_the_page_of_the_documentation_is_up_to_date(page, capsys):

@@ -74,6 +74,19 @@ def test_views_are_merged_by_the_rule_that_is_asked_for(classifier, videos, caps
     np.testing.assert_allclose(probabilities(entry), merged(theirs(classifier, videos[0], ENDS)), atol=2e-5)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "2 x 1 views of 8 frames, every 2nd; mean of their softmax"),
+        (["--merge", "sum_logits"], "softmax of their mean logits"),
+        (["--merge", "max", "--score", "sigmoid"], "largest of their sigmoid"),
+    ],
+)
+def test_the_remark_says_how_views_were_merged(classifier, videos, capsys, options, words):
+    assert main(["predict", videos[0], "--model", classifier, "--stride", "2", "--clips", "2", *options]) == 0
+    assert words in capsys.readouterr().err
+
+
 def test_a_model_of_several_labels_answers_with_sigmoids(several_labels, videos, capsys, theirs):
     [entry] = answer(capsys, videos[0], "--model", several_labels, "--stride", "2")
     names = [f"class {number}" for number in range(5)]
@@ -115,7 +128,7 @@ def test_the_table_names_the_video_its_best_classes_and_how_it_was_looked_at(cla
         assert line["label"] in shown.out
         assert f"{line['probability']:.1%}" in shown.out
     assert shown.out.count("%") == 3
-    assert "1 view of 8 frames, every 2nd" in shown.err
+    assert "1 view of 8 frames, every 2nd; softmax of its logits" in shown.err
 
 
 def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, videos, tmp_path, capsys):

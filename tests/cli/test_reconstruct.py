@@ -60,6 +60,11 @@ def test_masks_that_cannot_be_are_refused(autoencoder, videos, tmp_path, capsys,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused_before_the_model_is_read(videos, capsys):
+    assert draw(videos, "nobody/nothing", videos[0]) == 2
+    assert f"{videos[0]} cannot be a folder, for {videos[0]} is a file; name another" in capsys.readouterr().err
+
+
 def test_a_classifier_is_refused_with_what_it_can_do(classifier, videos, tmp_path, capsys):
     assert draw(videos, classifier, tmp_path / "out") == 2
     said = capsys.readouterr().err

@@ -33,6 +33,19 @@ def test_animation_has_every_frame_with_input_masked_and_reconstructed_from_left
     assert Image.open(moving).n_frames == 16
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "shown"),
+    [(24, 24, (144, 144)), (224, 224, (224, 224)), (64, 96, (128, 192)), (448, 448, (224, 224))],
+)
+def test_frames_of_the_animation_are_enlarged_by_a_whole_number_or_shrunk(height, width, shown, tmp_path):
+    clip = np.zeros((1, 2, height, width, 3), np.float32)
+    clip[:, 1] = 1
+    path = reconstruction.draw_animation(dict.fromkeys(reconstruction.ROWS, clip), tmp_path / "a.gif", "")
+    black = np.asarray(Image.open(path).convert("L"))[30:] == 0
+    assert black.any(axis=0).sum() == 3 * shown[1]
+    assert Image.open(path).height > shown[0]
+
+
 def test_strips_grow_with_the_number_of_clips_up_to_three(clips, tmp_path):
     heights = []
     for count in (1, 2, 3, 6):

@@ -26,5 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
             model, arguments.folder, stride=stride, sampling=sampling, normalize_target=sources.normalizes_target(model)
         )
     say(f"{config.model.name}, {config.task}; --config.init_from={arguments.folder} trains on from it")
+    if sources.score(model) != "softmax":
+        say("note: it was trained for several labels a video, which a run cannot say; predict with --score=sigmoid")
     print(arguments.folder)
     return 0

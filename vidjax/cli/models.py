@@ -10,7 +10,7 @@ from typing import Any
 
 from vidjax.cli.screen import print_json, progress
 
-HEADINGS = ("model", "M params", "gmacs", "clip", "data", "views", "top-1", "top-5")
+HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
     "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
@@ -69,7 +69,7 @@ def describe_all(family: str = "") -> list[dict[str, Any]]:
 
 def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
     """The lines of one model, one for each published result, as text under `HEADINGS`; at least one line."""
-    size = (card["name"], f"{card['params'] / 1e6:.1f}")
+    size = (card["name"], f"{card['params'] / 1e6:.1f}M")
     lines = []
     for result in card["results"]:
         data = _short(result["data"]) + (f", {result['note']}" if result["note"] else "")
@@ -90,7 +90,7 @@ def _clip(facts: dict[str, Any]) -> tuple[str, str]:
     """The cost of a view, and what it is made of."""
     gmacs, (height, width) = facts["gmacs"], facts["image_size"]
     stride = {None: "", 0: " all"}.get(facts["stride"], f"x{facts['stride']}")
-    size = "" if height == width == 224 else f" @{height}" if height == width else f" @{height}x{width}"
+    size = "" if height == width == 224 else f"@{height}" if height == width else f"@{height}x{width}"
     return f"{gmacs:.{1 if 1 <= gmacs < 100 else 3 if gmacs < 1 else 0}f}", f"{facts['num_frames']}{stride}{size}"
 
 
@@ -112,7 +112,7 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
 
     from vidjax.models.zoo import NOTES
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for heading in HEADINGS:
         words = heading in ("model", "clip", "data", "views")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "data")
@@ -123,7 +123,7 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
     console.print(table)
     used = {result["note"] for card in cards for result in card["results"]}
     meanings = "; ".join(f"{note}: {meaning}" for note, meaning in NOTES.items() if note in used)
-    console.print(f"{EXPLAINED} {meanings}", highlight=False, markup=False)
+    console.print(f"\n{EXPLAINED} {meanings}", highlight=False, markup=False)
     console.print(f"\n{WEIGHTS_EXPLAINED}", highlight=False, markup=False)
     for card in cards:
         for number, (where, what) in enumerate(sources(card)):

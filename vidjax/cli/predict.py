@@ -84,11 +84,21 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Any) -> None:
 
     console, (clips, crops) = Console(), (predictor.eval.clips, predictor.eval.crops)
     views = "1 view" if clips * crops == 1 else f"{clips} x {crops} views"
-    for answer in answers:
-        if "error" not in answer:
-            table = Table("label", "probability")
-            for line in answer["top"]:
-                table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
-            console.print(Text(answer["video"], "bold"), soft_wrap=True)
-            console.print(table)
-    say(f"{views} of {sources.clip_words(predictor.data)}")
+    answered = [answer for answer in answers if "error" not in answer]
+    for answer in answered:
+        table = Table("label", "probability")
+        for line in answer["top"]:
+            table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
+        console.print(Text(answer["video"], "bold"), soft_wrap=True)
+        console.print(table)
+    if answered:
+        say(f"{views} of {sources.clip_words(predictor.data)}; {_merge_words(predictor)}")
+
+
+def _merge_words(predictor: Any) -> str:
+    """How logits became probabilities."""
+    score, merge = predictor.score, predictor.eval.merge
+    if predictor.eval.clips * predictor.eval.crops == 1:
+        return f"{score} of its logits"
+    rules = {"mean_softmax": "mean of their {}", "sum_logits": "{} of their mean logits", "max": "largest of their {}"}
+    return rules[merge].format(score)

@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.viz.reconstruction import write_reconstructions
 
     sources.check_videos([arguments.video])
+    sources.check_writable(arguments.out)
     model = sources.load(arguments.model)
     objective = _objective(model, arguments)
     stride, sampling = sources.sampling(model, arguments.stride)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import Any
 
@@ -56,10 +57,21 @@ def is_autoencoder(model: Any) -> bool:
 
 
 def check_new(folder: str) -> None:
-    """Refuse to write into a folder that holds something."""
-    path = pathlib.Path(folder).expanduser()
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Refuse to write into a folder that holds something, or that cannot be made."""
+    path = pathlib.Path(folder)
+    if path.is_dir() and any(path.iterdir()):
         raise ConfigError(f"{folder} exists and is not an empty folder; name a new one")
+    check_writable(folder)
+
+
+def check_writable(folder: str) -> None:
+    """Refuse, before anything is computed, a folder that cannot be made or written into."""
+    path = pathlib.Path(folder).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir():
+        raise ConfigError(f"{folder} cannot be a folder, for {there} is a file; name another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder} cannot be written, for nothing may be made in {there}; name another")
 
 
 def sampling(model: Any, stride: int | None) -> tuple[int, str]:
@@ -116,7 +128,7 @@ def note_if_short(video: str, data: Any) -> None:
 
 
 def score(model: Any) -> str:
-    """softmax, or sigmoid for a classifier that was trained to give several labels."""
+    """The activation of its logits: softmax, or sigmoid for a classifier that was trained to give several labels."""
     several = isinstance(model.config, dict) and model.config.get("problem_type") == "multi_label_classification"
     return "sigmoid" if several else "softmax"
 

@@ -41,6 +41,7 @@ class Predictor:
     Attributes:
       data: how a clip is taken from the video, and the mean and deviation of its pixels.
       eval: how many views, and how they are merged.
+      score: `softmax` or `sigmoid`, which makes probabilities of logits.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Predictor:
         labels: Sequence[str] | None = None,
     ):
         """`module` returns logits for normalised clips; without `labels` classes are called by their numbers."""
-        self.data, self.eval = data, eval
+        self.data, self.eval, self.score = data, eval, score
         self._params, self._labels = params, labels
 
         @jax.jit

@@ -28,7 +28,8 @@ NORMALIZED = (
 )
 PLAIN = "Visible patches are pasted from the input; only hidden ones are predicted, as pixels."
 ROWS = ("input", "masked", "reconstructed")
-_MAX_CLIPS, _MAX_FRAMES, _SIDE, _MARGIN = 3, 8, 144, 6
+_MAX_CLIPS, _MAX_FRAMES, _MARGIN = 3, 8, 6
+_SMALL, _LARGE = 144, 224  # pixels: the height of a frame of the animation is near the first and at most the second
 Clips = Float[np.ndarray, "b t h w 3"]
 
 
@@ -110,7 +111,7 @@ def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: s
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     panels[-1].set_xlabel("frame of the clip", fontsize=9)
-    figure.supxlabel(_wrapped(caption, int(14 * (0.5 + 1.15 * len(times)))), fontsize=8, x=0.02, ha="left")
+    figure.supxlabel(_wrapped(caption, int(17 * (0.5 + 1.15 * len(times)))), fontsize=8, x=0.02, ha="left")
     return save_figure(figure, path)
 
 
@@ -119,23 +120,25 @@ def draw_animation(
 ) -> pathlib.Path:
     """Write input, masked and reconstructed side by side, one row a clip, as an endless GIF; arguments as above."""
     count, _ = _shown(clips)
-    font, header = ImageFont.load_default(12), 20
-    width = 3 * _SIDE + 4 * _MARGIN
+    font, header = ImageFont.load_default(13), 22
+    high, wide = _size(*clips["input"].shape[2:4])
+    width = 3 * wide + 4 * _MARGIN
     lines = _wrapped(caption, width // 6).split("\n")
-    top = header + count * (_SIDE + _MARGIN)
+    top = header + count * (high + _MARGIN)
     page = Image.new("RGB", (width, top + 16 * len(lines) + _MARGIN), "white")
     draw = ImageDraw.Draw(page)
     for column, name in enumerate(ROWS):
-        draw.text((_MARGIN + column * (_SIDE + _MARGIN) + _SIDE // 2, header // 2), name, "black", font, anchor="mm")
-    draw.multiline_text((_MARGIN, top), "\n".join(lines), "black", ImageFont.load_default(11), spacing=4)
+        draw.text((_MARGIN + column * (wide + _MARGIN) + wide // 2, header // 2), name, "black", font, anchor="mm")
+    draw.multiline_text((_MARGIN, top), "\n".join(lines), "black", ImageFont.load_default(12), spacing=4)
     pages = []
     for time in range(clips["input"].shape[1]):
         pages.append(page.copy())
         for column, name in enumerate(ROWS):
             for row in range(count):
                 frame = (clips[name][row, time].clip(0, 1) * 255).round().astype(np.uint8)
-                picture = Image.fromarray(frame).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
-                pages[-1].paste(picture, (_MARGIN + column * (_SIDE + _MARGIN), header + row * (_SIDE + _MARGIN)))
+                sharp = Image.Resampling.NEAREST if high >= len(frame) else Image.Resampling.BOX
+                picture = Image.fromarray(frame).resize((wide, high), sharp)
+                pages[-1].paste(picture, (_MARGIN + column * (wide + _MARGIN), header + row * (high + _MARGIN)))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     pages[0].save(path, save_all=True, append_images=pages[1:], duration=round(1000 / frames_per_second), loop=0)
@@ -146,6 +149,12 @@ def _shown(clips: Mapping[str, Clips]) -> tuple[int, np.ndarray]:
     """How many clips, and which frames of them."""
     count, frames = clips["input"].shape[:2]
     return min(count, _MAX_CLIPS), np.unique(np.linspace(0, frames - 1, min(frames, _MAX_FRAMES)).round().astype(int))
+
+
+def _size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of a frame of the animation: a whole multiple of the clip's unless that would be too large."""
+    high = min(height * max(1, round(_SMALL / height)), _LARGE)
+    return high, round(width * high / height)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import safetensors.numpy
 
+from vidjax.config import Config
 from vidjax.errors import WeightsError
 from vidjax.weights.layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.pretrained import Pretrained
@@ -49,7 +50,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     if config is None:
         notes = (f"{reason}; the arrays are written in the layout {layout.name!r}",)
     else:
-        config |= _names(described)
+        config |= _names(described) | _trained_for(model)
         _write_json(folder / "config.json", config)
         notes = _differences(layout, state, config, described)
     if model.mean:
@@ -84,6 +85,14 @@ def _names(described: Description) -> dict:
         "id2label": dict(enumerate(labels)),
         "label2id": {label: number for number, label in enumerate(labels)},
     }
+
+
+def _trained_for(model: Pretrained) -> dict:
+    """What only config.json says: whether targets were normalised pixels, whether a video may have several labels."""
+    if isinstance(model.config, Config):
+        masked = model.num_classes is None and "decoder" in model.params
+        return {"norm_pix_loss": model.config.model.normalize_target} if masked else {}
+    return {key: model.config[key] for key in ("norm_pix_loss", "problem_type") if model.config and key in model.config}
 
 
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
