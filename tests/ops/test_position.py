@@ -22,8 +22,8 @@ def test_table_is_the_formula_of_the_transformer_paper(n, d):
 def test_resizing_takes_the_entries_that_pytorch_takes():
     """Also where float32 rounds the place of an entry down, as from 14 to 46."""
     torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
-    for old in range(1, 40):
-        for new in [*range(1, 30), 46, 82]:
+    for old in (1, 3, 7, 8, 14, 30, 39):
+        for new in (1, 2, 5, 8, 12, 14, 16, 29, 46, 82):
             wanted = torch.nn.functional.interpolate(torch.arange(float(old))[None, None], size=new, mode="nearest")
             found = ops.resize_nearest(np.arange(old, dtype=np.float32)[:, None], (new,))
             np.testing.assert_array_equal(np.asarray(found)[:, 0], wanted[0, 0].numpy(), err_msg=f"{old} to {new}")
