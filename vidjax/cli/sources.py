@@ -89,7 +89,7 @@ def sampling(model: Any, stride: int | None) -> tuple[int, str]:
         return max(stride, 1), "dense" if stride else "segment"
     if isinstance(model.config, Config):
         return model.config.data.stride, model.config.data.sampling
-    usual = usual_clip(model.family, model.spec.num_frames, model.num_classes or 0)
+    usual = usual_clip(model.family, getattr(model.spec, "num_frames", 0), model.num_classes or 0)
     if usual is None:
         return 1, "dense"
     return max(usual.stride, 1), usual.sampling
