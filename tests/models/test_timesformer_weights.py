@@ -99,6 +99,7 @@ def test_a_saved_transformers_model_is_read_with_and_without_its_head(tmp_path, 
         assert recognised(state, config) == [TRANSFORMERS.name]
         found = TRANSFORMERS.describe(state, config)
         assert (found.spec, found.num_classes, found.labels) == (spec, num_classes, labels)
+        assert bool(found.notes) == (attention_type == "space_only")  # which computes something else there
         assert ("head" in read(found, state)) == bool(num_classes)
 
 
@@ -127,8 +128,8 @@ def test_heads_that_cannot_be_told_are_asked_for():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"attention_type": "space_only"}, "transformers gives scores for each frame"),
-        ({"image_size": (12, 16)}, "12 x 16 pixels: the TimeSformer of transformers takes square ones only"),
+        ({"attention_type": "space_only"}, "transformers scores each frame; the original, as vidjax, averages"),
+        ({"image_size": (12, 16)}, "12 x 16 pixels: transformers' TimeSformer takes square ones only"),
     ],
 )
 def test_what_transformers_lacks_is_not_exported(change, sentence):

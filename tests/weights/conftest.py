@@ -1,4 +1,4 @@
-"""Folders of runs, saved as training saves them, without the training."""
+"""Folders of runs, saved as training saves them, without the training; and tests that need the hub left out."""
 
 import dataclasses
 import json
@@ -6,45 +6,19 @@ import json
 import jax
 import numpy as np
 import pytest
+from saved_runs import make_config, objective_of
 
-from vidjax import config as config_lib
-from vidjax.objectives import build_objective
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
 
-KEYS = {
-    "task": "classification",
-    "model.name": "videomae_tiny",
-    "data.name": "synthetic",
-    "data.num_classes": 3,
-    "data.num_frames": 4,
-    "data.image_size": 16,
-    "data.global_batch": 8,
-    "data.crop": "center",
-    "data.mean": (0.4, 0.5, 0.6),
-    "eval.clips": 1,
-    "eval.crops": 1,
-    "eval.batch": 128,
-    "eval.merge": "sum_logits",
-    "train.steps": 1,
-    "mesh.fsdp_min_size": 1,
-}
 
-
-def make_config(**changes):
-    """A run of one step; `changes` are dotted keys with the dots as double underscores."""
-    config = config_lib.defaults()
-    config.update_from_flattened_dict(KEYS | {key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
-
-
-def objective_of(**changes):
-    """What such a run learns, and random parameters, none zero or small."""
-    config = make_config(**changes)
-    objective = build_objective(config, config.data.num_classes)
-    shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
-    rng = np.random.default_rng(0)
-    return objective, jax.tree.map(lambda leaf: rng.normal(size=leaf.shape, scale=0.1).astype(np.float32), shapes)
+def pytest_collection_modifyitems(config, items):
+    """Tests that download public weights run only where `-m` names them."""
+    if "hub" in config.option.markexpr:
+        return
+    left_out = [item for item in items if item.get_closest_marker("hub")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

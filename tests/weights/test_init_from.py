@@ -1,13 +1,17 @@
 """`config.init_from` with public weights and runs: what is taken, what is new, and that it is said."""
 
-import conftest
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import peers
 import pytest
+import safetensors.numpy
+import saved_runs
 
 from vidjax.errors import ConfigError
-from vidjax.training import train
 from vidjax.training.transfer import take_over
 from vidjax.weights.pretrained import load
 from vidjax.weights.runs import read_params
@@ -21,11 +25,19 @@ TINY = {  # the sizes of videomae_tiny
     "decoder_num_attention_heads": 2,
     "decoder_intermediate_size": 256,
 }
+EXPERIMENT = """
+from vidjax import config as config_lib
+
+def get_config(arg=None):
+    config = config_lib.defaults()
+    config.update_from_flattened_dict({keys!r})
+    return config
+"""
 
 
 def taken(source, **changes):
     """Parameters of such a run after the take-over, and the sentence that says what it was."""
-    objective, params = conftest.objective_of(**changes)
+    objective, params = saved_runs.objective_of(**changes)
     found, words = take_over(jax.device_put(params), str(source), objective)
     return params, found, words
 
@@ -34,17 +46,81 @@ def assert_same(ours, theirs):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.fixture(scope="module")
+def image_model(tmp_path_factory):
+    """A ViT for images of 16 pixels with the sizes of timesformer_tiny and vivit_tiny, as transformers saves it."""
+    sizes = {key: TINY[key] for key in ("hidden_size", "num_hidden_layers", "intermediate_size")}
+    config = peers.transformers.ViTConfig(**sizes, num_attention_heads=4, patch_size=8, image_size=16, num_labels=7)
+    model = peers.transformers.ViTForImageClassification(config)
+    for parameter in model.parameters():
+        peers.torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(folder := tmp_path_factory.mktemp("image"))
+    return folder, safetensors.numpy.load_file(folder / "model.safetensors")
+
+
+@pytest.fixture
+def run_main(tmp_path):
+    """One step of `python -m vidjax.main` that changes nothing; returns its parameters and what it said."""
+
+    def run(init_from, **changes):
+        still = {"optim.base_lr": 0.0, "optim.min_lr": 0.0, "optim.weight_decay": 0.0}
+        keys = saved_runs.KEYS | still | changes
+        (tmp_path / "config.py").write_text(EXPERIMENT.format(keys=keys))
+        files = [f"--config={tmp_path / 'config.py'}", f"--workdir={tmp_path / 'run'}"]
+        command = [sys.executable, "-m", "vidjax.main", *files, f"--config.init_from={init_from}"]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"})
+        assert done.returncode == 0, done.stderr
+        return read_params(tmp_path / "run")[1], done.stderr
+
+    return run
+
+
 @pytest.mark.slow
-def test_a_run_starts_from_a_pretrained_file_of_others(tmp_path, capsys):
-    peers.pretraining(**TINY).save_pretrained(tmp_path / "model")
-    still = {"optim__base_lr": 0.0, "optim__min_lr": 0.0, "optim__weight_decay": 0.0, "optim__ema": 0.5}
-    train(conftest.make_config(init_from=str(tmp_path / "model"), **still), tmp_path / "run")
-    words, (_, params) = capsys.readouterr().err, read_params(tmp_path / "run")
-    wanted = load(tmp_path / "model").params["encoder"]
-    assert_same(params["encoder"], {key: wanted[key] for key in ("patch_embed", "blocks")})
-    assert f"starting from parameters of {tmp_path / 'model'}; made for pixels of mean and deviation" in words
+def test_fine_tuning_starts_from_a_pretrained_file_of_the_authors(tmp_path, run_main):
+    peer = peers.pretraining(**TINY)
+    peer.save_pretrained(tmp_path / "model")  # its config.json tells the number of heads
+    file = tmp_path / "model" / "checkpoint.pth"
+    peers.torch.save({"model": peers.official(peer)}, file)
+    params, words = run_main(file, **{"optim.ema": 0.5})
+    state = peers.official(peer)
+    fc1 = np.stack([state[f"encoder.blocks.{block}.mlp.fc1.weight"].numpy().T for block in range(4)])
+    np.testing.assert_array_equal(params["encoder"]["blocks"]["mlp"]["fc1"]["kernel"], fc1)
+    assert params["head"]["kernel"].shape == (96, 3)
+    assert f"starting from parameters of {file}; " in words
+    assert "made for pixels of mean and deviation ((0.485, 0.456, 0.406)" in words
     assert "new: fc_norm, head; not used: decoder, encoder/norm, encoder_to_decoder, mask_token" in words
     assert_same(read_params(tmp_path / "run", ema=True)[1], params)
+
+
+@pytest.mark.slow
+def test_a_timesformer_starts_from_an_image_model(image_model, run_main):
+    folder, state = image_model
+    params, words = run_main(folder, **{"model.name": "timesformer_tiny", "data.num_frames": 3, "data.image_size": 24})
+    encoder = params["encoder"]
+    out = np.stack([state[f"vit.encoder.layer.{i}.attention.output.dense.weight"].T for i in range(4)])
+    for attention in ("attn", "temporal_attn"):
+        np.testing.assert_array_equal(encoder["blocks"][attention]["proj"]["kernel"].reshape(out.shape), out)
+    assert not np.any(encoder["time_embed"])
+    assert not np.any(encoder["blocks"]["temporal_fc"]["kernel"])
+    table = state["vit.embeddings.position_embeddings"][0, 1:]
+    np.testing.assert_array_equal(encoder["pos_embed"][1:], table[[0, 0, 1, 0, 0, 1, 2, 2, 3]])  # the nearest
+    assert "attention over time starts as a copy of that over space" in words
+    assert "encoder/pos_embed resized from 2x2 to 3x3 (h w; nearest)" in words
+    assert "made with norm_eps 1e-12, where the model has 1e-06" in words
+    assert "new: head; not used: none" in words
+
+
+@pytest.mark.slow
+def test_a_vivit_starts_from_an_image_model(image_model, run_main):
+    folder, state = image_model
+    params, words = run_main(folder, **{"model.name": "vivit_tiny", "model.factorization": "encoder"})
+    patches = state["vit.embeddings.patch_embeddings.projection.weight"].transpose(2, 3, 1, 0).reshape(192, 96)
+    kernel = params["encoder"]["patch_embed"]["kernel"].reshape(2, 192, 96)
+    np.testing.assert_array_equal(kernel, [np.zeros_like(patches), patches])  # the central frame of two
+    np.testing.assert_array_equal(params["encoder"]["pos_embed"], state["vit.embeddings.position_embeddings"][0])
+    assert "tubelet_init=central_frame" in words
+    assert "the temporal encoder starts fresh" in words
+    assert "new: head; not used: none" in words
 
 
 def test_a_classifier_of_other_classes_gives_all_but_its_head(tmp_path):
@@ -88,3 +164,14 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"config\.init_from: the folder .* has no config\.json"):
         taken(tmp_path / "empty")
+    text = peers.transformers.GPT2Config(n_embd=64, n_layer=1, n_head=1, n_inner=8, vocab_size=9, n_positions=5)
+    peers.transformers.GPT2LMHeadModel(text).save_pretrained(tmp_path / "text")
+    with pytest.raises(ConfigError, match=r"holds a GPT2; model\.name is a VideoMAE"):
+        taken(tmp_path / "text")
+
+
+def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
+    run = make_run(model__name="videomamba_tiny")
+    _, params, words = taken(run, model__name="videomamba_tiny", model__merge_directions="mean")
+    assert_same(params, read_params(run)[1])
+    assert "made with merge_directions sum, where the model has mean" in words

@@ -15,6 +15,7 @@ from vidjax.models import FAMILIES
 from vidjax.weights import adapt, pretrained, runs
 from vidjax.weights.rules import flatten, nest
 
+_NUMERICS = ("norm_eps", "merge_directions")  # what is computed with the same parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 
 
@@ -64,17 +65,28 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
     else:
         model = pretrained.load(init_from, begin=spec)
         source, old = model.params, model.spec
-        notes = (f"parameters of {init_from}", *model.notes)
-        pixels = [(tuple(of.mean), tuple(of.std)) for of in (model, objective)]
-        if not np.allclose(*pixels, atol=1e-3):
-            notes = (*notes, f"made for pixels of mean and deviation {pixels[0]}, where config.data has {pixels[1]}")
+        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels(model, objective))
     if spec is None:
         return source, notes
     if type(old) is not type(spec):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
     source, changes = adapt.fit_positions(_family(spec), source, old, spec)
-    return source, (*notes, *changes)
+    return source, (*notes, *changes, *_other_numerics(old, spec))
+
+
+def _other_pixels(model: pretrained.Pretrained, objective: Any) -> tuple[str, ...]:
+    theirs, ours = ((tuple(of.mean), tuple(of.std)) for of in (model, objective))
+    if np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours, atol=1e-3):
+        return ()
+    return (f"made for pixels of mean and deviation {theirs}, where config.data has {ours}",)
+
+
+def _other_numerics(old: Any, new: Any) -> tuple[str, ...]:
+    pairs = ((name, getattr(old, name, None), getattr(new, name, None)) for name in _NUMERICS)
+    return tuple(
+        f"made with {name} {theirs}, where the model has {ours}" for name, theirs, ours in pairs if theirs != ours
+    )
 
 
 def _family(spec: Any) -> str:

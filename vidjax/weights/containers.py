@@ -18,6 +18,7 @@ from vidjax.errors import WeightsError
 from vidjax.weights import files
 
 WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # of two, the first is taken
+OTHERS = ("student", "model_ema", "ema")  # the same arrays at another time, which evaluations do not use
 PREFIXES = ("module.", "backbone.")
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -32,12 +33,14 @@ class Contents:
       state: arrays by key, floating point ones as float32; those of nested dicts by path, with slashes.
       config: config.json of its folder, or None.
       preprocessor: preprocessor_config.json of its folder, or None.
+      notes: sentences for the user, such as which of two sets of weights was taken.
     """
 
     source: str
     state: dict[str, np.ndarray]
     config: dict | None = None
     preprocessor: dict | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_contents(path: Path) -> Contents:
@@ -92,7 +95,9 @@ def _contents(source: str, tree: Mapping, beside: Path) -> Contents:
     if not state:
         keys = ", ".join(sorted(map(str, tree))[:5]) or "nothing"
         raise WeightsError(f"{source} holds no arrays where a checkpoint has them (it holds {keys})")
-    return Contents(source, state, config, preprocessor)
+    held = [name for name in (*WRAPPERS, *OTHERS) if isinstance(tree.get(name), Mapping)]
+    notes = (f"the file holds {' and '.join(held)}; {held[0]} is used",) if len(held) > 1 else ()
+    return Contents(source, state, config, preprocessor, notes)
 
 
 def read_json(path: Path) -> dict | None:

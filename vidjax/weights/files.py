@@ -20,7 +20,7 @@ from vidjax.errors import WeightsError
 LFS_POINTER = b"version https://git-lfs"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first byte of a map that is not empty
-PICKLE = 0x80
+PICKLES = [bytes((0x80, protocol)) for protocol in range(2, 6)]
 EXPECTED = "expected .safetensors, a .pth that torch.save wrote, or a flax msgpack checkpoint"
 
 
@@ -40,7 +40,7 @@ def read_arrays(path: Path) -> Mapping:
         )
     if head.startswith(HDF5) or path.suffix in (".h5", ".keras"):
         raise keras_refused(path)
-    if zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04") or (head[0] == PICKLE and head[1] in range(2, 6)):
+    if zipfile.is_zipfile(path) or head.startswith(b"PK\x03\x04") or head[:2] in PICKLES:
         return _read_torch(path)
     if len(head) > 8 and head[8:9] == b"{":
         return _read_safetensors(path)
@@ -86,14 +86,15 @@ def _read_torch(path: Path) -> Mapping:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols it does not know; it fails at them all the same
             tree = torch.load(path, **options)
+            arrays = _as_numpy(tree, torch) if isinstance(tree, Mapping) else None
     except pickle.UnpicklingError as error:
         raise WeightsError(_refusal(path, str(error))) from error
     except Exception as error:  # a damaged file makes PyTorch's readers raise nearly anything
         first = str(error).split(". ")[0].splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is cut short or no file of torch.save ({first}); {EXPECTED}") from error
-    if not isinstance(tree, Mapping):
+    if arrays is None:
         raise WeightsError(f"{path} holds a {type(tree).__name__}; a checkpoint is a dict of tensors")
-    return _as_numpy(tree, torch)
+    return arrays
 
 
 def _refusal(path: Path, words: str) -> str:

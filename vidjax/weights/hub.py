@@ -27,7 +27,12 @@ def fetch(source: str) -> Path:
     import huggingface_hub
     from huggingface_hub import errors
 
-    missing = (errors.RepositoryNotFoundError, errors.EntryNotFoundError, errors.RevisionNotFoundError)
+    missing = (
+        errors.RepositoryNotFoundError,
+        errors.EntryNotFoundError,
+        errors.RevisionNotFoundError,
+        errors.HFValidationError,
+    )
     try:
         if file:
             return Path(huggingface_hub.hf_hub_download(file[1], file[2]))

@@ -20,6 +20,7 @@ from vidjax import ops
 from vidjax.config import Config
 from vidjax.data.augment import resize
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.models import family_of
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import normalize
 from vidjax.weights import hub, runs, vivit_image
@@ -147,7 +148,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         std=std,
         merge=description.merge,
         labels=description.labels,
-        notes=(*description.notes, *notes),
+        notes=(*contents.notes, *description.notes, *notes),
         source=os.fspath(source),
         config=contents.config,
     )
@@ -191,9 +192,9 @@ def _pixels(
     scale = 255 * said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 255.0
     shift = 1.0 if said.get("offset") else 0.0
     normal = said.get("do_normalize", True)
-    means, deviations = (said["image_mean"], said["image_std"]) if normal else ([0.0] * 3, [1.0] * 3)
-    found = tuple((m + shift) / scale for m in means), tuple(d / scale for d in deviations)
-    return *(tuple(round(value, 6) for value in values) for values in found), ()
+    means, deviations = (said["image_mean"], said["image_std"]) if normal else (0.0, 1.0)
+    found = (np.broadcast_to(means, 3) + shift) / scale, np.broadcast_to(deviations, 3) / scale
+    return *(tuple(float(f"{value:.7g}") for value in values) for values in found), ()
 
 
 def _from_run(path: Path) -> Pretrained:
@@ -202,7 +203,7 @@ def _from_run(path: Path) -> Pretrained:
         module=module,
         params=params,
         spec=module.spec,
-        family=config.model.name.split("_")[0],
+        family=family_of(config.model.name)[0],
         mean=config.data.mean,
         std=config.data.std,
         merge=config.eval.merge,

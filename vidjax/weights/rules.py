@@ -55,12 +55,13 @@ def read(rules: Sequence[Rule], state: State, shapes, *, ignore: str = "") -> di
       ignore: regular expression of keys without weights in them, such as masks that PyTorch keeps as buffers.
 
     Raises:
-      WeightsError: listing all keys that are missing, unused or of another shape.
+      WeightsError: listing all keys that are missing, unused, of another shape or not of floating point.
     """
     wanted = flatten(shapes)
     needed = {key.format(block) for rule in rules for key in rule.sources for block in range(max(rule.depth, 1))}
     unused = [key for key in state if key not in needed and not (ignore and re.search(ignore, key))]
     problems = {"missing": sorted(needed - state.keys()), "unused": sorted(unused), "of another shape": []}
+    problems["not of floating point"] = sorted(key for key in needed & state.keys() if state[key].dtype.kind != "f")
     if not problems["missing"]:
         found: dict[str, np.ndarray] = {}
         for rule in rules:
@@ -91,13 +92,14 @@ def _apply(rule: Rule, state: State, wanted: Mapping, misshaped: list[str]) -> d
         shapes = ", ".join(f"{key.format(block)} {s.shape}" for key, s in zip(rule.sources, sources, strict=True))
         try:
             blocks.append(rule.form.read(*sources))
-        except ValueError:  # NumPy's word for a reshape that cannot be
+        except (ValueError, IndexError):  # NumPy's words for a reshape that cannot be, and for an axis that is not
             misshaped.append(shapes)
             return {path: np.empty(0) for path in rule.targets}
         if any(array.shape != first.shape for array, first in zip(blocks[-1], blocks[0], strict=True)):
             misshaped.append(f"{shapes}, unlike block 0's")
             return {path: np.empty(0) for path in rule.targets}
-    leaves = [np.stack(column) if rule.depth else column[0] for column in zip(*blocks, strict=True)]
+    # A copy even of a single array: that of a .pth is a view of the file on disk.
+    leaves = [np.stack(column) if rule.depth else np.array(column[0]) for column in zip(*blocks, strict=True)]
     for path, leaf in zip(rule.targets, leaves, strict=True):
         if path in wanted and tuple(wanted[path].shape) != leaf.shape:
             shapes = f"{leaf.shape} instead of {tuple(wanted[path].shape)} for {path}"

@@ -15,6 +15,9 @@ from vidjax.weights.rules import Form, Rule, State
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
 HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
 NUM_FRAMES = 8  # where nothing tells: attention within frames, and image models
+PER_FRAME = (
+    "with attention_type=space_only, transformers scores each frame; the original, as vidjax, averages frames first"
+)
 TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_time", "space_only": "space_only"}
 
 
@@ -202,9 +205,10 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description:
         )
     spec = read_spec(state, config, TRANSFORMERS, prefix, attention_type)
     num_classes = shape_of(state, "classifier.weight", 2)[0] if "classifier.weight" in state else 0
+    notes = (PER_FRAME,) if attention_type == "space_only" else ()
     return Description(
         "timesformer", spec, num_classes, rules(spec, num_classes, TRANSFORMERS, prefix), MEAN, STD, MERGE,
-        labels=labels_of(config, num_classes),
+        labels=labels_of(config, num_classes), notes=notes,
     )  # fmt: skip
 
 
@@ -212,14 +216,9 @@ def _transformers_config(description: Description) -> dict:
     spec = description.spec
     height, width = spec.frame_size
     if height != width:
-        raise WeightsError(
-            f"frames of {height} x {width} pixels: the TimeSformer of transformers takes square ones only"
-        )
+        raise WeightsError(f"frames of {height} x {width} pixels: transformers' TimeSformer takes square ones only")
     if spec.attention_type == "space_only":
-        raise WeightsError(
-            "with attention_type=space_only, transformers gives scores for each frame, which is another model: "
-            "the original averages the frames before the last norm"
-        )
+        raise WeightsError(PER_FRAME)
     return {
         "model_type": "timesformer",
         "architectures": ["TimesformerForVideoClassification" if description.num_classes else "TimesformerModel"],

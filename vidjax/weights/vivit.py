@@ -155,7 +155,7 @@ def _config(description: Description) -> dict:
     height, width = spec.frame_size
     return {
         "model_type": "vivit",
-        "architectures": ["VivitForVideoClassification"],
+        "architectures": ["VivitForVideoClassification" if description.num_classes else "VivitModel"],
         "hidden_size": spec.width,
         "num_hidden_layers": spec.depth,
         "num_attention_heads": spec.num_heads,
