@@ -24,6 +24,18 @@ Shape = tuple[int, int, int, int]
 class SelfDistillation:
     """Cross-entropy between a teacher's softmax over prototypes and a student's, for every pair of different views.
 
+    With g over the global views, v over all other than g, and t and s what teacher and student make of a view, a row
+    has the loss
+
+      mean over (g, v) of  -sum_k softmax((t_g - center) / teacher_temp)_k  log softmax(s_v / student_temp)_k
+
+    in which SVT's motion correspondences are the pairs of two global views and its cross-view correspondences those
+    with a local one. After the optimiser's step, with m rising to 1 by half a cosine,
+
+      teacher = m teacher + (1 - m) student,   center = c center + (1 - c) mean over rows and g of t_g
+
+    Source: DINO's algorithm 1 and equations 1 to 4, with the numbers and the order of `train_ssl.py` of SVT.
+
     The objective's own state has the `teacher`'s parameters, the `center` (k) that is taken off its outputs, what of
     the centre's next value the micro-batches have gathered so far (`gathered`), and the `step`.
 
