@@ -5,9 +5,7 @@ import builtins
 import json
 import os
 import pickle
-import time
 
-import huggingface_hub
 import numpy as np
 import peers
 import pytest
@@ -184,41 +182,6 @@ def test_another_kind_of_model_is_refused_with_those_that_can_be_read(tmp_path):
     torch.save({"layer1.0.conv1.weight": torch.ones(2, 2)}, tmp_path / "resnet.pth")
     sentence = refused(tmp_path / "resnet.pth", "of none of the models that can be read: VideoMAE, official")
     assert "layer1.0.conv1.weight" in sentence
-
-
-@pytest.mark.parametrize("source", ["MCG-NJU/videomae-base", "OpenGVLab/VideoMAE2/distill/base.pth"])
-def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    start = time.perf_counter()
-    refused(source, "not in the local cache while the hub cannot be reached; connect")
-    assert time.perf_counter() - start < 5
-
-
-@pytest.mark.parametrize("source", ["nowhere.pth", "/nowhere/at/all", "what is this?"])
-def test_a_path_that_leads_nowhere_is_named(source):
-    refused(source, "there is no file or folder")
-
-
-def test_a_mistyped_file_in_a_folder_that_exists_is_not_sought_on_the_hub(monkeypatch, tmp_path):
-    (tmp_path / "runs" / "one").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked the hub"))
-    refused("runs/one/checkpiont.pth", "there is no file or folder")
-
-
-def test_a_repository_with_pth_files_only_is_read_by_the_name_of_one(monkeypatch, tmp_path):
-    torch.save({"model": {"a": torch.ones(2)}}, tmp_path / "base.pth")
-    asked = []
-
-    def download(repository, name):
-        asked.append((repository, name))
-        return os.fspath(tmp_path / "base.pth")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(WeightsError, match="of none of the models"):
-        vidjax.from_pretrained("OpenGVLab/VideoMAE2/distill/base.pth")
-    assert asked == [("OpenGVLab/VideoMAE2", "distill/base.pth")]
 
 
 def test_without_pytorch_a_pth_says_what_to_install(monkeypatch, tmp_path):

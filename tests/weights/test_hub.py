@@ -1,0 +1,141 @@
+"""Hub ids: what is asked of the hub, which is not reached here, and what is said when it does not answer."""
+
+import shutil
+import time
+import types
+
+import huggingface_hub
+import numpy as np
+import peers
+import pytest
+from huggingface_hub import errors
+from peers import torch
+
+import vidjax
+from vidjax.errors import WeightsError
+from vidjax.weights.pretrained import load
+
+
+def refused(source, words):
+    """The one sentence with which a source is refused; it names the source."""
+    with pytest.raises(WeightsError, match=words) as caught:
+        load(source)
+    assert source in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub with one repository, a folder; a snapshot has those of its files that the patterns match."""
+    repository, asked = tmp_path / "repository", []
+    repository.mkdir()
+
+    def snapshot(source, allow_patterns):
+        asked.append(source)
+        target = tmp_path / f"snapshot{len(asked)}"
+        target.mkdir()
+        for name in {path for pattern in allow_patterns for path in repository.glob(pattern)}:
+            shutil.copy(name, target)
+        return str(target)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    return repository, asked
+
+
+def answering(error):
+    def download(*args, **kwargs):
+        raise error
+
+    return download
+
+
+def no_answer(status):
+    """The response that an error of the hub is made with."""
+    return types.SimpleNamespace(headers={}, request=None, status_code=status, url="")
+
+
+@pytest.mark.parametrize("form", ["whole", "in parts", "of PyTorch"])
+def test_a_hub_id_is_its_folder(hub, form):
+    repository, asked = hub
+    peer = peers.classifier(id2label=dict(enumerate("abcde")), label2id={c: i for i, c in enumerate("abcde")})
+    peer.save_pretrained(repository, max_shard_size="8KB" if form == "in parts" else "1GB")
+    if form == "of PyTorch":
+        (repository / "model.safetensors").unlink()
+        torch.save(peer.state_dict(), repository / "pytorch_model.bin")
+    else:
+        (repository / "pytorch_model.bin").write_bytes(b"the same again, which is not fetched")
+    (repository / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.2, 0.3], "image_std": 0.5}')
+    model = vidjax.from_pretrained("someone/some-model")
+    assert set(asked) == {"someone/some-model"}
+    assert model.source == "someone/some-model"
+    assert (model.labels, model.mean, model.std) == (tuple("abcde"), (0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
+    clips = peers.random_clips()
+    peers.assert_close(model.module.apply({"params": model.params}, clips)["logits"], peers.logits_of(peer, clips))
+
+
+def test_a_folder_comes_before_a_hub_id_of_its_name(hub, monkeypatch, tmp_path):
+    peers.classifier().save_pretrained(tmp_path / "someone" / "some-model")
+    monkeypatch.chdir(tmp_path)
+    assert load("someone/some-model").num_classes == 5
+    assert hub[1] == []
+
+
+def test_a_repository_without_weights_says_what_is_missing(hub):
+    (hub[0] / "config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"neither model\.safetensors nor pytorch_model\.bin"):
+        load("someone/some-model")
+
+
+def test_a_repository_with_pth_files_only_is_read_by_the_name_of_one(monkeypatch, tmp_path):
+    peer, asked = peers.classifier(hidden_size=384, num_attention_heads=6), []
+    torch.save({"module": peers.official(peer)}, tmp_path / "base.pth")
+
+    def download(repository, name):
+        asked.append((repository, name))
+        return str(tmp_path / "base.pth")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    model = load("OpenGVLab/VideoMAE2/distill/base.pth")
+    assert asked == [("OpenGVLab/VideoMAE2", "distill/base.pth")]
+    np.testing.assert_array_equal(model.params["head"]["bias"], peer.classifier.bias.detach())
+
+
+@pytest.mark.parametrize("source", ["MCG-NJU/videomae-base", "OpenGVLab/VideoMAE2/distill/base.pth"])
+def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    start = time.perf_counter()
+    refused(source, "not in the local cache while the hub cannot be reached; connect")
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (lambda: errors.LocalEntryNotFoundError("no"), "cannot be reached; connect"),
+        (lambda: ConnectionError("refused"), "cannot be reached; connect"),
+        (lambda: errors.HfHubHTTPError("busy", response=no_answer(503)), "cannot be reached; connect"),
+        (lambda: errors.RepositoryNotFoundError("no", response=no_answer(404)), "no such model on the hub"),
+        (lambda: errors.GatedRepoError("no", response=no_answer(403)), "known users only: run `hf auth login` first"),
+        (lambda: errors.HFValidationError("no"), "no such model on the hub"),
+    ],
+)
+def test_what_the_hub_answers_is_told_in_a_sentence(monkeypatch, error, words):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answering(error()))
+    refused("someone/some-model", words)
+
+
+def test_a_name_that_no_repository_can_have_is_refused():
+    refused("someone/a--b", "no such model on the hub")
+
+
+@pytest.mark.parametrize("source", ["nowhere.pth", "/nowhere/at/all", "what is this?"])
+def test_a_path_that_leads_nowhere_is_named(source):
+    refused(source, "there is no file or folder")
+
+
+def test_a_mistyped_file_in_a_folder_that_exists_is_not_sought_on_the_hub(monkeypatch, tmp_path):
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked the hub"))
+    refused("runs/one/checkpiont.pth", "there is no file or folder")
