@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+import vidjax
 from vidjax.errors import WeightsError
 from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
 from vidjax.weights import rules as rule_tables
@@ -59,6 +60,18 @@ def test_the_authors_file_tells_everything_but_the_clip_of_frames_that_do_not_me
     assert back.keys() == state.keys()
     for key, value in state.items():
         np.testing.assert_array_equal(back[key], value)
+
+
+def test_a_pyth_of_the_authors_gives_the_logits_of_its_model_state(tmp_path):
+    state = timesformer_torch.random_state(SPEC, 5)
+    arrays = {f"model.{key}": value.detach().float() for key, value in state.items()}
+    trained = {"epoch": 14, "model_state": arrays, "optimizer_state": {"state": {}}, "cfg": "TRAIN:\n  ENABLE: true\n"}
+    torch.save(trained, tmp_path / "TimeSformer.pyth")
+    model = vidjax.from_pretrained(tmp_path / "TimeSformer.pyth")
+    clips = np.random.default_rng(0).integers(0, 256, (2, *SPEC.clip_shape), dtype=np.uint8)
+    theirs = timesformer_torch.logits(state, SPEC, torch.from_numpy((clips / 255 - 0.45) / 0.225)).detach().numpy()
+    np.testing.assert_allclose(model(clips)["logits"], theirs, rtol=0, atol=2e-5 * np.abs(theirs).max())
+    assert (model.merge, model.labels, model.notes) == ("sum_logits", None, ())
 
 
 @pytest.mark.parametrize("attention_type", ["divided", "joint"])

@@ -129,9 +129,9 @@ def test_every_key_is_accounted_for():
         np.testing.assert_array_equal(back[key], value, err_msg=key)
 
     missing = {key: value for key, value in state.items() if key != "layers.1.mixer.D_b"}
-    with pytest.raises(WeightsError, match=r"1 keys are missing: layers\.1\.mixer\.D_b"):
+    with pytest.raises(WeightsError, match=r"1 key is missing: layers\.1\.mixer\.D_b"):
         rule_tables.read(found.rules, missing, found.shapes())
-    with pytest.raises(WeightsError, match=r"1 keys are unused: layers\.0\.mixer\.D_c"):
+    with pytest.raises(WeightsError, match=r"1 key is unused: layers\.0\.mixer\.D_c"):
         rule_tables.read(found.rules, state | {"layers.0.mixer.D_c": np.ones(3)}, found.shapes())
     misshaped = state | {"layers.1.mixer.A_b_log": np.ones((40, 8), np.float32)}
     with pytest.raises(WeightsError, match=r"layers\.1\.mixer\.A_b_log \(40, 8\), unlike block 0's"):

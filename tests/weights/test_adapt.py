@@ -29,17 +29,18 @@ def forward(module, params):
     return jax.jit(module.apply)({"params": params}, clips)["pooled"]
 
 
-def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest():
+@pytest.mark.parametrize("frames", [16, 32])
+def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest(frames):
     module, params = random_model("timesformer_tiny")
-    wider, found, notes = adapt("timesformer", module, params, num_frames=16, image_size=(24, 32))
+    wider, found, notes = adapt("timesformer", module, params, num_frames=frames, image_size=(24, 32))
     before, after = params["encoder"], found["encoder"]
-    np.testing.assert_array_equal(after["time_embed"], np.repeat(before["time_embed"], 2, axis=0))
+    np.testing.assert_array_equal(after["time_embed"], np.repeat(before["time_embed"], frames // 8, axis=0))
     np.testing.assert_array_equal(after["pos_embed"][0], before["pos_embed"][0])
     places = after["pos_embed"][1:].reshape(3, 4, -1)
     np.testing.assert_array_equal(places, before["pos_embed"][1:].reshape(2, 2, -1)[[0, 0, 1]][:, [0, 0, 1, 1]])
     assert notes == (
         "encoder/pos_embed resized from 2x2 to 3x4 (h w; nearest)",
-        "encoder/time_embed resized from 8 to 16 (t; nearest)",
+        f"encoder/time_embed resized from 8 to {frames} (t; nearest)",
     )
     assert forward(wider, found).shape == (1, 8)
 
@@ -64,10 +65,14 @@ def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
     wider, found, notes = adapt("vivit", module, params, num_frames=16, image_size=32)
     assert forward(wider, found).shape == (1, 8)
     assert len(notes) == (2 if factorization == "encoder" else 1)
-    if factorization == "dot_product":  # no class token
-        old = params["encoder"]["pos_embed"].reshape(4, 2, 2, 8)
-        zoomed = ndimage.zoom(old, (2, 2, 2, 1), order=1)
-        np.testing.assert_allclose(found["encoder"]["pos_embed"], zoomed.reshape(-1, 8), atol=2e-6)
+    before, after = params["encoder"]["pos_embed"], found["encoder"]["pos_embed"]
+    grid, zoom = ((2, 2), (2, 2, 1)) if factorization == "encoder" else ((4, 2, 2), (2, 2, 2, 1))
+    zoomed = ndimage.zoom(before[module.spec.class_token :].reshape(*grid, 8), zoom, order=1).reshape(-1, 8)
+    np.testing.assert_allclose(after[module.spec.class_token :], zoomed, atol=2e-6)
+    np.testing.assert_array_equal(after[: module.spec.class_token], before[: module.spec.class_token])
+    if factorization == "encoder":
+        zoomed = ndimage.zoom(params["temporal"]["pos_embed"][1:], (2, 1), order=1)
+        np.testing.assert_allclose(found["temporal"]["pos_embed"][1:], zoomed, atol=2e-6)
 
 
 def test_videomae_s_positions_are_computed_anew(tmp_path):

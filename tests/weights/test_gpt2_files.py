@@ -87,6 +87,18 @@ def test_older_files_without_prefix_with_buffers_and_with_the_tied_head_are_read
     np.testing.assert_array_equal(ours.params["blocks"]["attn"]["qkv"]["kernel"][0, :, 1, 2], fused[:, 25:30])
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "gpt2.pth"])
+def test_a_file_of_pytorch_is_read_as_well(plain, tmp_path, name):
+    state, config = plain
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.json").write_text(json.dumps(config))
+    torch.save({key: torch.from_numpy(value.copy()) for key, value in state.items()}, tmp_path / "old" / name)
+    ours = vidjax.from_pretrained(tmp_path / "old" if name.endswith("bin") else tmp_path / "old" / name)
+    inputs = random_inputs(ours.spec, rows=2, length=9)
+    expected = logits_of(transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "whole").eval(), inputs)
+    close(jax.jit(ours.module.apply)({"params": ours.params}, *inputs)["logits"], expected)
+
+
 def test_heads_of_a_lone_file_are_as_wide_as_all_published_ones(tmp_path):
     spec = GPT2Spec(width=128, depth=1, num_heads=2, mlp_dim=16, vocab_size=9, num_positions=5)
     assert vidjax.from_pretrained(write_variant(tmp_path / "lone", state_of(peer(spec)))).spec == spec

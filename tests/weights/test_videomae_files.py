@@ -8,11 +8,13 @@ import peers
 import pytest
 import safetensors.numpy
 from peers import torch
+from safetensors.torch import save_file
 
 import vidjax
 from vidjax import ops
 from vidjax.errors import WeightsError
 from vidjax.weights.pretrained import load
+from vidjax.weights.videomae import LAYOUTS
 
 
 def apply(model, clips):
@@ -116,6 +118,30 @@ def test_the_authors_pretraining_file_is_the_autoencoder_of_the_same_weights(tmp
     assert ours.spec.norm_eps == ours.spec.decoder_norm_eps == 1e-6
 
 
+def test_a_safetensors_file_of_videomae_v2_on_the_hub_is_the_backbone_of_the_same_weights(tmp_path):
+    peer = peers.with_eps(peers.classifier(hidden_size=384, num_attention_heads=6), 1e-6)
+    state = {f"model.{key}": value for key, value in peers.official(peer).items() if not key.startswith("head.")}
+    save_file(state, tmp_path / "v2.safetensors")
+    model = vidjax.from_pretrained(tmp_path / "v2.safetensors", image_size=16, num_frames=4)
+    clips = peers.random_clips()
+    with torch.no_grad():
+        hidden = peer.double().videomae(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3)).last_hidden_state
+        pooled = peer.fc_norm(hidden.mean(1))
+    peers.assert_close(apply(model, clips)["pooled"], pooled)
+    assert (model.num_classes, model.merge, model.mean) == (0, "mean_softmax", (0.485, 0.456, 0.406))
+
+
+@pytest.mark.parametrize(
+    ("width", "patch", "heads"), [(384, 16, 6), (768, 16, 12), (1024, 16, 16), (1280, 16, 16), (1408, 14, 16)]
+)
+def test_the_heads_of_a_file_of_the_authors_are_those_published_for_its_width(width, patch, heads):
+    """Sizes: VideoMAE's modeling_finetune.py, and VideoMAE V2's for the giant model."""
+    shapes = {"patch_embed.proj.weight": (width, 3, 2, patch, patch), "fc_norm.weight": (width,)}
+    shapes |= {"blocks.0.attn.qkv.weight": (3 * width, width), "blocks.0.mlp.fc1.weight": (99, width)}
+    spec = LAYOUTS[0].describe({key: np.broadcast_to(0.0, shape) for key, shape in shapes.items()}, None).spec
+    assert (spec.width, spec.num_heads, spec.patch_size, spec.mlp_dim) == (width, heads, patch, 99)
+
+
 def test_the_small_model_has_six_heads_whatever_its_config_says(tmp_path):
     sizes = {"hidden_size": 384, "num_hidden_layers": 12, "intermediate_size": 8, "decoder_hidden_size": 192}
     right = peers.pretraining(**sizes, num_attention_heads=6, decoder_num_attention_heads=3)
@@ -193,5 +219,5 @@ def test_every_key_is_accounted_for(tmp_path):
 
     with pytest.raises(WeightsError) as caught:
         load(edit(tmp_path, spoil))
-    assert "1 keys are unused: extra.weight" in str(caught.value)
-    assert "1 keys are of another shape: fc_norm.bias (7,) instead of (24,) for fc_norm/bias" in str(caught.value)
+    assert "1 key is unused: extra.weight" in str(caught.value)
+    assert "1 key is of another shape: fc_norm.bias (7,) instead of (24,) for fc_norm/bias" in str(caught.value)

@@ -109,7 +109,8 @@ def _apply(rule: Rule, state: State, wanted: Mapping, misshaped: list[str]) -> d
 
 def _listing(words: str, keys: list[str]) -> str:
     more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return f"{len(keys)} keys are {words}: {', '.join(keys[:SHOWN])}{more}"
+    count = "1 key is" if len(keys) == 1 else f"{len(keys)} keys are"
+    return f"{count} {words}: {', '.join(keys[:SHOWN])}{more}"
 
 
 def flatten(tree: Mapping, prefix: str = "") -> dict:
