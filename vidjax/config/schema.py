@@ -28,6 +28,7 @@ class ModelConfig:
     temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
     merge_directions: str = ""  # of VideoMamba: sum | mean (cures divergence); empty: the preset's, as for the next
     dt_bias_init: str = ""  # of VideoMamba: zero | mamba (steps log-uniform in 0.001 to 0.1)
+    init_std: float = 0.0  # of initial kernels, but ViViT's; 0: the preset's
     scan: str = ""  # an implementation of vidjax.ops.selective_scan; empty: chosen by platform
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
     drop_path: float = 0.0

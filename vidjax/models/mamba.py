@@ -61,12 +61,13 @@ class StepSize(nn.Module):
     """Softplus of a projection from few channels; bias, softplus and result are float32."""
 
     features: int
+    kernel_init: Callable
     bias_init: Callable
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l r"]) -> Float[Array, "b l d"]:
-        kernel = self.param("kernel", layers.normal_002, (x.shape[-1], self.features), jnp.float32)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         x = jnp.einsum("blr,rd->bld", x, kernel.astype(self.dtype), preferred_element_type=jnp.float32)
         return nn.softplus(x + bias)
@@ -81,15 +82,17 @@ class Direction(nn.Module):
     conv_size: int
     dt_bias_init: str
     scan: str | None
+    init_std: float
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         d, r, s = x.shape[-1], self.dt_rank, self.state_size
+        init = nn.initializers.normal(self.init_std)
         x = nn.silu(CausalConv(self.conv_size, self.reverse, self.dtype, name="conv")(x))
-        x_proj = nn.Dense(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=layers.normal_002, name="x_proj")
+        x_proj = nn.Dense(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
         dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
-        dt = StepSize(d, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
+        dt = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
         A = -jnp.exp(self.param("A_log", _rates, (d, s), jnp.float32))
         D = self.param("D", nn.initializers.ones, (d,), jnp.float32)
         return ops.selective_scan(x, dt, A, B, C, D, reverse=self.reverse, implementation=self.scan)
@@ -105,7 +108,7 @@ class Mixer(nn.Module):
       state_size: states a channel; conv_size: tokens that the convolution sees.
       merge_directions: one of `MERGES`; dt_bias_init: one of `DT_BIAS_INITS`.
       scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
-      out_scale: factor on the initial output projection.
+      init_std: of initial kernels, but that of the output projection; out_scale: factor on that.
     """
 
     inner: int
@@ -115,15 +118,24 @@ class Mixer(nn.Module):
     merge_directions: str = "sum"
     dt_bias_init: str = "zero"
     scan: str | None = None
+    init_std: float = 0.02
     out_scale: float = 1.0
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         dense = {"use_bias": False, "dtype": self.dtype}
-        in_proj = nn.Dense(2 * self.inner, **dense, kernel_init=layers.normal_002, name="in_proj")
+        in_proj = nn.Dense(2 * self.inner, **dense, kernel_init=nn.initializers.normal(self.init_std), name="in_proj")
         x, gate = jnp.split(in_proj(tokens), 2, axis=-1)
-        options = (self.dt_rank, self.state_size, self.conv_size, self.dt_bias_init, self.scan, self.dtype)
+        options = (
+            self.dt_rank,
+            self.state_size,
+            self.conv_size,
+            self.dt_bias_init,
+            self.scan,
+            self.init_std,
+            self.dtype,
+        )
         y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
         y = MERGES[self.merge_directions] * y * nn.silu(gate)
         out_init = _scaled(layers.torch_kernel, self.out_scale)

@@ -5,6 +5,7 @@ Also its two ablations: joint space-time attention, and attention within frames 
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ class TimeSformerSpec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: of the blocks.
       attention_type: divided (over time, then over space), joint (over all tokens) or space_only (within frames).
+      init_std: of initial kernels, class token and positions; the published 0.02 is meant for widths near 768.
 
     Raises:
       ConfigError: when the heads do not divide the width, for an unknown attention type, and as `ClipSpec`.
@@ -36,7 +38,9 @@ class TimeSformerSpec(ClipSpec):
     num_heads: int
     mlp_dim: int
     attention_type: str = "divided"
-    tubelet_size: int = dataclasses.field(default=1, kw_only=True)  # the original embeds frames one by one
+    _: dataclasses.KW_ONLY
+    tubelet_size: int = 1  # the original embeds frames one by one
+    init_std: float = 0.02
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,10 +90,12 @@ class DividedBlock(nn.Module):
     norm_eps: float = 1e-6
     attention: str | None = None
     dtype: jnp.dtype = jnp.float32
+    kernel_init: Callable = layers.normal_002
 
     def setup(self):
         norm = {"epsilon": self.norm_eps, "dtype": self.dtype}
-        attention = {"implementation": self.attention, "dtype": self.dtype}
+        dense = {"dtype": self.dtype, "kernel_init": self.kernel_init}
+        attention = {"implementation": self.attention, **dense}
         self.temporal_norm = nn.LayerNorm(**norm)
         self.temporal_attn = layers.Attention(self.num_heads, **attention)
         # Zero: a new block is that of the image model whose weights it may be given.
@@ -97,7 +103,7 @@ class DividedBlock(nn.Module):
         self.norm1 = nn.LayerNorm(**norm)
         self.attn = layers.Attention(self.num_heads, **attention)
         self.norm2 = nn.LayerNorm(**norm)
-        self.mlp = layers.Mlp(self.mlp_dim, dtype=self.dtype)
+        self.mlp = layers.Mlp(self.mlp_dim, **dense)
         self.drop_path = layers.DropPath()
 
     def __call__(
@@ -154,11 +160,12 @@ class TimeSformerEncoder(nn.Module):
         self.patch_embed = nn.Dense(
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
-        self.cls_token = self.param("cls_token", layers.normal_002, (s.width,), jnp.float32)
-        self.pos_embed = self.param("pos_embed", layers.normal_002, (1 + h * w, s.width), jnp.float32)
+        init = nn.initializers.normal(s.init_std)
+        self.cls_token = self.param("cls_token", init, (s.width,), jnp.float32)
+        self.pos_embed = self.param("pos_embed", init, (1 + h * w, s.width), jnp.float32)
         if s.attention_type != "space_only":
             self.time_embed = self.param("time_embed", nn.initializers.zeros, (t, s.width), jnp.float32)
-        options = {"norm_eps": s.norm_eps, "attention": s.attention, "dtype": jnp.dtype(s.dtype)}
+        options = {"norm_eps": s.norm_eps, "attention": s.attention, "dtype": jnp.dtype(s.dtype), "kernel_init": init}
         if s.attention_type == "divided":
             block, options = DividedBlock, options | {"width": s.width}
         else:
@@ -217,7 +224,7 @@ class TimeSformerClassifier(nn.Module):
 
     def setup(self):
         self.encoder = TimeSformerEncoder(self.spec)
-        self.head = layers.Head(self.num_classes, self.spec.head_dropout, layers.normal_002)
+        self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Classify normalised clips; see `from_patches` for the result."""

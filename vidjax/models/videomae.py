@@ -30,6 +30,7 @@ class VideoMAESpec(ClipSpec):
       pooling: of the classifier, one of `POOLINGS`: the "mean" of tokens and then `fc_norm`, as published; or the
         encoder's final norm and then the "first" token, which `transformers` offers too.
       fc_norm_eps, decoder_norm_eps: of these two norms, which some sources give an epsilon of their own.
+      init_std: of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
 
     Raises:
       ConfigError: when the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
@@ -47,6 +48,7 @@ class VideoMAESpec(ClipSpec):
     pooling: str = "mean"
     fc_norm_eps: float = 1e-6
     decoder_norm_eps: float = 1e-6
+    init_std: float = 0.02
 
     def __post_init__(self):
         super().__post_init__()
@@ -205,7 +207,7 @@ class VideoMAEClassifier(nn.Module):
 
     def setup(self):
         mean = self.spec.pooling == "mean"
-        self.encoder = VideoMAEEncoder(self.spec, layers.normal_002, final_norm=not mean)
+        self.encoder = VideoMAEEncoder(self.spec, nn.initializers.normal(self.spec.init_std), final_norm=not mean)
         if mean:
             self.fc_norm = nn.LayerNorm(self.spec.fc_norm_eps)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))

@@ -32,6 +32,7 @@ class VideoMambaSpec(ClipSpec):
       dt_bias_init: "zero", as the published code really starts (its general initialiser overwrites the careful one), so
         that steps are softplus(0) = 0.69; or "mamba": steps log-uniform in 0.001 to 0.1.
       scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
+      init_std: of initial kernels and positions; the published 0.02 is meant for widths near 768.
 
     Raises:
       ConfigError: for an unknown merge, initialiser or scan, for `attention`, which it has none of, and as `ClipSpec`.
@@ -46,6 +47,7 @@ class VideoMambaSpec(ClipSpec):
     merge_directions: str = "sum"
     dt_bias_init: str = "zero"
     scan: str | None = None
+    init_std: float = 0.02
     tubelet_size: int = 1
     num_frames: int = 8
     norm_eps: float = 1e-5
@@ -120,7 +122,7 @@ class VideoMambaEncoder(nn.Module):
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
         self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)
-        self.pos_embed = self.param("pos_embed", layers.normal_002, (1 + h * w, s.width), jnp.float32)
+        self.pos_embed = self.param("pos_embed", nn.initializers.normal(s.init_std), (1 + h * w, s.width), jnp.float32)
         self.time_embed = self.param("time_embed", nn.initializers.zeros, (t, s.width), jnp.float32)
         self.blocks = layers.stack_blocks(MambaBlock, s.depth, unroll=s.unroll, remat=s.remat)(s)
         self.norm = nn.RMSNorm(s.norm_eps)
@@ -153,7 +155,7 @@ class VideoMambaClassifier(nn.Module):
 
     def setup(self):
         self.encoder = VideoMambaEncoder(self.spec)
-        self.head = layers.Head(self.num_classes, self.spec.head_dropout, layers.normal_002)
+        self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Classify normalised clips; see `from_patches` for the result."""
@@ -173,6 +175,6 @@ class VideoMambaClassifier(nn.Module):
 
 def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
     """Its output starts smaller the deeper the model, as GPT-2's residual branches do."""
-    names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan")
+    names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan", "init_std")
     options = {name: getattr(spec, name) for name in names}
     return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")

@@ -23,6 +23,7 @@ FAMILY_OPTIONS = (
     "merge_directions",
     "dt_bias_init",
     "scan",
+    "init_std",
 )
 
 
