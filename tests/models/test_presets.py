@@ -152,7 +152,7 @@ def test_clips_of_another_shape_are_refused_with_the_remedy():
 @pytest.mark.parametrize("family", ["videomae", "timesformer", "videomamba"])
 def test_the_deviation_of_initial_kernels_can_be_set_for_narrow_models(family):
     model = build_model(f"{family}_tiny", num_classes=8, num_frames=4, image_size=16, init_std=0.06)
-    params = jax.jit(model.init)(jax.random.key(0), np.zeros((1, *model.spec.clip_shape)))["params"]
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *model.spec.clip_shape)))["params"]
     block = params["encoder"]["blocks"]
     kernel = block["mixer"]["in_proj"]["kernel"] if family == "videomamba" else block["attn"]["qkv"]["kernel"]
-    assert np.std(kernel) == pytest.approx(0.06, rel=0.05)
+    assert jnp.std(kernel) == pytest.approx(0.06, rel=0.05)
