@@ -61,6 +61,24 @@ def test_the_arrays_are_found_in_what_training_scripts_save_around_them(tmp_path
     assert state["a.weight"].dtype == np.float32
 
 
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (("model", "optimizer"), ()),
+        (("model", "model_ema"), ("the file holds model and model_ema; model is used",)),
+        (("student", "teacher", "optimizer"), ("the file holds teacher and student; teacher is used",)),
+        (("model", "module"), ("the file holds module and model; module is used",)),
+    ],
+)
+def test_of_several_sets_of_weights_the_one_taken_is_named(tmp_path, held, words):
+    tree = {name: {"a": torch.full((1,), float(place))} for place, name in enumerate(held)}
+    torch.save(tree, tmp_path / "a.pth")
+    contents = read_contents(tmp_path / "a.pth")
+    assert contents.notes == words
+    taken = words[0].split()[3] if words else "model"
+    assert contents.state["a"] == held.index(taken)
+
+
 def test_half_precision_of_safetensors_becomes_float32(tmp_path):
     import ml_dtypes
 
@@ -147,11 +165,39 @@ def test_half_a_checkpoint_is_refused(tmp_path, kind, keep):
         ("a.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer.*git lfs pull"),
         ("a.pkl", pickle.dumps({"a": [1, 2]}), "holds no arrays|not one of tensors"),
         ("a.zip", b"PK\x03\x04" + b"\x00" * 60, "cut short or no file of torch.save"),
+        ("a.pth", b"\x80", "is not a checkpoint; expected .safetensors"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, words)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ([torch.ones(2)], "holds a list; a checkpoint is a dict of tensors"),
+        ({"a": torch.ones(2).to_sparse()}, "no file of torch.save"),
+        ({"epoch": 3, "args": argparse.Namespace(lr=1.0)}, r"holds no arrays .* \(it holds args, epoch\)"),
+    ],
+    ids=["list", "sparse", "no arrays"],
+)
+def test_what_pytorch_can_read_but_is_no_checkpoint_is_refused(tmp_path, tree, words):
+    torch.save(tree, tmp_path / "a.pth")
+    refused(tmp_path / "a.pth", words)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_program_of_torchscript_is_not_run(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "a.pt"))
+    refused(tmp_path / "a.pt", "no file of torch.save")
+
+
+@pytest.mark.parametrize("model_type", ["timesformer", "vivit", "bert"])
+def test_a_config_of_another_family_is_refused(checkpoint, model_type):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"model_type": model_type}))
+    refused(checkpoint, "is missing|axes were expected|of none of the models that can be read")
 
 
 def test_keras_is_refused_with_the_name_of_the_file_to_use_instead(tmp_path):

@@ -1,10 +1,11 @@
 """Exported folders in `transformers`: the same logits, and a word where they cannot be."""
 
+import json
+
 import jax
 import numpy as np
 import peers
 import pytest
-import safetensors.numpy
 from peers import torch, transformers
 
 import vidjax
@@ -89,6 +90,22 @@ def test_other_families_give_the_same_logits_in_transformers(tmp_path, name):
     assert again.mean == (0.5,) * 3
 
 
+@pytest.mark.parametrize("name", ["timesformer_tiny", "vivit_tiny"])
+def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_path, name):
+    options = {"width": 24, "depth": 2, "num_heads": 4, "mlp_dim": 40, "num_frames": 4, "image_size": 16}
+    module = build_model(name, num_classes=0, **options)
+    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], (0.5,) * 3, (0.5,) * 3)
+    export(model, tmp_path / "out")
+    peer, loading = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert all("pooler" in key for kind in loading.values() for key in kind)  # ViViT's, which is no part of the model
+    clips = peers.random_clips()
+    with torch.no_grad():
+        hidden = peer.eval().double()(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3)).last_hidden_state
+    found = jax.jit(module.apply)({"params": model.params}, clips)["cls"]
+    peers.assert_close(found, hidden[:, 0])
+    assert type(peer).__name__ == json.loads((tmp_path / "out" / "config.json").read_text())["architectures"][0]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
@@ -107,7 +124,9 @@ def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(
     assert words in notes[0]
     assert "the arrays are written in the layout" in notes[0]
     assert not (tmp_path / "out" / "config.json").exists()
-    assert safetensors.numpy.load_file(tmp_path / "out" / "model.safetensors")
+    again = vidjax.from_pretrained(tmp_path / "out" / "model.safetensors")
+    jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
+    assert again.spec == module.spec
 
 
 def test_a_model_that_nobody_else_has_is_refused(tmp_path):
