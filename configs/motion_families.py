@@ -10,7 +10,7 @@ frames, each on its own: an unordered set of frames cannot tell a motion from it
 
 from vidjax import config as config_lib
 
-# What differs from one row of the table to the next. A deviation of 0.1 is what Xavier's rule gives at a width of 96, and
+# What differs from row to row of the table. A deviation of 0.1 is what Xavier's rule gives at a width of 96, and
 # what ViViT's own initialisers do; with the published 0.02, meant for wider models, the others take far more steps.
 # VideoMamba's published steps of 0.69 forget a token within a frame; those of the Mamba paper remember across frames.
 NARROW = {"model.tubelet_size": 2, "model.init_std": 0.1}
