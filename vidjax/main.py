@@ -23,46 +23,46 @@ from vidjax.errors import ConfigError, UserError
 EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3
 
-_FLAGS = flags.FlagValues()
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Experiment file, and its arguments after a colon.", lock_config=True, flag_values=_FLAGS
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", flag_values=_FLAGS)
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", "host:port of process 0; only where JAX cannot find it out.", flag_values=_FLAGS
-)
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=_FLAGS)
-_PROCESS_ID = flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=_FLAGS)
 
-
-def read_flags(argv: list[str]) -> tuple[config_lib.Config, str]:
-    """The run's configuration and its folder, from the command line.
+def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
+    """The run's configuration and the other flags, from the command line.
 
     Raises:
       ConfigError: for anything on the command line or in the experiment file that cannot be used.
     """
-    config = read_config(argv)
-    if not _WORKDIR.value:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", values)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0; only where JAX cannot find it out.", values)
+    flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=values)
+    flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=values)
+    config = _parse(argv, values)
+    if not values.workdir:
         raise ConfigError("--workdir is missing; name a folder for checkpoints, logs and the report")
-    return config, os.path.abspath(os.path.expanduser(_WORKDIR.value))
+    return config, values
 
 
-def read_config(argv: list[str]) -> config_lib.Config:
+def read_config(words: list[str]) -> config_lib.Config:
     """The configuration alone, from `--config=FILE[:ARG,ARG]` and any `--config.KEY=VALUE`.
 
     Raises:
       ConfigError: as `read_flags`.
     """
+    return _parse(["vidjax", *words], flags.FlagValues())
+
+
+def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
     _check_keys(argv)
+    about = "Experiment file, and its arguments after a colon."
+    config_flags.DEFINE_config_file("config", None, about, lock_config=True, flag_values=values, sys_argv=argv)
     try:
-        rest = _FLAGS(argv)
+        rest = values(argv)
     except flags.Error as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     except AttributeError as error:  # what a locked ConfigDict raises for a key it lacks
         raise ConfigError(f"the experiment file sets an unknown key: {str(error).splitlines()[-1]}") from error
     if len(rest) > 1:
         raise ConfigError(f"{rest[1]!r} on the command line is neither --config.KEY=VALUE nor another flag")
-    return config_lib.from_dict(_CONFIG.value.to_dict())
+    return config_lib.from_dict(values.config.to_dict())
 
 
 def _check_keys(argv: list[str]) -> None:
@@ -82,11 +82,12 @@ def _check_keys(argv: list[str]) -> None:
             raise ConfigError(f"{name} is unknown; did you mean config.{near[0]}?")
 
 
-def run(config: config_lib.Config, workdir: str) -> int:
+def run(config: config_lib.Config, values: flags.FlagValues) -> int:
     """Train or evaluate as configured; returns the exit code."""
     from vidjax.training import distributed, loop
 
-    distributed.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+    workdir = os.path.abspath(os.path.expanduser(values.workdir))
     act = {"train": loop.train, "evaluate": loop.evaluate}[config.mode]
     results = act(config, workdir)
     unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from vidjax.main import read_config
 
-    config = read_config(["vidjax", f"--config={arguments.config}", *arguments.settings])
+    config = read_config([f"--config={arguments.config}", *arguments.settings])
     with progress(f"compiling for {arguments.topology}"):
         from vidjax.training.compiling import compile_step, largest_batch
 

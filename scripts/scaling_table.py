@@ -1,0 +1,107 @@
+"""Weak scaling on paper: the same work a chip on more and more chips, by what the TPU compiler makes of the step.
+
+    python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...] [--json]
+
+Compiles the training step for 1, 8, 64 and 256 chips of v5e, data-parallel and with parameters divided (fsdp), and
+reads the collectives from the program. Needs the compiler (extra `aot`), no TPU. With t the step's time without
+communication, by the compiler's estimate on one chip, and a link that sends L bytes a second,
+
+    all-reduce of B bytes over n chips    2 (n - 1) / n  B / L
+    all-gather or reduce-scatter of B       (n - 1) / n  B / L
+    efficiency, nothing overlapped        t / (t + communication)
+    efficiency, all overlapped that can   t / max(t, communication)
+
+B of an all-gather is the whole array, of a reduce-scatter n times the part that it leaves. L is 100 GB/s: half of v5e's
+published 1600 Gbit/s a chip, for one direction. All of this is an estimate; nothing ran on a TPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from vidjax.errors import UserError
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+TOPOLOGIES = ("v5e:1x1", "v5e:2x4", "v5e:8x8", "v5e:16x16")
+LINK = 100e9  # bytes a second
+ROUNDS = {"all-reduce": 2, "all-gather": 1, "reduce-scatter": 1, "all-to-all": 1, "collective-permute": 1}
+
+
+def communication_ms(step) -> float:
+    """The time of the collectives of a `compiling.Compiled`, if nothing hides it."""
+    chips = step.chips
+    sent = 0.0
+    for kind, found in step.collectives.items():
+        whole = found.bytes * chips if kind == "reduce-scatter" else found.bytes
+        sent += ROUNDS[kind] * (chips - 1) / chips * whole
+    return 1e3 * sent / LINK
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]")
+    parser.add_argument("--rows", type=int, default=32, help="clips a chip")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    args, settings = parser.parse_known_args()
+
+    from vidjax.config import MeshConfig
+    from vidjax.main import read_config
+    from vidjax.training.compiling import compile_step
+
+    base = read_config([f"--config={args.config}", *settings])
+    rows, alone = [], None
+    for topology in TOPOLOGIES:
+        for name, mesh in (("data", MeshConfig(-1, 1, 1)), ("fsdp", MeshConfig(1, -1, 1))):
+            width, height = map(int, topology.split(":")[1].split("x"))
+            if width * height == 1 and name == "fsdp":
+                continue
+            data = dataclasses.replace(base.data, global_batch=args.rows * width * height // base.data.clips_per_decode)
+            step = compile_step(dataclasses.replace(base, data=data, mesh=mesh), topology)
+            alone = alone or step.estimated_ms
+            sent = communication_ms(step)
+            rows.append(
+                {
+                    "chips": step.chips,
+                    "parallel": name,
+                    "memory_gb": step.needed_gb,
+                    "collective_mb": {kind: found.bytes / 1e6 for kind, found in step.collectives.items()},
+                    "estimated_ms": step.estimated_ms,
+                    "communication_ms": sent,
+                    "efficiency": alone / (alone + sent),
+                    "efficiency_overlapped": alone / max(alone, sent),
+                }
+            )
+            print(f"{topology} {name} compiled", file=sys.stderr)
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("chips", "parallel", "GB a chip", "collectives, MB a chip", "sent, ms", "efficiency", "overlapped"):
+        table.add_column(heading, justify="right" if heading != "parallel" else "left")
+    for row in rows:
+        kinds = ", ".join(f"{kind} {size:.0f}" for kind, size in row["collective_mb"].items()) or "none"
+        cells = (f"{row['memory_gb']:.1f}", kinds, f"{row['communication_ms']:.1f}")
+        shares = (f"{row['efficiency']:.1%}", f"{row['efficiency_overlapped']:.1%}")
+        table.add_row(str(row["chips"]), row["parallel"], *cells, *shares)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{args.rows} clips a chip, {alone:.0f} ms a step on one chip by the compiler's estimate.", highlight=False
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"vidjax: {error}")
