@@ -10,6 +10,7 @@ import numpy as np
 import peers
 import pytest
 import safetensors.numpy
+import safetensors.torch
 from flax import serialization
 from peers import torch
 
@@ -86,6 +87,11 @@ def test_half_precision_of_safetensors_becomes_float32(tmp_path):
     safetensors.numpy.save_file(arrays, tmp_path / "a.safetensors")
     state = read_contents(tmp_path / "a.safetensors").state
     assert {key: str(value.dtype) for key, value in state.items()} == {"b": "float32", "h": "float32", "i": "int32"}
+
+
+def test_numbers_that_numpy_does_not_have_are_refused(tmp_path):
+    safetensors.torch.save_file({"a": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
+    refused(tmp_path / "a.safetensors", "holds numbers that NumPy has no type for .*; save it as bfloat16")
 
 
 def test_files_of_old_pytorch_are_read_too(tmp_path):

@@ -5,9 +5,11 @@ import json
 
 import jax
 import numpy as np
+import peers
 import pytest
 
 import vidjax
+from vidjax.cli import main
 from vidjax.config import from_dict
 from vidjax.errors import WeightsError
 from vidjax.models import build_model
@@ -64,3 +66,13 @@ def test_a_language_model_makes_no_run(tmp_path):
     with pytest.raises(WeightsError, match="words holds a gpt2, which takes no clips and makes no run"):
         save_as_run(model, tmp_path / "run", stride=1, sampling="dense")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_was_assumed_or_changed_is_printed(tmp_path, capsys):
+    peer = peers.classifier(hidden_size=384, num_attention_heads=6, num_hidden_layers=1)
+    state = peers.official(peer)
+    peers.torch.save({"model": state, "model_ema": state}, tmp_path / "checkpoint.pth")
+    assert main(["convert", str(tmp_path / "checkpoint.pth"), str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().err
+    for note in ("the file holds model and model_ema; model is used", "the file does not say which clips it takes"):
+        assert f"note: {note}" in said

@@ -30,12 +30,13 @@ def uint8_clips(*shape):
 
 def test_clips_of_any_size_are_resized_cropped_and_normalised_as_in_evaluation(folder):
     model = vidjax.from_pretrained(folder)
+    apply = jax.jit(model.module.apply)
     for size in ((16, 16), (24, 40), (50, 30), (10, 13)):
         clips = uint8_clips(2, 4, *size)
         data = DataConfig(image_size=16)
         crops = np.stack([eval_crops(clip, data, 1)[0] for clip in clips])
         pixels = normalize(crops, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        wanted = model.module.apply({"params": model.params}, pixels)["logits"]
+        wanted = apply({"params": model.params}, pixels)["logits"]
         peers.assert_close(model(clips)["logits"], wanted, 1e-5)
 
 

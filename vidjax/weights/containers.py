@@ -77,7 +77,7 @@ def _read_folder(folder: Path) -> Contents:
 def _read_shards(folder: Path, index: Path) -> dict:
     """All the files that an index names, each key from the file that it names for it."""
     places = (read_json(index) or {}).get("weight_map")
-    if not isinstance(places, dict):
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise WeightsError(f"{index} has no weight_map; it should say which file holds which key")
     state: dict = {}
     for name in sorted(set(places.values())):

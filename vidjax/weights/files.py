@@ -72,6 +72,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is cut short or no safetensors file ({error}); fetch it again") from error
+    except (AttributeError, TypeError) as error:  # safetensors's, for types such as float8 that NumPy does not have
+        raise WeightsError(f"{path} holds numbers that NumPy has no type for ({error}); save it as bfloat16") from error
 
 
 def _read_torch(path: Path) -> Mapping:
