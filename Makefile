@@ -5,16 +5,16 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot lint format bench clean
+.PHONY: quickstart test test-full test-aot test-hub lint format bench clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/python scripts/quickstart.py --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
+	$(BIN)/python -m pytest -m "not slow and not aot and not hub" -n 2
 
 test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not aot" -n 2
+	$(BIN)/python -m pytest -m "not aot and not hub" -n 2
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 colabs
 	$(MAKE) test-aot
 	scripts/test_newest_python.sh
@@ -22,6 +22,9 @@ test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newe
 test-aot: .venv-aot/.installed-test  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment of its own
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
+
+test-hub: $(VENV)/.installed-test  ## downloads public weights and compares with their published logits
+	$(BIN)/python -m pytest -m hub
 
 lint: $(VENV)/.installed-test  ## what CI checks
 	$(BIN)/ruff check .
