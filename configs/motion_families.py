@@ -5,8 +5,8 @@ Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamb
 Hardware   one CPU core, 5 to 13 minutes a model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 
-All cut clips into cubes of 2 frames, in which the direction of a motion can be seen. The control is attention within
-frames, each on its own: an unordered set of frames cannot tell a motion from its reverse, so 50 % is its limit.
+All but the control cut clips into cubes of 2 frames, in which the direction of a motion can be seen. The control is
+attention within single frames: an unordered set of them cannot tell a motion from its reverse, so 50 % is its limit.
 """
 
 from vidjax import config as config_lib

@@ -30,7 +30,8 @@ class CaptionerSpec:
         there is one); or "tokens", all states of the last layer, the class token first where there is one.
       mapper: whether a linear layer stands between the two even if they are equally wide; if not, there is one anyway.
       num_clips: of a video; their states are put behind one another.
-      freeze_encoder: whether the backbone stays as it is: no gradient, and no dropout or drop path in it.
+      freeze_encoder: whether the backbone gets no gradient, dropout or drop path. Weight decay that is decoupled from
+        gradients, as AdamW's, would still shrink it: leave `encoder/` out of the optimiser too.
 
     Raises:
       ConfigError: for features that there are not, or no clip.

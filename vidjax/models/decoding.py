@@ -1,7 +1,7 @@
 """Texts from a GPT-2, one a row: greedy and sampled, compiled with fixed shapes.
 
-Each function is jitted and compiles once for each shape of prompt and states. Generation stops when all texts have
-ended; what follows the end of a text is filled with the end token.
+Each function is jitted and compiles once for each shape of prompt and states, each `max_tokens`, and each filter of
+`sample`. Generation stops when all texts have ended; what follows the end of a text is filled with the end token.
 """
 
 from functools import partial

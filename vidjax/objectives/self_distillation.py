@@ -102,7 +102,7 @@ class SelfDistillation:
         zero means that it sees the same in everything.
         """
         names = list(self.views)
-        student_rng, teacher_rng = jax.random.split(rngs["dropout"])
+        student_rng, teacher_rng = jax.random.split(rngs["dropout"]) if train else (None, None)
         student_views, student = self._project(params, names, batch, student_rng, train)
         teacher_views, teacher = self._project(
             extra["teacher"], names[: self.num_global], batch, teacher_rng, train and self.teacher_drop_path
