@@ -114,6 +114,9 @@ def test_a_saved_transformers_model_is_read_with_and_without_its_head(tmp_path, 
         assert (found.spec, found.num_classes, found.labels) == (spec, num_classes, labels)
         assert bool(found.notes) == (attention_type == "space_only")  # which computes something else there
         assert ("head" in read(found, state)) == bool(num_classes)
+    without = {key: value for key, value in config.items() if key != "num_frames"}
+    notes = " ".join(TRANSFORMERS.describe(state, without).notes)
+    assert ("how many frames a clip has: 8, as published, are assumed" in notes) == (attention_type == "space_only")
 
 
 def test_a_contradiction_between_arrays_and_config_is_refused(tmp_path):
@@ -194,6 +197,8 @@ def test_attention_over_time_starts_as_a_copy_without_effect():
     assert recognised(state) == [TIMM.name]
     found = TIMM.describe(state, None)
     assert "temporal_fc and time_embed start at zero" in found.notes[0]
+    assert "mean and deviation 0.5, as of Google's ViTs, are assumed; DINO's and DeiT's have" in found.notes[1]
+    assert "how many frames a clip has: 8, as published, are assumed" in found.notes[2]
     assert found.spec.norm_eps == 1e-6
     encoder = read(found, state)["encoder"]
     blocks = encoder["blocks"]

@@ -76,6 +76,25 @@ def test_frames_that_leave_no_square_are_asked_for():
     assert vivit_scenic.LAYOUTS[0].describe(state, {"num_frames": 24}).spec == spec
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("joint", ["how many frames a clip has: 32, as published, are assumed"]),
+        ("encoder", []),  # a table for time tells
+        ("self_attention", ["'space_time' has the same arrays", "how many frames a clip has: 32"]),
+        ("dot_product", ["scenic's model 1 with mean pooling has the same arrays", "how many frames a clip has: 32"]),
+    ],
+)
+def test_what_a_file_of_scenic_does_not_tell_is_said(name, words):
+    state = vivit_torch.flat(vivit_torch.scenic_state(SPECS[name], CLASSES))
+    notes = vivit_scenic.LAYOUTS[0].describe(state, None).notes
+    assert len(notes) == len(words)
+    for note, sentence in zip(notes, words, strict=True):
+        assert sentence in note
+    told = vivit_scenic.LAYOUTS[0].describe(state, {"num_frames": SPECS[name].num_frames}).notes
+    assert not any("how many frames" in note for note in told)
+
+
 def peer(folder, **changes):
     """A saved VivitForVideoClassification with random weights, and itself."""
     sizes = {"hidden_size": 15, "num_hidden_layers": 2, "num_attention_heads": 5, "intermediate_size": 22}

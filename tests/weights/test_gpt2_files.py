@@ -137,6 +137,40 @@ def test_missing_unused_and_misshaped_keys_and_an_untied_head_are_refused(plain,
             vidjax.from_pretrained(write_variant(tmp_path / name, arrays, config))
 
 
+@pytest.mark.parametrize("stray", ["h.0.crossattention.q_attn.bias", "h.0.attn.q_attn.bias", "h.0.old_attn.bias"])
+def test_of_keys_that_end_in_bias_only_the_masks_are_passed_over(plain, tmp_path, stray):
+    state, config = plain
+    with pytest.raises(WeightsError, match=f"1 key is unused: {stray}"):
+        vidjax.from_pretrained(write_variant(tmp_path / "stray", state | {stray: np.ones(15, np.float32)}, config))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_language_model_of_a_captioner_is_read_and_its_encoder_s_keys_are_named(tmp_path, alone):
+    """A TimeSformer and a GPT-2 in one file, as transformers saves a VisionEncoderDecoderModel."""
+    frames = {"image_size": 8, "patch_size": 4, "num_frames": 2}
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    encoder = transformers.TimesformerModel(transformers.TimesformerConfig(**sizes, **frames))
+    decoder = peer(SPECS[CROSS])
+    whole = transformers.VisionEncoderDecoderModel(encoder=encoder, decoder=decoder)
+    whole.save_pretrained(tmp_path / "captioner")
+    if alone:
+        state = load_file(tmp_path / "captioner" / "model.safetensors")
+        save_file(
+            {key: value for key, value in state.items() if key.startswith("decoder.")},
+            tmp_path / "captioner" / "model.safetensors",
+        )
+    ours = vidjax.from_pretrained(tmp_path / "captioner")
+    assert ours.spec == SPECS[CROSS]
+    inputs = random_inputs(SPECS[CROSS], rows=2, length=9)
+    close(jax.jit(ours.module.apply)({"params": ours.params}, *inputs)["logits"], logits_of(decoder, inputs))
+    if alone:
+        assert ours.notes == ()
+    else:
+        assert ours.notes[0].startswith(
+            "of an encoder-decoder model, only the language model is read; not used: encoder."
+        )
+
+
 def test_cross_attention_is_added_to_a_language_model_without_changing_it(plain, tmp_path):
     ours = vidjax.from_pretrained(write_variant(tmp_path / "plain", *plain))
     module, params, notes = with_cross_attention(ours.module, ours.params, jax.random.key(0))

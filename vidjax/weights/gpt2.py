@@ -6,6 +6,7 @@ Their Conv1D weights are (in, out) already: unlike every other layout's, they ar
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 
 import jax
@@ -13,15 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax.errors import WeightsError
-from vidjax.models.gpt2 import GPT2, GPT2Spec
+from vidjax.models.gpt2 import GPT2, GPT2_SPECS, GPT2Spec
 from vidjax.weights import forms
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, shape_of
+from vidjax.weights.reading import check_sizes, depth_note, depth_of, shape_of
 from vidjax.weights.rules import Form, Rule, State
 
-PREFIXES = ("", "transformer.")
+CAPTIONER = "decoder.transformer."  # where an encoder-decoder model has its language model
+CAPTIONER_ONLY = r"^(encoder|enc_to_dec_proj)\."
+PREFIXES = ("", "transformer.", CAPTIONER)
+PUBLISHED = GPT2_SPECS | {"distilled": dataclasses.replace(GPT2_SPECS["small"], depth=6)}
 HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
-BUFFERS = r"attn(ention)?\.(masked_)?bias$"  # causal masks that older files carry
+BUFFERS = r"\.(attn|crossattention)\.(masked_)?bias$"  # causal masks that older files carry
 HEAD = "lm_head.weight"
 END_OF_TEXT = 50256  # of the published vocabulary, first and last token of a text
 NUMERICS = {  # variants of the attention that config.json can ask for and the published models do not have
@@ -119,6 +123,8 @@ def _recognises(keys: Collection[str], config: Mapping | None) -> bool:
 
 def _describe(state: State, config: Mapping | None) -> Description:
     config, prefix = config or {}, _prefix(state)
+    config = config.get("decoder", config) if prefix == CAPTIONER else config
+    head = HEAD if prefix != CAPTIONER else f"decoder.{HEAD}"
     for key, value in NUMERICS.items():
         if config.get(key, value) != value:
             raise WeightsError(f"config.json says {key}={config[key]!r}; a GPT-2 with {value!r} can be read")
@@ -131,11 +137,9 @@ def _describe(state: State, config: Mapping | None) -> Description:
         "n_layer": depth_of(state, f"{prefix}h."),
         "n_inner": shape_of(state, f"{prefix}h.0.mlp.c_fc.weight", 2)[1],
     }
-    for key, value in sizes.items():
-        if config.get(key) not in (None, value):
-            raise WeightsError(f"config.json says {key}={config[key]}, but the arrays are those of {value}")
-    if HEAD in state and not np.array_equal(state[HEAD], state[f"{prefix}wte.weight"]):
-        raise WeightsError(f"{HEAD} differs from {prefix}wte.weight; a GPT-2 has one table for both")
+    check_sizes(config, sizes)
+    if head in state and not np.array_equal(state[head], state[f"{prefix}wte.weight"]):
+        raise WeightsError(f"{head} differs from {prefix}wte.weight; a GPT-2 has one table for both")
     spec = GPT2Spec(
         width=width,
         depth=sizes["n_layer"],
@@ -147,13 +151,22 @@ def _describe(state: State, config: Mapping | None) -> Description:
         cross_attention=cross_attention,
         dropout=config.get("resid_pdrop", 0.1),
     )
-    notes = ()
+    notes, ignore = depth_note(config, spec, PUBLISHED), f"{BUFFERS}|^{re.escape(head)}$"
+    if prefix == CAPTIONER:
+        notes, ignore = (*notes, *_left_over(state)), f"{ignore}|{CAPTIONER_ONLY}"
     if config.get("add_cross_attention") and not cross_attention:
-        notes = ("config.json promises cross-attention that the file does not hold; it was loaded without",)
+        notes = (*notes, "config.json promises cross-attention that the file does not hold; it was loaded without")
     return Description(
-        "gpt2", spec, None, rules(spec, prefix), (), (), ignore=f"{BUFFERS}|^{HEAD}$", notes=notes,
+        "gpt2", spec, None, rules(spec, prefix), (), (), ignore=ignore, notes=notes,
         module=GPT2(spec), inputs=example_inputs(spec),
     )  # fmt: skip
+
+
+def _left_over(keys: Collection[str]) -> tuple[str, ...]:
+    """What an encoder-decoder model has beside its language model, in a sentence."""
+    left = sorted(key for key in keys if re.match(CAPTIONER_ONLY, key))
+    some = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
+    return (f"of an encoder-decoder model, only the language model is read; not used: {some}",) if left else ()
 
 
 def _num_heads(config: Mapping, width: int) -> int:

@@ -17,11 +17,48 @@ def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
       WeightsError: when it is missing or has another number of axes.
     """
     if key not in state:
-        raise WeightsError(f"the key {key} is missing")
+        raise WeightsError(f"the key {key} is missing; the file is incomplete: download or save it again")
     shape = tuple(state[key].shape)
     if len(shape) != ndim:
-        raise WeightsError(f"{key} has shape {shape}; {ndim} axes were expected")
+        raise WeightsError(f"{key} has shape {shape}; {ndim} axes were expected, so this is another kind of model")
     return shape
+
+
+def check_sizes(config: Mapping, sizes: Mapping[str, int | list[int]]) -> None:
+    """Refuse a config.json that says other sizes than the arrays have, such as one whose file lost its last blocks.
+
+    Args:
+      config: may leave sizes out, or give a pair for a square.
+      sizes: of the arrays, by the keys of config.json.
+
+    Raises:
+      WeightsError: with both.
+    """
+    for key, value in sizes.items():
+        if config.get(key) not in (None, value, [value, value]):
+            raise WeightsError(
+                f"config.json says {key}={config[key]}, but the arrays are those of {value}; the file is incomplete or "
+                "the config.json another model's: download both again"
+            )
+
+
+def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
+    """A sentence where nothing says how deep a model is, and no published one of its width has that depth."""
+    published = sorted({of.depth for name, of in presets.items() if name != "tiny" and of.width == spec.width})
+    if {"num_hidden_layers", "n_layer"} & config.keys() or not published or spec.depth in published:
+        return ()
+    depths = " or ".join(map(str, published))
+    return (f"the file holds {spec.depth} blocks of width {spec.width}, published ones {depths}: is it complete?",)
+
+
+def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:
+    """A sentence where neither the arrays nor config.json say how many frames a clip has."""
+    if "num_frames" in config:
+        return ()
+    return (
+        f"the file does not say how many frames a clip has: {num_frames}, as published, are assumed; if there are "
+        "others, put a config.json with num_frames beside it",
+    )
 
 
 def depth_of(keys: Collection[str], prefix: str) -> int:

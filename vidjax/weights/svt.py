@@ -12,7 +12,7 @@ from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.reading import shape_of
 from vidjax.weights.rules import State
-from vidjax.weights.timesformer import MERGE, OFFICIAL, read_spec, rules
+from vidjax.weights.timesformer import MERGE, OFFICIAL, assumed, read_spec, rules
 
 _PROJECTION = "head.last_layer.weight_v"
 _STEM = {"cls_token", "pos_embed", "time_embed", "blocks.0.temporal_fc.weight"}
@@ -29,6 +29,7 @@ def _describe(state: State, config: Mapping | None) -> Description:
     notes = (
         f"the projection head of {prototypes} prototypes, which only pre-training uses, is left out",
         "pixels are normalised as in SVT's pre-training (ImageNet); its evaluation code uses 0.45 and 0.225",
+        *assumed(config or {}, spec, time=True),
     )
     return Description(
         "timesformer", spec, 0, rules(spec, 0, OFFICIAL), IMAGENET_MEAN, IMAGENET_STD, MERGE,

@@ -6,10 +6,18 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 from vidjax.errors import WeightsError
-from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerSpec
 from vidjax.weights import forms
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, labels_of, shape_of, square_side
+from vidjax.weights.reading import (
+    check_sizes,
+    depth_note,
+    depth_of,
+    frames_note,
+    labels_of,
+    shape_of,
+    square_side,
+)
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
@@ -135,10 +143,10 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
     num_frames = config.get("num_frames", NUM_FRAMES)
     if prefix + names.time_embed in state:
         num_frames = shape_of(state, prefix + names.time_embed, 3)[1]
-    side = square_side(tokens, prefix + names.pos_embed) * patch
-    for key, value in (("image_size", side), ("num_frames", num_frames), ("hidden_size", width)):
-        if config.get(key, value) not in (value, [value, value]):
-            raise WeightsError(f"config.json says {key}={config[key]}, but the arrays are those of {value}")
+    side, depth = square_side(tokens, prefix + names.pos_embed) * patch, depth_of(state, prefix + names.blocks)
+    mlp_dim = shape_of(state, f"{prefix}{names.blocks}0.{names.fc1}.weight", 2)[0]
+    sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
+    check_sizes(config, sizes | {"patch_size": patch, "image_size": side, "num_frames": num_frames})
     if config.get("hidden_act", "gelu") != "gelu":
         raise WeightsError(f"config.json says hidden_act={config['hidden_act']!r}; a TimeSformer has gelu")
     if "num_attention_heads" not in config and width % HEAD_WIDTH:
@@ -148,15 +156,21 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
         )
     return TimeSformerSpec(
         width,
-        depth_of(state, prefix + names.blocks),
+        depth,
         config.get("num_attention_heads", width // HEAD_WIDTH),
-        shape_of(state, f"{prefix}{names.blocks}0.{names.fc1}.weight", 2)[0],
+        mlp_dim,
         attention_type,
         patch_size=patch,
         num_frames=num_frames,
         image_size=side,
         norm_eps=config.get("layer_norm_eps", 1e-6),
     )
+
+
+def assumed(config: Mapping, spec: TimeSformerSpec, *, time: bool) -> tuple[str, ...]:
+    """What the file leaves open; `time`: whether it has positions in time, which tell the frames."""
+    frames = () if time else frames_note(config, spec.num_frames)
+    return (*depth_note(config, spec, TIMESFORMER_SPECS), *frames)
 
 
 def _attention_type(keys: Collection[str], names: Names, prefix: str) -> str:
@@ -184,7 +198,10 @@ def _describe_official(state: State, config: Mapping | None) -> Description:
     spec = read_spec(state, config or {}, OFFICIAL, prefix, _attention_type(state, OFFICIAL, prefix))
     head = f"{prefix}{OFFICIAL.head}.weight"
     num_classes = shape_of(state, head, 2)[0] if head in state else 0
-    return Description("timesformer", spec, num_classes, rules(spec, num_classes, OFFICIAL, prefix), MEAN, STD, MERGE)
+    notes = assumed(config or {}, spec, time=spec.attention_type != "space_only")
+    return Description(
+        "timesformer", spec, num_classes, rules(spec, num_classes, OFFICIAL, prefix), MEAN, STD, MERGE, notes=notes
+    )
 
 
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
@@ -205,7 +222,9 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description:
         )
     spec = read_spec(state, config, TRANSFORMERS, prefix, attention_type)
     num_classes = shape_of(state, "classifier.weight", 2)[0] if "classifier.weight" in state else 0
-    notes = (PER_FRAME,) if attention_type == "space_only" else ()
+    notes = assumed(config, spec, time=attention_type != "space_only")
+    if attention_type == "space_only":
+        notes = (PER_FRAME, *notes)
     return Description(
         "timesformer", spec, num_classes, rules(spec, num_classes, TRANSFORMERS, prefix), MEAN, STD, MERGE,
         labels=labels_of(config, num_classes), notes=notes,

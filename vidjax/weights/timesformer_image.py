@@ -19,6 +19,7 @@ from vidjax.weights.timesformer import (
     OFFICIAL,
     TRANSFORMERS,
     Names,
+    assumed,
     attention_rules,
     block_rules,
     read_spec,
@@ -29,7 +30,11 @@ TIMM = OFFICIAL
 TRANSFORMERS_VIT = dataclasses.replace(
     TRANSFORMERS, attn=tuple(f"attention.attention.{part}" for part in ("query", "key", "value"))
 )
-MEAN = STD = (0.5,) * 3  # of the ViTs trained by Google, which is what both sources hold
+MEAN = STD = (0.5,) * 3  # of the ViTs trained by Google
+NO_PIXELS = (
+    "the file does not say how its pixels were normalised: mean and deviation 0.5, as of Google's ViTs, are assumed; "
+    "DINO's and DeiT's have ImageNet's, 0.485 0.456 0.406 and 0.229 0.224 0.225"
+)
 HEADS = r"^(head|pre_logits|classifier|(vit\.)?pooler)\."
 
 
@@ -60,6 +65,8 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
     notes = (
         "an image model: attention over time starts as a copy of that over space (temporal_attn and temporal_norm from "
         "attn and norm1), temporal_fc and time_embed start at zero, the head is new",
+        *((NO_PIXELS,) if names is TIMM else ()),
+        *assumed(config, spec, time=False),
     )
     return Description(
         "timesformer", spec, 0, image_rules(spec, names, prefix), MEAN, STD, MERGE, ignore=HEADS, notes=notes

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from vidjax.errors import WeightsError
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAESpec
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, labels_of, shape_of
+from vidjax.weights.reading import check_sizes, depth_note, depth_of, labels_of, shape_of
 from vidjax.weights.rules import Rule, State
 from vidjax.weights.videomae_rules import OFFICIAL, TRANSFORMERS, TRANSFORMERS_5, Names, rules
 
@@ -25,7 +25,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description:
             "published model"
         )
     spec = _read_spec(state, config or {}, OFFICIAL, prefix := _official_prefix(state))
-    notes = []
+    notes = list(depth_note(config or {}, spec, VIDEOMAE_SPECS))
     if not config or "image_size" not in config:
         notes.append(
             f"the file does not say which clips it takes: {spec.num_frames} frames of {spec.frame_size[0]} pixels, as "
@@ -83,9 +83,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
         raise WeightsError(f"{kernel} takes {channels} channels and cubes of {patch} x {patch_width} pixels")
     mlp_dim, depth = shape_of(state, mlp, 2)[0], depth_of(state, prefix + names.blocks)
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
-    for key, value in (sizes | {"patch_size": patch, "tubelet_size": tubelet}).items():
-        if config.get(key, value) not in (value, [value, value]):
-            raise WeightsError(f"config.json says {key}={config[key]}, but the arrays are those of {value}")
+    check_sizes(config, sizes | {"patch_size": patch, "tubelet_size": tubelet})
     published = PUBLISHED.get(width)
     heads = config.get("num_attention_heads", published and published.num_heads)
     if heads is None:

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from vidjax.errors import WeightsError
-from vidjax.models.videomamba import VideoMambaSpec
+from vidjax.models.videomamba import VIDEOMAMBA_SPECS, VideoMambaSpec
 from vidjax.weights import forms
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, labels_of, shape_of, square_side
+from vidjax.weights.reading import depth_note, depth_of, labels_of, shape_of, square_side
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -103,8 +103,9 @@ def _spec(state: State) -> VideoMambaSpec:
 def _describe(state: State, config: Mapping | None) -> Description:
     spec, num_classes = _spec(state), _num_classes(state)
     return Description(
-        "videomamba", spec, num_classes, rules(spec, num_classes), MEAN, STD, labels=labels_of(config, num_classes)
-    )
+        "videomamba", spec, num_classes, rules(spec, num_classes), MEAN, STD,
+        labels=labels_of(config, num_classes), notes=_depth_note(spec),
+    )  # fmt: skip
 
 
 def _describe_image(state: State, config: Mapping | None) -> Description:
@@ -113,6 +114,7 @@ def _describe_image(state: State, config: Mapping | None) -> Description:
         "an image model, read as one of clips of one frame: temporal_pos_embedding is filled with zeros, and stays so "
         "for more frames",
         "the files of Vision Mamba (Vim) have the same keys but its class token in the middle: of those, this is wrong",
+        *_depth_note(spec),
     )
     return Description(
         "videomamba", spec, num_classes, image_rules(spec, num_classes), MEAN, STD,
@@ -126,9 +128,14 @@ def _describe_pretraining(state: State, config: Mapping | None) -> Description:
     notes = (
         "masked pre-training: clip_decoder, which predicts the features of CLIP, is not used",
         "the last norm is that of pre-training; the authors' fine-tuning starts it from ones",
+        *_depth_note(spec),
     )
     found = rules(spec, 0, PRETRAINING_NORM)
     return Description("videomamba", spec, 0, found, MEAN, STD, ignore=PRETRAINING_ONLY, notes=notes)
+
+
+def _depth_note(spec: VideoMambaSpec) -> tuple[str, ...]:
+    return depth_note({}, spec, VIDEOMAMBA_SPECS)
 
 
 def _num_classes(state: State) -> int:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Collection, Mapping
 
 from vidjax.errors import WeightsError
-from vidjax.models.vivit import ViViTSpec
+from vidjax.models.vivit import VIVIT_SPECS, ViViTSpec
 from vidjax.weights import forms
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, labels_of, shape_of
+from vidjax.weights.reading import check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of
 from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
@@ -81,6 +81,12 @@ def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, in
     return frames, side
 
 
+def assumed(config: Mapping, spec: ViViTSpec) -> tuple[str, ...]:
+    """What the file leaves open; a table that frames and places share does not tell how many frames there are."""
+    frames = () if spec.factorization == "encoder" else frames_note(config, spec.num_frames)
+    return (*depth_note(config, spec, VIVIT_SPECS), *frames)
+
+
 def square_patch(height: int, width: int) -> int:
     """The side of the cubes.
 
@@ -109,14 +115,17 @@ def _describe(state: State, config: Mapping | None) -> Description:
         )
     if "num_attention_heads" not in config:
         raise WeightsError("the arrays do not tell the number of heads; put the config.json of the model beside them")
-    patch = square_patch(*patch)
+    patch, depth = square_patch(*patch), depth_of(state, f"{prefix}encoder.layer.")
+    mlp_dim = shape_of(state, f"{prefix}encoder.layer.0.intermediate.dense.weight", 2)[0]
+    sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
+    check_sizes(config, sizes | {"tubelet_size": [tubelet, patch, patch]})
     num_frames, image_size = _clip(state, prefix, tubelet, patch, config)
     num_classes = shape_of(state, "classifier.weight", 2)[0] if "classifier.weight" in state else 0
     spec = ViViTSpec(
         width,
-        depth_of(state, f"{prefix}encoder.layer."),
+        depth,
         config["num_attention_heads"],
-        shape_of(state, f"{prefix}encoder.layer.0.intermediate.dense.weight", 2)[0],
+        mlp_dim,
         patch_size=patch,
         tubelet_size=tubelet,
         num_frames=num_frames,
@@ -125,7 +134,7 @@ def _describe(state: State, config: Mapping | None) -> Description:
     )
     return Description(
         "vivit", spec, num_classes, rules(spec, num_classes, prefix), MEAN, STD, MERGE,
-        ignore=r"^pooler\.", labels=labels_of(config, num_classes),
+        ignore=r"^pooler\.", labels=labels_of(config, num_classes), notes=assumed(config, spec),
     )  # fmt: skip
 
 

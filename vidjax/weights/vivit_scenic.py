@@ -9,15 +9,20 @@ import numpy as np
 from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import forms
 from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.reading import depth_of, shape_of, square_side
+from vidjax.weights.reading import check_sizes, depth_of, shape_of, square_side
 from vidjax.weights.rules import Form, Rule, State
-from vidjax.weights.vivit import MEAN, MERGE, STD, frames_and_side, square_patch
+from vidjax.weights.vivit import MEAN, MERGE, STD, assumed, frames_and_side, square_patch
 
 STACKED = Form(lambda *kernels: (np.stack(kernels, axis=1),), lambda kernel: tuple(np.moveaxis(kernel, 1, 0)))
 NO_CLASS_TOKEN = (
     "without a class token and with one attention a block this is taken for ViViT's model 4, factorised dot-product "
     "attention; scenic's model 1 with mean pooling has the same arrays"
 )
+TIME_FIRST = (
+    "the file does not say in which order its blocks attend: over time and then within frames is assumed "
+    "(attention_order='time_space', as in the paper); scenic's 'space_time' has the same arrays"
+)
+NOT_TOLD = {"dot_product": (NO_CLASS_TOKEN,), "self_attention": (TIME_FIRST,)}
 # The modules of a block, and what they are called here.
 MODULES = {
     "LayerNorm_0": "norm1",
@@ -110,11 +115,16 @@ def _describe_scenic(state: State, config: Mapping | None) -> Description:
     )
     frames, side = _grid(state, transformer, tubelet, config or {})
     num_classes = shape_of(state, "output_projection/kernel", 2)[1] if "output_projection/kernel" in state else 0
+    depth, mlp_dim = (
+        _depth(state, transformer),
+        shape_of(state, f"{transformer}/encoderblock_0/{mlp}/Dense_0/kernel", 2)[1],
+    )
+    check_sizes(config or {}, {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim})
     spec = ViViTSpec(
         width,
-        _depth(state, transformer),
+        depth,
         shape_of(state, f"{transformer}/encoderblock_0/{attention}/out/kernel", 3)[0],
-        shape_of(state, f"{transformer}/encoderblock_0/{mlp}/Dense_0/kernel", 2)[1],
+        mlp_dim,
         factorization,
         **({"temporal_depth": _depth(state, "TemporalTransformer")} if factorized else {}),
         patch_size=patch,
@@ -122,7 +132,7 @@ def _describe_scenic(state: State, config: Mapping | None) -> Description:
         num_frames=frames * tubelet,
         image_size=side * patch,
     )
-    notes = (NO_CLASS_TOKEN,) if factorization == "dot_product" else ()
+    notes = (*NOT_TOLD.get(factorization, ()), *assumed(config or {}, spec))
     return Description(
         "vivit", spec, num_classes, scenic_rules(spec, num_classes), MEAN, STD, MERGE, notes=notes
     )  # fmt: skip

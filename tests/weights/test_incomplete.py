@@ -1,0 +1,134 @@
+"""Files that lost their last block, of every family: refused where config.json tells, else told."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import flax.serialization
+import numpy as np
+import peers
+import pytest
+import safetensors.numpy
+from peers import transformers
+
+import vidjax
+from vidjax.errors import WeightsError
+from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.vivit import ViViTSpec
+from vidjax.weights import layouts
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+import timesformer_torch
+import vivit_torch
+
+SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
+FRAMES = {"image_size": 16, "num_frames": 4}
+
+
+def saved(name, folder):
+    """A small model of three blocks as transformers saves it; returns its config.json."""
+    text = {"n_embd": 24, "n_layer": 3, "n_head": 4, "n_inner": 40, "vocab_size": 9, "n_positions": 5}
+    model = {
+        "videomae": lambda: peers.classifier(),
+        "timesformer": lambda: transformers.TimesformerForVideoClassification(
+            transformers.TimesformerConfig(**SIZES, **FRAMES, patch_size=8)
+        ),
+        "vivit": lambda: transformers.VivitForVideoClassification(
+            transformers.VivitConfig(**SIZES, **FRAMES, tubelet_size=[2, 8, 8])
+        ),
+        "image": lambda: transformers.ViTModel(transformers.ViTConfig(**SIZES, image_size=16, patch_size=8)),
+        "gpt2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(**text)),
+    }[name]()
+    model.save_pretrained(folder)
+    return json.loads((folder / "config.json").read_text())
+
+
+FAMILIES = ["videomae", "timesformer", "vivit", "image", "gpt2"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_file_without_its_last_block_is_refused_with_both_depths(tmp_path, name):
+    config = saved(name, tmp_path)
+    file = tmp_path / "model.safetensors"
+    state = safetensors.numpy.load_file(file)
+    whole = {key: value for key, value in state.items() if not re.search(r"\b(layer|h)\.2\.", key)}
+    assert len(whole) < len(state)
+    safetensors.numpy.save_file(whole, file, {"format": "pt"})
+    key = "n_layer" if "n_layer" in config else "num_hidden_layers"
+    with pytest.raises(
+        WeightsError, match=rf"{key}=3, but the arrays are those of 2; the file is incomplete"
+    ) as caught:
+        vidjax.from_pretrained(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("timesformer", {"intermediate_size": 64}, "intermediate_size=64, but the arrays are those of 40"),
+        ("timesformer", {"patch_size": 16}, "patch_size=16, but the arrays are those of 8"),
+        ("vivit", {"intermediate_size": 64}, "intermediate_size=64, but the arrays are those of 40"),
+        ("vivit", {"hidden_size": 32}, "hidden_size=32, but the arrays are those of 24"),
+        ("vivit", {"tubelet_size": [4, 8, 8]}, r"tubelet_size=\[4, 8, 8\], but the arrays are those of \[2, 8, 8\]"),
+        ("videomae", {"tubelet_size": 4}, "tubelet_size=4, but the arrays are those of 2"),
+    ],
+)
+def test_every_size_that_config_json_says_is_that_of_the_arrays(tmp_path, name, change, words):
+    config = saved(name, tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(WeightsError, match=words):
+        vidjax.from_pretrained(tmp_path)
+
+
+def test_a_config_json_beside_a_file_of_scenic_is_compared_as_well(tmp_path):
+    spec = ViViTSpec(12, 2, 3, 20, patch_size=4, image_size=8, num_frames=4)
+    tree = {"params": vivit_torch.scenic_state(spec, 5)}
+    (tmp_path / "checkpoint").write_bytes(flax.serialization.msgpack_serialize(tree))
+    (tmp_path / "config.json").write_text(json.dumps({"num_frames": 4, "num_hidden_layers": 3}))
+    with pytest.raises(WeightsError, match="num_hidden_layers=3, but the arrays are those of 2"):
+        vidjax.from_pretrained(tmp_path / "checkpoint")
+
+
+def described(state, config=None):
+    return layouts.recognise(state, config, "file").describe(state, config)
+
+
+CLIPS = {"patch_size": 2, "num_frames": 2, "image_size": 2}
+LONE = {  # of published widths, two blocks deep
+    "timesformer": (lambda: numpy(timesformer_torch.random_state(TimeSformerSpec(768, 2, 12, 4, **CLIPS), 2)), 768, 12),
+    "vivit": (
+        lambda: vivit_torch.flat(vivit_torch.scenic_state(ViViTSpec(1024, 2, 16, 4, "encoder", **CLIPS), 2)),
+        1024,
+        24,
+    ),
+}
+
+
+def videomamba():
+    """As few arrays of the authors' file as tell the sizes."""
+    shapes = {"patch_embed.proj.weight": (192, 3, 1, 2, 2), "pos_embed": (1, 2, 192), "norm_f.weight": (192,)}
+    shapes |= {f"layers.{block}.mixer.{name}": (384, 16) for block in range(2) for name in ("A_log", "A_b_log")}
+    shapes |= {"temporal_pos_embedding": (1, 2, 192), "layers.0.mixer.conv1d.weight": (384, 1, 4)}
+    return {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
+
+
+LONE["videomamba"] = (videomamba, 192, 24)
+
+
+def numpy(state):
+    return {f"model.{key}": value.detach().float().numpy() for key, value in state.items()}
+
+
+@pytest.mark.parametrize("name", LONE)
+def test_a_lone_file_of_a_published_width_and_another_depth_is_told(name):
+    make, width, depth = LONE[name]
+    notes = described(make()).notes
+    assert f"the file holds 2 blocks of width {width}, published ones {depth}: is it complete?" in notes
+
+
+def test_a_lone_videomae_of_a_published_width_and_another_depth_is_told():
+    sizes = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 4, "num_hidden_layers": 2}
+    state = {key: value.numpy() for key, value in peers.official(peers.classifier(**sizes)).items()}
+    assert any("2 blocks of width 384, published ones 12" in note for note in described(state).notes)
+    assert not any("blocks" in note for note in described(state, {"num_hidden_layers": 2}).notes)
