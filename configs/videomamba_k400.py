@@ -10,6 +10,8 @@ Sizes      ti, small (default), middle, middle_masked (after masked pre-training
 Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does not reach their Mamba blocks: these learn
            at the full rate, while patch and position embeddings, at 0.1 % of it or less, hardly move. Here all learn at
            the full rate; --config.optim.layer_decay would slow the blocks too.
+           The authors warm up from their scaled --warmup_lr, here from 0; their fine-tuning of middle_masked starts the
+           last norm from ones, here it starts from that of pre-training.
            If a run diverges: --config.model.merge_directions=mean
 """
 

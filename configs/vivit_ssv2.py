@@ -3,9 +3,12 @@
 Follows    scenic's `projects/vivit/configs/something_something_v2/vivit_large_factorised_encoder.py`; not re-run by us
 Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_from=PRETRAINED_ON_KINETICS \
              --config.data.root=DIR --workdir=RUN
+           PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; one with 24
+           temporal blocks needs --config.model.temporal_depth=24
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py; and scenic's RandAugment has magnitude 20 on a scale to 10, which here ends at 10
+Differs    as configs/vivit_k400.py (scenic's peak rate is here about 0.987 of the base rate); and scenic's RandAugment
+           has magnitude 20 on a scale to 10, which here ends at 10
 """
 
 from vidjax import config as config_lib

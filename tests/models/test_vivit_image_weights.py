@@ -64,9 +64,9 @@ def image_model(tmp_path_factory):
     return model, read_contents(folder)
 
 
-def begin(contents, spec, tubelet_init="central_frame"):
+def begin(contents, spec):
     """Parameters of a ViViT from an image model, what starts fresh taken from seed 0."""
-    found = vivit_image.describe_image(contents.state, contents.config, spec, tubelet_init)
+    found = vivit_image.describe_image(contents.state, contents.config, spec)
     whole = jax.jit(ViViTClassifier(spec, 0).init)(jax.random.key(0), jnp.zeros((1, *spec.clip_shape)))["params"]
     leaves = rule_tables.flatten(whole)
     fresh = {path: leaf for path, leaf in leaves.items() if found.fresh and re.search(found.fresh, path)}
@@ -82,8 +82,8 @@ SPEC = ViViTSpec(12, 2, 2, 20, patch_size=4, image_size=8, num_frames=4)
 def test_the_first_encoder_gives_of_a_still_clip_what_the_image_model_gives(image_model, tubelet_init):
     """With the factorised encoder each frame is encoded alone: tokens and class tokens are the image model's."""
     model, contents = image_model
-    spec = dataclasses.replace(SPEC, factorization="encoder", temporal_depth=1)
-    found, params = begin(contents, spec, tubelet_init)
+    spec = dataclasses.replace(SPEC, factorization="encoder", temporal_depth=1, tubelet_init=tubelet_init)
+    found, params = begin(contents, spec)
     image = np.random.default_rng(2).normal(size=(1, 8, 8, 3)).astype(np.float32)
     with torch.no_grad():
         states = model.vit(torch.from_numpy(image.transpose(0, 3, 1, 2))).last_hidden_state[0].numpy()

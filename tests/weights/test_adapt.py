@@ -62,7 +62,7 @@ def test_videomamba_s_time_is_grown_on_a_line_and_its_places_resized_by_cubics(f
 
 @pytest.mark.parametrize("factorization", ["joint", "encoder", "self_attention", "dot_product"])
 def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
-    module, params = random_model("vivit_tiny", factorization=factorization, temporal_depth=1)
+    module, params = random_model("vivit_tiny", factorization=factorization)
     wider, found, notes = adapt("vivit", module, params, num_frames=16, image_size=32)
     assert output(wider, found).shape == (1, 8)
     assert len(notes) == (2 if factorization == "encoder" else 1)
@@ -74,6 +74,17 @@ def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
     if factorization == "encoder":
         zoomed = ndimage.zoom(params["temporal"]["pos_embed"][1:], (2, 1), order=1)
         np.testing.assert_allclose(found["temporal"]["pos_embed"][1:], zoomed, atol=2e-6)
+
+
+@pytest.mark.parametrize("image_size", [16, 24])
+def test_a_factorised_encoder_of_one_time_step_is_given_more(image_size):
+    """Its first table is of one frame's places, though they are as many as one step has of time and space."""
+    module, params = random_model("vivit_tiny", factorization="encoder", num_frames=2)
+    wider, found, _ = adapt("vivit", module, params, num_frames=4, image_size=image_size)
+    assert output(wider, found).shape == (1, 8)
+    side = image_size // 8
+    assert found["encoder"]["pos_embed"].shape == (1 + side**2, 8)
+    np.testing.assert_array_equal(found["temporal"]["pos_embed"][1:], params["temporal"]["pos_embed"][[1, 1]])
 
 
 def test_videomae_s_positions_are_computed_anew(tmp_path):

@@ -123,6 +123,16 @@ def test_a_vivit_starts_from_an_image_model(image_model, run_main):
     assert "new: head; not used: none" in words
 
 
+@pytest.mark.parametrize("tubelet_init", ["", "central_frame", "inflation"])
+def test_the_kernel_of_cubes_comes_from_the_image_model_s_as_model_tubelet_init_says(image_model, tubelet_init):
+    folder, state = image_model
+    _, params, words = taken(folder, model__name="vivit_tiny", model__tubelet_init=tubelet_init)
+    patches = state["vit.embeddings.patch_embeddings.projection.weight"].transpose(2, 3, 1, 0).reshape(192, 96)
+    wanted = [patches / 2, patches / 2] if tubelet_init == "inflation" else [np.zeros_like(patches), patches]
+    np.testing.assert_array_equal(np.asarray(params["encoder"]["patch_embed"]["kernel"]).reshape(2, 192, 96), wanted)
+    assert f"tubelet_init={tubelet_init or 'central_frame'}" in words
+
+
 def test_a_classifier_of_other_classes_gives_all_but_its_head(tmp_path):
     peers.classifier(**TINY).save_pretrained(tmp_path)
     before, params, words = taken(tmp_path)
@@ -168,6 +178,15 @@ def test_what_does_not_fit_is_refused(tmp_path):
     peers.transformers.GPT2LMHeadModel(text).save_pretrained(tmp_path / "text")
     with pytest.raises(ConfigError, match=r"holds a GPT2; model\.name is a VideoMAE"):
         taken(tmp_path / "text")
+
+
+def test_a_temporal_encoder_of_another_depth_is_refused_not_started_anew(make_run):
+    model = {"model__name": "vivit_tiny", "model__factorization": "encoder"}
+    run = make_run(**model, model__temporal_depth=3)
+    with pytest.raises(ConfigError, match=r"has 3 blocks in its temporal encoder, the model 2: set .*temporal_depth=3"):
+        taken(run, **model)
+    _, params, _ = taken(run, **model, model__temporal_depth=3)
+    assert_same(params["temporal"], read_params(run)[1]["temporal"])
 
 
 def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):

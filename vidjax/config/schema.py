@@ -26,6 +26,7 @@ class ModelConfig:
     attention_type: str = ""  # of TimeSformer: divided | joint | space_only; empty: the preset's
     factorization: str = ""  # of ViViT: joint | encoder | self_attention | dot_product; empty: the preset's
     temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
+    tubelet_init: str = ""  # of a ViViT begun from an image model: central_frame | inflation; empty: central_frame
     merge_directions: str = ""  # of VideoMamba: sum | mean (cures divergence); empty: the preset's, as for the next
     dt_bias_init: str = ""  # of VideoMamba: zero | mamba (steps log-uniform in 0.001 to 0.1)
     init_std: float = 0.0  # of initial kernels, but ViViT's; 0: the preset's
@@ -196,6 +197,7 @@ CHOICES = {
     "model.decoder_mask": ("", "running_cell"),
     "model.attention_type": ("", "divided", "joint", "space_only"),
     "model.factorization": ("", "joint", "encoder", "self_attention", "dot_product"),
+    "model.tubelet_init": ("", "central_frame", "inflation"),
     "model.merge_directions": ("", "sum", "mean"),
     "model.dt_bias_init": ("", "zero", "mamba"),
     "model.dtype": ("float32", "bfloat16"),

@@ -89,7 +89,7 @@ def build_model(name: str, *, num_classes: int | None = None, **overrides) -> nn
         if key not in fields:
             near = difflib.get_close_matches(key, fields, 1, 0.0)[0]
             raise ConfigError(f"{name} has no option {key!r}; did you mean {near!r}?")
-    spec = dataclasses.replace(family.specs[size], **overrides)
+    spec = family.specs[size].override(**overrides)
     if num_classes is None:
         if family.pretraining is None:
             raise ConfigError(f"{name} has no pre-training module of its own; give num_classes (0: without a head)")

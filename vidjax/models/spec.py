@@ -73,6 +73,14 @@ class ClipSpec:
         """Values in a cube."""
         return self.tubelet_size * self.patch_size**2 * ops.patches.CHANNELS
 
+    def override(self, **fields):
+        """The spec with other values, as a user sets them.
+
+        Raises:
+          ConfigError: when one of them has no effect.
+        """
+        return dataclasses.replace(self, **fields)
+
     def check_clips(self, clips) -> None:
         """Refuse clips (b t h w c) of another shape than the model's.
 
@@ -102,6 +110,21 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_heads(prefix: str, width: int, num_heads: int) -> None:
-    """Refuse heads that do not divide the width."""
-    if width % num_heads:
-        raise ConfigError(f"{prefix}width={width} is not a multiple of its {num_heads} attention heads")
+    """Refuse heads that do not divide the width, naming the nearest that do."""
+    if num_heads < 1 or width % num_heads:
+        key = f"{prefix}heads" if prefix else "num_heads"
+        raise ConfigError(
+            f"{prefix}width={width} is not a multiple of its {num_heads} attention heads; "
+            f"use {key}={nearest_heads(width, num_heads)}"
+        )
+
+
+def nearest_heads(width: int, num_heads: int, multiple: int = 1) -> str:
+    """The numbers of heads nearest to one given, below and above, that divide the width; only multiples of `multiple`.
+
+    Returns:
+      words such as "4 or 8"; empty when there is none.
+    """
+    fitting = [heads for heads in range(multiple, width + 1, multiple) if width % heads == 0]
+    below = [heads for heads in fitting if heads < num_heads][-1:]
+    return " or ".join(map(str, below + [heads for heads in fitting if heads > num_heads][:1]))

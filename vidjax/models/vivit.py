@@ -15,7 +15,7 @@ from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
 from vidjax.models.macs import transformer_macs
-from vidjax.models.spec import ClipSpec, check_choice, check_heads
+from vidjax.models.spec import ClipSpec, check_choice, check_heads, nearest_heads
 from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
 
 # factorization to the class of the blocks and their options
@@ -39,6 +39,8 @@ class ViViTSpec(ClipSpec):
         (factorized_dot_product_attention) gives half of the heads to each. The first two classify by a class token,
         the others by the mean of all tokens.
       temporal_depth: blocks of the second encoder, for `encoder` only.
+      tubelet_init: how the kernel of cubes comes from that of an image model, if one is begun from (section 3.4):
+        `central_frame` sees one frame as the image model does, `inflation` the mean of all.
 
     Raises:
       ConfigError: when the heads do not divide the width, or cannot be halved for `dot_product`; when `encoder` has no
@@ -51,19 +53,38 @@ class ViViTSpec(ClipSpec):
     mlp_dim: int
     factorization: str = "joint"
     temporal_depth: int = 4
+    tubelet_init: str = "central_frame"
 
     def __post_init__(self):
         super().__post_init__()
         check_heads("", self.width, self.num_heads)
         check_choice("factorization", self.factorization, tuple(BLOCKS))
+        check_choice("tubelet_init", self.tubelet_init, ("central_frame", "inflation"))
         if self.factorization == "dot_product" and self.num_heads % 2:
-            raise ConfigError(f"factorization='dot_product' splits the heads in two; num_heads={self.num_heads} is odd")
+            even = nearest_heads(self.width, self.num_heads, 2)
+            remedy = f"use num_heads={even}" if even else f"use an even width instead of {self.width}"
+            raise ConfigError(
+                f"factorization='dot_product' splits the heads in two; num_heads={self.num_heads} is odd; {remedy}"
+            )
         if self.factorization == "encoder" and self.temporal_depth < 1:
-            raise ConfigError(f"factorization='encoder' needs temporal_depth={self.temporal_depth} of at least 1")
+            raise ConfigError(
+                f"factorization='encoder' needs a temporal_depth of at least 1, not {self.temporal_depth}; use 4, as "
+                "in the paper"
+            )
         if self.factorization == "self_attention" and self.drop_path:
             raise ConfigError(
                 f"drop_path={self.drop_path} does nothing with factorization='self_attention', as in scenic; use 0"
             )
+
+    def override(self, **fields):
+        """As `ClipSpec.override`; refuses temporal blocks where there is no second encoder."""
+        spec = super().override(**fields)
+        if spec.factorization != "encoder" and spec.temporal_depth != self.temporal_depth:
+            raise ConfigError(
+                f"temporal_depth={spec.temporal_depth} does nothing with factorization={spec.factorization!r}, which "
+                "has no temporal encoder; leave it out, or set factorization='encoder'"
+            )
+        return spec
 
     @property
     def class_token(self) -> bool:

@@ -20,6 +20,7 @@ FAMILY_OPTIONS = (
     "attention_type",
     "factorization",
     "temporal_depth",
+    "tubelet_init",
     "merge_directions",
     "dt_bias_init",
     "scan",

@@ -74,6 +74,8 @@ def _model_config(family: str, spec: ClipSpec, normalize_target: bool) -> ModelC
         for name in FAMILY_OPTIONS
         if hasattr(spec, name) and getattr(spec, name) != getattr(presets[size], name)
     }
+    if getattr(spec, "factorization", "encoder") != "encoder":
+        options.pop("temporal_depth", None)  # has no effect there, and a configuration that sets it is refused
     return ModelConfig(name=f"{family}_{size}", normalize_target=normalize_target, dtype="float32", **options)
 
 

@@ -17,6 +17,7 @@ from vidjax.weights.rules import flatten, nest
 
 _NUMERICS = ("norm_eps", "merge_directions")  # what is computed with the same parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
+_MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which an image model does not have
 
 
 def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, str]:
@@ -34,7 +35,8 @@ def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, st
       the parameters, each where it was; a sentence that says what was taken, what was changed and what is new.
 
     Raises:
-      ConfigError: when `init_from` is neither, or a parameter of the encoder is not in it with the same shape.
+      ConfigError: when `init_from` is neither, or a parameter of the encoder is not in it with the same shape, or it
+        has a temporal encoder of another depth.
     """
     spec = getattr(objective.module, "spec", None)
     try:
@@ -44,6 +46,12 @@ def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, st
     found, named = flatten(source), flatten(params)
     fitting = {name for name, leaf in named.items() if name in found and found[name].shape == leaf.shape}
     for name in sorted(set(named) - fitting):
+        if name.startswith(_MUST_FIT_IF_THERE) and name in found:
+            theirs, ours = (flat["temporal/blocks/norm1/scale"].shape[0] for flat in (found, named))
+            raise ConfigError(
+                f"config.init_from={init_from!r} has {theirs} blocks in its temporal encoder, the model {ours}: set "
+                f"config.model.temporal_depth={theirs}"
+            )
         if _MUST_FIT.match(name):
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(

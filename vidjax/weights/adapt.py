@@ -32,21 +32,21 @@ class Positions:
 
 
 _SCENIC = "linear, corners kept"
-# Of two, the one whose axes have as many entries as the table has rows, but for a class token.
 # Sources: TimeSformer's vit.py and helpers.py; scenic's vivit/model_utils.py; VideoMamba's run_class_finetuning.py.
-POSITIONS: dict[str, dict[str, tuple[Positions, ...]]] = {
+POSITIONS: dict[str, dict[str, Positions]] = {
     "timesformer": {
-        "encoder/pos_embed": (Positions("hw", ("nearest", "nearest")),),
-        "encoder/time_embed": (Positions("t", ("nearest",)),),
+        "encoder/pos_embed": Positions("hw", ("nearest", "nearest")),
+        "encoder/time_embed": Positions("t", ("nearest",)),
     },
-    "vivit": {
-        "encoder/pos_embed": (Positions("thw", (_SCENIC,) * 3), Positions("hw", (_SCENIC,) * 2)),
-        "temporal/pos_embed": (Positions("t", (_SCENIC,)),),
-    },
+    "vivit": {"encoder/pos_embed": Positions("thw", (_SCENIC,) * 3)},
     "videomamba": {
-        "encoder/pos_embed": (Positions("hw", ("cubic", "cubic")),),
-        "encoder/time_embed": (Positions("t", ("linear",)),),
+        "encoder/pos_embed": Positions("hw", ("cubic", "cubic")),
+        "encoder/time_embed": Positions("t", ("linear",)),
     },
+}
+FACTORISED = {  # ViViT's two encoders: one sees a frame, the other all frames
+    "encoder/pos_embed": Positions("hw", (_SCENIC,) * 2),
+    "temporal/pos_embed": Positions("t", (_SCENIC,)),
 }
 
 
@@ -98,20 +98,20 @@ def fit_positions(family: str, params: Mapping, old: ClipSpec, new: ClipSpec) ->
     if family not in POSITIONS:
         grids = ["x".join(map(str, spec.grid)) for spec in (new, old)]
         notes.append(f"fixed sine-cosine positions computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
-    for path, candidates in POSITIONS.get(family, {}).items():
+    factorised = getattr(old, "factorization", "") == "encoder"
+    for path, positions in (FACTORISED if factorised else POSITIONS.get(family, {})).items():
         if path in flat:
-            flat[path], note = _resized(path, np.asarray(flat[path]), candidates, old, new)
+            flat[path], note = _resized(path, np.asarray(flat[path]), positions, old, new)
             notes += [note] if note else []
     return nest(flat), tuple(notes)
 
 
-def _resized(path: str, table: np.ndarray, candidates, old: ClipSpec, new: ClipSpec) -> tuple[np.ndarray, str]:
-    for positions in candidates:
-        before, after = (tuple(spec.grid["thw".index(axis)] for axis in positions.axes) for spec in (old, new))
-        extra = len(table) - math.prod(before)  # a class token's row, which stays
-        if extra in (0, 1):
-            break
-    else:
+def _resized(
+    path: str, table: np.ndarray, positions: Positions, old: ClipSpec, new: ClipSpec
+) -> tuple[np.ndarray, str]:
+    before, after = (tuple(spec.grid["thw".index(axis)] for axis in positions.axes) for spec in (old, new))
+    extra = len(table) - math.prod(before)  # a class token's row, which stays
+    if extra not in (0, 1):
         raise WeightsError(f"{path} holds {len(table)} positions, which are not those of {old.grid} cubes")
     if before == after:
         return table, ""

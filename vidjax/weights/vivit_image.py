@@ -61,16 +61,11 @@ def layout(spec: ViViTSpec) -> Layout:
     return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
 
 
-def describe_image(
-    state: State, config: Mapping | None, spec: ViViTSpec, tubelet_init: str = "central_frame"
-) -> Description:
+def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Description:
     """How the image model's arrays become those of the ViViT of `spec`, of any factorization, without a head.
 
     Its positions are resized to the grid and repeated in each frame. A factorised encoder takes it as the first of its
     two; factorised self-attention takes its attention twice, over time and within frames. The rest starts fresh.
-
-    Args:
-      tubelet_init: of the patch embedding, a key of `TUBELET_INITS`.
 
     Raises:
       WeightsError: when the image model has another width, depth, MLP, patch or number of heads.
@@ -78,7 +73,7 @@ def describe_image(
     prefix = _prefix(state)
     _check_sizes(state, config or {}, spec, prefix)
     notes = [
-        f"an image model: its patches by tubelet_init={tubelet_init}, its positions repeated in each of "
+        f"an image model: its patches by tubelet_init={spec.tubelet_init}, its positions repeated in each of "
         f"{spec.grid[0]} frames of cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
     ]
     fresh = ""
@@ -90,17 +85,17 @@ def describe_image(
         notes.append(words)
     ignore = HEADS if spec.class_token else rf"{HEADS}|embeddings\.cls_token$"
     return Description(
-        "vivit", spec, 0, image_rules(spec, TUBELET_INITS[tubelet_init], prefix), MEAN, STD, MERGE,
+        "vivit", spec, 0, image_rules(spec, prefix), MEAN, STD, MERGE,
         ignore=ignore, fresh=fresh, notes=tuple(notes),
     )  # fmt: skip
 
 
-def image_rules(spec: ViViTSpec, tubelet_init, prefix: str = "") -> tuple[Rule, ...]:
+def image_rules(spec: ViViTSpec, prefix: str = "") -> tuple[Rule, ...]:
     """From an image ViT's keys, which begin with `prefix`; source: `initialise_from_train_state` of scenic."""
     embeddings, block = f"{prefix}embeddings.", f"{prefix}encoder.layer.{{}}."
     patches = f"{embeddings}patch_embeddings.projection"
     found = [
-        Rule((f"{patches}.weight",), ("encoder/patch_embed/kernel",), _patches(spec, tubelet_init)),
+        Rule((f"{patches}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
         Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
         Rule((f"{embeddings}position_embeddings",), ("encoder/pos_embed",), _positions(spec)),
         *block_rules(spec, block),
@@ -113,8 +108,8 @@ def image_rules(spec: ViViTSpec, tubelet_init, prefix: str = "") -> tuple[Rule, 
     return tuple(found)
 
 
-def _patches(spec: ViViTSpec, tubelet_init) -> Form:
-    image = forms.patch_conv2d(spec.patch_size)
+def _patches(spec: ViViTSpec) -> Form:
+    image, tubelet_init = forms.patch_conv2d(spec.patch_size), TUBELET_INITS[spec.tubelet_init]
     return Form(lambda weight: (tubelet_init(*image.read(weight), spec.tubelet_size),), _no_way_back)
 
 
