@@ -60,6 +60,19 @@ def test_what_is_written_as_a_run_is_read_as_the_same_model(tmp_path, name, num_
     assert config.model.name.split("_")[0] == model.family
 
 
+def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_path):
+    """A configuration that set them would be refused when the run is read."""
+    model = pretrained("vivit_tiny", 5, **HEADS)
+    spec = dataclasses.replace(model.spec, temporal_depth=7)
+    save_as_run(
+        dataclasses.replace(model, module=model.module.clone(spec=spec), spec=spec),
+        tmp_path,
+        stride=3,
+        sampling="dense",
+    )
+    assert vidjax.from_pretrained(tmp_path).spec == spec
+
+
 def test_a_language_model_makes_no_run(tmp_path):
     spec = GPT2Spec(width=8, depth=1, num_heads=1, mlp_dim=8, vocab_size=5, num_positions=3)
     model = Pretrained(GPT2(spec), {}, spec, "gpt2", (), (), source="words")

@@ -6,13 +6,16 @@ import jax
 import numpy as np
 import peers
 import pytest
+import saved_runs
 from peers import torch, transformers
 
 import vidjax
 from vidjax import ops
 from vidjax.errors import WeightsError
 from vidjax.models import build_model
+from vidjax.training import loop
 from vidjax.weights import Pretrained, export
+from vidjax.weights.pretrained import prepare
 
 
 def ours(model, clips):
@@ -73,6 +76,34 @@ def test_a_classification_run_has_its_logits_in_transformers_but_for_the_epsilon
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
     assert processor.image_mean == pytest.approx([0.4, 0.5, 0.6])
     assert (processor.crop_size["height"], processor.size["shortest_edge"]) == (16, 16)
+
+
+@pytest.mark.slow
+def test_a_timesformer_that_has_trained_gives_its_logits_in_transformers(tmp_path):
+    """Two steps of a real run: its checkpoint, not parameters made for the test."""
+    config = saved_runs.make_config(model__name="timesformer_tiny", train__steps=2, model__dtype="float32")
+    loop.train(config, tmp_path / "run")
+    model = vidjax.from_pretrained(tmp_path / "run")
+    assert np.any(model.params["encoder"]["blocks"]["temporal_fc"]["bias"])  # which starts at zero
+    assert export(model, tmp_path / "out") == ()
+    peer = transformers.AutoModelForVideoClassification.from_pretrained(tmp_path / "out").eval()
+    clips = peers.random_clips()
+    peers.assert_close(ours(model, clips), peers.logits_of(peer, clips))
+
+
+def test_a_processor_that_pads_where_vidjax_covers_and_crops_is_named(tmp_path):
+    """Of square frames both see the same pixels; of others a processor of transformers leaves a black edge."""
+    options = {"width": 12, "depth": 1, "num_heads": 2, "mlp_dim": 8, "num_frames": 2}
+    video = np.full((2, 16, 20, 3), 255, np.uint8)
+    for image_size, pads in ((16, False), ((16, 24), True)):
+        module = build_model("vivit_tiny", num_classes=2, image_size=image_size, **options)
+        model = Pretrained(module, random_params(module), module.spec, "vivit", (0.0,) * 3, (1.0,) * 3)
+        notes = export(model, folder := tmp_path / str(pads))
+        assert any("pads what does not fill 16 x 24 with black" in note for note in notes) == pads
+        processor = transformers.AutoImageProcessor.from_pretrained(folder)
+        pixels = np.asarray(processor(list(video), return_tensors="np")["pixel_values"])
+        assert (pixels.min() < 1) == pads
+        assert prepare(video[None], module.spec).min() == 255
 
 
 @pytest.mark.parametrize("name", ["timesformer_tiny", "vivit_tiny"])

@@ -55,6 +55,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         notes = _differences(layout, state, config, described)
     if model.mean:
         _write_json(folder / "preprocessor_config.json", _preprocessor(model))
+        notes = (*notes, *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
     draft.replace(folder / "model.safetensors")
@@ -133,6 +134,18 @@ def _preprocessor(model: Pretrained) -> dict:
         "image_mean": list(model.mean),
         "image_std": list(model.std),
     }
+
+
+def _pads(model: Pretrained) -> tuple[str, ...]:
+    """Where a processor of transformers does not prepare pixels as vidjax: it resizes the short side, then pads."""
+    height, width = model.spec.frame_size
+    if height == width:
+        return ()
+    return (
+        f"by preprocessor_config.json transformers makes the short side {min(height, width)} and pads what does not "
+        f"fill {height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
+        f"cover {height} x {width} before that processor",
+    )
 
 
 def _write_json(path: Path, tree: dict) -> None:
