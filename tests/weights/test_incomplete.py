@@ -17,6 +17,7 @@ from vidjax.errors import WeightsError
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import layouts
+from vidjax.weights.reading import shape_of
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))
 import timesformer_torch
@@ -132,3 +133,10 @@ def test_a_lone_videomae_of_a_published_width_and_another_depth_is_told():
     state = {key: value.numpy() for key, value in peers.official(peers.classifier(**sizes)).items()}
     assert any("2 blocks of width 384, published ones 12" in note for note in described(state).notes)
     assert not any("blocks" in note for note in described(state, {"num_hidden_layers": 2}).notes)
+
+
+def test_arrays_that_are_not_there_or_of_another_kind_say_what_to_do():
+    with pytest.raises(WeightsError, match="the key cls is missing; the file is incomplete: download or save it again"):
+        shape_of({}, "cls", 1)
+    with pytest.raises(WeightsError, match=r"cls has shape \(2, 3\); 1 axes were expected, so this is another kind"):
+        shape_of({"cls": np.zeros((2, 3))}, "cls", 1)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,6 +13,8 @@ import safetensors.numpy
 import saved_runs
 
 from vidjax.errors import ConfigError
+from vidjax.main import read_config
+from vidjax.objectives import build_objective
 from vidjax.training.transfer import take_over
 from vidjax.weights.pretrained import load
 from vidjax.weights.runs import read_params
@@ -187,6 +190,15 @@ def test_a_temporal_encoder_of_another_depth_is_refused_not_started_anew(make_ru
         taken(run, **model)
     _, params, _ = taken(run, **model, model__temporal_depth=3)
     assert_same(params["temporal"], read_params(run)[1]["temporal"])
+
+
+def test_the_large_vivit_of_kinetics_is_what_that_of_ssv2_begins_from():
+    folder = Path(__file__).parents[2] / "configs"
+    depths = {}
+    for experiment in ("vivit_k400.py:large_fe", "vivit_k400.py:large_fe_24", "vivit_ssv2.py"):
+        config = read_config([f"--config={folder / experiment}"])
+        depths[experiment] = build_objective(config, 400).module.spec.temporal_depth
+    assert list(depths.values()) == [4, 24, 4]  # the paper's, scenic's for Kinetics, scenic's for this data set
 
 
 def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
