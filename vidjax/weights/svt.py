@@ -12,7 +12,8 @@ from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.reading import shape_of
 from vidjax.weights.rules import State
-from vidjax.weights.timesformer import MERGE, OFFICIAL, assumed, read_spec, rules
+from vidjax.weights.timesformer import MERGE, assumed, read_spec, rules
+from vidjax.weights.timesformer_names import OFFICIAL
 
 _PROJECTION = "head.last_layer.weight_v"
 _STEM = {"cls_token", "pos_embed", "time_embed", "blocks.0.temporal_fc.weight"}

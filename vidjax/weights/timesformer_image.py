@@ -16,15 +16,13 @@ from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 from vidjax.weights.timesformer import (
     MERGE,
-    OFFICIAL,
-    TRANSFORMERS,
-    Names,
     assumed,
     attention_rules,
     block_rules,
     read_spec,
     stem_rules,
 )
+from vidjax.weights.timesformer_names import OFFICIAL, TRANSFORMERS, Names
 
 TIMM = OFFICIAL
 TRANSFORMERS_VIT = dataclasses.replace(

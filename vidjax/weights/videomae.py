@@ -25,12 +25,13 @@ def _describe_official(state: State, config: Mapping | None) -> Description:
             "published model"
         )
     spec = _read_spec(state, config or {}, OFFICIAL, prefix := _official_prefix(state))
-    notes = list(depth_note(config or {}, spec, VIDEOMAE_SPECS))
+    notes = []
     if not config or "image_size" not in config:
         notes.append(
             f"the file does not say which clips it takes: {spec.num_frames} frames of {spec.frame_size[0]} pixels, as "
             "published, are assumed unless num_frames and image_size say otherwise"
         )
+    notes += depth_note(config or {}, spec, VIDEOMAE_SPECS)
     return _description(state, config, OFFICIAL, prefix, spec, notes)
 
 

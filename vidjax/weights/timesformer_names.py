@@ -1,0 +1,43 @@
+"""What the authors of TimeSformer and `transformers` call the modules that both have."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What a source calls its modules; those of a block follow `blocks` and its number."""
+
+    patch_embed: str
+    cls_token: str
+    pos_embed: str
+    norm: str
+    head: str
+    blocks: str
+    norm1: str
+    attn: tuple[str, ...]  # one fused projection, or those of q, k and v
+    proj: str
+    norm2: str
+    fc1: str
+    fc2: str
+    time_embed: str = ""
+    temporal_norm: str = ""
+    temporal_attn: tuple[str, ...] = ()
+    temporal_proj: str = ""
+    temporal_fc: str = ""
+
+
+OFFICIAL = Names(
+    "patch_embed.proj", "cls_token", "pos_embed", "norm", "head", "blocks.",
+    "norm1", ("attn.qkv",), "attn.proj", "norm2", "mlp.fc1", "mlp.fc2",
+    "time_embed", "temporal_norm1", ("temporal_attn.qkv",), "temporal_attn.proj", "temporal_fc",
+)  # fmt: skip
+TRANSFORMERS = Names(
+    "embeddings.patch_embeddings.projection", "embeddings.cls_token", "embeddings.position_embeddings",
+    "layernorm", "classifier", "encoder.layer.",
+    "layernorm_before", ("attention.attention.qkv",), "attention.output.dense",
+    "layernorm_after", "intermediate.dense", "output.dense",
+    "embeddings.time_embeddings", "temporal_layernorm", ("temporal_attention.attention.qkv",),
+    "temporal_attention.output.dense", "temporal_dense",
+)  # fmt: skip
