@@ -1,0 +1,191 @@
+"""Attention without logits in memory (tiles; a TPU kernel, interpreted): results and gradients against einsums."""
+
+import functools
+import importlib.util
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.pallas import tpu as pltpu
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from vidjax import ops
+from vidjax.errors import ConfigError
+
+SHAPES = {  # rows, queries, keys, heads, head width
+    "fewer than one register": (1, 9, 5, 2, 64),
+    "160 tokens": (2, 160, 160, 2, 64),
+    "two tiles of queries, several chunks of keys, neither divides": (1, 300, 1100, 2, 64),
+    "queries fewer than keys, odd": (1, 17, 261, 2, 64),
+    "three heads that fill no register together": (2, 200, 139, 3, 64),
+    "wide heads": (1, 40, 140, 2, 128),
+    "heads of VideoMAE-H": (1, 130, 150, 8, 80),
+    "heads of VideoMAE-g": (1, 20, 36, 2, 88),
+}
+
+
+@pytest.fixture(params=["pallas_tpu", "tiled"])
+def implementation(request):
+    with pltpu.force_tpu_interpret_mode() if request.param == "pallas_tpu" else jax.named_scope("tiled"):
+        yield request.param
+
+
+def operands(shape, dtype=jnp.float32):
+    b, n, m, h, d = shape
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.normal(size=(b, k, h, d)), dtype) for k in (n, m, m, n)]
+
+
+def with_gradients(arrays, **options):
+    *arrays, cotangent = arrays
+    run = jax.jit(functools.partial(jax.vjp, functools.partial(ops.attention, **options)))
+    out, vjp = run(*arrays)
+    return out, *jax.jit(vjp)(cotangent.astype(out.dtype))
+
+
+def assert_close(ours, reference, tolerance):
+    """Relative to the largest entry."""
+    for value, expected in zip(ours, reference, strict=True):
+        expected = np.asarray(expected, np.float32)
+        np.testing.assert_allclose(np.asarray(value, np.float32), expected, atol=tolerance * np.abs(expected).max())
+
+
+def mesh_of(devices, sizes):
+    return Mesh(np.array(devices).reshape(sizes), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_outputs_and_gradients_are_those_of_einsums(implementation, shape):
+    arrays = operands(shape)
+    with jax.default_matmul_precision("highest"):
+        ours = with_gradients(arrays, implementation=implementation, scale=0.2)
+        assert_close(ours, with_gradients(arrays, implementation="xla", scale=0.2), 2e-6)
+
+
+def test_bfloat16_is_as_close_to_the_truth_as_einsums_are(implementation):
+    arrays = operands((2, 150, 150, 2, 64), jnp.bfloat16)
+    truth = with_gradients([x.astype(jnp.float32) for x in arrays], implementation="xla")
+    ours, einsums = (with_gradients(arrays, implementation=name) for name in (implementation, "xla"))
+    for value, other, expected in zip(ours, einsums, truth, strict=True):
+        assert value.dtype == jnp.bfloat16
+        error, usual = (np.square(np.asarray(x, np.float32) - expected).mean() ** 0.5 for x in (value, other))
+        assert error < 1.2 * usual
+
+
+def test_logits_of_any_size_give_finite_gradients(implementation):
+    q, k, v, cotangent = operands((1, 140, 130, 2, 64))
+    arrays = [100 * q, 100 * k, v, cotangent]  # logits of some thousands: weights are 0 and 1
+    reference = with_gradients(arrays, implementation="xla")
+    assert_close(with_gradients(arrays, implementation=implementation)[:1], reference[:1], 1e-4)
+    assert all(np.isfinite(x).all() for x in with_gradients(arrays, implementation=implementation))
+
+
+@pytest.mark.parametrize("masking", [{"is_causal": True}, {"mask": np.ones((1, 1, 8, 8), bool)}])
+def test_a_form_without_masks_refuses_them(implementation, masking):
+    with pytest.raises(ConfigError, match=rf"{implementation}.*no masks.*xla"):
+        ops.attention(*operands((1, 8, 8, 2, 64))[:3], implementation=implementation, **masking)
+
+
+def test_the_kernel_refuses_sequences_that_do_not_fit_its_memory():
+    shape = jax.ShapeDtypeStruct((1, 20000, 2, 64), jnp.bfloat16)
+    with pytest.raises(ConfigError, match=r"20000 keys and values .* MB; use attention='tiled'"):
+        jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), shape, shape, shape)
+    half = jax.ShapeDtypeStruct((1, 200, 2, 64), jnp.float16)
+    with pytest.raises(ConfigError, match="float16"):
+        jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), half, half, half)
+
+
+@pytest.mark.parametrize("shape", [(2, 160, 160, 2, 8), (1, 600, 500, 2, 8), (1, 20, 500, 2, 8)])
+def test_without_a_name_the_result_is_the_same(shape):
+    arrays = operands(shape)
+    assert_close(with_gradients(arrays), with_gradients(arrays, implementation="xla"), 2e-6)
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
+@pytest.mark.parametrize("rows", [8, 3])  # of 3 rows, each device takes all
+@pytest.mark.parametrize("form", ["tiled", None])  # an interpreted kernel waits for ever on several devices
+def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form):
+    mesh = mesh_of(jax.devices()[:8], (2, 2, 2))
+    arrays = operands((rows, 140, 140, 2, 64))
+    expected = with_gradients(arrays, implementation="xla")
+    split = P(("data", "fsdp") if rows == 8 else None, None, "tensor", None)
+
+    def run(*arrays):
+        out, vjp = jax.vjp(functools.partial(ops.attention, implementation=form), *arrays[:3])
+        return out, *vjp(arrays[3])
+
+    with jax.set_mesh(mesh):
+        spread = [jax.device_put(x, NamedSharding(mesh, split)) for x in arrays]
+        compiled = jax.jit(run)
+        assert_close(compiled(*spread), expected, 2e-6)
+        text = compiled.lower(*spread).compile().as_text()
+        assert not any(f" {kind}(" in text for kind in ("all-gather", "all-to-all", "collective-permute"))
+
+
+def test_policies_can_keep_what_the_backward_pass_needs():
+    """So that a rematerialised block computes its attention once."""
+    policy = jax.checkpoint_policies.save_only_these_names("attention")
+    arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands((1, 160, 160, 2, 8))[:3]]
+
+    def loss(q, k, v):
+        return jnp.sum(jnp.sin(ops.attention(jnp.sin(q), k, v)))
+
+    def exponentials(policy):
+        jaxpr = jax.make_jaxpr(jax.grad(jax.checkpoint(loss, policy=policy)))(*arrays)
+        return str(jaxpr).count("= exp ")
+
+    assert exponentials(policy) < exponentials(None)
+
+
+def compiled_for(topology, shape):
+    """Attention and its gradients for four devices, rows and heads divided; the program and its temporary bytes."""
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+    from jax.experimental import topologies
+
+    mesh = mesh_of(topologies.get_topology_desc(topology, "tpu").devices[:4], (2, 1, 2))
+    b, n, m, h, d = shape
+    split = NamedSharding(mesh, P(("data", "fsdp"), None, "tensor", None))
+    arrays = [jax.ShapeDtypeStruct((b, k, h, d), jnp.bfloat16, sharding=split) for k in (n, m, m, n)]
+
+    def run(*arrays):
+        out, vjp = jax.vjp(ops.attention, *arrays[:3])
+        return out, *vjp(arrays[3])
+
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(run).trace(*arrays).lower(lowering_platforms=("tpu",)).compile()
+    return compiled.as_text(), compiled.memory_analysis().temp_size_in_bytes
+
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler, is not installed (extra aot)"
+)
+
+
+@pytest.mark.aot
+@needs_libtpu
+@pytest.mark.parametrize(
+    ("topology", "shape"),
+    [
+        ("v5e:2x4", (8, 1568, 1568, 6, 64)),
+        ("v5e:2x4", (8, 160, 160, 12, 64)),
+        ("v6e:2x4", (8, 1569, 1569, 12, 64)),
+        ("v4:2x2x1", (8, 1568, 1568, 4, 64)),
+    ],
+)
+def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):
+    text, temp = compiled_for(topology, shape)
+    assert text.count("tpu_custom_call") == 2
+    assert not any(f" {kind}(" in text for kind in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
+    b, n, m, h, _ = shape
+    assert temp < max(4 * b * h * n * m / 4 / 8, 8e6)  # an eighth of the logits of a device
+
+
+@pytest.mark.aot
+@needs_libtpu
+def test_what_the_memory_of_a_small_core_cannot_hold_is_tiled():
+    text, temp = compiled_for("v4:2x2x1", (8, 1568, 1568, 6, 64))
+    assert "tpu_custom_call" not in text
+    assert temp < 100e6  # logits of a device: 118 MB, in float32
