@@ -32,13 +32,14 @@ def padded(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def vmem_bytes(n: int, m: int, heads: int, d: int, width: int) -> int:
+def vmem_bytes(q, k, heads: int) -> int:
     """What the backward kernel keeps in VMEM: blocks of its operands and results twice, and its scratch."""
-    channels, rows, keys = heads_at_once(heads, d) * d, padded(n, TILE), padded(m, LANES)
-    blocks = 2 * width * padded(channels, LANES) * 4 * (n + m)
-    scratch = channels * (rows * (2 * width + 4) + keys * (width + 8))
-    per_head = 2 * heads_at_once(heads, d) * keys * padded(d, LANES) * width
-    return blocks + scratch + per_head + 4 * min(keys, CHUNK) * TILE * 4
+    (n, m), width, d = (q.shape[1], k.shape[1]), q.dtype.itemsize, q.shape[-1] // heads
+    at_once, rows, keys = heads_at_once(heads, d), padded(n, TILE), padded(m, LANES)
+    blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
+    transposed = at_once * d * (rows * (2 * width + 4) + keys * (width + 8))
+    split = 2 * at_once * keys * padded(d, LANES) * width
+    return blocks + transposed + split + 4 * min(keys, CHUNK) * TILE * 4
 
 
 def forward(q, k, v, heads: int, scale: float):
@@ -249,7 +250,7 @@ def _statistics_block(at_once: int, rows: int) -> pl.BlockSpec:
 
 
 def _parameters(q, k, heads: int) -> pltpu.CompilerParams:
-    needed = vmem_bytes(q.shape[1], k.shape[1], heads, q.shape[-1] // heads, q.dtype.itemsize)
+    needed = vmem_bytes(q, k, heads)
     return pltpu.CompilerParams(dimension_semantics=("parallel", "parallel"), vmem_limit_bytes=needed + needed // 2)
 
 
