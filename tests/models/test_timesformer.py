@@ -170,7 +170,7 @@ def test_macs_are_the_papers(name, tera_macs):
 
 @pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
 def test_macs_count_the_matrix_products_that_are_computed(attention_type):
-    module = build_model("timesformer_tiny", num_classes=7, attention_type=attention_type, unroll=4)
+    module = build_model("timesformer_tiny", num_classes=7, attention_type=attention_type, unroll=4, attention="xla")
     clips = jnp.zeros((1, *module.spec.clip_shape))
     params = jax.eval_shape(module.init, jax.random.key(0), clips)
     jaxpr = jax.make_jaxpr(lambda p, x: module.apply(p, x)["logits"])(params, clips)
