@@ -145,7 +145,7 @@ class VideoMAEDecoder(nn.Module):
         s = self.spec
         self.blocks = _blocks(s, s.decoder_depth, s.decoder_heads, s.decoder_mlp_dim, layers.xavier_uniform)
         self.norm = nn.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
-        self.head = nn.Dense(s.patch_dim, dtype=s.dtype, kernel_init=layers.xavier_uniform)
+        self.head = layers.Dense(s.patch_dim, s.dtype, layers.xavier_uniform)
 
     def __call__(self, x: Float[Array, "b n d"], num_predicted: int, train: bool = False) -> Float[Array, "b q p"]:
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.spec.decoder_depth, train))
