@@ -1,8 +1,11 @@
 """The selective scan of Mamba (Gu & Dao 2023, arXiv:2312.00752, algorithm 2): one signature, several implementations.
 
 `associative` is `jax.lax.associative_scan` over the whole length: the oracle, and a state for every token in memory.
-`chunked` walks over the sequence and keeps the states between chunks only; its backward pass recomputes the others.
+`chunked`, plain JAX, and `pallas_tpu`, two TPU kernels, keep the states between chunks only; their backward passes
+recompute the others. They run on each device's own rows and channels, where a mesh divides these.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,8 @@ from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
 from vidjax.ops.scan.chunked import chunked
+from vidjax.ops.scan.mesh import on_each_device
+from vidjax.ops.scan.tpu import pallas_tpu
 
 
 def selective_scan(
@@ -34,7 +39,7 @@ def selective_scan(
       B, C: what a token writes to the states and reads from them.
       D: weight of the skip connection; None for none.
       reverse: run from the last token to the first; nothing is flipped in memory.
-      implementation: one of `IMPLEMENTATIONS`. None takes `chunked`.
+      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU and `chunked` elsewhere.
 
     Returns:
       an array like x, in x's dtype.
@@ -43,11 +48,18 @@ def selective_scan(
       ConfigError: for an unknown implementation; a name never falls back to another.
     """
     if implementation is None:
-        implementation = "chunked"
-    elif implementation not in IMPLEMENTATIONS:
+        scan = _by_platform
+    elif implementation in IMPLEMENTATIONS:
+        scan = IMPLEMENTATIONS[implementation]
+    else:
         raise ConfigError(f"scan={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     D = jnp.zeros(A.shape[0], jnp.float32) if D is None else D
-    return IMPLEMENTATIONS[implementation](x, dt, A, B, C, D, reverse)
+    return on_each_device(functools.partial(scan, reverse=reverse), x, dt, A, B, C, D)
+
+
+def _by_platform(*operands, reverse):
+    tpu, default = (functools.partial(scan, reverse=reverse) for scan in (pallas_tpu, chunked))
+    return jax.lax.platform_dependent(*operands, tpu=tpu, default=default)
 
 
 def _associative(x, dt, A, B, C, D, reverse):
@@ -63,4 +75,4 @@ def _compose(first, second):
     return second[0] * first[0], second[0] * first[1] + second[1]
 
 
-IMPLEMENTATIONS = {"associative": _associative, "chunked": chunked}
+IMPLEMENTATIONS = {"associative": _associative, "chunked": chunked, "pallas_tpu": pallas_tpu}

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vidjax.ops.scan.mesh import vary_alike
+
 State = Float[Array, "b s d"]
 
 
@@ -74,7 +76,7 @@ def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
 
 def empty(A, chunk: Float[Array, "n t b d"]) -> State:
     """States that nothing has been written to, for the rows of a chunk."""
-    return jnp.zeros((chunk.shape[2], *A.shape), jnp.float32)
+    return vary_alike(jnp.zeros((chunk.shape[2], *A.shape), jnp.float32), chunk)[0]
 
 
 def _float32(operands):

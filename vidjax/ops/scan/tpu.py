@@ -1,0 +1,94 @@
+"""The selective scan as two TPU kernels: forward, and a backward that rebuilds a chunk's states from those before it.
+
+Inputs and outputs have their own dtypes, everything between is float32. Time is the last axis of the grid, in either
+direction; nothing is flipped in memory.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from vidjax.ops.scan import tpu_kernels
+from vidjax.ops.scan.tpu_blocks import Blocks
+
+PARAMS = pltpu.CompilerParams(
+    dimension_semantics=("parallel", "parallel", "arbitrary"),
+    vmem_limit_bytes=64 * 2**20,  # what v5p has; v5e and v6e have twice that, v4 a quarter, which is too little
+)
+
+
+def pallas_tpu(x, dt, A, B, C, D, reverse):
+    """See `vidjax.ops.selective_scan`."""
+    return _scan(x, dt, A, B, C, D, reverse)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
+def _scan(x, dt, A, B, C, D, reverse):
+    return _scan_forward(x, dt, A, B, C, D, reverse)[0]
+
+
+def _scan_forward(x, dt, A, B, C, D, reverse):
+    blocks = Blocks(*x.shape, A.shape[1])
+    spread = blocks.scratch("t", "s", "r", "lane")
+    y, states = pl.pallas_call(
+        functools.partial(tpu_kernels.forward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+        grid=blocks.grid,
+        in_specs=blocks.inputs(flipped=reverse),
+        out_specs=[blocks.tokens(flipped=reverse), blocks.boundaries(flipped=reverse)],
+        out_shape=[
+            _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+            _like(x, (blocks.chunks, blocks.states, blocks.rows, blocks.count * blocks.width)),
+        ],
+        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread],
+        compiler_params=PARAMS,
+        name="selective_scan",
+    )(*blocks.operands(x, dt, A, B, C, D))
+    return blocks.from_tokens(y), (x, dt, A, B, C, D, states)
+
+
+def _scan_backward(reverse, residuals, dy):
+    *operands, states = residuals
+    x, dt, A, *_ = operands
+    blocks, flipped = Blocks(*x.shape, A.shape[1]), not reverse
+    tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
+    of_A, of_D = blocks.of_channels(of_rows=True)
+    per_state = _like(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
+    spread = blocks.scratch("t", "s", "r", "lane")
+    dx, ddt, dA, dB, dC, dD = pl.pallas_call(
+        functools.partial(tpu_kernels.backward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+        grid=blocks.grid,
+        in_specs=[*blocks.inputs(flipped), tokens, blocks.boundaries(flipped)],
+        out_specs=[tokens, tokens, of_A, of_B, of_B, of_D],
+        out_shape=[
+            _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+            _like(x, (blocks.length, blocks.batch, blocks.filled), dt.dtype),
+            _like(x, (blocks.states, blocks.rows, blocks.count * blocks.width)),
+            per_state,
+            per_state,
+            _like(x, (blocks.rows, blocks.count * blocks.width)),
+        ],
+        scratch_shapes=[
+            blocks.scratch("s", "r", "d"),
+            spread,
+            spread,
+            blocks.scratch("t+1", "s", "r", "lane"),
+            blocks.scratch("t", "r", "lane"),
+            spread,
+        ],
+        compiler_params=PARAMS,
+        name="selective_scan_backward",
+    )(*blocks.operands(*operands), blocks.to_tokens(dy), states)
+    dA, dB, dC, dD = blocks.sum_rows(dA, dB, dC, dD)
+    gradients = (blocks.from_tokens(dx), blocks.from_tokens(ddt), dA, dB, dC, dD)
+    return tuple(g.astype(operand.dtype) for g, operand in zip(gradients, operands, strict=True))
+
+
+_scan.defvjp(_scan_forward, _scan_backward)
+
+
+def _like(x, shape, dtype=jnp.float32):
+    """The type of an output, which varies over the same axes of a mesh as x does."""
+    return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(x).manual_axis_type)

@@ -1,0 +1,143 @@
+"""How the arrays of a selective scan are cut into blocks for its TPU kernels.
+
+Arrays lie time-major (l b d). Channels are cut into blocks, and the channels of a block into parts that count as rows
+where the batch has fewer rows than a register. Time is cut into chunks, which come last to first if `flipped`.
+"""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+from einops import rearrange, repeat
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from vidjax.ops.scan.tpu_kernels import LANES, LN2, UNROLL
+
+ROWS = 8  # of a register
+CHUNK = 64  # tokens, at most
+TILES = 9  # registers side by side in a block, at most: 1152 channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """Sizes and block specifications for arrays (b l d) with s states a channel."""
+
+    batch: int
+    length: int
+    channels: int
+    states: int
+
+    @property
+    def parts(self) -> int:
+        """As many as spare registers, and no more."""
+        return min(range(1, max(1, ROWS // self.batch) + 1), key=self._tiles)
+
+    def _tiles(self, parts: int) -> int:
+        """Registers side by side, for one state of all the channels of a row."""
+        return math.ceil(math.ceil(self.channels / LANES) / parts)
+
+    @property
+    def count(self) -> int:
+        """Blocks of channels."""
+        return math.ceil(self._tiles(self.parts) / TILES)
+
+    @property
+    def width(self) -> int:
+        """Channels of a part."""
+        return math.ceil(self._tiles(self.parts) / self.count) * LANES
+
+    @property
+    def filled(self) -> int:
+        """Channels of arrays: whole registers."""
+        return math.ceil(self.channels / LANES) * LANES
+
+    @property
+    def rows(self) -> int:
+        return self.parts * self.batch
+
+    @property
+    def chunks(self) -> int:
+        return math.ceil(self.length / CHUNK)
+
+    @property
+    def chunk(self) -> int:
+        """Tokens; those beyond the sequence are never read nor written."""
+        return math.ceil(self.length / self.chunks / UNROLL) * UNROLL
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        return math.ceil(self.rows / ROWS), self.count, self.chunks
+
+    @property
+    def _rows(self) -> int:
+        """Rows of a block."""
+        return min(ROWS, self.rows)
+
+    def tokens(self, flipped: bool) -> pl.BlockSpec:
+        """Of x, dt, y (l b filled)."""
+        shape = (self.chunk, self._rows // self.parts, self.parts * self.width)
+        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), r, d))
+
+    def per_state(self, flipped: bool) -> pl.BlockSpec:
+        """Of B and C (l b s)."""
+        shape = (self.chunk, self._rows // self.parts, self.states)
+        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), r, 0))
+
+    def per_state_of_blocks(self, flipped: bool) -> pl.BlockSpec:
+        """Of the gradients (count l rows s) of B and C, one for each block of channels and each part."""
+        shape = (1, self.chunk, self._rows, self.states)
+        return pl.BlockSpec(shape, lambda r, d, n: (d, self._at(n, flipped), r, 0))
+
+    def boundaries(self, flipped: bool) -> pl.BlockSpec:
+        """Of the states (chunks s rows count*width) before each chunk."""
+        shape = (1, self.states, self._rows, self.width)
+        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), 0, r, d))
+
+    def _at(self, chunk, flipped):
+        return self.chunks - 1 - chunk if flipped else chunk
+
+    def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
+        """Of A (s rows count*width) and D: those of the rows of a block, or the gradients that each row gives."""
+        row = int(of_rows)
+        return [
+            pl.BlockSpec((self.states, self._rows, self.width), lambda r, d, n: (0, row * r, d)),
+            pl.BlockSpec((self._rows, self.width), lambda r, d, n: (row * r, d)),
+        ]
+
+    def inputs(self, flipped: bool) -> list[pl.BlockSpec]:
+        """Of `operands`."""
+        A, D = self.of_channels(of_rows=False)
+        return [self.tokens(flipped), self.tokens(flipped), A, self.per_state(flipped), self.per_state(flipped), D]
+
+    def operands(self, x, dt, A, B, C, D):
+        """As the kernels take them: time-major, channels filled up, A and D for every row of a block."""
+        sizes = {"n": self.count, "f": self.parts, "b": self._rows // self.parts}
+        blocks = self.count * self.parts * self.width
+        A = repeat(_fill(A.astype(jnp.float32).T / LN2, blocks), "s (n f d) -> s (f b) (n d)", **sizes)
+        D = repeat(_fill(D.astype(jnp.float32), blocks), "(n f d) -> (f b) (n d)", **sizes)
+        B, C = (rearrange(array, "b l s -> l b s") for array in (B, C))
+        return self.to_tokens(x), self.to_tokens(dt), A, B, C, D
+
+    def to_tokens(self, x):
+        return _fill(rearrange(x, "b l d -> l b d"), self.filled)
+
+    def from_tokens(self, x):
+        return rearrange(x[..., : self.channels], "l b d -> b l d")
+
+    def sum_rows(self, dA, dB, dC, dD):
+        """What rows, parts and blocks give, added up: dA (d s), dB and dC (b l s), dD (d)."""
+        sizes = {"n": self.count, "f": self.parts}
+        dA = rearrange(dA, "s (f b) (n d) -> b (n f d) s", **sizes).sum(axis=0)[: self.channels]
+        dD = rearrange(dD, "(f b) (n d) -> b (n f d)", **sizes).sum(axis=0)[: self.channels]
+        dB, dC = (rearrange(g, "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1) for g in (dB, dC))
+        return dA, dB, dC, dD
+
+    def scratch(self, *shape: str) -> pltpu.VMEM:
+        """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""
+        sizes = {"s": self.states, "r": self._rows, "d": self.width, "t": self.chunk, "t+1": self.chunk + 1}
+        return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)
+
+
+def _fill(x, channels):
+    return jnp.pad(x, ((0, 0),) * (x.ndim - 1) + ((0, channels - x.shape[-1]),))

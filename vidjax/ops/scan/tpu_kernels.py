@@ -1,0 +1,158 @@
+"""Bodies of the TPU kernels of the selective scan: a chunk of tokens (t b d) of up to 8 rows, with s states a channel.
+
+A register holds one state of 8 rows (on sublanes) and 128 channels (on lanes). Fewer rows of the batch than that are
+made more, r, by laying parts of the channels under one another. A chunk is walked for 128 channels of each part after
+another, so that their states stay in registers. B and C are needed with a row's value on every lane: the first channels
+spread them, the others find them in scratch.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+LANES = 128
+UNROLL = 8  # tokens; a chunk is a multiple of it
+UNROLL_BACK = 4  # where a token needs more registers than there are
+LN2 = 0.6931471805599453
+
+
+def forward(x, dt, A, B, C, D, y, states, state, b, c, *, sizes, reverse):
+    """Write y (t b d) and the states (1 s r d) before the chunk.
+
+    Read x, dt (t b d), B, C (t b s), D (r d), and A (s r d) divided by ln 2: the hardware knows powers of two only.
+    Blocks may reach beyond the `sizes` (l, d) of the arrays.
+    Scratch: the running state (s r d); B and C on all lanes (t s r lane).
+    """
+    tokens = x.shape[0]
+    valid = _valid(tokens, sizes[0], reverse)
+
+    @pl.when(pl.program_id(2) == 0)
+    def _():
+        state[...] = jnp.zeros_like(state)
+
+    states[0] = state[...]
+
+    def channels(lanes, first):
+        parts = _parts(lanes, x, A, valid, sizes[1])
+
+        def token(i, h):
+            t = tokens - 1 - i if reverse else i
+            x_t, dt_t = (_load(ref, t, parts) for ref in (x, dt))
+            if first:
+                b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+            h = jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
+            _store(y, t, parts, (h * c[t]).sum(axis=0) + D[:, lanes] * x_t)
+            return h
+
+        state[:, :, lanes] = _loop(tokens, UNROLL, token, state[:, :, lanes])
+
+    _for_all_channels(channels, A.shape[2])
+
+
+def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, before, for_B, for_C, *, sizes, reverse):
+    """Write the gradients of x, dt (t b d), B, C (1 t r s), and add to those of A (s r d) and D (r d).
+
+    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; the states before each
+    token and after the last (t+1 s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
+    """
+    tokens, size = x.shape[0], A.shape[0]
+    valid = _valid(tokens, sizes[0], not reverse)
+
+    @pl.when(pl.program_id(2) == 0)
+    def _():
+        for ref in (g, dA, dD):
+            ref[...] = jnp.zeros_like(ref)
+
+    def channels(lanes, first):
+        parts = _parts(lanes, x, A, valid, sizes[1])
+
+        def remember(i, h):
+            t = tokens - 1 - i if reverse else i
+            x_t, dt_t = (_load(ref, t, parts) for ref in (x, dt))
+            if first:
+                b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+            before[i] = h
+            return jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
+
+        before[tokens] = _loop(tokens, UNROLL, remember, states[0, :, :, lanes])
+
+        def back(i, carry):
+            i = tokens - 1 - i
+            t = tokens - 1 - i if reverse else i
+            x_t, dt_t, dy_t = (_load(ref, t, parts) for ref in (x, dt, dy))
+            g_t, dA_t, dD_t = carry
+            g_t = g_t + dy_t * c[t]
+            written = (g_t * b[t]).sum(axis=0)  # gradient of dt x
+            to_B, to_C = _gather(g_t * (dt_t * x_t)), before[i + 1] * dy_t
+            for_B[t], for_C[t] = (to_B, to_C) if first else (for_B[t] + to_B, for_C[t] + to_C)
+            g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
+            exponent = g_t * before[i]  # gradient of dt A
+            _store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
+            _store(ddt, t, parts, (exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
+            return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t
+
+        sums = _loop(tokens, UNROLL_BACK, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes]))
+        g[:, :, lanes], dA[:, :, lanes], dD[:, lanes] = sums
+
+    _for_all_channels(channels, A.shape[2])
+
+    def store(t, _):
+        dB[0, t] = for_B[t][:, :size]
+        dC[0, t] = _gather(for_C[t])[:, :size]
+
+    _loop(tokens, UNROLL_BACK, store, None)
+
+
+def _valid(tokens, length, flipped):
+    """How many tokens of this chunk exist."""
+    chunk = pl.program_id(2)
+    return length - tokens * (pl.num_programs(2) - 1 - chunk if flipped else chunk)
+
+
+def _parts(lanes, x, A, valid, channels):
+    """Where the same lanes of each part lie among the channels of a token, and how many tokens exist there."""
+    width = A.shape[2]
+    starts = [lanes.start + width * part for part in range(x.shape[2] // width)]
+    before = x.shape[2] * pl.program_id(1)
+    return [(pl.ds(start, LANES), jnp.where(before + start < channels, valid, 0)) for start in starts]
+
+
+def _load(ref, t, parts):
+    """A token in float32, part under part; zero where none exists, because memory may hold anything there."""
+    return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), 0.0) for at, valid in parts])
+
+
+def _store(ref, t, parts, token):
+    for (at, _), rows in zip(parts, jnp.split(token, len(parts)), strict=True):
+        ref[t, :, at] = rows.astype(ref.dtype)
+
+
+def _spread(token):
+    """(r s) to (s r lane)."""
+    rows, size = token.shape
+    return jnp.stack([jnp.broadcast_to(token[:, s : s + 1], (rows, LANES)) for s in range(size)])
+
+
+def _gather(states):
+    """Sums over lanes: (s r lane) to (r lane), of which s lanes count."""
+    lane = jax.lax.broadcasted_iota(jnp.int32, states.shape[1:], 1)
+    gathered = jnp.zeros(states.shape[1:], jnp.float32)
+    for s in range(states.shape[0]):
+        gathered = jnp.where(lane == s, states[s].sum(axis=1, keepdims=True), gathered)
+    return gathered
+
+
+def _for_all_channels(function, width):
+    function(pl.ds(0, LANES), first=True)
+
+    def others(i, _):
+        function(pl.ds(pl.multiple_of(i * LANES, LANES), LANES), first=False)
+
+    jax.lax.fori_loop(1, width // LANES, others, None)
+
+
+def _loop(tokens, unroll, body, carry):
+    def turn(i, carry):
+        return jax.lax.fori_loop(0, unroll, lambda j, carry: body(i * unroll + j, carry), carry, unroll=True)
+
+    return jax.lax.fori_loop(0, tokens // unroll, turn, carry)
