@@ -13,7 +13,8 @@ from scans import BF16_ROUNDING, NAMES, close, compare, operands
 from vidjax.errors import ConfigError
 from vidjax.ops import selective_scan
 from vidjax.ops.scan.chunked import CHUNK
-from vidjax.ops.selective_scan import IMPLEMENTATIONS
+
+PORTABLE = ("associative", "chunked")  # the TPU kernels have test_selective_scan_tpu.py
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -27,7 +28,7 @@ def test_the_associative_form_follows_the_recurrence(length, reverse):
     compare(operands(length), "associative", reverse)
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("implementation", PORTABLE)
 @pytest.mark.parametrize(
     "scales",
     [
@@ -39,7 +40,7 @@ def test_extreme_decays_are_exact_and_finite(implementation, scales):
     compare(operands(2 * CHUNK + 3, rows=1, **scales), implementation)
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("implementation", PORTABLE)
 def test_bfloat16_is_rounded_at_the_border_only(implementation):
     """y is rounded once; a gradient up to three times: that through the skip, that through the scan, and their sum."""
     dtypes = dict.fromkeys(("x", "B", "C"), jnp.bfloat16)
@@ -91,7 +92,7 @@ def test_the_chunked_gradient_needs_a_fraction_of_the_memory():
     """Measured at these sizes: a thirtieth. A bound of a tenth leaves room for other compilers."""
     arrays = [jnp.asarray(v, jnp.float32) for v in operands(512, rows=1, channels=32, states=16).values()]
     temporary = {
-        name: _gradient(name).lower(*arrays).compile().memory_analysis().temp_size_in_bytes for name in IMPLEMENTATIONS
+        name: _gradient(name).lower(*arrays).compile().memory_analysis().temp_size_in_bytes for name in PORTABLE
     }
     assert temporary["chunked"] * 10 < temporary["associative"], temporary
 

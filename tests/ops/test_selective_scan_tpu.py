@@ -1,0 +1,45 @@
+"""The TPU kernels of the selective scan, interpreted on a CPU, against the recurrence in float64."""
+
+import jax.numpy as jnp
+import pytest
+from jax.experimental.pallas import tpu as pltpu
+from scans import BF16_ROUNDING, compare, operands
+
+SHAPES = {  # rows, length, channels, states
+    "one token, one row": (1, 1, 5, 3),
+    "a row in parts of its channels": (1, 11, 384, 2),
+    "an odd number of rows": (3, 9, 130, 3),
+    "one register of rows": (8, 9, 128, 2),
+    "more rows than a register has, several chunks": (9, 70, 5, 2),
+}
+
+
+@pytest.fixture(autouse=True)
+def interpreted():
+    with pltpu.force_tpu_interpret_mode():
+        yield
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_any_shape_follows_the_recurrence(shape, reverse):
+    rows, length, channels, states = shape
+    compare(operands(length, rows, channels, states), "pallas_tpu", reverse)
+
+
+@pytest.mark.parametrize(
+    "scales",
+    [
+        pytest.param({"decay": 16.0, "step": 30.0}, id="decays that underflow"),
+        pytest.param({"decay": 1e-2, "step": 1e-4}, id="steps that hardly forget"),
+    ],
+)
+def test_extreme_decays_are_exact_and_finite(scales):
+    compare(operands(67, rows=1, **scales), "pallas_tpu")
+
+
+def test_bfloat16_is_rounded_at_the_border_only():
+    """As for the portable forms: y is rounded once, a gradient up to three times."""
+    dtypes = dict.fromkeys(("x", "B", "C"), jnp.bfloat16)
+    limits = {"limit": BF16_ROUNDING + 1e-5, "gradient_limit": 3 * BF16_ROUNDING}
+    compare(operands(67, rows=1, channels=7), "pallas_tpu", dtypes=dtypes, **limits)
