@@ -1,0 +1,121 @@
+"""The time of Pallas kernels by their TPU schedule: instruction bundles, each counted as often as its loops run.
+
+The compiler has no estimate of a kernel, but writes its schedule when asked. A TPU issues one bundle a cycle and may
+wait for memory in between, so the count is a lower bound. The compiler's flags are undocumented and may vanish.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_FILE = re.compile(r"(\d+)-(.+)-\d+-(original|final_bundles|deduplication-map)\.txt")
+_KEY = re.compile(r"^key:(.+)\n.*\n.*\n((?: +.+\n?)*)", re.MULTILINE)
+_LOOP = re.compile(r" *loop: start=(-?\d+), step=(\d+), limit=(-?\d+)")
+_STAGE = re.compile(r"/\* iteration index, stage = (\d+)")
+_BUNDLE = re.compile(r"\s*(?:0x[0-9a-f]+|\d+)\s+([A-Z]{2})?\s*:")
+_BEGIN = re.compile(r"Start region (\d+)")
+_END = re.compile(r"End region (\d+)")
+_EXIT = re.compile(r"(%\S+) = scmp\.ge\.s32\.totalorder (?:\(%\S+\), )?%\S+, (-?\d+) /\* loop exit test \*/")
+_BRANCH = re.compile(r"sbr\.rel \(!(%\S+)\) target = \$region(\d+)")
+
+
+def dump_flags(folder: str | Path) -> str:
+    """What LIBTPU_INIT_ARGS must say when a process first uses the TPU compiler, to have schedules in `folder`.
+
+    A program that comes out of a compilation cache writes none.
+    """
+    passes = "^(original|final_bundles|deduplication-map)$"
+    return f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex={passes}"
+
+
+def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | None]:
+    """Cycles of one call of each kernel in the program that was dumped last.
+
+    Args:
+      folder: that of `dump_flags`.
+      names: of instructions, as in the text of the compiled program, without "%"; equal ones share a schedule.
+
+    Returns:
+      cycles by name; None where there is no schedule, or one whose loops it does not tell. Milliseconds are
+      1e3 * cycles / clock.
+    """
+    programs: list[tuple[int, Path]] = []
+    files: dict[tuple[str, str], tuple[int, Path]] = {}
+    for path in Path(folder).iterdir():
+        if found := _FILE.fullmatch(path.name):
+            time, name, kind = int(found[1]), found[2], found[3]
+            if kind == "deduplication-map":
+                programs.append((time, path))
+            files[name, kind] = max((time, path), files.get((name, kind), (0, path)))
+    if not programs:
+        return dict.fromkeys(names)
+    begun, program = max(programs)
+    twins = {twin: key for key, lines in _KEY.findall(program.read_text()) for twin in lines.split()}
+
+    def cycles(name):
+        texts = [files.get((twins.get(name, name), kind), (0, None)) for kind in ("original", "final_bundles")]
+        if any(time < begun for time, _ in texts):
+            return None
+        return schedule_cycles(*(path.read_text() for _, path in texts))
+
+    return {name: cycles(name) for name in names}
+
+
+def schedule_cycles(original: str, final_bundles: str) -> int | None:
+    """Cycles of one call, from a kernel's text before scheduling, which tells trip counts, and its final bundles.
+
+    Both sides of a condition count. A loop without a fixed limit counts once: the compiler adds some, to copy what is
+    left of a block. None if the two texts have other loops.
+    """
+    count, loops = _read(final_bundles)
+    times, known = [1] * count, iter(_limits(original))
+    for loop in loops:
+        # Some of the first text's loops are gone from the last, but those that remain come in the same order.
+        turns = next((turns for limit, turns in known if limit == loop.limit), None) if loop.limit else 1
+        if turns is None:
+            return None
+        times[loop.first : loop.last + 1] = [turns * time for time in times[loop.first : loop.last + 1]]
+    return sum(times) or None
+
+
+@dataclasses.dataclass
+class _Loop:
+    """Of final bundles: the first and the last, and the counter that ends it, None if that is not a constant."""
+
+    first: int
+    last: int
+    limit: int | None = None
+
+
+def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
+    """How many bundles there are, and the loops among them in the order of their beginnings."""
+    limits = {predicate: int(limit) for predicate, limit in _EXIT.findall(final_bundles)}
+    count, loops = 0, {}
+    for line in final_bundles.splitlines():
+        if bundle := _BUNDLE.match(line):
+            count += 1
+            if bundle[1] == "LB":
+                loops[_BEGIN.search(line)[1]] = _Loop(count - 1, count - 1)
+        for region in _END.findall(line):
+            if region in loops:
+                loops[region].last = count - 1
+        for predicate, region in _BRANCH.findall(line):
+            if region in loops:
+                loops[region].limit = limits.get(predicate)
+    return count, list(loops.values())
+
+
+def _limits(original: str) -> list[tuple[int, int]]:
+    """Counters that end loops, and how often the loops run.
+
+    That over a grid goes on until its last stage, which writes results, has had its turns; they are not full ones.
+    """
+    found = []
+    for line in original.splitlines():
+        if loop := _LOOP.match(line):
+            start, step, limit = map(int, loop.groups())
+            found.append([limit, len(range(start, limit, step)), 0])
+        elif found and (stage := _STAGE.search(line)):
+            found[-1][2] = max(found[-1][2], int(stage[1]))
+    return [(limit, turns - stages) for limit, turns, stages in found]
