@@ -1,6 +1,7 @@
 """The selective scan against a recurrence in float64: outputs, all gradients, dtypes, memory, sharding."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +87,33 @@ def test_rows_on_eight_devices_give_the_same_and_talk_only_about_shared_paramete
     assert not looped  # the gradient of A is summed over devices once, not for every token
     for name, alone in gradient(arrays).items():
         close(compiled(placed)[name], np.asarray(alone, np.float64), 1e-6, name)
+
+
+def test_under_a_mesh_each_device_has_its_rows_and_channels():
+    """Nothing of the operands moves; gradients of what devices share are summed, not once for every token."""
+    arrays = {name: jnp.asarray(v, jnp.float32) for name, v in operands(2 * CHUNK + 1, rows=8, channels=6).items()}
+    gradient = jax.grad(lambda a: jnp.sum(selective_scan(*(a[name] for name in NAMES)) ** 2))
+    alone = jax.jit(gradient)(arrays)
+    tokens, per_state = P(("data", "fsdp"), None, "tensor"), P(("data", "fsdp"))
+    specs = dict(zip(NAMES, (tokens, tokens, P("tensor"), per_state, per_state, P("tensor")), strict=True))
+    mesh = jax.make_mesh((2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    with jax.set_mesh(mesh):
+        placed = {name: jax.device_put(array, NamedSharding(mesh, specs[name])) for name, array in arrays.items()}
+        compiled = jax.jit(gradient).lower(placed).compile()
+        shared = compiled(placed)
+    text = compiled.as_text()
+    assert not re.search(r" (all-gather|all-to-all|collective-permute)\(", text)
+    assert not [line for line in text.splitlines() if "all-reduce(" in line and "while/body" in line]
+    for name in NAMES:
+        close(shared[name], np.asarray(alone[name], np.float64), 1e-6, name)
+
+
+def test_a_mesh_that_cannot_share_evenly_changes_nothing():
+    arrays = [jnp.asarray(value, jnp.float32) for value in operands(CHUNK + 1, rows=3, channels=5).values()]
+    alone = _gradient("chunked")(*arrays)
+    with jax.set_mesh(jax.make_mesh((2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)):
+        for found, wanted in zip(_gradient("chunked")(*arrays), alone, strict=True):
+            close(found, np.asarray(wanted, np.float64), 1e-6, "")
 
 
 def test_the_chunked_gradient_needs_a_fraction_of_the_memory():

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from vidjax.errors import ConfigError
 from vidjax.ops.scan.chunked import chunked
 from vidjax.ops.scan.mesh import on_each_device
-from vidjax.ops.scan.tpu import pallas_tpu
+from vidjax.ops.scan.tpu import fits, pallas_tpu
 
 
 def selective_scan(
@@ -39,13 +39,15 @@ def selective_scan(
       B, C: what a token writes to the states and reads from them.
       D: weight of the skip connection; None for none.
       reverse: run from the last token to the first; nothing is flipped in memory.
-      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU and `chunked` elsewhere.
+      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU whose cores have the memory for it, and
+        `chunked` elsewhere.
 
     Returns:
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation; a name never falls back to another.
+      ConfigError: for an unknown implementation, and for `pallas_tpu` with states that do not fit in a core's memory;
+        a name never falls back to another.
     """
     if implementation is None:
         scan = _by_platform
@@ -58,7 +60,8 @@ def selective_scan(
 
 
 def _by_platform(*operands, reverse):
-    tpu, default = (functools.partial(scan, reverse=reverse) for scan in (pallas_tpu, chunked))
+    kernel = pallas_tpu if fits(*operands[:3]) else chunked
+    tpu, default = (functools.partial(scan, reverse=reverse) for scan in (kernel, chunked))
     return jax.lax.platform_dependent(*operands, tpu=tpu, default=default)
 
 

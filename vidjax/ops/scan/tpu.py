@@ -11,17 +11,21 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from vidjax.errors import ConfigError
 from vidjax.ops.scan import tpu_kernels
-from vidjax.ops.scan.tpu_blocks import Blocks
+from vidjax.ops.scan.tpu_blocks import largest
 
-PARAMS = pltpu.CompilerParams(
-    dimension_semantics=("parallel", "parallel", "arbitrary"),
-    vmem_limit_bytes=64 * 2**20,  # what v5p has; v5e and v6e have twice that, v4 a quarter, which is too little
-)
+VMEM = 64 * 2**20  # bytes of a core, at least, in the TPUs since v5e
+SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 
 
 def pallas_tpu(x, dt, A, B, C, D, reverse):
     """See `vidjax.ops.selective_scan`."""
+    if not fits(x, dt, A):
+        raise ConfigError(
+            f"scan='pallas_tpu' cannot run here: {A.shape[1]} states a channel need more than a core's "
+            f"{_vmem() / 1e6:.0f} MB; use scan='chunked' or leave it empty"
+        )
     return _scan(x, dt, A, B, C, D, reverse)
 
 
@@ -31,7 +35,7 @@ def _scan(x, dt, A, B, C, D, reverse):
 
 
 def _scan_forward(x, dt, A, B, C, D, reverse):
-    blocks = Blocks(*x.shape, A.shape[1])
+    blocks = largest(x, dt, A, _vmem())
     spread = blocks.scratch("t", "s", "r", "lane")
     y, states = pl.pallas_call(
         functools.partial(tpu_kernels.forward, sizes=(blocks.length, blocks.filled), reverse=reverse),
@@ -43,7 +47,7 @@ def _scan_forward(x, dt, A, B, C, D, reverse):
             _like(x, (blocks.chunks, blocks.states, blocks.rows, blocks.count * blocks.width)),
         ],
         scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread],
-        compiler_params=PARAMS,
+        compiler_params=_params(),
         name="selective_scan",
     )(*blocks.operands(x, dt, A, B, C, D))
     return blocks.from_tokens(y), (x, dt, A, B, C, D, states)
@@ -52,7 +56,7 @@ def _scan_forward(x, dt, A, B, C, D, reverse):
 def _scan_backward(reverse, residuals, dy):
     *operands, states = residuals
     x, dt, A, *_ = operands
-    blocks, flipped = Blocks(*x.shape, A.shape[1]), not reverse
+    blocks, flipped = largest(x, dt, A, _vmem()), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
     per_state = _like(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
@@ -78,7 +82,7 @@ def _scan_backward(reverse, residuals, dy):
             blocks.scratch("t", "r", "lane"),
             spread,
         ],
-        compiler_params=PARAMS,
+        compiler_params=_params(),
         name="selective_scan_backward",
     )(*blocks.operands(*operands), blocks.to_tokens(dy), states)
     dA, dB, dC, dD = blocks.sum_rows(dA, dB, dC, dD)
@@ -87,6 +91,21 @@ def _scan_backward(reverse, residuals, dy):
 
 
 _scan.defvjp(_scan_forward, _scan_backward)
+
+
+def fits(x, dt, A) -> bool:
+    """Whether the states of a few tokens fit in the memory of a core."""
+    return largest(x, dt, A, _vmem()) is not None
+
+
+def _params():
+    return pltpu.CompilerParams(dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=_vmem())
+
+
+def _vmem() -> int:
+    """Of a core of the mesh, which may be one to compile for only, or else of this machine."""
+    device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
+    return SMALL_VMEM.get(device.device_kind, VMEM)
 
 
 def _like(x, shape, dtype=jnp.float32):

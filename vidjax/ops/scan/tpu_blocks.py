@@ -15,18 +15,25 @@ from jax.experimental.pallas import tpu as pltpu
 from vidjax.ops.scan.tpu_kernels import LANES, LN2, UNROLL
 
 ROWS = 8  # of a register
-CHUNK = 64  # tokens, at most
+CHUNKS = (64, 32, 16, 8)  # tokens, at most
 TILES = 9  # registers side by side in a block, at most: 1152 channels
+
+
+def largest(x, dt, A, vmem: int) -> "Blocks | None":
+    """Those of the longest chunks that leave some of a core's memory, in bytes, to the compiler; None if none do."""
+    found = (Blocks(*x.shape, A.shape[1], most) for most in CHUNKS)
+    return next((blocks for blocks in found if blocks.vmem_bytes(x, dt) <= 0.9 * vmem), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Sizes and block specifications for arrays (b l d) with s states a channel."""
+    """Sizes and block specifications for arrays (b l d) with s states a channel, in chunks of `most` tokens at most."""
 
     batch: int
     length: int
     channels: int
     states: int
+    most: int
 
     @property
     def parts(self) -> int:
@@ -58,7 +65,7 @@ class Blocks:
 
     @property
     def chunks(self) -> int:
-        return math.ceil(self.length / CHUNK)
+        return math.ceil(self.length / self.most)
 
     @property
     def chunk(self) -> int:
@@ -68,6 +75,16 @@ class Blocks:
     @property
     def grid(self) -> tuple[int, int, int]:
         return math.ceil(self.rows / ROWS), self.count, self.chunks
+
+    def vmem_bytes(self, x, dt) -> int:
+        """What the backward kernel holds, which holds more than the other: scratch, and two of each window."""
+        filled = (2 ** math.ceil(math.log2(n)) for n in (self._rows, self._rows // self.parts))
+        rows, rows_of_tokens = filled  # those that memory has
+        lanes = math.ceil(self.states / LANES) * LANES
+        scratch = rows * (self.chunk * (4 * self.states + 1) * LANES + self.states * self.width)
+        token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)
+        states = 4 * 3 * (self.states + 1) * rows * self.width
+        return 4 * scratch + 2 * (self.chunk * (token + 16 * rows * lanes) + states)
 
     @property
     def _rows(self) -> int:
