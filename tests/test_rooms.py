@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "training": {"objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
     "evaluation": {"objectives", "models", "ops", "data", "viz"},
     "viz": {"objectives", "models", "ops", "data"},
+    "bench": {"training", "objectives", "models", "ops", "data"},
 }
 FREE = {"config", "errors", "__version__"}  # no room of their own
 

@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import av
 import numpy as np
@@ -12,10 +10,10 @@ import pytest
 from vidjax.config import DataConfig
 from vidjax.data import builders, labelmap
 from vidjax.data.decode import read_frames
+from vidjax.data.encoding import Encoding
 from vidjax.data.sources import open_source
+from vidjax.data.storing import Storing
 from vidjax.errors import DataError
-
-SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "prepare_records.py"
 
 
 def write_video(path, frames=6, seed=0):
@@ -92,7 +90,7 @@ def test_decoding_every_frame_finds_damage_that_the_index_cannot_see(folder, tmp
     damage(folder / "train" / "a" / "0.mp4")
     sources = sources_of(folder, "train")
     assert builders.prepare_records("folder", sources, tmp_path / "quick")[1] == []
-    failures = builders.prepare_records("folder", sources, tmp_path / "whole", check="decode")[1]
+    failures = builders.prepare_records("folder", sources, tmp_path / "whole", storing=Storing("decode"))[1]
     assert [pathlib.Path(f["id"]).name for f in failures] == ["0.mp4"]
 
 
@@ -139,40 +137,65 @@ def test_label_map_of_another_size_is_refused(tmp_path):
     labelmap.check(tmp_path, ("a", "b"))
 
 
-@pytest.mark.parametrize("name", ["folder", "ucf101"])
-def test_the_script_prepares_a_root_and_never_imports_tensorflow_or_jax(name, folder, tmp_path):
-    if name == "ucf101":
-        lists = {
-            "classInd.txt": "1 a\n2 b\n",
-            "trainlist01.txt": "a/0.mp4 1\nb/1.mp4 2\n",
-            "testlist01.txt": "b/9.mp4\n",
-        }
-        for file, text in lists.items():
-            (folder / file).write_text(text)
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = ['prepare', '--root={folder}', '--out={tmp_path / 'out'}', '--name={name}', '--threads=2']\n"
-        "try:\n"
-        f"    runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
-        "except SystemExit as stop:\n"
-        "    assert stop.code == 0, stop.code\n"
-        "from vidjax.config import DataConfig\n"
-        "from vidjax.data.sources import open_source\n"
-        f"source = open_source(DataConfig(name={name!r}, root={str(tmp_path / 'out')!r}), 'val')\n"
-        "assert source[0].label == 1 and source.labels == ('a', 'b'), source[0]\n"
-        "assert 'tensorflow' not in sys.modules and 'jax' not in sys.modules\n"
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_files_are_the_same_for_any_number_of_threads(folder, tmp_path):
+    sources = sources_of(folder, "train", "val")
+    encoded = {"storing": Storing(encoding=Encoding()), "videos_per_shard": 2}
+    one, _ = builders.prepare_records("folder", sources, tmp_path / "one", threads=1, **encoded)
+    three, _ = builders.prepare_records("folder", sources, tmp_path / "three", threads=3, **encoded)
+    assert contents(one) == contents(three)
+    assert len(list(one.glob("*train.array_record*"))) == 3
+
+
+def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_stopped(folder, tmp_path):
+    sources, seen = sources_of(folder, "train", "val"), []
+    whole, _ = builders.prepare_records("folder", sources, tmp_path / "whole", videos_per_shard=2)
+
+    def stop_at_the_fourth(split):
+        seen.append(split)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        builders.prepare_records("folder", sources, tmp_path / "out", videos_per_shard=2, on_video=stop_at_the_fourth)
+    with pytest.raises(DataError):
+        open_source(DataConfig(root=str(tmp_path / "out")), "train")
+    finished = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob(".preparing-*/train-00000")}
+    assert len(finished) == 1
+    again = []
+    resumed, failures = builders.prepare_records(
+        "folder", sources, tmp_path / "out", videos_per_shard=2, on_video=again.append
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "data.root=" in done.stdout
+    assert failures == []
+    assert len(again) == 6
+    assert contents(resumed) == contents(whole)
+    (first,) = resumed.glob("*train.array_record-00000-of-*")
+    assert first.stat().st_mtime_ns == finished["train-00000"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
 
 
-def test_the_script_says_one_sentence_about_a_root_that_is_not_there(tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), f"--root={tmp_path / 'gone'}", f"--out={tmp_path / 'out'}"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.startswith("prepare_records: ")
-    assert "gone" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_other_settings_do_not_go_on_from_what_was_left_behind(folder, tmp_path):
+    def stop(split):
+        raise KeyboardInterrupt
+
+    sources = sources_of(folder, "train")
+    for storing in (Storing(), Storing(encoding=Encoding()), Storing(encoding=Encoding(crf=30))):
+        with pytest.raises(KeyboardInterrupt):
+            builders.prepare_records("folder", sources, tmp_path / "out", storing=storing, on_video=stop)
+    assert len(list((tmp_path / "out").glob(".preparing-*"))) == 3
+
+
+def test_a_shard_whose_videos_all_fail_leaves_no_empty_file(folder, tmp_path):
+    for path in (folder / "train" / "a").iterdir():
+        path.write_bytes(b"not a video")
+    root, failures = builders.prepare_records(
+        "folder", sources_of(folder, "train"), tmp_path / "out", videos_per_shard=1
+    )
+    records = open_source(DataConfig(root=str(root)), "train")
+    assert (len(records), len(failures)) == (2, 3)
+    assert {records[i].label for i in range(2)} == {1}
+    assert len(list(root.glob("*array_record*"))) == 2
+    np.testing.assert_array_equal(records.rows_of_class(1), [0, 1])

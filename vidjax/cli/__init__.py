@@ -11,7 +11,7 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import compile, convert, export, models, predict, reconstruct
+from vidjax.cli import bench, compile, convert, export, models, predict, prepare, reconstruct
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -23,7 +23,9 @@ VERBS = {
     "convert": convert,
     "export": export,
     "models": models,
+    "prepare": prepare,
     "compile": compile,
+    "bench": bench,
 }
 
 

@@ -1,73 +1,101 @@
-"""Prepared data sets: TFDS builders that store each video file as bytes in ArrayRecord, without TensorFlow.
+"""Prepared data sets: videos as bytes in ArrayRecord files with the metadata of TFDS, without TensorFlow.
 
-A builder takes its rows from a `VideoSource`, so class folders, CSV lists and the official layouts of Kinetics-400,
-Something-Something V2 and UCF101 are all prepared by the same code. Every video is opened before it is stored; one that
-cannot be read goes to `failures.jsonl` with its reason and is counted, never dropped in silence.
+Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of Kinetics-400,
+Something-Something V2 and UCF101 are all prepared by the same code. A video that cannot be read goes to
+`failures.jsonl` with its reason and is counted, never dropped in silence.
 """
 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
-import contextlib
-import io
+import functools
 import json
 import os
 import pathlib
-import tempfile
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vidjax.data import labelmap, records
-from vidjax.data.decode import Video, VideoInfo
-from vidjax.data.rows import Row
+from vidjax.data import labelmap, records, runners
+from vidjax.data.rows import content_id
+from vidjax.data.shards import Note, Shard, listening, plan, read_note, write_shard
 from vidjax.data.sources import VideoSource
-from vidjax.errors import DataError, VideoError
+from vidjax.data.storing import Storing
+from vidjax.errors import DataError
 
 FAILURES = "failures.jsonl"
-_AHEAD = 4  # videos read ahead, a thread
-_DECODED_AT_ONCE = 32  # frames, when checking every one
+VERSION = "1.0.0"
+VIDEOS_PER_SHARD = 256
 
 
-class VideoFolder(tfds.core.GeneratorBasedBuilder):
-    """Videos as bytes with label, id, number of frames, frames per second and displayed size.
+def prepare_records(
+    name: str,
+    sources: dict[str, VideoSource],
+    out: str | os.PathLike,
+    *,
+    storing: Storing | None = None,
+    threads: int = 1,
+    runner: str = runners.THREADS,
+    options: Sequence[str] = (),
+    videos_per_shard: int = VIDEOS_PER_SHARD,
+    on_video: Callable[[str], None] = lambda split: None,
+) -> tuple[pathlib.Path, list[dict[str, Any]]]:
+    """Write the splits as one data set, `out/<name>_videos/1.0.0`, that appears only when it is complete.
+
+    What an interrupted call with the same arguments has finished is kept in a hidden folder of `out` and not done
+    again. The files are the same for any runner and number of threads.
 
     Args:
-      sources: a `VideoSource` for each split to prepare.
-      check: opens the bytes of a video and raises VideoError if they are not to be stored.
-      on_video: called with the split's name after each video, for a progress bar.
-      threads: videos checked at a time.
+      name: a `data.name`.
+      sources: a `VideoSource` for each split.
+      storing: what is stored of a video; None: its own bytes, if index and first frame can be read.
+      threads: shards at a time on this machine.
+      runner, options: see `vidjax.data.runners.run_shards`.
+      videos_per_shard: at most so many videos a file.
+      on_video: called with the split's name after each video that this process has handled, for a progress bar.
+
+    Returns:
+      the folder to use as `data.root`, and one dict a video that could not be stored.
+
+    Raises:
+      DataError: for repeated ids, splits with different label maps, a split without a readable video, or a folder that
+        already holds this data set.
+      ConfigError: for a runner that cannot be used.
     """
+    storing = storing or Storing()
+    _check_labels(sources)
+    for split, source in sources.items():
+        _check_ids(split, source)
+    folder = pathlib.Path(out).absolute() / f"{name}_videos" / VERSION
+    if folder.exists():
+        raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
+    contents = [source.content_id for source in sources.values()]
+    work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing, videos_per_shard])}"
+    work.mkdir(parents=True, exist_ok=True)
+    shards = plan({split: len(source) for split, source in sources.items()}, str(work), videos_per_shard)
+    write = functools.partial(_write, sources=sources, storing=storing)
+    with listening(on_video):
+        runners.run_shards(write, shards, runner, options, threads)
+    notes = {shard: read_note(shard) for shard in shards}
+    failures = [failure for note in notes.values() for failure in note.failures]
+    try:
+        _complete(name, sources, notes, failures, work)
+    except DataError:
+        shutil.rmtree(work)
+        raise
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work.rename(folder)
+    return folder, failures
 
-    name = "video_folder"
-    VERSION = tfds.core.Version("1.0.0")
 
-    def __init__(
-        self,
-        *,
-        sources: dict[str, VideoSource],
-        check: Callable[[bytes], VideoInfo],
-        on_video: Callable[[str], None] = lambda split: None,
-        threads: int = 1,
-        **kwargs: Any,
-    ):
-        self._sources, self._check, self._on_video, self._threads = sources, check, on_video, threads
-        self.failures: list[dict[str, Any]] = []
-        _check_labels(sources)
-        super().__init__(file_format="array_record", **kwargs)
-
-    @property
-    def label_names(self) -> tuple[str, ...] | None:
-        """Class names, the same for all splits; None where labels are bare numbers."""
-        return next(iter(self._sources.values())).labels
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        count = max(source.num_classes for source in self._sources.values())
-        kind = {"names": self.label_names} if self.label_names else {"num_classes": count}
-        features = {
+def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
+    """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size."""
+    kind = {"names": source.labels} if source.labels else {"num_classes": source.num_classes}
+    return tfds.features.FeaturesDict(
+        {
             "video": tfds.features.Scalar(np.object_),
             "label": tfds.features.ClassLabel(**kind),
             "id": tfds.features.Text(),
@@ -76,133 +104,48 @@ class VideoFolder(tfds.core.GeneratorBasedBuilder):
             "height": np.int64,
             "width": np.int64,
         }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
-        return {split: self._generate_examples(split, source) for split, source in self._sources.items()}
-
-    def _generate_examples(self, split: str, source: VideoSource) -> Iterator[tuple[str, dict[str, Any]]]:
-        _check_ids(split, source)
-        stored = 0
-        for row, video, info in self._opened(source):
-            self._on_video(split)
-            if isinstance(info, VideoError):
-                self.failures.append({"split": split, "id": row.id, "reason": info.reason, "detail": info.detail})
-                continue
-            stored += 1
-            size = {"num_frames": info.frames, "fps": info.fps, "height": info.height, "width": info.width}
-            yield row.id, {"video": video, "label": row.label, "id": row.id, **size}
-        if not stored:
-            raise DataError(
-                f"no video of split {split!r} can be read; the first failed with {self.failures[0]['detail']}"
-            )
-
-    def _opened(self, source: VideoSource) -> Iterator[tuple[Row, bytes, VideoInfo | VideoError]]:
-        """Each row with its bytes and what they hold or why they cannot be read; a few rows ahead, in order."""
-
-        def opened(index: int):
-            row = source[index]
-            try:
-                video = row.video if isinstance(row.video, bytes) else _read_bytes(row.video)
-                return row, video, self._check(video)
-            except VideoError as error:
-                return row, b"", error
-
-        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(self._threads) as pool:
-            for index in range(len(source)):
-                waiting.append(pool.submit(opened, index))
-                if len(waiting) > self._threads * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-
-
-class Kinetics400(VideoFolder):
-    """Kinetics-400 (Kay et al. 2017, arXiv:1705.06950); layout in `vidjax.data.datasets.kinetics400`."""
-
-    name = "kinetics400_videos"
-
-
-class SSv2(VideoFolder):
-    """Something-Something V2 (Goyal et al. 2017, arXiv:1706.04261); layout in `vidjax.data.datasets.ssv2`."""
-
-    name = "ssv2_videos"
-
-
-class UCF101(VideoFolder):
-    """UCF101 (Soomro et al. 2012, arXiv:1212.0402); layout in `vidjax.data.datasets.ucf101`."""
-
-    name = "ucf101_videos"
-
-
-BUILDERS = {"kinetics400": Kinetics400, "ssv2": SSv2, "ucf101": UCF101}
-
-
-def open_whole_index(video: bytes) -> VideoInfo:
-    """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
-    with Video(video) as opened:
-        return opened.info
-
-
-def decode_every_frame(video: bytes) -> VideoInfo:
-    """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
-    with Video(video) as opened:
-        for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
-            opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))
-        return opened.info
-
-
-CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
-
-
-def prepare_records(
-    name: str,
-    sources: dict[str, VideoSource],
-    out: str | os.PathLike,
-    *,
-    check: str = "index",
-    threads: int = 1,
-    on_video: Callable[[str], None] = lambda split: None,
-) -> tuple[pathlib.Path, list[dict[str, Any]]]:
-    """Write the splits as one TFDS data set under `out`.
-
-    Args:
-      name: a `data.name`; kinetics400, ssv2 and ucf101 have builders of their own name.
-      sources: a `VideoSource` for each split.
-      check: `index` or `decode`, what a video must pass to be stored.
-
-    Returns:
-      the folder to use as `data.root`, and one dict a video that could not be stored.
-
-    Raises:
-      DataError: for repeated ids, splits with different label maps, a split without a readable video, or a folder that
-        already holds this data set.
-    """
-    tfds.disable_progress_bar()
-    builder_class = BUILDERS.get(name, VideoFolder)
-    builder = builder_class(
-        sources=sources, check=CHECKS[check], on_video=on_video, threads=threads, data_dir=os.fspath(out)
     )
-    folder = pathlib.Path(builder.data_path)
-    if folder.exists():
-        raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
-    with tempfile.TemporaryDirectory() as unused, contextlib.redirect_stdout(io.StringIO()):
-        builder.download_and_prepare(download_dir=unused)
-    with (folder / FAILURES).open("w") as file:
-        file.writelines(json.dumps(failure) + "\n" for failure in builder.failures)
-    for split in builder.info.splits:
-        labels = [record["label"] for record in builder.as_data_source(split)]
-        np.save(records.labels_path(os.fspath(folder), split), np.array(labels, np.int64))
-    labelmap.save(folder, tuple(builder.info.features["label"].names))
-    return folder, builder.failures
 
 
-def _read_bytes(path: str) -> bytes:
-    try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise VideoError("missing", f"{path}: {error.strerror}") from error
+def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> Note:
+    return write_shard(shard, sources[shard.split], storing, features_of(_widest(sources)))
+
+
+def _widest(sources: dict[str, VideoSource]) -> VideoSource:
+    """Splits share their label names; where labels are bare numbers one of them may know of more."""
+    return max(sources.values(), key=lambda source: source.num_classes)
+
+
+def _complete(
+    name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], work: pathlib.Path
+) -> None:
+    """Name the files as TFDS does, and write what it and we need to open them."""
+    infos = []
+    for split in sources:
+        kept = {shard: note for shard, note in notes.items() if shard.split == split and note.labels}
+        if not kept:
+            first = next(failure for failure in failures if failure["split"] == split)
+            raise DataError(f"no video of split {split!r} can be read; the first failed with {first['detail']}")
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=work, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
+        )
+        lengths = [len(note.labels) for note in kept.values()]
+        size = sum(note.num_bytes for note in kept.values())
+        for number, shard in enumerate(kept):
+            shard.path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))
+        infos.append(tfds.core.SplitInfo(split, lengths, size, filename_template=template))
+        labels = [label for note in kept.values() for label in note.labels]
+        np.save(records.labels_path(str(work), split), np.array(labels, np.int64))
+    features = features_of(_widest(sources))
+    tfds.folder_dataset.write_metadata(
+        data_dir=work, features=features, split_infos=infos, version=VERSION, check_data=False
+    )
+    with (work / FAILURES).open("w") as file:
+        file.writelines(json.dumps(failure) + "\n" for failure in failures)
+    labelmap.save(work, tuple(features["label"].names))
+    for shard in notes:  # finished with; those whose videos all failed have an empty file, too
+        shard.note.unlink()
+        shard.path.unlink(missing_ok=True)
 
 
 def _check_labels(sources: dict[str, VideoSource]) -> None:
@@ -213,7 +156,7 @@ def _check_labels(sources: dict[str, VideoSource]) -> None:
 
 
 def _check_ids(split: str, source: VideoSource) -> None:
-    """TFDS cannot say which key repeats without TensorFlow, so it is told only unique ones."""
+    """The id is all that tells one record from another."""
     counts = collections.Counter(source[index].id for index in range(len(source)))
     repeated, times = counts.most_common(1)[0] if counts else ("", 0)
     if not times:

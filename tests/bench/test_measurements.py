@@ -1,0 +1,115 @@
+"""What is timed is the real thing: our own step, the peer's same model, the same scan; and without data libraries."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from vidjax.bench import attention, peers, scan, step
+from vidjax.bench.settings import SIZES, Settings
+from vidjax.models.videomae import VIDEOMAE_SPECS
+
+DATA_LIBRARIES = ("grain", "tensorflow_datasets", "av", "cv2", "ml_collections", "array_record", "orbax", "sklearn")
+BLOCKED = (
+    f"import sys\nfor name in {DATA_LIBRARIES!r}:\n    sys.modules[name] = None  # importing it raises ImportError\n"
+)
+
+
+def test_sizes_are_those_of_the_models():
+    assert set(SIZES) == set(VIDEOMAE_SPECS)
+
+
+def test_the_step_that_is_timed_trains(monkeypatch):
+    monkeypatch.setattr(step, "repeat", lambda call: call)
+    config = step._config("tiny", 2, "float32", Settings())
+    assert (config.model.mask_ratio, config.data.global_batch) == (0.9, 2)
+    calls, flops = step.vidjax_calls(config)
+    assert flops == pytest.approx(6 * VIDEOMAE_SPECS["tiny"].pretraining_macs(*_tokens("tiny")))
+    (first, _), (second, count) = (jax.device_get(calls["step"]()) for _ in range(2))
+    assert np.isfinite(first)
+    assert first != second
+    assert count == 2
+
+
+def _tokens(size):
+    spec = VIDEOMAE_SPECS[size]
+    masked = int(0.9 * spec.grid[1] * spec.grid[2]) * spec.grid[0]
+    return spec.num_tokens - masked, masked
+
+
+def test_the_peer_has_as_many_parameters(monkeypatch):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    built = []
+
+    def optimizer(parameters, *args, **kwargs):
+        built.append(list(parameters))
+        return AdamW(built[-1], *args, **kwargs)
+
+    AdamW = torch.optim.AdamW
+    monkeypatch.setattr(torch.optim, "AdamW", optimizer)
+    peers.videomae(VIDEOMAE_SPECS["tiny"], 1, "float32", 0.9, Settings(compile_peer=False))
+    theirs = sum(parameter.numel() for parameter in built[0] if parameter.requires_grad)
+    objective = step.build_objective(step._config("tiny", 1, "float32", Settings()), 0)
+    ours = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])))
+    assert ours == theirs
+
+
+def test_scan_operands_are_those_of_a_mamba():
+    plain = scan.operands((1, 9, 4))
+    assert plain["dt"].min() > 0
+    assert plain["A"].max() < 0
+    assert {name: value.shape for name, value in plain.items()} == {
+        "x": (1, 9, 4), "dt": (1, 9, 4), "A": (4, 16), "B": (1, 9, 16), "C": (1, 9, 16), "D": (4,)
+    }  # fmt: skip
+
+
+def test_the_scan_and_attention_have_a_row_for_each_pass_and_peer():
+    pytest.importorskip("torch")
+    settings = Settings(sizes=("tiny",), batch=1, rounds=1, remark=lambda sentence: None)
+    rows = scan.measure(settings) + attention.measure(settings)
+    assert len(rows) == 2 + 2 * 2
+    assert {row.name.rpartition(", against ")[2] for row in rows} == {"associative", "PyTorch's SDPA"}
+    for row in rows:
+        assert row.ratio == pytest.approx(row.peer / row.ours)
+
+
+def test_a_size_that_the_scan_has_not_is_said():
+    said = []
+    assert scan.measure(Settings(sizes=("giant",), remark=said.append)) == []
+    assert "no size giant" in said[0]
+
+
+def test_peers_that_are_not_installed_are_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(peers, "installed", lambda *names: False)
+    settings = dataclasses.replace(Settings(), remark=said.append)
+    assert peers.videomae(VIDEOMAE_SPECS["tiny"], 1, "float32", 0.9, settings) == {}
+    assert peers.mamba_scan({}, "float32", said.append) == {}
+    assert len(said) == 2
+
+
+def test_steps_scan_and_attention_import_no_data_library():
+    code = BLOCKED + "from vidjax.bench import attention, peers, scan, step\nimport vidjax.cli.bench"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_steps_scan_and_attention_run_without_data_libraries(tmp_path):
+    code = BLOCKED + (
+        "from vidjax.cli import main\n"
+        "words = 'step scan attention --size tiny --batch 1 --rounds 1'.split()\n"
+        f"sys.exit(main(['bench', *words, '--json', {str(tmp_path / 'rows.json')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert {row["name"].split()[0] for row in rows} == {"videomae_tiny", "scan", "attention"}
+    for row in rows:
+        assert set(row) == {"name", "ours", "peer", "unit", "ratio"}
+        assert row["ours"] > 0

@@ -1,0 +1,5 @@
+"""Measurements beside what others use for the same work, in one run: `vidjax bench`.
+
+Rounds of all contenders take turns, and the fastest round of each counts: slower ones measure what else the machine
+did. Steps, scan and attention need jax, flax, optax and numpy, none of the data libraries.
+"""

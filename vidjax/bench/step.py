@@ -1,0 +1,132 @@
+"""VideoMAE pre-training beside transformers on PyTorch: forward pass and training step, same sizes, batch and masks.
+
+Ours is the step that `vidjax.main` runs (gradients, guarded AdamW, metrics), on one device that has the clips already.
+The decoder of VideoMAE V2 (dual masking), which does less work a clip, is a row of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vidjax.bench import peers
+from vidjax.bench.race import Run, race
+from vidjax.bench.report import Row, rates
+from vidjax.bench.settings import Settings, compute_dtype, platform
+from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConfig
+from vidjax.models.videomae import VIDEOMAE_SPECS
+from vidjax.objectives import build_objective
+from vidjax.training.mesh import batch_sharding, make_mesh, replicated
+from vidjax.training.meter import peak_flops
+from vidjax.training.optim import build_optimizer
+from vidjax.training.state import init_state
+from vidjax.training.step import make_train_step
+
+MASK_RATIO = 0.9
+_BATCH = {"cpu": {"tiny": 8, "small": 2, "base": 2, "large": 1}, "gpu": {"base": 64, "large": 32}}
+_DEFAULT_BATCH = {"cpu": 1, "gpu": 16, "tpu": 32}
+_STEPS = 1000  # of the schedule, which costs the same for any number
+NOTE = (
+    "MFU = clips/s x FLOPs per clip / peak. FLOPs per clip: 6 x the multiply-accumulates of the architecture's matrix "
+    "products (forward 2, backward 4), only tokens that are computed. Peak: dense bfloat16 of the maker's data sheet."
+)
+
+
+def measure(settings: Settings) -> list[Row]:
+    """Clips a second of each size, and the share of the chip's peak where that is known."""
+    rows = []
+    for size in settings.sizes:
+        rows += _measure(size, settings)
+    return rows
+
+
+def batch_size(size: str, settings: Settings) -> int:
+    """Clips a step."""
+    table = _BATCH.get(platform(), {})
+    return settings.batch or table.get(size, _DEFAULT_BATCH[platform()])
+
+
+def _measure(size: str, settings: Settings) -> list[Row]:
+    batch, dtype = batch_size(size, settings), compute_dtype(settings)
+    config = _config(size, batch, dtype, settings)
+    ours, flops = vidjax_calls(config)
+    dual = dataclasses.replace(config, model=dataclasses.replace(config.model, decoder_mask="running_cell"))
+    theirs = peers.videomae(VIDEOMAE_SPECS[size], batch, dtype, MASK_RATIO, settings)
+    rows = []
+    name = f"videomae_{size} pre-training {{}}, {batch} clips, {dtype}"
+    for what in ("forward", "step"):
+        contenders = {"vidjax": ours[what]} | {who: calls[what] for who, calls in theirs.items()}
+        if what == "step":
+            contenders["dual"] = vidjax_calls(dual)[0]["step"]
+        seconds = race(contenders, settings.rounds, peers=theirs, remark=settings.remark)
+        clips = {who: batch / value for who, value in seconds.items()}
+        mine, other = clips.pop("vidjax"), clips.pop("dual", None)
+        rows += rates(name.format(what), "clips/s", mine, clips)
+        if what == "step":
+            peak = peak_flops(jax.devices()[0].device_kind)
+            if peak and dtype == "bfloat16":
+                share = {who: value * flops / peak for who, value in clips.items()}
+                rows += rates(name.format("MFU"), f"of {peak / 1e12:.0f} TFLOP/s", mine * flops / peak, share)
+            rows += rates(name.format("step with dual masking"), "clips/s", other, {})
+    return rows
+
+
+def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
+    """The forward pass and the training step of a run on one device, and the FLOPs of the step a clip."""
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    objective = build_objective(config, 0, total_steps=_STEPS)
+    tx, schedule = build_optimizer(
+        config.optim, global_batch=config.data.global_batch, total_steps=_STEPS, warmup_steps=0, steps_per_epoch=_STEPS
+    )
+
+    def fresh():
+        return init_state(objective, tx, config.data, config.optim.ema, config.seed)
+
+    rng, rows = np.random.default_rng(0), config.data.global_batch
+    shape = objective.module.spec.clip_shape
+    local = {"video": rng.integers(0, 256, (rows, *shape), np.uint8), "valid": np.ones(rows, bool)}
+    with jax.set_mesh(mesh):
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(fresh)
+        )
+        state = [jax.jit(fresh, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()]
+        train_step = make_train_step(objective, tx, schedule, seed=config.seed, shapes=shapes)
+    batch = jax.device_put(local, batch_sharding(mesh))
+    rngs = {"mask": jax.random.key(1), "dropout": jax.random.key(2)}
+    loss = jax.jit(lambda params, batch: objective.loss(params, {}, batch, rngs, True)[0])
+
+    def step():
+        with jax.set_mesh(mesh):
+            state[0], metrics = train_step(state[0], batch)
+        return metrics["train/loss"], state[0].step
+
+    def forward():
+        with jax.set_mesh(mesh):
+            return loss(state[0].params, batch)
+
+    return {"forward": repeat(forward), "step": repeat(step)}, objective.train_flops_per_clip
+
+
+def repeat(call: Callable[[], object]) -> Run:
+    """Run a call of jitted functions so many times, then wait for what the last one returns."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            result = call()
+        jax.block_until_ready(result)
+
+    return run
+
+
+def _config(size: str, batch: int, dtype: str, settings: Settings) -> Config:
+    spec = VIDEOMAE_SPECS[size]
+    model = ModelConfig(
+        name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=str(jnp.dtype(dtype)),
+        remat=settings.remat, unroll=settings.unroll, attention=settings.attention,
+    )  # fmt: skip
+    data = DataConfig(num_frames=spec.num_frames, image_size=spec.image_size, global_batch=batch)
+    return Config(model=model, data=data, optim=OptimConfig(beta2=0.95))

@@ -1,0 +1,92 @@
+"""`vidjax bench`: time steps, scan, attention and loading beside what else is installed for them.
+
+Steps, scan and attention need none of the data libraries, and loading needs no accelerator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+
+from vidjax.cli.screen import print_json, progress, say
+from vidjax.errors import ConfigError
+
+BENCHES = ("step", "scan", "attention", "loader")
+_STDOUT = "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    from vidjax.bench.settings import SIZES, Settings
+
+    default = Settings()
+    listed = ", ".join(BENCHES)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"which of {listed}; default all")
+    parser.add_argument("--size", action="append", choices=SIZES, help="of models; may be repeated; default base")
+    parser.add_argument("--batch", type=int, default=0, help="clips; default by benchmark, size and platform")
+    parser.add_argument(
+        "--dtype", default="", choices=("", "float32", "bfloat16"), help="default bfloat16, CPU float32"
+    )
+    parser.add_argument("--rounds", type=int, default=default.rounds, help="of each contender; the fastest counts")
+    parser.add_argument("--threads", type=int, default=0, help="of a CPU; default all")
+    parser.add_argument("--remat", default=default.remat, choices=("none", "dots", "full"), help="vidjax's")
+    parser.add_argument("--unroll", type=int, default=default.unroll, help="layers an iteration of vidjax's scan")
+    parser.add_argument("--attention", default="", help="an implementation of vidjax.ops.attention")
+    parser.add_argument("--scan", default="", help="an implementation of vidjax.ops.selective_scan")
+    parser.add_argument(
+        "--compile-peer", action=argparse.BooleanOptionalAction, help="torch.compile too; default on a GPU"
+    )
+    parser.add_argument("--videos", type=int, default=default.videos, help="that the loader decodes")
+    about = "an accelerator's time for --step-clips clips, which the loader has to keep up with; default %(default)s"
+    parser.add_argument("--step-ms", type=float, default=default.step_ms, help=about)
+    parser.add_argument("--step-clips", type=int, default=default.step_clips, help="default %(default)s")
+    about = "write the rows there; without FILE print them instead of the table"
+    parser.add_argument("--json", nargs="?", const=_STDOUT, default="", metavar="FILE", help=about)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print, and write after each benchmark; the exit code is 0."""
+    unknown = [what for what in arguments.what if what not in BENCHES]
+    if unknown:
+        raise ConfigError(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHES)}")
+    if arguments.json in BENCHES:
+        raise ConfigError(f"--json {arguments.json}: name a file, or put --json last to print the rows")
+    if min(arguments.rounds, arguments.videos, arguments.step_clips) < 1 or arguments.step_ms <= 0:
+        raise ConfigError("--rounds, --videos, --step-clips and --step-ms must be above 0")
+    threads = _limit_threads(arguments.threads)
+    from vidjax.bench import report
+    from vidjax.bench.settings import Settings, hardware
+
+    settings = Settings(
+        sizes=tuple(arguments.size or ("base",)), batch=arguments.batch, dtype=arguments.dtype, rounds=arguments.rounds,
+        remat=arguments.remat, unroll=arguments.unroll, attention=arguments.attention, scan=arguments.scan,
+        compile_peer=arguments.compile_peer, videos=arguments.videos, step_ms=arguments.step_ms,
+        step_clips=arguments.step_clips, remark=say,
+    )  # fmt: skip
+    rows, notes = [], ["The fastest of interleaved rounds counts. A ratio above 1 means that vidjax is faster."]
+    for what in dict.fromkeys(arguments.what or BENCHES):
+        bench = importlib.import_module(f"vidjax.bench.{what}")
+        with progress(f"measuring {what}"):
+            rows += bench.measure(settings)
+        notes += [bench.NOTE] if hasattr(bench, "NOTE") else []
+        if arguments.json not in ("", _STDOUT):  # a later benchmark may fail, and this one took its time
+            report.write_json(rows, arguments.json)
+    if arguments.json == _STDOUT:
+        print_json([report.as_dict(row) for row in rows])
+    else:
+        report.print_table(rows, hardware(threads), notes)
+    return 0
+
+
+def _limit_threads(threads: int) -> int:
+    """Give this process so many cores, all contenders alike; read when the backends start."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    if threads < 0 or threads > len(cores):
+        raise ConfigError(f"--threads={threads} of a machine on which this process may use {len(cores)} cores")
+    if threads:
+        os.sched_setaffinity(0, cores[:threads])
+    count = threads or len(cores)
+    os.environ["OMP_NUM_THREADS"] = os.environ["NPROC"] = str(count)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is shared with the peers
+    return count

@@ -1,0 +1,77 @@
+"""`vidjax prepare`: write a data set as records that load fast: small frames, many key frames, few files.
+
+Runs on Apache Beam (extra `beam`) on this machine or, by flag, on a cluster; without Beam, in threads. Videos that
+cannot be read are listed with their reason; then the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from vidjax.cli.screen import print_json, progress, say
+from vidjax.errors import ConfigError
+
+SOME_FAILED = 3
+DATASETS = ("folder", "kinetics400", "ssv2", "ucf101")
+SHOWN = 5  # failures told one by one
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    about = "folder: class folders or lists of `path label`; the others also in their official layout"
+    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=f"{', '.join(DATASETS)}; {about}")
+    parser.add_argument("--root", required=True, metavar="DIR", help="where the videos are")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the records go")
+    parser.add_argument("--splits", default="train,val", help="comma-separated; default %(default)s")
+    parser.add_argument("--short-side", type=int, default=256, help="pixels, 256 to 320; never enlarged; default 256")
+    parser.add_argument("--key-every", type=int, default=12, help="frames between key frames; default 12")
+    parser.add_argument("--crf", type=int, default=20, help="of x264; lower is better and larger; default 20")
+    parser.add_argument("--keep-bytes", action="store_true", help="store the files as they are")
+    about = "with --keep-bytes: index reads packets and the first frame (ms a video), decode every frame"
+    parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
+    about = "local (Beam here), threads (without Beam), or a runner of Beam: DataflowRunner, FlinkRunner, SparkRunner"
+    parser.add_argument("--runner", default="", help=f"{about}; default local if Beam is installed, else threads")
+    about = "for Beam, such as project=NAME; may be repeated"
+    parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE", help=about)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="files written at a time here")
+    parser.add_argument("--videos-per-shard", type=int, default=256, help="default 256")
+    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prepare under a progress bar, and say what was stored; 3 if a video was not."""
+    if min(arguments.threads, arguments.videos_per_shard) < 1:
+        raise ConfigError("--threads and --videos-per-shard must be above 0")
+    options = [f"--{option}" for option in arguments.beam_option]
+    from vidjax.config import DataConfig
+    from vidjax.data import runners
+    from vidjax.data.builders import prepare_records
+    from vidjax.data.encoding import Encoding
+    from vidjax.data.sources import open_source
+    from vidjax.data.storing import Storing
+
+    encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
+    storing = Storing(arguments.check, None if arguments.keep_bytes else encoding)
+    runner = arguments.runner or runners.default_runner()
+    if runner == runners.THREADS and not arguments.runner:
+        say("Apache Beam is not installed (pip install 'vidjax[beam]'): videos are prepared in threads of this process")
+    data = DataConfig(name=arguments.dataset, root=arguments.root)
+    sources = {split: open_source(data, split) for split in arguments.splits.split(",")}
+    listed = sum(map(len, sources.values()))
+    with progress(f"preparing {listed} videos", total=listed) as advance:
+        folder, failures = prepare_records(
+            arguments.dataset, sources, arguments.out, storing=storing, threads=arguments.threads, runner=runner,
+            options=options, videos_per_shard=arguments.videos_per_shard, on_video=lambda split: advance(),
+        )  # fmt: skip
+    stored = listed - len(failures)
+    if arguments.json:
+        print_json({"root": str(folder), "listed": listed, "stored": stored, "failures": failures})
+    else:
+        for failure in failures[:SHOWN]:
+            say(f"{failure['split']}: {failure['id']} is not stored: {failure['reason']}: {failure['detail']}")
+        if len(failures) > SHOWN:
+            say(f"... and {len(failures) - SHOWN} more, in {folder / 'failures.jsonl'}")
+        say(f"stored {stored} of {listed} videos")
+        print(f"data.root={folder}")
+    return SOME_FAILED if failures else 0

@@ -1,0 +1,66 @@
+"""What is stored of a video, and what it must pass before: its own bytes, or the same frames encoded anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from vidjax.data.decode import Video, VideoInfo
+from vidjax.data.encoding import Encoding
+from vidjax.data.rows import Row
+from vidjax.errors import ConfigError, VideoError
+
+_DECODED_AT_ONCE = 32  # frames, when checking every one
+
+
+@dataclasses.dataclass(frozen=True)
+class Storing:
+    """How the video of a row is stored; small and picklable, as it travels to the machines of a cluster.
+
+    Attributes:
+      check: what a video must pass whose own bytes are stored: `index` or `decode`.
+      encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes.
+
+    Raises:
+      ConfigError: for an unknown check.
+    """
+
+    check: str = "index"
+    encoding: Encoding | None = None
+
+    def __post_init__(self):
+        if self.check not in CHECKS:
+            raise ConfigError(f"check={self.check!r} is unknown; choose one of {', '.join(CHECKS)}")
+
+    def store(self, row: Row) -> tuple[bytes, VideoInfo]:
+        """The bytes to store, and what they hold.
+
+        Raises:
+          VideoError: when the video cannot be read.
+        """
+        video = row.video if isinstance(row.video, bytes) else _read_bytes(row.video)
+        return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
+
+
+def open_whole_index(video: bytes) -> VideoInfo:
+    """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
+    with Video(video) as opened:
+        return opened.info
+
+
+def decode_every_frame(video: bytes) -> VideoInfo:
+    """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
+    with Video(video) as opened:
+        for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
+            opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))
+        return opened.info
+
+
+CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise VideoError("missing", f"{path}: {error.strerror}") from error
