@@ -6,8 +6,10 @@ Needs the TPU compiler (extra `aot`), no TPU. Memory is exact, times are the com
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli.screen import print_json, progress
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
 TAKES_CONFIG = True
 ESTIMATES = (
     "Memory is that of the compiled program. Times are the compiler's own estimate of its instructions at the chip's "
-    "clock, good to a factor of two: compare variants with it, do not predict."
+    "clock, good to a factor of two: compare variants with it, do not predict. "
+)
+KERNELS = (
+    "A Pallas kernel has no such estimate: its time is that of its schedule, one bundle of instructions a cycle and no "
+    "wait for memory. The share of the peak counts both."
+)
+NO_SCHEDULES = (
+    "A Pallas kernel has no such estimate, and this compiler did not write down its schedule, so that the time of "
+    "kernels and the share of the peak are unknown."
 )
 
 
@@ -33,20 +43,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile and print; the exit code is 0 if it fits, 1 if not."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    from vidjax.main import read_config
-
-    config = read_config([f"--config={arguments.config}", *arguments.settings])
-    with progress(f"compiling for {arguments.topology}"):
-        from vidjax.training.compiling import compile_step, largest_batch
-
-        step = compile_step(config, arguments.topology)
-        largest = largest_batch(config, arguments.topology, tried=step) if arguments.largest_batch else None
+    step, largest = _plan(arguments)
     if arguments.json:
         print_json(as_json(step) | ({"largest": as_json(largest)} if largest else {}))
     else:
         _print(step, largest)
     return 0 if step.fits else 1
+
+
+def _plan(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
+    """The step as configured, and with the largest batch if that is asked."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from vidjax.main import read_config
+
+    config = read_config([f"--config={arguments.config}", *arguments.settings])
+    with progress(f"compiling for {arguments.topology}"), contextlib.ExitStack() as stack:
+        from vidjax.training import schedules
+        from vidjax.training.compiling import compile_step, largest_batch
+
+        dump = schedules.ask()
+        if dump:
+            stack.callback(shutil.rmtree, dump)
+        step = compile_step(config, arguments.topology, dump=dump)
+        if not arguments.largest_batch:
+            return step, None
+        return step, largest_batch(config, arguments.topology, tried=step, dump=dump)
 
 
 def as_json(step: Compiled) -> dict[str, Any]:
@@ -69,9 +90,12 @@ def _print(step: Compiled, largest: Compiled | None) -> None:
     }
     if step.fits:
         rows["memory a chip"] = f"{gigabytes(step.argument_gb)} state and batch, {gigabytes(step.temp_gb)} temporary"
-        mfu = f", {step.estimated_mfu:.0%} of the peak" if step.estimated_mfu else ""
-        kernels = f", without {step.kernels} Pallas kernels" if step.kernels else ""
-        rows["estimated"] = f"{step.estimated_ms:.1f} ms a step{kernels}{mfu}"
+        rows["estimated"] = f"{step.estimated_ms:.1f} ms a step" + (" without kernels" if step.kernels else "")
+        if step.kernels:
+            time = "unknown time" if step.kernel_ms is None else f"{step.kernel_ms:.1f} ms"
+            rows["kernels"] = f"{time}, {step.kernels} calls of Pallas kernels"
+        if step.estimated_mfu:
+            rows["of the peak"] = f"{step.estimated_mfu:.0%}"
     rows["ideal"] = f"{step.ideal_ms:.1f} ms at the peak; {step.flops_per_clip / 1e9:.0f} GFLOP a clip"
     for kind, found in step.collectives.items():
         rows[kind] = f"{found.calls} calls, {found.bytes / 1e6:.1f} MB a chip"
@@ -82,4 +106,5 @@ def _print(step: Compiled, largest: Compiled | None) -> None:
         table.add_row(name, value)
     console = Console()
     console.print(table)
-    console.print(ESTIMATES, highlight=False)
+    about = (NO_SCHEDULES if step.kernel_ms is None else KERNELS) if step.kernels else ""
+    console.print(ESTIMATES + about, highlight=False)

@@ -1,17 +1,16 @@
 """Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
 
 Only the TPU compiler is needed (extra `aot`). Memory is that of the compiled program; times are the compiler's own
-estimates (see `vidjax.training.hlo`).
+estimates (see `vidjax.training.hlo`), those of Pallas kernels come from their schedules (`vidjax.training.bundles`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import math
-import os
 import re
+from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
@@ -20,36 +19,16 @@ from vidjax.config import Config
 from vidjax.data.sources import PUBLIC
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
+from vidjax.training import bundles, schedules
 from vidjax.training.hlo import Collective, Program
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import build_optimizer
 from vidjax.training.start import state_shapes
 from vidjax.training.state import batch_shapes
 from vidjax.training.step import make_train_step
+from vidjax.training.topology import CHIPS, topology_devices
 
 _STEPS = 1000  # of the schedule, which costs the same for any number
-
-
-@dataclasses.dataclass(frozen=True)
-class Chip:
-    """What JAX counts as one device: a chip, on v4 one of its two cores.
-
-    Attributes:
-      memory: bytes that a program may use; peak: bf16 FLOP/s, from the makers' data sheets.
-      clock: Hz, inferred from the peak and the sizes of the matrix units.
-    """
-
-    memory: float
-    peak: float
-    clock: float
-
-
-CHIPS = {
-    "v4": Chip(15.75 * 2**30, 137.5e12, 1.05e9),
-    "v5e": Chip(15.75 * 2**30, 197e12, 1.5e9),
-    "v5p": Chip(95.0 * 2**30, 459e12, 1.75e9),
-    "v6e": Chip(31.25 * 2**30, 918e12, 1.75e9),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +42,9 @@ class Compiled:
       temp_gb: of intermediate values; argument_gb: of parameters, optimiser state and batch. None if it does not fit.
       needed_gb: memory that the compiler asks for: their sum, or what it says when it gives up.
       flops_per_clip: 2 x MACs of the forward and backward pass, from the architecture.
-      ideal_ms: of a step at the peak; estimated_ms: by the compiler, None if it does not fit.
-      kernels: Pallas kernels a step, whose time is not in estimated_ms.
+      ideal_ms: of a step at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
+      kernel_ms: of the Pallas kernels by their schedules, None where the compiler did not write all of them.
+      kernels: calls of Pallas kernels a step.
       collectives: by kind.
     """
 
@@ -79,45 +59,24 @@ class Compiled:
     flops_per_clip: float
     ideal_ms: float
     estimated_ms: float | None
+    kernel_ms: float | None
     kernels: int
     collectives: dict[str, Collective]
 
     @property
     def estimated_mfu(self) -> float | None:
-        """Share of the peak, from the estimate; None where a kernel's time is unknown, or when it does not fit."""
-        return None if self.estimated_ms is None or self.kernels else self.ideal_ms / self.estimated_ms
+        """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
+        known = self.estimated_ms is not None and self.kernel_ms is not None
+        return self.ideal_ms / (self.estimated_ms + self.kernel_ms) if known else None
 
 
-def topology_devices(topology: str) -> list:
-    """The devices of a topology, such as v5e:16x16, to compile for.
-
-    Raises:
-      ConfigError: when the compiler is not installed or knows no such topology.
-    """
-    quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
-    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # else it warns that there is none
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
-    from jax.experimental import topologies
-
-    chip, _, shape = topology.partition(":")
-    if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError("the TPU compiler is not installed; pip install 'vidjax[aot]' adds it (0.7 GB)")
-    if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
-        raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
-    bounds = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
-    try:
-        return list(topologies.get_topology_desc(topology, "tpu", **bounds).devices)
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"topology {topology!r}: {str(error).splitlines()[0]}") from error
-
-
-def compile_step(config: Config, topology: str) -> Compiled:
+def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
     """Compile the training step of a run.
 
     Args:
       config: the run; its data is not opened, so `data.num_classes` must be set where the data set does not say.
       topology: for example v5e:16x16.
+      dump: where the compiler writes schedules, as `schedules.ask` says; it is emptied.
 
     Raises:
       ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
@@ -143,7 +102,7 @@ def compile_step(config: Config, topology: str) -> Compiled:
         needed = _needed_gb(str(error))
         if needed is None:
             raise
-        unknown = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms"))
+        unknown = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms", "kernel_ms"))
         return Compiled(**common, **unknown, fits=False, needed_gb=needed, kernels=0, collectives={})
     memory, program = compiled.memory_analysis(), Program(compiled.as_text())
     temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
@@ -154,18 +113,22 @@ def compile_step(config: Config, topology: str) -> Compiled:
         argument_gb=argument,
         needed_gb=temp + argument,
         estimated_ms=1e3 * program.estimated_cycles / chip.clock,
-        kernels=program.kernels,
+        kernel_ms=_kernel_ms(program.kernels, dump, chip.clock),
+        kernels=sum(program.kernels.values()),
         collectives=program.collectives,
     )
 
 
-def largest_batch(config: Config, topology: str, *, tried: Compiled | None = None) -> Compiled:
+def largest_batch(
+    config: Config, topology: str, *, tried: Compiled | None = None, dump: Path | None = None
+) -> Compiled:
     """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
 
     Memory grows about linearly with the rows of a chip, so a line through two compilations names the next to try.
 
     Args:
       tried: the step as configured, if it is compiled already.
+      dump: as of `compile_step`.
 
     Raises:
       ConfigError: as `compile_step`, and when not even the smallest batch fits.
@@ -176,7 +139,7 @@ def largest_batch(config: Config, topology: str, *, tried: Compiled | None = Non
 
     def attempt(units: int) -> Compiled:
         batch = dataclasses.replace(config.data, global_batch=units * unit)
-        return compile_step(dataclasses.replace(config, data=batch), topology)
+        return compile_step(dataclasses.replace(config, data=batch), topology, dump=dump)
 
     limit = CHIPS[topology.partition(":")[0]].memory / 1e9
     steps = {tried.clips // config.data.clips_per_decode // unit: tried} if tried else {}
@@ -225,6 +188,15 @@ def _lower(config: Config, objective, mesh: Mesh):
             for name, leaf in batch_shapes(config.data).items()
         }
         return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
+
+
+def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float | None:
+    """Of all calls together; None where a schedule is missing."""
+    if not calls or dump is None:
+        return None if calls else 0.0
+    cycles = bundles.kernel_cycles(dump, calls)
+    schedules.empty(dump)
+    return None if None in cycles.values() else 1e3 * sum(times * cycles[name] for name, times in calls.items()) / clock
 
 
 def _num_classes(config: Config) -> int:

@@ -17,6 +17,7 @@ _CALLED = re.compile(r"(?:to_apply|calls|body|branch_computations)=\{?((?:%?[\w.
 _COLLECTIVE = re.compile(
     r"= (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
+_NAME = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 
 
@@ -70,9 +71,13 @@ class Program:
         return {kind: Collective(calls[kind], sizes[kind]) for kind in sorted(calls)}
 
     @property
-    def kernels(self) -> int:
-        """How many Pallas kernels a step runs; the compiler has no estimate of their time."""
-        return sum(times for line, times, _ in self._walk(self._entry, 1, False) if '"tpu_custom_call"' in line)
+    def kernels(self) -> dict[str, int]:
+        """How often each Pallas kernel runs, by the name of its instruction; the compiler does not estimate them."""
+        calls = collections.Counter()
+        for line, times, _ in self._walk(self._entry, 1, False):
+            if '"tpu_custom_call"' in line:
+                calls[_NAME.match(line)[1]] += times
+        return dict(calls)
 
     def _walk(self, name: str, times: int, fused: bool) -> Iterator[tuple[str, int, bool]]:
         """Instructions, how often each runs, and whether it lies in a fusion, whose cost is that of the whole."""

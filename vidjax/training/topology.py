@@ -1,0 +1,56 @@
+"""TPU chips that the compiler knows, and the devices of a pod to compile for without having it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import re
+
+from vidjax.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What JAX counts as one device: a chip, on v4 one of its two cores.
+
+    Attributes:
+      memory: bytes that a program may use; peak: bf16 FLOP/s, from the makers' data sheets.
+      clock: Hz, inferred from the peak and the sizes of the matrix units.
+    """
+
+    memory: float
+    peak: float
+    clock: float
+
+
+CHIPS = {
+    "v4": Chip(15.75 * 2**30, 137.5e12, 1.05e9),
+    "v5e": Chip(15.75 * 2**30, 197e12, 1.5e9),
+    "v5p": Chip(95.0 * 2**30, 459e12, 1.75e9),
+    "v6e": Chip(31.25 * 2**30, 918e12, 1.75e9),
+}
+
+
+def topology_devices(topology: str) -> list:
+    """The devices of a topology, such as v5e:16x16, to compile for.
+
+    Raises:
+      ConfigError: when the compiler is not installed or knows no such topology.
+    """
+    quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
+    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # else it warns that there is none
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
+    from jax.experimental import topologies
+
+    chip, _, shape = topology.partition(":")
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError("the TPU compiler is not installed; pip install 'vidjax[aot]' adds it (0.7 GB)")
+    if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
+        raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
+    bounds = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
+    try:
+        return list(topologies.get_topology_desc(topology, "tpu", **bounds).devices)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"topology {topology!r}: {str(error).splitlines()[0]}") from error
