@@ -115,8 +115,13 @@ class Video:
         """What the video is; decodes its first frame, as only that tells the size and the rotation."""
         height, width = self.read([0]).shape[1:3]
         seconds = self._index.seconds(self._stream)
-        fps = float(self._stream.average_rate or self._stream.guessed_rate or 0) or self.frames / max(seconds, 1e-6)
-        return VideoInfo(self.frames, fps, height, width, seconds or self.frames / fps)
+        return VideoInfo(self.frames, self.fps, height, width, seconds or self.frames / self.fps)
+
+    @functools.cached_property
+    def fps(self) -> float:
+        """Frames a second on average; nothing is decoded for it."""
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+        return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
 
     def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
         """Exact display frames as RGB; see `read_frames`."""

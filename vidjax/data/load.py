@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import augment, check_crop
 from vidjax.data.color import check_color_jitter
-from vidjax.data.decode import Video
-from vidjax.data.protocol import protocol_views
+from vidjax.data.facts import batch_facts
+from vidjax.data.frames import open_video
+from vidjax.data.protocol import protocol_views, span
 from vidjax.data.randaugment import parse_rand_augment
 from vidjax.data.rows import Row
 from vidjax.data.sampling import train_indices
@@ -19,6 +20,7 @@ from vidjax.data.synthetic import noise
 from vidjax.data.views import check_views, load_views
 from vidjax.errors import DataError, VideoError
 
+Seconds = tuple[float, float] | None
 SUBSTITUTES = 8  # rows tried in place of one that fails
 
 
@@ -26,7 +28,7 @@ class LoadTrain(grain.transforms.RandomMap):
     """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
 
     def __init__(self, source: VideoSource, data: DataConfig):
-        self._source, self._data = source, data
+        self._source, self._data, self._fact = source, data, getattr(source, "fact", "")
         if data.rand_augment:
             parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
         check_color_jitter(data.color_jitter)
@@ -38,7 +40,7 @@ class LoadTrain(grain.transforms.RandomMap):
         row = self._source[index]
         while True:
             try:
-                videos = load_views(row, self._data, rng) if self._data.views else {"video": self._clips(row, rng)}
+                videos, seen = self._videos(row, rng)
                 break
             except VideoError as error:
                 failures.append((index, error))
@@ -46,19 +48,30 @@ class LoadTrain(grain.transforms.RandomMap):
                 raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
             index = self._substitute(row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
-        return {**videos, **self._facts(index, row.label, failures)}
+        facts = batch_facts(self._fact, row, seen, self._source.num_classes, self._data.clips_per_decode)
+        return {**videos, **facts, **self._facts(index, row.label, failures)}
 
-    def _clips(self, row: Row, rng: np.random.Generator) -> UInt8[np.ndarray, "r t s s c"]:
+    def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
+        """The views or the clips of a row, and the seconds that clips were taken from."""
+        if self._data.views:
+            return load_views(row, self._data, rng), None
+        clips, seen = self._clips(row, rng)
+        return {"video": clips}, seen
+
+    def _clips(self, row: Row, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "r t s s c"], Seconds]:
         data = self._data
         if row.video is None:
-            return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)])
-        with Video(row.video) as video:
-            frames = video.read(train_indices(video.frames, data, rng))
+            return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)]), None
+        with open_video(row.video) as video:
+            first, count = span(video, row.window)
+            indices = first + train_indices(count, data, rng)
+            frames = video.read(indices)
+            seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if self._fact == "intervals" else None
         size = (data.image_size, data.image_size)
         clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
         for clip in clips:
             augment(frames, data, rng, out=clip)
-        return clips
+        return clips, seen
 
     def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
         """A row of the same class that has not failed yet; of any class when that one has no more."""
@@ -117,4 +130,4 @@ class LoadEval(grain.transforms.Map):
         if row.video is None:
             rng = np.random.default_rng(row.label)
             return np.stack([noise(data.num_frames, data, rng) for _ in range(clips * crops)])
-        return protocol_views(row.video, data, self._eval)
+        return protocol_views(row.video, data, self._eval, row.window)

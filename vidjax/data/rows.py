@@ -1,19 +1,41 @@
-"""One labelled video, and the hash that tells one data set from another."""
+"""One labelled video with what is known of it, and the hash that tells one data set from another."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidjax.data.frames import FrameWindow
+
+Interval = tuple[float, float, int]  # start and end in seconds, class
 
 
 @dataclass(frozen=True)
 class Row:
-    """A video (a path, the bytes of a file, or None in synthetic mode), its class number and a name for messages."""
+    """A video and what a data set says of it.
 
-    video: str | bytes | None
+    Attributes:
+      video: a path, the bytes of a file, frames that lie in a folder as pictures, or None in synthetic mode.
+      label: class number; 0 where a row has something else to learn from.
+      id: a name for messages.
+      target: numbers that a regression predicts.
+      intervals: of a multi-label video, in its own seconds; they may overlap, and run past its end.
+      captions: sentences that describe it.
+      window: seconds (start, end) that the row is about; None for the whole video.
+      duration: of the video in seconds, as its annotations have it; 0 when they do not say.
+    """
+
+    video: str | bytes | FrameWindow | None
     label: int
     id: str
+    target: tuple[float, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    captions: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
+    duration: float = 0.0
 
 
 def content_id(parts: Iterable[object]) -> str:

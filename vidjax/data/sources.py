@@ -16,6 +16,7 @@ from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
 
 PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
+WITH_FACTS = {"motion": "motion_facts"}  # modules whose rows carry more than a class
 
 
 class VideoSource(Protocol):
@@ -25,6 +26,7 @@ class VideoSource(Protocol):
       labels: class names in the order of their numbers, or None where the data set has none.
       num_classes: how many there are, named or not.
       content_id: a short hash that changes when rows, labels or file sizes do.
+      fact: what rows carry beside a class: target, intervals or captions; sources without it carry none.
     """
 
     labels: tuple[str, ...] | None
@@ -40,7 +42,7 @@ class VideoSource(Protocol):
         ...
 
 
-def open_source(data: DataConfig, split: str) -> VideoSource:
+def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
     """Open one split of a data set.
 
     `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, a prepared
@@ -49,19 +51,25 @@ def open_source(data: DataConfig, split: str) -> VideoSource:
 
     Args:
       split: for example `train`, `val` or `test`; class folders take their numbers from `data.train_split`.
+      fact: what rows must carry beside a class (`vidjax.data.facts.fact_of`); empty for no more than that.
 
     Raises:
-      DataError: when the data is missing, empty or malformed; the message says where.
+      DataError: when the data is missing, empty or malformed, or does not have the fact; the message says where.
     """
+    if fact and fact not in _facts_of(data.name):
+        able = ", ".join(name for name in WITH_FACTS if fact in _facts_of(name))
+        raise DataError(f"data.name={data.name} has classes but no {fact}; data sets with it: {able}")
     if data.name == "synthetic":
         return SyntheticSource(split, data.num_classes)
-    root = os.path.abspath(os.path.expanduser(_motion_root(data.root) if data.name == "motion" else data.root))
+    root = os.path.abspath(os.path.expanduser(_motion_root(data.root, split) if data.name == "motion" else data.root))
     if not data.root and data.name != "motion":
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     if not os.path.isdir(root):
         raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
     if not os.listdir(root):
         raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    if fact or "" in _facts_of(data.name):
+        return _module(WITH_FACTS[data.name]).open_split(root, split, data, fact)
     return _open(root, data, split)
 
 
@@ -69,7 +77,7 @@ def _open(root: str, data: DataConfig, split: str) -> VideoSource:
     if records.find(root):
         return records.RecordSource(records.find(root), split, data.num_classes)
     if data.name in PUBLIC:
-        public = importlib.import_module(f"vidjax.data.datasets.{data.name}")
+        public = _module(data.name)
         if public.annotations(root, split):
             paths, labels, names = public.index(root, split)
             return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
@@ -81,7 +89,14 @@ def _open(root: str, data: DataConfig, split: str) -> VideoSource:
     raise DataError(f"{root} has neither a folder {split}/ nor a list {split}.csv nor prepared records; it has {found}")
 
 
-def _motion_root(root: str) -> str:
-    from vidjax.data.datasets import motion
+def _facts_of(name: str) -> tuple[str, ...]:
+    """What the rows of a data set can carry; an empty string where its own module also reads its classes."""
+    return _module(WITH_FACTS[name]).FACTS if name in WITH_FACTS else ()
 
-    return motion.prepare(root)
+
+def _module(name: str):
+    return importlib.import_module(f"vidjax.data.datasets.{name}")
+
+
+def _motion_root(root: str, split: str) -> str:
+    return _module("motion_facts").root(root, split)

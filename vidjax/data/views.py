@@ -12,7 +12,7 @@ from jaxtyping import Int64, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.augment import augment
-from vidjax.data.decode import Video
+from vidjax.data.frames import open_video
 from vidjax.data.rows import Row
 from vidjax.data.synthetic import noise
 from vidjax.errors import ConfigError
@@ -34,7 +34,7 @@ def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
     if row.video is None:
         frames = None
     else:
-        with Video(row.video) as video:
+        with open_video(row.video) as video:
             indices = view_indices(video.frames, data, rng)
             wanted, places = np.unique(np.concatenate(indices), return_inverse=True)
             found, places = video.read(wanted), np.split(places, np.cumsum([len(view) for view in indices])[:-1])

@@ -1,0 +1,94 @@
+"""What a row carries beside a class: targets, intervals or captions, and how intervals become labels of a window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from vidjax.data.rows import Interval, Row
+from vidjax.errors import DataError
+
+OF_TASK = {"regression": "target", "multi_label": "intervals", "captioning": "captions"}  # others learn from the class
+
+
+def fact_of(task: str) -> str:
+    """What `open_source` is to read for a task; empty where rows need no more than a class."""
+    return OF_TASK.get(task, "")
+
+
+def window_labels(
+    intervals: Iterable[Interval], window: tuple[float, float] | None, num_classes: int
+) -> Float[np.ndarray, " classes"]:
+    """1 for every class with an interval that overlaps a window, the union of Charades' protocol; all without a window.
+
+    Args:
+      window: seconds, from the start up to but without the end; an interval that only touches it does not overlap.
+    """
+    labels = np.zeros(num_classes, np.float32)
+    for start, end, number in intervals:
+        if window is None or (start < window[1] and (end > window[0] or start == end == window[0])):
+            labels[number] = 1
+    return labels
+
+
+def check_intervals(row: Row, num_classes: int) -> None:
+    """Refuse intervals that cannot be meant.
+
+    Raises:
+      DataError: naming the row, for an end before its start, a stretch outside the video, or an unknown class.
+    """
+    for start, end, number in row.intervals:
+        if not 0 <= number < num_classes:
+            raise DataError(f"{row.id}: class {number} is not one of the {num_classes} classes from 0 up")
+        if not 0 <= start <= end:
+            raise DataError(f"{row.id}: the interval from {start:g} s to {end:g} s ends before it starts, or before 0")
+        if row.duration and start > row.duration:
+            raise DataError(
+                f"{row.id}: the interval from {start:g} s to {end:g} s lies outside the video of {row.duration:g} s"
+            )
+
+
+def report_intervals(title: str, rows: Sequence[Row]) -> dict[str, int]:
+    """Count what a public data set's intervals have wrong, and say so in the log with the first row of each kind.
+
+    Nothing is dropped: as in the official scores, such a class counts for the whole video, and an interval for those
+    moments of the video that it holds.
+    """
+    kinds: dict[str, list[str]] = {"run past the end": [], "end before they start": [], "lie outside": []}
+    for row in rows:
+        for start, end, _ in row.intervals:
+            if end < start:
+                kinds["end before they start"].append(row.id)
+            elif row.duration and start > row.duration:
+                kinds["lie outside"].append(row.id)
+            elif row.duration and end > row.duration:
+                kinds["run past the end"].append(row.id)
+    total = sum(len(row.intervals) for row in rows)
+    for kind, found in kinds.items():
+        if found:
+            logging.getLogger("vidjax").warning(
+                "%s: of %d intervals %d %s, the first in %s; they count where they lie inside their video",
+                title, total, len(found), kind, found[0],
+            )  # fmt: skip
+    return {kind: len(found) for kind, found in kinds.items()}
+
+
+def batch_facts(
+    fact: str, row: Row, seen: tuple[float, float] | None, num_classes: int, repeats: int
+) -> dict[str, np.ndarray]:
+    """The arrays of a training batch that a row's facts give, the same for its `repeats` clips.
+
+    Args:
+      seen: seconds that the clips were taken from.
+
+    Returns:
+      target (repeats k) float32, or labels (repeats classes) float32 of the intervals seen; nothing without a fact.
+    """
+    if fact == "target":
+        return {"target": np.tile(np.asarray(row.target, np.float32), (repeats, 1))}
+    if fact == "intervals":
+        return {"labels": np.tile(window_labels(row.intervals, seen, num_classes), (repeats, 1))}
+    return {}
