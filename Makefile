@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-hub lint format bench clean
+.PHONY: quickstart test test-full test-aot test-hub test-beam lint format bench clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/python scripts/quickstart.py --workdir runs/quickstart
@@ -34,12 +34,18 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-test  ## decoding, the training step; tables and JSON
-	$(BIN)/python scripts/bench_loader.py
-	$(BIN)/python scripts/bench_step.py
+bench: $(VENV)/.installed-test  ## steps, scan, attention and loading beside what else is installed; a table and JSON
+	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
+
+test-beam: .venv-beam/bin/python  ## prepares records on Apache Beam, in an environment that its own pins can have
+	.venv-beam/bin/python -m pip install --quiet --editable '.[beam]' pytest
+	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py
 
 clean:
 	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
+
+.venv-beam/bin/python:
+	$(MAKE) $@ VENV=.venv-beam
 
 .venv-aot/.installed-test:
 	$(MAKE) $@ VENV=.venv-aot

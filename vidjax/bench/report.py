@@ -49,6 +49,7 @@ def as_dict(row: Row) -> dict[str, str | float | None]:
 
 def write_json(rows: Iterable[Row], path: str) -> None:
     """Replace the file as a whole, so that a reader never sees half of it."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     draft = f"{path}.draft"
     with open(draft, "w", encoding="utf-8") as file:
         json.dump([as_dict(row) for row in rows], file, indent=1)
