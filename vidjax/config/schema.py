@@ -34,6 +34,8 @@ class ModelConfig:
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
     drop_path: float = 0.0
     head_dropout: float = 0.0
+    pooling: str = ""  # weighted_tokens (a learned average of all tokens); empty: the family's own
+    head_widths: tuple[int, ...] = ()  # of hidden layers between pooled tokens and classes; empty: a linear head
     dtype: str = "bfloat16"  # of the computation; parameters are float32
     remat: str = "none"  # none | dots (keep matmul outputs) | full (keep block inputs)
     unroll: int = 1  # layers a scan iteration; the depth unrolls all
@@ -50,9 +52,11 @@ class DataConfig:
     eval_split: str = "val"
     num_classes: int = 0  # 0: as the data set says
     num_frames: int = 16
+    tubelet_remainder: str = "error"  # error | repeat_last | drop: frames of a clip that do not fill a cube
     stride: int = 4  # between frames, for the dense samplings
     sampling: str = "dense"  # dense | dense_span | segment
     image_size: int = 224
+    balance: str = "none"  # none | classes (every class as often as the largest, in training)
     clips_per_decode: int = 1  # differently augmented clips of the same frames of one decoded video
     global_batch: int = 32  # videos a step over all devices; rows are global_batch * clips_per_decode
     crop: str = "random_resized"  # multi_scale | random_resized | short_side | center
@@ -114,6 +118,8 @@ class OptimConfig:
     clip_each: float = 0.0  # of the gradient norm of each parameter; 0: off
     layer_decay: float = 1.0  # learning-rate factor a layer, from the head down
     label_smoothing: float = 0.0
+    class_weights: str = "none"  # none | balanced (inverse to the videos of a class in the training split)
+    pos_weight: float = 1.0  # of the positive labels of multi_label
     ema: float = 0.0  # decay of the moving average of parameters; 0: off
     frozen_epochs: float = 0.0  # at the start, in which the last layer of a projection head stands still
 
@@ -169,6 +175,8 @@ class EvalConfig:
     clips: int = 5  # evenly spaced in time
     crops: int = 3  # along the long side
     merge: str = "mean_softmax"  # mean_softmax | sum_logits | max
+    window_stride: float = 0.0  # of multi_label: seconds between windows; 0: so many as `clips`, evenly spaced
+    window_merge: str = "max"  # of multi_label: mean | max of the probabilities of a video's windows and crops
     batch: int = 0  # videos a step over all devices; 0: the number of devices
     allow_missing: bool = False  # exit with code 0 though some videos could not be scored
 
@@ -178,7 +186,7 @@ class Config:
     """A whole run."""
 
     mode: str = "train"  # train | evaluate
-    task: str = "masked_autoencoding"  # masked_autoencoding | classification | self_distillation
+    task: str = "masked_autoencoding"  # or classification, regression, multi_label, self_distillation
     seed: int = 0
     init_from: str = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
     model: ModelConfig = ModelConfig()
@@ -192,7 +200,8 @@ class Config:
 
 CHOICES = {
     "mode": ("train", "evaluate"),
-    "task": ("masked_autoencoding", "classification", "self_distillation"),
+    "task": ("masked_autoencoding", "classification", "regression", "multi_label", "self_distillation"),
+    "model.pooling": ("", "weighted_tokens"),
     "model.mask": ("tube", "random", "frame"),
     "model.decoder_mask": ("", "running_cell"),
     "model.attention_type": ("", "divided", "joint", "space_only"),
@@ -203,13 +212,17 @@ CHOICES = {
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
     "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "synthetic"),
+    "data.tubelet_remainder": ("error", "repeat_last", "drop"),
+    "data.balance": ("none", "classes"),
     "data.sampling": ("dense", "dense_span", "segment"),
     "data.crop": ("multi_scale", "random_resized", "short_side", "center"),
     "data.interpolation": ("bilinear", "bicubic", "area"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "steps"),
     "optim.decayed": ("kernels", "matrices", "all"),
+    "optim.class_weights": ("none", "balanced"),
     "eval.merge": ("mean_softmax", "sum_logits", "max"),
+    "eval.window_merge": ("mean", "max"),
 }
 
 AT_LEAST_ONE = {

@@ -37,7 +37,7 @@ def open_split(folder: str, split: str, data: DataConfig, fact: str) -> TableSou
     kind = split.split("_")[0]
     if (fact == "intervals") != (kind == "long") and fact != "captions":
         where = "long_train and long_val" if fact == "intervals" else "train and val"
-        raise DataError(f"the motion split {split!r} has no {fact}; only {where} have: set data.train_split, eval_split")
+        raise DataError(f"the motion split {split!r} has no {fact}; set data.train_split and eval_split to {where}")
     rows = [
         _row(folder, about, fact)
         for about in motion.annotations(folder)
