@@ -228,3 +228,25 @@ def test_a_folder_with_something_else_is_refused(prepared, tmp_path):
     with pytest.raises(DataError, match="not a motion data set"):
         motion.prepare(str(tmp_path), SMALL)
     assert (tmp_path / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_digits_shake_about_the_middle_of_black_frames(row):
+    frames = motion.render(motion.draw_clip(motion.DIGITS, "train", row), motion.DIGITS).astype(float)
+    ink = frames.sum(axis=-1)
+    share = (ink == 0).mean()
+    assert share > 0.6  # the box of the digit covers 0.36 of the frame
+    places = np.stack([(ink.sum(axis=axis) @ np.arange(48)) / ink.sum(axis=(1, 2)) for axis in (2, 1)], axis=-1) / 48
+    drift = 20 / 100  # of the fastest after 20 frames
+    assert np.abs(places - 0.5).max() < motion.DIGITS.shake + drift + 0.1  # ink may lie off the middle of its box
+    steps = np.abs(np.diff(places, axis=0))
+    assert steps.max() > 0.05  # a frame on, against at most 0.01 without shaking
+    np.testing.assert_allclose(ink.sum(axis=(1, 2)), ink[0].sum(), rtol=0.1)  # neither grows nor leaves the frame
+
+
+def test_digits_are_opened_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(motion, "DIGITS", dataclasses.replace(motion.DIGITS, train_videos=8, val_videos=8, frames=4))
+    source = open_source(DataConfig(name="motion_digits", root=str(tmp_path / "digits")), "val")
+    assert len(source) == 8
+    assert source.labels == motion.CLASSES
+    assert motion.annotations(str(tmp_path / "digits"))[0]["digit"] in range(10)

@@ -46,8 +46,8 @@ class ModelConfig:
 class DataConfig:
     """Where the videos are, and what happens to them before the module sees them."""
 
-    name: str = "folder"  # folder | kinetics400 | ssv2 | ucf101 | motion | synthetic
-    root: str = ""  # class folders, train/val/test.csv, or prepared records; empty only for motion and synthetic
+    name: str = "folder"  # folder | kinetics400 | ssv2 | ucf101 | motion | motion_digits | synthetic
+    root: str = ""  # class folders, train/val/test.csv, or prepared records; may be empty for motion and synthetic
     train_split: str = "train"
     eval_split: str = "val"
     num_classes: int = 0  # 0: as the data set says
@@ -211,7 +211,7 @@ CHOICES = {
     "model.dt_bias_init": ("", "zero", "mamba"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
-    "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "synthetic"),
+    "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "motion_digits", "synthetic"),
     "data.tubelet_remainder": ("error", "repeat_last", "drop"),
     "data.balance": ("none", "classes"),
     "data.sampling": ("dense", "dense_span", "segment"),

@@ -16,6 +16,7 @@ from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
 
 PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
+EMBEDDED = ("motion", "motion_digits")
 WITH_FACTS = {"motion": "motion_facts"}  # modules whose rows carry more than a class
 
 
@@ -46,8 +47,8 @@ def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
     """Open one split of a data set.
 
     `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, a prepared
-    ArrayRecord data set, or a public data set as it is distributed (with data.name set to it). The names motion and
-    synthetic need no root.
+    ArrayRecord data set, or a public data set as it is distributed (with data.name set to it). The names motion,
+    motion_digits and synthetic need no root.
 
     Args:
       split: for example `train`, `val` or `test`; class folders take their numbers from `data.train_split`.
@@ -61,8 +62,9 @@ def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
         raise DataError(f"data.name={data.name} has classes but no {fact}; data sets with it: {able}")
     if data.name == "synthetic":
         return SyntheticSource(split, data.num_classes)
-    root = os.path.abspath(os.path.expanduser(_motion_root(data.root, split) if data.name == "motion" else data.root))
-    if not data.root and data.name != "motion":
+    root = _embedded_root(data, split) if data.name in EMBEDDED else data.root
+    root = os.path.abspath(os.path.expanduser(root))
+    if not data.root and data.name not in EMBEDDED:
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     if not os.path.isdir(root):
         raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
@@ -98,5 +100,8 @@ def _module(name: str):
     return importlib.import_module(f"vidjax.data.datasets.{name}")
 
 
-def _motion_root(root: str, split: str) -> str:
-    return _module("motion_facts").root(root, split)
+def _embedded_root(data: DataConfig, split: str) -> str:
+    if data.name == "motion_digits":
+        motion = _module("motion")
+        return motion.prepare(data.root, motion.DIGITS)
+    return _module("motion_facts").root(data.root, split)

@@ -3,6 +3,7 @@
 The pose of a digit is a point on a torus (x, y, turn, zoom phase) that starts anywhere and moves at a constant
 rate; a class is the direction of travel. So the pose has the same uniform distribution for every class at every
 frame: no single frame gives the class away, and a clip played backwards is a clip of the opposite class.
+`DIGITS` is another specification, for learning what is shown rather than how it moves.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ _PHRASE = {
     "zoom_in": "grows",
     "zoom_out": "shrinks",
 }
+_MIDDLE = np.array((0.5, 0.5, 0.0, 0.5))  # the pose of an upright digit in the middle of the frame
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _COLOURS = {
     "white": (1.0, 1.0, 1.0),
@@ -77,9 +79,17 @@ class MotionSpec:
     turn_frames: int = 36  # in which the fastest digit turns once; a faster turn looks like one the other way
     min_speed: float = 0.6  # as a share of the fastest
     slant: float = 20.0  # degrees; largest angle between the way of a moving digit and its class's axis
+    spread: float = 1.0  # share of the torus that digits start in, around the upright one in the middle
+    shake: float = 0.0  # largest displacement of the digit in a frame, along either axis, as a share of the frame
+    texture: float = 1.0  # strength of the background, of which 0 leaves black
     intervals: int = 4  # of a long video
     crf: int = 10  # constant rate factor of x264; low, so that coding noise tells nothing of the motion
     key_frame_every: int = 10
+
+
+# Two moments of a video share its digit and hardly anything else: neither background nor place nor size tells which
+# moments belong together. Movements are slow, and lost in the shaking.
+DIGITS = MotionSpec(min_side=0.6, max_side=0.6, cycle_frames=100, turn_frames=180, spread=0.0, shake=0.1, texture=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +134,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
     glyph = int(rng.integers(rows.start, rows.stop))
     return Clip(
         intervals=tuple(_draw_interval(label, spec, rng) for label in labels),
-        start=tuple(rng.random(4)),
+        start=tuple((_MIDDLE + spec.spread * ((rng.random(4) - _MIDDLE + 0.5) % 1.0 - 0.5)) % 1.0),
         digit=int(digits[glyph]),
         glyph=glyph,
         colour=list(_COLOURS)[rng.integers(len(_COLOURS))],
@@ -134,7 +144,9 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
 
 def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
     """Draw a clip: a fixed texture, and the digit at its pose in every frame, wrapped around the borders."""
-    x, y, turn, phase = (part[:, None, None] for part in clip.poses().T)
+    poses = clip.poses()
+    poses[:, :2] += spec.shake * np.random.default_rng([clip.texture, 1]).uniform(-1, 1, (len(poses), 2))
+    x, y, turn, phase = (part[:, None, None] for part in poses.T)
     pixels = (np.arange(spec.size) + 0.5) / spec.size
     right = (pixels - x + 0.5) % 1.0 - 0.5
     down = (pixels[:, None] - y + 0.5) % 1.0 - 0.5
@@ -142,7 +154,7 @@ def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
     cos, sin = np.cos(2 * np.pi * turn) / side, np.sin(2 * np.pi * turn) / side
     ink = _sample(_glyphs()[0][clip.glyph], down * cos - right * sin, right * cos + down * sin)[..., None]
     paint = np.asarray(_COLOURS[clip.colour], np.float32)
-    frames = _texture(clip.texture, spec.size) * (1 - ink) + paint * ink
+    frames = spec.texture * _texture(clip.texture, spec.size) * (1 - ink) + paint * ink
     return np.round(255 * frames).astype(np.uint8)
 
 
