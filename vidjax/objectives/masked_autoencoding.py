@@ -8,14 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax import ops
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
-from vidjax.ops.patches import CHANNELS, patch_statistics
+from vidjax.ops.patches import patch_statistics
 
 MASKS = {"tube": ops.tube_mask, "random": ops.random_mask, "frame": ops.frame_mask}
 
@@ -103,8 +102,7 @@ class MaskedAutoencoding:
         prediction = self._predict(params, visible, visible_idx, masked_idx, rngs, train=False)
         if self.normalize_target:
             mean, scale = patch_statistics(hidden)
-            prediction = rearrange(prediction, "b m (q c) -> b m q c", c=CHANNELS) * scale + mean
-            prediction = rearrange(prediction, "b m q c -> b m (q c)")
+            prediction = prediction * scale + mean
         fillings = {"input": hidden, "masked": jnp.full_like(hidden, 0.5), "reconstructed": prediction.clip(0, 1)}
         spec = self.module.spec
         order = jnp.argsort(jnp.concatenate([visible_idx, masked_idx], axis=1), axis=1)

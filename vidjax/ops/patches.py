@@ -40,11 +40,20 @@ def gather_tokens(tokens: Num[Array, "b n d"], index: Int[Array, "b k"]) -> Num[
 
 def patch_statistics(
     patches: Float[Array, "b n p"],
-) -> tuple[Float[Array, "b n 1 c"], Float[Array, "b n 1 c"]]:
-    """Mean and divisor (sample standard deviation + 1e-6) of each cube and colour channel."""
-    pixels = rearrange(patches, "b n (q c) -> b n q c", c=CHANNELS)
-    mean = pixels.mean(axis=2, keepdims=True)
-    return mean, jnp.sqrt(pixels.var(axis=2, keepdims=True, ddof=1)) + 1e-6
+) -> tuple[Float[Array, "b n p"], Float[Array, "b n p"]]:
+    """Mean and divisor (sample standard deviation + 1e-6) of the cube and colour channel of each pixel.
+
+    A channel is picked where it lies: an axis of three, or one pixel in three, is laid out anew on a TPU.
+    """
+    channel = jnp.arange(patches.shape[-1]) % CHANNELS
+    count = patches.shape[-1] // CHANNELS
+
+    def sums(x):
+        picked = [jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True) for c in range(CHANNELS)]
+        return jnp.select([channel == c for c in range(CHANNELS)], picked)
+
+    mean = sums(patches) / count
+    return mean, jnp.sqrt(sums(jnp.square(patches - mean)) / (count - 1)) + 1e-6
 
 
 def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
@@ -57,5 +66,4 @@ def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
     standard deviation, as VideoMAE trains.
     """
     mean, scale = patch_statistics(patches)
-    pixels = rearrange(patches, "b n (q c) -> b n q c", c=CHANNELS)
-    return rearrange((pixels - mean) / scale, "b n q c -> b n (q c)")
+    return (patches - mean) / scale
