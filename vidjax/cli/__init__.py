@@ -11,7 +11,7 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import bench, compile, convert, export, models, predict, prepare, reconstruct
+from vidjax.cli import bench, check, compile, convert, export, models, predict, prepare, reconstruct
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -23,6 +23,7 @@ VERBS = {
     "convert": convert,
     "export": export,
     "models": models,
+    "check": check,
     "prepare": prepare,
     "compile": compile,
     "bench": bench,

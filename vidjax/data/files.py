@@ -106,6 +106,11 @@ def from_list(root: str, split: str, train_split: str, num_classes: int) -> File
     return FileSource(root, split, paths, labels, names, known or max(labels) + 1)
 
 
+def listed(root: str, split: str) -> list[tuple[str, int]]:
+    """Path and class number of every line of root/<split>.csv, whether the file is there or not."""
+    return [(os.path.join(root, path), label) for _, path, label in _lines(os.path.join(root, f"{split}.csv"))]
+
+
 def _lines(list_path: str) -> list[tuple[int, str, int]]:
     """(line number, path, label) of every line that is not blank."""
     parsed = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Iterable
@@ -11,6 +12,34 @@ from vidjax.errors import DataError
 EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
 
 Index = tuple[list[str], list[int], tuple[str, ...]]  # paths, labels, label names
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What the annotations of a split list, and which of it is there.
+
+    Attributes:
+      rows: (stem of the file name, class number); names: of the classes.
+      found: paths of the videos on disk by stem; folder, extension: of those that are not.
+    """
+
+    title: str
+    split: str
+    rows: list[tuple[str, int]]
+    names: tuple[str, ...]
+    found: dict[str, str]
+    folder: str
+    extension: str
+
+    def index(self) -> Index:
+        """Paths, labels and label names of what is used; see `locate`."""
+        where = {"folder": self.folder, "split": self.split, "extension": self.extension}
+        return *locate(self.title, self.rows, self.found, **where), self.names
+
+    def paths(self) -> list[tuple[str, int]]:
+        """Where every listed video is, or ought to be, and its class number."""
+        missing = (os.path.join(self.folder, stem + self.extension) for stem, _ in self.rows)
+        return [(self.found.get(stem) or path, label) for (stem, label), path in zip(self.rows, missing, strict=True)]
 
 
 def first_existing(root: str, *names: str) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import os
 
-from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Kinetics-400", 400
@@ -41,6 +41,15 @@ def index(root: str, split: str) -> Index:
     Raises:
       DataError: if the annotations are absent or malformed, or no clip is there.
     """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list, there or not.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
+    """
     path = annotations(root, split)
     if path is None:
         raise DataError(
@@ -52,8 +61,7 @@ def index(root: str, split: str) -> Index:
     listed = [(_stem(row, path), number[_plain(row["label"])]) for row in rows]
     folders = [os.path.join(root, name) for name in _ALIASES.get(split, (split,))]
     folder = next((f for f in folders if os.path.isdir(f)), root)
-    paths, labels = locate(TITLE, listed, videos_by_stem([folder]), folder=folder, split=split, extension=".mp4")
-    return paths, labels, names
+    return Listing(TITLE, split, listed, names, videos_by_stem([folder]), folder, ".mp4")
 
 
 def _header(path: str) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 
-from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Something-Something V2", 174
@@ -36,6 +36,15 @@ def index(root: str, split: str) -> Index:
     Raises:
       DataError: if the annotations are absent or malformed, or no clip is there.
     """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list, there or not.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
+    """
     numbers = _label_map(root)
     names = tuple(sorted(numbers, key=numbers.__getitem__))
     path = annotations(root, split)
@@ -49,9 +58,7 @@ def index(root: str, split: str) -> Index:
             listed.append((str(row["id"]), numbers[_plain(template)]))
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: cannot tell the label of {row}: {error} is unknown") from error
-    found = videos_by_stem([root])
-    paths, labels = locate(TITLE, listed, found, folder=root, split=split, extension=".webm")
-    return paths, labels, names
+    return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".webm")
 
 
 def _file(root: str, name: str) -> str | None:

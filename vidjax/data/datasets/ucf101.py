@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 
-from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "UCF101", 101
@@ -37,7 +37,16 @@ def index(root: str, split: str) -> Index:
     """The clips of a split of the official layout: paths, labels, label names.
 
     Raises:
-      DataError: if the lists are absent or malformed, or no clip is there.
+      DataError: if the annotations are absent or malformed, or no clip is there.
+    """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list, there or not.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
     """
     path, classes = annotations(root, split), _file(root, "classInd.txt")
     if path is None or classes is None:
@@ -52,8 +61,8 @@ def index(root: str, split: str) -> Index:
         if name not in numbers or not file:
             raise DataError(f"{path}: {line!r} is not <Class>/<file> with a class of classInd.txt")
         listed.append((os.path.splitext(file)[0], numbers[name]))
-    paths, labels = locate(TITLE, listed, videos_by_stem([root]), folder=root, split=split, extension=".avi")
-    return paths, labels, tuple(sorted(numbers, key=numbers.__getitem__))
+    names = tuple(sorted(numbers, key=numbers.__getitem__))
+    return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".avi")
 
 
 def _file(root: str, name: str) -> str | None:

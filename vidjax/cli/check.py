@@ -1,0 +1,66 @@
+"""`vidjax check`: say what is missing in the root of a data set.
+
+Names, files, classes and counts are compared with what is published; with --read every video is opened. The exit code
+is 0 if nothing is missing, 1 if something is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+
+from vidjax.cli.prepare import DATASETS
+from vidjax.cli.screen import print_json, progress
+
+SOMETHING_MISSING = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_argument("--root", required=True, metavar="DIR", help="where the data set is, or its records")
+    parser.add_argument("--splits", default="", help="comma-separated; default train,val")
+    about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame"
+    parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read at a time")
+    parser.add_argument("--json", action="store_true", help="everything as JSON, with every missing file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, and print what is there and what is not."""
+    from vidjax.data.audit import audit
+
+    splits = tuple(filter(None, arguments.splits.split(",")))
+    with progress(f"checking {arguments.root}") as advance:
+        audits = audit(
+            arguments.dataset, arguments.root, splits,
+            read=arguments.read, threads=max(1, arguments.threads), on_video=advance,
+        )  # fmt: skip
+    complete = not any(about.problems for about in audits)
+    if arguments.json:
+        listed = [dataclasses.asdict(about) for about in audits]
+        print_json({"dataset": arguments.dataset, "root": arguments.root, "complete": complete, "splits": listed})
+    else:
+        _print(audits)
+    return 0 if complete else SOMETHING_MISSING
+
+
+def _print(audits: list) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    table = Table("split", "found as", box=box.SIMPLE, pad_edge=False)
+    for column in ("listed", "missing", "classes", "unreadable"):
+        table.add_column(column, justify="right")
+    for about in audits:
+        counts = (about.listed, len(about.missing), f"{about.classes} of {about.num_classes}", len(about.unreadable))
+        table.add_row(about.split, about.layout or "-", *map(str, counts))
+    console.print(table)
+    for about in audits:
+        for problem in about.problems:
+            console.print(f"{about.split}: {problem}", highlight=False, markup=False)
+    if not any(about.problems for about in audits):
+        console.print("nothing is missing")
