@@ -14,34 +14,42 @@ def get_config(arg=None):
     config.task = "self_distillation"
     config.model.name = "timesformer_tiny"
     config_lib.motion(config)
+    config.model.init_std = 0.1
 
-    config.data.global_views = (8, 8)
-    config.data.local_views = (8, 8, 8, 8)
-    config.data.local_size = 16
-    config.data.local_area = (0.3, 0.6)
+    config.data.name = "motion_digits"
+    config.data.image_size = 32
+    config.data.num_frames = 2
+    config.data.stride = 10
+    config.data.mean = (0.15, 0.15, 0.15)
+    config.data.std = (0.25, 0.25, 0.25)
+    config.data.global_views = (2, 2)
+    config.data.local_views = (1, 1, 1, 1)
+    config.data.local_size = 24
+    config.data.local_area = (0.4, 0.7)
     config.data.local_span = 0.25
     config.data.crop = "random_resized"
-    config.data.crop_area = (0.6, 1.0)
-    config.data.color_jitter = (0.4, 0.4, 0.2, 0.1)
-    config.data.color_jitter_prob = 0.8
-    config.data.grayscale = 0.2
-    config.data.global_batch = 32
-    config.data.stride = 3
+    config.data.crop_area = (0.8, 1.0)
+    config.data.crop_aspect = (1.0, 1.0)
+    config.data.color_jitter = (0.5, 0.5, 0.0, 0.0)
+    config.data.global_batch = 64
 
-    config.distill.prototypes = 512
+    config.distill.prototypes = 256
     config.distill.hidden_dim = 256
     config.distill.bottleneck_dim = 64
+    config.distill.teacher_temp = 0.02
+    config.distill.teacher_temp_start = 0.02
     config.distill.teacher_momentum = 0.99
+    config.distill.center_momentum = 0.2  # in so small batches the outputs move faster than 0.9 follows
 
     config.optim.base_lr = 1e-3
-    config.optim.min_lr = 1e-5
-    config.optim.reference_batch = 32
-    config.optim.warmup_steps = 50
+    config.optim.min_lr = 2e-5
+    config.optim.reference_batch = 64
+    config.optim.warmup_steps = 60
     config.optim.weight_decay = 0.04
     config.optim.clip_each = 3.0
-    config.optim.frozen_epochs = 0.5
+    config.optim.frozen_epochs = 0.125
 
-    config.train.steps = 600
+    config.train.steps = 1000
     config.train.log_every = 25
-    config.train.checkpoint_every = 600
+    config.train.checkpoint_every = 500
     return config_lib.smoke(config) if smoke else config

@@ -82,6 +82,7 @@ class MotionSpec:
     spread: float = 1.0  # share of the torus that digits start in, around the upright one in the middle
     shake: float = 0.0  # largest displacement of the digit in a frame, along either axis, as a share of the frame
     texture: float = 1.0  # strength of the background, of which 0 leaves black
+    colours: tuple[str, ...] = tuple(_COLOURS)  # of digits
     intervals: int = 4  # of a long video
     crf: int = 10  # constant rate factor of x264; low, so that coding noise tells nothing of the motion
     key_frame_every: int = 10
@@ -89,7 +90,16 @@ class MotionSpec:
 
 # Two moments of a video share its digit and hardly anything else: neither background nor place nor size tells which
 # moments belong together. Movements are slow, and lost in the shaking.
-DIGITS = MotionSpec(min_side=0.6, max_side=0.6, cycle_frames=100, turn_frames=180, spread=0.0, shake=0.1, texture=0.0)
+DIGITS = MotionSpec(
+    min_side=0.6,
+    max_side=0.6,
+    cycle_frames=100,
+    turn_frames=180,
+    spread=0.0,
+    shake=0.1,
+    texture=0.0,
+    colours=("white",),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +147,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
         start=tuple((_MIDDLE + spec.spread * ((rng.random(4) - _MIDDLE + 0.5) % 1.0 - 0.5)) % 1.0),
         digit=int(digits[glyph]),
         glyph=glyph,
-        colour=list(_COLOURS)[rng.integers(len(_COLOURS))],
+        colour=spec.colours[rng.integers(len(spec.colours))],
         texture=int(rng.integers(2**31)),
     )
 
