@@ -27,6 +27,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_frames = 16
+    config.data.cubes = (2, 16)
     config.data.stride = 4
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"

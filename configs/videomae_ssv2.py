@@ -22,6 +22,7 @@ def get_config(arg=None):
 
     config.data.name = "ssv2"
     config.data.num_frames = 16
+    config.data.cubes = (2, 16)
     config.data.stride = 2
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"

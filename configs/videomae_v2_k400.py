@@ -17,6 +17,7 @@ RECIPES = {  # official scripts; 32 videos a GPU
     "huge": {"model.name": "videomae_huge_v2", "data.global_batch": 2048, "model.remat": "dots"},
     "giant": {
         "model.name": "videomae_giant",
+        "data.cubes": (2, 14),
         "data.global_batch": 2048,
         "model.remat": "dots",
         "optim.base_lr": 6e-4,
@@ -38,6 +39,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_frames = 16
+    config.data.cubes = (2, 16)
     config.data.stride = 4
     config.data.sampling = "dense"
     config.data.clips_per_decode = 4  # which the authors count as epochs: their 1200 are these 300

@@ -93,6 +93,22 @@ def test_resuming_at_a_step_repeats_the_uninterrupted_batches(data, expected):
     ])  # fmt: skip
 
 
+def test_clips_are_cut_into_cubes_on_request(data, expected):
+    cut = dataclasses.replace(data, cubes=(2, 16))
+    for batch, whole in zip(take(cut, 2), expected, strict=False):
+        assert batch["video"].shape == (len(whole["video"]), *cut.clip_shape)
+        for number in range(8):  # time first
+            t, y, x = np.unravel_index(number, (2, 2, 2))
+            cube = whole["video"][:, 2 * t : 2 * t + 2, 16 * y : 16 * y + 16, 16 * x : 16 * x + 16]
+            np.testing.assert_array_equal(batch["video"][:, number], cube.reshape(len(cube), -1))
+
+
+@pytest.mark.parametrize("cubes", [(3, 16), (2, 15), (2,), (0, 16)])
+def test_cubes_that_do_not_tile_a_clip_are_refused(data, cubes):
+    with pytest.raises(ConfigError, match=r"data\.cubes=.* do not tile 4 frames of 32 pixels"):
+        dataclasses.replace(data, cubes=cubes).clip_shape  # noqa: B018
+
+
 def test_another_seed_gives_another_order(data, expected):
     other = next(train_batches(open_source(data, "train"), data, seed=4))
     assert not np.array_equal(other["index"], expected[0]["index"])

@@ -87,6 +87,7 @@ def motion(config) -> None:
     config.data.stride = 2
     config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)
     config.data.image_size = 24
+    config.data.cubes = ()
     config.data.local_size = 16
     config.data.interpolation = "area"
     config.data.mean = (0.25, 0.25, 0.25)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from vidjax.errors import ConfigError
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -56,6 +58,7 @@ class DataConfig:
     stride: int = 4  # between frames, for the dense samplings
     sampling: str = "dense"  # dense | dense_span | segment
     image_size: int = 224
+    cubes: tuple[int, ...] = ()  # (frames, pixels) that the loader cuts clips into, for a VideoMAE's pre-training
     balance: str = "none"  # none | classes (every class as often as the largest, in training)
     clips_per_decode: int = 1  # differently augmented clips of the same frames of one decoded video
     global_batch: int = 32  # videos a step over all devices; rows are global_batch * clips_per_decode
@@ -85,6 +88,24 @@ class DataConfig:
     workers: int = 0  # loader processes; 0 decodes in threads of this one
     threads: int = 2  # loader threads a process
     prefetch: int = 2  # batches ready ahead, a process
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        """Of a training clip as the loader gives it: (t h w c), or (n p) when it is cut into `cubes`.
+
+        Raises:
+          ConfigError: when the cubes do not tile a clip.
+        """
+        frames, side = self.num_frames, self.image_size
+        if not self.cubes:
+            return frames, side, side, 3
+        if len(self.cubes) != 2 or min(self.cubes) < 1 or frames % self.cubes[0] or side % self.cubes[1]:
+            raise ConfigError(
+                f"data.cubes={self.cubes} do not tile {frames} frames of {side} pixels; use (frames, pixels) that "
+                "divide data.num_frames and data.image_size, or ()"
+            )
+        tubelet, patch = self.cubes
+        return frames // tubelet * (side // patch) ** 2, tubelet * patch * patch * 3
 
     @property
     def views(self) -> dict[str, tuple[int, int, int, int]]:

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import augment, check_crop
 from vidjax.data.color import check_color_jitter
+from vidjax.data.cubes import cut
 from vidjax.data.facts import batch_facts
 from vidjax.data.frames import open_video
 from vidjax.data.protocol import protocol_views, span
@@ -56,7 +57,7 @@ class LoadTrain(grain.transforms.RandomMap):
         if self._data.views:
             return load_views(row, self._data, rng), None
         clips, seen = self._clips(row, rng)
-        return {"video": clips}, seen
+        return {"video": cut(clips, *self._data.cubes) if self._data.cubes else clips}, seen
 
     def _clips(self, row: Row, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "r t s s c"], Seconds]:
         data = self._data

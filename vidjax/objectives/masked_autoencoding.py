@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax import ops
+from vidjax.errors import ConfigError
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
@@ -72,7 +73,7 @@ class MaskedAutoencoding:
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8) and `valid`, and the streams "mask" and, when training, "dropout"."""
+        """Uses `video` (uint8 clips, or cubes) and `valid`, and the streams "mask" and, when training, "dropout"."""
         patches, (visible_idx, masked_idx) = self._patches(batch), self._draw(rngs, len(batch["video"]))
         predicted_idx, counted = self._draw_predicted(rngs, masked_idx)
         prediction = self._predict(
@@ -113,8 +114,16 @@ class MaskedAutoencoding:
         return pictures
 
     def _patches(self, batch: Batch) -> UInt8[Array, "b n p"]:
-        """Cubes, still uint8: a quarter of the traffic."""
-        return ops.patchify(batch["video"], self.module.spec.tubelet_size, self.module.spec.patch_size)
+        """Cubes, still uint8: a quarter of the traffic. The loader may have cut them (`data.cubes`)."""
+        video, spec = batch["video"], self.module.spec
+        if video.ndim == 5:
+            return ops.patchify(video, spec.tubelet_size, spec.patch_size)
+        if video.shape[1:] != (spec.num_tokens, spec.patch_dim):
+            raise ConfigError(
+                f"data.cubes give {video.shape[1]} cubes of {video.shape[2]} values, the model takes {spec.num_tokens} "
+                f"of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
+            )
+        return video
 
     def _draw(self, rngs: Rngs, rows: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
         """What the encoder sees, and what it does not."""

@@ -15,7 +15,7 @@ import vidjax
 from vidjax.config import Config
 from vidjax.errors import ResumeError
 
-_NOT_CONTENT = ("root", "eval_split", "workers", "threads", "prefetch")  # where and how fast, not what
+_NOT_CONTENT = ("root", "eval_split", "workers", "threads", "prefetch", "cubes")  # where and how fast, not what
 
 
 def fingerprint(config: Config, source) -> dict:

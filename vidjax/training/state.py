@@ -34,8 +34,8 @@ class TrainState(NamedTuple):
 
 def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of a global training batch, enough to initialise an objective."""
-    rows, size = data.global_batch * data.clips_per_decode, data.image_size
-    videos = data.views or {"video": (data.num_frames, size, size, 3)}
+    rows = data.global_batch * data.clips_per_decode
+    videos = data.views or {"video": data.clip_shape}
     return {
         **{name: jax.ShapeDtypeStruct((rows, *shape), jnp.uint8) for name, shape in videos.items()},
         "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
