@@ -4,7 +4,7 @@
 
 Trains `configs/motion_svt.py`, or takes a run of it that is there; then each validation video takes the digit, and the
 motion, of the most similar training videos, by the teacher's features and by those of the same network with random
-weights. The views of a video share its digit, but neither pose nor place; so the digit is what should be learned.
+weights. The views of a video share its digit and little else; so the digit is what should be learned.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def experiment(seed: int, steps: int) -> config_lib.Config:
 def compare(run: pathlib.Path) -> list[dict]:
     """The rows of the table for a run of self-distillation on the motion data."""
     config = config_lib.from_dict(json.loads((run / "config.json").read_text()))
-    if config.task != "self_distillation" or config.data.name != "motion":
+    if config.task != "self_distillation" or config.data.name != "motion_digits":
         raise ConfigError(f"--run={run} is a run of {config.task} on {config.data.name}; give one of {EXPERIMENT.name}")
     step, teacher = read_params(run, ema=True)
     model = {"num_frames": config.data.num_frames, "image_size": config.data.image_size, "unroll": config.model.unroll}
-    module = build_model(config.model.name, num_classes=0, **model)
+    module = build_model(config.model.name, num_classes=0, init_std=config.model.init_std, **model)
     clip = np.zeros((1, *module.spec.clip_shape), np.float32)
     random = jax.jit(module.init)(jax.random.key(config.seed), clip)["params"]
     about = {"seed": config.seed, "step": step}
@@ -83,8 +83,8 @@ def score(module: Any, params: Any, config: config_lib.Config) -> dict[str, floa
 
 
 def digit_of_video(root: str) -> dict[str, int]:
-    """The digit that each video of the motion data set shows, by its path."""
-    folder = pathlib.Path(motion.prepare(root)).absolute()
+    """The digit that each video shows, by its path."""
+    folder = pathlib.Path(motion.prepare(root, motion.DIGITS)).absolute()
     return {str(folder / row["video"]): row["digit"] for row in motion.annotations(str(folder))}
 
 

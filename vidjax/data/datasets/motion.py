@@ -91,6 +91,7 @@ class MotionSpec:
 # Two moments of a video share its digit and hardly anything else: neither background nor place nor size tells which
 # moments belong together. Movements are slow, and lost in the shaking.
 DIGITS = MotionSpec(
+    val_videos=1024,
     min_side=0.6,
     max_side=0.6,
     cycle_frames=100,

@@ -1,0 +1,99 @@
+"""The recipes of self-distillation as a user runs them: stopped and resumed, and begun from an image model."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from vidjax import config as config_lib
+from vidjax.data.datasets import motion
+from vidjax.data.loader import train_batches
+from vidjax.objectives import build_objective
+from vidjax.training import loop
+from vidjax.training.transfer import take_over
+from vidjax.weights.runs import read_params
+
+ROOT = pathlib.Path(__file__).parents[2]
+STOP = 2  # before the step at which the last layer wakes up, which is then up to what was saved
+CHANGES = {
+    "data.name": "folder",
+    "model.unroll": 1,  # compiles faster
+    "train.steps": 5,
+    "train.log_every": 1,
+    "train.checkpoint_every": 100,
+    "optim.frozen_epochs": 2.0,  # 3 steps of 16 of 24 videos
+}
+
+
+class Stopped:
+    """Batches during which a scheduler asks the run to stop."""
+
+    def __init__(self, *args, **options):
+        self._batches, self._given = train_batches(*args, **options), 0
+        self.close = self._batches.close
+
+    def __next__(self):
+        self._given += 1
+        if self._given == STOP + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return next(self._batches)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "motion"
+    return motion.prepare(str(folder), motion.MotionSpec(train_videos=24, val_videos=8))
+
+
+def smoke(name, videos):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config("smoke")
+    config.update_from_flattened_dict(CHANGES | {"data.root": videos})
+    return config_lib.from_dict(config.to_dict())
+
+
+def losses(workdir):
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return {line["step"]: line["train/loss"] for line in lines}
+
+
+@pytest.mark.parametrize("name", ["svt_k400", "motion_svt"])
+def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(name, videos, tmp_path):
+    config = smoke(name, videos)
+    loop.train(config, tmp_path / "whole")
+    with pytest.raises(SystemExit) as stopped:
+        loop.train(config, tmp_path / "stopped", make_batches=Stopped)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert STOP <= max(losses(tmp_path / "stopped")) < 5
+    loop.train(config, tmp_path / "stopped")
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    for teacher in (False, True):
+        ours, theirs = (read_params(tmp_path / run, ema=teacher)[1] for run in ("stopped", "whole"))
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
+    transformers = pytest.importorskip("transformers", reason="it writes the image model (extra: test)")
+    sizes = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384}
+    image_model = transformers.ViTModel(transformers.ViTConfig(**sizes, patch_size=8, image_size=48))
+    image_model.save_pretrained(tmp_path)
+    objective = build_objective(smoke("svt_k400", videos), num_classes=8)
+    params, extra = jax.jit(lambda: objective.init(jax.random.key(0), {}))()
+    params, words = take_over(params, str(tmp_path), objective)
+    assert "attention over time starts as a copy of that over space" in words
+    assert "new: head" in words
+    file = load_file(tmp_path / "model.safetensors")
+    wanted = file["encoder.layer.3.attention.output.dense.weight"].T
+    for tree in (params, objective.adopt(params, extra)["teacher"]):
+        for attention in ("attn", "temporal_attn"):
+            np.testing.assert_array_equal(
+                np.reshape(tree["encoder"]["blocks"][attention]["proj"]["kernel"][3], wanted.shape), wanted
+            )
