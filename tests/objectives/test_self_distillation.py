@@ -236,6 +236,17 @@ def test_the_teacher_begins_as_a_copy_and_drops_paths_unless_told_not_to():
     np.testing.assert_array_equal(quiet, again)
 
 
+def test_without_training_nothing_is_drawn_at_random():
+    """Contract 8's `loss` with train False: no random numbers are needed, and paths that training drops are kept."""
+    dropping = make_objective(dataclasses.replace(SPEC, drop_path=0.9))
+    params, extra = begin(dropping)
+
+    def loss(objective, rngs):
+        return jax.jit(lambda: objective.loss(params, extra, make_batch(), rngs, False)[0])()
+
+    assert loss(dropping, {}) == loss(make_objective(), {}) == loss(dropping, rngs())
+
+
 def test_momentum_and_temperature_follow_their_schedules():
     objective = make_objective(teacher_temp_start=0.02, teacher_temp=0.06, teacher_temp_steps=4)
     found = [float(objective.momentum(step)) for step in range(TOTAL + 1)]
