@@ -44,8 +44,9 @@ def test_every_contender_is_given_the_same_windows_and_its_fastest_round_counts(
         name: (clips, lambda video, rng, name=name: drawn[name].append((video, rng.random())))
         for name, clips in (("a", 1), ("b", 4))
     }
-    assert loader.clips_per_core(contenders, videos=2, rounds=2) == {"a": 2.0, "b": 2.0}
+    assert loader.clips_per_core(contenders, videos=2, rounds=2) == {"a": 4.0, "b": 4.0}
     assert drawn["a"] == drawn["b"]
+    assert drawn["a"][:4] == drawn["a"][4:]
     assert len(set(drawn["a"])) == 4
 
 
