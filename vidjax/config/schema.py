@@ -9,6 +9,10 @@ import dataclasses
 
 from vidjax.errors import ConfigError
 
+DATASETS = (
+    "folder", "kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains",
+    "afew_va", "charades", "motion", "synthetic",
+)  # fmt: skip
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

@@ -17,6 +17,7 @@ import cv2
 import grain
 import numpy as np
 from absl import flags
+from jaxtyping import Int64
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.load import LoadEval, LoadTrain
@@ -47,6 +48,7 @@ def train_batches(
         failed (rows 8) int32, the rows that could not be decoded before it, then -1; failed_reason (rows 8) int8,
         indices into `VideoError.REASONS`, then -1. Of R clips only the first carries failures.
       A row that fails is replaced by another of its class, drawn from random numbers of that place in the order.
+      With data.balance=classes the rows of each class are repeated, in turn, until there are as many as of the largest.
 
     Raises:
       ConfigError: when the processes do not divide the batch.
@@ -54,7 +56,9 @@ def train_batches(
     """
     place, count = process
     local = _share(data.global_batch, count, "data.global_batch")
-    dataset = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat(_ROWS // len(source))
+    rows = _balanced(source) if data.balance == "classes" else range(len(source))
+    dataset = grain.MapDataset.source(rows) if data.balance == "classes" else grain.MapDataset.range(len(source))
+    dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
     dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
     return Batches(dataset[start_step * count + place :: count], data)
 
@@ -85,6 +89,14 @@ def eval_batches(
     padded = -(-len(source) // batch) * batch
     dataset = grain.MapDataset.range(padded).map(LoadEval(source, data, eval)).batch(local, batch_fn=_stack)
     return Batches(dataset[place::count], data)
+
+
+def _balanced(source: VideoSource) -> Int64[np.ndarray, " n"]:
+    """Row numbers in which every class is as frequent as the largest; classes without rows are left out."""
+    if getattr(source, "fact", ""):
+        raise ConfigError(f"data.balance=classes needs one class a row; these rows have {source.fact}: set it to none")
+    rows = [rows for label in range(source.num_classes) if len(rows := source.rows_of_class(label))]
+    return np.concatenate([np.resize(own, max(map(len, rows))) for own in rows])
 
 
 class Batches:

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 
 from vidjax.config import DataConfig
 from vidjax.data import files, records
+from vidjax.data.facts import OF_TASK
 from vidjax.data.rows import Row
 from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
@@ -70,8 +71,14 @@ def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
         raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
     if not os.listdir(root):
         raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    if not fact and data.name in WITH_FACTS and data.name != "motion" and "" not in _facts_of(data.name):
+        needed = " or ".join(task for task, of_task in OF_TASK.items() if of_task in _facts_of(data.name))
+        raise DataError(f"data.name={data.name} has no single class a video; set config.task={needed}")
     if fact or "" in _facts_of(data.name):
-        return _module(WITH_FACTS[data.name]).open_split(root, split, data, fact)
+        source = _module(WITH_FACTS[data.name]).open_split(root, split, data, fact)
+        if data.num_classes not in (0, source.num_classes):
+            raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
+        return source
     return _open(root, data, split)
 
 

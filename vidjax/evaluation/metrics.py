@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+AVERAGED = tuple(f"{figure}_{mean}" for mean in ("macro", "micro") for figure in ("precision", "recall", "f1"))
+
 
 def top_k(scores: Float[np.ndarray, "n classes"], k: int) -> Int[np.ndarray, "n k"]:
     """The k best classes of each row, best first; all classes if there are fewer than k."""
@@ -35,3 +37,34 @@ def per_class_accuracy(
     total = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels, weights=hits, minlength=num_classes)
     return np.divide(right, total, out=np.full(num_classes, np.nan), where=total > 0)
+
+
+def precision_recall_f1(
+    confusion: Int[np.ndarray, "classes classes"], unscored: Int[np.ndarray, " classes"]
+) -> dict[str, np.ndarray | float]:
+    """Precision, recall and F1 of each class, their means (macro), and over all examples together (micro).
+
+    A figure whose denominator is 0 is 0, and classes that neither occur nor are predicted are NaN and leave the means.
+    With every example scored, micro precision, recall and F1 are all the accuracy.
+
+    Args:
+      confusion: counts of the scored examples, row = label, column = prediction.
+      unscored: examples of each class that were not scored: they were missed, and nothing was predicted.
+
+    Returns:
+      precision, recall, f1 (classes,); each with _macro and _micro behind its name, in 0-1.
+    """
+    right, called, there = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1) + unscored
+    absent = (called == 0) & (there == 0)
+
+    def share(count, total):
+        return np.divide(count, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0)
+
+    each = {"precision": share(right, called), "recall": share(right, there), "f1": share(2 * right, called + there)}
+    micro = (right.sum(), called.sum()), (right.sum(), there.sum()), (2 * right.sum(), called.sum() + there.sum())
+    figures: dict[str, np.ndarray | float] = {}
+    for (name, values), (count, total) in zip(each.items(), micro, strict=True):
+        figures[name] = np.where(absent, np.nan, values)
+        figures[f"{name}_macro"] = float(values[~absent].mean()) if (~absent).any() else 0.0
+        figures[f"{name}_micro"] = float(share(count, total))
+    return figures

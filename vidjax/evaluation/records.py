@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from rich.console import Console
@@ -39,8 +39,8 @@ def write_results(workdir: pathlib.Path, results: dict, result: VideoScores, sou
 
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "results.json", results)
-    _write_predictions(workdir / "predictions.jsonl", result, source)
-    _quarantine(workdir / "quarantine.jsonl", result, source, split)
+    write_lines(workdir / "predictions.jsonl", _predictions(result, source))
+    write_quarantine(workdir / "quarantine.jsonl", result.reasons, source, split)
     predictions = metrics.top_k(result.scores, 1)[:, 0]
     num_classes, scored = result.scores.shape[1], result.scored
     matrix = metrics.confusion_matrix(result.labels[scored], predictions[scored], num_classes)
@@ -58,36 +58,43 @@ def write_json(path: pathlib.Path, tree: dict) -> None:
     part.replace(path)
 
 
-def _write_predictions(path: pathlib.Path, result: VideoScores, source: VideoSource) -> None:
-    best = metrics.top_k(result.scores, 5)
-    with path.open("w") as file:
-        for index, (label, scored, reason) in enumerate(zip(result.labels, result.scored, result.reasons, strict=True)):
-            top = best[index].tolist() if scored else []
-            line = {
-                "index": index,
-                "id": source[index].id,
-                "label": int(label),
-                "top": top,
-                "scores": [round(float(result.scores[index, c]), 6) for c in top],
-                "scored": bool(scored),
-                "reason": reason,
-            }
-            file.write(json.dumps(line) + "\n")
+def write_lines(path: pathlib.Path, lines: Iterable[dict]) -> None:
+    """Write one JSON object a line."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _quarantine(path: pathlib.Path, result: VideoScores, source: VideoSource, split: str) -> None:
-    """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training."""
-    failed = [index for index, reason in enumerate(result.reasons) if reason in VideoError.REASONS]
+def write_quarantine(path: pathlib.Path, reasons: Sequence[str], source: VideoSource, split: str) -> None:
+    """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training.
+
+    Args:
+      reasons: one a row of `source`; those that are no reason of a `VideoError` are passed over.
+    """
+    failed = [index for index, reason in enumerate(reasons) if reason in VideoError.REASONS]
     if not failed:
         return
     lines = path.read_text().splitlines() if path.is_file() else []
     listed = {json.loads(line)["id"] for line in lines if line.endswith("}")}
     with path.open("a") as file:
-        for row, reason in ((source[index], result.reasons[index]) for index in failed):
+        for row, reason in ((source[index], reasons[index]) for index in failed):
             if row.id not in listed:
                 where = row.video if isinstance(row.video, str) else ""
                 line = {"step": None, "id": row.id, "path": where, "reason": reason, "split": split}
                 file.write(json.dumps(line) + "\n")
+
+
+def _predictions(result: VideoScores, source: VideoSource) -> Iterator[dict]:
+    best = metrics.top_k(result.scores, 5)
+    for index, (label, scored, reason) in enumerate(zip(result.labels, result.scored, result.reasons, strict=True)):
+        top = best[index].tolist() if scored else []
+        yield {
+            "index": index,
+            "id": source[index].id,
+            "label": int(label),
+            "top": top,
+            "scores": [round(float(result.scores[index, c]), 6) for c in top],
+            "scored": bool(scored),
+            "reason": reason,
+        }
 
 
 def _write_matrix(path: pathlib.Path, matrix: np.ndarray, names: Sequence[str]) -> None:

@@ -2,15 +2,26 @@
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
-from vidjax.models import build_model
+from vidjax.models import FAMILIES, build_model, family_of
+from vidjax.models.pooling import PooledClassifier
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives.base import Objective
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
+from vidjax.objectives.multi_label import MultiLabel
+from vidjax.objectives.regression import Regression
 from vidjax.objectives.self_distillation import SelfDistillation
 
-__all__ = ["Classification", "MaskedAutoencoding", "Objective", "SelfDistillation", "build_objective"]
+__all__ = [
+    "Classification",
+    "MaskedAutoencoding",
+    "MultiLabel",
+    "Objective",
+    "Regression",
+    "SelfDistillation",
+    "build_objective",
+]
 
 # Options that only some families have; 0 or an empty string in the configuration leaves the preset's.
 FAMILY_OPTIONS = (
@@ -28,12 +39,15 @@ FAMILY_OPTIONS = (
 )
 
 
-def build_objective(config: Config, num_classes: int, *, total_steps: int = 1) -> Objective:
+def build_objective(
+    config: Config, num_classes: int, *, total_steps: int = 1, class_weights: tuple[float, ...] = ()
+) -> Objective:
     """The objective of a run, with its module.
 
     Args:
       config: the run.
-      num_classes: of the data set; only classification uses it.
+      num_classes: of the data set, or the numbers that a regression predicts.
+      class_weights: of a classification whose optim.class_weights is not none; a loss needs them, a module does not.
       total_steps: of the run; only self-distillation, whose teacher slows down over a run, uses it.
 
     Raises:
@@ -41,7 +55,7 @@ def build_objective(config: Config, num_classes: int, *, total_steps: int = 1) -
     """
     model, data = config.model, config.data
     options = {
-        "num_frames": data.num_frames,
+        "num_frames": _model_frames(config),
         "image_size": data.image_size,
         "drop_path": model.drop_path,
         "head_dropout": model.head_dropout,
@@ -65,16 +79,66 @@ def build_objective(config: Config, num_classes: int, *, total_steps: int = 1) -
         )  # fmt: skip
         objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
         return objective
-    if config.task == "classification":
-        module = build_model(model.name, num_classes=num_classes, **options)
-        return Classification(
-            module, data.mean, data.std, label_smoothing=config.optim.label_smoothing,
-            erase=data.erase, mixup=data.mixup, cutmix=data.cutmix,
-            mix_prob=data.mix_prob, mix_switch_prob=data.mix_switch_prob,
-        )  # fmt: skip
-    raise ConfigError(
-        f"config.task={config.task!r} is unknown; choose masked_autoencoding, classification or self_distillation"
-    )
+    if config.task in SUPERVISED:
+        module = _classifier(config, num_classes, options)
+        return SUPERVISED[config.task](config, module, class_weights)
+    known = ", ".join(("masked_autoencoding", "self_distillation", *SUPERVISED))
+    raise ConfigError(f"config.task={config.task!r} is unknown; choose one of {known}")
+
+
+def _classification(config: Config, module, class_weights: tuple[float, ...]) -> Classification:
+    data = config.data
+    return Classification(
+        module, data.mean, data.std, label_smoothing=config.optim.label_smoothing,
+        erase=data.erase, mixup=data.mixup, cutmix=data.cutmix,
+        mix_prob=data.mix_prob, mix_switch_prob=data.mix_switch_prob, class_weights=class_weights,
+    )  # fmt: skip
+
+
+def _regression(config: Config, module, class_weights: tuple[float, ...]) -> Regression:
+    del class_weights
+    _refuse(config, "data.mixup", "data.cutmix", "data.erase", "optim.label_smoothing")
+    return Regression(module, config.data.mean, config.data.std)
+
+
+def _multi_label(config: Config, module, class_weights: tuple[float, ...]) -> MultiLabel:
+    del class_weights
+    _refuse(config, "data.mixup", "data.cutmix", "data.erase", "optim.label_smoothing")
+    if config.optim.pos_weight <= 0:
+        raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 weighs nothing")
+    return MultiLabel(module, config.data.mean, config.data.std, config.optim.pos_weight)
+
+
+SUPERVISED = {"classification": _classification, "regression": _regression, "multi_label": _multi_label}
+
+
+def _refuse(config: Config, *keys: str) -> None:
+    """Refuse options of classification that other tasks would leave without effect."""
+    for key in keys:
+        group, name = key.split(".")
+        if value := getattr(getattr(config, group), name):
+            raise ConfigError(f"config.{key}={value} is for task=classification; set it to 0 for task={config.task}")
+
+
+def _classifier(config: Config, num_classes: int, options: dict):
+    """The family's classifier, or its backbone with the pooling and the hidden layers that are asked for."""
+    model = config.model
+    if not model.pooling and not model.head_widths:
+        return build_model(model.name, num_classes=num_classes, **options)
+    backbone = build_model(model.name, num_classes=0, **options)
+    return PooledClassifier(backbone, num_classes, model.pooling, tuple(model.head_widths))
+
+
+def _model_frames(config: Config) -> int:
+    """Frames of a clip once those that fill no cube are dropped, or the last is repeated until they do."""
+    frames, remainder = config.data.num_frames, config.data.tubelet_remainder
+    family, size = family_of(config.model.name)
+    tubelet = config.model.tubelet_size or FAMILIES[family].specs[size].tubelet_size
+    if remainder == "error" or frames % tubelet == 0:
+        return frames
+    if config.task not in SUPERVISED:
+        raise ConfigError(f"data.tubelet_remainder={remainder} is not for task={config.task}; use it with a classifier")
+    return frames // tubelet * tubelet if remainder == "drop" else -(-frames // tubelet) * tubelet
 
 
 def _self_distillation(config: Config, options: dict, total_steps: int) -> SelfDistillation:

@@ -1,6 +1,7 @@
 """Classification with soft targets: label smoothing, mixup, cutmix and random erasing, all on the device."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -8,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from vidjax.errors import DataError
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.mixing import mix, mix_weights, random_erase
-from vidjax.objectives.normalize import normalize
+from vidjax.objectives.normalize import fit_frames, normalize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Classification:
       erase: probability of random erasing.
       mixup, cutmix: alpha of the Beta distribution, 0 for none.
       mix_prob: probability that a batch is mixed; mix_switch_prob: of cutmix, when both are on.
+      class_weights: a factor of the loss for each class, () for none.
     """
 
     module: nn.Module
@@ -35,6 +38,7 @@ class Classification:
     cutmix: float = 0.0
     mix_prob: float = 1.0
     mix_switch_prob: float = 0.5
+    class_weights: tuple[float, ...] = ()
 
     @property
     def train_flops_per_clip(self) -> float:
@@ -53,7 +57,7 @@ class Classification:
 
         The metrics top1 and top5 are the shares of clips whose heaviest target is the first, or among the first five.
         """
-        clips = normalize(batch["video"], self.mean, self.std)
+        clips = normalize(fit_frames(batch["video"], self.module.spec), self.mean, self.std)
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
         if train:
             clips, targets = self._augment(clips, targets, rngs["augment"])
@@ -63,6 +67,8 @@ class Classification:
         metrics = {
             f"top{k}": mean_over_valid(in_top_k(logits, label, k).astype(jnp.float32), batch["valid"]) for k in (1, 5)
         }
+        if train and self.class_weights:
+            targets = targets * jnp.asarray(self.class_weights, jnp.float32)
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
     def after_update(self, params: Params, extra: Any, step: Array) -> Any:
@@ -72,7 +78,8 @@ class Classification:
 
     def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
         """Logits, without any randomness."""
-        return self.module.apply({"params": params}, normalize(clips, self.mean, self.std))["logits"]
+        clips = normalize(fit_frames(clips, self.module.spec), self.mean, self.std)
+        return self.module.apply({"params": params}, clips)["logits"]
 
     def _augment(self, clips: Array, targets: Array, rng: Array) -> tuple[Array, Array]:
         erase_rng, mix_rng = jax.random.split(rng)
@@ -89,6 +96,22 @@ class Classification:
 def smooth(targets: Float[Array, "b classes"], amount: float) -> Float[Array, "b classes"]:
     """Move a share of each target to a uniform distribution over all classes (Szegedy et al. 2015, section 7)."""
     return targets * (1 - amount) + amount / targets.shape[-1]
+
+
+def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) -> tuple[float, ...]:
+    """n / (classes * videos of the class): every class weighs the same in sum, and the mean weight of a video is 1.
+
+    Raises:
+      DataError: for a class without videos, by name.
+    """
+    empty = [number for number, count in enumerate(counts) if not count]
+    if empty:
+        named = repr(names[empty[0]]) if names and empty[0] < len(names) else str(empty[0])
+        raise DataError(
+            f"optim.class_weights=balanced: class {named} has no training video ({len(empty)} of {len(counts)} classes "
+            "have none); leave it out of the classes, add videos, or set optim.class_weights=none"
+        )
+    return tuple(sum(counts) / (len(counts) * count) for count in counts)
 
 
 def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, "b"]:

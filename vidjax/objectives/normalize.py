@@ -11,6 +11,17 @@ def normalize(
     return (pixels.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
 
 
+def fit_frames(clips: UInt8[Array, "b t h w c"], spec) -> UInt8[Array, "b n h w c"]:
+    """Leave out the last frames of clips, or repeat the last one, until whole cubes of the model are filled.
+
+    Clips that differ from the model's by a cube or more are left as they are, for the module to refuse.
+    """
+    missing = spec.num_frames - clips.shape[1]
+    if 0 < missing < spec.tubelet_size:
+        return jnp.concatenate([clips, *[clips[:, -1:]] * missing], axis=1)
+    return clips[:, : spec.num_frames] if -spec.tubelet_size < missing < 0 else clips
+
+
 def normalize_flat(
     patches: Num[Array, "b n p"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "b n p"]:

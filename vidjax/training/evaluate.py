@@ -1,8 +1,7 @@
-"""Scoring a classifier: now and then while it trains, and by itself with `mode=evaluate`."""
+"""Scoring a run: now and then while it trains, and by itself with `mode=evaluate`."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -10,43 +9,19 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.data.sources import open_source
 from vidjax.errors import ConfigError
-from vidjax.evaluation.multiview import eval_batch_size, evaluate_classifier, make_eval_step, score_classifier
+from vidjax.evaluation.tasks import EVALUATORS, Evaluator, open_eval
 from vidjax.objectives import build_objective
 from vidjax.training import finish
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.weights.runs import read_params
 
 
-class Evaluator:
-    """The evaluation split of a run, scored by the multi-view protocol or, quicker, by one view; compiled once each."""
-
-    def __init__(self, config: Config, objective, mesh: Mesh, workdir: Path):
-        eval_batch_size(config, mesh)  # refuses a batch that does not fit before any training is done
-        self._config, self._objective, self._mesh, self._workdir = config, objective, mesh, workdir
-        self._source = open_source(config.data, config.data.eval_split)
-        self._options = {"process": loader_slice(mesh), "step": make_eval_step(objective, config.eval.merge, mesh)}
-
-    @property
-    def labels(self) -> tuple[str, ...] | None:
-        """Names of the classes, where the data has them."""
-        return self._source.labels
-
-    def __call__(self, params, *, progress: bool = True) -> dict:
-        """Score every video by `config.eval`; returns the flat results, which are in results.json too."""
-        return evaluate_classifier(
-            self._objective, params, self._source, self._config, self._mesh, self._workdir,
-            progress=progress, **self._options,
-        )  # fmt: skip
-
-    def validate(self, params) -> dict:
-        """Score the central view of every video; returns val/top1 and val/top5 and writes nothing."""
-        config = dataclasses.replace(self._config, eval=dataclasses.replace(self._config.eval, clips=1, crops=1))
-        results, _ = score_classifier(
-            self._objective, params, self._source, config, self._mesh, progress=False, **self._options
-        )
-        return {f"val/{name}": results[f"eval/{name}"] for name in ("top1", "top5")}
+def build_evaluator(config: Config, objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
+    """What scores the evaluation split of a run; None for a task that has nothing to be scored by."""
+    if config.task not in EVALUATORS:
+        return None
+    return EVALUATORS[config.task](config, objective, mesh, workdir, loader_slice(mesh))
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
@@ -58,10 +33,10 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
       ConfigError: when the task has no labels to score, or the checkpoint is of another model.
       ResumeError: when there is no checkpoint.
     """
-    if config.task != "classification":
-        raise ConfigError(f"config.mode=evaluate scores classifiers; config.task is {config.task!r}")
+    if config.task not in EVALUATORS:
+        raise ConfigError(f"config.mode=evaluate scores {', '.join(EVALUATORS)}; config.task is {config.task!r}")
     workdir, mesh = Path(workdir), make_mesh(config.mesh)
-    classes = config.data.num_classes or open_source(config.data, config.data.eval_split).num_classes
+    classes = config.data.num_classes or open_eval(config).num_classes
     objective = build_objective(config, classes)
     run = config.init_from or workdir
     _, found = read_params(run, "best", ema=True)
@@ -69,7 +44,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
     workdir.mkdir(parents=True, exist_ok=True)
-    evaluator = Evaluator(config, objective, mesh, workdir)
+    evaluator = build_evaluator(config, objective, mesh, workdir)
     finish.check_labels(Path(run), evaluator.labels)
     results = evaluator(params)
     finish.report(workdir)

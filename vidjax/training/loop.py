@@ -14,13 +14,15 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
+from vidjax.data.facts import fact_of
 from vidjax.data.loader import train_batches
 from vidjax.data.sources import open_source
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
+from vidjax.objectives.classification import balanced_weights
 from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.evaluate import Evaluator, evaluate
+from vidjax.training.evaluate import build_evaluator, evaluate
 from vidjax.training.feed import Feed
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.meter import Meter
@@ -67,10 +69,12 @@ def train(
         jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
     data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
     check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
-    source = source or open_source(data, data.train_split)
+    source = source or open_source(data, data.train_split, fact_of(config.task))
     total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
-    objective = objective or build_objective(config, data.num_classes or source.num_classes, total_steps=total)
-    evaluator = Evaluator(config, objective, mesh, workdir) if config.task == "classification" else None
+    objective = objective or build_objective(
+        config, data.num_classes or source.num_classes, total_steps=total, class_weights=class_weights(config, source)
+    )
+    evaluator = build_evaluator(config, objective, mesh, workdir)
     tx, schedule = build_optimizer(
         optim,
         global_batch=data.global_batch,
@@ -133,7 +137,7 @@ def train(
             checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
             if evaluating:
                 results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=last)
-                telemetry.log(step, {name: value for name, value in results.items() if not isinstance(value, str)})
+                telemetry.log(step, _numbers(results))
             if stopping and (evaluator or not last):
                 checkpoints.wait()
                 say(f"stopped on request at step {step} of {total}; start again with the same workdir to go on")
@@ -145,6 +149,20 @@ def train(
         finish.draw(config, objective, state.params, mesh, workdir)
     finish.report(workdir)
     return results
+
+
+def class_weights(config: Config, source) -> tuple[float, ...]:
+    """The factor of each class in the loss, by optim.class_weights; () for none.
+
+    Raises:
+      DataError: for a class without videos.
+    """
+    if config.optim.class_weights == "none":
+        return ()
+    if config.task != "classification":
+        raise ConfigError(f"optim.class_weights={config.optim.class_weights} is for classification, not {config.task}")
+    counts = [len(source.rows_of_class(label)) for label in range(config.data.num_classes or source.num_classes)]
+    return balanced_weights(counts, source.labels)
 
 
 def num_train_steps(config: Config, num_videos: int) -> int:
@@ -176,17 +194,23 @@ def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup:
     )
 
 
-def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
+def _judge(evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
     """Score the moving average where it is kept: one view if asked, the whole protocol at the end.
 
-    Checkpoints are ranked by the one-view score, which all of them have, or else by the only score there is.
+    Checkpoints are ranked by the task's main figure of the quick score, which all of them have, or else by the only one
+    there is.
     """
     params = state.ema or state.params
     results = evaluator.validate(params) if validate else {}
     if last:
         results |= evaluator(params, progress=False)
-    checkpoints.set_score(int(state.step), results.get("val/top1", results.get("eval/top1")))
+    checkpoints.set_score(int(state.step), results.get(f"val/{evaluator.main}", results.get(f"eval/{evaluator.main}")))
     return results
+
+
+def _numbers(results: dict) -> dict:
+    """What of the results is worth a curve: numbers, but not those of single classes."""
+    return {name: value for name, value in results.items() if not isinstance(value, str) and name.count("/") == 1}
 
 
 def _due(step: int, every: int) -> bool:

@@ -113,6 +113,32 @@ def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, 
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
     numbered = (jnp.arange(accumulate), jax.tree.map(split, batch))
+    if hasattr(objective, "statistics"):
+        return _gradients_from_statistics(objective, state, key, zeros, numbered)
     (total, extra), (losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
     grads = jax.tree.map(lambda leaf: leaf / accumulate, total)
     return losses.mean(), jax.tree.map(lambda leaf: leaf.mean(0), metrics), extra, grads
+
+
+def _gradients_from_statistics(objective, state: TrainState, key, zeros, numbered):
+    """Gradients of a loss that is a function of the whole batch's statistics, in two passes over the micro-batches.
+
+    The first gathers the statistics of each, the second sends the loss's gradient back through each; random numbers
+    are the same in both, and memory is that of one micro-batch.
+    """
+
+    def statistics(params, number, rows):
+        own = jax.random.fold_in(key, number)
+        rngs = {name: jax.random.fold_in(own, place) for place, name in enumerate(STREAMS)}
+        return objective.statistics(params, rows, rngs, True)
+
+    _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(state.params, *part)), None, numbered)
+    (loss, metrics), back = jax.value_and_grad(objective.loss_from, has_aux=True)(parts)
+
+    def micro_step(total, part):
+        of_part, (number, rows) = part
+        grads = jax.vjp(lambda params: statistics(params, number, rows), state.params)[1](of_part)[0]
+        return jax.tree.map(jnp.add, total, grads), None
+
+    grads, _ = jax.lax.scan(micro_step, zeros, (back, numbered))
+    return loss, metrics, state.extra, grads

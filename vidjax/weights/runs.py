@@ -29,6 +29,7 @@ MANIFEST = "manifest.json"
 SCORES = "scores.json"
 LABELS = "labels.json"
 SPEC = "spec.json"  # of converted weights: sizes and numerics that may be no preset's
+_HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
@@ -89,7 +90,7 @@ def read_model(workdir: str | os.PathLike):
         step, params = read_params(workdir, "best", ema=True)
     except ResumeError as error:
         raise WeightsError(str(error)) from error
-    num_classes = len(params["head"]["bias"]) if "bias" in params.get("head", {}) else 0
+    num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
     config, module = read_module(workdir, num_classes)
     if config.task == "self_distillation":
         family = FAMILIES[family_of(config.model.name)[0]]

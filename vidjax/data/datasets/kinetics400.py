@@ -35,8 +35,8 @@ def annotations(root: str, split: str) -> str | None:
     return None
 
 
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
+def index(root: str, split: str, title: str = TITLE) -> Index:
+    """The clips of a split of the official layout: paths, labels, label names; Kinetics-600 and -700 have it too.
 
     Raises:
       DataError: if the annotations are absent or malformed, or no clip is there.
@@ -53,7 +53,7 @@ def listing(root: str, split: str) -> Listing:
     path = annotations(root, split)
     if path is None:
         raise DataError(
-            f"{TITLE}: no annotations/{split}.csv with the columns {', '.join(sorted(_COLUMNS))} under {root}"
+            f"{title}: no annotations/{split}.csv with the columns {', '.join(sorted(_COLUMNS))} under {root}"
         )
     rows = _rows(path)
     names = _label_names(root)

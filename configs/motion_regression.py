@@ -1,0 +1,33 @@
+"""Regression on the embedded videos of moving digits: the velocity of the digit, to the right and downwards.
+
+Expected   a CCC of about 0.9 after 600 steps; a constant has 0
+Hardware   2 CPU cores, about a minute
+Command    python -m vidjax.main --config=configs/motion_regression.py --workdir=RUN
+           :smoke takes 300 steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
+"""
+
+from vidjax import config as config_lib
+
+
+def get_config(arg=None):
+    _, smoke = config_lib.parse_arg(arg, size="tiny", sizes=("tiny",))
+    config = config_lib.defaults()
+    config.task = "regression"
+    config_lib.motion(config)
+
+    config.data.sampling = "dense"
+    config.data.crop = "center"  # another size of the crop would be another velocity
+    config.data.global_batch = 64
+
+    config.optim.base_lr = 2e-3
+    config.optim.min_lr = 2e-5
+    config.optim.reference_batch = 64
+    config.optim.warmup_steps = 30
+
+    config.train.steps = 300 if smoke else 600
+    config.train.log_every = 50
+    config.train.checkpoint_every = 600
+
+    config.eval.clips = 1
+    config.eval.crops = 1
+    return config

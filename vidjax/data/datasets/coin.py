@@ -1,0 +1,98 @@
+"""COIN (Tang et al. 2019): 11,827 instructional videos of 180 tasks in 12 domains.
+
+On disk, as the official repository and its download script leave them:
+
+    root/[annotations/]COIN.json            {"database": {<id>: {"class", "subset", "duration", ...}}}
+    root/[annotations/]taxonomy.csv         lines `domain,task`: the first sheet of taxonomy.xlsx, for the domains only
+    root/videos/<recipe_type>/<id>.mp4      (or any other folder under root)
+
+`data.name=coin` has the tasks as classes, `coin_domains` the domains, of videos of 10 to 60 seconds. Splits are train
+(the subset training) and val or test (testing); labels are in alphabetical order.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+
+from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.errors import DataError
+
+TITLE, NUM_CLASSES = "COIN", 180
+PROTOCOL = {  # VideoMamba's COIN: frames spread over the whole video, 10 x 3 views
+    "data": {"num_frames": 64, "sampling": "segment", "flip": 0.5},
+    "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
+}
+_SUBSETS = {"train": "training", "val": "testing", "test": "testing"}
+
+
+def annotations(root: str, split: str) -> str | None:
+    """The official annotations, if `root` has them and the split is one of theirs."""
+    return _file(root, "COIN.json") if split in _SUBSETS else None
+
+
+def index(root: str, split: str) -> Index:
+    """The videos of a split, by task: paths, labels, label names.
+
+    Raises:
+      DataError: if the annotations are absent or malformed, or no video is there.
+    """
+    videos = read(root, split)
+    return place(root, split, [(name, about["class"]) for name, about in videos.items()], _tasks(root))
+
+
+def domains(root: str, split: str, seconds: tuple[float, float]) -> Index:
+    """The videos of a split of some length, by domain: paths, labels, label names.
+
+    Raises:
+      DataError: as `index`, and if taxonomy.csv is absent or lacks a task.
+    """
+    path = _file(root, "taxonomy.csv")
+    if path is None:
+        raise DataError(f"{TITLE}: no taxonomy.csv with lines `domain,task` under {root} (save taxonomy.xlsx as CSV)")
+    with open(path, newline="", encoding="utf-8") as file:
+        domain_of = {line[1].strip(): line[0].strip() for line in csv.reader(file) if len(line) > 1}
+    listed = []
+    for name, about in read(root, split).items():
+        if about["class"] not in domain_of:
+            raise DataError(f"{path} has no line for the task {about['class']!r} of video {name}")
+        if seconds[0] <= about["duration"] <= seconds[1]:
+            listed.append((name, domain_of[about["class"]]))
+    return place(root, split, listed, sorted({domain_of[task] for task in _tasks(root)}))
+
+
+def read(root: str, split: str) -> dict[str, dict]:
+    """The annotations of a split's videos by id, each with class and duration."""
+    path = annotations(root, split)
+    if path is None:
+        raise DataError(f"{TITLE}: no COIN.json under {root} or {root}/annotations, or {split!r} is no split of it")
+    return {name: about for name, about in _database(path).items() if about["subset"] == _SUBSETS[split]}
+
+
+def place(root: str, split: str, listed: list[tuple[str, str]], names: list[str]) -> Index:
+    """Videos with their classes by name, as paths and numbers."""
+    number = {name: label for label, name in enumerate(names)}
+    rows = [(name, number[label]) for name, label in listed]
+    paths, labels = locate(TITLE, rows, videos_by_stem([root]), folder=root, split=split, extension=".mp4")
+    return paths, labels, tuple(names)
+
+
+def _tasks(root: str) -> list[str]:
+    return sorted({about["class"] for about in _database(_file(root, "COIN.json")).values()})
+
+
+def _database(path: str) -> dict[str, dict]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            database = json.load(file)["database"]
+        for name, about in database.items():
+            about["class"], about["duration"] = str(about["class"]), float(about["duration"])
+            if about["subset"] not in _SUBSETS.values():
+                raise DataError(f"{path}: video {name} is in the subset {about['subset']!r}, not training or testing")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not the annotation of {TITLE}: {type(error).__name__} {error}") from error
+    return database
+
+
+def _file(root: str, name: str) -> str | None:
+    return first_existing(root, name, f"annotations/{name}")

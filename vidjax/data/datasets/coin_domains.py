@@ -1,0 +1,23 @@
+"""COIN by its 12 domains, videos of 10 to 60 seconds only; files and splits as `vidjax.data.datasets.coin` has them."""
+
+from __future__ import annotations
+
+from vidjax.data.datasets import coin
+from vidjax.data.datasets.annotated import Index
+
+TITLE, NUM_CLASSES = "COIN, domains", 12
+SECONDS = (10.0, 60.0)
+PROTOCOL = {  # "Video classification lab on COIN": VideoMAE, one clip
+    "data": {"num_frames": 16, "sampling": "segment", "flip": 0.5},
+    "eval": {"clips": 1, "crops": 1, "merge": "mean_softmax"},
+}
+annotations = coin.annotations
+
+
+def index(root: str, split: str) -> Index:
+    """The videos of a split, by domain: paths, labels, label names.
+
+    Raises:
+      DataError: if the annotations or the taxonomy are absent or malformed, or no video is there.
+    """
+    return coin.domains(root, split, SECONDS)

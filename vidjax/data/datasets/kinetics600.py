@@ -1,0 +1,23 @@
+"""Kinetics-600 (Carreira et al. 2018): 600 classes of 10-second YouTube clips, about 390k train, 30k val, 60k test.
+
+On disk as Kinetics-400 (`vidjax.data.datasets.kinetics400`): annotations/{train,val,test}.csv with the columns label,
+youtube_id, time_start, time_end, split, and {train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4.
+"""
+
+from __future__ import annotations
+
+from vidjax.data.datasets import kinetics400
+from vidjax.data.datasets.annotated import Index
+
+TITLE, NUM_CLASSES = "Kinetics-600", 600
+PROTOCOL = kinetics400.PROTOCOL
+annotations = kinetics400.annotations
+
+
+def index(root: str, split: str) -> Index:
+    """The clips of a split of the official layout: paths, labels, label names.
+
+    Raises:
+      DataError: if the annotations are absent or malformed, or no clip is there.
+    """
+    return kinetics400.index(root, split, TITLE)

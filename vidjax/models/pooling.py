@@ -1,0 +1,66 @@
+"""Heads on any family's backbone: a learned average of all tokens, and hidden layers before the classes.
+
+Source: "Video transformers for classification and captioning on Charades": weights on all token states of a clip, and
+multi-layer perceptrons without norms and with dropout.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vidjax.models.layers import Head, normal_002
+
+POOLINGS = ("", "weighted_tokens")
+
+
+class PooledClassifier(nn.Module):
+    """A backbone with another pooling or a deeper head; its parameters keep the names they have without.
+
+    Attributes:
+      backbone: a classifier of a family, without head.
+      num_classes: logits.
+      pooling: "" takes what the backbone pools; weighted_tokens averages all its tokens, the class token among them,
+        with weights that are learned, a softmax over positions.
+      head_widths: of hidden layers with ReLU; dropout at the spec's head_dropout comes before each layer.
+    """
+
+    backbone: nn.Module
+    num_classes: int
+    pooling: str = ""
+    head_widths: tuple[int, ...] = ()
+
+    def setup(self):
+        nn.share_scope(self, self.backbone)  # so that other runs' and other sources' encoders fit
+        if self.pooling == "weighted_tokens":
+            self.token_weighting = TokenWeighting()
+        self.hidden = [nn.Dense(width) for width in self.head_widths]
+        self.dropout = nn.Dropout(self.spec.head_dropout)
+        # `head` would be the name of the backbone's, which has none.
+        self.classes = Head(self.num_classes, self.spec.head_dropout, normal_002)
+
+    @property
+    def spec(self):
+        """Of the backbone."""
+        return self.backbone.spec
+
+    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
+        """What the backbone returns, with `pooled` (b d), what the first layer of the head sees, and `logits`."""
+        out = self.backbone(clips, train)
+        pooled = out["pooled"]
+        if self.pooling == "weighted_tokens":
+            cls = [out["cls"][:, None]] if "cls" in out else []
+            pooled = self.token_weighting(jnp.concatenate([*cls, out["tokens"]], axis=1))
+        x = pooled
+        for layer in self.hidden:
+            x = nn.relu(layer(self.dropout(x, deterministic=not train)))
+        return out | {"pooled": pooled} | self.classes(x, train)
+
+
+class TokenWeighting(nn.Module):
+    """The average of tokens in float32, with a learned weight for each position; equal weights at first."""
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b d"]:
+        weights = self.param("weights", nn.initializers.zeros, (tokens.shape[1],), jnp.float32)
+        return jnp.einsum("n,bnd->bd", jax.nn.softmax(weights), tokens.astype(jnp.float32))

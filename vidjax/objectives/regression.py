@@ -1,0 +1,116 @@
+"""Regression by concordance: 1 - CCC over the whole batch, wherever its rows are and in whatever parts they come.
+
+Source: Lin's concordance correlation coefficient (1989) as affect recognition trains on it (Kossaifi et al. 2017).
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt8
+
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs
+from vidjax.objectives.normalize import fit_frames, normalize
+
+Moments = dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression:
+    """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs).
+
+    The loss is a statistic of the whole batch: under `jit` its sums run over all devices, and with micro-batches the
+    moments of each (`statistics`) are merged before the loss is taken (`loss_from`), whose gradient then goes back
+    through each.
+
+    Attributes:
+      module: gives as many logits as there are targets.
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+    """
+
+    module: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def train_flops_per_clip(self) -> float:
+        """FLOPs of the forward and backward pass."""
+        return 6.0 * self.module.spec.classifier_macs(self.module.num_classes)
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
+        """Random parameters; the batch is not looked at, and there is no further state."""
+        del batch
+        return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
+
+    def loss(
+        self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+        """Uses `video` (uint8), `target` (b k) in [-1, 1] and `valid`, and, when training, the stream "dropout"."""
+        moments = self.statistics(params, batch, rngs, train)
+        loss, metrics = self.loss_from({name: moment[None] for name, moment in moments.items()})
+        return loss, (metrics, extra)
+
+    def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> Moments:
+        """The moments of predictions and targets of a (micro-)batch, from which the loss follows."""
+        clips = normalize(fit_frames(batch["video"], self.module.spec), self.mean, self.std)
+        apply_rngs = {"dropout": rngs["dropout"]} if train else None
+        logits = self.module.apply({"params": params}, clips, train=train, rngs=apply_rngs)["logits"]
+        return moments(jnp.tanh(logits), batch["target"], batch["valid"])
+
+    def loss_from(self, parts: Moments) -> tuple[Float[Array, ""], Metrics]:
+        """The loss of a batch from the moments of its parts, stacked on axis 0; the metric ccc is 1 minus it."""
+        ccc = concordance(merge(parts)).mean()
+        return 1.0 - ccc, {"ccc": ccc}
+
+    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
+        """Nothing moves but the parameters."""
+        del params, step
+        return extra
+
+    def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b k"]:
+        """Predictions in (-1, 1), without any randomness."""
+        clips = normalize(fit_frames(clips, self.module.spec), self.mean, self.std)
+        return jnp.tanh(self.module.apply({"params": params}, clips)["logits"])
+
+
+def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, "b"]) -> Moments:
+    """Count, means and sums of centred squares and products over the valid rows, each (k,) but the count."""
+    weight = valid.astype(jnp.float32)[:, None]
+    count = weight.sum()
+    mean_p, mean_t = ((x * weight).sum(axis=0) / jnp.maximum(count, 1.0) for x in (predictions, targets))
+    off_p, off_t = (predictions - mean_p) * weight, (targets - mean_t) * weight
+    return {
+        "count": count,
+        "mean_p": mean_p,
+        "mean_t": mean_t,
+        "square_p": (off_p * off_p).sum(axis=0),
+        "square_t": (off_t * off_t).sum(axis=0),
+        "product": (off_p * off_t).sum(axis=0),
+    }
+
+
+def merge(parts: Moments) -> Moments:
+    """The moments of all rows from those of parts stacked on axis 0 (Chan et al. 1979): no large sums cancel."""
+    share = parts["count"][:, None]
+    count = share.sum()
+    mean_p, mean_t = ((parts[name] * share).sum(axis=0) / jnp.maximum(count, 1.0) for name in ("mean_p", "mean_t"))
+    off_p, off_t = parts["mean_p"] - mean_p, parts["mean_t"] - mean_t
+    return {
+        "count": count,
+        "mean_p": mean_p,
+        "mean_t": mean_t,
+        "square_p": (parts["square_p"] + share * off_p * off_p).sum(axis=0),
+        "square_t": (parts["square_t"] + share * off_t * off_t).sum(axis=0),
+        "product": (parts["product"] + share * off_p * off_t).sum(axis=0),
+    }
+
+
+def concordance(whole: Moments) -> Float[Array, "k"]:
+    """2 cov / (var + var + squared difference of means) of each target, with population variances; 0 where that is 0/0.
+
+    The factor 1 / count is common to all terms but the last.
+    """
+    difference = jnp.square(whole["mean_p"] - whole["mean_t"]) * whole["count"]
+    below = whole["square_p"] + whole["square_t"] + difference
+    return 2.0 * whole["product"] / jnp.where(below > 0, below, 1.0)
