@@ -48,12 +48,14 @@ def patch_statistics(
     channel = jnp.arange(patches.shape[-1]) % CHANNELS
     count = patches.shape[-1] // CHANNELS
 
-    def sums(x):
-        picked = [jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True) for c in range(CHANNELS)]
-        return jnp.select([channel == c for c in range(CHANNELS)], picked)
+    def of_channels(statistic, x):
+        # A sum that is spread as it is, the TPU compiler turns into a sum over a window for each pixel.
+        found = [statistic(jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True)) for c in range(CHANNELS)]
+        return jnp.select([channel == c for c in range(CHANNELS)], found)
 
-    mean = sums(patches) / count
-    return mean, jnp.sqrt(sums(jnp.square(patches - mean)) / (count - 1)) + 1e-6
+    mean = of_channels(lambda total: total / count, patches)
+    scale = of_channels(lambda total: jnp.sqrt(total / (count - 1)) + 1e-6, jnp.square(patches - mean))
+    return mean, scale
 
 
 def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
