@@ -11,7 +11,7 @@ from vidjax.errors import ConfigError
 
 DATASETS = (
     "folder", "kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains",
-    "afew_va", "charades", "motion", "synthetic",
+    "afew_va", "charades", "motion", "motion_digits", "synthetic",
 )  # fmt: skip
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -52,7 +52,7 @@ class ModelConfig:
 class DataConfig:
     """Where the videos are, and what happens to them before the module sees them."""
 
-    name: str = "folder"  # folder | kinetics400 | ssv2 | ucf101 | motion | motion_digits | synthetic
+    name: str = "folder"  # one of DATASETS
     root: str = ""  # class folders, train/val/test.csv, or prepared records; may be empty for motion and synthetic
     train_split: str = "train"
     eval_split: str = "val"
@@ -236,7 +236,7 @@ CHOICES = {
     "model.dt_bias_init": ("", "zero", "mamba"),
     "model.dtype": ("float32", "bfloat16"),
     "model.remat": ("none", "dots", "full"),
-    "data.name": ("folder", "kinetics400", "ssv2", "ucf101", "motion", "motion_digits", "synthetic"),
+    "data.name": DATASETS,
     "data.tubelet_remainder": ("error", "repeat_last", "drop"),
     "data.balance": ("none", "classes"),
     "data.sampling": ("dense", "dense_span", "segment"),

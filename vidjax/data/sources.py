@@ -16,9 +16,10 @@ from vidjax.data.rows import Row
 from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
 
-PUBLIC = ("kinetics400", "ssv2", "ucf101")  # modules of vidjax.data.datasets that read the official annotations
+# Modules of vidjax.data.datasets that read official annotations of classes, and those whose rows carry more than one.
+PUBLIC = ("kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains")
+WITH_FACTS = {"motion": "motion_facts", "afew_va": "afew_va", "charades": "charades"}
 EMBEDDED = ("motion", "motion_digits")
-WITH_FACTS = {"motion": "motion_facts"}  # modules whose rows carry more than a class
 
 
 class VideoSource(Protocol):

@@ -1,0 +1,182 @@
+"""Targets, intervals and captions of rows, from the embedded data set to the batch."""
+
+import numpy as np
+import pytest
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data import eval_batches, open_source, train_batches
+from vidjax.data.datasets import motion, motion_facts
+from vidjax.data.decode import Video
+from vidjax.data.facts import check_intervals, report_intervals, window_labels
+from vidjax.data.protocol import span
+from vidjax.data.rows import Row
+from vidjax.data.windows import WindowSource, window_starts
+from vidjax.errors import ConfigError, DataError
+
+SHORT = motion.MotionSpec(train_videos=16, val_videos=8, size=32)
+LONG = motion.MotionSpec(train_videos=0, val_videos=0, long_videos=12, size=32)
+DATA = DataConfig(name="motion", num_frames=4, stride=2, image_size=16, global_batch=4, crop="center", threads=1)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    return motion.prepare(str(tmp_path_factory.mktemp("motion") / "short"), SHORT)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    return motion.prepare(str(tmp_path_factory.mktemp("motion") / "long"), LONG)
+
+
+def batch_of(source, **changes):
+    batches = train_batches(source, DataConfig(**(vars(DATA) | changes)), seed=0)
+    batch = next(batches)
+    batches.close()
+    return batch
+
+
+def test_labels_of_a_window_are_those_of_the_intervals_it_overlaps():
+    intervals = [(0.0, 2.0, 0), (1.5, 4.0, 2), (4.0, 9.0, 1), (3.0, 3.0, 3)]
+    expected = {(0.0, 1.0): [0], (1.0, 2.0): [0, 2], (2.0, 4.0): [2, 3], (3.9, 4.1): [1, 2], (8.0, 9.5): [1]}
+    for window, classes in expected.items():
+        assert np.flatnonzero(window_labels(intervals, window, 5)).tolist() == classes, window
+    assert window_labels(intervals, None, 5).tolist() == [1, 1, 1, 1, 0]
+    assert window_labels([], (0.0, 1.0), 2).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("interval", "sentence"),
+    [
+        ((2.0, 1.0, 0), r"kitchen: the interval from 2 s to 1 s ends before it starts"),
+        ((-1.0, 1.0, 0), r"kitchen: the interval from -1 s to 1 s ends before it starts, or before 0"),
+        ((11.0, 12.0, 0), r"kitchen: the interval from 11 s to 12 s lies outside the video of 10 s"),
+        ((0.0, 1.0, 3), r"kitchen: class 3 is not one of the 3 classes"),
+    ],
+)
+def test_intervals_that_cannot_be_meant_are_refused_with_the_row(interval, sentence):
+    with pytest.raises(DataError, match=sentence):
+        check_intervals(Row(None, 0, "kitchen", intervals=(interval,), duration=10.0), 3)
+
+
+def test_what_a_public_data_set_has_wrong_is_counted_and_said(caplog):
+    rows = [
+        Row(None, 0, "a", intervals=((0, 5, 0), (3, 12, 1)), duration=10.0),
+        Row(None, 0, "b", intervals=((4, 2, 0), (20, 30, 1), (1, 11, 0)), duration=10.0),
+    ]
+    found = report_intervals("Charades", rows)
+    assert found == {"run past the end": 2, "end before they start": 1, "lie outside": 1}
+    assert "of 5 intervals 2 run past the end, the first in a" in caplog.text
+
+
+def test_velocities_come_with_their_clips_and_classification_is_as_before(short):
+    source = motion_facts.open_split(short, "train", DATA, "target")
+    velocity = {about["id"]: about["velocity"] for about in motion.annotations(short)}
+    assert (len(source), source.num_classes, source.labels) == (16, 2, motion_facts.TARGETS)
+    batch = batch_of(source)
+    assert batch["target"].shape == (4, 2) and batch["target"].dtype == np.float32
+    for index, target in zip(batch["index"], batch["target"], strict=True):
+        np.testing.assert_allclose(target, velocity[source[index].id], rtol=1e-6)
+
+    plain = open_source(DataConfig(root=short), "train")
+    assert set(batch_of(plain)) == {"video", "label", "valid", "index", "failed", "failed_reason"}
+    assert plain.content_id != source.content_id
+
+
+def test_captions_are_facts_of_a_row(short):
+    source = motion_facts.open_split(short, "val", DATA, "captions")
+    captions = {about["id"]: about["caption"] for about in motion.annotations(short)}
+    assert all(source[i].captions == (captions[source[i].id],) for i in range(len(source)))
+
+
+def test_a_clip_cut_from_a_long_video_has_the_labels_of_what_it_shows(long, monkeypatch):
+    source = motion_facts.open_split(long, "long", DATA, "intervals")
+    read, asked = Video.read, []
+    monkeypatch.setattr(Video, "read", lambda self, indices: asked.append(np.array(indices)) or read(self, indices))
+    batch = batch_of(source, clips_per_decode=2)
+    assert batch["labels"].shape == (8, 8)
+    # Rows arrive in the order of the batch, but threads may read them in another: look each window up among all.
+    for index, labels in zip(batch["index"][::2], batch["labels"][::2], strict=True):
+        possible = []
+        for frames in asked:
+            going = {frame // SHORT.frames for frame in range(frames[0], frames[-1] + 1)}
+            row = source[index]
+            possible.append({row.intervals[part][2] for part in going})
+        assert set(np.flatnonzero(labels)) in possible
+    np.testing.assert_array_equal(batch["labels"][::2], batch["labels"][1::2])
+
+
+def test_the_long_videos_for_evaluation_show_other_handwriting(long):
+    glyphs = {}
+    for split in ("long_train", "long_val"):
+        rows = [row for row in range(640) if motion_facts._is_in(split, f"long_{row:05d}")]
+        glyphs[split] = {motion.draw_clip(motion_facts.LONG, "long", row).glyph for row in rows}
+    assert len(glyphs["long_val"]) > 30 and not glyphs["long_train"] & glyphs["long_val"]
+
+
+def test_a_fact_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
+    with pytest.raises(DataError, match="'train' has no intervals; set data.train_split and eval_split to long_train"):
+        motion_facts.open_split(short, "train", DATA, "intervals")
+    with pytest.raises(DataError, match="data.name=ucf101 has classes but no target; .*: motion, afew_va"):
+        open_source(DataConfig(name="ucf101", root=short), "train", "target")
+    with pytest.raises(DataError, match="data.num_classes=7, but motion has 2"):
+        monkeypatch.setattr(motion_facts, "root", lambda folder, split: short)
+        open_source(DataConfig(name="motion", num_classes=7), "train", "target")
+
+
+@pytest.mark.parametrize(
+    ("frames", "every", "count", "starts"),
+    [
+        (80, 8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64]),
+        (83, 8, 1, [0, 8, 16, 24, 32, 40, 48, 56, 64, 67]),  # the last window ends with the video
+        (10, 8, 1, [0]),
+        (80, 0, 1, [32]),
+        (80, 0, 3, [0, 32, 64]),
+    ],
+)
+def test_windows_cover_a_video(frames, every, count, starts):
+    assert window_starts(frames, 16, every=every, count=count).tolist() == starts
+
+
+def test_windows_are_rows_whose_frames_are_the_videos(long):
+    source = motion_facts.open_split(long, "long", DATA, "intervals")
+    windows = WindowSource(source, DATA, stride=1.0, count=1)
+    assert np.bincount(windows.video_of).tolist() == [9] * 12  # 80 frames at 10 a second, windows of 8
+    np.testing.assert_allclose(windows.durations, 8.0)
+    batches = eval_batches(windows, DATA, EvalConfig(clips=1, crops=1), batch=9)
+    video = next(batches)["video"]
+    batches.close()
+    with Video(source[0].video) as opened:
+        assert span(opened, windows[3].window) == (30, 8)
+        wanted = opened.read(np.arange(30, 38, 2))
+    whole = next(iter([video[3, 0]])).astype(float)
+    assert whole.shape == (4, 16, 16, 3)
+    # The same pictures at half the side: their means agree, and those of another window do not.
+    means = wanted.reshape(4, 16, 2, 16, 2, 3).mean((2, 4))
+    assert np.abs(means - whole).mean() < np.abs(means - video[6, 0].astype(float)).mean() / 2
+
+
+def test_a_window_longer_than_the_video_is_said(long, caplog):
+    source = motion_facts.open_split(long, "long", DATA, "intervals")
+    WindowSource(source, DataConfig(num_frames=16, stride=8), stride=1.0, count=1)
+    assert "12 of 12 videos are shorter than a window of 121 frames, the first of them long_00000" in caplog.text
+
+
+def test_balanced_sampling_shows_every_class_as_often(tmp_path):
+    for label, count in (("many", 9), ("few", 2), ("one", 1)):
+        folder = tmp_path / "train" / label
+        folder.mkdir(parents=True)
+        for number in range(count):
+            (folder / f"{number}.mp4").write_bytes(b"x")
+    from vidjax.data.loader import _balanced
+
+    source = open_source(DataConfig(root=str(tmp_path)), "train")
+    rows = _balanced(source)
+    labels = np.array([source[row].label for row in rows])
+    assert np.bincount(labels).tolist() == [9, 9, 9]
+    assert set(rows) == set(range(12))  # every video is shown
+
+
+def test_balanced_sampling_needs_classes(long):
+    source = motion_facts.open_split(long, "long", DATA, "intervals")
+    with pytest.raises(ConfigError, match="data.balance=classes needs one class a row; these rows have intervals"):
+        batch_of(source, balance="classes")
