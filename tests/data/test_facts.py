@@ -73,7 +73,8 @@ def test_velocities_come_with_their_clips_and_classification_is_as_before(short)
     velocity = {about["id"]: about["velocity"] for about in motion.annotations(short)}
     assert (len(source), source.num_classes, source.labels) == (16, 2, motion_facts.TARGETS)
     batch = batch_of(source)
-    assert batch["target"].shape == (4, 2) and batch["target"].dtype == np.float32
+    assert batch["target"].shape == (4, 2)
+    assert batch["target"].dtype == np.float32
     for index, target in zip(batch["index"], batch["target"], strict=True):
         np.testing.assert_allclose(target, velocity[source[index].id], rtol=1e-6)
 
@@ -110,16 +111,17 @@ def test_the_long_videos_for_evaluation_show_other_handwriting(long):
     for split in ("long_train", "long_val"):
         rows = [row for row in range(640) if motion_facts._is_in(split, f"long_{row:05d}")]
         glyphs[split] = {motion.draw_clip(motion_facts.LONG, "long", row).glyph for row in rows}
-    assert len(glyphs["long_val"]) > 30 and not glyphs["long_train"] & glyphs["long_val"]
+    assert len(glyphs["long_val"]) > 30
+    assert not glyphs["long_train"] & glyphs["long_val"]
 
 
 def test_a_fact_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
-    with pytest.raises(DataError, match="'train' has no intervals; set data.train_split and eval_split to long_train"):
+    with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
         motion_facts.open_split(short, "train", DATA, "intervals")
-    with pytest.raises(DataError, match="data.name=ucf101 has classes but no target; .*: motion, afew_va"):
+    with pytest.raises(DataError, match=r"data.name=ucf101 has classes but no target; .*: motion, afew_va"):
         open_source(DataConfig(name="ucf101", root=short), "train", "target")
-    with pytest.raises(DataError, match="data.num_classes=7, but motion has 2"):
-        monkeypatch.setattr(motion_facts, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion_facts, "root", lambda folder, split: short)
+    with pytest.raises(DataError, match=r"data.num_classes=7, but motion has 2"):
         open_source(DataConfig(name="motion", num_classes=7), "train", "target")
 
 
@@ -178,5 +180,5 @@ def test_balanced_sampling_shows_every_class_as_often(tmp_path):
 
 def test_balanced_sampling_needs_classes(long):
     source = motion_facts.open_split(long, "long", DATA, "intervals")
-    with pytest.raises(ConfigError, match="data.balance=classes needs one class a row; these rows have intervals"):
+    with pytest.raises(ConfigError, match=r"data.balance=classes needs one class a row; these rows have intervals"):
         batch_of(source, balance="classes")

@@ -47,7 +47,9 @@ def test_classes_without_positives_are_left_out():
     scores = np.array([[0.9, 0.2, 0.1], [0.1, 0.7, 0.3], [0.3, 0.1, 0.2]])
     positives = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 1]], bool)
     mean, each = mean_average_precision(scores, positives)
-    assert np.isnan(each[1]) and each[0] == 1.0 and each[2] == pytest.approx(1 / 2)
+    assert np.isnan(each[1])
+    assert each[0] == 1.0
+    assert each[2] == pytest.approx(1 / 2)
     assert mean == pytest.approx(0.75)
     assert np.isnan(mean_average_precision(scores, np.zeros((3, 3), bool))[0])
 
