@@ -1,11 +1,13 @@
 """`vidjax predict`: say what happens in videos: the most probable classes of a trained or downloaded classifier.
 
-A video that cannot be decoded is reported with the reason; the others are answered, and the exit code is 3.
+Of a model that was trained on several labels a video, its windows with a time line; of a regression, its numbers. A
+video that cannot be decoded is reported with the reason; the others are answered, and the exit code is 3.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import Any
 
 from vidjax.cli import sources
@@ -14,6 +16,8 @@ from vidjax.config import CHOICES
 from vidjax.errors import ConfigError, VideoError
 
 EXIT_MISSING_VIDEOS = 3
+_STRIDE = 1.0  # seconds between windows where a run does not say
+_LIKELY = 0.5  # probability from which a class is named in the time line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
     add("--merge", choices=CHOICES["eval.merge"], help="of the views (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
-    add("--json", action="store_true", help="print [{video, top: [{label, probability}]}]")
+    add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
+    add("--json", action="store_true", help="print [{video, top: [{label, probability}], windows: [...]}]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,12 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("top", "clips", "crops"):
         if getattr(arguments, name) < 1:
             raise ConfigError(f"--{name}={getattr(arguments, name)} must be at least 1")
+    if arguments.every is not None and arguments.every <= 0:
+        raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
     sources.check_videos(arguments.videos)
-    predictor = _predictor(arguments)
+    predictor, every = _predictor(arguments)
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:
         for video in arguments.videos:
-            answers.append(_answer(predictor, video, arguments.top))
+            answers.append(_answer(predictor, video, arguments.top, every))
             advance()
     for answer in answers:
         if "error" in answer:
@@ -48,51 +55,95 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answers)
     else:
-        _print_tables(answers, predictor)
+        _print_tables(answers, predictor, every)
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
 
 
-def _predictor(arguments: argparse.Namespace) -> Any:
-    from vidjax.config import DataConfig, EvalConfig
+def _predictor(arguments: argparse.Namespace) -> tuple[Any, float]:
+    """The model, and the stride of its windows in seconds; 0 to see each video by its test views."""
+    from vidjax.config import Config, DataConfig, EvalConfig
     from vidjax.evaluation.predict import Predictor
 
     model = sources.load(arguments.model)
     sources.check_classifier(model, arguments.model)
+    config = model.config if isinstance(model.config, Config) else None
     stride, sampling = sources.sampling(model, arguments.stride)
     data = DataConfig(
-        num_frames=model.spec.num_frames, image_size=sources.square_side(model.spec), stride=stride, sampling=sampling,
+        num_frames=config.data.num_frames if config else model.spec.num_frames,
+        image_size=sources.square_side(model.spec), stride=stride, sampling=sampling,
         mean=model.mean, std=model.std,
     )  # fmt: skip
+    every = arguments.every or 0.0
     views = EvalConfig(clips=arguments.clips, crops=arguments.crops, merge=arguments.merge or model.merge)
+    if config and config.task == "multi_label":
+        every = every or config.eval.window_stride or _STRIDE
+        merge = {"mean": "mean_softmax", "max": "max"}[config.eval.window_merge]  # `score` says of what probabilities
+        views = dataclasses.replace(views, merge=arguments.merge or merge, window_merge=config.eval.window_merge)
     score = arguments.score or sources.score(model)
-    return Predictor(model.module, model.params, data, views, score=score, labels=model.labels)
+    return Predictor(model.module, model.params, data, views, score=score, labels=model.labels), every
 
 
-def _answer(predictor: Any, video: str, k: int) -> dict[str, Any]:
+def _answer(predictor: Any, video: str, k: int, every: float) -> dict[str, Any]:
     try:
         sources.note_if_short(video, predictor.data)
-        top = predictor.top(video, k)
+        if predictor.score == "tanh":
+            values = [{"name": predictor.name(n), "value": float(v)} for n, v in enumerate(predictor(video))]
+            return {"video": video, "values": values}
+        if every:
+            return {"video": video, **_slide(predictor, video, k, every)}
+        return {"video": video, "top": _labelled(predictor.top(video, k))}
     except VideoError as error:
         return {"video": video, "top": [], "error": str(error)}
-    return {"video": video, "top": [{"label": label, "probability": p} for label, p in top]}
 
 
-def _print_tables(answers: list[dict[str, Any]], predictor: Any) -> None:
+def _slide(predictor: Any, video: str, k: int, every: float) -> dict[str, Any]:
+    """The best classes of the whole video, and of each of its windows in the order of time."""
+    times, scores = predictor.windows(video, every)
+    windows = [
+        {"start": round(float(start), 3), "end": round(float(end), 3), "top": _labelled(predictor.named(own, k))}
+        for (start, end), own in zip(times, scores, strict=True)
+    ]
+    return {"top": _labelled(predictor.named(predictor.merge(scores), k)), "windows": windows}
+
+
+def _labelled(top: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"label": label, "probability": p} for label, p in top]
+
+
+def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console, (clips, crops) = Console(), (predictor.eval.clips, predictor.eval.crops)
     views = "1 view" if clips * crops == 1 else f"{clips} x {crops} views"
+    if every:
+        views = f"windows every {every:g} s" if crops == 1 else f"{crops} crops of windows every {every:g} s"
     answered = [answer for answer in answers if "error" not in answer]
     for answer in answered:
-        table = Table("label", "probability")
-        for line in answer["top"]:
-            table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
         console.print(Text(answer["video"], "bold"), soft_wrap=True)
+        if "values" in answer:
+            table = Table("target", "value")
+            for line in answer["values"]:
+                table.add_row(Text(line["name"]), f"{line['value']:+.3f}")
+        else:
+            table = Table("label", "probability")
+            for line in answer["top"]:
+                table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
         console.print(table)
+        for line in answer.get("windows", ()):
+            console.print(Text(_time_line(line)), soft_wrap=True)
     if answered:
-        say(f"{views} of {sources.clip_words(predictor.data)}; {_merge_words(predictor)}")
+        merged = f", whose {predictor.eval.window_merge} is the video's" if every else ""
+        say(f"{views} of {sources.clip_words(predictor.data)}; {_merge_words(predictor)}{merged}")
+
+
+def _time_line(window: dict[str, Any]) -> str:
+    """A window in one line: its seconds, and its likely classes or, without one, its best."""
+    top = window["top"]
+    likely = [line for line in top if line["probability"] >= _LIKELY] or top[:1]
+    shown = ", ".join(f"{line['label']} {line['probability']:.0%}" for line in likely)
+    return f"{window['start']:7.1f} - {window['end']:.1f} s  {shown}"
 
 
 def _merge_words(predictor: Any) -> str:

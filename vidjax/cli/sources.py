@@ -128,7 +128,11 @@ def note_if_short(video: str, data: Any) -> None:
 
 
 def score(model: Any) -> str:
-    """The activation of its logits: softmax, or sigmoid for a classifier that was trained to give several labels."""
+    """What makes answers of its outputs: softmax; sigmoid if it was trained to give several labels; tanh if numbers."""
+    from vidjax.config import Config
+
+    if isinstance(model.config, Config):
+        return {"multi_label": "sigmoid", "regression": "tanh"}.get(model.config.task, "softmax")
     several = isinstance(model.config, dict) and model.config.get("problem_type") == "multi_label_classification"
     return "sigmoid" if several else "softmax"
 

@@ -1,7 +1,8 @@
-"""What a classifier says of one video file: its test views, scored one after the other and merged."""
+"""What a model says of one video file: its test views, or the windows of a long video, scored one after the other."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +14,14 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from vidjax.config import DataConfig, EvalConfig
+from vidjax.data.frames import open_video
 from vidjax.data.protocol import protocol_views
+from vidjax.data.windows import window_starts
 from vidjax.evaluation.metrics import top_k
-from vidjax.objectives.normalize import normalize
+from vidjax.evaluation.multi_label import merge_windows
+from vidjax.objectives.normalize import fit_frames, normalize
 
-ACTIVATIONS = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid}
+ACTIVATIONS = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
 
 
 def probabilities(logits: Float[Array, "v classes"], merge: str, score: str) -> Float[Array, " classes"]:
@@ -26,7 +30,7 @@ def probabilities(logits: Float[Array, "v classes"], merge: str, score: str) -> 
     Args:
       merge: `mean_softmax` and `max` take the mean and the largest of the views' probabilities; `sum_logits` turns the
         mean of their logits into probabilities, which orders the classes as the sum does.
-      score: `softmax` for one label a video, `sigmoid` for any number of labels.
+      score: `softmax` for one label a video, `sigmoid` for any number of labels, `tanh` for a regression's numbers.
     """
     logits, activate = logits.astype(jnp.float32), ACTIVATIONS[score]
     if merge == "sum_logits":
@@ -41,7 +45,7 @@ class Predictor:
     Attributes:
       data: how a clip is taken from the video, and the mean and deviation of its pixels.
       eval: how many views, and how they are merged.
-      score: `softmax` or `sigmoid`, which makes probabilities of logits.
+      score: `softmax` or `sigmoid`, which makes probabilities of logits, or `tanh` for a regression.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class Predictor:
         @jax.jit
         def score_views(params: Any, views: UInt8[Array, "v t h w c"]) -> Float[Array, " classes"]:
             def one_view(view):
-                return module.apply({"params": params}, normalize(view[None], data.mean, data.std))["logits"][0]
+                clip = fit_frames(view[None], module.spec)
+                return module.apply({"params": params}, normalize(clip, data.mean, data.std))["logits"][0]
 
             return probabilities(jax.lax.map(one_view, views), eval.merge, score)
 
@@ -77,6 +82,37 @@ class Predictor:
 
     def top(self, source: str | os.PathLike | bytes, k: int) -> list[tuple[str, float]]:
         """The `k` most probable classes, or all where there are fewer: (name, probability), the highest first."""
-        found = self(source)
-        names = self._labels or [f"class {number}" for number in range(len(found))]
-        return [(names[number], float(found[number])) for number in top_k(found[None], k)[0]]
+        return self.named(self(source), k)
+
+    def named(self, scores: Float[np.ndarray, " classes"], k: int) -> list[tuple[str, float]]:
+        """The `k` highest scores with the names of their classes, the highest first."""
+        return [(self.name(number), float(scores[number])) for number in top_k(scores[None], k)[0]]
+
+    def name(self, number: int) -> str:
+        """Of a class or a target."""
+        return self._labels[number] if self._labels else f"class {number}"
+
+    def windows(
+        self, source: str | os.PathLike | bytes, stride: float
+    ) -> tuple[Float[np.ndarray, "w 2"], Float[np.ndarray, "w classes"]]:
+        """Start and end in seconds, and probabilities, of the windows of a video, one every `stride` seconds.
+
+        Crops of a window are merged by eval.window_merge; a window spans num_frames * stride frames.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        with open_video(source) as video:
+            frames, fps = video.frames, video.fps
+        span = min(frames, self.data.num_frames * self.data.stride)
+        starts = window_starts(frames, span, every=max(1, round(stride * fps)))
+        times = np.stack([starts, starts + span], axis=1) / fps
+        one = dataclasses.replace(self.eval, clips=1)
+        found = [
+            np.asarray(self._score_views(self._params, protocol_views(source, self.data, one, at))) for at in times
+        ]
+        return times, np.stack(found)
+
+    def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
+        """The scores of a video from those of its windows."""
+        return merge_windows(windows, self.eval.window_merge)
