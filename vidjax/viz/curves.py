@@ -16,11 +16,15 @@ TITLES = {
     "train/loss": "training loss",
     "train/lr": "learning rate",
     "train/grad_norm": "gradient norm",
+    "val/top1": "top-1 accuracy, one view",
+    "val/f1_macro": "macro F1, one view",
+    "val/ccc": "CCC",
+    "val/map": "mAP",
     "eval/top1": "top-1 accuracy, all videos",
     "eval/top5": "top-5 accuracy, all videos",
     "perf/clips_per_s": "clips per second",
 }
-_FRACTIONS = ("eval/top1", "eval/top5")
+_FRACTIONS = ("val/top1", "val/f1_macro", "val/map", "eval/top1", "eval/top5")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 
 

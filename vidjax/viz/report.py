@@ -20,7 +20,7 @@ from vidjax.viz.curves import draw_curves
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 
 PICTURES = "pictures"
-CURVES = ("train/loss", "eval/top1")
+CURVES = ("train/loss", "val/top1", "val/f1_macro", "val/ccc", "val/map", "eval/top1")
 _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
     "reconstruction.png": "Held-out clips: input, what was left visible, and the reconstruction; the note in the "
     "picture says what is predicted.",
@@ -38,7 +38,7 @@ def write_run_report(workdir: str | os.PathLike) -> pathlib.Path:
     config, results = _read(workdir / "config.json"), _read(workdir / "results.json")
     blocks: list[Block] = []
     if results:
-        blocks += [Heading("Results"), _results_table(results)]
+        blocks += [Heading("Results"), _results_table(results), *_class_table(results)]
     curves = draw_curves({workdir.name: workdir}, CURVES, workdir / PICTURES / "curves.png")
     blocks += [Heading("Pictures"), *_curve_picture(curves), *_pictures(workdir)]
     if config:
@@ -95,7 +95,22 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _results_table(results: Mapping[str, Any]) -> Table:
-    return Table(("figure", "value"), [[name, _number(value)] for name, value in results.items()])
+    whole = {name: value for name, value in results.items() if name.count("/") == 1}
+    return Table(("figure", "value"), [[name, _number(value)] for name, value in whole.items()])
+
+
+def _class_table(results: Mapping[str, Any]) -> list[Block]:
+    """What results say of single classes (eval/<figure>/<class>), a line each."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in results.items():
+        if name.count("/") > 1:
+            _, figure, of_class = name.split("/", 2)
+            found.setdefault(of_class, {})[figure] = value
+    if not found:
+        return []
+    figures = list(dict.fromkeys(figure for line in found.values() for figure in line))
+    lines = [[name, *(_number(line.get(figure, "")) for figure in figures)] for name, line in found.items()]
+    return [Heading("Classes"), Table(("class", *figures), lines)]
 
 
 def _number(value: Any) -> str:

@@ -1,0 +1,116 @@
+"""The same classifier with and without mixup, side by side: does mixing help on these videos?
+
+    python scripts/compare_mixup.py --config=configs/coin.py --root=DIR [--init-from=PRETRAINED] [--workdir=runs/mixup]
+    python scripts/compare_mixup.py --config=configs/coin.py:smoke --steps=600      # the embedded videos
+
+Two runs that differ in data.mixup alone; a report of both with their curves, and a table of loss, accuracy and F1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import sys
+
+from rich.console import Console
+from rich.table import Table as ScreenTable
+
+from vidjax import config as config_lib
+from vidjax.errors import ConfigError, UserError
+
+FIGURES = {
+    "train/loss": "training loss",
+    "eval/log_loss": "test loss",
+    "eval/top1": "top-1",
+    "eval/f1_micro": "P = R = F1 (micro)",
+    "eval/f1_macro": "F1 (macro)",
+}
+
+
+def read_config(argument: str):
+    """The experiment of FILE[:ARG] as a `Config`."""
+    path, _, words = argument.partition(":")
+    if not pathlib.Path(path).is_file():
+        raise ConfigError(f"--config={argument}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location("experiment", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return config_lib.from_dict(module.get_config(words or None).to_dict())
+
+
+def run(config, workdir: pathlib.Path, mixup: float) -> dict:
+    """Train and score with one alpha; the flat results with the last training loss."""
+    from vidjax.training import loop
+    from vidjax.viz.curves import read_metric
+
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, mixup=mixup, cutmix=0.0))
+    results = loop.train(config, str(workdir))
+    return {"mixup": mixup, "train/loss": float(read_metric(workdir / "metrics.jsonl", "train/loss")[1][-1]), **results}
+
+
+def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
+    """report.md with the table and the curves of both."""
+    from vidjax.viz.curves import draw_curves
+    from vidjax.viz.document import Heading, Picture, Table, Text, write_document
+
+    columns = ("", *FIGURES.values())
+    lines = [[name_of(row), *(f"{row[key]:.4f}" for key in FIGURES)] for row in rows]
+    runs = {name_of(row): workdir / folder_of(row) for row in rows}
+    picture = draw_curves(runs, ("train/loss", "val/top1", "val/f1_macro"), workdir / "curves.png")
+    blocks = [
+        Text("Two runs that differ in mixup alone. With mixup the training loss is of mixed labels, so higher."),
+        Heading("Results"),
+        Table(columns, lines),
+        Picture(picture, "Curves of both runs."),
+    ]
+    return write_document(workdir, "With and without mixup", blocks)
+
+
+def name_of(row: dict) -> str:
+    return f"mixup {row['mixup']:g}" if row["mixup"] else "without mixup"
+
+
+def folder_of(row: dict) -> str:
+    return "mixup" if row["mixup"] else "plain"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True, metavar="FILE[:ARG]")
+    parser.add_argument("--root", default="", help="data.root")
+    parser.add_argument("--init-from", default="")
+    parser.add_argument("--alpha", type=float, default=0.4)
+    parser.add_argument("--steps", type=int, default=0, help="train.steps of both; 0: as the experiment says")
+    parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/mixup"))
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    args = parser.parse_args()
+    config = read_config(args.config)
+    if config.task != "classification" or args.alpha <= 0:
+        raise ConfigError(f"--config={args.config} --alpha={args.alpha:g}: give a classifier and an alpha above 0")
+    config = dataclasses.replace(
+        config,
+        init_from=args.init_from or config.init_from,
+        data=dataclasses.replace(config.data, root=args.root or config.data.root),
+        train=dataclasses.replace(config.train, steps=args.steps or config.train.steps),
+    )
+    rows = [run(config, args.workdir / folder_of({"mixup": alpha}), alpha) for alpha in (args.alpha, 0.0)]
+    path = report(args.workdir, rows)
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    table = ScreenTable("", *FIGURES.values())
+    for row in rows:
+        table.add_row(name_of(row), *(f"{row[key]:.4f}" for key in FIGURES))
+    Console().print(table)
+    Console().print(f"report: {path}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"vidjax: {error}")
