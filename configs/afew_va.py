@@ -11,7 +11,7 @@ Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the
 
 from vidjax import config as config_lib
 
-JOBS = {
+SIZES = {
     "valence_arousal": {"task": "regression"},
     # The original took 7 frames through a convolution of stride 2, which leaves out the last one.
     "quadrant": {
@@ -25,7 +25,7 @@ JOBS = {
 
 
 def get_config(arg=None):
-    job, smoke = config_lib.parse_arg(arg, size="valence_arousal", sizes=JOBS)
+    job, smoke = config_lib.parse_arg(arg, size="valence_arousal", sizes=SIZES)
     config = config_lib.defaults()
     config.model.name = "videomae_base"
     config.model.drop_path = 0.1
@@ -49,7 +49,7 @@ def get_config(arg=None):
 
     config.eval.clips = 1
     config.eval.crops = 1
-    config.update_from_flattened_dict(JOBS[job])
+    config.update_from_flattened_dict(SIZES[job])
     if not smoke:
         return config
     frames = config.data.num_frames

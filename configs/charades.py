@@ -11,7 +11,7 @@ Sizes      videomamba (default), svt; `smoke` runs a tiny model on the embedded 
 
 from vidjax import config as config_lib
 
-BACKBONES = {
+SIZES = {
     "videomamba": {
         "model.name": "videomamba_middle",
         "model.head_widths": (1024, 1024),
@@ -28,7 +28,7 @@ BACKBONES = {
 
 
 def get_config(arg=None):
-    backbone, smoke = config_lib.parse_arg(arg, size="videomamba", sizes=BACKBONES)
+    backbone, smoke = config_lib.parse_arg(arg, size="videomamba", sizes=SIZES)
     config = config_lib.defaults()
     config.task = "multi_label"
     config.model.head_dropout = 0.7
@@ -53,7 +53,7 @@ def get_config(arg=None):
     config.eval.crops = 1
     config.eval.window_stride = 3.0
     config.eval.window_merge = "max"
-    config.update_from_flattened_dict(BACKBONES[backbone])
+    config.update_from_flattened_dict(SIZES[backbone])
     if not smoke:
         return config
     config_lib.smoke(config)

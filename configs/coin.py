@@ -11,7 +11,7 @@ Sizes      domains (default), tasks, folders (class folders videos/{train,val}/<
 
 from vidjax import config as config_lib
 
-SETS = {
+SIZES = {
     "domains": {"data.name": "coin_domains"},
     "folders": {"data.name": "folder"},
     "tasks": {"data.name": "coin", "train.epochs": 50.0},
@@ -19,7 +19,7 @@ SETS = {
 
 
 def get_config(arg=None):
-    videos, smoke = config_lib.parse_arg(arg, size="domains", sizes=SETS)
+    videos, smoke = config_lib.parse_arg(arg, size="domains", sizes=SIZES)
     config = config_lib.defaults()
     config.task = "classification"
     config.model.name = "videomae_base"
@@ -43,5 +43,5 @@ def get_config(arg=None):
 
     config.eval.clips = 1
     config.eval.crops = 1
-    config.update_from_flattened_dict(SETS[videos])
+    config.update_from_flattened_dict(SIZES[videos])
     return config_lib.smoke(config) if smoke else config

@@ -36,6 +36,9 @@ PODS = {  # experiment: topology, and what else must be set there
     "videomamba_k400:middle": ("v5e:8x8", ()),
     "videomamba_ssv2:middle": ("v5e:8x8", ()),
     "svt_k400:": ("v5e:4x4", ()),
+    "afew_va:": ("v5e:2x2", ()),
+    "charades:videomamba": ("v5e:4x4", ()),
+    "coin:": ("v5e:2x2", ()),
 }
 
 

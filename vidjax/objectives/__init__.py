@@ -14,6 +14,7 @@ from vidjax.objectives.regression import Regression
 from vidjax.objectives.self_distillation import SelfDistillation
 
 __all__ = [
+    "SUPERVISED",
     "Classification",
     "MaskedAutoencoding",
     "MultiLabel",

@@ -16,15 +16,15 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.data.sources import PUBLIC
+from vidjax.data.sources import PUBLIC, WITH_FACTS
 from vidjax.errors import ConfigError
-from vidjax.objectives import build_objective
+from vidjax.objectives import SUPERVISED, build_objective
 from vidjax.training import bundles, schedules
 from vidjax.training.hlo import Collective, Program
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import build_optimizer
 from vidjax.training.start import state_shapes
-from vidjax.training.state import batch_shapes
+from vidjax.training.state import batch_shapes, fact_shapes
 from vidjax.training.step import make_train_step
 from vidjax.training.topology import CHIPS, topology_devices
 
@@ -183,10 +183,9 @@ def _lower(config: Config, objective, mesh: Mesh):
             seed=config.seed, accumulate=config.train.accumulate, ema=config.optim.ema, shapes=shapes,
         )  # fmt: skip
         rows = batch_sharding(mesh)
-        batch = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows)
-            for name, leaf in batch_shapes(config.data).items()
-        }
+        leaves = batch_shapes(config.data)
+        leaves |= fact_shapes(config.task, leaves["valid"].shape[0], _num_classes(config))
+        batch = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows) for name, leaf in leaves.items()}
         return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
 
 
@@ -201,10 +200,14 @@ def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float 
 
 def _num_classes(config: Config) -> int:
     """Of the data set, as the configuration or its published description says."""
-    if config.data.num_classes or config.task != "classification":
+    if config.data.num_classes or config.task not in SUPERVISED:
         return config.data.num_classes
-    if config.data.name in PUBLIC:
-        return importlib.import_module(f"vidjax.data.datasets.{config.data.name}").NUM_CLASSES
+    if config.data.name in PUBLIC or config.data.name in WITH_FACTS:
+        module = importlib.import_module(f"vidjax.data.datasets.{WITH_FACTS.get(config.data.name, config.data.name)}")
+        if config.task == "regression" and hasattr(module, "TARGETS"):
+            return len(module.TARGETS)
+        if hasattr(module, "NUM_CLASSES"):
+            return module.NUM_CLASSES
     raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
 
 

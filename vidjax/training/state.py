@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Int
 
 from vidjax.config import DataConfig
+from vidjax.data.facts import fact_of
 
 PyTree = Any
 
@@ -42,6 +43,17 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
         "valid": jax.ShapeDtypeStruct((rows,), jnp.bool_),
         "index": jax.ShapeDtypeStruct((rows,), jnp.int32),
     }
+
+
+def fact_shapes(task: str, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of what a batch has beside `label` for a task: the `target` of a regression, `labels` of several classes.
+
+    Args:
+      num_outputs: numbers that a regression predicts, or classes.
+    """
+    names = {"target": "target", "intervals": "labels"}
+    fact = fact_of(task)
+    return {names[fact]: jax.ShapeDtypeStruct((rows, num_outputs), jnp.float32)} if fact in names else {}
 
 
 def init_state(objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int) -> TrainState:
