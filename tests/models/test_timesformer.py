@@ -282,7 +282,7 @@ def test_it_learns_which_way_time_runs():
     for frame in range(4):
         right[frame, :, 8 * frame : 8 * frame + 8] = 2.0
     clips, labels = jnp.asarray(np.stack([right, right[::-1]])), jnp.array([0, 1])
-    module = build_model("timesformer_tiny", num_classes=2, num_frames=4, image_size=(8, 32), depth=1)
+    module = build_model("timesformer_tiny", num_classes=2, num_frames=4, image_size=(8, 32), depth=1, init_std=0.1)
     params = jax.jit(module.init)(jax.random.key(0), clips)["params"]
     optimizer = optax.adam(1e-3)
 
