@@ -113,3 +113,20 @@ def test_steps_scan_and_attention_run_without_data_libraries(tmp_path):
     for row in rows:
         assert set(row) == {"name", "ours", "peer", "unit", "ratio"}
         assert row["ours"] > 0
+
+
+def test_mfu_is_flops_of_the_clips_over_the_peak_that_the_unit_names(monkeypatch):
+    calls = {"forward": None, "step": None}
+    monkeypatch.setattr(step, "vidjax_calls", lambda config: (calls, 202e9))
+    monkeypatch.setattr(step.peers, "videomae", lambda *args: {"them": calls})
+    monkeypatch.setattr(
+        step, "race", lambda contenders, *args, **kwargs: dict.fromkeys(contenders, 0.04) | {"them": 0.08}
+    )
+    monkeypatch.setattr(step, "peak_flops", lambda kind: 989e12)
+    rows = step.measure(Settings(batch=64, dtype="bfloat16"))
+    (mfu,) = (row for row in rows if "MFU" in row.name)
+    assert mfu.unit == "of 989 TFLOP/s"
+    assert mfu.ours == pytest.approx(64 / 0.04 * 202e9 / 989e12)
+    assert mfu.ratio == pytest.approx(2.0)
+    (dual,) = (row for row in rows if "dual" in row.name)
+    assert (dual.ours, dual.peer, dual.ratio) == (pytest.approx(1600), None, None)

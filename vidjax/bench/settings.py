@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 SIZES = ("tiny", "small", "base", "large", "huge", "huge_v2", "giant")
 
@@ -53,13 +55,18 @@ def compute_dtype(settings: Settings) -> str:
 
 
 def hardware(threads: int) -> str:
-    """What the figures were taken on, in words."""
+    """What the figures were taken on, in words, with the versions of all contenders."""
     import jax
 
     device = jax.devices()[0]
-    if device.platform != "cpu":
-        return f"{device.device_kind}; jax {jax.__version__}"
-    return f"{_processor()}, {threads} of {os.cpu_count()} cores; jax {jax.__version__}"
+    what = device.device_kind if device.platform != "cpu" else f"{_processor()}, {threads} of {os.cpu_count()} cores"
+    return f"{what}; {', '.join(_versions())}"
+
+
+def _versions() -> Iterator[str]:
+    for name in ("jax", "torch", "transformers", "mamba-ssm"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield f"{name} {importlib.metadata.version(name)}"
 
 
 def _processor() -> str:
