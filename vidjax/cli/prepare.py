@@ -13,7 +13,7 @@ from vidjax.cli.screen import print_json, progress, say
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
-DATASETS = ("folder", "kinetics400", "ssv2", "ucf101")
+DATASETS = ("folder", "kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains")
 SHOWN = 5  # failures told one by one
 
 

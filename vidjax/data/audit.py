@@ -53,6 +53,30 @@ KNOWN = {
         "UCF101", "ucf101", num_classes=101, videos={"train": 9_537, "val": 3_783, "test": 3_783},
         layout="ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt and UCF-101/<Class>/<clip>.avi",
     ),
+    "kinetics600": Known(
+        "Kinetics-600", "kinetics600", num_classes=600,
+        layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+    ),
+    "kinetics700": Known(
+        "Kinetics-700", "kinetics700", num_classes=700,
+        layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+    ),
+    "hmdb51": Known(
+        "HMDB51", "hmdb51", num_classes=51, videos={"train": 3_570, "val": 1_530, "test": 1_530},
+        layout="testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt and <class>/<name>.avi",
+    ),
+    "coin": Known(
+        "COIN", "coin", num_classes=180, videos={"train": 9_030, "val": 2_797, "test": 2_797},
+        layout="COIN.json and videos/<recipe_type>/<id>.mp4",
+    ),
+    "coin_domains": Known(
+        "COIN, domains", "coin_domains", num_classes=12,
+        layout="COIN.json, taxonomy.csv with lines `domain,task`, and videos/<recipe_type>/<id>.mp4",
+    ),
+    "charades": Known(
+        "Charades", "charades", videos={"train": 7_985, "val": 1_863, "test": 1_863},
+        layout="Charades/Charades_v1_{train,test}.csv, Charades_v1_classes.txt, and Charades_v1_480/<id>.mp4",
+    ),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import os
 import re
 
 from vidjax.config import DataConfig
-from vidjax.data.datasets.annotated import first_existing, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, first_existing, locate, videos_by_stem
 from vidjax.data.facts import report_intervals
 from vidjax.data.rows import Interval, Row
 from vidjax.data.table import TableSource
@@ -62,6 +62,16 @@ def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSourc
     ]
     report_intervals(TITLE, rows)
     return TableSource(f"charades/{split}", rows, fact=fact, labels=names)
+
+
+def listing(root: str, split: str) -> Listing:
+    """The videos that the list of a split has, there or not; without classes, of which each has several.
+
+    Raises:
+      DataError: if the list is malformed.
+    """
+    rows = [(line["id"], 0) for line in _lines(annotations(root, split))]
+    return Listing(TITLE, split, rows, (), videos_by_stem([root]), root, ".mp4")
 
 
 def _file(root: str, name: str) -> str | None:

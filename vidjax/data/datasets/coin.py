@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 
-from vidjax.data.datasets.annotated import Index, first_existing, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "COIN", 180
@@ -37,15 +37,24 @@ def index(root: str, split: str) -> Index:
     Raises:
       DataError: if the annotations are absent or malformed, or no video is there.
     """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list by task, there or not.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
+    """
     videos = read(root, split)
     return place(root, split, [(name, about["class"]) for name, about in videos.items()], _tasks(root))
 
 
-def domains(root: str, split: str, seconds: tuple[float, float]) -> Index:
-    """The videos of a split of some length, by domain: paths, labels, label names.
+def domains(root: str, split: str, seconds: tuple[float, float]) -> Listing:
+    """What the annotations of a split list of videos of some length, by domain.
 
     Raises:
-      DataError: as `index`, and if taxonomy.csv is absent or lacks a task.
+      DataError: as `listing`, and if taxonomy.csv is absent or lacks a task.
     """
     path = _file(root, "taxonomy.csv")
     if path is None:
@@ -69,12 +78,11 @@ def read(root: str, split: str) -> dict[str, dict]:
     return {name: about for name, about in _database(path).items() if about["subset"] == _SUBSETS[split]}
 
 
-def place(root: str, split: str, listed: list[tuple[str, str]], names: list[str]) -> Index:
-    """Videos with their classes by name, as paths and numbers."""
+def place(root: str, split: str, listed: list[tuple[str, str]], names: list[str]) -> Listing:
+    """Videos with their classes by name, numbered and looked for."""
     number = {name: label for label, name in enumerate(names)}
     rows = [(name, number[label]) for name, label in listed]
-    paths, labels = locate(TITLE, rows, videos_by_stem([root]), folder=root, split=split, extension=".mp4")
-    return paths, labels, tuple(names)
+    return Listing(TITLE, split, rows, tuple(names), videos_by_stem([root]), root, ".mp4")
 
 
 def _tasks(root: str) -> list[str]:

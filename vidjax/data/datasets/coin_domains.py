@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidjax.data.datasets import coin
-from vidjax.data.datasets.annotated import Index
+from vidjax.data.datasets.annotated import Index, Listing
 
 TITLE, NUM_CLASSES = "COIN, domains", 12
 SECONDS = (10.0, 60.0)
@@ -19,5 +19,14 @@ def index(root: str, split: str) -> Index:
 
     Raises:
       DataError: if the annotations or the taxonomy are absent or malformed, or no video is there.
+    """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list of such videos, there or not.
+
+    Raises:
+      DataError: if the annotations or the taxonomy are absent or malformed.
     """
     return coin.domains(root, split, SECONDS)

@@ -15,7 +15,7 @@ import glob
 import os
 import re
 
-from vidjax.data.datasets.annotated import Index, locate, videos_by_stem
+from vidjax.data.datasets.annotated import Index, Listing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "HMDB51", 51
@@ -42,6 +42,15 @@ def index(root: str, split: str) -> Index:
     Raises:
       DataError: if the lists are absent or malformed, or no clip is there.
     """
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the lists of a split's fold have, there or not.
+
+    Raises:
+      DataError: if the lists are absent or malformed.
+    """
     place = annotations(root, split)
     if place is None:
         raise DataError(
@@ -59,8 +68,7 @@ def index(root: str, split: str) -> Index:
                 raise DataError(f"{lists[name]}, line {number}: {line!r} is not `<name>.avi` and 0, 1 or 2")
             if parts[1] == wanted:
                 listed.append((os.path.splitext(parts[0])[0], label))
-    paths, labels = locate(TITLE, listed, videos_by_stem([root]), folder=root, split=split, extension=".avi")
-    return paths, labels, names
+    return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".avi")
 
 
 def _lists(place: str, fold: str) -> dict[str, str]:

@@ -35,8 +35,8 @@ def annotations(root: str, split: str) -> str | None:
     return None
 
 
-def index(root: str, split: str, title: str = TITLE) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names; Kinetics-600 and -700 have it too.
+def index(root: str, split: str) -> Index:
+    """The clips of a split of the official layout: paths, labels, label names.
 
     Raises:
       DataError: if the annotations are absent or malformed, or no clip is there.
@@ -44,8 +44,8 @@ def index(root: str, split: str, title: str = TITLE) -> Index:
     return listing(root, split).index()
 
 
-def listing(root: str, split: str) -> Listing:
-    """What the annotations of a split list, there or not.
+def listing(root: str, split: str, title: str = TITLE) -> Listing:
+    """What the annotations of a split list, there or not; Kinetics-600 and -700 are laid out like this too.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -61,7 +61,7 @@ def listing(root: str, split: str) -> Listing:
     listed = [(_stem(row, path), number[_plain(row["label"])]) for row in rows]
     folders = [os.path.join(root, name) for name in _ALIASES.get(split, (split,))]
     folder = next((f for f in folders if os.path.isdir(f)), root)
-    return Listing(TITLE, split, listed, names, videos_by_stem([folder]), folder, ".mp4")
+    return Listing(title, split, listed, names, videos_by_stem([folder]), folder, ".mp4")
 
 
 def _header(path: str) -> list[str]:

@@ -7,7 +7,7 @@ youtube_id, time_start, time_end, split, and {train,val,test}/[<class>/]<youtube
 from __future__ import annotations
 
 from vidjax.data.datasets import kinetics400
-from vidjax.data.datasets.annotated import Index
+from vidjax.data.datasets.annotated import Index, Listing
 
 TITLE, NUM_CLASSES = "Kinetics-700", 700
 PROTOCOL = kinetics400.PROTOCOL
@@ -20,4 +20,13 @@ def index(root: str, split: str) -> Index:
     Raises:
       DataError: if the annotations are absent or malformed, or no clip is there.
     """
-    return kinetics400.index(root, split, TITLE)
+    return listing(root, split).index()
+
+
+def listing(root: str, split: str) -> Listing:
+    """What the annotations of a split list, there or not.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
+    """
+    return kinetics400.listing(root, split, TITLE)
