@@ -78,7 +78,7 @@ def _scan_backward(reverse, residuals, dy):
             blocks.scratch("s", "r", "d"),
             spread,
             spread,
-            blocks.scratch("t+1", "s", "r", "lane"),
+            spread,
             blocks.scratch("t", "r", "lane"),
             spread,
         ],

@@ -152,7 +152,7 @@ class Blocks:
 
     def scratch(self, *shape: str) -> pltpu.VMEM:
         """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""
-        sizes = {"s": self.states, "r": self._rows, "d": self.width, "t": self.chunk, "t+1": self.chunk + 1}
+        sizes = {"s": self.states, "r": self._rows, "d": self.width, "t": self.chunk}
         return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)
 
 

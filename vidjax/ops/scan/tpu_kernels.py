@@ -12,7 +12,6 @@ from jax.experimental import pallas as pl
 
 LANES = 128
 UNROLL = 8  # tokens; a chunk is a multiple of it
-UNROLL_BACK = 4  # where a token needs more registers than there are
 LN2 = 0.6931471805599453
 
 
@@ -44,16 +43,16 @@ def forward(x, dt, A, B, C, D, y, states, state, b, c, *, sizes, reverse):
             _store(y, t, parts, (h * c[t]).sum(axis=0) + D[:, lanes] * x_t)
             return h
 
-        state[:, :, lanes] = _loop(tokens, UNROLL, token, state[:, :, lanes])
+        state[:, :, lanes] = _loop(tokens, token, state[:, :, lanes])
 
     _for_all_channels(channels, A.shape[2])
 
 
-def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, before, for_B, for_C, *, sizes, reverse):
+def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, kept, for_B, for_C, *, sizes, reverse):
     """Write the gradients of x, dt (t b d), B, C (1 t r s), and add to those of A (s r d) and D (r d).
 
-    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; the states before each
-    token and after the last (t+1 s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
+    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; what each token keeps
+    of the states before it (t s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
     valid = _valid(tokens, sizes[0], not reverse)
@@ -71,10 +70,14 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, be
             x_t, dt_t = (_load(ref, t, parts) for ref in (x, dt))
             if first:
                 b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
-            before[i] = h
-            return jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
+            h_kept = jnp.exp2(dt_t * A[:, :, lanes]) * h
+            kept[i] = h_kept
+            h = h_kept + dt_t * x_t * b[t]
+            to_C = h * _load(dy, t, parts)
+            for_C[t] = to_C if first else for_C[t] + to_C
+            return h
 
-        before[tokens] = _loop(tokens, UNROLL, remember, states[0, :, :, lanes])
+        _loop(tokens, remember, states[0, :, :, lanes])
 
         def back(i, carry):
             i = tokens - 1 - i
@@ -83,15 +86,15 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, be
             g_t, dA_t, dD_t = carry
             g_t = g_t + dy_t * c[t]
             written = (g_t * b[t]).sum(axis=0)  # gradient of dt x
-            to_B, to_C = _gather(g_t * (dt_t * x_t)), before[i + 1] * dy_t
-            for_B[t], for_C[t] = (to_B, to_C) if first else (for_B[t] + to_B, for_C[t] + to_C)
+            to_B = _gather(g_t * (dt_t * x_t))
+            for_B[t] = to_B if first else for_B[t] + to_B
+            exponent = g_t * kept[i]  # gradient of dt A
             g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
-            exponent = g_t * before[i]  # gradient of dt A
             _store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
             _store(ddt, t, parts, (exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
             return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t
 
-        sums = _loop(tokens, UNROLL_BACK, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes]))
+        sums = _loop(tokens, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes]))
         g[:, :, lanes], dA[:, :, lanes], dD[:, lanes] = sums
 
     _for_all_channels(channels, A.shape[2])
@@ -100,7 +103,7 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, be
         dB[0, t] = for_B[t][:, :size]
         dC[0, t] = _gather(for_C[t])[:, :size]
 
-    _loop(tokens, UNROLL_BACK, store, None)
+    _loop(tokens, store, None)
 
 
 def _valid(tokens, length, flipped):
@@ -151,8 +154,8 @@ def _for_all_channels(function, width):
     jax.lax.fori_loop(1, width // LANES, others, None)
 
 
-def _loop(tokens, unroll, body, carry):
+def _loop(tokens, body, carry):
     def turn(i, carry):
-        return jax.lax.fori_loop(0, unroll, lambda j, carry: body(i * unroll + j, carry), carry, unroll=True)
+        return jax.lax.fori_loop(0, UNROLL, lambda j, carry: body(i * UNROLL + j, carry), carry, unroll=True)
 
-    return jax.lax.fori_loop(0, tokens // unroll, turn, carry)
+    return jax.lax.fori_loop(0, tokens // UNROLL, turn, carry)
