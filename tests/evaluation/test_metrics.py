@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as sklearn_confusion
-from sklearn.metrics import recall_score, top_k_accuracy_score
+from sklearn.metrics import precision_recall_fscore_support, recall_score, top_k_accuracy_score
 
 from vidjax.evaluation import metrics
 
@@ -51,3 +51,36 @@ def test_per_class_accuracy_equals_recall_and_is_nan_for_absent_classes(scored):
     ours = metrics.per_class_accuracy(labels, predictions == labels, CLASSES + 1)
     np.testing.assert_allclose(ours[:-1], recall_score(labels, predictions, average=None))
     assert np.isnan(ours[-1])
+
+
+@pytest.mark.parametrize("average", [None, "macro", "micro"])
+def test_precision_recall_and_f1_equal_scikit_learn(scored, average):
+    scores, labels = scored
+    predictions = metrics.top_k(scores, 1)[:, 0]
+    keep = (labels != 3) & (predictions != 3)  # a class that neither occurs nor is predicted
+    predictions[predictions == 5] = 6  # one that occurs and is never predicted
+    labels, predictions = labels[keep], predictions[keep]
+    found = metrics.precision_recall_f1(metrics.confusion_matrix(labels, predictions, CLASSES), np.zeros(CLASSES, int))
+    expected = precision_recall_fscore_support(labels, predictions, average=average, zero_division=0)[:3]
+    for name, wanted in zip(("precision", "recall", "f1"), expected, strict=True):
+        if average:
+            assert found[f"{name}_{average}"] == pytest.approx(wanted)
+        else:
+            np.testing.assert_allclose(np.delete(found[name], 3), wanted)
+            assert np.isnan(found[name][3])
+
+
+def test_with_everything_scored_micro_figures_are_the_accuracy(scored):
+    scores, labels = scored
+    predictions = metrics.top_k(scores, 1)[:, 0]
+    found = metrics.precision_recall_f1(metrics.confusion_matrix(labels, predictions, CLASSES), np.zeros(CLASSES, int))
+    figures = {found[f"{name}_micro"] for name in ("precision", "recall", "f1")}
+    assert figures == {pytest.approx((predictions == labels).mean())}
+
+
+def test_what_was_not_scored_is_missed_but_not_called():
+    confusion = np.array([[3, 1], [0, 4]])
+    found = metrics.precision_recall_f1(confusion, np.array([4, 0]))
+    assert found["precision"].tolist() == [1.0, 0.8]
+    assert found["recall"].tolist() == [3 / 8, 1.0]
+    assert (found["precision_micro"], found["recall_micro"]) == (7 / 8, 7 / 12)

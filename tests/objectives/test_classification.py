@@ -1,17 +1,20 @@
 """Classification: losses by hand, padding rows, randomness, and learning."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from vidjax.config import Config, DataConfig, ModelConfig, OptimConfig
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, DataError
 from vidjax.models import VideoMAEClassifier, VideoMAESpec
 from vidjax.objectives import Classification, build_objective
-from vidjax.objectives.classification import in_top_k, smooth, soft_cross_entropy
-from vidjax.objectives.normalize import normalize
+from vidjax.objectives.classification import balanced_weights, in_top_k, smooth, soft_cross_entropy
+from vidjax.objectives.normalize import fit_frames, normalize
 
 SPEC = VideoMAESpec(16, 2, 2, 32, 8, 1, 2, 16, patch_size=4, num_frames=4, image_size=8)
 PIXELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}
@@ -119,3 +122,47 @@ def test_a_clip_the_model_does_not_divide_is_refused_before_any_work():
     config = Config(task="classification", data=DataConfig(num_frames=15))
     with pytest.raises(ConfigError, match=r"use data\.num_frames=14 or 16"):
         build_objective(config, 7)
+
+
+def test_balanced_weights_are_scikit_learns_and_weigh_the_loss():
+    labels = np.repeat([0, 1, 2], [10, 4, 1])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    weights = balanced_weights(np.bincount(labels).tolist())
+    np.testing.assert_allclose(weights, expected)
+    plain = Classification(VideoMAEClassifier(SPEC, 3), **PIXELS)
+    weighted = dataclasses.replace(plain, class_weights=weights)
+    params, _ = plain.init(jax.random.key(0), {})
+    params["head"]["kernel"] *= 1e3
+    batch = random_batch(rows=5, classes=3)
+    logits = np.asarray(plain.scores(params, batch["video"]), np.float64)
+    own = logits[np.arange(5), batch["label"]] - np.log(np.exp(logits).sum(axis=1))
+    loss = weighted.loss(params, {}, batch, RNGS, True)[0]
+    assert float(loss) == pytest.approx(-np.mean(np.asarray(weights)[batch["label"]] * own), rel=1e-4)
+    assert float(weighted.loss(params, {}, batch, {}, False)[0]) == pytest.approx(-np.mean(own), rel=1e-4)
+
+
+def test_a_class_without_videos_cannot_be_weighed():
+    with pytest.raises(DataError, match=r"class 'bottom' has no training video \(1 of 3 classes have none\)"):
+        balanced_weights([3, 0, 2], ("top", "bottom", "left"))
+
+
+@pytest.mark.parametrize(("remainder", "frames"), [("drop", 6), ("repeat_last", 8)])
+def test_seven_frames_fill_cubes_of_two(remainder, frames):
+    model = ModelConfig(name="videomae_tiny", dtype="float32")
+    data = DataConfig(num_frames=7, image_size=16, tubelet_remainder=remainder)
+    objective = build_objective(Config(task="classification", model=model, data=data), 3)
+    assert objective.module.spec.num_frames == frames
+    params, _ = objective.init(jax.random.key(0), {})
+    video = np.random.default_rng(0).integers(0, 256, (2, 7, 16, 16, 3), dtype=np.uint8)
+    fitted = fit_frames(video, objective.module.spec)
+    by_hand = video[:, :6] if remainder == "drop" else np.concatenate([video, video[:, 6:]], axis=1)
+    np.testing.assert_array_equal(fitted, by_hand)
+    np.testing.assert_allclose(
+        jax.jit(objective.scores)(params, video), objective.scores(params, by_hand), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_seven_frames_are_refused_unless_told_what_to_do():
+    data = DataConfig(num_frames=7, image_size=16)
+    with pytest.raises(ConfigError, match=r"a clip of 7 frames is not a multiple of tubelet_size=2"):
+        build_objective(Config(task="classification", model=ModelConfig(name="videomae_tiny"), data=data), 3)
