@@ -1,0 +1,113 @@
+"""Each job's smoke run learns: well above the constant predictor that its results have beside it."""
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+from vidjax import config as config_lib
+from vidjax.cli import main
+from vidjax.training import evaluate, train
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def read(name, arg="smoke", **changes):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(arg)
+    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
+    return config_lib.from_dict(config.to_dict())
+
+
+@pytest.mark.slow
+def test_regression_learns_the_velocity(tmp_path):
+    results = train(read("motion_regression"), tmp_path)
+    assert results["eval/num_scored"] == results["eval/num_expected"] == 256
+    assert abs(results["eval/constant_ccc"]) < 1e-9
+    assert results["eval/ccc"] > 0.3
+    assert results["eval/rmse"] < results["eval/constant_rmse"]
+    assert {"eval/ccc_velocity_right", "eval/pcc_velocity_down", "eval/sagr"} <= set(results)
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["eval/ccc"] == results["eval/ccc"]
+    assert "eval/constant_rmse" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_several_labels_a_video_are_learned_from_windows(tmp_path):
+    results = train(read("motion_multi_label"), tmp_path)
+    assert results["eval/num_scored"] == results["eval/num_expected"]
+    assert results["eval/map"] > results["eval/constant_map"] + 0.1
+    assert results["eval/map_localised"] > results["eval/constant_map_localised"] + 0.1
+    windows = [json.loads(line) for line in (tmp_path / "windows.jsonl").read_text().splitlines()]
+    assert len(windows) == results["eval/num_windows"]
+    assert windows[0]["start"] == 0.0
+    assert windows[0]["end"] == 1.6
+
+
+@pytest.mark.slow
+def test_a_class_that_is_rare_is_learned_with_balance_and_reported(tmp_path):
+    config = read("motion_finetune", "", train__steps=300, data__balance="classes", optim__class_weights="balanced")
+    results = train(config, tmp_path)
+    assert results["eval/f1_macro"] > 2 * results["eval/constant_f1_macro"]
+    assert results["eval/f1_micro"] == pytest.approx(results["eval/top1"])
+    for label in ("left", "zoom_in"):
+        assert 0 <= results[f"eval/f1/{label}"] <= 1
+    assert "| left |" in (tmp_path / "report.md").read_text()
+
+
+SHORT = {"train__steps": 2, "train__log_every": 1, "train__checkpoint_every": 2, "data__global_batch": 8}
+
+
+@pytest.mark.parametrize(("job", "figure"), [("motion_regression", "ccc"), ("motion_multi_label", "map")])
+def test_a_run_is_scored_on_the_way_and_again_by_itself_and_answers(job, figure, tmp_path, small_motion, capsys):
+    config = read(job, train__eval_every=1, **SHORT)
+    results = train(config, tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if f"val/{figure}" in line] == [1, 2]
+    scores = json.loads((tmp_path / "run" / "checkpoints" / "scores.json").read_text())
+    assert scores["2"] == pytest.approx(results[f"val/{figure}"])
+    again = evaluate(read(job, init_from=str(tmp_path / "run"), train__keep_latest=1, **SHORT), tmp_path / "again")
+    best = max(scores, key=lambda step: (scores[step], int(step)))
+    if best == "2":
+        assert again[f"eval/{figure}"] == pytest.approx(results[f"eval/{figure}"], rel=1e-5)
+    assert json.loads((tmp_path / "again" / "results.json").read_text()) == again
+    check_predictions(job, tmp_path, capsys)
+
+
+def check_predictions(job, folder, capsys):
+    """`vidjax predict` answers with the numbers of a regression, or with windows in the order of time."""
+    video = next((folder / ("short" if job == "motion_regression" else "long")).rglob("*.mp4"))
+    capsys.readouterr()
+    assert main(["predict", str(video), "--model", str(folder / "run"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)[0]
+    if job == "motion_regression":
+        assert [value["name"] for value in answer["values"]] == ["velocity_right", "velocity_down"]
+        assert all(-1 <= value["value"] <= 1 for value in answer["values"])
+        return
+    starts = [window["start"] for window in answer["windows"]]
+    assert starts == pytest.approx([0.8 * number for number in range(9)])
+    assert answer["windows"][-1]["end"] == 8.0
+    best = {line["label"]: line["probability"] for line in answer["top"]}
+    label, merged = next(iter(best.items()))
+    assert main(["predict", str(video), "--model", str(folder / "run"), "--json", "--top=8"]) == 0
+    windows = json.loads(capsys.readouterr().out)[0]["windows"]
+    each = [line["probability"] for window in windows for line in window["top"] if line["label"] == label]
+    assert merged == pytest.approx(sum(each) / 9, rel=1e-5)
+    assert main(["predict", str(video), "--model", str(folder / "run"), "--every=2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(" - " in line and " s  " in line for line in lines) == 5  # 0, 2, 4, 6 s, and the end
+
+
+@pytest.fixture
+def small_motion(monkeypatch, tmp_path):
+    """The embedded data, but little of it."""
+    from vidjax.data.datasets import motion, motion_facts
+
+    short = motion.prepare(str(tmp_path / "short"), motion.MotionSpec(train_videos=16, val_videos=8))
+    long_spec = motion.MotionSpec(train_videos=0, val_videos=0, long_videos=12)
+    long = motion.prepare(str(tmp_path / "long"), long_spec)
+    monkeypatch.setattr(motion_facts, "root", lambda folder, split: long if split.startswith("long") else short)
+    monkeypatch.setattr(motion_facts, "_is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
