@@ -3,7 +3,7 @@
 Expected   a CCC of about 0.9 after 600 steps; a constant has 0
 Hardware   2 CPU cores, about a minute
 Command    python -m vidjax.main --config=configs/motion_regression.py --workdir=RUN
-           :smoke takes 300 steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
+           :smoke takes 150 steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
 """
 
 from vidjax import config as config_lib
@@ -25,7 +25,7 @@ def get_config(arg=None):
     config.optim.reference_batch = 64
     config.optim.warmup_steps = 30
 
-    config.train.steps = 300 if smoke else 600
+    config.train.steps = 150 if smoke else 600
     config.train.log_every = 50
     config.train.checkpoint_every = 600
 

@@ -174,6 +174,10 @@ def test_charades_reads_intervals_and_says_which_run_past_the_end(home, videos, 
     assert [number for _, _, number in val[0].intervals] == shown
     assert (val[0].intervals[-1][1], val[0].duration) == (9.5, 8.0)
     assert "Charades: of 4 intervals 1 run past the end, the first in AB002" in caplog.text
+    seen = {number for _, _, number in train[1].intervals}
+    absent = min(set(range(8)) - seen)
+    assert f"{8 - len(seen)} of 8 classes are never seen in training, the first of them 'Doing" in caplog.text
+    assert f"'Doing {motion.CLASSES[absent]}'" in caplog.text
     assert first(train)["labels"].shape == (4, 8)
 
 

@@ -76,6 +76,18 @@ def report_intervals(title: str, rows: Sequence[Row]) -> dict[str, int]:
     return {kind: len(found) for kind, found in kinds.items()}
 
 
+def report_unseen(title: str, rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Classes that no interval of a training split has, which nothing can teach; the log names the first."""
+    seen = {number for row in rows for _, _, number in row.intervals}
+    unseen = [name for number, name in enumerate(names) if number not in seen]
+    if unseen:
+        logging.getLogger("vidjax").warning(
+            "%s: %d of %d classes are never seen in training, the first of them %r",
+            title, len(unseen), len(names), unseen[0],
+        )  # fmt: skip
+    return unseen
+
+
 def batch_facts(
     fact: str, row: Row, seen: tuple[float, float] | None, num_classes: int, repeats: int
 ) -> dict[str, np.ndarray]:

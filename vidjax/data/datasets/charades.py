@@ -17,7 +17,7 @@ import re
 
 from vidjax.config import DataConfig
 from vidjax.data.datasets.annotated import Listing, first_existing, locate, videos_by_stem
-from vidjax.data.facts import report_intervals
+from vidjax.data.facts import report_intervals, report_unseen
 from vidjax.data.rows import Interval, Row
 from vidjax.data.table import TableSource
 from vidjax.errors import DataError
@@ -61,6 +61,8 @@ def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSourc
         for file, row in zip(paths, (listed[place] for place in kept), strict=True)
     ]
     report_intervals(TITLE, rows)
+    if split == "train" and fact == "intervals":
+        report_unseen(TITLE, rows, names)
     return TableSource(f"charades/{split}", rows, fact=fact, labels=names)
 
 
