@@ -46,6 +46,18 @@ def test_full_rematerialisation_keeps_less_for_the_backward_pass():
     assert temporary_bytes("full") < 0.5 * temporary_bytes("none")
 
 
+def test_keeping_matmuls_keeps_what_attention_computed_too():
+    """Or a kernel would run twice: 160 tokens are enough for the form that a TPU has a kernel for."""
+    params, x = stack_params(), jnp.zeros((1, 160, 8))
+
+    def attentions(remat):
+        jaxpr = jax.make_jaxpr(jax.grad(lambda p: jnp.sum(run_stack(p, x, None, remat=remat))))(params)
+        return str(jaxpr).count("attention_forward")
+
+    assert attentions("full") > attentions("none") > 0
+    assert attentions("dots") == attentions("none")
+
+
 def test_stacked_blocks_apply_block_after_block_each_with_its_own_weights():
     params, x = stack_params(), jax.random.normal(jax.random.key(0), (2, 5, 8))
     one_block = jax.jit(layers.Block(2, 16).apply)

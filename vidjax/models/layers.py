@@ -13,9 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from vidjax import ops
+from vidjax.ops.attention.fused import KEPT
 
 REMAT_POLICIES = {
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # keeps matmul outputs, not attention weights
+    "dots": jax.checkpoint_policies.save_from_both_policies(  # keeps the outputs of matmuls and of attention
+        jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        jax.checkpoint_policies.save_only_these_names(KEPT),
+    ),
     "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
 }
 REMAT = ("none", *REMAT_POLICIES)
