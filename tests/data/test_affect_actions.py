@@ -2,19 +2,23 @@
 
 import json
 import pathlib
+import runpy
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 
+from vidjax import config as config_lib
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.datasets import afew_va, charades, motion
 from vidjax.data.decode import read_frames
 from vidjax.data.frames import FrameWindow, open_video
 from vidjax.errors import DataError, VideoError
+from vidjax.training import train
 
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 SPEC = motion.MotionSpec(train_videos=8, val_videos=8, long_videos=3, size=32)
 SMALL = {"num_frames": 4, "stride": 1, "image_size": 32, "global_batch": 4, "crop": "center", "threads": 1}
 
@@ -219,7 +223,7 @@ def coin_root(videos, tmp_path):
         video = videos[f"train_{number:05d}"][0]
         put(video, tmp_path / "videos" / str(number) / f"vid-{number}.mp4")
         database[f"vid-{number}"] = {
-            "recipe_type": number, "class": f"Task{number % 4}", "duration": 5.0 + 10 * number,
+            "recipe_type": number, "class": f"Task{number % 4}", "duration": 5.0 + 8 * number,
             "start": 1.0, "end": 4.0, "subset": "testing" if number > 5 else "training", "annotation": [],
         }  # fmt: skip
     (tmp_path / "COIN.json").write_text(json.dumps({"database": database}))
@@ -233,10 +237,11 @@ def test_coin_has_tasks_and_domains_of_short_videos(coin_root):
     assert [tasks[i].label for i in range(6)] == [0, 1, 2, 3, 0, 1]
     domains = {s: open_source(DataConfig(name="coin_domains", root=str(coin_root)), s) for s in ("train", "val")}
     assert domains["train"].labels == ("Dish", "Sport", "Vehicle")
-    # Seconds 5, 15, ..., 75 of videos 0 to 7: the first and the last are left out, then 65 too.
+    # Videos 0 to 7 take 5, 13, ..., 61 seconds: the first and the last are left out.
     kept = [pathlib.Path(domains["train"][i].video).stem for i in range(len(domains["train"]))]
     assert kept == ["vid-1", "vid-2", "vid-3", "vid-4", "vid-5"]
     assert [domains["train"][i].label for i in range(5)] == [0, 1, 2, 0, 0]
+    assert (len(domains["val"]), domains["val"][0].label) == (1, 1)
 
 
 def test_coin_says_what_is_missing(coin_root):
@@ -290,3 +295,41 @@ def test_protocols_are_keys_of_the_configuration():
         DataConfig(**module.PROTOCOL["data"])
         EvalConfig(**module.PROTOCOL["eval"])
     assert afew_va.quadrant(0.0, -0.1) == 3
+
+
+# Through the real loop: two steps on each miniature, scored by its protocol.
+
+
+def run(config_file, arg, root, workdir, **changes):
+    config = runpy.run_path(str(CONFIGS / config_file))["get_config"](arg)
+    keys = {"data.root": str(root), "data.train_split": "train", "data.eval_split": "val", "data.global_batch": 8}
+    keys |= {"train.steps": 2, "train.log_every": 1, "train.checkpoint_every": 2, "eval.batch": 8}
+    config.update_from_flattened_dict(keys | {"data.name": config_file.removesuffix(".py")} | changes)
+    return train(config_lib.from_dict(config.to_dict()), workdir)
+
+
+def test_quadrants_of_seven_frames_are_trained_and_reported_by_class(afew, tmp_path):
+    results = run("afew_va.py", "quadrant,smoke", afew, tmp_path / "run")
+    held_out = [results[key] for key in ("eval/num_scored", "eval/num_expected")]
+    assert held_out[0] == held_out[1] > 0
+    assert {"eval/precision_macro", "eval/recall_micro", "eval/f1_macro", "eval/constant_top1"} <= set(results)
+    assert any(key.startswith("eval/f1/top_") for key in results)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["data"]["num_frames"], config["data"]["tubelet_remainder"]) == (7, "drop")
+
+
+def test_valence_and_arousal_are_trained_and_scored_over_all_frames(afew, tmp_path):
+    results = run("afew_va.py", "smoke", afew, tmp_path / "run", **{"data.num_frames": 8, "train.accumulate": 2})
+    lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    found, wanted = (np.array([line[key] for line in lines]) for key in ("prediction", "target"))
+    assert len(lines) == results["eval/num_expected"]
+    assert results["eval/rmse_valence"] == pytest.approx(np.sqrt(np.mean((found - wanted)[:, 0] ** 2)), rel=1e-4)
+
+
+def test_charades_is_trained_on_windows_and_scored_at_25_moments(home, tmp_path):
+    results = run("charades.py", "svt,smoke", home, tmp_path / "run", **{"data.stride": 2})
+    assert (results["eval/num_scored"], results["eval/num_expected"]) == (1, 1)
+    assert results["eval/num_intervals_past_the_end"] == 1
+    assert results["eval/num_windows"] == 9  # 80 frames at 10 a second: 16 of them every 0.8 s
+    assert 0 < results["eval/map_localised"] <= 1
+    assert results["eval/map"] == 1.0  # one video: every class that it has is ranked first

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -111,3 +113,21 @@ def small_motion(monkeypatch, tmp_path):
     long = motion.prepare(str(tmp_path / "long"), long_spec)
     monkeypatch.setattr(motion_facts, "root", lambda folder, split: long if split.startswith("long") else short)
     monkeypatch.setattr(motion_facts, "_is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
+
+
+@pytest.mark.slow
+def test_mixup_is_compared_side_by_side(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts" / "compare_mixup.py"), f"--config={ROOT}/configs/coin.py:smoke"]
+    done = subprocess.run(
+        [*command, "--steps=4", f"--workdir={tmp_path}", "--json"], capture_output=True, text=True, check=True
+    )
+    rows = json.loads(done.stdout.splitlines()[-1])
+    assert [row["mixup"] for row in rows] == [0.4, 0.0]
+    report = (tmp_path / "report.md").read_text()
+    for row in rows:
+        assert f"{row['eval/f1_micro']:.4f}" in report
+        assert f"{row['eval/log_loss']:.4f}" in report
+    settings = [json.loads((tmp_path / name / "config.json").read_text()) for name in ("mixup", "plain")]
+    assert settings[0]["data"].pop("mixup") == 0.4
+    assert settings[1]["data"].pop("mixup") == 0.0
+    assert settings[0] == settings[1]
