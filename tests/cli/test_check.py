@@ -5,8 +5,7 @@ import pathlib
 
 import pytest
 
-from vidjax.cli import main
-from vidjax.cli.prepare import DATASETS
+from vidjax.cli import check, main, prepare
 from vidjax.data import audit
 from vidjax.data.datasets import kinetics400, motion, ssv2, ucf101
 
@@ -121,7 +120,8 @@ def test_a_root_that_is_not_there_is_a_mistake(tmp_path, capsys):
 
 
 def test_the_table_knows_every_data_set_of_the_verbs_and_their_classes():
-    assert set(audit.KNOWN) == set(DATASETS)
+    assert set(audit.KNOWN) == set(check.DATASETS)
+    assert set(check.DATASETS) > set(prepare.DATASETS)
     for module in (kinetics400, ssv2, ucf101):
         known = audit.KNOWN[module.__name__.rpartition(".")[2]]
         assert (known.title, known.num_classes) == (module.TITLE, module.NUM_CLASSES)
