@@ -21,14 +21,12 @@ def get_config(arg=None):
     config.data.eval_split = "long_val"
 
     config.data.sampling = "dense"
-    config.data.crop = "multi_scale"
-    config.data.crop_scales = (1.0, 0.875, 0.75)
-    config.data.global_batch = 32
-    config.data.clips_per_decode = 2
+    config.data.crop = "center"
+    config.data.global_batch = 64
 
     config.optim.base_lr = 2e-3
     config.optim.min_lr = 2e-5
-    config.optim.reference_batch = 32
+    config.optim.reference_batch = 64
     config.optim.warmup_steps = 30
     config.optim.pos_weight = 2.0
 

@@ -302,8 +302,14 @@ def test_protocols_are_keys_of_the_configuration():
 
 def run(config_file, arg, root, workdir, **changes):
     config = runpy.run_path(str(CONFIGS / config_file))["get_config"](arg)
-    keys = {"data.root": str(root), "data.train_split": "train", "data.eval_split": "val", "data.global_batch": 8}
-    keys |= {"train.steps": 2, "train.log_every": 1, "train.checkpoint_every": 2, "eval.batch": 8}
+    keys = {"data.root": str(root), "data.train_split": "train", "data.eval_split": "val", "data.global_batch": 16}
+    keys |= {
+        "train.steps": 2,
+        "train.log_every": 1,
+        "train.checkpoint_every": 2,
+        "eval.batch": 8,
+        "optim.warmup_steps": 1,
+    }
     config.update_from_flattened_dict(keys | {"data.name": config_file.removesuffix(".py")} | changes)
     return train(config_lib.from_dict(config.to_dict()), workdir)
 

@@ -17,8 +17,8 @@ def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, "
     """How well numbers agree, over all of them together and not as a mean over videos.
 
     Returns:
-      ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 for a constant prediction.
-      pcc: Pearson's correlation; 0 where one side is constant.
+      ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 where one side is constant.
+      pcc: Pearson's correlation; 0 likewise.
       rmse: root of the mean squared error.
       sagr: share of rows whose signs are equal.
     """
@@ -26,9 +26,10 @@ def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, "
     off_p, off_t = predictions - predictions.mean(), targets - targets.mean()
     covariance, deviations = (off_p * off_t).mean(), predictions.std() * targets.std()
     below = predictions.var() + targets.var() + (predictions.mean() - targets.mean()) ** 2
+    varied = deviations > 1e-12
     return {
-        "ccc": float(2 * covariance / below) if below > 0 else 0.0,
-        "pcc": float(covariance / deviations) if deviations > 1e-12 else 0.0,
+        "ccc": float(2 * covariance / below) if varied else 0.0,
+        "pcc": float(covariance / deviations) if varied else 0.0,
         "rmse": float(np.sqrt(np.mean((predictions - targets) ** 2))),
         "sagr": float((np.sign(predictions) == np.sign(targets)).mean()),
     }
