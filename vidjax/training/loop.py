@@ -14,15 +14,14 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.data.facts import fact_of
 from vidjax.data.loader import train_batches
-from vidjax.data.sources import open_source
+from vidjax.data.tokens import open_train
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
 from vidjax.objectives.classification import balanced_weights
 from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.evaluate import build_evaluator, evaluate
+from vidjax.training.scoring import build_evaluator, evaluate
 from vidjax.training.feed import Feed
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.meter import Meter
@@ -69,7 +68,7 @@ def train(
         jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
     data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
     check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
-    source = source or open_source(data, data.train_split, fact_of(config.task))
+    source = source or open_train(config)
     total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
     objective = objective or build_objective(
         config, data.num_classes or source.num_classes, total_steps=total, class_weights=class_weights(config, source)
@@ -81,6 +80,7 @@ def train(
         total_steps=total,
         warmup_steps=warmup,
         frozen_steps=round(optim.frozen_epochs * len(source) / data.global_batch),
+        frozen=getattr(objective, "frozen", ""),
         steps_per_epoch=len(source) / data.global_batch,
     )
     identity = fingerprint.fingerprint(config, source)
@@ -104,6 +104,7 @@ def train(
         _announce(config, state, mesh, total, warmup, float(schedule(total)))
         _write_json(workdir / "config.json", dataclasses.asdict(config))
         finish.save_labels(workdir, source.labels)
+        finish.save_tokenizer(workdir, source)
 
         part = loader_slice(mesh)
         batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
