@@ -83,7 +83,7 @@ def classify_reversed(
     config, finetuned: pathlib.Path, root: pathlib.Path, rows: list[dict], folder: pathlib.Path
 ) -> float:
     """Share of validation clips, played backwards, that the fine-tuned model calls the opposite class."""
-    from vidjax.training.evaluate import evaluate
+    from vidjax.training import evaluate
 
     for row in rows:
         if row["split"] == "val":

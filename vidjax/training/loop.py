@@ -21,13 +21,13 @@ from vidjax.objectives import build_objective
 from vidjax.objectives.classification import balanced_weights
 from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.scoring import build_evaluator, evaluate
 from vidjax.training.feed import Feed
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.meter import Meter
 from vidjax.training.optim import build_optimizer, scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
+from vidjax.training.scoring import build_evaluator, evaluate
 from vidjax.training.signals import StopSignal
 from vidjax.training.start import start, state_shapes
 from vidjax.training.state import TrainState
