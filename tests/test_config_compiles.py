@@ -38,6 +38,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "svt_k400:": ("v5e:4x4", ()),
     "afew_va:": ("v5e:2x2", ()),
     "charades:videomamba": ("v5e:4x4", ()),
+    "charades_caption:svt_trained_all": ("v5e:2x2", ()),
     "coin:": ("v5e:2x2", ()),
 }
 

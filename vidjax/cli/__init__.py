@@ -11,7 +11,7 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import bench, check, compile, convert, export, models, predict, prepare, reconstruct
+from vidjax.cli import bench, caption, check, compile, convert, export, models, predict, prepare, reconstruct
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -19,6 +19,7 @@ EXIT_INTERRUPTED = 130
 
 VERBS = {
     "predict": predict,
+    "caption": caption,
     "reconstruct": reconstruct,
     "convert": convert,
     "export": export,

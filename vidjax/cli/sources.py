@@ -32,6 +32,8 @@ def check_classifier(model: Any, source: str) -> None:
     """Refuse a model that gives no classes, and say what it is good for."""
     if model.num_classes:
         return
+    if is_captioner(model):
+        raise WeightsError(f"{source} is a captioner, which knows no classes; describe with `vidjax caption`")
     if is_autoencoder(model):
         raise WeightsError(
             f"{source} is a masked autoencoder, which knows no classes; `vidjax reconstruct` shows what it has "
@@ -53,7 +55,23 @@ def check_autoencoder(model: Any, source: str) -> None:
 
 def is_autoencoder(model: Any) -> bool:
     """Whether it was pre-trained to reconstruct and still has its decoder."""
-    return "decoder" in model.params and model.num_classes is None
+    return "decoder" in model.params and model.num_classes is None and not is_captioner(model)
+
+
+def is_captioner(model: Any) -> bool:
+    """Whether it writes captions."""
+    from vidjax.models.captioner import Captioner
+
+    return isinstance(model.module, Captioner)
+
+
+def check_captioner(model: Any, source: str) -> None:
+    """Refuse a model that writes nothing."""
+    if not is_captioner(model):
+        raise WeightsError(
+            f"{source} holds a {model.family} that writes no captions; give a run of task=captioning, such as that of "
+            "configs/motion_caption.py"
+        )
 
 
 def check_new(folder: str) -> None:

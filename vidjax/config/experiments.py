@@ -59,6 +59,9 @@ def smoke(config):
     config.distill.prototypes = 256
     config.distill.hidden_dim = 128
     config.distill.bottleneck_dim = 32
+    config.caption.decoder = "tiny"
+    config.caption.decoder_from = ""
+    config.caption.num_tokens = 12
     config.train.steps = 30
     config.train.log_every = 10
     config.train.checkpoint_every = 10

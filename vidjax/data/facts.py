@@ -88,19 +88,40 @@ def report_unseen(title: str, rows: Sequence[Row], names: Sequence[str]) -> list
     return unseen
 
 
+def with_captions(title: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows that have a caption; the log counts the others, which a data set's captioning protocol leaves out."""
+    bare = [row.id for row in rows if not row.captions]
+    if bare:
+        logging.getLogger("vidjax").warning(
+            "%s: %d of %d videos have no description and are left out, the first of them %s",
+            title, len(bare), len(rows), bare[0],
+        )  # fmt: skip
+    return [row for row in rows if row.captions]
+
+
 def batch_facts(
-    fact: str, row: Row, seen: tuple[float, float] | None, num_classes: int, repeats: int
+    fact: str,
+    row: Row,
+    seen: tuple[float, float] | None,
+    num_classes: int,
+    repeats: int,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """The arrays of a training batch that a row's facts give, the same for its `repeats` clips.
 
     Args:
       seen: seconds that the clips were taken from.
+      rng: picks one of several captions.
 
     Returns:
-      target (repeats k) float32, or labels (repeats classes) float32 of the intervals seen; nothing without a fact.
+      target (repeats k) float32, labels (repeats classes) float32 of the intervals seen, or tokens (repeats n) int32 of
+      a caption whose row has them; nothing without a fact.
     """
     if fact == "target":
         return {"target": np.tile(np.asarray(row.target, np.float32), (repeats, 1))}
     if fact == "intervals":
         return {"labels": np.tile(window_labels(row.intervals, seen, num_classes), (repeats, 1))}
+    if row.tokens:
+        chosen = row.tokens[int(rng.integers(len(row.tokens)))]
+        return {"tokens": np.tile(np.asarray(chosen, np.int32), (repeats, 1))}
     return {}

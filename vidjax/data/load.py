@@ -49,7 +49,7 @@ class LoadTrain(grain.transforms.RandomMap):
                 raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
             index = self._substitute(row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
-        facts = batch_facts(self._fact, row, seen, self._source.num_classes, self._data.clips_per_decode)
+        facts = batch_facts(self._fact, row, seen, self._source.num_classes, self._data.clips_per_decode, rng)
         return {**videos, **facts, **self._facts(index, row.label, failures)}
 
     def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:

@@ -24,6 +24,7 @@ class Row:
       target: numbers that a regression predicts.
       intervals: of a multi-label video, in its own seconds; they may overlap, and run past its end.
       captions: sentences that describe it.
+      tokens: targets of a captioner, one tuple a caption, all equally long.
       window: seconds (start, end) that the row is about; None for the whole video.
       duration: of the video in seconds, as its annotations have it; 0 when they do not say.
     """
@@ -34,6 +35,7 @@ class Row:
     target: tuple[float, ...] = ()
     intervals: tuple[Interval, ...] = ()
     captions: tuple[str, ...] = ()
+    tokens: tuple[tuple[int, ...], ...] = ()
     window: tuple[float, float] | None = None
     duration: float = 0.0
 

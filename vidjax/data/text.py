@@ -56,6 +56,10 @@ class TextTokenizer:
             row[: len(ids)] = ids
         return found
 
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write tokenizer.json, which `load_tokenizer` reads."""
+        self.backend.save(str(Path(folder) / "tokenizer.json"))
+
 
 def load_tokenizer(folder: str | os.PathLike) -> TextTokenizer:
     """The tokenizer beside a checkpoint: tokenizer.json, or vocab.json with merges.txt, or encoder.json with vocab.bpe.
@@ -74,6 +78,13 @@ def load_tokenizer(folder: str | os.PathLike) -> TextTokenizer:
     if eos is None:
         raise DataError(f"the tokenizer in {folder} has no token {END_OF_TEXT}; a GPT-2's has")
     return TextTokenizer(backend, eos)
+
+
+def holds_tokenizer(folder: str | os.PathLike) -> bool:
+    """Whether there is a folder with the files of a tokenizer."""
+    folder = Path(folder).expanduser()
+    pairs = (all((folder / name).is_file() for name in pair) for pair in FILES)
+    return (folder / "tokenizer.json").is_file() or any(pairs)
 
 
 def _read(folder: Path) -> Tokenizer:

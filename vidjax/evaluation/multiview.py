@@ -26,7 +26,7 @@ from vidjax.evaluation.merging import merge_views
 from vidjax.evaluation.records import VideoScores
 
 NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
-_PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
+PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
 
 
 def make_eval_step(objective: Any, merge: str, mesh: Mesh) -> Callable[[Any, dict], dict]:
@@ -47,7 +47,7 @@ def make_eval_step(objective: Any, merge: str, mesh: Mesh) -> Callable[[Any, dic
             return objective.scores(params, jax.lax.dynamic_index_in_dim(video, view, axis=1, keepdims=False))
 
         logits = jax.lax.map(one_view, jnp.arange(video.shape[1]))
-        return {"scores": merge_views(logits, merge), **{key: batch[key] for key in _PER_VIDEO}}
+        return {"scores": merge_views(logits, merge), **{key: batch[key] for key in PER_VIDEO}}
 
     return jax.jit(step, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
@@ -234,7 +234,7 @@ def evaluate_classifier(
 
 
 def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
-    local = {"video": batch["video"], **{key: np.asarray(batch[key]) for key in _PER_VIDEO}}
+    local = {"video": batch["video"], **{key: np.asarray(batch[key]) for key in PER_VIDEO}}
     local["index"] = local["index"].astype(np.int32)  # what a device has without x64
     return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in local.items()}
 

@@ -18,6 +18,7 @@ from vidjax.config import Config
 from vidjax.data.facts import fact_of
 from vidjax.data.sources import VideoSource, open_source
 from vidjax.evaluation import records
+from vidjax.evaluation.captioning import CaptioningEvaluator
 from vidjax.evaluation.multiview import (
     eval_batch_size,
     evaluate_classifier,
@@ -136,6 +137,7 @@ EVALUATORS: dict[str, type] = {
     "classification": ClassifierEvaluator,
     "regression": RegressionEvaluator,
     "multi_label": MultiLabelEvaluator,
+    "captioning": CaptioningEvaluator,
 }
 
 

@@ -1,12 +1,17 @@
 """What is learned: an objective by the name in `config.task`."""
 
+import dataclasses
+
 from vidjax.config import Config
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model, family_of
+from vidjax.models.captioner import Captioner, CaptionerSpec
+from vidjax.models.gpt2 import GPT2, GPT2_SPECS
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives.base import Objective
+from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.multi_label import MultiLabel
@@ -15,6 +20,7 @@ from vidjax.objectives.self_distillation import SelfDistillation
 
 __all__ = [
     "SUPERVISED",
+    "Captioning",
     "Classification",
     "MaskedAutoencoding",
     "MultiLabel",
@@ -80,10 +86,12 @@ def build_objective(
         )  # fmt: skip
         objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
         return objective
+    if config.task == "captioning":
+        return _captioning(config, options)
     if config.task in SUPERVISED:
         module = _classifier(config, num_classes, options)
         return SUPERVISED[config.task](config, module, class_weights)
-    known = ", ".join(("masked_autoencoding", "self_distillation", *SUPERVISED))
+    known = ", ".join(("masked_autoencoding", "self_distillation", "captioning", *SUPERVISED))
     raise ConfigError(f"config.task={config.task!r} is unknown; choose one of {known}")
 
 
@@ -110,7 +118,37 @@ def _multi_label(config: Config, module, class_weights: tuple[float, ...]) -> Mu
     return MultiLabel(module, config.data.mean, config.data.std, config.optim.pos_weight)
 
 
+_LEARN_TIME = ("timesformer", "videomamba")
 SUPERVISED = {"classification": _classification, "regression": _regression, "multi_label": _multi_label}
+
+
+def _captioning(config: Config, options: dict) -> Captioning:
+    model, data, caption = config.model, config.data, config.caption
+    _refuse(config, "data.mixup", "data.cutmix", "data.erase", "optim.label_smoothing", "model.head_dropout")
+    if data.num_frames % caption.num_clips:
+        raise ConfigError(
+            f"data.num_frames={data.num_frames} is no multiple of caption.num_clips={caption.num_clips}; use one"
+        )
+    backbone = build_model(model.name, num_classes=0, **options | {"num_frames": data.num_frames // caption.num_clips})
+    if caption.train_encoder == "time_embed" and family_of(model.name)[0] not in _LEARN_TIME:
+        raise ConfigError(
+            f"caption.train_encoder=time_embed needs a learned embedding of time, which {model.name} does not have; "
+            f"use none, all, or one of {', '.join(_LEARN_TIME)}"
+        )
+    spec = dataclasses.replace(
+        GPT2_SPECS[caption.decoder],
+        vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=model.dtype,
+        remat=model.remat, unroll=model.unroll, attention=model.attention or None,
+    )  # fmt: skip
+    spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
+    if not 0 <= caption.end_token < caption.vocab_size:
+        raise ConfigError(f"caption.end_token={caption.end_token} must be from 0 to vocab_size - 1")
+    joined = CaptionerSpec(
+        encoder_features=caption.encoder_features, mapper=caption.mapper, num_clips=caption.num_clips,
+        freeze_encoder=caption.train_encoder == "none",
+    )  # fmt: skip
+    module = Captioner(backbone, GPT2(spec), joined)
+    return Captioning(module, data.mean, data.std, caption.end_token, caption.num_tokens, caption.train_encoder)
 
 
 def _refuse(config: Config, *keys: str) -> None:

@@ -174,6 +174,7 @@ def _lower(config: Config, objective, mesh: Mesh):
         total_steps=_STEPS,
         warmup_steps=_STEPS // 10,
         frozen_steps=1 if config.optim.frozen_epochs else 0,
+        frozen=getattr(objective, "frozen", ""),
         steps_per_epoch=_STEPS,
     )
     with jax.set_mesh(mesh):
@@ -184,7 +185,7 @@ def _lower(config: Config, objective, mesh: Mesh):
         )  # fmt: skip
         rows = batch_sharding(mesh)
         leaves = batch_shapes(config.data)
-        leaves |= fact_shapes(config.task, leaves["valid"].shape[0], _num_classes(config))
+        leaves |= fact_shapes(config, leaves["valid"].shape[0], _num_classes(config))
         batch = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows) for name, leaf in leaves.items()}
         return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
 

@@ -32,6 +32,7 @@ def fingerprint(config: Config, source) -> dict:
     noted = {
         **{f"model.{key}": value for key, value in dataclasses.asdict(config.model).items() if key != "name"},
         **{f"optim.{key}": value for key, value in dataclasses.asdict(config.optim).items()},
+        **(_of_captions(config) if config.task == "captioning" else {}),
         "train.epochs": config.train.epochs,
         "train.steps": config.train.steps,
         "train.accumulate": config.train.accumulate,
@@ -64,3 +65,8 @@ def _differences(saved: dict, current: dict) -> dict[str, str]:
         for key in sorted(saved.keys() | current.keys())
         if saved.get(key) != current.get(key)
     }
+
+
+def _of_captions(config: Config) -> dict[str, object]:
+    """Options of a captioner; the tokens themselves are part of the data set's content."""
+    return {f"caption.{key}": value for key, value in dataclasses.asdict(config.caption).items()}

@@ -23,6 +23,12 @@ def save_labels(workdir: Path, labels: tuple[str, ...] | None) -> None:
         (workdir / LABELS).write_text(json.dumps(labels, indent=1) + "\n")
 
 
+def save_tokenizer(workdir: Path, source) -> None:
+    """Write the vocabulary of a captioner's source, so that the run can write without the files it came from."""
+    if hasattr(source, "tokenizer") and jax.process_index() == 0:
+        source.tokenizer.save(workdir)
+
+
 def check_labels(run: Path, labels: tuple[str, ...] | None) -> None:
     """Refuse to score a run on data whose class numbers mean something else.
 

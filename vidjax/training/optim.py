@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
-from vidjax.training.transforms import add_scheduled_decay, clip_each, start_late
+from vidjax.training.transforms import add_scheduled_decay, clip_each, freeze, start_late
 
 _TOKEN = re.compile(r"(token|pos_embed|time_embed)$")
 _UNDECAYED = re.compile(rf"bias$|{_TOKEN.pattern}")
@@ -90,11 +90,13 @@ def build_optimizer(
     total_steps: int,
     warmup_steps: int,
     frozen_steps: int = 0,
+    frozen: str = "",
     steps_per_epoch: float = 1.0,
 ) -> tuple[optax.GradientTransformation, Schedule]:
     """The update direction as an optax transformation, and the learning rate to multiply it with.
 
     Args:
+      frozen: pattern of the parameters that never move, by gradients or decay; empty for none.
       steps_per_epoch: only a schedule in steps of epochs uses it.
 
     The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
@@ -113,6 +115,8 @@ def build_optimizer(
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
+    if frozen:
+        direction = freeze(direction, frozen)
     if config.schedule == "steps":
         return direction, step_schedule(peak, warmup_steps, config.step_epochs, config.step_factors, steps_per_epoch)
     return direction, cosine_schedule(peak, floor, warmup_steps, total_steps)

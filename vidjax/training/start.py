@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.training import fingerprint
+from vidjax.training.captioner import begin_captioner
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.mesh import param_shardings
 from vidjax.training.state import TrainState, init_state
@@ -57,10 +58,20 @@ def start(
         return state
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
     state = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()
-    if config.init_from:
+    if config.task == "captioning" and (config.init_from or config.caption.decoder_from):
+        params, sentences = begin_captioner(state.params, config, objective)
+        for sentence in sentences:
+            say(f"starting from {sentence}")
+        state = _begin(config, state, params)
+    elif config.init_from:
         params, sentence = take_over(state.params, config.init_from, objective)
         say(f"starting from {sentence}")
-        state = state._replace(params=params, ema=jax.tree.map(jnp.copy, params) if config.optim.ema else {})
+        state = _begin(config, state, params)
         if hasattr(objective, "adopt"):
             state = state._replace(extra=objective.adopt(params, state.extra))
     return state
+
+
+def _begin(config: Config, state: TrainState, params) -> TrainState:
+    """A fresh state with other parameters, whose moving average begins there."""
+    return state._replace(params=params, ema=jax.tree.map(jnp.copy, params) if config.optim.ema else {})

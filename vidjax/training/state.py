@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
-from vidjax.config import DataConfig
+from vidjax.config import Config, DataConfig
 from vidjax.data.facts import fact_of
 
 PyTree = Any
@@ -45,14 +45,17 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
-def fact_shapes(task: str, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of what a batch has beside `label` for a task: the `target` of a regression, `labels` of several classes.
+def fact_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of what a batch has beside `label` for a task: the `target` of a regression, `labels` of several
+    classes, `tokens` of a caption.
 
     Args:
       num_outputs: numbers that a regression predicts, or classes.
     """
     names = {"target": "target", "intervals": "labels"}
-    fact = fact_of(task)
+    fact = fact_of(config.task)
+    if fact == "captions":
+        return {"tokens": jax.ShapeDtypeStruct((rows, config.caption.num_tokens), jnp.int32)}
     return {names[fact]: jax.ShapeDtypeStruct((rows, num_outputs), jnp.float32)} if fact in names else {}
 
 

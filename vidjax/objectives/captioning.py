@@ -1,0 +1,131 @@
+"""Captioning by teacher forcing: a GPT-2 predicts each token of a caption from those before it and from the video.
+
+Source: "Video transformers for classification and captioning on Charades", whose variants are options of the module
+and of `train_encoder`.
+"""
+
+import dataclasses
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Float, Int, UInt8
+
+from vidjax.models.beam import beam_search
+from vidjax.models.captioner import IGNORED, Captioner, shift_right
+from vidjax.models.decoding import greedy
+from vidjax.models.gpt2 import GPT2Spec
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs
+from vidjax.objectives.normalize import normalize
+
+FROZEN = {"none": r"^backbone/", "time_embed": r"^backbone/(?!(.*/)?time_embed$)", "all": ""}
+
+
+@dataclasses.dataclass(frozen=True)
+class Captioning:
+    """Cross-entropy of the tokens of captions, the mean over the tokens of a (micro-)batch.
+
+    Attributes:
+      module: a backbone joined to a GPT-2.
+      mean, std: of the module's input, per channel, of pixels in [0, 1].
+      end_token: opens and closes every caption.
+      num_tokens: of a caption, the end token included.
+      train_encoder: what of the backbone is trained: none, time_embed or all.
+    """
+
+    module: Captioner
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    end_token: int
+    num_tokens: int
+    train_encoder: str = "all"
+
+    @property
+    def frozen(self) -> str:
+        """Pattern of the parameters that the optimiser leaves alone; empty for none."""
+        return FROZEN[self.train_encoder]
+
+    @property
+    def train_flops_per_clip(self) -> float:
+        """FLOPs of the forward and backward pass; a frozen backbone has no backward pass."""
+        module, backbone = self.module, self.module.backbone.spec
+        encoder = module.spec.num_clips * backbone.classifier_macs(0)
+        states = module.spec.num_clips * (1 if module.spec.encoder_features == "pooled" else backbone.num_tokens)
+        decoder = decoder_macs(module.decoder.spec, self.num_tokens, states)
+        return (2.0 if self.train_encoder == "none" else 6.0) * encoder + 6.0 * decoder
+
+    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
+        """Random parameters; the batch is not looked at, and there is no further state."""
+        del batch
+        clips = jnp.zeros((1, self.module.spec.num_clips, *self.module.backbone.spec.clip_shape))
+        return self.module.init(rng, clips, jnp.zeros((1, 1), jnp.int32))["params"], {}
+
+    def loss(
+        self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
+    ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
+        """Uses `video` (uint8), `tokens` (b n) that end in -100, `valid`, and, when training, the stream "dropout"."""
+        targets, clips = batch["tokens"], self._clips(batch["video"])
+        inputs = shift_right(targets, self.end_token)
+        apply_rngs = {"dropout": rngs["dropout"]} if train else None
+        out = self.module.apply({"params": self._held(params)}, clips, inputs, train=train, rngs=apply_rngs)
+        counts = (targets != IGNORED) & batch["valid"][:, None]
+        nll, right = token_losses(out["logits"], targets)
+        total = jnp.maximum(counts.sum(), 1)
+        loss = jnp.where(counts, nll, 0.0).sum() / total
+        return loss, ({"token_accuracy": (right & counts).sum() / total}, extra)
+
+    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
+        """Nothing moves but the parameters."""
+        del params, step
+        return extra
+
+    def write(
+        self, params: Params, clips: UInt8[Array, "b t h w c"], *, beams: int = 1, length_penalty: float = 1.0
+    ) -> dict[str, Array]:
+        """The best caption of each video, greedily with one beam.
+
+        Returns:
+          tokens (b num_tokens) with the end token; scores (b), their log-probabilities.
+        """
+        states = self.module.apply({"params": params}, self._clips(clips), method="encode")
+        prompt = jnp.full((clips.shape[0], 1), self.end_token, jnp.int32)
+        options = {"max_tokens": self.num_tokens, "eos": self.end_token}
+        if beams == 1:
+            texts = greedy(self.module.decoder, params["decoder"], prompt, states, **options)
+            return {"tokens": texts["tokens"], "scores": texts["scores"]}
+        options |= {"num_beams": beams, "length_penalty": length_penalty}
+        texts = beam_search(self.module.decoder, params["decoder"], prompt, states, **options)
+        return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
+
+    def _clips(self, video: UInt8[Array, "b st h w c"]) -> Float[Array, "b s t h w c"]:
+        """Frames cut into the clips of a video, one after the other."""
+        clips = rearrange(video, "b (s t) h w c -> b s t h w c", s=self.module.spec.num_clips)
+        return normalize(clips, self.mean, self.std)
+
+    def _held(self, params: Params) -> Params:
+        """Parameters of which the frozen ones get no gradient: none is computed, and none counts in its norm."""
+        if not self.frozen:
+            return params
+
+        def hold(path, leaf):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            return jax.lax.stop_gradient(leaf) if re.search(self.frozen, name) else leaf
+
+        return jax.tree_util.tree_map_with_path(hold, params)
+
+
+def token_losses(logits: Float[Array, "b n v"], targets: Int[Array, "b n"]) -> tuple[Float[Array, "b n"], Array]:
+    """-log p of each target, and whether it has the highest logit; of no meaning where the target is -100."""
+    safe = jnp.maximum(targets, 0)
+    own = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - own, logits.argmax(axis=-1) == safe
+
+
+def decoder_macs(spec: GPT2Spec, tokens: int, states: int) -> int:
+    """Multiply-accumulates of a text that looks at states, and of its logits (matrix products only)."""
+    d = spec.width
+    own = tokens * (4 * d**2 + 2 * d * spec.mlp_dim) + 2 * tokens**2 * d
+    cross = 2 * (tokens + states) * d**2 + 2 * tokens * states * d
+    return spec.depth * (own + cross) + tokens * d * spec.vocab_size
