@@ -1,0 +1,137 @@
+"""A miniature of AFEW-VA in its official layout: windows of frames, folds of subjects, and training on both."""
+
+import json
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+from miniatures import SMALL, first, run
+
+from vidjax.config import DataConfig
+from vidjax.data import open_source
+from vidjax.data.datasets import afew_va
+from vidjax.data.decode import read_frames
+from vidjax.data.frames import FrameWindow, open_video
+from vidjax.errors import DataError, VideoError
+
+
+@pytest.fixture
+def afew(videos, tmp_path):
+    for number in range(8):
+        video = videos[f"train_{number:05d}"][0]
+        folder = tmp_path / "01" / f"{number + 1:03d}"
+        folder.mkdir(parents=True)
+        length = 6 + number
+        frames = {}
+        for place, picture in enumerate(read_frames(str(video), np.arange(length))):
+            cv2.imwrite(str(folder / f"{place:05d}.png"), picture[..., ::-1])
+            frames[f"{place:05d}"] = {"landmarks": [[0, 0]] * 68, "valence": place - 5.0, "arousal": float(number - 4)}
+        about = {"actor": f"actor {number // 2}", "video_id": folder.name, "frames": frames}
+        (folder / f"{folder.name}.json").write_text(json.dumps(about))
+    return tmp_path
+
+
+def test_afew_va_gives_a_window_around_every_frame(afew):
+    data = DataConfig(name="afew_va", root=str(afew), **SMALL)
+    train, val = (open_source(data, split, "target") for split in ("train", "val"))
+    assert len(train) + len(val) == sum(range(6, 14))
+    assert train.labels == ("valence", "arousal")
+    row = next(train[i] for i in range(len(train)) if train[i].id == "004/00003.png")
+    assert row.target == pytest.approx((-0.2, -0.1))
+    # Frames 1 to 4 around frame 3, which is the third of four; at an edge the first and last are repeated.
+    assert [pathlib.Path(row.video.path(i)).stem for i in range(4)] == ["00001", "00002", "00003", "00004"]
+    edge = next(train[i] for i in range(len(train)) if train[i].id == "004/00000.png")
+    assert [pathlib.Path(edge.video.path(i)).stem for i in range(4)] == ["00000", "00000", "00000", "00001"]
+    last = next(train[i] for i in range(len(train)) if train[i].id == "004/00008.png")
+    assert [pathlib.Path(last.video.path(i)).stem for i in range(4)] == ["00006", "00007", "00008", "00008"]
+
+
+def test_afew_va_frames_are_those_of_the_files(afew):
+    data = DataConfig(name="afew_va", root=str(afew), **SMALL)
+    source = open_source(data, "train", "target")
+    batch = first(source)
+    for index, video, target in zip(batch["index"], batch["video"], batch["target"], strict=True):
+        row = source[int(index)]
+        np.testing.assert_allclose(target, row.target, rtol=1e-6)
+        for place, frame in enumerate(video):
+            np.testing.assert_array_equal(frame, cv2.imread(row.video.path(place))[..., ::-1])
+
+
+def test_afew_va_quadrants_are_classes(afew):
+    source = open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train")
+    for index in range(len(source)):
+        clip, frame = source[index].id.split("/")
+        right, up = int(frame[:5]) >= 5, int(clip) >= 5
+        assert source.labels[source[index].label] == f"{'top' if up else 'bottom'}_{'right' if right else 'left'}"
+    assert first(source)["label"].dtype == np.int32
+
+
+def test_nobody_is_in_training_and_test_and_every_fold_is_tested_once(afew):
+    data, seen = DataConfig(name="afew_va", root=str(afew), **SMALL), []
+    for fold in range(1, 5):  # four actors: the fifth fold is empty
+        ids = [
+            {source[i].id.split("/")[0] for i in range(len(source))}
+            for source in (open_source(data, f"{split}{fold}", "target") for split in ("train", "val"))
+        ]
+        actors = [{(int(clip) - 1) // 2 for clip in clips} for clips in ids]
+        assert not actors[0] & actors[1]
+        assert ids[0] | ids[1] == {f"{n:03d}" for n in range(1, 9)}
+        seen += ids[1]
+    assert sorted(seen) == [f"{n:03d}" for n in range(1, 9)]
+
+
+def test_a_subject_in_two_folds_is_refused(afew):
+    (afew / "subjects.csv").write_text("clip,subject,fold\n001,Ann,1\n002,Ann,2\n")
+    with pytest.raises(DataError, match=r"subject 'Ann' is in folds 1 and 2 \(clip 002\); give all clips of a subject"):
+        open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
+
+
+def test_clips_of_nobody_known_are_said(afew, caplog):
+    for path in afew.rglob("*.json"):
+        path.write_text(json.dumps({"frames": json.loads(path.read_text())["frames"]}))
+    open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
+    assert "8 of 8 clips do not say who is in them" in caplog.text
+
+
+def test_what_is_wrong_with_afew_va_is_named(afew):
+    data = DataConfig(name="afew_va", root=str(afew), **SMALL)
+    path = afew / "01" / "003" / "003.json"
+    about = json.loads(path.read_text())
+    about["frames"]["00002"]["valence"] = 11
+    path.write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"003.json: frame 00002 has valence and arousal \(11.0, -2.0\)"):
+        open_source(data, "train", "target")
+    about["frames"]["00099"] = about["frames"].pop("00002")
+    path.write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"annotates frame 00099, but .*003 has no 00099.png"):
+        open_source(data, "train", "target")
+
+
+def test_a_missing_picture_is_a_failed_video_not_a_crash(afew):
+    window = FrameWindow(str(afew / "01" / "001"), ("00000.png", "nothing.png"), 0, 2, 25.0)
+    with open_video(window) as video, pytest.raises(VideoError, match=r"missing: .*nothing.png cannot be found"):
+        video.read([0, 1])
+
+
+def test_quadrants_of_seven_frames_are_trained_and_reported_by_class(afew, tmp_path):
+    results = run("afew_va.py", "quadrant,smoke", afew, tmp_path / "run")
+    held_out = [results[key] for key in ("eval/num_scored", "eval/num_expected")]
+    assert held_out[0] == held_out[1] > 0
+    assert {"eval/precision_macro", "eval/recall_micro", "eval/f1_macro", "eval/constant_top1"} <= set(results)
+    assert any(key.startswith("eval/f1/top_") for key in results)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["data"]["num_frames"], config["data"]["tubelet_remainder"]) == (7, "drop")
+
+
+def test_valence_and_arousal_are_trained_and_scored_over_all_frames(afew, tmp_path):
+    results = run("afew_va.py", "smoke", afew, tmp_path / "run", **{"data.num_frames": 8, "train.accumulate": 2})
+    lines = [json.loads(line) for line in (tmp_path / "run" / "predictions.jsonl").read_text().splitlines()]
+    found, wanted = (np.array([line[key] for line in lines]) for key in ("prediction", "target"))
+    assert len(lines) == results["eval/num_expected"]
+    assert results["eval/rmse_valence"] == pytest.approx(np.sqrt(np.mean((found - wanted)[:, 0] ** 2)), rel=1e-4)
+
+
+def test_a_frame_on_an_axis_belongs_to_the_right_or_the_top():
+    assert afew_va.QUADRANTS[afew_va.quadrant(0.0, -0.1)] == "bottom_right"
+    assert afew_va.QUADRANTS[afew_va.quadrant(-0.1, 0.0)] == "top_left"

@@ -1,0 +1,90 @@
+"""Miniatures of COIN, HMDB51, Kinetics-600 and Kinetics-700 in their official layouts: one class a video."""
+
+import json
+import pathlib
+
+import pytest
+from miniatures import SMALL, put
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data import eval_batches, open_source
+from vidjax.data.datasets import charades, coin, coin_domains, hmdb51, kinetics600
+from vidjax.errors import DataError
+
+
+@pytest.fixture
+def coin_root(videos, tmp_path):
+    database = {}
+    for number in range(8):
+        video = videos[f"train_{number:05d}"][0]
+        put(video, tmp_path / "videos" / str(number) / f"vid-{number}.mp4")
+        database[f"vid-{number}"] = {
+            "recipe_type": number, "class": f"Task{number % 4}", "duration": 5.0 + 8 * number,
+            "start": 1.0, "end": 4.0, "subset": "testing" if number > 5 else "training", "annotation": [],
+        }  # fmt: skip
+    (tmp_path / "COIN.json").write_text(json.dumps({"database": database}))
+    (tmp_path / "taxonomy.csv").write_text("Domains,Targets\nDish,Task0\nDish,Task1\nSport,Task2\nVehicle,Task3\n")
+    return tmp_path
+
+
+def test_coin_has_tasks_and_domains_of_short_videos(coin_root):
+    tasks = open_source(DataConfig(name="coin", root=str(coin_root)), "train")
+    assert tasks.labels == ("Task0", "Task1", "Task2", "Task3")
+    assert [tasks[i].label for i in range(6)] == [0, 1, 2, 3, 0, 1]
+    domains = {s: open_source(DataConfig(name="coin_domains", root=str(coin_root)), s) for s in ("train", "val")}
+    assert domains["train"].labels == ("Dish", "Sport", "Vehicle")
+    # Videos 0 to 7 take 5, 13, ..., 61 seconds: the first and the last are left out.
+    kept = [pathlib.Path(domains["train"][i].video).stem for i in range(len(domains["train"]))]
+    assert kept == ["vid-1", "vid-2", "vid-3", "vid-4", "vid-5"]
+    assert [domains["train"][i].label for i in range(5)] == [0, 1, 2, 0, 0]
+    assert (len(domains["val"]), domains["val"][0].label) == (1, 1)
+
+
+def test_coin_says_what_is_missing(coin_root):
+    (coin_root / "taxonomy.csv").write_text("Dish,Task0\n")
+    with pytest.raises(DataError, match="has no line for the task 'Task1' of video vid-1"):
+        open_source(DataConfig(name="coin_domains", root=str(coin_root)), "train")
+    (coin_root / "taxonomy.csv").unlink()
+    with pytest.raises(DataError, match=r"COIN: no taxonomy.csv with lines `domain,task`"):
+        open_source(DataConfig(name="coin_domains", root=str(coin_root)), "train")
+
+
+def test_hmdb51_reads_the_lists_of_a_fold(videos, tmp_path):
+    for label in ("wave", "brush_hair"):
+        lines = []
+        for number in range(3):
+            put(videos[f"train_{number:05d}"][0], tmp_path / label / f"{label}_{number}.avi")
+            lines.append(f"{label}_{number}.avi {(number + 1) % 3} ")
+        folder = tmp_path / "testTrainMulti_7030_splits"
+        folder.mkdir(exist_ok=True)
+        for fold in "12":
+            (folder / f"{label}_test_split{fold}.txt").write_text("\n".join(lines) + "\n")
+    data = DataConfig(name="hmdb51", root=str(tmp_path))
+    train, val = open_source(data, "train"), open_source(data, "val")
+    assert train.labels == ("brush_hair", "wave")
+    assert [pathlib.Path(train[i].video).stem for i in range(2)] == ["brush_hair_0", "wave_0"]
+    assert [pathlib.Path(val[i].video).stem for i in range(2)] == ["brush_hair_1", "wave_1"]
+    assert len(open_source(data, "test02")) == 2
+    (tmp_path / "testTrainMulti_7030_splits" / "wave_test_split1.txt").write_text("wave_0.avi yes\n")
+    with pytest.raises(DataError, match=r"wave_test_split1.txt, line 1: 'wave_0.avi yes' is not"):
+        open_source(data, "train")
+
+
+@pytest.mark.parametrize("name", ["kinetics600", "kinetics700"])
+def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "val.csv").write_text(
+        "label,youtube_id,time_start,time_end,split\nzumba,aaaaaaaaaaa,5,15,val\nabseiling,bbbbbbbbbbb,0,10,val\n"
+    )
+    put(videos["val_00000"][0], tmp_path / "val" / "aaaaaaaaaaa_000005_000015.mp4")
+    source = open_source(DataConfig(name=name, root=str(tmp_path)), "val")
+    assert [source[i].label for i in range(2)] == [1, 0]
+    batches = eval_batches(source, DataConfig(**SMALL), EvalConfig(clips=1, crops=1), batch=2)
+    assert next(batches)["decoded"].tolist() == [True, False]  # a missing video stays, and is counted
+    batches.close()
+
+
+def test_protocols_are_keys_of_the_configuration():
+    for module in (charades, coin, coin_domains, hmdb51, kinetics600):
+        DataConfig(**module.PROTOCOL["data"])
+        EvalConfig(**module.PROTOCOL["eval"])
