@@ -50,10 +50,9 @@ def test_several_labels_a_video_are_learned_from_windows(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_class_that_is_rare_is_learned_with_balance_and_reported(tmp_path):
-    config = read("motion_finetune", "", train__steps=300, data__balance="classes", optim__class_weights="balanced")
-    results = train(config, tmp_path)
-    assert results["eval/f1_macro"] > 2 * results["eval/constant_f1_macro"]
+def test_classes_are_learned_from_seven_frames_with_balance_and_reported(tmp_path):
+    results = train(read("afew_va", "quadrant,smoke", optim__class_weights="balanced"), tmp_path)
+    assert results["eval/f1_macro"] > 0.4 > 4 * results["eval/constant_f1_macro"]
     assert results["eval/f1_micro"] == pytest.approx(results["eval/top1"])
     for label in ("left", "zoom_in"):
         assert 0 <= results[f"eval/f1/{label}"] <= 1
