@@ -51,10 +51,31 @@ class CausalConv(nn.Module):
         kernel = self.param("kernel", init, (self.size, x.shape[-1]), jnp.float32)
         bias = self.param("bias", init, (x.shape[-1],), jnp.float32)
         length, others = x.shape[1], self.size - 1
-        x = jnp.pad(x, ((0, 0), (0, others) if self.reverse else (others, 0), (0, 0))).astype(jnp.float32)
+        x = jnp.pad(x, ((0, 0), (0, others) if self.reverse else (others, 0), (0, 0)))
         starts = range(others, -1, -1) if self.reverse else range(self.size)
-        y = sum(tap * x[:, start : start + length] for tap, start in zip(kernel, starts, strict=True))
+        # Each tap converts its tokens: converted once for all, they would lie in memory as float32.
+        taps = zip(kernel, starts, strict=True)
+        y = sum(tap * x[:, start : start + length].astype(jnp.float32) for tap, start in taps)
         return (y + bias).astype(self.dtype)
+
+
+class Halves(nn.Module):
+    """A projection without bias, cut in two: two products, because to cut what one makes takes a TPU a copy.
+
+    Attributes:
+      features: channels of each half.
+    """
+
+    features: int
+    kernel_init: Callable
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b l d"]) -> tuple[Float[Array, "b l e"], Float[Array, "b l e"]]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], 2 * self.features), jnp.float32)
+        first, second = jnp.split(kernel.astype(self.dtype), 2, axis=1)
+        x = x.astype(self.dtype)
+        return x @ first, x @ second
 
 
 class StepSize(nn.Module):
@@ -124,9 +145,8 @@ class Mixer(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
-        dense = {"use_bias": False, "dtype": self.dtype}
-        in_proj = nn.Dense(2 * self.inner, **dense, kernel_init=nn.initializers.normal(self.init_std), name="in_proj")
-        x, gate = jnp.split(in_proj(tokens), 2, axis=-1)
+        init = nn.initializers.normal(self.init_std)
+        x, gate = Halves(self.inner, init, self.dtype, name="in_proj")(tokens)
         options = (
             self.dt_rank,
             self.state_size,
@@ -139,4 +159,5 @@ class Mixer(nn.Module):
         y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
         y = MERGES[self.merge_directions] * y * nn.silu(gate)
         out_init = _scaled(layers.torch_kernel, self.out_scale)
-        return nn.Dense(tokens.shape[-1], **dense, kernel_init=out_init, name="out_proj")(y)
+        out_proj = nn.Dense(tokens.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=out_init, name="out_proj")
+        return out_proj(y)
