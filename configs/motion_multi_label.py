@@ -1,9 +1,9 @@
 """Several labels a video, on embedded long videos: digits that change their motion four times in 8 seconds.
 
 Expected   :smoke, 300 steps: mAP 79.6 % over videos (a constant 44.9), 59.5 % at 25 moments (12.5); one seed
-Hardware   2 CPU cores, about two minutes
+Hardware   :smoke two to three minutes of CPU time
 Command    python -m vidjax.main --config=configs/motion_multi_label.py --workdir=RUN
-           :smoke takes 300 steps of the 1500; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
+           :smoke takes 300 steps, not 1500; --config.init_from=PRETRAINED begins from configs/motion_pretrain.py
 
 Training clips are windows of 1.6 s with the labels of all intervals that they overlap; evaluation slides over a video.
 """

@@ -1,7 +1,7 @@
 """Regression on the embedded videos of moving digits: the velocity of the digit, to the right and downwards.
 
 Expected   a CCC of 0.985 after 300 steps on 256 held-out videos (a constant 0); one seed
-Hardware   2 CPU cores, about a minute
+Hardware   :smoke about a minute of CPU time
 Command    python -m vidjax.main --config=configs/motion_regression.py --workdir=RUN
            :smoke takes 150 steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
 """
