@@ -41,8 +41,8 @@ def test_regression_learns_the_velocity(tmp_path):
 def test_several_labels_a_video_are_learned_from_windows(tmp_path):
     results = train(read("motion_multi_label"), tmp_path)
     assert results["eval/num_scored"] == results["eval/num_expected"]
-    assert results["eval/map"] > results["eval/constant_map"] + 0.1
-    assert results["eval/map_localised"] > results["eval/constant_map_localised"] + 0.1
+    assert results["eval/map"] > results["eval/constant_map"] + 0.2
+    assert results["eval/map_localised"] > results["eval/constant_map_localised"] + 0.25
     windows = [json.loads(line) for line in (tmp_path / "windows.jsonl").read_text().splitlines()]
     assert len(windows) == results["eval/num_windows"]
     assert windows[0]["start"] == 0.0
