@@ -35,7 +35,7 @@ def get_config(arg=None):
     config.optim.warmup_steps = 30
     config.optim.clip_norm = 1.0
 
-    config.train.steps = 400 if smoke else 1500
+    config.train.steps = 200 if smoke else 1500
     config.train.log_every = 50
     config.train.checkpoint_every = 1500
 

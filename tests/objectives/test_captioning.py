@@ -1,6 +1,7 @@
 """Captioning: the loss against PyTorch's, the variants, and what of a captioner is trained."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -57,10 +58,11 @@ def whole():
 def test_the_loss_is_pytorchs_cross_entropy_of_shifted_captions(whole):
     torch = pytest.importorskip("torch", reason="the oracle is torch (extra: test)")
     (objective, params), batch = whole, batch_of()
-    loss, (metrics, _) = objective.loss(params, {}, batch, RNGS, False)
+    loss, (metrics, _) = jax.jit(lambda params, batch: objective.loss(params, {}, batch, RNGS, False))(params, batch)
     clips = (batch["video"][:, None] / 255 - np.array(objective.mean)) / np.array(objective.std)
     read = np.array([[END, 3, 8, 1, END, END], [END, 5, 2, END, END, END], [END, 9, 9, 9, 9, 9]], np.int32)
-    logits = np.asarray(objective.module.apply({"params": params}, clips.astype(np.float32), read)["logits"])
+    logits = jax.jit(objective.module.apply)({"params": params}, clips.astype(np.float32), read)["logits"]
+    logits = np.asarray(logits)
     targets = np.where(batch["valid"][:, None], batch["tokens"], IGNORED)
     theirs = torch.nn.functional.cross_entropy(
         torch.tensor(logits).reshape(-1, VOCAB), torch.tensor(targets, dtype=torch.long).reshape(-1), ignore_index=-100
@@ -74,9 +76,9 @@ def test_room_behind_a_caption_and_rows_that_are_padding_change_nothing(whole):
     (objective, params), batch = whole, batch_of()
     more = batch | {"tokens": np.pad(batch["tokens"], [(0, 0), (0, 3)], constant_values=-100)}
     other = batch | {"tokens": np.where(batch["valid"][:, None], batch["tokens"], 4)}
-    loss = objective.loss(params, {}, batch, RNGS, False)[0]
+    loss_of = jax.jit(lambda batch: objective.loss(params, {}, batch, RNGS, False)[0])
     for changed in (more, other):
-        assert float(objective.loss(params, {}, changed, RNGS, False)[0]) == pytest.approx(float(loss), rel=1e-6)
+        assert float(loss_of(changed)) == pytest.approx(float(loss_of(batch)), rel=1e-6)
 
 
 MOVES = {"none": set(), "time_embed": {"backbone/encoder/time_embed"}, "all": None}
@@ -151,6 +153,7 @@ def test_the_clips_of_a_video_are_its_frames_in_order():
     alone = objective_of(frames=4, encoder_features="pooled")
     params, video = params_of(objective), batch_of(8)["video"]
 
+    @functools.partial(jax.jit, static_argnums=0)
     def states(objective, video):
         return objective.module.apply({"params": params}, objective._clips(video), method="encode")
 
@@ -160,8 +163,8 @@ def test_the_clips_of_a_video_are_its_frames_in_order():
 
 def test_captions_are_written_greedily_and_by_beams_that_are_never_less_likely_than_one(whole):
     (objective, params), video = whole, batch_of()["video"]
-    greedy = objective.write(params, video)
-    beams = objective.write(params, video, beams=4, length_penalty=0.0)
+    greedy = jax.jit(objective.write)(params, video)
+    beams = jax.jit(functools.partial(objective.write, beams=4, length_penalty=0.0))(params, video)
     for texts in (greedy, beams):
         assert texts["tokens"].shape == (3, 6)
         assert texts["scores"].shape == (3,)
