@@ -101,10 +101,10 @@ def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
             )
 
 
-@pytest.mark.slow  # five minutes
+@pytest.mark.slow  # about twelve minutes
 def test_self_distillation_learns_the_digit_that_nobody_named(tmp_path):
-    """A seventh of the recipe's steps, against the same network with random weights; 1.5 % is one standard error."""
-    words = [sys.executable, ROOT / "scripts" / "svt_motion.py", "--steps=300", "--json", "--workdir", tmp_path]
+    """Half of the recipe's steps, against the same network with random weights: 66.9 to 56.2 % when it was measured."""
+    words = [sys.executable, ROOT / "scripts" / "svt_motion.py", "--steps=1000", "--json", "--workdir", tmp_path]
     random, svt, _ = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
-    assert svt["step"] == 300
+    assert svt["step"] == 1000
     assert svt["digit"] > random["digit"] + 0.05
