@@ -67,6 +67,7 @@ def losses(workdir):
     return {line["step"]: line["train/loss"] for line in lines}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svt_k400", "motion_svt"])
 def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(name, videos, tmp_path):
     config = smoke(name, videos)
