@@ -113,7 +113,15 @@ def test_utilisation_is_the_share_of_the_peak_of_all_devices(monkeypatch):
     assert found["perf/mfu"] == pytest.approx(found["perf/clips_per_s"] * 1e8 / (8 * 1e9))  # 8 devices
 
 
-def test_the_first_signal_is_remembered_and_the_second_acts():
+@pytest.fixture
+def interruptible():
+    """As in a terminal: what a shell starts in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_signal_is_remembered_and_the_second_acts(interruptible):
     with StopSignal() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.signal == signal.SIGINT
