@@ -1,7 +1,7 @@
 """SVT on the embedded videos of shaking digits: features learned without labels, judged by k nearest neighbours.
 
 Expected   k-NN accuracy on the digit label 74.0 % (random weights 56.2 %, chance 10 %): scripts/svt_motion.py
-Hardware   2 CPU cores, 25 to 35 minutes
+Hardware   2 CPU cores, 35 minutes beside other work
 Command    python -m vidjax.main --config=configs/motion_svt.py --workdir=RUN
 """
 
@@ -46,7 +46,7 @@ def get_config(arg=None):
     config.optim.reference_batch = 64
     config.optim.warmup_steps = 60
     config.optim.weight_decay = 0.04
-    config.optim.clip_norm = 0.5  # the first gradients, towards all but random targets, are twenty times the later ones
+    config.optim.clip_norm = 0.5  # the first gradients, towards random targets, are about ten times the later ones
     config.optim.frozen_epochs = 0.125
 
     config.train.steps = 2000

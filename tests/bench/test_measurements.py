@@ -42,8 +42,8 @@ def _tokens(size):
 
 
 def test_the_peer_has_as_many_parameters(monkeypatch):
-    torch = pytest.importorskip("torch")
-    pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: test)")
+    pytest.importorskip("transformers", reason="it is the peer (extra: test)")
     built = []
 
     def optimizer(parameters, *args, **kwargs):
@@ -69,7 +69,7 @@ def test_scan_operands_are_those_of_a_mamba():
 
 
 def test_the_scan_and_attention_have_a_row_for_each_pass_and_peer():
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="the peer is in PyTorch (extra: test)")
     settings = Settings(sizes=("tiny",), batch=1, rounds=1, remark=lambda sentence: None)
     rows = scan.measure(settings) + attention.measure(settings)
     assert len(rows) == 2 + 2 * 2

@@ -106,7 +106,7 @@ def test_clips_are_cut_into_cubes_on_request(data, expected):
 @pytest.mark.parametrize("cubes", [(3, 16), (2, 15), (2,), (0, 16)])
 def test_cubes_that_do_not_tile_a_clip_are_refused(data, cubes):
     with pytest.raises(ConfigError, match=r"data\.cubes=.* do not tile 4 frames of 32 pixels"):
-        dataclasses.replace(data, cubes=cubes).clip_shape  # noqa: B018
+        dataclasses.replace(data, cubes=cubes).clip_shape  # noqa: B018 - a property that refuses
 
 
 def test_another_seed_gives_another_order(data, expected):

@@ -182,7 +182,10 @@ def chi_square_fits(draws, probabilities):
 
 def test_the_same_key_gives_the_same_samples_and_another_key_others():
     module, model, params, inputs = case("three layers, cross-attention", 0)
-    draw = lambda key: sample(module, params, *inputs, rng=jax.random.key(key), max_tokens=NEW, eos=-1)  # noqa: E731
+
+    def draw(key):
+        return sample(module, params, *inputs, rng=jax.random.key(key), max_tokens=NEW, eos=-1)
+
     a, b, c = draw(0), draw(0), draw(1)
     np.testing.assert_array_equal(a["tokens"], b["tokens"])
     assert (np.asarray(a["tokens"]) != np.asarray(c["tokens"])).mean() > 0.5

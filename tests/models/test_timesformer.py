@@ -18,7 +18,7 @@ from vidjax.weights.timesformer import OFFICIAL, TRANSFORMERS_TYPES, rules
 torch = pytest.importorskip("torch", reason="the oracles are in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="one oracle is in transformers (extra: test)")
 import timesformer_torch  # noqa: E402 - needs torch
-from timesformer_peer import peer, random_clips, read_transformers  # noqa: E402
+from timesformer_peer import peer, random_clips, read_transformers  # noqa: E402 - needs torch and transformers
 
 CLASSES = 5
 SPECS = {

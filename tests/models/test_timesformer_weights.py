@@ -16,9 +16,9 @@ from vidjax.weights.timesformer import TRANSFORMERS_TYPES
 
 torch = pytest.importorskip("torch", reason="the oracles are in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
-safetensors_numpy = pytest.importorskip("safetensors.numpy")
+safetensors_numpy = pytest.importorskip("safetensors.numpy", reason="it reads the written files")
 import timesformer_torch  # noqa: E402 - needs torch
-from timesformer_peer import peer, random_clips  # noqa: E402
+from timesformer_peer import peer, random_clips  # noqa: E402 - needs torch and transformers
 
 OFFICIAL, TRANSFORMERS = timesformer.LAYOUTS
 TIMM, TRANSFORMERS_VIT = timesformer_image.LAYOUTS

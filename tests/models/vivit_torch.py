@@ -29,7 +29,10 @@ def classify(state, clips, factorization):
         token = torch.arange(t * s)
         same_place, same_frame = token[:, None] % s == token % s, token[:, None] // s == token // s
         block = {"self_attention": block_of_model_3, "dot_product": block_of_model_4}[factorization]
-        masked = lambda p, x: block(p, x, same_place, same_frame)  # noqa: E731
+
+        def masked(p, x):
+            return block(p, x, same_place, same_frame)
+
         pooled = transformer(under(state, "Transformer"), x, None, masked).mean(dim=1)
     return pooled @ state["output_projection/kernel"] + state["output_projection/bias"]
 

@@ -114,7 +114,7 @@ def ours(config, lr, steps):
 
 def torchs(make, lr, steps, layer_decay, weight_decay, decayed="kernels"):
     """The same in PyTorch: one parameter and one group for each layer of each leaf, as timm-style recipes do."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
     tensors, groups = {}, []
     for name, leaf in by_name(parameters()).items():
         stacked = "blocks" in name

@@ -38,7 +38,10 @@ def operands(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
     """x, dt, A, B, C, D as a Mamba has them when training begins; float32."""
     batch, length, width = shape
     rng = np.random.default_rng(0)
-    normal = lambda *sizes: rng.standard_normal(sizes, np.float32)  # noqa: E731
+
+    def normal(*sizes):
+        return rng.standard_normal(sizes, np.float32)
+
     return {
         "x": normal(batch, length, width),
         "dt": np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), shape)).astype(np.float32),

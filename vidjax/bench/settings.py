@@ -65,7 +65,7 @@ def hardware(threads: int) -> str:
 
 def _versions() -> Iterator[str]:
     for name in ("jax", "torch", "transformers", "mamba-ssm"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # peers are optional
             yield f"{name} {importlib.metadata.version(name)}"
 
 
