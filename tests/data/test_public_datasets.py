@@ -132,13 +132,13 @@ def test_malformed_annotations_are_refused_with_the_offending_value(request, mod
     root = request.getfixturevalue(fixture)
     (root / file).write_text(text)
     with pytest.raises(DataError, match=message):
-        module.index(str(root), "train")
+        module.listing(str(root), "train").index()
 
 
 @pytest.mark.parametrize("module", [kinetics400, ssv2, ucf101])
 def test_a_root_without_annotations_is_refused_with_what_was_looked_for(module, tmp_path):
     with pytest.raises(DataError, match=r"labels.json|annotations/val.csv|classInd.txt"):
-        module.index(str(tmp_path), "val")
+        module.listing(str(tmp_path), "val").index()
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,12 @@ class Known:
     layout: str = "<split>/<class>/<video>, or <split>.csv with lines `path label`, or prepared records"
 
 
+_KINETICS = "annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4"
 KNOWN = {
     "folder": Known("videos in folders"),
     "kinetics400": Known(
         "Kinetics-400", "kinetics400", num_classes=400,  # clips vanish from the web, and lists differ
-        layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+        layout=_KINETICS,
     ),
     "ssv2": Known(
         "Something-Something V2", "ssv2", num_classes=174, videos={"train": 168_913, "val": 24_777, "test": 27_157},
@@ -55,11 +56,11 @@ KNOWN = {
     ),
     "kinetics600": Known(
         "Kinetics-600", "kinetics600", num_classes=600,
-        layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+        layout=_KINETICS,
     ),
     "kinetics700": Known(
         "Kinetics-700", "kinetics700", num_classes=700,
-        layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+        layout=_KINETICS,
     ),
     "hmdb51": Known(
         "HMDB51", "hmdb51", num_classes=51, videos={"train": 3_570, "val": 1_530, "test": 1_530},

@@ -89,7 +89,7 @@ def _open(root: str, data: DataConfig, split: str) -> VideoSource:
     if data.name in PUBLIC:
         public = _module(data.name)
         if public.annotations(root, split):
-            paths, labels, names = public.index(root, split)
+            paths, labels, names = public.listing(root, split).index()
             return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
     if os.path.isfile(os.path.join(root, f"{split}.csv")):
         return files.from_list(root, split, data.train_split, data.num_classes)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 
-from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "COIN", 180
@@ -29,15 +29,6 @@ _SUBSETS = {"train": "training", "val": "testing", "test": "testing"}
 def annotations(root: str, split: str) -> str | None:
     """The official annotations, if `root` has them and the split is one of theirs."""
     return _file(root, "COIN.json") if split in _SUBSETS else None
-
-
-def index(root: str, split: str) -> Index:
-    """The videos of a split, by task: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations are absent or malformed, or no video is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidjax.data.datasets import coin
-from vidjax.data.datasets.annotated import Index, Listing
+from vidjax.data.datasets.annotated import Listing
 
 TITLE, NUM_CLASSES = "COIN, domains", 12
 SECONDS = (10.0, 60.0)
@@ -12,15 +12,6 @@ PROTOCOL = {  # "Video classification lab on COIN": VideoMAE, one clip
     "eval": {"clips": 1, "crops": 1, "merge": "mean_softmax"},
 }
 annotations = coin.annotations
-
-
-def index(root: str, split: str) -> Index:
-    """The videos of a split, by domain: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations or the taxonomy are absent or malformed, or no video is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:

@@ -15,7 +15,7 @@ import glob
 import os
 import re
 
-from vidjax.data.datasets.annotated import Index, Listing, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "HMDB51", 51
@@ -34,15 +34,6 @@ def annotations(root: str, split: str) -> str | None:
         return None
     places = (os.path.join(root, folder) for folder in _FOLDERS)
     return next((place for place in places if _lists(place, match[2] or "1")), None)
-
-
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
-
-    Raises:
-      DataError: if the lists are absent or malformed, or no clip is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:

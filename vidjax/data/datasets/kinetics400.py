@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import os
 
-from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Kinetics-400", 400
@@ -33,15 +33,6 @@ def annotations(root: str, split: str) -> str | None:
         if path and set(_header(path)) >= _COLUMNS:
             return path
     return None
-
-
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations are absent or malformed, or no clip is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str, title: str = TITLE) -> Listing:

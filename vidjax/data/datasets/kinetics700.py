@@ -7,20 +7,11 @@ youtube_id, time_start, time_end, split, and {train,val,test}/[<class>/]<youtube
 from __future__ import annotations
 
 from vidjax.data.datasets import kinetics400
-from vidjax.data.datasets.annotated import Index, Listing
+from vidjax.data.datasets.annotated import Listing
 
 TITLE, NUM_CLASSES = "Kinetics-700", 700
 PROTOCOL = kinetics400.PROTOCOL
 annotations = kinetics400.annotations
-
-
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations are absent or malformed, or no clip is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 
-from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Something-Something V2", 174
@@ -28,15 +28,6 @@ _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "t
 def annotations(root: str, split: str) -> str | None:
     """The official annotation file of the split, if `root` has one."""
     return _file(root, f"{_SPLITS.get(split, split)}.json")
-
-
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations are absent or malformed, or no clip is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 
-from vidjax.data.datasets.annotated import Index, Listing, first_existing, videos_by_stem
+from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "UCF101", 101
@@ -31,15 +31,6 @@ def annotations(root: str, split: str) -> str | None:
         return None
     kind, fold = "train" if match[1] == "train" else "test", match[2] or "01"
     return _file(root, f"{kind}list{fold}.txt")
-
-
-def index(root: str, split: str) -> Index:
-    """The clips of a split of the official layout: paths, labels, label names.
-
-    Raises:
-      DataError: if the annotations are absent or malformed, or no clip is there.
-    """
-    return listing(root, split).index()
 
 
 def listing(root: str, split: str) -> Listing:
