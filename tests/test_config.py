@@ -36,7 +36,12 @@ def test_defaults_hold_no_none_so_that_every_key_can_be_set_from_the_command_lin
         ({"data": {"num_frames": "16"}}, "config.data.num_frames='16' must be int"),
         ({"data": {"num_frames": True}}, "must be int"),
         ({"data": {"mean": 3}}, "must be a tuple of numbers"),
+        ({"data": {"mean": (True, 0, 0)}}, "config.data.mean=True must be float"),
         ({"data": {"sampling": "dens"}}, "did you mean 'dense'"),
+        ({"probe": {"reductions": "cls"}}, "must be a tuple of words"),
+        ({"probe": {"widths": 64}}, "must be a tuple of tuples"),
+        ({"probe": {"widths": (64, 32)}}, "config.probe.widths=64 must be a tuple of numbers"),
+        ({"probe": {"probes": ("linear", "svn")}}, "config.probe.probes='svn' is unknown; did you mean 'svm'"),
         ({"eval": {"merge": "zzz"}}, "choose one of mean_softmax, sum_logits, max"),
         ({"data": {"num_frames": 0}}, "must be at least 1"),
         ({"model": {"mask_ratio": 1.5}}, "must lie between 0 and 1"),
@@ -57,6 +62,9 @@ def test_whole_numbers_are_taken_for_floats_and_lists_for_tuples():
     config = config_lib.from_dict({"optim": {"base_lr": 1}, "data": {"mean": [0, 0, 0]}})
     assert config.optim.base_lr == 1.0
     assert config.data.mean == (0.0, 0.0, 0.0)
+    config = config_lib.from_dict({"probe": {"widths": [[8, 4], [2]], "dropouts": [[0, 0.5], [1]]}})
+    assert config.probe.widths == ((8, 4), (2,))
+    assert config.probe.dropouts == ((0.0, 0.5), (1.0,))
 
 
 def test_parse_arg_reads_size_and_smoke_in_any_order():

@@ -18,6 +18,7 @@ from vidjax.config.schema import (
     MeshConfig,
     ModelConfig,
     OptimConfig,
+    ProbeConfig,
     TrainConfig,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "MeshConfig",
     "ModelConfig",
     "OptimConfig",
+    "ProbeConfig",
     "TrainConfig",
     "defaults",
     "fingerprint",

@@ -22,11 +22,12 @@ def from_dict(tree: typing.Mapping[str, Any]) -> Config:
     """
     config = _build(Config, tree, prefix="")
     for key, allowed in CHOICES.items():
-        value = _get(config, key)
-        if value not in allowed:
-            near = difflib.get_close_matches(value, allowed, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(allowed)}"
-            raise ConfigError(f"config.{key}={value!r} is unknown{hint}")
+        found = _get(config, key)
+        for value in found if isinstance(found, tuple) else (found,):
+            if value not in allowed:
+                near = difflib.get_close_matches(value, allowed, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(allowed)}"
+                raise ConfigError(f"config.{key}={value!r} is unknown{hint}")
     for key, value in _listed(config, AT_LEAST_ONE):
         if value < 1:
             raise ConfigError(f"config.{key}={value} must be at least 1")
@@ -59,16 +60,20 @@ def _build(cls: type, tree: typing.Mapping[str, Any], prefix: str):
 
 def _coerce(kind: Any, value: Any, key: str):
     if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        numbers = int if item is int else int | float
-        if isinstance(value, list | tuple) and all(isinstance(v, numbers) for v in value):
-            return tuple(item(v) for v in value)
+        if isinstance(value, list | tuple):
+            return tuple(_coerce(typing.get_args(kind)[0], item, key) for item in value)
     elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     elif type(value) is kind:
         return value
-    name = "a tuple of numbers" if typing.get_origin(kind) is tuple else kind.__name__
-    raise ConfigError(f"config.{key}={value!r} must be {name}")
+    raise ConfigError(f"config.{key}={value!r} must be {_words(kind)}")
+
+
+def _words(kind: Any) -> str:
+    if typing.get_origin(kind) is not tuple:
+        return kind.__name__
+    items = {int: "numbers", float: "numbers", str: "words"}
+    return f"a tuple of {items.get(typing.get_args(kind)[0], 'tuples')}"
 
 
 def _get(config: Config, key: str) -> Any:

@@ -185,6 +185,34 @@ class CaptionConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ProbeConfig:
+    """mode=probe: what is fitted to the frozen features of which backbones; `task` says what is to be told from them.
+
+    Widths go with every tuple of dropouts that is as long. Where several settings of a probe are given they are
+    searched by cross-validation.
+    """
+
+    backbones: tuple[str, ...] = ()  # runs, hub ids, files, or random:PRESET for weights that nothing was learned with
+    reductions: tuple[str, ...] = ("token_mean",)  # an array of the features, pca, or weighted_tokens (mlp only)
+    pca_of: str = "tokens"  # the array whose flattened values are reduced
+    components: int = 100  # of pca
+    probes: tuple[str, ...] = ("linear", "svm", "knn", "mlp")
+    strengths: tuple[float, ...] = (1.0,)  # C of linear and svm, the inverse of the penalty; ridge's penalty is 1 / C
+    kernel: str = "rbf"  # of svm: rbf | linear
+    neighbours: int = 5  # of knn
+    temperature: float = 0.07  # of knn's weights exp(similarity / temperature)
+    widths: tuple[tuple[int, ...], ...] = ((512, 256),)  # of mlp's hidden layers
+    dropouts: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)  # after each hidden layer
+    batch: int = 256  # rows of a step of mlp
+    learning_rate: float = 1e-3  # of AdamW
+    weight_decay: float = 1e-2
+    epochs: int = 200
+    patience: int = 20  # epochs without a lower loss on the validation part after which mlp stops; 0: never
+    validation: float = 0.2  # share of the training rows, or of their subjects, that mlp does not train on
+    folds: int = 5  # of the cross-validation, which keeps a subject's rows together
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The loop: how long, and what is written when."""
 
@@ -229,7 +257,7 @@ class EvalConfig:
 class Config:
     """A whole run."""
 
-    mode: str = "train"  # train | evaluate
+    mode: str = "train"  # train | evaluate | probe
     task: str = "masked_autoencoding"  # or classification, regression, multi_label, captioning, self_distillation
     seed: int = 0
     init_from: str = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
@@ -237,6 +265,7 @@ class Config:
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()
     caption: CaptionConfig = CaptionConfig()
+    probe: ProbeConfig = ProbeConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     mesh: MeshConfig = MeshConfig()
@@ -244,7 +273,7 @@ class Config:
 
 
 CHOICES = {
-    "mode": ("train", "evaluate"),
+    "mode": ("train", "evaluate", "probe"),
     "task": ("masked_autoencoding", "classification", "regression", "multi_label", "captioning", "self_distillation"),
     "model.pooling": ("", "weighted_tokens"),
     "model.mask": ("tube", "random", "frame"),
@@ -265,6 +294,10 @@ CHOICES = {
     "caption.decoder": ("tiny", "small", "medium", "large", "xl"),
     "caption.encoder_features": ("tokens", "pooled"),
     "caption.train_encoder": ("none", "time_embed", "all"),
+    "probe.reductions": ("token_mean", "width_mean", "cls", "pooled", "tokens", "pca", "weighted_tokens"),
+    "probe.pca_of": ("token_mean", "width_mean", "cls", "pooled", "tokens"),
+    "probe.probes": ("linear", "svm", "knn", "mlp"),
+    "probe.kernel": ("rbf", "linear"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "steps"),
     "optim.decayed": ("kernels", "matrices", "all"),
@@ -288,6 +321,7 @@ AT_LEAST_ONE = {
     "distill": ("prototypes", "hidden_dim", "bottleneck_dim"),
     "optim": ("reference_batch",),
     "caption": ("vocab_size", "num_tokens", "num_clips", "beams"),
+    "probe": ("components", "neighbours", "batch", "epochs"),
     "train": ("accumulate", "log_every", "checkpoint_every", "keep_latest", "max_nonfinite", "profile_steps"),
     "eval": ("clips", "crops"),
 }
@@ -296,5 +330,6 @@ FRACTIONS = {
     "data": ("flip", "color_jitter_prob", "grayscale", "erase", "mix_prob", "mix_switch_prob", "local_span"),
     "distill": ("teacher_momentum", "center_momentum"),
     "caption": ("dropout",),
+    "probe": ("validation",),
     "optim": ("beta1", "beta2", "momentum", "layer_decay", "label_smoothing", "ema"),
 }
