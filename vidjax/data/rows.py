@@ -27,6 +27,7 @@ class Row:
       tokens: targets of a captioner, one tuple a caption, all equally long.
       window: seconds (start, end) that the row is about; None for the whole video.
       duration: of the video in seconds, as its annotations have it; 0 when they do not say.
+      group: who or what is seen, which must not be on both sides of a split; empty when nothing is known of it.
     """
 
     video: str | bytes | FrameWindow | None
@@ -38,6 +39,7 @@ class Row:
     tokens: tuple[tuple[int, ...], ...] = ()
     window: tuple[float, float] | None = None
     duration: float = 0.0
+    group: str = ""
 
 
 def content_id(parts: Iterable[object]) -> str:

@@ -40,8 +40,9 @@ class TableSource:
         self.num_classes = num_classes or len(labels or ())
         self._name, self._rows = name, list(rows)
         self._labels = np.array([row.label for row in rows])
+        groups = [row.group for row in rows if row.group]
         known = ((row.id, _size(row.video), row.label, row.target, row.intervals, row.captions) for row in rows)
-        self.content_id = content_id([name, fact, self.num_classes, *known])
+        self.content_id = content_id([name, fact, self.num_classes, *known, *groups])
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -128,6 +128,7 @@ def _rows(clip: Clip, data: DataConfig, fact: str) -> list[Row]:
             quadrant(*values) if fact == "" else 0,
             f"{clip.name}/{clip.frames[place]}",
             target=values if fact == "target" else (),
+            group=clip.subject,
         )
         for place, values in enumerate(clip.values)
     ]

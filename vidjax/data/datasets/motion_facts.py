@@ -62,11 +62,15 @@ def _row(folder: str, about: dict, fact: str) -> Row:
         intervals=intervals,
         captions=(about["caption"],),
         duration=about["frames"] / about["fps"],
+        group=f"handwriting {_glyph(about['id'])}",
     )
 
 
 def _is_in(split: str, name: str) -> bool:
-    if split == "long":
-        return True
-    glyph = motion.draw_clip(LONG, "long", int(name.rsplit("_", 1)[1])).glyph
-    return (glyph >= _HELD_OUT) == (split == "long_val")
+    return split == "long" or (_glyph(name) >= _HELD_OUT) == (split == "long_val")
+
+
+def _glyph(name: str) -> int:
+    """Which of scikit-learn's handwritten digits a video shows."""
+    kind, row = name.rsplit("_", 1)
+    return motion.draw_clip(LONG if kind == "long" else motion.MotionSpec(), kind, int(row)).glyph
