@@ -36,11 +36,11 @@ class Setup:
         """Back to the first step."""
         self.state, self.batches = self._init(), toy.ToyBatches(toy.ToySource(), self.config.data, seed=0)
 
-    def run(self, steps):
-        """Metrics of some steps; the state moves on."""
+    def run(self, steps, **changed):
+        """Metrics of some steps, on batches of which parts may be changed; the state moves on."""
         numbers = []
         for _ in range(steps):
-            batch = mesh_lib.global_batch(next(self.batches), mesh_lib.batch_sharding(self.mesh))
+            batch = mesh_lib.global_batch(next(self.batches) | changed, mesh_lib.batch_sharding(self.mesh))
             self.state, metrics = self.step(self.state, batch)
             numbers.append(toy.first_of(metrics))
         return numbers
@@ -64,6 +64,15 @@ def test_micro_batches_add_up_to_the_big_batch():
     np.testing.assert_allclose(losses(whole.run(4)), losses(parts.run(4)), rtol=1e-5)
     assert_close(whole.state.params, parts.state.params, rtol=1e-4, atol=1e-6)
     assert int(parts.state.extra["batches"]) == 8  # the objective's own state passed through every micro-batch
+
+
+def test_a_micro_batch_counts_as_much_as_it_has_valid_rows():
+    valid = np.arange(16) % 2 > 0
+    valid[0] = True  # of 9 valid rows the first micro-batch has one
+    whole = Setup(toy.ToyObjective(noise=False))
+    parts = Setup(toy.ToyObjective(noise=False), train__accumulate=2)
+    np.testing.assert_allclose(losses(whole.run(2, valid=valid)), losses(parts.run(2, valid=valid)), rtol=1e-5)
+    assert_close(whole.state.params, parts.state.params, rtol=1e-4, atol=1e-6)
 
 
 class Draws(toy.ToyObjective):

@@ -11,6 +11,8 @@ import numpy as np
 
 from vidjax import config as config_lib
 from vidjax.errors import VideoError
+from vidjax.objectives import Objective
+from vidjax.objectives.base import mean_over_valid
 
 
 class _Block(nn.Module):
@@ -36,7 +38,7 @@ class _Net(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyObjective:
+class ToyObjective(Objective):
     """Regress the label from the pixels; `extra` counts batches seen and updates made.
 
     Attributes:
@@ -62,7 +64,7 @@ class ToyObjective:
             rngs={"dropout": rngs["dropout"]},
         )
         error = jnp.square(answer - batch["label"])
-        loss = jnp.mean(jnp.where(batch["valid"], error, 0.0))
+        loss = mean_over_valid(error, batch["valid"])
         for step in self.poison:
             loss = jnp.where(batch["index"].min() // len(batch["index"]) == step, jnp.nan, loss)
         return loss, ({"error": jnp.abs(answer - batch["label"]).mean()}, extra | {"batches": extra["batches"] + 1})

@@ -1,5 +1,6 @@
 """What the training loop asks of an objective."""
 
+import abc
 from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
@@ -11,33 +12,69 @@ Params = Any  # a pytree of arrays
 Rngs = dict[str, Array]  # keys of the streams "mask", "augment" and "dropout"
 
 
-@runtime_checkable
-class Objective(Protocol):
+class Objective(abc.ABC):
     """Something to learn.
 
     Attributes:
       module: the Linen module that is trained.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
+      frozen: pattern of the parameters that the optimiser leaves alone; empty for none.
+      needs_whole_batch: whether the loss cannot be taken in micro-batches.
     """
 
     module: Any
+    frozen = ""
+    needs_whole_batch = False
 
     @property
+    @abc.abstractmethod
     def train_flops_per_clip(self) -> float: ...
 
+    @abc.abstractmethod
     def init(self, rng: Array, batch: Batch) -> tuple[Params, Any]:
         """Parameters and the objective's own state (`extra`); of `batch`, arrays or shapes, only shapes are used."""
-        ...
 
+    @abc.abstractmethod
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Array, tuple[Metrics, Any]]:
-        """The mean loss over valid rows, scalar metrics (means over valid rows), and the next `extra`."""
-        ...
+        """The mean loss over what `weight` counts, scalar metrics (means likewise), and the next `extra`."""
+
+    def weight(self, batch: Batch) -> Array:
+        """What a micro-batch counts in the mean over a batch: its valid rows."""
+        return batch["valid"].sum()
 
     def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """The next `extra`, once the optimiser has moved the parameters."""
+        """The next `extra`, once the optimiser has moved the parameters; unchanged where there is nothing to move."""
+        del params, step
+        return extra
+
+
+@runtime_checkable
+class StatisticalLoss(Protocol):
+    """An objective whose loss is a function of statistics of the whole batch, which micro-batches can gather."""
+
+    def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> dict[str, Array]:
+        """Of a (micro-)batch."""
         ...
+
+    def loss_from(self, parts: dict[str, Array]) -> tuple[Array, Metrics]:
+        """The loss and metrics of a batch from the statistics of its parts, stacked on axis 0."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """An objective whose own state begins anew with parameters that were taken over from elsewhere."""
+
+    def adopt(self, params: Params, extra: Any) -> Any: ...
+
+
+@runtime_checkable
+class Reconstructing(Protocol):
+    """An objective that can draw what it makes of clips."""
+
+    def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]: ...
 
 
 def mean_over_valid(values: Float[Array, "b"], valid: Bool[Array, "b"]) -> Float[Array, ""]:

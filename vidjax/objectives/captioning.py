@@ -11,21 +11,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from einops import rearrange
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax.models.beam import beam_search
 from vidjax.models.captioner import IGNORED, Captioner, shift_right
 from vidjax.models.decoding import greedy
 from vidjax.models.gpt2 import GPT2Spec
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs
+from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs
 from vidjax.objectives.normalize import normalize
 
 FROZEN = {"none": r"^backbone/", "time_embed": r"^backbone/(?!(.*/)?time_embed$)", "all": ""}
 
 
 @dataclasses.dataclass(frozen=True)
-class Captioning:
-    """Cross-entropy of the tokens of captions, the mean over the tokens of a (micro-)batch.
+class Captioning(Objective):
+    """Cross-entropy of the tokens of captions, the mean over the tokens of a batch.
 
     Attributes:
       module: a backbone joined to a GPT-2.
@@ -70,16 +70,15 @@ class Captioning:
         inputs = shift_right(targets, self.end_token)
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
         out = self.module.apply({"params": self._held(params)}, clips, inputs, train=train, rngs=apply_rngs)
-        counts = (targets != IGNORED) & batch["valid"][:, None]
+        counts = self._counted(batch)
         nll, right = token_losses(out["logits"], targets)
         total = jnp.maximum(counts.sum(), 1)
         loss = jnp.where(counts, nll, 0.0).sum() / total
         return loss, ({"token_accuracy": (right & counts).sum() / total}, extra)
 
-    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """Nothing moves but the parameters."""
-        del params, step
-        return extra
+    def weight(self, batch: Batch) -> Array:
+        """Tokens of captions."""
+        return self._counted(batch).sum()
 
     def write(
         self, params: Params, clips: UInt8[Array, "b t h w c"], *, beams: int = 1, length_penalty: float = 1.0
@@ -98,6 +97,9 @@ class Captioning:
         options |= {"num_beams": beams, "length_penalty": length_penalty}
         texts = beam_search(self.module.decoder, params["decoder"], prompt, states, **options)
         return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
+
+    def _counted(self, batch: Batch) -> Bool[Array, "b n"]:
+        return (batch["tokens"] != IGNORED) & batch["valid"][:, None]
 
     def _clips(self, video: UInt8[Array, "b st h w c"]) -> Float[Array, "b s t h w c"]:
         """Frames cut into the clips of a video, one after the other."""

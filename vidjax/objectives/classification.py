@@ -4,24 +4,21 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int
 
 from vidjax.errors import DataError
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
 from vidjax.objectives.mixing import mix, mix_weights, random_erase
-from vidjax.objectives.normalize import fit_frames, normalize
+from vidjax.objectives.supervised import Supervised
 
 
 @dataclasses.dataclass(frozen=True)
-class Classification:
+class Classification(Supervised):
     """Cross-entropy on one label a clip.
 
     Attributes:
-      module: gives logits, from a model with `spec` and `num_classes`.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
       label_smoothing: share of the target spread over all classes; training only, like all that follow.
       erase: probability of random erasing.
       mixup, cutmix: alpha of the Beta distribution, 0 for none.
@@ -29,9 +26,6 @@ class Classification:
       class_weights: a factor of the loss for each class, () for none.
     """
 
-    module: nn.Module
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     label_smoothing: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
@@ -40,16 +34,6 @@ class Classification:
     mix_switch_prob: float = 0.5
     class_weights: tuple[float, ...] = ()
 
-    @property
-    def train_flops_per_clip(self) -> float:
-        """FLOPs of the forward and backward pass."""
-        return 6.0 * self.module.spec.classifier_macs(self.module.num_classes)
-
-    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters; the batch is not looked at, and there is no further state."""
-        del batch
-        return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
-
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
@@ -57,12 +41,11 @@ class Classification:
 
         The metrics top1 and top5 are the shares of clips whose heaviest target is the first, or among the first five.
         """
-        clips = normalize(fit_frames(batch["video"], self.module.spec), self.mean, self.std)
+        clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
         if train:
             clips, targets = self._augment(clips, targets, rngs["augment"])
-        apply_rngs = {"dropout": rngs["dropout"]} if train else None
-        logits = self.module.apply({"params": params}, clips, train=train, rngs=apply_rngs)["logits"]
+        logits = self.logits(params, clips, rngs, train)
         label = targets.argmax(axis=-1)
         metrics = {
             f"top{k}": mean_over_valid(in_top_k(logits, label, k).astype(jnp.float32), batch["valid"]) for k in (1, 5)
@@ -70,16 +53,6 @@ class Classification:
         if train and self.class_weights:
             targets = targets * jnp.asarray(self.class_weights, jnp.float32)
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
-
-    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """Nothing moves but the parameters."""
-        del params, step
-        return extra
-
-    def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
-        """Logits, without any randomness."""
-        clips = normalize(fit_frames(clips, self.module.spec), self.mean, self.std)
-        return self.module.apply({"params": params}, clips)["logits"]
 
     def _augment(self, clips: Array, targets: Array, rng: Array) -> tuple[Array, Array]:
         erase_rng, mix_rng = jax.random.split(rng)

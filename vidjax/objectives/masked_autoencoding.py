@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models.videomae import VideoMAEPretraining
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
 from vidjax.ops.patches import patch_statistics
 
@@ -21,7 +21,7 @@ MASKS = {"tube": ops.tube_mask, "random": ops.random_mask, "frame": ops.frame_ma
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskedAutoencoding:
+class MaskedAutoencoding(Objective):
     """Mean squared error over hidden cubes.
 
     Attributes:
@@ -85,11 +85,6 @@ class MaskedAutoencoding:
         error = jnp.mean(jnp.square(prediction - jax.lax.stop_gradient(target)), axis=2)
         error = jnp.sum(error * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1)
         return mean_over_valid(error, batch["valid"]), ({}, extra)
-
-    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """Nothing moves but the parameters."""
-        del params, step
-        return extra
 
     def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]:
         """Clips in [0, 1] to look at, every hidden cube predicted.

@@ -6,42 +6,23 @@ Source: Lin's concordance correlation coefficient (1989) as affect recognition t
 import dataclasses
 from typing import Any
 
-import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs
-from vidjax.objectives.normalize import fit_frames, normalize
+from vidjax.objectives.supervised import Supervised
 
 Moments = dict[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Regression:
+class Regression(Supervised):
     """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs).
 
     The loss is a statistic of the whole batch: under `jit` its sums run over all devices, and with micro-batches the
     moments of each (`statistics`) are merged before the loss is taken (`loss_from`), whose gradient then goes back
     through each.
-
-    Attributes:
-      module: gives as many logits as there are targets.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
     """
-
-    module: nn.Module
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @property
-    def train_flops_per_clip(self) -> float:
-        """FLOPs of the forward and backward pass."""
-        return 6.0 * self.module.spec.classifier_macs(self.module.num_classes)
-
-    def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters; the batch is not looked at, and there is no further state."""
-        del batch
-        return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
 
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
@@ -53,9 +34,7 @@ class Regression:
 
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> Moments:
         """The moments of predictions and targets of a (micro-)batch, from which the loss follows."""
-        clips = normalize(fit_frames(batch["video"], self.module.spec), self.mean, self.std)
-        apply_rngs = {"dropout": rngs["dropout"]} if train else None
-        logits = self.module.apply({"params": params}, clips, train=train, rngs=apply_rngs)["logits"]
+        logits = self.logits(params, self.normalized(batch["video"]), rngs, train)
         return moments(jnp.tanh(logits), batch["target"], batch["valid"])
 
     def loss_from(self, parts: Moments) -> tuple[Float[Array, ""], Metrics]:
@@ -63,15 +42,9 @@ class Regression:
         ccc = concordance(merge(parts)).mean()
         return 1.0 - ccc, {"ccc": ccc}
 
-    def after_update(self, params: Params, extra: Any, step: Array) -> Any:
-        """Nothing moves but the parameters."""
-        del params, step
-        return extra
-
     def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b k"]:
         """Predictions in (-1, 1), without any randomness."""
-        clips = normalize(fit_frames(clips, self.module.spec), self.mean, self.std)
-        return jnp.tanh(self.module.apply({"params": params}, clips)["logits"])
+        return jnp.tanh(super().scores(params, clips))
 
 
 def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, "b"]) -> Moments:

@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from vidjax.models.projection import ProjectedTimeSformer
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize
 
 Shape = tuple[int, int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class SelfDistillation:
+class SelfDistillation(Objective):
     """Cross-entropy between a teacher's softmax over prototypes and a student's, for every pair of different views.
 
     With g over the global views, v over all other than g, and t and s what teacher and student make of a view, a row

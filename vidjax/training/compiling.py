@@ -174,7 +174,7 @@ def _lower(config: Config, objective, mesh: Mesh):
         total_steps=_STEPS,
         warmup_steps=_STEPS // 10,
         frozen_steps=1 if config.optim.frozen_epochs else 0,
-        frozen=getattr(objective, "frozen", ""),
+        frozen=objective.frozen,
         steps_per_epoch=_STEPS,
     )
     with jax.set_mesh(mesh):

@@ -10,7 +10,9 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.data.sources import open_source
+from vidjax.data.tokens import TokenSource
 from vidjax.errors import DataError
+from vidjax.objectives.base import Reconstructing
 from vidjax.training.telemetry import say
 from vidjax.viz.reconstruction import reconstruct_held_out
 from vidjax.viz.report import PICTURES, write_run_report
@@ -25,7 +27,7 @@ def save_labels(workdir: Path, labels: tuple[str, ...] | None) -> None:
 
 def save_tokenizer(workdir: Path, source) -> None:
     """Write the vocabulary of a captioner's source, so that the run can write without the files it came from."""
-    if hasattr(source, "tokenizer") and jax.process_index() == 0:
+    if isinstance(source, TokenSource) and jax.process_index() == 0:
         source.tokenizer.save(workdir)
 
 
@@ -51,7 +53,7 @@ def check_labels(run: Path, labels: tuple[str, ...] | None) -> None:
 
 def draw(config: Config, objective, params, mesh: Mesh, workdir: Path) -> None:
     """Reconstruct clips of the evaluation split, for an objective that can; every process calls it."""
-    if not hasattr(objective, "reconstruct"):
+    if not isinstance(objective, Reconstructing):
         return
     try:
         source = open_source(config.data, config.data.eval_split)

@@ -80,7 +80,7 @@ def train(
         total_steps=total,
         warmup_steps=warmup,
         frozen_steps=round(optim.frozen_epochs * len(source) / data.global_batch),
-        frozen=getattr(objective, "frozen", ""),
+        frozen=objective.frozen,
         steps_per_epoch=len(source) / data.global_batch,
     )
     identity = fingerprint.fingerprint(config, source)
@@ -110,7 +110,7 @@ def train(
         batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total))
         profile = opened(Profile(workdir, config.train))
-        meter = Meter(data.global_batch * data.clips_per_decode, getattr(objective, "train_flops_per_clip", None))
+        meter = Meter(data.global_batch * data.clips_per_decode, objective.train_flops_per_clip)
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
         feed = Feed(batches, batch_sharding(mesh), meter, stop)
         train_step = make_train_step(

@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
+from vidjax.objectives.base import Adopting
 from vidjax.training import fingerprint
 from vidjax.training.captioner import begin_captioner
 from vidjax.training.checkpoints import Checkpoints
@@ -67,7 +68,7 @@ def start(
         params, sentence = take_over(state.params, config.init_from, objective)
         say(f"starting from {sentence}")
         state = _begin(config, state, params)
-        if hasattr(objective, "adopt"):
+        if isinstance(objective, Adopting):
             state = state._replace(extra=objective.adopt(params, state.extra))
     return state
 

@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
+from vidjax.objectives.base import StatisticalLoss
 from vidjax.training.mesh import ROWS, batch_sharding, replicated
 from vidjax.training.optim import Schedule
 from vidjax.training.state import TrainState
@@ -35,7 +36,7 @@ def make_train_step(
     """Compile-once function (state, batch) -> (state, metrics).
 
     Args:
-      objective: with `loss(params, extra, batch, rngs, train)` and `after_update(params, extra, step)`.
+      objective: a `vidjax.objectives.Objective`.
       tx: gives the direction; the step subtracts `schedule(step)` times it.
       seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
       accumulate: micro-batches a step; rows must be a multiple of it times the row blocks of the mesh.
@@ -49,7 +50,7 @@ def make_train_step(
     Raises:
       ConfigError: when the objective needs the whole batch at once (`needs_whole_batch`) and `accumulate` > 1.
     """
-    if accumulate > 1 and getattr(objective, "needs_whole_batch", False):
+    if accumulate > 1 and objective.needs_whole_batch:
         raise ConfigError(
             f"train.accumulate={accumulate}: the loss of {type(objective).__name__} is a statistic of the whole batch "
             "and cannot be accumulated; use train.accumulate=1 and more devices or model.remat=full"
@@ -88,7 +89,7 @@ def make_train_step(
 
 
 def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, mesh):
-    """Mean loss, metrics and gradients over the micro-batches, which see the extra state one after another."""
+    """Loss, metrics and gradients of the whole batch; its micro-batches see the extra state one after another."""
 
     def loss_of(params, extra, rows, key):
         rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
@@ -109,15 +110,22 @@ def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, 
         total, extra = carry
         number, rows = numbered_rows
         (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, jax.random.fold_in(key, number))
-        return (jax.tree.map(jnp.add, total, grads), extra), (loss, metrics)
+        weight = objective.weight(rows).astype(jnp.float32)
+        total = jax.tree.map(lambda sum_, leaf: sum_ + weight * leaf, total, grads)
+        return (total, extra), (weight, loss, metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
     numbered = (jnp.arange(accumulate), jax.tree.map(split, batch))
-    if hasattr(objective, "statistics"):
+    if isinstance(objective, StatisticalLoss):
         return _gradients_from_statistics(objective, state, key, zeros, numbered)
-    (total, extra), (losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
-    grads = jax.tree.map(lambda leaf: leaf / accumulate, total)
-    return losses.mean(), jax.tree.map(lambda leaf: leaf.mean(0), metrics), extra, grads
+    (total, extra), (weights, losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
+    counted = jnp.maximum(weights.sum(), 1.0)
+
+    def mean(leaf):
+        return jnp.tensordot(weights, leaf, axes=1) / counted
+
+    grads = jax.tree.map(lambda leaf: leaf / counted, total)
+    return mean(losses), jax.tree.map(mean, metrics), extra, grads
 
 
 def _gradients_from_statistics(objective, state: TrainState, key, zeros, numbered):
