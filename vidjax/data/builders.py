@@ -1,8 +1,8 @@
 """Prepared data sets: videos as bytes in ArrayRecord files with the metadata of TFDS, without TensorFlow.
 
-Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of Kinetics-400,
-Something-Something V2 and UCF101 are all prepared by the same code. A video that cannot be read goes to
-`failures.jsonl` with its reason and is counted, never dropped in silence.
+Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of public data sets are all
+prepared by the same code; a `KeptSource` has all that is known of its videos stored with them, in place of a class. A
+video that cannot be read goes to `failures.jsonl` with its reason and is counted, never dropped in silence.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from vidjax.data import labelmap, records, runners
+from vidjax.data.kept import KeptSource, write_abouts
 from vidjax.data.rows import content_id
 from vidjax.data.shards import Note, Shard, listening, plan, read_note, write_shard
 from vidjax.data.sources import VideoSource
@@ -92,12 +93,17 @@ def prepare_records(
 
 
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
-    """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size."""
+    """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size.
+
+    In place of a label, that of a `KeptSource` holds all that is known of the video, as JSON.
+    """
     kind = {"names": source.labels} if source.labels else {"num_classes": source.num_classes}
+    kept = isinstance(source, KeptSource)
+    known = {"about": tfds.features.Text()} if kept else {"label": tfds.features.ClassLabel(**kind)}
     return tfds.features.FeaturesDict(
         {
             "video": tfds.features.Scalar(np.object_),
-            "label": tfds.features.ClassLabel(**kind),
+            **known,
             "id": tfds.features.Text(),
             "num_frames": np.int64,
             "fps": np.float64,
@@ -134,18 +140,27 @@ def _complete(
         for number, shard in enumerate(kept):
             shard.path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))
         infos.append(tfds.core.SplitInfo(split, lengths, size, filename_template=template))
-        labels = [label for note in kept.values() for label in note.labels]
-        np.save(records.labels_path(str(work), split), np.array(labels, np.int64))
+        _write_index(work, split, sources[split], list(kept.values()))
     features = features_of(_widest(sources))
     tfds.folder_dataset.write_metadata(
         data_dir=work, features=features, split_infos=infos, version=VERSION, check_data=False
     )
     with (work / FAILURES).open("w") as file:
         file.writelines(json.dumps(failure) + "\n" for failure in failures)
-    labelmap.save(work, tuple(features["label"].names))
+    names = tuple(features["label"].names) if "label" in features else _widest(sources).labels
+    labelmap.save(work, names)
     for shard in notes:  # finished with; those whose videos all failed have an empty file, too
         shard.note.unlink()
         shard.path.unlink(missing_ok=True)
+
+
+def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:
+    """What a reader has to know of all records without reading them."""
+    if isinstance(source, KeptSource):
+        write_abouts(folder, split, source, [row for note in notes for row in note.rows])
+        return
+    labels = [label for note in notes for label in note.labels]
+    np.save(records.labels_path(str(folder), split), np.array(labels, np.int64))
 
 
 def _check_labels(sources: dict[str, VideoSource]) -> None:

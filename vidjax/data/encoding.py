@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.data.augment import resize
-from vidjax.data.decode import Video, VideoInfo
+from vidjax.data.decode import VideoInfo
+from vidjax.data.frames import VideoPlace, open_video
 from vidjax.errors import ConfigError
 
 _AT_ONCE = 256 << 20  # bytes of frames in memory; a read begins at a key frame, so few long ones are better
@@ -50,32 +51,58 @@ class Encoding:
                 f"a key frame every {self.key_every} frames and crf {self.crf}: use 1 or more, and 0 to 51"
             )
 
-    def encode(self, video: bytes) -> tuple[bytes, VideoInfo]:
+    def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
         """An MP4 with as many frames as the video, as displayed, at its mean rate; no sound. The same bytes each time.
 
         Raises:
           VideoError: when a frame cannot be decoded.
         """
-        with Video(video) as source:
-            info = source.info
-            height, width = _fit(info.height, info.width, self.short_side)
-            rate = Fraction(min(max(info.fps, _RATES[0]), _RATES[1])).limit_denominator(1001)
-            length = max(1, _AT_ONCE // (info.height * info.width * 3))
-            file = io.BytesIO()
-            with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
-                stream = output.add_stream("libx264", rate=rate, options=self._options())
-                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-                for start in range(0, info.frames, length):
-                    frames = source.read(range(start, min(start + length, info.frames)))
-                    for pixels in _shrink(frames, height, width):
-                        output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-                output.mux(stream.encode(None))
-        return file.getvalue(), dataclasses.replace(info, height=height, width=width)
+        with open_video(video) as source:
+            size = _fit(source.info.height, source.info.width, self.short_side)
+            return _write(source, size, "libx264", "yuv420p", _x264(self.key_every) | {"crf": str(self.crf)})
 
-    def _options(self) -> dict[str, str]:
-        keys = f"keyint={self.key_every}:min-keyint={self.key_every}"
-        # More threads would encode other bytes; videos are encoded side by side instead.
-        return {"preset": "medium", "crf": str(self.crf), "threads": "1", "x264-params": f"{keys}:{_X264}"}
+
+@dataclasses.dataclass(frozen=True)
+class Lossless:
+    """Pictures as a video that gives back every pixel: H.264 of RGB without loss, at their own size.
+
+    Attributes:
+      key_every: frames from one key frame to the next.
+    """
+
+    key_every: int = 12
+
+    def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
+        """An MP4 with the very frames of the video. The same bytes each time.
+
+        Raises:
+          VideoError: when a frame cannot be decoded.
+        """
+        with open_video(video) as source:
+            size = (source.info.height, source.info.width)
+            return _write(source, size, "libx264rgb", "rgb24", _x264(self.key_every) | {"qp": "0"})
+
+
+def _write(source, size: tuple[int, int], codec: str, pixels: str, options: dict[str, str]) -> tuple[bytes, VideoInfo]:
+    info, (height, width) = source.info, size
+    rate = Fraction(min(max(info.fps, _RATES[0]), _RATES[1])).limit_denominator(1001)
+    length = max(1, _AT_ONCE // (info.height * info.width * 3))
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
+        stream = output.add_stream(codec, rate=rate, options=options)
+        stream.height, stream.width, stream.pix_fmt = height, width, pixels
+        for start in range(0, info.frames, length):
+            frames = source.read(range(start, min(start + length, info.frames)))
+            for picture in _shrink(frames, height, width):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return file.getvalue(), dataclasses.replace(info, height=height, width=width)
+
+
+def _x264(key_every: int) -> dict[str, str]:
+    keys = f"keyint={key_every}:min-keyint={key_every}"
+    # More threads would encode other bytes; videos are encoded side by side instead.
+    return {"preset": "medium", "threads": "1", "x264-params": f"{keys}:{_X264}"}
 
 
 def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:

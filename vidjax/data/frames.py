@@ -1,10 +1,11 @@
-"""Videos that are folders of pictures (AFEW-VA), and one way to open them and video files alike."""
+"""Videos that are folders of pictures (AFEW-VA) or lie in records, and one way to open these and files alike."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,13 +36,68 @@ class FrameWindow:
         return os.path.join(self.folder, self.names[min(max(self.first + index, 0), len(self.names) - 1)])
 
 
-def open_video(source: str | os.PathLike | bytes | FrameWindow) -> Video | FrameVideo:
+@dataclass(frozen=True)
+class StoredVideo:
+    """A video in prepared records, which is read when it is opened; or `count` of its frames, from frame `first` on.
+
+    Attributes:
+      records: of a split; number: of the record.
+      first: may be negative: before its first frame and after its last, these repeat.
+      count: 0 for the whole video.
+    """
+
+    records: Sequence[Mapping[str, Any]] = field(repr=False, compare=False)
+    number: int
+    first: int = 0
+    count: int = 0
+
+    def load(self) -> bytes:
+        """The bytes of the whole video."""
+        return bytes(self.records[self.number]["video"])
+
+
+VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo
+
+
+def open_video(source: VideoPlace) -> Video | FrameVideo | StretchOfVideo:
     """Open a video for reading, as a context manager with `frames`, `fps`, `info` and `read(indices)`.
 
     Raises:
       VideoError: when it cannot be opened.
     """
-    return FrameVideo(source) if isinstance(source, FrameWindow) else Video(source)
+    if isinstance(source, FrameWindow):
+        return FrameVideo(source)
+    if not isinstance(source, StoredVideo):
+        return Video(source)
+    video = Video(source.load())
+    return StretchOfVideo(video, source.first, source.count) if source.count else video
+
+
+class StretchOfVideo:
+    """`count` frames in a row from frame `first` of a video, with its interface; at its ends the video's repeat."""
+
+    def __init__(self, video: Video, first: int, count: int):
+        self._video, self._first = video, first
+        self.frames, self.fps, self.close = count, video.fps, video.close
+
+    def __enter__(self) -> StretchOfVideo:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What it is: size and rate of the video, its own length."""
+        return replace(self._video.info, frames=self.frames, duration=self.frames / self.fps)
+
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames as RGB.
+
+        Raises:
+          VideoError: when one cannot be decoded.
+        """
+        return self._video.read(np.clip(np.asarray(indices) + self._first, 0, self._video.frames - 1))
 
 
 class FrameVideo:

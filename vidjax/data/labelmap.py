@@ -19,6 +19,18 @@ def save(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     pathlib.Path(folder, FILE).write_text(json.dumps({"labels": labels}, indent=1) + "\n")
 
 
+def load(folder: str | pathlib.Path) -> tuple[str, ...]:
+    """The class names that were saved; empty if there are none.
+
+    Raises:
+      DataError: when no map was saved.
+    """
+    path = pathlib.Path(folder, FILE)
+    if not path.is_file():
+        raise DataError(f"{folder} has no {FILE}; prepare the data set again")
+    return tuple(json.loads(path.read_text())["labels"] or ())
+
+
 def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     """Compare the class names of opened records with the saved map; records without a saved map pass.
 
@@ -28,7 +40,7 @@ def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     path = pathlib.Path(folder, FILE)
     if not path.is_file():
         return
-    saved, found = json.loads(path.read_text())["labels"] or [], list(labels or [])
+    saved, found = list(load(folder)), list(labels or [])
     if saved == found:
         return
     if len(saved) != len(found):

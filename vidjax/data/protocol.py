@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from einops import rearrange
 from jaxtyping import UInt8
@@ -11,12 +9,12 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.augment import eval_crops
 from vidjax.data.decode import Video
-from vidjax.data.frames import FrameVideo, FrameWindow, open_video
+from vidjax.data.frames import FrameVideo, StretchOfVideo, VideoPlace, open_video
 from vidjax.data.sampling import eval_indices
 
 
 def protocol_views(
-    source: str | os.PathLike | bytes | FrameWindow,
+    source: VideoPlace,
     data: DataConfig,
     eval: EvalConfig,
     window: tuple[float, float] | None = None,
@@ -24,7 +22,7 @@ def protocol_views(
     """Decode the eval.clips x eval.crops views of a video, all crops of the first clip first.
 
     Args:
-      source: a path, the bytes of a file, or a folder's frames.
+      source: a path, the bytes of a file, a folder's frames, or a place in records.
       data: says num_frames, stride, sampling, image_size and interpolation.
       window: seconds (start, end) that the views are taken from; None for the whole video.
 
@@ -38,7 +36,7 @@ def protocol_views(
     return rearrange(squares[:, places.reshape(eval.clips, -1)], "crop clip t h w c -> (clip crop) t h w c")
 
 
-def span(video: Video | FrameVideo, window: tuple[float, float] | None) -> tuple[int, int]:
+def span(video: Video | FrameVideo | StretchOfVideo, window: tuple[float, float] | None) -> tuple[int, int]:
     """First frame and number of frames of a window in seconds, at least one; of the whole video without a window."""
     if window is None:
         return 0, video.frames

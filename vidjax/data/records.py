@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -23,10 +24,7 @@ class RecordSource:
 
     def __init__(self, folder: str, split: str, num_classes: int = 0):
         self._folder, self._split = folder, split
-        builder = _builder(folder)
-        if split not in builder.info.splits:
-            found = ", ".join(builder.info.splits) or "none"
-            raise DataError(f"{folder} has no split {split!r}; it has {found}")
+        builder, self._records = open_records(folder, split)
         missing = {"video", "label"} - set(builder.info.features)
         if missing:
             raise DataError(f"the records in {folder} have no feature {' and '.join(sorted(missing))}")
@@ -39,9 +37,6 @@ class RecordSource:
             raise DataError(f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes")
         if not self.num_classes:
             raise DataError(f"{folder} does not say how many classes it has; set data.num_classes")
-        self._records = _read(builder, split)
-        if not len(self._records):
-            raise DataError(f"the split {split!r} of {folder} is empty")
         self._labels = None
         self.content_id = content_id(
             [builder.info.full_name, split, self.num_classes, list(info.shard_lengths), info.num_bytes]
@@ -73,6 +68,27 @@ class RecordSource:
             return labels
         logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
         return np.array([int(self._records[index]["label"]) for index in range(len(self))])
+
+
+def open_records(folder: str, split: str) -> tuple[Any, Any]:
+    """The TFDS builder of a folder, and the records of a split of it.
+
+    Raises:
+      DataError: when they cannot be read, or there are none.
+    """
+    builder = _builder(folder)
+    if split not in builder.info.splits:
+        found = ", ".join(builder.info.splits) or "none"
+        raise DataError(f"{folder} has no split {split!r}; it has {found}")
+    stored = _read(builder, split)
+    if not len(stored):
+        raise DataError(f"the split {split!r} of {folder} is empty")
+    return builder, stored
+
+
+def splits(folder: str) -> tuple[str, ...]:
+    """The names of the splits that records have."""
+    return tuple(_builder(folder).info.splits)
 
 
 def labels_path(folder: str, split: str) -> str:

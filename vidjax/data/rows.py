@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vidjax.data.frames import FrameWindow
+    from vidjax.data.frames import FrameWindow, StoredVideo
 
 Interval = tuple[float, float, int]  # start and end in seconds, class
 
@@ -18,7 +18,8 @@ class Row:
     """A video and what a data set says of it.
 
     Attributes:
-      video: a path, the bytes of a file, frames that lie in a folder as pictures, or None in synthetic mode.
+      video: a path, the bytes of a file, frames that lie in a folder as pictures, a place in records, or None in
+        synthetic mode.
       label: class number; 0 where a row has something else to learn from.
       id: a name for messages.
       target: numbers that a regression predicts.
@@ -30,7 +31,7 @@ class Row:
       group: who or what is seen, which must not be on both sides of a split; empty when nothing is known of it.
     """
 
-    video: str | bytes | FrameWindow | None
+    video: str | bytes | FrameWindow | StoredVideo | None
     label: int
     id: str
     target: tuple[float, ...] = ()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vidjax.data.kept import KeptSource
 from vidjax.data.sources import VideoSource
 from vidjax.data.storing import Storing
 from vidjax.errors import VideoError
@@ -47,9 +48,14 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """What a finished shard holds: labels in the order of the records, their bytes, and videos that are not in it."""
+    """What a finished shard holds.
+
+    Attributes:
+      labels, rows: of the records, in their order; num_bytes: of all; failures: videos that are not in it.
+    """
 
     labels: list[int]
+    rows: list[int]
     num_bytes: int
     failures: list[dict[str, Any]]
 
@@ -82,12 +88,13 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
         return read_note(shard)
     serializer = ExampleSerializer(features.get_serialized_info())
     draft = shard.path.with_suffix(".draft")
-    writer, note = ArrayRecordWriter(str(draft), _WRITER_OPTIONS), Note([], 0, [])
+    writer, note = ArrayRecordWriter(str(draft), _WRITER_OPTIONS), Note([], [], 0, [])
     size = 0
-    for example in _examples(shard, source, storing, note.failures):
+    for index, label, example in _examples(shard, source, storing, note.failures):
         record = serializer.serialize_example(features.encode_example(example))
         writer.write(record)
-        note.labels.append(example["label"])
+        note.labels.append(label)
+        note.rows.append(index)
         size += len(record)
     writer.close()
     os.replace(draft, shard.path)
@@ -120,8 +127,10 @@ def _tell(split: str) -> None:
         on_video(split)
 
 
-def _examples(shard: Shard, source: VideoSource, storing: Storing, failures: list) -> Iterator[dict[str, Any]]:
-    """The records; a video that cannot be read becomes a failure instead."""
+def _examples(
+    shard: Shard, source: VideoSource, storing: Storing, failures: list
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Row, label and contents of the records; a video that cannot be read becomes a failure instead."""
     for index in shard.rows:
         row = source[index]
         try:
@@ -132,4 +141,7 @@ def _examples(shard: Shard, source: VideoSource, storing: Storing, failures: lis
         finally:
             _tell(shard.split)
         size = {"num_frames": info.frames, "fps": info.fps, "height": info.height, "width": info.width}
-        yield {"video": video, "label": row.label, "id": row.id, **size}
+        known = {"label": row.label}
+        if isinstance(source, KeptSource):
+            known = {"about": json.dumps(source.videos[index].about, ensure_ascii=False)}
+        yield index, row.label, {"video": video, "id": row.id, **known, **size}

@@ -11,15 +11,11 @@ from jaxtyping import Int64
 
 from vidjax.config import DataConfig
 from vidjax.data import files, records
+from vidjax.data.datasets import EMBEDDED, PUBLIC, WITH_FACTS
 from vidjax.data.facts import OF_TASK
 from vidjax.data.rows import Row
 from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
-
-# Modules of vidjax.data.datasets that read official annotations of classes, and those whose rows carry more than one.
-PUBLIC = ("kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains")
-WITH_FACTS = {"motion": "motion_facts", "afew_va": "afew_va", "charades": "charades"}
-EMBEDDED = ("motion", "motion_digits")
 
 
 class VideoSource(Protocol):

@@ -1,4 +1,7 @@
-"""What is stored of a video, and what it must pass before: its own bytes, or the same frames encoded anew."""
+"""What is stored of a video, and what it must pass before: its own bytes, or the same frames encoded anew.
+
+Pictures in a folder have no bytes of their own to store: they become a video that gives back every pixel.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import dataclasses
 import pathlib
 
 from vidjax.data.decode import Video, VideoInfo
-from vidjax.data.encoding import Encoding
+from vidjax.data.encoding import Encoding, Lossless
+from vidjax.data.frames import FrameWindow, StoredVideo, VideoPlace
 from vidjax.data.rows import Row
 from vidjax.errors import ConfigError, VideoError
 
@@ -19,7 +23,8 @@ class Storing:
 
     Attributes:
       check: what a video must pass whose own bytes are stored: `index` or `decode`.
-      encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes.
+      encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes, and pictures
+        without loss.
 
     Raises:
       ConfigError: for an unknown check.
@@ -38,7 +43,9 @@ class Storing:
         Raises:
           VideoError: when the video cannot be read.
         """
-        video = row.video if isinstance(row.video, bytes) else _read_bytes(row.video)
+        if isinstance(row.video, FrameWindow):
+            return (self.encoding or Lossless()).encode(row.video)
+        video = _read_bytes(row.video)
         return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
 
 
@@ -59,8 +66,12 @@ def decode_every_frame(video: bytes) -> VideoInfo:
 CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
 
 
-def _read_bytes(path: str) -> bytes:
+def _read_bytes(video: VideoPlace) -> bytes:
+    if isinstance(video, bytes):
+        return video
+    if isinstance(video, StoredVideo):
+        return video.load()
     try:
-        return pathlib.Path(path).read_bytes()
+        return pathlib.Path(video).read_bytes()
     except OSError as error:
-        raise VideoError("missing", f"{path}: {error.strerror}") from error
+        raise VideoError("missing", f"{video}: {error.strerror}") from error

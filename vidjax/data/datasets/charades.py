@@ -23,6 +23,8 @@ from vidjax.data.table import TableSource
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Charades", 157
+LAYOUT = "Charades/Charades_v1_{train,test}.csv, Charades_v1_classes.txt, and Charades_v1_480/<id>.mp4"
+VIDEOS = {"train": 7_985, "val": 1_863, "test": 1_863}
 FACTS = ("intervals", "captions")
 PROTOCOL = {  # SlowFast's configs/Charades: 10 windows x 3 crops, the largest probability
     "data": {"num_frames": 16, "stride": 4, "sampling": "dense", "flip": 0.5},

@@ -19,6 +19,8 @@ from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_st
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "COIN", 180
+LAYOUT = "COIN.json and videos/<recipe_type>/<id>.mp4"
+VIDEOS = {"train": 9_030, "val": 2_797, "test": 2_797}
 PROTOCOL = {  # VideoMamba's COIN: frames spread over the whole video, 10 x 3 views
     "data": {"num_frames": 64, "sampling": "segment", "flip": 0.5},
     "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},

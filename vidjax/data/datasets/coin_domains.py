@@ -6,6 +6,8 @@ from vidjax.data.datasets import coin
 from vidjax.data.datasets.annotated import Listing
 
 TITLE, NUM_CLASSES = "COIN, domains", 12
+LAYOUT = "COIN.json, taxonomy.csv with lines `domain,task`, and videos/<recipe_type>/<id>.mp4"
+VIDEOS: dict[str, int] = {}  # how many are short enough is not published
 SECONDS = (10.0, 60.0)
 PROTOCOL = {  # "Video classification lab on COIN": VideoMAE, one clip
     "data": {"num_frames": 16, "sampling": "segment", "flip": 0.5},

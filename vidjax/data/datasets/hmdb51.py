@@ -19,6 +19,8 @@ from vidjax.data.datasets.annotated import Listing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "HMDB51", 51
+LAYOUT = "testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt and <class>/<name>.avi"
+VIDEOS = {"train": 3_570, "val": 1_530, "test": 1_530}
 PROTOCOL = {  # VideoMAE, section 4, as for UCF101
     "data": {"num_frames": 16, "stride": 2, "sampling": "dense_span", "flip": 0.5},
     "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},

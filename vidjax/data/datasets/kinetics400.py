@@ -18,6 +18,8 @@ from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_st
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Kinetics-400", 400
+LAYOUT = "annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4"
+VIDEOS: dict[str, int] = {}  # clips vanish from the web, and lists differ
 PROTOCOL = {  # VideoMAE, section 4 and the published fine-tuning scripts
     "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
     "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},

@@ -10,6 +10,7 @@ from vidjax.data.datasets import kinetics400
 from vidjax.data.datasets.annotated import Listing
 
 TITLE, NUM_CLASSES = "Kinetics-700", 700
+LAYOUT, VIDEOS = kinetics400.LAYOUT, kinetics400.VIDEOS
 PROTOCOL = kinetics400.PROTOCOL
 annotations = kinetics400.annotations
 

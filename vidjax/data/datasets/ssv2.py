@@ -18,6 +18,8 @@ from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_st
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Something-Something V2", 174
+LAYOUT = "labels/{labels,train,validation}.json and 20bn-something-something-v2/<id>.webm"
+VIDEOS = {"train": 168_913, "val": 24_777, "test": 27_157}
 PROTOCOL = {  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
     "data": {"num_frames": 16, "sampling": "segment", "flip": 0.0},
     "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},

@@ -18,6 +18,8 @@ from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_st
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "UCF101", 101
+LAYOUT = "ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt and UCF-101/<Class>/<clip>.avi"
+VIDEOS = {"train": 9_537, "val": 3_783, "test": 3_783}
 PROTOCOL = {  # VideoMAE, section 4 and the published fine-tuning script
     "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
     "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
