@@ -68,11 +68,16 @@ def knn_accuracy(
     Raises:
       ConfigError: when there are fewer than k labelled features.
     """
-    if not 1 <= k <= len(train):
-        raise ConfigError(f"k={k} neighbours of {len(train)} labelled videos; choose 1 to {len(train)}")
+    check_neighbours(k, len(train))
     classes = int(max(train_labels.max(), test_labels.max())) + 1
     found = knn_classify(train, train_labels, test, classes=classes, k=k, temperature=temperature)
     return float(jnp.mean(found == jnp.asarray(test_labels)))
+
+
+def check_neighbours(k: int, labelled: int) -> None:
+    """Refuse more neighbours than there are labelled videos, or none."""
+    if not 1 <= k <= labelled:
+        raise ConfigError(f"k={k} neighbours of {labelled} labelled videos; choose 1 to {labelled}")
 
 
 @functools.partial(jax.jit, static_argnames=("classes", "k"))
@@ -89,14 +94,34 @@ def knn_classify(
 
     A neighbour's vote weighs exp(similarity / temperature); of labels with the same votes the lowest wins.
     """
+    votes = jax.nn.one_hot(train_labels, classes)
+    return _weighted_sums(train, votes, test, k, temperature).argmax(axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames="k")
+def knn_average(
+    train: Float[Array, "n d"],
+    train_targets: Float[Array, "n t"],
+    test: Float[Array, "m d"],
+    *,
+    k: int = NEIGHBOURS,
+    temperature: float = TEMPERATURE,
+) -> Float[Array, "m t"]:
+    """The mean target of the k nearest by cosine similarity, weighted by exp(similarity / temperature)."""
+    ones = jnp.ones((len(train), 1))
+    sums = _weighted_sums(train, jnp.concatenate([train_targets, ones], axis=1), test, k, temperature)
+    return sums[:, :-1] / sums[:, -1:]
+
+
+def _weighted_sums(train, values: Float[Array, "n v"], test, k: int, temperature: float) -> Float[Array, "m v"]:
+    """The values of the k nearest, each times exp((similarity - 1) / temperature), added up."""
     train, test = _unit(jnp.asarray(train)), _unit(jnp.asarray(test))
 
-    def classify(query):
+    def add_up(query):
         similarity, nearest = jax.lax.top_k(jnp.matmul(train, query, precision="highest"), k)
-        votes = jax.nn.one_hot(train_labels[nearest], classes).T @ jnp.exp((similarity - 1.0) / temperature)
-        return votes.argmax()
+        return values[nearest].T @ jnp.exp((similarity - similarity[0]) / temperature)
 
-    return jax.lax.map(classify, test, batch_size=_CHUNK)
+    return jax.lax.map(add_up, test, batch_size=_CHUNK)
 
 
 @dataclasses.dataclass(frozen=True)
