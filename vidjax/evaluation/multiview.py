@@ -85,7 +85,7 @@ def score_videos(
     labels, reason = np.zeros(num_videos, np.int64), np.full(num_videos, -1, np.int64)
     scored, scores = np.zeros(num_videos, bool), np.zeros((num_videos, 0), np.float32)
     with jax.set_mesh(mesh):
-        for out in _one_late(step(params, _on_mesh(batch, sharding)) for batch in batches):
+        for out in one_late(step(params, _on_mesh(batch, sharding)) for batch in batches):
             valid = out["valid"]
             rows = out["index"][valid]
             if not scores.shape[1]:
@@ -239,7 +239,7 @@ def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
     return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in local.items()}
 
 
-def _one_late(outputs: Iterable[dict]) -> Iterator[dict]:
+def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
     """Fetch each output after the next step is on its way, so that the device does not wait for the host."""
     waiting = None
     for out in outputs:

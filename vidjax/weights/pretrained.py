@@ -76,18 +76,19 @@ class Pretrained:
         """
         return self._apply(self.params, prepare(clips, self.spec))
 
+    def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
+        """What `__call__` returns, of clips of the model's size and with any parameters: to put under `jax.jit`."""
+        clips = normalize(clips, self.mean, self.std)
+        if self.num_classes is not None:
+            return self.module.apply({"params": params}, clips)
+        self.spec.check_clips(clips)
+        patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
+        tokens = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
+        return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
+
     @functools.cached_property
     def _apply(self):
-        @jax.jit
-        def apply(params, clips):
-            clips = normalize(clips, self.mean, self.std)
-            if self.num_classes is not None:
-                return self.module.apply({"params": params}, clips)
-            patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
-            tokens = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
-            return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
-
-        return apply
+        return jax.jit(self.outputs)
 
 
 def from_pretrained(

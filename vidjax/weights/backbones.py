@@ -1,0 +1,45 @@
+"""Backbones of frozen features by name: what `from_pretrained` takes, or `random:PRESET` to compare it with."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
+from vidjax.errors import WeightsError
+from vidjax.models import build_model, family_of
+from vidjax.weights.pretrained import Pretrained, from_pretrained
+
+RANDOM = "random:"
+_SEED = 0
+
+
+def load_backbone(source: str, *, num_frames: int | None = None, image_size: int | None = None) -> Pretrained:
+    """A model that makes features of clips.
+
+    Args:
+      source: what `from_pretrained` takes, or random: and the name of a preset, which is the family's classifier
+        without head as it begins, the same weights every time.
+      num_frames, image_size: of the clips, when other than the source's or the preset's.
+
+    Raises:
+      WeightsError: when the source is no model, or one that takes no clips; ConfigError: for an unknown preset, or
+        clips that the model cannot take.
+    """
+    sizes = {"num_frames": num_frames, "image_size": image_size}
+    if source.startswith(RANDOM):
+        return _random(source, **{name: value for name, value in sizes.items() if value is not None})
+    model = from_pretrained(source, **sizes)
+    if not hasattr(model.spec, "clip_shape"):
+        raise WeightsError(
+            f"{source} holds a {model.family}, not a backbone that takes clips; give the run or the file that its "
+            "encoder began with"
+        )
+    return model
+
+
+def _random(source: str, **sizes: int) -> Pretrained:
+    name = source.removeprefix(RANDOM)
+    module = build_model(name, num_classes=0, **sizes)
+    params = jax.jit(module.init)(jax.random.key(_SEED), jnp.zeros((1, *module.spec.clip_shape)))["params"]
+    return Pretrained(module, params, module.spec, family_of(name)[0], IMAGENET_MEAN, IMAGENET_STD, source=source)
