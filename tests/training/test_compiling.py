@@ -85,6 +85,25 @@ def test_a_model_too_large_for_one_row_is_told_so(four_chips):
         compiling.largest_batch(CONFIG, "v5e:1x1")
 
 
+@pytest.mark.parametrize(
+    ("message", "needed"),
+    [  # what the compiler says when it has placed every buffer, and when it gives up before
+        ("Ran out of memory in memory space hbm. Used 20.12G of 15.75G hbm. Exceeded hbm capacity by 4.37G.", 21.6),
+        ("Ran out of memory on HBM, the total memory required for HLO temporaries (17.06G) exceeds available", 18.3),
+    ],
+)
+def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, needed):
+    import jax
+
+    def lower(config, objective, mesh):
+        raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
+
+    four_chips.setattr(compiling, "_lower", lower)
+    step = compiling.compile_step(CONFIG, "v5e:1x1")
+    assert not step.fits
+    assert step.needed_gb == pytest.approx(needed, abs=0.05)
+
+
 @needs_libtpu
 @pytest.mark.parametrize("topology", ["v5e", "v5e:", "v9:2x2", "v5e:3x7", "v5litepod-256"])
 def test_an_unknown_topology_is_one_sentence(topology):
