@@ -64,6 +64,7 @@ def test_a_run_leaves_its_files(uninterrupted):
     assert {"train/loss", "train/lr", "train/grad_norm", "train/update_norm", "train/nonfinite"} < last.keys()
     assert {"train/decode_failures", "train/error"} < last.keys()
     assert {"perf/clips_per_s", "perf/step_s", "perf/data_wait"} < lines(uninterrupted)[2].keys()
+    assert sum("perf/compile_s" in line for line in lines(uninterrupted)) == 1  # what the first step took
     assert json.loads((uninterrupted / "results.json").read_text())["train/loss"] == last["train/loss"]
 
 

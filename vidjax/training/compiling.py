@@ -213,7 +213,7 @@ def _num_classes(config: Config) -> int:
 
 
 def _needed_gb(message: str) -> float | None:
-    """The memory that a program would need, or its intermediate values alone, if the compiler gave up for lack of it."""
+    """The memory that a program would need, or its temporaries alone, if the compiler gave up for lack of it."""
     if "RESOURCE_EXHAUSTED" not in message:
         return None
     used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,8 +123,10 @@ def train(
         for step in range(first + 1, total + 1):
             profile.before(step)
             with jax.profiler.StepTraceAnnotation("train", step_num=step), jax.transfer_guard("disallow"):
+                called = time.monotonic()
                 state, metrics = train_step(state, batch)
             if step == first + 1:
+                meter.compiled(time.monotonic() - called)
                 meter.start()  # leaves compilation out
             if step < total:
                 batch = feed.next(in_flight=metrics["train/loss"])

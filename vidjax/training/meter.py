@@ -38,11 +38,16 @@ class Meter:
 
     def __init__(self, clips_per_step: int, flops_per_clip: float | None):
         self._clips, self._flops = clips_per_step, flops_per_clip
+        self._compiled: dict[str, float] = {}
         self.start()
 
     def start(self) -> None:
         """Begin to measure; what was before (compilation, evaluation, a save) does not count."""
         self._steps, self._since, self._wait = 0, time.monotonic(), 0.0
+
+    def compiled(self, seconds: float) -> None:
+        """Note what the step took to compile, or to be read from the cache; the next `read` has it."""
+        self._compiled = {"perf/compile_s": seconds}
 
     def fed(self, waited: float) -> None:
         """Count a batch, and the seconds that the devices had nothing to do for lack of it."""
@@ -59,9 +64,11 @@ class Meter:
             "perf/clips_per_s": clips_per_s,
             "perf/step_s": seconds / self._steps,
             "perf/data_wait": min(self._wait / seconds, 1.0),
+            **self._compiled,
         }
         peak = peak_flops(jax.devices()[0].device_kind)
         if peak and self._flops:
             numbers["perf/mfu"] = clips_per_s * self._flops / (peak * jax.device_count())
+        self._compiled = {}
         self.start()
         return numbers
