@@ -17,7 +17,6 @@ import json
 import pathlib
 import sys
 import time
-from typing import Any
 
 import jax
 import numpy as np
@@ -28,10 +27,11 @@ from vidjax import config as config_lib
 from vidjax.data import open_source
 from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError, UserError
-from vidjax.evaluation.knn import embed_videos, knn_accuracy
-from vidjax.models import build_model
+from vidjax.evaluation.features import embed_videos
+from vidjax.evaluation.knn import knn_accuracy
+from vidjax.models import build_model, family_of
 from vidjax.training import loop
-from vidjax.training.mesh import make_mesh
+from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.runs import read_params
 
 EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_svt.py"
@@ -58,20 +58,22 @@ def compare(run: pathlib.Path) -> list[dict]:
     module = build_model(config.model.name, num_classes=0, init_std=config.model.init_std, **model)
     clip = np.zeros((1, *module.spec.clip_shape), np.float32)
     random = jax.jit(module.init)(jax.random.key(config.seed), clip)["params"]
+    family, pixels = family_of(config.model.name)[0], (config.data.mean, config.data.std)
+    backbones = {
+        "random weights": Pretrained(module, random, module.spec, family, *pixels),
+        "SVT": Pretrained(module, {"encoder": teacher["encoder"]}, module.spec, family, *pixels),
+    }
     about = {"seed": config.seed, "step": step}
-    return [
-        about | {"features": "random weights"} | score(module, random, config),
-        about | {"features": "SVT"} | score(module, {"encoder": teacher["encoder"]}, config),
-    ]
+    return [about | {"features": name} | score(backbone, config) for name, backbone in backbones.items()]
 
 
-def score(module: Any, params: Any, config: config_lib.Config) -> dict[str, float]:
+def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
     """Shares of the validation videos whose nearest training videos tell their digit and their motion."""
-    digits, mesh = digit_of_video(config.data.root), make_mesh(config.mesh)
+    digits = digit_of_video(config.data.root)
     features, labels = {}, {}
     for split in (config.data.train_split, config.data.eval_split):
         source = open_source(config.data, split)
-        found = embed_videos(module, params, source, config, mesh)
+        found = embed_videos(backbone, source, config.data, batch=config.eval.batch)
         rows = [source[number] for number in range(len(source))]
         features[split] = found.scores
         labels[split] = {"digit": np.array([digits[row.video] for row in rows]), "motion": found.labels}

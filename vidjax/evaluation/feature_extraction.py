@@ -25,6 +25,7 @@ from vidjax.errors import ConfigError, DataError, VideoError
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
 from vidjax.objectives.normalize import fit_frames
 
+ARRAYS = ("tokens", "token_mean", "width_mean", "cls", "pooled")
 _ONE_VIEW = EvalConfig(clips=1, crops=1)
 _BATCH = 8  # videos a step and device
 _LARGEST = float(np.finfo(np.float16).max)
@@ -66,7 +67,7 @@ def feature_shapes(backbone: Backbone, data: DataConfig) -> dict[str, tuple[int,
     """
     clips = jax.ShapeDtypeStruct((1, data.num_frames, data.image_size, data.image_size, 3), jnp.uint8)
     shapes = jax.eval_shape(lambda params, x: _features(backbone, params, x), backbone.params, clips)
-    return {name: shape.shape[1:] for name, shape in shapes.items()}
+    return {name: shapes[name].shape[1:] for name in ARRAYS if name in shapes}
 
 
 def extract(

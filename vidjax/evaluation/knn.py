@@ -5,53 +5,16 @@ Weighted k-nearest neighbours of Wu et al. 2018 (arXiv:1805.01978, section 3.4),
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
-from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
-from vidjax.config import Config, EvalConfig
-from vidjax.data.loader import eval_batches
-from vidjax.data.sources import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.evaluation.multiview import eval_batch_size, make_eval_step, score_videos
-from vidjax.evaluation.records import VideoScores
-from vidjax.objectives.normalize import normalize
 
 NEIGHBOURS, TEMPERATURE = 5, 0.07  # SVT's
 _CHUNK = 256  # queries whose similarities to all labelled videos are in memory at once
-
-
-def embed_videos(
-    module: nn.Module,
-    params: Any,
-    source: VideoSource,
-    config: Config,
-    mesh: Mesh,
-    *,
-    process: tuple[int, int] = (0, 1),
-) -> VideoScores:
-    """The pooled features of the central view of every video.
-
-    Args:
-      module: takes normalised clips and returns `pooled` (b d).
-      config: of its `data`, how views are taken and normalised; of its `eval`, the batch.
-      process: as for `vidjax.evaluation.multiview.score_classifier`.
-
-    Returns:
-      features as `scores` (n d) in the order of the source; zeros, and `scored` False, for a video that failed.
-    """
-    step = make_eval_step(_Features(module, config.data.mean, config.data.std), "sum_logits", mesh)
-    one_view = EvalConfig(clips=1, crops=1)
-    batches = eval_batches(source, config.data, one_view, batch=eval_batch_size(config, mesh), process=process)
-    with contextlib.closing(batches):
-        return score_videos(step, params, batches, len(source), mesh)
 
 
 def knn_accuracy(
@@ -122,18 +85,6 @@ def _weighted_sums(train, values: Float[Array, "n v"], test, k: int, temperature
         return values[nearest].T @ jnp.exp((similarity - similarity[0]) / temperature)
 
     return jax.lax.map(add_up, test, batch_size=_CHUNK)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Features:
-    """Pooled features where `make_eval_step` expects scores."""
-
-    module: nn.Module
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b d"]:
-        return self.module.apply({"params": params}, normalize(clips, self.mean, self.std))["pooled"]
 
 
 def _unit(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
