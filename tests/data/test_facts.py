@@ -7,7 +7,15 @@ from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.datasets import motion, motion_facts
 from vidjax.data.decode import Video
-from vidjax.data.facts import check_intervals, report_intervals, window_labels
+from vidjax.data.facts import (
+    check_intervals,
+    faults_of_intervals,
+    told_captions,
+    told_intervals,
+    told_unseen,
+    window_labels,
+    with_captions,
+)
 from vidjax.data.protocol import span
 from vidjax.data.rows import Row
 from vidjax.data.windows import WindowSource, window_starts
@@ -58,14 +66,45 @@ def test_intervals_that_cannot_be_meant_are_refused_with_the_row(interval, sente
         check_intervals(Row(None, 0, "kitchen", intervals=(interval,), duration=10.0), 3)
 
 
-def test_what_a_public_data_set_has_wrong_is_counted_and_said(caplog):
+def test_what_a_public_data_set_has_wrong_is_counted_and_said():
     rows = [
         Row(None, 0, "a", intervals=((0, 5, 0), (3, 12, 1)), duration=10.0),
         Row(None, 0, "b", intervals=((4, 2, 0), (20, 30, 1), (1, 11, 0)), duration=10.0),
+        Row(None, 0, "c", intervals=((-3, -1, 0), (0, 99, 1)), duration=0.0),  # of unknown length
     ]
-    found = report_intervals("Charades", rows)
-    assert found == {"run past the end": 2, "end before they start": 1, "lie outside": 1}
-    assert "of 5 intervals 2 run past the end, the first in a" in caplog.text
+    found = faults_of_intervals(rows)
+    assert found == {"run past the end": ["a", "b"], "end before they start": ["b"], "lie outside": ["b", "c"]}
+    said = told_intervals("Charades", rows)
+    assert said[0] == (
+        "Charades: of 7 intervals 2 run past the end, the first in a; they count where they lie inside their video"
+    )
+    assert [sentence.split(",")[0] for sentence in said[1:]] == [
+        "Charades: of 7 intervals 1 end before they start",
+        "Charades: of 7 intervals 2 lie outside",
+    ]
+    assert told_intervals("Charades", rows[:0]) == []
+
+
+def test_empty_captions_and_videos_without_any_are_counted_and_left_out():
+    rows = [
+        Row(None, 0, "a", captions=("He runs.", " ")),
+        Row(None, 0, "b", captions=("", "")),
+        Row(None, 0, "c"),
+        Row(None, 0, "d", captions=("She sits.",)),
+    ]
+    assert [(row.id, row.captions) for row in with_captions(rows)] == [("a", ("He runs.",)), ("d", ("She sits.",))]
+    assert told_captions("Charades", rows) == [
+        "Charades: 3 of 5 descriptions are empty and left out, the first of a",
+        "Charades: 2 of 4 videos have no description and are left out, the first of them b",
+    ]
+    assert told_captions("Charades", rows[3:]) == []
+
+
+def test_classes_without_an_example_are_counted_and_the_first_is_named():
+    assert told_unseen("UCF101", {"run": 3, "sit": 0, "jump": 0}) == [
+        "UCF101: 2 of 3 classes are never seen in training, the first of them 'sit'"
+    ]
+    assert told_unseen("UCF101", {"run": 1}) == []
 
 
 def test_velocities_come_with_their_clips_and_classification_is_as_before(short):

@@ -7,43 +7,52 @@ is 0 if nothing is missing, 1 if something is.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 
-from vidjax.cli import prepare
-from vidjax.cli.screen import print_json, progress
+from vidjax.cli import sources
+from vidjax.cli.screen import print_json, progress, say
+from vidjax.data.datasets import ON_DISK
 
-DATASETS = (*prepare.DATASETS, "charades")  # whose intervals records do not hold, so that it is not prepared
 SOMETHING_MISSING = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=", ".join(DATASETS))
+    parser.add_argument("dataset", choices=ON_DISK, metavar="DATASET", help=", ".join(ON_DISK))
     parser.add_argument("--root", required=True, metavar="DIR", help="where the data set is, or its records")
-    parser.add_argument("--splits", default="", help="comma-separated; default train,val")
+    parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
     about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
+    about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
+    parser.add_argument("--charts", default="", metavar="DIR", help=about)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read at a time")
     parser.add_argument("--json", action="store_true", help="everything as JSON, with every missing file")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, and print what is there and what is not."""
-    from vidjax.data.audit import audit
+    from vidjax.data.audit import audit, known
 
+    if arguments.charts:
+        sources.check_writable(arguments.charts)
     splits = tuple(filter(None, arguments.splits.split(",")))
     with progress(f"checking {arguments.root}") as advance:
         audits = audit(
             arguments.dataset, arguments.root, splits,
-            read=arguments.read, threads=max(1, arguments.threads), on_video=advance,
+            read=arguments.read or ("index" if arguments.charts else ""), threads=max(1, arguments.threads),
+            on_video=advance,
         )  # fmt: skip
     complete = not any(about.problems for about in audits)
     if arguments.json:
-        listed = [dataclasses.asdict(about) for about in audits]
+        listed = [about.as_json() for about in audits]
         print_json({"dataset": arguments.dataset, "root": arguments.root, "complete": complete, "splits": listed})
     else:
         _print(audits)
+    if arguments.charts:
+        from vidjax.viz.dataset import draw_dataset
+
+        for path in draw_dataset(known(arguments.dataset).title, audits, arguments.charts):
+            say(f"wrote {path}")
     return 0 if complete else SOMETHING_MISSING
 
 
@@ -63,5 +72,7 @@ def _print(audits: list) -> None:
     for about in audits:
         for problem in about.problems:
             console.print(f"{about.split}: {problem}", highlight=False, markup=False)
+        for note in about.notes:
+            console.print(f"{about.split}: note: {note}", highlight=False, markup=False)
     if not any(about.problems for about in audits):
         console.print("nothing is missing")

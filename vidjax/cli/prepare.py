@@ -10,24 +10,26 @@ import argparse
 import os
 
 from vidjax.cli.screen import print_json, progress, say
+from vidjax.data.datasets import ON_DISK
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
-DATASETS = ("folder", "kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains")
 SHOWN = 5  # failures told one by one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     about = "folder: class folders or lists of `path label`; the others also in their official layout"
-    parser.add_argument("dataset", choices=DATASETS, metavar="DATASET", help=f"{', '.join(DATASETS)}; {about}")
+    parser.add_argument("dataset", choices=ON_DISK, metavar="DATASET", help=f"{', '.join(ON_DISK)}; {about}")
     parser.add_argument("--root", required=True, metavar="DIR", help="where the videos are")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the records go")
-    parser.add_argument("--splits", default="train,val", help="comma-separated; default %(default)s")
+    parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
     parser.add_argument("--short-side", type=int, default=256, help="pixels, 256 to 320; never enlarged; default 256")
     parser.add_argument("--key-every", type=int, default=12, help="frames between key frames; default 12")
     parser.add_argument("--crf", type=int, default=20, help="of x264; lower is better and larger; default 20")
-    parser.add_argument("--keep-bytes", action="store_true", help="store the files as they are")
+    parser.add_argument(
+        "--keep-bytes", action="store_true", help="store the files as they are, and pictures without loss"
+    )
     about = "with --keep-bytes: index reads packets and the first frame (ms a video), decode every frame"
     parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
     about = "local (Beam here), threads (without Beam), or a runner of Beam: DataflowRunner, FlinkRunner, SparkRunner"
@@ -46,9 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
     options = [f"--{option}" for option in arguments.beam_option]
     from vidjax.config import DataConfig
     from vidjax.data import runners
+    from vidjax.data.audit import known
     from vidjax.data.builders import prepare_records
     from vidjax.data.encoding import Encoding
-    from vidjax.data.sources import open_source
+    from vidjax.data.sources import open_to_store
     from vidjax.data.storing import Storing
 
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
@@ -57,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     if runner == runners.THREADS and not arguments.runner:
         say("Apache Beam is not installed (pip install 'vidjax[beam]'): videos are prepared in threads of this process")
     data = DataConfig(name=arguments.dataset, root=arguments.root)
-    sources = {split: open_source(data, split) for split in arguments.splits.split(",")}
+    splits = tuple(filter(None, arguments.splits.split(","))) or known(arguments.dataset).splits
+    sources = {split: open_to_store(data, split) for split in splits}
     listed = sum(map(len, sources.values()))
     with progress(f"preparing {listed} videos", total=listed) as advance:
         folder, failures = prepare_records(

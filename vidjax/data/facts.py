@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -51,52 +52,76 @@ def check_intervals(row: Row, num_classes: int) -> None:
             )
 
 
-def report_intervals(title: str, rows: Sequence[Row]) -> dict[str, int]:
-    """Count what a public data set's intervals have wrong, and say so in the log with the first row of each kind.
-
-    Nothing is dropped: as in the official scores, such a class counts for the whole video, and an interval for those
-    moments of the video that it holds.
-    """
+def faults_of_intervals(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The rows whose intervals run past the end, end before they start, or lie outside; once for each such interval."""
     kinds: dict[str, list[str]] = {"run past the end": [], "end before they start": [], "lie outside": []}
     for row in rows:
         for start, end, _ in row.intervals:
             if end < start:
                 kinds["end before they start"].append(row.id)
-            elif row.duration and start > row.duration:
+            elif end < 0 or (row.duration and start > row.duration):
                 kinds["lie outside"].append(row.id)
             elif row.duration and end > row.duration:
                 kinds["run past the end"].append(row.id)
+    return kinds
+
+
+def told_intervals(title: str, rows: Sequence[Row]) -> list[str]:
+    """A sentence for each kind of fault that a public data set's intervals have, with its first row.
+
+    Nothing is dropped: as in the official scores, such a class counts for the whole video, and an interval for those
+    moments of the video that it holds.
+    """
     total = sum(len(row.intervals) for row in rows)
-    for kind, found in kinds.items():
-        if found:
-            logging.getLogger("vidjax").warning(
-                "%s: of %d intervals %d %s, the first in %s; they count where they lie inside their video",
-                title, total, len(found), kind, found[0],
-            )  # fmt: skip
-    return {kind: len(found) for kind, found in kinds.items()}
+    return [
+        f"{title}: of {total} intervals {len(found)} {kind}, the first in {found[0]}; they count where they lie inside "
+        "their video"
+        for kind, found in faults_of_intervals(rows).items()
+        if found
+    ]
 
 
-def report_unseen(title: str, rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """Classes that no interval of a training split has, which nothing can teach; the log names the first."""
-    seen = {number for row in rows for _, _, number in row.intervals}
-    unseen = [name for number, name in enumerate(names) if number not in seen]
-    if unseen:
-        logging.getLogger("vidjax").warning(
-            "%s: %d of %d classes are never seen in training, the first of them %r",
-            title, len(unseen), len(names), unseen[0],
-        )  # fmt: skip
-    return unseen
+def told_unseen(title: str, counts: Mapping[str, int]) -> list[str]:
+    """A sentence if a training split has classes without any example, which nothing can teach; it names the first.
+
+    Args:
+      counts: of examples by class.
+    """
+    unseen = [name for name, count in counts.items() if not count]
+    if not unseen:
+        return []
+    return [
+        f"{title}: {len(unseen)} of {len(counts)} classes are never seen in training, the first of them {unseen[0]!r}"
+    ]
 
 
-def with_captions(title: str, rows: Sequence[Row]) -> list[Row]:
-    """The rows that have a caption; the log counts the others, which a data set's captioning protocol leaves out."""
-    bare = [row.id for row in rows if not row.captions]
+def told_captions(title: str, rows: Sequence[Row]) -> list[str]:
+    """Sentences on empty captions and on videos without any, which a data set's captioning protocol leaves out."""
+    empty = [row.id for row in rows for text in row.captions if not text.strip()]
+    bare = [row.id for row in rows if not any(text.strip() for text in row.captions)]
+    total, sentences = sum(len(row.captions) for row in rows), []
+    if empty:
+        sentences.append(
+            f"{title}: {len(empty)} of {total} descriptions are empty and left out, the first of {empty[0]}"
+        )
     if bare:
-        logging.getLogger("vidjax").warning(
-            "%s: %d of %d videos have no description and are left out, the first of them %s",
-            title, len(bare), len(rows), bare[0],
-        )  # fmt: skip
-    return [row for row in rows if row.captions]
+        sentences.append(
+            f"{title}: {len(bare)} of {len(rows)} videos have no description and are left out, the first of them "
+            f"{bare[0]}"
+        )
+    return sentences
+
+
+def with_captions(rows: Sequence[Row]) -> list[Row]:
+    """The rows that have a caption, without their empty ones."""
+    told = ((row, tuple(text for text in row.captions if text.strip())) for row in rows)
+    return [dataclasses.replace(row, captions=captions) for row, captions in told if captions]
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Say them in the log."""
+    for sentence in sentences:
+        logging.getLogger("vidjax").warning("%s", sentence)
 
 
 def batch_facts(

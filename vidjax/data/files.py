@@ -88,7 +88,7 @@ def from_list(root: str, split: str, train_split: str, num_classes: int) -> File
     Raises:
       DataError: with the number of the line, for an unknown file or label.
     """
-    names = _names(os.path.join(root, "labels.txt"))
+    names = class_names(root)
     if names and num_classes and num_classes < len(names):
         raise DataError(f"data.num_classes={num_classes}, but {os.path.join(root, 'labels.txt')} names {len(names)}")
     known = num_classes or len(names)
@@ -111,6 +111,15 @@ def listed(root: str, split: str) -> list[tuple[str, int]]:
     return [(os.path.join(root, path), label) for _, path, label in _lines(os.path.join(root, f"{split}.csv"))]
 
 
+def class_names(root: str) -> tuple[str, ...]:
+    """The lines of root/labels.txt; nothing if there is none."""
+    path = os.path.join(root, "labels.txt")
+    if not os.path.isfile(path):
+        return ()
+    with open(path, encoding="utf-8") as lines:
+        return tuple(line.strip() for line in lines if line.strip())
+
+
 def _lines(list_path: str) -> list[tuple[int, str, int]]:
     """(line number, path, label) of every line that is not blank."""
     parsed = []
@@ -127,13 +136,6 @@ def _lines(list_path: str) -> list[tuple[int, str, int]]:
     if not parsed:
         raise DataError(f"{list_path} lists no videos; write one `path label` a line")
     return parsed
-
-
-def _names(path: str) -> tuple[str, ...]:
-    if not os.path.isfile(path):
-        return ()
-    with open(path, encoding="utf-8") as lines:
-        return tuple(line.strip() for line in lines if line.strip())
 
 
 def _subfolders(folder: str) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.data import labelmap
+from vidjax.data.frames import StoredVideo
 from vidjax.data.rows import Row, content_id
 from vidjax.errors import DataError
 
@@ -50,6 +51,10 @@ class RecordSource:
         name = record.get("id", f"{self._split}/{index}")
         name = name.decode() if isinstance(name, bytes) else str(name)
         return Row(bytes(record["video"]), int(record["label"]), name)
+
+    def place(self, index: int) -> StoredVideo:
+        """Where the video of a row is, unread."""
+        return StoredVideo(self._records, int(index))
 
     def __repr__(self) -> str:
         return f"RecordSource({self._split}, {self.content_id})"

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from vidjax.config import DataConfig
 from vidjax.data import files, records
 from vidjax.data.datasets import EMBEDDED, PUBLIC, WITH_FACTS
-from vidjax.data.facts import OF_TASK
+from vidjax.data.facts import OF_TASK, told_unseen, warn
 from vidjax.data.rows import Row
 from vidjax.data.synthetic import SyntheticSource
 from vidjax.errors import DataError
@@ -60,14 +60,7 @@ def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
         raise DataError(f"data.name={data.name} has classes but no {fact}; data sets with it: {able}")
     if data.name == "synthetic":
         return SyntheticSource(split, data.num_classes)
-    root = _embedded_root(data, split) if data.name in EMBEDDED else data.root
-    root = os.path.abspath(os.path.expanduser(root))
-    if not data.root and data.name not in EMBEDDED:
-        raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
-    if not os.path.isdir(root):
-        raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
-    if not os.listdir(root):
-        raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    root = _root(data, split)
     if not fact and data.name in WITH_FACTS and data.name != "motion" and "" not in _facts_of(data.name):
         needed = " or ".join(task for task, of_task in OF_TASK.items() if of_task in _facts_of(data.name))
         raise DataError(f"data.name={data.name} has no single class a video; set config.task={needed}")
@@ -79,7 +72,39 @@ def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
     return _open(root, data, split)
 
 
+def open_to_store(data: DataConfig, split: str) -> VideoSource:
+    """Open one split to be written as records: whole videos, with all that is known of them.
+
+    Raises:
+      DataError: as `open_source`.
+    """
+    if data.name in WITH_FACTS and data.name not in EMBEDDED:
+        return _module(WITH_FACTS[data.name]).to_store(_root(data, split), split)
+    return open_source(data, split)
+
+
+def _root(data: DataConfig, split: str) -> str:
+    root = _embedded_root(data, split) if data.name in EMBEDDED else data.root
+    root = os.path.abspath(os.path.expanduser(root))
+    if not data.root and data.name not in EMBEDDED:
+        raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
+    if not os.path.isdir(root):
+        raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
+    if not os.listdir(root):
+        raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    return root
+
+
 def _open(root: str, data: DataConfig, split: str) -> VideoSource:
+    source = _open_classes(root, data, split)
+    if split == data.train_split and isinstance(source, files.FileSource):
+        names = source.labels or tuple(map(str, range(source.num_classes)))
+        counts = {name: len(source.rows_of_class(number)) for number, name in enumerate(names)}
+        warn(told_unseen(data.name, counts))
+    return source
+
+
+def _open_classes(root: str, data: DataConfig, split: str) -> VideoSource:
     if records.find(root):
         return records.RecordSource(records.find(root), split, data.num_classes)
     if data.name in PUBLIC:

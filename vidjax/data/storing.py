@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
-from vidjax.data.decode import Video, VideoInfo
+from vidjax.data.decode import VideoInfo
 from vidjax.data.encoding import Encoding, Lossless
-from vidjax.data.frames import FrameWindow, StoredVideo, VideoPlace
+from vidjax.data.frames import FrameWindow, StoredVideo, VideoPlace, open_video
 from vidjax.data.rows import Row
 from vidjax.errors import ConfigError, VideoError
 
@@ -49,15 +49,15 @@ class Storing:
         return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
 
 
-def open_whole_index(video: bytes) -> VideoInfo:
+def open_whole_index(video: VideoPlace) -> VideoInfo:
     """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
-    with Video(video) as opened:
+    with open_video(video) as opened:
         return opened.info
 
 
-def decode_every_frame(video: bytes) -> VideoInfo:
+def decode_every_frame(video: VideoPlace) -> VideoInfo:
     """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
-    with Video(video) as opened:
+    with open_video(video) as opened:
         for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
             opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))
         return opened.info

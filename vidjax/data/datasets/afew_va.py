@@ -8,111 +8,109 @@ On disk, as the twelve archives unpack:
 
 A row is a frame in the middle of a window of data.num_frames * data.stride frames; beyond its ends a clip repeats its
 first and last frame. Splits `train` and `val` are fold 1 of five, `train2`, `val2` fold 2 and so on; nobody is in two.
+Records hold `fold1` to `fold5`, each clip once.
 """
 
 from __future__ import annotations
 
-import csv
-import glob
-import json
-import logging
-import os
+import dataclasses
 import re
-from collections import defaultdict
-from dataclasses import dataclass
-
-import numpy as np
+from collections import Counter
 
 from vidjax.config import DataConfig
+from vidjax.data import records
+from vidjax.data.datasets.afew_va_clips import (
+    FOLDS,
+    LIMIT,
+    TITLE,
+    assign_folds,
+    find_clips,
+    read_clip,
+    read_subjects,
+    told_subjects,
+)  # fmt: skip
+from vidjax.data.facts import told_unseen, warn
 from vidjax.data.frames import FrameWindow
+from vidjax.data.inventory import Inventory, Listed
+from vidjax.data.kept import Kept, KeptSource, read_kept
 from vidjax.data.rows import Row
 from vidjax.data.table import TableSource
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "AFEW-VA", 4
+NUM_CLASSES = 4
+LAYOUT = "[<part>/]<clip>/<frame>.png and <clip>/<clip>.json"
+VIDEOS: dict[str, int] = {}  # of a fold; there is no official one
+SPLITS = tuple(f"fold{number}" for number in range(1, FOLDS + 1))
 FACTS = ("", "target")  # quadrants as classes, or valence and arousal
 TARGETS = ("valence", "arousal")
 QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")  # valence to the right, arousal upwards; 0 is both
-FOLDS = 5
 FPS = 25.0
-_LIMIT = 10.0  # of the annotations
-_UNKNOWN = "somebody in clip "
+CLIPS = 600  # in all
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A clip: its folder, frames, (valence, arousal) of each in [-1, 1], and who is in it."""
-
-    name: str
-    folder: str
-    frames: tuple[str, ...]
-    values: tuple[tuple[float, float], ...]
-    subject: str
-
-
-def annotations(root: str, split: str) -> str | None:
-    """The first annotation of the layout, if `root` has one and the split is a fold of it."""
-    if not re.fullmatch(rf"(train|val|test)[1-{FOLDS}]?", split):
-        return None
-    return next(iter(_jsons(root)), None)
+def annotations(root: str, split: str) -> bool:
+    """Whether `root` has clips, and the split is a fold or what is left without one."""
+    return bool(re.fullmatch(rf"(train|val|test|fold)[1-{FOLDS}]?", split)) and bool(find_clips(root))
 
 
 def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSource:
-    """The windows of a split, a frame each.
+    """The windows of a split, a frame each, of the official layout or of records.
 
     Raises:
       DataError: if annotations are absent or malformed, a value is out of range, a frame has no file, or a subject is
         in two folds.
     """
-    if annotations(root, split) is None:
-        raise DataError(
-            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is none of train, val, and train1 to "
-            f"val{FOLDS} for the {FOLDS} folds"
-        )
-    fixed = _subjects(root)
-    clips = [_clip(path, fixed) for path in _jsons(root)]
-    alone = sum(clip.subject.startswith(_UNKNOWN) for clip in clips)
-    if alone:
-        logging.getLogger("vidjax").warning(
-            "%s: %d of %d clips do not say who is in them; each is taken for a subject of its own. %s would say it",
-            TITLE, alone, len(clips), os.path.join(root, "subjects.csv"),
-        )  # fmt: skip
-    fold = int(re.sub(r"\D", "", split) or 1)
-    of_subject = assign_folds(clips, {clip.name: fixed[clip.name][1] for clip in clips if clip.name in fixed})
-    held_out = not split.startswith("train")
-    rows = [row for clip in clips if (of_subject[clip.subject] == fold) == held_out for row in _rows(clip, data, fact)]
+    whole = to_store(root, split)
+    span = data.num_frames * data.stride
+    short = [kept.id for kept in whole.videos if len(kept.about["values"]) < span]
+    if short:
+        warn([
+            f"{TITLE}: {len(short)} of {len(whole)} clips are shorter than a window of {span} frames, the first of "
+            f"them {short[0]}: their first and last frames repeat"
+        ])  # fmt: skip
+    rows = [row for kept in whole.videos for row in _rows(kept, data, fact)]
+    if split.startswith("train") and not fact:
+        counts = Counter(row.label for row in rows)
+        warn(told_unseen(TITLE, {name: counts[number] for number, name in enumerate(QUADRANTS)}))
     labels = TARGETS if fact == "target" else QUADRANTS
-    return TableSource(f"afew_va/{split}/{data.num_frames}x{data.stride}", rows, fact=fact, labels=labels)
+    return TableSource(f"{whole.name}/{data.num_frames}x{data.stride}", rows, fact=fact, labels=labels)
 
 
-def assign_folds(clips: list[Clip], fixed: dict[str, int]) -> dict[str, int]:
-    """The fold, from 1 up, of every subject: those given, else the largest subjects first to the smallest fold.
-
-    Args:
-      fixed: fold of a clip, 0 where none is given.
+def to_store(root: str, split: str) -> KeptSource:
+    """The clips of a split with all that is known of them.
 
     Raises:
-      DataError: for a subject whose clips are in two folds.
+      DataError: as `open_split`.
     """
-    folds: dict[str, int] = {}
-    sizes, frames = np.zeros(FOLDS, int), defaultdict(int)
-    for clip in clips:
-        frames[clip.subject] += len(clip.frames)
-        if fold := fixed.get(clip.name, 0):
-            if not 1 <= fold <= FOLDS:
-                raise DataError(f"{TITLE}: clip {clip.name} is in fold {fold}; folds are 1 to {FOLDS}")
-            if folds.setdefault(clip.subject, fold) != fold:
-                raise DataError(
-                    f"{TITLE}: subject {clip.subject!r} is in folds {folds[clip.subject]} and {fold} (clip "
-                    f"{clip.name}); give all clips of a subject the same fold"
-                )
-    for subject, fold in folds.items():
-        sizes[fold - 1] += frames[subject]
-    for subject in sorted(frames, key=lambda name: (-frames[name], name)):
-        if subject not in folds:
-            folds[subject] = int(sizes.argmin()) + 1
-            sizes[folds[subject] - 1] += frames[subject]
-    return folds
+    folder = records.find(root)
+    if folder:
+        return _of_records(folder, split)
+    whole, problems, notes = _of_files(root, split)
+    if problems:
+        raise DataError(problems[0])
+    warn(notes)
+    return whole
+
+
+def inventory(root: str, split: str) -> Inventory:
+    """Every clip of a split, and all that is wrong with the data set.
+
+    Raises:
+      DataError: if there are no clips, or subjects.csv is malformed.
+    """
+    folder = records.find(root)
+    whole, problems, notes = (_of_records(folder, split), [], []) if folder else _of_files(root, split)
+    if not folder and (clips := len(find_clips(root))) < CLIPS:
+        problems.append(f"{TITLE}: there are {clips} clips; {CLIPS} are published")
+    subjects, targets = Counter(), []
+    for kept in whole.videos:
+        subjects[kept.about["subject"]] += len(kept.about["values"])
+        targets += [(valence, arousal) for valence, arousal in kept.about["values"]]
+    videos = [
+        Listed(kept.id, kept.video, tuple(quadrant(*values) for values in kept.about["values"]))
+        for kept in whole.videos
+    ]
+    return Inventory(videos, QUADRANTS, "frames", problems, notes, dict(subjects), targets)
 
 
 def quadrant(valence: float, arousal: float) -> int:
@@ -120,61 +118,65 @@ def quadrant(valence: float, arousal: float) -> int:
     return (0 if arousal >= 0 else 2) + (1 if valence >= 0 else 0)
 
 
-def _rows(clip: Clip, data: DataConfig, fact: str) -> list[Row]:
-    before = data.num_frames // 2 * data.stride
+def _of_files(root: str, split: str) -> tuple[KeptSource, list[str], list[str]]:
+    """The clips of a split; what is wrong, and what one should know, of all of them."""
+    if not annotations(root, split):
+        raise DataError(
+            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is none of train, val, and train1 to "
+            f"val{FOLDS} for the {FOLDS} folds"
+        )
+    subjects = read_subjects(root)
+    clips = [read_clip(folder, subjects) for folder in find_clips(root)]
+    folds, wrong = assign_folds(clips, {name: fold for name, (_, fold) in subjects.items()})
+    problems = [*wrong, *(problem for clip in clips for problem in clip.problems)]
+    notes = told_subjects(clips, subjects, root)
+    unannotated = [clip.name for clip in clips if clip.unannotated]
+    if unannotated:
+        total = sum(clip.unannotated for clip in clips)
+        notes.append(f"{TITLE}: {total} pictures have no annotation and are left out, the first in {unannotated[0]}")
+    videos = [
+        Kept(
+            clip.name,
+            FrameWindow(clip.folder, clip.frames, 0, len(clip.frames), FPS),
+            {"subject": clip.subject, "fold": folds[clip.subject], "frames": clip.frames, "values": clip.values},
+        )
+        for clip in clips
+        if (folds[clip.subject] == _fold(split)) == _held_out(split)
+    ]
+    return KeptSource(f"afew_va/{split}", videos, QUADRANTS), problems, notes
+
+
+def _of_records(folder: str, split: str) -> KeptSource:
+    """The clips of a split out of the folds that records hold, in the order of the official layout."""
+    there = records.splits(folder)
+    missing = [name for name in SPLITS if name not in there]
+    if missing:
+        raise DataError(
+            f"the records in {folder} have no {', '.join(missing)}; `vidjax prepare afew_va` writes all folds"
+        )
+    own = f"fold{_fold(split)}"
+    folds = [read_kept(folder, name, "afew_va") for name in SPLITS if (name == own) == _held_out(split)]
+    videos = sorted((kept for fold in folds for kept in fold.videos), key=lambda kept: kept.id)
+    return KeptSource("+".join(fold.name for fold in folds), videos, QUADRANTS)
+
+
+def _fold(split: str) -> int:
+    return int(re.sub(r"\D", "", split) or 1)
+
+
+def _held_out(split: str) -> bool:
+    return not split.startswith("train")
+
+
+def _rows(kept: Kept, data: DataConfig, fact: str) -> list[Row]:
+    before, count, about = data.num_frames // 2 * data.stride, data.num_frames * data.stride, kept.about
     return [
         Row(
-            FrameWindow(clip.folder, clip.frames, place - before, data.num_frames * data.stride, FPS),
-            quadrant(*values) if fact == "" else 0,
-            f"{clip.name}/{clip.frames[place]}",
-            target=values if fact == "target" else (),
-            group=clip.subject,
+            dataclasses.replace(kept.video, first=place - before, count=count),
+            0 if fact else quadrant(valence, arousal),
+            f"{kept.id}/{about['frames'][place]}",
+            target=(valence / LIMIT, arousal / LIMIT) if fact else (),
+            group=about["subject"],
         )
-        for place, values in enumerate(clip.values)
+        for place, (valence, arousal) in enumerate(about["values"])
     ]
-
-
-def _clip(path: str, fixed: dict[str, tuple[str, int]]) -> Clip:
-    folder, name = os.path.dirname(path), _stem(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            about = json.load(file)
-        frames = {key: (float(at["valence"]), float(at["arousal"])) for key, at in sorted(about["frames"].items())}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not an annotation of {TITLE}: {type(error).__name__} {error}") from error
-    if not frames:
-        raise DataError(f"{path} annotates no frame")
-    files = {os.path.splitext(file)[0]: file for file in os.listdir(folder) if file.endswith((".png", ".jpg"))}
-    for key, values in frames.items():
-        if key not in files:
-            raise DataError(f"{path} annotates frame {key}, but {folder} has no {key}.png")
-        if max(map(abs, values)) > _LIMIT:
-            raise DataError(f"{path}: frame {key} has valence and arousal {values}, which go from -10 to 10")
-    values = tuple((valence / _LIMIT, arousal / _LIMIT) for valence, arousal in frames.values())
-    subject = fixed[name][0] if name in fixed else str(about.get("actor") or _UNKNOWN + name)
-    return Clip(name, folder, tuple(files[key] for key in frames), values, subject)
-
-
-def _jsons(root: str) -> list[str]:
-    found = [path for level in ("*", "*/*") for path in glob.glob(os.path.join(glob.escape(root), level, "*.json"))]
-    return sorted((path for path in found if _stem(path) == os.path.basename(os.path.dirname(path))), key=_stem)
-
-
-def _stem(path: str) -> str:
-    return os.path.splitext(os.path.basename(path))[0]
-
-
-def _subjects(root: str) -> dict[str, tuple[str, int]]:
-    """Subject and fold (0: any) by clip, of subjects.csv."""
-    path = os.path.join(root, "subjects.csv")
-    if not os.path.isfile(path):
-        return {}
-    found: dict[str, tuple[str, int]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for number, line in enumerate(csv.reader(file), 1):
-            if not line or line[0] == "clip":
-                continue
-            if len(line) not in (2, 3) or (len(line) == 3 and not line[2].strip().isdecimal()):
-                raise DataError(f"{path}, line {number}: {','.join(line)!r} is not `clip,subject[,fold]`")
-            found[line[0].strip()] = (line[1].strip(), int(line[2]) if len(line) == 3 else 0)
-    return found

@@ -12,12 +12,18 @@ video by the annotated length; as in the official scores they count where they l
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
+from collections import Counter
+from typing import Any
 
 from vidjax.config import DataConfig
+from vidjax.data import records
 from vidjax.data.datasets.annotated import Listing, first_existing, locate, videos_by_stem
-from vidjax.data.facts import report_intervals, report_unseen, with_captions
+from vidjax.data.facts import told_captions, told_intervals, told_unseen, warn, with_captions
+from vidjax.data.inventory import Inventory, Listed
+from vidjax.data.kept import Kept, KeptSource, read_kept
 from vidjax.data.rows import Interval, Row
 from vidjax.data.table import TableSource
 from vidjax.errors import DataError
@@ -40,12 +46,56 @@ def annotations(root: str, split: str) -> str | None:
 
 
 def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSource:
-    """A split of the official layout with its intervals, or with its descriptions.
+    """A split of the official layout or of records with its intervals, or with its descriptions.
 
     Raises:
       DataError: if the annotations are absent or malformed, an action is unknown, or no video is there.
     """
     del data
+    whole = to_store(root, split)
+    rows = [_row(kept) for kept in whole.videos]
+    if fact == "captions":
+        warn(told_captions(TITLE, rows))
+        rows = with_captions(rows)
+    else:
+        warn(told_intervals(TITLE, rows))
+    if split == "train" and fact == "intervals":
+        warn(told_unseen(TITLE, _counts(rows, whole.labels)))
+    return TableSource(whole.name, rows, fact=fact, labels=whole.labels)
+
+
+def to_store(root: str, split: str) -> KeptSource:
+    """The videos of a split that are used, with all that is known of them; missing ones as `annotated.locate` has it.
+
+    Raises:
+      DataError: as `open_split`.
+    """
+    whole = _listed(root, split)
+    if any(not isinstance(kept.video, str) for kept in whole.videos):
+        return whole
+    order = [(kept.id, place) for place, kept in enumerate(whole.videos)]
+    there = {kept.id: kept.video for kept in whole.videos if os.path.isfile(kept.video)}
+    _, places = locate(TITLE, order, there, folder=root, split=split, extension=".mp4")
+    return KeptSource(whole.name, [whole.videos[place] for place in places], whole.labels)
+
+
+def inventory(root: str, split: str) -> Inventory:
+    """Every video that is listed, there or not, with the classes of its intervals.
+
+    Raises:
+      DataError: if the annotations are absent or malformed.
+    """
+    whole = _listed(root, split)
+    rows = [_row(kept) for kept in whole.videos]
+    videos = [Listed(row.id, row.video, tuple(number for _, _, number in row.intervals)) for row in rows]
+    notes = [*told_intervals(TITLE, rows), *told_captions(TITLE, rows)]
+    return Inventory(videos, whole.labels, "intervals", notes=notes)
+
+
+def _listed(root: str, split: str) -> KeptSource:
+    folder = records.find(root)
+    if folder:
+        return read_kept(folder, split, "charades")
     path, classes = annotations(root, split), _file(root, "Charades_v1_classes.txt")
     if path is None or classes is None:
         raise DataError(
@@ -53,29 +103,23 @@ def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSourc
             f"splits are {', '.join(_FILES)}"
         )
     names = _names(classes)
-    listed = [_row(line, number, path, len(names)) for number, line in enumerate(_lines(path), 2)]
-    if fact == "captions":
-        listed = with_captions(TITLE, listed)
-    order = [(row.id, place) for place, row in enumerate(listed)]
-    paths, kept = locate(TITLE, order, videos_by_stem([root]), folder=root, split=split, extension=".mp4")
-    rows = [
-        Row(file, 0, row.id, intervals=row.intervals, captions=row.captions, duration=row.duration)
-        for file, row in zip(paths, (listed[place] for place in kept), strict=True)
-    ]
-    report_intervals(TITLE, rows)
-    if split == "train" and fact == "intervals":
-        report_unseen(TITLE, rows, names)
-    return TableSource(f"charades/{split}", rows, fact=fact, labels=names)
+    abouts = [(line["id"], _about(line, number, path, len(names))) for number, line in enumerate(_lines(path), 2)]
+    order = [(name, place) for place, (name, _) in enumerate(abouts)]
+    listing = Listing(TITLE, split, order, names, videos_by_stem([root]), root, ".mp4")
+    videos = [Kept(abouts[place][0], video, abouts[place][1]) for video, place in listing.paths()]
+    return KeptSource(f"charades/{split}", videos, names)
 
 
-def listing(root: str, split: str) -> Listing:
-    """The videos that the list of a split has, there or not; without classes, of which each has several.
+def _row(kept: Kept) -> Row:
+    about = kept.about
+    intervals = tuple((start, end, number) for start, end, number in about["intervals"])
+    captions, seconds = tuple(about["captions"]), about["duration"]
+    return Row(kept.video, 0, kept.id, intervals=intervals, captions=captions, duration=seconds)
 
-    Raises:
-      DataError: if the list is malformed.
-    """
-    rows = [(line["id"], 0) for line in _lines(annotations(root, split))]
-    return Listing(TITLE, split, rows, (), videos_by_stem([root]), root, ".mp4")
+
+def _counts(rows: list[Row], names: tuple[str, ...]) -> dict[str, int]:
+    seen = Counter(number for row in rows for _, _, number in row.intervals)
+    return {name: seen[number] for number, name in enumerate(names)}
 
 
 def _file(root: str, name: str) -> str | None:
@@ -100,16 +144,19 @@ def _names(path: str) -> tuple[str, ...]:
     return tuple(name for _, _, name in lines)
 
 
-def _row(line: dict[str, str], number: int, path: str, num_classes: int) -> Row:
+def _about(line: dict[str, str], number: int, path: str, num_classes: int) -> dict[str, Any]:
+    """What a line says of its video, as records keep it; descriptions that are empty are there, to be counted."""
     where = f"{os.path.basename(path)}, line {number} ({line['id']})"
     try:
         length = float(line["length"])
     except ValueError as error:
         raise DataError(f"{where}: length {line['length']!r} is not a number of seconds") from error
+    if not 0 < length < math.inf:
+        raise DataError(f"{where}: length {line['length']!r} is not a number of seconds above 0")
     parts = [part for part in (line["actions"] or "").split(";") if part.strip()]
-    captions = tuple(text.strip() for text in re.split(r";", line.get("descriptions") or "") if text.strip())
-    actions = tuple(_interval(part, where, num_classes) for part in parts)
-    return Row(None, 0, line["id"], intervals=actions, captions=captions, duration=length)
+    captions = [text.strip() for text in (line.get("descriptions") or "").split(";")]
+    actions = [_interval(part, where, num_classes) for part in parts]
+    return {"intervals": actions, "captions": captions if any(captions) else [], "duration": length}
 
 
 def _interval(text: str, where: str, num_classes: int) -> Interval:
@@ -118,6 +165,8 @@ def _interval(text: str, where: str, num_classes: int) -> Interval:
         start, end, action = float(match[2]), float(match[3]), int(match[1])
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: {text!r} is not an action such as `c092 11.90 21.20`") from error
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise DataError(f"{where}: {text!r} has a time that is not a number of seconds")
     if action >= num_classes:
         raise DataError(f"{where}: class c{action:03d} is not one of the {num_classes} classes")
     return start, end, action
