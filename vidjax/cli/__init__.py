@@ -11,7 +11,7 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import bench, caption, check, compile, convert, export, models, predict, prepare, reconstruct
+from vidjax.cli import bench, caption, check, compile, convert, embed, export, models, predict, prepare, reconstruct
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -21,6 +21,7 @@ VERBS = {
     "predict": predict,
     "caption": caption,
     "reconstruct": reconstruct,
+    "embed": embed,
     "convert": convert,
     "export": export,
     "models": models,

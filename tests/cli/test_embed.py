@@ -1,0 +1,136 @@
+"""`vidjax embed`: features of videos into a folder, gone on with, shared out, and refused in a sentence."""
+
+import json
+import pathlib
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+from vidjax.cli import main
+from vidjax.data.datasets import motion, motion_facts
+from vidjax.evaluation import features
+from vidjax.evaluation.feature_store import FeatureStore
+from vidjax.training.converted import save_as_run
+from vidjax.weights.backbones import load_backbone
+
+MODEL = ("--model", "random:videomae_tiny", "--num-frames", "4", "--image-size", "16")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of three training videos each, the last of them cut off."""
+    spec = motion.MotionSpec(train_videos=6, val_videos=0)
+    made = pathlib.Path(motion.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec))
+    root = tmp_path_factory.mktemp("videos")
+    for number, line in enumerate(motion.annotations(str(made))):
+        target = root / "train" / "ab"[number // 3] / f"{number}.mp4"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = (made / line["video"]).read_bytes()
+        target.write_bytes(content if number < 5 else content[: len(content) // 2])
+    return root
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(features, "_PART_ROWS", (1, 2))
+
+
+def embed(data, out, *words, model=MODEL):
+    return main(["embed", *model, "--data", str(data), "--out", str(out), *words])
+
+
+def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, capsys):
+    assert embed(folder, tmp_path / "out") == 3
+    shown = capsys.readouterr()
+    assert shown.out.strip() == str(tmp_path / "out")
+    assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)
+    assert "5 of 6 rows have token_mean (96), width_mean (8), pooled (96), float16, of 4 frames" in shown.err
+    store = FeatureStore.open(tmp_path / "out")
+    assert (store.decoded.tolist(), store.labels.tolist()) == ([True] * 5 + [False], [0, 0, 0, 1, 1, 1])
+    assert embed(folder, tmp_path / "out", "--json") == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["rows"], answer["computed"], answer["complete"], answer["missing_parts"]) == (6, 0, True, [])
+    assert answer["arrays"] == {"token_mean": [96], "width_mean": [8], "pooled": [96]}
+    assert [failure["id"] for failure in answer["failures"]] == ["train/b/5.mp4"]
+    assert embed(folder, tmp_path / "out") == 3
+    assert "all features were there; nothing was computed" in capsys.readouterr().err
+
+
+def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finishes_it(
+    folder, tmp_path, capsys, small_parts
+):
+    words = ("--features", "tokens,pooled", "--stride", "2", "--dtype", "float32", "--batch", "8")
+    assert embed(folder, tmp_path / "whole", *words) == 3
+    capsys.readouterr()
+    assert embed(folder, tmp_path / "shared", *words, "--share", "1/2") == 0
+    assert "1 of 3 parts are there, the others are left to other shares" in capsys.readouterr().err
+    with pytest.raises(Exception, match="1 of its 3 parts are there; finish it with `vidjax embed ") as refused:
+        FeatureStore.open(tmp_path / "shared")
+    command = re.search("`vidjax (.*)`", str(refused.value))[1]
+    assert main(shlex.split(command)) == 3
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "shared")]
+    assert files[0] == files[1]
+
+
+def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeypatch, capsys):
+    spec = motion.MotionSpec(train_videos=4, val_videos=0)
+    root = motion.prepare(str(tmp_path / "motion"), spec)
+    monkeypatch.setattr(motion_facts, "root", lambda folder, split: root)
+    assert embed("motion", tmp_path / "out", "--task", "regression") == 0
+    store = FeatureStore.open(tmp_path / "out")
+    lines = motion.annotations(root)
+    np.testing.assert_allclose(store.targets, [line["velocity"] for line in lines], rtol=1e-6)
+    glyphs = [motion.draw_clip(spec, "train", number).glyph for number in range(4)]
+    assert store.groups.tolist() == [f"handwriting {glyph}" for glyph in glyphs]
+    assert store.header.data["labels"] == ["velocity_right", "velocity_down"]
+    assert "--data motion --split train --task regression" in store.header.command("out")
+
+
+def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
+    model = load_backbone("random:timesformer_tiny", num_frames=2, image_size=16)
+    save_as_run(model, tmp_path / "run", stride=3, sampling="dense")
+    assert embed(folder, tmp_path / "out", model=("--model", str(tmp_path / "run"))) == 3
+    store = FeatureStore.open(tmp_path / "out")
+    assert (store.header.clip["stride"], store.header.clip["num_frames"], store.header.clip["image_size"]) == (3, 2, 16)
+    assert store.header.backbone["family"] == "timesformer"
+    assert store.array("cls").shape == (6, 96)
+    capsys.readouterr()
+    assert embed(folder, tmp_path / "out", model=(*MODEL[:2], "--num-frames", "2", "--image-size", "16")) == 2
+    error = capsys.readouterr().err
+    assert re.search(
+        r"out holds other features: backbone was .*run \(weights \w{8}\), is now random:videomae_tiny", error
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "motoin"], "--data=motoin is neither a folder nor the name of a data set; did you mean 'motion'?"),
+        (["--data", "kinetics400"], "--data=kinetics400 needs --root=DIR"),
+        (
+            ["--data", "elsewhere", "--root", "there"],
+            "--root is for a data set with a name, and --data=elsewhere",
+        ),
+        (["--data", "synthetic", "--share", "2/2"], "--share=2/2 must be K/P with K from 0 to P - 1"),
+        (["--data", "synthetic", "--batch", "-1"], "--batch and --workers must be at least 0"),
+        (["--data", "synthetic", "--image-size", "0"], "--image-size=0 must be at least 1"),
+        (["--data", "synthetic", "--image-size", "20"], "a frame side of 20 pixels is not a multiple of patch_size=8"),
+        (
+            ["--data", "synthetic", "--features", "token_maen"],
+            "gives no 'token_maen'; the features of a videomae: ",
+        ),
+        (["--data", "synthetic", "--task", "regression"], "data.name=synthetic has classes but no target"),
+        (["--data", "synthetic", "--out", __file__], "cannot be a folder"),
+        (["--data", "synthetic", "--model", "random:videomae_tinny"], "did you mean 'videomae_tiny'?"),
+        (["--data", "synthetic", "--feature", "cls"], "embed has no option --feature; did you mean --features?"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(words, told, tmp_path, capsys):
+    given = ["--model", "random:videomae_tiny", "--out", str(tmp_path / "out"), *words]
+    assert main(["embed", *given]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "out").exists()

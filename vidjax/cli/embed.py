@@ -1,0 +1,168 @@
+"""`vidjax embed`: compute the features of a frozen model once, into a folder that probes read.
+
+An interrupted call is gone on with by the same command; nothing is computed twice. Videos that cannot be decoded are
+in the folder with their reason; then the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from typing import Any
+
+from vidjax.cli import sources
+from vidjax.cli.screen import print_json, progress, say
+from vidjax.config import CHOICES
+from vidjax.data.datasets import EMBEDDED
+from vidjax.errors import ConfigError
+
+SOME_FAILED = 3
+SHOWN = 5  # failures told one by one
+TASKS = ("classification", "regression")
+_NAMES = tuple(name for name in CHOICES["data.name"] if name != "folder")
+_NEED_NO_ROOT = (*EMBEDDED, "synthetic")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add = parser.add_argument
+    add("--model", required=True, metavar="SOURCE", help=f"{sources.HELP}; or random:PRESET, to compare with")
+    about = f"a folder of videos (class folders, lists, records), or a data set: {', '.join(_NAMES)}"
+    add("--data", required=True, metavar="NAME_OR_ROOT", help=about)
+    add("--root", default="", metavar="DIR", help="where the data set of that name is")
+    add("--split", default="train", help="of the data set; default train")
+    add("--out", required=True, metavar="DIR", help="the folder of the features; one that holds some is completed")
+    about = "comma-separated: tokens, token_mean, width_mean, cls, pooled (all that the model gives but the tokens)"
+    add("--features", default="", metavar="NAMES", help=about)
+    add("--task", default=TASKS[0], choices=TASKS, help="what is to be probed: rows carry a class, or numbers")
+    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--num-frames", type=int, metavar="N", help="of a clip (the model's)")
+    add("--image-size", type=int, metavar="N", help="pixels, a side of the frames (the model's)")
+    add("--dtype", default="float16", choices=("float16", "float32"), help="on disk; default float16")
+    add("--batch", type=int, default=0, metavar="N", help="videos a step (8 a device)")
+    add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default): threads of this one")
+    add("--share", metavar="K/P", help="do share K (from 0) of P, such as that of a task of an array job")
+    add("--json", action="store_true", help="the answer as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write what is missing, and say what there is; 3 if a video has no features."""
+    for name in ("num_frames", "image_size"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
+    if min(arguments.batch, arguments.workers) < 0:
+        raise ConfigError("--batch and --workers must be at least 0")
+    name, root = _data(arguments.data, arguments.root)
+    share = _share(arguments.share)
+    sources.check_writable(arguments.out)
+    from vidjax.config import DataConfig
+    from vidjax.data.facts import fact_of
+    from vidjax.data.sources import open_source
+    from vidjax.evaluation.feature_store import FeatureStore
+    from vidjax.evaluation.features import write_features
+    from vidjax.training import distributed
+
+    if share is None:
+        distributed.initialize()
+    backbone = _backbone(arguments)
+    stride, sampling = sources.sampling(backbone, arguments.stride)
+    data = DataConfig(
+        name=name, root=root, num_frames=arguments.num_frames or _frames(backbone), stride=stride, sampling=sampling,
+        image_size=sources.square_side(backbone.spec), mean=backbone.mean, std=backbone.std, workers=arguments.workers,
+        threads=os.cpu_count() or 1,
+    )  # fmt: skip
+    source = open_source(data, arguments.split, fact_of(arguments.task))
+    names = [word.strip() for word in arguments.features.split(",") if word.strip()]
+    with progress(f"embedding {len(source)} rows", len(source)) as advance:
+        written = write_features(
+            backbone, source, data, arguments.split, arguments.out,
+            names=names, dtype=arguments.dtype, batch=arguments.batch, process=share, on_row=advance,
+        )  # fmt: skip
+    store = None if written.missing else FeatureStore.open(arguments.out)
+    failures = [] if store is None else _failures(store)
+    if arguments.json:
+        print_json(_answer(arguments.out, written, failures))
+    else:
+        _say(written, failures, data)
+        print(arguments.out)
+    return SOME_FAILED if failures else 0
+
+
+def _data(word: str, root: str) -> tuple[str, str]:
+    """Name and root of the data set."""
+    near = difflib.get_close_matches(word, _NAMES, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(_NAMES)}"
+    if word in _NAMES:
+        if not root and word not in _NEED_NO_ROOT:
+            raise ConfigError(f"--data={word} needs --root=DIR, the folder that the data set is in")
+        return word, root
+    if root:
+        raise ConfigError(f"--root is for a data set with a name, and --data={word} is none; {hint}")
+    if not os.path.isdir(word):
+        raise ConfigError(f"--data={word} is neither a folder nor the name of a data set; {hint}")
+    return "folder", word
+
+
+def _share(word: str | None) -> tuple[int, int] | None:
+    """K and P of K/P."""
+    if word is None:
+        return None
+    place, _, count = word.partition("/")
+    if not (place.isdecimal() and count.isdecimal() and int(place) < int(count)):
+        raise ConfigError(f"--share={word} must be K/P with K from 0 to P - 1, such as 0/4")
+    return int(place), int(count)
+
+
+def _backbone(arguments: argparse.Namespace) -> Any:
+    """The model, for clips of the size that is asked for."""
+    from vidjax.weights.backbones import load_backbone
+
+    with progress(f"reading {arguments.model}"):
+        backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
+    for note in backbone.notes:
+        say(f"note: {note}")
+    return backbone
+
+
+def _frames(backbone: Any) -> int:
+    """Of a clip: the model's, or as many as its run took to fill or to drop the last cube."""
+    from vidjax.config import Config
+
+    frames = backbone.spec.num_frames
+    taken = backbone.config.data.num_frames if isinstance(backbone.config, Config) else frames
+    return taken if abs(taken - frames) < backbone.spec.tubelet_size else frames
+
+
+def _failures(store: Any) -> list[dict[str, str]]:
+    return [{"id": name, "reason": reason} for name, reason in zip(store.ids, store.reasons, strict=True) if reason]
+
+
+def _answer(folder: str, written: Any, failures: list[dict[str, str]]) -> dict[str, Any]:
+    header = written.header
+    return {
+        "folder": folder,
+        "complete": not written.missing,
+        "rows": header.num_rows,
+        "computed": written.computed,
+        "parts": header.num_parts,
+        "missing_parts": written.missing,
+        "arrays": {name: list(shape) for name, shape in header.arrays.items()},
+        "failures": failures,
+    }
+
+
+def _say(written: Any, failures: list[dict[str, str]], data: Any) -> None:
+    header = written.header
+    for failure in failures[:SHOWN]:
+        say(f"{failure['id']} has no features: {failure['reason']}")
+    if len(failures) > SHOWN:
+        say(f"... and {len(failures) - SHOWN} more")
+    if not (written.computed or written.missing):
+        say("all features were there; nothing was computed")
+    there = header.num_parts - len(written.missing)
+    counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have"
+    if written.missing:
+        counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
+    shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
+    say(f"{counted} {shapes}, {header.dtype}, of {sources.clip_words(data)}")
