@@ -6,30 +6,18 @@ import pathlib
 import cv2
 import numpy as np
 import pytest
-from miniatures import SMALL, first, run
+from miniatures import SMALL, first, run, write_afew
 
 from vidjax.config import DataConfig
 from vidjax.data import open_source
 from vidjax.data.datasets import afew_va
-from vidjax.data.decode import read_frames
 from vidjax.data.frames import FrameWindow, open_video
 from vidjax.errors import DataError, VideoError
 
 
 @pytest.fixture
 def afew(videos, tmp_path):
-    for number in range(8):
-        video = videos[f"train_{number:05d}"][0]
-        folder = tmp_path / "01" / f"{number + 1:03d}"
-        folder.mkdir(parents=True)
-        length = 6 + number
-        frames = {}
-        for place, picture in enumerate(read_frames(str(video), np.arange(length))):
-            cv2.imwrite(str(folder / f"{place:05d}.png"), picture[..., ::-1])
-            frames[f"{place:05d}"] = {"landmarks": [[0, 0]] * 68, "valence": place - 5.0, "arousal": float(number - 4)}
-        about = {"actor": f"actor {number // 2}", "video_id": folder.name, "frames": frames}
-        (folder / f"{folder.name}.json").write_text(json.dumps(about))
-    return tmp_path
+    return write_afew(videos, tmp_path)
 
 
 def test_afew_va_gives_a_window_around_every_frame(afew):

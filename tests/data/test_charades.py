@@ -1,7 +1,7 @@
 """A miniature of Charades in its official layout: overlapping intervals past the end, and training on windows."""
 
 import pytest
-from miniatures import SMALL, first, put, run
+from miniatures import SMALL, first, run, write_charades
 
 from vidjax.config import DataConfig
 from vidjax.data import open_source
@@ -11,26 +11,7 @@ from vidjax.errors import DataError
 
 @pytest.fixture
 def home(videos, tmp_path):
-    folder = tmp_path / "Charades"
-    folder.mkdir()
-    (folder / "Charades_v1_classes.txt").write_text(
-        "".join(f"c{number:03d} Doing {name}\n" for number, name in enumerate(motion.CLASSES))
-    )
-    header = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
-    lines = {"train": [header], "test": [header]}
-    for number in range(3):
-        video, about = videos[f"long_{number:05d}"]
-        name = f"AB{number:03d}"
-        put(video, tmp_path / "Charades_v1_480" / f"{name}.mp4")
-        parts = [(p["start"], p["end"], motion.CLASSES.index(p["class"])) for p in about["intervals"]]
-        parts[-1] = (parts[-1][0], 9.5, parts[-1][2])  # runs past the end, at 8 s
-        actions = ";".join(f"c{number:03d} {start:.2f} {end:.2f}" for start, end, number in parts)
-        text = f'"{about["caption"]}, slowly.;Another one, of {name}"'
-        split = "test" if number == 2 else "train"
-        lines[split].append(f"{name},XYZ,Kitchen,6,7,Yes,A script.,cup,{text},{actions if number else ''},8.00")
-    for split, rows in lines.items():
-        (folder / f"Charades_v1_{split}.csv").write_text("\n".join(rows) + "\n")
-    return tmp_path
+    return write_charades(videos, tmp_path)
 
 
 def test_charades_reads_intervals_and_says_which_run_past_the_end(home, videos, caplog):

@@ -75,14 +75,12 @@ def of_records(folder: str, split: str) -> Inventory:
 def of_list(root: str, split: str, num_classes: int) -> Inventory:
     """What <split>.csv lists."""
     rows = files.listed(root, split)
-    names = files.class_names(root) or _numbers(max(num_classes, 1 + max(label for _, label in rows)))
+    names = files.class_names(root) or _numbers(num_classes or 1 + max(label for _, label in rows))
     videos = [Listed(path, path, (label,)) for path, label in rows]
     outside = [path for path, label in rows if label >= len(names)]
     problems = []
     if outside:
-        problems.append(
-            f"{len(outside)} labels are none of the {len(names)} classes; the first is that of {outside[0]}"
-        )
+        problems.append(f"{len(outside)} labels are not one of the {len(names)} classes; the first is of {outside[0]}")
     return Inventory(videos, names, problems=problems)
 
 

@@ -156,9 +156,7 @@ def told_subjects(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, int]]
         )
     gone = sorted(subjects.keys() - {clip.name for clip in clips})
     if gone:
-        sentences.append(
-            f"{path} has {len(gone)} of {len(subjects)} clips that are not there, the first of them {gone[0]}"
-        )
+        sentences.append(f"{path} names {len(gone)} clips that are not there, the first of them {gone[0]}")
     return sentences
 
 
