@@ -21,12 +21,12 @@ VERBS = {
     "predict": predict,
     "caption": caption,
     "reconstruct": reconstruct,
-    "embed": embed,
     "convert": convert,
     "export": export,
     "models": models,
     "check": check,
     "prepare": prepare,
+    "embed": embed,
     "compile": compile,
     "bench": bench,
 }
