@@ -12,6 +12,8 @@ from vidjax.config import DataConfig
 from vidjax.data import open_source
 from vidjax.data.datasets import afew_va
 from vidjax.data.frames import FrameWindow, open_video
+from vidjax.data.rows import Row
+from vidjax.data.table import TableSource
 from vidjax.errors import DataError, VideoError
 
 
@@ -69,6 +71,25 @@ def test_nobody_is_in_training_and_test_and_every_fold_is_tested_once(afew):
     assert sorted(seen) == [f"{n:03d}" for n in range(1, 9)]
 
 
+def test_rows_know_their_actor_or_else_their_clip(afew):
+    path = afew / "01" / "007" / "007.json"
+    path.write_text(json.dumps({"frames": json.loads(path.read_text())["frames"]}))
+    data = DataConfig(name="afew_va", root=str(afew), **SMALL)
+    for fact in ("", "target"):
+        groups = {}
+        for split in ("train", "val"):
+            source = open_source(data, split, fact)
+            groups[split] = {source[index].id.split("/")[0]: source[index].group for index in range(len(source))}
+        actors = {f"{n + 1:03d}": f"actor {n // 2}" for n in range(8)}
+        assert groups["train"] | groups["val"] == actors | {"007": "somebody in clip 007"}
+        assert not set(groups["train"].values()) & set(groups["val"].values())
+
+
+def test_another_subject_makes_another_data_set():
+    known, renamed, unknown = (TableSource("t", [Row(None, 0, "a", group=who)]) for who in ("Ann", "Bob", ""))
+    assert len({known.content_id, renamed.content_id, unknown.content_id}) == 3
+
+
 def test_a_subject_in_two_folds_is_refused(afew):
     (afew / "subjects.csv").write_text("clip,subject,fold\n001,Ann,1\n002,Ann,2\n")
     with pytest.raises(DataError, match=r"subject 'Ann' is in folds 1 and 2 \(clip 002\); give all clips of a subject"):
@@ -94,6 +115,40 @@ def test_what_is_wrong_with_afew_va_is_named(afew):
     path.write_text(json.dumps(about))
     with pytest.raises(DataError, match=r"annotates frame 00099, but .*003 has no 00099.png"):
         open_source(data, "train", "target")
+
+    about["frames"] = {"00001": {"valence": 0.0, "arousal": float("nan")}}
+    path.write_text(json.dumps(about))
+    with pytest.raises(DataError, match=r"frame 00001 has valence and arousal \(0.0, nan\), which go from -10 to 10"):
+        open_source(data, "train", "target")
+    path.unlink()
+    with pytest.raises(DataError, match=r"003 has 8 pictures, but no 003.json"):
+        open_source(data, "train", "target")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("001,Ann,1\n001,Bob,2\n", r"subjects.csv, line 2: clip 001 is listed a second time; leave one line"),
+        ("001,Ann,6\n", r"clip 001 is in fold 6; folds are 1 to 5"),
+        ("001;Ann\n", r"subjects.csv, line 1: '001;Ann' is not `clip,subject\[,fold\]`"),
+    ],
+)
+def test_what_is_wrong_with_the_subjects_is_named(afew, lines, sentence):
+    (afew / "subjects.csv").write_text(lines)
+    with pytest.raises(DataError, match=sentence):
+        open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
+
+
+def test_windows_longer_than_their_clip_and_quadrants_that_are_never_seen_are_said(afew, caplog):
+    data = DataConfig(name="afew_va", root=str(afew), **(SMALL | {"num_frames": 8}))
+    open_source(data, "train4")  # without clips 001 and 002; the other folds have 8 to 13 frames
+    assert "shorter than a window" not in caplog.text
+    open_source(data, "val4")
+    assert "2 of 2 clips are shorter than a window of 8 frames, the first of them 001: their first and" in caplog.text
+    assert "never seen" not in caplog.text  # only training splits teach
+    (afew / "subjects.csv").write_text("".join(f"{n:03d},Ann,1\n" for n in range(1, 8)))
+    open_source(data, "train")
+    assert "AFEW-VA: 2 of 4 classes are never seen in training, the first of them 'bottom_left'" in caplog.text
 
 
 def test_a_missing_picture_is_a_failed_video_not_a_crash(afew):
