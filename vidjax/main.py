@@ -1,4 +1,4 @@
-"""Train or evaluate: flags -> configuration -> run.
+"""Train, evaluate or probe: flags -> configuration -> run.
 
     python -m vidjax.main --config=FILE[:ARG,ARG] --workdir=DIR [--config.KEY=VALUE ...]
 
@@ -83,12 +83,12 @@ def _check_keys(argv: list[str]) -> None:
 
 
 def run(config: config_lib.Config, values: flags.FlagValues) -> int:
-    """Train or evaluate as configured; returns the exit code."""
-    from vidjax.training import distributed, loop
+    """Train, evaluate or probe as configured; returns the exit code."""
+    from vidjax.training import distributed, loop, probing
 
     distributed.initialize(values.coordinator, values.num_processes, values.process_id)
     workdir = os.path.abspath(os.path.expanduser(values.workdir))
-    act = {"train": loop.train, "evaluate": loop.evaluate}[config.mode]
+    act = {"train": loop.train, "evaluate": loop.evaluate, "probe": probing.probe}[config.mode]
     results = act(config, workdir)
     unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)
     if unscored and not config.eval.allow_missing:

@@ -42,9 +42,9 @@ def write_run_report(workdir: str | os.PathLike) -> pathlib.Path:
     curves = draw_curves({workdir.name: workdir}, CURVES, workdir / PICTURES / "curves.png")
     blocks += [Heading("Pictures"), *_curve_picture(curves), *_pictures(workdir)]
     if config:
-        blocks += [Heading("Settings that differ from the defaults"), Code(_settings(config))]
+        blocks += [Heading("Settings that differ from the defaults"), Code(settings(config))]
     name = config.get("model", {}).get("name", "run")
-    return write_document(workdir, f"{name}: {config.get('task', 'a run').replace('_', ' ')}", [*blocks, *_made()])
+    return write_document(workdir, f"{name}: {config.get('task', 'a run').replace('_', ' ')}", [*blocks, *made()])
 
 
 def write_comparison(workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], seconds: float) -> pathlib.Path:
@@ -76,8 +76,8 @@ def write_comparison(workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any
     blocks += _pictures(first / "finetune")
     config = _read(first / "finetune" / "config.json")
     if config:
-        blocks += [Heading("Fine-tuning settings that differ from the defaults"), Code(_settings(config))]
-    return write_document(workdir, "Masked autoencoding on moving digits", [*blocks, *_made()])
+        blocks += [Heading("Fine-tuning settings that differ from the defaults"), Code(settings(config))]
+    return write_document(workdir, "Masked autoencoding on moving digits", [*blocks, *made()])
 
 
 def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -126,7 +126,8 @@ def _pictures(run: pathlib.Path) -> list[Block]:
     return [Picture(path, caption) for path, caption in paths if path.is_file()]
 
 
-def _settings(config: Mapping[str, Any]) -> str:
+def settings(config: Mapping[str, Any]) -> str:
+    """The keys of a configuration that are not at their defaults, a line each."""
     usual = json.loads(json.dumps(dataclasses.asdict(Config())))
     lines = []
     for key, value in config.items():
@@ -137,7 +138,7 @@ def _settings(config: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "none"
 
 
-def _made() -> list[Block]:
+def made() -> list[Block]:
     """The command, the machine and the date."""
     import jax
 

@@ -1,0 +1,30 @@
+"""Probes of frozen features on the embedded videos of moving digits: their velocity, or which of eight motions.
+
+Expected   docs/tasks.md has the table
+Hardware   :smoke a minute of CPU time, or two on the first call, which embeds the videos
+Command    python -m vidjax.main --config=configs/probe_motion.py --workdir=RUN \
+             --config.probe.backbones="('runs/pretrain', 'random:videomae_tiny')"
+Sizes      velocity (default), class; `smoke` trains less and takes fewer reductions
+"""
+
+from vidjax import config as config_lib
+
+SIZES = {"velocity": {"task": "regression"}, "class": {"task": "classification"}}
+
+
+def get_config(arg=None):
+    told, smoke = config_lib.parse_arg(arg, size="velocity", sizes=SIZES)
+    config = config_lib.defaults()
+    config.mode = "probe"
+    config_lib.motion(config)
+    config.data.sampling = "dense"
+    config.probe.backbones = ("random:videomae_tiny",)
+    config.probe.reductions = ("token_mean", "width_mean", "pca", "weighted_tokens")
+    config.probe.widths = ((256, 64),)
+    config.probe.dropouts = ((0.2, 0.2),)
+    config.update_from_flattened_dict(SIZES[told])
+    if smoke:  # what a mean over all places keeps of random features hardly tells a motion
+        config.probe.reductions = ("width_mean", "pca")
+        config.probe.probes = ("svm", "knn", "mlp")
+        config.probe.epochs = 60
+    return config

@@ -1,0 +1,106 @@
+"""mode=probe: the features of each backbone, once, and every probe on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import jax
+from jax.experimental import multihost_utils
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vidjax.config import Config, DataConfig
+from vidjax.data.facts import fact_of
+from vidjax.data.sources import open_source
+from vidjax.errors import ConfigError
+from vidjax.evaluation.feature_extraction import feature_shapes
+from vidjax.evaluation.feature_store import FeatureStore
+from vidjax.evaluation.features import write_features
+from vidjax.evaluation.probe_table import short_names
+from vidjax.evaluation.probes import TASKS
+from vidjax.evaluation.probing import print_table, probe_features
+from vidjax.evaluation.records import write_json
+from vidjax.evaluation.reductions import arrays_of
+from vidjax.training.telemetry import say
+from vidjax.weights.backbones import RANDOM, load_backbone
+from vidjax.weights.pretrained import Pretrained
+
+FEATURES = "features"
+
+
+def probe(config: Config, workdir: str | os.PathLike) -> dict:
+    """Embed both splits with every backbone, fit all probes and write the table; a second call embeds nothing again.
+
+    Features are in features/<backbone>/<split>/ of the folder, what came of them beside; see
+    `vidjax.evaluation.probing`.
+
+    Returns:
+      the flat results, of the first process; others return none.
+
+    Raises:
+      UserError: for anything the user can mend; see `vidjax.errors`.
+    """
+    if config.task not in TASKS:
+        raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={config.task!r}")
+    if not config.probe.backbones:
+        raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
+    workdir, splits = Path(workdir), (config.data.train_split, config.data.eval_split)
+    names = short_names(config.probe.backbones)
+    for name, source in zip(names, config.probe.backbones, strict=True):
+        backbone = open_backbone(source, config.data)
+        data = clips_of(backbone, config.data)
+        arrays = arrays_of(config.probe, tuple(feature_shapes(backbone, data)))
+        if not arrays:
+            raise ConfigError(f"{source} has none of the features that config.probe.reductions needs")
+        for split in splits:
+            embed(backbone, config, data, split, workdir / FEATURES / name / split, arrays)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("features")
+    if jax.process_index() > 0:
+        return {}
+    pairs = {name: tuple(FeatureStore.open(workdir / FEATURES / name / split) for split in splits) for name in names}
+    write_json(workdir / "config.json", dataclasses.asdict(config))
+    found = probe_features(pairs, config, workdir, say)
+    print_table(*found.table)
+    say(f"report: {found.report}")
+    return found.results
+
+
+def open_backbone(source: str, data: DataConfig) -> Pretrained:
+    """A backbone for clips as it was made for; one of random weights for those of the data."""
+    sizes = {"num_frames": data.num_frames, "image_size": data.image_size} if source.startswith(RANDOM) else {}
+    backbone = load_backbone(source, **sizes)
+    for note in backbone.notes:
+        say(f"note: {note}")
+    return backbone
+
+
+def clips_of(backbone: Pretrained, data: DataConfig) -> DataConfig:
+    """Clips as a backbone takes them, over the same stretch of a video as those of `data`.
+
+    Raises:
+      ConfigError: for a backbone of frames that are not square.
+    """
+    frames, (height, width) = backbone.spec.num_frames, backbone.spec.frame_size
+    if height != width:
+        raise ConfigError(f"{backbone.source} takes frames of {height}x{width}, and features are of square ones")
+    stride = max(1, round(data.num_frames * data.stride / frames))
+    return dataclasses.replace(data, num_frames=frames, stride=stride, image_size=height)
+
+
+def embed(
+    backbone: Pretrained, config: Config, data: DataConfig, split: str, folder: Path, arrays: tuple[str, ...]
+) -> None:
+    """Write what a store lacks, with a bar, and say how much that was."""
+    source = open_source(data, split, fact_of(config.task))
+    columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=len(source))
+        written = write_features(
+            backbone, source, data, split, folder,
+            names=arrays, batch=config.eval.batch, on_row=lambda: bar.advance(task),
+        )  # fmt: skip
+    say(f"{folder}: {written.computed} of {len(source)} rows embedded, the others were there")

@@ -1,0 +1,89 @@
+"""The report of probes on frozen features: one table, the curves of the perceptrons, what searches tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.ticker import MaxNLocator
+
+from vidjax.config import Config
+from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
+from vidjax.viz.figures import new_figure, save_figure
+from vidjax.viz.report import PICTURES, made, settings
+
+TITLES = {"loss": "loss", "accuracy": "accuracy", "f1_macro": "macro F1", "ccc": "CCC"}
+Curve = Sequence[Mapping[str, float]]  # a line an epoch: epoch, {train,val}/<figure>
+
+
+def write_probe_report(
+    workdir: str | os.PathLike,
+    title: str,
+    introduction: str,
+    table: tuple[Sequence[str], Sequence[Sequence[str]]],
+    curves: Mapping[str, Mapping[str, Curve]],
+    searches: Mapping[str, Sequence[Mapping[str, Any]]],
+    config: Config,
+) -> pathlib.Path:
+    """Write report.md, report.html and the pictures; returns the path of report.md.
+
+    Args:
+      table: column names and rows.
+      curves: by backbone and reduction; a picture a backbone.
+      searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `deviation` over the folds.
+      config: of the run.
+    """
+    workdir, tree = pathlib.Path(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
+    blocks: list[Block] = [Text(introduction), Heading("Results"), Table(*table)]
+    for backbone, of_reduction in curves.items():
+        path = draw_probe_curves(of_reduction, workdir / PICTURES / f"curves_{backbone}.png")
+        blocks += [Heading(f"Epochs on {backbone}"), Picture(path, _CURVES)]
+    for name, points in searches.items():
+        blocks += [Heading(f"Searched: {name}"), _search_table(points)]
+    blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
+    return write_document(workdir, title, [*blocks, *made()])
+
+
+_CURVES = (
+    "The perceptron, epoch by epoch: solid on the part of the training rows that is held out to stop it, dashed on the "
+    "part that it learns from, without dropout. The dot is the epoch that was kept."
+)
+
+
+def draw_probe_curves(curves: Mapping[str, Curve], path: str | pathlib.Path) -> pathlib.Path:
+    """Draw one panel a figure, a colour a reduction.
+
+    Args:
+      curves: legend -> lines, of which the one with the lowest val/loss, or else the last, was kept.
+    """
+    names = [name for name in TITLES if any(f"train/{name}" in curve[0] for curve in curves.values())]
+    figure = new_figure(4.6 * len(names), 3.6)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for order, (legend, curve) in enumerate(curves.items()):
+            epochs, colour = [line["epoch"] for line in curve], f"C{order}"
+            axes.plot(epochs, [line[f"train/{name}"] for line in curve], color=colour, linestyle="--", linewidth=0.9)
+            solid = "val" if "val/loss" in curve[0] else "train"
+            axes.plot(epochs, [line[f"{solid}/{name}"] for line in curve], color=colour, label=legend)
+            kept = min(curve, key=lambda line: line["val/loss"]) if solid == "val" else curve[-1]
+            axes.plot(kept["epoch"], kept[f"{solid}/{name}"], "o", color=colour, markersize=5)
+        axes.set(title=TITLES[name], xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if name != "loss":
+            axes.set_ylim(None, 1.02)
+    figure.axes[0].legend(frameon=False, fontsize=9)
+    return save_figure(figure, path)
+
+
+def _search_table(points: Sequence[Mapping[str, Any]]) -> Table:
+    names = [name for name in points[0] if name not in ("mean", "deviation")]
+    rows = [
+        [*(str(point[name]) for name in names), f"{point['mean']:.4f} ± {point['deviation']:.4f}"]
+        for point in sorted(points, key=lambda point: -point["mean"])
+    ]
+    return Table((*names, "over the folds"), rows)
