@@ -36,12 +36,38 @@ def test_charades_reads_descriptions(home):
     assert len(source[0].captions) == 2
 
 
+def test_intervals_that_cannot_be_meant_are_counted_with_their_row_and_kept(home, caplog):
+    path = home / "Charades" / "Charades_v1_test.csv"
+    path.write_text(path.read_text().replace(" 9.50", " 5.00;c003 20.00 30.00"))  # the last one begins at 6 s
+    source = open_source(DataConfig(name="charades", root=str(home), **SMALL), "val", "intervals")
+    assert [part[:2] for part in source[0].intervals[-2:]] == [(6.0, 5.0), (20.0, 30.0)]
+    assert "Charades: of 5 intervals 1 end before they start, the first in AB002" in caplog.text
+    assert "Charades: of 5 intervals 1 lie outside, the first in AB002" in caplog.text
+
+
+def test_empty_descriptions_are_counted_with_their_video_and_left_out(home, caplog):
+    path = home / "Charades" / "Charades_v1_train.csv"
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace(", slowly.;Another one, of AB000", ", slowly.; ;")
+    before, _, after = lines[2].split('"')
+    path.write_text("\n".join([lines[0], lines[1], f'{before}" ;"{after}']) + "\n")
+    data = DataConfig(name="charades", root=str(home), **SMALL)
+    source = open_source(data, "train", "captions")
+    assert [source[index].id for index in range(len(source))] == ["AB000"]
+    assert len(source[0].captions) == 1
+    assert "Charades: 2 of 3 descriptions are empty and left out, the first of AB000" in caplog.text
+    assert "Charades: 1 of 2 videos have no description and are left out, the first of them AB001" in caplog.text
+    assert len(open_source(data, "train", "intervals")) == 2  # whose actions are learned all the same
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
         ("c0", "c9", r"line 2 \(AB002\): class c9\d\d is not one of the 8 classes"),
         (" 9.50", "", r"line 2 \(AB002\): 'c00\d 6.00' is not an action such as"),
         ("8.00", "long", r"line 2 \(AB002\): length 'long' is not a number of seconds"),
+        ("8.00", "0", r"line 2 \(AB002\): length '0' is not a number of seconds above 0"),
+        (" 9.50", " nan", r"line 2 \(AB002\): 'c00\d 6.00 nan' has a time that is not a number of seconds"),
     ],
 )
 def test_what_is_wrong_with_charades_is_named(home, old, new, sentence):

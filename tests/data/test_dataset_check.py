@@ -51,6 +51,10 @@ def test_afew_va_is_told_fold_by_fold_with_its_subjects_and_frames(faces, capsys
     assert sum(sum(about["class_counts"].values()) for about in splits.values()) == sum(range(6, 14))
     assert said(splits, "unreadable") == []
     assert "AFEW-VA: there are 8 clips; 600 are published" in said(splits)
+    assert "fold1 has 1 subjects and 25 annotated frames, 12 to 13 a clip, median 12.5" in splits["fold1"]["notes"]
+    assert [any("2 of 4 classes have no frame" in text for text in about["problems"]) for about in splits.values()] == [
+        *[True] * 4, False,
+    ]  # fmt: skip
     assert sum("600 are published" in sentence for sentence in said(splits)) == 1  # not once a fold
 
 

@@ -1,6 +1,7 @@
 """`vidjax prepare`: records of Charades and AFEW-VA give the rows of the official layout, those of COIN its classes."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -89,6 +90,13 @@ def test_frames_are_encoded_unless_bytes_are_to_be_kept_and_their_rows_stay(face
     distance = np.abs(pictures[:, None] - encoded).mean((2, 3, 4))
     assert distance.argmin(axis=1).tolist() == [0, 1, 2, 3]
     assert 0 < np.diag(distance).max() < 6  # of 255 levels, x264 at crf 20
+
+
+def test_rows_of_records_travel_to_loader_processes(faces, tmp_path):
+    source, files = rows("afew_va", prepare("afew_va", faces, tmp_path / "out"), "val", "target")
+    travelled = pickle.loads(pickle.dumps(source))
+    assert (travelled.content_id, repr(travelled)) == (source.content_id, repr(source))
+    assert_same_pixels(files[:2], [travelled[0], travelled[1]])
 
 
 def test_every_clip_is_stored_once_whatever_the_number_of_folds(faces, tmp_path):

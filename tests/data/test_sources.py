@@ -68,6 +68,17 @@ def test_classes_of_a_list_are_counted_in_the_training_list(tmp_path):
         open_source(DataConfig(root=str(tmp_path)), "val")
 
 
+def test_classes_that_training_never_sees_are_counted_and_the_first_is_named(tmp_path, caplog):
+    put(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "train.csv").write_text("a.mp4 0\nb.mp4 3\n")
+    (tmp_path / "val.csv").write_text("b.mp4 3\n")
+    (tmp_path / "labels.txt").write_text("run\nsit\njump\nlie\n")
+    open_source(DataConfig(root=str(tmp_path)), "val")
+    assert caplog.text == ""
+    open_source(DataConfig(root=str(tmp_path)), "train")
+    assert "2 of 4 classes are never seen in training, the first of them 'sit'" in caplog.text
+
+
 def test_content_id_follows_rows_labels_and_sizes_but_not_the_place(folders, tmp_path_factory):
     config = DataConfig(root=str(folders))
     before = open_source(config, "train").content_id

@@ -109,7 +109,7 @@ def audit(
     root, published = os.path.abspath(os.path.expanduser(root)), known(name)
     if not os.path.isdir(root):
         raise DataError(f"{root} is not a folder; --root is the folder that holds {published.layout}")
-    audits, listed = [], {}
+    audits, listed, said = [], {}, set()
     for split in splits or published.splits:
         about = SplitAudit(split)
         audits.append(about)
@@ -118,6 +118,9 @@ def audit(
         except DataError as error:
             about.problems.append(str(error))
             continue
+        about.problems = [problem for problem in found.problems if problem not in said]
+        about.notes = [note for note in found.notes if note not in said]
+        said |= {*found.problems, *found.notes}  # what is true of all splits stands with the first
         _compare(about, found, published)
         if read:
             _read(about, found, read, threads, on_video)
@@ -128,7 +131,6 @@ def audit(
             shared = sorted(listed[train] & listed.get(about.split, set()))
             if shared:
                 about.problems.append(f"{len(shared)} videos are in {train!r} too; the first is {shared[0]}")
-    _say_once(audits)
     return audits
 
 
@@ -138,7 +140,6 @@ def _compare(about: SplitAudit, found: Inventory, published: Known) -> None:
     about.missing = [video.id for video in found.videos if not video.there]
     about.class_counts, about.subjects, about.targets = found.class_counts(), found.subjects, found.targets
     about.classes = sum(count > 0 for count in about.class_counts.values())
-    about.problems, about.notes = list(found.problems), list(found.notes)
     if about.missing:
         about.problems.append(
             f"{len(about.missing)} of {about.listed} listed videos are not there; the first is {about.missing[0]}"
@@ -173,15 +174,6 @@ def _read(about: SplitAudit, found: Inventory, check: str, threads: int, on_vide
         reasons = Counter(failure["reason"] for failure in about.unreadable)
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         about.problems.append(f"{len(about.unreadable)} videos cannot be read: {told}")
-
-
-def _say_once(audits: list[SplitAudit]) -> None:
-    """What is wrong with all of a data set stands with its first split only."""
-    said = set()
-    for about in audits:
-        about.problems = [problem for problem in about.problems if problem not in said]
-        about.notes = [note for note in about.notes if note not in said]
-        said |= {*about.problems, *about.notes}
 
 
 def _find(published: Known, root: str, split: str) -> tuple[str, Inventory]:

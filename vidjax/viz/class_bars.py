@@ -12,6 +12,7 @@ from vidjax.viz.figures import new_figure, save_figure
 
 _ROW, _NAME, _BAR = 0.155, 0.058, 1.5  # inches: a row, a letter of a name, the longest bar with its number
 _LETTERS = 34  # of a name
+_ACROSS = 3  # panels
 _SHAPE = 1.35  # width over height that is aimed at
 
 
@@ -47,14 +48,16 @@ def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | p
 def draw_few_classes(
     title: str, counted: Mapping[str, Mapping[str, int]], units: Mapping[str, str], path: str | pathlib.Path
 ) -> pathlib.Path:
-    """Draw a panel a split.
+    """Draw a panel a split, up to three in a row.
 
     Args:
       counted: by split and class; units: what is counted in each split.
     """
-    most = max(map(len, counted.values()))
-    figure = new_figure(5.2 * len(counted), max(2.2, 0.26 * most + 1.3))
-    for axes, (split, counts) in zip(figure.subplots(1, len(counted), squeeze=False)[0], counted.items(), strict=True):
+    most, across = max(map(len, counted.values())), min(_ACROSS, len(counted))
+    rows = -(-len(counted) // across)
+    figure = new_figure(5.2 * across, rows * max(2.2, 0.26 * most + 1.4) + 0.3)
+    panels = figure.subplots(rows, across, squeeze=False).ravel()
+    for axes, (split, counts) in zip(panels, counted.items(), strict=False):
         places, values, top = np.arange(len(counts)), list(counts.values()), max(1, *counts.values())
         axes.barh(places, values, height=0.75, color="C0")
         axes.set_yticks(places, [_short(name) for name in counts], fontsize=9)
@@ -62,9 +65,12 @@ def draw_few_classes(
             colour = "black" if value else "C3"
             axes.text(value + 0.02 * top, place, f"{value:,}", va="center", fontsize=9, color=colour)
         axes.set(xlim=(0, 1.2 * top), ylim=(len(counts) - 0.4, -0.6), xlabel=units[split])
-        axes.set_title(f"{split}: {_summary(counts, units[split])}", fontsize=9)
+        total, _, spread = _summary(counts, units[split]).partition("; ")
+        axes.set_title(f"{split}: {total}\n{spread}", fontsize=9)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(counted) :]:
+        axes.set_axis_off()
     figure.suptitle(f"{title}: classes", fontsize=12)
     return save_figure(figure, path)
 

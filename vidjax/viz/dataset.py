@@ -12,17 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.data.audit import SplitAudit
 from vidjax.viz.class_bars import draw_classes, draw_few_classes
+from vidjax.viz.dataset_numbers import bin_edges, failures_of, frames_by_target, numbers_of
 from vidjax.viz.figures import new_figure, save_figure
 
 FILE = "charts.json"
 _FEW = 20  # classes of which all splits share a picture
-_BINS = 40
 _SIZES = 12  # the most frequent ones are drawn by themselves
+_ACROSS = 3  # panels
+_NARROW = 10  # the least range of whole numbers
+_HISTOGRAM = "histogram"
 _GREY = "0.45"
+Draw = Callable[[Axes, SplitAudit], None]
 
 
 def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib.Path) -> list[pathlib.Path]:
@@ -37,7 +42,7 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib
     """
     folder = pathlib.Path(folder)
     found = [about for about in audits if about.listed]
-    numbers = {about.split: _numbers(about) for about in found}
+    numbers = {about.split: numbers_of(about) for about in found}
     pictures = _draw_classes(title, found, folder)
     if found:
         pictures.append(_panels(found, (_draw_seconds, _draw_frames), f"{title}: length", folder / "durations.png"))
@@ -46,63 +51,10 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib
     if any(about.subjects for about in found):
         pictures.append(_panels(found, (_draw_subjects,), f"{title}: subjects", folder / "subjects.png"))
     if any(about.targets for about in found):
-        pictures.append(_panels(found, (_draw_targets,), f"{title}: targets", folder / "targets.png", across=True))
+        pictures.append(_panels(found, (_draw_targets,), f"{title}: targets", folder / "targets.png"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE).write_text(json.dumps({"title": title, "splits": numbers}, indent=1, ensure_ascii=False) + "\n")
     return [*pictures, folder / FILE]
-
-
-def failures_of(about: SplitAudit) -> dict[str, int]:
-    """How many videos are not there, and how many cannot be read for each reason; the most frequent first."""
-    counts = Counter(failure["reason"] for failure in about.unreadable)
-    if about.missing:
-        counts["not there"] += len(about.missing)
-    return dict(counts.most_common())
-
-
-def _numbers(about: SplitAudit) -> dict:
-    """What the charts of a split show."""
-    sizes = Counter(f"{info.width}x{info.height}" for info in about.measured)
-    return {
-        "listed": about.listed,
-        "read": len(about.measured),
-        "unit": about.unit,
-        "classes": about.class_counts,
-        "seconds": _histogram([info.duration for info in about.measured]),
-        "frames": _histogram([info.frames for info in about.measured]),
-        "fps": dict(Counter(f"{info.fps:.2f}" for info in about.measured).most_common()),
-        "short_side": _histogram([min(info.height, info.width) for info in about.measured]),
-        "sizes": dict(sizes.most_common()),
-        "failures": failures_of(about),
-        "subjects": about.subjects,
-        "targets": _square(about.targets)[0].tolist() if about.targets else [],
-    }
-
-
-def _histogram(values: Sequence[float]) -> dict:
-    """Count, quartiles and bins; nothing of no values."""
-    if not len(values):
-        return {}
-    counts, edges = np.histogram(values, bins=_edges(values))
-    quartiles = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
-    names = ("min", "lower_quartile", "median", "upper_quartile", "max")
-    return {**dict(zip(names, quartiles.tolist(), strict=True)), "edges": edges.tolist(), "counts": counts.tolist()}
-
-
-def _edges(values: Sequence[float]) -> np.ndarray:
-    """Bins over the values; around whole numbers, where there are few of them."""
-    low, high = float(np.min(values)), float(np.max(values))
-    whole = all(float(value).is_integer() for value in values)
-    if whole:
-        step = max(1, int(np.ceil((high - low + 1) / _BINS)))
-        return np.arange(low - 0.5, high + step + 0.5, step)
-    return np.linspace(low, high, _BINS + 1) if high - low > 1e-3 * max(high, 1) else np.array([low - 0.5, high + 0.5])
-
-
-def _square(targets: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames by whole numbers of (valence, arousal), and the edges."""
-    edges = np.arange(-10.5, 11)
-    return np.histogram2d(*np.array(targets).T, bins=(edges, edges))[0].astype(int), edges
 
 
 def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: pathlib.Path) -> list[pathlib.Path]:
@@ -118,24 +70,30 @@ def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: pathlib.Path
     ]
 
 
-def _panels(
-    audits: Sequence[SplitAudit],
-    draws: Sequence[Callable[[Axes, SplitAudit], None]],
-    title: str,
-    path: pathlib.Path,
-    *,
-    across: bool = False,
-) -> pathlib.Path:
-    """A row of panels a split; one row for all of them with `across`."""
-    rows, columns = (1, len(audits)) if across else (len(audits), len(draws))
-    figure = new_figure(4.4 * columns if across else 5.6 * columns, 4.4 if across else 2.5 * rows + 0.5)
-    panels = figure.subplots(rows, columns, squeeze=False).reshape(len(audits), len(draws))
-    for about, row in zip(audits, panels, strict=True):
-        for axes, draw in zip(row, draws, strict=True):
-            draw(axes, about)
-            axes.spines[["top", "right"]].set_visible(False)
+def _panels(audits: Sequence[SplitAudit], draws: Sequence[Draw], title: str, path: pathlib.Path) -> pathlib.Path:
+    """A row of panels a split, or, where there is one for each, up to three splits in a row."""
+    columns = len(draws) if len(draws) > 1 else min(_ACROSS, len(audits))
+    rows = -(-len(audits) * len(draws) // columns)
+    figure = new_figure(5.6 * columns, 2.6 * rows + 0.5)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    shown = zip(panels, ((draw, about) for about in audits for draw in draws), strict=False)
+    for axes, (draw, about) in shown:
+        draw(axes, about)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[len(audits) * len(draws) :]:
+        axes.set_axis_off()
+    for column in range(len(draws)):
+        _share_range([axes for axes in panels[column :: len(draws)] if axes.get_gid() == _HISTOGRAM])
     figure.suptitle(title, fontsize=12)
     return save_figure(figure, path)
+
+
+def _share_range(panels: Sequence[Axes]) -> None:
+    """One range of values for histograms that are to be compared."""
+    if panels:
+        ranges = [axes.get_xlim() for axes in panels]
+        for axes in panels:
+            axes.set_xlim(min(low for low, _ in ranges), max(high for _, high in ranges))
 
 
 def _draw_seconds(axes: Axes, about: SplitAudit) -> None:
@@ -154,7 +112,7 @@ def _bars(axes: Axes, split: str, values: Sequence[float], label: str, colour: s
     if not len(values):
         _say(axes, split, "no video could be read")
         return
-    counts, edges = np.histogram(values, bins=_edges(values))
+    counts, edges = np.histogram(values, bins=bin_edges(values))
     axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colour, edgecolor="white", linewidth=0.3)
     low, median, high = np.quantile(values, [0, 0.5, 1])
     axes.axvline(median, color="black", linewidth=1, linestyle=":")
@@ -163,6 +121,9 @@ def _bars(axes: Axes, split: str, values: Sequence[float], label: str, colour: s
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     if all(float(value).is_integer() for value in values):
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        middle, reach = (edges[0] + edges[-1]) / 2, max(_NARROW, edges[-1] - edges[0]) / 2
+        axes.set_xlim(middle - reach, middle + reach)
+    axes.set_gid(_HISTOGRAM)
 
 
 def _draw_sizes(axes: Axes, about: SplitAudit) -> None:
@@ -210,9 +171,10 @@ def _draw_subjects(axes: Axes, about: SplitAudit) -> None:
         _say(axes, about.split, "no subject")
         return
     axes.bar(range(1, len(frames) + 1), frames, width=0.9, color="C4")
+    axes.set_xlim(0, max(len(frames), _NARROW) + 1)
     largest = max(about.subjects, key=about.subjects.__getitem__)
-    total = f"{len(frames)} subjects, {frames.sum():,} frames"
-    axes.set_title(f"{about.split}: {total}; the most of {largest}: {frames[0]:,}", fontsize=10)
+    total = f"{about.split}: {len(frames)} subject{'s' * (len(frames) > 1)}, {frames.sum():,} frames"
+    axes.set_title(f"{total}; most of {largest}: {frames[0]:,}", fontsize=10)
     axes.set(xlabel="subjects, those with the most frames first", ylabel="frames")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 
@@ -221,13 +183,14 @@ def _draw_targets(axes: Axes, about: SplitAudit) -> None:
     if not about.targets:
         _say(axes, about.split, "no frame")
         return
-    counts, edges = _square(about.targets)
+    counts, edges = frames_by_target(about.targets)
     shown = np.ma.masked_equal(counts.T, 0)
-    image = axes.pcolormesh(edges, edges, shown, cmap="viridis", norm="log" if shown.max() > 1 else None)
+    image = axes.pcolormesh(edges, edges, shown, cmap="viridis", norm=LogNorm(1, max(10, counts.max())))
     axes.figure.colorbar(image, ax=axes, label="frames", shrink=0.8)
     axes.axhline(0, color=_GREY, linewidth=0.8)
     axes.axvline(0, color=_GREY, linewidth=0.8)
     axes.set(xlabel="valence", ylabel="arousal", aspect="equal")
+    axes.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5))
     axes.set_title(f"{about.split}: {len(about.targets):,} frames", fontsize=10)
 
 

@@ -17,6 +17,8 @@ import dataclasses
 import re
 from collections import Counter
 
+import numpy as np
+
 from vidjax.config import DataConfig
 from vidjax.data import records
 from vidjax.data.datasets.afew_va_clips import (
@@ -103,9 +105,13 @@ def inventory(root: str, split: str) -> Inventory:
     if not folder and (clips := len(find_clips(root))) < CLIPS:
         problems.append(f"{TITLE}: there are {clips} clips; {CLIPS} are published")
     subjects, targets = Counter(), []
+    lengths = [len(kept.about["values"]) for kept in whole.videos]
     for kept in whole.videos:
         subjects[kept.about["subject"]] += len(kept.about["values"])
         targets += [(valence, arousal) for valence, arousal in kept.about["values"]]
+    if lengths:
+        spread = f"{min(lengths)} to {max(lengths)} a clip, median {np.median(lengths):g}"
+        notes = [f"{split} has {len(subjects)} subjects and {sum(lengths)} annotated frames, {spread}", *notes]
     videos = [
         Listed(kept.id, kept.video, tuple(quadrant(*values) for values in kept.about["values"]))
         for kept in whole.videos
