@@ -16,7 +16,15 @@ from vidjax.errors import DataError
 
 @pytest.fixture
 def home(videos, tmp_path):
-    return write_charades(videos, tmp_path / "home")
+    """With as many training videos as shards are not written in their order."""
+    root = write_charades(videos, tmp_path / "home")
+    path = root / "Charades" / "Charades_v1_train.csv"
+    lines = path.read_text().splitlines()
+    for number in (3, 4):
+        put(videos[f"long_{number - 2:05d}"][0], root / "Charades_v1_480" / f"AB{number:03d}.mp4")
+        lines.append(lines[1].replace("AB000", f"AB{number:03d}"))
+    path.write_text("\n".join(lines) + "\n")
+    return root
 
 
 @pytest.fixture
@@ -57,6 +65,8 @@ def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(ho
     records = prepare("charades", home, tmp_path / "out", "--keep-bytes", "--videos-per-shard=1")
     official, files = rows("charades", home, split, fact)
     source, stored = rows("charades", records, split, fact)
+    numbers = [row.video.number for row in stored]
+    assert split == "val" or numbers != sorted(numbers)  # records lie in another order than their rows
     assert [known(row) for row in stored] == [known(row) for row in files]
     assert (source.labels, source.num_classes, source.fact) == (official.labels, 8, fact)
     assert_same_pixels(files, stored)
@@ -128,7 +138,7 @@ def test_records_tell_themselves_apart(home, faces, tmp_path):
         rows("charades", charades, "train", "intervals")
 
 
-def test_records_of_coin_keep_tasks_and_their_names(videos, tmp_path):
+def test_records_of_coin_keep_tasks_and_their_names(videos, tmp_path, capsys):
     database = {}
     for number in range(4):
         put(videos[f"train_{number:05d}"][0], tmp_path / "coin" / "videos" / str(number) / f"vid-{number}.mp4")
@@ -138,6 +148,11 @@ def test_records_of_coin_keep_tasks_and_their_names(videos, tmp_path):
         }  # fmt: skip
     (tmp_path / "coin" / "COIN.json").write_text(json.dumps({"database": database}))
     records = prepare("coin", tmp_path / "coin", tmp_path / "out", "--keep-bytes")
+    capsys.readouterr()
+    for root in (tmp_path / "coin", records):
+        assert main(["check", "coin", f"--root={root}", "--json"]) == 1  # 4 videos of 2 tasks are not all of COIN
+        counts = [about["class_counts"] for about in json.loads(capsys.readouterr().out)["splits"]]
+        assert counts == [{"Task0": 1, "Task1": 1}] * 2
     for split in ("train", "val"):
         official, files = rows("coin", tmp_path / "coin", split, "")
         source, stored = rows("coin", records, split, "")
