@@ -1,6 +1,7 @@
 """A backbone whose features anyone can compute, and a process that is killed while it embeds with it.
 
 python embed_worker.py VIDEOS FOLDER ROWS: killed, without any goodbye, after so many rows.
+python embed_worker.py VIDEOS FOLDER ROWS RANK COUNT PORT: the same for one of several processes of one job.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import signal
 import sys
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -50,11 +52,14 @@ def embed(videos, folder, backbone=None, *, split="train", data=None, **options)
 
 
 if __name__ == "__main__":
-    videos, folder, rows = sys.argv[1:]
+    videos, folder, rows, *job = sys.argv[1:]
+    if job:
+        rank, count, port = map(int, job)
+        jax.distributed.initialize(f"localhost:{port}", count, rank)
     left = iter(range(int(rows)))
 
     def die_at_last():
         if next(left, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    embed(videos, folder, on_row=die_at_last)
+    print(embed(videos, folder, on_row=die_at_last).computed)

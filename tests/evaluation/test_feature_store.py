@@ -1,8 +1,10 @@
 """The store of features: what a kill leaves, what several hosts make of it, and what it refuses."""
 
 import dataclasses
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +107,27 @@ def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
         FeatureStore.open(tmp_path)
     assert embed(videos, tmp_path, process=(last, 2))[1:] == (rows[last], [])
     assert contents(tmp_path) == contents(whole)
+
+
+def test_the_processes_of_one_job_share_the_work_at_the_same_time(videos, whole, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, embed_worker.__file__, str(videos), str(tmp_path / "store"), "100"]
+    workers = [
+        subprocess.Popen(
+            [*command, str(rank), "2", str(port)],
+            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        answers = [worker.communicate(timeout=180) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert [out.split() for out, _ in answers] == [["6"], ["4"]], answers
+    assert contents(tmp_path / "store") == contents(whole)
 
 
 def test_another_number_of_hosts_goes_on_where_the_first_stopped(videos, whole, tmp_path):
