@@ -11,7 +11,20 @@ import difflib
 import sys
 
 from vidjax import __version__
-from vidjax.cli import bench, caption, check, compile, convert, embed, export, models, predict, prepare, reconstruct
+from vidjax.cli import (
+    bench,
+    caption,
+    check,
+    compile,
+    convert,
+    embed,
+    export,
+    models,
+    predict,
+    prepare,
+    probe,
+    reconstruct,
+)
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
@@ -27,6 +40,7 @@ VERBS = {
     "check": check,
     "prepare": prepare,
     "embed": embed,
+    "probe": probe,
     "compile": compile,
     "bench": bench,
 }

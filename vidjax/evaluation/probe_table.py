@@ -107,7 +107,7 @@ def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
     for store in (train, test):
         if not store.decoded.any():
             raise DataError(f"none of the {len(store)} rows of {store.folder} has features")
-    both = sorted(set(train.groups) & set(test.groups))
+    both = sorted(set(train.groups.tolist()) & set(test.groups.tolist()))
     if both:
         raise DataError(
             f"{both[0]!r} is in {train.folder} and in {test.folder} ({len(both)} such subjects); nobody may be in both"
@@ -184,18 +184,8 @@ def table(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> tuple[
     def cells(figures):
         return tuple(f"{figures[name]:.4f}" for name in SHOWN[task])
 
-    rows = [(line.backbone, line.reduction, line.probe, *cells(line.figures), _words(line)) for line in lines]
-    columns = ("backbone", "reduction", "probe", *(name.replace("_", " ") for name in SHOWN[task]), "chosen")
-    return columns, [*rows, ("", "", "the best constant", *cells(constant), "")]
-
-
-def _words(line: Line) -> str:
-    """What a search chose."""
-    if not line.points:
-        return ""
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in line.settings.items()
-    )
+    rows = [(line.backbone, line.reduction, line.probe, *cells(line.figures)) for line in lines]
+    return ("backbone", "reduction", "probe", *HEADS[task]), [*rows, ("", "", "constant", *cells(constant))]
 
 
 def class_name(store: FeatureStore, label: int) -> str:

@@ -1,0 +1,110 @@
+"""`vidjax probe`: fit probes to features that `vidjax embed` stored, and score them on others.
+
+One table of backbones x reductions x probes beside the best constant; the folder gets results.json and a report.
+Videos without features count as wrong; then the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from vidjax.cli import sources
+from vidjax.cli.screen import print_json, say
+from vidjax.errors import ConfigError
+
+SOME_FAILED = 3
+OPTIONS = {  # of config.probe, whose defaults are taken for those not given
+    "reductions": "comma-separated: token_mean, width_mean, cls, pooled, tokens, pca, weighted_tokens (what is stored)",
+    "probes": "comma-separated: linear, svm, knn, mlp",
+    "pca_of": "the array whose components pca takes",
+    "components": "of pca",
+    "strengths": "comma-separated C of linear and svm; several are searched",
+    "kernel": "of svm: rbf or linear",
+    "neighbours": "of knn",
+    "temperature": "of knn",
+    "widths": "of mlp's hidden layers, such as 512,256; with several after semicolons, they are searched",
+    "dropouts": "after each hidden layer, likewise",
+    "batch": "rows of a step of mlp",
+    "learning_rate": "of mlp",
+    "weight_decay": "of mlp",
+    "epochs": "of mlp",
+    "patience": "epochs without progress after which mlp stops; 0: never",
+    "validation": "share of the training rows that mlp holds out to be stopped by",
+    "folds": "of a search",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add = parser.add_argument
+    about = "features to fit to; several backbones are several folders"
+    add("--train", required=True, nargs="+", metavar="FEATURES", help=about)
+    add("--test", required=True, nargs="+", metavar="FEATURES", help="features to score on, in the same order")
+    add("--out", required=True, metavar="DIR", help="the folder of the results and the report")
+    about = "default: regression where rows have numbers"
+    add("--task", default="", choices=("classification", "regression"), help=about)
+    add("--seed", type=int, default=0, help="of everything random")
+    for name, about in OPTIONS.items():
+        add(f"--{name.replace('_', '-')}", default="", help=about)
+    add("--json", action="store_true", help="print the results as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fit, score, write and print; 3 if a test row has no features."""
+    if len(arguments.train) != len(arguments.test):
+        raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
+    sources.check_writable(arguments.out)
+    from vidjax.evaluation.feature_store import FeatureStore
+    from vidjax.evaluation.probe_table import short_names
+    from vidjax.evaluation.probing import print_table, probe_features
+
+    folders = zip(arguments.train, arguments.test, strict=True)
+    stores = [(FeatureStore.open(train), FeatureStore.open(test)) for train, test in folders]
+    pairs = dict(zip(short_names([train.header.backbone["source"] for train, _ in stores]), stores, strict=True))
+    task = arguments.task or ("regression" if stores[0][0].targets.shape[1] else "classification")
+    found = probe_features(pairs, _config(arguments, task, stores), Path(arguments.out), say)
+    if arguments.json:
+        print_json(found.results)
+    else:
+        print_table(*found.table)
+    say(f"report: {found.report}")
+    return SOME_FAILED if found.results["eval/num_scored"] < found.results["eval/num_expected"] else 0
+
+
+def _config(arguments: argparse.Namespace, task: str, stores: list) -> Any:
+    """What was asked for, checked; without --reductions, all stored arrays but the tokens."""
+    from vidjax.config import Config, from_dict
+
+    tree: dict[str, Any] = dataclasses.asdict(Config(mode="probe", task=task, seed=arguments.seed))
+    tree["probe"]["backbones"] = tuple(train.header.backbone["source"] for train, _ in stores)
+    stored = dict.fromkeys(name for train, _ in stores for name in train.header.arrays)
+    tree["probe"]["reductions"] = tuple(name for name in stored if name != "tokens") or ("tokens",)
+    for name in OPTIONS:
+        if text := getattr(arguments, name):
+            tree["probe"][name] = _value(name, text, tree["probe"][name])
+    return from_dict(tree)
+
+
+def _value(name: str, text: str, usual: Any) -> Any:
+    """What an option says, with the type of its default.
+
+    Raises:
+      ConfigError: when it cannot be read.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if isinstance(usual, str):
+        return text
+    if isinstance(usual, tuple) and isinstance(usual[0], str):
+        return tuple(words)
+    try:
+        if not isinstance(usual, tuple):
+            return ast.literal_eval(text)
+        if isinstance(usual[0], tuple):
+            return tuple(tuple(map(ast.literal_eval, part.split(","))) for part in text.split(";"))
+        return tuple(map(ast.literal_eval, words))
+    except (ValueError, SyntaxError) as error:
+        raise ConfigError(f"--{name.replace('_', '-')}={text!r} is no number or list of numbers") from error
