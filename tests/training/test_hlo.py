@@ -60,3 +60,34 @@ def test_a_trip_count_that_the_compiler_knows_wins(times):
     told = f'body=%body, backend_config={{"known_trip_count":{{"n":"{times}"}}}}'
     known = LOOP.replace("body=%body", told)
     assert Program(known).estimated_cycles == times * 100 + 7
+
+
+BESIDE = """
+%carried (p: bf16[2,128]) -> bf16[8,128] {
+  ROOT %one = bf16[8,128]{1,0} all-gather(%p), channel_id=5, dimensions={0}
+}
+
+%ended (p: bf16[2,128]) -> bf16[8,128] {
+  ROOT %again = bf16[8,128]{1,0:S(1)} all-gather(%p), channel_id=5, dimensions={0}
+}
+
+%all-reduce-scatter.7 (p: bf16[8,128]) -> bf16[2,128] {
+  %whole = bf16[8,128]{1,0} all-reduce(%p), channel_id=6, to_apply=%add
+  ROOT %part = bf16[2,128]{1,0} dynamic-slice(%whole, %place), dynamic_slice_sizes={2,128}
+}
+
+ENTRY %main (x: bf16[2,128]) -> bf16[8,128] {
+  %x = bf16[2,128]{1,0} parameter(0)
+  %scattered = bf16[2,128]{1,0} fusion(%a), kind=kCustom, calls=%all-reduce-scatter.7
+  %a = bf16[8,128]{1,0} fusion(%x), kind=kCustom, calls=%carried
+  %other = bf16[16,128]{1,0} all-gather(%x), channel_id=5, dimensions={0}
+  ROOT %b = bf16[8,128]{1,0} fusion(%x), kind=kCustom, calls=%ended
+}
+"""
+
+
+def test_a_collective_in_the_fusions_that_start_and_end_it_is_one_and_a_fused_reduce_scatter_is_none_of_all():
+    assert Program(BESIDE).collectives == {
+        "all-gather": Collective(2, (8 + 16) * 128 * 2),
+        "reduce-scatter": Collective(1, 2 * 128 * 2),
+    }

@@ -93,7 +93,7 @@ class Captioner(nn.Module):
         states = rearrange(states, "(b s) m d -> b (s m) d", b=b)
         if s.mapper or states.shape[-1] != width:
             bias_init = layers.torch_bias(states.shape[-1])
-            states = nn.Dense(
+            states = layers.Linear(
                 width, dtype=states.dtype, kernel_init=layers.torch_kernel, bias_init=bias_init, name="enc_to_dec_proj"
             )(states)
         return states

@@ -3,6 +3,7 @@
 Parameters are float32; `dtype` is that of the computation. Norm statistics and the softmax are float32 always.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,19 @@ def add_bias(x: Float[Array, "*b d"], bias: Float[Array, "d"]) -> Float[Array, "
     return (x.astype(jnp.float32) + bias).astype(x.dtype)
 
 
+def product(x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: jnp.dtype) -> Float[Array, "*b e"]:
+    """In `dtype`; each device has the rows of its clips, however the kernel is divided."""
+    return ops.by_rows(x.astype(dtype) @ ops.gathered(kernel.astype(dtype)))
+
+
+def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
+    """As `product`, for the modules of Flax that take a function in place of `jax.lax.dot_general`."""
+    return ops.by_rows(jax.lax.dot_general(x, ops.gathered(kernel), *args, **options))
+
+
+Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's, its bias added in the dtype of the computation
+
+
 def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
     """x Phi(x) computed in float32, or its tanh approximation.
 
@@ -68,7 +82,7 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b e"]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return add_bias(x.astype(self.dtype) @ kernel.astype(self.dtype), bias)
+        return add_bias(product(x, kernel, self.dtype), bias)
 
 
 class QKV(nn.Module):
@@ -90,10 +104,10 @@ class QKV(nn.Module):
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
         bias = {name: self.param(name, nn.initializers.zeros, heads, jnp.float32) for name in names}
         # Three products of matrices: a common one must be cut, and one with a head axis is laid out anew, on a TPU.
-        x, kernels = x.astype(self.dtype), kernel.astype(self.dtype).reshape(d, 3, d)
+        kernels = kernel.astype(self.dtype).reshape(d, 3, d)
         out = []
         for number, name in enumerate(("q_bias", "k_bias", "v_bias")):
-            y = x @ kernels[:, number]
+            y = product(x, kernels[:, number], self.dtype)
             y = add_bias(y, bias[name].reshape(d)) if name in bias else y
             out.append(y.reshape(*y.shape[:-1], *heads))
         return tuple(out)
@@ -111,7 +125,7 @@ class HeadsOut(nn.Module):
         x = x.reshape(*x.shape[:-2], d)
         kernel = self.param("kernel", _flattened(self.kernel_init, 2), (*heads, d), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (d,), jnp.float32)
-        return add_bias(x @ kernel.astype(self.dtype).reshape(d, d), bias)
+        return add_bias(product(x, kernel.reshape(d, d), self.dtype), bias)
 
 
 class Attention(nn.Module):

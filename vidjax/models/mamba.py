@@ -74,8 +74,7 @@ class Halves(nn.Module):
     def __call__(self, x: Float[Array, "b l d"]) -> tuple[Float[Array, "b l e"], Float[Array, "b l e"]]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], 2 * self.features), jnp.float32)
         first, second = jnp.split(kernel.astype(self.dtype), 2, axis=1)
-        x = x.astype(self.dtype)
-        return x @ first, x @ second
+        return layers.product(x, first, self.dtype), layers.product(x, second, self.dtype)
 
 
 class StepSize(nn.Module):
@@ -111,7 +110,7 @@ class Direction(nn.Module):
         d, r, s = x.shape[-1], self.dt_rank, self.state_size
         init = nn.initializers.normal(self.init_std)
         x = nn.silu(CausalConv(self.conv_size, self.reverse, self.dtype, name="conv")(x))
-        x_proj = nn.Dense(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
+        x_proj = layers.Linear(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
         dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
         dt = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
         A = -jnp.exp(self.param("A_log", _rates, (d, s), jnp.float32))
@@ -159,5 +158,7 @@ class Mixer(nn.Module):
         y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
         y = MERGES[self.merge_directions] * y * nn.silu(gate)
         out_init = _scaled(layers.torch_kernel, self.out_scale)
-        out_proj = nn.Dense(tokens.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=out_init, name="out_proj")
+        out_proj = layers.Linear(
+            tokens.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=out_init, name="out_proj"
+        )
         return out_proj(y)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vidjax.models.layers import Head, normal_002
+from vidjax.models.layers import Head, Linear, normal_002
 
 POOLINGS = ("", "weighted_tokens")
 
@@ -34,7 +34,7 @@ class PooledClassifier(nn.Module):
         nn.share_scope(self, self.backbone)  # so that other runs' and other sources' encoders fit
         if self.pooling == "weighted_tokens":
             self.token_weighting = TokenWeighting()
-        self.hidden = [nn.Dense(width) for width in self.head_widths]
+        self.hidden = [Linear(width) for width in self.head_widths]
         self.dropout = nn.Dropout(self.spec.head_dropout)
         # `head` would be the name of the backbone's, which has none.
         self.classes = Head(self.num_classes, self.spec.head_dropout, normal_002)

@@ -27,9 +27,9 @@ class ProjectionHead(nn.Module):
 
     def setup(self):
         dense = {"dtype": self.dtype, "kernel_init": layers.normal_002}
-        self.fc1 = nn.Dense(self.hidden_dim, **dense)
-        self.fc2 = nn.Dense(self.hidden_dim, **dense)
-        self.fc3 = nn.Dense(self.bottleneck_dim, **dense)
+        self.fc1 = layers.Linear(self.hidden_dim, **dense)
+        self.fc2 = layers.Linear(self.hidden_dim, **dense)
+        self.fc3 = layers.Linear(self.bottleneck_dim, **dense)
         self.last_layer = Cosines(self.prototypes, self.dtype)
 
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:

@@ -99,7 +99,7 @@ class DividedBlock(nn.Module):
         self.temporal_norm = nn.LayerNorm(**norm)
         self.temporal_attn = layers.Attention(self.num_heads, **attention)
         # Zero: a new block is that of the image model whose weights it may be given.
-        self.temporal_fc = nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
+        self.temporal_fc = layers.Linear(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
         self.norm1 = nn.LayerNorm(**norm)
         self.attn = layers.Attention(self.num_heads, **attention)
         self.norm2 = nn.LayerNorm(**norm)
@@ -157,7 +157,7 @@ class TimeSformerEncoder(nn.Module):
     def setup(self):
         s = self.spec
         t, h, w = s.grid
-        self.patch_embed = nn.Dense(
+        self.patch_embed = layers.Linear(
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
         init = nn.initializers.normal(s.init_std)

@@ -113,7 +113,7 @@ class VideoMAEEncoder(nn.Module):
 
     def setup(self):
         s = self.spec
-        self.patch_embed = nn.Dense(
+        self.patch_embed = layers.Linear(
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
         self.blocks = _blocks(s, s.depth, s.num_heads, s.mlp_dim, self.kernel_init)
@@ -160,7 +160,7 @@ class VideoMAEPretraining(nn.Module):
     def setup(self):
         s = self.spec
         self.encoder = VideoMAEEncoder(s, layers.xavier_uniform, final_norm=True)
-        self.encoder_to_decoder = nn.Dense(
+        self.encoder_to_decoder = layers.Linear(
             s.decoder_width, use_bias=False, dtype=s.dtype, kernel_init=layers.torch_kernel
         )
         one_deviation = nn.initializers.truncated_normal(0.02, lower=-1, upper=1)

@@ -118,7 +118,7 @@ class VideoMambaEncoder(nn.Module):
     def setup(self):
         s = self.spec
         t, h, w = s.grid
-        self.patch_embed = nn.Dense(
+        self.patch_embed = layers.Linear(
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
         self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)

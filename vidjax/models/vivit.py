@@ -142,7 +142,7 @@ class ViViTEncoder(nn.Module):
     def setup(self):
         s = self.spec
         if self.embed:
-            self.patch_embed = nn.Dense(s.width, dtype=s.dtype)
+            self.patch_embed = layers.Linear(s.width, dtype=s.dtype)
         if s.class_token:
             self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)
         table = (math.prod(self.positions) + s.class_token, s.width)

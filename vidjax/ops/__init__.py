@@ -4,12 +4,15 @@ from vidjax.ops.attention import attention
 from vidjax.ops.masking import frame_mask, num_kept, num_masked, random_mask, running_cell_mask, tube_mask
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_nearest, sincos_1d
+from vidjax.ops.rows import by_rows, gathered
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
     "attention",
+    "by_rows",
     "frame_mask",
     "gather_tokens",
+    "gathered",
     "normalize_patches",
     "num_kept",
     "num_masked",

@@ -17,6 +17,8 @@ _CALLED = re.compile(r"(?:to_apply|calls|body|branch_computations)=\{?((?:%?[\w.
 _COLLECTIVE = re.compile(
     r"= (?P<shape>.*?) (?P<kind>all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
+_SCATTERED = re.compile(r"= (?P<shape>.*?) fusion\(.*calls=%?all-reduce-scatter")  # a TPU's reduce-scatter
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _NAME = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 
@@ -62,12 +64,24 @@ class Program:
 
     @property
     def collectives(self) -> dict[str, Collective]:
-        """Communication by kind, such as all-reduce."""
-        calls, sizes = collections.Counter(), collections.Counter()
+        """Communication by kind, such as all-reduce.
+
+        One that runs beside other work is written down in each of the fusions that start, carry and end it: the same
+        kind, channel and arrays are one.
+        """
+        calls, sizes, seen = collections.Counter(), collections.Counter(), set()
         for line, times, _ in self._walk(self._entry, 1, False):
-            if found := _COLLECTIVE.search(line):
-                calls[found["kind"]] += times
-                sizes[found["kind"]] += times * _result_bytes(found["shape"], started="-start(" in line)
+            found, channel = _COLLECTIVE.search(line) or _SCATTERED.search(line), _CHANNEL.search(line)
+            if not found:
+                continue
+            kind = found.groupdict().get("kind", "reduce-scatter")
+            if channel:
+                one = kind, channel[1], tuple(_ARRAY.findall(found["shape"]))
+                if one in seen:
+                    continue
+                seen.add(one)
+            calls[kind] += times
+            sizes[kind] += times * _result_bytes(found["shape"], started="-start(" in line)
         return {kind: Collective(calls[kind], sizes[kind]) for kind in sorted(calls)}
 
     @property
@@ -87,7 +101,8 @@ class Program:
             inside = fused or " fusion(" in line
             for called in _CALLED.findall(line):
                 for inner in re.findall(r"[\w.\-]+", called):
-                    yield from self._walk(inner, times * loop, inside)
+                    if not inner.startswith("all-reduce-scatter"):  # its all-reduce is never done as one
+                        yield from self._walk(inner, times * loop, inside)
 
     def _trip_count(self, line: str) -> int:
         if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):

@@ -16,9 +16,9 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
+from vidjax.ops.rows import ROWS
 
 AXES = ("data", "fsdp", "tensor")
-ROWS = ("data", "fsdp")  # the axes that share the rows of a batch
 
 # The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
 # that they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).

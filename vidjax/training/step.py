@@ -15,7 +15,8 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
 from vidjax.objectives.base import StatisticalLoss
-from vidjax.training.mesh import ROWS, batch_sharding, replicated
+from vidjax.ops.rows import ROWS
+from vidjax.training.mesh import batch_sharding, replicated
 from vidjax.training.optim import Schedule
 from vidjax.training.state import TrainState
 

@@ -7,7 +7,9 @@ import jax
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-ROWS, CHANNELS = ("data", "fsdp"), ("tensor",)
+from vidjax.ops.rows import ROWS
+
+CHANNELS = ("tensor",)
 
 
 def on_each_device(scan: Callable, x, dt, A, B, C, D):
