@@ -1,0 +1,38 @@
+"""Activations keep the rows of their batch: what a device works on is its own clips, and parameters come to it."""
+
+import math
+
+import jax
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float
+
+ROWS = ("data", "fsdp")  # axes of the mesh that share the rows of a batch
+
+
+def by_rows(x: Float[Array, "b *dims"]) -> Float[Array, "b *dims"]:
+    """The same array, and the same of its gradient, with rows divided over the ambient mesh; other axes lie as they do.
+
+    Where parameters are divided too (fsdp), the compiler may otherwise divide the channels of activations as it finds
+    them in the parameters, and send activations from device to device, many times the bytes of the parameters. Without
+    a mesh, or where rows cannot be shared evenly, it does nothing. Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    axes = tuple(name for name in ROWS if kinds.get(name) == AxisType.Auto)
+    devices = math.prod(mesh.shape[name] for name in axes)
+    if devices == 1 or x.shape[0] % devices:
+        return x
+    return jax.lax.with_sharding_constraint(x, P(axes, *(P.UNCONSTRAINED,) * (x.ndim - 1)))
+
+
+def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
+    """A parameter, whole on each device for as long as it is used; its gradient is divided again where it is kept.
+
+    Parameters that a tensor axis divides stay as they are.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    if kinds.get("fsdp") != AxisType.Auto or mesh.shape["fsdp"] == 1 or mesh.shape.get("tensor", 1) > 1:
+        return kernel
+    return jax.lax.with_sharding_constraint(kernel, P())
