@@ -70,6 +70,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
         FeatureStore.open(tmp_path / "shared")
     command = re.search("`vidjax (.*)`", str(refused.value))[1]
     assert main(shlex.split(command)) == 3
+    assert "2 rows were there; 4 were computed" in capsys.readouterr().err
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "shared")]
     assert files[0] == files[1]
 

@@ -160,6 +160,8 @@ def _say(written: Any, failures: list[dict[str, str]], data: Any) -> None:
         say(f"... and {len(failures) - SHOWN} more")
     if not (written.computed or written.missing):
         say("all features were there; nothing was computed")
+    elif not written.missing and written.computed < header.num_rows:
+        say(f"{header.num_rows - written.computed} rows were there; {written.computed} were computed")
     there = header.num_parts - len(written.missing)
     counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have"
     if written.missing:
