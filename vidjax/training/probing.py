@@ -103,4 +103,4 @@ def embed(
             backbone, source, data, split, folder,
             names=arrays, batch=config.eval.batch, on_row=lambda: bar.advance(task),
         )  # fmt: skip
-    say(f"{folder}: {written.computed} of {len(source)} rows embedded, the others were there")
+    say(f"{folder}: {written.computed} of {len(source)} rows are new")
