@@ -6,10 +6,9 @@ A video that cannot be decoded is reported with the reason; the others are descr
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
-from vidjax.cli import sources
+from vidjax.cli import answering, sources
 from vidjax.cli.screen import print_json, progress, say
 from vidjax.errors import ConfigError, VideoError
 
@@ -33,7 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
     sources.check_videos(arguments.videos)
-    writer = _writer(arguments)
+    model = sources.load(arguments.model)
+    sources.check_captioner(model, arguments.model)
+    options = ("stride", "beams", "max_tokens")
+    writer = answering.writer_of(model, arguments.model, **{name: getattr(arguments, name) for name in options})
     answers = []
     with progress("describing", len(arguments.videos)) as advance:
         for video in arguments.videos:
@@ -47,26 +49,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(answers)
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
-
-
-def _writer(arguments: argparse.Namespace) -> Any:
-    from vidjax.config import DataConfig
-    from vidjax.data.text import load_tokenizer
-    from vidjax.evaluation.writing import Writer
-
-    model = sources.load(arguments.model)
-    sources.check_captioner(model, arguments.model)
-    config, backbone = model.config, model.module.backbone.spec
-    stride, sampling = sources.sampling(model, arguments.stride)
-    data = DataConfig(
-        num_frames=config.data.num_frames, image_size=sources.square_side(backbone), stride=stride, sampling=sampling,
-        mean=model.mean, std=model.std,
-    )  # fmt: skip
-    asked = {"beams": arguments.beams, "num_tokens": arguments.max_tokens}
-    caption = dataclasses.replace(config.caption, **{key: value for key, value in asked.items() if value})
-    model.module.decoder.spec.check_length(caption.num_tokens + 1)
-    config = dataclasses.replace(config, caption=caption)
-    return Writer(config, model.module, model.params, data, load_tokenizer(arguments.model))
 
 
 def _answer(writer: Any, video: str) -> dict[str, Any]:

@@ -7,17 +7,14 @@ video that cannot be decoded is reported with the reason; the others are answere
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
-from vidjax.cli import sources
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli import answering, sources
+from vidjax.cli.screen import print_json, progress, say, time_line
 from vidjax.config import CHOICES
 from vidjax.errors import ConfigError, VideoError
 
 EXIT_MISSING_VIDEOS = 3
-_STRIDE = 1.0  # seconds between windows where a run does not say
-_LIKELY = 0.5  # probability from which a class is named in the time line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +40,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.every is not None and arguments.every <= 0:
         raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
     sources.check_videos(arguments.videos)
-    predictor, every = _predictor(arguments)
+    model = sources.load(arguments.model)
+    sources.check_classifier(model, arguments.model)
+    options = ("stride", "clips", "crops", "merge", "score", "every")
+    predictor, every = answering.predictor_of(model, **{name: getattr(arguments, name) for name in options})
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:
         for video in arguments.videos:
@@ -59,55 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
 
 
-def _predictor(arguments: argparse.Namespace) -> tuple[Any, float]:
-    """The model, and the stride of its windows in seconds; 0 to see each video by its test views."""
-    from vidjax.config import Config, DataConfig, EvalConfig
-    from vidjax.evaluation.predict import Predictor
-
-    model = sources.load(arguments.model)
-    sources.check_classifier(model, arguments.model)
-    config = model.config if isinstance(model.config, Config) else None
-    stride, sampling = sources.sampling(model, arguments.stride)
-    data = DataConfig(
-        num_frames=config.data.num_frames if config else model.spec.num_frames,
-        image_size=sources.square_side(model.spec), stride=stride, sampling=sampling,
-        mean=model.mean, std=model.std,
-    )  # fmt: skip
-    every = arguments.every or 0.0
-    views = EvalConfig(clips=arguments.clips, crops=arguments.crops, merge=arguments.merge or model.merge)
-    if config and config.task == "multi_label":
-        every = every or config.eval.window_stride or _STRIDE
-        merge = {"mean": "mean_softmax", "max": "max"}[config.eval.window_merge]  # `score` says of what probabilities
-        views = dataclasses.replace(views, merge=arguments.merge or merge, window_merge=config.eval.window_merge)
-    score = arguments.score or sources.score(model)
-    return Predictor(model.module, model.params, data, views, score=score, labels=model.labels), every
-
-
 def _answer(predictor: Any, video: str, k: int, every: float) -> dict[str, Any]:
     try:
-        sources.note_if_short(video, predictor.data)
-        if predictor.score == "tanh":
-            values = [{"name": predictor.name(n), "value": float(v)} for n, v in enumerate(predictor(video))]
-            return {"video": video, "values": values}
-        if every:
-            return {"video": video, **_slide(predictor, video, k, every)}
-        return {"video": video, "top": _labelled(predictor.top(video, k))}
+        return {"video": video, **answering.answer(predictor, video, k, every)}
     except VideoError as error:
         return {"video": video, "top": [], "error": str(error)}
-
-
-def _slide(predictor: Any, video: str, k: int, every: float) -> dict[str, Any]:
-    """The best classes of the whole video, and of each of its windows in the order of time."""
-    times, scores = predictor.windows(video, every)
-    windows = [
-        {"start": round(float(start), 3), "end": round(float(end), 3), "top": _labelled(predictor.named(own, k))}
-        for (start, end), own in zip(times, scores, strict=True)
-    ]
-    return {"top": _labelled(predictor.named(predictor.merge(scores), k)), "windows": windows}
-
-
-def _labelled(top: list[tuple[str, float]]) -> list[dict[str, Any]]:
-    return [{"label": label, "probability": p} for label, p in top]
 
 
 def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -> None:
@@ -132,18 +88,10 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -
                 table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
         console.print(table)
         for line in answer.get("windows", ()):
-            console.print(Text(_time_line(line)), soft_wrap=True)
+            console.print(Text(time_line(line)), soft_wrap=True)
     if answered:
         merged = f", whose {predictor.eval.window_merge} is the video's" if every else ""
         say(f"{views} of {sources.clip_words(predictor.data)}; {_merge_words(predictor)}{merged}")
-
-
-def _time_line(window: dict[str, Any]) -> str:
-    """A window in one line: its seconds, and its likely classes or, without one, its best."""
-    top = window["top"]
-    likely = [line for line in top if line["probability"] >= _LIKELY] or top[:1]
-    shown = ", ".join(f"{line['label']} {line['probability']:.0%}" for line in likely)
-    return f"{window['start']:7.1f} - {window['end']:.1f} s  {shown}"
 
 
 def _merge_words(predictor: Any) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 _PATIENCE = 2.0  # seconds of silence
+_LIKELY = 0.5  # probability from which a class is named in a time line
 
 
 def say(sentence: str) -> None:
@@ -47,3 +48,11 @@ def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]
         timer.join()
         if bar.live.is_started:
             bar.stop()
+
+
+def time_line(window: dict[str, Any]) -> str:
+    """A window in one line: its seconds, and its likely classes or, without one, its best."""
+    top = window["top"]
+    likely = [line for line in top if line["probability"] >= _LIKELY] or top[:1]
+    shown = ", ".join(f"{line['label']} {line['probability']:.0%}" for line in likely)
+    return f"{window['start']:7.1f} - {window['end']:.1f} s  {shown}"
