@@ -1,7 +1,6 @@
 """Captioning from videos to a sentence: a run, its files, the verb that describes a video, and what it begins with."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import tokenizers
+from shipped import read
 
 from vidjax import config as config_lib
 from vidjax.cli import main
@@ -20,15 +20,6 @@ from vidjax.training.captioner import begin_captioner
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS = "a red five moves left quickly and slowly turns"
-
-
-def read(name, arg="smoke", **changes):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(arg)
-    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
 
 
 @pytest.mark.slow

@@ -1,27 +1,17 @@
 """Each job's smoke run learns: well above the constant predictor that its results have beside it."""
 
-import importlib.util
 import json
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from shipped import read
 
-from vidjax import config as config_lib
 from vidjax.cli import main
 from vidjax.training import evaluate, train
 
 ROOT = pathlib.Path(__file__).parents[2]
-
-
-def read(name, arg="smoke", **changes):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(arg)
-    config.update_from_flattened_dict({key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
 
 
 @pytest.mark.slow

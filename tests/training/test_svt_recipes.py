@@ -1,6 +1,5 @@
 """The recipes of self-distillation as a user runs them: stopped and resumed, and begun from an image model."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -12,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from shipped import read
 
-from vidjax import config as config_lib
 from vidjax.data.datasets import motion
 from vidjax.data.loader import train_batches
 from vidjax.objectives import build_objective
@@ -24,12 +23,12 @@ from vidjax.weights.runs import read_params
 ROOT = pathlib.Path(__file__).parents[2]
 STOP = 2  # before the step at which the last layer wakes up, which is then up to what was saved
 CHANGES = {
-    "data.name": "folder",
-    "model.unroll": 1,  # compiles faster
-    "train.steps": 5,
-    "train.log_every": 1,
-    "train.checkpoint_every": 100,
-    "optim.frozen_epochs": 2.0,  # 3 steps of 16 of 24 videos
+    "data__name": "folder",
+    "model__unroll": 1,  # compiles faster
+    "train__steps": 5,
+    "train__log_every": 1,
+    "train__checkpoint_every": 100,
+    "optim__frozen_epochs": 2.0,  # 3 steps of 16 of 24 videos
 }
 
 
@@ -54,12 +53,7 @@ def videos(tmp_path_factory):
 
 
 def smoke(name, videos):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("smoke")
-    config.update_from_flattened_dict(CHANGES | {"data.root": videos})
-    return config_lib.from_dict(config.to_dict())
+    return read(name, data__root=videos, **CHANGES)
 
 
 def losses(workdir):
