@@ -1,7 +1,7 @@
 """The same classifier with and without mixup, side by side: does mixing help on these videos?
 
-    python scripts/compare_mixup.py --config=configs/coin.py --root=DIR [--init-from=PRETRAINED] [--workdir=runs/mixup]
-    python scripts/compare_mixup.py --config=configs/coin.py:smoke --steps=600      # the embedded videos
+    python scripts/compare_mixup.py --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED
+    python scripts/compare_mixup.py --config=configs/coin.py:smoke --config.train.steps=600      # the embedded videos
 
 Two runs that differ in data.mixup alone; a report of both with their curves, and a table of loss, accuracy and F1.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import sys
@@ -18,8 +17,8 @@ import sys
 from rich.console import Console
 from rich.table import Table as ScreenTable
 
-from vidjax import config as config_lib
 from vidjax.errors import ConfigError, UserError
+from vidjax.main import read_config
 
 FIGURES = {
     "train/loss": "training loss",
@@ -28,17 +27,6 @@ FIGURES = {
     "eval/f1_micro": "P = R = F1 (micro)",
     "eval/f1_macro": "F1 (macro)",
 }
-
-
-def read_config(argument: str):
-    """The experiment of FILE[:ARG] as a `Config`."""
-    path, _, words = argument.partition(":")
-    if not pathlib.Path(path).is_file():
-        raise ConfigError(f"--config={argument}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location("experiment", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return config_lib.from_dict(module.get_config(words or None).to_dict())
 
 
 def run(config, workdir: pathlib.Path, mixup: float) -> dict:
@@ -79,23 +67,16 @@ def folder_of(row: dict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", required=True, metavar="FILE[:ARG]")
-    parser.add_argument("--root", default="", help="data.root")
-    parser.add_argument("--init-from", default="")
+    parser.add_argument(
+        "--config", required=True, metavar="FILE[:ARG]", help="with --config.KEY=VALUE, as for vidjax.main"
+    )
     parser.add_argument("--alpha", type=float, default=0.4)
-    parser.add_argument("--steps", type=int, default=0, help="train.steps of both; 0: as the experiment says")
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/mixup"))
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
-    args = parser.parse_args()
-    config = read_config(args.config)
+    args, settings = parser.parse_known_args()
+    config = read_config([f"--config={args.config}", *settings])
     if config.task != "classification" or args.alpha <= 0:
         raise ConfigError(f"--config={args.config} --alpha={args.alpha:g}: give a classifier and an alpha above 0")
-    config = dataclasses.replace(
-        config,
-        init_from=args.init_from or config.init_from,
-        data=dataclasses.replace(config.data, root=args.root or config.data.root),
-        train=dataclasses.replace(config.train, steps=args.steps or config.train.steps),
-    )
     rows = [run(config, args.workdir / folder_of({"mixup": alpha}), alpha) for alpha in (args.alpha, 0.0)]
     path = report(args.workdir, rows)
     if args.json:

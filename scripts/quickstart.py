@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import sys
@@ -19,18 +18,16 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from vidjax import config as config_lib
+from vidjax.config import Config
 from vidjax.errors import UserError
+from vidjax.main import read_config
 
 CONFIGS = pathlib.Path(__file__).resolve().parents[1] / "configs"
 
 
-def load(name: str, **changes) -> config_lib.Config:
+def load(name: str, **changes) -> Config:
     """The experiment `configs/NAME.py` with top-level values changed."""
-    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return dataclasses.replace(config_lib.from_dict(module.get_config().to_dict()), **changes)
+    return dataclasses.replace(read_config([f"--config={CONFIGS / name}.py"]), **changes)
 
 
 def run_seed(seed: int, workdir: pathlib.Path) -> dict[str, dict]:

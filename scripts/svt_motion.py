@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import sys
@@ -29,6 +28,7 @@ from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError, UserError
 from vidjax.evaluation.features import embed_videos
 from vidjax.evaluation.knn import knn_accuracy
+from vidjax.main import read_config
 from vidjax.models import build_model, family_of
 from vidjax.training import loop
 from vidjax.weights.pretrained import Pretrained
@@ -40,10 +40,7 @@ CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion.CLASSE
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
     """`configs/motion_svt.py` with a seed and, unless 0, a number of steps."""
-    spec = importlib.util.spec_from_file_location(EXPERIMENT.stem, EXPERIMENT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = config_lib.from_dict(module.get_config().to_dict())
+    config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)
 

@@ -109,7 +109,10 @@ def small_motion(monkeypatch, tmp_path):
 def test_mixup_is_compared_side_by_side(tmp_path):
     command = [sys.executable, str(ROOT / "scripts" / "compare_mixup.py"), f"--config={ROOT}/configs/coin.py:smoke"]
     done = subprocess.run(
-        [*command, "--steps=40", f"--workdir={tmp_path}", "--json"], capture_output=True, text=True, check=True
+        [*command, "--config.train.steps=40", f"--workdir={tmp_path}", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     rows = json.loads(done.stdout.splitlines()[-1])
     assert [row["mixup"] for row in rows] == [0.4, 0.0]
