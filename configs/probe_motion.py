@@ -1,7 +1,8 @@
 """Probes of frozen features on the embedded videos of moving digits: their velocity, or which of eight motions.
 
-Expected   docs/tasks.md has the table
-Hardware   :smoke a minute of CPU time, or two on the first call, which embeds the videos
+Expected   mean CCC 0.977 of a line on token means of a VideoMAE that tells motions apart, 0.034 with random weights;
+           docs/tasks.md has the whole table
+Hardware   :smoke a minute or two of CPU time; a second call embeds nothing again
 Command    python -m vidjax.main --config=configs/probe_motion.py --workdir=RUN \
              --config.probe.backbones="('runs/pretrain', 'random:videomae_tiny')"
 Sizes      velocity (default), class; `smoke` trains less and takes fewer reductions
