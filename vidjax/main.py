@@ -84,12 +84,11 @@ def _check_keys(argv: list[str]) -> None:
 
 def run(config: config_lib.Config, values: flags.FlagValues) -> int:
     """Train, evaluate or probe as configured; returns the exit code."""
-    from vidjax.training import distributed, loop, probing
+    from vidjax.training import distributed
 
     distributed.initialize(values.coordinator, values.num_processes, values.process_id)
     workdir = os.path.abspath(os.path.expanduser(values.workdir))
-    act = {"train": loop.train, "evaluate": loop.evaluate, "probe": probing.probe}[config.mode]
-    results = act(config, workdir)
+    results = _act(config.mode)(config, workdir)
     unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)
     if unscored and not config.eval.allow_missing:
         print(
@@ -99,6 +98,17 @@ def run(config: config_lib.Config, values: flags.FlagValues) -> int:
         )
         return EXIT_MISSING_VIDEOS
     return 0
+
+
+def _act(mode: str):
+    """What a mode calls; probes alone need scikit-learn."""
+    if mode == "probe":
+        from vidjax.training.probing import probe
+
+        return probe
+    from vidjax.training import loop
+
+    return {"train": loop.train, "evaluate": loop.evaluate}[mode]
 
 
 def main(argv: list[str] | None = None) -> int:
