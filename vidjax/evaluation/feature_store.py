@@ -111,12 +111,20 @@ def check_pair(train: FeatureStore, test: FeatureStore) -> None:
     """Refuse two stores whose features do not mean the same.
 
     Raises:
-      ConfigError: naming what differs in backbone, clips, arrays or what their rows carry.
+      ConfigError: naming what differs in backbone, clips, arrays or what their rows carry, or a class or target that
+        has another name.
     """
     unlike = differences(train.header, test.header, ("backbone", "fact", "clip", "arrays"))
     if unlike:
         told = [f"{name} is {ours} in {train.folder}, {theirs} in {test.folder}" for name, ours, theirs in unlike]
         raise ConfigError(f"these features do not belong together: {'; '.join(told)}; embed both splits alike")
+    names = (store.header.data["labels"] or () for store in (train, test))
+    for number, (ours, theirs) in enumerate(zip(*names, strict=False)):  # one may know of more
+        if ours != theirs:
+            raise ConfigError(
+                f"number {number} of what is told is {ours!r} in {train.folder}, {theirs!r} in {test.folder}; embed "
+                "both from data sets that name their classes alike"
+            )
 
 
 def write_part(

@@ -77,12 +77,13 @@ def knn_average(
 
 
 def _weighted_sums(train, values: Float[Array, "n v"], test, k: int, temperature: float) -> Float[Array, "m v"]:
-    """The values of the k nearest, each times exp((similarity - 1) / temperature), added up."""
+    """The values of the k nearest, each times exp((similarity - that of the nearest) / temperature), added up."""
     train, test = _unit(jnp.asarray(train)), _unit(jnp.asarray(test))
 
     def add_up(query):
         similarity, nearest = jax.lax.top_k(jnp.matmul(train, query, precision="highest"), k)
-        return values[nearest].T @ jnp.exp((similarity - similarity[0]) / temperature)
+        weights = jnp.exp((similarity - similarity[0]) / temperature)
+        return jnp.matmul(values[nearest].T, weights, precision="highest")
 
     return jax.lax.map(add_up, test, batch_size=_CHUNK)
 
