@@ -77,6 +77,7 @@ def test_json_and_the_options_of_the_perceptron(folders, capsys):
     [
         (["--reductions", "token_meen"], "config.probe.reductions='token_meen' is unknown; did you mean 'token_mean'?"),
         (["--epochs", "many"], "--epochs='many' is no number or list of numbers"),
+        (["--strengths", "1,0"], "config.probe.strengths has 0, which must be above 0"),
         (["--epochs", "1.5"], "config.probe.epochs=1.5 must be int"),
         (["--task", "regression"], "have classes but no numbers to predict"),
         (["--probes", "knn", "--neighbours", "61"], "k=61 neighbours of 60 labelled videos; choose 1 to 60"),

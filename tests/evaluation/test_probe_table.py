@@ -58,6 +58,7 @@ def test_every_combination_is_scored_over_all_rows_and_written_down(pair, tmp_pa
     for reduction, probe in combinations:
         said = [row["predictions"][f"hand/{reduction}/{probe}"] for row in rows]
         assert said[3] is None
+        assert all(type(answer) is int for row, answer in enumerate(said) if row != 3)
         right = [row["label"] == answer for row, answer in zip(rows, said, strict=True)]
         name = f"probe/hand/{reduction}/{probe}"
         assert results[f"{name}/accuracy"] == pytest.approx(np.mean(right))
@@ -142,10 +143,12 @@ def changed(pair, tmp_path, store, **changes):
 @pytest.mark.parametrize(
     ("store", "changes", "error", "message"),
     [
-        (1, {"labels": np.arange(50) % 4, "names": list("abcd")}, DataError,
-         r"class 'd' of 12 rows of .*/test is never seen in .*/train; leave it out"),
+        (1, {"labels": np.arange(50) % 4, "names": ["left", "right", "up", "down"]}, DataError,
+         r"class 'down' of 12 rows of .*/test is never seen in .*/train; leave it out"),
         (1, {"groups": [f"actor {n}" for n in range(49)] + ["train_7"]}, DataError,
          r"'train_7' is in .*/train and in .*/test \(1 such subjects\)"),
+        (1, {"names": ["left", "up", "right"]}, ConfigError,
+         r"number 1 of what is told is 'right' in .*/train, 'up' in .*/test; embed both"),
         (1, {"source": "other", "digest": "e"}, ConfigError, "these features do not belong together: backbone is hand"),
         (0, {"failed": range(120)}, DataError, "none of the 120 rows of .*/train has features"),
     ],
@@ -165,6 +168,12 @@ def test_backbones_are_compared_on_the_same_rows_and_tasks_that_rows_have(pair, 
         check_pairs({"a": pair}, "captioning")
 
 
+def test_rows_of_one_class_are_refused(tmp_path):
+    stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}, names=["up"]) for split in SPLITS]
+    with pytest.raises(DataError, match=r"all rows of .*/train are of class 'up'; give others"):
+        check_pairs({"a": tuple(stores)}, "classification")
+
+
 def test_more_components_than_rows_are_refused(pair):
     config = dataclasses.replace(QUICK, reductions=("pca",), components=30)
     with pytest.raises(ConfigError, match="components=30 of 118 training rows of 24 values; choose 1 to 24"):
@@ -174,5 +183,7 @@ def test_more_components_than_rows_are_refused(pair):
 def test_backbones_have_the_shortest_names_that_tell_them_apart():
     assert short_names(["MCG-NJU/videomae-base", "random:videomae_tiny"]) == ("videomae-base", "random-videomae_tiny")
     assert short_names(["runs/a/pretrain/", "runs/b/pretrain"]) == ("a-pretrain", "b-pretrain")
-    with pytest.raises(ConfigError, match="'x/y' is named twice"):
-        short_names(["x/y", "x/y"])
+    assert ".." not in short_names([".."])  # which would be a folder above the run's
+    for again in ("x/y", "./x/y/"):
+        with pytest.raises(ConfigError, match="'x/y' is named twice"):
+            short_names(["x/y", again])

@@ -10,7 +10,7 @@ from sklearn.svm import SVC, SVR
 
 from vidjax.config import ProbeConfig
 from vidjax.errors import ConfigError
-from vidjax.evaluation.probes import TokenScaler, fit_probe, mean_ccc
+from vidjax.evaluation.probes import TokenScaler, check_settings, fit_probe, mean_ccc
 
 QUICK = ProbeConfig(widths=((16,),), dropouts=((0.1,),), epochs=30, batch=64, learning_rate=1e-2, folds=3)
 
@@ -128,3 +128,28 @@ def test_fewer_rows_than_a_probe_needs_and_settings_that_do_not_fit_are_refused(
     x, y = np.zeros((12, 2), np.float32), np.arange(12) % 2
     with pytest.raises(ConfigError, match=message):
         fit_probe(name, dataclasses.replace(QUICK, **change), "classification", x, y, by_subject(y), 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strengths": (1.0, 0.0)}, "config.probe.strengths has 0, which must be above 0"),
+        ({"strengths": ()}, "config.probe.strengths is empty; give at least one"),
+        ({"widths": ((8,), (8, 0))}, "config.probe.widths has 0, which must be above 0"),
+        ({"dropouts": ((0.5, 1.5),)}, "config.probe.dropouts has 1.5, which must be at least 0 and below 1"),
+        ({"validation": 1.0}, "config.probe.validation has 1, which must be at least 0 and below 1"),
+        ({"temperature": 0.0}, "config.probe.temperature has 0, which must be above 0"),
+        ({"patience": -1}, "config.probe.patience has -1, which must be at least 0"),
+    ],
+)
+def test_settings_that_nothing_can_be_fitted_with_are_refused(change, message):
+    check_settings(QUICK)
+    with pytest.raises(ConfigError, match=message):
+        check_settings(dataclasses.replace(QUICK, **change))
+
+
+def test_classes_with_fewer_rows_than_folds_cannot_be_searched():
+    x, y = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) // 2
+    config = dataclasses.replace(QUICK, strengths=(1.0, 2.0), folds=4)
+    with pytest.raises(ConfigError, match=r"svm cannot be searched in probe.folds=4 folds: n_splits=4 cannot be"):
+        fit_probe("svm", config, "classification", x, y, np.arange(12), 0)

@@ -6,6 +6,7 @@ Sources: the probe of AFEW-VA (hidden layers with ReLU and dropout, tanh, loss 1
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -102,6 +103,9 @@ class _Estimator(BaseEstimator):
             for name, rows in parts.items():
                 line |= {f"{name}/{figure}": value for figure, value in self._judge(state[0], rows).items()}
             self.curves_.append(line)
+            if not math.isfinite(line[f"{judged}/loss"]) and (judged == "train" or lowest == np.inf):
+                rate = self.learning_rate
+                raise ConfigError(f"the loss of epoch {epoch} is not finite; lower probe.learning_rate={rate:g}")
             if judged == "train" or line["val/loss"] < lowest:
                 lowest, self.epoch_, self.params_ = line[f"{judged}/loss"], epoch, state[0]
             if self.patience and judged == "val" and epoch - self.epoch_ >= self.patience:
@@ -111,9 +115,14 @@ class _Estimator(BaseEstimator):
         held = np.zeros(count, bool)
         groups = np.arange(count) if groups is None else np.asarray(groups)
         if self.validation:
-            if len(set(groups)) < 2:
+            subjects = len(set(groups))
+            if subjects < 2:
                 raise ConfigError(
                     f"all {count} training rows are of one subject, so none can be held out; use probe.validation=0"
+                )
+            if math.ceil(self.validation * subjects) >= subjects:
+                raise ConfigError(
+                    f"probe.validation={self.validation:g} of {subjects} subjects leaves none to train on; lower it"
                 )
             split = GroupShuffleSplit(1, test_size=self.validation, random_state=self.seed)
             held[next(split.split(held, groups=groups))[1]] = True

@@ -18,7 +18,7 @@ from vidjax.config import ProbeConfig
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.feature_store import FeatureStore, check_pair
 from vidjax.evaluation.metrics import confusion_matrix, precision_recall_f1
-from vidjax.evaluation.probes import TASKS, fit_probe
+from vidjax.evaluation.probes import TASKS, check_settings, fit_probe
 from vidjax.evaluation.reductions import WEIGHTED, array_of, reduce
 from vidjax.evaluation.regression import FIGURES, summarise_regression
 
@@ -63,9 +63,12 @@ def fit_all(
       say: told what is left out.
 
     Raises:
-      ConfigError, DataError: as `check_pairs`, and for what a probe or reduction refuses.
+      ConfigError, DataError: as `check_settings` and `check_pairs`, and for what a probe or reduction refuses.
     """
+    check_settings(config)
     check_pairs(pairs, task)
+    if WEIGHTED in config.reductions and "mlp" not in config.probes:
+        say(f"{WEIGHTED} is for mlp alone, so it is left out")
     for backbone, (train, test) in pairs.items():
         for reduction in config.reductions:
             if array_of(reduction, config) not in train.header.arrays:
@@ -88,7 +91,7 @@ def check_pairs(pairs: Mapping[str, Pair], task: str) -> None:
     Raises:
       ConfigError: for another task, a training and a test store that are not alike, test rows that are not the same for
         all backbones, or rows without what the task needs.
-      DataError: for a class that only the test rows have, or a subject in both.
+      DataError: for a class that only the test rows have, training rows of one class, or a subject in both.
     """
     if task not in TASKS:
         raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={task!r}")
@@ -119,6 +122,8 @@ def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
                 f"class {class_name(test, unseen[0])!r} of {int((test.labels == unseen[0]).sum())} rows of "
                 f"{test.folder} is never seen in {train.folder}; leave it out, or train on it too"
             )
+        if len(there := set(train.labels[train.decoded])) < 2:
+            raise DataError(f"all rows of {train.folder} are of class {class_name(train, there.pop())!r}; give others")
 
 
 def facts(store: FeatureStore, task: str) -> np.ndarray:
@@ -200,10 +205,10 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
     Raises:
       ConfigError: for a backbone that is named twice.
     """
-    parts = [pathlib.Path(os.path.normpath(source)).parts for source in sources]
+    parts = [pathlib.Path(os.path.abspath(source)).parts for source in sources]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         names = tuple("-".join(each[-depth:]).replace(":", "-").strip("/") for each in parts)
         if len(set(names)) == len(names):
             return names
-    twice = next((source for source in sources if list(sources).count(source) > 1), "")
+    twice = next((source for source, own in zip(sources, parts, strict=True) if parts.count(own) > 1), "")
     raise ConfigError(f"the backbone {twice!r} is named twice; name each once")

@@ -7,6 +7,7 @@ neighbours, which compare directions (Wu et al. 2018).
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,11 @@ from vidjax.evaluation.mlp import PerceptronClassifier, PerceptronRegressor
 from vidjax.evaluation.regression import agreement
 
 TASKS = ("classification", "regression")
-SEARCHED_BY = {"classification": "f1_macro", "regression": "ccc"}
+_LIMITS = {  # in words, as a condition, and for which settings
+    "above 0": (lambda value: value > 0, ("strengths", "temperature", "widths", "learning_rate")),
+    "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
+    "at least 0 and below 1": (lambda value: 0 <= value < 1, ("dropouts", "validation")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +80,30 @@ def fit_probe(
     folds = _folds(config, task, groups, seed)
     scorer = "f1_macro" if task == "classification" else make_scorer(mean_ccc)
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, error_score="raise")
-    search.fit(x, y, groups=groups, **options)
+    try:
+        search.fit(x, y, groups=groups, **options)
+    except ValueError as error:  # scikit-learn's sentence tells which class has too few rows for a fold
+        raise ConfigError(f"{name} cannot be searched in probe.folds={config.folds} folds: {error}") from error
     found = search.cv_results_
     scores = zip(found["params"], found["mean_test_score"], found["std_test_score"], strict=True)
     tried = tuple(_plain(point) | {"mean": float(mean), "deviation": float(std)} for point, mean, std in scores)
     return Fitted(search.best_estimator_, _plain(search.best_params_), tried, _curves(search.best_estimator_))
+
+
+def check_settings(config: ProbeConfig) -> None:
+    """Refuse what nothing can be fitted with, before anything is computed.
+
+    Raises:
+      ConfigError: naming the setting and its limit.
+    """
+    for name in ("probes", "reductions", "strengths", "widths", "dropouts"):
+        if not getattr(config, name):
+            raise ConfigError(f"config.probe.{name} is empty; give at least one")
+    for limit, (holds, names) in _LIMITS.items():
+        for name in names:
+            for value in _numbers(getattr(config, name)):
+                if not holds(value):
+                    raise ConfigError(f"config.probe.{name} has {value:g}, which must be {limit}")
 
 
 def mean_ccc(targets: Float[np.ndarray, "n k"], predictions: Float[np.ndarray, "n k"]) -> float:
@@ -187,6 +211,15 @@ def _folds(config: ProbeConfig, task: str, groups: np.ndarray, seed: int) -> Any
     if task == "classification":
         return StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed)
     return GroupKFold(config.folds)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """All numbers of a number, of a tuple, or of a tuple of tuples."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _numbers(part)
+    else:
+        yield value
 
 
 def _plain(point: dict[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) ->
 
 
 def _by_row(line: Line, decoded: np.ndarray) -> list:
-    found = iter(np.round(line.predictions.astype(np.float64), 6).tolist())
+    numbers = line.predictions.dtype.kind == "f"
+    found = iter((np.round(line.predictions.astype(np.float64), 6) if numbers else line.predictions).tolist())
     return [next(found) if there else None for there in decoded]
 
 
