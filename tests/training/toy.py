@@ -48,7 +48,6 @@ class ToyObjective(Objective):
 
     noise: bool = True
     poison: tuple[int, ...] = ()
-    needs_whole_batch: bool = False
     module: nn.Module = dataclasses.field(default_factory=_Net)
     train_flops_per_clip: float = 1e6
 

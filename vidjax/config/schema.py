@@ -209,6 +209,7 @@ class ProbeConfig:
     epochs: int = 200
     patience: int = 20  # epochs without a lower loss on the validation part after which mlp stops; 0: never
     validation: float = 0.2  # share of the training rows, or of their subjects, that mlp does not train on
+    dtype: str = "float16"  # float16 | float32, of stored features
     folds: int = 5  # of the cross-validation, which keeps a subject's rows together
 
 
@@ -298,6 +299,7 @@ CHOICES = {
     "probe.pca_of": ("token_mean", "width_mean", "cls", "pooled", "tokens"),
     "probe.probes": ("linear", "svm", "knn", "mlp"),
     "probe.kernel": ("rbf", "linear"),
+    "probe.dtype": ("float16", "float32"),
     "optim.name": ("adamw", "sgd"),
     "optim.schedule": ("cosine", "steps"),
     "optim.decayed": ("kernels", "matrices", "all"),

@@ -19,12 +19,10 @@ class Objective(abc.ABC):
       module: the Linen module that is trained.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
       frozen: pattern of the parameters that the optimiser leaves alone; empty for none.
-      needs_whole_batch: whether the loss cannot be taken in micro-batches.
     """
 
     module: Any
     frozen = ""
-    needs_whole_batch = False
 
     @property
     @abc.abstractmethod

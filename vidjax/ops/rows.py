@@ -15,7 +15,8 @@ def by_rows(x: Float[Array, "b *dims"]) -> Float[Array, "b *dims"]:
 
     Where parameters are divided too (fsdp), the compiler may otherwise divide the channels of activations as it finds
     them in the parameters, and send activations from device to device, many times the bytes of the parameters. Without
-    a mesh, or where rows cannot be shared evenly, it does nothing. Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
+    a mesh, or where rows cannot be shared evenly, it does nothing; under `vmap` rows are those of one example.
+    Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
     """
     mesh = jax.sharding.get_abstract_mesh()
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
@@ -29,7 +30,7 @@ def by_rows(x: Float[Array, "b *dims"]) -> Float[Array, "b *dims"]:
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """A parameter, whole on each device for as long as it is used; its gradient is divided again where it is kept.
 
-    Parameters that a tensor axis divides stay as they are.
+    On a mesh with a tensor axis, which divides some of them, the compiler is left to choose.
     """
     mesh = jax.sharding.get_abstract_mesh()
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))

@@ -33,7 +33,7 @@ class Meter:
 
     Args:
       clips_per_step: over all devices.
-      flops_per_clip: of a training step (2 x MACs, forward and backward); None when the objective does not say.
+      flops_per_clip: of a training step (2 x MACs, forward and backward); None leaves MFU out.
     """
 
     def __init__(self, clips_per_step: int, flops_per_clip: float | None):

@@ -19,7 +19,7 @@ from vidjax.evaluation.feature_extraction import feature_shapes
 from vidjax.evaluation.feature_store import FeatureStore
 from vidjax.evaluation.features import write_features
 from vidjax.evaluation.probe_table import short_names
-from vidjax.evaluation.probes import TASKS
+from vidjax.evaluation.probes import TASKS, check_settings
 from vidjax.evaluation.probing import print_table, probe_features
 from vidjax.evaluation.records import write_json
 from vidjax.evaluation.reductions import arrays_of
@@ -46,6 +46,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
         raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={config.task!r}")
     if not config.probe.backbones:
         raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
+    check_settings(config.probe)
     workdir, splits = Path(workdir), (config.data.train_split, config.data.eval_split)
     names = short_names(config.probe.backbones)
     for name, source in zip(names, config.probe.backbones, strict=True):
@@ -101,6 +102,6 @@ def embed(
         task = bar.add_task("", total=len(source))
         written = write_features(
             backbone, source, data, split, folder,
-            names=arrays, batch=config.eval.batch, on_row=lambda: bar.advance(task),
+            names=arrays, dtype=config.probe.dtype, batch=config.eval.batch, on_row=lambda: bar.advance(task),
         )  # fmt: skip
     say(f"{folder}: {written.computed} of {len(source)} rows are new")

@@ -13,7 +13,6 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vidjax.errors import ConfigError
 from vidjax.objectives.base import StatisticalLoss
 from vidjax.ops.rows import ROWS
 from vidjax.training.mesh import batch_sharding, replicated
@@ -47,15 +46,7 @@ def make_train_step(
     Returns:
       the jitted function; metrics are scalars, beside `failed` and `failed_reason` (rows, 8) of the global batch and
       the number of processes that were asked to `stop`.
-
-    Raises:
-      ConfigError: when the objective needs the whole batch at once (`needs_whole_batch`) and `accumulate` > 1.
     """
-    if accumulate > 1 and objective.needs_whole_batch:
-        raise ConfigError(
-            f"train.accumulate={accumulate}: the loss of {type(objective).__name__} is a statistic of the whole batch "
-            "and cannot be accumulated; use train.accumulate=1 and more devices or model.remat=full"
-        )
     tx = optax.with_extra_args_support(tx)
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     mesh = shardings.step.mesh
