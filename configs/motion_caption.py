@@ -1,7 +1,7 @@
 """Captions of the embedded videos: the colour and name of a digit, what it does and how fast.
 
 Expected   `:smoke` begun from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29, where the best
-           constant caption has 0.068 and 0.66; from random weights even 600 steps learn form and colour only: 0.124, 1.49
+           constant caption has 0.068 and 0.66; 600 steps from random weights learn form and colour only: 0.124, 1.49
 Hardware   2 CPU cores, three minutes
 Command    python -m vidjax.main --config=configs/motion_caption.py --config.init_from=runs/videomae --workdir=RUN
            :smoke takes fewer steps; --config.caption.train_encoder=none leaves the encoder as it is
