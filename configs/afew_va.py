@@ -54,18 +54,8 @@ def get_config(arg=None):
     if not smoke:
         return config
     frames = config.data.num_frames
-    config_lib.smoke(config)
+    config_lib.smoke_that_learns(config)
     if job == "quadrant":  # of a direction of motion here; the remainder of 7 frames in cubes of 2 is what is tried
         config.data.num_frames = frames
         config.model.tubelet_size = 2
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
-    config.model.drop_path = 0.0
-    config.data.global_batch = 64
-    config.optim.base_lr = 2e-3
-    config.optim.reference_batch = 64
-    config.optim.warmup_steps = 30
-    config.optim.layer_decay = 1.0
-    config.train.steps = 200
-    config.train.log_every = 50
-    config.train.checkpoint_every = 200
     return config

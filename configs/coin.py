@@ -44,15 +44,4 @@ def get_config(arg=None):
     config.eval.clips = 1
     config.eval.crops = 1
     config.update_from_flattened_dict(SIZES[videos])
-    if not smoke:
-        return config
-    config_lib.smoke(config)
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
-    config.data.global_batch = 64
-    config.optim.base_lr = 2e-3
-    config.optim.reference_batch = 64
-    config.optim.warmup_steps = 30
-    config.train.steps = 200
-    config.train.log_every = 50
-    config.train.checkpoint_every = 200
-    return config
+    return config_lib.smoke_that_learns(config) if smoke else config

@@ -1,10 +1,7 @@
 """The whole way from video files to results.json, with one damaged file, in one process and in two."""
 
 import json
-import os
 import pathlib
-import socket
-import subprocess
 import sys
 
 import av
@@ -16,6 +13,7 @@ from vidjax.errors import ConfigError
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import evaluate_worker
+from processes import run_both
 
 
 @pytest.fixture
@@ -66,24 +64,7 @@ def test_a_model_with_too_few_classes_is_refused(videos, tmp_path):
 
 
 def test_two_processes_score_each_video_once_and_agree_with_one(videos, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    env = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
-    command = [sys.executable, evaluate_worker.__file__]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), "2", str(port), str(videos), str(tmp_path / "two")],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        answers = [worker.communicate(timeout=180) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], answers
-    assert len({out.split()[-1] for out, _ in answers}) == 1  # both processes return the same results
+    answers = run_both(evaluate_worker.__file__, lambda rank, port: (rank, 2, port, videos, tmp_path / "two"))
+    assert len({out.split()[-1] for out in answers}) == 1  # both processes return the same results
     evaluate_worker.evaluate(str(videos), tmp_path / "one", evaluate_worker.make_mesh(jax.devices()[:4]), (0, 1))
     assert read(tmp_path / "two") == read(tmp_path / "one")

@@ -1,10 +1,8 @@
 """The store of features: what a kill leaves, what several hosts make of it, and what it refuses."""
 
 import dataclasses
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +11,7 @@ import embed_worker
 import numpy as np
 import pytest
 from embed_worker import Colours, clips_of, embed
+from processes import run_both
 
 from vidjax.data.augment import eval_crops
 from vidjax.data.decode import read_frames
@@ -110,23 +109,9 @@ def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
 
 
 def test_the_processes_of_one_job_share_the_work_at_the_same_time(videos, whole, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, embed_worker.__file__, str(videos), str(tmp_path / "store"), "100"]
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), "2", str(port)],
-            env=os.environ | {"JAX_NUM_CPU_DEVICES": "2"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
-    try:
-        answers = [worker.communicate(timeout=180) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [out.split() for out, _ in answers] == [["6"], ["4"]], answers
+    words = videos, tmp_path / "store", 100
+    answers = run_both(embed_worker.__file__, lambda rank, port: (*words, rank, 2, port))
+    assert [out.split() for out in answers] == [["6"], ["4"]]
     assert contents(tmp_path / "store") == contents(whole)
 
 

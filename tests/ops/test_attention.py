@@ -75,7 +75,7 @@ def test_an_unknown_name_is_refused_with_the_choices():
         ops.attention(*inputs(), implementation="flash")
 
 
-@pytest.mark.skipif(jax.default_backend() == "gpu", reason="cuDNN may run here")
+@pytest.mark.skipif(jax.default_backend() == "gpu", reason="refuses cuDNN for want of a GPU")
 def test_a_named_implementation_never_falls_back():
     with pytest.raises(ConfigError, match=r"cudnn.*not an NVIDIA GPU"):
         ops.attention(*inputs(dtype=jnp.bfloat16), implementation="cudnn")

@@ -193,7 +193,7 @@ def test_what_pytorch_can_read_but_is_no_checkpoint_is_refused(tmp_path, tree, w
     refused(tmp_path / "a.pth", words)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # old files are in it all the same
 def test_a_program_of_torchscript_is_not_run(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "a.pt"))
     refused(tmp_path / "a.pt", "no file of torch.save")

@@ -15,7 +15,7 @@ from vidjax.models.timesformer import TimeSformerSpec
 torch = pytest.importorskip("torch", reason="the files are PyTorch's (extra: test)")
 sys.path += [str(Path(__file__).parents[1] / room) for room in ("models", "objectives")]
 import svt_torch  # noqa: E402 - needs torch
-import timesformer_torch  # noqa: E402
+import timesformer_torch  # noqa: E402 - needs torch
 
 SPEC = TimeSformerSpec(64, 2, 1, 96, patch_size=4, num_frames=4, image_size=12)
 

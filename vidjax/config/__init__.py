@@ -4,7 +4,7 @@ Experiments (`configs/*.py`) start from `defaults()`, which holds every key, so 
 each of them and a misspelt key is refused with the nearest name.
 """
 
-from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke
+from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
 from vidjax.config.reading import fingerprint, flatten, from_dict
 from vidjax.config.schema import (
     CHOICES,
@@ -44,4 +44,5 @@ __all__ = [
     "motion",
     "parse_arg",
     "smoke",
+    "smoke_that_learns",
 ]

@@ -69,6 +69,22 @@ def smoke(config):
     return config
 
 
+def smoke_that_learns(config):
+    """A smoke run long enough for a classifier or a regression to be judged by: 200 steps of 64 clips."""
+    smoke(config)
+    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.drop_path = 0.0
+    config.data.global_batch = 64
+    config.optim.base_lr = 2e-3
+    config.optim.reference_batch = 64
+    config.optim.warmup_steps = 30
+    config.optim.layer_decay = 1.0
+    config.train.steps = 200
+    config.train.log_every = 50
+    config.train.checkpoint_every = 200
+    return config
+
+
 def motion(config) -> None:
     """The tiny model of the experiment's family on the embedded videos: 8 frames of 24 pixels.
 

@@ -95,7 +95,7 @@ class Video:
             self._context.thread_type, self._context.thread_count = "NONE", 1
             self._context.options = {"err_detect": "explode"}
             self._index = PacketIndex(source, self._container, self._stream)
-        except BaseException:
+        except BaseException:  # whatever it is goes on, but the file is closed
             self._container.close()
             raise
 

@@ -122,12 +122,12 @@ def _builder(folder: str):
 
     try:
         return tfds.builder_from_directory(folder)
-    except Exception as error:
+    except Exception as error:  # TFDS's, protobuf's, JSON's: files of its metadata may be damaged in any way
         raise DataError(f"the prepared data set in {folder} cannot be opened: {error}") from error
 
 
 def _read(builder, split: str):
     try:
         return builder.as_data_source(split)
-    except Exception as error:
+    except Exception as error:  # likewise, and ArrayRecord's own
         raise DataError(f"the split {split!r} of {builder.data_dir} cannot be read: {error}") from error

@@ -54,7 +54,7 @@ def _in_threads(write: WriteShard, shards: Sequence[Shard], threads: int) -> Non
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no shard is begun any more; what was raised goes on
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -164,7 +164,7 @@ def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: st
             row = int(too_large.argmax())
             raise DataError(
                 f"{name} of {source[block[row]].id} reaches {peak[row]:.6g}, and float16 ends at {_LARGEST:.0f}; store "
-                "float32 (--dtype=float32), in a new folder"
+                "float32 (--dtype=float32, or --config.probe.dtype=float32), in a new folder"
             )
     reasons = tuple(
         VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE

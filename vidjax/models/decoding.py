@@ -154,7 +154,7 @@ def prefill(module, params, prompt, max_tokens, states, states_mask) -> tuple[Ar
     return module.apply({"params": params}, prompt, capacity, states, states_mask, method="prefill")
 
 
-def extend(module, params, token: Int[Array, "b"], cache: Cache) -> tuple[Array, Cache]:
+def extend(module, params, token: Int[Array, " b"], cache: Cache) -> tuple[Array, Cache]:
     """Logits (b v) after one more token of every text, and the next cache."""
     return module.apply({"params": params}, token[:, None], cache, method="extend")
 

@@ -37,7 +37,7 @@ def torch_bias(fan_in: int) -> Callable:
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def add_bias(x: Float[Array, "*b d"], bias: Float[Array, "d"]) -> Float[Array, "*b d"]:
+def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, "*b d"]:
     """Add in float32, so that the gradient of the bias is summed in float32 too."""
     return (x.astype(jnp.float32) + bias).astype(x.dtype)
 
@@ -194,7 +194,7 @@ class DropPath(nn.Module):
     rescale: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *dims"], rate: Float[Array, ""] | None) -> Float[Array, "b *dims"]:
+    def __call__(self, x: Float[Array, " b *dims"], rate: Float[Array, ""] | None) -> Float[Array, " b *dims"]:
         if rate is None:
             return x
         keep = 1.0 - rate
@@ -252,7 +252,7 @@ def stack_blocks(
     )
 
 
-def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, "depth"] | None:
+def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " depth"] | None:
     """Rates that grow linearly from 0 at the first block to `rate` at the last; None when nothing is dropped."""
     return jnp.asarray(np.linspace(0.0, rate, depth), jnp.float32) if train and rate > 0 else None
 

@@ -75,7 +75,7 @@ class Reconstructing(Protocol):
     def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]: ...
 
 
-def mean_over_valid(values: Float[Array, "b"], valid: Bool[Array, "b"]) -> Float[Array, ""]:
+def mean_over_valid(values: Float[Array, " b"], valid: Bool[Array, " b"]) -> Float[Array, ""]:
     """Mean over the rows that are not padding; 0 when all are."""
     valid = valid.astype(jnp.float32)
     return jnp.sum(jnp.where(valid > 0, values, 0.0)) / jnp.maximum(valid.sum(), 1.0)

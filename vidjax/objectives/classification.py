@@ -87,12 +87,12 @@ def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) 
     return tuple(sum(counts) / (len(counts) * count) for count in counts)
 
 
-def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, "b"]:
+def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, "b classes"]) -> Float[Array, " b"]:
     """Cross-entropy of each row against a distribution."""
     return -jnp.sum(targets * jax.nn.log_softmax(logits), axis=-1)
 
 
-def in_top_k(logits: Float[Array, "b classes"], label: Int[Array, "b"], k: int) -> Bool[Array, "b"]:
+def in_top_k(logits: Float[Array, "b classes"], label: Int[Array, " b"], k: int) -> Bool[Array, " b"]:
     """Whether fewer than k classes score higher than the label, or as high with a lower number."""
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
     ahead = (logits > own) | ((logits == own) & (jnp.arange(logits.shape[1]) < label[:, None]))

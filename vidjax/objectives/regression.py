@@ -47,7 +47,7 @@ class Regression(Supervised):
         return jnp.tanh(super().scores(params, clips))
 
 
-def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, "b"]) -> Moments:
+def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, " b"]) -> Moments:
     """Count, means and sums of centred squares and products over the valid rows, each (k,) but the count."""
     weight = valid.astype(jnp.float32)[:, None]
     count = weight.sum()
@@ -79,7 +79,7 @@ def merge(parts: Moments) -> Moments:
     }
 
 
-def concordance(whole: Moments) -> Float[Array, "k"]:
+def concordance(whole: Moments) -> Float[Array, " k"]:
     """2 cov / (var + var + squared difference of means) of each target, with population variances; 0 where that is 0/0.
 
     The factor 1 / count is common to all terms but the last.

@@ -168,7 +168,7 @@ class SelfDistillation(Objective):
 
 def pair_loss(
     targets: Float[Array, "b g k"], logits: Float[Array, "b v k"], pairs: Bool[np.ndarray, "g v"]
-) -> Float[Array, "b"]:
+) -> Float[Array, " b"]:
     """Cross-entropy of each row, on average over the pairs of a target and a view that are marked."""
     cross_entropy = -jnp.einsum("bgk,bvk->bgv", targets, jax.nn.log_softmax(logits), precision="highest")
     return jnp.sum(cross_entropy * pairs, axis=(1, 2)) / pairs.sum()

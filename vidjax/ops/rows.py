@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 ROWS = ("data", "fsdp")  # axes of the mesh that share the rows of a batch
 
 
-def by_rows(x: Float[Array, "b *dims"]) -> Float[Array, "b *dims"]:
+def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     """The same array, and the same of its gradient, with rows divided over the ambient mesh; other axes lie as they do.
 
     Where parameters are divided too (fsdp), the compiler may otherwise divide the channels of activations as it finds

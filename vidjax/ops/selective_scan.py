@@ -23,7 +23,7 @@ def selective_scan(
     A: Float[Array, "d s"],
     B: Float[Array, "b l s"],
     C: Float[Array, "b l s"],
-    D: Float[Array, "d"] | None = None,
+    D: Float[Array, " d"] | None = None,
     *,
     reverse: bool = False,
     implementation: str | None = None,
