@@ -13,9 +13,10 @@ NAMES = ("x", "dt", "A", "B", "C", "D")
 BF16_ROUNDING = float(jnp.finfo(jnp.bfloat16).eps) / 2  # largest relative error of rounding
 
 
-def operands(length, rows=2, channels=5, states=3, seed=0, decay=1.0, step=1.0):
+def operands(length, rows=2, channels=5, states=3, seed=0, decay=1.0, step=1.0, bias=False):
+    """With a bias, dt is what it is before the softplus, from steps of 1e-5 to some of 30."""
     rng = np.random.default_rng(seed)
-    return {
+    values = {
         "x": rng.normal(size=(rows, length, channels)),
         "dt": step * np.log1p(np.exp(rng.normal(size=(rows, length, channels)))),
         "A": -decay * np.exp(rng.normal(size=(channels, states))),
@@ -23,16 +24,22 @@ def operands(length, rows=2, channels=5, states=3, seed=0, decay=1.0, step=1.0):
         "C": rng.normal(size=(rows, length, states)),
         "D": rng.normal(size=channels),
     }
+    if bias:
+        values["dt"] = rng.uniform(-10, 26, size=values["dt"].shape)
+        values["dt_bias"] = rng.normal(size=channels)
+    return values
 
 
 def recurrence(values, weights, reverse):
     """y of the recurrence as Mamba's paper writes it, and the gradients of sum(weights y), in float64."""
     t = {name: torch.tensor(np.asarray(value, np.float64), requires_grad=True) for name, value in values.items()}
     rows, length, channels = t["x"].shape
-    y = [None] * length
+    y, steps = [None] * length, t["dt"]
+    if "dt_bias" in t:
+        steps = torch.log1p(torch.exp(steps + t["dt_bias"]))
     h = torch.zeros(rows, channels, t["A"].shape[1], dtype=torch.float64)
     for i in reversed(range(length)) if reverse else range(length):
-        for_channel, for_state = t["dt"][:, i, :, None], t["B"][:, i, None, :]
+        for_channel, for_state = steps[:, i, :, None], t["B"][:, i, None, :]
         h = torch.exp(for_channel * t["A"]) * h + for_channel * for_state * t["x"][:, i, :, None]
         y[i] = (h * t["C"][:, i, None, :]).sum(-1) + t["D"] * t["x"][:, i]
     y = torch.stack(y, 1)
@@ -45,7 +52,7 @@ def ours(values, weights, implementation, reverse, dtypes=None):
     values = {name: jnp.asarray(value, (dtypes or {}).get(name, jnp.float32)) for name, value in values.items()}
 
     def loss(values):
-        y = selective_scan(*(values[name] for name in NAMES), reverse=reverse, implementation=implementation)
+        y = selective_scan(**values, reverse=reverse, implementation=implementation)
         return jnp.sum(y.astype(jnp.float32) * weights), y
 
     (_, y), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(values)
@@ -63,7 +70,7 @@ def compare(values, implementation, reverse=False, limit=2e-6, dtypes=None, grad
     y, gradients = ours(values, weights, implementation, reverse, dtypes)
     wanted, wanted_gradients = recurrence(values, weights.astype(np.float64), reverse)
     close(y, wanted, limit, "y")
-    for name in NAMES:
+    for name in values:
         close(gradients[name], wanted_gradients[name], gradient_limit or 2 * limit, name)
 
 

@@ -30,6 +30,11 @@ def test_the_associative_form_follows_the_recurrence(length, reverse):
 
 
 @pytest.mark.parametrize("implementation", PORTABLE)
+def test_with_a_bias_steps_are_made_by_softplus(implementation):
+    compare(operands(CHUNK + 3, bias=True), implementation, reverse=True)
+
+
+@pytest.mark.parametrize("implementation", PORTABLE)
 @pytest.mark.parametrize(
     "scales",
     [

@@ -33,6 +33,12 @@ def test_any_shape_follows_the_recurrence(shape, reverse):
     compare(operands(length, rows, channels, states), "pallas_tpu", reverse)
 
 
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_with_a_bias_steps_are_made_by_softplus(shape):
+    rows, length, channels, states = shape
+    compare(operands(length, rows, channels, states, bias=True), "pallas_tpu", reverse=True)
+
+
 @pytest.mark.parametrize(
     "scales",
     [
@@ -51,9 +57,16 @@ def test_bfloat16_is_rounded_at_the_border_only():
     compare(operands(19, rows=1, channels=7), "pallas_tpu", dtypes=dtypes, **limits)
 
 
+def test_steps_before_the_softplus_may_be_bfloat16():
+    dtypes = dict.fromkeys(("x", "dt", "B", "C"), jnp.bfloat16)
+    limits = {"limit": BF16_ROUNDING + 1e-5, "gradient_limit": 3 * BF16_ROUNDING}
+    compare(operands(19, rows=1, channels=7, bias=True), "pallas_tpu", dtypes=dtypes, **limits)
+
+
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("rows", "channels"), [(2, 256), (3, 5)], ids=["shared", "whole everywhere"])
-def test_on_a_mesh_each_device_scans_what_it_has(rows, channels):
+def test_on_a_mesh_each_device_scans_what_it_has(rows, channels, bias):
     devices = jax.devices()[:4]
     mesh = jax.make_mesh((2, 1, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices)
     with jax.set_mesh(mesh):
-        compare(operands(9, rows, channels, states=2), "pallas_tpu")
+        compare(operands(9, rows, channels, states=2, bias=bias), "pallas_tpu")

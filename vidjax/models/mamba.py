@@ -78,7 +78,7 @@ class Halves(nn.Module):
 
 
 class StepSize(nn.Module):
-    """Softplus of a projection from few channels; bias, softplus and result are float32."""
+    """A projection from few channels, and a bias for the scan, which adds it and takes the softplus in float32."""
 
     features: int
     kernel_init: Callable
@@ -86,11 +86,10 @@ class StepSize(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b l r"]) -> Float[Array, "b l d"]:
+    def __call__(self, x: Float[Array, "b l r"]) -> tuple[Float[Array, "b l d"], Float[Array, " d"]]:
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
-        x = jnp.einsum("blr,rd->bld", x, kernel.astype(self.dtype), preferred_element_type=jnp.float32)
-        return nn.softplus(x + bias)
+        return layers.product(x, kernel, self.dtype), bias
 
 
 class Direction(nn.Module):
@@ -112,10 +111,10 @@ class Direction(nn.Module):
         x = nn.silu(CausalConv(self.conv_size, self.reverse, self.dtype, name="conv")(x))
         x_proj = layers.Linear(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
         dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
-        dt = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
+        dt, bias = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
         A = -jnp.exp(self.param("A_log", _rates, (d, s), jnp.float32))
         D = self.param("D", nn.initializers.ones, (d,), jnp.float32)
-        return ops.selective_scan(x, dt, A, B, C, D, reverse=self.reverse, implementation=self.scan)
+        return ops.selective_scan(x, dt, A, B, C, D, dt_bias=bias, reverse=self.reverse, implementation=self.scan)
 
 
 class Mixer(nn.Module):

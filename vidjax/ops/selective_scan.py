@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from vidjax.errors import ConfigError
 from vidjax.ops.scan.chunked import chunked
 from vidjax.ops.scan.mesh import on_each_device
+from vidjax.ops.scan.recurrence import step_sizes
 from vidjax.ops.scan.tpu import fits, pallas_tpu
 
 
@@ -25,6 +26,7 @@ def selective_scan(
     C: Float[Array, "b l s"],
     D: Float[Array, " d"] | None = None,
     *,
+    dt_bias: Float[Array, " d"] | None = None,
     reverse: bool = False,
     implementation: str | None = None,
 ) -> Float[Array, "b l d"]:
@@ -34,10 +36,12 @@ def selective_scan(
 
     Args:
       x: inputs of any length, float32 or bfloat16.
-      dt: step sizes after the softplus, positive.
+      dt: step sizes after the softplus, positive; with `dt_bias` what they are made from.
       A: decay rates, negative.
       B, C: what a token writes to the states and reads from them.
       D: weight of the skip connection; None for none.
+      dt_bias: if given, steps are softplus(dt + dt_bias), in float32. The TPU kernels then make them where they need
+        them, so that steps never lie in memory.
       reverse: run from the last token to the first; nothing is flipped in memory.
       implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU whose cores have the memory for it, and
         `chunked` elsewhere.
@@ -55,17 +59,20 @@ def selective_scan(
         scan = IMPLEMENTATIONS[implementation]
     else:
         raise ConfigError(f"scan={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
-    D = jnp.zeros(A.shape[0], jnp.float32) if D is None else D
-    return on_each_device(functools.partial(scan, reverse=reverse), x, dt, A, B, C, D)
+    zeros = jnp.zeros(A.shape[0], jnp.float32)
+    D, bias = (zeros if each is None else each for each in (D, dt_bias))
+    scan = functools.partial(scan, softplus=dt_bias is not None, reverse=reverse)
+    return on_each_device(scan, x, dt, A, B, C, D, bias)
 
 
-def _by_platform(*operands, reverse):
+def _by_platform(*operands, **options):
     kernel = pallas_tpu if fits(*operands[:3]) else chunked
-    tpu, default = (functools.partial(scan, reverse=reverse) for scan in (kernel, chunked))
+    tpu, default = (functools.partial(scan, **options) for scan in (kernel, chunked))
     return jax.lax.platform_dependent(*operands, tpu=tpu, default=default)
 
 
-def _associative(x, dt, A, B, C, D, reverse):
+def _associative(x, dt, A, B, C, D, bias, softplus, reverse):
+    dt = step_sizes(dt, bias, softplus)
     x32, dt, A, B, C, D = (operand.astype(jnp.float32) for operand in (x, dt, A, B, C, D))
     decay = jnp.exp(dt[..., None] * A)
     written = (dt * x32)[..., None] * B[:, :, None]

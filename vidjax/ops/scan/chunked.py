@@ -18,9 +18,9 @@ CACHED = 96 * 1024  # bytes of the states that a CPU walks with: a chunk of them
 STRETCH = 4  # chunks; a backward pass holds all states of the sequence, divided by this
 
 
-def chunked(x, dt, A, B, C, D, reverse):
+def chunked(x, dt, A, B, C, D, bias, softplus, reverse):
     """See `vidjax.ops.selective_scan`."""
-    read = _scan(x, dt, A.astype(jnp.float32).T, B, C, reverse)
+    read = _scan(x, recurrence.step_sizes(dt, bias, softplus), A.astype(jnp.float32).T, B, C, reverse)
     return (read + D.astype(jnp.float32) * x.astype(jnp.float32)).astype(x.dtype)
 
 

@@ -12,7 +12,7 @@ from vidjax.ops.rows import ROWS
 CHANNELS = ("tensor",)
 
 
-def on_each_device(scan: Callable, x, dt, A, B, C, D):
+def on_each_device(scan: Callable, x, dt, A, B, C, D, bias):
     """`scan` of the operands of `selective_scan`; under `shard_map` where there is an ambient mesh of several devices.
 
     All its axes are mapped, those that cannot share rows or channels evenly too: a kernel is never partitioned.
@@ -27,9 +27,9 @@ def on_each_device(scan: Callable, x, dt, A, B, C, D):
     if math.prod(free.values()) > 1:
         rows, channels = _sharing(ROWS, free, x.shape[0]), _sharing(CHANNELS, free, x.shape[2])
         tokens, states = P(rows, None, channels), P(rows)
-        in_specs = (tokens, tokens, P(channels), states, states, P(channels))
+        in_specs = (tokens, tokens, P(channels), states, states, P(channels), P(channels))
         local = jax.shard_map(local, in_specs=in_specs, out_specs=tokens, axis_names=set(free))
-    return local(x, dt, A, B, C, D)
+    return local(x, dt, A, B, C, D, bias)
 
 
 def vary_alike(*arrays):

@@ -74,6 +74,11 @@ def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
     return jax.lax.scan(chunk, g, (dt, C, dy), reverse=not reverse)[0]
 
 
+def step_sizes(dt, bias: Float[Array, " d"], softplus: bool):
+    """After the softplus, then in float32, if that is still to come."""
+    return jax.nn.softplus(dt.astype(jnp.float32) + bias.astype(jnp.float32)) if softplus else dt
+
+
 def empty(A, chunk: Float[Array, "n t b d"]) -> State:
     """States that nothing has been written to, for the rows of a chunk."""
     return vary_alike(jnp.zeros((chunk.shape[2], *A.shape), jnp.float32), chunk)[0]

@@ -19,26 +19,27 @@ VMEM = 64 * 2**20  # bytes of a core, at least, in the TPUs since v5e
 SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 
 
-def pallas_tpu(x, dt, A, B, C, D, reverse):
+def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
     """See `vidjax.ops.selective_scan`."""
     if not fits(x, dt, A):
         raise ConfigError(
             f"scan='pallas_tpu' cannot run here: {A.shape[1]} states a channel need more than a core's "
             f"{_vmem() / 1e6:.0f} MB; use scan='chunked' or leave it empty"
         )
-    return _scan(x, dt, A, B, C, D, reverse)
+    return _scan(x, dt, A, B, C, D, bias, softplus, reverse)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6,))
-def _scan(x, dt, A, B, C, D, reverse):
-    return _scan_forward(x, dt, A, B, C, D, reverse)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(7, 8))
+def _scan(x, dt, A, B, C, D, bias, softplus, reverse):
+    return _scan_forward(x, dt, A, B, C, D, bias, softplus, reverse)[0]
 
 
-def _scan_forward(x, dt, A, B, C, D, reverse):
+def _scan_forward(x, dt, A, B, C, D, bias, softplus, reverse):
+    operands = x, dt, A, B, C, D, bias
     blocks = largest(x, dt, A, _vmem())
-    spread = blocks.scratch("t", "s", "r", "lane")
+    spread, options = blocks.scratch("t", "s", "r", "lane"), _options(blocks, softplus, reverse)
     y, states = pl.pallas_call(
-        functools.partial(tpu_kernels.forward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+        functools.partial(tpu_kernels.forward, **options),
         grid=blocks.grid,
         in_specs=blocks.inputs(flipped=reverse),
         out_specs=[blocks.tokens(flipped=reverse), blocks.boundaries(flipped=reverse)],
@@ -46,38 +47,42 @@ def _scan_forward(x, dt, A, B, C, D, reverse):
             _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
             _like(x, (blocks.chunks, blocks.states, blocks.rows, blocks.count * blocks.width)),
         ],
-        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread],
+        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread, blocks.scratch("t", "r", "lane")],
         compiler_params=_params(),
         name="selective_scan",
-    )(*blocks.operands(x, dt, A, B, C, D))
-    return blocks.from_tokens(y), (x, dt, A, B, C, D, states)
+    )(*blocks.operands(*operands))
+    return blocks.from_tokens(y), (*operands, states)
 
 
-def _scan_backward(reverse, residuals, dy):
+def _scan_backward(softplus, reverse, residuals, dy):
     *operands, states = residuals
     x, dt, A, *_ = operands
     blocks, flipped = largest(x, dt, A, _vmem()), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
     per_state = _like(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
-    spread = blocks.scratch("t", "s", "r", "lane")
-    dx, ddt, dA, dB, dC, dD = pl.pallas_call(
-        functools.partial(tpu_kernels.backward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+    per_channel = _like(x, (blocks.rows, blocks.count * blocks.width))
+    spread, options = blocks.scratch("t", "s", "r", "lane"), _options(blocks, softplus, reverse)
+    dx, ddt, *gradients = pl.pallas_call(
+        functools.partial(tpu_kernels.backward, **options),
         grid=blocks.grid,
         in_specs=[*blocks.inputs(flipped), tokens, blocks.boundaries(flipped)],
-        out_specs=[tokens, tokens, of_A, of_B, of_B, of_D],
+        out_specs=[tokens, tokens, of_A, of_B, of_B, of_D, of_D],
         out_shape=[
             _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
             _like(x, (blocks.length, blocks.batch, blocks.filled), dt.dtype),
             _like(x, (blocks.states, blocks.rows, blocks.count * blocks.width)),
             per_state,
             per_state,
-            _like(x, (blocks.rows, blocks.count * blocks.width)),
+            per_channel,
+            per_channel,
         ],
         scratch_shapes=[
             blocks.scratch("s", "r", "d"),
             spread,
             spread,
+            blocks.scratch("t", "r", "lane"),
+            blocks.scratch("t", "r", "lane"),
             spread,
             blocks.scratch("t", "r", "lane"),
             spread,
@@ -85,8 +90,7 @@ def _scan_backward(reverse, residuals, dy):
         compiler_params=_params(),
         name="selective_scan_backward",
     )(*blocks.operands(*operands), blocks.to_tokens(dy), states)
-    dA, dB, dC, dD = blocks.sum_rows(dA, dB, dC, dD)
-    gradients = (blocks.from_tokens(dx), blocks.from_tokens(ddt), dA, dB, dC, dD)
+    gradients = (blocks.from_tokens(dx), blocks.from_tokens(ddt), *blocks.sum_rows(*gradients))
     return tuple(g.astype(operand.dtype) for g, operand in zip(gradients, operands, strict=True))
 
 
@@ -96,6 +100,10 @@ _scan.defvjp(_scan_forward, _scan_backward)
 def fits(x, dt, A) -> bool:
     """Whether the states of a few tokens fit in the memory of a core."""
     return largest(x, dt, A, _vmem()) is not None
+
+
+def _options(blocks, softplus, reverse):
+    return {"sizes": (blocks.length, blocks.filled), "softplus": softplus, "reverse": reverse}
 
 
 def _params():

@@ -83,7 +83,7 @@ class Blocks:
         lanes = math.ceil(self.states / LANES) * LANES
         scratch = rows * (self.chunk * (4 * self.states + 1) * LANES + self.states * self.width)
         token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)
-        states = 4 * 3 * (self.states + 1) * rows * self.width
+        states = 4 * 3 * (self.states + 2) * rows * self.width
         return 4 * scratch + 2 * (self.chunk * (token + 16 * rows * lanes) + states)
 
     @property
@@ -115,7 +115,7 @@ class Blocks:
         return self.chunks - 1 - chunk if flipped else chunk
 
     def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
-        """Of A (s rows count*width) and D: those of the rows of a block, or the gradients that each row gives."""
+        """Of A (s rows count*width), D and the bias: those of the rows of a block, or the gradients of each row."""
         row = int(of_rows)
         return [
             pl.BlockSpec((self.states, self._rows, self.width), lambda r, d, n: (0, row * r, d)),
@@ -125,16 +125,18 @@ class Blocks:
     def inputs(self, flipped: bool) -> list[pl.BlockSpec]:
         """Of `operands`."""
         A, D = self.of_channels(of_rows=False)
-        return [self.tokens(flipped), self.tokens(flipped), A, self.per_state(flipped), self.per_state(flipped), D]
+        return [self.tokens(flipped), self.tokens(flipped), A, self.per_state(flipped), self.per_state(flipped), D, D]
 
-    def operands(self, x, dt, A, B, C, D):
-        """As the kernels take them: time-major, channels filled up, A and D for every row of a block."""
+    def operands(self, x, dt, A, B, C, D, bias):
+        """As the kernels take them: time-major, channels filled up; A, D and the bias for every row of a block."""
         sizes = {"n": self.count, "f": self.parts, "b": self._rows // self.parts}
         blocks = self.count * self.parts * self.width
         A = repeat(_fill(A.astype(jnp.float32).T / LN2, blocks), "s (n f d) -> s (f b) (n d)", **sizes)
-        D = repeat(_fill(D.astype(jnp.float32), blocks), "(n f d) -> (f b) (n d)", **sizes)
+        D, bias = (
+            repeat(_fill(each.astype(jnp.float32), blocks), "(n f d) -> (f b) (n d)", **sizes) for each in (D, bias)
+        )
         B, C = (rearrange(array, "b l s -> l b s") for array in (B, C))
-        return self.to_tokens(x), self.to_tokens(dt), A, B, C, D
+        return self.to_tokens(x), self.to_tokens(dt), A, B, C, D, bias
 
     def to_tokens(self, x):
         return _fill(rearrange(x, "b l d -> l b d"), self.filled)
@@ -142,13 +144,15 @@ class Blocks:
     def from_tokens(self, x):
         return rearrange(x[..., : self.channels], "l b d -> b l d")
 
-    def sum_rows(self, dA, dB, dC, dD):
-        """What rows, parts and blocks give, added up: dA (d s), dB and dC (b l s), dD (d)."""
+    def sum_rows(self, dA, dB, dC, dD, dbias):
+        """What rows, parts and blocks give, added up: dA (d s), dB and dC (b l s), dD and dbias (d)."""
         sizes = {"n": self.count, "f": self.parts}
         dA = rearrange(dA, "s (f b) (n d) -> b (n f d) s", **sizes).sum(axis=0)[: self.channels]
-        dD = rearrange(dD, "(f b) (n d) -> b (n f d)", **sizes).sum(axis=0)[: self.channels]
+        dD, dbias = (
+            rearrange(g, "(f b) (n d) -> b (n f d)", **sizes).sum(axis=0)[: self.channels] for g in (dD, dbias)
+        )
         dB, dC = (rearrange(g, "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1) for g in (dB, dC))
-        return dA, dB, dC, dD
+        return dA, dB, dC, dD, dbias
 
     def scratch(self, *shape: str) -> pltpu.VMEM:
         """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""

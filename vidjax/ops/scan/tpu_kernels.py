@@ -15,11 +15,11 @@ UNROLL = 8  # tokens; a chunk is a multiple of it
 LN2 = 0.6931471805599453
 
 
-def forward(x, dt, A, B, C, D, y, states, state, b, c, *, sizes, reverse):
+def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, softplus, reverse):
     """Write y (t b d) and the states (1 s r d) before the chunk.
 
-    Read x, dt (t b d), B, C (t b s), D (r d), and A (s r d) divided by ln 2: the hardware knows powers of two only.
-    Blocks may reach beyond the `sizes` (l, d) of the arrays.
+    Read x, dt (t b d), B, C (t b s), D, the bias of dt (r d), and A (s r d) divided by ln 2: the hardware knows powers
+    of two only. Blocks may reach beyond the `sizes` (l, d) of the arrays.
     Scratch: the running state (s r d); B and C on all lanes (t s r lane).
     """
     tokens = x.shape[0]
@@ -34,9 +34,11 @@ def forward(x, dt, A, B, C, D, y, states, state, b, c, *, sizes, reverse):
     def channels(lanes, first):
         parts = _parts(lanes, x, A, valid, sizes[1])
 
+        step, _ = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps)
+
         def token(i, h):
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t = (_load(ref, t, parts) for ref in (x, dt))
+            x_t, dt_t = _load(x, t, parts), step(t)
             if first:
                 b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
             h = jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
@@ -48,8 +50,11 @@ def forward(x, dt, A, B, C, D, y, states, state, b, c, *, sizes, reverse):
     _for_all_channels(channels, A.shape[2])
 
 
-def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, kept, for_B, for_C, *, sizes, reverse):
-    """Write the gradients of x, dt (t b d), B, C (1 t r s), and add to those of A (s r d) and D (r d).
+def backward(
+    x, dt, A, B, C, D, bias, dy, states, dx, ddt, dA, dB, dC, dD, dbias, g, b, c, steps, slopes, kept, for_B, for_C,
+    *, sizes, softplus, reverse,
+):  # fmt: skip
+    """Write the gradients of x, dt (t b d), B, C (1 t r s), and add to those of A (s r d), D and the bias (r d).
 
     Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; what each token keeps
     of the states before it (t s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
@@ -59,15 +64,17 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, ke
 
     @pl.when(pl.program_id(2) == 0)
     def _():
-        for ref in (g, dA, dD):
+        for ref in (g, dA, dD, dbias):
             ref[...] = jnp.zeros_like(ref)
 
     def channels(lanes, first):
         parts = _parts(lanes, x, A, valid, sizes[1])
 
+        step, slope = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps, slopes)
+
         def remember(i, h):
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t = (_load(ref, t, parts) for ref in (x, dt))
+            x_t, dt_t = _load(x, t, parts), step(t)
             if first:
                 b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
             h_kept = jnp.exp2(dt_t * A[:, :, lanes]) * h
@@ -82,8 +89,8 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, ke
         def back(i, carry):
             i = tokens - 1 - i
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t, dy_t = (_load(ref, t, parts) for ref in (x, dt, dy))
-            g_t, dA_t, dD_t = carry
+            x_t, dt_t, dy_t = _load(x, t, parts), step(t), _load(dy, t, parts)
+            g_t, dA_t, dD_t, dbias_t = carry
             g_t = g_t + dy_t * c[t]
             written = (g_t * b[t]).sum(axis=0)  # gradient of dt x
             to_B = _gather(g_t * (dt_t * x_t))
@@ -91,11 +98,12 @@ def backward(x, dt, A, B, C, D, dy, states, dx, ddt, dA, dB, dC, dD, g, b, c, ke
             exponent = g_t * kept[i]  # gradient of dt A
             g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
             _store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
-            _store(ddt, t, parts, (exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
-            return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t
+            ddt_t = slope(t) * ((exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
+            _store(ddt, t, parts, ddt_t)
+            return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t, dbias_t + ddt_t
 
-        sums = _loop(tokens, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes]))
-        g[:, :, lanes], dA[:, :, lanes], dD[:, lanes] = sums
+        sums = _loop(tokens, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes], dbias[:, lanes]))
+        g[:, :, lanes], dA[:, :, lanes], dD[:, lanes], dbias[:, lanes] = sums
 
     _for_all_channels(channels, A.shape[2])
 
@@ -120,9 +128,28 @@ def _parts(lanes, x, A, valid, channels):
     return [(pl.ds(start, LANES), jnp.where(before + start < channels, valid, 0)) for start in starts]
 
 
-def _load(ref, t, parts):
-    """A token in float32, part under part; zero where none exists, because memory may hold anything there."""
-    return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), 0.0) for at, valid in parts])
+def _load(ref, t, parts, nothing=0.0):
+    """A token in float32, part under part; `nothing` where none exists, because memory may hold anything there."""
+    return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), nothing) for at, valid in parts])
+
+
+def _step_sizes(dt, bias, parts, steps, slopes=None):
+    """Functions of a token: its step size, and the derivative of that by what is stored as dt.
+
+    Without a `bias` dt is the step. With one all steps are made first, in a loop of their own, and kept in scratch:
+    among the states there are no registers left for a softplus.
+    """
+    if bias is None:
+        return lambda t: _load(dt, t, parts), lambda t: 1.0
+
+    def token(t, _):
+        before = _load(dt, t, parts, nothing=-jnp.inf) + bias
+        steps[t] = step = jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
+        if slopes is not None:
+            slopes[t] = jnp.exp(before - step)
+
+    _loop(dt.shape[0], token, None)
+    return lambda t: steps[t], lambda t: slopes[t]
 
 
 def _store(ref, t, parts, token):
