@@ -1,11 +1,17 @@
 """Eight virtual CPU devices, set before jax is imported anywhere; compilations are kept for the session."""
 
 import os
+from importlib import metadata
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-# Tests compile far longer than they run: XLA's optimisation passes do not pay. Child processes inherit it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tests compile far longer than they run: XLA's optimisation passes do not pay, nor does cutting modules into parts that
+# compile in parallel, nor the newer code generator (the only one after jaxlib 0.10). Child processes inherit it.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
+    + (" --xla_cpu_use_fusion_emitters=false" if metadata.version("jaxlib").startswith("0.10.") else ""),
+)
 
 import jax
 import pytest

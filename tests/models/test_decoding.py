@@ -159,12 +159,13 @@ def test_samples_follow_the_filtered_distribution():
     options = {"temperature": 0.8, "top_k": 12, "top_p": 0.95}
     ours = sample(module, params, *many, rng=jax.random.key(7), max_tokens=2, eos=0, **options)
     first = np.asarray(ours["tokens"][:, 0])
-    logits = module.apply({"params": params}, *inputs)["logits"][:, -1]
+    apply = jax.jit(module.apply)
+    logits = apply({"params": params}, *inputs)["logits"][:, -1]
     chi_square_fits(first, np.asarray(jax.nn.softmax(filter_logits(logits, **options)))[0])
     # And the second, given the commonest first token that does not end the text.
     given = int(np.bincount(first[first != 0]).argmax())
     longer = np.concatenate([inputs[0], [[given]]], axis=1).astype(np.int32)
-    logits = module.apply({"params": params}, longer, *inputs[1:])["logits"][:, -1]
+    logits = apply({"params": params}, longer, *inputs[1:])["logits"][:, -1]
     second = np.asarray(ours["tokens"][:, 1])[first == given]
     chi_square_fits(second, np.asarray(jax.nn.softmax(filter_logits(logits, **options)))[0])
 

@@ -64,7 +64,7 @@ def test_stacked_blocks_apply_block_after_block_each_with_its_own_weights():
     expected = x
     for i in range(3):
         expected, _ = one_block({"params": jax.tree.map(lambda leaf, i=i: leaf[i], params)}, expected)
-    np.testing.assert_allclose(run_stack(params, x, None), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(run_stack)(params, x, None), expected, atol=1e-5)
     kernels = params["mlp"]["fc1"]["kernel"]
     assert not np.allclose(kernels[0], kernels[1])
 
@@ -88,7 +88,7 @@ def test_each_layer_and_row_drops_on_its_own():
     params = jax.tree.map(jnp.zeros_like, stack_params())
     params["attn"]["proj"]["bias"] = params["mlp"]["fc2"]["bias"] = jnp.ones((3, 8))
     rates = jnp.full(3, 0.5)
-    out = run_stack(params, jnp.zeros((4000, 1, 8)), rates)[:, 0, 0] * 0.5
+    out = jax.jit(run_stack)(params, jnp.zeros((4000, 1, 8)), rates)[:, 0, 0] * 0.5
     frequencies = np.bincount(np.asarray(out).round().astype(int), minlength=7) / 4000
     np.testing.assert_allclose(frequencies, np.array([1, 6, 15, 20, 15, 6, 1]) / 64, atol=0.03)
 
@@ -97,12 +97,13 @@ def test_key_bias_would_not_change_attention():
     # Why VideoMAE leaves it out: the same vector added to all keys shifts each row of logits by a constant.
     x = jax.random.normal(jax.random.key(0), (2, 5, 8))
     with_bias = layers.Attention(2, key_bias=True)
-    variables = with_bias.init(jax.random.key(1), x)
-    before = with_bias.apply(variables, x)
+    variables, apply = jax.jit(with_bias.init)(jax.random.key(1), x), jax.jit(with_bias.apply)
+    before = apply(variables, x)
     variables["params"]["qkv"]["k_bias"] += 3.0
-    np.testing.assert_allclose(with_bias.apply(variables, x), before, atol=1e-5)
+    np.testing.assert_allclose(apply(variables, x), before, atol=1e-5)
     del variables["params"]["qkv"]["k_bias"]
-    np.testing.assert_allclose(layers.Attention(2, key_bias=False).apply(variables, x), before, atol=1e-5)
+    without = jax.jit(layers.Attention(2, key_bias=False).apply)
+    np.testing.assert_allclose(without(variables, x), before, atol=1e-5)
 
 
 def test_initial_weights_have_the_ranges_of_the_official_modules():

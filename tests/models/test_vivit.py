@@ -189,7 +189,7 @@ def test_macs_are_those_of_the_paper():
 def test_the_tiny_model_overfits_one_batch(factorization):
     module = build_model("vivit_tiny", num_classes=4, num_frames=4, image_size=16, depth=2, factorization=factorization)
     clips, labels = random_batch(module.spec, 8)[0], jnp.arange(8) % 4
-    params = module.init(jax.random.key(0), clips)["params"]
+    params = jax.jit(module.init)(jax.random.key(0), clips)["params"]
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9))
 
     def loss(params):
@@ -222,7 +222,7 @@ def test_stochastic_depth_drops_the_same_branches_for_all_frames_of_a_clip(facto
     spec = ViViTSpec(8, 3, 2, 16, factorization, 1, patch_size=4, num_frames=4, image_size=8, drop_path=0.9)
     module = ViViTClassifier(spec, 3)
     clips = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1, 8, 8, 3)), jnp.float32).repeat(4, axis=1)
-    params = module.init(jax.random.key(0), clips)["params"]
+    params = jax.jit(module.init)(jax.random.key(0), clips)["params"]
     if factorization == "dot_product":
         params["encoder"]["pos_embed"] = jnp.tile(params["encoder"]["pos_embed"][:4], (2, 1))
 

@@ -131,14 +131,14 @@ def test_balanced_weights_are_scikit_learns_and_weigh_the_loss():
     np.testing.assert_allclose(weights, expected)
     plain = Classification(VideoMAEClassifier(SPEC, 3), **PIXELS)
     weighted = dataclasses.replace(plain, class_weights=weights)
-    params, _ = plain.init(jax.random.key(0), {})
+    params, _ = jax.jit(lambda key: plain.init(key, {}))(jax.random.key(0))
     params["head"]["kernel"] *= 1e3
     batch = random_batch(rows=5, classes=3)
-    logits = np.asarray(plain.scores(params, batch["video"]), np.float64)
+    logits = np.asarray(jax.jit(plain.scores)(params, batch["video"]), np.float64)
     own = logits[np.arange(5), batch["label"]] - np.log(np.exp(logits).sum(axis=1))
-    loss = weighted.loss(params, {}, batch, RNGS, True)[0]
-    assert float(loss) == pytest.approx(-np.mean(np.asarray(weights)[batch["label"]] * own), rel=1e-4)
-    assert float(weighted.loss(params, {}, batch, {}, False)[0]) == pytest.approx(-np.mean(own), rel=1e-4)
+    loss = jax.jit(lambda rngs, train: weighted.loss(params, {}, batch, rngs, train)[0], static_argnums=1)
+    assert float(loss(RNGS, True)) == pytest.approx(-np.mean(np.asarray(weights)[batch["label"]] * own), rel=1e-4)
+    assert float(loss({}, False)) == pytest.approx(-np.mean(own), rel=1e-4)
 
 
 def test_a_class_without_videos_cannot_be_weighed():
@@ -152,14 +152,13 @@ def test_seven_frames_fill_cubes_of_two(remainder, frames):
     data = DataConfig(num_frames=7, image_size=16, tubelet_remainder=remainder)
     objective = build_objective(Config(task="classification", model=model, data=data), 3)
     assert objective.module.spec.num_frames == frames
-    params, _ = objective.init(jax.random.key(0), {})
+    params, _ = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
     video = np.random.default_rng(0).integers(0, 256, (2, 7, 16, 16, 3), dtype=np.uint8)
     fitted = fit_frames(video, objective.module.spec)
     by_hand = video[:, :6] if remainder == "drop" else np.concatenate([video, video[:, 6:]], axis=1)
     np.testing.assert_array_equal(fitted, by_hand)
-    np.testing.assert_allclose(
-        jax.jit(objective.scores)(params, video), objective.scores(params, by_hand), rtol=1e-5, atol=1e-6
-    )
+    scores = jax.jit(objective.scores)
+    np.testing.assert_allclose(scores(params, video), scores(params, by_hand), rtol=1e-5, atol=1e-6)
 
 
 def test_seven_frames_are_refused_unless_told_what_to_do():

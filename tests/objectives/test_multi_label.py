@@ -24,6 +24,10 @@ def objective_of(**changes):
     return build_objective(config_lib.from_dict(config.to_dict()), CLASSES)
 
 
+def params_of(objective):
+    return jax.jit(lambda key: objective.init(key, {})[0])(jax.random.key(0))
+
+
 def batch_of(rows=4):
     rng = np.random.default_rng(0)
     return {
@@ -47,7 +51,7 @@ def test_the_loss_is_pytorchs(pos_weight):
 
 def test_padding_rows_do_not_count():
     objective, batch = objective_of(optim__pos_weight=2.0), batch_of(6)
-    params, _ = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
+    params = params_of(objective)
     loss = jax.jit(lambda batch: objective.loss(params, {}, batch, {}, False)[0])
     padded = batch | {"valid": np.arange(6) < 4}
     expected = np.mean([float(loss({k: v[i : i + 1] for k, v in batch.items()})) for i in range(4)])
@@ -67,12 +71,12 @@ def test_token_weights_are_a_softmax_over_positions():
 
 def test_all_tokens_are_pooled_the_class_token_too_and_the_weights_learn():
     objective, batch = objective_of(model__pooling="weighted_tokens"), batch_of()
-    params, _ = objective.init(jax.random.key(0), {})
-    out = objective.module.apply({"params": params}, jnp.asarray(batch["video"], jnp.float32) / 255)
+    params = params_of(objective)
+    out = jax.jit(objective.module.apply)({"params": params}, jnp.asarray(batch["video"], jnp.float32) / 255)
     assert params["token_weighting"]["weights"].shape == (1 + out["tokens"].shape[1],)
     every = np.concatenate([out["cls"][:, None], out["tokens"]], axis=1)
     np.testing.assert_allclose(out["pooled"], every.mean(axis=1), atol=1e-5)
-    grads = jax.grad(lambda p: objective.loss(p, {}, batch, {}, False)[0])(params)
+    grads = jax.jit(jax.grad(lambda p: objective.loss(p, {}, batch, {}, False)[0]))(params)
     assert np.abs(grads["token_weighting"]["weights"]).max() > 0
 
 
@@ -91,10 +95,11 @@ def test_an_encoder_keeps_its_names_under_another_head(family):
 
 def test_scores_are_logits_under_jit_with_dropout_only_in_training():
     objective, batch = objective_of(model__head_widths=(8,), model__head_dropout=0.5), batch_of()
-    params, _ = objective.init(jax.random.key(0), {})
+    params = params_of(objective)
     scores = jax.jit(objective.scores)
     np.testing.assert_array_equal(scores(params, batch["video"]), scores(params, batch["video"]))
-    losses = {float(objective.loss(params, {}, batch, {"dropout": jax.random.key(seed)}, True)[0]) for seed in range(3)}
+    loss = jax.jit(lambda seed: objective.loss(params, {}, batch, {"dropout": jax.random.key(seed)}, True)[0])
+    losses = {float(loss(seed)) for seed in range(3)}
     assert len(losses) == 3
 
 

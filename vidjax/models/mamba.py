@@ -36,27 +36,17 @@ DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
 class CausalConv(nn.Module):
-    """Depthwise convolution over a token and those before it; in reverse, over a token and those after it.
-
-    Its kernel is (size, d), the last entry for the token itself. Sums are float32.
-    """
+    """The parameters of `ops.causal_conv_silu` over `size` tokens."""
 
     size: int
     reverse: bool
-    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         init = layers.torch_bias(self.size)  # a channel has `size` inputs, for its weights and its bias alike
         kernel = self.param("kernel", init, (self.size, x.shape[-1]), jnp.float32)
         bias = self.param("bias", init, (x.shape[-1],), jnp.float32)
-        length, others = x.shape[1], self.size - 1
-        x = jnp.pad(x, ((0, 0), (0, others) if self.reverse else (others, 0), (0, 0)))
-        starts = range(others, -1, -1) if self.reverse else range(self.size)
-        # Each tap converts its tokens: converted once for all, they would lie in memory as float32.
-        taps = zip(kernel, starts, strict=True)
-        y = sum(tap * x[:, start : start + length].astype(jnp.float32) for tap, start in taps)
-        return (y + bias).astype(self.dtype)
+        return ops.causal_conv_silu(x, kernel, bias, reverse=self.reverse)
 
 
 class Halves(nn.Module):
@@ -108,7 +98,7 @@ class Direction(nn.Module):
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         d, r, s = x.shape[-1], self.dt_rank, self.state_size
         init = nn.initializers.normal(self.init_std)
-        x = nn.silu(CausalConv(self.conv_size, self.reverse, self.dtype, name="conv")(x))
+        x = CausalConv(self.conv_size, self.reverse, name="conv")(x)
         x_proj = layers.Linear(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
         dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
         dt, bias = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)

@@ -1,6 +1,7 @@
 """Numerics without parameters; every function runs under `jax.jit`."""
 
 from vidjax.ops.attention import attention
+from vidjax.ops.causal_conv import causal_conv_silu
 from vidjax.ops.masking import frame_mask, num_kept, num_masked, random_mask, running_cell_mask, tube_mask
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_nearest, sincos_1d
@@ -10,6 +11,7 @@ from vidjax.ops.selective_scan import selective_scan
 __all__ = [
     "attention",
     "by_rows",
+    "causal_conv_silu",
     "frame_mask",
     "gather_tokens",
     "gathered",

@@ -62,7 +62,7 @@ def selective_scan(
     zeros = jnp.zeros(A.shape[0], jnp.float32)
     D, bias = (zeros if each is None else each for each in (D, dt_bias))
     scan = functools.partial(scan, softplus=dt_bias is not None, reverse=reverse)
-    return on_each_device(scan, x, dt, A, B, C, D, bias)
+    return on_each_device(scan, "b l d, b l d, d s, b l s, b l s, d, d", x, dt, A, B, C, D, bias)
 
 
 def _by_platform(*operands, **options):

@@ -16,9 +16,8 @@ from jax.sharding import PartitionSpec as P
 from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import tiles
+from vidjax.ops.tpu import core_memory
 
-VMEM = 64 * 2**20  # bytes of a core, at least, in the TPUs since v5e
-SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
 
 
@@ -122,14 +121,8 @@ def _obstacle(q, k, heads: int) -> str | None:
     """Why the kernel cannot take these inputs, or None if it can."""
     if q.dtype not in ("float32", "bfloat16") or k.dtype != q.dtype:
         return f"inputs are {q.dtype} and {k.dtype}, it takes float32 or bfloat16"
-    vmem = SMALL_VMEM.get(_device_kind(), VMEM)
+    vmem = core_memory()
     needed = kernels.vmem_bytes(q, k, heads)
     if needed > vmem:
         return f"{k.shape[1]} keys and values of a few heads need {needed / 1e6:.0f} MB of a core's {vmem / 1e6:.0f} MB"
     return None
-
-
-def _device_kind() -> str | None:
-    """Of the mesh, which may be one to compile for only, or else of this machine."""
-    device = jax.sharding.get_abstract_mesh().abstract_device
-    return device.device_kind if device else jax.devices()[0].device_kind

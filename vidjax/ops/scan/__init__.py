@@ -1,1 +1,1 @@
-"""The implementations of `vidjax.ops.selective_scan` that need more than a few lines."""
+"""The implementations of `selective_scan` and `causal_conv_silu` that need more than a few lines."""

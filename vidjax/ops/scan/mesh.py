@@ -1,4 +1,4 @@
-"""The scan on a mesh: each device takes its own rows and channels; only gradients of what is shared cross devices."""
+"""On a mesh each device takes its own rows and channels; only gradients of what is shared cross devices."""
 
 import math
 from collections.abc import Callable
@@ -6,30 +6,35 @@ from collections.abc import Callable
 import jax
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 from vidjax.ops.rows import ROWS
 
 CHANNELS = ("tensor",)
 
 
-def on_each_device(scan: Callable, x, dt, A, B, C, D, bias):
-    """`scan` of the operands of `selective_scan`; under `shard_map` where there is an ambient mesh of several devices.
+def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
+    """`function` of arrays, which gives one like the first; under `shard_map` on an ambient mesh of several devices.
 
-    All its axes are mapped, those that cannot share rows or channels evenly too: a kernel is never partitioned.
+    All axes of the mesh are mapped, those that cannot share rows or channels evenly too: a kernel is never partitioned.
+
+    Args:
+      axes: those of each operand, as in "b l d, d s", of which b are rows and d channels.
     """
     mesh = jax.sharding.get_abstract_mesh()
     kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
     free = {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
 
     def local(*operands):
-        return scan(*vary_alike(*operands))
+        return function(*vary_alike(*operands))
 
     if math.prod(free.values()) > 1:
-        rows, channels = _sharing(ROWS, free, x.shape[0]), _sharing(CHANNELS, free, x.shape[2])
-        tokens, states = P(rows, None, channels), P(rows)
-        in_specs = (tokens, tokens, P(channels), states, states, P(channels), P(channels))
-        local = jax.shard_map(local, in_specs=in_specs, out_specs=tokens, axis_names=set(free))
-    return local(x, dt, A, B, C, D, bias)
+        axes = [each.split() for each in axes.split(",")]
+        sizes = dict(zip(axes[0], operands[0].shape, strict=True))
+        shared = {"b": _sharing(ROWS, free, sizes["b"]), "d": _sharing(CHANNELS, free, sizes["d"])}
+        in_specs = tuple(P(*map(shared.get, each)) for each in axes)
+        local = jax.shard_map(local, in_specs=in_specs, out_specs=in_specs[0], axis_names=set(free))
+    return local(*operands)
 
 
 def vary_alike(*arrays):

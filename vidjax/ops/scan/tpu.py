@@ -8,15 +8,13 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from einops import rearrange
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
 
 from vidjax.errors import ConfigError
 from vidjax.ops.scan import tpu_kernels
-from vidjax.ops.scan.tpu_blocks import largest
-
-VMEM = 64 * 2**20  # bytes of a core, at least, in the TPUs since v5e
-SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
+from vidjax.ops.scan.tpu_blocks import compiler_params, largest
+from vidjax.ops.tpu import core_memory, output
 
 
 def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
@@ -24,9 +22,14 @@ def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
     if not fits(x, dt, A):
         raise ConfigError(
             f"scan='pallas_tpu' cannot run here: {A.shape[1]} states a channel need more than a core's "
-            f"{_vmem() / 1e6:.0f} MB; use scan='chunked' or leave it empty"
+            f"{core_memory() / 1e6:.0f} MB; use scan='chunked' or leave it empty"
         )
     return _scan(x, dt, A, B, C, D, bias, softplus, reverse)
+
+
+def fits(x, dt, A) -> bool:
+    """Whether the states of a few tokens fit in the memory of a core."""
+    return largest(x, dt, A.shape[1]) is not None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7, 8))
@@ -36,86 +39,77 @@ def _scan(x, dt, A, B, C, D, bias, softplus, reverse):
 
 def _scan_forward(x, dt, A, B, C, D, bias, softplus, reverse):
     operands = x, dt, A, B, C, D, bias
-    blocks = largest(x, dt, A, _vmem())
-    spread, options = blocks.scratch("t", "s", "r", "lane"), _options(blocks, softplus, reverse)
+    blocks = largest(x, dt, A.shape[1])
+    spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")
     y, states = pl.pallas_call(
-        functools.partial(tpu_kernels.forward, **options),
+        _body(tpu_kernels.forward, blocks, softplus, reverse),
         grid=blocks.grid,
-        in_specs=blocks.inputs(flipped=reverse),
+        in_specs=_in_specs(blocks, flipped=reverse),
         out_specs=[blocks.tokens(flipped=reverse), blocks.boundaries(flipped=reverse)],
         out_shape=[
-            _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
-            _like(x, (blocks.chunks, blocks.states, blocks.rows, blocks.count * blocks.width)),
+            output(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+            output(x, (blocks.chunks, blocks.states, blocks.rows, blocks.count * blocks.width)),
         ],
-        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread, blocks.scratch("t", "r", "lane")],
-        compiler_params=_params(),
+        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread, by_token],
+        compiler_params=compiler_params(),
         name="selective_scan",
-    )(*blocks.operands(*operands))
+    )(*_to_kernel(blocks, *operands))
     return blocks.from_tokens(y), (*operands, states)
 
 
 def _scan_backward(softplus, reverse, residuals, dy):
     *operands, states = residuals
     x, dt, A, *_ = operands
-    blocks, flipped = largest(x, dt, A, _vmem()), not reverse
+    blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    per_state = _like(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
-    per_channel = _like(x, (blocks.rows, blocks.count * blocks.width))
-    spread, options = blocks.scratch("t", "s", "r", "lane"), _options(blocks, softplus, reverse)
-    dx, ddt, *gradients = pl.pallas_call(
-        functools.partial(tpu_kernels.backward, **options),
+    per_state = output(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
+    per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
+    spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")
+    dx, ddt, dA, dB, dC, dD, dbias = pl.pallas_call(
+        _body(tpu_kernels.backward, blocks, softplus, reverse),
         grid=blocks.grid,
-        in_specs=[*blocks.inputs(flipped), tokens, blocks.boundaries(flipped)],
+        in_specs=[*_in_specs(blocks, flipped), tokens, blocks.boundaries(flipped)],
         out_specs=[tokens, tokens, of_A, of_B, of_B, of_D, of_D],
         out_shape=[
-            _like(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
-            _like(x, (blocks.length, blocks.batch, blocks.filled), dt.dtype),
-            _like(x, (blocks.states, blocks.rows, blocks.count * blocks.width)),
+            output(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+            output(x, (blocks.length, blocks.batch, blocks.filled), dt.dtype),
+            output(x, (blocks.states, blocks.rows, blocks.count * blocks.width)),
             per_state,
             per_state,
             per_channel,
             per_channel,
         ],
-        scratch_shapes=[
-            blocks.scratch("s", "r", "d"),
-            spread,
-            spread,
-            blocks.scratch("t", "r", "lane"),
-            blocks.scratch("t", "r", "lane"),
-            spread,
-            blocks.scratch("t", "r", "lane"),
-            spread,
-        ],
-        compiler_params=_params(),
+        scratch_shapes=[blocks.scratch("s", "r", "d"), spread, spread, by_token, by_token, spread, by_token, spread],
+        compiler_params=compiler_params(),
         name="selective_scan_backward",
-    )(*blocks.operands(*operands), blocks.to_tokens(dy), states)
-    gradients = (blocks.from_tokens(dx), blocks.from_tokens(ddt), *blocks.sum_rows(*gradients))
+    )(*_to_kernel(blocks, *operands), blocks.to_tokens(dy), states)
+    gradients = (
+        *map(blocks.from_tokens, (dx, ddt)),
+        blocks.from_rows(dA).T,
+        *map(blocks.from_blocks, (dB, dC)),
+        *map(blocks.from_rows, (dD, dbias)),
+    )
     return tuple(g.astype(operand.dtype) for g, operand in zip(gradients, operands, strict=True))
 
 
 _scan.defvjp(_scan_forward, _scan_backward)
 
 
-def fits(x, dt, A) -> bool:
-    """Whether the states of a few tokens fit in the memory of a core."""
-    return largest(x, dt, A, _vmem()) is not None
+def _body(kernel, blocks, softplus, reverse):
+    return functools.partial(kernel, sizes=(blocks.length, blocks.filled), softplus=softplus, reverse=reverse)
 
 
-def _options(blocks, softplus, reverse):
-    return {"sizes": (blocks.length, blocks.filled), "softplus": softplus, "reverse": reverse}
+def _in_specs(blocks, flipped):
+    """Of what `_to_kernel` returns."""
+    A, D = blocks.of_channels(of_rows=False)
+    tokens, per_state = blocks.tokens(flipped), blocks.per_state(flipped)
+    return [tokens, tokens, A, per_state, per_state, D, D]
 
 
-def _params():
-    return pltpu.CompilerParams(dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=_vmem())
-
-
-def _vmem() -> int:
-    """Of a core of the mesh, which may be one to compile for only, or else of this machine."""
-    device = jax.sharding.get_abstract_mesh().abstract_device or jax.devices()[0]
-    return SMALL_VMEM.get(device.device_kind, VMEM)
-
-
-def _like(x, shape, dtype=jnp.float32):
-    """The type of an output, which varies over the same axes of a mesh as x does."""
-    return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=jax.typeof(x).manual_axis_type)
+def _to_kernel(blocks, x, dt, A, B, C, D, bias):
+    """Time-major, channels filled up; A, D and the bias for every row of a block."""
+    x, dt = map(blocks.to_tokens, (x, dt))
+    A, D, bias = map(blocks.to_rows, (A.astype(jnp.float32).T / tpu_kernels.LN2, D, bias))
+    B, C = (rearrange(array, "b l s -> l b s") for array in (B, C))
+    return x, dt, A, B, C, D, bias

@@ -12,17 +12,25 @@ from einops import rearrange, repeat
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from vidjax.ops.scan.tpu_kernels import LANES, LN2, UNROLL
+from vidjax.ops.scan.tpu_tokens import LANES, UNROLL
+from vidjax.ops.tpu import core_memory
 
 ROWS = 8  # of a register
 CHUNKS = (64, 32, 16, 8)  # tokens, at most
 TILES = 9  # registers side by side in a block, at most: 1152 channels
 
 
-def largest(x, dt, A, vmem: int) -> "Blocks | None":
-    """Those of the longest chunks that leave some of a core's memory, in bytes, to the compiler; None if none do."""
-    found = (Blocks(*x.shape, A.shape[1], most) for most in CHUNKS)
-    return next((blocks for blocks in found if blocks.vmem_bytes(x, dt) <= 0.9 * vmem), None)
+def largest(x, dt, states: int) -> "Blocks | None":
+    """Those of the longest chunks that leave some of a core's memory to the compiler; None if none do."""
+    found = (Blocks(*x.shape, states, most) for most in CHUNKS)
+    return next((blocks for blocks in found if blocks.vmem_bytes(x, dt) <= 0.9 * core_memory()), None)
+
+
+def compiler_params() -> pltpu.CompilerParams:
+    """Blocks of rows and of channels in any order, chunks one after another."""
+    return pltpu.CompilerParams(
+        dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=core_memory()
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,65 +86,64 @@ class Blocks:
 
     def vmem_bytes(self, x, dt) -> int:
         """What the backward kernel holds, which holds more than the other: scratch, and two of each window."""
-        filled = (2 ** math.ceil(math.log2(n)) for n in (self._rows, self._rows // self.parts))
+        filled = (2 ** math.ceil(math.log2(n)) for n in (self.block_rows, self.block_rows // self.parts))
         rows, rows_of_tokens = filled  # those that memory has
         lanes = math.ceil(self.states / LANES) * LANES
-        scratch = rows * (self.chunk * (4 * self.states + 1) * LANES + self.states * self.width)
+        scratch = rows * (self.chunk * (4 * self.states + 3) * LANES + self.states * self.width)
         token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)
         states = 4 * 3 * (self.states + 2) * rows * self.width
         return 4 * scratch + 2 * (self.chunk * (token + 16 * rows * lanes) + states)
 
     @property
-    def _rows(self) -> int:
+    def block_rows(self) -> int:
         """Rows of a block."""
         return min(ROWS, self.rows)
 
     def tokens(self, flipped: bool) -> pl.BlockSpec:
         """Of x, dt, y (l b filled)."""
-        shape = (self.chunk, self._rows // self.parts, self.parts * self.width)
-        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), r, d))
+        shape = (self.chunk, self.block_rows // self.parts, self.parts * self.width)
+        return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, d))
 
     def per_state(self, flipped: bool) -> pl.BlockSpec:
         """Of B and C (l b s)."""
-        shape = (self.chunk, self._rows // self.parts, self.states)
-        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), r, 0))
+        shape = (self.chunk, self.block_rows // self.parts, self.states)
+        return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, 0))
 
     def per_state_of_blocks(self, flipped: bool) -> pl.BlockSpec:
         """Of the gradients (count l rows s) of B and C, one for each block of channels and each part."""
-        shape = (1, self.chunk, self._rows, self.states)
-        return pl.BlockSpec(shape, lambda r, d, n: (d, self._at(n, flipped), r, 0))
+        shape = (1, self.chunk, self.block_rows, self.states)
+        return pl.BlockSpec(shape, lambda r, d, n: (d, self.at(n, flipped), r, 0))
 
     def boundaries(self, flipped: bool) -> pl.BlockSpec:
         """Of the states (chunks s rows count*width) before each chunk."""
-        shape = (1, self.states, self._rows, self.width)
-        return pl.BlockSpec(shape, lambda r, d, n: (self._at(n, flipped), 0, r, d))
+        shape = (1, self.states, self.block_rows, self.width)
+        return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), 0, r, d))
 
-    def _at(self, chunk, flipped):
+    def at(self, chunk, flipped):
         return self.chunks - 1 - chunk if flipped else chunk
 
     def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
         """Of A (s rows count*width), D and the bias: those of the rows of a block, or the gradients of each row."""
         row = int(of_rows)
         return [
-            pl.BlockSpec((self.states, self._rows, self.width), lambda r, d, n: (0, row * r, d)),
-            pl.BlockSpec((self._rows, self.width), lambda r, d, n: (row * r, d)),
+            pl.BlockSpec((self.states, self.block_rows, self.width), lambda r, d, n: (0, row * r, d)),
+            pl.BlockSpec((self.block_rows, self.width), lambda r, d, n: (row * r, d)),
         ]
 
-    def inputs(self, flipped: bool) -> list[pl.BlockSpec]:
-        """Of `operands`."""
-        A, D = self.of_channels(of_rows=False)
-        return [self.tokens(flipped), self.tokens(flipped), A, self.per_state(flipped), self.per_state(flipped), D, D]
+    def to_rows(self, weights):
+        """Of channels (... d), in float32 for every row of a block (... r count*width)."""
+        filled = _fill(weights.astype(jnp.float32), self.count * self.parts * self.width)
+        sizes = {"n": self.count, "f": self.parts, "b": self.block_rows // self.parts}
+        return repeat(filled, "... (n f d) -> ... (f b) (n d)", **sizes)
 
-    def operands(self, x, dt, A, B, C, D, bias):
-        """As the kernels take them: time-major, channels filled up; A, D and the bias for every row of a block."""
-        sizes = {"n": self.count, "f": self.parts, "b": self._rows // self.parts}
-        blocks = self.count * self.parts * self.width
-        A = repeat(_fill(A.astype(jnp.float32).T / LN2, blocks), "s (n f d) -> s (f b) (n d)", **sizes)
-        D, bias = (
-            repeat(_fill(each.astype(jnp.float32), blocks), "(n f d) -> (f b) (n d)", **sizes) for each in (D, bias)
-        )
-        B, C = (rearrange(array, "b l s -> l b s") for array in (B, C))
-        return self.to_tokens(x), self.to_tokens(dt), A, B, C, D, bias
+    def from_rows(self, gradients):
+        """What every row gives for a channel (... rows count*width), added up (... d)."""
+        sizes = {"n": self.count, "f": self.parts}
+        return rearrange(gradients, "... (f b) (n d) -> b ... (n f d)", **sizes).sum(axis=0)[..., : self.channels]
+
+    def from_blocks(self, gradients):
+        """What blocks and parts give for a state (count l rows s), added up (b l s)."""
+        return rearrange(gradients, "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1)
 
     def to_tokens(self, x):
         return _fill(rearrange(x, "b l d -> l b d"), self.filled)
@@ -144,19 +151,9 @@ class Blocks:
     def from_tokens(self, x):
         return rearrange(x[..., : self.channels], "l b d -> b l d")
 
-    def sum_rows(self, dA, dB, dC, dD, dbias):
-        """What rows, parts and blocks give, added up: dA (d s), dB and dC (b l s), dD and dbias (d)."""
-        sizes = {"n": self.count, "f": self.parts}
-        dA = rearrange(dA, "s (f b) (n d) -> b (n f d) s", **sizes).sum(axis=0)[: self.channels]
-        dD, dbias = (
-            rearrange(g, "(f b) (n d) -> b (n f d)", **sizes).sum(axis=0)[: self.channels] for g in (dD, dbias)
-        )
-        dB, dC = (rearrange(g, "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1) for g in (dB, dC))
-        return dA, dB, dC, dD, dbias
-
     def scratch(self, *shape: str) -> pltpu.VMEM:
         """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""
-        sizes = {"s": self.states, "r": self._rows, "d": self.width, "t": self.chunk}
+        sizes = {"s": self.states, "r": self.block_rows, "d": self.width, "t": self.chunk}
         return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)
 
 

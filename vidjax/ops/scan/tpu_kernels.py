@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
-LANES = 128
-UNROLL = 8  # tokens; a chunk is a multiple of it
+from vidjax.ops.scan.tpu_tokens import LANES, for_all_channels, load, locate, loop, store, valid_tokens
+
 LN2 = 0.6931471805599453
 
 
@@ -23,7 +23,7 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
     Scratch: the running state (s r d); B and C on all lanes (t s r lane).
     """
     tokens = x.shape[0]
-    valid = _valid(tokens, sizes[0], reverse)
+    valid = valid_tokens(tokens, sizes[0], reverse)
 
     @pl.when(pl.program_id(2) == 0)
     def _():
@@ -32,22 +32,22 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
     states[0] = state[...]
 
     def channels(lanes, first):
-        parts = _parts(lanes, x, A, valid, sizes[1])
+        parts = locate(lanes, x, A, valid, sizes[1])
 
         step, _ = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps)
 
         def token(i, h):
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t = _load(x, t, parts), step(t)
+            x_t, dt_t = load(x, t, parts), step(t)
             if first:
-                b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+                b[t], c[t] = (_spread(load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
             h = jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
-            _store(y, t, parts, (h * c[t]).sum(axis=0) + D[:, lanes] * x_t)
+            store(y, t, parts, (h * c[t]).sum(axis=0) + D[:, lanes] * x_t)
             return h
 
-        state[:, :, lanes] = _loop(tokens, token, state[:, :, lanes])
+        state[:, :, lanes] = loop(tokens, token, state[:, :, lanes])
 
-    _for_all_channels(channels, A.shape[2])
+    for_all_channels(channels, A.shape[2])
 
 
 def backward(
@@ -60,7 +60,7 @@ def backward(
     of the states before it (t s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
-    valid = _valid(tokens, sizes[0], not reverse)
+    valid = valid_tokens(tokens, sizes[0], not reverse)
 
     @pl.when(pl.program_id(2) == 0)
     def _():
@@ -68,28 +68,28 @@ def backward(
             ref[...] = jnp.zeros_like(ref)
 
     def channels(lanes, first):
-        parts = _parts(lanes, x, A, valid, sizes[1])
+        parts = locate(lanes, x, A, valid, sizes[1])
 
         step, slope = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps, slopes)
 
         def remember(i, h):
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t = _load(x, t, parts), step(t)
+            x_t, dt_t = load(x, t, parts), step(t)
             if first:
-                b[t], c[t] = (_spread(_load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+                b[t], c[t] = (_spread(load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
             h_kept = jnp.exp2(dt_t * A[:, :, lanes]) * h
             kept[i] = h_kept
             h = h_kept + dt_t * x_t * b[t]
-            to_C = h * _load(dy, t, parts)
+            to_C = h * load(dy, t, parts)
             for_C[t] = to_C if first else for_C[t] + to_C
             return h
 
-        _loop(tokens, remember, states[0, :, :, lanes])
+        loop(tokens, remember, states[0, :, :, lanes])
 
         def back(i, carry):
             i = tokens - 1 - i
             t = tokens - 1 - i if reverse else i
-            x_t, dt_t, dy_t = _load(x, t, parts), step(t), _load(dy, t, parts)
+            x_t, dt_t, dy_t = load(x, t, parts), step(t), load(dy, t, parts)
             g_t, dA_t, dD_t, dbias_t = carry
             g_t = g_t + dy_t * c[t]
             written = (g_t * b[t]).sum(axis=0)  # gradient of dt x
@@ -97,40 +97,21 @@ def backward(
             for_B[t] = to_B if first else for_B[t] + to_B
             exponent = g_t * kept[i]  # gradient of dt A
             g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
-            _store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
+            store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
             ddt_t = slope(t) * ((exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
-            _store(ddt, t, parts, ddt_t)
+            store(ddt, t, parts, ddt_t)
             return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t, dbias_t + ddt_t
 
-        sums = _loop(tokens, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes], dbias[:, lanes]))
+        sums = loop(tokens, back, (g[:, :, lanes], dA[:, :, lanes], dD[:, lanes], dbias[:, lanes]))
         g[:, :, lanes], dA[:, :, lanes], dD[:, lanes], dbias[:, lanes] = sums
 
-    _for_all_channels(channels, A.shape[2])
+    for_all_channels(channels, A.shape[2])
 
-    def store(t, _):
+    def write(t, _):
         dB[0, t] = for_B[t][:, :size]
         dC[0, t] = _gather(for_C[t])[:, :size]
 
-    _loop(tokens, store, None)
-
-
-def _valid(tokens, length, flipped):
-    """How many tokens of this chunk exist."""
-    chunk = pl.program_id(2)
-    return length - tokens * (pl.num_programs(2) - 1 - chunk if flipped else chunk)
-
-
-def _parts(lanes, x, A, valid, channels):
-    """Where the same lanes of each part lie among the channels of a token, and how many tokens exist there."""
-    width = A.shape[2]
-    starts = [lanes.start + width * part for part in range(x.shape[2] // width)]
-    before = x.shape[2] * pl.program_id(1)
-    return [(pl.ds(start, LANES), jnp.where(before + start < channels, valid, 0)) for start in starts]
-
-
-def _load(ref, t, parts, nothing=0.0):
-    """A token in float32, part under part; `nothing` where none exists, because memory may hold anything there."""
-    return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), nothing) for at, valid in parts])
+    loop(tokens, write, None)
 
 
 def _step_sizes(dt, bias, parts, steps, slopes=None):
@@ -140,21 +121,16 @@ def _step_sizes(dt, bias, parts, steps, slopes=None):
     among the states there are no registers left for a softplus.
     """
     if bias is None:
-        return lambda t: _load(dt, t, parts), lambda t: 1.0
+        return lambda t: load(dt, t, parts), lambda t: 1.0
 
     def token(t, _):
-        before = _load(dt, t, parts, nothing=-jnp.inf) + bias
+        before = load(dt, t, parts, nothing=-jnp.inf) + bias
         steps[t] = step = jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
         if slopes is not None:
             slopes[t] = jnp.exp(before - step)
 
-    _loop(dt.shape[0], token, None)
+    loop(dt.shape[0], token, None)
     return lambda t: steps[t], lambda t: slopes[t]
-
-
-def _store(ref, t, parts, token):
-    for (at, _), rows in zip(parts, jnp.split(token, len(parts)), strict=True):
-        ref[t, :, at] = rows.astype(ref.dtype)
 
 
 def _spread(token):
@@ -170,19 +146,3 @@ def _gather(states):
     for s in range(states.shape[0]):
         gathered = jnp.where(lane == s, states[s].sum(axis=1, keepdims=True), gathered)
     return gathered
-
-
-def _for_all_channels(function, width):
-    function(pl.ds(0, LANES), first=True)
-
-    def others(i, _):
-        function(pl.ds(pl.multiple_of(i * LANES, LANES), LANES), first=False)
-
-    jax.lax.fori_loop(1, width // LANES, others, None)
-
-
-def _loop(tokens, body, carry):
-    def turn(i, carry):
-        return jax.lax.fori_loop(0, UNROLL, lambda j, carry: body(i * UNROLL + j, carry), carry, unroll=True)
-
-    return jax.lax.fori_loop(0, tokens // UNROLL, turn, carry)

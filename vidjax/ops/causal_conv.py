@@ -1,0 +1,67 @@
+"""The depthwise convolution of Mamba and the SiLU after it (Gu & Dao 2023, arXiv:2312.00752, section 3.4).
+
+`taps` is a sum over the taps in plain JAX; `pallas_tpu`, two TPU kernels, reads and writes every token once.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vidjax.errors import ConfigError
+from vidjax.ops.scan.conv_tpu import MOST_TAPS, fits, pallas_tpu
+from vidjax.ops.scan.mesh import on_each_device
+
+
+def causal_conv_silu(
+    x: Float[Array, "b l d"],
+    kernel: Float[Array, "k d"],
+    bias: Float[Array, " d"],
+    *,
+    reverse: bool = False,
+    implementation: str | None = None,
+) -> Float[Array, "b l d"]:
+    """silu(bias + sum_i kernel_i x_(t - k + 1 + i)): of a token and the k - 1 before it, zeros before the first.
+
+    Sums and SiLU are float32 whatever x is. Differentiable in every array, by `pallas_tpu` once and in reverse mode.
+
+    Args:
+      kernel: k taps of every channel, the last for the token itself.
+      reverse: of a token and those after it; nothing is flipped in memory.
+      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU, and `taps` elsewhere and for more taps
+        than the kernels know.
+
+    Returns:
+      an array like x, in x's dtype.
+
+    Raises:
+      ConfigError: for an unknown implementation, and for `pallas_tpu` with too many taps.
+    """
+    if implementation is None:
+        conv = _by_platform
+    elif implementation in IMPLEMENTATIONS:
+        conv = IMPLEMENTATIONS[implementation]
+    else:
+        raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
+    if conv is pallas_tpu and not fits(x, kernel):
+        raise ConfigError(f"pallas_tpu takes up to {MOST_TAPS} taps, not {kernel.shape[0]}; use implementation='taps'")
+    return on_each_device(functools.partial(conv, reverse=reverse), "b l d, k d, d", x, kernel, bias)
+
+
+def _by_platform(x, kernel, bias, reverse):
+    tpu, default = (functools.partial(conv, reverse=reverse) for conv in (pallas_tpu, _taps))
+    return jax.lax.platform_dependent(x, kernel, bias, tpu=tpu if fits(x, kernel) else default, default=default)
+
+
+def _taps(x, kernel, bias, reverse):
+    length, others = x.shape[1], kernel.shape[0] - 1
+    padded = jnp.pad(x, ((0, 0), (0, others) if reverse else (others, 0), (0, 0)))
+    starts = range(others, -1, -1) if reverse else range(others + 1)
+    # Each tap converts its tokens: converted once for all, they would lie in memory as float32.
+    taps = zip(kernel.astype(jnp.float32), starts, strict=True)
+    y = sum(tap * padded[:, start : start + length].astype(jnp.float32) for tap, start in taps)
+    return jax.nn.silu(y + bias).astype(x.dtype)
+
+
+IMPLEMENTATIONS = {"taps": _taps, "pallas_tpu": pallas_tpu}

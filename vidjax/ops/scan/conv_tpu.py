@@ -1,0 +1,178 @@
+"""The causal convolution and its SiLU as two TPU kernels that walk the tokens once, with the last few in registers.
+
+Arrays are cut as for the selective scan, with taps in the place of states. The backward kernel walks the other way and
+computes again what the SiLU was taken of, for which it needs a few tokens of the next chunk on its way.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from vidjax.ops.scan.tpu_blocks import compiler_params, largest
+from vidjax.ops.scan.tpu_tokens import UNROLL, for_all_channels, load, locate, loop, store, valid_tokens
+from vidjax.ops.tpu import output
+
+HALO = 8  # tokens beside a chunk, which is a multiple of them
+MOST_TAPS = HALO + 1
+
+
+def fits(x, kernel) -> bool:
+    """Whether the taps reach no further than the tokens beside a chunk."""
+    return kernel.shape[0] <= MOST_TAPS and largest(x, x, kernel.shape[0]) is not None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def pallas_tpu(x, kernel, bias, reverse):
+    """See `vidjax.ops.causal_conv_silu`."""
+    return _conv_forward(x, kernel, bias, reverse)[0]
+
+
+def _conv_forward(x, kernel, bias, reverse):
+    blocks = largest(x, x, kernel.shape[0])
+    tokens = blocks.tokens(flipped=reverse)
+    y = pl.pallas_call(
+        functools.partial(forward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+        grid=blocks.grid,
+        in_specs=[tokens, *blocks.of_channels(of_rows=False)],
+        out_specs=tokens,
+        out_shape=output(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+        scratch_shapes=[blocks.scratch("s", "r", "d")],
+        compiler_params=compiler_params(),
+        name="causal_conv_silu",
+    )(blocks.to_tokens(x), blocks.to_rows(kernel), blocks.to_rows(bias))
+    return blocks.from_tokens(y), (x, kernel, bias)
+
+
+def _conv_backward(reverse, residuals, dy):
+    x, kernel, bias = residuals
+    blocks = largest(x, x, kernel.shape[0])
+    tokens, seen = blocks.tokens(flipped=not reverse), blocks.to_tokens(x)
+    dx, dkernel, dbias = pl.pallas_call(
+        functools.partial(backward, sizes=(blocks.length, blocks.filled), reverse=reverse),
+        grid=blocks.grid,
+        in_specs=[tokens, _beside(blocks, tokens, reverse), *blocks.of_channels(of_rows=False), tokens],
+        out_specs=[tokens, *blocks.of_channels(of_rows=True)],
+        out_shape=[
+            output(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
+            output(x, (blocks.states, blocks.rows, blocks.count * blocks.width)),
+            output(x, (blocks.rows, blocks.count * blocks.width)),
+        ],
+        scratch_shapes=[blocks.scratch("s", "r", "d")],
+        compiler_params=compiler_params(),
+        name="causal_conv_silu_backward",
+    )(seen, seen, blocks.to_rows(kernel), blocks.to_rows(bias), blocks.to_tokens(dy))
+    gradients = blocks.from_tokens(dx), blocks.from_rows(dkernel), blocks.from_rows(dbias)
+    return tuple(g.astype(operand.dtype) for g, operand in zip(gradients, residuals, strict=True))
+
+
+pallas_tpu.defvjp(_conv_forward, _conv_backward)
+
+
+def _beside(blocks, tokens, reverse):
+    """The tokens next to a chunk, on the side that its tokens look to; those of the chunk where there are no others."""
+    per_chunk, last = blocks.chunk // HALO, pl.cdiv(blocks.length, HALO) - 1
+
+    def at(r, d, n):
+        chunk = blocks.at(n, flipped=not reverse)
+        return jnp.clip((chunk + 1) * per_chunk if reverse else chunk * per_chunk - 1, 0, last), r, d
+
+    return pl.BlockSpec((HALO, *tokens.block_shape[1:]), at)
+
+
+def forward(x, kernel, bias, y, before, *, sizes, reverse):
+    """Write y (t b d) of x (t b d), for a kernel (k r d) and bias (r d); blocks may reach beyond the `sizes` (l, d).
+
+    Scratch: the tokens before (k r d), furthest first; the last entry is not used.
+    """
+    tokens, others = x.shape[0], kernel.shape[0] - 1
+    valid = valid_tokens(tokens, sizes[0], reverse)
+    _clear_at_first(before)
+
+    def channels(lanes, first):
+        parts = locate(lanes, x, kernel, valid, sizes[1])
+
+        def token(i, last):
+            t = tokens - 1 - i if reverse else i
+            seen = (*last, load(x, t, parts))
+            u = bias[:, lanes] + _weigh(kernel, lanes, seen)
+            store(y, t, parts, u * _sigmoid(u))
+            return seen[1:]
+
+        _put(before, lanes, loop(tokens, token, _get(before, lanes, others)))
+
+    for_all_channels(channels, kernel.shape[2])
+
+
+def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, reverse):
+    """Write dx (t b d), add to the gradients of kernel (k r d) and bias (r d). Chunks come in the opposite order.
+
+    Scratch: the gradients (k r d) of u, which the SiLU is taken of, for the tokens after; the last entry is not used.
+    """
+    tokens, others = x.shape[0], kernel.shape[0] - 1
+    valid = valid_tokens(tokens, sizes[0], not reverse)
+    _clear_at_first(after, dkernel, dbias)
+    first_chunk = pl.program_id(2) == pl.num_programs(2) - 1
+
+    def channels(lanes, first):
+        parts = locate(lanes, x, kernel, valid, sizes[1])
+        if reverse:
+            outside = [(at, exist - tokens) for at, exist in parts]
+        else:
+            outside = [(at, jnp.where(first_chunk | (exist <= 0), 0, HALO)) for at, exist in parts]
+
+        def token_at(i):
+            """Of the walk; from there the chunk ends, tokens beside it, nearest first."""
+            if isinstance(i, int) and i >= tokens:
+                return load(beside, i - tokens if reverse else HALO - 1 - (i - tokens), outside)
+            return load(x, i if reverse else tokens - 1 - i, parts)
+
+        def turn(i, carry):
+            near, ahead, dkernel_t, dbias_t = carry
+            t = i if reverse else tokens - 1 - i
+            seen = (token_at(i + others), *near)
+            u = bias[:, lanes] + _weigh(kernel, lanes, seen)
+            gate = _sigmoid(u)
+            du = load(dy, t, parts) * gate * (1 + u * (1 - gate))
+            ahead = (*ahead, du)
+            store(dx, t, parts, _weigh(kernel, lanes, ahead))
+            dkernel_t = tuple(sum_ + du * each for sum_, each in zip(dkernel_t, seen, strict=True))
+            return seen[:-1], ahead[1:], dkernel_t, dbias_t + du
+
+        near = tuple(token_at(i) for i in reversed(range(others)))
+        carry = near, _get(after, lanes, others), _get(dkernel, lanes, others + 1), dbias[:, lanes]
+        carry = loop(tokens - UNROLL, turn, carry)
+        for i in range(tokens - UNROLL, tokens):
+            carry = turn(i, carry)
+        _, ahead, dkernel_t, dbias[:, lanes] = carry
+        _put(after, lanes, ahead)
+        _put(dkernel, lanes, dkernel_t)
+
+    for_all_channels(channels, kernel.shape[2])
+
+
+def _clear_at_first(*refs):
+    @pl.when(pl.program_id(2) == 0)
+    def _():
+        for ref in refs:
+            ref[...] = jnp.zeros_like(ref)
+
+
+def _weigh(kernel, lanes, seen):
+    """The last of the taps for the last token."""
+    return sum(kernel[i, :, lanes] * token for i, token in enumerate(seen))
+
+
+def _sigmoid(u):
+    """By the tanh that a TPU has, which spares a division."""
+    return 0.5 + 0.5 * jnp.tanh(0.5 * u)
+
+
+def _get(ref, lanes, count):
+    return tuple(ref[i, :, lanes] for i in range(count))
+
+
+def _put(ref, lanes, values):
+    for i, value in enumerate(values):
+        ref[i, :, lanes] = value

@@ -1,0 +1,52 @@
+"""Tokens of a chunk (t b d) in the bodies of TPU kernels: which exist, and how they are read, written and walked.
+
+A register holds 8 rows, on sublanes, and 128 channels, on lanes. Fewer rows of the batch than that are made more by
+laying parts of the channels under one another.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+LANES = 128
+UNROLL = 8  # tokens; a chunk is a multiple of it
+
+
+def valid_tokens(tokens, length, flipped):
+    """How many tokens of this chunk exist."""
+    chunk = pl.program_id(2)
+    return length - tokens * (pl.num_programs(2) - 1 - chunk if flipped else chunk)
+
+
+def locate(lanes, x, A, valid, channels):
+    """Where the same lanes of each part lie among the channels of a token, and how many tokens exist there."""
+    width = A.shape[2]
+    starts = [lanes.start + width * part for part in range(x.shape[2] // width)]
+    before = x.shape[2] * pl.program_id(1)
+    return [(pl.ds(start, LANES), jnp.where(before + start < channels, valid, 0)) for start in starts]
+
+
+def load(ref, t, parts, nothing=0.0):
+    """A token in float32, part under part; `nothing` where none exists, because memory may hold anything there."""
+    return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), nothing) for at, valid in parts])
+
+
+def store(ref, t, parts, token):
+    for (at, _), rows in zip(parts, jnp.split(token, len(parts)), strict=True):
+        ref[t, :, at] = rows.astype(ref.dtype)
+
+
+def for_all_channels(function, width):
+    function(pl.ds(0, LANES), first=True)
+
+    def others(i, _):
+        function(pl.ds(pl.multiple_of(i * LANES, LANES), LANES), first=False)
+
+    jax.lax.fori_loop(1, width // LANES, others, None)
+
+
+def loop(tokens, body, carry):
+    def turn(i, carry):
+        return jax.lax.fori_loop(0, UNROLL, lambda j, carry: body(i * UNROLL + j, carry), carry, unroll=True)
+
+    return jax.lax.fori_loop(0, tokens // UNROLL, turn, carry)
