@@ -1,5 +1,6 @@
-"""The selective scan compiled for TPUs that are not there: it fits their cores, and devices share rows and channels."""
+"""Scan and convolution compiled for TPUs that are not there: they fit their cores, and devices share what they can."""
 
+import functools
 import importlib.util
 import re
 
@@ -11,7 +12,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
-from vidjax.ops import selective_scan
+from vidjax.ops import causal_conv_silu, selective_scan
 from vidjax.training.compiling import topology_devices
 
 pytestmark = [
@@ -27,24 +28,34 @@ def mesh(topology, data=1, tensor=1):
     return Mesh(devices, ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)
 
 
-def compile_gradient(mesh, shape, implementation=None, dtype=jnp.bfloat16, reverse=False):
+def compile_gradient(mesh, shape, implementation=None, dtype=jnp.bfloat16, reverse=False, bias=False):
     b, length, d, s = shape
     tokens, per_state = P(("data", "fsdp"), None, "tensor"), P(("data", "fsdp"))
     kinds = {
         "x": ((b, length, d), dtype, tokens),
-        "dt": ((b, length, d), jnp.float32, tokens),
+        "dt": ((b, length, d), dtype if bias else jnp.float32, tokens),
         "A": ((d, s), jnp.float32, P("tensor")),
         "B": ((b, length, s), dtype, per_state),
         "C": ((b, length, s), dtype, per_state),
         "D": ((d,), jnp.float32, P("tensor")),
     }
-    arrays = [jax.ShapeDtypeStruct(s, t, sharding=NamedSharding(mesh, spec)) for s, t, spec in kinds.values()]
+    if bias:
+        kinds["dt_bias"] = kinds["D"]
+    return compile_pullback(
+        mesh,
+        lambda *arrays: selective_scan(
+            **dict(zip(kinds, arrays, strict=True)), implementation=implementation, reverse=reverse
+        ),
+        kinds.values(),
+    )
+
+
+def compile_pullback(mesh, function, kinds):
+    """Of arrays of some shapes, dtypes and divisions, the first like the result."""
+    arrays = [jax.ShapeDtypeStruct(s, t, sharding=NamedSharding(mesh, spec)) for s, t, spec in kinds]
 
     def gradients(dy, *arrays):
-        def scan(*arrays):
-            return selective_scan(*arrays, implementation=implementation, reverse=reverse)
-
-        y, vjp = jax.vjp(scan, *arrays)
+        y, vjp = jax.vjp(function, *arrays)
         return y, vjp(dy)
 
     shardings = [array.sharding for array in arrays]
@@ -59,9 +70,24 @@ def compile_gradient(mesh, shape, implementation=None, dtype=jnp.bfloat16, rever
 )
 def test_training_needs_little_memory_on_every_tpu(topology, reverse):
     """Two kernels; beside its arguments and results the states between chunks, a sixteenth or less of all states."""
-    compiled = compile_gradient(mesh(topology), MIDDLE, reverse=reverse)
-    assert compiled.as_text().count('"tpu_custom_call"') == 2
-    assert compiled.memory_analysis().temp_size_in_bytes < 0.3e9
+    for bias in (False, True):
+        compiled = compile_gradient(mesh(topology), MIDDLE, reverse=reverse, bias=bias)
+        assert compiled.as_text().count('"tpu_custom_call"') == 2
+        assert compiled.memory_analysis().temp_size_in_bytes < 0.3e9
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("topology", ["v4:2x2x1", "v5e:1x1", "v6e:1x1"])
+def test_the_convolution_holds_nothing_but_its_arguments_and_results(topology, dtype, reverse):
+    for b, length, d in ((8, 3137, 1152), (1, 1, 5), (3, 50, 130), (9, 70, 1536)):
+        tokens, channels = P(("data", "fsdp"), None, "tensor"), P(None, "tensor")
+        kinds = ((b, length, d), dtype, tokens), ((4, d), jnp.float32, channels), ((d,), jnp.float32, P("tensor"))
+        conv = functools.partial(causal_conv_silu, reverse=reverse)
+        compiled = compile_pullback(mesh(topology), conv, kinds)
+        assert compiled.as_text().count('"tpu_custom_call"') == 2
+        if d % 128 == 0 and b % 8 == 0:
+            assert compiled.memory_analysis().temp_size_in_bytes < 1e6
 
 
 @pytest.mark.parametrize(
