@@ -45,7 +45,7 @@ def videos(tmp_path_factory):
 def whole(videos, tmp_path_factory):
     """A store that one call has written from beginning to end."""
     folder = tmp_path_factory.mktemp("stores") / "whole"
-    assert embed(videos, folder)[1:] == (10, [])
+    assert embed(videos, folder)[1:] == (10, [], [(BROKEN, "truncated")])
     return folder
 
 
@@ -93,7 +93,7 @@ def test_a_killed_run_that_is_gone_on_with_leaves_the_bytes_of_one_that_was_not(
     (folder / ".part-00002.safetensors.0123.part").write_bytes(b"half")  # as a kill in the middle of writing leaves it
     with pytest.raises(DataError, match=rf"not complete: {len(written)} of its 3 parts are there; finish it with"):
         FeatureStore.open(folder)
-    assert embed(videos, folder)[1:] == (10 - 4 * len(written), [])
+    assert embed(videos, folder)[1:3] == (10 - 4 * len(written), [])
     assert contents(folder) == contents(whole)
 
 
@@ -104,8 +104,15 @@ def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
     assert embed(videos, tmp_path, process=(first, 2))[1] == rows[first]
     with pytest.raises(DataError, match=rf"{len(contents(tmp_path)) - 1} of its 3 parts are there"):
         FeatureStore.open(tmp_path)
-    assert embed(videos, tmp_path, process=(last, 2))[1:] == (rows[last], [])
+    assert embed(videos, tmp_path, process=(last, 2))[1:3] == (rows[last], [])
     assert contents(tmp_path) == contents(whole)
+
+
+def test_every_row_is_told_of_in_every_call_so_that_a_bar_fills(videos, tmp_path):
+    for process in ((1, 2), (0, 1), (0, 1)):
+        told = []
+        embed(videos, tmp_path / "store", process=process, on_row=lambda told=told: told.append(1))
+        assert len(told) == 10
 
 
 def test_the_processes_of_one_job_share_the_work_at_the_same_time(videos, whole, tmp_path):
@@ -116,8 +123,8 @@ def test_the_processes_of_one_job_share_the_work_at_the_same_time(videos, whole,
 
 
 def test_another_number_of_hosts_goes_on_where_the_first_stopped(videos, whole, tmp_path):
-    assert embed(videos, tmp_path, process=(2, 3))[1:] == (2, [0, 1])
-    assert embed(videos, tmp_path)[1:] == (8, [])
+    assert embed(videos, tmp_path, process=(2, 3))[1:3] == (2, [0, 1])
+    assert embed(videos, tmp_path)[1:3] == (8, [])
     assert contents(tmp_path) == contents(whole)
 
 
@@ -127,7 +134,7 @@ def test_a_second_call_computes_nothing_and_touches_nothing(videos, whole, monke
 
     monkeypatch.setattr(feature_extraction, "eval_batches", fail)
     before = {path: path.stat().st_mtime_ns for path in whole.iterdir()}
-    assert embed(videos, whole)[1:] == (0, [])
+    assert embed(videos, whole)[1:3] == (0, [])
     assert {path: path.stat().st_mtime_ns for path in whole.iterdir()} == before
 
 
@@ -169,7 +176,7 @@ def test_a_data_set_that_has_changed_is_refused(videos, whole, tmp_path):
     with pytest.raises(ResumeError, match=r"other features: content of the data set was \w{16}, is now \w{16}\. "):
         embed(other, whole)
     same = shutil.copytree(videos, tmp_path / "moved")  # the place of the videos is not what they are
-    assert embed(same, whole)[1:] == (0, [])
+    assert embed(same, whole)[1:3] == (0, [])
 
 
 def test_two_stores_that_do_not_belong_together_are_refused(videos, whole, tmp_path):

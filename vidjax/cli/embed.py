@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write what is missing, and say what there is; 3 if a video has no features."""
+    """Write what is missing, and say what there is; 3 if a video has no features, of this share or in a whole store."""
     for name in ("num_frames", "image_size"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
@@ -79,8 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
             backbone, source, data, arguments.split, arguments.out,
             names=names, dtype=arguments.dtype, batch=arguments.batch, process=share, on_row=advance,
         )  # fmt: skip
-    store = None if written.missing else FeatureStore.open(arguments.out)
-    failures = [] if store is None else _failures(store)
+    failures = written.failed if written.missing else _failures(FeatureStore.open(arguments.out))
     if arguments.json:
         print_json(_answer(arguments.out, written, failures))
     else:
@@ -134,11 +133,11 @@ def _frames(backbone: Any) -> int:
     return taken if abs(taken - frames) < backbone.spec.tubelet_size else frames
 
 
-def _failures(store: Any) -> list[dict[str, str]]:
-    return [{"id": name, "reason": reason} for name, reason in zip(store.ids, store.reasons, strict=True) if reason]
+def _failures(store: Any) -> list[tuple[str, str]]:
+    return [(name, reason) for name, reason in zip(store.ids, store.reasons, strict=True) if reason]
 
 
-def _answer(folder: str, written: Any, failures: list[dict[str, str]]) -> dict[str, Any]:
+def _answer(folder: str, written: Any, failures: list[tuple[str, str]]) -> dict[str, Any]:
     header = written.header
     return {
         "folder": folder,
@@ -148,14 +147,14 @@ def _answer(folder: str, written: Any, failures: list[dict[str, str]]) -> dict[s
         "parts": header.num_parts,
         "missing_parts": written.missing,
         "arrays": {name: list(shape) for name, shape in header.arrays.items()},
-        "failures": failures,
+        "failures": [{"id": name, "reason": reason} for name, reason in failures],
     }
 
 
-def _say(written: Any, failures: list[dict[str, str]], data: Any) -> None:
+def _say(written: Any, failures: list[tuple[str, str]], data: Any) -> None:
     header = written.header
-    for failure in failures[:SHOWN]:
-        say(f"{failure['id']} has no features: {failure['reason']}")
+    for name, reason in failures[:SHOWN]:
+        say(f"{name} has no features: {reason}")
     if len(failures) > SHOWN:
         say(f"... and {len(failures) - SHOWN} more")
     if not (written.computed or written.missing):

@@ -29,11 +29,13 @@ class Written(NamedTuple):
 
     Attributes:
       header: of the store; computed: rows; missing: parts that the store still lacks, which are other processes'.
+      failed: id and reason of each row computed that has no features.
     """
 
     header: Header
     computed: int
     missing: list[int]
+    failed: list[tuple[str, str]]
 
 
 def write_features(
@@ -60,7 +62,7 @@ def write_features(
       rows_per_part: 0 for 256, or fewer where those would take more than 128 MiB.
       batch: videos a step over the devices of this process, 0 for 8 each. Another one may change the last bits.
       process: this process and how many there are, by default JAX's; part k is done by process k modulo their number.
-      on_row: called for each row that is done.
+      on_row: called for each row that is done, and at once for each that is there or another process's.
 
     Raises:
       ResumeError: when the folder has features of another backbone, other data or clips, or other arrays.
@@ -72,6 +74,9 @@ def write_features(
     place, count = process or (jax.process_index(), jax.process_count())
     _begin(folder, header)
     own = [part for part in missing_parts(folder, header) if part % count == place]
+    computed, failed = sum(len(header.rows_of(part)) for part in own), []
+    for _ in range(header.num_rows - computed):
+        on_row()
     blocks = extract(
         backbone, source, data, [header.rows_of(part) for part in own], tuple(header.arrays),
         most_rows=min(header.rows_per_part, header.num_rows), dtype=dtype, batch=batch, on_row=on_row,
@@ -80,10 +85,11 @@ def write_features(
         for part, block in zip(own, blocks, strict=True):
             rows = [dataclasses.replace(source[row], video=None) for row in header.rows_of(part)]
             write_part(folder, part, block.arrays, rows, block.reasons)
+            failed += [(row.id, reason) for row, reason in zip(rows, block.reasons, strict=True) if reason]
     missing = missing_parts(folder, header)
     if not missing:
         remove_leftovers(folder)
-    return Written(header, sum(len(header.rows_of(part)) for part in own), missing)
+    return Written(header, computed, missing, failed)
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
