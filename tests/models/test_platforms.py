@@ -8,7 +8,7 @@ from vidjax import build_model
 
 KERNELS = {  # on a TPU, forward and backward
     "videomae_base": 2,
-    "timesformer_base": 2,  # within a frame; across 8 frames there are too few tokens for a kernel
+    "timesformer_base": 4,  # across frames and within them
     "vivit_base_fe": 2,
     "videomamba_small": 8,  # a convolution and a scan in two directions
 }

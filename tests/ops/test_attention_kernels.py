@@ -24,6 +24,8 @@ SHAPES = {  # rows, queries, keys, heads, head width
     "wide heads": (1, 40, 140, 2, 128),
     "heads of VideoMAE-H": (1, 130, 150, 8, 80),
     "heads of VideoMAE-g": (1, 20, 36, 2, 88),
+    "short sequences, 32 at once": (64, 8, 8, 2, 64),
+    "short sequences, as many at once as divide the rows": (35, 16, 16, 3, 64),
 }
 
 
@@ -98,7 +100,7 @@ def test_the_kernel_refuses_sequences_that_do_not_fit_its_memory():
         jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), half, half, half)
 
 
-@pytest.mark.parametrize("shape", [(2, 160, 160, 2, 8), (1, 600, 500, 2, 8), (1, 20, 500, 2, 8)])
+@pytest.mark.parametrize("shape", [(2, 160, 160, 2, 8), (1, 600, 500, 2, 8), (1, 20, 500, 2, 8), (32, 8, 8, 2, 8)])
 def test_without_a_name_the_result_is_the_same(shape):
     arrays = operands(shape)
     assert_close(with_gradients(arrays), with_gradients(arrays, implementation="xla"), 2e-6)
@@ -106,10 +108,12 @@ def test_without_a_name_the_result_is_the_same(shape):
 
 @pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
 @pytest.mark.parametrize("rows", [8, 3])  # of 3 rows, each device takes all
-@pytest.mark.parametrize("form", ["tiled", None])  # an interpreted kernel waits for ever on several devices
-def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form):
+@pytest.mark.parametrize(  # an interpreted kernel waits for ever on several devices
+    ("form", "tokens"), [("tiled", 140), (None, 140), (None, 64)]
+)
+def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form, tokens):
     mesh = mesh_of(jax.devices()[:8], (2, 2, 2))
-    arrays = operands((rows, 140, 140, 2, 64))
+    arrays = operands((rows, tokens, tokens, 2, 64))
     expected = with_gradients(arrays, implementation="xla")
     split = P(("data", "fsdp") if rows == 8 else None, None, "tensor", None)
 
@@ -173,6 +177,9 @@ needs_libtpu = pytest.mark.skipif(
         ("v5e:2x4", (8, 160, 160, 12, 64)),
         ("v6e:2x4", (8, 1569, 1569, 12, 64)),
         ("v4:2x2x1", (8, 1568, 1568, 4, 64)),
+        ("v5e:2x4", (1568, 8, 8, 12, 64)),
+        ("v6e:2x4", (48, 16, 16, 12, 64)),
+        ("v4:2x2x1", (1568, 8, 8, 12, 64)),
     ],
 )
 def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):

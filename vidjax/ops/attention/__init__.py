@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from vidjax.errors import ConfigError
 from vidjax.ops.attention.cudnn import cudnn
 from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
-from vidjax.ops.attention.fused import by_platform, pallas_tpu, tiled
+from vidjax.ops.attention.fused import by_platform, pallas_tpu, sequences_at_once, short_by_platform, tiled
 from vidjax.ops.attention.portable import blocked, xla
 
 SHORT = 128  # queries or keys: fewer do not fill a register of a TPU
@@ -33,7 +33,8 @@ def attention(
       is_causal: query i sees keys 0..i only.
       scale: of the logits; d^-1/2 if None.
       implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs; else `xla` for masks and for fewer than
-        128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU.
+        128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU. A TPU's
+        kernel also takes short sequences, many at once, if they are many and their length is a power of two.
 
     Returns:
       an array like q, in q's dtype.
@@ -45,8 +46,11 @@ def attention(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if implementation is None:
         implementation = "xla" if cudnn_obstacle(q, k) else "cudnn"
-        if implementation == "xla" and mask is None and not is_causal and min(q.shape[1], k.shape[1]) >= SHORT:
-            return by_platform(q, k, v, scale)
+        if implementation == "xla" and mask is None and not is_causal:
+            if min(q.shape[1], k.shape[1]) >= SHORT:
+                return by_platform(q, k, v, scale)
+            if sequences_at_once(q, k) * q.shape[1] >= SHORT:
+                return short_by_platform(q, k, v, scale)
     elif implementation not in IMPLEMENTATIONS:
         raise ConfigError(f"attention={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     return IMPLEMENTATIONS[implementation](q, k, v, mask, is_causal, scale)

@@ -16,6 +16,8 @@ from jax.sharding import PartitionSpec as P
 from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import tiles
+from vidjax.ops.attention.portable import xla
+from vidjax.ops.rows import ROWS
 from vidjax.ops.tpu import core_memory
 
 KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
@@ -32,6 +34,8 @@ def pallas_tpu(q, k, v, mask, is_causal, scale):
     _refuse_masks("pallas_tpu", mask, is_causal)
     if reason := _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
         raise ConfigError(f"attention='pallas_tpu' cannot run here: {reason}; use attention='tiled' or leave it empty")
+    if sequences_at_once(q, k) > 1:
+        return _several_at_once(q, k, v, scale)
     return _with_heads(q, k, v, scale, "pallas_tpu")
 
 
@@ -40,8 +44,32 @@ def by_platform(q, k, v, scale):
     return _with_heads(q, k, v, scale, None)
 
 
+def short_by_platform(q, k, v, scale):
+    """The kernel on a TPU, for several sequences at once; einsums elsewhere."""
+    einsums = functools.partial(xla, mask=None, is_causal=False, scale=scale)
+    return jax.lax.platform_dependent(q, k, v, tpu=functools.partial(_several_at_once, scale=scale), default=einsums)
+
+
+def sequences_at_once(q, k) -> int:
+    """How many short sequences the kernel takes for one whose queries see the keys of their own sequence only.
+
+    As many as fill a tile of queries and divide the rows of a device; 1 for lengths that are no power of two.
+    """
+    n, devices = q.shape[1], math.prod(_free().get(axis, 1) for axis in ROWS)
+    rows = q.shape[0] if q.shape[0] % devices else q.shape[0] // devices
+    if k.shape[1] != n or n < 2 or n & (n - 1) or _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
+        return 1
+    return max(count for count in range(1, max(kernels.TILE // n, 1) + 1) if rows % count == 0)
+
+
+def _several_at_once(q, k, v, scale):
+    n, count = q.shape[1], sequences_at_once(q, k)
+    joined = (rearrange(_side_by_side(x), "(b g) n d -> b (g n) d", g=count) for x in (q, k, v))
+    return _attention(*joined, q.shape[2], scale, "pallas_tpu", n).reshape(q.shape)
+
+
 def _with_heads(q, k, v, scale, form):
-    return _attention(*map(_side_by_side, (q, k, v)), q.shape[2], scale, form).reshape(q.shape)
+    return _attention(*map(_side_by_side, (q, k, v)), q.shape[2], scale, form, 0).reshape(q.shape)
 
 
 def _side_by_side(x):
@@ -49,20 +77,20 @@ def _side_by_side(x):
     return rearrange(x, "b n h d -> b n (h d)")
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _attention(q, k, v, heads, scale, form):
-    return _forward(q, k, v, heads, scale, form)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
+def _attention(q, k, v, heads, scale, form, segment):
+    return _forward(q, k, v, heads, scale, form, segment)[0]
 
 
-def _forward(q, k, v, heads, scale, form):
-    run, array, numbers = _local(0, q, heads, scale, form)
+def _forward(q, k, v, heads, scale, form, segment):
+    run, array, numbers = _local(0, q, heads, scale, form, segment)
     out, lse = _on_each_device(run, (array,) * 3, (array, numbers))(q, k, v)
     out, lse = checkpoint_name(out, KEPT), checkpoint_name(lse, KEPT)
     return out, (q, k, v, out, lse)
 
 
-def _backward(heads, scale, form, residuals, dout):
-    run, array, numbers = _local(1, dout, heads, scale, form)
+def _backward(heads, scale, form, segment, residuals, dout):
+    run, array, numbers = _local(1, dout, heads, scale, form, segment)
     return _on_each_device(run, (*(array,) * 4, numbers, array), (array,) * 3)(*residuals, dout)
 
 
@@ -75,29 +103,35 @@ FORMS = {
 }
 
 
-def _local(direction: int, q, heads: int, scale: float, form: str | None):
+def _local(direction: int, q, heads: int, scale: float, form: str | None, segment: int):
     """What a device computes, forward (0) or backward (1), and how arrays (b n h*d) and (b h n) lie on the mesh.
 
     Rows and heads are divided as far as they can be; without a mesh they are not.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    free = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Auto}
-    rows = tuple(axis for axis in ("data", "fsdp") if axis in free and mesh.shape[axis] > 1)
-    if not rows or q.shape[0] % math.prod(mesh.shape[axis] for axis in rows):
+    free = _free()
+    rows = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
+    if not rows or q.shape[0] % math.prod(free[axis] for axis in rows):
         rows = None
-    groups, tensor = mesh.shape["tensor"] if "tensor" in free else 1, "tensor"
+    groups, tensor = free.get("tensor", 1), "tensor"
     if groups == 1 or heads % groups:
         groups, tensor = 1, None
 
     def run(*operands):
         forms = {"default": form} if form else _forms(*operands[:2], heads // groups)
         functions = {platform: FORMS[name][direction] for platform, name in forms.items()}
-        options = {"heads": heads // groups, "scale": scale}
+        options = {"heads": heads // groups, "scale": scale} | ({"segment": segment} if segment else {})
         return jax.lax.platform_dependent(
             *operands, **{platform: functools.partial(f, **options) for platform, f in functions.items()}
         )
 
     return run, P(rows, None, tensor), P(rows, tensor, None)
+
+
+def _free() -> dict[str, int]:
+    """Sizes of the axes of the ambient mesh that the compiler may divide arrays over."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
 
 
 def _on_each_device(function, in_specs, out_specs):

@@ -42,15 +42,17 @@ def vmem_bytes(q, k, heads: int) -> int:
     return blocks + transposed + split + 4 * min(keys, CHUNK) * TILE * 4
 
 
-def forward(q, k, v, heads: int, scale: float):
+def forward(q, k, v, heads: int, scale: float, segment: int = 0):
     """Attention of q (b n h*d) to k, v (b m h*d), heads side by side.
+
+    With a `segment`, a power of two, the up to `TILE` tokens are sequences of that many that do not see each other.
 
     Returns:
       out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials.
     """
     b, d, at_once, groups, rows, keys = _sizes(q, k, heads)
     out, lse = pl.pallas_call(
-        functools.partial(_forward_kernel, scale=scale),
+        functools.partial(_forward_kernel, scale=scale, segment=segment),
         grid=(b, groups),
         in_specs=[_block(q, groups), _block(k, groups), _block(v, groups)],
         out_specs=[_block(q, groups), _statistics_block(at_once, rows)],
@@ -72,12 +74,12 @@ def forward(q, k, v, heads: int, scale: float):
     return out, lse.reshape(b, heads, rows)[:, :, : q.shape[1]]
 
 
-def backward(q, k, v, out, lse, dout, heads: int, scale: float):
+def backward(q, k, v, out, lse, dout, heads: int, scale: float, segment: int = 0):
     """The gradients of q, k and v, from what `forward` took and returned and the gradient of its first result."""
     b, d, at_once, groups, rows, keys = _sizes(q, k, heads)
     lse = jnp.pad(lse, ((0, 0), (0, 0), (0, rows - q.shape[1]))).reshape(b, groups, at_once, rows)
     return pl.pallas_call(
-        functools.partial(_backward_kernel, scale=scale),
+        functools.partial(_backward_kernel, scale=scale, segment=segment),
         grid=(b, groups),
         in_specs=[
             *(_block(x, groups) for x in (q, k, v, out)),
@@ -105,7 +107,7 @@ def backward(q, k, v, out, lse, dout, heads: int, scale: float):
     )(q, k, v, out, lse, dout)
 
 
-def _forward_kernel(q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale):
+def _forward_kernel(q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, segment):
     n, m, (heads, d, rows), keys = q_ref.shape[1], k_ref.shape[1], q_t.shape, k_heads.shape[1]
     _transpose_heads(q_ref[0], q_t)
     _transpose_heads(v_ref[0], v_t)
@@ -115,7 +117,7 @@ def _forward_kernel(q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, ou
     def score(step, chunk):
         h, queries = _place(step, heads)
         s = jnp.dot(k_heads[h, chunk], q_t[h, :, queries], preferred_element_type=jnp.float32)
-        logits[chunk] = s = _hide_padding(s, chunk, m)
+        logits[chunk] = s = _hide(s, chunk, m, segment)
         return s.max(axis=0, keepdims=True)
 
     def use(step, top):
@@ -141,7 +143,7 @@ def _forward_kernel(q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, ou
 
 def _backward_kernel(
     q_ref, k_ref, v_ref, out_ref, lse_ref, dout_ref, dq_ref, dk_ref, dv_ref,
-    q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale,
+    q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale, segment,
 ):  # fmt: skip
     n, m, (heads, d, rows), keys = q_ref.shape[1], k_ref.shape[1], q_t.shape, k_heads.shape[1]
     dtype = q_t.dtype
@@ -160,7 +162,7 @@ def _backward_kernel(
         h, queries = _place(step, heads)
         chunk, place = chunks[number], (number % 2, slice(0, chunks[number].stop - chunks[number].start))
         s = jnp.dot(k_heads[h, chunk], q_t[h, :, queries], preferred_element_type=jnp.float32)
-        logits[place] = _hide_padding(s, chunk, m)
+        logits[place] = _hide(s, chunk, m, segment)
         dweights[place] = jnp.dot(v_heads[h, chunk], dout_t[h, :, queries], preferred_element_type=jnp.float32)
 
     def use(step, _):
@@ -201,11 +203,15 @@ def _chunks(keys: int) -> list[slice]:
     return list(itertools.starmap(slice, itertools.pairwise(edges)))
 
 
-def _hide_padding(logits, chunk: slice, m: int):
-    """Keys from the m-th on do not exist."""
-    if chunk.stop <= m:
-        return logits
-    return jnp.where(lax.broadcasted_iota(jnp.int32, logits.shape, 0) < m - chunk.start, logits, -jnp.inf)
+def _hide(logits, chunk: slice, m: int, segment: int):
+    """Keys from the m-th on do not exist; others are of another segment than the query."""
+    key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
+    if chunk.stop > m:
+        logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
+    if segment:
+        # Equal but for the bits within a segment, whose length is a power of two.
+        logits = jnp.where((key + chunk.start) ^ query < segment, logits, -jnp.inf)
+    return logits
 
 
 def _transpose_heads(x, ref):
