@@ -66,10 +66,11 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
     capsys.readouterr()
     assert embed(folder, tmp_path / "shared", *words, "--share", "1/2") == 0
     assert "1 of 3 parts are there, the others are left to other shares" in capsys.readouterr().err
-    assert embed(folder, tmp_path / "other", *words, "--share", "0/2") == 3
-    said = capsys.readouterr().err
-    assert "train/b/5.mp4 has no features" in said
-    assert "2 of 3 parts are there, the others are left to other shares" in said
+    for _ in range(2):  # the second finds its parts done
+        assert embed(folder, tmp_path / "other", *words, "--share", "0/2") == 3
+        said = capsys.readouterr().err
+        assert "train/b/5.mp4 has no features" in said
+        assert "2 of 3 parts are there, the others are left to other shares" in said
     with pytest.raises(Exception, match="1 of its 3 parts are there; finish it with `vidjax embed ") as refused:
         FeatureStore.open(tmp_path / "shared")
     command = re.search("`vidjax (.*)`", str(refused.value))[1]

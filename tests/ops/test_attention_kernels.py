@@ -129,6 +129,17 @@ def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form, tokens):
         assert not any(f" {kind}(" in text for kind in ("all-gather", "all-to-all", "collective-permute"))
 
 
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
+@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2)], ids=str)
+@pytest.mark.parametrize(("shape", "kernels"), [((3, 160, 3, 64), 2), ((3, 64, 3, 64), 2), ((3, 8, 3, 64), 0)], ids=str)
+def test_on_a_mesh_that_cannot_share_it_lowers_for_a_tpu_all_the_same(shape, kernels, sizes):
+    array = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    gradient = jax.jit(jax.grad(lambda *a: jnp.sum(ops.attention(*a).astype(jnp.float32))))
+    with jax.set_mesh(mesh_of(jax.devices()[:8], sizes)):
+        text = gradient.trace(array, array, array).lower(lowering_platforms=("tpu",)).as_text()
+    assert text.count("tpu_custom_call") == kernels  # of 3 rows of 8 tokens there are too few for it
+
+
 def test_policies_can_keep_what_the_backward_pass_needs():
     """So that a rematerialised block computes its attention once."""
     policy = jax.checkpoint_policies.save_only_these_names("attention")
@@ -188,6 +199,13 @@ def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):
     assert not any(f" {kind}(" in text for kind in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
     b, n, m, h, _ = shape
     assert temp < max(4 * b * h * n * m / 4 / 8, 8e6)  # an eighth of the logits of a device
+
+
+@pytest.mark.aot
+@needs_libtpu
+def test_of_wide_heads_fewer_short_sequences_go_at_once_than_fill_a_tile():
+    text, _ = compiled_for("v4:2x2x1", (1568, 16, 16, 16, 88))
+    assert text.count("tpu_custom_call") == 2
 
 
 @pytest.mark.aot

@@ -79,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
             backbone, source, data, arguments.split, arguments.out,
             names=names, dtype=arguments.dtype, batch=arguments.batch, process=share, on_row=advance,
         )  # fmt: skip
-    failures = written.failed if written.missing else _failures(FeatureStore.open(arguments.out))
+    store = None if written.missing else FeatureStore.open(arguments.out)
+    failures = written.failed if store is None else _failures(store)
     if arguments.json:
         print_json(_answer(arguments.out, written, failures))
     else:

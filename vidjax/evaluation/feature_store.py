@@ -40,7 +40,7 @@ class FeatureStore:
         self.folder, self.header = folder, header
         labels, targets, reasons, rows = [], [], [], []
         for part in range(header.num_parts):
-            with self._part(part) as file:
+            with _part(folder, header, part) as file:
                 labels.append(file.get_tensor("label"))
                 targets.append(file.get_tensor("target"))
                 reasons.append(file.get_tensor("reason"))
@@ -91,20 +91,9 @@ class FeatureStore:
         parts = wanted // self.header.rows_per_part
         for part in np.unique(parts):
             chosen = parts == part
-            with self._part(part) as file:
+            with _part(self.folder, self.header, part) as file:
                 found[chosen] = file.get_tensor(name)[wanted[chosen] - self.header.rows_of(part).start]
         return found
-
-    @contextlib.contextmanager
-    def _part(self, part: int) -> Iterator[Any]:
-        path = part_path(self.folder, int(part))
-        try:
-            with safetensors.safe_open(path, framework="numpy") as file:
-                yield file
-        except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path} is damaged ({error}); remove it and write it again with `{self.header.command(self.folder)}`"
-            ) from error
 
 
 def check_pair(train: FeatureStore, test: FeatureStore) -> None:
@@ -155,6 +144,30 @@ def write_part(
 def missing_parts(folder: pathlib.Path, header: Header) -> list[int]:
     """The parts that are not there yet."""
     return [part for part in range(header.num_parts) if not part_path(folder, part).is_file()]
+
+
+def failures(folder: pathlib.Path, header: Header, parts: Sequence[int]) -> list[tuple[str, str]]:
+    """Id and reason of each row of some parts that has no features."""
+    found = []
+    for part in parts:
+        with _part(folder, header, part) as file:
+            names = [row["id"] for row in json.loads(file.metadata()["rows"])]
+            found += [
+                (name, REASONS[code]) for name, code in zip(names, file.get_tensor("reason"), strict=True) if code >= 0
+            ]
+    return found
+
+
+@contextlib.contextmanager
+def _part(folder: pathlib.Path, header: Header, part: int) -> Iterator[Any]:
+    path = part_path(folder, int(part))
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}); remove it and write it again with `{header.command(folder)}`"
+        ) from error
 
 
 def part_path(folder: pathlib.Path, part: int) -> pathlib.Path:

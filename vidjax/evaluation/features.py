@@ -18,7 +18,7 @@ from vidjax.data.sources import VideoSource
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.feature_extraction import Backbone, extract, feature_shapes
 from vidjax.evaluation.feature_header import DTYPES, Header, check_same, read_header, write_header
-from vidjax.evaluation.feature_store import missing_parts, remove_leftovers, write_part
+from vidjax.evaluation.feature_store import failures, missing_parts, remove_leftovers, write_part
 from vidjax.evaluation.records import VideoScores
 
 _PART_BYTES, _PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
     Attributes:
       header: of the store; computed: rows; missing: parts that the store still lacks, which are other processes'.
-      failed: id and reason of each row computed that has no features.
+      failed: id and reason of each row of this process's parts that has no features.
     """
 
     header: Header
@@ -74,7 +74,7 @@ def write_features(
     place, count = process or (jax.process_index(), jax.process_count())
     _begin(folder, header)
     own = [part for part in missing_parts(folder, header) if part % count == place]
-    computed, failed = sum(len(header.rows_of(part)) for part in own), []
+    computed = sum(len(header.rows_of(part)) for part in own)
     for _ in range(header.num_rows - computed):
         on_row()
     blocks = extract(
@@ -85,11 +85,10 @@ def write_features(
         for part, block in zip(own, blocks, strict=True):
             rows = [dataclasses.replace(source[row], video=None) for row in header.rows_of(part)]
             write_part(folder, part, block.arrays, rows, block.reasons)
-            failed += [(row.id, reason) for row, reason in zip(rows, block.reasons, strict=True) if reason]
     missing = missing_parts(folder, header)
     if not missing:
         remove_leftovers(folder)
-    return Written(header, computed, missing, failed)
+    return Written(header, computed, missing, failures(folder, header, range(place, header.num_parts, count)))
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:

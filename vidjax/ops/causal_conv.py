@@ -24,9 +24,10 @@ def causal_conv_silu(
 ) -> Float[Array, "b l d"]:
     """silu(bias + sum_i kernel_i x_(t - k + 1 + i)): of a token and the k - 1 before it, zeros before the first.
 
-    Sums and SiLU are float32 whatever x is. Differentiable in every array, by `pallas_tpu` once and in reverse mode.
+    Sums and SiLU are float32. Differentiable in every array once, in reverse mode; name `taps` for more.
 
     Args:
+      x: tokens, float32 or bfloat16.
       kernel: k taps of every channel, the last for the token itself.
       reverse: of a token and those after it; nothing is flipped in memory.
       implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU, and `taps` elsewhere and for more taps
@@ -36,7 +37,7 @@ def causal_conv_silu(
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, and for `pallas_tpu` with too many taps.
+      ConfigError: for an unknown implementation, and for `pallas_tpu` with too many taps or another dtype.
     """
     if implementation is None:
         conv = _by_platform
@@ -45,7 +46,10 @@ def causal_conv_silu(
     else:
         raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     if conv is pallas_tpu and not fits(x, kernel):
-        raise ConfigError(f"pallas_tpu takes up to {MOST_TAPS} taps, not {kernel.shape[0]}; use implementation='taps'")
+        raise ConfigError(
+            f"pallas_tpu takes up to {MOST_TAPS} taps of float32 or bfloat16, not {kernel.shape[0]} of {x.dtype}; use "
+            "implementation='taps'"
+        )
     return on_each_device(functools.partial(conv, reverse=reverse), "b l d, k d, d", x, kernel, bias)
 
 

@@ -1,7 +1,8 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
 `xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu` and `cudnn` are kernels. The two kernels and `tiled` are differentiable once, in reverse mode.
+one head. `pallas_tpu` and `cudnn` are kernels. These two and `tiled` are differentiable once, in reverse mode, and so is
+what is picked without a name, on any platform, but for masks; name `xla` or `blocked` for more.
 """
 
 from jaxtyping import Array, Bool, Float
@@ -34,7 +35,8 @@ def attention(
       scale: of the logits; d^-1/2 if None.
       implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs; else `xla` for masks and for fewer than
         128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU. A TPU's
-        kernel also takes short sequences, many at once, if they are many and their length is a power of two.
+        kernel also takes short sequences whose length is a power of two: as many for one as the rows of a device can
+        be divided by, if they have 128 tokens together. One that is not finite makes those beside it NaN.
 
     Returns:
       an array like q, in q's dtype.

@@ -53,13 +53,18 @@ def short_by_platform(q, k, v, scale):
 def sequences_at_once(q, k) -> int:
     """How many short sequences the kernel takes for one whose queries see the keys of their own sequence only.
 
-    As many as fill a tile of queries and divide the rows of a device; 1 for lengths that are no power of two.
+    As many as divide the rows of a device and fit a tile of queries and a core; 1 if their length is no power of two.
     """
-    n, devices = q.shape[1], math.prod(_free().get(axis, 1) for axis in ROWS)
-    rows = q.shape[0] if q.shape[0] % devices else q.shape[0] // devices
-    if k.shape[1] != n or n < 2 or n & (n - 1) or _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
+    (b, n, heads, d), devices = q.shape, math.prod(_free().get(axis, 1) for axis in ROWS)
+    rows = b if b % devices else b // devices
+    if k.shape[1] != n or n < 2 or n & (n - 1):
         return 1
-    return max(count for count in range(1, max(kernels.TILE // n, 1) + 1) if rows % count == 0)
+
+    def fits(count):
+        joined = (jax.ShapeDtypeStruct((b // count, count * n, heads * d), x.dtype) for x in (q, k))
+        return rows % count == 0 and not _obstacle(*joined, heads)
+
+    return max(filter(fits, range(1, kernels.TILE // n + 1)), default=1)
 
 
 def _several_at_once(q, k, v, scale):
@@ -135,9 +140,11 @@ def _free() -> dict[str, int]:
 
 
 def _on_each_device(function, in_specs, out_specs):
-    if in_specs[0] == P(None, None, None):
+    """On a mesh all axes are mapped, those that cannot share rows or heads too: a kernel is never partitioned."""
+    free = _free()
+    if math.prod(free.values()) == 1:
         return function
-    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=set(free), check_vma=False)
 
 
 def _forms(q, k, heads: int) -> dict[str, str]:

@@ -21,8 +21,9 @@ def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
     """See `vidjax.ops.selective_scan`."""
     if not fits(x, dt, A):
         raise ConfigError(
-            f"scan='pallas_tpu' cannot run here: {A.shape[1]} states a channel need more than a core's "
-            f"{core_memory() / 1e6:.0f} MB; use scan='chunked' or leave it empty"
+            f"scan='pallas_tpu' cannot run here: it takes float32 or bfloat16 (these are {x.dtype} and {dt.dtype}), or "
+            f"{A.shape[1]} states a channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' "
+            "or leave it empty"
         )
     return _scan(x, dt, A, B, C, D, bias, softplus, reverse)
 

@@ -21,7 +21,12 @@ TILES = 9  # registers side by side in a block, at most: 1152 channels
 
 
 def largest(x, dt, states: int) -> "Blocks | None":
-    """Those of the longest chunks that leave some of a core's memory to the compiler; None if none do."""
+    """Those of the longest chunks that leave some of a core's memory to the compiler; None if none do.
+
+    None too for other dtypes than float32 and bfloat16, and where there is nothing.
+    """
+    if x.size == 0 or not {x.dtype, dt.dtype} <= {jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)}:
+        return None
     found = (Blocks(*x.shape, states, most) for most in CHUNKS)
     return next((blocks for blocks in found if blocks.vmem_bytes(x, dt) <= 0.9 * core_memory()), None)
 
