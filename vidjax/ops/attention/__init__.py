@@ -1,8 +1,8 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
 `xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu` and `cudnn` are kernels. These two and `tiled` are differentiable once, in reverse mode, and so is
-what is picked without a name, on any platform, but for masks; name `xla` or `blocked` for more.
+one head. `pallas_tpu` and `cudnn` are kernels. These two and `tiled` are differentiable once, in reverse mode; so is
+what is picked without a name, on any platform, but for masks. Name `xla` or `blocked` for more.
 """
 
 from jaxtyping import Array, Bool, Float
