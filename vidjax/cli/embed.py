@@ -59,7 +59,6 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.config import DataConfig
     from vidjax.data.facts import fact_of
     from vidjax.data.sources import open_source
-    from vidjax.evaluation.feature_store import FeatureStore
     from vidjax.evaluation.features import write_features
     from vidjax.training import distributed
 
@@ -79,14 +78,12 @@ def run(arguments: argparse.Namespace) -> int:
             backbone, source, data, arguments.split, arguments.out,
             names=names, dtype=arguments.dtype, batch=arguments.batch, process=share, on_row=advance,
         )  # fmt: skip
-    store = None if written.missing else FeatureStore.open(arguments.out)
-    failures = written.failed if store is None else _failures(store)
     if arguments.json:
-        print_json(_answer(arguments.out, written, failures))
+        print_json(_answer(arguments.out, written))
     else:
-        _say(written, failures, data)
+        _say(written, data)
         print(arguments.out)
-    return SOME_FAILED if failures else 0
+    return SOME_FAILED if written.failed else 0
 
 
 def _data(word: str, root: str) -> tuple[str, str]:
@@ -134,11 +131,7 @@ def _frames(backbone: Any) -> int:
     return taken if abs(taken - frames) < backbone.spec.tubelet_size else frames
 
 
-def _failures(store: Any) -> list[tuple[str, str]]:
-    return [(name, reason) for name, reason in zip(store.ids, store.reasons, strict=True) if reason]
-
-
-def _answer(folder: str, written: Any, failures: list[tuple[str, str]]) -> dict[str, Any]:
+def _answer(folder: str, written: Any) -> dict[str, Any]:
     header = written.header
     return {
         "folder": folder,
@@ -148,12 +141,12 @@ def _answer(folder: str, written: Any, failures: list[tuple[str, str]]) -> dict[
         "parts": header.num_parts,
         "missing_parts": written.missing,
         "arrays": {name: list(shape) for name, shape in header.arrays.items()},
-        "failures": [{"id": name, "reason": reason} for name, reason in failures],
+        "failures": [{"id": name, "reason": reason} for name, reason in written.failed],
     }
 
 
-def _say(written: Any, failures: list[tuple[str, str]], data: Any) -> None:
-    header = written.header
+def _say(written: Any, data: Any) -> None:
+    header, failures = written.header, written.failed
     for name, reason in failures[:SHOWN]:
         say(f"{name} has no features: {reason}")
     if len(failures) > SHOWN:

@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
     Attributes:
       header: of the store; computed: rows; missing: parts that the store still lacks, which are other processes'.
-      failed: id and reason of each row of this process's parts that has no features.
+      failed: id and reason of each row without features: of this process's parts, and of all once none is missing.
     """
 
     header: Header
@@ -88,7 +88,8 @@ def write_features(
     missing = missing_parts(folder, header)
     if not missing:
         remove_leftovers(folder)
-    return Written(header, computed, missing, failures(folder, header, range(place, header.num_parts, count)))
+    parts = range(place, header.num_parts, count) if missing else range(header.num_parts)
+    return Written(header, computed, missing, failures(folder, header, parts))
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:

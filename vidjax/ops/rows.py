@@ -10,6 +10,13 @@ from jaxtyping import Array, Float
 ROWS = ("data", "fsdp")  # axes of the mesh that share the rows of a batch
 
 
+def free_axes() -> dict[str, int]:
+    """Sizes of the axes of the ambient mesh that the compiler may divide arrays over."""
+    mesh = jax.sharding.get_abstract_mesh()
+    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
+
+
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     """The same array, and the same of its gradient, with rows divided over the ambient mesh; other axes lie as they do.
 
@@ -18,10 +25,9 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     a mesh, or where rows cannot be shared evenly, it does nothing; under `vmap` rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    axes = tuple(name for name in ROWS if kinds.get(name) == AxisType.Auto)
-    devices = math.prod(mesh.shape[name] for name in axes)
+    free = free_axes()
+    axes = tuple(name for name in ROWS if name in free)
+    devices = math.prod(free[name] for name in axes)
     if devices == 1 or x.shape[0] % devices:
         return x
     return jax.lax.with_sharding_constraint(x, P(axes, *(P.UNCONSTRAINED,) * (x.ndim - 1)))
@@ -32,8 +38,6 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
 
     On a mesh with a tensor axis, which divides some of them, the compiler is left to choose.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    if kinds.get("fsdp") != AxisType.Auto or mesh.shape["fsdp"] == 1 or mesh.shape.get("tensor", 1) > 1:
+    if free_axes().get("fsdp", 1) == 1 or jax.sharding.get_abstract_mesh().shape.get("tensor", 1) > 1:
         return kernel
     return jax.lax.with_sharding_constraint(kernel, P())

@@ -10,14 +10,13 @@ import math
 import jax
 from einops import rearrange
 from jax.ad_checkpoint import checkpoint_name
-from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import tiles
 from vidjax.ops.attention.portable import xla
-from vidjax.ops.rows import ROWS
+from vidjax.ops.rows import ROWS, free_axes
 from vidjax.ops.tpu import core_memory
 
 KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
@@ -55,7 +54,7 @@ def sequences_at_once(q, k) -> int:
 
     As many as divide the rows of a device and fit a tile of queries and a core; 1 if their length is no power of two.
     """
-    (b, n, heads, d), devices = q.shape, math.prod(_free().get(axis, 1) for axis in ROWS)
+    (b, n, heads, d), devices = q.shape, math.prod(free_axes().get(axis, 1) for axis in ROWS)
     rows = b if b % devices else b // devices
     if k.shape[1] != n or n < 2 or n & (n - 1):
         return 1
@@ -113,7 +112,7 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, segmen
 
     Rows and heads are divided as far as they can be; without a mesh they are not.
     """
-    free = _free()
+    free = free_axes()
     rows = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
     if not rows or q.shape[0] % math.prod(free[axis] for axis in rows):
         rows = None
@@ -132,16 +131,9 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, segmen
     return run, P(rows, None, tensor), P(rows, tensor, None)
 
 
-def _free() -> dict[str, int]:
-    """Sizes of the axes of the ambient mesh that the compiler may divide arrays over."""
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
-
-
 def _on_each_device(function, in_specs, out_specs):
     """On a mesh all axes are mapped, those that cannot share rows or heads too: a kernel is never partitioned."""
-    free = _free()
+    free = free_axes()
     if math.prod(free.values()) == 1:
         return function
     return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=set(free), check_vma=False)

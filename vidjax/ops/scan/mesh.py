@@ -4,11 +4,10 @@ import math
 from collections.abc import Callable
 
 import jax
-from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
-from vidjax.ops.rows import ROWS
+from vidjax.ops.rows import ROWS, free_axes
 
 CHANNELS = ("tensor",)
 
@@ -21,9 +20,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     Args:
       axes: those of each operand, as in "b l d, d s", of which b are rows and d channels.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    free = {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
+    free = free_axes()
 
     def local(*operands):
         return function(*vary_alike(*operands))
