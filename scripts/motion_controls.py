@@ -24,11 +24,10 @@ from rich.progress import track
 from rich.table import Table
 
 from vidjax import config as config_lib
-from vidjax.data import read_frames
-from vidjax.data.datasets import motion
+from vidjax.data import motion_videos, read_frames
 from vidjax.errors import UserError
 
-SPEC = motion.MotionSpec()
+SPEC = motion_videos.MotionSpec()
 STILL_STEPS = 300
 SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
@@ -73,7 +72,7 @@ def classify_one_frame_repeated(config, rows: list[dict], frames: np.ndarray, fo
     for row, clip in zip(rows, frames[:, 1:2], strict=True):
         path = folder / "still" / row["video"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        motion.encode(path, clip, spec)
+        motion_videos.encode(path, clip, spec)
     steps = dataclasses.replace(config.train, steps=min(config.train.steps, STILL_STEPS))
     config = dataclasses.replace(_on_folder(config, folder / "still"), train=steps)
     return loop.train(config, str(folder / "run"))["eval/top1"]
@@ -87,10 +86,10 @@ def classify_reversed(
 
     for row in rows:
         if row["split"] == "val":
-            path = folder / "reversed" / "val" / motion.OPPOSITE[row["class"]] / pathlib.Path(row["video"]).name
+            path = folder / "reversed" / "val" / motion_videos.OPPOSITE[row["class"]] / pathlib.Path(row["video"]).name
             path.parent.mkdir(parents=True, exist_ok=True)
             frames = read_frames(str(root / row["video"]), np.arange(row["frames"]))
-            motion.encode(path, frames[::-1], SPEC)
+            motion_videos.encode(path, frames[::-1], SPEC)
     (folder / "reversed" / "train").symlink_to((root / "train").resolve())  # names the classes
     config = dataclasses.replace(_on_folder(config, folder / "reversed"), mode="evaluate", init_from=str(finetuned))
     return evaluate(config, folder / "reversed_run")["eval/top1"]
@@ -99,8 +98,8 @@ def classify_reversed(
 def run(finetuned: pathlib.Path) -> dict[str, float]:
     """All controls of a fine-tuned run; fractions by name."""
     config = config_lib.from_dict(json.loads((finetuned / "config.json").read_text()))
-    root = pathlib.Path(motion.prepare(config.data.root))
-    rows = [row for row in motion.annotations(str(root)) if row["split"] != "long"]
+    root = pathlib.Path(motion_videos.prepare(config.data.root))
+    rows = [row for row in motion_videos.annotations(str(root)) if row["split"] != "long"]
     frames = np.stack(
         [read_frames(str(root / row["video"]), SINGLE) for row in track(rows, "reading frames", transient=True)]
     )

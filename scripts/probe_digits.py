@@ -14,7 +14,7 @@ import argparse
 import pathlib
 import sys
 
-from vidjax.data.datasets import motion
+from vidjax.data import motion_videos
 from vidjax.errors import UserError
 from vidjax.main import read_config
 from vidjax.training.probing import probe
@@ -24,9 +24,9 @@ CONFIG = pathlib.Path(__file__).resolve().parents[1] / "configs" / "probe_motion
 
 def write_lists(folder: pathlib.Path) -> None:
     """`train.csv` and `val.csv` of paths and digits."""
-    videos = pathlib.Path(motion.prepare("", motion.DIGITS)).absolute()
+    videos = pathlib.Path(motion_videos.prepare("", motion_videos.DIGITS)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    rows = motion.annotations(str(videos))
+    rows = motion_videos.annotations(str(videos))
     for split in ("train", "val"):
         lines = [f"{videos / row['video']} {row['digit']}\n" for row in rows if row["split"] == split]
         (folder / f"{split}.csv").write_text("".join(lines))

@@ -30,10 +30,10 @@ from rich.table import Table
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from vidjax.aot.compile_step import compile_step
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError, UserError
 from vidjax.main import read_config
-from vidjax.training.compiling import compile_step
 
 TOPOLOGIES = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
 REMEDY = "use fewer --rows, or --config.model.remat=full"

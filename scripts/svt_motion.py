@@ -23,11 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from vidjax import config as config_lib
-from vidjax.data import open_source
-from vidjax.data.datasets import motion
+from vidjax.data import motion_videos, open_source
 from vidjax.errors import ConfigError, UserError
-from vidjax.evaluation.features import embed_videos
-from vidjax.evaluation.knn import knn_accuracy
+from vidjax.evaluation.features.writer import embed_videos
+from vidjax.evaluation.probes.knn import knn_accuracy
 from vidjax.main import read_config
 from vidjax.models import build_model, family_of
 from vidjax.training import loop
@@ -35,7 +34,7 @@ from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.runs import read_params
 
 EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_svt.py"
-CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion.CLASSES)}
+CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion_videos.CLASSES)}
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
@@ -83,8 +82,8 @@ def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
 
 def digit_of_video(root: str) -> dict[str, int]:
     """The digit that each video shows, by its path."""
-    folder = pathlib.Path(motion.prepare(root, motion.DIGITS)).absolute()
-    return {str(folder / row["video"]): row["digit"] for row in motion.annotations(str(folder))}
+    folder = pathlib.Path(motion_videos.prepare(root, motion_videos.DIGITS)).absolute()
+    return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 
 
 def main() -> int:

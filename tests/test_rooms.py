@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "data": set(),
     "weights": {"objectives", "models", "ops", "data"},
     "training": {"objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
+    "aot": {"training", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
     "evaluation": {"objectives", "models", "ops", "data", "viz"},
     "viz": {"objectives", "models", "ops", "data"},
     "bench": {"training", "objectives", "models", "ops", "data"},

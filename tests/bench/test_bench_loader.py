@@ -9,8 +9,8 @@ from vidjax.bench import loader
 from vidjax.bench.settings import Settings
 from vidjax.bench.videos import FRAMES, write_videos
 from vidjax.config import DataConfig
-from vidjax.data.decode import probe_video
-from vidjax.data.sources import open_source
+from vidjax.data.open import open_source
+from vidjax.data.video.decode import probe_video
 
 
 @pytest.fixture(scope="module")

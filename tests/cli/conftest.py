@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidjax.data.datasets import motion
+from vidjax.data import motion_videos
 
 SIZES = {
     "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 80, "num_frames": 8,
@@ -14,9 +14,9 @@ SIZES = {
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory):
     """Paths of a few videos of 20 frames of 48x48."""
-    spec = motion.MotionSpec(train_videos=0, val_videos=3)
-    root = motion.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec)
-    return [f"{root}/{line['video']}" for line in motion.annotations(root)]
+    spec = motion_videos.MotionSpec(train_videos=0, val_videos=3)
+    root = motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec)
+    return [f"{root}/{line['video']}" for line in motion_videos.annotations(root)]
 
 
 def save(model, folder):
@@ -41,7 +41,7 @@ def transformers():
 @pytest.fixture(scope="session")
 def classifier(transformers, tmp_path_factory):
     """A folder with a VideoMAE of the eight motion classes."""
-    config = transformers.VideoMAEConfig(**SIZES, num_labels=8, id2label=dict(enumerate(motion.CLASSES)))
+    config = transformers.VideoMAEConfig(**SIZES, num_labels=8, id2label=dict(enumerate(motion_videos.CLASSES)))
     return save(transformers.VideoMAEForVideoClassification(config), tmp_path_factory.mktemp("classifier"))
 
 

@@ -6,17 +6,17 @@ import pathlib
 import pytest
 
 from vidjax.cli import main
-from vidjax.data import audit, datasets
-from vidjax.data.datasets import ON_DISK, motion
+from vidjax.data import audit, datasets, motion_videos
+from vidjax.data.datasets import ON_DISK
 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """The bytes of a real video."""
-    root = motion.prepare(
-        str(tmp_path_factory.mktemp("data") / "motion"), motion.MotionSpec(train_videos=0, val_videos=1)
+    root = motion_videos.prepare(
+        str(tmp_path_factory.mktemp("data") / "motion"), motion_videos.MotionSpec(train_videos=0, val_videos=1)
     )
-    return (pathlib.Path(root) / motion.annotations(root)[0]["video"]).read_bytes()
+    return (pathlib.Path(root) / motion_videos.annotations(root)[0]["video"]).read_bytes()
 
 
 @pytest.fixture

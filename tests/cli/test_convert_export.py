@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import vidjax
-from vidjax.cli import main, sources
+from vidjax.cli import main, model_source
 from vidjax.config import from_dict
-from vidjax.data.datasets.motion import CLASSES
+from vidjax.data.motion_videos import CLASSES
 from vidjax.errors import WeightsError
 from vidjax.models import VIDEOMAE_SPECS, VideoMAEClassifier
-from vidjax.training.converted import save_as_run
-from vidjax.training.transfer import take_over
+from vidjax.training.convert import save_as_run
+from vidjax.training.init.transfer import take_over
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_converted_autoencoder_is_the_same_model(autoencoder, plain_autoencode
         assert type(here.module) is type(there.module)
         assert here.spec == there.spec
         jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
-        assert sources.normalizes_target(here) is normalised
+        assert model_source.normalizes_target(here) is normalised
 
 
 def test_a_converted_run_samples_videos_as_its_source(classifier, converted, videos, capsys):
@@ -147,7 +147,7 @@ def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_
     assert main(["export", several_labels, str(tmp_path / "several")]) == 0
     config = transformers.AutoConfig.from_pretrained(tmp_path / "several")
     assert config.problem_type == "multi_label_classification"
-    assert sources.score(vidjax.from_pretrained(tmp_path / "several")) == "sigmoid"
+    assert model_source.score(vidjax.from_pretrained(tmp_path / "several")) == "sigmoid"
 
 
 def test_a_run_cannot_say_that_a_video_has_several_labels_and_convert_says_so(several_labels, tmp_path, capsys):

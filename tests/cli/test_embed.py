@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from vidjax.cli import main
-from vidjax.data.datasets import motion, motion_facts
-from vidjax.evaluation import features
-from vidjax.evaluation.feature_store import FeatureStore
-from vidjax.training.converted import save_as_run
+from vidjax.data import motion_videos
+from vidjax.data.datasets import motion
+from vidjax.evaluation.features import writer
+from vidjax.evaluation.features.store import FeatureStore
+from vidjax.training.convert import save_as_run
 from vidjax.weights.backbones import load_backbone
 
 MODEL = ("--model", "random:videomae_tiny", "--num-frames", "4", "--image-size", "16")
@@ -21,10 +22,10 @@ MODEL = ("--model", "random:videomae_tiny", "--num-frames", "4", "--image-size",
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two classes of three training videos each, the last of them cut off."""
-    spec = motion.MotionSpec(train_videos=6, val_videos=0)
-    made = pathlib.Path(motion.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec))
+    spec = motion_videos.MotionSpec(train_videos=6, val_videos=0)
+    made = pathlib.Path(motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec))
     root = tmp_path_factory.mktemp("videos")
-    for number, line in enumerate(motion.annotations(str(made))):
+    for number, line in enumerate(motion_videos.annotations(str(made))):
         target = root / "train" / "ab"[number // 3] / f"{number}.mp4"
         target.parent.mkdir(parents=True, exist_ok=True)
         content = (made / line["video"]).read_bytes()
@@ -34,7 +35,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(features, "_PART_ROWS", (1, 2))
+    monkeypatch.setattr(writer, "_PART_ROWS", (1, 2))
 
 
 def embed(data, out, *words, model=MODEL):
@@ -81,14 +82,14 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
 
 
 def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeypatch, capsys):
-    spec = motion.MotionSpec(train_videos=4, val_videos=0)
-    root = motion.prepare(str(tmp_path / "motion"), spec)
-    monkeypatch.setattr(motion_facts, "root", lambda folder, split: root)
+    spec = motion_videos.MotionSpec(train_videos=4, val_videos=0)
+    root = motion_videos.prepare(str(tmp_path / "motion"), spec)
+    monkeypatch.setattr(motion, "root", lambda folder, split: root)
     assert embed("motion", tmp_path / "out", "--task", "regression") == 0
     store = FeatureStore.open(tmp_path / "out")
-    lines = motion.annotations(root)
+    lines = motion_videos.annotations(root)
     np.testing.assert_allclose(store.targets, [line["velocity"] for line in lines], rtol=1e-6)
-    glyphs = [motion.draw_clip(spec, "train", number).glyph for number in range(4)]
+    glyphs = [motion_videos.draw_clip(spec, "train", number).glyph for number in range(4)]
     assert store.groups.tolist() == [f"handwriting {glyph}" for glyph in glyphs]
     assert store.header.data["labels"] == ["velocity_right", "velocity_down"]
     assert "--data motion --split train --task regression" in store.header.command("out")

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from vidjax.cli import main
-from vidjax.cli.sources import clip_words
+from vidjax.cli.model_source import clip_words
 from vidjax.config import DataConfig
 from vidjax.data import read_frames
-from vidjax.data.datasets.motion import CLASSES
+from vidjax.data.motion_videos import CLASSES
 
 # 20 frames, every 2nd: 10. One clip of 8 lies in their middle, two at their start and end.
 MIDDLE = [range(2, 18, 2)]

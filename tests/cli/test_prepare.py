@@ -12,9 +12,9 @@ import pytest
 
 from vidjax.cli import main
 from vidjax.config import DataConfig
-from vidjax.data.datasets import motion
-from vidjax.data.decode import probe_video
-from vidjax.data.sources import open_source
+from vidjax.data import motion_videos
+from vidjax.data.open import open_source
+from vidjax.data.video.decode import probe_video
 from vidjax.errors import DataError
 
 needs_beam = pytest.mark.skipif(not importlib.util.find_spec("apache_beam"), reason="needs the extra beam")
@@ -23,9 +23,9 @@ needs_beam = pytest.mark.skipif(not importlib.util.find_spec("apache_beam"), rea
 @pytest.fixture
 def folder(tmp_path):
     """Two classes, five training videos and one to validate on, of 20 frames of 48 x 48."""
-    spec = motion.MotionSpec(train_videos=5, val_videos=1)
-    made = pathlib.Path(motion.prepare(str(tmp_path / "motion"), spec))
-    lines = motion.annotations(str(made))
+    spec = motion_videos.MotionSpec(train_videos=5, val_videos=1)
+    made = pathlib.Path(motion_videos.prepare(str(tmp_path / "motion"), spec))
+    lines = motion_videos.annotations(str(made))
     root = tmp_path / "videos"
     counts = {"train": 0, "val": 0}
     for split, wanted in (("train", 5), ("val", 1)):

@@ -1,16 +1,12 @@
 """`vidjax probe`: a table from stored features, and mistakes in a sentence."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from feature_files import write_store
 
 from vidjax.cli import main
-
-sys.path.append(str(Path(__file__).parents[1] / "evaluation"))
-from feature_files import write_store
 
 
 def blobs(count, seed):

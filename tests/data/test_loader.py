@@ -16,9 +16,9 @@ from videos import encode, flip_bits, moving_texture
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source, train_batches
-from vidjax.data.augment import eval_crops
-from vidjax.data.decode import read_frames
-from vidjax.data.sampling import eval_indices
+from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.sampling import eval_indices
+from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, VideoError
 
 BAD = ("train/c0/2.mp4", "train/c1/1.mp4")

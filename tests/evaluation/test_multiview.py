@@ -11,9 +11,9 @@ import pytest
 from jax.sharding import AxisType
 
 from vidjax.config import Config, EvalConfig
-from vidjax.data.rows import Row
+from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, VideoError
-from vidjax.evaluation import multiview, records
+from vidjax.evaluation import multiview, result_files
 
 CLASSES, VIEWS, PIXELS = 6, 3, 4
 
@@ -144,7 +144,7 @@ def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, 
     rows.failures = {3: "truncated"}
     result = evaluate(rows, mesh_of(1, 1), 5)
     results = multiview.summarise(result, Config(eval=EvalConfig(merge="sum_logits")))
-    records.write_results(tmp_path, results, result, rows, "val")
+    result_files.write_results(tmp_path, results, result, rows, "val")
     assert json.loads((tmp_path / "results.json").read_text()) == results
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(13))
@@ -165,7 +165,7 @@ def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, 
 def test_a_head_with_more_classes_than_the_data_names_is_written_with_numbers(rows, tmp_path):
     rows.labels = ("a", "b")
     result = evaluate(rows, mesh_of(1, 1), 13)
-    records.write_results(tmp_path, multiview.summarise(result, Config()), result, rows, "val")
+    result_files.write_results(tmp_path, multiview.summarise(result, Config()), result, rows, "val")
     header = next(csv.reader((tmp_path / "confusion_matrix.csv").open()))
     assert header[1:] == ["a", "b", "2", "3", "4", "5"]
     assert not (tmp_path / "quarantine.jsonl").exists()  # nothing failed

@@ -10,8 +10,9 @@ from jax.sharding import AxisType
 from sklearn.metrics import average_precision_score
 
 from vidjax.config import Config, DataConfig, EvalConfig
-from vidjax.data.datasets import motion, motion_facts
-from vidjax.data.decode import read_frames
+from vidjax.data import motion_videos
+from vidjax.data.datasets import motion
+from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError
 from vidjax.evaluation import sliding
 
@@ -28,15 +29,15 @@ class Colours:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    spec = motion.MotionSpec(train_videos=0, val_videos=0, long_videos=6, size=32)
-    folder = motion.prepare(str(tmp_path_factory.mktemp("sliding") / "long"), spec)
+    spec = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=6, size=32)
+    folder = motion_videos.prepare(str(tmp_path_factory.mktemp("sliding") / "long"), spec)
     broken = pathlib.Path(folder, "long", "long_00004.mp4")
     broken.write_bytes(broken.read_bytes()[:700])
     return folder
 
 
 def evaluate(root, workdir, monkeypatch, merge, **options):
-    source = motion_facts.open_split(root, "long", DATA, "intervals")
+    source = motion.open_split(root, "long", DATA, "intervals")
     monkeypatch.setattr(sliding, "open_source", lambda *args: source)
     mesh = jax.make_mesh((4, 1, 1), ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3, devices=jax.devices()[:4])
     config = Config(task="multi_label", data=DATA, eval=EvalConfig(crops=1, window_merge=merge, **options))

@@ -13,7 +13,7 @@ from vidjax.models.beam import beam_search
 from vidjax.models.captioner import Captioner, CaptionerSpec, join, shift_right
 from vidjax.models.decoding import greedy
 from vidjax.models.gpt2 import GPT2, GPT2Spec
-from vidjax.weights.gpt2 import with_cross_attention
+from vidjax.weights.families.gpt2 import with_cross_attention
 
 TEXT = GPT2Spec(width=40, depth=2, num_heads=4, mlp_dim=64, vocab_size=31, num_positions=12)
 
@@ -250,7 +250,8 @@ def encoder_decoder(transformers, captioner):
 
 def captioner_params(captioner, state):
     """The parameters of a captioner from the state of the model of transformers, by our rules."""
-    from vidjax.weights import gpt2, rules, timesformer
+    from vidjax.weights import rules
+    from vidjax.weights.families import gpt2, timesformer
 
     clips = jax.ShapeDtypeStruct((1, *captioner.backbone.spec.clip_shape), jnp.float32)
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)

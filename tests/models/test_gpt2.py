@@ -17,7 +17,7 @@ from gpt2_peer import SPECS, params_of, peer, random_inputs, state_of, torch_sta
 
 from vidjax.errors import ConfigError
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS, Dropout
-from vidjax.weights.gpt2 import example_inputs
+from vidjax.weights.families.gpt2 import example_inputs
 
 # Millions, of Radford et al. 2019's models as published.
 PUBLISHED = {"small": 124.4, "medium": 354.8, "large": 774.0, "xl": 1557.6}

@@ -13,7 +13,7 @@ from vidjax.errors import ConfigError
 from vidjax.models import TIMESFORMER_SPECS, build_model
 from vidjax.models.timesformer import DividedBlock, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
 from vidjax.weights import rules as rule_tables
-from vidjax.weights.timesformer import OFFICIAL, TRANSFORMERS_TYPES, rules
+from vidjax.weights.families.timesformer import OFFICIAL, TRANSFORMERS_TYPES, rules
 
 torch = pytest.importorskip("torch", reason="the oracles are in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="one oracle is in transformers (extra: test)")

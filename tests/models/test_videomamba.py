@@ -15,7 +15,7 @@ from vidjax.models.videomamba import VideoMambaClassifier, VideoMambaSpec
 from vidjax.training import optim
 from vidjax.training.mesh import make_mesh, param_shardings
 from vidjax.weights import rules as rule_tables
-from vidjax.weights.videomamba import rules
+from vidjax.weights.families.videomamba import rules
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 import videomamba_torch  # noqa: E402 - needs torch

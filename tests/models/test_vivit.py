@@ -13,8 +13,8 @@ from vidjax.models import build_model
 from vidjax.models.layers import DropPath
 from vidjax.models.vivit import BLOCKS, VIVIT_SPECS, ViViTClassifier, ViViTSpec
 from vidjax.weights import rules as rule_tables
-from vidjax.weights.vivit import rules
-from vidjax.weights.vivit_scenic import scenic_rules
+from vidjax.weights.families.vivit import rules
+from vidjax.weights.families.vivit_scenic import scenic_rules
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")

@@ -15,8 +15,8 @@ from vidjax.models.spec import ClipSpec
 from vidjax.objectives import build_objective
 from vidjax.objectives.regression import Regression, concordance, merge, moments
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 

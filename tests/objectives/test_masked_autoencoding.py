@@ -11,7 +11,7 @@ import pytest
 
 from vidjax import ops
 from vidjax.config import Config, DataConfig, ModelConfig
-from vidjax.data import cubes
+from vidjax.data.clips import patchify
 from vidjax.errors import ConfigError
 from vidjax.models import VideoMAEPretraining, VideoMAESpec
 from vidjax.objectives import MaskedAutoencoding, build_objective
@@ -61,7 +61,7 @@ def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target
 
 def test_cubes_from_the_loader_are_those_of_whole_clips(params):
     batch = random_batch()
-    cut = batch | {"video": jnp.asarray(cubes.cut(np.asarray(batch["video"]), 2, 4))}
+    cut = batch | {"video": jnp.asarray(patchify.cut(np.asarray(batch["video"]), 2, 4))}
     run = jax.jit(lambda batch: OBJECTIVE.loss(params, {}, batch, RNGS, False)[0])
     assert run(cut) == run(batch)
     with pytest.raises(ConfigError, match=r"16 cubes of 24 values.*takes 8 of 96; use data.cubes=\(2,4\)"):

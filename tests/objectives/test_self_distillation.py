@@ -2,8 +2,6 @@
 
 import dataclasses
 import math
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +16,8 @@ from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives import Objective, SelfDistillation, build_objective
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
@@ -88,7 +86,6 @@ def trees_close(ours, theirs, limit):
 def oracle():
     """The second statement, a function from its tensors to vidjax trees, and one from a batch to its views."""
     torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
-    sys.path.append(str(Path(__file__).parents[1] / "models"))
     import svt_torch
 
     objective = make_objective(views=VIEWS)

@@ -11,9 +11,9 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from vidjax.aot.compile_step import topology_devices
 from vidjax.errors import ConfigError
 from vidjax.ops import causal_conv_silu, selective_scan
-from vidjax.training.compiling import topology_devices
 
 pytestmark = [
     pytest.mark.aot,

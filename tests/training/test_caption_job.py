@@ -12,11 +12,12 @@ from shipped import read
 
 from vidjax import config as config_lib
 from vidjax.cli import main
-from vidjax.data.datasets import motion, motion_facts
+from vidjax.data import motion_videos
+from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
 from vidjax.training import evaluate, train
-from vidjax.training.captioner import begin_captioner
+from vidjax.training.init.captioner import begin_captioner
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS = "a red five moves left quickly and slowly turns"
@@ -48,7 +49,7 @@ def vocabulary(tmp_path_factory):
 def small(vocabulary, tmp_path_factory):
     """A configuration of two steps on a few videos."""
     folder = tmp_path_factory.mktemp("motion")
-    short = motion.prepare(str(folder), motion.MotionSpec(train_videos=16, val_videos=8))
+    short = motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=16, val_videos=8))
     vocab = len(json.loads((vocabulary / "vocab.json").read_text()))
     changes = {
         "caption__tokenizer": str(vocabulary), "caption__vocab_size": vocab, "caption__end_token": 0,
@@ -63,14 +64,16 @@ def run(small, tmp_path_factory):
     """A finished run and its results."""
     (short, changes), folder = small, tmp_path_factory.mktemp("runs") / "captioner"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(motion_facts, "root", lambda folder, split: short)
+        patch.setattr(motion, "root", lambda folder, split: short)
         return folder, train(read("motion_caption", train__eval_every=1, **changes), folder)
 
 
 def test_a_run_leaves_its_captions_with_their_references_and_the_best_constant(run, small):
     (folder, results), (short, _) = run, small
     lines = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
-    references = {about["id"]: about["caption"] for about in motion.annotations(short) if about["split"] == "val"}
+    references = {
+        about["id"]: about["caption"] for about in motion_videos.annotations(short) if about["split"] == "val"
+    }
     assert {line["id"]: line["references"] for line in lines} == {key: [text] for key, text in references.items()}
     assert all(line["scored"] for line in lines)
     assert results["eval/constant_caption"] in references.values()
@@ -83,13 +86,13 @@ def test_a_run_leaves_its_captions_with_their_references_and_the_best_constant(r
 
 def test_a_run_scored_by_itself_writes_the_same_and_so_does_the_verb(run, small, monkeypatch, tmp_path, capsys):
     (folder, results), (short, changes) = run, small
-    monkeypatch.setattr(motion_facts, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion, "root", lambda folder, split: short)
     again = evaluate(read("motion_caption", init_from=str(folder), **changes), tmp_path)
     scores = json.loads((folder / "checkpoints" / "scores.json").read_text())
     if max(scores, key=lambda step: (scores[step], int(step))) == "2":
         assert again["eval/bleu1"] == pytest.approx(results["eval/bleu1"])
     first = json.loads((tmp_path / "captions.jsonl").read_text().splitlines()[0])
-    about = next(about for about in motion.annotations(short) if about["id"] == first["id"])
+    about = next(about for about in motion_videos.annotations(short) if about["id"] == first["id"])
     video = str(pathlib.Path(short) / about["video"])
     capsys.readouterr()
     assert main(["caption", video, "--model", str(folder), "--json"]) == 0
@@ -114,7 +117,7 @@ def test_bad_input_is_one_sentence(run, small, monkeypatch, tmp_path, capsys):
     assert "describe with `vidjax caption`" in capsys.readouterr().err
     assert main(["caption", video, "--model", str(folder), "--beams=0"]) == 2
     assert "--beams=0 must be at least 1" in capsys.readouterr().err
-    monkeypatch.setattr(motion_facts, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion, "root", lambda folder, split: short)
     with pytest.raises(ConfigError, match="a caption is of one view"):
         train(read("motion_caption", eval__clips=2, **changes), tmp_path / "views")
 

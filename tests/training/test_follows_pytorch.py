@@ -15,12 +15,12 @@ from vidjax.config import Config, DataConfig, OptimConfig
 from vidjax.models import TimeSformerClassifier, TimeSformerSpec, VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 from vidjax.objectives import Classification, MaskedAutoencoding
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import TrainState
 from vidjax.training.step import STREAMS, make_train_step
 from vidjax.weights import rules as rule_tables
-from vidjax.weights import timesformer, videomae_rules
+from vidjax.weights.families import _videomae_rules, timesformer
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle's models are in transformers (extra: test)")
@@ -160,7 +160,7 @@ def smoothed_cross_entropy(model, batch, step):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_fine_tuning_follows_adamw_with_layer_decay_and_a_moving_average(accumulate):
     model = videomae(transformers.VideoMAEForVideoClassification, num_labels=CLASSES)
-    rules = videomae_rules.rules(VIDEOMAE, CLASSES, videomae_rules.TRANSFORMERS_5, "videomae.")
+    rules = _videomae_rules.rules(VIDEOMAE, CLASSES, _videomae_rules.TRANSFORMERS_5, "videomae.")
     objective = Classification(VideoMAEClassifier(VIDEOMAE, CLASSES), **PIXELS, label_smoothing=0.1)
     start = as_tree(rules, objective, model.named_parameters())
     ours, state = train_here(objective, FINE_TUNE, start, accumulate=accumulate)
@@ -180,7 +180,7 @@ def test_pretraining_follows_adamw_with_clipped_gradients():
         clip_norm=0.5, ema=0.8,
     )  # fmt: skip
     model = videomae(transformers.VideoMAEForPreTraining, use_mean_pooling=False)
-    rules = videomae_rules.rules(VIDEOMAE, None, videomae_rules.TRANSFORMERS_5, "videomae.")
+    rules = _videomae_rules.rules(VIDEOMAE, None, _videomae_rules.TRANSFORMERS_5, "videomae.")
     objective = MaskedAutoencoding(VideoMAEPretraining(VIDEOMAE), "tube", 0.7, True, **PIXELS)
     start = as_tree(rules, objective, model.named_parameters())
     ours, state = train_here(objective, optim, start)

@@ -4,11 +4,11 @@ import jax
 import pytest
 
 from vidjax import config as config_lib
+from vidjax.aot.hlo import Program
 from vidjax.objectives import build_objective
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.hlo import Program
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import batch_shapes
 from vidjax.training.step import make_train_step
 

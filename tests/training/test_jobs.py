@@ -96,13 +96,14 @@ def check_predictions(job, folder, capsys):
 @pytest.fixture
 def small_motion(monkeypatch, tmp_path):
     """The embedded data, but little of it."""
-    from vidjax.data.datasets import motion, motion_facts
+    from vidjax.data import motion_videos
+    from vidjax.data.datasets import motion
 
-    short = motion.prepare(str(tmp_path / "short"), motion.MotionSpec(train_videos=16, val_videos=8))
-    long_spec = motion.MotionSpec(train_videos=0, val_videos=0, long_videos=12)
-    long = motion.prepare(str(tmp_path / "long"), long_spec)
-    monkeypatch.setattr(motion_facts, "root", lambda folder, split: long if split.startswith("long") else short)
-    monkeypatch.setattr(motion_facts, "_is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
+    short = motion_videos.prepare(str(tmp_path / "short"), motion_videos.MotionSpec(train_videos=16, val_videos=8))
+    long_spec = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=12)
+    long = motion_videos.prepare(str(tmp_path / "long"), long_spec)
+    monkeypatch.setattr(motion, "root", lambda folder, split: long if split.startswith("long") else short)
+    monkeypatch.setattr(motion, "_is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
 
 
 @pytest.mark.slow

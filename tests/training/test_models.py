@@ -8,11 +8,11 @@ import toy
 from vidjax import config as config_lib
 from vidjax.config import MeshConfig
 from vidjax.data.loader import train_batches
-from vidjax.data.sources import open_source
+from vidjax.data.open import open_source
 from vidjax.objectives import build_objective
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 

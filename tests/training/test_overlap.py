@@ -9,9 +9,9 @@ import numpy as np
 import toy
 
 from vidjax.training import loop
-from vidjax.training.feed import Feed
+from vidjax.training.device_feed import Feed
 from vidjax.training.mesh import batch_sharding, make_mesh
-from vidjax.training.meter import Meter
+from vidjax.training.throughput import Meter
 
 PATIENCE = 60.0  # seconds, after which a step gives up waiting and the test fails
 

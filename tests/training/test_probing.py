@@ -6,9 +6,10 @@ import json
 import pytest
 from test_jobs import read
 
-from vidjax.data.datasets import motion, motion_facts
+from vidjax.data import motion_videos
+from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
-from vidjax.evaluation import feature_extraction
+from vidjax.evaluation.features import extraction
 from vidjax.training import train
 from vidjax.training.probing import probe
 
@@ -17,8 +18,8 @@ SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__neighbours": 3}
 
 @pytest.fixture
 def few_videos(monkeypatch, tmp_path):
-    made = motion.prepare(str(tmp_path / "few"), motion.MotionSpec(train_videos=24, val_videos=8))
-    monkeypatch.setattr(motion_facts, "root", lambda folder, split: made)
+    made = motion_videos.prepare(str(tmp_path / "few"), motion_videos.MotionSpec(train_videos=24, val_videos=8))
+    monkeypatch.setattr(motion, "root", lambda folder, split: made)
 
 
 def test_both_splits_are_embedded_once_and_probed_for_each_backbone(tmp_path, few_videos, monkeypatch, capsys):
@@ -47,7 +48,7 @@ def test_both_splits_are_embedded_once_and_probed_for_each_backbone(tmp_path, fe
     def fail(*arguments, **options):
         raise AssertionError("a video was asked for")
 
-    monkeypatch.setattr(feature_extraction, "eval_batches", fail)
+    monkeypatch.setattr(extraction, "eval_batches", fail)
     assert probe(config, tmp_path / "run") == results
     assert "random-timesformer_tiny/val: 0 of 8 rows are new" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ import pytest
 
 from vidjax.weights.runs import read_params
 
-RUNNER = pathlib.Path(__file__).with_name("runner.py")
+RUNNER = pathlib.Path(__file__).parents[1] / "helpers" / "runner.py"
 ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 240
 

@@ -9,8 +9,8 @@ import toy
 
 from vidjax.config import MeshConfig
 from vidjax.training import mesh as mesh_lib
+from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer
-from vidjax.training.start import state_shapes
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 

@@ -13,11 +13,11 @@ import pytest
 from safetensors.numpy import load_file
 from shipped import read
 
-from vidjax.data.datasets import motion
+from vidjax.data import motion_videos
 from vidjax.data.loader import train_batches
 from vidjax.objectives import build_objective
 from vidjax.training import loop
-from vidjax.training.transfer import take_over
+from vidjax.training.init.transfer import take_over
 from vidjax.weights.runs import read_params
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -49,7 +49,7 @@ class Stopped:
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "motion"
-    return motion.prepare(str(folder), motion.MotionSpec(train_videos=24, val_videos=8))
+    return motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=24, val_videos=8))
 
 
 def smoke(name, videos):

@@ -13,9 +13,9 @@ import toy
 
 from vidjax.errors import ConfigError
 from vidjax.training import distributed
-from vidjax.training.meter import Meter, peak_flops
 from vidjax.training.signals import StopSignal
 from vidjax.training.telemetry import Telemetry
+from vidjax.training.throughput import Meter, peak_flops
 
 
 def opened(workdir, step=0, **changes):
@@ -105,7 +105,7 @@ def test_peaks_are_found_by_device_kind(kind, peak):
 
 
 def test_utilisation_is_the_share_of_the_peak_of_all_devices(monkeypatch):
-    monkeypatch.setattr("vidjax.training.meter.peak_flops", lambda kind: 1e9)
+    monkeypatch.setattr("vidjax.training.throughput.peak_flops", lambda kind: 1e9)
     meter = Meter(clips_per_step=8, flops_per_clip=1e8)
     meter.fed(0.0)
     time.sleep(0.1)

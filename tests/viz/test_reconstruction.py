@@ -9,7 +9,7 @@ from jax.sharding import AxisType
 from PIL import Image
 
 from vidjax.config import Config, DataConfig, ModelConfig
-from vidjax.data.sources import open_source
+from vidjax.data.open import open_source
 from vidjax.objectives import build_objective
 from vidjax.viz import reconstruction
 

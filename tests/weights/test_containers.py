@@ -16,7 +16,7 @@ from peers import torch
 
 import vidjax
 from vidjax.errors import WeightsError
-from vidjax.weights import files
+from vidjax.weights import file_formats
 from vidjax.weights.containers import read_contents
 
 
@@ -247,4 +247,4 @@ def test_without_pytorch_a_pth_says_what_to_install(monkeypatch, tmp_path):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(WeightsError, match="pip install torch"):
-        files.read_arrays(tmp_path / "a.pth")
+        file_formats.read_arrays(tmp_path / "a.pth")

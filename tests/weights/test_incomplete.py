@@ -2,14 +2,14 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import flax.serialization
 import numpy as np
 import peers
 import pytest
 import safetensors.numpy
+import timesformer_torch
+import vivit_torch
 from peers import transformers
 
 import vidjax
@@ -17,11 +17,7 @@ from vidjax.errors import WeightsError
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import layouts
-from vidjax.weights.reading import shape_of
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))
-import timesformer_torch
-import vivit_torch
+from vidjax.weights.inspection import shape_of
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
 FRAMES = {"image_size": 16, "num_frames": 4}

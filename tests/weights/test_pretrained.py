@@ -11,7 +11,7 @@ import pytest
 
 import vidjax
 from vidjax.config import DataConfig
-from vidjax.data.augment import eval_crops
+from vidjax.data.clips.augment import eval_crops
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.objectives.normalize import normalize
 from vidjax.weights.runs import read_params

@@ -21,12 +21,13 @@ from vidjax.bench.report import Row, rates
 from vidjax.bench.settings import Settings
 from vidjax.bench.videos import FRAMES, RATE, write_videos
 from vidjax.config import DataConfig
-from vidjax.data.augment import augment
-from vidjax.data.builders import prepare_records
-from vidjax.data.encoding import Encoding
-from vidjax.data.load import LoadTrain
-from vidjax.data.sources import VideoSource, open_source
-from vidjax.data.storing import Storing
+from vidjax.data.clips.augment import augment
+from vidjax.data.clips.transforms import LoadTrain
+from vidjax.data.open import open_source
+from vidjax.data.prepare.builder import prepare_records
+from vidjax.data.prepare.codec import Storing
+from vidjax.data.prepare.encode import Encoding
+from vidjax.data.sources.base import VideoSource
 
 RECIPE = DataConfig(num_frames=16, stride=4, sampling="dense", crop="multi_scale", image_size=224)
 SPAN = RECIPE.num_frames * RECIPE.stride

@@ -21,10 +21,10 @@ from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConf
 from vidjax.models.videomae import VIDEOMAE_SPECS
 from vidjax.objectives import build_objective
 from vidjax.training.mesh import batch_sharding, make_mesh, replicated
-from vidjax.training.meter import peak_flops
 from vidjax.training.optim import build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
+from vidjax.training.throughput import peak_flops
 
 MASK_RATIO = 0.9
 _BATCH = {"cpu": {"tiny": 8, "small": 2, "base": 2, "large": 1}, "gpu": {"base": 64, "large": 32}}

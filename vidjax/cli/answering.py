@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import sources
+from vidjax.cli import model_source
 
 if TYPE_CHECKING:
+    from vidjax.evaluation.caption_video import Writer
     from vidjax.evaluation.predict import Predictor
-    from vidjax.evaluation.writing import Writer
 
 _STRIDE = 1.0  # seconds between windows where a run does not say
 
@@ -41,7 +41,7 @@ def predictor_of(
         of_windows = {"mean": "mean_softmax", "max": "max"}[config.eval.window_merge]  # `score` says of what
         views = dataclasses.replace(views, merge=merge or of_windows, window_merge=config.eval.window_merge)
     data = _clips(model, model.spec, frames, stride)
-    score = score or sources.score(model)
+    score = score or model_source.score(model)
     return Predictor(model.module, model.params, data, views, score=score, labels=model.labels), every
 
 
@@ -53,8 +53,8 @@ def writer_of(
     Args:
       model: a captioner as `sources.load` gives it; run: its folder, which has the vocabulary.
     """
-    from vidjax.data.text import load_tokenizer
-    from vidjax.evaluation.writing import Writer
+    from vidjax.data.tokenizer import load_tokenizer
+    from vidjax.evaluation.caption_video import Writer
 
     config, backbone = model.config, model.module.backbone.spec
     asked = {"beams": beams, "num_tokens": max_tokens}
@@ -71,7 +71,7 @@ def answer(predictor: Predictor, video: str, k: int, every: float) -> dict[str, 
     Raises:
       VideoError: when the video cannot be decoded.
     """
-    sources.note_if_short(video, predictor.data)
+    model_source.note_if_short(video, predictor.data)
     if predictor.score == "tanh":
         return {"values": [{"name": predictor.name(n), "value": float(v)} for n, v in enumerate(predictor(video))]}
     if not every:
@@ -88,9 +88,9 @@ def _clips(model: Any, spec: Any, num_frames: int, stride: int | None) -> Any:
     """How clips are taken for a model, as a `DataConfig`."""
     from vidjax.config import DataConfig
 
-    stride, sampling = sources.sampling(model, stride)
+    stride, sampling = model_source.sampling(model, stride)
     return DataConfig(
-        num_frames=num_frames, image_size=sources.square_side(spec), stride=stride, sampling=sampling,
+        num_frames=num_frames, image_size=model_source.square_side(spec), stride=stride, sampling=sampling,
         mean=model.mean, std=model.std,
     )  # fmt: skip
 

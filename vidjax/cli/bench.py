@@ -9,7 +9,7 @@ import argparse
 import importlib
 import os
 
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli.terminal import print_json, progress, say
 from vidjax.errors import ConfigError
 
 BENCHES = ("step", "scan", "attention", "loader")

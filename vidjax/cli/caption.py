@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vidjax.cli import answering, sources
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli import answering, model_source
+from vidjax.cli.terminal import print_json, progress, say
 from vidjax.errors import ConfigError, VideoError
 
 EXIT_MISSING_VIDEOS = 3
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="RUN", help="the folder of a run of task=captioning")
     add("--beams", type=int, metavar="K", help="open captions of the search, 1 for always the likeliest (as trained)")
     add("--max-tokens", type=int, metavar="N", help="of a caption (as trained)")
-    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
     add("--json", action="store_true", help="print [{video, caption, log_probability}]")
 
 
@@ -31,9 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("beams", "max_tokens"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
-    sources.check_videos(arguments.videos)
-    model = sources.load(arguments.model)
-    sources.check_captioner(model, arguments.model)
+    model_source.check_videos(arguments.videos)
+    model = model_source.load(arguments.model)
+    model_source.check_captioner(model, arguments.model)
     options = ("stride", "beams", "max_tokens")
     writer = answering.writer_of(model, arguments.model, **{name: getattr(arguments, name) for name in options})
     answers = []
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answer(writer: Any, video: str) -> dict[str, Any]:
     try:
-        sources.note_if_short(video, writer.data)
+        model_source.note_if_short(video, writer.data)
         caption, score = writer(video)
     except VideoError as error:
         return {"video": video, "caption": "", "error": str(error)}

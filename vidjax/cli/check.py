@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli import sources
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli import model_source
+from vidjax.cli.terminal import print_json, progress, say
 from vidjax.data.datasets import ON_DISK
 
 SOMETHING_MISSING = 1
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.data.audit import audit, known
 
     if arguments.charts:
-        sources.check_writable(arguments.charts)
+        model_source.check_writable(arguments.charts)
     splits = tuple(filter(None, arguments.splits.split(",")))
     with progress(f"checking {arguments.root}") as advance:
         audits = audit(
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print(audits)
     if arguments.charts:
-        from vidjax.viz.dataset import draw_dataset
+        from vidjax.viz.dataset_charts import draw_dataset
 
         for path in draw_dataset(known(arguments.dataset).title, audits, arguments.charts):
             say(f"wrote {path}")

@@ -12,10 +12,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli.screen import print_json, progress
+from vidjax.cli.terminal import print_json, progress
 
 if TYPE_CHECKING:
-    from vidjax.training.compiling import Compiled
+    from vidjax.aot.compile_step import Compiled
 
 TAKES_CONFIG = True
 ESTIMATES = (
@@ -58,10 +58,10 @@ def _plan(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
 
     config = read_config([f"--config={arguments.config}", *arguments.settings])
     with progress(f"compiling for {arguments.topology}"), contextlib.ExitStack() as stack:
-        from vidjax.training import schedules
-        from vidjax.training.compiling import compile_step, largest_batch
+        from vidjax.aot import llo_dump
+        from vidjax.aot.compile_step import compile_step, largest_batch
 
-        dump = schedules.ask()
+        dump = llo_dump.ask()
         if dump:
             stack.callback(shutil.rmtree, dump)
         step = compile_step(config, arguments.topology, dump=dump)

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import argparse
 
-from vidjax.cli import sources
-from vidjax.cli.screen import progress, say
+from vidjax.cli import model_source
+from vidjax.cli.terminal import progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("source", metavar="SOURCE", help=sources.HELP)
+    parser.add_argument("source", metavar="SOURCE", help=model_source.HELP)
     parser.add_argument("folder", metavar="DIR", help="folder to write, new or empty")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the run and print its folder."""
-    sources.check_new(arguments.folder)
-    model = sources.load(arguments.source)
+    model_source.check_new(arguments.folder)
+    model = model_source.load(arguments.source)
     with progress(f"writing {arguments.folder}"):
-        from vidjax.training.converted import save_as_run
+        from vidjax.training.convert import save_as_run
 
-        stride, sampling = sources.sampling(model, None)
+        stride, sampling = model_source.sampling(model, None)
         config = save_as_run(
-            model, arguments.folder, stride=stride, sampling=sampling, normalize_target=sources.normalizes_target(model)
+            model,
+            arguments.folder,
+            stride=stride,
+            sampling=sampling,
+            normalize_target=model_source.normalizes_target(model),
         )
     say(f"{config.model.name}, {config.task}; --config.init_from={arguments.folder} trains on from it")
-    if sources.score(model) != "softmax":
+    if model_source.score(model) != "softmax":
         say("note: it was trained for several labels a video, which a run cannot say; predict with --score=sigmoid")
     print(arguments.folder)
     return 0

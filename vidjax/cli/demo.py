@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vidjax.cli import answering, sources
-from vidjax.cli.screen import time_line
+from vidjax.cli import answering, model_source
+from vidjax.cli.terminal import time_line
 from vidjax.errors import ConfigError, VideoError
 
 _TOP = 5
@@ -18,7 +18,7 @@ _TOP = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("--model", metavar="SOURCE", help=f"what classifies: {sources.HELP}")
+    add("--model", metavar="SOURCE", help=f"what classifies: {model_source.HELP}")
     add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
     add("--port", type=int, default=7860, help="of the page (7860)")
     add("--share", action="store_true", help="ask gradio for a public address, for 72 hours")
@@ -50,12 +50,12 @@ def build_page(source: str | None, captioner: str | None) -> Any:
 
     parts = []
     if source:
-        model = sources.load(source)
-        sources.check_classifier(model, source)
+        model = model_source.load(source)
+        model_source.check_classifier(model, source)
         parts.append(_Classes(gradio, *answering.predictor_of(model)))
     if captioner:
-        model = sources.load(captioner)
-        sources.check_captioner(model, captioner)
+        model = model_source.load(captioner)
+        model_source.check_captioner(model, captioner)
         parts.append(_Caption(gradio, answering.writer_of(model, captioner)))
 
     def describe(video: str | None) -> Any:

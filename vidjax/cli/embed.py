@@ -11,8 +11,8 @@ import difflib
 import os
 from typing import Any
 
-from vidjax.cli import sources
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli import model_source
+from vidjax.cli.terminal import print_json, progress, say
 from vidjax.config import CHOICES
 from vidjax.data.datasets import EMBEDDED
 from vidjax.errors import ConfigError
@@ -27,7 +27,7 @@ _NEED_NO_ROOT = (*EMBEDDED, "synthetic")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("--model", required=True, metavar="SOURCE", help=f"{sources.HELP}; or random:PRESET, to compare with")
+    add("--model", required=True, metavar="SOURCE", help=f"{model_source.HELP}; or random:PRESET, to compare with")
     about = f"a folder of videos (class folders, lists, records), or a data set: {', '.join(_NAMES)}"
     add("--data", required=True, metavar="NAME_OR_ROOT", help=about)
     add("--root", default="", metavar="DIR", help="where the data set of that name is")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "comma-separated: tokens, token_mean, width_mean, cls, pooled (all that the model gives but the tokens)"
     add("--features", default="", metavar="NAMES", help=about)
     add("--task", default=TASKS[0], choices=TASKS, help="what is to be probed: rows carry a class, or numbers")
-    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
     add("--num-frames", type=int, metavar="N", help="of a clip (the model's)")
     add("--image-size", type=int, metavar="N", help="pixels, a side of the frames (the model's)")
     add("--dtype", default="float16", choices=("float16", "float32"), help="on disk; default float16")
@@ -55,21 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--batch and --workers must be at least 0")
     name, root = _data(arguments.data, arguments.root)
     share = _share(arguments.share)
-    sources.check_writable(arguments.out)
+    model_source.check_writable(arguments.out)
     from vidjax.config import DataConfig
-    from vidjax.data.facts import fact_of
-    from vidjax.data.sources import open_source
-    from vidjax.evaluation.features import write_features
+    from vidjax.data.open import open_source
+    from vidjax.data.sources.annotations import fact_of
+    from vidjax.evaluation.features.writer import write_features
     from vidjax.training import distributed
 
     if share is None:
         distributed.initialize()
     backbone = _backbone(arguments)
-    stride, sampling = sources.sampling(backbone, arguments.stride)
+    stride, sampling = model_source.sampling(backbone, arguments.stride)
     data = DataConfig(
         name=name, root=root, num_frames=arguments.num_frames or _frames(backbone), stride=stride, sampling=sampling,
-        image_size=sources.square_side(backbone.spec), mean=backbone.mean, std=backbone.std, workers=arguments.workers,
-        threads=os.cpu_count() or 1,
+        image_size=model_source.square_side(backbone.spec), mean=backbone.mean, std=backbone.std,
+        workers=arguments.workers, threads=os.cpu_count() or 1,
     )  # fmt: skip
     source = open_source(data, arguments.split, fact_of(arguments.task))
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
@@ -160,4 +160,4 @@ def _say(written: Any, data: Any) -> None:
     if written.missing:
         counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
-    say(f"{counted} {shapes}, {header.dtype}, of {sources.clip_words(data)}")
+    say(f"{counted} {shapes}, {header.dtype}, of {model_source.clip_words(data)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vidjax.cli.screen import print_json, progress
+from vidjax.cli.terminal import print_json, progress
 
 HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (

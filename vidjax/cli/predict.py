@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vidjax.cli import answering, sources
-from vidjax.cli.screen import print_json, progress, say, time_line
+from vidjax.cli import answering, model_source
+from vidjax.cli.terminal import print_json, progress, say, time_line
 from vidjax.config import CHOICES
 from vidjax.errors import ConfigError, VideoError
 
@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help="video files")
-    add("--model", required=True, metavar="SOURCE", help=sources.HELP)
+    add("--model", required=True, metavar="SOURCE", help=model_source.HELP)
     add("--top", type=int, default=5, metavar="K", help="classes to name (5)")
     add("--clips", type=int, default=1, metavar="N", help="clips, evenly spaced in time (1: in the middle)")
     add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1: in the middle)")
-    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
     add("--merge", choices=CHOICES["eval.merge"], help="of the views (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
@@ -39,9 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{name}={getattr(arguments, name)} must be at least 1")
     if arguments.every is not None and arguments.every <= 0:
         raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
-    sources.check_videos(arguments.videos)
-    model = sources.load(arguments.model)
-    sources.check_classifier(model, arguments.model)
+    model_source.check_videos(arguments.videos)
+    model = model_source.load(arguments.model)
+    model_source.check_classifier(model, arguments.model)
     options = ("stride", "clips", "crops", "merge", "score", "every")
     predictor, every = answering.predictor_of(model, **{name: getattr(arguments, name) for name in options})
     answers = []
@@ -91,7 +91,7 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -
             console.print(Text(time_line(line)), soft_wrap=True)
     if answered:
         merged = f", whose {predictor.eval.window_merge} is the video's" if every else ""
-        say(f"{views} of {sources.clip_words(predictor.data)}; {_merge_words(predictor)}{merged}")
+        say(f"{views} of {model_source.clip_words(predictor.data)}; {_merge_words(predictor)}{merged}")
 
 
 def _merge_words(predictor: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli.screen import print_json, progress, say
+from vidjax.cli.terminal import print_json, progress, say
 from vidjax.data.datasets import ON_DISK
 from vidjax.errors import ConfigError
 
@@ -47,12 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
     options = [f"--{option}" for option in arguments.beam_option]
     from vidjax.config import DataConfig
-    from vidjax.data import runners
     from vidjax.data.audit import known
-    from vidjax.data.builders import prepare_records
-    from vidjax.data.encoding import Encoding
-    from vidjax.data.sources import open_to_store
-    from vidjax.data.storing import Storing
+    from vidjax.data.open import open_to_store
+    from vidjax.data.prepare import runners
+    from vidjax.data.prepare.builder import prepare_records
+    from vidjax.data.prepare.codec import Storing
+    from vidjax.data.prepare.encode import Encoding
 
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
     storing = Storing(arguments.check, None if arguments.keep_bytes else encoding)

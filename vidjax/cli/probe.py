@@ -12,8 +12,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from vidjax.cli import sources
-from vidjax.cli.screen import print_json, say
+from vidjax.cli import model_source
+from vidjax.cli.terminal import print_json, say
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, score, write and print; 3 if a test row has no features."""
     if len(arguments.train) != len(arguments.test):
         raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
-    sources.check_writable(arguments.out)
-    from vidjax.evaluation.feature_store import FeatureStore
-    from vidjax.evaluation.probe_table import short_names
-    from vidjax.evaluation.probing import print_table, probe_features
+    model_source.check_writable(arguments.out)
+    from vidjax.evaluation.features.store import FeatureStore
+    from vidjax.evaluation.probes.run import print_table, probe_features
+    from vidjax.evaluation.probes.table import short_names
 
     folders = zip(arguments.train, arguments.test, strict=True)
     stores = [(FeatureStore.open(train), FeatureStore.open(test)) for train, test in folders]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli import sources
-from vidjax.cli.screen import progress, say
+from vidjax.cli import model_source
+from vidjax.cli.terminal import progress, say
 from vidjax.config import CHOICES
 from vidjax.errors import ConfigError
 
@@ -15,12 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     add("video", metavar="VIDEO", help="a video file; the clip in its middle is taken")
-    add("--model", required=True, metavar="SOURCE", help=sources.HELP)
+    add("--model", required=True, metavar="SOURCE", help=model_source.HELP)
     add("--out", required=True, metavar="DIR", help="folder for reconstruction.png and reconstruction.gif")
     add("--mask-ratio", type=float, default=0.9, metavar="R", help="hidden share, above 0 and below 1 (0.9)")
     add("--mask", choices=CHOICES["model.mask"], default="tube", help="what is hidden together (tube)")
     add("--seed", type=int, default=0, metavar="N", help="of the mask (0)")
-    add("--stride", type=int, metavar="N", help=sources.STRIDE_HELP)
+    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,17 +29,17 @@ def run(arguments: argparse.Namespace) -> int:
     from jax.sharding import AxisType
 
     from vidjax.config import DataConfig, EvalConfig
-    from vidjax.data.protocol import protocol_views
+    from vidjax.data.clips.eval_views import protocol_views
     from vidjax.viz.reconstruction import write_reconstructions
 
-    sources.check_videos([arguments.video])
-    sources.check_writable(arguments.out)
-    model = sources.load(arguments.model)
+    model_source.check_videos([arguments.video])
+    model_source.check_writable(arguments.out)
+    model = model_source.load(arguments.model)
     objective = _objective(model, arguments)
-    stride, sampling = sources.sampling(model, arguments.stride)
-    side = sources.square_side(model.spec)
+    stride, sampling = model_source.sampling(model, arguments.stride)
+    side = model_source.square_side(model.spec)
     data = DataConfig(num_frames=model.spec.num_frames, image_size=side, stride=stride, sampling=sampling)
-    sources.note_if_short(arguments.video, data)
+    model_source.note_if_short(arguments.video, data)
     clip = protocol_views(arguments.video, data, EvalConfig(clips=1, crops=1))
     axes = ("data", "fsdp", "tensor")
     mesh = jax.make_mesh((1, 1, 1), axes, (AxisType.Auto,) * 3, devices=jax.local_devices()[:1])
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         key = jax.random.key(arguments.seed)
         pictures = write_reconstructions(objective, model.params, clip, key, mesh, arguments.out)
     hidden = objective.num_masked / model.spec.num_tokens
-    say(f"{sources.clip_words(data)}; {hidden:.1%} of the cubes are hidden by a {arguments.mask} mask")
+    say(f"{model_source.clip_words(data)}; {hidden:.1%} of the cubes are hidden by a {arguments.mask} mask")
     say(pictures.caption)
     print(os.fspath(pictures.png))
     print(os.fspath(pictures.gif))
@@ -58,9 +58,9 @@ def _objective(model, arguments: argparse.Namespace):
     """The masked autoencoder as an objective, whose `reconstruct` the pictures are made by."""
     from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 
-    sources.check_autoencoder(model, arguments.model)
+    model_source.check_autoencoder(model, arguments.model)
     objective = MaskedAutoencoding(
-        model.module, arguments.mask, arguments.mask_ratio, sources.normalizes_target(model), model.mean, model.std
+        model.module, arguments.mask, arguments.mask_ratio, model_source.normalizes_target(model), model.mean, model.std
     )
     try:
         objective.num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything

@@ -3,11 +3,11 @@
 import importlib
 
 _LAZY = {
-    "Video": "vidjax.data.decode",
-    "VideoInfo": "vidjax.data.decode",
-    "probe_video": "vidjax.data.decode",
-    "read_frames": "vidjax.data.decode",
-    "open_source": "vidjax.data.sources",
+    "Video": "vidjax.data.video.decode",
+    "VideoInfo": "vidjax.data.video.decode",
+    "probe_video": "vidjax.data.video.decode",
+    "read_frames": "vidjax.data.video.decode",
+    "open_source": "vidjax.data.open",
     "train_batches": "vidjax.data.loader",
     "eval_batches": "vidjax.data.loader",
 }

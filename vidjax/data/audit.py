@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 
-from vidjax.data import inventory, records
 from vidjax.data.datasets import WITH_FACTS
-from vidjax.data.decode import VideoInfo
-from vidjax.data.inventory import Inventory, Listed
-from vidjax.data.storing import CHECKS
+from vidjax.data.prepare.codec import CHECKS
+from vidjax.data.sources import inventory, records
+from vidjax.data.sources.inventory import Inventory, Listed
+from vidjax.data.video.decode import VideoInfo
 from vidjax.errors import DataError, VideoError
 
 _PUBLISHED = "official annotations"

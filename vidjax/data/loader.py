@@ -20,8 +20,8 @@ from absl import flags
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig, EvalConfig
-from vidjax.data.load import LoadEval, LoadTrain
-from vidjax.data.sources import VideoSource
+from vidjax.data.clips.transforms import LoadEval, LoadTrain
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with

@@ -13,13 +13,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
 from vidjax.config import Config
-from vidjax.data.facts import fact_of
-from vidjax.data.sources import open_source
-from vidjax.data.tokens import check_captions, find_tokenizer
+from vidjax.data.open import open_source
+from vidjax.data.sources.annotations import fact_of
+from vidjax.data.sources.tokenized import check_captions, find_tokenizer
 from vidjax.errors import ConfigError
-from vidjax.evaluation import records
-from vidjax.evaluation.captions import FIGURES, best_constant, score_captions
-from vidjax.evaluation.cider import cider_d
+from vidjax.evaluation import result_files
+from vidjax.evaluation.metrics.captions import FIGURES, best_constant, score_captions
+from vidjax.evaluation.metrics.cider import cider_d
 from vidjax.evaluation.multiview import PER_VIDEO, eval_batch_size, score_source
 
 
@@ -66,7 +66,7 @@ class CaptioningEvaluator:
         scores = score_captions(self._write_captions(params, False)[1], self._references)
         return {f"val/{name}": scores[name] for name in ("bleu4", "rougeL", "cider")}
 
-    def _write_captions(self, params: Any, progress: bool) -> tuple[records.VideoScores, list[str]]:
+    def _write_captions(self, params: Any, progress: bool) -> tuple[result_files.VideoScores, list[str]]:
         found = score_source(
             self._objective, params, self._source, self._config, self._mesh, progress=progress, **self._options
         )
@@ -77,12 +77,12 @@ class CaptioningEvaluator:
         ]
         return found, captions
 
-    def _save(self, results: dict, found: records.VideoScores, captions: list[str]) -> None:
+    def _save(self, results: dict, found: result_files.VideoScores, captions: list[str]) -> None:
         self._workdir.mkdir(parents=True, exist_ok=True)
-        records.write_json(self._workdir / "results.json", results)
-        records.write_lines(self._workdir / "captions.jsonl", self._lines(found, captions))
+        result_files.write_json(self._workdir / "results.json", results)
+        result_files.write_lines(self._workdir / "captions.jsonl", self._lines(found, captions))
         split = self._config.data.eval_split
-        records.write_quarantine(self._workdir / "quarantine.jsonl", found.reasons, self._source, split)
+        result_files.write_quarantine(self._workdir / "quarantine.jsonl", found.reasons, self._source, split)
         figures, constant = (
             ", ".join(f"{name} {results[prefix + name]:.3f}" for name in FIGURES)
             for prefix in ("eval/", "eval/constant_")
@@ -92,7 +92,7 @@ class CaptioningEvaluator:
             f"{scored}: {figures} (the best constant, {self._constant!r}: {constant})", highlight=False, markup=False
         )
 
-    def _lines(self, found: records.VideoScores, captions: list[str]) -> Iterator[dict]:
+    def _lines(self, found: result_files.VideoScores, captions: list[str]) -> Iterator[dict]:
         consensus = cider_d(captions, self._references)
         for index, (caption, own) in enumerate(zip(captions, self._references, strict=True)):
             yield {

@@ -19,11 +19,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vidjax.config import Config
 from vidjax.data.loader import eval_batches
-from vidjax.data.sources import VideoSource
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
-from vidjax.evaluation import metrics, records
+from vidjax.evaluation import result_files
 from vidjax.evaluation.merging import merge_views
-from vidjax.evaluation.records import VideoScores
+from vidjax.evaluation.metrics import classification as metrics
+from vidjax.evaluation.result_files import VideoScores
 
 NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
 PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
@@ -130,7 +131,7 @@ def summarise(result: VideoScores, config: Config) -> dict[str, float | int | st
 
 
 def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
-    """Of the best class of each video; see `vidjax.evaluation.metrics.precision_recall_f1`."""
+    """Of the best class of each video; see `vidjax.evaluation.metrics.classification.precision_recall_f1`."""
     classes, scored = result.scores.shape[1], result.scored
     best = metrics.top_k(result.scores[scored], 1)[:, 0]
     confusion = metrics.confusion_matrix(result.labels[scored], best, classes)
@@ -229,7 +230,7 @@ def evaluate_classifier(
     results, scores = score_classifier(objective, params, source, config, mesh, **options)
     results |= per_class(scores, source.labels)
     if jax.process_index() == 0:
-        records.write_results(pathlib.Path(workdir), results, scores, source, config.data.eval_split)
+        result_files.write_results(pathlib.Path(workdir), results, scores, source, config.data.eval_split)
     return results
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from vidjax.config import DataConfig, EvalConfig
-from vidjax.data.frames import open_video
-from vidjax.data.protocol import protocol_views
-from vidjax.data.windows import window_starts
-from vidjax.evaluation.metrics import top_k
-from vidjax.evaluation.multi_label import merge_windows
+from vidjax.data.clips.eval_views import protocol_views
+from vidjax.data.sources.windows import window_starts
+from vidjax.data.video.readers import open_video
+from vidjax.evaluation.metrics.average_precision import merge_windows
+from vidjax.evaluation.metrics.classification import top_k
 from vidjax.objectives.normalize import fit_frames, normalize
 
 ACTIVATIONS = {"softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}

@@ -13,12 +13,13 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from vidjax.config import Config
-from vidjax.data.facts import window_labels
-from vidjax.data.sources import open_source
-from vidjax.data.windows import WindowSource
+from vidjax.data.open import open_source
+from vidjax.data.sources.annotations import window_labels
+from vidjax.data.sources.windows import WindowSource
 from vidjax.errors import ConfigError
-from vidjax.evaluation import metrics, records
-from vidjax.evaluation.multi_label import (
+from vidjax.evaluation import result_files
+from vidjax.evaluation.metrics import classification as metrics
+from vidjax.evaluation.metrics.average_precision import (
     labels_at,
     mean_average_precision,
     merge_windows,
@@ -83,7 +84,7 @@ class MultiLabelEvaluator:
             "val/map_localised": mean_average_precision(at, self._positives_at)[0],
         }
 
-    def _score(self, params: Any, config: Config, progress: bool) -> records.VideoScores:
+    def _score(self, params: Any, config: Config, progress: bool) -> result_files.VideoScores:
         found = score_source(
             self._objective, params, self._windows, config, self._mesh, progress=progress, **self._options
         )
@@ -94,7 +95,7 @@ class MultiLabelEvaluator:
             )
         return found
 
-    def _merge(self, windows: records.VideoScores) -> tuple[np.ndarray, np.ndarray]:
+    def _merge(self, windows: result_files.VideoScores) -> tuple[np.ndarray, np.ndarray]:
         """Scores of whole videos, and of the moments of all videos one after the other."""
         merge, times = self._config.eval.window_merge, self._windows.times()
         whole, moments = [], []
@@ -108,7 +109,7 @@ class MultiLabelEvaluator:
             moments.append(scores_at(at, times[own], windows.scores[own], merge))
         return np.stack(whole), np.concatenate(moments)
 
-    def _summarise(self, windows: records.VideoScores, videos: np.ndarray, at: np.ndarray) -> dict:
+    def _summarise(self, windows: result_files.VideoScores, videos: np.ndarray, at: np.ndarray) -> dict:
         mean, each = mean_average_precision(videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
         scored = np.bincount(self._windows.video_of, weights=windows.scored, minlength=len(self._videos)) > 0
@@ -130,13 +131,13 @@ class MultiLabelEvaluator:
             **{f"eval/ap/{name}": float(ap) for name, ap in zip(names, each, strict=True) if not np.isnan(ap)},
         }
 
-    def _write(self, results: dict, windows: records.VideoScores, videos: np.ndarray) -> None:
+    def _write(self, results: dict, windows: result_files.VideoScores, videos: np.ndarray) -> None:
         self._workdir.mkdir(parents=True, exist_ok=True)
-        records.write_json(self._workdir / "results.json", results)
-        records.write_lines(self._workdir / "predictions.jsonl", self._lines(videos))
-        records.write_lines(self._workdir / "windows.jsonl", self._window_lines(windows))
+        result_files.write_json(self._workdir / "results.json", results)
+        result_files.write_lines(self._workdir / "predictions.jsonl", self._lines(videos))
+        result_files.write_lines(self._workdir / "windows.jsonl", self._window_lines(windows))
         split = self._config.data.eval_split
-        records.write_quarantine(self._workdir / "quarantine.jsonl", self._reasons(windows), self._videos, split)
+        result_files.write_quarantine(self._workdir / "quarantine.jsonl", self._reasons(windows), self._videos, split)
         Console().print(
             f"scored {results['eval/num_scored']} of {results['eval/num_expected']} videos in "
             f"{results['eval/num_windows']} windows, {results['eval/merge']}: mAP {results['eval/map']:.1%}, "
@@ -145,7 +146,7 @@ class MultiLabelEvaluator:
             highlight=False,
         )
 
-    def _reasons(self, windows: records.VideoScores) -> list[str]:
+    def _reasons(self, windows: result_files.VideoScores) -> list[str]:
         """Why a video was not scored, from the first of its windows that was not."""
         reasons = [""] * len(self._videos)
         for video, reason in zip(self._windows.video_of, windows.reasons, strict=True):
@@ -165,7 +166,7 @@ class MultiLabelEvaluator:
                 "scored": scored,
             }
 
-    def _window_lines(self, windows: records.VideoScores) -> Iterator[dict]:
+    def _window_lines(self, windows: result_files.VideoScores) -> Iterator[dict]:
         best = metrics.top_k(windows.scores, 5)
         for index, (start, end) in enumerate(self._windows.times()):
             top = best[index].tolist() if windows.scored[index] else []

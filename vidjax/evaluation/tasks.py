@@ -15,10 +15,12 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from vidjax.config import Config
-from vidjax.data.facts import fact_of
-from vidjax.data.sources import VideoSource, open_source
-from vidjax.evaluation import records
+from vidjax.data.open import open_source
+from vidjax.data.sources.annotations import fact_of
+from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation import result_files
 from vidjax.evaluation.captioning import CaptioningEvaluator
+from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
 from vidjax.evaluation.multiview import (
     eval_batch_size,
     evaluate_classifier,
@@ -26,7 +28,6 @@ from vidjax.evaluation.multiview import (
     score_classifier,
     score_source,
 )
-from vidjax.evaluation.regression import FIGURES, summarise_regression
 from vidjax.evaluation.sliding import MultiLabelEvaluator
 
 
@@ -102,15 +103,15 @@ class RegressionEvaluator:
         results, _ = self._score(params, one_view(self._config), False)
         return {f"val/{name}": results[f"eval/{name}"] for name in ("ccc", "rmse")}
 
-    def _score(self, params: Any, config: Config, progress: bool) -> tuple[dict, records.VideoScores]:
+    def _score(self, params: Any, config: Config, progress: bool) -> tuple[dict, result_files.VideoScores]:
         scores = score_source(
             self._objective, params, self._source, config, self._mesh, progress=progress, **self._options
         )
         return summarise_regression(scores.scores, self._targets, scores.scored, self.labels), scores
 
-    def _write(self, results: dict, scores: records.VideoScores) -> None:
+    def _write(self, results: dict, scores: result_files.VideoScores) -> None:
         self._workdir.mkdir(parents=True, exist_ok=True)
-        records.write_json(self._workdir / "results.json", results)
+        result_files.write_json(self._workdir / "results.json", results)
         lines = (
             {
                 "index": index,
@@ -122,9 +123,9 @@ class RegressionEvaluator:
             }
             for index in range(len(self._source))
         )
-        records.write_lines(self._workdir / "predictions.jsonl", lines)
+        result_files.write_lines(self._workdir / "predictions.jsonl", lines)
         split = self._config.data.eval_split
-        records.write_quarantine(self._workdir / "quarantine.jsonl", scores.reasons, self._source, split)
+        result_files.write_quarantine(self._workdir / "quarantine.jsonl", scores.reasons, self._source, split)
         figures, constant = (
             ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in FIGURES)
             for prefix in ("eval/", "eval/constant_")

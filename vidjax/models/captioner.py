@@ -107,7 +107,7 @@ class Captioner(nn.Module):
         if not self.decoder.spec.cross_attention:
             raise ConfigError(
                 "a captioner needs a language model with cross-attention; build it with cross_attention=True, or give "
-                "it to a loaded one with vidjax.weights.gpt2.with_cross_attention"
+                "it to a loaded one with vidjax.weights.families.gpt2.with_cross_attention"
             )
 
     def _check_clips(self, clips):

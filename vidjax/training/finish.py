@@ -9,8 +9,8 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.data.sources import open_source
-from vidjax.data.tokens import TokenSource
+from vidjax.data.open import open_source
+from vidjax.data.sources.tokenized import TokenSource
 from vidjax.errors import DataError
 from vidjax.objectives.base import Reconstructing
 from vidjax.training.telemetry import say

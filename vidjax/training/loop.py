@@ -16,25 +16,25 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.data.loader import train_batches
-from vidjax.data.tokens import open_train
+from vidjax.data.sources.tokenized import open_train
 from vidjax.errors import ConfigError
 from vidjax.objectives import build_objective
 from vidjax.objectives.classification import balanced_weights
 from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.feed import Feed
+from vidjax.training.device_feed import Feed
+from vidjax.training.evaluate import build_evaluator, evaluate
+from vidjax.training.init.state import start, state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
-from vidjax.training.meter import Meter
+from vidjax.training.monitor import Watch
 from vidjax.training.optim import build_optimizer, scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
-from vidjax.training.scoring import build_evaluator, evaluate
 from vidjax.training.signals import StopSignal
-from vidjax.training.start import start, state_shapes
 from vidjax.training.state import TrainState
 from vidjax.training.step import make_train_step
 from vidjax.training.telemetry import Telemetry, say
-from vidjax.training.watch import Watch
+from vidjax.training.throughput import Meter
 
 __all__ = ["evaluate", "num_train_steps", "train"]
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
-from vidjax.training.transforms import add_scheduled_decay, clip_each, freeze, start_late
+from vidjax.training.gradient_transforms import add_scheduled_decay, clip_each, freeze, start_late
 
 _TOKEN = re.compile(r"(token|pos_embed|time_embed)$")
 _UNDECAYED = re.compile(rf"bias$|{_TOKEN.pattern}")

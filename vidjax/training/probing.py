@@ -12,17 +12,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config, DataConfig
-from vidjax.data.facts import fact_of
-from vidjax.data.sources import open_source
+from vidjax.data.open import open_source
+from vidjax.data.sources.annotations import fact_of
 from vidjax.errors import ConfigError
-from vidjax.evaluation.feature_extraction import feature_shapes
-from vidjax.evaluation.feature_store import FeatureStore
-from vidjax.evaluation.features import write_features
-from vidjax.evaluation.probe_table import short_names
-from vidjax.evaluation.probes import TASKS, check_settings
-from vidjax.evaluation.probing import print_table, probe_features
-from vidjax.evaluation.records import write_json
-from vidjax.evaluation.reductions import arrays_of
+from vidjax.evaluation.features.extraction import feature_shapes
+from vidjax.evaluation.features.reductions import arrays_of
+from vidjax.evaluation.features.store import FeatureStore
+from vidjax.evaluation.features.writer import write_features
+from vidjax.evaluation.probes.fit import TASKS, check_settings
+from vidjax.evaluation.probes.run import print_table, probe_features
+from vidjax.evaluation.probes.table import short_names
+from vidjax.evaluation.result_files import write_json
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.pretrained import Pretrained
@@ -34,7 +34,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     """Embed both splits with every backbone, fit all probes and write the table; a second call embeds nothing again.
 
     Features are in features/<backbone>/<split>/ of the folder, what came of them beside; see
-    `vidjax.evaluation.probing`.
+    `vidjax.evaluation.probes.run`.
 
     Returns:
       the flat results, of the first process; others return none.

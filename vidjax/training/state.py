@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
-from vidjax.data.facts import fact_of
+from vidjax.data.sources.annotations import fact_of
 
 PyTree = Any
 

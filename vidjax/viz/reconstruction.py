@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from vidjax.config import Config, EvalConfig
-from vidjax.data.load import LoadEval
-from vidjax.data.sources import VideoSource
+from vidjax.data.clips.transforms import LoadEval
+from vidjax.data.sources.base import VideoSource
 from vidjax.viz.figures import new_figure, save_figure
 
 NORMALIZED = (

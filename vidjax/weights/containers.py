@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vidjax.errors import WeightsError
-from vidjax.weights import files
+from vidjax.weights import file_formats
 
 WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # of two, the first is taken
 OTHERS = ("student", "model_ema", "ema")  # the same arrays at another time, which evaluations do not use
@@ -53,12 +53,12 @@ def read_contents(path: Path) -> Contents:
         return _read_folder(path)
     if not path.exists():
         raise WeightsError(f"there is no file or folder {path}")
-    return _contents(str(path), files.read_arrays(path), path.parent)
+    return _contents(str(path), file_formats.read_arrays(path), path.parent)
 
 
 def _read_folder(folder: Path) -> Contents:
     if (folder / "saved_model.pb").exists():
-        raise files.keras_refused(folder)
+        raise file_formats.keras_refused(folder)
     if not (folder / "config.json").exists():
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise WeightsError(
@@ -70,7 +70,7 @@ def _read_folder(folder: Path) -> Contents:
             return _contents(str(folder), _read_shards(folder, folder / name), folder)
     for name in WHOLE:
         if (folder / name).exists():
-            return _contents(str(folder), files.read_arrays(folder / name), folder)
+            return _contents(str(folder), file_formats.read_arrays(folder / name), folder)
     raise WeightsError(f"the folder {folder} has a config.json but neither model.safetensors nor pytorch_model.bin")
 
 
@@ -83,7 +83,7 @@ def _read_shards(folder: Path, index: Path) -> dict:
     for name in sorted(set(places.values())):
         if "/" in name or not (folder / name).exists():
             raise WeightsError(f"{index} names {name}, which is not in the folder; fetch all parts of the checkpoint")
-        state |= files.read_arrays(folder / name)
+        state |= file_formats.read_arrays(folder / name)
     if missing := sorted(set(places) - state.keys()):
         raise WeightsError(f"{index} names {len(missing)} keys that no part holds, such as {missing[0]}")
     return state

@@ -18,14 +18,15 @@ from jaxtyping import Array, UInt8
 
 from vidjax import ops
 from vidjax.config import Config
-from vidjax.data.augment import resize
+from vidjax.data.clips.augment import resize
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.models import family_of
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import normalize
-from vidjax.weights import hub, runs, vivit_image
+from vidjax.weights import hub, runs
 from vidjax.weights.adapt import adapt, fresh
 from vidjax.weights.containers import Contents, read_contents
+from vidjax.weights.families import vivit_image
 from vidjax.weights.layouts import Description, example_inputs, recognise
 from vidjax.weights.rules import flatten, nest, read
 

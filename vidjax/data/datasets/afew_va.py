@@ -20,8 +20,7 @@ from collections import Counter
 import numpy as np
 
 from vidjax.config import DataConfig
-from vidjax.data import records
-from vidjax.data.datasets.afew_va_clips import (
+from vidjax.data.datasets._afew_va_clips import (  # fmt: skip
     FOLDS,
     LIMIT,
     TITLE,
@@ -30,13 +29,14 @@ from vidjax.data.datasets.afew_va_clips import (
     read_clip,
     read_subjects,
     told_subjects,
-)  # fmt: skip
-from vidjax.data.facts import told_unseen, warn
-from vidjax.data.frames import FrameWindow
-from vidjax.data.inventory import Inventory, Listed
-from vidjax.data.kept import Kept, KeptSource, read_kept
-from vidjax.data.rows import Row
-from vidjax.data.table import TableSource
+)
+from vidjax.data.sources import records
+from vidjax.data.sources.annotated_videos import Kept, KeptSource, read_kept
+from vidjax.data.sources.annotations import told_unseen, warn
+from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.inventory import Inventory, Listed
+from vidjax.data.sources.rows import Row
+from vidjax.data.video.readers import FrameWindow
 from vidjax.errors import DataError
 
 NUM_CLASSES = 4

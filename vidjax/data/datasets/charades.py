@@ -19,13 +19,13 @@ from collections import Counter
 from typing import Any
 
 from vidjax.config import DataConfig
-from vidjax.data import records
-from vidjax.data.datasets.annotated import Listing, first_existing, locate, videos_by_stem
-from vidjax.data.facts import told_captions, told_intervals, told_unseen, warn, with_captions
-from vidjax.data.inventory import Inventory, Listed
-from vidjax.data.kept import Kept, KeptSource, read_kept
-from vidjax.data.rows import Interval, Row
-from vidjax.data.table import TableSource
+from vidjax.data.sources import records
+from vidjax.data.sources.annotated_videos import Kept, KeptSource, read_kept
+from vidjax.data.sources.annotations import told_captions, told_intervals, told_unseen, warn, with_captions
+from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.inventory import Inventory, Listed
+from vidjax.data.sources.listing import Listing, first_existing, locate, videos_by_stem
+from vidjax.data.sources.rows import Interval, Row
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Charades", 157

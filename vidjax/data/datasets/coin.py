@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import json
 
-from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "COIN", 180

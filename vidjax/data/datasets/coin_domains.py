@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidjax.data.datasets import coin
-from vidjax.data.datasets.annotated import Listing
+from vidjax.data.sources.listing import Listing
 
 TITLE, NUM_CLASSES = "COIN, domains", 12
 LAYOUT = "COIN.json, taxonomy.csv with lines `domain,task`, and videos/<recipe_type>/<id>.mp4"

@@ -15,7 +15,7 @@ import glob
 import os
 import re
 
-from vidjax.data.datasets.annotated import Listing, videos_by_stem
+from vidjax.data.sources.listing import Listing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "HMDB51", 51

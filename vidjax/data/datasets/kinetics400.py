@@ -5,7 +5,7 @@ On disk, either the official annotations (columns label, youtube_id, time_start,
     root/annotations/{train,val,test}.csv   or   root/{train,val,test}.csv   or   root/kinetics_400_labels.csv
     root/{train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4
 
-or class folders, or lists as the VideoMAE repository uses, which every data set can have (`vidjax.data.sources`).
+or class folders, or lists as the VideoMAE repository uses, which every data set can have (`vidjax.data.open`).
 Labels are the class names in alphabetical order, as in the published models.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import os
 
-from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Kinetics-400", 400

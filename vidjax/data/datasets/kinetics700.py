@@ -7,7 +7,7 @@ youtube_id, time_start, time_end, split, and {train,val,test}/[<class>/]<youtube
 from __future__ import annotations
 
 from vidjax.data.datasets import kinetics400
-from vidjax.data.datasets.annotated import Listing
+from vidjax.data.sources.listing import Listing
 
 TITLE, NUM_CLASSES = "Kinetics-700", 700
 LAYOUT, VIDEOS = kinetics400.LAYOUT, kinetics400.VIDEOS

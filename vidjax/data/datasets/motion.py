@@ -1,345 +1,76 @@
-"""The embedded data set "motion": handwritten digits that travel over textured backgrounds, in H.264 files.
+"""The embedded motion videos for jobs beyond one class: velocities, captions, and long videos of several motions.
 
-The pose of a digit is a point on a torus (x, y, turn, zoom phase) that starts anywhere and moves at a constant
-rate; a class is the direction of travel. So the pose has the same uniform distribution for every class at every
-frame: no single frame gives the class away, and a clip played backwards is a clip of the opposite class.
-`DIGITS` is another specification, for learning what is shown rather than how it moves.
+Split `long_train` has the long videos whose handwriting is in the first five sixths of those set aside for long
+videos, `long_val` the others.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import os
-import shutil
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import numpy as np
-from jaxtyping import Float, UInt8
-
-from vidjax.config import fingerprint
+from vidjax.config import DataConfig
+from vidjax.data import motion_videos
+from vidjax.data.sources.annotations import check_intervals
+from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
-CLASSES = ("clockwise", "counter_clockwise", "down", "left", "right", "up", "zoom_in", "zoom_out")
-OPPOSITE = dict(
-    zip(CLASSES, ("counter_clockwise", "clockwise", "up", "right", "left", "down", "zoom_out", "zoom_in"), strict=True)
-)
-# Unit rates of (x to the right, y downwards, clockwise turn, zoom phase).
-_DIRECTION = {
-    "clockwise": (0, 0, 1, 0),
-    "counter_clockwise": (0, 0, -1, 0),
-    "down": (0, 1, 0, 0),
-    "left": (-1, 0, 0, 0),
-    "right": (1, 0, 0, 0),
-    "up": (0, -1, 0, 0),
-    "zoom_in": (0, 0, 0, 1),
-    "zoom_out": (0, 0, 0, -1),
-}
-_PHRASE = {
-    "clockwise": "turns clockwise",
-    "counter_clockwise": "turns counter-clockwise",
-    "down": "moves down",
-    "left": "moves left",
-    "right": "moves right",
-    "up": "moves up",
-    "zoom_in": "grows",
-    "zoom_out": "shrinks",
-}
-_MIDDLE = np.array((0.5, 0.5, 0.0, 0.5))  # the pose of an upright digit in the middle of the frame
-_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_COLOURS = {
-    "white": (1.0, 1.0, 1.0),
-    "yellow": (1.0, 0.9, 0.2),
-    "red": (1.0, 0.5, 0.4),
-    "pink": (1.0, 0.6, 0.8),
-    "green": (0.5, 1.0, 0.4),
-    "cyan": (0.4, 1.0, 1.0),
-}
-_SPLITS = ("train", "val", "long")
-_MANIFEST = "motion.json"
+TITLE = "motion"
+FACTS = ("target", "intervals", "captions")
+TARGETS = ("velocity_right", "velocity_down")
+LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=640)
+_HELD_OUT = 1750  # glyphs from here on are in long_val
 
 
-@dataclasses.dataclass(frozen=True)
-class MotionSpec:
-    """How much data, and how it looks; two equal specs give the same videos."""
-
-    seed: int = 0
-    train_videos: int = 4096
-    val_videos: int = 256
-    long_videos: int = 0  # of several intervals back to back, each with a class of its own
-    size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 wants it
-    frames: int = 20
-    fps: int = 10
-    min_side: float = 0.4  # of the digit's box, as a share of the frame
-    max_side: float = 0.7
-    cycle_frames: int = 20  # in which the fastest digit crosses the frame, or grows from the least to the greatest
-    turn_frames: int = 36  # in which the fastest digit turns once; a faster turn looks like one the other way
-    min_speed: float = 0.6  # as a share of the fastest
-    slant: float = 20.0  # degrees; largest angle between the way of a moving digit and its class's axis
-    spread: float = 1.0  # share of the torus that digits start in, around the upright one in the middle
-    shake: float = 0.0  # largest displacement of the digit in a frame, along either axis, as a share of the frame
-    texture: float = 1.0  # strength of the background, of which 0 leaves black
-    colours: tuple[str, ...] = tuple(_COLOURS)  # of digits
-    intervals: int = 4  # of a long video
-    crf: int = 10  # constant rate factor of x264; low, so that coding noise tells nothing of the motion
-    key_frame_every: int = 10
+def root(folder: str, split: str) -> str:
+    """The folder with the split, written if it is not there."""
+    return motion_videos.prepare(folder, LONG) if split.startswith("long") else motion_videos.prepare(folder)
 
 
-# Two moments of a video share its digit and hardly anything else: neither background nor place nor size tells which
-# moments belong together. Movements are slow, and lost in the shaking.
-DIGITS = MotionSpec(
-    val_videos=1024,
-    min_side=0.6,
-    max_side=0.6,
-    cycle_frames=100,
-    turn_frames=180,
-    spread=0.0,
-    shake=0.1,
-    texture=0.0,
-    colours=("white",),
-)
+def open_split(folder: str, split: str, data: DataConfig, fact: str) -> TableSource:
+    """A split with a fact: its velocity (to the right and downwards, as shares of the fastest), intervals or caption.
+
+    Raises:
+      DataError: for intervals of a short split, velocities of a long one, or an unknown split.
+    """
+    del data
+    kind = split.split("_")[0]
+    if (fact == "intervals") != (kind == "long") and fact != "captions":
+        where = "long_train and long_val" if fact == "intervals" else "train and val"
+        raise DataError(f"the motion split {split!r} has no {fact}; set data.train_split and eval_split to {where}")
+    rows = [
+        _row(folder, about, fact)
+        for about in motion_videos.annotations(folder)
+        if about["split"] == kind and (kind != "long" or _is_in(split, about["id"]))
+    ]
+    labels = {"target": TARGETS, "intervals": motion_videos.CLASSES}.get(fact)
+    source = TableSource(f"motion/{split}", rows, fact=fact, labels=labels)
+    for row in rows:
+        check_intervals(row, len(motion_videos.CLASSES))
+    return source
 
 
-@dataclasses.dataclass(frozen=True)
-class Interval:
-    """A stretch of constant motion; `rate` is the change of pose a frame, `speed` its share of the fastest."""
-
-    label: str
-    frames: int
-    speed: float
-    rate: tuple[float, float, float, float]
-
-    def velocity(self, spec: MotionSpec) -> tuple[float, float]:
-        """Velocity to the right and downwards, as a share of the fastest: each within [-1, 1]."""
-        return self.rate[0] * spec.cycle_frames, self.rate[1] * spec.cycle_frames
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """Everything that one video shows; `start` is the pose at frame 0, all four parts in [0, 1)."""
-
-    intervals: tuple[Interval, ...]
-    start: tuple[float, float, float, float]
-    digit: int
-    glyph: int  # row of scikit-learn's digits
-    colour: str
-    texture: int  # seed of the background
-
-    def poses(self) -> Float[np.ndarray, "t 4"]:
-        """Pose at every frame: x and y as shares of the frame, turn clockwise in turns, zoom phase; in [0, 1)."""
-        rates = np.concatenate([np.tile(part.rate, (part.frames, 1)) for part in self.intervals])
-        travelled = np.concatenate([np.zeros((1, 4)), np.cumsum(rates, axis=0)[:-1]])
-        return (np.asarray(self.start) + travelled) % 1.0
-
-
-def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
-    """The clip in a row of a split; it depends on nothing but the three arguments."""
-    rng = np.random.default_rng([spec.seed, _SPLITS.index(split), row])
-    count = spec.intervals if split == "long" else 1
-    first = row % len(CLASSES)
-    labels = [CLASSES[(first + shift) % len(CLASSES)] for shift in np.cumsum([0, *rng.integers(1, 8, count - 1)])]
-    digits, rows = _glyphs()[1], _rows_of_split(split)
-    glyph = int(rng.integers(rows.start, rows.stop))
-    return Clip(
-        intervals=tuple(_draw_interval(label, spec, rng) for label in labels),
-        start=tuple((_MIDDLE + spec.spread * ((rng.random(4) - _MIDDLE + 0.5) % 1.0 - 0.5)) % 1.0),
-        digit=int(digits[glyph]),
-        glyph=glyph,
-        colour=spec.colours[rng.integers(len(spec.colours))],
-        texture=int(rng.integers(2**31)),
+def _row(folder: str, about: dict, fact: str) -> Row:
+    intervals = tuple(
+        (part["start"], part["end"], motion_videos.CLASSES.index(part["class"])) for part in about.get("intervals", ())
+    )
+    return Row(
+        os.path.join(folder, about["video"]),
+        0,
+        about["id"],
+        target=tuple(about["velocity"]) if fact == "target" else (),
+        intervals=intervals,
+        captions=(about["caption"],),
+        duration=about["frames"] / about["fps"],
+        group=f"handwriting {_glyph(about['id'])}",
     )
 
 
-def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
-    """Draw a clip: a fixed texture, and the digit at its pose in every frame, wrapped around the borders."""
-    poses = clip.poses()
-    poses[:, :2] += spec.shake * np.random.default_rng([clip.texture, 1]).uniform(-1, 1, (len(poses), 2))
-    x, y, turn, phase = (part[:, None, None] for part in poses.T)
-    pixels = (np.arange(spec.size) + 0.5) / spec.size
-    right = (pixels - x + 0.5) % 1.0 - 0.5
-    down = (pixels[:, None] - y + 0.5) % 1.0 - 0.5
-    side = spec.min_side * (spec.max_side / spec.min_side) ** phase
-    cos, sin = np.cos(2 * np.pi * turn) / side, np.sin(2 * np.pi * turn) / side
-    ink = _sample(_glyphs()[0][clip.glyph], down * cos - right * sin, right * cos + down * sin)[..., None]
-    paint = np.asarray(_COLOURS[clip.colour], np.float32)
-    frames = spec.texture * _texture(clip.texture, spec.size) * (1 - ink) + paint * ink
-    return np.round(255 * frames).astype(np.uint8)
+def _is_in(split: str, name: str) -> bool:
+    return split == "long" or (_glyph(name) >= _HELD_OUT) == (split == "long_val")
 
 
-def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
-    """Write the data set unless it is there, and return its folder.
-
-    The folder holds `{train,val}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
-    written beside its place and moved there when whole, so that readers never see a part of it and processes that
-    write at once agree. An empty root stands for a folder named after the spec in `$VIDJAX_CACHE` (or
-    `~/.cache/vidjax`).
-
-    Raises:
-      DataError: if the folder exists but holds something else.
-    """
-    target = Path(root).expanduser() if root else _cache() / f"motion-{fingerprint(spec)}"
-    if _is_prepared(target, spec):
-        return str(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        _write(partial, spec)
-        partial.chmod(0o755)
-        with contextlib.suppress(OSError):  # another process was faster; its folder is checked below
-            partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    if not _is_prepared(target, spec):
-        raise DataError(f"the motion data set could not be moved to {target}; is the folder writable?")
-    return str(target)
-
-
-def annotations(root: str) -> list[dict]:
-    """The annotations of a prepared folder, one dict a video.
-
-    Each has id, split, video (path below root), digit, caption, frames and fps; short videos also class and
-    velocity, long ones intervals, a list of class, start, end (seconds) and velocity.
-    """
-    with open(Path(root) / "annotations.jsonl") as lines:
-        return [json.loads(line) for line in lines]
-
-
-def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], spec: MotionSpec) -> None:
-    """Write frames as an H.264 file of the spec's rate and quality, the same bytes at every run."""
-    import av
-
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=spec.fps)
-        stream.width = stream.height = spec.size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the same bytes whatever the machine
-        stream.options = {
-            "crf": str(spec.crf),
-            "preset": "veryfast",
-            "g": str(spec.key_frame_every),
-            "x264-params": "no-mbtree=1:log-level=none",  # with mbtree, bytes of such small frames vary between runs
-        }
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax").expanduser()
-
-
-def _is_prepared(target: Path, spec: MotionSpec) -> bool:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return False
-    try:
-        found = json.loads((target / _MANIFEST).read_text())
-    except (OSError, ValueError):
-        raise DataError(f"{target} is not a motion data set; name an empty or new folder as data.root") from None
-    if found != json.loads(json.dumps(dataclasses.asdict(spec))):
-        raise DataError(f"{target} holds a motion data set of another specification; name another data.root")
-    return True
-
-
-def _write(folder: Path, spec: MotionSpec) -> None:
-    from rich.progress import track
-
-    rows = [(split, row) for split in _SPLITS for row in range(getattr(spec, f"{split}_videos"))]
-    for split in ("train", "val"):
-        for label in CLASSES:
-            (folder / split / label).mkdir(parents=True)
-    (folder / "long").mkdir()
-    _glyphs()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(lambda row: _write_video(folder, spec, *row), rows)
-        lines = list(track(done, "writing the motion videos", total=len(rows), transient=True))
-    (folder / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (folder / _MANIFEST).write_text(json.dumps(dataclasses.asdict(spec), indent=1))
-
-
-def _write_video(folder: Path, spec: MotionSpec, split: str, row: int) -> dict:
-    clip = draw_clip(spec, split, row)
-    first, name = clip.intervals[0], f"{split}_{row:05d}"
-    video = f"long/{name}.mp4" if split == "long" else f"{split}/{first.label}/{name}.mp4"
-    encode(folder / video, render(clip, spec), spec)
-    ends = np.cumsum([part.frames for part in clip.intervals]) / spec.fps
-    about = {
-        "id": name,
-        "split": split,
-        "video": video,
-        "digit": clip.digit,
-        "caption": _caption(clip, spec),
-        "frames": sum(part.frames for part in clip.intervals),
-        "fps": spec.fps,
-    }
-    if split != "long":
-        return about | {"class": first.label, "velocity": first.velocity(spec)}
-    parts = [
-        {"class": part.label, "start": end - part.frames / spec.fps, "end": end, "velocity": part.velocity(spec)}
-        for part, end in zip(clip.intervals, ends.tolist(), strict=True)
-    ]
-    return about | {"intervals": parts}
-
-
-def _draw_interval(label: str, spec: MotionSpec, rng: np.random.Generator) -> Interval:
-    speed = rng.uniform(spec.min_speed, 1.0)
-    slant = np.deg2rad(rng.uniform(-spec.slant, spec.slant))
-    right, down, turn, zoom = _DIRECTION[label]
-    cos, sin = np.cos(slant), np.sin(slant)
-    way = right * cos - down * sin, right * sin + down * cos
-    per_frame = speed / spec.cycle_frames
-    rate = way[0] * per_frame, way[1] * per_frame, turn * speed / spec.turn_frames, zoom * per_frame
-    return Interval(label, spec.frames, speed, rate)
-
-
-def _caption(clip: Clip, spec: MotionSpec) -> str:
-    def pace(part: Interval) -> str:
-        return "quickly" if part.speed > (1 + spec.min_speed) / 2 else "slowly"
-
-    deeds = [f"{_PHRASE[part.label]} {pace(part)}" for part in clip.intervals]
-    return f"a {clip.colour} {_WORDS[clip.digit]} {', then '.join(deeds)}"
-
-
-_loaded: dict[str, tuple] = {}
-
-
-def _glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
-    """scikit-learn's digits as ink in [0, 1], and which digit each one is; loaded once a process."""
-    if not _loaded:
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        _loaded["digits"] = (digits.images.astype(np.float32) / 16, digits.target)
-    return _loaded["digits"]
-
-
-def _rows_of_split(split: str) -> range:
-    """No handwritten digit appears in two splits."""
-    bounds = {"train": (0, 1200), "val": (1200, 1500), "long": (1500, 1797)}
-    return range(*bounds[split])
-
-
-def _texture(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
-    """A smooth coloured texture in [0, 0.6]: plane waves of a quarter to five quarters of a period a frame."""
-    rng = np.random.default_rng(seed)
-    angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(0.25, 1.25, waves)
-    grid = 2 * np.pi * np.arange(size) / size
-    along = periods * np.cos(angle) * grid[:, None, None] + periods * np.sin(angle) * grid[:, None]
-    waves_2d = np.sin(along + rng.uniform(0, 2 * np.pi, waves))
-    pattern = waves_2d @ (rng.normal(size=(waves, 3)) / np.sqrt(waves))
-    return np.clip(rng.uniform(0.1, 0.35, 3) + 0.1 * pattern, 0, 0.6).astype(np.float32)
-
-
-def _sample(
-    glyph: Float[np.ndarray, "8 8"], down: Float[np.ndarray, ...], right: Float[np.ndarray, ...]
-) -> Float[np.ndarray, ...]:
-    """Bilinear ink at offsets from the centre in units of the box's side; nothing outside the box."""
-    padded = np.pad(glyph, 2)
-    row, column = (np.clip(offset * 8 + 5.5, 0, 10.999) for offset in (down, right))
-    top, left = row.astype(np.int32), column.astype(np.int32)
-    below, beside = (row - top).astype(np.float32), (column - left).astype(np.float32)
-    upper = padded[top, left] * (1 - beside) + padded[top, left + 1] * beside
-    lower = padded[top + 1, left] * (1 - beside) + padded[top + 1, left + 1] * beside
-    return upper * (1 - below) + lower * below
+def _glyph(name: str) -> int:
+    """Which of scikit-learn's handwritten digits a video shows."""
+    kind, row = name.rsplit("_", 1)
+    return motion_videos.draw_clip(LONG if kind == "long" else motion_videos.MotionSpec(), kind, int(row)).glyph

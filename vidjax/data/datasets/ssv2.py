@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 
-from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "Something-Something V2", 174

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 
-from vidjax.data.datasets.annotated import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE, NUM_CLASSES = "UCF101", 101

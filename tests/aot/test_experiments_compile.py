@@ -1,0 +1,56 @@
+"""Every shipped experiment fits a pod that it is meant for, says the TPU compiler; no TPU is needed (extra aot)."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from vidjax.aot.compile_step import compile_step
+from vidjax.main import read_config
+
+pytestmark = [
+    pytest.mark.aot,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler, is not installed (extra aot)"
+    ),
+]
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+PODS = {  # experiment: topology, and what else must be set there
+    "videomae_k400:small": ("v5e:8x8", ()),
+    "videomae_k400:base": ("v5e:16x16", ()),
+    "videomae_k400:large": ("v5e:8x8", ()),
+    "videomae_k400:huge": ("v5e:16x16", ("mesh.fsdp=8",)),
+    "videomae_ssv2:base": ("v5e:16x16", ()),
+    "videomae_ucf101:base": ("v5e:4x4", ()),
+    "videomae_v2_k400:base": ("v5e:16x16", ()),
+    "videomae_v2_k400:giant": ("v5e:16x16", ("mesh.fsdp=16",)),
+    "finetune_k400:base": ("v5e:8x8", ()),
+    "finetune_k400:huge": ("v5p:8x8x8", ("mesh.fsdp=8",)),
+    "finetune_ssv2:base": ("v5e:8x8", ()),
+    "finetune_ucf101:base": ("v5e:8x8", ()),
+    "timesformer_k400:base": ("v5e:8x8", ()),
+    "vivit_k400:base": ("v5e:8x8", ()),
+    "vivit_ssv2:": ("v5e:8x8", ()),
+    "videomamba_k400:middle": ("v5e:8x8", ()),
+    "videomamba_ssv2:middle": ("v5e:8x8", ()),
+    "svt_k400:": ("v5e:4x4", ()),
+    "afew_va:": ("v5e:2x2", ()),
+    "charades:videomamba": ("v5e:4x4", ()),
+    "charades_caption:svt_trained_all": ("v5e:2x2", ()),
+    "coin:": ("v5e:2x2", ()),
+}
+
+
+@pytest.mark.parametrize("experiment", PODS)
+def test_the_step_fits_the_memory_of_a_chip(experiment):
+    (name, _, size), (topology, settings) = experiment.partition(":"), PODS[experiment]
+    words = [f"--config={CONFIGS / name}.py{':' + size if size else ''}"]
+    step = compile_step(read_config([*words, *(f"--config.{setting}" for setting in settings)]), topology)
+    assert step.fits, f"{step.needed_gb:.1f} GB a chip"
+
+
+def test_every_experiment_that_trains_and_is_not_for_a_laptop_is_compiled():
+    shipped = {path.stem for path in CONFIGS.glob("*.py") if not path.stem.startswith(("motion_", "probe_"))}
+    assert shipped == {experiment.partition(":")[0] for experiment in PODS}

@@ -1,0 +1,129 @@
+"""What a user relies on: a typo never runs silently, and every shipped experiment resolves."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from vidjax import config as config_lib
+from vidjax.errors import ConfigError
+
+EXPERIMENTS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
+
+
+def load(path: pathlib.Path, arg: str | None):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return config_lib.from_dict(module.get_config(arg).to_dict())
+
+
+def test_defaults_round_trip():
+    assert config_lib.from_dict(config_lib.defaults().to_dict()) == config_lib.Config()
+
+
+def test_defaults_hold_no_none_so_that_every_key_can_be_set_from_the_command_line():
+    values = dict(config_lib.flatten(config_lib.defaults().to_dict()))
+    assert None not in values.values()
+    assert set(config_lib.keys()) == set(values)
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"data": {"rooot": "x"}}, r"config.data.rooot is unknown; did you mean config.data.root\?"),
+        ({"optm": {}}, r"did you mean config.optim\?"),
+        ({"data": {"num_frames": "16"}}, "config.data.num_frames='16' must be int"),
+        ({"data": {"num_frames": True}}, "must be int"),
+        ({"data": {"mean": 3}}, "must be a tuple of numbers"),
+        ({"data": {"mean": (True, 0, 0)}}, "config.data.mean=True must be float"),
+        ({"data": {"sampling": "dens"}}, "did you mean 'dense'"),
+        ({"probe": {"reductions": "cls"}}, "must be a tuple of words"),
+        ({"probe": {"widths": 64}}, "must be a tuple of tuples"),
+        ({"probe": {"widths": (64, 32)}}, "config.probe.widths=64 must be a tuple of numbers"),
+        ({"probe": {"probes": ("linear", "svn")}}, "config.probe.probes='svn' is unknown; did you mean 'svm'"),
+        ({"eval": {"merge": "zzz"}}, "choose one of mean_softmax, sum_logits, max"),
+        ({"data": {"num_frames": 0}}, "must be at least 1"),
+        ({"model": {"mask_ratio": 1.5}}, "must lie between 0 and 1"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(tree, message):
+    with pytest.raises(ConfigError, match=message):
+        config_lib.from_dict(tree)
+
+
+def test_locked_config_refuses_a_misspelt_key():
+    config = config_lib.defaults()
+    with pytest.raises(AttributeError, match="root"):
+        config.data.rot = "x"
+
+
+def test_whole_numbers_are_taken_for_floats_and_lists_for_tuples():
+    config = config_lib.from_dict({"optim": {"base_lr": 1}, "data": {"mean": [0, 0, 0]}})
+    assert config.optim.base_lr == 1.0
+    assert config.data.mean == (0.0, 0.0, 0.0)
+    config = config_lib.from_dict({"probe": {"widths": [[8, 4], [2]], "dropouts": [[0, 0.5], [1]]}})
+    assert config.probe.widths == ((8, 4), (2,))
+    assert config.probe.dropouts == ((0.0, 0.5), (1.0,))
+
+
+def test_parse_arg_reads_size_and_smoke_in_any_order():
+    sizes = ("small", "base")
+    assert config_lib.parse_arg(None, size="base", sizes=sizes) == ("base", False)
+    assert config_lib.parse_arg("smoke,small", size="base", sizes=sizes) == ("small", True)
+    with pytest.raises(ConfigError, match="choose from small, base, smoke"):
+        config_lib.parse_arg("bse", size="base", sizes=sizes)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_resolves_at_every_size_and_as_smoke(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sizes = getattr(module, "RECIPES", None) or getattr(module, "SIZES", ())
+    for arg in (None, "smoke", *sizes):
+        assert load(path, arg).data.global_batch >= 1
+    assert load(path, "smoke").data.name == "motion"
+
+
+def test_peak_learning_rates_are_the_published_ones():
+    """Peak = base_lr * videos / reference_batch; the figures are those of the authors' repositories."""
+    folder = EXPERIMENTS[0].parent
+    published = {
+        ("videomae_k400", "small"): 6e-4,
+        ("videomae_k400", "base"): 1.2e-3,
+        ("videomae_k400", "large"): 3e-4,
+        ("videomae_k400", "huge"): 6e-4,
+        ("videomae_ucf101", None): 2.25e-4,
+        ("videomae_v2_k400", "base"): 4e-3,
+        ("videomae_v2_k400", "large"): 6e-3,
+        ("videomae_v2_k400", "huge"): 8e-3,
+        ("videomae_v2_k400", "giant"): 4.8e-3,
+        ("finetune_k400", "small"): 7.5e-4,
+        ("finetune_k400", "base"): 7.5e-4,
+        ("finetune_k400", "large"): 1e-3,
+        ("finetune_k400", "huge"): 2e-3,
+        ("finetune_k400", "base_v2"): 1.4e-3,
+        ("finetune_k400", "large_v2"): 1.5e-3,
+        ("finetune_k400", "huge_v2"): 5e-4,
+        ("finetune_k400", "giant"): 3.75e-6,
+        ("finetune_ssv2", "small"): 1.5e-3,
+        ("finetune_ssv2", "base"): 7.5e-4,
+        ("finetune_ucf101", None): 2.5e-4,
+        ("vivit_k400", "base"): 0.1,
+        ("vivit_k400", "base_fe"): 0.05,
+        ("vivit_k400", "large_fe"): 0.1,
+        ("vivit_ssv2", None): 0.4,
+        ("timesformer_k400", "large"): 5e-3,
+        ("videomamba_k400", "ti"): 8e-4,
+        ("videomamba_k400", "small"): 8e-4,
+        ("videomamba_k400", "middle"): 2e-4,
+        ("videomamba_ssv2", "ti"): 1.6e-3,
+        ("videomamba_ssv2", "small"): 1.6e-3,
+        ("videomamba_ssv2", "middle"): 8e-4,
+        ("svt_k400", "base"): 6.25e-5,
+    }
+    for (name, size), peak in published.items():
+        config = load(folder / f"{name}.py", size)
+        resolved = config.optim.base_lr * config.data.global_batch / config.optim.reference_batch
+        assert resolved == pytest.approx(peak), (name, size)

@@ -1,0 +1,118 @@
+"""RandAugment against timm's definitions, written here with Pillow and NumPy."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from vidjax.data.clips.randaugment import OPERATIONS, parse_rand_augment, rand_augment
+from vidjax.errors import ConfigError
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8).repeat(2, 0).repeat(2, 1)
+IMAGE = Image.fromarray(PICTURE)
+
+
+def moved(matrix):
+    return IMAGE.transform(IMAGE.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=(128,) * 3)
+
+
+def solarize_add(added):
+    raised = np.minimum(PICTURE.astype(int) + added, 255)
+    return np.where(PICTURE < 128, raised, PICTURE)
+
+
+EXPECTED = {  # magnitude 7 of 10; symmetric operations with a positive sign
+    "auto_contrast": lambda: ImageOps.autocontrast(IMAGE),
+    "equalize": lambda: ImageOps.equalize(IMAGE),
+    "invert": lambda: 255 - PICTURE,
+    "rotate": lambda: IMAGE.rotate(21, Image.Resampling.BICUBIC, fillcolor=(128,) * 3),
+    "posterize": lambda: PICTURE & 0b11000000,  # 4 - int(2.8) = 2 bits
+    "solarize": lambda: np.where(PICTURE < 256 - 179, PICTURE, 255 - PICTURE),
+    "solarize_add": lambda: solarize_add(77),
+    "color": lambda: ImageEnhance.Color(IMAGE).enhance(1.63),
+    "contrast": lambda: ImageEnhance.Contrast(IMAGE).enhance(1.63),
+    "brightness": lambda: ImageEnhance.Brightness(IMAGE).enhance(1.63),
+    "sharpness": lambda: ImageEnhance.Sharpness(IMAGE).enhance(1.63),
+    "shear_x": lambda: moved((1, 0.21, 0, 0, 1, 0)),
+    "shear_y": lambda: moved((1, 0, 0, 0.21, 1, 0)),
+    "translate_x": lambda: moved((1, 0, 0.315 * 64, 0, 1, 0)),
+    "translate_y": lambda: moved((1, 0, 0, 0, 1, 0.315 * 48)),
+}
+
+
+def test_the_fifteen_operations_of_timm_are_there():
+    assert set(OPERATIONS) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_operation_does_what_timm_defines(name):
+    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.7, 1)), np.asarray(EXPECTED[name]()))
+
+
+SYMMETRIC = [
+    "rotate",
+    "color",
+    "contrast",
+    "brightness",
+    "sharpness",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+]
+
+
+@pytest.mark.parametrize("name", [*SYMMETRIC, "solarize", "solarize_add"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_magnitude_zero_changes_nothing(name, sign):
+    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.0, sign)), PICTURE)
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+def test_symmetric_operations_go_both_ways(name):
+    there, back = (np.asarray(OPERATIONS[name](IMAGE, 0.5, sign)) for sign in (1, -1))
+    assert not np.array_equal(there, back)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_stand_the_strongest_magnitude(name):
+    assert np.asarray(OPERATIONS[name](IMAGE, 1.0, 1)).shape == PICTURE.shape
+
+
+def test_all_frames_get_the_same_operations():
+    clip = np.stack([PICTURE] * 5)
+    changed = 0
+    for seed in range(40):
+        result = rand_augment(clip, "rand-m7-n4-mstd0.5-inc1", np.random.default_rng(seed))
+        assert (result == result[:1]).all()
+        changed += not np.array_equal(result, clip)
+    assert changed > 30  # 1 - 0.5 ** 4 of them
+
+
+def test_each_operation_is_drawn_and_applied_half_of_the_time(monkeypatch):
+    counts = dict.fromkeys(OPERATIONS, 0)
+    for name in OPERATIONS:
+
+        def count(image, strength, sign, name=name):
+            counts[name] += 1
+            assert 0.5 < strength < 0.9  # magnitude 7, spread by 0.5
+            return image
+
+        monkeypatch.setitem(OPERATIONS, name, count)
+    rng = np.random.default_rng(0)
+    for _ in range(1500):
+        rand_augment(PICTURE[None], "rand-m7-n4-mstd0.5-inc1", rng)
+    assert sum(counts.values()) == pytest.approx(3000, rel=0.06)
+    assert min(counts.values()) > 140  # 200 expected
+
+
+def test_the_specification_is_read():
+    spec = parse_rand_augment("rand-m9-n3-mstd0.5-inc1")
+    assert (spec.magnitude, spec.num_ops, spec.magnitude_std) == (9, 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["rand-m7-n4-inc0", "rand-m7-n4", "augmix-m3-inc1", "rand-mseven-inc1", "rand-m11-inc1"]
+)
+def test_a_specification_that_is_not_understood_is_refused(text):
+    with pytest.raises(ConfigError, match="rand_augment"):
+        parse_rand_augment(text)

@@ -1,0 +1,116 @@
+"""Features of every family: those that the model gives for the central clip, and reductions that NumPy gives too."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from videos import encode, moving_texture
+
+from vidjax.config import DataConfig
+from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.sampling import eval_indices
+from vidjax.data.open import open_source
+from vidjax.data.video.decode import read_frames
+from vidjax.errors import ConfigError, WeightsError
+from vidjax.evaluation.features.store import FeatureStore
+from vidjax.evaluation.features.writer import digest, embed_videos, write_features
+from vidjax.models import build_model
+from vidjax.weights import Pretrained
+from vidjax.weights.backbones import load_backbone
+
+CLIPS = {"num_frames": 4, "image_size": 16}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Three videos, the last of which is none."""
+    root = tmp_path_factory.mktemp("videos")
+    for number in range(3):
+        path = root / f"val/c{number % 2}/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(moving_texture(20, 32, 40, seed=number)) if number != 1 else b"no video")
+    return root
+
+
+def backbone(name, num_classes=0, **options):
+    """A model of which no parameter is small or zero; without number of classes, as it is pre-trained."""
+    module = build_model(name, num_classes=num_classes, depth=2, **CLIPS, **options)
+    inputs = [np.zeros((1, *module.spec.clip_shape))]
+    if num_classes is None:
+        inputs += [np.zeros((1, 1), int), np.zeros((1, 1), int)]
+    shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
+    params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape, scale=0.1).astype(np.float32), shapes)
+    return Pretrained(module, params, module.spec, name.split("_")[0], (0.4,) * 3, (0.3,) * 3, source=name)
+
+
+FAMILIES = {
+    "videomae": (lambda: backbone("videomae_tiny", 5), 8, False),
+    "videomae, pre-trained": (lambda: backbone("videomae_tiny", None), 8, False),
+    "timesformer": (lambda: backbone("timesformer_tiny"), 16, True),
+    "vivit": (lambda: backbone("vivit_tiny", factorization="encoder"), 8, True),
+    "videomamba": (lambda: backbone("videomamba_tiny"), 16, True),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_tokens(videos, tmp_path, family):
+    make, num_tokens, has_class_token = FAMILIES[family]
+    model = make()
+    data = DataConfig(root=str(videos), train_split="val", stride=4, threads=1, **CLIPS)
+    source, width = open_source(data, "val"), model.spec.width
+    wanted = {"tokens", "token_mean", "width_mean", "pooled"} | ({"cls"} if has_class_token else set())
+    write_features(model, source, data, "val", tmp_path, names=sorted(wanted), dtype="float32")
+    store = FeatureStore.open(tmp_path)
+    arrays = {name: store.array(name) for name in wanted}
+    assert {name: array.shape[1:] for name, array in arrays.items()} == {
+        "tokens": (num_tokens, width), "token_mean": (width,), "width_mean": (num_tokens,), "pooled": (width,),
+    } | ({"cls": (width,)} if has_class_token else {})  # fmt: skip
+    assert store.decoded.tolist() == [True, True, False]
+    np.testing.assert_allclose(arrays["token_mean"], arrays["tokens"].mean(1), atol=1e-5)
+    np.testing.assert_allclose(arrays["width_mean"], arrays["tokens"].mean(2), atol=1e-5)
+    for number in range(2):
+        frames = read_frames(source[number].video, eval_indices(20, data, 1)[0])
+        expected = model(eval_crops(frames, data, 1))
+        for name in {"tokens", "pooled", "cls"} & wanted:
+            scale = np.abs(expected[name]).max()
+            np.testing.assert_allclose(arrays[name][number], expected[name][0], atol=2e-5 * scale)
+    if not has_class_token:
+        with pytest.raises(ConfigError, match="videomae_tiny gives no 'cls'; the features of a videomae: tokens, "):
+            write_features(model, source, data, "val", tmp_path / "other", names=("cls",))
+
+
+def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
+    model = backbone("videomae_tiny", 5)
+    data = DataConfig(root=str(videos), train_split="val", stride=4, threads=1, **CLIPS)
+    source = open_source(data, "val")
+    found = embed_videos(model, source, data)
+    write_features(model, source, data, "val", tmp_path, names=("pooled",), dtype="float32")
+    np.testing.assert_array_equal(found.scores, FeatureStore.open(tmp_path).array("pooled"))
+    assert found.reasons == ("", "", "not_video")
+    assert (found.scored.tolist(), found.labels.tolist()) == ([True, True, False], [0, 0, 1])
+    assert np.abs(found.scores[0] - found.scores[1]).max() > 1e-3
+
+
+def test_clips_that_do_not_fill_the_last_cube_are_taken_as_a_run_takes_them(videos):
+    model = backbone("videomae_tiny", 5)
+    five = DataConfig(root=str(videos), train_split="val", stride=1, threads=1, num_frames=5, image_size=16)
+    assert embed_videos(model, open_source(five, "val"), five).scored.sum() == 2
+    with pytest.raises(ConfigError, match="clips of 9x16x16x3"):
+        embed_videos(model, open_source(five, "val"), dataclasses.replace(five, num_frames=9))
+
+
+def test_random_backbones_are_the_same_every_time_and_unlike_others():
+    first, again = (load_backbone("random:videomae_tiny", **CLIPS) for _ in range(2))
+    assert (first.family, first.num_classes, first.spec.num_frames, first.spec.image_size) == ("videomae", 0, 4, 16)
+    assert digest(first) == digest(again)
+    changed = dataclasses.replace(first, params=jax.tree.map(lambda leaf: leaf * np.float32(1 + 1e-7), first.params))
+    assert digest(first) != digest(changed)
+    assert digest(first) != digest(dataclasses.replace(first, spec=first.spec.override(norm_eps=1e-5)))
+
+
+def test_what_is_no_backbone_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'videomae_tiny'"):
+        load_backbone("random:videomae_tiyn")
+    with pytest.raises(WeightsError):
+        load_backbone(str(tmp_path / "nothing.safetensors"))

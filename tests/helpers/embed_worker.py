@@ -1,0 +1,65 @@
+"""A backbone whose features anyone can compute, and a process that is killed while it embeds with it.
+
+python embed_worker.py VIDEOS FOLDER ROWS: killed, without any goodbye, after so many rows.
+python embed_worker.py VIDEOS FOLDER ROWS RANK COUNT PORT: the same for one of several processes of one job.
+"""
+
+import dataclasses
+import os
+import signal
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vidjax.config import DataConfig
+from vidjax.data.open import open_source
+from vidjax.evaluation.features.writer import write_features
+
+NAMES = ("tokens", "token_mean", "pooled")
+
+
+@dataclasses.dataclass
+class Colours:
+    """A token a frame, its mean colour times a number; no model, but it answers as one does."""
+
+    params: np.ndarray = dataclasses.field(default_factory=lambda: np.float32(0.5))
+    source: str = "colours"
+    family: str = "colours"
+    mean: tuple = (0.5, 0.5, 0.5)
+    std: tuple = (0.2, 0.2, 0.2)
+    spec: types.SimpleNamespace = dataclasses.field(
+        default_factory=lambda: types.SimpleNamespace(num_frames=2, tubelet_size=1)
+    )
+
+    def outputs(self, params, clips):
+        tokens = clips.astype(jnp.float32).mean((2, 3)) * params
+        return {"tokens": tokens, "pooled": tokens.max(1)}
+
+
+def clips_of(videos, **changes):
+    """How the clips are taken."""
+    return DataConfig(root=str(videos), num_frames=2, stride=3, image_size=16, threads=1, **changes)
+
+
+def embed(videos, folder, backbone=None, *, split="train", data=None, **options):
+    """Write the store of a split in parts of four rows, all of it or a share."""
+    data = data or clips_of(videos)
+    options = {"names": NAMES, "rows_per_part": 4, "batch": 8} | options
+    return write_features(backbone or Colours(), open_source(data, split), data, split, folder, **options)
+
+
+if __name__ == "__main__":
+    videos, folder, rows, *job = sys.argv[1:]
+    if job:
+        rank, count, port = map(int, job)
+        jax.distributed.initialize(f"localhost:{port}", count, rank)
+    left = iter(range(int(rows)))
+
+    def die_at_last():
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    print(embed(videos, folder, on_row=die_at_last).computed)

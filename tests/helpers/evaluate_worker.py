@@ -1,0 +1,38 @@
+"""One of several processes that evaluate together: python evaluate_worker.py RANK COUNT PORT VIDEOS OUT."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType
+
+from vidjax.config import Config, DataConfig, EvalConfig
+from vidjax.data.open import open_source
+from vidjax.evaluation import evaluate_classifier
+
+
+class Colour:
+    """Calls a clip by the colour channel that is brightest."""
+
+    def scores(self, params, clips):
+        return clips.astype(jnp.float32).mean((1, 2, 3)) * params
+
+
+def evaluate(videos, out, mesh, process):
+    data = DataConfig(root=videos, num_frames=2, stride=1, image_size=16, crop="center")
+    config = Config(data=data, eval=EvalConfig(clips=2, crops=1))
+    source = open_source(data, "val")
+    return evaluate_classifier(Colour(), jnp.float32(1 / 32), source, config, mesh, out, process=process)
+
+
+def make_mesh(devices=None):
+    names = ("data", "fsdp", "tensor")
+    count = len(devices or jax.devices())
+    return jax.make_mesh((count, 1, 1), names, (AxisType.Auto,) * 3, devices=devices)
+
+
+if __name__ == "__main__":
+    rank, count, port, videos, out = sys.argv[1:]
+    jax.distributed.initialize(f"localhost:{port}", int(count), int(rank))
+    results = evaluate(videos, out, make_mesh(), (int(rank), int(count)))
+    print(results["eval/top1"])

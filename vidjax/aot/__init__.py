@@ -1,0 +1,1 @@
+"""Compiling a step for chips that are not there: memory, estimated time, collectives."""

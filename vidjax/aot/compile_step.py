@@ -1,0 +1,220 @@
+"""Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
+
+Only the TPU compiler is needed (extra `aot`). Memory is that of the compiled program; times are the compiler's own
+estimates (see `vidjax.aot.hlo`), those of Pallas kernels come from their schedules (`vidjax.aot.bundles`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import re
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from vidjax.aot import bundles, llo_dump
+from vidjax.aot.hlo import Collective, Program
+from vidjax.aot.topology import CHIPS, topology_devices
+from vidjax.config import Config
+from vidjax.data.open import PUBLIC, WITH_FACTS
+from vidjax.errors import ConfigError
+from vidjax.objectives import SUPERVISED, build_objective
+from vidjax.training.init.state import state_shapes
+from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
+from vidjax.training.optim import build_optimizer
+from vidjax.training.state import batch_shapes, fact_shapes
+from vidjax.training.step import make_train_step
+
+_STEPS = 1000  # of the schedule, which costs the same for any number
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of one training step. Bytes, FLOPs and times are those of one chip unless they say clips.
+
+    Attributes:
+      topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
+      clips: of a step, over all chips.
+      fits: whether the program fits in the memory of a chip.
+      temp_gb: of intermediate values; argument_gb: of parameters, optimiser state and batch. None if it does not fit.
+      needed_gb: memory that the compiler asks for: their sum, or what it says when it gives up.
+      flops_per_clip: 2 x MACs of the forward and backward pass, from the architecture.
+      ideal_ms: of a step at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
+      kernel_ms: of the Pallas kernels by their schedules, None where the compiler did not write all of them.
+      kernels: calls of Pallas kernels a step.
+      collectives: by kind.
+    """
+
+    topology: str
+    chips: int
+    mesh: dict[str, int]
+    clips: int
+    fits: bool
+    temp_gb: float | None
+    argument_gb: float | None
+    needed_gb: float | None
+    flops_per_clip: float
+    ideal_ms: float
+    estimated_ms: float | None
+    kernel_ms: float | None
+    kernels: int
+    collectives: dict[str, Collective]
+
+    @property
+    def estimated_mfu(self) -> float | None:
+        """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
+        known = self.estimated_ms is not None and self.kernel_ms is not None
+        return self.ideal_ms / (self.estimated_ms + self.kernel_ms) if known else None
+
+
+def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
+    """Compile the training step of a run.
+
+    Args:
+      config: the run; its data is not opened, so `data.num_classes` must be set where the data set does not say.
+      topology: for example v5e:16x16.
+      dump: where the compiler writes schedules, as `schedules.ask` says; it is emptied.
+
+    Raises:
+      ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
+    """
+    devices = topology_devices(topology)
+    mesh = make_mesh(config.mesh, devices)
+    data = config.data
+    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
+    objective = build_objective(config, _num_classes(config), total_steps=_STEPS)
+    chip, clips = CHIPS[topology.partition(":")[0]], data.global_batch * data.clips_per_decode
+    flops = objective.train_flops_per_clip
+    common = {
+        "topology": topology,
+        "chips": len(devices),
+        "mesh": dict(mesh.shape),
+        "clips": clips,
+        "flops_per_clip": flops,
+        "ideal_ms": 1e3 * flops * clips / (chip.peak * len(devices)),
+    }
+    try:
+        compiled = _lower(config, objective, mesh).compile()
+    except jax.errors.JaxRuntimeError as error:
+        needed = _needed_gb(str(error))
+        if needed is None:
+            raise
+        unknown = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms", "kernel_ms"))
+        return Compiled(**common, **unknown, fits=False, needed_gb=needed, kernels=0, collectives={})
+    memory, program = compiled.memory_analysis(), Program(compiled.as_text())
+    temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
+    return Compiled(
+        **common,
+        fits=True,
+        temp_gb=temp,
+        argument_gb=argument,
+        needed_gb=temp + argument,
+        estimated_ms=1e3 * program.estimated_cycles / chip.clock,
+        kernel_ms=_kernel_ms(program.kernels, dump, chip.clock),
+        kernels=sum(program.kernels.values()),
+        collectives=program.collectives,
+    )
+
+
+def largest_batch(
+    config: Config, topology: str, *, tried: Compiled | None = None, dump: Path | None = None
+) -> Compiled:
+    """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
+
+    Memory grows about linearly with the rows of a chip, so a line through two compilations names the next to try.
+
+    Args:
+      tried: the step as configured, if it is compiled already.
+      dump: as of `compile_step`.
+
+    Raises:
+      ConfigError: as `compile_step`, and when not even the smallest batch fits.
+    """
+    blocks = math.prod(make_mesh(config.mesh, topology_devices(topology)).shape[axis] for axis in ("data", "fsdp"))
+    unit = blocks * config.train.accumulate
+    unit //= math.gcd(unit, config.data.clips_per_decode)
+
+    def attempt(units: int) -> Compiled:
+        batch = dataclasses.replace(config.data, global_batch=units * unit)
+        return compile_step(dataclasses.replace(config, data=batch), topology, dump=dump)
+
+    limit = CHIPS[topology.partition(":")[0]].memory / 1e9
+    steps = {tried.clips // config.data.clips_per_decode // unit: tried} if tried else {}
+    while True:
+        best = max((units for units, step in steps.items() if step.fits), default=0)
+        over = min((units for units, step in steps.items() if not step.fits), default=math.inf)
+        if over == 1:
+            raise ConfigError(
+                f"not even one row a chip fits {topology}: {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
+                "model.remat=full, or a larger mesh.fsdp"
+            )
+        if over - best <= max(1, best // 16):
+            return steps[best]
+        units = _next_units({units: step.needed_gb for units, step in steps.items()}, limit, best, over)
+        steps[units] = attempt(units)
+
+
+def _next_units(needed: dict[int, float], limit: float, best: int, over: float) -> int:
+    """Where the line through the smallest and largest try meets the limit, between what fits and what does not."""
+    if not needed:
+        return 1
+    (first, low), (last, high) = min(needed.items()), max(needed.items())
+    slope = (high - low) / (last - first) if last > first else low / first
+    return int(min(max(first + (limit - low) / max(slope, 1e-3), best + 1), over - 1))
+
+
+def _lower(config: Config, objective, mesh: Mesh):
+    """The training step, lowered for the chips of the mesh."""
+    tx, schedule = build_optimizer(
+        config.optim,
+        global_batch=config.data.global_batch,
+        total_steps=_STEPS,
+        warmup_steps=_STEPS // 10,
+        frozen_steps=1 if config.optim.frozen_epochs else 0,
+        frozen=objective.frozen,
+        steps_per_epoch=_STEPS,
+    )
+    with jax.set_mesh(mesh):
+        shapes = state_shapes(config, objective, tx, mesh)
+        step = make_train_step(
+            objective, tx, schedule,
+            seed=config.seed, accumulate=config.train.accumulate, ema=config.optim.ema, shapes=shapes,
+        )  # fmt: skip
+        rows = batch_sharding(mesh)
+        leaves = batch_shapes(config.data)
+        leaves |= fact_shapes(config, leaves["valid"].shape[0], _num_classes(config))
+        batch = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows) for name, leaf in leaves.items()}
+        return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
+
+
+def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float | None:
+    """Of all calls together; None where a schedule is missing."""
+    if not calls or dump is None:
+        return None if calls else 0.0
+    cycles = bundles.kernel_cycles(dump, calls)
+    llo_dump.empty(dump)
+    return None if None in cycles.values() else 1e3 * sum(times * cycles[name] for name, times in calls.items()) / clock
+
+
+def _num_classes(config: Config) -> int:
+    """Of the data set, as the configuration or its published description says."""
+    if config.data.num_classes or config.task not in SUPERVISED:
+        return config.data.num_classes
+    if config.data.name in PUBLIC or config.data.name in WITH_FACTS:
+        module = importlib.import_module(f"vidjax.data.datasets.{WITH_FACTS.get(config.data.name, config.data.name)}")
+        if config.task == "regression" and hasattr(module, "TARGETS"):
+            return len(module.TARGETS)
+        if hasattr(module, "NUM_CLASSES"):
+            return module.NUM_CLASSES
+    raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
+
+
+def _needed_gb(message: str) -> float | None:
+    """The memory that a program would need, or its temporaries alone, if the compiler gave up for lack of it."""
+    if "RESOURCE_EXHAUSTED" not in message:
+        return None
+    used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)
+    return float(used[1]) * {"M": 2**20, "G": 2**30}[used[2]] / 1e9 if used else math.nan

@@ -1,0 +1,50 @@
+"""Asking the TPU compiler to write down the schedules of kernels, which `vidjax.aot.bundles` reads.
+
+Its flags are undocumented, and one that it does not know ends the process: they are tried in another one first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from vidjax.aot.bundles import dump_flags
+
+_TRIAL = (
+    "from jax.experimental import topologies as t; t.get_topology_desc('v5e:1x1', 'tpu', chips_per_host_bounds=(1,1,1))"
+)
+_SECONDS = 120  # for the trial, which takes one or two on an idle machine
+
+
+def ask() -> Path | None:
+    """Have every later compilation of this process write schedules, and say where.
+
+    Call it before the TPU compiler is first used. The folder is temporary; it grows by up to 400 MB a program, and who
+    reads it should empty it.
+
+    Returns:
+      None when the compiler does not know the flags, or is not there.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="vidjax-schedules-"))
+    flags = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {dump_flags(folder)}".strip()
+    quiet = {"JAX_PLATFORMS": "cpu", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _TRIAL],
+            env=os.environ | quiet | {"LIBTPU_INIT_ARGS": flags}, check=True, capture_output=True, timeout=_SECONDS,
+        )  # fmt: skip
+    except (subprocess.SubprocessError, OSError):
+        shutil.rmtree(folder)
+        return None
+    os.environ["LIBTPU_INIT_ARGS"] = flags
+    return folder
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder."""
+    for path in folder.iterdir():
+        path.unlink()

@@ -1,0 +1,1 @@
+"""Clips from videos: which frames, which crops, which augmentations."""

@@ -1,0 +1,148 @@
+"""Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
+
+The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip; then
+colours. Erasing, mixup and normalisation happen on the device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from vidjax.config import DataConfig
+from vidjax.data.clips.color import color_augment
+from vidjax.data.clips.randaugment import rand_augment
+from vidjax.errors import ConfigError
+
+_CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
+_ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas are averaged
+
+
+def augment(
+    frames: UInt8[np.ndarray, "t h w c"],
+    data: DataConfig,
+    rng: np.random.Generator,
+    out: UInt8[np.ndarray, "t s s c"] | None = None,
+) -> UInt8[np.ndarray, "t s s c"]:
+    """One training clip: RandAugment, crop and resize to data.image_size, flip, colours; one draw for all frames.
+
+    Args:
+      out: where to put the clip, a part of a batch for instance; a new array if None.
+    """
+    if data.rand_augment:
+        frames = rand_augment(frames, data.rand_augment, rng)
+    height, width = frames.shape[1:3]
+    top, left, crop_height, crop_width = _CROPS[data.crop](height, width, data, rng)
+    frames = frames[:, top : top + crop_height, left : left + crop_width]
+    clip = resize(frames, (data.image_size, data.image_size), data.interpolation, out)
+    if data.flip and rng.random() < data.flip:
+        for frame in clip:
+            cv2.flip(frame, 1, dst=frame)
+    color_augment(clip, data, rng)
+    return clip
+
+
+def check_crop(data: DataConfig) -> None:
+    """Refuse a short side from which data.image_size cannot be cut.
+
+    Raises:
+      ConfigError: with the values.
+    """
+    ends = data.short_side
+    if data.crop == "short_side" and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
+        raise ConfigError(
+            f"config.data.short_side={ends} must be two lengths that grow, both at least image_size={data.image_size}"
+        )
+
+
+def eval_crops(
+    frames: UInt8[np.ndarray, "t h w c"], data: DataConfig, crops: int
+) -> UInt8[np.ndarray, "crops t s s c"]:
+    """Short side to data.image_size, then `crops` evenly spaced squares along the long side; one alone is central."""
+    size, (height, width) = data.image_size, frames.shape[1:3]
+    short = min(height, width)
+    frames = resize(frames, (size * height // short, size * width // short), data.interpolation)
+    room = max(frames.shape[1:3]) - size
+    starts = [crop * room // (crops - 1) for crop in range(crops)] if crops > 1 else [round(room / 2)]
+    if height > width:
+        return np.stack([frames[:, start : start + size] for start in starts])
+    return np.stack([frames[:, :, start : start + size] for start in starts])
+
+
+def resize(
+    frames: UInt8[np.ndarray, "t h w c"],
+    size: tuple[int, int],
+    interpolation: str,
+    out: UInt8[np.ndarray, "t h2 w2 c"] | None = None,
+) -> UInt8[np.ndarray, "t h2 w2 c"]:
+    """Resize all frames to (height, width), into `out` or a new array.
+
+    Within a factor of two this is OpenCV's interpolation of that name, as the official evaluation uses; anything
+    shrunk further is averaged over areas instead, since interpolation would skip pixels and alias.
+    """
+    (height, width), (frame_height, frame_width) = size, frames.shape[1:3]
+    if out is None:
+        out = np.empty((len(frames), height, width, frames.shape[-1]), np.uint8)
+    if (height, width) == (frame_height, frame_width):
+        out[:] = frames
+        return out
+    method = _CV2[interpolation]
+    if max(frame_height / height, frame_width / width) > _ALIASING:
+        method = cv2.INTER_AREA
+    for frame, target in zip(frames, out, strict=True):
+        cv2.resize(frame, (width, height), dst=target, interpolation=method)
+    return out
+
+
+def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """The corner crops of TSN: both sides from crop_scales times the short side, at most one scale apart,
+    at one of 13 fixed places on a grid of quarters."""
+    sides = [int(min(height, width) * scale) for scale in data.crop_scales]
+    sides = [data.image_size if abs(side - data.image_size) < 3 else side for side in sides]
+    pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
+    crop_height, crop_width = pairs[rng.integers(len(pairs))]
+    crop_height, crop_width = min(crop_height, height), min(crop_width, width)
+    down, right = _QUARTERS[rng.integers(len(_QUARTERS))]
+    return (height - crop_height) // 4 * down, (width - crop_width) // 4 * right, crop_height, crop_width
+
+
+def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A random area and (log-uniform) aspect, anywhere; after ten that do not fit, the largest central crop."""
+    low, high = data.crop_aspect
+    for _ in range(10):
+        area = height * width * rng.uniform(*data.crop_area)
+        aspect = math.exp(rng.uniform(math.log(low), math.log(high)))
+        crop_height, crop_width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
+        if 0 < crop_height <= height and 0 < crop_width <= width:
+            top, left = rng.integers(height - crop_height + 1), rng.integers(width - crop_width + 1)
+            return int(top), int(left), crop_height, crop_width
+    aspect = min(max(width / height, low), high)
+    crop_height, crop_width = min(height, round(width / aspect)), min(width, round(height * aspect))
+    return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
+
+
+def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
+    short = round(rng.uniform(*data.short_side))
+    side = min(round(data.image_size * min(height, width) / short), height, width)
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    return int(top), int(left), side, side
+
+
+def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """The largest central square."""
+    del data, rng
+    short = min(height, width)
+    return (height - short) // 2, (width - short) // 2, short, short
+
+
+_CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "short_side": _short_side, "center": _center}
+# (down, right) in quarters of the room left: corners and centre, middles of the edges, centres of the quadrants
+_QUARTERS = (
+    *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
+    *((2, 0), (2, 4), (4, 2), (0, 2)),
+    *((1, 1), (1, 3), (3, 1), (3, 3)),
+)

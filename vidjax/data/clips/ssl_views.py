@@ -1,0 +1,92 @@
+"""Views of one video for self-distillation: other windows in time, other speeds, other crops.
+
+Source: Ranasinghe et al. 2022 (arXiv:2112.01514), section 3.2, with the numbers of the authors' `datasets/decoder.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from vidjax.config import DataConfig
+from vidjax.data.clips.augment import augment
+from vidjax.data.sources.rows import Row
+from vidjax.data.sources.synthetic import noise
+from vidjax.data.video.readers import open_video
+from vidjax.errors import ConfigError
+
+Views = dict[str, UInt8[np.ndarray, "r t s s c"]]
+_GLOBALS = 2
+_SHIFT = 5  # frames that the first global view leaves out at the end of the window, and the second at its start
+
+
+def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
+    """The views of a row, by the keys of `data.views`; uint8.
+
+    With r = data.clips_per_decode there are r of each: they share their frame numbers and differ in crops and colours.
+    Global views are cropped by data.crop to data.image_size, local ones to data.local_size and data.local_area.
+
+    Raises:
+      VideoError: when the video cannot be decoded.
+    """
+    if row.video is None:
+        frames = None
+    else:
+        with open_video(row.video) as video:
+            indices = view_indices(video.frames, data, rng)
+            wanted, places = np.unique(np.concatenate(indices), return_inverse=True)
+            found, places = video.read(wanted), np.split(places, np.cumsum([len(view) for view in indices])[:-1])
+            frames = [found[view] for view in places]
+    local = dataclasses.replace(data, image_size=data.local_size, crop_area=data.local_area)
+    views = {}
+    for number, (name, shape) in enumerate(data.views.items()):
+        config = data if number < _GLOBALS else local
+        views[name] = np.empty((data.clips_per_decode, *shape), np.uint8)
+        for clip in views[name]:
+            if frames is None:
+                clip[:] = noise(shape[0], config, rng)
+            else:
+                augment(frames[number], config, rng, out=clip)
+    return views
+
+
+def view_indices(num_video_frames: int, data: DataConfig, rng: np.random.Generator) -> list[Int64[np.ndarray, " t"]]:
+    """Frame numbers of each view, the global ones first.
+
+    In a random window of num_frames * stride frames (or the whole video, if shorter) the first global view spreads its
+    frames evenly from the start to five frames before the end, the second from five frames after the start to the end;
+    a window of less than 20 frames is shifted by a quarter of it instead. Each local view spreads its own over a random
+    part of the window, data.local_span of it. Views of fewer frames are thus faster.
+
+    Args:
+      num_video_frames: at least 1.
+    """
+    length = min(num_video_frames, data.num_frames * data.stride)
+    start = rng.integers(num_video_frames - length + 1)
+    shift, span = min(_SHIFT, length // 4), int(length * data.local_span)
+    ranges = [(0, length - shift), (shift, length)]
+    for _ in data.local_views:
+        first = rng.integers(max(length - span, 1))
+        ranges.append((first, first + span))
+    counts = (*data.global_views, *data.local_views)
+    spread = [np.linspace(*ends, count) for ends, count in zip(ranges, counts, strict=True)]
+    return [start + np.minimum(view, length - 1).astype(np.int64) for view in spread]
+
+
+def check_views(data: DataConfig) -> None:
+    """Refuse views that cannot be.
+
+    Raises:
+      ConfigError: when there is another number of global views than two, or a view without frames.
+    """
+    if len(data.global_views) not in (0, _GLOBALS) or (data.local_views and not data.global_views):
+        raise ConfigError(
+            f"data.global_views={data.global_views} must hold the frames of two views, such as (8, 8); "
+            "or leave it and data.local_views empty for single clips"
+        )
+    if min(*data.global_views, *data.local_views, 1, 1) < 1:
+        raise ConfigError(
+            f"data.global_views={data.global_views} and data.local_views={data.local_views}: a view needs a frame"
+        )

@@ -1,0 +1,134 @@
+"""One data-set row to the arrays of a batch: decode, sample, augment; and what happens when decoding fails."""
+
+from __future__ import annotations
+
+import grain
+import numpy as np
+from jaxtyping import UInt8
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data.clips.augment import augment, check_crop
+from vidjax.data.clips.color import check_color_jitter
+from vidjax.data.clips.eval_views import protocol_views, span
+from vidjax.data.clips.patchify import cut
+from vidjax.data.clips.randaugment import parse_rand_augment
+from vidjax.data.clips.sampling import train_indices
+from vidjax.data.clips.ssl_views import check_views, load_views
+from vidjax.data.sources.annotations import batch_facts
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.rows import Row
+from vidjax.data.sources.synthetic import noise
+from vidjax.data.video.readers import open_video
+from vidjax.errors import DataError, VideoError
+
+Seconds = tuple[float, float] | None
+SUBSTITUTES = 8  # rows tried in place of one that fails
+
+
+class LoadTrain(grain.transforms.RandomMap):
+    """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
+
+    def __init__(self, source: VideoSource, data: DataConfig):
+        self._source, self._data, self._fact = source, data, getattr(source, "fact", "")
+        if data.rand_augment:
+            parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
+        check_color_jitter(data.color_jitter)
+        check_crop(data)
+        check_views(data)
+
+    def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        failures: list[tuple[int, VideoError]] = []
+        row = self._source[index]
+        while True:
+            try:
+                videos, seen = self._videos(row, rng)
+                break
+            except VideoError as error:
+                failures.append((index, error))
+            if len(failures) > SUBSTITUTES:
+                raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
+            index = self._substitute(row.label, [failed for failed, _ in failures], rng)
+            row = self._source[index]
+        facts = batch_facts(self._fact, row, seen, self._source.num_classes, self._data.clips_per_decode, rng)
+        return {**videos, **facts, **self._facts(index, row.label, failures)}
+
+    def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
+        """The views or the clips of a row, and the seconds that clips were taken from."""
+        if self._data.views:
+            return load_views(row, self._data, rng), None
+        clips, seen = self._clips(row, rng)
+        return {"video": cut(clips, *self._data.cubes) if self._data.cubes else clips}, seen
+
+    def _clips(self, row: Row, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "r t s s c"], Seconds]:
+        data = self._data
+        if row.video is None:
+            return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)]), None
+        with open_video(row.video) as video:
+            first, count = span(video, row.window)
+            indices = first + train_indices(count, data, rng)
+            frames = video.read(indices)
+            seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if self._fact == "intervals" else None
+        size = (data.image_size, data.image_size)
+        clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
+        for clip in clips:
+            augment(frames, data, rng, out=clip)
+        return clips, seen
+
+    def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
+        """A row of the same class that has not failed yet; of any class when that one has no more."""
+        rows = np.setdiff1d(self._source.rows_of_class(label), failed)
+        if not len(rows):
+            rows = np.setdiff1d(np.arange(len(self._source)), failed)
+        if not len(rows):
+            raise DataError(f"none of the {len(self._source)} videos can be decoded")
+        return int(rng.choice(rows))
+
+    def _facts(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
+        repeats = self._data.clips_per_decode
+        failed = np.full((repeats, SUBSTITUTES), -1, np.int32)
+        reasons = np.full((repeats, SUBSTITUTES), -1, np.int8)
+        for place, (row, error) in enumerate(failures):
+            failed[0, place], reasons[0, place] = row, VideoError.REASONS.index(error.reason)
+        return {
+            "label": np.full(repeats, label, np.int32),
+            "valid": np.ones(repeats, bool),
+            "index": np.full(repeats, index, np.int64),
+            "failed": failed,
+            "failed_reason": reasons,
+        }
+
+
+class LoadEval(grain.transforms.Map):
+    """The views of one row; zeros for padding and for a video that fails."""
+
+    def __init__(self, source: VideoSource, data: DataConfig, eval: EvalConfig):
+        self._source, self._data, self._eval = source, data, eval
+
+    def map(self, index: int) -> dict[str, np.ndarray]:
+        data, views = self._data, self._eval.clips * self._eval.crops
+        label, reason, video = 0, -1, None
+        valid = index < len(self._source)
+        if valid:
+            row = self._source[index]
+            label = row.label
+            try:
+                video = self._views(row)
+            except VideoError as error:
+                reason = VideoError.REASONS.index(error.reason)
+        if video is None:
+            video = np.zeros((views, data.num_frames, data.image_size, data.image_size, 3), np.uint8)
+        return {
+            "video": video,
+            "label": np.int32(label),
+            "valid": np.bool_(valid),
+            "decoded": np.bool_(valid and reason < 0),
+            "index": np.int64(index if valid else -1),
+            "failed_reason": np.int8(reason),
+        }
+
+    def _views(self, row: Row) -> UInt8[np.ndarray, "v t s s c"]:
+        data, clips, crops = self._data, self._eval.clips, self._eval.crops
+        if row.video is None:
+            rng = np.random.default_rng(row.label)
+            return np.stack([noise(data.num_frames, data, rng) for _ in range(clips * crops)])
+        return protocol_views(row.video, data, self._eval, row.window)

@@ -1,0 +1,1 @@
+"""Writing data sets as records that load fast (`vidjax prepare`)."""

@@ -1,0 +1,181 @@
+"""Prepared data sets: videos as bytes in ArrayRecord files with the metadata of TFDS, without TensorFlow.
+
+Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of public data sets are all
+prepared by the same code; a `KeptSource` has all that is known of its videos stored with them, in place of a class. A
+video that cannot be read goes to `failures.jsonl` with its reason and is counted, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from vidjax.data.prepare import runners
+from vidjax.data.prepare.codec import Storing
+from vidjax.data.prepare.shards import Note, Shard, listening, plan, read_note, write_shard
+from vidjax.data.sources import labelmap, records
+from vidjax.data.sources.annotated_videos import KeptSource, write_abouts
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.rows import content_id
+from vidjax.errors import DataError
+
+FAILURES = "failures.jsonl"
+VERSION = "1.0.0"
+VIDEOS_PER_SHARD = 256
+
+
+def prepare_records(
+    name: str,
+    sources: dict[str, VideoSource],
+    out: str | os.PathLike,
+    *,
+    storing: Storing | None = None,
+    threads: int = 1,
+    runner: str = runners.THREADS,
+    options: Sequence[str] = (),
+    videos_per_shard: int = VIDEOS_PER_SHARD,
+    on_video: Callable[[str], None] = lambda split: None,
+) -> tuple[pathlib.Path, list[dict[str, Any]]]:
+    """Write the splits as one data set, `out/<name>_videos/1.0.0`, that appears only when it is complete.
+
+    What an interrupted call with the same arguments has finished is kept in a hidden folder of `out` and not done
+    again. The files are the same for any runner and number of threads.
+
+    Args:
+      name: a `data.name`.
+      sources: a `VideoSource` for each split.
+      storing: what is stored of a video; None: its own bytes, if index and first frame can be read.
+      threads: shards at a time on this machine.
+      runner, options: see `vidjax.data.prepare.runners.run_shards`.
+      videos_per_shard: at most so many videos a file.
+      on_video: called with the split's name after each video that this process has handled, for a progress bar.
+
+    Returns:
+      the folder to use as `data.root`, and one dict a video that could not be stored.
+
+    Raises:
+      DataError: for repeated ids, splits with different label maps, a split without a readable video, or a folder that
+        already holds this data set.
+      ConfigError: for a runner that cannot be used.
+    """
+    storing = storing or Storing()
+    _check_labels(sources)
+    for split, source in sources.items():
+        _check_ids(split, source)
+    folder = pathlib.Path(out).absolute() / f"{name}_videos" / VERSION
+    if folder.exists():
+        raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
+    contents = [source.content_id for source in sources.values()]
+    work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing, videos_per_shard])}"
+    work.mkdir(parents=True, exist_ok=True)
+    shards = plan({split: len(source) for split, source in sources.items()}, str(work), videos_per_shard)
+    write = functools.partial(_write, sources=sources, storing=storing)
+    with listening(on_video):
+        runners.run_shards(write, shards, runner, options, threads)
+    notes = {shard: read_note(shard) for shard in shards}
+    failures = [failure for note in notes.values() for failure in note.failures]
+    try:
+        _complete(name, sources, notes, failures, work)
+    except DataError:
+        shutil.rmtree(work)
+        raise
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work.rename(folder)
+    return folder, failures
+
+
+def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
+    """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size.
+
+    In place of a label, that of a `KeptSource` holds all that is known of the video, as JSON.
+    """
+    kind = {"names": source.labels} if source.labels else {"num_classes": source.num_classes}
+    kept = isinstance(source, KeptSource)
+    known = {"about": tfds.features.Text()} if kept else {"label": tfds.features.ClassLabel(**kind)}
+    return tfds.features.FeaturesDict(
+        {
+            "video": tfds.features.Scalar(np.object_),
+            **known,
+            "id": tfds.features.Text(),
+            "num_frames": np.int64,
+            "fps": np.float64,
+            "height": np.int64,
+            "width": np.int64,
+        }
+    )
+
+
+def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> Note:
+    return write_shard(shard, sources[shard.split], storing, features_of(_widest(sources)))
+
+
+def _widest(sources: dict[str, VideoSource]) -> VideoSource:
+    """Splits share their label names; where labels are bare numbers one of them may know of more."""
+    return max(sources.values(), key=lambda source: source.num_classes)
+
+
+def _complete(
+    name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], work: pathlib.Path
+) -> None:
+    """Name the files as TFDS does, and write what it and we need to open them."""
+    infos = []
+    for split in sources:
+        kept = {shard: note for shard, note in notes.items() if shard.split == split and note.labels}
+        if not kept:
+            first = next(failure for failure in failures if failure["split"] == split)
+            raise DataError(f"no video of split {split!r} can be read; the first failed with {first['detail']}")
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=work, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
+        )
+        lengths = [len(note.labels) for note in kept.values()]
+        size = sum(note.num_bytes for note in kept.values())
+        for number, shard in enumerate(kept):
+            shard.path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))
+        infos.append(tfds.core.SplitInfo(split, lengths, size, filename_template=template))
+        _write_index(work, split, sources[split], list(kept.values()))
+    features = features_of(_widest(sources))
+    tfds.folder_dataset.write_metadata(
+        data_dir=work, features=features, split_infos=infos, version=VERSION, check_data=False
+    )
+    with (work / FAILURES).open("w") as file:
+        file.writelines(json.dumps(failure) + "\n" for failure in failures)
+    names = tuple(features["label"].names) if "label" in features else _widest(sources).labels
+    labelmap.save(work, names)
+    for shard in notes:  # finished with; those whose videos all failed have an empty file, too
+        shard.note.unlink()
+        shard.path.unlink(missing_ok=True)
+
+
+def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:
+    """What a reader has to know of all records without reading them."""
+    if isinstance(source, KeptSource):
+        write_abouts(folder, split, source, [row for note in notes for row in note.rows])
+        return
+    labels = [label for note in notes for label in note.labels]
+    np.save(records.labels_path(str(folder), split), np.array(labels, np.int64))
+
+
+def _check_labels(sources: dict[str, VideoSource]) -> None:
+    (first, source), *others = sources.items()
+    for split, other in others:
+        if other.labels != source.labels:
+            raise DataError(f"splits {first!r} and {split!r} do not have the same label names in the same order")
+
+
+def _check_ids(split: str, source: VideoSource) -> None:
+    """The id is all that tells one record from another."""
+    counts = collections.Counter(source[index].id for index in range(len(source)))
+    repeated, times = counts.most_common(1)[0] if counts else ("", 0)
+    if not times:
+        raise DataError(f"split {split!r} has no videos")
+    if times > 1:
+        raise DataError(f"split {split!r} has {times} videos with the id {repeated!r}; ids must be unique")

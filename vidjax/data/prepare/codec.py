@@ -1,0 +1,77 @@
+"""What is stored of a video, and what it must pass before: its own bytes, or the same frames encoded anew.
+
+Pictures in a folder have no bytes of their own to store: they become a video that gives back every pixel.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from vidjax.data.prepare.encode import Encoding, Lossless
+from vidjax.data.sources.rows import Row
+from vidjax.data.video.decode import VideoInfo
+from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace, open_video
+from vidjax.errors import ConfigError, VideoError
+
+_DECODED_AT_ONCE = 32  # frames, when checking every one
+
+
+@dataclasses.dataclass(frozen=True)
+class Storing:
+    """How the video of a row is stored; small and picklable, as it travels to the machines of a cluster.
+
+    Attributes:
+      check: what a video must pass whose own bytes are stored: `index` or `decode`.
+      encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes, and pictures
+        without loss.
+
+    Raises:
+      ConfigError: for an unknown check.
+    """
+
+    check: str = "index"
+    encoding: Encoding | None = None
+
+    def __post_init__(self):
+        if self.check not in CHECKS:
+            raise ConfigError(f"check={self.check!r} is unknown; choose one of {', '.join(CHECKS)}")
+
+    def store(self, row: Row) -> tuple[bytes, VideoInfo]:
+        """The bytes to store, and what they hold.
+
+        Raises:
+          VideoError: when the video cannot be read.
+        """
+        if isinstance(row.video, FrameWindow):
+            return (self.encoding or Lossless()).encode(row.video)
+        video = _read_bytes(row.video)
+        return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
+
+
+def open_whole_index(video: VideoPlace) -> VideoInfo:
+    """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
+    with open_video(video) as opened:
+        return opened.info
+
+
+def decode_every_frame(video: VideoPlace) -> VideoInfo:
+    """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
+    with open_video(video) as opened:
+        for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
+            opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))
+        return opened.info
+
+
+CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
+
+
+def _read_bytes(video: VideoPlace) -> bytes:
+    if isinstance(video, bytes):
+        return video
+    if isinstance(video, StoredVideo):
+        return video.load()
+    try:
+        return pathlib.Path(video).read_bytes()
+    except OSError as error:
+        raise VideoError("missing", f"{video}: {error.strerror}") from error

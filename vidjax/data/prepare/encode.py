@@ -1,0 +1,118 @@
+"""Videos encoded anew so that a random clip is cheap to decode: small frames, many key frames, frames to leave out.
+
+Between key frames three of four pictures are ones that no other refers to (`IBBBP`), so that reading every fourth frame
+skips most of the others. Entropy coding is the simpler one of H.264 (CAVLC), which saves a third of the decoding, and
+there is no deblocking, which at this quality changes next to nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from vidjax.data.clips.augment import resize
+from vidjax.data.video.decode import VideoInfo
+from vidjax.data.video.readers import VideoPlace, open_video
+from vidjax.errors import ConfigError
+
+_AT_ONCE = 256 << 20  # bytes of frames in memory; a read begins at a key frame, so few long ones are better
+_RATES = (1.0, 240.0)  # frames a second that are written
+# Without mbtree, whose sums x264 reads past their end on small frames: then bytes differ from run to run.
+_X264 = "scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0:cabac=0:no-deblock=1:weightp=0:weightb=0:mbtree=0"
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How prepared videos are encoded.
+
+    Attributes:
+      short_side: pixels; smaller videos keep their size.
+      key_every: frames from one key frame to the next.
+      crf: x264's constant rate factor; lower is better and larger.
+
+    Raises:
+      ConfigError: for values that x264 cannot take.
+    """
+
+    short_side: int = 256
+    key_every: int = 12
+    crf: int = 20
+
+    def __post_init__(self):
+        if self.short_side < 32 or self.short_side % 2:
+            raise ConfigError(f"short side {self.short_side} must be even and at least 32; 256 to 320 is usual")
+        if self.key_every < 1 or not 0 <= self.crf <= 51:
+            raise ConfigError(
+                f"a key frame every {self.key_every} frames and crf {self.crf}: use 1 or more, and 0 to 51"
+            )
+
+    def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
+        """An MP4 with as many frames as the video, as displayed, at its mean rate; no sound. The same bytes each time.
+
+        Raises:
+          VideoError: when a frame cannot be decoded.
+        """
+        with open_video(video) as source:
+            size = _fit(source.info.height, source.info.width, self.short_side)
+            return _write(source, size, "libx264", "yuv420p", _x264(self.key_every) | {"crf": str(self.crf)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Lossless:
+    """Pictures as a video that gives back every pixel: H.264 of RGB without loss, at their own size.
+
+    Attributes:
+      key_every: frames from one key frame to the next.
+    """
+
+    key_every: int = 12
+
+    def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
+        """An MP4 with the very frames of the video. The same bytes each time.
+
+        Raises:
+          VideoError: when a frame cannot be decoded.
+        """
+        with open_video(video) as source:
+            size = (source.info.height, source.info.width)
+            return _write(source, size, "libx264rgb", "rgb24", _x264(self.key_every) | {"qp": "0"})
+
+
+def _write(source, size: tuple[int, int], codec: str, pixels: str, options: dict[str, str]) -> tuple[bytes, VideoInfo]:
+    info, (height, width) = source.info, size
+    rate = Fraction(min(max(info.fps, _RATES[0]), _RATES[1])).limit_denominator(1001)
+    length = max(1, _AT_ONCE // (info.height * info.width * 3))
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
+        stream = output.add_stream(codec, rate=rate, options=options)
+        stream.height, stream.width, stream.pix_fmt = height, width, pixels
+        for start in range(0, info.frames, length):
+            frames = source.read(range(start, min(start + length, info.frames)))
+            for picture in _shrink(frames, height, width):
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return file.getvalue(), dataclasses.replace(info, height=height, width=width)
+
+
+def _x264(key_every: int) -> dict[str, str]:
+    keys = f"keyint={key_every}:min-keyint={key_every}"
+    # More threads would encode other bytes; videos are encoded side by side instead.
+    return {"preset": "medium", "threads": "1", "x264-params": f"{keys}:{_X264}"}
+
+
+def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """The size with that short side, or the video's own if that is smaller; even, as 4:2:0 wants it."""
+    short = min(height, width)
+    target = min(short, short_side)
+    return tuple(max(2, side * target // short // 2 * 2) for side in (height, width))
+
+
+def _shrink(frames: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    if frames.shape[1:3] == (height, width):
+        return frames
+    return resize(frames, (height, width), "area" if frames.shape[1] > height else "bilinear")

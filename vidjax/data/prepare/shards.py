@@ -1,0 +1,147 @@
+"""One ArrayRecord file of a prepared data set: written whole or not at all, with what it holds noted beside it.
+
+A shard that has its note is finished, so a preparation that was interrupted goes on with the others. Rows are dealt to
+shards in an order shuffled once, by their number alone: the files are the same for any number of threads or machines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vidjax.data.prepare.codec import Storing
+from vidjax.data.sources.annotated_videos import KeptSource
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import VideoError
+
+_WRITER_OPTIONS = "group_size:1,uncompressed"  # every record alone, and videos do not shrink further
+_progress: list[Callable[[str], None]] = []  # told of each video that this process has handled; see `listening`
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard that is to be written.
+
+    Attributes:
+      split, number: which one; rows: of the source, in the order of the records; folder: where.
+    """
+
+    split: str
+    number: int
+    rows: tuple[int, ...]
+    folder: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        return pathlib.Path(self.folder, f"{self.split}-{self.number:05d}")
+
+    @property
+    def note(self) -> pathlib.Path:
+        return self.path.with_suffix(".json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """What a finished shard holds.
+
+    Attributes:
+      labels, rows: of the records, in their order; num_bytes: of all; failures: videos that are not in it.
+    """
+
+    labels: list[int]
+    rows: list[int]
+    num_bytes: int
+    failures: list[dict[str, Any]]
+
+
+def plan(sizes: dict[str, int], folder: str, videos_per_shard: int) -> list[Shard]:
+    """The shards of all splits, as equal as can be.
+
+    Args:
+      sizes: videos of each split.
+    """
+    shards = []
+    for split, size in sizes.items():
+        parts = np.array_split(np.random.default_rng(0).permutation(size), -(-size // videos_per_shard))
+        shards += [Shard(split, number, tuple(rows.tolist()), folder) for number, rows in enumerate(parts)]
+    return shards
+
+
+def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: Any) -> Note:
+    """Write a shard unless it is finished.
+
+    Args:
+      features: TFDS features of a record.
+    """
+    from array_record.python.array_record_module import ArrayRecordWriter
+    from tensorflow_datasets.core.example_serializer import ExampleSerializer
+
+    if shard.note.exists():
+        for _ in shard.rows:
+            _tell(shard.split)
+        return read_note(shard)
+    serializer = ExampleSerializer(features.get_serialized_info())
+    draft = shard.path.with_suffix(".draft")
+    writer, note = ArrayRecordWriter(str(draft), _WRITER_OPTIONS), Note([], [], 0, [])
+    size = 0
+    for index, label, example in _examples(shard, source, storing, note.failures):
+        record = serializer.serialize_example(features.encode_example(example))
+        writer.write(record)
+        note.labels.append(label)
+        note.rows.append(index)
+        size += len(record)
+    writer.close()
+    os.replace(draft, shard.path)
+    note = dataclasses.replace(note, num_bytes=size)
+    draft.write_text(json.dumps(dataclasses.asdict(note)))
+    os.replace(draft, shard.note)
+    return note
+
+
+def read_note(shard: Shard) -> Note:
+    """What a finished shard holds."""
+    return Note(**json.loads(shard.note.read_text()))
+
+
+class listening:
+    """While open, a function is told the split of each video that this process has handled, stored or not."""
+
+    def __init__(self, on_video: Callable[[str], None]):
+        self._on_video = on_video
+
+    def __enter__(self):
+        _progress.append(self._on_video)
+
+    def __exit__(self, *exception):
+        _progress.remove(self._on_video)
+
+
+def _tell(split: str) -> None:
+    for on_video in _progress:
+        on_video(split)
+
+
+def _examples(
+    shard: Shard, source: VideoSource, storing: Storing, failures: list
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Row, label and contents of the records; a video that cannot be read becomes a failure instead."""
+    for index in shard.rows:
+        row = source[index]
+        try:
+            video, info = storing.store(row)
+        except VideoError as error:
+            failures.append({"split": shard.split, "id": row.id, "reason": error.reason, "detail": error.detail})
+            continue
+        finally:
+            _tell(shard.split)
+        size = {"num_frames": info.frames, "fps": info.fps, "height": info.height, "width": info.width}
+        known = {"label": row.label}
+        if isinstance(source, KeptSource):
+            known = {"about": json.dumps(source.videos[index].about, ensure_ascii=False)}
+        yield index, row.label, {"video": video, "id": row.id, **known, **size}

@@ -1,0 +1,133 @@
+"""Data sets prepared as ArrayRecord files by TFDS (`vidjax prepare`), read without TensorFlow.
+
+Beside the records, `labels_<split>.npy` holds the class number of each row, so that none has to be read to find the
+rows of a class.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+
+from vidjax.data.sources import labelmap
+from vidjax.data.sources.rows import Row, content_id
+from vidjax.data.video.readers import StoredVideo
+from vidjax.errors import DataError
+
+
+class RecordSource:
+    """Records with the features video (bytes), label and id; a `VideoSource`."""
+
+    def __init__(self, folder: str, split: str, num_classes: int = 0):
+        self._folder, self._split = folder, split
+        builder, self._records = open_records(folder, split)
+        missing = {"video", "label"} - set(builder.info.features)
+        if missing:
+            raise DataError(f"the records in {folder} have no feature {' and '.join(sorted(missing))}")
+        info = builder.info.splits[split]
+        label = builder.info.features["label"]
+        self.labels = tuple(label.names) if getattr(label, "names", None) else None
+        labelmap.check(folder, self.labels)
+        self.num_classes = num_classes or getattr(label, "num_classes", None) or 0
+        if self.labels and self.num_classes < len(self.labels):
+            raise DataError(f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes")
+        if not self.num_classes:
+            raise DataError(f"{folder} does not say how many classes it has; set data.num_classes")
+        self._labels = None
+        self.content_id = content_id(
+            [builder.info.full_name, split, self.num_classes, list(info.shard_lengths), info.num_bytes]
+        )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: int) -> Row:
+        record = self._records[int(index)]
+        name = record.get("id", f"{self._split}/{index}")
+        name = name.decode() if isinstance(name, bytes) else str(name)
+        return Row(bytes(record["video"]), int(record["label"]), name)
+
+    def place(self, index: int) -> StoredVideo:
+        """Where the video of a row is, unread."""
+        return StoredVideo(self._records, int(index))
+
+    def __repr__(self) -> str:
+        return f"RecordSource({self._split}, {self.content_id})"
+
+    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
+        if self._labels is None:
+            self._labels = self._all_labels()
+        return np.flatnonzero(self._labels == label)
+
+    def _all_labels(self) -> np.ndarray:
+        path = labels_path(self._folder, self._split)
+        if os.path.exists(path):
+            labels = np.load(path)
+            if len(labels) != len(self):
+                raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; prepare the data set again")
+            return labels
+        logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
+        return np.array([int(self._records[index]["label"]) for index in range(len(self))])
+
+
+def open_records(folder: str, split: str) -> tuple[Any, Any]:
+    """The TFDS builder of a folder, and the records of a split of it.
+
+    Raises:
+      DataError: when they cannot be read, or there are none.
+    """
+    builder = _builder(folder)
+    if split not in builder.info.splits:
+        found = ", ".join(builder.info.splits) or "none"
+        raise DataError(f"{folder} has no split {split!r}; it has {found}")
+    stored = _read(builder, split)
+    if not len(stored):
+        raise DataError(f"the split {split!r} of {folder} is empty")
+    return builder, stored
+
+
+def splits(folder: str) -> tuple[str, ...]:
+    """The names of the splits that records have."""
+    return tuple(_builder(folder).info.splits)
+
+
+def labels_path(folder: str, split: str) -> str:
+    """Where the class numbers of a split are kept."""
+    return os.path.join(folder, f"labels_{split}.npy")
+
+
+def find(root: str) -> str | None:
+    """The folder with the records: `root`, or the only one at most two levels (name, version) below it.
+
+    Raises:
+      DataError: if there are several.
+    """
+    for level in ("", "*", "*/*"):
+        found = sorted(glob.glob(os.path.join(glob.escape(root), level, "dataset_info.json")))
+        if len(found) > 1:
+            folders = ", ".join(os.path.dirname(path) for path in found)
+            raise DataError(f"{root} holds several prepared data sets; set data.root to one of {folders}")
+        if found:
+            return os.path.dirname(found[0])
+    return None
+
+
+def _builder(folder: str):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder_from_directory(folder)
+    except Exception as error:  # TFDS's, protobuf's, JSON's: files of its metadata may be damaged in any way
+        raise DataError(f"the prepared data set in {folder} cannot be opened: {error}") from error
+
+
+def _read(builder, split: str):
+    try:
+        return builder.as_data_source(split)
+    except Exception as error:  # likewise, and ArrayRecord's own
+        raise DataError(f"the split {split!r} of {builder.data_dir} cannot be read: {error}") from error

@@ -1,0 +1,103 @@
+"""Long videos as windows: every row of a data set cut at a fixed stride, or into so many, for sliding inference."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import numpy as np
+from jaxtyping import Int64
+
+from vidjax.config import DataConfig
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.rows import Row, content_id
+from vidjax.data.video.readers import open_video
+from vidjax.errors import VideoError
+
+
+def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> Int64[np.ndarray, " w"]:
+    """First frames of the windows of a video: one `every` so many frames, or `count` evenly spaced.
+
+    The last window ends with the video, so no frame is left out at a stride that is no longer than a window; a video
+    shorter than a window has one, which begins at its start.
+
+    Args:
+      frames: of the video; span: of a window.
+    """
+    last = max(frames - span, 0)
+    if every:
+        return np.unique(np.append(np.arange(0, last + 1, every), last))
+    if count == 1:
+        return np.array([last // 2])
+    return np.unique(np.arange(count) * last // (count - 1))
+
+
+class WindowSource:
+    """The windows of all rows of another source, video by video; a `VideoSource`.
+
+    A window spans data.num_frames * data.stride frames, or everything with segment sampling. A video that cannot be
+    opened has one window, whose reading fails again and is then counted.
+
+    Attributes:
+      video_of: (windows,) the row of the other source that each window belongs to.
+      durations: (videos,) seconds; 0 for a video that cannot be opened.
+    """
+
+    fact = ""
+
+    def __init__(self, source: VideoSource, data: DataConfig, *, stride: float, count: int):
+        """`stride` is in seconds; where it is 0, `count` windows are spread over each video.
+
+        Every video is opened, for its length; none is decoded.
+        """
+        self.labels, self.num_classes, self._source = source.labels, source.num_classes, source
+        self._windows: list[tuple[float, float] | None] = []
+        owners, durations, short = [], [], []
+        for index in range(len(source)):
+            row = source[index]
+            frames, fps = _length(row)
+            span = min(frames, data.num_frames * data.stride) if data.sampling != "segment" else frames
+            every = max(1, round(stride * fps)) if stride else 0
+            starts = window_starts(frames, span, every=every, count=count)
+            self._windows += [(start / fps, (start + span) / fps) if frames else None for start in starts]
+            owners += [index] * len(starts)
+            durations.append(frames / fps)
+            if frames and frames <= (data.num_frames - 1) * data.stride and data.sampling != "segment":
+                short.append(row.id)
+        if short:
+            logging.getLogger("vidjax").warning(
+                "%d of %d videos are shorter than a window of %d frames, the first of them %s: the last frame repeats",
+                len(short), len(source), (data.num_frames - 1) * data.stride + 1, short[0],
+            )  # fmt: skip
+        self.video_of, self.durations = np.array(owners), np.array(durations)
+        self.content_id = content_id([source.content_id, *self._windows])
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: int) -> Row:
+        row, window = self._source[int(self.video_of[index])], self._windows[index]
+        if window is None:
+            return row
+        return dataclasses.replace(row, id=f"{row.id} {window[0]:.2f}-{window[1]:.2f} s", window=window)
+
+    def __repr__(self) -> str:
+        return f"WindowSource({self._source!r}, {self.content_id})"
+
+    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
+        return np.flatnonzero(np.isin(self.video_of, self._source.rows_of_class(label)))
+
+    def times(self) -> np.ndarray:
+        """(windows, 2) start and end in seconds; zeros for a video that cannot be opened."""
+        return np.array([window or (0.0, 0.0) for window in self._windows])
+
+
+def _length(row: Row) -> tuple[int, float]:
+    """Frames and rate of a video; no frames when it cannot be opened."""
+    if row.video is None:
+        return 1, 1.0
+    try:
+        with open_video(row.video) as video:
+            return video.frames, video.fps
+    except VideoError:
+        return 0, 1.0

@@ -1,0 +1,1 @@
+"""Video files: strict decoding, packet indexes, truncation checks."""

@@ -1,0 +1,245 @@
+"""Exact display frames from video files, or an error that says why not (strict, one-threaded PyAV).
+
+Packets are indexed by presentation time before anything is decoded, so a frame number always means the same picture
+and a file that ends early is noticed. Decoding starts at a key frame and leaves out pictures that nobody asked for and
+no other picture refers to; a stream that refuses this is decoded once more from its start before it is given up.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from jaxtyping import Int64, UInt8
+
+from vidjax.data.video.container import describe, open_container, video_stream
+from vidjax.data.video.packet_index import PacketIndex
+from vidjax.data.video.truncation import is_cut_off
+from vidjax.errors import VideoError
+
+MAX_READ_BYTES = 8 << 30  # of one answer
+_SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
+
+_UNCOUNTED = {"matroska,webm", "mpegts", "gif"}  # formats that do not say how many frames they have
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video is: number of display frames, frames per second, size in pixels as displayed, seconds."""
+
+    frames: int
+    fps: float
+    height: int
+    width: int
+    duration: float
+
+
+def probe_video(source: str | os.PathLike | bytes) -> VideoInfo:
+    """Index a video and decode its first frame only.
+
+    Args:
+      source: a path, or the bytes of a file.
+
+    Raises:
+      VideoError: its `reason` is one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large.
+    """
+    with Video(source) as video:
+        return video.info
+
+
+def read_frames(source: str | os.PathLike | bytes, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    """Exact display frames as RGB.
+
+    Args:
+      source: a path, or the bytes of a file.
+      indices: display frame numbers from 0, in any order, repeats allowed.
+
+    Raises:
+      VideoError: when any of them cannot be decoded exactly; its `reason` is as in `probe_video`.
+      IndexError: for a number that is negative or not below the number of frames.
+    """
+    with Video(source) as video:
+        return video.read(indices)
+
+
+class Video:
+    """One opened video; a `read` decodes each wanted frame once, however often it is asked for.
+
+    Attributes:
+      frames: the number of display frames.
+    """
+
+    def __init__(self, source: str | os.PathLike | bytes):
+        self._where = describe(source)
+        try:
+            self._open(source)
+        except VideoError as error:
+            if error.reason in ("corrupt", "no_video_stream", "not_video") and is_cut_off(source):
+                raise VideoError("truncated", f"{error.detail}; the file ends before its container does") from error
+            raise
+        self.frames = len(self._index.display)
+        self._reformatter = VideoReformatter()
+
+    def _open(self, source: str | os.PathLike | bytes):
+        self._container = open_container(source)
+        try:
+            self._stream = video_stream(self._container, self._where)
+            if self._container.format.name in _UNCOUNTED and is_cut_off(source):
+                raise VideoError("truncated", f"{self._where} ends before its container does")
+            self._context = self._stream.codec_context
+            self._context.thread_type, self._context.thread_count = "NONE", 1
+            self._context.options = {"err_detect": "explode"}
+            self._index = PacketIndex(source, self._container, self._stream)
+        except BaseException:  # whatever it is goes on, but the file is closed
+            self._container.close()
+            raise
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Release the file and the decoder."""
+        self._index.close()
+        self._container.close()
+
+    @functools.cached_property
+    def info(self) -> VideoInfo:
+        """What the video is; decodes its first frame, as only that tells the size and the rotation."""
+        height, width = self.read([0]).shape[1:3]
+        seconds = self._index.seconds(self._stream)
+        return VideoInfo(self.frames, self.fps, height, width, seconds or self.frames / self.fps)
+
+    @functools.cached_property
+    def fps(self) -> float:
+        """Frames a second on average; nothing is decoded for it."""
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+        return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
+
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Exact display frames as RGB; see `read_frames`."""
+        indices = np.asarray(indices, np.int64).reshape(-1)
+        wanted = np.unique(indices)
+        if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.frames:
+            asked = f"frames {wanted[0]} to {wanted[-1]}" if len(wanted) else "no frames"
+            raise IndexError(f"{asked} asked of {self._where}, which has frames 0 to {self.frames - 1}")
+        found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
+        return found if np.array_equal(wanted, indices) else found[np.searchsorted(wanted, indices)]
+
+    def _decode(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
+        index = self._index
+        ordinals = [index.display[number] for number in wanted]
+        rows = {index.pts[ordinal]: row for row, ordinal in enumerate(ordinals)}
+        try:
+            pictures = _Pictures(len(rows), self._reformatter, self._where)
+            for start, stop in _runs(ordinals, index):
+                for frame in self._play(start, stop, rows if self._context.name in _SKIPPABLE else None):
+                    if frame.pts in rows:
+                        pictures.put(rows[frame.pts], frame)
+            return pictures.complete()
+        except (av.error.FFmpegError, _MissingFrameError):
+            return self._decode_from_start(rows, max(ordinals))
+
+    def _decode_from_start(self, rows: dict[int, int], stop: int) -> UInt8[np.ndarray, "t h w 3"]:
+        pictures = _Pictures(len(rows), self._reformatter, self._where)
+        try:
+            for frame in self._play(self._index.first_key, stop, None):
+                if frame.pts in rows:
+                    pictures.put(rows[frame.pts], frame)
+            return pictures.complete()
+        except (av.error.FFmpegError, _MissingFrameError) as error:
+            raise VideoError("corrupt", f"{self._where} cannot be decoded exactly: {error}") from error
+
+    def _decode_counting(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
+        """For streams without usable times: decode from the start and count what comes out."""
+        rows = {int(number): row for row, number in enumerate(wanted)}
+        pictures = _Pictures(len(rows), self._reformatter, self._where)
+        try:
+            for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
+                if number in rows:
+                    pictures.put(rows[number], frame)
+                if len(rows) == pictures.count:
+                    break
+            return pictures.complete()
+        except (av.error.FFmpegError, _MissingFrameError) as error:
+            raise VideoError("corrupt", f"{self._where} cannot be decoded exactly: {error}") from error
+
+    def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
+        """Decode the packets from a key frame to `stop`, those not in `rows` (if given) only where others need them."""
+        context, floor = self._context, self._index.pts[start]
+        try:
+            for packet in self._index.packets(start, stop):
+                if not self._index.counted and packet.pts < floor:
+                    continue  # shown before the key frame: leans on pictures that were not decoded
+                if rows is not None:
+                    context.skip_frame = "DEFAULT" if packet.pts in rows else "NONREF"
+                yield from context.decode(packet)
+            yield from context.decode(None)
+        finally:
+            context.skip_frame = "DEFAULT"
+            context.flush_buffers()
+
+
+class _MissingFrameError(Exception):
+    pass
+
+
+class _Pictures:
+    """The wanted frames as one RGB array, filled in the order they are decoded in."""
+
+    def __init__(self, count: int, reformatter: VideoReformatter, where: str):
+        self.count = 0
+        self._expected, self._reformatter, self._where, self._array = count, reformatter, where, None
+
+    def put(self, row: int, frame: av.VideoFrame):
+        if frame.is_corrupt:
+            raise _MissingFrameError(f"the decoder marks frame at {frame.time} s as damaged")
+        picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        plane = picture.planes[0]
+        pixels = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)[:, : 3 * picture.width]
+        pixels = pixels.reshape(picture.height, picture.width, 3)
+        if frame.rotation % 360:
+            pixels = np.rot90(pixels, round(frame.rotation / 90))
+        if self._array is None:
+            self._array = self._allocate(pixels.shape)
+        if pixels.shape != self._array.shape[1:]:
+            raise VideoError(
+                "corrupt", f"{self._where} changes its size from {self._array.shape[1:3]} to {pixels.shape[:2]}"
+            )
+        self._array[row] = pixels
+        self.count += 1
+
+    def complete(self) -> UInt8[np.ndarray, "t h w 3"]:
+        if self.count != self._expected:
+            raise _MissingFrameError(
+                f"{self._expected - self.count} of {self._expected} frames did not come out of the decoder"
+            )
+        return self._array
+
+    def _allocate(self, shape: tuple[int, int, int]) -> np.ndarray:
+        if self._expected * np.prod(shape) > MAX_READ_BYTES:
+            size = f"{self._expected} frames of {shape[1]} x {shape[0]}"
+            raise VideoError(
+                "too_large", f"{size} from {self._where} are over {MAX_READ_BYTES >> 30} GiB; read fewer at once"
+            )
+        return np.empty((self._expected, *shape), np.uint8)
+
+
+def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:
+    """Stretches of packets that hold the wanted ones (given in display order) and what these refer to."""
+    start = stop = None
+    for ordinal in ordinals:
+        key = index.key_before(ordinal)
+        if start is None or key > stop:
+            if start is not None:
+                yield start, stop
+            start, stop = key, ordinal
+        stop = max(stop, ordinal)
+    yield start, stop

@@ -1,0 +1,140 @@
+"""The packets of a video stream, read without decoding: which are shown, in which order, from which key frame."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from collections.abc import Iterator
+
+import av
+
+from vidjax.data.video.container import describe, open_container, video_stream
+from vidjax.data.video.truncation import is_cut_off
+from vidjax.errors import VideoError
+
+_KEEP_BYTES = 128 << 20  # the packets of larger files are read again rather than kept
+
+
+class PacketIndex:
+    """An index pass over one stream.
+
+    Attributes:
+      pts: presentation time of each packet, in the order of decoding; None where the file has none.
+      display: ordinals (places in the order of decoding) of the packets that are shown, in display order.
+      counted: True when times are missing or not unique, so that only counting tells frames apart.
+      first_key: ordinal of the first packet that decodes by itself.
+
+    Raises:
+      VideoError: truncated or corrupt.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike | bytes,
+        container: av.container.InputContainer,
+        stream: av.video.stream.VideoStream,
+    ):
+        self._source, self._where = source, describe(source)
+        self._container, self._stream = container, stream
+        self._reopened = None
+        self._kept = [] if (container.size or 0) <= _KEEP_BYTES else None
+        self.pts: list[int | None] = []
+        keys, hidden = self._read()
+        self.first_key = keys[0] if keys else 0
+        times = [pts for ordinal, pts in enumerate(self.pts) if ordinal not in hidden]
+        # AVI has decoding times only; FFmpeg works out the others for MPEG-4 but not for these.
+        untimed = container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
+        reordered = untimed and stream.codec_context.has_b_frames
+        self.counted = None in times or len(set(times)) < len(times) or not keys or bool(reordered)
+        if self.counted:
+            self.display = list(range(len(self.pts)))
+            return
+        first = self.pts[self.first_key]
+        shown = (o for o, pts in enumerate(self.pts) if o >= self.first_key and pts >= first and o not in hidden)
+        self.display = sorted(shown, key=self.pts.__getitem__)
+        self._keys = sorted(keys, key=self.pts.__getitem__)
+        self._key_times = [self.pts[key] for key in self._keys]
+        if not self.display:
+            raise VideoError("corrupt", f"{self._where} has a video stream of which no frame is shown")
+
+    def key_before(self, ordinal: int) -> int:
+        """The key frame from which a packet can be decoded, as an ordinal."""
+        place = bisect.bisect_right(self._key_times, self.pts[ordinal]) - 1
+        while place > 0 and self._keys[place] > ordinal:
+            place -= 1
+        return self._keys[place]
+
+    def seconds(self, stream: av.video.stream.VideoStream) -> float:
+        """From the first shown frame to the end of the last; 0 when the file has no times."""
+        if self.counted or len(self.display) < 2:
+            return 0.0
+        first, last = self.pts[self.display[0]], self.pts[self.display[-1]]
+        step = self._last_duration or (last - first) / (len(self.display) - 1)
+        return float((last - first + step) * stream.time_base)
+
+    def packets(self, start: int, stop: int) -> Iterator[av.Packet]:
+        """The packets from ordinal `start` to `stop`, both included."""
+        if self._kept is not None:
+            yield from self._kept[start : stop + 1]
+            return
+        # The order of packets does not depend on where reading began, so a second pass can count.
+        if self._reopened is None or self._place > start:
+            self._reopen()
+        for packet in self._again:
+            self._place += 1
+            if self._place > start:
+                yield packet
+            if self._place > stop:
+                return
+
+    def close(self):
+        """Release the packets and the second handle."""
+        self._kept = []
+        if self._reopened is not None:
+            self._reopened.close()
+
+    def _reopen(self):
+        if self._reopened is not None:
+            self._reopened.close()
+        self._reopened = open_container(self._source)
+        stream = video_stream(self._reopened, self._where)
+        self._again, self._place = (packet for packet in self._reopened.demux(stream) if packet.size), 0
+
+    def _read(self) -> tuple[list[int], set[int]]:
+        """Fill `pts`; return the ordinals of key frames and of packets that are decoded but never shown."""
+        keys, hidden, self._last_duration, last = [], set(), 0, None
+        try:
+            for packet in self._container.demux(self._stream):
+                if not packet.size:
+                    continue
+                ordinal, pts = len(self.pts), packet.pts
+                if packet.is_corrupt:
+                    raise VideoError("truncated", f"{self._where} breaks off in packet {ordinal}")
+                if packet.is_keyframe:
+                    keys.append(ordinal)
+                if packet.is_discard:
+                    hidden.add(ordinal)
+                if pts is not None and (last is None or pts > last):
+                    last, self._last_duration = pts, packet.duration or 0
+                self.pts.append(pts)
+                if self._kept is not None:
+                    self._kept.append(packet)
+        except av.error.FFmpegError as error:
+            raise VideoError(
+                "truncated", f"{self._where} cannot be read past packet {len(self.pts)}: {error}"
+            ) from error
+        expected = self._expected_packets()
+        if len(self.pts) < expected:
+            raise VideoError("truncated", f"{self._where} should have {expected} frames and ends after {len(self.pts)}")
+        if not self.pts:
+            raise VideoError("corrupt", f"{self._where} has a video stream without a single frame")
+        return keys, hidden
+
+    def _expected_packets(self) -> int:
+        """How many packets the header promises, 0 if none: the samples that an MP4's edit list keeps.
+
+        Other headers have a count that encoders get wrong, so it is believed only if bytes are missing too.
+        """
+        if "mp4" in self._container.format.name:
+            return len(self._stream.index_entries)
+        return self._stream.frames if is_cut_off(self._source) else 0

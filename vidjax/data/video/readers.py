@@ -1,0 +1,145 @@
+"""Videos that are folders of pictures (AFEW-VA) or lie in records, and one way to open these and files alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from vidjax.data.video.decode import Video, VideoInfo
+from vidjax.errors import VideoError
+
+
+@dataclass(frozen=True)
+class FrameWindow:
+    """`count` frames in a row from frame `first` of a folder; before its first and after its last, these repeat.
+
+    Attributes:
+      names: the files of the whole video in their order; rows of one video share them.
+      first: may be negative.
+      fps: frames a second.
+    """
+
+    folder: str
+    names: tuple[str, ...]
+    first: int
+    count: int
+    fps: float
+
+    def path(self, index: int) -> str:
+        """The picture of a frame of the window."""
+        return os.path.join(self.folder, self.names[min(max(self.first + index, 0), len(self.names) - 1)])
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """A video in prepared records, which is read when it is opened; or `count` of its frames, from frame `first` on.
+
+    Attributes:
+      records: of a split; number: of the record.
+      first: may be negative: before its first frame and after its last, these repeat.
+      count: 0 for the whole video.
+    """
+
+    records: Sequence[Mapping[str, Any]] = field(repr=False, compare=False)
+    number: int
+    first: int = 0
+    count: int = 0
+
+    def load(self) -> bytes:
+        """The bytes of the whole video."""
+        return bytes(self.records[self.number]["video"])
+
+
+VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo
+
+
+def open_video(source: VideoPlace) -> Video | FrameVideo | StretchOfVideo:
+    """Open a video for reading, as a context manager with `frames`, `fps`, `info` and `read(indices)`.
+
+    Raises:
+      VideoError: when it cannot be opened.
+    """
+    if isinstance(source, FrameWindow):
+        return FrameVideo(source)
+    if not isinstance(source, StoredVideo):
+        return Video(source)
+    video = Video(source.load())
+    return StretchOfVideo(video, source.first, source.count) if source.count else video
+
+
+class StretchOfVideo:
+    """`count` frames in a row from frame `first` of a video, with its interface; at its ends the video's repeat."""
+
+    def __init__(self, video: Video, first: int, count: int):
+        self._video, self._first = video, first
+        self.frames, self.fps, self.close = count, video.fps, video.close
+
+    def __enter__(self) -> StretchOfVideo:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What it is: size and rate of the video, its own length."""
+        return replace(self._video.info, frames=self.frames, duration=self.frames / self.fps)
+
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames as RGB.
+
+        Raises:
+          VideoError: when one cannot be decoded.
+        """
+        return self._video.read(np.clip(np.asarray(indices) + self._first, 0, self._video.frames - 1))
+
+
+class FrameVideo:
+    """A `FrameWindow` with the interface of `vidjax.data.video.decode.Video`."""
+
+    def __init__(self, source: FrameWindow):
+        self._source = source
+        self.frames, self.fps = source.count, source.fps
+
+    def __enter__(self) -> FrameVideo:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """There is nothing to release."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What it is; reads the first frame for its size."""
+        height, width = self.read([0]).shape[1:3]
+        return VideoInfo(self.frames, self.fps, height, width, self.frames / self.fps)
+
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Frames as RGB, each file read once.
+
+        Raises:
+          VideoError: missing, corrupt, or of another size than the first.
+        """
+        paths = [self._source.path(int(index)) for index in indices]
+        pictures = {path: _picture(path) for path in dict.fromkeys(paths)}
+        sizes = {picture.shape[:2]: path for path, picture in pictures.items()}
+        if len(sizes) > 1:
+            raise VideoError("corrupt", f"{' and '.join(sizes.values())} have different sizes")
+        return np.stack([pictures[path] for path in paths])
+
+
+def _picture(path: str) -> UInt8[np.ndarray, "h w 3"]:
+    if not os.path.isfile(path):
+        raise VideoError("missing", f"{path} cannot be found")
+    picture = cv2.imread(path, cv2.IMREAD_COLOR)
+    if picture is None:
+        raise VideoError("corrupt", f"{path} cannot be read as a picture")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

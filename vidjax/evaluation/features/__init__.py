@@ -1,0 +1,1 @@
+"""Features of a frozen backbone, stored in a folder."""

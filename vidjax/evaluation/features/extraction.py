@@ -1,0 +1,189 @@
+"""What a frozen backbone makes of videos: arrays of the central view of each, block of rows after block of rows.
+
+A block is batches of its own rows only, filled up with its last row, so its bytes depend on neither the other blocks of
+a call nor the process that computes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int64, UInt8
+
+from vidjax.config import DataConfig, EvalConfig
+from vidjax.data.loader import eval_batches
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.rows import Row
+from vidjax.errors import ConfigError, DataError, VideoError
+from vidjax.evaluation.multiview import NOT_FINITE, one_late
+from vidjax.objectives.normalize import fit_frames
+
+ARRAYS = ("tokens", "token_mean", "width_mean", "cls", "pooled")
+_ONE_VIEW = EvalConfig(clips=1, crops=1)
+_BATCH = 8  # videos a step and device
+_LARGEST = float(np.finfo(np.float16).max)
+
+Backbone = Any  # a `vidjax.weights.Pretrained`, or what has its outputs, params, spec, family, mean, std and source
+
+
+class Block(NamedTuple):
+    """Some consecutive rows.
+
+    Attributes:
+      arrays: by name, (rows, ...), zeros where there is a reason.
+      labels: (rows,) class numbers.
+      reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty where it has.
+    """
+
+    arrays: dict[str, np.ndarray]
+    labels: Int64[np.ndarray, " rows"]
+    reasons: tuple[str, ...]
+
+
+def features(outputs: dict[str, Array]) -> dict[str, Array]:
+    """The arrays that what a module returns makes, float32.
+
+    Returns:
+      tokens (b n d); token_mean (b d), their mean over tokens, and width_mean (b n), over width; pooled (b d), what a
+      classifier's head sees; cls (b d) where the model has a class token.
+    """
+    tokens = outputs["tokens"].astype(jnp.float32)
+    found = {"tokens": tokens, "token_mean": tokens.mean(axis=1), "width_mean": tokens.mean(axis=2)}
+    return found | {name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled") if name in outputs}
+
+
+def feature_shapes(backbone: Backbone, data: DataConfig) -> dict[str, tuple[int, ...]]:
+    """The shape of a row of each array, by name; nothing is computed.
+
+    Raises:
+      ConfigError: when the clips do not fit the model.
+    """
+    clips = jax.ShapeDtypeStruct((1, data.num_frames, data.image_size, data.image_size, 3), jnp.uint8)
+    shapes = jax.eval_shape(lambda params, x: _features(backbone, params, x), backbone.params, clips)
+    return {name: shapes[name].shape[1:] for name in ARRAYS if name in shapes}
+
+
+def extract(
+    backbone: Backbone,
+    source: VideoSource,
+    data: DataConfig,
+    blocks: Sequence[range],
+    names: Sequence[str],
+    *,
+    most_rows: int,
+    dtype: str,
+    batch: int = 0,
+    on_row: Callable[[], None] = lambda: None,
+) -> Iterator[Block]:
+    """The blocks of rows, one after the other.
+
+    Args:
+      data: says how the clip of a video is taken, and how fast; the backbone how it is normalised.
+      most_rows: of any block, now or in another call.
+      batch: videos a step over the devices of this process; 0 for 8 each.
+      on_row: called for each row that is done.
+
+    Raises:
+      ConfigError: when the devices do not divide the batch.
+      DataError: when a value is too large for float16, with its row.
+    """
+    if not blocks:
+        return
+    mesh = _local_mesh()
+    batch = _batch_size(batch, most_rows, mesh.size)
+    over_devices, everywhere = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    step, params = _make_step(backbone, tuple(names), dtype), jax.device_put(backbone.params, everywhere)
+    filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
+    batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, _ONE_VIEW, batch=batch)
+
+    def run(local: dict) -> dict:
+        video = jax.device_put(local["video"][:, 0], over_devices)
+        return step(params, video) | {key: local[key] for key in ("label", "decoded", "failed_reason")}
+
+    with contextlib.closing(batches), jax.set_mesh(mesh):
+        outputs = one_late(map(run, batches))
+        for block in blocks:
+            parts = []
+            for start in range(0, len(block), batch):
+                parts.append(next(outputs))
+                for _ in block[start : start + batch]:
+                    on_row()
+            yield _checked(_join(parts, len(block)), source, block, dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Some rows of a source, as far as the loader asks for them."""
+
+    source: VideoSource
+    rows: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.source[int(self.rows[index])]
+
+
+def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
+    """Of clips, the arrays, and the greatest absolute value of each row, which float16 may not hold."""
+
+    @jax.jit
+    def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:
+        found = _features(backbone, params, clips)
+        found = {name: found[name] for name in names}
+        peaks = {name: jnp.abs(array).max(axis=range(1, array.ndim)) for name, array in found.items()}
+        return {"arrays": {name: array.astype(dtype) for name, array in found.items()}, "peaks": peaks}
+
+    return step
+
+
+def _features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
+    return features(backbone.outputs(params, fit_frames(clips, backbone.spec)))
+
+
+def _join(parts: list[dict], count: int) -> dict:
+    """The first rows of the outputs of several steps."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
+
+
+def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: str) -> Block:
+    """The block, without the rows that failed; what float16 cannot hold is refused."""
+    arrays, decoded = found["arrays"], found["decoded"]
+    finite = np.all([np.isfinite(peak) for peak in found["peaks"].values()], axis=0)
+    for name, peak in found["peaks"].items():
+        too_large = decoded & finite & (peak > _LARGEST)
+        if dtype == "float16" and too_large.any():
+            row = int(too_large.argmax())
+            raise DataError(
+                f"{name} of {source[block[row]].id} reaches {peak[row]:.6g}, and float16 ends at {_LARGEST:.0f}; store "
+                "float32 (--dtype=float32, or --config.probe.dtype=float32), in a new folder"
+            )
+    reasons = tuple(
+        VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE
+        for ok, whole, code in zip(decoded, finite, found["failed_reason"], strict=True)
+    )
+    for array in arrays.values():
+        array[~(decoded & finite)] = 0
+    return Block(arrays, found["label"].astype(np.int64), reasons)
+
+
+def _local_mesh() -> Mesh:
+    """The devices of this process along the axis of the batch, with the names that ops look for."""
+    devices = jax.local_devices()
+    names = ("data", "fsdp", "tensor")
+    return jax.make_mesh((len(devices), 1, 1), names, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def _batch_size(batch: int, most_rows: int, devices: int) -> int:
+    if batch < 0 or batch % devices:
+        near = max(1, round(batch / devices)) * devices
+        raise ConfigError(f"a batch of {batch} videos is no multiple of the {devices} devices here; use {near}")
+    return min(batch or _BATCH * devices, -(-most_rows // devices) * devices)

@@ -1,0 +1,139 @@
+"""What the features in a folder are: of which backbone, data and clips; and whether two such descriptions agree.
+
+It lies in the folder as `features.json`, beside the parts of `vidjax.evaluation.features.store`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from vidjax.errors import DataError, ResumeError
+
+HEADER = "features.json"
+DTYPES = ("float16", "float32")
+_FORMAT = 1
+_DATA = {"split": "split", "fact": "fact", "content of the data set": "content_id", "number of rows": "num_rows"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What the features of a store are.
+
+    Attributes:
+      backbone: source and family, for people, and the digest of its weights and spec.
+      data: name, root, labels (of classes or targets, or None) and num_classes; split, fact, content_id, num_rows.
+      clip: how the one clip of each video is taken and normalised.
+      arrays: shape of a row of each array, by name.
+      rows_per_part: but for the last part.
+      dtype: of the arrays on disk, one of `DTYPES`.
+    """
+
+    backbone: dict[str, str]
+    data: dict[str, Any]
+    clip: dict[str, Any]
+    arrays: dict[str, tuple[int, ...]]
+    rows_per_part: int
+    dtype: str
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the split, with and without features."""
+        return self.data["num_rows"]
+
+    @property
+    def num_parts(self) -> int:
+        """Files of a complete store."""
+        return -(-self.num_rows // self.rows_per_part)
+
+    def facts(self) -> dict[str, Any]:
+        """What may not differ in the same features, flat."""
+        return {
+            "backbone": self.backbone["digest"],
+            **{name: self.data[key] for name, key in _DATA.items()},
+            **{f"clip.{key}": value for key, value in self.clip.items()},
+            **{f"arrays.{name}": shape for name, shape in self.arrays.items()},
+            "rows_per_part": self.rows_per_part,
+            "dtype": self.dtype,
+        }
+
+    def rows_of(self, part: int) -> range:
+        """The rows of a part."""
+        first = part * self.rows_per_part
+        return range(first, min(first + self.rows_per_part, self.num_rows))
+
+    def command(self, folder: str | os.PathLike) -> str:
+        """The command that goes on with a store of these features."""
+        data, clip = self.data, self.clip
+        stride = 0 if clip["sampling"] == "segment" else clip["stride"]
+        options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
+        if data["name"] in ("", "folder"):
+            options = options | {"data": data["root"], "root": ""}
+        options |= {"split": data["split"], "task": "regression" if data["fact"] else "", "stride": stride}
+        options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"]}
+        options |= {"features": ",".join(self.arrays), "dtype": "" if self.dtype == DTYPES[0] else self.dtype}
+        words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value != ""]
+        return f"vidjax embed {' '.join(words)} --out {shlex.quote(os.fspath(folder))}"
+
+
+def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None:
+    """Refuse to go on in a folder with other features.
+
+    Raises:
+      ResumeError: naming what differs in backbone, data, clips, arrays, parts or dtype.
+    """
+    changed = [f"{name} was {before}, is now {now}" for name, before, now in differences(found, wanted)]
+    if changed:
+        raise ResumeError(
+            f"{folder} holds other features: {'; '.join(changed)}. Choose another folder, or set these back to go on"
+        )
+
+
+def read_header(folder: pathlib.Path) -> Header | None:
+    """What a folder says that it holds; None when it says nothing."""
+    path = folder / HEADER
+    if not path.is_file():
+        return None
+    try:
+        tree = json.loads(path.read_text())
+        if tree.pop("format") != _FORMAT:
+            raise DataError(f"{path} is of another version of vidjax; embed into another folder")
+        return Header(**tree | {"arrays": {name: tuple(shape) for name, shape in tree["arrays"].items()}})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is no header of features: {type(error).__name__} {error}") from error
+
+
+def write_header(folder: pathlib.Path, header: Header) -> None:
+    """Write `features.json`; several processes may do so at once."""
+    tree = {"format": _FORMAT, **dataclasses.asdict(header)}
+    write_whole(folder / HEADER, (json.dumps(tree, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_whole(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old file or the new one, whoever else writes it at the same time."""
+    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with own.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        own.replace(path)
+    except OSError as error:
+        own.unlink(missing_ok=True)
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:
+    """What differs, as (name, value of the one, value of the other); of all facts, or of those that `keys` begin."""
+    ours, theirs = one.facts(), other.facts()
+    unlike = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
+    for header, facts in ((one, ours), (other, theirs)):
+        facts["backbone"] = f"{header.backbone['source']} (weights {facts['backbone'][:8]})"
+    chosen = [key for key in unlike if not keys or key.split(".")[0] in keys]
+    return [(key, ours.get(key, "not there"), theirs.get(key, "not there")) for key in chosen]

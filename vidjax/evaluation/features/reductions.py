@@ -1,0 +1,87 @@
+"""What a probe sees of a backbone: a stored array, all tokens for a learned weighting, or principal components.
+
+Components are those of the training rows: scikit-learn's PCA where these fit into a GiB, else its incremental one
+(Ross et al. 2008), which sees them by blocks, as all tokens of all rows need not fit into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from sklearn.decomposition import PCA, IncrementalPCA
+
+from vidjax.config import ProbeConfig
+from vidjax.errors import ConfigError
+from vidjax.evaluation.features.store import FeatureStore
+
+WEIGHTED, COMPONENTS = "weighted_tokens", "pca"
+_BLOCK_BYTES = 2**30
+
+
+def arrays_of(config: ProbeConfig, there: Sequence[str]) -> tuple[str, ...]:
+    """The arrays that the reductions need, of those that a backbone gives."""
+    wanted = [array_of(reduction, config) for reduction in config.reductions]
+    return tuple(name for name in dict.fromkeys(wanted) if name in there)
+
+
+def array_of(reduction: str, config: ProbeConfig) -> str:
+    """The array that a reduction is made from."""
+    return {WEIGHTED: "tokens", COMPONENTS: config.pca_of}.get(reduction, reduction)
+
+
+def reduce(
+    reduction: str,
+    config: ProbeConfig,
+    train: FeatureStore,
+    test: FeatureStore,
+    seed: int,
+) -> tuple[Float[np.ndarray, "n *t d"], Float[np.ndarray, "m *t d"]]:
+    """The features of the decoded rows of both stores.
+
+    Returns:
+      (n t d) and (m t d) for weighted_tokens; else (n d) and (m d).
+
+    Raises:
+      ConfigError: for more components than there are rows or values, or an array that a store does not have.
+    """
+    array = array_of(reduction, config)
+    if reduction == COMPONENTS:
+        return principal_components(array, config.components, train, test, seed)
+    found = tuple(store.array(array, np.flatnonzero(store.decoded)) for store in (train, test))
+    return found if reduction == WEIGHTED else tuple(x.reshape(len(x), -1) for x in found)
+
+
+def principal_components(
+    array: str,
+    components: int,
+    train: FeatureStore,
+    test: FeatureStore,
+    seed: int,
+    block_bytes: int = _BLOCK_BYTES,
+) -> tuple[Float[np.ndarray, "n components"], Float[np.ndarray, "m components"]]:
+    """The components of the training rows with the greatest variance, of decoded rows of both stores."""
+    rows, values = int(train.decoded.sum()), int(np.prod(train.header.arrays.get(array, (0,))))
+    if array in train.header.arrays and components > min(rows, values):
+        raise ConfigError(
+            f"probe.components={components} of {rows} training rows of {values} values; choose 1 to {min(rows, values)}"
+        )
+    size = max(block_bytes // max(4 * values, 1), components)
+    if rows <= size:
+        pca = PCA(components, random_state=seed).fit(next(_blocks(train, array, size, 1)))
+    else:
+        pca = IncrementalPCA(components)
+        for block in _blocks(train, array, size, components):
+            pca.partial_fit(block)
+    return tuple(
+        np.concatenate([pca.transform(block) for block in _blocks(store, array, size, 1)]) for store in (train, test)
+    )
+
+
+def _blocks(store: FeatureStore, array: str, size: int, least: int) -> Iterator[Float[np.ndarray, "rows values"]]:
+    """Decoded rows by blocks; a last one smaller than `least` goes with the one before it."""
+    rows = np.flatnonzero(store.decoded)
+    starts = [start for start in range(0, len(rows), size) if start == 0 or len(rows) - start >= least]
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield store.array(array, rows[start:end]).reshape(end - start, -1)

@@ -1,0 +1,168 @@
+"""Features of a frozen backbone: into a store, which a later call goes on with after an interruption, or in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from vidjax.config import DataConfig
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import ConfigError, DataError
+from vidjax.evaluation.features.extraction import Backbone, extract, feature_shapes
+from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
+from vidjax.evaluation.features.store import failures, missing_parts, remove_leftovers, write_part
+from vidjax.evaluation.result_files import VideoScores
+
+_PART_BYTES, _PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
+
+
+class Written(NamedTuple):
+    """What a call of `write_features` did.
+
+    Attributes:
+      header: of the store; computed: rows; missing: parts that the store still lacks, which are other processes'.
+      failed: id and reason of each row without features: of this process's parts, and of all once none is missing.
+    """
+
+    header: Header
+    computed: int
+    missing: list[int]
+    failed: list[tuple[str, str]]
+
+
+def write_features(
+    backbone: Backbone,
+    source: VideoSource,
+    data: DataConfig,
+    split: str,
+    folder: str | os.PathLike,
+    *,
+    names: Sequence[str] = (),
+    dtype: str = DTYPES[0],
+    rows_per_part: int = 0,
+    batch: int = 0,
+    process: tuple[int, int] | None = None,
+    on_row: Callable[[], None] = lambda: None,
+) -> Written:
+    """Write the parts that a store lacks and that are this process's; the store begins with the first call.
+
+    Args:
+      source: the videos; data: says how the clip of each is taken, and how fast, the backbone how it is normalised.
+      split: of the data set that `source` is.
+      names: of `vidjax.evaluation.features.extraction.features`; empty for all that the model gives but the tokens.
+      dtype: on disk, float16 or float32.
+      rows_per_part: 0 for 256, or fewer where those would take more than 128 MiB.
+      batch: videos a step over the devices of this process, 0 for 8 each. Another one may change the last bits.
+      process: this process and how many there are, by default JAX's; part k is done by process k modulo their number.
+      on_row: called for each row that is done, and at once for each that is there or another process's.
+
+    Raises:
+      ResumeError: when the folder has features of another backbone, other data or clips, or other arrays.
+      ConfigError: for arrays that the model does not give, or clips that do not fit it.
+      DataError: when a value is too large for float16, with its row, or a file cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    header = _header(backbone, source, data, split, names, dtype, rows_per_part)
+    place, count = process or (jax.process_index(), jax.process_count())
+    _begin(folder, header)
+    own = [part for part in missing_parts(folder, header) if part % count == place]
+    computed = sum(len(header.rows_of(part)) for part in own)
+    for _ in range(header.num_rows - computed):
+        on_row()
+    blocks = extract(
+        backbone, source, data, [header.rows_of(part) for part in own], tuple(header.arrays),
+        most_rows=min(header.rows_per_part, header.num_rows), dtype=dtype, batch=batch, on_row=on_row,
+    )  # fmt: skip
+    with contextlib.closing(blocks):
+        for part, block in zip(own, blocks, strict=True):
+            rows = [dataclasses.replace(source[row], video=None) for row in header.rows_of(part)]
+            write_part(folder, part, block.arrays, rows, block.reasons)
+    missing = missing_parts(folder, header)
+    if not missing:
+        remove_leftovers(folder)
+    parts = range(place, header.num_parts, count) if missing else range(header.num_parts)
+    return Written(header, computed, missing, failures(folder, header, parts))
+
+
+def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
+    """The pooled features of all videos, in memory; `data` and `batch` are as for `write_features`.
+
+    Returns:
+      features as `scores` (n d) in the order of the source; zeros, and `scored` False, for a video that failed.
+    """
+    everything = [range(len(source))]
+    [block] = extract(
+        backbone, source, data, everything, ("pooled",), most_rows=len(source), dtype="float32", batch=batch
+    )
+    scored = np.array([not reason for reason in block.reasons])
+    return VideoScores(block.arrays["pooled"], block.labels, scored, block.reasons)
+
+
+def digest(backbone: Backbone) -> str:
+    """A hash of the weights, to the bit, and of the spec."""
+    found = hashlib.sha256(repr(backbone.spec).encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(backbone.params):
+        array = np.ascontiguousarray(leaf)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        found.update(array.data)
+    return found.hexdigest()[:32]
+
+
+def _begin(folder: pathlib.Path, header: Header) -> None:
+    """Make the folder say what it holds, or refuse it."""
+    found = read_header(folder)
+    if found is not None:
+        check_same(folder, found, header)
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    write_header(folder, header)
+
+
+def _header(
+    backbone: Backbone,
+    source: VideoSource,
+    data: DataConfig,
+    split: str,
+    names: Sequence[str],
+    dtype: str,
+    rows_per_part: int,
+) -> Header:
+    if dtype not in DTYPES:
+        raise ConfigError(f"features are stored as {' or '.join(DTYPES)}, not as {dtype!r}")
+    shapes = feature_shapes(backbone, data)
+    names = tuple(names) or tuple(name for name in shapes if name != "tokens")
+    for name in names:
+        if name not in shapes:
+            raise ConfigError(
+                f"{backbone.source} gives no {name!r}; the features of a {backbone.family}: {', '.join(shapes)}"
+            )
+    arrays = {name: shapes[name] for name in names}
+    of_data = {"name": data.name, "root": data.root, "split": split, "fact": getattr(source, "fact", "")}
+    of_data |= {"content_id": source.content_id, "num_rows": len(source), "num_classes": source.num_classes}
+    clip = {key: getattr(data, key) for key in ("num_frames", "stride", "sampling", "image_size", "interpolation")}
+    return Header(
+        backbone={"source": str(backbone.source), "family": backbone.family, "digest": digest(backbone)},
+        data=of_data | {"labels": list(source.labels) if source.labels else None},
+        clip=clip | {"mean": list(backbone.mean), "std": list(backbone.std)},
+        arrays=arrays,
+        rows_per_part=rows_per_part or _rows_per_part(arrays, dtype),
+        dtype=dtype,
+    )
+
+
+def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str) -> int:
+    """A power of two."""
+    row_bytes = sum(int(np.prod(shape)) for shape in arrays.values()) * np.dtype(dtype).itemsize
+    fewest, most = _PART_ROWS
+    return min(1 << (max(_PART_BYTES // row_bytes, fewest).bit_length() - 1), most)

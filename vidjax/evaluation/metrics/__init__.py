@@ -1,0 +1,1 @@
+"""Metrics on the host, in NumPy."""

@@ -1,0 +1,78 @@
+"""Mean average precision of several labels a video, over whole videos and at 25 moments of each.
+
+Source: Charades' `Charades_v1_classify.m` and `Charades_v1_localize.m` (Sigurdsson et al. 2016); SlowFast's meters,
+which leave out classes without positives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from vidjax.data.sources.rows import Interval
+
+MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the end
+
+
+def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarray, " n"]) -> float:
+    """Mean of the precision at the rank of each positive; NaN without positives.
+
+    Equal scores share a rank, the last of theirs, so that a constant predictor has the share of positives.
+    """
+    positives = np.asarray(positives, bool)
+    if not positives.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ranked, found = scores[order], np.cumsum(positives[order])
+    last = np.searchsorted(-ranked, -ranked, side="right")  # how many score as high or higher
+    precision = found[last - 1] / last
+    return float(precision[positives[order]].mean())
+
+
+def mean_average_precision(
+    scores: Float[np.ndarray, "n classes"], positives: Bool[np.ndarray, "n classes"]
+) -> tuple[float, Float[np.ndarray, " classes"]]:
+    """Mean over the classes that have positives, and the figure of each class (NaN for one without).
+
+    NaN for a mean over nothing.
+    """
+    each = np.array([average_precision(*pair) for pair in zip(scores.T, positives.T, strict=True)])
+    there = ~np.isnan(each)
+    return (float(each[there].mean()) if there.any() else float("nan")), each
+
+
+def moments_of(duration: float) -> Float[np.ndarray, " moments"]:
+    """The times in seconds at which a video is localised: i / 25 of its length."""
+    return np.arange(MOMENTS) / MOMENTS * duration
+
+
+def labels_at(
+    intervals: Sequence[Interval], times: Float[np.ndarray, " m"], num_classes: int
+) -> Bool[np.ndarray, "m classes"]:
+    """Which classes go on at each time; start and end of an interval belong to it, wherever the video ends."""
+    labels = np.zeros((len(times), num_classes), bool)
+    for start, end, number in intervals:
+        labels[:, number] |= (start <= times) & (times <= end)
+    return labels
+
+
+def scores_at(
+    times: Float[np.ndarray, " m"],
+    windows: Float[np.ndarray, "w 2"],
+    scores: Float[np.ndarray, "w classes"],
+    merge: str,
+) -> Float[np.ndarray, "m classes"]:
+    """Scores at each time from those of the windows over it, merged by `mean` or `max`; else of the nearest window."""
+    outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
+    found = []
+    for distances in outside:
+        over = distances <= max(distances.min(), 0.0)
+        found.append(merge_windows(scores[over], merge))
+    return np.stack(found)
+
+
+def merge_windows(scores: Float[np.ndarray, "w classes"], merge: str) -> Float[np.ndarray, " classes"]:
+    """One score a class from those of several windows: their `mean` or `max`."""
+    return {"mean": np.mean, "max": np.max}[merge](scores, axis=0)

@@ -1,0 +1,64 @@
+"""How well captions match their references: BLEU-1..4, ROUGE-1/2/L and CIDEr-D over a whole data set.
+
+BLEU is sacrebleu's (13a tokens, lower case, without smoothing), ROUGE that of rouge-score (F, the best reference).
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+
+from vidjax.evaluation.metrics.cider import cider_d
+
+FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge1", "rouge2", "rougeL", "cider")
+_CANDIDATES = 32  # most frequent references, of which the best is the constant predictor's caption
+
+
+def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """All figures; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
+
+    Args:
+      captions: one a video; an empty one scores nothing.
+      references: of each video at least one.
+    """
+    return {
+        **{f"bleu{n}": bleu(captions, references, n) for n in range(1, 5)},
+        **rouge(captions, references),
+        "cider": float(cider_d(captions, references).mean()),
+    }
+
+
+def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], order: int) -> float:
+    """Corpus BLEU with n-grams of up to `order` words (Papineni et al. 2002), in [0, 1]."""
+    from sacrebleu.metrics import BLEU
+
+    most = max(map(len, references))
+    streams = [[own[place] if place < len(own) else None for own in references] for place in range(most)]
+    metric = BLEU(max_ngram_order=order, lowercase=True, smooth_method="none")
+    return metric.corpus_score(list(captions), streams).score / 100
+
+
+def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Mean over the videos of the F of ROUGE-1, -2 and -L (Lin 2004), each with its best reference."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    names = ("rouge1", "rouge2", "rougeL")
+    scorer = RougeScorer(names)
+    scores = [scorer.score_multi(own, caption) for caption, own in zip(captions, references, strict=True)]
+    return {name: float(np.mean([score[name].fmeasure for score in scores])) for name in names}
+
+
+def best_constant(references: Sequence[Sequence[str]]) -> str:
+    """Of the most frequent references of a data set, the one that as the caption of all videos has the best BLEU-4.
+
+    Where none shares four words with any other, the best BLEU of fewer words decides.
+    """
+    counts = collections.Counter(text for own in references for text in own)
+    likely = [text for text, _ in counts.most_common(_CANDIDATES)]
+
+    def worth(text: str) -> tuple[float, ...]:
+        return tuple(bleu([text] * len(references), references, order) for order in (4, 2))
+
+    return max(likely, key=worth)

@@ -1,0 +1,1 @@
+"""Probes fitted to stored features."""

@@ -1,0 +1,246 @@
+"""A perceptron on frozen features, as an estimator that scikit-learn's pipelines and searches take.
+
+Sources: the probe of AFEW-VA (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and that of COIN (softmax).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import GroupShuffleSplit
+
+from vidjax.errors import ConfigError
+from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
+from vidjax.evaluation.metrics.regression import agreement
+from vidjax.models.pooling import TokenWeighting
+from vidjax.objectives.regression import concordance, moments
+
+
+class Perceptron(nn.Module):
+    """Dense layers with ReLU and dropout between features and outputs; tokens are averaged with learned weights first.
+
+    Attributes:
+      widths: of the hidden layers.
+      outputs: logits.
+    """
+
+    widths: tuple[int, ...]
+    outputs: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b *n d"], dropouts: Float[Array, " layers"], train: bool = False
+    ) -> Float[Array, "b outputs"]:
+        """`dropouts` are arrays, so that a search over them compiles once; when training, the stream is "dropout"."""
+        if x.ndim == 3:
+            x = TokenWeighting()(x)
+        x = x.astype(jnp.float32)
+        for layer, width in enumerate(self.widths):
+            x = nn.relu(nn.Dense(width)(x))
+            if train:
+                kept = jax.random.bernoulli(self.make_rng("dropout"), 1.0 - dropouts[layer], x.shape)
+                x = jnp.where(kept, x / jnp.maximum(1.0 - dropouts[layer], 1e-6), 0.0)
+        return nn.Dense(self.outputs)(x)
+
+
+class Rows(NamedTuple):
+    """Features, what is to be told from them, and which rows are no padding."""
+
+    x: Float[Array, "m *n d"]
+    y: Array
+    valid: Bool[Array, " m"]
+
+
+class _Estimator(BaseEstimator):
+    """What both perceptrons share; a subclass has the loss, the figures of a curve, and what outputs mean."""
+
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (512, 256),
+        dropouts: tuple[float, ...] = (0.5, 0.5),
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        batch: int = 256,
+        epochs: int = 200,
+        patience: int = 20,
+        validation: float = 0.2,
+        seed: int = 0,
+    ):
+        self.widths, self.dropouts, self.batch, self.epochs = widths, dropouts, batch, epochs
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.patience, self.validation, self.seed = patience, validation, seed
+
+    def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, groups: np.ndarray | None) -> None:
+        """Keep the parameters of the epoch with the lowest loss on the validation part; of the last, without one."""
+        if len(self.widths) != len(self.dropouts):
+            raise ConfigError(f"{len(self.dropouts)} dropouts for {len(self.widths)} hidden layers; give one for each")
+        held = self._held_out(len(x), groups)
+        parts = {"train": self._rows(x[~held], y[~held])}
+        if held.any():
+            parts["val"] = self._rows(x[held], y[held])
+        judged = "val" if held.any() else "train"
+        self._module = Perceptron(tuple(self.widths), outputs)
+        key, dropouts = jax.random.key(self.seed), jnp.asarray(self.dropouts, jnp.float32)
+        params = self._module.init(key, parts["train"].x[:1], dropouts)["params"]
+        knobs = {"rate": self.learning_rate, "decay": self.weight_decay, "dropouts": dropouts}
+        state, lowest = (params, optax.adamw(0.0).init(params)), np.inf
+        self.curves_: list[dict[str, float]] = []
+        for epoch in range(1, self.epochs + 1):
+            state = _epoch(
+                state, jax.random.fold_in(key, epoch), parts["train"], knobs,
+                module=self._module, loss=self._loss, batch=self.batch,
+            )  # fmt: skip
+            line = {"epoch": epoch}
+            for name, rows in parts.items():
+                line |= {f"{name}/{figure}": value for figure, value in self._judge(state[0], rows).items()}
+            self.curves_.append(line)
+            if not math.isfinite(line[f"{judged}/loss"]) and (judged == "train" or lowest == np.inf):
+                rate = self.learning_rate
+                raise ConfigError(f"the loss of epoch {epoch} is not finite; lower probe.learning_rate={rate:g}")
+            if judged == "train" or line["val/loss"] < lowest:
+                lowest, self.epoch_, self.params_ = line[f"{judged}/loss"], epoch, state[0]
+            if self.patience and judged == "val" and epoch - self.epoch_ >= self.patience:
+                return
+
+    def _held_out(self, count: int, groups: np.ndarray | None) -> Bool[np.ndarray, " n"]:
+        held = np.zeros(count, bool)
+        groups = np.arange(count) if groups is None else np.asarray(groups)
+        if self.validation:
+            subjects = len(set(groups))
+            if subjects < 2:
+                raise ConfigError(
+                    f"all {count} training rows are of one subject, so none can be held out; use probe.validation=0"
+                )
+            if math.ceil(self.validation * subjects) >= subjects:
+                raise ConfigError(
+                    f"probe.validation={self.validation:g} of {subjects} subjects leaves none to train on; lower it"
+                )
+            split = GroupShuffleSplit(1, test_size=self.validation, random_state=self.seed)
+            held[next(split.split(held, groups=groups))[1]] = True
+        return held
+
+    def _rows(self, x: np.ndarray, y: np.ndarray) -> Rows:
+        """Padded to whole batches, so that the parts of a cross-validation have few shapes to compile for."""
+        extra = -len(x) % self.batch
+        padded = (np.concatenate([part, np.zeros((extra, *part.shape[1:]), part.dtype)]) for part in (x, y))
+        return Rows(*jax.device_put((*padded, np.arange(len(x) + extra) < len(x))))
+
+    def _judge(self, params: Any, rows: Rows) -> dict[str, float]:
+        outputs = _apply(params, rows.x, module=self._module, batch=self.batch)
+        loss, count = float(self._loss(outputs, rows.y, rows.valid)), int(rows.valid.sum())
+        return {"loss": loss} | self._figures(np.asarray(outputs)[:count], np.asarray(rows.y)[:count])
+
+    def _outputs(self, x: np.ndarray) -> Float[np.ndarray, "n outputs"]:
+        rows = self._rows(np.asarray(x), np.zeros(len(x), np.float32))
+        return np.asarray(_apply(self.params_, rows.x, module=self._module, batch=self.batch))[: len(x)]
+
+
+class PerceptronClassifier(ClassifierMixin, _Estimator):
+    """Classes by softmax cross-entropy.
+
+    Attributes:
+      classes_: labels in the order of the outputs.
+      curves_: one dict an epoch: epoch, and {train,val}/{loss,accuracy,f1_macro}, without dropout.
+      epoch_: whose parameters are kept.
+    """
+
+    def fit(
+        self, X: Float[np.ndarray, "n *t d"], y: Int[np.ndarray, " n"], groups: np.ndarray | None = None
+    ) -> PerceptronClassifier:
+        """Train; rows of a group are all trained on or all held out."""
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        self._train(np.asarray(X), numbers.astype(np.int32), len(self.classes_), groups)
+        return self
+
+    def predict(self, X: Float[np.ndarray, "n *t d"]) -> Int[np.ndarray, " n"]:
+        """The likeliest label of each row."""
+        return self.classes_[self._outputs(X).argmax(axis=1)]
+
+    @staticmethod
+    def _loss(outputs, numbers, valid):
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, numbers)
+        return (losses * valid).sum() / jnp.maximum(valid.sum(), 1)
+
+    @staticmethod
+    def _figures(outputs, numbers):
+        classes = outputs.shape[1]
+        matrix = confusion_matrix(numbers, outputs.argmax(axis=1), classes)
+        f1 = precision_recall_f1(matrix, np.zeros(classes, int))["f1_macro"]
+        return {"accuracy": float(np.trace(matrix) / matrix.sum()), "f1_macro": f1}
+
+
+class PerceptronRegressor(RegressorMixin, _Estimator):
+    """Numbers in [-1, 1] by tanh of the outputs and 1 minus the mean CCC over all rows of a batch.
+
+    Attributes:
+      curves_: one dict an epoch: epoch, and {train,val}/{loss,ccc}, without dropout.
+      epoch_: whose parameters are kept.
+    """
+
+    def fit(
+        self, X: Float[np.ndarray, "n *t d"], y: Float[np.ndarray, "n k"], groups: np.ndarray | None = None
+    ) -> PerceptronRegressor:
+        """Train; rows of a group are all trained on or all held out.
+
+        Raises:
+          ConfigError: for targets beyond [-1, 1].
+        """
+        y = np.asarray(y, np.float32)
+        if np.abs(y).max() > 1:
+            raise ConfigError(
+                f"a target is {y.flat[np.abs(y).argmax()]:g}, and tanh ends at 1; scale targets to [-1, 1]"
+            )
+        self._train(np.asarray(X), y, y.shape[1], groups)
+        return self
+
+    def predict(self, X: Float[np.ndarray, "n *t d"]) -> Float[np.ndarray, "n k"]:
+        """The numbers of each row."""
+        return np.tanh(self._outputs(X))
+
+    @staticmethod
+    def _loss(outputs, targets, valid):
+        return 1.0 - concordance(moments(jnp.tanh(outputs), targets, valid)).mean()
+
+    @staticmethod
+    def _figures(outputs, targets):
+        each = [agreement(np.tanh(column), target)["ccc"] for column, target in zip(outputs.T, targets.T, strict=True)]
+        return {"ccc": float(np.mean(each))}
+
+
+@functools.partial(jax.jit, static_argnames=("module", "loss", "batch"))
+def _epoch(state, key, rows: Rows, knobs: dict, *, module: Perceptron, loss, batch: int):
+    """Every row once, in a random order; compiled once for each shape of rows and widths."""
+    tx = optax.adamw(knobs["rate"], weight_decay=knobs["decay"])
+    order, dropout = jax.random.split(key)
+    places = jax.random.permutation(order, len(rows.valid)).reshape(-1, batch)
+
+    def step(state, at):
+        params, opt_state = state
+        places, key = at
+        x, y, valid = (part[places] for part in rows)
+
+        def lost(params):
+            outputs = module.apply({"params": params}, x, knobs["dropouts"], train=True, rngs={"dropout": key})
+            return loss(outputs, y, valid)
+
+        updates, opt_state = tx.update(jax.grad(lost)(params), opt_state, params)
+        return (optax.apply_updates(params, updates), opt_state), None
+
+    return jax.lax.scan(step, state, (places, jax.random.split(dropout, len(places))))[0]
+
+
+@functools.partial(jax.jit, static_argnames=("module", "batch"))
+def _apply(params, x, *, module: Perceptron, batch: int):
+    """The outputs of all rows, a batch at a time."""
+    parts = x.reshape(-1, batch, *x.shape[1:])
+    outputs = jax.lax.map(lambda part: module.apply({"params": params}, part, jnp.zeros(0)), parts)
+    return outputs.reshape(-1, outputs.shape[-1])

@@ -1,0 +1,126 @@
+"""Probes of stored features from end to end: fitted, scored, and written down.
+
+Into the folder go results.json, metrics.jsonl (a line an epoch of each perceptron), predictions.jsonl, report.md and
+report.html with pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from vidjax.config import Config
+from vidjax.evaluation.probes import table as probe_table
+from vidjax.evaluation.probes.table import SHOWN, Line, Pair
+from vidjax.evaluation.result_files import write_json, write_lines
+from vidjax.viz.probe_report import write_probe_report
+
+
+@dataclasses.dataclass(frozen=True)
+class Probed:
+    """What came of it.
+
+    Attributes:
+      results: flat, as in results.json.
+      table: column names and rows of text.
+      report: the path of report.md.
+    """
+
+    results: dict[str, float | int | str]
+    table: tuple[Sequence[str], Sequence[Sequence[str]]]
+    report: pathlib.Path
+
+
+def probe_features(
+    pairs: Mapping[str, Pair], config: Config, workdir: pathlib.Path, say: Callable[[str], None]
+) -> Probed:
+    """Fit what `config.probe` asks for to the features of each backbone, and write what came of it into a folder.
+
+    Args:
+      pairs: by the name of their backbone, the training and the test store.
+      config: its `task`, `probe` and `seed` are used; all of it is in the report.
+      say: told of each line as it is there.
+
+    Raises:
+      ConfigError, DataError: see `vidjax.evaluation.probes.table.fit_all`.
+    """
+    task, lines = config.task, []
+    for line in probe_table.fit_all(pairs, config.probe, task, config.seed, say):
+        say(f"{line.name}: " + ", ".join(f"{name} {line.figures[name]:.4f}" for name in SHOWN[task]))
+        lines.append(line)
+    results, table = probe_table.results_of(lines, pairs, task), probe_table.table(lines, pairs, task)
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json(workdir / "results.json", results)
+    write_lines(workdir / "metrics.jsonl", _metrics(lines))
+    write_lines(workdir / "predictions.jsonl", _predictions(lines, pairs, task))
+    curves: dict[str, dict] = {}
+    for line in lines:
+        if line.curves:
+            curves.setdefault(line.backbone, {})[line.reduction] = line.curves
+    searches = {line.name: line.points for line in lines if line.points}
+    title, introduction = f"Probes of frozen features: {task}", _introduction(results, pairs, task)
+    report = write_probe_report(workdir, title, introduction, table, curves, searches, config)
+    return Probed(results, table, report)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The table on standard output, a line between reductions; never narrowed where that is no terminal."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < 3 else "right")
+    for row, below in zip(rows, [*rows[1:], ()], strict=True):
+        table.add_row(*row, end_section=row[:2] != below[:2])
+    console = Console()
+    if not console.is_terminal:
+        console.width = Measurement.get(console, console.options.update(width=400), table).maximum
+    console.print(table)
+
+
+def _metrics(lines: Sequence[Line]) -> Iterator[dict]:
+    for line in lines:
+        for epoch in line.curves:
+            figures = {f"{line.name}/{name}": value for name, value in epoch.items() if name != "epoch"}
+            yield {"step": epoch["epoch"], "epoch": epoch["epoch"], **figures}
+
+
+def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> Iterator[dict]:
+    """A line a test row, with what every probe said of it; null where its features are missing."""
+    said = {line.name: _by_row(line, pairs[line.backbone][1].decoded) for line in lines}
+    tests = {backbone: test for backbone, (_, test) in pairs.items()}
+    first = next(iter(tests.values()))
+    known = "label" if task == "classification" else "target"
+    for row, (name, fact) in enumerate(zip(first.ids, probe_table.facts(first, task).tolist(), strict=True)):
+        reasons = {backbone: test.reasons[row] for backbone, test in tests.items() if test.reasons[row]}
+        yield {
+            "index": row,
+            "id": name,
+            known: fact,
+            "predictions": {of_line: values[row] for of_line, values in said.items()},
+            "scored": not reasons,
+            "reason": next(iter(reasons.values()), ""),
+        }
+
+
+def _by_row(line: Line, decoded: np.ndarray) -> list:
+    numbers = line.predictions.dtype.kind == "f"
+    found = iter((np.round(line.predictions.astype(np.float64), 6) if numbers else line.predictions).tolist())
+    return [next(found) if there else None for there in decoded]
+
+
+def _introduction(results: Mapping, pairs: Mapping[str, Pair], task: str) -> str:
+    backbones = ", ".join(f"{name} ({pair[0].header.backbone['source']})" for name, pair in pairs.items())
+    missed = results["eval/num_expected"] - results["eval/num_scored"]
+    unscored = f" {missed} of them have no features and count as wrong." if missed else ""
+    constant = "most frequent class" if task == "classification" else "mean target"
+    return (
+        f"Nothing of a backbone is trained: {backbones}. Every probe is fitted to the features of "
+        f"{results['probe/num_train']} training rows and scored on {results['eval/num_expected']} others.{unscored} "
+        f"The best constant says the {constant} of the scored rows for each of them."
+    )

@@ -1,0 +1,214 @@
+"""Backbones x reductions x probes: every probe on every reduction of every backbone's features, and what each scores.
+
+All are fitted to the rows of the training stores that could be decoded and scored on all rows of the test stores: one
+without features counts as wrong, or as a prediction of 0, as in every evaluation here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vidjax.config import ProbeConfig
+from vidjax.errors import ConfigError, DataError
+from vidjax.evaluation.features.reductions import WEIGHTED, array_of, reduce
+from vidjax.evaluation.features.store import FeatureStore, check_pair
+from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
+from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
+from vidjax.evaluation.probes.fit import TASKS, check_settings, fit_probe
+
+Pair = tuple[FeatureStore, FeatureStore]
+SHOWN = {"classification": ("accuracy", "f1_macro", "f1_micro"), "regression": FIGURES}
+HEADS = {"classification": ("accuracy", "macro F1", "micro F1"), "regression": tuple(map(str.upper, FIGURES))}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One probe on one reduction of one backbone's features.
+
+    Attributes:
+      figures: of the test rows, by name.
+      settings, points, curves: see `vidjax.evaluation.probes.fit.Fitted`.
+      predictions: a label or the numbers of each test row that has features.
+    """
+
+    backbone: str
+    reduction: str
+    probe: str
+    figures: Mapping[str, float | int | str]
+    settings: Mapping[str, Any]
+    points: Sequence[Mapping[str, Any]]
+    curves: Sequence[Mapping[str, float]]
+    predictions: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Of its results: backbone/reduction/probe."""
+        return f"{self.backbone}/{self.reduction}/{self.probe}"
+
+
+def fit_all(
+    pairs: Mapping[str, Pair], config: ProbeConfig, task: str, seed: int, say: Callable[[str], None]
+) -> Iterator[Line]:
+    """Fit and score everything that `config` asks for; a reduction that a backbone has no array for is said to be left.
+
+    Args:
+      pairs: by the name of their backbone, the training and test store.
+      task: classification or regression.
+      say: told what is left out.
+
+    Raises:
+      ConfigError, DataError: as `check_settings` and `check_pairs`, and for what a probe or reduction refuses.
+    """
+    check_settings(config)
+    check_pairs(pairs, task)
+    if WEIGHTED in config.reductions and "mlp" not in config.probes:
+        say(f"{WEIGHTED} is for mlp alone, so it is left out")
+    for backbone, (train, test) in pairs.items():
+        for reduction in config.reductions:
+            if array_of(reduction, config) not in train.header.arrays:
+                say(f"{backbone} has no {array_of(reduction, config)}, so {reduction} is left out for it")
+                continue
+            names = [name for name in config.probes if name == "mlp" or reduction != WEIGHTED]
+            features = reduce(reduction, config, train, test, seed) if names else None
+            known, groups = facts(train, task)[train.decoded], train.groups[train.decoded]
+            for name in names:
+                fitted = fit_probe(name, config, task, features[0], known, groups, seed)
+                found = fitted.pipeline.predict(features[1])
+                figures = score(found, test.decoded, test, task)
+                kept = fitted.settings, fitted.points, fitted.curves
+                yield Line(backbone, reduction, name, figures, *kept, found)
+
+
+def check_pairs(pairs: Mapping[str, Pair], task: str) -> None:
+    """Refuse stores that a fair table cannot be made from.
+
+    Raises:
+      ConfigError: for another task, a training and a test store that are not alike, test rows that are not the same for
+        all backbones, or rows without what the task needs.
+      DataError: for a class that only the test rows have, training rows of one class, or a subject in both.
+    """
+    if task not in TASKS:
+        raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={task!r}")
+    first = next(iter(pairs.values()), None)
+    if first is None:
+        raise ConfigError("there are no features to probe; name backbones with probe.backbones")
+    for pair in pairs.values():
+        check_pair(*pair)
+        for ours, store in zip(first, pair, strict=True):
+            if store.ids != ours.ids or not np.array_equal(facts(store, task), facts(ours, task)):
+                raise ConfigError(f"{store.folder} has other rows than {ours.folder}; embed the same split of the data")
+        _check_split(*pair, task)
+
+
+def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
+    for store in (train, test):
+        if not store.decoded.any():
+            raise DataError(f"none of the {len(store)} rows of {store.folder} has features")
+    both = sorted(set(train.groups.tolist()) & set(test.groups.tolist()))
+    if both:
+        raise DataError(
+            f"{both[0]!r} is in {train.folder} and in {test.folder} ({len(both)} such subjects); nobody may be in both"
+        )
+    if task == "classification":
+        unseen = sorted(set(test.labels) - set(train.labels[train.decoded]))
+        if unseen:
+            raise DataError(
+                f"class {class_name(test, unseen[0])!r} of {int((test.labels == unseen[0]).sum())} rows of "
+                f"{test.folder} is never seen in {train.folder}; leave it out, or train on it too"
+            )
+        if len(there := set(train.labels[train.decoded])) < 2:
+            raise DataError(f"all rows of {train.folder} are of class {class_name(train, there.pop())!r}; give others")
+
+
+def facts(store: FeatureStore, task: str) -> np.ndarray:
+    """What a task learns from: labels (n,), or targets (n k).
+
+    Raises:
+      ConfigError: when the rows have no targets.
+    """
+    if task == "classification":
+        return store.labels
+    if not store.targets.shape[1]:
+        raise ConfigError(f"the rows of {store.folder} have classes but no numbers to predict; use classification")
+    return store.targets
+
+
+def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, task: str) -> dict[str, float | int | str]:
+    """The figures of predictions.
+
+    Args:
+      found: of the test rows that are `scored` (n,); the others were missed, or predicted as 0.
+    """
+    if task == "regression":
+        predictions = np.zeros(test.targets.shape)
+        predictions[scored] = found
+        results = summarise_regression(predictions, test.targets, scored, test.header.data["labels"])
+        kept = {name.removeprefix("eval/"): value for name, value in results.items()}
+        return {name: value for name, value in kept.items() if not name.startswith(("constant_", "num_"))}
+    classes = int(max(test.labels.max(), found.max())) + 1
+    matrix = confusion_matrix(test.labels[scored], found, classes)
+    figures = precision_recall_f1(matrix, np.bincount(test.labels[~scored], minlength=classes))
+    return {
+        "accuracy": float(np.trace(matrix) / len(test)),
+        "accuracy_scored": float(np.trace(matrix) / matrix.sum()),
+        "f1_macro": figures["f1_macro"],
+        "f1_micro": figures["f1_micro"],
+    }
+
+
+def score_constant(test: FeatureStore, task: str) -> dict[str, float | int | str]:
+    """The figures of the best constant: the most frequent class, or the mean target, of the test rows themselves."""
+    constant = test.targets.mean(axis=0) if task == "regression" else np.bincount(test.labels).argmax()
+    known = facts(test, task)
+    return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, task)
+
+
+def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> dict[str, float | int | str]:
+    """The flat results: probe/<backbone>/<reduction>/<probe>/<figure>, probe/constant/<figure>, and counts of rows."""
+    test = next(iter(pairs.values()))[1]
+    results = {f"probe/{line.name}/{name}": value for line in lines for name, value in line.figures.items()}
+    results |= {f"probe/constant/{name}": value for name, value in score_constant(test, task).items()}
+    scored = np.all([pair[1].decoded for pair in pairs.values()], axis=0)
+    return results | {
+        "probe/num_train": min(int(pair[0].decoded.sum()) for pair in pairs.values()),
+        "eval/num_scored": int(scored.sum()),
+        "eval/num_expected": len(test),
+    }
+
+
+def table(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Column names and rows of text, a row for each line, the constant last."""
+    constant = score_constant(next(iter(pairs.values()))[1], task)
+
+    def cells(figures):
+        return tuple(f"{figures[name]:.4f}" for name in SHOWN[task])
+
+    rows = [(line.backbone, line.reduction, line.probe, *cells(line.figures)) for line in lines]
+    return ("backbone", "reduction", "probe", *HEADS[task]), [*rows, ("", "", "constant", *cells(constant))]
+
+
+def class_name(store: FeatureStore, label: int) -> str:
+    """What the data calls a class, else its number."""
+    names = store.header.data["labels"] or ()
+    return names[label] if label < len(names) else str(label)
+
+
+def short_names(sources: Sequence[str]) -> tuple[str, ...]:
+    """A name for each backbone that fits in a path: the last parts of where it is from, as many as tell them apart.
+
+    Raises:
+      ConfigError: for a backbone that is named twice.
+    """
+    parts = [pathlib.Path(os.path.abspath(source)).parts for source in sources]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = tuple("-".join(each[-depth:]).replace(":", "-").strip("/") for each in parts)
+        if len(set(names)) == len(names):
+            return names
+    twice = next((source for source, own in zip(sources, parts, strict=True) if parts.count(own) > 1), "")
+    raise ConfigError(f"the backbone {twice!r} is named twice; name each once")

@@ -1,0 +1,72 @@
+"""What the loop learns from a step's metrics once they are on the host, one step late."""
+
+from __future__ import annotations
+
+import jax
+
+from vidjax.config import TrainConfig
+from vidjax.errors import TrainingError
+from vidjax.training.quarantine import Quarantine
+from vidjax.training.step import HOST_KEYS
+from vidjax.training.telemetry import Telemetry
+from vidjax.training.throughput import Meter
+
+
+class Watch:
+    """Logs every `log_every` steps and the last, keeps the quarantine, and stops a run whose steps are not finite.
+
+    Attributes:
+      stop: a process of this run was told to stop.
+      last: the latest value of every metric logged.
+    """
+
+    def __init__(self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int):
+        self._telemetry, self._meter, self._quarantine = telemetry, meter, quarantine
+        self._log_every, self._max_nonfinite, self._total = config.log_every, config.max_nonfinite, total
+        self._waiting = None
+        self._in_a_row = self._nonfinite = self._failures = 0
+        self.stop, self.last = False, {}
+
+    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Take the metrics of a step that may still run, and look at those of the step before.
+
+        Raises:
+          TrainingError: after `max_nonfinite` steps in a row that were not finite.
+          DataError: when too many videos have failed.
+        """
+        waiting, self._waiting = self._waiting, (step, metrics)
+        if waiting:
+            self._look(*waiting)
+
+    def flush(self) -> None:
+        """Look at the last step, waiting for it."""
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            self._look(*waiting)
+
+    def _look(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        numbers = jax.device_get(metrics)
+        host = {key: numbers.pop(key) for key in HOST_KEYS if key in numbers}
+        self.stop = self.stop or bool(host.get("stop", False))
+        skipped = bool(numbers["train/nonfinite"])
+        self._in_a_row = self._in_a_row + 1 if skipped else 0
+        self._nonfinite += skipped
+        if "failed" in host:
+            self._failures += int((host["failed"] >= 0).sum())
+            self._quarantine.add(step, host["failed"], host["failed_reason"])
+        self._telemetry.advance(step)
+        if step % self._log_every == 0 or step == self._total or self._in_a_row >= self._max_nonfinite:
+            self._log(step, {name: float(value) for name, value in numbers.items()})
+        if self._in_a_row >= self._max_nonfinite:
+            raise TrainingError(
+                f"{self._in_a_row} steps in a row were not finite (train.max_nonfinite={self._max_nonfinite}), the "
+                f"last of them step {step}; none of them changed the parameters. Lower optim.base_lr, set "
+                "optim.clip_norm, or look at the data"
+            )
+
+    def _log(self, step: int, numbers: dict[str, float]) -> None:
+        counts = {"train/nonfinite": float(self._nonfinite), "train/decode_failures": float(self._failures)}
+        self._nonfinite = self._failures = 0
+        numbers |= counts | self._meter.read()
+        self.last |= numbers
+        self._telemetry.log(step, numbers)

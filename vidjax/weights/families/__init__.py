@@ -1,0 +1,1 @@
+"""Rules between vidjax parameters and each family's public checkpoints."""

@@ -1,0 +1,93 @@
+"""Image ViTs, of timm or `transformers`, as the beginning of a TimeSformer (arXiv:2102.05095, section 4).
+
+Attention over time is a copy of that over space, and has no effect at first; the class head is left behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.weights import forms
+from vidjax.weights.families._timesformer_names import OFFICIAL, TRANSFORMERS, Names
+from vidjax.weights.families.timesformer import MERGE, assumed, attention_rules, block_rules, read_spec, stem_rules
+from vidjax.weights.layouts import Description, Layout
+from vidjax.weights.rules import Form, Rule, State
+
+TIMM = OFFICIAL
+TRANSFORMERS_VIT = dataclasses.replace(
+    TRANSFORMERS, attn=tuple(f"attention.attention.{part}" for part in ("query", "key", "value"))
+)
+MEAN = STD = (0.5,) * 3  # of the ViTs trained by Google
+NO_PIXELS = (
+    "the file does not say how its pixels were normalised: mean and deviation 0.5, as of Google's ViTs, are assumed; "
+    "DINO's and DeiT's have ImageNet's, 0.485 0.456 0.406 and 0.229 0.224 0.225"
+)
+HEADS = r"^(head|pre_logits|classifier|(vit\.)?pooler)\."
+
+
+def image_rules(spec: TimeSformerSpec, names: Names, prefix: str = "") -> tuple[Rule, ...]:
+    """From an image ViT's keys, which begin with `prefix`, to a TimeSformer with divided attention, without head.
+
+    Source: `load_pretrained` of the authors' code; `temporal_fc` and the time embedding begin at zero there too.
+    """
+    depth, d, block = spec.depth, spec.width, f"{prefix}{names.blocks}{{}}."
+    return (
+        *stem_rules(spec, names, prefix),
+        *block_rules(spec, names, block),
+        *forms.norm(block + names.norm1, "encoder/blocks/temporal_norm", depth),
+        *attention_rules(spec, block, names.attn, names.proj, "temporal_attn"),
+        Rule((), ("encoder/blocks/temporal_fc/kernel",), _zeros(d, d), depth),
+        Rule((), ("encoder/blocks/temporal_fc/bias",), _zeros(d), depth),
+        Rule((), ("encoder/time_embed",), _zeros(spec.grid[0], d)),
+    )
+
+
+def _zeros(*shape: int) -> Form:
+    """A leaf that no array of the file stands for."""
+    return Form(lambda: (np.zeros(shape, np.float32),), lambda leaf: ())
+
+
+def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Description:
+    spec = read_spec(state, config, names, prefix, "divided")
+    notes = (
+        "an image model: attention over time starts as a copy of that over space (temporal_attn and temporal_norm from "
+        "attn and norm1), temporal_fc and time_embed start at zero, the head is new",
+        *((NO_PIXELS,) if names is TIMM else ()),
+        *assumed(config, spec, time=False),
+    )
+    return Description(
+        "timesformer", spec, 0, image_rules(spec, names, prefix), MEAN, STD, MERGE, ignore=HEADS, notes=notes
+    )
+
+
+def _is_timm(keys: Collection[str], config: Mapping | None) -> bool:
+    del config
+    wanted = {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.bias"}
+    return wanted <= set(keys) and "time_embed" not in keys
+
+
+def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
+    if (config or {}).get("model_type", "vit") != "vit":
+        return False
+    prefix = _transformers_prefix(keys)
+    wanted = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
+    return {prefix + key for key in wanted} <= set(keys)
+
+
+def _transformers_prefix(keys: Collection[str]) -> str:
+    return "vit." if "vit.embeddings.cls_token" in keys else ""
+
+
+def _describe_transformers(state: State, config: Mapping | None) -> Description:
+    config = {"layer_norm_eps": 1e-12} | dict(config or {})  # transformers' default, unlike everyone else's 1e-6
+    return _describe(state, config, TRANSFORMERS_VIT, _transformers_prefix(state))
+
+
+LAYOUTS = (
+    Layout("image ViT, timm", _is_timm, lambda state, config: _describe(state, config or {}, TIMM, "")),
+    Layout("image ViT, transformers", _is_transformers, _describe_transformers),
+)

@@ -1,0 +1,147 @@
+"""Image ViTs, as `transformers` stores them, as the beginning of a ViViT (arXiv:2103.15691, section 3.4)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Float
+
+from vidjax.errors import WeightsError
+from vidjax.models.vivit import ViViTSpec
+from vidjax.weights import forms
+from vidjax.weights.families.vivit import MEAN, MERGE, STD, attention_rules, block_rules
+from vidjax.weights.inspection import depth_of, shape_of, square_side
+from vidjax.weights.layouts import Description, Layout
+from vidjax.weights.resampling import resample
+from vidjax.weights.rules import Form, Rule, State
+
+HEADS = r"^(classifier|(vit\.)?pooler)\."
+
+
+def central_frame(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
+    """The kernel of cubes that sees the frame t // 2 as the image model does, and no other."""
+    cubes = np.zeros((tubelet, *kernel.shape), kernel.dtype)
+    cubes[tubelet // 2] = kernel
+    return rearrange(cubes, "t p d -> (t p) d")
+
+
+def inflation(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
+    """The kernel of cubes that gives of a still clip what the image model gives of its frame: a mean over frames."""
+    return repeat(kernel / tubelet, "p d -> (t p) d", t=tubelet)
+
+
+def tile(positions: Float[np.ndarray, "s d"], frames: int) -> Float[np.ndarray, "t*s d"]:
+    """The positions of an image, again in each frame."""
+    return repeat(positions, "s d -> (t s) d", t=frames)
+
+
+def resize(positions: Float[np.ndarray, "s d"], grid: tuple[int, int]) -> Float[np.ndarray, "h*w d"]:
+    """The positions of a square image on another grid: bilinear, its corners kept, as scenic's zoom."""
+    side = square_side(len(positions), "the image model's table")
+    table = rearrange(positions, "(h w) d -> h w d", h=side)
+    return rearrange(resample(table, grid, ("linear, corners kept",) * 2), "h w d -> (h w) d")
+
+
+TUBELET_INITS = {"central_frame": central_frame, "inflation": inflation}
+
+
+def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
+    """Whether a file is an image ViT of `transformers`, with or without its head."""
+    if (config or {}).get("model_type", "vit") != "vit":
+        return False
+    wanted = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
+    return {_prefix(keys) + key for key in wanted} <= set(keys)
+
+
+def layout(spec: ViViTSpec) -> Layout:
+    """The layout of image models for one that begins from them; it needs the spec, so it is not among all layouts."""
+    return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
+
+
+def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Description:
+    """How the image model's arrays become those of the ViViT of `spec`, of any factorization, without a head.
+
+    Its positions are resized to the grid and repeated in each frame. A factorised encoder takes it as the first of its
+    two; factorised self-attention takes its attention twice, over time and within frames. The rest starts fresh.
+
+    Raises:
+      WeightsError: when the image model has another width, depth, MLP, patch or number of heads.
+    """
+    prefix = _prefix(state)
+    _check_sizes(state, config or {}, spec, prefix)
+    notes = [
+        f"an image model: its patches by tubelet_init={spec.tubelet_init}, its positions repeated in each of "
+        f"{spec.grid[0]} frames of cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
+    ]
+    fresh = ""
+    if spec.factorization == "encoder":
+        fresh, words = "^temporal/", "the temporal encoder starts fresh"
+    elif spec.factorization == "self_attention":
+        fresh, words = "/temporal_norm/", "attention over time starts as that within frames, its norm fresh"
+    if fresh:
+        notes.append(words)
+    ignore = HEADS if spec.class_token else rf"{HEADS}|embeddings\.cls_token$"
+    return Description(
+        "vivit", spec, 0, image_rules(spec, prefix), MEAN, STD, MERGE,
+        ignore=ignore, fresh=fresh, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def image_rules(spec: ViViTSpec, prefix: str = "") -> tuple[Rule, ...]:
+    """From an image ViT's keys, which begin with `prefix`; source: `initialise_from_train_state` of scenic."""
+    embeddings, block = f"{prefix}embeddings.", f"{prefix}encoder.layer.{{}}."
+    patches = f"{embeddings}patch_embeddings.projection"
+    found = [
+        Rule((f"{patches}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
+        Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
+        Rule((f"{embeddings}position_embeddings",), ("encoder/pos_embed",), _positions(spec)),
+        *block_rules(spec, block),
+        *forms.norm(f"{prefix}layernorm", "encoder/norm"),
+    ]
+    if spec.class_token:
+        found.append(Rule((f"{embeddings}cls_token",), ("encoder/cls_token",), forms.TOKEN))
+    if spec.factorization == "self_attention":
+        found += attention_rules(spec, block, "encoder/blocks/temporal_attn")
+    return tuple(found)
+
+
+def _patches(spec: ViViTSpec) -> Form:
+    image, tubelet_init = forms.patch_conv2d(spec.patch_size), TUBELET_INITS[spec.tubelet_init]
+    return Form(lambda weight: (tubelet_init(*image.read(weight), spec.tubelet_size),), _no_way_back)
+
+
+def _positions(spec: ViViTSpec) -> Form:
+    """(1, 1 + s, d) to the rows of the spec's first encoder."""
+    frames = 1 if spec.factorization == "encoder" else spec.grid[0]
+
+    def read(table):
+        cls, places = table[0, :1], tile(resize(table[0, 1:], spec.grid[1:]), frames)
+        return (np.concatenate([cls, places]) if spec.class_token else places,)
+
+    return Form(read, _no_way_back)
+
+
+def _no_way_back(*leaves):
+    raise WeightsError("a ViViT cannot be written as the image model that it began from")
+
+
+def _prefix(keys: Collection[str]) -> str:
+    return "vit." if "vit.embeddings.cls_token" in keys else ""
+
+
+def _check_sizes(state: State, config: Mapping, spec: ViViTSpec, prefix: str) -> None:
+    width, _, patch, _ = shape_of(state, f"{prefix}embeddings.patch_embeddings.projection.weight", 4)
+    first = f"{prefix}encoder.layer."
+    sizes = {
+        "width": (width, spec.width),
+        "depth": (depth_of(state, first), spec.depth),
+        "mlp_dim": (shape_of(state, f"{first}0.intermediate.dense.weight", 2)[0], spec.mlp_dim),
+        "patch_size": (patch, spec.patch_size),
+        "num_heads": (config.get("num_attention_heads", spec.num_heads), spec.num_heads),
+    }
+    wrong = [f"{name} {theirs} instead of {ours}" for name, (theirs, ours) in sizes.items() if theirs != ours]
+    if wrong:
+        raise WeightsError(f"the image model does not fit the ViViT: {', '.join(wrong)}")
