@@ -6,6 +6,7 @@ import importlib
 import os
 
 from vidjax.config import DataConfig
+from vidjax.data import motion_videos
 from vidjax.data.datasets import EMBEDDED, PUBLIC, WITH_FACTS
 from vidjax.data.sources import files, records
 from vidjax.data.sources.annotations import OF_TASK, told_unseen, warn
@@ -104,6 +105,5 @@ def _module(name: str):
 
 def _embedded_root(data: DataConfig, split: str) -> str:
     if data.name == "motion_digits":
-        motion = _module("motion")
-        return motion.prepare(data.root, motion.DIGITS)
-    return _module("motion_facts").root(data.root, split)
+        return motion_videos.prepare(data.root, motion_videos.DIGITS)
+    return _module("motion").root(data.root, split)

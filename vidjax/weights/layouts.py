@@ -107,7 +107,7 @@ class Layout:
 def all_layouts() -> tuple[Layout, ...]:
     """Every layout of every family."""
     return tuple(
-        layout for name in FAMILY_FILES for layout in importlib.import_module(f"vidjax.weights.{name}").LAYOUTS
+        layout for name in FAMILY_FILES for layout in importlib.import_module(f"vidjax.weights.families.{name}").LAYOUTS
     )
 
 

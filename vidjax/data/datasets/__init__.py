@@ -6,7 +6,7 @@ does not change.
 
 PUBLIC = ("kinetics400", "kinetics600", "kinetics700", "ssv2", "ucf101", "hmdb51", "coin", "coin_domains")
 WITH_FACTS = {
-    "motion": "motion_facts",
+    "motion": "motion",
     "afew_va": "afew_va",
     "charades": "charades",
 }  # of more than a class
