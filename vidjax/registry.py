@@ -1,0 +1,120 @@
+"""Specs by name: what the modules of a package define, and what a user's own module adds.
+
+A data set, a task and a model family are each one frozen dataclass in a module of their own. A `Registry` lists the
+modules of such a package without importing them and imports one when its spec is asked for, so that help stays quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from vidjax.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@functools.cache
+def names_in(package: str) -> tuple[str, ...]:
+    """List the public modules of a package, in alphabetical order, without importing them.
+
+    A name that starts with an underscore belongs to a helper and is left out.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or found.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"{package} is not a package", name=package)
+    names = (module.name for module in pkgutil.iter_modules(found.submodule_search_locations))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
+
+
+def is_outside(name: str) -> bool:
+    """Whether a name has the form `module:ATTR`, which points into a module outside of vidjax."""
+    return ":" in name
+
+
+class Registry(Mapping[str, T]):
+    """The specs that the modules of a package define, by module name; each module is imported on first use.
+
+    Attributes:
+      package: whose public modules are the names.
+      attribute: that each of these modules defines.
+      kind: class of the specs.
+      what: the registry holds, in the singular and with its article, for messages: "a data set".
+    """
+
+    def __init__(self, package: str, attribute: str, kind: type[T], what: str):
+        self.package = package
+        self.attribute = attribute
+        self.kind = kind
+        self.what = what
+
+    def find(self, name: str) -> T:
+        """Return the spec of a name of the registry, or of `module:ATTR` of an importable module outside.
+
+        Raises:
+          ConfigError: when nothing has that name, the module cannot be imported, or ATTR is of another type.
+        """
+        return self._outside(name) if is_outside(name) else self[name]
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self:
+            raise UnknownNameError(self._unknown(name))
+        return self._typed(importlib.import_module(f"{self.package}.{name}"), self.attribute)
+
+    def __contains__(self, name: object) -> bool:
+        return name in names_in(self.package)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names_in(self.package))
+
+    def __len__(self) -> int:
+        return len(names_in(self.package))
+
+    def __repr__(self) -> str:
+        return f"Registry({self.package}: {', '.join(self)})"
+
+    def _outside(self, name: str) -> T:
+        module, _, attribute = name.partition(":")
+        if not module or not attribute:
+            raise ConfigError(f"{name!r} names no {self._noun}; write module:ATTR, for example my_module:MINE")
+        try:
+            return self._typed(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # the module is there; something that it imports is not
+            raise ConfigError(
+                f"there is no module {error.name!r}, which {name!r} names; install it, or add its folder to PYTHONPATH"
+            ) from None
+
+    def _typed(self, module, attribute: str) -> T:
+        if not hasattr(module, attribute):
+            own = [name for name, value in vars(module).items() if isinstance(value, self.kind)]
+            hint = f"; it has {', '.join(own)}" if own else f"; define {attribute} = {self.kind.__name__}(...) there"
+            raise ConfigError(f"module {module.__name__!r} has no {attribute!r}{hint}")
+        value = getattr(module, attribute)
+        if not isinstance(value, self.kind):
+            raise ConfigError(
+                f"{module.__name__}:{attribute} has type {type(value).__name__}, not {self.what}; "
+                f"make it a {self.kind.__module__}.{self.kind.__name__}"
+            )
+        return value
+
+    def _unknown(self, name: str) -> str:
+        near = difflib.get_close_matches(str(name), self, n=1)
+        mean = f"did you mean {near[0]!r}? " if near else ""
+        return f"{name!r} is not {self.what}; {mean}there are {', '.join(self)}, or module:ATTR of a module of your own"
+
+    @property
+    def _noun(self) -> str:
+        return self.what.partition(" ")[2]
+
+
+class UnknownNameError(ConfigError, KeyError):
+    """A name that a registry does not have; a `KeyError` too, as `Mapping` asks."""
+
+    __str__ = ConfigError.__str__
