@@ -13,14 +13,14 @@ from typing import Any
 
 from vidjax.cli import model_source
 from vidjax.cli.terminal import print_json, progress, say
-from vidjax.config import CHOICES
+from vidjax.config import choices
 from vidjax.data.datasets import EMBEDDED
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
 SHOWN = 5  # failures told one by one
 TASKS = ("classification", "regression")
-_NAMES = tuple(name for name in CHOICES["data.name"] if name != "folder")
+_NAMES = tuple(name for name in choices("data.name") if name != "folder")
 _NEED_NO_ROOT = (*EMBEDDED, "synthetic")
 
 

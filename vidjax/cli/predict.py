@@ -11,7 +11,7 @@ from typing import Any
 
 from vidjax.cli import answering, model_source
 from vidjax.cli.terminal import print_json, progress, say, time_line
-from vidjax.config import CHOICES
+from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError
 
 EXIT_MISSING_VIDEOS = 3
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--clips", type=int, default=1, metavar="N", help="clips, evenly spaced in time (1: in the middle)")
     add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1: in the middle)")
     add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
-    add("--merge", choices=CHOICES["eval.merge"], help="of the views (as the model is evaluated)")
+    add("--merge", choices=choices("eval.merge"), help="of the views (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
     add("--json", action="store_true", help="print [{video, top: [{label, probability}], windows: [...]}]")

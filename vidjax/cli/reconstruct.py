@@ -7,7 +7,7 @@ import os
 
 from vidjax.cli import model_source
 from vidjax.cli.terminal import progress, say
-from vidjax.config import CHOICES
+from vidjax.config import choices
 from vidjax.errors import ConfigError
 
 
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="SOURCE", help=model_source.HELP)
     add("--out", required=True, metavar="DIR", help="folder for reconstruction.png and reconstruction.gif")
     add("--mask-ratio", type=float, default=0.9, metavar="R", help="hidden share, above 0 and below 1 (0.9)")
-    add("--mask", choices=CHOICES["model.mask"], default="tube", help="what is hidden together (tube)")
+    add("--mask", choices=choices("model.mask"), default="tube", help="what is hidden together (tube)")
     add("--seed", type=int, default=0, metavar="N", help="of the mask (0)")
     add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
 

@@ -5,9 +5,8 @@ each of them and a misspelt key is refused with the nearest name.
 """
 
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
-from vidjax.config.reading import fingerprint, flatten, from_dict
+from vidjax.config.reading import choices, fingerprint, flatten, from_dict, hint_of
 from vidjax.config.schema import (
-    CHOICES,
     IMAGENET_MEAN,
     IMAGENET_STD,
     CaptionConfig,
@@ -23,7 +22,6 @@ from vidjax.config.schema import (
 )
 
 __all__ = [
-    "CHOICES",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "CaptionConfig",
@@ -36,10 +34,12 @@ __all__ = [
     "OptimConfig",
     "ProbeConfig",
     "TrainConfig",
+    "choices",
     "defaults",
     "fingerprint",
     "flatten",
     "from_dict",
+    "hint_of",
     "keys",
     "motion",
     "parse_arg",

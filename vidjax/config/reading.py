@@ -1,4 +1,7 @@
-"""The one border where a ConfigDict becomes dataclasses: types, ranges and misspelt keys are checked here."""
+"""The one border where a ConfigDict becomes dataclasses: types, ranges and misspelt keys are checked here.
+
+What fits together across keys is checked by `vidjax.training.checks.check_config`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import functools
 import hashlib
 import json
 import typing
-from typing import Any
+from typing import Any, Literal
 
-from vidjax.config.schema import AT_LEAST_ONE, CHOICES, FRACTIONS, Config
+from vidjax.config.schema import Config
+from vidjax.config.types import AtLeast, Between, marks, names_for, plain, takes_outside
 from vidjax.errors import ConfigError
 
 
@@ -20,21 +24,26 @@ def from_dict(tree: typing.Mapping[str, Any]) -> Config:
     Raises:
       ConfigError: for an unknown key (the nearest one is named), a value of the wrong type or out of range.
     """
-    config = _build(Config, tree, prefix="")
-    for key, allowed in CHOICES.items():
-        found = _get(config, key)
-        for value in found if isinstance(found, tuple) else (found,):
-            if value not in allowed:
-                near = difflib.get_close_matches(value, allowed, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; choose one of {', '.join(allowed)}"
-                raise ConfigError(f"config.{key}={value!r} is unknown{hint}")
-    for key, value in _listed(config, AT_LEAST_ONE):
-        if value < 1:
-            raise ConfigError(f"config.{key}={value} must be at least 1")
-    for key, value in _listed(config, FRACTIONS):
-        if not 0 <= value <= 1:
-            raise ConfigError(f"config.{key}={value} must lie between 0 and 1")
-    return config
+    return _build(Config, tree, prefix="")
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """What may be chosen for a key such as "eval.merge"; empty where anything may be."""
+    return names_for(hint_of(key))
+
+
+def hint_of(key: str) -> Any:
+    """The type of a key such as "eval.merge", with its marks."""
+    hint = Config
+    for name in key.split("."):
+        hint = hints_of(plain(hint))[name]
+    return hint
+
+
+@functools.cache
+def hints_of(section: type) -> dict[str, Any]:
+    """The types of the fields of a dataclass, with their marks."""
+    return typing.get_type_hints(section, include_extras=True)
 
 
 def fingerprint(tree: Any) -> str:
@@ -44,51 +53,64 @@ def fingerprint(tree: Any) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _build(cls: type, tree: typing.Mapping[str, Any], prefix: str):
-    hints, values = typing.get_type_hints(cls), {}
-    for key in tree:
-        if key not in hints:
-            near = difflib.get_close_matches(key, hints, 1, 0.0)
-            raise ConfigError(f"config.{prefix}{key} is unknown; did you mean config.{prefix}{near[0]}?")
-        kind, value = hints[key], tree[key]
-        if dataclasses.is_dataclass(kind):
-            values[key] = _build(kind, value, f"{prefix}{key}.")
-        else:
-            values[key] = _coerce(kind, value, f"{prefix}{key}")
-    return cls(**values)
-
-
-def _coerce(kind: Any, value: Any, key: str):
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(_coerce(typing.get_args(kind)[0], item, key) for item in value)
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif type(value) is kind:
-        return value
-    raise ConfigError(f"config.{key}={value!r} must be {_words(kind)}")
-
-
-def _words(kind: Any) -> str:
-    if typing.get_origin(kind) is not tuple:
-        return kind.__name__
-    items = {int: "numbers", float: "numbers", str: "words"}
-    return f"a tuple of {items.get(typing.get_args(kind)[0], 'tuples')}"
-
-
-def _get(config: Config, key: str) -> Any:
-    return functools.reduce(getattr, key.split("."), config)
-
-
-def _listed(config: Config, table: dict[str, tuple[str, ...]]):
-    for section, names in table.items():
-        for name in names:
-            yield f"{section}.{name}", getattr(getattr(config, section), name)
-
-
 def flatten(tree: typing.Mapping[str, Any], prefix: str = ""):
+    """The leaves of nested dicts as pairs of a key with dots and a value."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
+
+
+def checked(hint: Any, value: Any, key: str) -> Any:
+    """A value of the type that a key has: whole numbers become floats, and lists tuples, where these are asked for.
+
+    Raises:
+      ConfigError: for another type, a value out of range, or a name that is not among the choices.
+    """
+    kind = plain(hint)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise _wrong_type(hint, value, key)
+        return tuple(checked(typing.get_args(kind)[0], item, key) for item in value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        value = float(value)
+    elif type(value) is not (str if typing.get_origin(kind) is Literal else kind):
+        raise _wrong_type(hint, value, key)
+    allowed = names_for(hint)
+    if allowed and value not in allowed and not takes_outside(hint, value):
+        near = difflib.get_close_matches(value, allowed, 1)
+        every = ", ".join(filter(None, allowed)) + (", or leave it empty" if "" in allowed else "")
+        remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {every}"
+        raise ConfigError(f"config.{key}={value!r} is unknown; {remedy}")
+    for mark in marks(hint):
+        if isinstance(mark, AtLeast | Between) and (complaint := mark.complaint(value)):
+            raise ConfigError(f"config.{key}={value} {complaint}")
+    return value
+
+
+def _build(section: type, tree: typing.Mapping[str, Any], prefix: str):
+    hints, values = hints_of(section), {}
+    for key in tree:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, 1, 0.0)
+            raise ConfigError(f"config.{prefix}{key} is unknown; did you mean config.{prefix}{near[0]}?")
+        kind, value = plain(hints[key]), tree[key]
+        if dataclasses.is_dataclass(kind):
+            values[key] = _build(kind, value, f"{prefix}{key}.")
+        else:
+            values[key] = checked(hints[key], value, f"{prefix}{key}")
+    return section(**values)
+
+
+def _wrong_type(hint: Any, value: Any, key: str) -> ConfigError:
+    return ConfigError(f"config.{key}={value!r} must be {_words(hint)}")
+
+
+def _words(hint: Any) -> str:
+    kind = plain(hint)
+    if typing.get_origin(kind) is tuple:
+        item = plain(typing.get_args(kind)[0])
+        items = {int: "numbers", float: "numbers", str: "words"}
+        return f"a tuple of {'words' if typing.get_origin(item) is Literal else items.get(item, 'tuples')}"
+    return "str" if typing.get_origin(kind) is Literal else kind.__name__

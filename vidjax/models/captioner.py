@@ -17,7 +17,6 @@ from vidjax.models import layers
 from vidjax.models.gpt2 import GPT2
 from vidjax.models.spec import check_choice
 
-ENCODER_FEATURES = ("pooled", "tokens")
 IGNORED = -100  # the target of a position that no loss is taken at
 
 
@@ -43,7 +42,7 @@ class CaptionerSpec:
     freeze_encoder: bool = False
 
     def __post_init__(self):
-        check_choice("encoder_features", self.encoder_features, ENCODER_FEATURES)
+        check_choice("encoder_features", self.encoder_features, FEATURES)
         if self.num_clips < 1:
             raise ConfigError(f"num_clips={self.num_clips} must be at least 1")
 
@@ -87,7 +86,7 @@ class Captioner(nn.Module):
         b = clips.shape[0]
         clips = rearrange(clips, "b s t h w c -> (b s) t h w c")
         out = self.backbone(clips, train=train and not s.freeze_encoder)
-        states = _FEATURES[s.encoder_features](out).astype(self.decoder.spec.dtype)
+        states = FEATURES[s.encoder_features](out).astype(self.decoder.spec.dtype)
         if s.freeze_encoder:
             states = jax.lax.stop_gradient(states)
         states = rearrange(states, "(b s) m d -> b (s m) d", b=b)
@@ -151,4 +150,5 @@ def _all_states(out: dict[str, Array]) -> Float[Array, "b m d"]:
     return jnp.concatenate([out["cls"][:, None].astype(tokens.dtype), tokens], axis=1) if "cls" in out else tokens
 
 
-_FEATURES = {"pooled": lambda out: out["pooled"][:, None], "tokens": _all_states}
+# The choices of caption.encoder_features.
+FEATURES = {"pooled": lambda out: out["pooled"][:, None], "tokens": _all_states}

@@ -16,14 +16,14 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.ops.attention.fused import KEPT
 
-REMAT_POLICIES = {
+REMAT = {  # the choices of model.remat: what is kept for the backward pass, the rest is computed again
+    "none": None,
     "dots": jax.checkpoint_policies.save_from_both_policies(  # keeps the outputs of matmuls and of attention
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
     "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
 }
-REMAT = ("none", *REMAT_POLICIES)
 
 xavier_uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 # PyTorch's trunc_normal_ cuts at +-2, which is a hundred standard deviations here: a plain normal.
@@ -241,7 +241,7 @@ def stack_blocks(
     """
     if remat != "none":
         # Without a loop around it the compiler would merge the recomputation with the forward pass.
-        block = nn.remat(block, policy=REMAT_POLICIES[remat], prevent_cse=unroll >= depth)
+        block = nn.remat(block, policy=REMAT[remat], prevent_cse=unroll >= depth)
     return nn.scan(
         block,
         variable_axes={"params": 0},

@@ -1,6 +1,7 @@
 """What the specs of all families share: the clip, its cubes, and how the module is computed."""
 
 import dataclasses
+from collections.abc import Collection
 
 from vidjax import ops
 from vidjax.errors import ConfigError
@@ -103,7 +104,7 @@ def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: 
         raise ConfigError(f"{what.format(value)} is not a multiple of {divisor_name}={divisor}; use {key}={remedy}")
 
 
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
     """Refuse a name that is not one of those allowed."""
     if value not in allowed:
         raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(allowed)}")

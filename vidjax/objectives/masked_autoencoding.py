@@ -15,9 +15,8 @@ from vidjax.errors import ConfigError
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
+from vidjax.ops.masking import DECODER_MASKS, MASKS
 from vidjax.ops.patches import patch_statistics
-
-MASKS = {"tube": ops.tube_mask, "random": ops.random_mask, "frame": ops.frame_mask}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ class MaskedAutoencoding(Objective):
     def num_predicted(self) -> int:
         """Cubes of a clip that the decoder predicts when training."""
         if self.decoder_mask:
-            return ops.num_kept(self.module.spec.grid, self.decoder_mask_ratio)
+            return DECODER_MASKS[self.decoder_mask].num_kept(self.module.spec.grid, self.decoder_mask_ratio)
         return self.num_masked
 
     @property
@@ -122,7 +121,7 @@ class MaskedAutoencoding(Objective):
 
     def _draw(self, rngs: Rngs, rows: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
         """What the encoder sees, and what it does not."""
-        return MASKS[self.mask](rngs["mask"], rows, self.module.spec.grid, self.mask_ratio)
+        return MASKS[self.mask].draw(rngs["mask"], rows, self.module.spec.grid, self.mask_ratio)
 
     def _draw_predicted(
         self, rngs: Rngs, masked_idx: Int[Array, "b m"]
@@ -131,7 +130,9 @@ class MaskedAutoencoding(Objective):
         if not self.decoder_mask:
             return masked_idx, jnp.ones(masked_idx.shape, bool)
         rows, grid = len(masked_idx), self.module.spec.grid
-        kept = ops.running_cell_mask(jax.random.fold_in(rngs["mask"], 1), rows, grid, self.decoder_mask_ratio)
+        kept = DECODER_MASKS[self.decoder_mask].draw(
+            jax.random.fold_in(rngs["mask"], 1), rows, grid, self.decoder_mask_ratio
+        )
         hidden = (
             jnp.zeros((rows, self.module.spec.num_tokens), bool).at[jnp.arange(rows)[:, None], masked_idx].set(True)
         )

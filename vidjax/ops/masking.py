@@ -5,6 +5,9 @@ arXiv:2303.16727, section 3.2. Tokens are numbered time first: index = (t * h + 
 tubelets.
 """
 
+import dataclasses
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +16,6 @@ from jaxtyping import Array, Int, Key
 from vidjax.errors import ConfigError
 
 Grid = tuple[int, int, int]
-MASKS = ("tube", "random", "frame")
 CELL = 2  # side of a running cell in tokens
 
 
@@ -29,7 +31,7 @@ def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
     t, h, w = grid
     if kind not in MASKS:
         raise ConfigError(f"model.mask={kind!r} is unknown; choose one of {', '.join(MASKS)}")
-    units, size = {"tube": (h * w, t), "random": (t * h * w, 1), "frame": (t, h * w)}[kind]
+    units, size = MASKS[kind].units(t, h, w)
     hidden = int(ratio * units)
     if not 0 < hidden < units:
         raise ConfigError(
@@ -126,3 +128,38 @@ def _split(rng: Key[Array, ""], batch: int, units: int, hidden: int):
     order = jnp.argsort(jax.random.uniform(rng, (batch, units)), axis=1).astype(jnp.int32)
     keep = units - hidden
     return jnp.sort(order[:, :keep], axis=1), jnp.sort(order[:, keep:], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """A way to hide tokens from the encoder.
+
+    Attributes:
+      draw: visible and masked token indices; arguments and result as `tube_mask`.
+      units: given t, h and w, how many units a ratio is taken of, and the tokens of one.
+    """
+
+    draw: Callable[[Key[Array, ""], int, Grid, float], tuple[Int[Array, "b k"], Int[Array, "b m"]]]
+    units: Callable[[int, int, int], tuple[int, int]]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderMask:
+    """A way to choose the tokens that the decoder predicts.
+
+    Attributes:
+      draw: their indices; arguments and result as `running_cell_mask`.
+      num_kept: how many they are on a grid at a ratio.
+    """
+
+    draw: Callable[[Key[Array, ""], int, Grid, float], Int[Array, "b q"]]
+    num_kept: Callable[[Grid, float], int]
+
+
+# The choices of model.mask and of model.decoder_mask.
+MASKS = {
+    "tube": Mask(tube_mask, lambda t, h, w: (h * w, t)),
+    "random": Mask(random_mask, lambda t, h, w: (t * h * w, 1)),
+    "frame": Mask(frame_mask, lambda t, h, w: (t, h * w)),
+}
+DECODER_MASKS = {"running_cell": DecoderMask(running_cell_mask, num_kept)}

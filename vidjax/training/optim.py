@@ -5,6 +5,7 @@ The rules are those of VideoMAE's code (`cosine_scheduler`, layer-wise learning-
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import re
@@ -105,10 +106,7 @@ def build_optimizer(
     """
     peak, floor = scaled_lr(config, global_batch)
     decay = _decay(config, total_steps)
-    if config.name == "adamw":
-        rule = optax.chain(optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.eps), decay)
-    else:
-        rule = optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
+    rule = OPTIMIZERS[config.name](config, decay)
     if frozen_steps:
         rule = start_late(rule, _LAST_LAYER, frozen_steps)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
@@ -117,9 +115,41 @@ def build_optimizer(
     direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
     if frozen:
         direction = freeze(direction, frozen)
-    if config.schedule == "steps":
-        return direction, step_schedule(peak, warmup_steps, config.step_epochs, config.step_factors, steps_per_epoch)
-    return direction, cosine_schedule(peak, floor, warmup_steps, total_steps)
+    run = RunLength(total_steps, warmup_steps, steps_per_epoch)
+    return direction, SCHEDULES[config.schedule](config, peak, floor, run)
+
+
+def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.chain(optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.eps), decay)
+
+
+def _sgd(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
+
+
+@dataclasses.dataclass(frozen=True)
+class RunLength:
+    """How many steps a run has, how many of them are warm-up, and how many make an epoch."""
+
+    total: int
+    warmup: int
+    per_epoch: float
+
+
+def _cosine(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
+    del config
+    return cosine_schedule(peak, floor, run.warmup, run.total)
+
+
+def _steps(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
+    del floor
+    return step_schedule(peak, run.warmup, config.step_epochs, config.step_factors, run.per_epoch)
+
+
+# The choices of optim.name: the update direction, in which the given weight decay has its place.
+OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd}
+# The choices of optim.schedule: the learning rate at each step.
+SCHEDULES = {"cosine": _cosine, "steps": _steps}
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
@@ -132,17 +162,27 @@ def decay_mask(params, decayed: str = "kernels"):
 
     Args:
       params: the axis over which blocks are stacked does not count: a norm's scale (layers, d) is 1-D.
-      decayed: kernels, that is all but biases, tokens, positions and 1-D parameters; matrices, all but biases and 1-D
-        parameters, where tokens count as the matrices that they are in PyTorch; or all.
+      decayed: "kernels" leaves out biases, tokens, positions and 1-D parameters; "matrices" leaves out biases and 1-D
+        parameters, and counts tokens as the matrices that they are in PyTorch; "all" leaves out none.
     """
 
     def decays(path, leaf) -> bool:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if decayed == "all" or (decayed == "matrices" and _TOKEN.search(name)):
-            return True
-        return leaf.ndim - ("blocks" in name.split("/")) > 1 and not _UNDECAYED.search(name)
+        return DECAYED[decayed](name, leaf.ndim - ("blocks" in name.split("/")))
 
     return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def _kernels(name: str, rank: int) -> bool:
+    return rank > 1 and not _UNDECAYED.search(name)
+
+
+def _matrices(name: str, rank: int) -> bool:
+    return bool(_TOKEN.search(name)) or _kernels(name, rank)
+
+
+# The choices of optim.decayed: whether a parameter of this name and rank decays.
+DECAYED = {"kernels": _kernels, "matrices": _matrices, "all": lambda name, rank: True}
 
 
 def _decay(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:

@@ -17,7 +17,8 @@ from vidjax.data.clips.color import color_augment
 from vidjax.data.clips.randaugment import rand_augment
 from vidjax.errors import ConfigError
 
-_CV2 = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
+# The choices of data.interpolation.
+INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
 _ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas are averaged
 
 
@@ -35,7 +36,7 @@ def augment(
     if data.rand_augment:
         frames = rand_augment(frames, data.rand_augment, rng)
     height, width = frames.shape[1:3]
-    top, left, crop_height, crop_width = _CROPS[data.crop](height, width, data, rng)
+    top, left, crop_height, crop_width = CROPS[data.crop](height, width, data, rng)
     frames = frames[:, top : top + crop_height, left : left + crop_width]
     clip = resize(frames, (data.image_size, data.image_size), data.interpolation, out)
     if data.flip and rng.random() < data.flip:
@@ -89,7 +90,7 @@ def resize(
     if (height, width) == (frame_height, frame_width):
         out[:] = frames
         return out
-    method = _CV2[interpolation]
+    method = INTERPOLATIONS[interpolation]
     if max(frame_height / height, frame_width / width) > _ALIASING:
         method = cv2.INTER_AREA
     for frame, target in zip(frames, out, strict=True):
@@ -139,7 +140,8 @@ def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator)
     return (height - short) // 2, (width - short) // 2, short, short
 
 
-_CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "short_side": _short_side, "center": _center}
+# The choices of data.crop: each gives the place of a crop in a frame, as (top, left, height, width).
+CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "short_side": _short_side, "center": _center}
 # (down, right) in quarters of the room left: corners and centre, middles of the edges, centres of the quadrants
 _QUARTERS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),

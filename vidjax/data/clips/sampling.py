@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Int64
 
@@ -19,7 +22,7 @@ def train_indices(num_video_frames: int, data: DataConfig, rng: np.random.Genera
     Args:
       num_video_frames: at least 1.
     """
-    return _TRAIN[data.sampling](num_video_frames, data.num_frames, data.stride, rng)
+    return SAMPLINGS[data.sampling].train(num_video_frames, data.num_frames, data.stride, rng)
 
 
 def eval_indices(num_video_frames: int, data: DataConfig, clips: int) -> Int64[np.ndarray, "v t"]:
@@ -33,9 +36,7 @@ def eval_indices(num_video_frames: int, data: DataConfig, clips: int) -> Int64[n
       num_video_frames: at least 1.
       clips: at least 1.
     """
-    if data.sampling == "segment":
-        return _segment_views(num_video_frames, data.num_frames, clips)
-    return _dense_views(num_video_frames, data.num_frames, data.stride, clips)
+    return SAMPLINGS[data.sampling].views(num_video_frames, data.num_frames, data.stride, clips)
 
 
 def _dense(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
@@ -64,9 +65,28 @@ def _dense_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
     return thinned[np.minimum(starts[:, None] + np.arange(t), len(thinned) - 1)]
 
 
-def _segment_views(frames: int, t: int, clips: int) -> np.ndarray:
+def _segment_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
+    del stride  # segments span the whole video
     into = np.arange(clips) / clips if clips > 1 else np.array([0.5])
     return ((np.arange(t) + into[:, None]) * frames / t).astype(np.int64)
 
 
-_TRAIN = {"dense": _dense, "dense_span": _dense_span, "segment": _segment}
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """Which frames make a clip, given a video's number of frames, the clip's, and the stride.
+
+    Attributes:
+      train: of one random clip; its last argument is a generator.
+      views: of evenly spaced clips of a test; its last argument is how many.
+    """
+
+    train: Callable[[int, int, int, np.random.Generator], np.ndarray]
+    views: Callable[[int, int, int, int], np.ndarray]
+
+
+# The choices of data.sampling.
+SAMPLINGS = {
+    "dense": Sampling(_dense, _dense_views),
+    "dense_span": Sampling(_dense_span, _dense_views),
+    "segment": Sampling(_segment, _segment_views),
+}

@@ -71,7 +71,7 @@ def fit_probe(
     Raises:
       ConfigError: for fewer subjects than folds, fewer rows than neighbours, settings that do not fit each other.
     """
-    pipeline, grid = _BUILDERS[name](config, task, x.ndim, seed)
+    pipeline, grid = PROBES[name](config, task, x.ndim, seed)
     options = {"probe__groups": groups} if name == "mlp" else {}
     points = list(ParameterGrid(grid))
     if len(points) == 1:
@@ -195,7 +195,7 @@ def _mlp(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline
     return _scaled(probe, TokenScaler() if ndim == 3 else StandardScaler()), grid
 
 
-_BUILDERS = {"linear": _linear, "svm": _svm, "knn": _knn, "mlp": _mlp}
+PROBES = {"linear": _linear, "svm": _svm, "knn": _knn, "mlp": _mlp}
 
 
 def _scaled(probe: Any, scaler: Any = None) -> Pipeline:
