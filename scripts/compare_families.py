@@ -37,7 +37,7 @@ def run_row(row: str, workdir: pathlib.Path, *, steps: int, seed: int) -> dict:
     """Train one model; its accuracy, size and cost."""
     import jax
 
-    from vidjax.objectives import build_objective
+    from vidjax.tasks import build_objective
     from vidjax.training import loop
 
     config = config_lib.from_dict(experiment().get_config(row).to_dict())

@@ -11,14 +11,15 @@ MAY_IMPORT = {
     "models": {"ops"},
     "objectives": {"models", "ops"},
     "data": set(),
-    "weights": {"objectives", "models", "ops", "data"},
-    "training": {"objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
-    "aot": {"training", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
+    "tasks": {"evaluation", "viz", "objectives", "models", "ops", "data"},
+    "weights": {"tasks", "objectives", "models", "ops", "data"},
+    "training": {"tasks", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
+    "aot": {"training", "tasks", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
     "evaluation": {"objectives", "models", "ops", "data", "viz"},
     "viz": {"objectives", "models", "ops", "data"},
-    "bench": {"training", "objectives", "models", "ops", "data"},
+    "bench": {"training", "tasks", "objectives", "models", "ops", "data"},
 }
-FREE = {"config", "errors", "__version__"}  # no room of their own
+FREE = {"config", "errors", "registry", "__version__"}  # no room of their own
 
 
 def imported_rooms(path: pathlib.Path):

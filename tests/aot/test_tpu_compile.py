@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding
 from vidjax.training.optim import build_optimizer

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from vidjax import config as config_lib
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 
 KEYS = {
     "task": "classification",

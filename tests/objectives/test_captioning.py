@@ -12,7 +12,8 @@ import pytest
 from vidjax.config import CaptionConfig, Config, DataConfig, ModelConfig, OptimConfig
 from vidjax.errors import ConfigError
 from vidjax.models.captioner import IGNORED
-from vidjax.objectives import Captioning, build_objective
+from vidjax.objectives import Captioning
+from vidjax.tasks import build_objective
 from vidjax.training.optim import build_optimizer
 
 VOCAB, END = 31, 30

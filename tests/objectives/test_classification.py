@@ -12,9 +12,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from vidjax.config import Config, DataConfig, ModelConfig, OptimConfig
 from vidjax.errors import ConfigError, DataError
 from vidjax.models import VideoMAEClassifier, VideoMAESpec
-from vidjax.objectives import Classification, build_objective
+from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights, in_top_k, smooth, soft_cross_entropy
 from vidjax.objectives.normalize import fit_frames, normalize
+from vidjax.tasks import build_objective
 
 SPEC = VideoMAESpec(16, 2, 2, 32, 8, 1, 2, 16, patch_size=4, num_frames=4, image_size=8)
 PIXELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}

@@ -12,8 +12,8 @@ from vidjax import config as config_lib
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
-from vidjax.objectives import build_objective
 from vidjax.objectives.regression import Regression, concordance, merge, moments
+from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer

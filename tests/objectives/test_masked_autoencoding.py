@@ -14,7 +14,8 @@ from vidjax.config import Config, DataConfig, ModelConfig
 from vidjax.data.clips import patchify
 from vidjax.errors import ConfigError
 from vidjax.models import VideoMAEPretraining, VideoMAESpec
-from vidjax.objectives import MaskedAutoencoding, build_objective
+from vidjax.objectives import MaskedAutoencoding
+from vidjax.tasks import build_objective
 
 SPEC = VideoMAESpec(16, 2, 2, 32, 16, 1, 2, 32, patch_size=4, num_frames=4, image_size=8)
 PIXELS = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}

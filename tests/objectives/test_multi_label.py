@@ -10,8 +10,8 @@ from vidjax import config as config_lib
 from vidjax.errors import ConfigError
 from vidjax.models import build_model
 from vidjax.models.pooling import TokenWeighting
-from vidjax.objectives import build_objective
 from vidjax.objectives.multi_label import binary_cross_entropy
+from vidjax.tasks import build_objective
 
 CLASSES = 6
 

@@ -14,7 +14,8 @@ from vidjax.config import DistillConfig, MeshConfig, OptimConfig
 from vidjax.errors import ConfigError
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.models.timesformer import TimeSformerSpec
-from vidjax.objectives import Objective, SelfDistillation, build_objective
+from vidjax.objectives import Objective, SelfDistillation
+from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer

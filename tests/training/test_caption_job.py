@@ -15,7 +15,7 @@ from vidjax.cli import main
 from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training import evaluate, train
 from vidjax.training.init.captioner import begin_captioner
 

@@ -5,7 +5,7 @@ import pytest
 
 from vidjax import config as config_lib
 from vidjax.aot.hlo import Program
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer

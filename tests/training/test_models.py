@@ -9,7 +9,7 @@ from vidjax import config as config_lib
 from vidjax.config import MeshConfig
 from vidjax.data.loader import train_batches
 from vidjax.data.open import open_source
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import build_optimizer

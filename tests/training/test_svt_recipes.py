@@ -15,7 +15,7 @@ from shipped import read
 
 from vidjax.data import motion_videos
 from vidjax.data.loader import train_batches
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training import loop
 from vidjax.training.init.transfer import take_over
 from vidjax.weights.runs import read_params

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vidjax.config import Config, DataConfig, ModelConfig
 from vidjax.data.open import open_source
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.viz import reconstruction
 
 

@@ -14,7 +14,7 @@ import saved_runs
 
 from vidjax.errors import ConfigError
 from vidjax.main import read_config
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training.init.transfer import take_over
 from vidjax.weights.pretrained import load
 from vidjax.weights.runs import read_params

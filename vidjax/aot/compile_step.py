@@ -21,7 +21,7 @@ from vidjax.aot.topology import CHIPS, topology_devices
 from vidjax.config import Config
 from vidjax.data.open import PUBLIC, WITH_FACTS
 from vidjax.errors import ConfigError
-from vidjax.objectives import SUPERVISED, build_objective
+from vidjax.tasks import TASKS, build_objective
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import build_optimizer
@@ -201,11 +201,12 @@ def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float 
 
 def _num_classes(config: Config) -> int:
     """Of the data set, as the configuration or its published description says."""
-    if config.data.num_classes or config.task not in SUPERVISED:
+    task = TASKS.find(config.task)
+    if config.data.num_classes or not task.sized_by_data:
         return config.data.num_classes
     if config.data.name in PUBLIC or config.data.name in WITH_FACTS:
         module = importlib.import_module(f"vidjax.data.datasets.{WITH_FACTS.get(config.data.name, config.data.name)}")
-        if config.task == "regression" and hasattr(module, "TARGETS"):
+        if task.annotation == "target" and hasattr(module, "TARGETS"):
             return len(module.TARGETS)
         if hasattr(module, "NUM_CLASSES"):
             return module.NUM_CLASSES

@@ -19,7 +19,7 @@ from vidjax.bench.report import Row, rates
 from vidjax.bench.settings import Settings, compute_dtype, platform
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConfig
 from vidjax.models.videomae import VIDEOMAE_SPECS
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training.mesh import batch_sharding, make_mesh, replicated
 from vidjax.training.optim import build_optimizer
 from vidjax.training.state import init_state

@@ -12,7 +12,7 @@ import numpy as np
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig
 from vidjax.errors import WeightsError
 from vidjax.models import FAMILIES, ClipSpec
-from vidjax.objectives import FAMILY_OPTIONS
+from vidjax.tasks._modules import FAMILY_OPTIONS
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
 from vidjax.weights import Pretrained

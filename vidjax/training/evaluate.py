@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config
 from vidjax.errors import ConfigError
 from vidjax.evaluation.tasks import EVALUATORS, Evaluator, open_eval
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 from vidjax.training import finish
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.weights.runs import read_params

@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.data.open import open_source
-from vidjax.data.sources.tokenized import TokenSource
 from vidjax.errors import DataError
 from vidjax.objectives.base import Reconstructing
 from vidjax.training.telemetry import say
@@ -23,12 +22,6 @@ def save_labels(workdir: Path, labels: tuple[str, ...] | None) -> None:
     """Write the class names, in the order of the model's outputs, where the data has names."""
     if labels and jax.process_index() == 0:
         (workdir / LABELS).write_text(json.dumps(labels, indent=1) + "\n")
-
-
-def save_tokenizer(workdir: Path, source) -> None:
-    """Write the vocabulary of a captioner's source, so that the run can write without the files it came from."""
-    if isinstance(source, TokenSource) and jax.process_index() == 0:
-        source.tokenizer.save(workdir)
 
 
 def check_labels(run: Path, labels: tuple[str, ...] | None) -> None:

@@ -16,10 +16,8 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.data.loader import train_batches
-from vidjax.data.sources.tokenized import open_train
 from vidjax.errors import ConfigError
-from vidjax.objectives import build_objective
-from vidjax.objectives.classification import balanced_weights
+from vidjax.tasks import TASKS, build_objective, open_train
 from vidjax.training import fingerprint, finish
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.device_feed import Feed
@@ -72,7 +70,7 @@ def train(
     source = source or open_train(config)
     total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
     objective = objective or build_objective(
-        config, data.num_classes or source.num_classes, total_steps=total, class_weights=class_weights(config, source)
+        config, data.num_classes or source.num_classes, total_steps=total, source=source
     )
     evaluator = build_evaluator(config, objective, mesh, workdir)
     tx, schedule = build_optimizer(
@@ -105,7 +103,8 @@ def train(
         _announce(config, state, mesh, total, warmup, float(schedule(total)))
         _write_json(workdir / "config.json", dataclasses.asdict(config))
         finish.save_labels(workdir, source.labels)
-        finish.save_tokenizer(workdir, source)
+        if jax.process_index() == 0:
+            TASKS.find(config.task).save_files(source, workdir)
 
         part = loader_slice(mesh)
         batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
@@ -153,20 +152,6 @@ def train(
         finish.draw(config, objective, state.params, mesh, workdir)
     finish.report(workdir)
     return results
-
-
-def class_weights(config: Config, source) -> tuple[float, ...]:
-    """The factor of each class in the loss, by optim.class_weights; () for none.
-
-    Raises:
-      DataError: for a class without videos.
-    """
-    if config.optim.class_weights == "none":
-        return ()
-    if config.task != "classification":
-        raise ConfigError(f"optim.class_weights={config.optim.class_weights} is for classification, not {config.task}")
-    counts = [len(source.rows_of_class(label)) for label in range(config.data.num_classes or source.num_classes)]
-    return balanced_weights(counts, source.labels)
 
 
 def num_train_steps(config: Config, num_videos: int) -> int:

@@ -22,8 +22,7 @@ import orbax.checkpoint as ocp
 
 from vidjax.config import Config, from_dict
 from vidjax.errors import ConfigError, ResumeError, WeightsError
-from vidjax.models import FAMILIES, family_of
-from vidjax.objectives import build_objective
+from vidjax.tasks import TASKS, build_objective
 
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
@@ -92,10 +91,7 @@ def read_model(workdir: str | os.PathLike):
         raise WeightsError(str(error)) from error
     num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
     config, module = read_module(workdir, num_classes)
-    if config.task == "self_distillation":
-        family = FAMILIES[family_of(config.model.name)[0]]
-        module, params = family.classifier(module.spec, 0), {"encoder": params["encoder"]}
-    return config, module, params, step
+    return config, *TASKS.find(config.task).for_inference(config, module, params), step
 
 
 def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, nn.Module]:

@@ -11,21 +11,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from vidjax.config import CaptionConfig, Config
-from vidjax.data.open import open_source
-from vidjax.data.sources.annotations import fact_of
+from vidjax.config import CaptionConfig
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.tokenizer import TextTokenizer, holds_tokenizer, load_tokenizer
 from vidjax.errors import ConfigError, DataError
-
-
-def open_train(config: Config) -> VideoSource:
-    """The training split with all that a task learns from."""
-    source = open_source(config.data, config.data.train_split, fact_of(config.task))
-    if config.task != "captioning":
-        return source
-    return TokenSource(source, find_tokenizer(config.caption), config.caption.num_tokens)
 
 
 class TokenSource:

@@ -1,0 +1,57 @@
+"""What a run learns, scores and answers: one file for each task, found by the name in `config.task`."""
+
+from vidjax.config import Config
+from vidjax.data.open import open_source
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import ConfigError
+from vidjax.objectives import Objective
+from vidjax.registry import Registry
+from vidjax.tasks._task import Answer, Task
+
+__all__ = ["TASKS", "Answer", "Task", "build_objective", "check", "open_eval", "open_train"]
+
+TASKS = Registry("vidjax.tasks", "TASK", Task, "a task")
+
+
+def build_objective(
+    config: Config, num_classes: int, *, total_steps: int = 1, source: VideoSource | None = None
+) -> Objective:
+    """The objective of a run, with its module.
+
+    Args:
+      config: of the run.
+      num_classes: of the data set, or the numbers that a regression predicts.
+      total_steps: of the run; self-distillation needs them, whose teacher slows down over a run.
+      source: the training split, from which classification weighs its classes; None where nothing is trained.
+
+    Raises:
+      ConfigError: when task, model and data do not fit each other.
+    """
+    check(config)
+    return TASKS.find(config.task).build(config, num_classes, total_steps, source)
+
+
+def check(config: Config) -> None:
+    """Refuse settings that do not fit the task, from the configuration alone.
+
+    Raises:
+      ConfigError: with the setting and the remedy.
+    """
+    task = TASKS.find(config.task)
+    if config.data.views and not task.takes_views:
+        raise ConfigError(
+            f"data.global_views={config.data.global_views} is for self_distillation; task={config.task} takes single "
+            "clips"
+        )
+    task.check(config)
+
+
+def open_train(config: Config) -> VideoSource:
+    """Open the training split with everything that the task learns from."""
+    task = TASKS.find(config.task)
+    return task.training_rows(open_source(config.data, config.data.train_split, task.annotation), config)
+
+
+def open_eval(config: Config) -> VideoSource:
+    """Open the evaluation split with everything that the task is scored by."""
+    return open_source(config.data, config.data.eval_split, TASKS.find(config.task).annotation)

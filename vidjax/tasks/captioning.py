@@ -1,0 +1,77 @@
+"""Captioning: a sentence for each video, from a backbone that a GPT-2 attends to."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
+from vidjax.errors import ConfigError
+from vidjax.models import build_model, family_of
+from vidjax.models.captioner import Captioner, CaptionerSpec
+from vidjax.models.gpt2 import GPT2, GPT2_SPECS
+from vidjax.objectives import Captioning
+from vidjax.tasks._modules import OF_CLASSIFICATION, refuse, spec_options
+from vidjax.tasks._task import Answer, Task
+
+_LEARN_TIME = ("timesformer", "videomamba")  # families with a learned embedding of time
+
+
+def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Captioning:
+    """Captioning by teacher forcing, with the backbone of config.model and the decoder of config.caption."""
+    del num_classes, total_steps, source
+    model, data, caption = config.model, config.data, config.caption
+    options = spec_options(config) | {"num_frames": data.num_frames // caption.num_clips}
+    backbone = build_model(model.name, num_classes=0, **options)
+    spec = dataclasses.replace(
+        GPT2_SPECS[caption.decoder],
+        vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=model.dtype,
+        remat=model.remat, unroll=model.unroll, attention=model.attention or None,
+    )  # fmt: skip
+    spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
+    joined = CaptionerSpec(
+        encoder_features=caption.encoder_features, mapper=caption.mapper, num_clips=caption.num_clips,
+        freeze_encoder=caption.train_encoder == "none",
+    )  # fmt: skip
+    module = Captioner(backbone, GPT2(spec), joined)
+    return Captioning(module, data.mean, data.std, caption.end_token, caption.num_tokens, caption.train_encoder)
+
+
+def check(config: Config) -> None:
+    """Refuse clips, parts and tokens that do not fit each other, and what only classification does."""
+    refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.head_dropout")
+    model, data, caption = config.model, config.data, config.caption
+    if data.num_frames % caption.num_clips:
+        raise ConfigError(
+            f"data.num_frames={data.num_frames} is no multiple of caption.num_clips={caption.num_clips}; use one"
+        )
+    if caption.train_encoder == "time_embed" and family_of(model.name)[0] not in _LEARN_TIME:
+        raise ConfigError(
+            f"caption.train_encoder=time_embed needs a learned embedding of time, which {model.name} does not have; "
+            f"use none, all, or one of {', '.join(_LEARN_TIME)}"
+        )
+    if not 0 <= caption.end_token < caption.vocab_size:
+        raise ConfigError(f"caption.end_token={caption.end_token} must be from 0 to vocab_size - 1")
+
+
+def training_rows(source: VideoSource, config: Config) -> TokenSource:
+    """The rows with their captions as tokens."""
+    return TokenSource(source, find_tokenizer(config.caption), config.caption.num_tokens)
+
+
+def save_files(source: VideoSource, workdir: Path) -> None:
+    """Write the vocabulary, so that the run can caption without the files that it came from."""
+    if isinstance(source, TokenSource):
+        source.tokenizer.save(workdir)
+
+
+TASK = Task(
+    build=build,
+    annotation="captions",
+    check=check,
+    training_rows=training_rows,
+    save_files=save_files,
+    answer=Answer("caption", ""),
+)

@@ -1,0 +1,36 @@
+"""Classification: one class for each video."""
+
+from __future__ import annotations
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.objectives import Classification
+from vidjax.objectives.classification import balanced_weights
+from vidjax.tasks._modules import build_classifier
+from vidjax.tasks._task import Answer, Task
+
+
+def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
+    """Classification by cross-entropy, mixed, erased and smoothed as configured."""
+    del total_steps
+    data, optim = config.data, config.optim
+    return Classification(
+        build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
+        erase=data.erase, mixup=data.mixup, cutmix=data.cutmix,
+        mix_prob=data.mix_prob, mix_switch_prob=data.mix_switch_prob,
+        class_weights=class_weights(config, num_classes, source) if source is not None else (),
+    )  # fmt: skip
+
+
+def class_weights(config: Config, num_classes: int, source: VideoSource) -> tuple[float, ...]:
+    """The factor of each class in the loss, as optim.class_weights asks; () for none.
+
+    Raises:
+      DataError: for a class without videos.
+    """
+    if config.optim.class_weights == "none":
+        return ()
+    return balanced_weights([len(source.rows_of_class(label)) for label in range(num_classes)], source.labels)
+
+
+TASK = Task(build=build, sized_by_data=True, answer=Answer("classes", "softmax"))

@@ -1,0 +1,33 @@
+"""Multi-label classification: any number of classes in each video, and when they are seen (Charades)."""
+
+from __future__ import annotations
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import ConfigError
+from vidjax.objectives import MultiLabel
+from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
+from vidjax.tasks._task import Answer, Task
+
+
+def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> MultiLabel:
+    """Binary cross-entropy of each class, with positives weighted by optim.pos_weight."""
+    del total_steps, source
+    module = build_classifier(config, num_classes)
+    return MultiLabel(module, config.data.mean, config.data.std, config.optim.pos_weight)
+
+
+def check(config: Config) -> None:
+    """Refuse what only classification does with its targets, and a weight that would reward misses."""
+    refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
+    if config.optim.pos_weight <= 0:
+        raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 weighs nothing")
+
+
+TASK = Task(
+    build=build,
+    annotation="intervals",
+    sized_by_data=True,
+    check=check,
+    answer=Answer("classes", "sigmoid", windows=True),
+)

@@ -1,0 +1,23 @@
+"""Regression: numbers in [-1, 1] for each video, such as valence and arousal."""
+
+from __future__ import annotations
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.objectives import Regression
+from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
+from vidjax.tasks._task import Answer, Task
+
+
+def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Regression:
+    """Regression by the concordance correlation of tanh(outputs), one output for each target."""
+    del total_steps, source
+    return Regression(build_classifier(config, num_classes), config.data.mean, config.data.std)
+
+
+def check(config: Config) -> None:
+    """Refuse what only classification does with its targets."""
+    refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
+
+
+TASK = Task(build=build, annotation="target", sized_by_data=True, check=check, answer=Answer("values", "tanh"))
