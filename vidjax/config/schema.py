@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal, TypeVar
 
-from vidjax.config.types import Changeable, Count, Fraction, MayChange, OneOf
+from vidjax.config.types import Changeable, Count, Fraction, MayChange, OneOf, Registered
 from vidjax.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -296,9 +296,7 @@ class Config:
     """A whole run."""
 
     mode: MayChange[Literal["train", "evaluate", "probe"]] = "train"
-    task: Literal[
-        "masked_autoencoding", "classification", "regression", "multi_label", "captioning", "self_distillation"
-    ] = "masked_autoencoding"
+    task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"  # or module:ATTR of your own
     seed: int = 0
     init_from: MayChange[str] = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
     model: ModelConfig = ModelConfig()
