@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from vidjax.cli import main
-from vidjax.data import audit, datasets, motion_videos
-from vidjax.data.datasets import ON_DISK
+from vidjax.data import motion_videos
+from vidjax.data.datasets import DATASETS
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +121,38 @@ def test_a_root_that_is_not_there_is_a_mistake(tmp_path, capsys):
     assert "labels/{labels,train,validation}.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ON_DISK)
-def test_every_data_set_that_can_be_named_says_what_it_is(name):
-    known = audit.known(name)
-    assert known.title
-    assert known.layout
-    assert known.splits
-    assert (known.module is None) == (name == "folder")
+@pytest.mark.parametrize("name", [name for name, spec in DATASETS.items() if spec.needs_root])
+def test_every_data_set_with_a_root_says_what_it_expects_in_an_empty_one(name, tmp_path, capsys):
+    code, found = answer(capsys, name, "--root", str(tmp_path))
+    assert code == 1
+    assert [about["split"] for about in found["splits"]] == list(DATASETS[name].splits)
+    assert all(
+        f"which has nothing; expected {DATASETS[name].layout}" in text for text in found["splits"][0]["problems"]
+    )
 
 
-def test_every_data_set_with_a_module_can_be_checked_or_is_made_here():
-    modules = {path.stem for path in pathlib.Path(datasets.__file__).parent.glob("*.py")}
-    modules -= {"__init__", "annotated", "afew_va_clips"}
-    assert modules - set(ON_DISK) == {"motion", "motion_facts"}
+@pytest.mark.parametrize("name", [name for name, spec in DATASETS.items() if not spec.needs_root])
+@pytest.mark.parametrize("verb", ["check", "prepare"])
+def test_videos_that_vidjax_makes_itself_are_neither_checked_nor_prepared(verb, name, tmp_path, capsys):
+    words = ["--out", str(tmp_path / "out")] if verb == "prepare" else []
+    assert main([verb, name, "--root", str(tmp_path), *words]) == 2
+    assert f"vidjax makes the videos of {name} itself: there is nothing to {verb}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["check", "prepare"])
+def test_an_unknown_data_set_is_refused_with_the_nearest_name(verb, tmp_path, capsys):
+    words = ["--out", str(tmp_path / "out")] if verb == "prepare" else []
+    assert main([verb, "kinetcs400", "--root", str(tmp_path), *words]) == 2
+    assert "'kinetcs400' is not a data set; did you mean 'kinetics400'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"]])
+def test_help_lists_the_data_sets_without_importing_them(words):
+    code = (
+        "import contextlib, io, sys\nfrom vidjax.cli import main\nshown = io.StringIO()\n"
+        f"with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):\n    main({words!r})\n"
+        f"assert {words!r} == ['--help'] or 'kinetics700' in shown.getvalue()\n"
+        "assert not [name for name in sys.modules if name.startswith('vidjax.data.datasets')]\n"
+        "assert not {'numpy', 'jax', 'cv2'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

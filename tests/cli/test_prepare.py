@@ -116,15 +116,16 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_whole_and_a_second_st
     words = ["prepare", "folder", f"--root={folder}", f"--out={out}", "--runner=threads", "--threads=1"]
     words += ["--videos-per-shard=1"]
     slowly = (
-        "import sys, time\nfrom vidjax.data import storing\n"
-        "store = storing.Storing.store\n"
-        "storing.Storing.store = lambda self, row: (time.sleep(.3), store(self, row))[1]\n"
+        "import sys, time\nfrom vidjax.data.prepare import codec\n"
+        "store = codec.Storing.store\n"
+        "codec.Storing.store = lambda self, row: (time.sleep(.3), store(self, row))[1]\n"
         f"from vidjax.cli import main\nmain({words!r})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", slowly], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(out.glob(".preparing-*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert process.poll() is None  # it was still writing
     process.send_signal(signal.SIGKILL)
     process.wait()
     with pytest.raises(DataError):

@@ -37,7 +37,7 @@ def root(tmp_path_factory):
 
 
 def evaluate(root, workdir, monkeypatch, merge, **options):
-    source = motion.open_split(root, "long", DATA, "intervals")
+    source = motion.read_split(root, "long", "intervals")
     monkeypatch.setattr(sliding, "open_source", lambda *args: source)
     mesh = jax.make_mesh((4, 1, 1), ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3, devices=jax.devices()[:4])
     config = Config(task="multi_label", data=DATA, eval=EvalConfig(crops=1, window_merge=merge, **options))

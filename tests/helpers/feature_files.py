@@ -21,7 +21,8 @@ def write_store(
     header = Header(
         backbone={"source": source, "family": "videomae", "digest": digest},
         data={
-            "name": "hand", "root": "", "split": split, "fact": "target" if targets[0] else "", "content_id": split,
+            "name": "hand", "root": "", "split": split, "content_id": split,
+            "annotation": "target" if targets[0] else "label",
             "num_rows": count, "num_classes": int(labels.max()) + 1, "labels": names,
         },
         clip={"num_frames": 8, "stride": 1, "sampling": "dense", "image_size": 16},

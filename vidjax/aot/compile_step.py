@@ -7,7 +7,6 @@ estimates (see `vidjax.aot.hlo`), those of Pallas kernels come from their schedu
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import re
 from pathlib import Path
@@ -19,13 +18,14 @@ from vidjax.aot import bundles, llo_dump
 from vidjax.aot.hlo import Collective, Program
 from vidjax.aot.topology import CHIPS, topology_devices
 from vidjax.config import Config
-from vidjax.data.open import PUBLIC, WITH_FACTS
+from vidjax.data.datasets import DATASETS
+from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import build_optimizer
-from vidjax.training.state import batch_shapes, fact_shapes
+from vidjax.training.state import annotation_shapes, batch_shapes
 from vidjax.training.step import make_train_step
 
 _STEPS = 1000  # of the schedule, which costs the same for any number
@@ -185,7 +185,7 @@ def _lower(config: Config, objective, mesh: Mesh):
         )  # fmt: skip
         rows = batch_sharding(mesh)
         leaves = batch_shapes(config.data)
-        leaves |= fact_shapes(config, leaves["valid"].shape[0], _num_classes(config))
+        leaves |= annotation_shapes(config, leaves["valid"].shape[0], _num_classes(config))
         batch = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows) for name, leaf in leaves.items()}
         return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
 
@@ -200,16 +200,14 @@ def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float 
 
 
 def _num_classes(config: Config) -> int:
-    """Of the data set, as the configuration or its published description says."""
+    """The number of classes, or of the numbers of a target, that the configuration or the data set states."""
     task = TASKS.find(config.task)
     if config.data.num_classes or not task.sized_by_data:
         return config.data.num_classes
-    if config.data.name in PUBLIC or config.data.name in WITH_FACTS:
-        module = importlib.import_module(f"vidjax.data.datasets.{WITH_FACTS.get(config.data.name, config.data.name)}")
-        if task.annotation == "target" and hasattr(module, "TARGETS"):
-            return len(module.TARGETS)
-        if hasattr(module, "NUM_CLASSES"):
-            return module.NUM_CLASSES
+    spec = DATASETS.find(config.data.name)
+    found = len(spec.target_names) if task.annotation == TARGET else spec.num_classes
+    if found:
+        return found
     raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
 
 

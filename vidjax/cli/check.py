@@ -11,14 +11,15 @@ import os
 
 from vidjax.cli import model_source
 from vidjax.cli.terminal import print_json, progress, say
-from vidjax.data.datasets import ON_DISK
+from vidjax.registry import names_in
 
 SOMETHING_MISSING = 1
+DATASET_HELP = f"{', '.join(names_in('vidjax.data.datasets'))}, or module:ATTR of a module of your own"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("dataset", choices=ON_DISK, metavar="DATASET", help=", ".join(ON_DISK))
+    parser.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
     parser.add_argument("--root", required=True, metavar="DIR", help="where the data set is, or its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
     about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame"
@@ -31,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, and print what is there and what is not."""
-    from vidjax.data.audit import audit, known
+    from vidjax.data.audit import audit
+    from vidjax.data.datasets import DATASETS
 
     if arguments.charts:
         model_source.check_writable(arguments.charts)
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.charts:
         from vidjax.viz.dataset_charts import draw_dataset
 
-        for path in draw_dataset(known(arguments.dataset).title, audits, arguments.charts):
+        for path in draw_dataset(DATASETS.find(arguments.dataset).title, audits, arguments.charts):
             say(f"wrote {path}")
     return 0 if complete else SOMETHING_MISSING
 

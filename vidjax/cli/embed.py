@@ -13,15 +13,13 @@ from typing import Any
 
 from vidjax.cli import model_source
 from vidjax.cli.terminal import print_json, progress, say
-from vidjax.config import choices
-from vidjax.data.datasets import EMBEDDED
 from vidjax.errors import ConfigError
+from vidjax.registry import is_outside, names_in
 
 SOME_FAILED = 3
 SHOWN = 5  # failures told one by one
 TASKS = ("classification", "regression")
-_NAMES = tuple(name for name in choices("data.name") if name != "folder")
-_NEED_NO_ROOT = (*EMBEDDED, "synthetic")
+_NAMES = tuple(name for name in names_in("vidjax.data.datasets") if name != "folder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     name, root = _data(arguments.data, arguments.root)
     share = _share(arguments.share)
     model_source.check_writable(arguments.out)
+    from vidjax import tasks
     from vidjax.config import DataConfig
     from vidjax.data.open import open_source
-    from vidjax.data.sources.annotations import fact_of
     from vidjax.evaluation.features.writer import write_features
     from vidjax.training import distributed
 
@@ -71,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         image_size=model_source.square_side(backbone.spec), mean=backbone.mean, std=backbone.std,
         workers=arguments.workers, threads=os.cpu_count() or 1,
     )  # fmt: skip
-    source = open_source(data, arguments.split, fact_of(arguments.task))
+    source = open_source(data, arguments.split, tasks.TASKS[arguments.task].annotation)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
         written = write_features(
@@ -90,8 +88,10 @@ def _data(word: str, root: str) -> tuple[str, str]:
     """Name and root of the data set."""
     near = difflib.get_close_matches(word, _NAMES, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(_NAMES)}"
-    if word in _NAMES:
-        if not root and word not in _NEED_NO_ROOT:
+    if word in _NAMES or is_outside(word):
+        from vidjax.data.datasets import DATASETS
+
+        if not root and DATASETS.find(word).needs_root:
             raise ConfigError(f"--data={word} needs --root=DIR, the folder that the data set is in")
         return word, root
     if root:

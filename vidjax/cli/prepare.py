@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from vidjax.cli.check import DATASET_HELP
 from vidjax.cli.terminal import print_json, progress, say
-from vidjax.data.datasets import ON_DISK
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
@@ -20,7 +20,7 @@ SHOWN = 5  # failures told one by one
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     about = "folder: class folders or lists of `path label`; the others also in their official layout"
-    parser.add_argument("dataset", choices=ON_DISK, metavar="DATASET", help=f"{', '.join(ON_DISK)}; {about}")
+    parser.add_argument("dataset", metavar="DATASET", help=f"{DATASET_HELP}; {about}")
     parser.add_argument("--root", required=True, metavar="DIR", help="where the videos are")
     parser.add_argument("--out", required=True, metavar="DIR", help="where the records go")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
@@ -47,21 +47,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
     options = [f"--{option}" for option in arguments.beam_option]
     from vidjax.config import DataConfig
-    from vidjax.data.audit import known
-    from vidjax.data.open import open_to_store
+    from vidjax.data.datasets import DATASETS
+    from vidjax.data.open import open_videos
     from vidjax.data.prepare import runners
     from vidjax.data.prepare.builder import prepare_records
     from vidjax.data.prepare.codec import Storing
     from vidjax.data.prepare.encode import Encoding
 
+    spec = DATASETS.find(arguments.dataset)
+    if not spec.needs_root:
+        raise ConfigError(f"vidjax makes the videos of {arguments.dataset} itself: there is nothing to prepare")
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
     storing = Storing(arguments.check, None if arguments.keep_bytes else encoding)
     runner = arguments.runner or runners.default_runner()
     if runner == runners.THREADS and not arguments.runner:
         say("Apache Beam is not installed (pip install 'vidjax[beam]'): videos are prepared in threads of this process")
     data = DataConfig(name=arguments.dataset, root=arguments.root)
-    splits = tuple(filter(None, arguments.splits.split(","))) or known(arguments.dataset).splits
-    sources = {split: open_to_store(data, split) for split in splits}
+    splits = tuple(filter(None, arguments.splits.split(","))) or spec.splits
+    sources = {split: open_videos(data, split) for split in splits}
     listed = sum(map(len, sources.values()))
     with progress(f"preparing {listed} videos", total=listed) as advance:
         folder, failures = prepare_records(

@@ -74,22 +74,7 @@ class ModelConfig:
 class DataConfig:
     """Where the videos are, and what happens to them before the module sees them."""
 
-    name: Literal[
-        "folder",
-        "kinetics400",
-        "kinetics600",
-        "kinetics700",
-        "ssv2",
-        "ucf101",
-        "hmdb51",
-        "coin",
-        "coin_domains",
-        "afew_va",
-        "charades",
-        "motion",
-        "motion_digits",
-        "synthetic",
-    ] = "folder"
+    name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"  # or module:ATTR, a DatasetSpec of your own
     root: MayChange[str] = ""  # class folders, train/val/test.csv, or prepared records; motion and synthetic need none
     train_split: str = "train"
     eval_split: MayChange[str] = "val"

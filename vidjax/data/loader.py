@@ -21,6 +21,7 @@ from jaxtyping import Int64
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.clips.transforms import LoadEval, LoadTrain
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 
@@ -93,8 +94,10 @@ def eval_batches(
 
 def _balanced(source: VideoSource) -> Int64[np.ndarray, " n"]:
     """Row numbers in which every class is as frequent as the largest; classes without rows are left out."""
-    if getattr(source, "fact", ""):
-        raise ConfigError(f"data.balance=classes needs one class a row; these rows have {source.fact}: set it to none")
+    if source.annotation != LABEL:
+        raise ConfigError(
+            f"data.balance=classes needs one class per row; these rows have {source.annotation}: set it to none"
+        )
     rows = [rows for label in range(source.num_classes) if len(rows := source.rows_of_class(label))]
     return np.concatenate([np.resize(own, max(map(len, rows))) for own in rows])
 

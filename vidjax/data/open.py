@@ -2,108 +2,81 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 
 from vidjax.config import DataConfig
-from vidjax.data import motion_videos
-from vidjax.data.datasets import EMBEDDED, PUBLIC, WITH_FACTS
-from vidjax.data.sources import files, records
-from vidjax.data.sources.annotations import OF_TASK, told_unseen, warn
+from vidjax.data.dataset_spec import DatasetSpec
+from vidjax.data.datasets import DATASETS
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
-from vidjax.data.sources.synthetic import SyntheticSource
+from vidjax.data.sources.layouts import open_classes
 from vidjax.errors import DataError
 
 
-def open_source(data: DataConfig, split: str, fact: str = "") -> VideoSource:
+def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoSource:
     """Open one split of a data set.
 
-    `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, a prepared
-    ArrayRecord data set, or a public data set as it is distributed (with data.name set to it). The names motion,
-    motion_digits and synthetic need no root.
+    `data.name` is a name of `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
+    own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, prepared
+    records, or the data set as it is distributed. motion, motion_digits and synthetic need no root.
 
     Args:
       split: for example `train`, `val` or `test`; class folders take their numbers from `data.train_split`.
-      fact: what rows must carry beside a class (see `annotations.fact_of`); empty for no more than that.
+      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
 
     Raises:
-      DataError: when the data is missing, empty or malformed, or does not have the fact; the message says where.
+      ConfigError: when there is no data set of that name.
+      DataError: when the data is missing, empty or malformed, or its rows do not carry the annotation.
     """
-    if fact and fact not in _facts_of(data.name):
-        able = ", ".join(name for name in WITH_FACTS if fact in _facts_of(name))
-        raise DataError(f"data.name={data.name} has classes but no {fact}; data sets with it: {able}")
-    if data.name == "synthetic":
-        return SyntheticSource(split, data.num_classes)
-    root = _root(data, split)
-    if not fact and data.name in WITH_FACTS and data.name != "motion" and "" not in _facts_of(data.name):
-        needed = " or ".join(task for task, of_task in OF_TASK.items() if of_task in _facts_of(data.name))
-        raise DataError(f"data.name={data.name} has no single class a video; set config.task={needed}")
-    if fact or "" in _facts_of(data.name):
-        source = _module(WITH_FACTS[data.name]).open_split(root, split, data, fact)
-        if data.num_classes not in (0, source.num_classes):
-            raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
-        return source
-    return _open(root, data, split)
+    spec = DATASETS.find(data.name)
+    _check_annotation(data.name, spec, annotation)
+    root = find_root(spec, data.root, split)
+    if spec.open_split is None:
+        return open_classes(spec, root, split, data)
+    source = spec.open_split(root, split, data, annotation)
+    if data.num_classes not in (0, source.num_classes):
+        raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
+    return source
 
 
-def open_to_store(data: DataConfig, split: str) -> VideoSource:
-    """Open one split to be written as records: whole videos, with all that is known of them.
+def open_videos(data: DataConfig, split: str) -> VideoSource:
+    """Open the whole videos of one split, with everything annotated of them, to write them as records.
 
     Raises:
       DataError: as `open_source`.
     """
-    if data.name in WITH_FACTS and data.name not in EMBEDDED:
-        return _module(WITH_FACTS[data.name]).to_store(_root(data, split), split)
-    return open_source(data, split)
+    spec = DATASETS.find(data.name)
+    if spec.open_videos is None:
+        return open_source(data, split)
+    return spec.open_videos(find_root(spec, data.root, split), split)
 
 
-def _root(data: DataConfig, split: str) -> str:
-    root = _embedded_root(data, split) if data.name in EMBEDDED else data.root
-    root = os.path.abspath(os.path.expanduser(root))
-    if not data.root and data.name not in EMBEDDED:
+def find_root(spec: DatasetSpec, root: str, split: str) -> str:
+    """The absolute path of a data set's root; as it is for one that needs none.
+
+    Raises:
+      DataError: when it is not a folder with something in it.
+    """
+    if not spec.needs_root:
+        return root
+    if not root:
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
-    if not os.path.isdir(root):
-        raise DataError(f"data.root={data.root} is not a folder; create it or set --config.data.root=DIR")
-    if not os.listdir(root):
-        raise DataError(f"data.root={data.root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
-    return root
+    folder = os.path.abspath(os.path.expanduser(root))
+    if not os.path.isdir(folder):
+        raise DataError(f"data.root={root} is not a folder; create it or set --config.data.root=DIR")
+    if not os.listdir(folder):
+        raise DataError(f"data.root={root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
+    return folder
 
 
-def _open(root: str, data: DataConfig, split: str) -> VideoSource:
-    source = _open_classes(root, data, split)
-    if split == data.train_split and isinstance(source, files.FileSource):
-        names = source.labels or tuple(map(str, range(source.num_classes)))
-        counts = {name: len(source.rows_of_class(number)) for number, name in enumerate(names)}
-        warn(told_unseen(data.name, counts))
-    return source
-
-
-def _open_classes(root: str, data: DataConfig, split: str) -> VideoSource:
-    if records.find(root):
-        return records.RecordSource(records.find(root), split, data.num_classes)
-    if data.name in PUBLIC:
-        public = _module(data.name)
-        if public.annotations(root, split):
-            paths, labels, names = public.listing(root, split).index()
-            return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
-    if os.path.isfile(os.path.join(root, f"{split}.csv")):
-        return files.from_list(root, split, data.train_split, data.num_classes)
-    if os.path.isdir(os.path.join(root, split)):
-        return files.from_class_folders(root, split, data.train_split, data.num_classes)
-    found = ", ".join(sorted(os.listdir(root))[:8])
-    raise DataError(f"{root} has neither a folder {split}/ nor a list {split}.csv nor prepared records; it has {found}")
-
-
-def _facts_of(name: str) -> tuple[str, ...]:
-    """What the rows of a data set can carry; an empty string where its own module also reads its classes."""
-    return _module(WITH_FACTS[name]).FACTS if name in WITH_FACTS else ()
-
-
-def _module(name: str):
-    return importlib.import_module(f"vidjax.data.datasets.{name}")
-
-
-def _embedded_root(data: DataConfig, split: str) -> str:
-    if data.name == "motion_digits":
-        return motion_videos.prepare(data.root, motion_videos.DIGITS)
-    return _module("motion").root(data.root, split)
+def _check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
+    if annotation in spec.annotations:
+        return
+    carried = " or ".join(spec.annotations)
+    if annotation == LABEL:
+        raise DataError(
+            f"data.name={name} has no single class per video but {carried}; set config.task to a task that learns from "
+            "these"
+        )
+    able = ", ".join(other for other, spec in DATASETS.items() if annotation in spec.annotations)
+    raise DataError(f"data.name={name} carries {carried} but no {annotation}; data sets with it: {able}")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vidjax.config import Config
 from vidjax.data.open import open_source
-from vidjax.data.sources.annotations import fact_of
+from vidjax.data.sources.annotations import annotation_of
 from vidjax.data.sources.tokenized import check_captions, find_tokenizer
 from vidjax.errors import ConfigError
 from vidjax.evaluation import result_files
@@ -40,7 +40,7 @@ class CaptioningEvaluator:
                 "both to 1 (several clips of a video are caption.num_clips)"
             )
         self._tokenizer = find_tokenizer(config.caption)
-        self._source = open_source(config.data, config.data.eval_split, fact_of(config.task))
+        self._source = open_source(config.data, config.data.eval_split, annotation_of(config.task))
         self._references = [check_captions(self._source[index]) for index in range(len(self._source))]
         self._constant = best_constant(self._references)
         self._config, self._objective, self._mesh, self._workdir = config, objective, mesh, workdir

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vidjax.config import Config
 from vidjax.data.open import open_source
-from vidjax.data.sources.annotations import fact_of
+from vidjax.data.sources.annotations import annotation_of
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
 from vidjax.evaluation.captioning import CaptioningEvaluator
@@ -144,7 +144,7 @@ EVALUATORS: dict[str, type] = {
 
 def open_eval(config: Config) -> VideoSource:
     """The evaluation split, with what the task learns from."""
-    return open_source(config.data, config.data.eval_split, fact_of(config.task))
+    return open_source(config.data, config.data.eval_split, annotation_of(config.task))
 
 
 def one_view(config: Config) -> Config:

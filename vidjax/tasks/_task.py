@@ -10,6 +10,7 @@ from typing import Any, Literal
 import flax.linen as nn
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
@@ -55,7 +56,7 @@ class Task:
     Attributes:
       build: makes the objective from (config, num_classes, total_steps, source). `num_classes` counts the classes of
         the data, or the targets of a regression; `source` is the training split, or None where nothing is trained.
-      annotation: what the rows carry besides a class: target, intervals, captions, or nothing.
+      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
       sized_by_data: whether the module has one output for each class or target of the data.
       takes_views: whether a row is several views of a video (data.global_views) instead of clips.
       check: refuses settings that do not fit the task, from the configuration alone.
@@ -66,7 +67,7 @@ class Task:
     """
 
     build: Callable[[Config, int, int, VideoSource | None], Objective]
-    annotation: Literal["", "target", "intervals", "captions"] = ""
+    annotation: str = LABEL
     sized_by_data: bool = False
     takes_views: bool = False
     check: Callable[[Config], None] = _pass

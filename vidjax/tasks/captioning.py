@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import CAPTIONS
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
 from vidjax.errors import ConfigError
@@ -69,7 +70,7 @@ def save_files(source: VideoSource, workdir: Path) -> None:
 
 TASK = Task(
     build=build,
-    annotation="captions",
+    annotation=CAPTIONS,
     check=check,
     training_rows=training_rows,
     save_files=save_files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import INTERVALS
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.objectives import MultiLabel
@@ -26,7 +27,7 @@ def check(config: Config) -> None:
 
 TASK = Task(
     build=build,
-    annotation="intervals",
+    annotation=INTERVALS,
     sized_by_data=True,
     check=check,
     answer=Answer("classes", "sigmoid", windows=True),

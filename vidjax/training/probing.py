@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from vidjax.config import Config, DataConfig
 from vidjax.data.open import open_source
-from vidjax.data.sources.annotations import fact_of
 from vidjax.errors import ConfigError
 from vidjax.evaluation.features.extraction import feature_shapes
 from vidjax.evaluation.features.reductions import arrays_of
@@ -23,6 +22,7 @@ from vidjax.evaluation.probes.fit import TASKS, check_settings
 from vidjax.evaluation.probes.run import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.evaluation.result_files import write_json
+from vidjax.tasks import TASKS
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.pretrained import Pretrained
@@ -95,7 +95,7 @@ def embed(
     backbone: Pretrained, config: Config, data: DataConfig, split: str, folder: Path, arrays: tuple[str, ...]
 ) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
-    source = open_source(data, split, fact_of(config.task))
+    source = open_source(data, split, TASKS.find(config.task).annotation)
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

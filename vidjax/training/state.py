@@ -10,7 +10,8 @@ import optax
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
-from vidjax.data.sources.annotations import fact_of
+from vidjax.data.sources.annotations import ANNOTATIONS
+from vidjax.tasks import TASKS
 
 PyTree = Any
 
@@ -45,18 +46,15 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
-def fact_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of what a batch has beside `label` for a task: the `target` of a regression, `labels` of several
-    classes, `tokens` of a caption.
+def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape of the array that a batch has of what a task learns from, by its key: `target`, `tokens` and so on.
 
     Args:
       num_outputs: numbers that a regression predicts, or classes.
     """
-    names = {"target": "target", "intervals": "labels"}
-    fact = fact_of(config.task)
-    if fact == "captions":
-        return {"tokens": jax.ShapeDtypeStruct((rows, config.caption.num_tokens), jnp.int32)}
-    return {names[fact]: jax.ShapeDtypeStruct((rows, num_outputs), jnp.float32)} if fact in names else {}
+    annotation = ANNOTATIONS[TASKS.find(config.task).annotation]
+    shape = annotation.shape(num_outputs, config.caption.num_tokens)
+    return {annotation.key: jax.ShapeDtypeStruct((rows, *shape), annotation.dtype)}
 
 
 def init_state(objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int) -> TrainState:

@@ -11,7 +11,7 @@ from miniatures import SMALL, first, run, write_afew
 from vidjax.config import DataConfig
 from vidjax.data import open_source
 from vidjax.data.datasets import afew_va
-from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
 from vidjax.data.video.readers import FrameWindow, open_video
 from vidjax.errors import DataError, VideoError
@@ -75,10 +75,10 @@ def test_rows_know_their_actor_or_else_their_clip(afew):
     path = afew / "01" / "007" / "007.json"
     path.write_text(json.dumps({"frames": json.loads(path.read_text())["frames"]}))
     data = DataConfig(name="afew_va", root=str(afew), **SMALL)
-    for fact in ("", "target"):
+    for annotation in ("label", "target"):
         groups = {}
         for split in ("train", "val"):
-            source = open_source(data, split, fact)
+            source = open_source(data, split, annotation)
             groups[split] = {source[index].id.split("/")[0]: source[index].group for index in range(len(source))}
         actors = {f"{n + 1:03d}": f"actor {n // 2}" for n in range(8)}
         assert groups["train"] | groups["val"] == actors | {"007": "somebody in clip 007"}
@@ -86,7 +86,7 @@ def test_rows_know_their_actor_or_else_their_clip(afew):
 
 
 def test_another_subject_makes_another_data_set():
-    known, renamed, unknown = (TableSource("t", [Row(None, 0, "a", group=who)]) for who in ("Ann", "Bob", ""))
+    known, renamed, unknown = (InMemorySource("t", [Row(None, 0, "a", group=who)]) for who in ("Ann", "Bob", ""))
     assert len({known.content_id, renamed.content_id, unknown.content_id}) == 3
 
 

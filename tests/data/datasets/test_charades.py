@@ -79,7 +79,9 @@ def test_what_is_wrong_with_charades_is_named(home, old, new, sentence):
 
 
 def test_charades_is_not_a_classification(home):
-    with pytest.raises(DataError, match=r"charades has no single class a video; set config.task=multi_label or cap"):
+    with pytest.raises(
+        DataError, match=r"charades has no single class per video but intervals or captions; set config.task"
+    ):
         open_source(DataConfig(name="charades", root=str(home), **SMALL), "train")
 
 

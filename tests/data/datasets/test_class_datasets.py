@@ -8,7 +8,6 @@ from miniatures import SMALL, put
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source
-from vidjax.data.datasets import charades, coin, coin_domains, hmdb51, kinetics600
 from vidjax.errors import DataError
 
 
@@ -82,9 +81,3 @@ def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
     batches = eval_batches(source, DataConfig(**SMALL), EvalConfig(clips=1, crops=1), batch=2)
     assert next(batches)["decoded"].tolist() == [True, False]  # a missing video stays, and is counted
     batches.close()
-
-
-def test_protocols_are_keys_of_the_configuration():
-    for module in (charades, coin, coin_domains, hmdb51, kinetics600):
-        DataConfig(**module.PROTOCOL["data"])
-        EvalConfig(**module.PROTOCOL["eval"])

@@ -132,13 +132,13 @@ def test_malformed_annotations_are_refused_with_the_offending_value(request, mod
     root = request.getfixturevalue(fixture)
     (root / file).write_text(text)
     with pytest.raises(DataError, match=message):
-        module.listing(str(root), "train").index()
+        module.DATASET.listing(str(root), "train").index()
 
 
 @pytest.mark.parametrize("module", [kinetics400, ssv2, ucf101])
 def test_a_root_without_annotations_is_refused_with_what_was_looked_for(module, tmp_path):
     with pytest.raises(DataError, match=r"labels.json|annotations/val.csv|classInd.txt"):
-        module.listing(str(tmp_path), "val").index()
+        module.DATASET.listing(str(tmp_path), "val").index()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,6 @@ def test_a_root_without_annotations_is_refused_with_what_was_looked_for(module, 
 def test_fine_tuning_experiments_follow_the_protocol_of_their_data_set(module, config):
     experiment = runpy.run_path(str(CONFIGS / f"{config}.py"))
     tree = config_lib.from_dict(experiment["get_config"]().to_dict())
-    assert tree.data.num_classes == module.NUM_CLASSES
-    for section, values in module.PROTOCOL.items():
+    assert tree.data.num_classes == module.DATASET.num_classes
+    for section, values in module.DATASET.protocol.items():
         assert {key: getattr(getattr(tree, section), key) for key in values} == values

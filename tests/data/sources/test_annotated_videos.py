@@ -43,8 +43,8 @@ def prepare(name, root, out, *words, code=0):
     return folder
 
 
-def rows(name, root, split, fact):
-    source = open_source(DataConfig(name=name, root=str(root), **SMALL), split, fact)
+def rows(name, root, split, annotation):
+    source = open_source(DataConfig(name=name, root=str(root), **SMALL), split, annotation)
     return source, [source[index] for index in range(len(source))]
 
 
@@ -60,15 +60,15 @@ def assert_same_pixels(files, stored):
             np.testing.assert_array_equal(record.read(range(file.frames)), file.read(range(file.frames)))
 
 
-@pytest.mark.parametrize(("split", "fact"), [("train", "intervals"), ("val", "intervals"), ("train", "captions")])
-def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(home, tmp_path, split, fact):
+@pytest.mark.parametrize(("split", "annotation"), [("train", "intervals"), ("val", "intervals"), ("train", "captions")])
+def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(home, tmp_path, split, annotation):
     records = prepare("charades", home, tmp_path / "out", "--keep-bytes", "--videos-per-shard=1")
-    official, files = rows("charades", home, split, fact)
-    source, stored = rows("charades", records, split, fact)
+    official, files = rows("charades", home, split, annotation)
+    source, stored = rows("charades", records, split, annotation)
     numbers = [row.video.number for row in stored]
     assert split == "val" or numbers != sorted(numbers)  # records lie in another order than their rows
     assert [known(row) for row in stored] == [known(row) for row in files]
-    assert (source.labels, source.num_classes, source.fact) == (official.labels, 8, fact)
+    assert (source.labels, source.num_classes, source.annotation) == (official.labels, 8, annotation)
     assert_same_pixels(files, stored)
     batches = first(official), first(source)
     assert batches[0].keys() == batches[1].keys()
@@ -76,11 +76,11 @@ def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(ho
         np.testing.assert_array_equal(values, batches[1][key])
 
 
-@pytest.mark.parametrize(("split", "fact"), [("train", "target"), ("val3", "target"), ("train5", "")])
-def test_records_of_afew_va_give_the_windows_of_the_frames_to_the_bit(faces, tmp_path, split, fact):
+@pytest.mark.parametrize(("split", "annotation"), [("train", "target"), ("val3", "target"), ("train5", "label")])
+def test_records_of_afew_va_give_the_windows_of_the_frames_to_the_bit(faces, tmp_path, split, annotation):
     records = prepare("afew_va", faces, tmp_path / "out", "--keep-bytes")
-    official, files = rows("afew_va", faces, split, fact)
-    source, stored = rows("afew_va", records, split, fact)
+    official, files = rows("afew_va", faces, split, annotation)
+    source, stored = rows("afew_va", records, split, annotation)
     assert [known(row) for row in stored] == [known(row) for row in files]
     assert source.labels == official.labels
     assert {row.video.first for row in stored} >= {-2, 3}  # windows that begin before their clip
@@ -154,7 +154,7 @@ def test_records_of_coin_keep_tasks_and_their_names(videos, tmp_path, capsys):
         counts = [about["class_counts"] for about in json.loads(capsys.readouterr().out)["splits"]]
         assert counts == [{"Task0": 1, "Task1": 1}] * 2
     for split in ("train", "val"):
-        official, files = rows("coin", tmp_path / "coin", split, "")
-        source, stored = rows("coin", records, split, "")
+        official, files = rows("coin", tmp_path / "coin", split, "label")
+        source, stored = rows("coin", records, split, "label")
         assert source.labels == official.labels == ("Task0", "Task1")
         assert {(row.id, row.label) for row in stored} == {(row.id, row.label) for row in files}

@@ -7,15 +7,15 @@ from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, motion_videos, open_source, train_batches
 from vidjax.data.clips.eval_views import span
 from vidjax.data.datasets import motion
-from vidjax.data.sources.annotations import (
+from vidjax.data.sources.annotation_checks import (
+    caption_warnings,
     check_intervals,
-    faults_of_intervals,
-    told_captions,
-    told_intervals,
-    told_unseen,
-    window_labels,
+    faulty_intervals,
+    interval_warnings,
+    unseen_class_warnings,
     with_captions,
 )
+from vidjax.data.sources.annotations import window_labels
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.windows import WindowSource, window_starts
 from vidjax.data.video.decode import Video
@@ -72,9 +72,9 @@ def test_what_a_public_data_set_has_wrong_is_counted_and_said():
         Row(None, 0, "b", intervals=((4, 2, 0), (20, 30, 1), (1, 11, 0)), duration=10.0),
         Row(None, 0, "c", intervals=((-3, -1, 0), (0, 99, 1)), duration=0.0),  # of unknown length
     ]
-    found = faults_of_intervals(rows)
+    found = faulty_intervals(rows)
     assert found == {"run past the end": ["a", "b"], "end before they start": ["b"], "lie outside": ["b", "c"]}
-    said = told_intervals("Charades", rows)
+    said = interval_warnings("Charades", rows)
     assert said[0] == (
         "Charades: of 7 intervals 2 run past the end, the first in a; they count where they lie inside their video"
     )
@@ -82,7 +82,7 @@ def test_what_a_public_data_set_has_wrong_is_counted_and_said():
         "Charades: of 7 intervals 1 end before they start",
         "Charades: of 7 intervals 2 lie outside",
     ]
-    assert told_intervals("Charades", rows[:0]) == []
+    assert interval_warnings("Charades", rows[:0]) == []
 
 
 def test_empty_captions_and_videos_without_any_are_counted_and_left_out():
@@ -93,22 +93,22 @@ def test_empty_captions_and_videos_without_any_are_counted_and_left_out():
         Row(None, 0, "d", captions=("She sits.",)),
     ]
     assert [(row.id, row.captions) for row in with_captions(rows)] == [("a", ("He runs.",)), ("d", ("She sits.",))]
-    assert told_captions("Charades", rows) == [
+    assert caption_warnings("Charades", rows) == [
         "Charades: 3 of 5 descriptions are empty and left out, the first of a",
         "Charades: 2 of 4 videos have no description and are left out, the first of them b",
     ]
-    assert told_captions("Charades", rows[3:]) == []
+    assert caption_warnings("Charades", rows[3:]) == []
 
 
 def test_classes_without_an_example_are_counted_and_the_first_is_named():
-    assert told_unseen("UCF101", {"run": 3, "sit": 0, "jump": 0}) == [
+    assert unseen_class_warnings("UCF101", {"run": 3, "sit": 0, "jump": 0}) == [
         "UCF101: 2 of 3 classes are never seen in training, the first of them 'sit'"
     ]
-    assert told_unseen("UCF101", {"run": 1}) == []
+    assert unseen_class_warnings("UCF101", {"run": 1}) == []
 
 
 def test_velocities_come_with_their_clips_and_classification_is_as_before(short):
-    source = motion.open_split(short, "train", DATA, "target")
+    source = motion.read_split(short, "train", "target")
     velocity = {about["id"]: about["velocity"] for about in motion_videos.annotations(short)}
     assert (len(source), source.num_classes, source.labels) == (16, 2, motion.TARGETS)
     batch = batch_of(source)
@@ -122,14 +122,14 @@ def test_velocities_come_with_their_clips_and_classification_is_as_before(short)
     assert plain.content_id != source.content_id
 
 
-def test_captions_are_facts_of_a_row(short):
-    source = motion.open_split(short, "val", DATA, "captions")
+def test_captions_come_with_their_rows(short):
+    source = motion.read_split(short, "val", "captions")
     captions = {about["id"]: about["caption"] for about in motion_videos.annotations(short)}
     assert all(source[i].captions == (captions[source[i].id],) for i in range(len(source)))
 
 
 def test_a_clip_cut_from_a_long_video_has_the_labels_of_what_it_shows(long, monkeypatch):
-    source = motion.open_split(long, "long", DATA, "intervals")
+    source = motion.read_split(long, "long", "intervals")
     read, asked = Video.read, []
     monkeypatch.setattr(Video, "read", lambda self, indices: asked.append(np.array(indices)) or read(self, indices))
     batch = batch_of(source, clips_per_decode=2)
@@ -154,12 +154,14 @@ def test_the_long_videos_for_evaluation_show_other_handwriting(long):
     assert not glyphs["long_train"] & glyphs["long_val"]
 
 
-def test_a_fact_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
+def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypatch):
     with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
-        motion.open_split(short, "train", DATA, "intervals")
-    with pytest.raises(DataError, match=r"data.name=ucf101 has classes but no target; .*: motion, afew_va"):
+        motion.read_split(short, "train", "intervals")
+    with pytest.raises(
+        DataError, match=r"data.name=ucf101 carries label but no target; data sets with it: afew_va, motion"
+    ):
         open_source(DataConfig(name="ucf101", root=short), "train", "target")
-    monkeypatch.setattr(motion, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion, "write_videos", lambda root, split: short)
     with pytest.raises(DataError, match=r"data.num_classes=7, but motion has 2"):
         open_source(DataConfig(name="motion", num_classes=7), "train", "target")
 
@@ -179,7 +181,7 @@ def test_windows_cover_a_video(frames, every, count, starts):
 
 
 def test_windows_are_rows_whose_frames_are_the_videos(long):
-    source = motion.open_split(long, "long", DATA, "intervals")
+    source = motion.read_split(long, "long", "intervals")
     windows = WindowSource(source, DATA, stride=1.0, count=1)
     assert np.bincount(windows.video_of).tolist() == [9] * 12  # 80 frames at 10 a second, windows of 8
     np.testing.assert_allclose(windows.durations, 8.0)
@@ -197,7 +199,7 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
 
 
 def test_a_window_longer_than_the_video_is_said(long, caplog):
-    source = motion.open_split(long, "long", DATA, "intervals")
+    source = motion.read_split(long, "long", "intervals")
     WindowSource(source, DataConfig(num_frames=16, stride=8), stride=1.0, count=1)
     assert "12 of 12 videos are shorter than a window of 121 frames, the first of them long_00000" in caplog.text
 
@@ -218,6 +220,6 @@ def test_balanced_sampling_shows_every_class_as_often(tmp_path):
 
 
 def test_balanced_sampling_needs_classes(long):
-    source = motion.open_split(long, "long", DATA, "intervals")
-    with pytest.raises(ConfigError, match=r"data.balance=classes needs one class a row; these rows have intervals"):
+    source = motion.read_split(long, "long", "intervals")
+    with pytest.raises(ConfigError, match=r"data.balance=classes needs one class per row; these rows have intervals"):
         batch_of(source, balance="classes")

@@ -7,7 +7,7 @@ import pytest
 
 from vidjax.config import CaptionConfig, DataConfig
 from vidjax.data import train_batches
-from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.tokenized import TokenSource, check_captions, find_tokenizer, gpt2_tokenizer
 from vidjax.data.tokenizer import IGNORED, load_tokenizer
@@ -19,7 +19,9 @@ TEXTS = (("A person opens a door.", "Someone walks in."), ("A dog runs.",))
 
 
 def source(texts=TEXTS):
-    return TableSource("kitchen", [Row(None, 0, f"k{n}", captions=own) for n, own in enumerate(texts)], fact="captions")
+    return InMemorySource(
+        "kitchen", [Row(None, 0, f"k{n}", captions=own) for n, own in enumerate(texts)], annotation="captions"
+    )
 
 
 def test_a_batch_has_a_caption_of_each_video_with_its_end_and_then_what_is_ignored():

@@ -14,14 +14,13 @@ from vidjax.data.clips.patchify import cut
 from vidjax.data.clips.randaugment import parse_rand_augment
 from vidjax.data.clips.sampling import train_indices
 from vidjax.data.clips.ssl_views import check_views, load_views
-from vidjax.data.sources.annotations import batch_facts
+from vidjax.data.sources.annotations import ANNOTATIONS, Seconds, batch_arrays
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
 from vidjax.data.video.readers import open_video
 from vidjax.errors import DataError, VideoError
 
-Seconds = tuple[float, float] | None
 SUBSTITUTES = 8  # rows tried in place of one that fails
 
 
@@ -29,7 +28,7 @@ class LoadTrain(grain.transforms.RandomMap):
     """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
 
     def __init__(self, source: VideoSource, data: DataConfig):
-        self._source, self._data, self._fact = source, data, getattr(source, "fact", "")
+        self._source, self._data = source, data
         if data.rand_augment:
             parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
         check_color_jitter(data.color_jitter)
@@ -49,8 +48,9 @@ class LoadTrain(grain.transforms.RandomMap):
                 raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
             index = self._substitute(row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
-        facts = batch_facts(self._fact, row, seen, self._source.num_classes, self._data.clips_per_decode, rng)
-        return {**videos, **facts, **self._facts(index, row.label, failures)}
+        source, repeats = self._source, self._data.clips_per_decode
+        annotated = batch_arrays(source.annotation, row, seen, source.num_classes, repeats, rng)
+        return {**videos, **annotated, **self._account(index, row.label, failures)}
 
     def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
         """The views or the clips of a row, and the seconds that clips were taken from."""
@@ -67,7 +67,8 @@ class LoadTrain(grain.transforms.RandomMap):
             first, count = span(video, row.window)
             indices = first + train_indices(count, data, rng)
             frames = video.read(indices)
-            seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if self._fact == "intervals" else None
+            of_clip = ANNOTATIONS[self._source.annotation].of_clip
+            seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if of_clip else None
         size = (data.image_size, data.image_size)
         clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)
         for clip in clips:
@@ -83,7 +84,8 @@ class LoadTrain(grain.transforms.RandomMap):
             raise DataError(f"none of the {len(self._source)} videos can be decoded")
         return int(rng.choice(rows))
 
-    def _facts(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
+    def _account(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
+        """What every batch says of its rows: the label, the row used, and the rows that failed before it."""
         repeats = self._data.clips_per_decode
         failed = np.full((repeats, SUBSTITUTES), -1, np.int32)
         reasons = np.full((repeats, SUBSTITUTES), -1, np.int8)

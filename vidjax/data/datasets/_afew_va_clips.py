@@ -94,7 +94,7 @@ def read_subjects(root: str) -> dict[str, tuple[str, int]]:
     """Subject and fold (0: any) by clip, of subjects.csv.
 
     Raises:
-      DataError: for a line that is none, or a clip that is listed twice.
+      DataError: for a malformed line, or a clip that is listed twice.
     """
     path = os.path.join(root, SUBJECTS)
     if not os.path.isfile(path):
@@ -145,7 +145,7 @@ def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[
     return folds, problems
 
 
-def told_subjects(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, int]], root: str) -> list[str]:
+def subject_warnings(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, int]], root: str) -> list[str]:
     """Sentences on clips that do not say who is in them, and on lines of subjects.csv for clips that are not there."""
     path, sentences = os.path.join(root, SUBJECTS), []
     alone = [clip.name for clip in clips if clip.subject.startswith(UNKNOWN)]

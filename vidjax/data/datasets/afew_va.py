@@ -20,6 +20,7 @@ from collections import Counter
 import numpy as np
 
 from vidjax.config import DataConfig
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.datasets._afew_va_clips import (  # fmt: skip
     FOLDS,
     LIMIT,
@@ -28,58 +29,57 @@ from vidjax.data.datasets._afew_va_clips import (  # fmt: skip
     find_clips,
     read_clip,
     read_subjects,
-    told_subjects,
+    subject_warnings,
 )
 from vidjax.data.sources import records
-from vidjax.data.sources.annotated_videos import Kept, KeptSource, read_kept
-from vidjax.data.sources.annotations import told_unseen, warn
-from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.annotated_videos import AnnotatedVideo, AnnotatedVideos, read_annotated_videos
+from vidjax.data.sources.annotation_checks import unseen_class_warnings, warn
+from vidjax.data.sources.annotations import LABEL, TARGET
+from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
 from vidjax.data.sources.rows import Row
 from vidjax.data.video.readers import FrameWindow
 from vidjax.errors import DataError
 
-NUM_CLASSES = 4
-LAYOUT = "[<part>/]<clip>/<frame>.png and <clip>/<clip>.json"
-VIDEOS: dict[str, int] = {}  # of a fold; there is no official one
 SPLITS = tuple(f"fold{number}" for number in range(1, FOLDS + 1))
-FACTS = ("", "target")  # quadrants as classes, or valence and arousal
 TARGETS = ("valence", "arousal")
 QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")  # valence to the right, arousal upwards; 0 is both
 FPS = 25.0
 CLIPS = 600  # in all
 
 
-def annotations(root: str, split: str) -> bool:
-    """Whether `root` has clips, and the split is a fold or what is left without one."""
-    return bool(re.fullmatch(rf"(train|val|test|fold)[1-{FOLDS}]?", split)) and bool(find_clips(root))
+def find_annotations(root: str, split: str) -> str | None:
+    """The root, if it has clips and the split is a fold or what is left without one."""
+    is_split = re.fullmatch(rf"(train|val|test|fold)[1-{FOLDS}]?", split)
+    return root if is_split and find_clips(root) else None
 
 
-def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSource:
-    """The windows of a split, a frame each, of the official layout or of records.
+def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMemorySource:
+    """Open the windows of a split, one around each frame, of the official layout or of records.
 
     Raises:
       DataError: if annotations are absent or malformed, a value is out of range, a frame has no file, or a subject is
         in two folds.
     """
-    whole = to_store(root, split)
+    whole = open_videos(root, split)
     span = data.num_frames * data.stride
-    short = [kept.id for kept in whole.videos if len(kept.about["values"]) < span]
+    short = [video.id for video in whole.videos if len(video.about["values"]) < span]
     if short:
         warn([
             f"{TITLE}: {len(short)} of {len(whole)} clips are shorter than a window of {span} frames, the first of "
             f"them {short[0]}: their first and last frames repeat"
         ])  # fmt: skip
-    rows = [row for kept in whole.videos for row in _rows(kept, data, fact)]
-    if split.startswith("train") and not fact:
+    rows = [row for video in whole.videos for row in _rows(video, data, annotation)]
+    if split.startswith("train") and annotation == LABEL:
         counts = Counter(row.label for row in rows)
-        warn(told_unseen(TITLE, {name: counts[number] for number, name in enumerate(QUADRANTS)}))
-    labels = TARGETS if fact == "target" else QUADRANTS
-    return TableSource(f"{whole.name}/{data.num_frames}x{data.stride}", rows, fact=fact, labels=labels)
+        warn(unseen_class_warnings(TITLE, {name: counts[number] for number, name in enumerate(QUADRANTS)}))
+    labels = TARGETS if annotation == TARGET else QUADRANTS
+    name = f"{whole.name}/{data.num_frames}x{data.stride}"
+    return InMemorySource(name, rows, annotation=annotation, labels=labels)
 
 
-def to_store(root: str, split: str) -> KeptSource:
-    """The clips of a split with all that is known of them.
+def open_videos(root: str, split: str) -> AnnotatedVideos:
+    """Open the whole clips of a split with everything annotated of them.
 
     Raises:
       DataError: as `open_split`.
@@ -95,7 +95,7 @@ def to_store(root: str, split: str) -> KeptSource:
 
 
 def inventory(root: str, split: str) -> Inventory:
-    """Every clip of a split, and all that is wrong with the data set.
+    """List every clip of a split, and everything that is wrong with the data set.
 
     Raises:
       DataError: if there are no clips, or subjects.csv is malformed.
@@ -105,16 +105,16 @@ def inventory(root: str, split: str) -> Inventory:
     if not folder and (clips := len(find_clips(root))) < CLIPS:
         problems.append(f"{TITLE}: there are {clips} clips; {CLIPS} are published")
     subjects, targets = Counter(), []
-    lengths = [len(kept.about["values"]) for kept in whole.videos]
-    for kept in whole.videos:
-        subjects[kept.about["subject"]] += len(kept.about["values"])
-        targets += [(valence, arousal) for valence, arousal in kept.about["values"]]
+    lengths = [len(video.about["values"]) for video in whole.videos]
+    for video in whole.videos:
+        subjects[video.about["subject"]] += len(video.about["values"])
+        targets += [(valence, arousal) for valence, arousal in video.about["values"]]
     if lengths:
         spread = f"{min(lengths)} to {max(lengths)} a clip, median {np.median(lengths):g}"
         notes = [f"{split} has {len(subjects)} subjects and {sum(lengths)} annotated frames, {spread}", *notes]
     videos = [
-        Listed(kept.id, kept.video, tuple(quadrant(*values) for values in kept.about["values"]))
-        for kept in whole.videos
+        Listed(video.id, video.video, tuple(quadrant(*values) for values in video.about["values"]))
+        for video in whole.videos
     ]
     return Inventory(videos, QUADRANTS, "frames", problems, notes, dict(subjects), targets)
 
@@ -124,9 +124,23 @@ def quadrant(valence: float, arousal: float) -> int:
     return (0 if arousal >= 0 else 2) + (1 if valence >= 0 else 0)
 
 
-def _of_files(root: str, split: str) -> tuple[KeptSource, list[str], list[str]]:
-    """The clips of a split; what is wrong, and what one should know, of all of them."""
-    if not annotations(root, split):
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="[<part>/]<clip>/<frame>.png and <clip>/<clip>.json",
+    annotations=(LABEL, TARGET),  # quadrants as classes, or valence and arousal
+    splits=SPLITS,
+    num_classes=len(QUADRANTS),
+    target_names=TARGETS,
+    find_annotations=find_annotations,
+    open_split=open_split,
+    open_videos=open_videos,
+    inventory=inventory,  # no `videos`: there are no official folds
+)
+
+
+def _of_files(root: str, split: str) -> tuple[AnnotatedVideos, list[str], list[str]]:
+    """The clips of a split; what is wrong with all clips, and what one should know of them."""
+    if not find_annotations(root, split):
         raise DataError(
             f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is none of train, val, and train1 to "
             f"val{FOLDS} for the {FOLDS} folds"
@@ -135,13 +149,13 @@ def _of_files(root: str, split: str) -> tuple[KeptSource, list[str], list[str]]:
     clips = [read_clip(folder, subjects) for folder in find_clips(root)]
     folds, wrong = assign_folds(clips, {name: fold for name, (_, fold) in subjects.items()})
     problems = [*wrong, *(problem for clip in clips for problem in clip.problems)]
-    notes = told_subjects(clips, subjects, root)
+    notes = subject_warnings(clips, subjects, root)
     unannotated = [clip.name for clip in clips if clip.unannotated]
     if unannotated:
         total = sum(clip.unannotated for clip in clips)
         notes.append(f"{TITLE}: {total} pictures have no annotation and are left out, the first in {unannotated[0]}")
     videos = [
-        Kept(
+        AnnotatedVideo(
             clip.name,
             FrameWindow(clip.folder, clip.frames, 0, len(clip.frames), FPS),
             {"subject": clip.subject, "fold": folds[clip.subject], "frames": clip.frames, "values": clip.values},
@@ -149,10 +163,10 @@ def _of_files(root: str, split: str) -> tuple[KeptSource, list[str], list[str]]:
         for clip in clips
         if (folds[clip.subject] == _fold(split)) == _held_out(split)
     ]
-    return KeptSource(f"afew_va/{split}", videos, QUADRANTS), problems, notes
+    return AnnotatedVideos(f"afew_va/{split}", videos, QUADRANTS), problems, notes
 
 
-def _of_records(folder: str, split: str) -> KeptSource:
+def _of_records(folder: str, split: str) -> AnnotatedVideos:
     """The clips of a split out of the folds that records hold, in the order of the official layout."""
     there = records.splits(folder)
     missing = [name for name in SPLITS if name not in there]
@@ -161,9 +175,9 @@ def _of_records(folder: str, split: str) -> KeptSource:
             f"the records in {folder} have no {', '.join(missing)}; `vidjax prepare afew_va` writes all folds"
         )
     own = f"fold{_fold(split)}"
-    folds = [read_kept(folder, name, "afew_va") for name in SPLITS if (name == own) == _held_out(split)]
-    videos = sorted((kept for fold in folds for kept in fold.videos), key=lambda kept: kept.id)
-    return KeptSource("+".join(fold.name for fold in folds), videos, QUADRANTS)
+    folds = [read_annotated_videos(folder, name, "afew_va") for name in SPLITS if (name == own) == _held_out(split)]
+    videos = sorted((video for fold in folds for video in fold.videos), key=lambda video: video.id)
+    return AnnotatedVideos("+".join(fold.name for fold in folds), videos, QUADRANTS)
 
 
 def _fold(split: str) -> int:
@@ -174,14 +188,14 @@ def _held_out(split: str) -> bool:
     return not split.startswith("train")
 
 
-def _rows(kept: Kept, data: DataConfig, fact: str) -> list[Row]:
-    before, count, about = data.num_frames // 2 * data.stride, data.num_frames * data.stride, kept.about
+def _rows(video: AnnotatedVideo, data: DataConfig, annotation: str) -> list[Row]:
+    before, count, about = data.num_frames // 2 * data.stride, data.num_frames * data.stride, video.about
     return [
         Row(
-            dataclasses.replace(kept.video, first=place - before, count=count),
-            0 if fact else quadrant(valence, arousal),
-            f"{kept.id}/{about['frames'][place]}",
-            target=(valence / LIMIT, arousal / LIMIT) if fact else (),
+            dataclasses.replace(video.video, first=place - before, count=count),
+            0 if annotation == TARGET else quadrant(valence, arousal),
+            f"{video.id}/{about['frames'][place]}",
+            target=(valence / LIMIT, arousal / LIMIT) if annotation == TARGET else (),
             group=about["subject"],
         )
         for place, (valence, arousal) in enumerate(about["values"])

@@ -19,84 +19,102 @@ from collections import Counter
 from typing import Any
 
 from vidjax.config import DataConfig
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources import records
-from vidjax.data.sources.annotated_videos import Kept, KeptSource, read_kept
-from vidjax.data.sources.annotations import told_captions, told_intervals, told_unseen, warn, with_captions
-from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.sources.annotated_videos import AnnotatedVideo, AnnotatedVideos, read_annotated_videos
+from vidjax.data.sources.annotation_checks import (
+    caption_warnings,
+    interval_warnings,
+    unseen_class_warnings,
+    warn,
+    with_captions,
+)
+from vidjax.data.sources.annotations import CAPTIONS, INTERVALS
+from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
 from vidjax.data.sources.listing import Listing, first_existing, locate, videos_by_stem
 from vidjax.data.sources.rows import Interval, Row
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "Charades", 157
-LAYOUT = "Charades/Charades_v1_{train,test}.csv, Charades_v1_classes.txt, and Charades_v1_480/<id>.mp4"
-VIDEOS = {"train": 7_985, "val": 1_863, "test": 1_863}
-FACTS = ("intervals", "captions")
-PROTOCOL = {  # SlowFast's configs/Charades: 10 windows x 3 crops, the largest probability
-    "data": {"num_frames": 16, "stride": 4, "sampling": "dense", "flip": 0.5},
-    "eval": {"clips": 10, "crops": 3, "window_merge": "max"},
-}
+TITLE = "Charades"
 _FILES = {"train": "Charades_v1_train.csv", "val": "Charades_v1_test.csv", "test": "Charades_v1_test.csv"}
 _COLUMNS = ("id", "actions", "length")
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The official list of the split, if `root` has one."""
     return _file(root, _FILES[split]) if split in _FILES else None
 
 
-def open_split(root: str, split: str, data: DataConfig, fact: str) -> TableSource:
-    """A split of the official layout or of records with its intervals, or with its descriptions.
+def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMemorySource:
+    """Open a split of the official layout or of records with its intervals, or with its descriptions.
 
     Raises:
       DataError: if the annotations are absent or malformed, an action is unknown, or no video is there.
     """
     del data
-    whole = to_store(root, split)
-    rows = [_row(kept) for kept in whole.videos]
-    if fact == "captions":
-        warn(told_captions(TITLE, rows))
+    whole = open_videos(root, split)
+    rows = [_row(video) for video in whole.videos]
+    if annotation == CAPTIONS:
+        warn(caption_warnings(TITLE, rows))
         rows = with_captions(rows)
     else:
-        warn(told_intervals(TITLE, rows))
-    if split == "train" and fact == "intervals":
-        warn(told_unseen(TITLE, _counts(rows, whole.labels)))
-    return TableSource(whole.name, rows, fact=fact, labels=whole.labels)
+        warn(interval_warnings(TITLE, rows))
+    if split == "train" and annotation == INTERVALS:
+        warn(unseen_class_warnings(TITLE, _counts(rows, whole.labels)))
+    return InMemorySource(whole.name, rows, annotation=annotation, labels=whole.labels)
 
 
-def to_store(root: str, split: str) -> KeptSource:
-    """The videos of a split that are used, with all that is known of them; missing ones as `annotated.locate` has it.
+def open_videos(root: str, split: str) -> AnnotatedVideos:
+    """Open the videos of a split with everything annotated of them, missing ones as `listing.locate` treats them.
 
     Raises:
       DataError: as `open_split`.
     """
     whole = _listed(root, split)
-    if any(not isinstance(kept.video, str) for kept in whole.videos):
+    if any(not isinstance(video.video, str) for video in whole.videos):
         return whole
-    order = [(kept.id, place) for place, kept in enumerate(whole.videos)]
-    there = {kept.id: kept.video for kept in whole.videos if os.path.isfile(kept.video)}
+    order = [(video.id, place) for place, video in enumerate(whole.videos)]
+    there = {video.id: video.video for video in whole.videos if os.path.isfile(video.video)}
     _, places = locate(TITLE, order, there, folder=root, split=split, extension=".mp4")
-    return KeptSource(whole.name, [whole.videos[place] for place in places], whole.labels)
+    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels)
 
 
 def inventory(root: str, split: str) -> Inventory:
-    """Every video that is listed, there or not, with the classes of its intervals.
+    """List every video, there or not, with the classes of its intervals.
 
     Raises:
       DataError: if the annotations are absent or malformed.
     """
     whole = _listed(root, split)
-    rows = [_row(kept) for kept in whole.videos]
+    rows = [_row(video) for video in whole.videos]
     videos = [Listed(row.id, row.video, tuple(number for _, _, number in row.intervals)) for row in rows]
-    notes = [*told_intervals(TITLE, rows), *told_captions(TITLE, rows)]
+    notes = [*interval_warnings(TITLE, rows), *caption_warnings(TITLE, rows)]
     return Inventory(videos, whole.labels, "intervals", notes=notes)
 
 
-def _listed(root: str, split: str) -> KeptSource:
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="Charades/Charades_v1_{train,test}.csv, Charades_v1_classes.txt, and Charades_v1_480/<id>.mp4",
+    annotations=(INTERVALS, CAPTIONS),
+    num_classes=157,
+    videos={"train": 7_985, "val": 1_863, "test": 1_863},
+    protocol={  # SlowFast's configs/Charades: 10 windows x 3 crops, the largest probability
+        "data": {"num_frames": 16, "stride": 4, "sampling": "dense", "flip": 0.5},
+        "eval": {"clips": 10, "crops": 3, "window_merge": "max"},
+    },
+    find_annotations=find_annotations,
+    open_split=open_split,
+    open_videos=open_videos,
+    inventory=inventory,
+)
+
+
+def _listed(root: str, split: str) -> AnnotatedVideos:
     folder = records.find(root)
     if folder:
-        return read_kept(folder, split, "charades")
-    path, classes = annotations(root, split), _file(root, "Charades_v1_classes.txt")
+        return read_annotated_videos(folder, split, "charades")
+    path, classes = find_annotations(root, split), _file(root, "Charades_v1_classes.txt")
     if path is None or classes is None:
         raise DataError(
             f"{TITLE}: no Charades_v1_classes.txt and list of split {split!r} under {root}/Charades; "
@@ -106,15 +124,15 @@ def _listed(root: str, split: str) -> KeptSource:
     abouts = [(line["id"], _about(line, number, path, len(names))) for number, line in enumerate(_lines(path), 2)]
     order = [(name, place) for place, (name, _) in enumerate(abouts)]
     listing = Listing(TITLE, split, order, names, videos_by_stem([root]), root, ".mp4")
-    videos = [Kept(abouts[place][0], video, abouts[place][1]) for video, place in listing.paths()]
-    return KeptSource(f"charades/{split}", videos, names)
+    videos = [AnnotatedVideo(abouts[place][0], video, abouts[place][1]) for video, place in listing.paths()]
+    return AnnotatedVideos(f"charades/{split}", videos, names)
 
 
-def _row(kept: Kept) -> Row:
-    about = kept.about
+def _row(video: AnnotatedVideo) -> Row:
+    about = video.about
     intervals = tuple((start, end, number) for start, end, number in about["intervals"])
     captions, seconds = tuple(about["captions"]), about["duration"]
-    return Row(kept.video, 0, kept.id, intervals=intervals, captions=captions, duration=seconds)
+    return Row(video.video, 0, video.id, intervals=intervals, captions=captions, duration=seconds)
 
 
 def _counts(rows: list[Row], names: tuple[str, ...]) -> dict[str, int]:

@@ -15,20 +15,15 @@ from __future__ import annotations
 import csv
 import json
 
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "COIN", 180
-LAYOUT = "COIN.json and videos/<recipe_type>/<id>.mp4"
-VIDEOS = {"train": 9_030, "val": 2_797, "test": 2_797}
-PROTOCOL = {  # VideoMamba's COIN: frames spread over the whole video, 10 x 3 views
-    "data": {"num_frames": 64, "sampling": "segment", "flip": 0.5},
-    "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
-}
+TITLE = "COIN"
 _SUBSETS = {"train": "training", "val": "testing", "test": "testing"}
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The official annotations, if `root` has them and the split is one of theirs."""
     return _file(root, "COIN.json") if split in _SUBSETS else None
 
@@ -41,6 +36,20 @@ def listing(root: str, split: str) -> Listing:
     """
     videos = read(root, split)
     return place(root, split, [(name, about["class"]) for name, about in videos.items()], _tasks(root))
+
+
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="COIN.json and videos/<recipe_type>/<id>.mp4",
+    num_classes=180,
+    videos={"train": 9_030, "val": 2_797, "test": 2_797},
+    protocol={  # VideoMamba's COIN: frames spread over the whole video, 10 x 3 views
+        "data": {"num_frames": 64, "sampling": "segment", "flip": 0.5},
+        "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
+    },
+    find_annotations=find_annotations,
+    listing=listing,
+)
 
 
 def domains(root: str, split: str, seconds: tuple[float, float]) -> Listing:
@@ -65,7 +74,7 @@ def domains(root: str, split: str, seconds: tuple[float, float]) -> Listing:
 
 def read(root: str, split: str) -> dict[str, dict]:
     """The annotations of a split's videos by id, each with class and duration."""
-    path = annotations(root, split)
+    path = find_annotations(root, split)
     if path is None:
         raise DataError(f"{TITLE}: no COIN.json under {root} or {root}/annotations, or {split!r} is no split of it")
     return {name: about for name, about in _database(path).items() if about["subset"] == _SUBSETS[split]}

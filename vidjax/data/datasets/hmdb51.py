@@ -15,21 +15,16 @@ import glob
 import os
 import re
 
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.listing import Listing, videos_by_stem
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "HMDB51", 51
-LAYOUT = "testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt and <class>/<name>.avi"
-VIDEOS = {"train": 3_570, "val": 1_530, "test": 1_530}
-PROTOCOL = {  # VideoMAE, section 4, as for UCF101
-    "data": {"num_frames": 16, "stride": 2, "sampling": "dense_span", "flip": 0.5},
-    "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
-}
+TITLE = "HMDB51"
 _FOLDERS = ("testTrainMulti_7030_splits", "splits", "")
 _WANTED = {"train": "1", "val": "2", "test": "2"}
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The folder with the official lists of the split, if `root` has one."""
     match = re.fullmatch(r"(train|val|test)(?:0([1-3]))?", split)
     if match is None:
@@ -44,7 +39,7 @@ def listing(root: str, split: str) -> Listing:
     Raises:
       DataError: if the lists are absent or malformed.
     """
-    place = annotations(root, split)
+    place = find_annotations(root, split)
     if place is None:
         raise DataError(
             f"{TITLE}: no <class>_test_split<fold>.txt of split {split!r} under {root}/{_FOLDERS[0]}; "
@@ -62,6 +57,20 @@ def listing(root: str, split: str) -> Listing:
             if parts[1] == wanted:
                 listed.append((os.path.splitext(parts[0])[0], label))
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".avi")
+
+
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt and <class>/<name>.avi",
+    num_classes=51,
+    videos={"train": 3_570, "val": 1_530, "test": 1_530},
+    protocol={  # VideoMAE, section 4, as for UCF101
+        "data": {"num_frames": 16, "stride": 2, "sampling": "dense_span", "flip": 0.5},
+        "eval": {"clips": 10, "crops": 3, "merge": "mean_softmax"},
+    },
+    find_annotations=find_annotations,
+    listing=listing,
+)
 
 
 def _lists(place: str, fold: str) -> dict[str, str]:

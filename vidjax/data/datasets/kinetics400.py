@@ -14,21 +14,16 @@ from __future__ import annotations
 import csv
 import os
 
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "Kinetics-400", 400
-LAYOUT = "annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4"
-VIDEOS: dict[str, int] = {}  # clips vanish from the web, and lists differ
-PROTOCOL = {  # VideoMAE, section 4 and the published fine-tuning scripts
-    "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
-    "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
-}
+TITLE = "Kinetics-400"
 _ALIASES = {"val": ("val", "validate", "validation"), "validation": ("val", "validate", "validation")}
 _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The official annotation file of the split, if `root` has one."""
     for name in _ALIASES.get(split, (split,)):
         path = first_existing(root, f"annotations/{name}.csv", f"annotations/kinetics_{name}.csv", f"{name}.csv")
@@ -43,7 +38,7 @@ def listing(root: str, split: str, title: str = TITLE) -> Listing:
     Raises:
       DataError: if the annotations are absent or malformed.
     """
-    path = annotations(root, split)
+    path = find_annotations(root, split)
     if path is None:
         raise DataError(
             f"{title}: no annotations/{split}.csv with the columns {', '.join(sorted(_COLUMNS))} under {root}"
@@ -55,6 +50,19 @@ def listing(root: str, split: str, title: str = TITLE) -> Listing:
     folders = [os.path.join(root, name) for name in _ALIASES.get(split, (split,))]
     folder = next((f for f in folders if os.path.isdir(f)), root)
     return Listing(title, split, listed, names, videos_by_stem([folder]), folder, ".mp4")
+
+
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="annotations/{train,val}.csv and {train,val}/[<class>/]<youtube_id>_<start>_<end>.mp4",
+    num_classes=400,
+    protocol={  # VideoMAE, section 4 and the published fine-tuning scripts
+        "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
+        "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
+    },
+    find_annotations=find_annotations,
+    listing=listing,  # no `videos`: clips vanish from the web, and lists differ
+)
 
 
 def _header(path: str) -> list[str]:
@@ -69,7 +77,7 @@ def _rows(path: str) -> list[dict[str, str]]:
 
 def _label_names(root: str) -> tuple[str, ...]:
     """All class names of the splits that carry labels, so that a small split does not shift the numbers."""
-    paths = {annotations(root, split) for split in ("train", "val", "test")} - {None}
+    paths = {find_annotations(root, split) for split in ("train", "val", "test")} - {None}
     return tuple(sorted({_plain(row["label"]) for path in paths for row in _rows(path)}))
 
 

@@ -1,24 +1,20 @@
 """Kinetics-600 (Carreira et al. 2018): 600 classes of 10-second YouTube clips, about 390k train, 30k val, 60k test.
 
-On disk as Kinetics-400 (`vidjax.data.datasets.kinetics400`): annotations/{train,val,test}.csv with the columns label,
-youtube_id, time_start, time_end, split, and {train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4.
+The files lie as those of Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+
 from vidjax.data.datasets import kinetics400
-from vidjax.data.sources.listing import Listing
 
-TITLE, NUM_CLASSES = "Kinetics-600", 600
-LAYOUT, VIDEOS = kinetics400.LAYOUT, kinetics400.VIDEOS
-PROTOCOL = kinetics400.PROTOCOL
-annotations = kinetics400.annotations
+TITLE = "Kinetics-600"
 
-
-def listing(root: str, split: str) -> Listing:
-    """What the annotations of a split list, there or not.
-
-    Raises:
-      DataError: if the annotations are absent or malformed.
-    """
-    return kinetics400.listing(root, split, TITLE)
+DATASET = dataclasses.replace(
+    kinetics400.DATASET,
+    title=TITLE,
+    num_classes=600,
+    listing=functools.partial(kinetics400.listing, title=TITLE),
+)

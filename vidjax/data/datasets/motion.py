@@ -1,7 +1,7 @@
-"""The embedded motion videos for jobs beyond one class: velocities, captions, and long videos of several motions.
+"""The embedded motion videos with their classes, velocities and captions, and long videos of several motions.
 
-Split `long_train` has the long videos whose handwriting is in the first five sixths of those set aside for long
-videos, `long_val` the others.
+Splits are `train` and `val`, and for intervals `long_train` and `long_val`: the first has the long videos whose
+handwriting is in the first five sixths of what is set aside for long videos, the second the others.
 """
 
 from __future__ import annotations
@@ -10,47 +10,75 @@ import os
 
 from vidjax.config import DataConfig
 from vidjax.data import motion_videos
-from vidjax.data.sources.annotations import check_intervals
-from vidjax.data.sources.in_memory import TableSource
+from vidjax.data.datasets import DatasetSpec
+from vidjax.data.sources.annotation_checks import check_intervals
+from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, TARGET
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.layouts import open_classes
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
-TITLE = "motion"
-FACTS = ("target", "intervals", "captions")
 TARGETS = ("velocity_right", "velocity_down")
 LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=640)
 _HELD_OUT = 1750  # glyphs from here on are in long_val
 
 
-def root(folder: str, split: str) -> str:
-    """The folder with the split, written if it is not there."""
-    return motion_videos.prepare(folder, LONG) if split.startswith("long") else motion_videos.prepare(folder)
+def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
+    """Open a split, whose videos are written if they are not there.
 
-
-def open_split(folder: str, split: str, data: DataConfig, fact: str) -> TableSource:
-    """A split with a fact: its velocity (to the right and downwards, as shares of the fastest), intervals or caption.
+    Args:
+      root: an empty one stands for a folder in the cache.
 
     Raises:
       DataError: for intervals of a short split, velocities of a long one, or an unknown split.
     """
-    del data
+    folder = write_videos(root, split)
+    return open_classes(DATASET, folder, split, data) if annotation == LABEL else read_split(folder, split, annotation)
+
+
+def write_videos(root: str, split: str) -> str:
+    """Return the folder with the videos of a split, and write them if they are not there."""
+    spec = LONG if split.startswith("long") else motion_videos.MotionSpec()
+    return os.path.abspath(motion_videos.prepare(root, spec))
+
+
+def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
+    """Read velocities (to the right and downwards, as shares of the fastest), intervals or captions of a split.
+
+    Raises:
+      DataError: as `open_split`.
+    """
     kind = split.split("_")[0]
-    if (fact == "intervals") != (kind == "long") and fact != "captions":
-        where = "long_train and long_val" if fact == "intervals" else "train and val"
-        raise DataError(f"the motion split {split!r} has no {fact}; set data.train_split and eval_split to {where}")
+    if (annotation == INTERVALS) != (kind == "long") and annotation != CAPTIONS:
+        where = "long_train and long_val" if annotation == INTERVALS else "train and val"
+        raise DataError(
+            f"the motion split {split!r} has no {annotation}; set data.train_split and eval_split to {where}"
+        )
     rows = [
-        _row(folder, about, fact)
+        _row(folder, about, annotation)
         for about in motion_videos.annotations(folder)
         if about["split"] == kind and (kind != "long" or _is_in(split, about["id"]))
     ]
-    labels = {"target": TARGETS, "intervals": motion_videos.CLASSES}.get(fact)
-    source = TableSource(f"motion/{split}", rows, fact=fact, labels=labels)
+    labels = {TARGET: TARGETS, INTERVALS: motion_videos.CLASSES}.get(annotation)
+    source = InMemorySource(f"motion/{split}", rows, annotation=annotation, labels=labels)
     for row in rows:
         check_intervals(row, len(motion_videos.CLASSES))
     return source
 
 
-def _row(folder: str, about: dict, fact: str) -> Row:
+DATASET = DatasetSpec(
+    title="motion",
+    layout="{train,val}/<class>/<id>.mp4, long/<id>.mp4 and annotations.jsonl",
+    annotations=(LABEL, TARGET, INTERVALS, CAPTIONS),
+    num_classes=len(motion_videos.CLASSES),
+    target_names=TARGETS,
+    needs_root=False,
+    open_split=open_split,
+)
+
+
+def _row(folder: str, about: dict, annotation: str) -> Row:
     intervals = tuple(
         (part["start"], part["end"], motion_videos.CLASSES.index(part["class"])) for part in about.get("intervals", ())
     )
@@ -58,7 +86,7 @@ def _row(folder: str, about: dict, fact: str) -> Row:
         os.path.join(folder, about["video"]),
         0,
         about["id"],
-        target=tuple(about["velocity"]) if fact == "target" else (),
+        target=tuple(about["velocity"]) if annotation == TARGET else (),
         intervals=intervals,
         captions=(about["caption"],),
         duration=about["frames"] / about["fps"],

@@ -14,20 +14,15 @@ from __future__ import annotations
 import json
 import re
 
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "Something-Something V2", 174
-LAYOUT = "labels/{labels,train,validation}.json and 20bn-something-something-v2/<id>.webm"
-VIDEOS = {"train": 168_913, "val": 24_777, "test": 27_157}
-PROTOCOL = {  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
-    "data": {"num_frames": 16, "sampling": "segment", "flip": 0.0},
-    "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},
-}
+TITLE = "Something-Something V2"
 _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The official annotation file of the split, if `root` has one."""
     return _file(root, f"{_SPLITS.get(split, split)}.json")
 
@@ -40,7 +35,7 @@ def listing(root: str, split: str) -> Listing:
     """
     numbers = _label_map(root)
     names = tuple(sorted(numbers, key=numbers.__getitem__))
-    path = annotations(root, split)
+    path = find_annotations(root, split)
     if path is None:
         raise DataError(f"{TITLE}: no {_SPLITS.get(split, split)}.json under {root} or {root}/labels")
     answers = _answers(root) if split == "test" else {}
@@ -52,6 +47,20 @@ def listing(root: str, split: str) -> Listing:
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: cannot tell the label of {row}: {error} is unknown") from error
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".webm")
+
+
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="labels/{labels,train,validation}.json and 20bn-something-something-v2/<id>.webm",
+    num_classes=174,
+    videos={"train": 168_913, "val": 24_777, "test": 27_157},
+    protocol={  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
+        "data": {"num_frames": 16, "sampling": "segment", "flip": 0.0},
+        "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},
+    },
+    find_annotations=find_annotations,
+    listing=listing,
+)
 
 
 def _file(root: str, name: str) -> str | None:

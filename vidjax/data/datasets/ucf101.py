@@ -14,19 +14,14 @@ from __future__ import annotations
 import os
 import re
 
+from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
-TITLE, NUM_CLASSES = "UCF101", 101
-LAYOUT = "ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt and UCF-101/<Class>/<clip>.avi"
-VIDEOS = {"train": 9_537, "val": 3_783, "test": 3_783}
-PROTOCOL = {  # VideoMAE, section 4 and the published fine-tuning script
-    "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
-    "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
-}
+TITLE = "UCF101"
 
 
-def annotations(root: str, split: str) -> str | None:
+def find_annotations(root: str, split: str) -> str | None:
     """The official list of the split, if `root` has one."""
     match = re.fullmatch(r"(train|val|test)(0[1-3])?", split)
     if match is None:
@@ -41,7 +36,7 @@ def listing(root: str, split: str) -> Listing:
     Raises:
       DataError: if the annotations are absent or malformed.
     """
-    path, classes = annotations(root, split), _file(root, "classInd.txt")
+    path, classes = find_annotations(root, split), _file(root, "classInd.txt")
     if path is None or classes is None:
         raise DataError(
             f"{TITLE}: no classInd.txt and list of split {split!r} under {root}/ucfTrainTestlist; "
@@ -56,6 +51,20 @@ def listing(root: str, split: str) -> Listing:
         listed.append((os.path.splitext(file)[0], numbers[name]))
     names = tuple(sorted(numbers, key=numbers.__getitem__))
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".avi")
+
+
+DATASET = DatasetSpec(
+    title=TITLE,
+    layout="ucfTrainTestlist/{classInd,trainlist01,testlist01}.txt and UCF-101/<Class>/<clip>.avi",
+    num_classes=101,
+    videos={"train": 9_537, "val": 3_783, "test": 3_783},
+    protocol={  # VideoMAE, section 4 and the published fine-tuning script
+        "data": {"num_frames": 16, "stride": 4, "sampling": "dense_span", "flip": 0.5},
+        "eval": {"clips": 5, "crops": 3, "merge": "mean_softmax"},
+    },
+    find_annotations=find_annotations,
+    listing=listing,
+)
 
 
 def _file(root: str, name: str) -> str | None:

@@ -1,7 +1,7 @@
 """Prepared data sets: videos as bytes in ArrayRecord files with the metadata of TFDS, without TensorFlow.
 
 Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of public data sets are all
-prepared by the same code; a `KeptSource` has all that is known of its videos stored with them, in place of a class. A
+prepared by the same code; `AnnotatedVideos` are stored with everything annotated of them, in place of a class. A
 video that cannot be read goes to `failures.jsonl` with its reason and is counted, never dropped in silence.
 """
 
@@ -23,7 +23,7 @@ from vidjax.data.prepare import runners
 from vidjax.data.prepare.codec import Storing
 from vidjax.data.prepare.shards import Note, Shard, listening, plan, read_note, write_shard
 from vidjax.data.sources import labelmap, records
-from vidjax.data.sources.annotated_videos import KeptSource, write_abouts
+from vidjax.data.sources.annotated_videos import AnnotatedVideos, write_annotations
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import content_id
 from vidjax.errors import DataError
@@ -96,11 +96,11 @@ def prepare_records(
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
     """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size.
 
-    In place of a label, that of a `KeptSource` holds all that is known of the video, as JSON.
+    In place of a label, those of `AnnotatedVideos` hold everything annotated of the video, as JSON.
     """
     kind = {"names": source.labels} if source.labels else {"num_classes": source.num_classes}
-    kept = isinstance(source, KeptSource)
-    known = {"about": tfds.features.Text()} if kept else {"label": tfds.features.ClassLabel(**kind)}
+    annotated = isinstance(source, AnnotatedVideos)
+    known = {"about": tfds.features.Text()} if annotated else {"label": tfds.features.ClassLabel(**kind)}
     return tfds.features.FeaturesDict(
         {
             "video": tfds.features.Scalar(np.object_),
@@ -157,8 +157,8 @@ def _complete(
 
 def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:
     """What a reader has to know of all records without reading them."""
-    if isinstance(source, KeptSource):
-        write_abouts(folder, split, source, [row for note in notes for row in note.rows])
+    if isinstance(source, AnnotatedVideos):
+        write_annotations(folder, split, source, [row for note in notes for row in note.rows])
         return
     labels = [label for note in notes for label in note.labels]
     np.save(records.labels_path(str(folder), split), np.array(labels, np.int64))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.data.prepare.codec import Storing
-from vidjax.data.sources.annotated_videos import KeptSource
+from vidjax.data.sources.annotated_videos import AnnotatedVideos
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
 
@@ -142,6 +142,6 @@ def _examples(
             _tell(shard.split)
         size = {"num_frames": info.frames, "fps": info.fps, "height": info.height, "width": info.width}
         known = {"label": row.label}
-        if isinstance(source, KeptSource):
+        if isinstance(source, AnnotatedVideos):
             known = {"about": json.dumps(source.videos[index].about, ensure_ascii=False)}
         yield index, row.label, {"video": video, "id": row.id, **known, **size}

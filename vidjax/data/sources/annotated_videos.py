@@ -1,8 +1,8 @@
-"""Whole videos with all that their annotations say, from an official layout or from records: the same rows of both.
+"""Whole videos with everything annotated of them, read from an official layout or from records.
 
-A data set whose rows are more than a class (intervals, captions, numbers, subjects) is stored as such: a record holds
-the video and, as JSON, what is known of it. `about_<split>.jsonl` repeats that beside the records, in their order and
-with the row that each was, so that no video has to be read to know the rows.
+A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all of it: a
+record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations,
+in the order of the records and with the row that each had, so that rows are known without reading a video.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.data.sources import labelmap, records
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import FrameWindow, StoredVideo
 from vidjax.errors import DataError
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A whole video.
+class AnnotatedVideo:
+    """A whole video and its annotations.
 
     Attributes:
       video: a path, a folder of frames, or a place in records.
-      about: what the annotations say of it; JSON.
+      about: its annotations; JSON.
     """
 
     id: str
@@ -36,20 +37,19 @@ class Kept:
     about: dict[str, Any]
 
 
-class KeptSource:
-    """The whole videos of a split with what is known of each; a `VideoSource` to be stored, not to be learned from.
+class AnnotatedVideos(VideoSource):
+    """The whole videos of a split with everything annotated of each; to be stored, not to be trained on.
 
     Attributes:
-      name: of data set and split, and of the records if it comes from some.
-      labels: names of the classes.
+      videos: in the order of the rows.
     """
 
-    fact = ""
+    annotation = ""  # all of them at once
 
-    def __init__(self, name: str, videos: Sequence[Kept], labels: tuple[str, ...]):
+    def __init__(self, name: str, videos: Sequence[AnnotatedVideo], labels: tuple[str, ...]):
         self.name, self.labels, self.num_classes = name, labels, len(labels)
         self.videos = list(videos)
-        self.content_id = content_id([name, labels, *((kept.id, kept.about) for kept in self.videos)])
+        self.content_id = content_id([name, labels, *((video.id, video.about) for video in self.videos)])
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -57,24 +57,20 @@ class KeptSource:
     def __getitem__(self, index: int) -> Row:
         return Row(self.videos[index].video, 0, self.videos[index].id)
 
-    def __repr__(self) -> str:
-        return f"KeptSource({self.name}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        """All rows: what classes a video has stands in its annotations."""
-        return np.arange(len(self))
+    def row_labels(self) -> Int64[np.ndarray, " rows"]:
+        return np.zeros(len(self), np.int64)
 
 
-def write_abouts(folder: str | os.PathLike, split: str, source: KeptSource, rows: Iterable[int]) -> None:
-    """Write what is known of the records of a split, a line each; `rows` are those of the source in their order."""
+def write_annotations(folder: str | os.PathLike, split: str, source: AnnotatedVideos, rows: Iterable[int]) -> None:
+    """Write the annotations of the records of a split, one line each; `rows` of the source in the records' order."""
     with open(_path(folder, split), "w", encoding="utf-8") as file:
         for row in rows:
-            kept = source.videos[row]
-            file.write(json.dumps({"row": row, "id": kept.id, "about": kept.about}, ensure_ascii=False) + "\n")
+            video = source.videos[row]
+            file.write(json.dumps({"row": row, "id": video.id, "about": video.about}, ensure_ascii=False) + "\n")
 
 
-def read_kept(folder: str, split: str, name: str) -> KeptSource:
-    """The videos that records hold of a split, in the order that they had in the official layout.
+def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos:
+    """Open the records of a split, in the order that their videos had in the official layout.
 
     Args:
       name: of the data set.
@@ -92,11 +88,11 @@ def read_kept(folder: str, split: str, name: str) -> KeptSource:
         lines = [json.loads(line) for line in file]
     if len(lines) != len(stored):
         raise DataError(f"{path} has {len(lines)} lines for {len(stored)} records; prepare the data set again")
-    videos = [(line["row"], Kept(line["id"], StoredVideo(stored, at), line["about"])) for at, line in enumerate(lines)]
-    videos.sort(key=lambda pair: pair[0])
+    places = sorted(range(len(lines)), key=lambda place: lines[place]["row"])
+    videos = [AnnotatedVideo(lines[place]["id"], StoredVideo(stored, place), lines[place]["about"]) for place in places]
     info = builder.info.splits[split]
     title = f"{builder.info.full_name}/{split}/{info.num_bytes}"
-    return KeptSource(title, [kept for _, kept in videos], labelmap.load(folder))
+    return AnnotatedVideos(title, videos, labelmap.load(folder))
 
 
 def _path(folder: str | os.PathLike, split: str) -> str:

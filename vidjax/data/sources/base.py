@@ -1,33 +1,48 @@
-"""The protocol of a data set's split: labelled videos, one row each."""
+"""`VideoSource`: what the loader, the evaluation and `vidjax prepare` ask of the rows of a split."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import abc
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.rows import Row
 
 
-class VideoSource(Protocol):
-    """The labelled videos of one split; picklable, cheap to send to loader processes, with a stable repr.
+class VideoSource(abc.ABC):
+    """The annotated videos of one split; picklable and cheap to send to loader processes.
 
     Attributes:
-      labels: class names in the order of their numbers, or None where the data set has none.
-      num_classes: how many there are, named or not.
-      content_id: a short hash that changes when rows, labels or file sizes do.
-      fact: what rows carry beside a class: target, intervals or captions; sources without it carry none.
+      name: of the split, and of the data set where it is known; for messages.
+      annotation: what rows carry for a task to learn from, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+      labels: names of the classes, or of the numbers of a target, in their order; None where there are no names.
+      num_classes: number of classes, or of the numbers of a target, named or not.
+      content_id: a short hash that changes when rows, annotations or file sizes do.
     """
 
-    labels: tuple[str, ...] | None
+    name: str
+    annotation: str = LABEL
+    labels: tuple[str, ...] | None = None
     num_classes: int
     content_id: str
 
-    def __len__(self) -> int: ...
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of rows."""
 
-    def __getitem__(self, index: int) -> Row: ...
+    @abc.abstractmethod
+    def __getitem__(self, index: int) -> Row:
+        """One row; its video is not decoded."""
+
+    @abc.abstractmethod
+    def row_labels(self) -> Integer[np.ndarray, " rows"]:
+        """The class number of each row; 0 where a row has no single class."""
 
     def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
         """The row numbers of a class, ascending."""
-        ...
+        return np.flatnonzero(self.row_labels() == label)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, {self.content_id})"

@@ -6,18 +6,19 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int32
 
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.errors import DataError
 
 _NOT_VIDEOS = (".txt", ".csv", ".json", ".jsonl", ".md", ".npy", ".part", ".tmp")
 
 
-class FileSource:
-    """Video files and their class numbers; a `VideoSource`.
+class FileSource(VideoSource):
+    """Video files and their class numbers.
 
-    A path that does not exist is kept: reading it is a `VideoError` with the reason `missing`.
+    A path that does not exist is kept: reading it raises a `VideoError` with the reason `missing`.
     """
 
     def __init__(
@@ -29,8 +30,8 @@ class FileSource:
         names: tuple[str, ...] | None,
         num_classes: int,
     ):
-        self.labels, self.num_classes = names or None, num_classes
-        self._root, self._split = root, split
+        self.name, self.labels, self.num_classes = split, names or None, num_classes
+        self._root = root
         self._paths = [os.path.relpath(path, root) for path in paths]
         self._labels = np.asarray(labels, np.int32)
         sizes = (_size(path) for path in paths)
@@ -43,11 +44,8 @@ class FileSource:
         path = self._paths[index]
         return Row(os.path.join(self._root, path), int(self._labels[index]), path)
 
-    def __repr__(self) -> str:
-        return f"FileSource({self._split}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        return np.flatnonzero(self._labels == label)
+    def row_labels(self) -> Int32[np.ndarray, " rows"]:
+        return self._labels
 
 
 def from_class_folders(root: str, split: str, train_split: str, num_classes: int) -> FileSource:

@@ -1,4 +1,4 @@
-"""Rows that are known one by one, with their targets, intervals or captions: a `VideoSource` over a list of them."""
+"""An in-memory `VideoSource`: a list of rows with their labels, targets, intervals or captions."""
 
 from __future__ import annotations
 
@@ -8,41 +8,46 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
+from vidjax.data.sources.annotations import LABEL
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
+from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace
 from vidjax.errors import DataError
 
 
-class TableSource:
-    """A list of rows; a `VideoSource`.
-
-    Attributes:
-      fact: what its rows carry beside a class: "", target, intervals or captions.
-      labels: names of the classes, or of the numbers of a target.
-    """
+class InMemorySource(VideoSource):
+    """A list of rows."""
 
     def __init__(
         self,
         name: str,
         rows: Sequence[Row],
         *,
-        fact: str = "",
+        annotation: str = LABEL,
         labels: tuple[str, ...] | None = None,
         num_classes: int = 0,
     ):
-        """`num_classes` is that of the names unless given.
+        """Keep the rows.
+
+        Args:
+          name: of data set and split.
+          annotation: what the rows carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+          labels: names of the classes, or of the numbers of a target.
+          num_classes: default as many as there are names.
 
         Raises:
           DataError: when there are no rows.
         """
         if not rows:
             raise DataError(f"{name} has no rows")
-        self.fact, self.labels = fact, labels
+        self.name, self.annotation, self.labels = name, annotation, labels
         self.num_classes = num_classes or len(labels or ())
-        self._name, self._rows = name, list(rows)
+        self._rows = list(rows)
         self._labels = np.array([row.label for row in rows])
         groups = [row.group for row in rows if row.group]
         known = ((row.id, _size(row.video), row.label, row.target, row.intervals, row.captions) for row in rows)
-        self.content_id = content_id([name, fact, self.num_classes, *known, *groups])
+        carried = "" if annotation == LABEL else annotation
+        self.content_id = content_id([name, carried, self.num_classes, *known, *groups])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -50,15 +55,12 @@ class TableSource:
     def __getitem__(self, index: int) -> Row:
         return self._rows[int(index)]
 
-    def __repr__(self) -> str:
-        return f"TableSource({self._name}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        return np.flatnonzero(self._labels == label)
+    def row_labels(self) -> Int64[np.ndarray, " rows"]:
+        return self._labels
 
 
-def _size(video) -> int:
-    """Bytes of a file; the place of a window in its folder of frames."""
+def _size(video: VideoPlace | None) -> int:
+    """The bytes of a file, or the first frame of a window; -1 where there is neither."""
     if isinstance(video, str):
         return os.path.getsize(video) if os.path.exists(video) else -1
-    return getattr(video, "first", -1)
+    return video.first if isinstance(video, FrameWindow | StoredVideo) else -1

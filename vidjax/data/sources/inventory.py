@@ -64,10 +64,7 @@ def of_listing(listing: Listing) -> Inventory:
 def of_records(folder: str, split: str) -> Inventory:
     """What records of classes hold."""
     source = records.RecordSource(folder, split)
-    labels = [0] * len(source)
-    for label in range(source.num_classes):
-        for row in source.rows_of_class(label):
-            labels[row] = label
+    labels = source.row_labels().tolist()
     videos = [Listed(f"record {at}", source.place(at), (label,)) for at, label in enumerate(labels)]
     return Inventory(videos, source.labels or _numbers(source.num_classes))
 

@@ -15,16 +15,17 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.data.sources import labelmap
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import StoredVideo
 from vidjax.errors import DataError
 
 
-class RecordSource:
-    """Records with the features video (bytes), label and id; a `VideoSource`."""
+class RecordSource(VideoSource):
+    """Records with the features video (bytes), label and id."""
 
     def __init__(self, folder: str, split: str, num_classes: int = 0):
-        self._folder, self._split = folder, split
+        self.name, self._folder = split, folder
         builder, self._records = open_records(folder, split)
         missing = {"video", "label"} - set(builder.info.features)
         if missing:
@@ -48,7 +49,7 @@ class RecordSource:
 
     def __getitem__(self, index: int) -> Row:
         record = self._records[int(index)]
-        name = record.get("id", f"{self._split}/{index}")
+        name = record.get("id", f"{self.name}/{index}")
         name = name.decode() if isinstance(name, bytes) else str(name)
         return Row(bytes(record["video"]), int(record["label"]), name)
 
@@ -56,16 +57,13 @@ class RecordSource:
         """Where the video of a row is, unread."""
         return StoredVideo(self._records, int(index))
 
-    def __repr__(self) -> str:
-        return f"RecordSource({self._split}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
+    def row_labels(self) -> Int64[np.ndarray, " rows"]:
         if self._labels is None:
             self._labels = self._all_labels()
-        return np.flatnonzero(self._labels == label)
+        return self._labels
 
-    def _all_labels(self) -> np.ndarray:
-        path = labels_path(self._folder, self._split)
+    def _all_labels(self) -> Int64[np.ndarray, " rows"]:
+        path = labels_path(self._folder, self.name)
         if os.path.exists(path):
             labels = np.load(path)
             if len(labels) != len(self):

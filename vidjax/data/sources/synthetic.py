@@ -6,33 +6,28 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from vidjax.config import DataConfig
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 
 _ROWS = 1024
 _CLASSES = 10
 
 
-class SyntheticSource:
-    """1024 rows whose classes take turns; a `VideoSource`."""
-
-    labels = None
+class SyntheticSource(VideoSource):
+    """1024 rows whose classes take turns."""
 
     def __init__(self, split: str, num_classes: int = 0):
-        self.num_classes = num_classes or _CLASSES
-        self._split = split
+        self.name, self.num_classes = split, num_classes or _CLASSES
         self.content_id = content_id(["synthetic", split, self.num_classes])
 
     def __len__(self) -> int:
         return _ROWS
 
     def __getitem__(self, index: int) -> Row:
-        return Row(None, index % self.num_classes, f"synthetic/{self._split}/{index}")
+        return Row(None, index % self.num_classes, f"synthetic/{self.name}/{index}")
 
-    def __repr__(self) -> str:
-        return f"SyntheticSource({self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        return np.arange(label, _ROWS, self.num_classes)
+    def row_labels(self) -> Int64[np.ndarray, " rows"]:
+        return np.arange(_ROWS) % self.num_classes
 
 
 def noise(num_frames: int, data: DataConfig, rng: np.random.Generator) -> UInt8[np.ndarray, "t s s c"]:

@@ -9,25 +9,25 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Integer
 
 from vidjax.config import CaptionConfig
+from vidjax.data.sources.annotations import CAPTIONS
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.tokenizer import TextTokenizer, holds_tokenizer, load_tokenizer
 from vidjax.errors import ConfigError, DataError
 
 
-class TokenSource:
-    """The rows of another source with their captions as targets of a captioner, encoded once; a `VideoSource`.
+class TokenSource(VideoSource):
+    """The rows of another source with their captions tokenised, as a captioner's targets.
 
     Attributes:
       tokenizer: the vocabulary.
       num_cut: captions that are longer than there are tokens, and are cut off; the log says so too.
     """
 
-    fact = "captions"
-    labels = None  # a captioner has tokens, not classes
+    annotation = CAPTIONS
 
     def __init__(self, source: VideoSource, tokenizer: TextTokenizer, num_tokens: int):
         """Encode the captions of all rows.
@@ -36,7 +36,7 @@ class TokenSource:
           DataError: naming a row without a caption, or with an empty one.
         """
         self.tokenizer, self.num_classes = tokenizer, source.num_classes
-        self._source = source
+        self.name, self._source = source.name, source
         self._tokens: list[tuple[tuple[int, ...], ...]] = []
         self.num_cut, total = 0, 0
         for row in (source[index] for index in range(len(source))):
@@ -57,11 +57,8 @@ class TokenSource:
     def __getitem__(self, index: int) -> Row:
         return dataclasses.replace(self._source[index], tokens=self._tokens[int(index)])
 
-    def __repr__(self) -> str:
-        return f"TokenSource({self._source!r}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        return self._source.rows_of_class(label)
+    def row_labels(self) -> Integer[np.ndarray, " rows"]:
+        return self._source.row_labels()
 
 
 def check_captions(row: Row) -> tuple[str, ...]:

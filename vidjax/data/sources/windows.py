@@ -6,7 +6,7 @@ import dataclasses
 import logging
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Integer
 
 from vidjax.config import DataConfig
 from vidjax.data.sources.base import VideoSource
@@ -32,8 +32,8 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
     return np.unique(np.arange(count) * last // (count - 1))
 
 
-class WindowSource:
-    """The windows of all rows of another source, video by video; a `VideoSource`.
+class WindowSource(VideoSource):
+    """The windows of all rows of another source, video by video.
 
     A window spans data.num_frames * data.stride frames, or everything with segment sampling. A video that cannot be
     opened has one window, whose reading fails again and is then counted.
@@ -43,14 +43,13 @@ class WindowSource:
       durations: (videos,) seconds; 0 for a video that cannot be opened.
     """
 
-    fact = ""
-
     def __init__(self, source: VideoSource, data: DataConfig, *, stride: float, count: int):
         """`stride` is in seconds; where it is 0, `count` windows are spread over each video.
 
         Every video is opened, for its length; none is decoded.
         """
-        self.labels, self.num_classes, self._source = source.labels, source.num_classes, source
+        self.name, self.annotation, self._source = source.name, source.annotation, source
+        self.labels, self.num_classes = source.labels, source.num_classes
         self._windows: list[tuple[float, float] | None] = []
         owners, durations, short = [], [], []
         for index in range(len(source)):
@@ -81,11 +80,8 @@ class WindowSource:
             return row
         return dataclasses.replace(row, id=f"{row.id} {window[0]:.2f}-{window[1]:.2f} s", window=window)
 
-    def __repr__(self) -> str:
-        return f"WindowSource({self._source!r}, {self.content_id})"
-
-    def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        return np.flatnonzero(np.isin(self.video_of, self._source.rows_of_class(label)))
+    def row_labels(self) -> Integer[np.ndarray, " rows"]:
+        return self._source.row_labels()[self.video_of]
 
     def times(self) -> np.ndarray:
         """(windows, 2) start and end in seconds; zeros for a video that cannot be opened."""

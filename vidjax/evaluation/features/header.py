@@ -14,12 +14,18 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import DataError, ResumeError
 
 HEADER = "features.json"
 DTYPES = ("float16", "float32")
-_FORMAT = 1
-_DATA = {"split": "split", "fact": "fact", "content of the data set": "content_id", "number of rows": "num_rows"}
+_FORMAT = 2
+_DATA = {
+    "split": "split",
+    "annotation": "annotation",
+    "content of the data set": "content_id",
+    "number of rows": "num_rows",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,8 @@ class Header:
 
     Attributes:
       backbone: source and family, for people, and the digest of its weights and spec.
-      data: name, root, labels (of classes or targets, or None) and num_classes; split, fact, content_id, num_rows.
+      data: name, root, labels (of classes or targets, or None) and num_classes; split, annotation, content_id,
+        num_rows.
       clip: how the one clip of each video is taken and normalised.
       arrays: shape of a row of each array, by name.
       rows_per_part: but for the last part.
@@ -75,7 +82,11 @@ class Header:
         options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
         if data["name"] in ("", "folder"):
             options = options | {"data": data["root"], "root": ""}
-        options |= {"split": data["split"], "task": "regression" if data["fact"] else "", "stride": stride}
+        options |= {
+            "split": data["split"],
+            "task": "regression" if data["annotation"] == TARGET else "",
+            "stride": stride,
+        }
         options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"]}
         options |= {"features": ",".join(self.arrays), "dtype": "" if self.dtype == DTYPES[0] else self.dtype}
         words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value != ""]

@@ -103,7 +103,7 @@ def check_pair(train: FeatureStore, test: FeatureStore) -> None:
       ConfigError: naming what differs in backbone, clips, arrays or what their rows carry, or a class or target that
         has another name.
     """
-    unlike = differences(train.header, test.header, ("backbone", "fact", "clip", "arrays"))
+    unlike = differences(train.header, test.header, ("backbone", "annotation", "clip", "arrays"))
     if unlike:
         told = [f"{name} is {ours} in {train.folder}, {theirs} in {test.folder}" for name, ours, theirs in unlike]
         raise ConfigError(f"these features do not belong together: {'; '.join(told)}; embed both splits alike")

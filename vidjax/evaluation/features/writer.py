@@ -148,7 +148,7 @@ def _header(
                 f"{backbone.source} gives no {name!r}; the features of a {backbone.family}: {', '.join(shapes)}"
             )
     arrays = {name: shapes[name] for name in names}
-    of_data = {"name": data.name, "root": data.root, "split": split, "fact": getattr(source, "fact", "")}
+    of_data = {"name": data.name, "root": data.root, "split": split, "annotation": source.annotation}
     of_data |= {"content_id": source.content_id, "num_rows": len(source), "num_classes": source.num_classes}
     clip = {key: getattr(data, key) for key in ("num_frames", "stride", "sampling", "image_size", "interpolation")}
     return Header(

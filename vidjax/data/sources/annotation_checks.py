@@ -1,0 +1,99 @@
+"""Annotations that cannot be right: what is refused, and what is counted and said in the log."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from vidjax.data.sources.rows import Row
+from vidjax.errors import DataError
+
+
+def check_intervals(row: Row, num_classes: int) -> None:
+    """Refuse impossible intervals.
+
+    Raises:
+      DataError: naming the row, for an end before its start, an interval outside the video, or an unknown class.
+    """
+    for start, end, number in row.intervals:
+        if not 0 <= number < num_classes:
+            raise DataError(f"{row.id}: class {number} is not one of the {num_classes} classes from 0 up")
+        if not 0 <= start <= end:
+            raise DataError(f"{row.id}: the interval from {start:g} s to {end:g} s ends before it starts, or before 0")
+        if row.duration and start > row.duration:
+            raise DataError(
+                f"{row.id}: the interval from {start:g} s to {end:g} s lies outside the video of {row.duration:g} s"
+            )
+
+
+def faulty_intervals(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Group rows by what is wrong with their intervals; a row is listed once for each faulty interval."""
+    kinds: dict[str, list[str]] = {"run past the end": [], "end before they start": [], "lie outside": []}
+    for row in rows:
+        for start, end, _ in row.intervals:
+            if end < start:
+                kinds["end before they start"].append(row.id)
+            elif end < 0 or (row.duration and start > row.duration):
+                kinds["lie outside"].append(row.id)
+            elif row.duration and end > row.duration:
+                kinds["run past the end"].append(row.id)
+    return kinds
+
+
+def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
+    """One sentence for each kind of faulty interval, with the first row that has one.
+
+    No interval is dropped: as in the official scores, each counts for the whole video, and for those of its moments
+    that lie inside the video.
+    """
+    total = sum(len(row.intervals) for row in rows)
+    return [
+        f"{title}: of {total} intervals {len(found)} {kind}, the first in {found[0]}; they count where they lie inside "
+        "their video"
+        for kind, found in faulty_intervals(rows).items()
+        if found
+    ]
+
+
+def unseen_class_warnings(title: str, counts: Mapping[str, int]) -> list[str]:
+    """One sentence if some classes have no training example; it names the first.
+
+    Args:
+      counts: number of training examples by class.
+    """
+    unseen = [name for name, count in counts.items() if not count]
+    if not unseen:
+        return []
+    return [
+        f"{title}: {len(unseen)} of {len(counts)} classes are never seen in training, the first of them {unseen[0]!r}"
+    ]
+
+
+def caption_warnings(title: str, rows: Sequence[Row]) -> list[str]:
+    """Sentences about empty captions and videos without any, which `with_captions` leaves out."""
+    empty = [row.id for row in rows for text in row.captions if not text.strip()]
+    bare = [row.id for row in rows if not any(text.strip() for text in row.captions)]
+    total, sentences = sum(len(row.captions) for row in rows), []
+    if empty:
+        sentences.append(
+            f"{title}: {len(empty)} of {total} descriptions are empty and left out, the first of {empty[0]}"
+        )
+    if bare:
+        sentences.append(
+            f"{title}: {len(bare)} of {len(rows)} videos have no description and are left out, the first of them "
+            f"{bare[0]}"
+        )
+    return sentences
+
+
+def with_captions(rows: Sequence[Row]) -> list[Row]:
+    """The rows that have a caption, without their empty captions."""
+    written = ((row, tuple(text for text in row.captions if text.strip())) for row in rows)
+    return [dataclasses.replace(row, captions=captions) for row, captions in written if captions]
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Write each sentence to the log as a warning."""
+    for sentence in sentences:
+        logging.getLogger("vidjax").warning("%s", sentence)
