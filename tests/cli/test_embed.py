@@ -84,7 +84,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
 def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeypatch, capsys):
     spec = motion_videos.MotionSpec(train_videos=4, val_videos=0)
     root = motion_videos.prepare(str(tmp_path / "motion"), spec)
-    monkeypatch.setattr(motion, "root", lambda folder, split: root)
+    monkeypatch.setattr(motion, "write_videos", lambda folder, split: root)
     assert embed("motion", tmp_path / "out", "--task", "regression") == 0
     store = FeatureStore.open(tmp_path / "out")
     lines = motion_videos.annotations(root)
@@ -128,7 +128,7 @@ def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
             ["--data", "synthetic", "--features", "token_maen"],
             "gives no 'token_maen'; the features of a videomae: ",
         ),
-        (["--data", "synthetic", "--task", "regression"], "data.name=synthetic has classes but no target"),
+        (["--data", "synthetic", "--task", "regression"], "rows of data.name=synthetic carry label, no target"),
         (["--data", "synthetic", "--out", __file__], "cannot be a folder"),
         (["--data", "synthetic", "--model", "random:videomae_tinny"], "did you mean 'videomae_tiny'?"),
         (["--data", "synthetic", "--feature", "cls"], "embed has no option --feature; did you mean --features?"),

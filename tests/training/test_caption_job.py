@@ -64,7 +64,7 @@ def run(small, tmp_path_factory):
     """A finished run and its results."""
     (short, changes), folder = small, tmp_path_factory.mktemp("runs") / "captioner"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(motion, "root", lambda folder, split: short)
+        patch.setattr(motion, "write_videos", lambda folder, split: short)
         return folder, train(read("motion_caption", train__eval_every=1, **changes), folder)
 
 
@@ -86,7 +86,7 @@ def test_a_run_leaves_its_captions_with_their_references_and_the_best_constant(r
 
 def test_a_run_scored_by_itself_writes_the_same_and_so_does_the_verb(run, small, monkeypatch, tmp_path, capsys):
     (folder, results), (short, changes) = run, small
-    monkeypatch.setattr(motion, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
     again = evaluate(read("motion_caption", init_from=str(folder), **changes), tmp_path)
     scores = json.loads((folder / "checkpoints" / "scores.json").read_text())
     if max(scores, key=lambda step: (scores[step], int(step))) == "2":
@@ -117,7 +117,7 @@ def test_bad_input_is_one_sentence(run, small, monkeypatch, tmp_path, capsys):
     assert "describe with `vidjax caption`" in capsys.readouterr().err
     assert main(["caption", video, "--model", str(folder), "--beams=0"]) == 2
     assert "--beams=0 must be at least 1" in capsys.readouterr().err
-    monkeypatch.setattr(motion, "root", lambda folder, split: short)
+    monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
     with pytest.raises(ConfigError, match="a caption is of one view"):
         train(read("motion_caption", eval__clips=2, **changes), tmp_path / "views")
 

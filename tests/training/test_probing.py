@@ -19,7 +19,7 @@ SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__neighbours": 3}
 @pytest.fixture
 def few_videos(monkeypatch, tmp_path):
     made = motion_videos.prepare(str(tmp_path / "few"), motion_videos.MotionSpec(train_videos=24, val_videos=8))
-    monkeypatch.setattr(motion, "root", lambda folder, split: made)
+    monkeypatch.setattr(motion, "write_videos", lambda folder, split: made)
 
 
 def test_both_splits_are_embedded_once_and_probed_for_each_backbone(tmp_path, few_videos, monkeypatch, capsys):

@@ -79,4 +79,4 @@ def _check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
             "these"
         )
     able = ", ".join(other for other, spec in DATASETS.items() if annotation in spec.annotations)
-    raise DataError(f"data.name={name} carries {carried} but no {annotation}; data sets with it: {able}")
+    raise DataError(f"rows of data.name={name} carry {carried}, no {annotation}; data sets with {annotation}: {able}")

@@ -158,10 +158,10 @@ def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypat
     with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
         motion.read_split(short, "train", "intervals")
     with pytest.raises(
-        DataError, match=r"data.name=ucf101 carries label but no target; data sets with it: afew_va, motion"
+        DataError, match=r"rows of data.name=ucf101 carry label, no target; data sets with target: afew_va, motion"
     ):
         open_source(DataConfig(name="ucf101", root=short), "train", "target")
-    monkeypatch.setattr(motion, "write_videos", lambda root, split: short)
+    monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
     with pytest.raises(DataError, match=r"data.num_classes=7, but motion has 2"):
         open_source(DataConfig(name="motion", num_classes=7), "train", "target")
 
