@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vidjax import tasks
 from vidjax.config import Config, DataConfig
 from vidjax.data.open import open_source
 from vidjax.errors import ConfigError
@@ -22,7 +23,6 @@ from vidjax.evaluation.probes.fit import TASKS, check_settings
 from vidjax.evaluation.probes.run import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.evaluation.result_files import write_json
-from vidjax.tasks import TASKS
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.pretrained import Pretrained
@@ -95,7 +95,7 @@ def embed(
     backbone: Pretrained, config: Config, data: DataConfig, split: str, folder: Path, arrays: tuple[str, ...]
 ) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
-    source = open_source(data, split, TASKS.find(config.task).annotation)
+    source = open_source(data, split, tasks.TASKS.find(config.task).annotation)
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
