@@ -57,5 +57,5 @@ def get_config(arg=None):
     config_lib.smoke_that_learns(config)
     if job == "quadrant":  # of a direction of motion here; the remainder of 7 frames in cubes of 2 is what is tried
         config.data.num_frames = frames
-        config.model.tubelet_size = 2
+        config.model.spec.tubelet_size = 2
     return config

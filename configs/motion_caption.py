@@ -17,8 +17,8 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "captioning"
     config_lib.motion(config)
-    config.model.tubelet_size = 2  # as configs/motion_families.py:videomae, to begin from a run of it
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.tubelet_size = 2  # as configs/motion_families.py:videomae, to begin from a run of it
+    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
 
     config.caption.decoder = "tiny"
     config.caption.num_tokens = 12

@@ -14,19 +14,20 @@ from vidjax import config as config_lib
 # What differs from row to row of the table. A deviation of 0.1 is what Xavier's rule gives at a width of 96, and
 # what ViViT's own initialisers do; with the published 0.02, meant for wider models, the others take far more steps.
 # VideoMamba's published steps of 0.69 forget a token within a frame; those of the Mamba paper remember across frames.
-NARROW = {"model.tubelet_size": 2, "model.init_std": 0.1}
+NARROW = {"model.spec.tubelet_size": 2, "model.spec.init_std": 0.1}
 SIZES = {
     "videomae": {"model.name": "videomae_tiny", **NARROW},
-    "timesformer_divided": {"model.name": "timesformer_tiny", **NARROW, "model.attention_type": "divided"},
-    "timesformer_joint": {"model.name": "timesformer_tiny", **NARROW, "model.attention_type": "joint"},
+    "timesformer_divided": {"model.name": "timesformer_tiny", **NARROW, "model.spec.attention_type": "divided"},
+    "timesformer_joint": {"model.name": "timesformer_tiny", **NARROW, "model.spec.attention_type": "joint"},
     "timesformer_space_only": {
-        "model.name": "timesformer_tiny", **NARROW, "model.attention_type": "space_only", "model.tubelet_size": 1,
+        "model.name": "timesformer_tiny", **NARROW,
+        "model.spec.attention_type": "space_only", "model.spec.tubelet_size": 1,
     },
-    "vivit_joint": {"model.name": "vivit_tiny", "model.factorization": "joint"},
-    "vivit_encoder": {"model.name": "vivit_tiny", "model.factorization": "encoder"},
-    "vivit_self_attention": {"model.name": "vivit_tiny", "model.factorization": "self_attention"},
-    "vivit_dot_product": {"model.name": "vivit_tiny", "model.factorization": "dot_product"},
-    "videomamba": {"model.name": "videomamba_tiny", **NARROW, "model.dt_bias_init": "mamba"},
+    "vivit_joint": {"model.name": "vivit_tiny", "model.spec.factorization": "joint"},
+    "vivit_encoder": {"model.name": "vivit_tiny", "model.spec.factorization": "encoder"},
+    "vivit_self_attention": {"model.name": "vivit_tiny", "model.spec.factorization": "self_attention"},
+    "vivit_dot_product": {"model.name": "vivit_tiny", "model.spec.factorization": "dot_product"},
+    "videomamba": {"model.name": "videomamba_tiny", **NARROW, "model.spec.dt_bias_init": "mamba"},
 }  # fmt: skip
 
 

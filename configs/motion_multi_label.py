@@ -16,7 +16,7 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "multi_label"
     config_lib.motion(config)
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
     config.data.train_split = "long_train"
     config.data.eval_split = "long_val"
 

@@ -14,7 +14,7 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "regression"
     config_lib.motion(config)
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
 
     config.data.sampling = "dense"
     config.data.crop = "center"  # another size of the crop would be another velocity

@@ -14,7 +14,7 @@ def get_config(arg=None):
     config.task = "self_distillation"
     config.model.name = "timesformer_tiny"
     config_lib.motion(config)
-    config.model.init_std = 0.1
+    config.model.spec.init_std = 0.1
 
     config.data.name = "motion_digits"
     config.data.image_size = 32

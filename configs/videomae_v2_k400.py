@@ -31,7 +31,7 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "masked_autoencoding"
 
-    config.model.decoder_depth = 4
+    config.model.spec.decoder_depth = 4
     config.model.mask = "tube"
     config.model.mask_ratio = 0.9
     config.model.decoder_mask = "running_cell"

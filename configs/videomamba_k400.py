@@ -12,7 +12,7 @@ Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does n
            the full rate; --config.optim.layer_decay would slow the blocks too.
            The authors warm up from their scaled --warmup_lr, here from 0; their fine-tuning of middle_masked starts the
            last norm from ones, here it starts from that of pre-training.
-           If a run diverges: --config.model.merge_directions=mean
+           If a run diverges: --config.model.spec.merge_directions=mean
 """
 
 from vidjax import config as config_lib
@@ -39,7 +39,7 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = f"videomamba_{size.removesuffix('_masked')}"
-    config.model.merge_directions = "sum"
+    config.model.spec.merge_directions = "sum"
     config.model.remat = "full"  # of the 3137 tokens of a clip, a block keeps its input only
 
     config.data.name = "kinetics400"

@@ -34,7 +34,7 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = f"videomamba_{size.removesuffix('_masked')}"
-    config.model.merge_directions = "sum"
+    config.model.spec.merge_directions = "sum"
     config.model.remat = "full"  # of the 3137 tokens of a clip, a block keeps its input only
 
     config.data.name = "ssv2"

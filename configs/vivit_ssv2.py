@@ -4,7 +4,7 @@ Follows    scenic's `projects/vivit/configs/something_something_v2/vivit_large_f
 Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_from=PRETRAINED_ON_KINETICS \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; one with 24
-           temporal blocks needs --config.model.temporal_depth=24
+           temporal blocks needs --config.model.spec.temporal_depth=24
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
 Differs    as configs/vivit_k400.py (scenic's peak rate is here about 0.987 of the base rate); and scenic's RandAugment
@@ -22,8 +22,8 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = f"vivit_{size}"
-    config.model.factorization = "encoder"  # large_fe has it; the tiny model of a smoke run takes it from here
-    config.model.temporal_depth = 4
+    config.model.spec.factorization = "encoder"  # large_fe has it; the tiny model of a smoke run takes it from here
+    config.model.spec.temporal_depth = 4
     config.model.drop_path = 0.3
     config.model.remat = "dots"
 

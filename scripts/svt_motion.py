@@ -51,7 +51,7 @@ def compare(run: pathlib.Path) -> list[dict]:
         raise ConfigError(f"--run={run} is a run of {config.task} on {config.data.name}; give one of {EXPERIMENT.name}")
     step, teacher = read_params(run, ema=True)
     model = {"num_frames": config.data.num_frames, "image_size": config.data.image_size, "unroll": config.model.unroll}
-    module = build_model(config.model.name, num_classes=0, init_std=config.model.init_std, **model)
+    module = build_model(config.model.name, num_classes=0, **config.model.spec, **model)
     clip = np.zeros((1, *module.spec.clip_shape), np.float32)
     random = jax.jit(module.init)(jax.random.key(config.seed), clip)["params"]
     family, pixels = family_of(config.model.name)[0], (config.data.mean, config.data.std)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import pathlib
+import re
 import sys
 
 from absl import flags
@@ -22,6 +23,7 @@ from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3
+_OF_SPEC = re.compile(r"config\.model\.spec\.\w+$")  # read by the family, see vidjax.models.spec_keys
 
 
 def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
@@ -53,7 +55,10 @@ def read_config(words: list[str]) -> config_lib.Config:
 def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
     _check_keys(argv)
     about = "Experiment file, and its arguments after a colon."
-    config_flags.DEFINE_config_file("config", None, about, lock_config=True, flag_values=values, sys_argv=argv)
+    config_flags.DEFINE_config_file(
+        "config", None, about, flag_values=values, sys_argv=argv,
+        lock_config=False, accept_new_attributes=True,  # in model.spec, where the experiment file leaves it unlocked
+    )  # fmt: skip
     try:
         rest = values(argv)
     except flags.Error as error:
@@ -77,7 +82,7 @@ def _check_keys(argv: list[str]) -> None:
         raise ConfigError(f"no experiment file {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
     known = config_lib.keys()
     for name, *_ in words:
-        if name.startswith("config.") and name.removeprefix("config.") not in known:
+        if name.startswith("config.") and name.removeprefix("config.") not in known and not _OF_SPEC.match(name):
             near = difflib.get_close_matches(name.removeprefix("config."), known, 1, 0.0)
             raise ConfigError(f"{name} is unknown; did you mean config.{near[0]}?")
 

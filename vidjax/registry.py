@@ -45,13 +45,15 @@ class Registry(Mapping[str, T]):
       attribute: that each of these modules defines.
       kind: class of the specs.
       what: the registry holds, in the singular and with its article, for messages: "a data set".
+      listed_in: the package whose modules give the names, where not all modules of `package` define a spec.
     """
 
-    def __init__(self, package: str, attribute: str, kind: type[T], what: str):
+    def __init__(self, package: str, attribute: str, kind: type[T], what: str, listed_in: str = ""):
         self.package = package
         self.attribute = attribute
         self.kind = kind
         self.what = what
+        self.listed_in = listed_in or package
 
     def find(self, name: str) -> T:
         """Return the spec of a name of the registry, or of `module:ATTR` of an importable module outside.
@@ -67,13 +69,13 @@ class Registry(Mapping[str, T]):
         return self._typed(importlib.import_module(f"{self.package}.{name}"), self.attribute)
 
     def __contains__(self, name: object) -> bool:
-        return name in names_in(self.package)
+        return name in names_in(self.listed_in)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(names_in(self.package))
+        return iter(names_in(self.listed_in))
 
     def __len__(self) -> int:
-        return len(names_in(self.package))
+        return len(names_in(self.listed_in))
 
     def __repr__(self) -> str:
         return f"Registry({self.package}: {', '.join(self)})"

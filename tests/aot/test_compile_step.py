@@ -21,7 +21,7 @@ from vidjax.errors import ConfigError
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 CONFIG = Config(
-    model=ModelConfig("videomae_tiny", tubelet_size=2, patch_size=8),
+    model=ModelConfig("videomae_tiny", {"tubelet_size": 2, "patch_size": 8}),
     data=DataConfig(num_frames=4, image_size=64, global_batch=8),
 )
 needs_libtpu = pytest.mark.skipif(

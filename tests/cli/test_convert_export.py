@@ -13,7 +13,7 @@ from vidjax.cli import main, model_source
 from vidjax.config import from_dict
 from vidjax.data.motion_videos import CLASSES
 from vidjax.errors import WeightsError
-from vidjax.models import VIDEOMAE_SPECS, VideoMAEClassifier
+from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier
 from vidjax.training.convert import save_as_run
 from vidjax.training.init.transfer import take_over
 
@@ -99,10 +99,15 @@ def test_a_damaged_spec_is_refused_by_name(converted, tmp_path, capsys):
     import shutil
 
     run = shutil.copytree(converted, tmp_path / "run")
-    for damage in ('{"width": 48', '{"breadth": 48}', "[1]"):
-        (run / "spec.json").write_text(damage)
-        with pytest.raises(WeightsError, match=r"run/spec\.json is of no run that this version of vidjax can"):
+    config = json.loads((run / "config.json").read_text())
+    for damage in ({"breadth": 48}, {"width": "wide"}, [1]):
+        config["model"]["spec"] = damage
+        (run / "config.json").write_text(json.dumps(config))
+        with pytest.raises(WeightsError, match=r"run/config\.json is of no run that this version of vidjax can"):
             vidjax.from_pretrained(run)
+    (run / "config.json").write_text('{"model": 48')
+    with pytest.raises(WeightsError, match=r"run/config\.json is of no run that this version of vidjax can"):
+        vidjax.from_pretrained(run)
 
 
 def test_what_is_exported_computes_the_same_in_transformers(converted, clips, transformers, tmp_path, capsys):

@@ -7,7 +7,8 @@ import pytest
 import vidjax
 from vidjax import ops
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, VIDEOMAE_SPECS, build_model, family_of, model_names
+from vidjax.models import FAMILIES, build_model, family_of, model_names
+from vidjax.models.videomae import VIDEOMAE_SPECS
 
 # Published millions (arXiv:2203.12602): the encoder, and with the decoder of the authors' scripts.
 PUBLISHED = {"small": (21.9, 24.0), "base": (86.2, 94.2), "large": (303.9, 343.0), "huge": (631.6, 692.5)}

@@ -10,8 +10,14 @@ import pytest
 from jax.tree_util import keystr
 
 from vidjax.errors import ConfigError
-from vidjax.models import TIMESFORMER_SPECS, build_model
-from vidjax.models.timesformer import DividedBlock, TimeSformerClassifier, TimeSformerEncoder, TimeSformerSpec
+from vidjax.models import build_model
+from vidjax.models.timesformer import (
+    TIMESFORMER_SPECS,
+    DividedBlock,
+    TimeSformerClassifier,
+    TimeSformerEncoder,
+    TimeSformerSpec,
+)
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families.timesformer import OFFICIAL, TRANSFORMERS_TYPES, rules
 

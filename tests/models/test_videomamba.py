@@ -10,8 +10,8 @@ import pytest
 
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
-from vidjax.models import VIDEOMAMBA_SPECS, build_model
-from vidjax.models.videomamba import VideoMambaClassifier, VideoMambaSpec
+from vidjax.models import build_model
+from vidjax.models.videomamba import VIDEOMAMBA_SPECS, VideoMambaClassifier, VideoMambaSpec
 from vidjax.training import optim
 from vidjax.training.mesh import make_mesh, param_shardings
 from vidjax.weights import rules as rule_tables

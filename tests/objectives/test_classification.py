@@ -11,7 +11,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from vidjax.config import Config, DataConfig, ModelConfig, OptimConfig
 from vidjax.errors import ConfigError, DataError
-from vidjax.models import VideoMAEClassifier, VideoMAESpec
+from vidjax.models.videomae import VideoMAEClassifier, VideoMAESpec
 from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights, in_top_k, smooth, soft_cross_entropy
 from vidjax.objectives.normalize import fit_frames, normalize

@@ -13,7 +13,7 @@ from vidjax import ops
 from vidjax.config import Config, DataConfig, ModelConfig
 from vidjax.data.clips import patchify
 from vidjax.errors import ConfigError
-from vidjax.models import VideoMAEPretraining, VideoMAESpec
+from vidjax.models.videomae import VideoMAEPretraining, VideoMAESpec
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.tasks import build_objective
 
@@ -201,7 +201,8 @@ def test_a_mask_ratio_that_hides_nothing_is_refused_before_any_work():
 
 def test_the_decoder_depth_of_the_configuration_overrides_the_preset():
     data = DataConfig(num_frames=4, image_size=32)
-    objective = build_objective(Config(model=ModelConfig(name="videomae_tiny", decoder_depth=3), data=data), 0)
+    model = ModelConfig(name="videomae_tiny", spec={"decoder_depth": 3})
+    objective = build_objective(Config(model=model, data=data), 0)
     assert objective.module.spec.decoder_depth == 3
     objective = build_objective(Config(model=ModelConfig(name="videomae_large")), 0)
     assert objective.module.spec.decoder_depth == 12

@@ -18,7 +18,7 @@ CLASSES = 6
 
 def objective_of(**changes):
     keys = {"task": "multi_label", "model.name": "timesformer_tiny", "model.dtype": "float32"}
-    keys |= {"data.num_frames": 2, "data.image_size": 16, "model.patch_size": 8}
+    keys |= {"data.num_frames": 2, "data.image_size": 16, "model.spec.patch_size": 8}
     config = config_lib.defaults()
     config.update_from_flattened_dict(keys | {key.replace("__", "."): value for key, value in changes.items()})
     return build_objective(config_lib.from_dict(config.to_dict()), CLASSES)

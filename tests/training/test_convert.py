@@ -17,7 +17,7 @@ from vidjax.models.gpt2 import GPT2, GPT2Spec
 from vidjax.training.convert import save_as_run
 from vidjax.weights import Pretrained
 
-CLIPS = {"num_frames": 4, "image_size": (16, 24), "patch_size": 8}
+CLIPS = {"num_frames": 4, "image_size": 16, "patch_size": 8}
 HEADS = {"num_heads": 3, "mlp_dim": 20}
 
 
@@ -61,7 +61,7 @@ def test_what_is_written_as_a_run_is_read_as_the_same_model(tmp_path, name, num_
 
 
 def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_path):
-    """A configuration that set them would be refused when the run is read."""
+    """A configuration that sets them is refused when the run is read."""
     model = pretrained("vivit_tiny", 5, **HEADS)
     spec = dataclasses.replace(model.spec, temporal_depth=7)
     save_as_run(
@@ -70,7 +70,14 @@ def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_
         stride=3,
         sampling="dense",
     )
-    assert vidjax.from_pretrained(tmp_path).spec == spec
+    assert vidjax.from_pretrained(tmp_path).spec == model.spec
+
+
+def test_frames_that_are_not_square_make_no_run(tmp_path):
+    model = pretrained("timesformer_tiny", 5, **HEADS, image_size=(16, 24))
+    with pytest.raises(WeightsError, match="elsewhere takes frames of 16x24; those of a run are square"):
+        save_as_run(model, tmp_path / "run", stride=1, sampling="dense")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_language_model_makes_no_run(tmp_path):

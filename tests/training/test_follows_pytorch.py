@@ -12,7 +12,8 @@ import pytest
 
 from vidjax import ops
 from vidjax.config import Config, DataConfig, OptimConfig
-from vidjax.models import TimeSformerClassifier, TimeSformerSpec, VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
+from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
+from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 from vidjax.objectives import Classification, MaskedAutoencoding
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes

@@ -116,7 +116,7 @@ def test_a_timesformer_starts_from_an_image_model(image_model, run_main):
 @pytest.mark.slow
 def test_a_vivit_starts_from_an_image_model(image_model, run_main):
     folder, state = image_model
-    params, words = run_main(folder, **{"model.name": "vivit_tiny", "model.factorization": "encoder"})
+    params, words = run_main(folder, **{"model.name": "vivit_tiny", "model.spec.factorization": "encoder"})
     patches = state["vit.embeddings.patch_embeddings.projection.weight"].transpose(2, 3, 1, 0).reshape(192, 96)
     kernel = params["encoder"]["patch_embed"]["kernel"].reshape(2, 192, 96)
     np.testing.assert_array_equal(kernel, [np.zeros_like(patches), patches])  # the central frame of two

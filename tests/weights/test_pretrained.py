@@ -137,14 +137,15 @@ def test_class_names_of_a_run_are_kept(classifier_run, tmp_path):
     assert vidjax.from_pretrained(run).labels == ("up", "down", "still")
 
 
-def test_a_spec_beside_a_run_is_what_counts(classifier_run, tmp_path):
+def test_fields_of_a_spec_that_a_run_states_are_what_counts(classifier_run, tmp_path):
     """Converted weights have numerics that no preset has."""
     run = tmp_path / "run"
     shutil.copytree(classifier_run, run)
-    spec = vidjax.from_pretrained(run).spec
-    (run / "spec.json").write_text(json.dumps(vars(spec) | {"fc_norm_eps": 0.125, "image_size": [16, 24]}))
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["spec"] |= {"fc_norm_eps": 0.125, "norm_eps": 1}
+    (run / "config.json").write_text(json.dumps(config))
     found = vidjax.from_pretrained(run).spec
-    assert (found.fc_norm_eps, found.image_size) == (0.125, (16, 24))
+    assert (found.fc_norm_eps, found.norm_eps) == (0.125, 1.0)
 
 
 def test_a_run_that_cannot_be_read_is_refused_in_one_sentence(classifier_run, tmp_path):

@@ -7,12 +7,6 @@ from typing import Any
 
 from vidjax.cli.models import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
 
-FAMILY_TITLES = {
-    "videomae": "VideoMAE and VideoMAE V2",
-    "timesformer": "TimeSformer, and SVT's backbone",
-    "vivit": "ViViT",
-    "videomamba": "VideoMamba",
-}
 _HEAD = """# Models
 
 Made by `vidjax models --markdown`; do not edit. Parameters and multiply-accumulates are computed from the modules, and
@@ -33,10 +27,12 @@ def page(cards: list[dict[str, Any]]) -> str:
 
 
 def _family(family: str, cards: list[dict[str, Any]]) -> list[str]:
+    from vidjax.models import FAMILIES
+
     where = [(card["name"], f"`{weights}`", what) for card in cards for weights, what in sources(card)]
     names = dict.fromkeys(result["source"] for card in cards for result in card["results"])
     lines = [line for card in cards for line in rows(card)]
-    parts = [f"## {FAMILY_TITLES.get(family, family)}\n", _table(HEADINGS, lines)]
+    parts = [f"## {FAMILIES[family].heading or FAMILIES[family].title}\n", _table(HEADINGS, lines)]
     if where:
         parts.append(_table(("model", "weights", "trained on"), where))
     if names:

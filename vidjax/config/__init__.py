@@ -5,7 +5,7 @@ each of them and a misspelt key is refused with the nearest name.
 """
 
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
-from vidjax.config.reading import choices, fingerprint, flatten, from_dict, hint_of
+from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of
 from vidjax.config.schema import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -34,6 +34,7 @@ __all__ = [
     "OptimConfig",
     "ProbeConfig",
     "TrainConfig",
+    "checked",
     "choices",
     "defaults",
     "fingerprint",

@@ -8,14 +8,16 @@ import typing
 from vidjax.config.reading import flatten
 from vidjax.config.schema import Config
 from vidjax.errors import ConfigError
+from vidjax.registry import is_outside
 
 
 def defaults():
-    """A locked `ConfigDict` with every key of `Config` at its default."""
+    """A `ConfigDict` with every key of `Config` at its default, locked but for `model.spec`."""
     from ml_collections import ConfigDict
 
     config = ConfigDict(dataclasses.asdict(Config()))
     config.lock()
+    config.model.spec.unlock()  # its keys are those of the family
     return config
 
 
@@ -72,7 +74,7 @@ def smoke(config):
 def smoke_that_learns(config):
     """A smoke run long enough for a classifier or a regression to be judged by: 200 steps of 64 clips."""
     smoke(config)
-    config.model.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
     config.model.drop_path = 0.0
     config.data.global_batch = 64
     config.optim.base_lr = 2e-3
@@ -88,15 +90,14 @@ def smoke_that_learns(config):
 def motion(config) -> None:
     """The tiny model of the experiment's family on the embedded videos: 8 frames of 24 pixels.
 
+    A family of one's own stays at the size that it has.
     VideoMAE gets cubes of 4 frames: they hold enough of a motion to tell its direction; of two frames, a model this
     small hardly learns to.
     """
-    family = config.model.name.split("_")[0]
-    config.model.name = f"{family}_tiny"
-    if family == "videomae":
-        config.model.tubelet_size = 4
-        config.model.patch_size = 8
-        config.model.decoder_depth = 1
+    if not is_outside(config.model.name):
+        config.model.name = f"{config.model.name.split('_')[0]}_tiny"
+    if config.model.name == "videomae_tiny":
+        config.model.spec.update(tubelet_size=4, patch_size=8, decoder_depth=1)
     config.model.dtype = "float32"  # a CPU has no faster bfloat16
     config.model.unroll = 4
     config.data.name = "motion"

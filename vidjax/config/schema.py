@@ -39,26 +39,14 @@ Length = Annotated[T, Changeable("schedules follow the new length of the run fro
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which module, and the options of it that are not its size."""
+    """Which module, and what every family understands; what one family alone does is set under `spec`."""
 
-    name: str = "videomae_base"
+    name: str = "videomae_base"  # of `vidjax models`, or module:ATTR or module:ATTR.SIZE of a family of one's own
+    spec: dict = dataclasses.field(default_factory=dict)  # fields of the family's spec; others stay the preset's
     mask: Mask = "tube"  # of pre-training
     mask_ratio: Fraction = 0.9
     decoder_mask: DecoderMask = ""  # what is predicted; empty: every hidden cube
     decoder_mask_ratio: Fraction = 0.5  # that it drops
-    patch_size: int = 0  # 0: the preset's, as for the next two
-    tubelet_size: int = 0
-    decoder_depth: int = 0
-    attention_type: Literal["", "divided", "joint", "space_only"] = ""  # of TimeSformer; empty: the preset's
-    factorization: Literal["", "joint", "encoder", "self_attention", "dot_product"] = (
-        ""  # of ViViT; empty: the preset's
-    )
-    temporal_depth: int = 0  # of ViViT's second encoder, with factorization=encoder; 0: the preset's
-    tubelet_init: Literal["", "central_frame", "inflation"] = ""  # of a ViViT from an image model; empty: central_frame
-    merge_directions: Literal["", "sum", "mean"] = ""  # of VideoMamba; empty: the preset's, as for the next
-    dt_bias_init: Literal["", "zero", "mamba"] = ""  # of VideoMamba: zero or steps log-uniform in 0.001 to 0.1
-    init_std: float = 0.0  # of initial kernels, but ViViT's; 0: the preset's
-    scan: MayChange[str] = ""  # an implementation of vidjax.ops.selective_scan; empty: chosen by platform
     normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
     drop_path: Fraction = 0.0
     head_dropout: Fraction = 0.0

@@ -1,11 +1,24 @@
 """What the specs of all families share: the clip, its cubes, and how the module is computed."""
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Positions:
+    """A table of learned positions.
+
+    Attributes:
+      axes: of the grid of cubes, among t, h and w; a class token's row may come before them.
+      methods: how each axis is resized for other clips, as `vidjax.weights.resampling` names them.
+    """
+
+    axes: str
+    methods: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,6 +86,20 @@ class ClipSpec:
     def patch_dim(self) -> int:
         """Values in a cube."""
         return self.tubelet_size * self.patch_size**2 * ops.patches.CHANNELS
+
+    @property
+    def learned_positions(self) -> Mapping[str, Positions]:
+        """Its tables of learned positions by the paths of their parameters; none where positions are computed."""
+        return {}
+
+    def for_classes(self):
+        """The spec with which a model that had no classes is fine-tuned to tell some."""
+        return self
+
+    def differences(self, preset) -> dict[str, object]:
+        """The fields, and their values, in which it differs from a preset to some effect."""
+        fields = (field.name for field in dataclasses.fields(self))
+        return {name: getattr(self, name) for name in fields if getattr(self, name) != getattr(preset, name)}
 
     def override(self, **fields):
         """The spec with other values, as a user sets them.

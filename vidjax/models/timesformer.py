@@ -5,7 +5,7 @@ Also its two ablations: joint space-time attention, and attention within frames 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,8 +14,9 @@ from jaxtyping import Array, Float
 
 from vidjax import ops
 from vidjax.models import layers
+from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
-from vidjax.models.spec import ClipSpec, check_choice, check_heads
+from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
 
 ATTENTION_TYPES = ("divided", "joint", "space_only")
 
@@ -46,6 +47,13 @@ class TimeSformerSpec(ClipSpec):
         super().__post_init__()
         check_heads("", self.width, self.num_heads)
         check_choice("attention_type", self.attention_type, ATTENTION_TYPES)
+
+    @property
+    def learned_positions(self) -> Mapping[str, Positions]:
+        """As `ClipSpec.learned_positions`, resized as in the authors' `vit.py` and `helpers.py`."""
+        space = {"encoder/pos_embed": Positions("hw", ("nearest", "nearest"))}
+        time = {"encoder/time_embed": Positions("t", ("nearest",))}
+        return space if self.attention_type == "space_only" else space | time
 
     def classifier_macs(self, num_classes: int) -> int:
         """Multiply-accumulates of one clip through the encoder and the head."""
@@ -240,3 +248,6 @@ class TimeSformerClassifier(nn.Module):
         """
         out = self.encoder.from_patches(patches, self.spec.grid, train)
         return out | {"pooled": out["cls"]} | self.head(out["cls"], train)
+
+
+FAMILY = Family("TimeSformer", TIMESFORMER_SPECS, TimeSformerClassifier, heading="TimeSformer, and SVT's backbone")

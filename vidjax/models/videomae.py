@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from vidjax import ops
 from vidjax.models import layers
+from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, check_choice, check_heads
 
@@ -55,6 +56,10 @@ class VideoMAESpec(ClipSpec):
         check_choice("pooling", self.pooling, POOLINGS)
         check_heads("", self.width, self.num_heads)
         check_heads("decoder_", self.decoder_width, self.decoder_heads)
+
+    def for_classes(self):
+        """As `ClipSpec.for_classes`: by the mean of its tokens, as published."""
+        return dataclasses.replace(self, pooling="mean")
 
     def classifier_macs(self, num_classes: int) -> int:
         """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
@@ -237,3 +242,6 @@ def _blocks(spec: VideoMAESpec, depth: int, num_heads: int, mlp_dim: int, kernel
         num_heads, mlp_dim, key_bias=False, norm_eps=spec.norm_eps, attention=spec.attention,
         dtype=jnp.dtype(spec.dtype), kernel_init=kernel_init,
     )  # fmt: skip
+
+
+FAMILY = Family("VideoMAE", VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, heading="VideoMAE and VideoMAE V2")

@@ -7,6 +7,7 @@ stream in float32.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,9 +15,11 @@ from einops import rearrange, repeat
 from jaxtyping import Array, Float
 
 from vidjax import ops
+from vidjax.config.types import MayChange
 from vidjax.errors import ConfigError
 from vidjax.models import layers, mamba
-from vidjax.models.spec import ClipSpec, check_choice
+from vidjax.models.family import Family
+from vidjax.models.spec import ClipSpec, Positions, check_choice
 from vidjax.ops.selective_scan import IMPLEMENTATIONS
 
 
@@ -46,7 +49,7 @@ class VideoMambaSpec(ClipSpec):
     conv_size: int = 4
     merge_directions: str = "sum"
     dt_bias_init: str = "zero"
-    scan: str | None = None
+    scan: MayChange[str | None] = None
     init_std: float = 0.02
     tubelet_size: int = 1
     num_frames: int = 8
@@ -62,6 +65,14 @@ class VideoMambaSpec(ClipSpec):
             raise ConfigError(
                 f"attention={self.attention!r} means nothing to a VideoMamba, which has a scan instead; leave it empty"
             )
+
+    @property
+    def learned_positions(self) -> Mapping[str, Positions]:
+        """As `ClipSpec.learned_positions`, resized as in the authors' `run_class_finetuning.py`."""
+        return {
+            "encoder/pos_embed": Positions("hw", ("cubic", "cubic")),
+            "encoder/time_embed": Positions("t", ("linear",)),
+        }
 
     @property
     def inner(self) -> int:
@@ -178,3 +189,6 @@ def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
     names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan", "init_std")
     options = {name: getattr(spec, name) for name in names}
     return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")
+
+
+FAMILY = Family("VideoMamba", VIDEOMAMBA_SPECS, VideoMambaClassifier)

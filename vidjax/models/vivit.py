@@ -5,6 +5,7 @@ Details follow the authors' code (scenic, `projects/vivit`).
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
+from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
-from vidjax.models.spec import ClipSpec, check_choice, check_heads, nearest_heads
+from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads, nearest_heads
 from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
 
 # factorization to the class of the blocks and their options
@@ -25,6 +27,7 @@ BLOCKS = {
     "self_attention": (TimeSpaceBlock, {}),
     "dot_product": (Block, {"attention_class": SplitHeadsAttention}),
 }
+_RESIZED = "linear, corners kept"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,24 @@ class ViViTSpec(ClipSpec):
                 "has no temporal encoder; leave it out, or set factorization='encoder'"
             )
         return spec
+
+    def differences(self, preset) -> dict[str, object]:
+        """As `ClipSpec.differences`; without a second encoder its depth has no effect."""
+        found = super().differences(preset)
+        if self.factorization != "encoder":
+            found.pop("temporal_depth", None)
+        return found
+
+    @property
+    def learned_positions(self) -> Mapping[str, Positions]:
+        """As `ClipSpec.learned_positions`, resized as in scenic's `vivit/model_utils.py`.
+
+        With two encoders one has the places of a frame, the other the frames.
+        """
+        if self.factorization == "encoder":
+            space, time = Positions("hw", (_RESIZED,) * 2), Positions("t", (_RESIZED,))
+            return {"encoder/pos_embed": space, "temporal/pos_embed": time}
+        return {"encoder/pos_embed": Positions("thw", (_RESIZED,) * 3)}
 
     @property
     def class_token(self) -> bool:
@@ -213,3 +234,6 @@ class ViViTClassifier(nn.Module):
             tokens = rearrange(x, "b t s d -> b (t s) d")
         cls = {"cls": pooled} if s.class_token else {}
         return {"tokens": tokens.astype(s.dtype), "pooled": pooled} | cls | self.head(pooled, train)
+
+
+FAMILY = Family("ViViT", VIVIT_SPECS, ViViTClassifier)

@@ -8,23 +8,10 @@ import flax.linen as nn
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, build_model, family_of
+from vidjax.models import build_model, preset
 from vidjax.models.pooling import PooledClassifier
+from vidjax.models.spec_keys import spec_fields
 
-# Options that only some families have; 0 or an empty string in the configuration leaves the preset's.
-FAMILY_OPTIONS = (
-    "patch_size",
-    "tubelet_size",
-    "decoder_depth",
-    "attention_type",
-    "factorization",
-    "temporal_depth",
-    "tubelet_init",
-    "merge_directions",
-    "dt_bias_init",
-    "scan",
-    "init_std",
-)
 OF_CLASSIFICATION = ("data.mixup", "data.cutmix", "data.erase", "optim.label_smoothing")
 
 
@@ -45,7 +32,7 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
         "unroll": model.unroll,
         "attention": model.attention or None,
     }
-    return options | {name: value for name in FAMILY_OPTIONS if (value := getattr(model, name))}
+    return options | spec_fields(model.name, model.spec)
 
 
 def build_classifier(config: Config, num_classes: int) -> nn.Module:
@@ -75,8 +62,8 @@ def refuse(config: Config, *keys: str) -> None:
 def _num_frames(config: Config, fit_frames: bool) -> int:
     """Frames of a clip once those that fill no cube are dropped, or the last is repeated until they do."""
     frames, remainder = config.data.num_frames, config.data.tubelet_remainder
-    family, size = family_of(config.model.name)
-    tubelet = config.model.tubelet_size or FAMILIES[family].specs[size].tubelet_size
+    name, fields = config.model.name, spec_fields(config.model.name, config.model.spec)
+    tubelet = fields.get("tubelet_size", preset(name).tubelet_size)
     if remainder == "error" or frames % tubelet == 0:
         return frames
     if not fit_frames:

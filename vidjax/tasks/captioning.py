@@ -10,14 +10,14 @@ from vidjax.data.sources.annotations import CAPTIONS
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
 from vidjax.errors import ConfigError
-from vidjax.models import build_model, family_of
+from vidjax.models import FAMILIES, build_model
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS
 from vidjax.objectives import Captioning
 from vidjax.tasks._modules import OF_CLASSIFICATION, refuse, spec_options
 from vidjax.tasks._task import Answer, Task
 
-_LEARN_TIME = ("timesformer", "videomamba")  # families with a learned embedding of time
+_TIME = "encoder/time_embed"
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Captioning:
@@ -26,6 +26,14 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     model, data, caption = config.model, config.data, config.caption
     options = spec_options(config) | {"num_frames": data.num_frames // caption.num_clips}
     backbone = build_model(model.name, num_classes=0, **options)
+    if caption.train_encoder == "time_embed" and _TIME not in backbone.spec.learned_positions:
+        able = [
+            name for name, family in FAMILIES.items() if _TIME in next(iter(family.specs.values())).learned_positions
+        ]
+        raise ConfigError(
+            f"caption.train_encoder=time_embed needs a learned embedding of time, which {model.name} does not have; "
+            f"use none, all, or one of {', '.join(able)}"
+        )
     spec = dataclasses.replace(
         GPT2_SPECS[caption.decoder],
         vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=model.dtype,
@@ -47,11 +55,6 @@ def check(config: Config) -> None:
     if data.num_frames % caption.num_clips:
         raise ConfigError(
             f"data.num_frames={data.num_frames} is no multiple of caption.num_clips={caption.num_clips}; use one"
-        )
-    if caption.train_encoder == "time_embed" and family_of(model.name)[0] not in _LEARN_TIME:
-        raise ConfigError(
-            f"caption.train_encoder=time_embed needs a learned embedding of time, which {model.name} does not have; "
-            f"use none, all, or one of {', '.join(_LEARN_TIME)}"
         )
     if not 0 <= caption.end_token < caption.vocab_size:
         raise ConfigError(f"caption.end_token={caption.end_token} must be from 0 to vocab_size - 1")

@@ -50,7 +50,7 @@ def check(config: Config) -> None:
 
 def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
     """The encoder as a classifier without head; the projection head has served its purpose."""
-    family = FAMILIES[family_of(config.model.name)[0]]
+    family = FAMILIES.find(family_of(config.model.name)[0])
     return family.classifier(module.spec, 0), {"encoder": params["encoder"]}
 
 

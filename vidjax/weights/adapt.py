@@ -17,37 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax.errors import ConfigError, WeightsError
-from vidjax.models import FAMILIES, ClipSpec
+from vidjax.models import FAMILIES, ClipSpec, Positions
+from vidjax.models.pooling import PooledClassifier
 from vidjax.weights.layouts import example_inputs
 from vidjax.weights.resampling import resample
 from vidjax.weights.rules import flatten, nest
-
-
-@dataclasses.dataclass(frozen=True)
-class Positions:
-    """A table of learned positions: its axes among t, h and w, and how each is resized."""
-
-    axes: str
-    methods: tuple[str, ...]
-
-
-_SCENIC = "linear, corners kept"
-# Sources: TimeSformer's vit.py and helpers.py; scenic's vivit/model_utils.py; VideoMamba's run_class_finetuning.py.
-POSITIONS: dict[str, dict[str, Positions]] = {
-    "timesformer": {
-        "encoder/pos_embed": Positions("hw", ("nearest", "nearest")),
-        "encoder/time_embed": Positions("t", ("nearest",)),
-    },
-    "vivit": {"encoder/pos_embed": Positions("thw", (_SCENIC,) * 3)},
-    "videomamba": {
-        "encoder/pos_embed": Positions("hw", ("cubic", "cubic")),
-        "encoder/time_embed": Positions("t", ("linear",)),
-    },
-}
-FACTORISED = {  # ViViT's two encoders: one sees a frame, the other all frames
-    "encoder/pos_embed": Positions("hw", (_SCENIC,) * 2),
-    "temporal/pos_embed": Positions("t", (_SCENIC,)),
-}
 
 
 def adapt(
@@ -62,7 +36,7 @@ def adapt(
     """Change the clips or the classes of a model; None leaves them as they are.
 
     Args:
-      family: a key of `vidjax.models.FAMILIES`.
+      family: as `vidjax.models.FAMILIES` finds it.
       module, params: of that family; a pre-training module is turned into a classifier by `num_classes`.
 
     Returns:
@@ -73,14 +47,15 @@ def adapt(
     """
     changes = {"num_frames": num_frames, "image_size": image_size}
     spec = dataclasses.replace(module.spec, **{key: value for key, value in changes.items() if value is not None})
-    had = getattr(module, "num_classes", None)
-    params, notes = fit_positions(family, params, module.spec, spec)
+    classifier = FAMILIES.find(family).classifier
+    had = module.num_classes if isinstance(module, classifier | PooledClassifier) else None
+    params, notes = fit_positions(params, module.spec, spec)
     if num_classes is not None and num_classes != had:
         if num_classes < 0:
             raise ConfigError(f"num_classes={num_classes} must be at least 0")
-        if not had and num_classes and hasattr(spec, "pooling"):
-            spec = dataclasses.replace(spec, pooling="mean")  # how classifiers are fine-tuned
-        module = FAMILIES[family].classifier(spec, num_classes)
+        if not had and num_classes:
+            spec = spec.for_classes()
+        module = classifier(spec, num_classes)
         params, changed = _complete(module, params)
         head = f"a fresh head for {num_classes} classes" if num_classes else "no head"
         instead = f" instead of that for {had}" if had else ""
@@ -90,16 +65,15 @@ def adapt(
     return module, params, notes
 
 
-def fit_positions(family: str, params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
+def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
     """The parameters with learned positions resized from one grid of cubes to another, and what was done."""
     if old.grid == new.grid:
         return dict(params), ()
     flat, notes = dict(flatten(params)), []
-    if family not in POSITIONS:
+    if not old.learned_positions:
         grids = ["x".join(map(str, spec.grid)) for spec in (new, old)]
         notes.append(f"fixed sine-cosine positions computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
-    factorised = getattr(old, "factorization", "") == "encoder"
-    for path, positions in (FACTORISED if factorised else POSITIONS.get(family, {})).items():
+    for path, positions in old.learned_positions.items():
         if path in flat:
             flat[path], note = _resized(path, np.asarray(flat[path]), positions, old, new)
             notes += [note] if note else []

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.errors import WeightsError
-from vidjax.models import build_model, family_of
+from vidjax.models import ClipSpec, build_model, family_of
 from vidjax.weights.pretrained import Pretrained, from_pretrained
 
 RANDOM = "random:"
@@ -30,7 +30,7 @@ def load_backbone(source: str, *, num_frames: int | None = None, image_size: int
     if source.startswith(RANDOM):
         return _random(source, **{name: value for name, value in sizes.items() if value is not None})
     model = from_pretrained(source, **sizes)
-    if not hasattr(model.spec, "clip_shape"):
+    if not isinstance(model.spec, ClipSpec):
         raise WeightsError(
             f"{source} holds a {model.family}, not a backbone that takes clips; give the run or the file that its "
             "encoder began with"

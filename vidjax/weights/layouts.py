@@ -1,6 +1,6 @@
 """What a family's file tells of its foreign checkpoints, and the list of all layouts that can be read.
 
-A family adds itself with one line in `FAMILY_FILES`; its file exports `LAYOUTS`, a tuple of `Layout`.
+Each public file of `vidjax/weights/families` exports `LAYOUTS`, a tuple of `Layout`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,10 @@ import jax.numpy as jnp
 
 from vidjax.errors import WeightsError
 from vidjax.models import FAMILIES
+from vidjax.registry import names_in
 from vidjax.weights.rules import Rule, State
 
-FAMILY_FILES: tuple[str, ...] = (
-    "videomae",
-    "timesformer",
-    "timesformer_image",
-    "svt",
-    "vivit",
-    "vivit_scenic",
-    "videomamba",
-    "gpt2",
-)  # fmt: skip
+_FILES = "vidjax.weights.families"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +27,7 @@ class Description:
     """What a file turned out to hold.
 
     Attributes:
-      family: a key of `vidjax.models.FAMILIES`, unless `module` is given.
+      family: as `vidjax.models.FAMILIES` finds it, unless `module` is given.
       spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
       num_classes: of the classifier; 0 without head; None for the family's pre-training module.
       rules: keys of the file to leaves of the tree.
@@ -67,7 +59,7 @@ class Description:
         """The Linen module that the parameters belong to."""
         if self.module is not None:
             return self.module
-        family = FAMILIES[self.family]
+        family = FAMILIES.find(self.family)
         return (
             family.pretraining(self.spec)
             if self.num_classes is None
@@ -89,7 +81,7 @@ class Layout:
       recognises: given the keys, and config.json or None. Wrappers (model, module, model_state, teacher, state_dict)
         and the prefixes "module." and "backbone." are gone by then.
       describe: given the arrays, and config.json or None; raises WeightsError when they contradict each other.
-      family: a key of `vidjax.models.FAMILIES`; with `rules`, for export.
+      family: as `vidjax.models.FAMILIES` finds it; with `rules`, for export.
       rules: of a model with this spec and number of classes (as in `Description`); None: cannot be written.
       config: the config.json with which `transformers` loads what `rules` write, without id2label; raises WeightsError
         for a variant that `transformers` lacks. None: not a layout of `transformers`.
@@ -106,9 +98,7 @@ class Layout:
 @functools.cache
 def all_layouts() -> tuple[Layout, ...]:
     """Every layout of every family."""
-    return tuple(
-        layout for name in FAMILY_FILES for layout in importlib.import_module(f"vidjax.weights.families.{name}").LAYOUTS
-    )
+    return tuple(layout for name in names_in(_FILES) for layout in importlib.import_module(f"{_FILES}.{name}").LAYOUTS)
 
 
 def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout:

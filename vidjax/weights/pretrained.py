@@ -20,7 +20,8 @@ from vidjax import ops
 from vidjax.config import Config
 from vidjax.data.clips.augment import resize
 from vidjax.errors import ConfigError, WeightsError
-from vidjax.models import family_of
+from vidjax.models import FAMILIES, ClipSpec, family_of
+from vidjax.models.pooling import PooledClassifier
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import normalize
 from vidjax.weights import hub, runs
@@ -39,7 +40,7 @@ class Pretrained:
       module: Linen module; `module.apply({"params": params}, clips)` is the call to put under `jax.jit`.
       params: float32 pytree.
       spec: the module's.
-      family: a key of `vidjax.models.FAMILIES`, or "gpt2".
+      family: as `vidjax.models.FAMILIES` finds it, or "gpt2".
       mean, std: of the module's input, per channel, of pixels in [0, 1].
       merge: of the scores of several views, mean_softmax, sum_logits or max.
       labels: class names, when the source has them.
@@ -62,8 +63,11 @@ class Pretrained:
 
     @property
     def num_classes(self) -> int | None:
-        """Of the classifier; 0 without head; None for a pre-training module."""
-        return getattr(self.module, "num_classes", None)
+        """Of the classifier; 0 without head; None for another module."""
+        if not isinstance(self.spec, ClipSpec):
+            return None
+        classifiers = FAMILIES.find(self.family).classifier | PooledClassifier
+        return self.module.num_classes if isinstance(self.module, classifiers) else None
 
     def __call__(self, clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, Array]:
         """Encode and classify clips of any height and width: short side resized, centre crop, normalised, under jit.
@@ -118,7 +122,7 @@ def from_pretrained(
     model = load(source)
     changes = {"num_frames": num_frames, "image_size": image_size, "num_classes": num_classes}
     if any(value is not None for value in changes.values()):
-        if not hasattr(model.spec, "clip_shape"):
+        if not isinstance(model.spec, ClipSpec):
             raise ConfigError(f"{source} holds a {model.family}, which takes no clips; leave out {', '.join(changes)}")
         module, params, notes = adapt(model.family, model.module, model.params, **changes)
         labels = model.labels if num_classes in (None, model.num_classes) else None
@@ -222,7 +226,7 @@ def prepare(clips: UInt8[np.ndarray, "b t h w c"], spec: Any) -> UInt8[np.ndarra
     Raises:
       ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
     """
-    if not hasattr(spec, "clip_shape"):
+    if not isinstance(spec, ClipSpec):
         raise ConfigError(f"{type(spec).__name__} is of a model that takes no clips; call module.apply")
     clips = np.asarray(clips)
     if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:

@@ -27,7 +27,6 @@ from vidjax.tasks import TASKS, build_objective
 MANIFEST = "manifest.json"
 SCORES = "scores.json"
 LABELS = "labels.json"
-SPEC = "spec.json"  # of converted weights: sizes and numerics that may be no preset's
 _HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
 _REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
@@ -95,7 +94,7 @@ def read_model(workdir: str | os.PathLike):
 
 
 def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, nn.Module]:
-    """A run's configuration, and its module computed in float32; where it has a spec.json, with that spec.
+    """A run's configuration, and its module computed in float32.
 
     Raises:
       WeightsError: when the folder has no usable config.json.
@@ -107,11 +106,6 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
         config = from_dict(json.loads(path.read_text()))
         model = dataclasses.replace(config.model, dtype="float32", remat="none")
         module = build_objective(dataclasses.replace(config, model=model), num_classes).module
-        if path.with_name(SPEC).is_file():
-            path = path.with_name(SPEC)
-            fields = dict(json.loads(path.read_text()))
-            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-            module = module.clone(spec=type(module.spec)(**fields))
     except (ValueError, TypeError, ConfigError) as error:
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
     return config, module

@@ -10,21 +10,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vidjax.models import FAMILIES, ClipSpec, build_model, family_of
-from vidjax.models.zoo.facts import CLASSES, NOTES, Published, Result
-from vidjax.models.zoo.timesformer import TIMESFORMER
-from vidjax.models.zoo.videomae import VIDEOMAE
-from vidjax.models.zoo.videomamba import VIDEOMAMBA
-from vidjax.models.zoo.vivit import VIVIT
+from vidjax.models.presets import FAMILIES, build_model, family_of
+from vidjax.models.published import CLASSES, NOTES, Published, Result
+from vidjax.models.spec import ClipSpec
+from vidjax.registry import Registry
 
 __all__ = ["CLASSES", "NOTES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]
 
-ZOO: dict[str, dict[str, Published]] = {
-    "videomae": VIDEOMAE,
-    "timesformer": TIMESFORMER,
-    "vivit": VIVIT,
-    "videomamba": VIDEOMAMBA,
-}
+# What is published of each family, by size.
+ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")
 _CLASSES = 400  # of a preset that nothing is published of
 
 

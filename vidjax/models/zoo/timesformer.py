@@ -5,7 +5,7 @@ The paper prints the TFLOPs of all three views (0.59, 5.11, 7.14); a third of th
 
 from functools import partial
 
-from vidjax.models.zoo.facts import Published, Result
+from vidjax.models.published import Published, Result
 
 _ZOO = "facebookresearch/TimeSformer README.md"
 _MMACTION = "open-mmlab/mmaction2 configs/recognition/timesformer"
@@ -15,7 +15,7 @@ _k600 = partial(Result, "Kinetics-600", clips=1, crops=3, source=_ZOO)
 _ssv2 = partial(Result, "Something-Something v2", clips=1, crops=3, stride=0, source=_ZOO)
 _ablation = partial(Result, "Kinetics-400", clips=1, crops=3, stride=32, source=_MMACTION)
 
-TIMESFORMER = {
+PUBLISHED = {
     "base": Published(
         (
             _k400(77.9, 93.2, stride=32, gmacs=196, weights="facebook/timesformer-base-finetuned-k400"),

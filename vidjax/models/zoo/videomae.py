@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from vidjax.models.zoo.facts import Published, Result
+from vidjax.models.published import Published, Result
 
 _ZOO = "MCG-NJU/VideoMAE MODEL_ZOO.md"
 _PAPER = "arXiv:2203.12602"
@@ -13,7 +13,7 @@ _ssv2 = partial(Result, "Something-Something v2", clips=2, crops=3, stride=0, so
 _finer = partial(Result, "Kinetics-400", clips=4, crops=3, stride=None, source=_PAPER)
 _FINER = {"num_frames": 32, "image_size": 320}
 
-VIDEOMAE = {
+PUBLISHED = {
     "small": Published(
         (
             _k400(79.0, 93.8, gmacs=57, weights="MCG-NJU/videomae-small-finetuned-kinetics"),

@@ -5,7 +5,7 @@ All clips are spread over the whole video. The zoo writes frames x crops x clips
 
 from functools import partial
 
-from vidjax.models.zoo.facts import Published, Result
+from vidjax.models.published import Published, Result
 
 _ZOO = "OpenGVLab/VideoMamba videomamba/video_sm/MODEL_ZOO.md"
 
@@ -39,7 +39,7 @@ def _something(letter: str, at_8: float, at_16: float, at_288: float) -> tuple[R
 _masked = partial(_k400, note="masked")
 _MASKED = "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_ft_f{}_res224{}.pth"
 
-VIDEOMAMBA = {
+PUBLISHED = {
     "ti": Published(
         (
             *_kinetics("t", {8: 76.9, 16: 78.1, 32: 78.8, 64: 79.6}, {8: 9, 16: 17, 32: 34}, 80.3),

@@ -6,7 +6,7 @@ only the checkpoint can tell.
 
 from functools import partial
 
-from vidjax.models.zoo.facts import Published, Result
+from vidjax.models.published import Published, Result
 
 _ZOO = "google-research/scenic projects/vivit/README.md"
 _BUCKET = "scenic-bucket/vivit"
@@ -15,7 +15,7 @@ _TABLE_2 = "arXiv:2103.15691, table 2"
 _zoo = partial(Result, top5=None, clips=4, crops=3, stride=2, source=_ZOO)
 _ablation = partial(Result, "Kinetics-400", top5=None, clips=None, crops=None, stride=2, source=_TABLE_2)
 
-VIVIT = {
+PUBLISHED = {
     "base": Published(
         (_zoo("Kinetics-400", 79.9, gmacs=455.2, weights="google/vivit-b-16x2-kinetics400"),),
         params=88.9,

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError, WeightsError
-from vidjax.models import FAMILIES
 from vidjax.weights import adapt, pretrained, runs
 from vidjax.weights.rules import flatten, nest
 
@@ -50,7 +49,7 @@ def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, st
             theirs, ours = (flat["temporal/blocks/norm1/scale"].shape[0] for flat in (found, named))
             raise ConfigError(
                 f"config.init_from={init_from!r} has {theirs} blocks in its temporal encoder, the model {ours}: set "
-                f"config.model.temporal_depth={theirs}"
+                f"config.model.spec.temporal_depth={theirs}"
             )
         if _MUST_FIT.match(name):
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
@@ -82,7 +81,7 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
     if type(old) is not type(spec):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
-    source, changes = adapt.fit_positions(_family(spec), source, old, spec)
+    source, changes = adapt.fit_positions(source, old, spec)
     return source, (*notes, *changes, *_other_numerics(old, spec))
 
 
@@ -98,10 +97,6 @@ def _other_numerics(old: Any, new: Any) -> tuple[str, ...]:
     return tuple(
         f"made with {name} {theirs}, where the model has {ours}" for name, theirs, ours in pairs if theirs != ours
     )
-
-
-def _family(spec: Any) -> str:
-    return next(name for name, family in FAMILIES.items() if type(spec) in {type(of) for of in family.specs.values()})
 
 
 def place(values: np.ndarray, leaf: jax.Array) -> jax.Array:

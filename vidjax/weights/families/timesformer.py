@@ -79,7 +79,7 @@ def _patches(spec: TimeSformerSpec) -> Form:
     if spec.tubelet_size != 1:
         raise WeightsError(
             f"a TimeSformer of tubelet_size={spec.tubelet_size} has no counterpart elsewhere: the original embeds "
-            "single frames; train with model.tubelet_size=1 to export"
+            "single frames; train with model.spec.tubelet_size=1 to export"
         )
     return forms.patch_conv2d(spec.patch_size)
 

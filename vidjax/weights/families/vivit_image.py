@@ -45,6 +45,7 @@ def resize(positions: Float[np.ndarray, "s d"], grid: tuple[int, int]) -> Float[
     return rearrange(resample(table, grid, ("linear, corners kept",) * 2), "h w d -> (h w) d")
 
 
+LAYOUTS: tuple[Layout, ...] = ()  # none that is read by itself: `layout` needs the spec of the ViViT that begins
 TUBELET_INITS = {"central_frame": central_frame, "inflation": inflation}
 
 
@@ -57,7 +58,7 @@ def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def layout(spec: ViViTSpec) -> Layout:
-    """The layout of image models for one that begins from them; it needs the spec, so it is not among all layouts."""
+    """The layout of image models for a ViViT of this spec that begins from them."""
     return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
 
 

@@ -1,0 +1,32 @@
+"""What a model family is: the one description that each family's file ends with."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import flax.linen as nn
+
+from vidjax.models.spec import ClipSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A model family.
+
+    Attributes:
+      title: its name as the field writes it, such as "ViViT".
+      specs: its sizes by name, small to large; `tiny` is for tests and smoke runs.
+      classifier: module of (spec, num_classes); with `num_classes=0` it has no head.
+      pretraining: module of (spec,) that is pre-trained, where the family has one of its own.
+      heading: of its part of docs/models.md, where that is more than the title.
+    """
+
+    title: str
+    specs: Mapping[str, ClipSpec]
+    classifier: type[nn.Module]
+    pretraining: type[nn.Module] | None = None
+    heading: str = ""
+
+    @property
+    def spec_type(self) -> type[ClipSpec]:
+        """The class of its specs."""
+        return type(next(iter(self.specs.values())))

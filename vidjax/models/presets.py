@@ -1,0 +1,88 @@
+"""Models by name: `build_model("videomae_base", num_classes=400)`.
+
+A name is a family and a size, or `module:ATTR` or `module:ATTR.SIZE` for a `Family` in a user's own module. A file of
+this package whose name is also that of a file in `zoo` is a family.
+"""
+
+import dataclasses
+import difflib
+from typing import Any
+
+import flax.linen as nn
+
+from vidjax.errors import ConfigError
+from vidjax.models.family import Family
+from vidjax.models.spec import ClipSpec
+from vidjax.registry import Registry, is_outside
+
+FAMILIES: Registry[Family] = Registry(
+    "vidjax.models", "FAMILY", Family, "a model family", listed_in="vidjax.models.zoo"
+)
+
+
+def model_names() -> tuple[str, ...]:
+    """The names of all presets, family by family, small to large."""
+    return tuple(f"{name}_{size}" for name, family in FAMILIES.items() for size in family.specs)
+
+
+def family_of(name: str) -> tuple[str, str]:
+    """Family and size of a preset: ("videomae", "base"), or ("my_models:TOY", "tiny").
+
+    Raises:
+      ConfigError: for an unknown name, with the nearest.
+    """
+    if is_outside(name):
+        family, size = _outside(name)
+        sizes = FAMILIES.find(family).specs
+        if size and size not in sizes:
+            raise ConfigError(f"model {name!r}: {family} has no size {size!r}; choose one of {', '.join(sizes)}")
+        return family, size or next(iter(sizes))
+    if name not in model_names():
+        near = difflib.get_close_matches(name, model_names(), 1, 0.0)[0]
+        raise ConfigError(f"model {name!r} is unknown; did you mean {near!r}? The presets: {', '.join(model_names())}")
+    return tuple(name.split("_", 1))
+
+
+def preset(name: str) -> ClipSpec:
+    """The spec of a preset.
+
+    Raises:
+      ConfigError: as `family_of`.
+    """
+    family, size = family_of(name)
+    return FAMILIES.find(family).specs[size]
+
+
+def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) -> nn.Module:
+    """A Linen module with random weights to come; its `.spec` says what it is.
+
+    Args:
+      name: one of `model_names()`, or of a family outside vidjax: `module:ATTR`, `module:ATTR.SIZE`.
+      num_classes: of the classifier; 0 leaves out its head; None builds the family's pre-training module.
+      overrides: fields of the spec, such as `num_frames=32` or `dtype="bfloat16"`.
+
+    Raises:
+      ConfigError: for an unknown name or field, for values that do not fit each other, and for None where the family
+        has no pre-training module.
+    """
+    family, spec = FAMILIES.find(family_of(name)[0]), preset(name)
+    fields = [field.name for field in dataclasses.fields(spec)]
+    for key in overrides:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1, 0.0)[0]
+            raise ConfigError(f"{name} has no option {key!r}; did you mean {near!r}?")
+    spec = spec.override(**overrides)
+    if num_classes is None:
+        if family.pretraining is None:
+            raise ConfigError(f"{name} has no pre-training module of its own; give num_classes (0: without a head)")
+        return family.pretraining(spec)
+    if num_classes < 0:
+        raise ConfigError(f"num_classes={num_classes} must be at least 0")
+    return family.classifier(spec, num_classes)
+
+
+def _outside(name: str) -> tuple[str, str]:
+    """`module:ATTR` and the size, which may be empty."""
+    module, _, rest = name.partition(":")
+    attribute, _, size = rest.partition(".")
+    return f"{module}:{attribute}", size

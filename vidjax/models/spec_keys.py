@@ -1,0 +1,77 @@
+"""`config.model.spec`: the fields of a family's spec that a run sets, checked against the spec's own types."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from vidjax.config import checked
+from vidjax.config.types import Changeable, marks, plain
+from vidjax.errors import ConfigError
+from vidjax.models.presets import FAMILIES, family_of
+from vidjax.models.spec import ClipSpec
+
+# Fields of every spec that other keys of the configuration set.
+SET_BY = {
+    "num_frames": "data.num_frames",
+    "image_size": "data.image_size",
+    "drop_path": "model.drop_path",
+    "head_dropout": "model.head_dropout",
+    "dtype": "model.dtype",
+    "remat": "model.remat",
+    "unroll": "model.unroll",
+    "attention": "model.attention",
+}
+
+
+def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `config.model.spec` says of a model, as fields of its spec.
+
+    Args:
+      name: `config.model.name`.
+      values: `config.model.spec`; fields that are not among them stay the preset's.
+
+    Raises:
+      ConfigError: for a key of another family, a misspelt one, one that another key of the configuration sets, and for
+        a value of the wrong type.
+    """
+    family = FAMILIES.find(family_of(name)[0])
+    hints = _hints(family.spec_type)
+    for key in values:
+        if key in SET_BY:
+            raise ConfigError(f"config.model.spec.{key} is set by config.{SET_BY[key]}; use that")
+        if key not in hints:
+            raise ConfigError(_unknown(key, name, hints))
+    return {key: _checked(hints[key], value, f"model.spec.{key}") for key, value in values.items()}
+
+
+def changeable(spec_type: type[ClipSpec]) -> tuple[str, ...]:
+    """The fields that may differ when a run is resumed."""
+    hints = _hints(spec_type)
+    return tuple(key for key, hint in hints.items() if any(isinstance(mark, Changeable) for mark in marks(hint)))
+
+
+def _hints(spec_type: type[ClipSpec]) -> dict[str, Any]:
+    """The types of the fields that can be set, with their marks."""
+    hints = typing.get_type_hints(spec_type, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(spec_type) if field.name not in SET_BY}
+
+
+def _checked(hint: Any, value: Any, key: str) -> Any:
+    kind = plain(hint)
+    if isinstance(kind, types.UnionType):  # such as str | None
+        if value is None:
+            return None
+        kind = next(option for option in typing.get_args(kind) if option is not type(None))
+    return checked(kind, value, key)
+
+
+def _unknown(key: str, name: str, hints: Mapping[str, Any]) -> str:
+    ours = FAMILIES.find(family_of(name)[0]).title
+    theirs = [family.title for family in FAMILIES.values() if key in _hints(family.spec_type)]
+    if theirs:
+        return f"config.model.spec.{key} is of {' and '.join(theirs)}; model.name={name} is a {ours}: leave it out"
+    near = difflib.get_close_matches(key, hints, 1, 0.0)[0]
+    return f"config.model.spec.{key} is unknown for model.name={name}; did you mean config.model.spec.{near}?"
