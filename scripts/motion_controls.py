@@ -97,7 +97,7 @@ def classify_reversed(
 
 def run(finetuned: pathlib.Path) -> dict[str, float]:
     """All controls of a fine-tuned run; fractions by name."""
-    config = config_lib.from_dict(json.loads((finetuned / "config.json").read_text()))
+    config = config_lib.from_saved(json.loads((finetuned / "config.json").read_text()))
     root = pathlib.Path(motion_videos.prepare(config.data.root))
     rows = [row for row in motion_videos.annotations(str(root)) if row["split"] != "long"]
     frames = np.stack(

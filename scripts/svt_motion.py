@@ -46,7 +46,7 @@ def experiment(seed: int, steps: int) -> config_lib.Config:
 
 def compare(run: pathlib.Path) -> list[dict]:
     """The rows of the table for a run of self-distillation on the motion data."""
-    config = config_lib.from_dict(json.loads((run / "config.json").read_text()))
+    config = config_lib.from_saved(json.loads((run / "config.json").read_text()))
     if config.task != "self_distillation" or config.data.name != "motion_digits":
         raise ConfigError(f"--run={run} is a run of {config.task} on {config.data.name}; give one of {EXPERIMENT.name}")
     step, teacher = read_params(run, ema=True)

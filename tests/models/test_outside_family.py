@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import pytest
 
 import vidjax
-from vidjax.config import Config, DataConfig, ModelConfig, from_dict
+from vidjax.config import Config, DataConfig, ModelConfig, from_saved
 from vidjax.errors import ConfigError
 from vidjax.models import family_of
 from vidjax.models.zoo import count_params, describe
-from vidjax.objectives import build_objective
+from vidjax.tasks import build_objective
 
 SOURCE = """
     import dataclasses
@@ -99,7 +99,7 @@ def test_a_model_of_it_is_written_as_a_run_and_read_again(toy, tmp_path):
     save_as_run(model, tmp_path / "run", stride=2, sampling="dense")
     again = vidjax.from_pretrained(tmp_path / "run")
     assert (again.module, again.family, again.num_classes) == (module, toy, 5)
-    assert from_dict(json.loads((tmp_path / "run" / "config.json").read_text())).model.spec == {"bias": False}
+    assert from_saved(json.loads((tmp_path / "run" / "config.json").read_text())).model.spec == {"bias": False}
 
 
 @pytest.mark.parametrize(

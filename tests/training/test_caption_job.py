@@ -126,7 +126,7 @@ def test_a_captioner_begins_with_a_backbone_a_language_model_or_another_captione
     transformers = pytest.importorskip("transformers", reason="it writes the language model (extra: test)")
     torch = pytest.importorskip("torch", reason="it writes the language model (extra: test)")
     folder, _ = run
-    config = config_lib.from_dict(json.loads((folder / "config.json").read_text()))
+    config = config_lib.from_saved(json.loads((folder / "config.json").read_text()))
     torch.manual_seed(0)
     sizes = {"n_embd": 64, "n_head": 4, "n_layer": 2, "vocab_size": config.caption.vocab_size, "n_positions": 1024}
     transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes)).save_pretrained(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vidjax.config import MeshConfig
+from vidjax.config import SCHEMA, MeshConfig
 from vidjax.errors import ResumeError
 from vidjax.training import checkpoints as lib
 from vidjax.training.mesh import make_mesh
@@ -53,7 +53,7 @@ def test_a_state_comes_back_to_the_bit_with_its_meta(opened, mesh):
     opened.wait()
     step, restored = opened.restore(shapes_of(state), seen.append, no_words)
     assert step == 3
-    assert seen == [{"fingerprint": {"seed": 1}}]
+    assert seen == [{"schema": SCHEMA, "fingerprint": {"seed": 1}}]
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, restored, state)
     assert jax.tree.all(jax.tree.map(lambda a, b: a.sharding == b.sharding, restored, state))

@@ -10,7 +10,7 @@ import pytest
 
 import vidjax
 from vidjax.cli import main
-from vidjax.config import from_dict
+from vidjax.config import from_saved
 from vidjax.errors import WeightsError
 from vidjax.models import build_model
 from vidjax.models.gpt2 import GPT2, GPT2Spec
@@ -55,7 +55,7 @@ def test_what_is_written_as_a_run_is_read_as_the_same_model(tmp_path, name, num_
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
     for field in ("family", "mean", "std", "merge", "labels"):
         assert getattr(again, field) == getattr(model, field), field
-    config = from_dict(json.loads((tmp_path / "config.json").read_text()))
+    config = from_saved(json.loads((tmp_path / "config.json").read_text()))
     assert (config.data.stride, config.data.sampling, config.data.num_frames) == (3, "dense", 4)
     assert config.model.name.split("_")[0] == model.family
 

@@ -1,6 +1,5 @@
 """Whole runs: stop and go on, folders of other runs, videos that fail, steps that are not finite."""
 
-import dataclasses
 import functools
 import json
 import os
@@ -12,6 +11,7 @@ import pytest
 import toy
 
 import vidjax
+from vidjax.config import to_saved
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
 from vidjax.training import fingerprint, loop
 from vidjax.weights.runs import read_params
@@ -56,9 +56,7 @@ def uninterrupted(tmp_path_factory):
 def test_a_run_leaves_its_files(uninterrupted):
     names = {path.name for path in uninterrupted.iterdir()}
     assert {"config.json", "metrics.jsonl", "results.json", "tensorboard", "checkpoints"} <= names
-    assert json.loads((uninterrupted / "config.json").read_text()) == json.loads(
-        json.dumps(dataclasses.asdict(toy.toy_config()))
-    )
+    assert json.loads((uninterrupted / "config.json").read_text()) == json.loads(json.dumps(to_saved(toy.toy_config())))
     last = lines(uninterrupted)[-1]
     assert last["step"] == 8
     assert {"train/loss", "train/lr", "train/grad_norm", "train/update_norm", "train/nonfinite"} < last.keys()
@@ -155,12 +153,15 @@ def test_how_fast_and_where_data_is_read_may_change(tmp_path, uninterrupted, cap
     assert "note: model.remat was none, is now full" in capsys.readouterr().err
 
 
-def test_a_setting_that_an_older_version_did_not_have_is_a_note_not_a_refusal():
+def test_another_version_is_a_note_and_a_setting_that_it_did_not_have_a_refusal():
     now = fingerprint.fingerprint(toy.toy_config(), toy.ToySource())
     before = {"same": dict(now["same"]), "noted": now["noted"] | {"vidjax version": "0.0.9"}}
-    del before["same"]["data.erase"]
     notes = fingerprint.compare(before, now, "here")
-    assert notes == ["data.erase was not known, is now 0.0", f"vidjax version was 0.0.9, is now {vidjax.__version__}"]
+    assert notes == [f"vidjax version was 0.0.9, is now {vidjax.__version__}"]
+    del before["same"]["data.erase"]
+    for saved, current, sentence in ((before, now, "was not known, is now 0.0"), (now, before, "was 0.0, is now not")):
+        with pytest.raises(ResumeError, match=f"data.erase {sentence}"):
+            fingerprint.compare(saved, current, "here")
 
 
 def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from vidjax.config import Config, OptimConfig
+from vidjax.config import Config, OptimConfig, to_saved
 from vidjax.viz import report
 from vidjax.viz.confusion import draw_confusion_matrix
 
@@ -17,7 +17,7 @@ def make_run(folder, offset=0.0):
     lines = [{"step": s, "train/loss": 3 / s + offset, "eval/top1": min(1.0, s / 40)} for s in range(1, 31)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     config = dataclasses.replace(Config(), task="classification", optim=OptimConfig(base_lr=0.125))
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    (folder / "config.json").write_text(json.dumps(to_saved(config)))
     (folder / "results.json").write_text(json.dumps({"eval/top1": 0.75, "eval/merge": "sum_logits"}))
     draw_confusion_matrix(np.eye(3, dtype=int) * 4, ["a", "b", "c"], folder / "pictures" / "confusion_matrix.png")
     return folder

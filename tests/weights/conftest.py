@@ -1,6 +1,5 @@
 """Folders of runs, saved as training saves them, without the training; and tests that need the hub left out."""
 
-import dataclasses
 import json
 
 import jax
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from saved_runs import make_config, objective_of
 
+from vidjax.config import to_saved
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
 
@@ -32,7 +32,7 @@ def make_run(tmp_path_factory):
         checkpoints = Checkpoints(workdir)
         checkpoints.save(2, TrainState(np.int32(2), params, {}, average, {}), {})
         checkpoints.close()
-        (workdir / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+        (workdir / "config.json").write_text(json.dumps(to_saved(config)))
         return workdir
 
     return run

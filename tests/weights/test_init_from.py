@@ -129,7 +129,8 @@ def test_a_vivit_starts_from_an_image_model(image_model, run_main):
 @pytest.mark.parametrize("tubelet_init", ["", "central_frame", "inflation"])
 def test_the_kernel_of_cubes_comes_from_the_image_model_s_as_model_tubelet_init_says(image_model, tubelet_init):
     folder, state = image_model
-    _, params, words = taken(folder, model__name="vivit_tiny", model__tubelet_init=tubelet_init)
+    changes = {"model__spec__tubelet_init": tubelet_init} if tubelet_init else {}
+    _, params, words = taken(folder, model__name="vivit_tiny", **changes)
     patches = state["vit.embeddings.patch_embeddings.projection.weight"].transpose(2, 3, 1, 0).reshape(192, 96)
     wanted = [patches / 2, patches / 2] if tubelet_init == "inflation" else [np.zeros_like(patches), patches]
     np.testing.assert_array_equal(np.asarray(params["encoder"]["patch_embed"]["kernel"]).reshape(2, 192, 96), wanted)
@@ -184,11 +185,11 @@ def test_what_does_not_fit_is_refused(tmp_path):
 
 
 def test_a_temporal_encoder_of_another_depth_is_refused_not_started_anew(make_run):
-    model = {"model__name": "vivit_tiny", "model__factorization": "encoder"}
-    run = make_run(**model, model__temporal_depth=3)
+    model = {"model__name": "vivit_tiny", "model__spec__factorization": "encoder"}
+    run = make_run(**model, model__spec__temporal_depth=3)
     with pytest.raises(ConfigError, match=r"has 3 blocks in its temporal encoder, the model 2: set .*temporal_depth=3"):
         taken(run, **model)
-    _, params, _ = taken(run, **model, model__temporal_depth=3)
+    _, params, _ = taken(run, **model, model__spec__temporal_depth=3)
     assert_same(params["temporal"], read_params(run)[1]["temporal"])
 
 
@@ -203,6 +204,6 @@ def test_the_large_vivit_of_kinetics_is_what_that_of_ssv2_begins_from():
 
 def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
     run = make_run(model__name="videomamba_tiny")
-    _, params, words = taken(run, model__name="videomamba_tiny", model__merge_directions="mean")
+    _, params, words = taken(run, model__name="videomamba_tiny", model__spec__merge_directions="mean")
     assert_same(params, read_params(run)[1])
     assert "made with merge_directions sum, where the model has mean" in words

@@ -5,7 +5,8 @@ each of them and a misspelt key is refused with the nearest name.
 """
 
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
-from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of
+from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of, hints_of
+from vidjax.config.saved import SCHEMA, from_saved, other_schema, to_saved
 from vidjax.config.schema import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -24,6 +25,7 @@ from vidjax.config.schema import (
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "SCHEMA",
     "CaptionConfig",
     "Config",
     "DataConfig",
@@ -40,10 +42,14 @@ __all__ = [
     "fingerprint",
     "flatten",
     "from_dict",
+    "from_saved",
     "hint_of",
+    "hints_of",
     "keys",
     "motion",
+    "other_schema",
     "parse_arg",
     "smoke",
     "smoke_that_learns",
+    "to_saved",
 ]

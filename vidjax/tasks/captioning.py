@@ -10,7 +10,7 @@ from vidjax.data.sources.annotations import CAPTIONS
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, build_model
+from vidjax.models import FAMILIES, ClipSpec, build_model
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS
 from vidjax.objectives import Captioning
@@ -26,14 +26,8 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     model, data, caption = config.model, config.data, config.caption
     options = spec_options(config) | {"num_frames": data.num_frames // caption.num_clips}
     backbone = build_model(model.name, num_classes=0, **options)
-    if caption.train_encoder == "time_embed" and _TIME not in backbone.spec.learned_positions:
-        able = [
-            name for name, family in FAMILIES.items() if _TIME in next(iter(family.specs.values())).learned_positions
-        ]
-        raise ConfigError(
-            f"caption.train_encoder=time_embed needs a learned embedding of time, which {model.name} does not have; "
-            f"use none, all, or one of {', '.join(able)}"
-        )
+    if caption.train_encoder == "time_embed":
+        _check_time(model.name, backbone.spec)
     spec = dataclasses.replace(
         GPT2_SPECS[caption.decoder],
         vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=model.dtype,
@@ -51,7 +45,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 def check(config: Config) -> None:
     """Refuse clips, parts and tokens that do not fit each other, and what only classification does."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.head_dropout")
-    model, data, caption = config.model, config.data, config.caption
+    data, caption = config.data, config.caption
     if data.num_frames % caption.num_clips:
         raise ConfigError(
             f"data.num_frames={data.num_frames} is no multiple of caption.num_clips={caption.num_clips}; use one"
@@ -69,6 +63,16 @@ def save_files(source: VideoSource, workdir: Path) -> None:
     """Write the vocabulary, so that the run can caption without the files that it came from."""
     if isinstance(source, TokenSource):
         source.tokenizer.save(workdir)
+
+
+def _check_time(name: str, spec: ClipSpec) -> None:
+    """Refuse a backbone without a learned embedding of time."""
+    if _TIME not in spec.learned_positions:
+        able = [other for other, family in FAMILIES.items() if _TIME in family.specs["tiny"].learned_positions]
+        raise ConfigError(
+            f"caption.train_encoder=time_embed needs a learned embedding of time, which {name} does not have; "
+            f"use none, all, or one of {', '.join(able)}"
+        )
 
 
 TASK = Task(

@@ -1,9 +1,9 @@
 """Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
 
 A step's folder holds the items `params`, `rest` (step, optimiser state, extra), `ema` when it is kept, and `meta`
-(JSON: fingerprint and mesh). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums of all files;
-it is written before the folder gets its final name. Scores come after a checkpoint, so that a run that is preempted
-while it evaluates has lost nothing; they are in `scores.json` beside the folders.
+(JSON: the schema number, fingerprint and mesh). Orbax does not notice a flipped bit, so `manifest.json` holds the
+checksums of all files; it is written before the folder gets its final name. Scores come after a checkpoint, so that a
+run that is preempted while it evaluates has lost nothing; they are in `scores.json` beside the folders.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
 from vidjax.training.state import TrainState
 from vidjax.weights.runs import MANIFEST, SCORES, best_step, checksums, damaged_files, read_scores
@@ -51,7 +52,7 @@ class Checkpoints:
         items = {
             "params": ocp.args.StandardSave(state.params),
             "rest": ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state, "extra": state.extra}),
-            "meta": ocp.args.JsonSave(meta),
+            "meta": ocp.args.JsonSave({"schema": SCHEMA} | meta),
         }
         if jax.tree.leaves(state.ema):
             items["ema"] = ocp.args.StandardSave(state.ema)
@@ -69,12 +70,14 @@ class Checkpoints:
           say: is told of damaged checkpoints, which are set aside under the name `<step>.damaged`.
 
         Raises:
-          ResumeError: when there are checkpoints and all of them are damaged, or one holds another model.
+          ResumeError: when there are checkpoints and all of them are damaged, or one has another schema or model.
         """
         for step in reversed(self.steps()):
             damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
             if not damage:
                 meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+                if complaint := other_schema(meta):
+                    raise ResumeError(f"checkpoint {step} in {self.directory} cannot be resumed: {complaint}")
                 check_meta(meta)
                 return step, self._read(step, shapes)
             self._set_aside(step)

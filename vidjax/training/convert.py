@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 
-from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig
+from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
 from vidjax.errors import WeightsError
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.spec_keys import SET_BY
@@ -56,7 +55,7 @@ def save_as_run(
     meta = {"fingerprint": {"same": {"task": f"weights converted from {model.source}"}, "noted": {}}}
     checkpoints.save(0, TrainState(np.int32(0), model.params, {}, {}, {}), meta)
     checkpoints.close()
-    _write_json(folder / "config.json", dataclasses.asdict(config))
+    _write_json(folder / "config.json", to_saved(config))
     if model.labels:
         _write_json(folder / LABELS, model.labels)
     return config

@@ -1,6 +1,8 @@
-"""What makes a run that run: refuses to go on with other data, another seed or another batch, and says what changed.
+"""What makes a run that run: refuses to resume it with anything else that changes what is learned, and says what.
 
-A restored step means "the first `step` global batches are done", which is only true of the same rows in the same order.
+A restored step means "the first `step` global batches are done", which is only true of the same rows in the same order;
+and what follows is only the same experiment with the same model, loss and optimiser. Each key of the configuration says
+in its type whether it may differ (`vidjax.config.types.Changeable`).
 """
 
 from __future__ import annotations
@@ -8,55 +10,66 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 
 import vidjax
-from vidjax.config import Config
+from vidjax.config import Config, hints_of
+from vidjax.config.types import Changeable, marks, plain
 from vidjax.errors import ResumeError
-
-_NOT_CONTENT = ("root", "eval_split", "workers", "threads", "prefetch", "cubes")  # where and how fast, not what
+from vidjax.models import preset
+from vidjax.models.spec_keys import SET_BY, changeable, spec_fields
 
 
 def fingerprint(config: Config, source) -> dict:
     """Flat values, under `same` those that must not change and under `noted` those that may, with a warning."""
-    data = {key: value for key, value in dataclasses.asdict(config.data).items() if key not in _NOT_CONTENT}
-    same = {
-        "task": config.task,
-        "model.name": config.model.name,
-        "seed": config.seed,
-        "content of the data set": source.content_id,
-        "number of videos": len(source),
-        **{f"data.{key}": value for key, value in data.items()},
+    found = {
+        "same": {"content of the data set": source.content_id, "number of videos": len(source)},
+        "noted": {
+            "vidjax version": vidjax.__version__,
+            "jax version": jax.__version__,
+            "python version": platform.python_version(),
+        },
     }
-    noted = {
-        **{f"model.{key}": value for key, value in dataclasses.asdict(config.model).items() if key != "name"},
-        **{f"optim.{key}": value for key, value in dataclasses.asdict(config.optim).items()},
-        **(_of_captions(config) if config.task == "captioning" else {}),
-        "train.epochs": config.train.epochs,
-        "train.steps": config.train.steps,
-        "train.accumulate": config.train.accumulate,
-        "vidjax version": vidjax.__version__,
-        "jax version": jax.__version__,
-        "python version": platform.python_version(),
-    }
-    return json.loads(json.dumps({"same": same, "noted": noted}))  # as it will read back: lists, not tuples
+    for key, value, change in _keys(config):
+        found["noted" if change else "same"][key] = value
+    spec = preset(config.model.name)
+    fields = dataclasses.asdict(spec) | spec_fields(config.model.name, config.model.spec)
+    for name in fields.keys() - SET_BY.keys():
+        found["noted" if name in changeable(type(spec)) else "same"][f"model.spec.{name}"] = fields[name]
+    return json.loads(json.dumps(found))  # as it will read back: lists, not tuples
 
 
 def compare(saved: dict, current: dict, workdir) -> list[str]:
-    """What may differ and does, as sentences for a warning; keys that only one version of vidjax knows are among it.
+    """What may differ and does, as sentences for a warning.
 
     Raises:
-      ResumeError: naming every value that must not differ and does.
+      ResumeError: naming every value that must not differ and does, or that only one of the two has.
     """
-    different = _differences(saved["same"], current["same"])
-    changed = [sentence for key, sentence in different.items() if key in saved["same"] and key in current["same"]]
+    changed = _differences(saved["same"], current["same"])
     if changed:
         raise ResumeError(
-            f"{workdir} holds another experiment: {'; '.join(changed)}. "
+            f"{workdir} holds another experiment: {'; '.join(changed.values())}. "
             "Choose another workdir, or set these back to go on with this run"
         )
-    return [*different.values(), *_differences(saved["noted"], current["noted"]).values()]
+    effects = {key: change.effect for key, _, change in _keys(Config()) if change and change.effect}
+    notes = _differences(saved["noted"], current["noted"])
+    return [f"{sentence}: {effects[key]}" if key in effects else sentence for key, sentence in notes.items()]
+
+
+def _keys(
+    section: Any, prefix: str = "", within: Changeable | None = None
+) -> Iterator[tuple[str, Any, Changeable | None]]:
+    """Every key with dots, but model.spec; its value; and the mark of it, or of its section, if it may change."""
+    for name, hint in hints_of(type(section)).items():
+        key, value = f"{prefix}{name}", getattr(section, name)
+        change = next((mark for mark in marks(hint) if isinstance(mark, Changeable)), within)
+        if dataclasses.is_dataclass(plain(hint)):
+            yield from _keys(value, f"{key}.", change)
+        elif key != "model.spec":
+            yield key, value, change
 
 
 def _differences(saved: dict, current: dict) -> dict[str, str]:
@@ -65,8 +78,3 @@ def _differences(saved: dict, current: dict) -> dict[str, str]:
         for key in sorted(saved.keys() | current.keys())
         if saved.get(key) != current.get(key)
     }
-
-
-def _of_captions(config: Config) -> dict[str, object]:
-    """Options of a captioner; the tokens themselves are part of the data set's content."""
-    return {f"caption.{key}": value for key, value in dataclasses.asdict(config.caption).items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from vidjax.config import Config
+from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective, open_train
@@ -101,7 +100,7 @@ def train(
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
         _announce(config, state, mesh, total, warmup, float(schedule(total)))
-        _write_json(workdir / "config.json", dataclasses.asdict(config))
+        _write_json(workdir / "config.json", to_saved(config))
         finish.save_labels(workdir, source.labels)
         if jax.process_index() == 0:
             TASKS.find(config.task).save_files(source, workdir)

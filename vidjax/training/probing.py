@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax import tasks
-from vidjax.config import Config, DataConfig
+from vidjax.config import Config, DataConfig, to_saved
 from vidjax.data.open import open_source
 from vidjax.errors import ConfigError
 from vidjax.evaluation.features.extraction import feature_shapes
@@ -62,7 +62,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     if jax.process_index() > 0:
         return {}
     pairs = {name: tuple(FeatureStore.open(workdir / FEATURES / name / split) for split in splits) for name in names}
-    write_json(workdir / "config.json", dataclasses.asdict(config))
+    write_json(workdir / "config.json", to_saved(config))
     found = probe_features(pairs, config, workdir, say)
     print_table(*found.table)
     say(f"report: {found.report}")

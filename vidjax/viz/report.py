@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import os
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vidjax.config import Config
+from vidjax.config import Config, flatten, to_saved
 from vidjax.viz.curves import draw_curves
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 
@@ -128,13 +127,8 @@ def _pictures(run: pathlib.Path) -> list[Block]:
 
 def settings(config: Mapping[str, Any]) -> str:
     """The keys of a configuration that are not at their defaults, a line each."""
-    usual = json.loads(json.dumps(dataclasses.asdict(Config())))
-    lines = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            lines += [f"{key}.{name} = {v!r}" for name, v in value.items() if v != usual.get(key, {}).get(name)]
-        elif value != usual.get(key):
-            lines.append(f"{key} = {value!r}")
+    usual = dict(flatten(json.loads(json.dumps(to_saved(Config())))))
+    lines = [f"{key} = {value!r}" for key, value in flatten(config) if value != usual.get(key)]
     return "\n".join(lines) or "none"
 
 

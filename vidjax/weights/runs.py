@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from vidjax.config import Config, from_dict
+from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.tasks import TASKS, build_objective
 
@@ -49,6 +49,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
     handlers = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
+    handlers["meta"] = ocp.JsonCheckpointHandler()
     with _quiet(), contextlib.ExitStack() as stack:
         options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
@@ -57,6 +58,9 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
         step = (best_step(steps, read_scores(root)) if which == "best" else None) or max(steps)
         if damage := damaged_files(root / str(step)):
             raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
+        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        if complaint := other_schema(meta):
+            raise ResumeError(f"checkpoint {step} of {workdir} cannot be read: {complaint}")
         held = manager.item_metadata(step)
         if not ema:
             return step, _restore(manager, step, "params", held["params"].tree)
@@ -103,7 +107,7 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
     if not path.is_file():
         raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
     try:
-        config = from_dict(json.loads(path.read_text()))
+        config = from_saved(json.loads(path.read_text()))
         model = dataclasses.replace(config.model, dtype="float32", remat="none")
         module = build_objective(dataclasses.replace(config, model=model), num_classes).module
     except (ValueError, TypeError, ConfigError) as error:
