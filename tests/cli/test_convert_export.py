@@ -10,7 +10,7 @@ import pytest
 
 import vidjax
 from vidjax.cli import main, model_source
-from vidjax.config import from_dict
+from vidjax.config import from_saved
 from vidjax.data.motion_videos import CLASSES
 from vidjax.errors import WeightsError
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier
@@ -71,7 +71,7 @@ def test_a_run_samples_videos_as_it_was_trained(converted, videos, tmp_path, cap
 
 def test_the_configuration_is_a_readable_one_of_the_nearest_preset(converted):
     with open(f"{converted}/config.json") as file:
-        config = from_dict(json.load(file))
+        config = from_saved(json.load(file))
     assert config.task == "classification"
     assert config.model.name == "videomae_tiny"
     assert (config.data.num_frames, config.data.image_size, config.data.num_classes) == (8, 48, 8)
