@@ -1,7 +1,7 @@
 """`vidjax check`: say what is missing in the root of a data set.
 
-Names, files, classes and counts are compared with what is published; with --read every video is opened. The exit code
-is 0 if nothing is missing, 1 if something is.
+Names, files, classes and counts are compared with what is published; --read opens every video. The exit code is 0 if
+nothing is missing, 1 if something is.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _data(word: str, root: str) -> tuple[str, str]:
     """Name and root of the data set."""
     near = difflib.get_close_matches(word, _NAMES, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(_NAMES)}"
-    if word in _NAMES or is_outside(word):
+    if word in _NAMES or (is_outside(word) and not os.path.isdir(word)):
         from vidjax.data.datasets import DATASETS
 
         if not root and DATASETS.find(word).needs_root:

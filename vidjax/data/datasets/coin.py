@@ -24,12 +24,12 @@ _SUBSETS = {"train": "training", "val": "testing", "test": "testing"}
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The official annotations, if `root` has them and the split is one of theirs."""
+    """Return the official annotation file, if `root` has one and the split is one of its."""
     return _file(root, "COIN.json") if split in _SUBSETS else None
 
 
 def listing(root: str, split: str) -> Listing:
-    """What the annotations of a split list by task, there or not.
+    """List the videos of a split by task, there or not.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -53,7 +53,7 @@ DATASET = DatasetSpec(
 
 
 def domains(root: str, split: str, seconds: tuple[float, float]) -> Listing:
-    """What the annotations of a split list of videos of some length, by domain.
+    """List the videos of a split within a range of lengths, by domain.
 
     Raises:
       DataError: as `listing`, and if taxonomy.csv is absent or lacks a task.

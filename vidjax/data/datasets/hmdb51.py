@@ -25,7 +25,7 @@ _WANTED = {"train": "1", "val": "2", "test": "2"}
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The folder with the official lists of the split, if `root` has one."""
+    """Return the folder with the official lists of the split, if `root` has one."""
     match = re.fullmatch(r"(train|val|test)(?:0([1-3]))?", split)
     if match is None:
         return None
@@ -34,7 +34,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """What the lists of a split's fold have, there or not.
+    """List the videos of a split's fold, there or not.
 
     Raises:
       DataError: if the lists are absent or malformed.

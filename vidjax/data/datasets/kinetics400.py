@@ -5,8 +5,8 @@ On disk, either the official annotations (columns label, youtube_id, time_start,
     root/annotations/{train,val,test}.csv   or   root/{train,val,test}.csv   or   root/kinetics_400_labels.csv
     root/{train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4
 
-or class folders, or lists as the VideoMAE repository uses, which every data set can have (`vidjax.data.open`).
-Labels are the class names in alphabetical order, as in the published models.
+or class folders, or lists as the VideoMAE repository uses (`vidjax.data.sources.layouts`). Labels are the class names
+in alphabetical order, as in the published models.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _COLUMNS = {"label", "youtube_id", "time_start", "time_end"}
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The official annotation file of the split, if `root` has one."""
+    """Return the official annotation file of the split, if `root` has one."""
     for name in _ALIASES.get(split, (split,)):
         path = first_existing(root, f"annotations/{name}.csv", f"annotations/kinetics_{name}.csv", f"{name}.csv")
         if path and set(_header(path)) >= _COLUMNS:
@@ -33,7 +33,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str, title: str = TITLE) -> Listing:
-    """What the annotations of a split list, there or not; Kinetics-600 and -700 are laid out like this too.
+    """List the videos of a split, there or not; Kinetics-600 and -700 have the same layout.
 
     Raises:
       DataError: if the annotations are absent or malformed.

@@ -23,12 +23,12 @@ _SPLITS = {"train": "train", "val": "validation", "validation": "validation", "t
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The official annotation file of the split, if `root` has one."""
+    """Return the official annotation file of the split, if `root` has one."""
     return _file(root, f"{_SPLITS.get(split, split)}.json")
 
 
 def listing(root: str, split: str) -> Listing:
-    """What the annotations of a split list, there or not.
+    """List the videos of a split, there or not.
 
     Raises:
       DataError: if the annotations are absent or malformed.

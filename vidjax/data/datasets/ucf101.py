@@ -22,7 +22,7 @@ TITLE = "UCF101"
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The official list of the split, if `root` has one."""
+    """Return the official list of the split, if `root` has one."""
     match = re.fullmatch(r"(train|val|test)(0[1-3])?", split)
     if match is None:
         return None
@@ -31,7 +31,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """What the annotations of a split list, there or not.
+    """List the videos of a split, there or not.
 
     Raises:
       DataError: if the annotations are absent or malformed.

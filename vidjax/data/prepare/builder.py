@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,7 +52,7 @@ def prepare_records(
     again. The files are the same for any runner and number of threads.
 
     Args:
-      name: a `data.name`.
+      name: a `data.name`; what is no letter or digit in it becomes an underscore.
       sources: a `VideoSource` for each split.
       storing: what is stored of a video; None: its own bytes, if index and first frame can be read.
       threads: shards at a time on this machine.
@@ -67,7 +68,7 @@ def prepare_records(
         already holds this data set.
       ConfigError: for a runner that cannot be used.
     """
-    storing = storing or Storing()
+    storing, name = storing or Storing(), re.sub(r"\W+", "_", name)
     _check_labels(sources)
     for split, source in sources.items():
         _check_ids(split, source)

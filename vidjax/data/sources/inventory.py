@@ -1,4 +1,4 @@
-"""What the root of a data set lists, there or not: the videos, what each is an example of, and what is odd about it."""
+"""What the root of a data set lists, there or not: the videos, the classes of each, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from vidjax.data.video.readers import FrameWindow, VideoPlace
 
 @dataclass(frozen=True)
 class Listed:
-    """A video that is listed.
+    """A listed video.
 
     Attributes:
-      classes: numbers; of the video, or of everything in it that has a class.
+      classes: class numbers of the video, or of everything in it that has a class.
     """
 
     id: str
@@ -25,7 +25,7 @@ class Listed:
 
     @property
     def there(self) -> bool:
-        """Whether its file exists, or a frame of its folder; what lies in records does."""
+        """Whether its file, or a frame of its folder, exists; records always do."""
         if isinstance(self.video, FrameWindow):
             return bool(self.video.names)
         return not isinstance(self.video, str) or os.path.isfile(self.video)
@@ -33,13 +33,13 @@ class Listed:
 
 @dataclass(frozen=True)
 class Inventory:
-    """A split.
+    """Everything listed of a split.
 
     Attributes:
-      names: of the classes.
+      names: class names.
       unit: what has a class: videos, intervals or frames.
-      problems: sentences on what is missing or wrong; notes: on what one should know, and the protocol allows.
-      subjects: frames of each; targets: of each frame. Both for data sets of faces only.
+      problems: what is missing or wrong, in sentences; notes: what one should know and the protocol allows.
+      subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
     """
 
     videos: list[Listed]
@@ -51,18 +51,18 @@ class Inventory:
     targets: list[tuple[float, float]] = field(default_factory=list)
 
     def class_counts(self) -> dict[str, int]:
-        """How often each class occurs in the videos that are there, by its name, with those that do not."""
+        """Count each class in the videos that are there, by name; classes that do not occur count 0."""
         counts = Counter(label for video in self.videos if video.there for label in video.classes)
         return {name: counts[number] for number, name in enumerate(self.names)}
 
 
 def of_listing(listing: Listing) -> Inventory:
-    """What official annotations list."""
+    """List what official annotations name."""
     return Inventory([Listed(path, path, (label,)) for path, label in listing.paths()], listing.names)
 
 
 def of_records(folder: str, split: str) -> Inventory:
-    """What records of classes hold."""
+    """List what records of one class each hold."""
     source = records.RecordSource(folder, split)
     labels = source.row_labels().tolist()
     videos = [Listed(f"record {at}", source.place(at), (label,)) for at, label in enumerate(labels)]
@@ -70,7 +70,7 @@ def of_records(folder: str, split: str) -> Inventory:
 
 
 def of_list(root: str, split: str, num_classes: int) -> Inventory:
-    """What <split>.csv lists."""
+    """List the lines of <split>.csv."""
     rows = files.listed(root, split)
     names = files.class_names(root) or _numbers(num_classes or 1 + max(label for _, label in rows))
     videos = [Listed(path, path, (label,)) for path, label in rows]
@@ -82,7 +82,7 @@ def of_list(root: str, split: str, num_classes: int) -> Inventory:
 
 
 def of_class_folders(root: str, split: str) -> Inventory:
-    """What lies in <split>/<class>/."""
+    """List what lies in <split>/<class>/."""
     source = files.from_class_folders(root, split, "train", 0)
     rows = [source[number] for number in range(len(source))]
     return Inventory([Listed(row.video, row.video, (row.label,)) for row in rows], source.labels)

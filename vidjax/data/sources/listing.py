@@ -16,11 +16,14 @@ Index = tuple[list[str], list[int], tuple[str, ...]]  # paths, labels, label nam
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What the annotations of a split list, and which of it is there.
+    """The videos that the annotations of a split list, and where the videos are that exist.
 
     Attributes:
-      rows: (stem of the file name, class number); names: of the classes.
-      found: paths of the videos on disk by stem; folder, extension: of those that are not.
+      title: of the data set, for messages.
+      rows: (file name without extension, class number) of each listed video.
+      names: class names in the order of their numbers.
+      found: path of each video on disk, by file name without extension.
+      folder, extension: where a missing video ought to be, and the extension it ought to have.
     """
 
     title: str
@@ -32,12 +35,12 @@ class Listing:
     extension: str
 
     def index(self) -> Index:
-        """Paths, labels and label names of what is used; see `locate`."""
+        """Return paths, labels and class names of the videos to use; see `locate`."""
         where = {"folder": self.folder, "split": self.split, "extension": self.extension}
         return *locate(self.title, self.rows, self.found, **where), self.names
 
     def paths(self) -> list[tuple[str, int]]:
-        """Where every listed video is, or ought to be, and its class number."""
+        """Return where each listed video is, or ought to be, and its class number."""
         missing = (os.path.join(self.folder, stem + self.extension) for stem, _ in self.rows)
         return [(self.found.get(stem) or path, label) for (stem, label), path in zip(self.rows, missing, strict=True)]
 
@@ -66,8 +69,8 @@ def locate(
 ) -> tuple[list[str], list[int]]:
     """Turn annotated (stem, label) rows into paths and labels.
 
-    Videos vanish from the web, so a training split is what is there, with a line in the log that says how much. A split
-    that is scored keeps its missing videos, with the path they ought to have: they count as wrong, and openly.
+    Videos vanish from the web. A training split leaves missing videos out, and the log says how many. A split that is
+    scored keeps them, with the path they ought to have, so that they count as wrong.
 
     Raises:
       DataError: if nothing is listed, or none of it is there.

@@ -74,7 +74,7 @@ class RecordSource(VideoSource):
 
 
 def open_records(folder: str, split: str) -> tuple[Any, Any]:
-    """The TFDS builder of a folder, and the records of a split of it.
+    """Open the TFDS builder of a folder, and the records of one of its splits.
 
     Raises:
       DataError: when they cannot be read, or there are none.
@@ -90,17 +90,17 @@ def open_records(folder: str, split: str) -> tuple[Any, Any]:
 
 
 def splits(folder: str) -> tuple[str, ...]:
-    """The names of the splits that records have."""
+    """Return the names of the splits in a folder of records."""
     return tuple(_builder(folder).info.splits)
 
 
 def labels_path(folder: str, split: str) -> str:
-    """Where the class numbers of a split are kept."""
+    """Return the path of a split's class numbers."""
     return os.path.join(folder, f"labels_{split}.npy")
 
 
 def find(root: str) -> str | None:
-    """The folder with the records: `root`, or the only one at most two levels (name, version) below it.
+    """Find the folder with the records: `root`, or the only one at most two levels (name, version) below it.
 
     Raises:
       DataError: if there are several.

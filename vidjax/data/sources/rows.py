@@ -1,4 +1,4 @@
-"""One labelled video with what is known of it, and the hash that tells one data set from another."""
+"""One video with its annotations, and the hash that tells one data set from another."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Interval = tuple[float, float, int]  # start and end in seconds, class
 
 @dataclass(frozen=True)
 class Row:
-    """A video and what a data set says of it.
+    """A video and its annotations.
 
     Attributes:
-      video: a path, the bytes of a file, frames that lie in a folder as pictures, a place in records, or None in
-        synthetic mode.
-      label: class number; 0 where a row has something else to learn from.
-      id: a name for messages.
+      video: a path, the bytes of a file, pictures in a folder, a place in records, or None for synthetic frames.
+      label: class number; 0 where the row has another annotation to learn from.
+      id: name for messages.
       target: numbers that a regression predicts.
-      intervals: of a multi-label video, in its own seconds; they may overlap, and run past its end.
-      captions: sentences that describe it.
-      tokens: targets of a captioner, one tuple a caption, all equally long.
+      intervals: the classes of a multi-label video and when they are seen, in seconds of the video; intervals may
+        overlap, and run past the end.
+      captions: sentences that describe the video.
+      tokens: targets of a captioner, one tuple per caption, all equally long.
       window: seconds (start, end) that the row is about; None for the whole video.
-      duration: of the video in seconds, as its annotations have it; 0 when they do not say.
-      group: who or what is seen, which must not be on both sides of a split; empty when nothing is known of it.
+      duration: annotated length of the video in seconds; 0 when it is not annotated.
+      group: who or what is seen, which must not be on both sides of a split; empty when that is not known.
     """
 
     video: str | bytes | FrameWindow | StoredVideo | None
