@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import types
 
 import jax
 import numpy as np
@@ -14,8 +13,9 @@ from vidjax.config import from_saved
 from vidjax.data.motion_videos import CLASSES
 from vidjax.errors import WeightsError
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier
+from vidjax.objectives.base import Part
 from vidjax.training.convert import save_as_run
-from vidjax.training.init.transfer import take_over
+from vidjax.training.init.video_model import init_video_model
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,10 @@ def test_training_can_start_from_a_converted_run(classifier, tmp_path):
         labels=None,
     )  # fmt: skip
     save_as_run(model, tmp_path / "run", stride=4, sampling="dense")
-    objective = types.SimpleNamespace(module=VideoMAEClassifier(spec, 3))
-    fresh = jax.jit(objective.module.init)(jax.random.key(1), np.zeros((1, *spec.clip_shape), np.float32))["params"]
-    taken, sentence = take_over(fresh, str(tmp_path / "run"), objective)
+    fresh = jax.jit(VideoMAEClassifier(spec, 3).init)(jax.random.key(1), np.zeros((1, *spec.clip_shape), np.float32))[
+        "params"
+    ]
+    taken, sentence = init_video_model(fresh, Part("", spec), str(tmp_path / "run"), mean=model.mean, std=model.std)
     jax.tree.map(np.testing.assert_array_equal, taken["encoder"], model.params["encoder"])
     np.testing.assert_array_equal(taken["head"]["kernel"], fresh["head"]["kernel"])
     assert "new: head" in sentence

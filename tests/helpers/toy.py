@@ -12,7 +12,7 @@ import numpy as np
 from vidjax import config as config_lib
 from vidjax.errors import VideoError
 from vidjax.objectives import Objective
-from vidjax.objectives.base import mean_over_valid
+from vidjax.objectives.base import Part, mean_over_valid
 
 
 class _Block(nn.Module):
@@ -50,6 +50,7 @@ class ToyObjective(Objective):
     poison: tuple[int, ...] = ()
     module: nn.Module = dataclasses.field(default_factory=_Net)
     train_flops_per_clip: float = 1e6
+    parts: tuple[Part, ...] = (Part("", None),)
 
     def init(self, rng, batch):
         params = self.module.init(rng, self._flat(batch["video"][:1]), train=False)["params"]

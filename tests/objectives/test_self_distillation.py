@@ -228,7 +228,7 @@ def test_the_teacher_begins_as_a_copy_and_drops_paths_unless_told_not_to():
             """A fresh block's attention over time is a zero, and its class token all but alike in every clip."""
             params, extra = objective.init(jax.random.key(0), {})
             params = jax.tree.map(lambda leaf: leaf + 0.2 * jax.random.normal(jax.random.key(3), leaf.shape), params)
-            return params, objective.adopt(params, extra)
+            return params, objective.init_extra(params, extra)
 
         params, extra = far_from_fresh()
         jax.tree.map(np.testing.assert_array_equal, extra["teacher"], params)

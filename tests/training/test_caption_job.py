@@ -17,7 +17,7 @@ from vidjax.data.datasets import motion
 from vidjax.errors import ConfigError
 from vidjax.tasks import build_objective
 from vidjax.training import evaluate, train
-from vidjax.training.init.captioner import begin_captioner
+from vidjax.training.init.parts import init_parts
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORDS = "a red five moves left quickly and slowly turns"
@@ -137,7 +137,7 @@ def test_a_captioner_begins_with_a_backbone_a_language_model_or_another_captione
         objective = build_objective(new, 0)
         shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
         zeros = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), shapes)
-        return begin_captioner(zeros, new, objective)
+        return init_parts(zeros, new, objective)
 
     from vidjax.weights.runs import read_params
 

@@ -17,7 +17,7 @@ from vidjax.data import motion_videos
 from vidjax.data.loader import train_batches
 from vidjax.tasks import build_objective
 from vidjax.training import loop
-from vidjax.training.init.transfer import take_over
+from vidjax.training.init.video_model import init_video_model
 from vidjax.weights.runs import read_params
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -84,12 +84,12 @@ def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
     image_model.save_pretrained(tmp_path)
     objective = build_objective(smoke("svt_k400", videos), num_classes=8)
     params, extra = jax.jit(lambda: objective.init(jax.random.key(0), {}))()
-    params, words = take_over(params, str(tmp_path), objective)
+    params, words = init_video_model(params, objective.parts[0], str(tmp_path), mean=objective.mean, std=objective.std)
     assert "attention over time starts as a copy of that over space" in words
     assert "new: head" in words
     file = load_file(tmp_path / "model.safetensors")
     wanted = file["encoder.layer.3.attention.output.dense.weight"].T
-    for tree in (params, objective.adopt(params, extra)["teacher"]):
+    for tree in (params, objective.init_extra(params, extra)["teacher"]):
         for attention in ("attn", "temporal_attn"):
             np.testing.assert_array_equal(
                 np.reshape(tree["encoder"]["blocks"][attention]["proj"]["kernel"][3], wanted.shape), wanted

@@ -15,7 +15,7 @@ import saved_runs
 from vidjax.errors import ConfigError
 from vidjax.main import read_config
 from vidjax.tasks import build_objective
-from vidjax.training.init.transfer import take_over
+from vidjax.training.init.video_model import init_video_model
 from vidjax.weights.pretrained import load
 from vidjax.weights.runs import read_params
 
@@ -39,9 +39,11 @@ def get_config(arg=None):
 
 
 def taken(source, **changes):
-    """Parameters of such a run after the take-over, and the sentence that says what it was."""
+    """Parameters of such a run that starts from a source, and the sentence that says what was used."""
     objective, params = saved_runs.objective_of(**changes)
-    found, words = take_over(jax.device_put(params), str(source), objective)
+    found, words = init_video_model(
+        jax.device_put(params), objective.parts[0], str(source), mean=objective.mean, std=objective.std
+    )
     return params, found, words
 
 

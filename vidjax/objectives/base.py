@@ -1,7 +1,8 @@
 """What the training loop asks of an objective."""
 
 import abc
-from typing import Any, Protocol, runtime_checkable
+import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -12,11 +13,26 @@ Params = Any  # a pytree of arrays
 Rngs = dict[str, Array]  # keys of the streams "mask", "augment" and "dropout"
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Parameters that can be initialised from a checkpoint of their own.
+
+    Attributes:
+      name: of their subtree; empty for all parameters.
+      spec: of the module that computes with them, or None where it has none.
+      key: of the configuration, which names the checkpoint.
+    """
+
+    name: str
+    spec: Any
+    key: str = "init_from"
+
+
 class Objective(abc.ABC):
     """Something to learn.
 
     Attributes:
-      module: the Linen module that is trained.
+      module: the Linen module that is trained; a model with a `spec`, unless `parts` says otherwise.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
       frozen: pattern of the parameters that the optimiser leaves alone; empty for none.
     """
@@ -38,6 +54,16 @@ class Objective(abc.ABC):
     ) -> tuple[Array, tuple[Metrics, Any]]:
         """The mean loss over what `weight` counts, scalar metrics (means likewise), and the next `extra`."""
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What of the parameters can be initialised from a checkpoint; all of them together by default."""
+        return (Part("", self.module.spec),)
+
+    def init_extra(self, params: Params, extra: Any) -> Any:
+        """The objective's own state at the start of training, for parameters initialised from a checkpoint."""
+        del params
+        return extra
+
     def weight(self, batch: Batch) -> Array:
         """What a micro-batch counts in the mean over a batch: its valid rows."""
         return batch["valid"].sum()
@@ -48,31 +74,28 @@ class Objective(abc.ABC):
         return extra
 
 
-@runtime_checkable
-class StatisticalLoss(Protocol):
-    """An objective whose loss is a function of statistics of the whole batch, which micro-batches can gather."""
+class StatisticalObjective(Objective):
+    """An objective whose loss is a function of statistics of the whole batch.
 
+    Under `jit` their sums run over all devices. The training step gathers them from micro-batches before it takes the
+    loss, whose gradient then goes back through each.
+    """
+
+    @abc.abstractmethod
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> dict[str, Array]:
-        """Of a (micro-)batch."""
-        ...
+        """The statistics of a (micro-)batch."""
 
+    @abc.abstractmethod
     def loss_from(self, parts: dict[str, Array]) -> tuple[Array, Metrics]:
-        """The loss and metrics of a batch from the statistics of its parts, stacked on axis 0."""
-        ...
+        """The loss and metrics of a batch from the statistics of its micro-batches, stacked on axis 0."""
 
-
-@runtime_checkable
-class Adopting(Protocol):
-    """An objective whose own state begins anew with parameters that were taken over from elsewhere."""
-
-    def adopt(self, params: Params, extra: Any) -> Any: ...
-
-
-@runtime_checkable
-class Reconstructing(Protocol):
-    """An objective that can draw what it makes of clips."""
-
-    def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]: ...
+    def loss(
+        self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
+    ) -> tuple[Array, tuple[Metrics, Any]]:
+        """The loss of a batch by itself."""
+        statistics = self.statistics(params, batch, rngs, train)
+        loss, metrics = self.loss_from({name: statistic[None] for name, statistic in statistics.items()})
+        return loss, (metrics, extra)
 
 
 def mean_over_valid(values: Float[Array, " b"], valid: Bool[Array, " b"]) -> Float[Array, ""]:

@@ -17,7 +17,7 @@ from vidjax.models.beam import beam_search
 from vidjax.models.captioner import IGNORED, Captioner, shift_right
 from vidjax.models.decoding import greedy
 from vidjax.models.gpt2 import GPT2Spec
-from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs
+from vidjax.objectives.base import Batch, Metrics, Objective, Params, Part, Rngs
 from vidjax.objectives.normalize import normalize
 
 FROZEN = {"none": r"^backbone/", "time_embed": r"^backbone/(?!(.*/)?time_embed$)", "all": ""}
@@ -46,6 +46,12 @@ class Captioning(Objective):
     def frozen(self) -> str:
         """Pattern of the parameters that the optimiser leaves alone; empty for none."""
         return FROZEN[self.train_encoder]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The backbone from a video model, the decoder from a language model."""
+        backbone, decoder = self.module.backbone.spec, self.module.decoder.spec
+        return Part("backbone", backbone), Part("decoder", decoder, "caption.decoder_from")
 
     @property
     def train_flops_per_clip(self) -> float:

@@ -4,36 +4,25 @@ Source: Lin's concordance correlation coefficient (1989) as affect recognition t
 """
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs, StatisticalObjective
 from vidjax.objectives.supervised import Supervised
 
 Moments = dict[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
-class Regression(Supervised):
-    """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs).
-
-    The loss is a statistic of the whole batch: under `jit` its sums run over all devices, and with micro-batches the
-    moments of each (`statistics`) are merged before the loss is taken (`loss_from`), whose gradient then goes back
-    through each.
-    """
-
-    def loss(
-        self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
-    ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `target` (b k) in [-1, 1] and `valid`, and, when training, the stream "dropout"."""
-        moments = self.statistics(params, batch, rngs, train)
-        loss, metrics = self.loss_from({name: moment[None] for name, moment in moments.items()})
-        return loss, (metrics, extra)
+class Regression(Supervised, StatisticalObjective):
+    """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs)."""
 
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> Moments:
-        """The moments of predictions and targets of a (micro-)batch, from which the loss follows."""
+        """The moments of predictions and targets of a (micro-)batch, from which the loss follows.
+
+        Uses `video` (uint8), `target` (b k) in [-1, 1] and `valid`, and, when training, the stream "dropout".
+        """
         logits = self.logits(params, self.normalized(batch["video"]), rngs, train)
         return moments(jnp.tanh(logits), batch["target"], batch["valid"])
 

@@ -84,10 +84,10 @@ class SelfDistillation(Objective):
             "gathered": {"sum": jnp.zeros_like(zeros), "rows": jnp.zeros(())},
             "step": jnp.zeros((), jnp.int32),
         }
-        return params, self.adopt(params, extra)
+        return params, self.init_extra(params, extra)
 
-    def adopt(self, params: Params, extra: dict) -> dict:
-        """The state for parameters that were taken over from elsewhere: the teacher is a copy of them."""
+    def init_extra(self, params: Params, extra: dict) -> dict:
+        """The state at the start of training: the teacher is a copy of the student."""
         return extra | {"teacher": jax.tree.map(jnp.copy, params)}
 
     def loss(

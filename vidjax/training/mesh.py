@@ -150,3 +150,9 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
         if free:
             axes[max(free, key=lambda dim: shape[dim])] = "fsdp"
     return P(*axes)
+
+
+def place_like(values: np.ndarray, leaf: jax.Array) -> jax.Array:
+    """Values of the host with the type and the sharding of another array."""
+    values = np.asarray(values, leaf.dtype)
+    return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])

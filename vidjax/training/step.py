@@ -13,7 +13,7 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vidjax.objectives.base import StatisticalLoss
+from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.rows import ROWS
 from vidjax.training.mesh import batch_sharding, replicated
 from vidjax.training.optim import Schedule
@@ -24,7 +24,7 @@ HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that e
 
 
 def make_train_step(
-    objective,
+    objective: Objective,
     tx: optax.GradientTransformation,
     schedule: Schedule,
     *,
@@ -36,7 +36,7 @@ def make_train_step(
     """Compile-once function (state, batch) -> (state, metrics).
 
     Args:
-      objective: a `vidjax.objectives.Objective`.
+      objective: what to learn.
       tx: gives the direction; the step subtracts `schedule(step)` times it.
       seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
       accumulate: micro-batches a step; rows must be a multiple of it times the row blocks of the mesh.
@@ -108,7 +108,7 @@ def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, 
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
     numbered = (jnp.arange(accumulate), jax.tree.map(split, batch))
-    if isinstance(objective, StatisticalLoss):
+    if isinstance(objective, StatisticalObjective):
         return _gradients_from_statistics(objective, state, key, zeros, numbered)
     (total, extra), (weights, losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
     counted = jnp.maximum(weights.sum(), 1.0)

@@ -10,8 +10,8 @@ import pytest
 
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import ViViTClassifier, ViViTSpec
-from vidjax.objectives import Classification
-from vidjax.training.init.transfer import take_over
+from vidjax.objectives.base import Part
+from vidjax.training.init.video_model import init_video_model
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.containers import read_contents
 from vidjax.weights.families import vivit_image
@@ -120,7 +120,8 @@ def test_training_begins_from_an_image_model_that_init_from_names(image_model, f
     _, contents = image_model
     module = ViViTClassifier(dataclasses.replace(SPEC, factorization=factorization, temporal_depth=1), 3)
     params = jax.jit(module.init)(jax.random.key(1), jnp.zeros((1, *module.spec.clip_shape)))["params"]
-    taken, sentence = take_over(params, contents.source, Classification(module, (0.5,) * 3, (0.5,) * 3))
+    pixels = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    taken, sentence = init_video_model(params, Part("", module.spec), contents.source, **pixels)
     assert jax.tree.structure(taken) == jax.tree.structure(params)
     table = contents.state["vit.embeddings.position_embeddings"][0, 1:]
     np.testing.assert_array_equal(taken["encoder"]["pos_embed"][-4:], table)

@@ -1,1 +1,1 @@
-"""What a run starts from: its checkpoint, another run's parameters, public weights, or random numbers."""
+"""What a run starts from: its own checkpoint, parameters of other checkpoints, or random numbers."""

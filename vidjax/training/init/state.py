@@ -1,4 +1,4 @@
-"""The state that a run starts from: restored where it left off, taken over from another run, or fresh."""
+"""The state that a run starts from: restored where it left off, initialised from other checkpoints, or random."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import optax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.objectives.base import Adopting
+from vidjax.objectives import Objective
 from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.init.captioner import begin_captioner
-from vidjax.training.init.transfer import take_over
+from vidjax.training.init.parts import init_parts
 from vidjax.training.mesh import param_shardings
 from vidjax.training.state import TrainState, init_state
 
 
-def state_shapes(config: Config, objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
     """Shapes of the state with the place of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
     shapes = jax.eval_shape(init)
@@ -30,7 +29,7 @@ def state_shapes(config: Config, objective, tx: optax.GradientTransformation, me
 
 def start(
     config: Config,
-    objective,
+    objective: Objective,
     tx: optax.GradientTransformation,
     shapes: TrainState,
     checkpoints: Checkpoints,
@@ -59,20 +58,10 @@ def start(
         return state
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
     state = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()
-    if config.task == "captioning" and (config.init_from or config.caption.decoder_from):
-        params, sentences = begin_captioner(state.params, config, objective)
-        for sentence in sentences:
-            say(f"starting from {sentence}")
-        state = _begin(config, state, params)
-    elif config.init_from:
-        params, sentence = take_over(state.params, config.init_from, objective)
+    params, sentences = init_parts(state.params, config, objective)
+    if not sentences:
+        return state
+    for sentence in sentences:
         say(f"starting from {sentence}")
-        state = _begin(config, state, params)
-        if isinstance(objective, Adopting):
-            state = state._replace(extra=objective.adopt(params, state.extra))
-    return state
-
-
-def _begin(config: Config, state: TrainState, params) -> TrainState:
-    """A fresh state with other parameters, whose moving average begins there."""
-    return state._replace(params=params, ema=jax.tree.map(jnp.copy, params) if config.optim.ema else {})
+    average = jax.tree.map(jnp.copy, params) if config.optim.ema else {}
+    return state._replace(params=params, ema=average, extra=objective.init_extra(params, state.extra))

@@ -1,4 +1,4 @@
-"""Parameters taken over from elsewhere: pre-training to fine-tuning, one data set to the next, a public checkpoint."""
+"""The parameters of a video model from another run or from public weights, such as pre-training to fine-tuning."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.objectives.base import Part
+from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, pretrained, runs
 from vidjax.weights.rules import flatten, nest
 
@@ -19,51 +20,52 @@ _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and 
 _MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which an image model does not have
 
 
-def take_over(params: Mapping, init_from: str, objective: Any) -> tuple[dict, str]:
+def init_video_model(
+    params: Mapping, part: Part, source: str, *, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[dict, str]:
     """Replace parameters by those of the same name in a run's latest checkpoint, or in another model.
 
     Learned positions of another number of frames or resolution are resized as the family's authors do.
 
     Args:
-      params: of the new model, with their shardings.
-      init_from: the folder of a run, whose raw parameters are taken, not their moving average; or anything else that
+      params: of the part, with their shardings.
+      source: the folder of a run, whose raw parameters are used, not their moving average; or anything else that
         `vidjax.from_pretrained` takes.
-      objective: of the new model.
+      mean, std: of the new model's input.
 
     Returns:
-      the parameters, each where it was; a sentence that says what was taken, what was changed and what is new.
+      the parameters, each where it was; a sentence that says what was used, what was changed and what is new.
 
     Raises:
-      ConfigError: when `init_from` is neither, or a parameter of the encoder is not in it with the same shape, or it
-        has a temporal encoder of another depth.
+      ConfigError: when `source` is neither, or a parameter of the encoder is not in it with the same shape, or it has
+        a temporal encoder of another depth.
     """
-    spec = getattr(objective.module, "spec", None)
     try:
-        source, notes = _read(init_from, spec, objective)
+        theirs, notes = _read(source, part.spec, (mean, std))
     except (ResumeError, WeightsError) as error:
-        raise ConfigError(f"config.init_from: {error}") from error
-    found, named = flatten(source), flatten(params)
+        raise ConfigError(f"config.{part.key}: {error}") from error
+    found, named = flatten(theirs), flatten(params)
     fitting = {name for name, leaf in named.items() if name in found and found[name].shape == leaf.shape}
     for name in sorted(set(named) - fitting):
         if name.startswith(_MUST_FIT_IF_THERE) and name in found:
-            theirs, ours = (flat["temporal/blocks/norm1/scale"].shape[0] for flat in (found, named))
+            depth, ours = (flat["temporal/blocks/norm1/scale"].shape[0] for flat in (found, named))
             raise ConfigError(
-                f"config.init_from={init_from!r} has {theirs} blocks in its temporal encoder, the model {ours}: set "
-                f"config.model.spec.temporal_depth={theirs}"
+                f"config.{part.key}={source!r} has {depth} blocks in its temporal encoder, the model {ours}: set "
+                f"config.model.spec.temporal_depth={depth}"
             )
         if _MUST_FIT.match(name):
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(
-                f"config.init_from={init_from!r} does not fit model.name: {name} {named[name].shape} {there}; "
+                f"config.{part.key}={source!r} does not fit model.name: {name} {named[name].shape} {there}; "
                 "use the size and the patches that it was trained with"
             )
-    taken = {name: place(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
+    used = {name: place_like(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
     new, unused = adapt.groups(set(named) - fitting), adapt.groups(set(found) - fitting)
     notes = (*notes, f"new: {new or 'none'}", f"not used: {unused or 'none'}")
-    return nest(taken), "; ".join(notes)
+    return nest(used), "; ".join(notes)
 
 
-def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str, ...]]:
+def _read(init_from: str, spec: Any, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
     """Parameters for clips of the new model's grid, and what they are."""
     if (Path(init_from) / "checkpoints").is_dir():
         step, source = runs.read_params(init_from)
@@ -75,7 +77,7 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
     else:
         model = pretrained.load(init_from, begin=spec)
         source, old = model.params, model.spec
-        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels(model, objective))
+        notes = (f"parameters of {init_from}", *model.notes, *_other_pixels((model.mean, model.std), pixels))
     if spec is None:
         return source, notes
     if type(old) is not type(spec):
@@ -85,8 +87,8 @@ def _read(init_from: str, spec: Any, objective: Any) -> tuple[Mapping, tuple[str
     return source, (*notes, *changes, *_other_numerics(old, spec))
 
 
-def _other_pixels(model: pretrained.Pretrained, objective: Any) -> tuple[str, ...]:
-    theirs, ours = ((tuple(of.mean), tuple(of.std)) for of in (model, objective))
+def _other_pixels(theirs: tuple, ours: tuple) -> tuple[str, ...]:
+    theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
     if np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours, atol=1e-3):
         return ()
     return (f"made for pixels of mean and deviation {theirs}, where config.data has {ours}",)
@@ -97,9 +99,3 @@ def _other_numerics(old: Any, new: Any) -> tuple[str, ...]:
     return tuple(
         f"made with {name} {theirs}, where the model has {ours}" for name, theirs, ours in pairs if theirs != ours
     )
-
-
-def place(values: np.ndarray, leaf: jax.Array) -> jax.Array:
-    """Values where another array is, with its type."""
-    values = np.asarray(values, leaf.dtype)
-    return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])

@@ -1,0 +1,48 @@
+"""The parameters of a GPT-2 from another model: a folder, a file or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError, WeightsError
+from vidjax.objectives.base import Part
+from vidjax.training.mesh import place_like
+from vidjax.weights import pretrained
+from vidjax.weights.families.gpt2 import with_cross_attention
+from vidjax.weights.rules import flatten, nest
+
+
+def init_language_model(params: Mapping, part: Part, source: str, config: Config) -> tuple[dict, str]:
+    """Replace the parameters of a language model by those of another; new cross-attention starts at random.
+
+    Args:
+      params: of the part, with their shardings.
+      source: anything that `vidjax.from_pretrained` takes.
+      config: its seed draws cross-attention that the source does not have.
+
+    Returns:
+      the parameters, each where it was; a sentence that says what was used.
+
+    Raises:
+      ConfigError: when the source is no GPT-2, or one of other sizes.
+    """
+    try:
+        model = pretrained.load(source)
+    except WeightsError as error:
+        raise ConfigError(f"config.{part.key}: {error}") from error
+    if model.family != "gpt2":
+        raise ConfigError(f"config.{part.key}={source!r} holds a {model.family}, no GPT-2")
+    _, theirs, notes = with_cross_attention(model.module, model.params, jax.random.key(config.seed))
+    named, found = flatten(params), flatten(theirs)
+    for name, leaf in named.items():
+        if name not in found or found[name].shape != leaf.shape:
+            there = f"has shape {found[name].shape} there" if name in found else "is not there"
+            raise ConfigError(
+                f"config.{part.key}={source!r} does not fit caption.decoder={config.caption.decoder}: {name} "
+                f"{leaf.shape} {there}; set caption.decoder, and caption.vocab_size, to those of that model"
+            )
+    used = {name: place_like(jax.device_get(found[name]), leaf) for name, leaf in named.items()}
+    return nest(used), "; ".join([f"parameters of {source}", *model.notes, *notes])

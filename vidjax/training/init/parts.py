@@ -1,0 +1,71 @@
+"""Parameters of a new run from other checkpoints: each part that the objective names, from where the config says."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vidjax.config import Config
+from vidjax.models.gpt2 import GPT2Spec
+from vidjax.objectives import Objective
+from vidjax.objectives.base import Part
+from vidjax.training.init.language_model import init_language_model
+from vidjax.training.init.video_model import init_video_model
+from vidjax.training.mesh import place_like
+from vidjax.weights import adapt, runs
+from vidjax.weights.rules import flatten, nest
+
+
+def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[Mapping, list[str]]:
+    """Replace the parameters of each of the objective's parts by those of the checkpoint that its key names, if any.
+
+    Where config.init_from is a run with the same parts, such as a captioner's, everything else of it is used as well,
+    unless another key names a checkpoint.
+
+    Args:
+      params: of the new model, with their shardings.
+      objective: of `config`.
+
+    Returns:
+      the parameters, each where it was; a sentence for each checkpoint that says what was used of it.
+
+    Raises:
+      ConfigError: when a checkpoint does not fit; see `init_video_model` and `init_language_model`.
+    """
+    sources = {part: source for part in objective.parts if (source := _get(config, part.key))}
+    notes = []
+    for part, source in sources.items():
+        inside, note = _init_part(params[part.name] if part.name else params, part, source, config)
+        params = {**params, part.name: inside} if part.name else inside
+        notes.append(f"{part.name}: {note}" if part.name else note)
+        if part.name and len(sources) == 1 and _is_run(source):
+            theirs = runs.read_params(source)[1]
+            if part.name in theirs:
+                params, note = _init_others(params, theirs, part.name)
+                notes.append(note)
+    return params, notes
+
+
+def _init_part(params: Mapping, part: Part, source: str, config: Config) -> tuple[Mapping, str]:
+    if isinstance(part.spec, GPT2Spec):
+        return init_language_model(params, part, source, config)
+    return init_video_model(params, part, source, mean=config.data.mean, std=config.data.std)
+
+
+def _init_others(params: Mapping, theirs: Mapping, done: str) -> tuple[Mapping, str]:
+    """The parts other than the one that is done, where a parameter of the same name has the same shape."""
+    named, found = flatten(params), flatten(theirs)
+    wanted = {name for name in named if not name.startswith(f"{done}/")}
+    fitting = {name for name in wanted if name in found and found[name].shape == named[name].shape}
+    used = {name: place_like(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
+    return nest(used), f"its other parts too; new: {adapt.groups(wanted - fitting) or 'none'}"
+
+
+def _is_run(source: str) -> bool:
+    return (Path(source) / "checkpoints").is_dir()
+
+
+def _get(config: Config, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
