@@ -13,7 +13,8 @@ from jax.sharding import AxisType
 from vidjax.config import Config, EvalConfig
 from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, VideoError
-from vidjax.evaluation import multiview, result_files
+from vidjax.evaluation import multiview
+from vidjax.evaluation.classification import ClassificationEvaluator, summarise
 
 CLASSES, VIEWS, PIXELS = 6, 3, 4
 
@@ -88,7 +89,7 @@ def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
     rows.failures = {2: "truncated", 7: "missing"}
     config = Config(eval=EvalConfig(merge="sum_logits"))
     result = evaluate(rows, mesh_of(2, 1), 4)
-    results = multiview.summarise(result, config)
+    results = summarise(result, config)
     assert results["eval/num_scored"] == 11
     assert results["eval/num_expected"] == 13
     assert results["eval/top1"] == pytest.approx(11 / 13)
@@ -99,7 +100,7 @@ def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
 def test_an_unscored_video_of_class_zero_is_not_right_by_its_zeros(rows):
     rows.targets = np.zeros(13, np.int64)
     rows.failures = dict.fromkeys(range(13), "corrupt")
-    results = multiview.summarise(evaluate(rows, mesh_of(1, 1), 13), Config())
+    results = summarise(evaluate(rows, mesh_of(1, 1), 13), Config())
     assert results["eval/top1"] == results["eval/top5"] == results["eval/num_scored"] == 0
 
 
@@ -143,8 +144,8 @@ def test_a_batch_that_does_not_divide_the_mesh_is_refused_with_one_that_does():
 def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, tmp_path, capsys):
     rows.failures = {3: "truncated"}
     result = evaluate(rows, mesh_of(1, 1), 5)
-    results = multiview.summarise(result, Config(eval=EvalConfig(merge="sum_logits")))
-    result_files.write_results(tmp_path, results, result, rows, "val")
+    results = summarise(result, Config(eval=EvalConfig(merge="sum_logits")))
+    ClassificationEvaluator(Config(), Lookup(), rows, mesh_of(1, 1), tmp_path).write(results, result)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
     assert [line["index"] for line in lines] == list(range(13))
@@ -165,7 +166,8 @@ def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, 
 def test_a_head_with_more_classes_than_the_data_names_is_written_with_numbers(rows, tmp_path):
     rows.labels = ("a", "b")
     result = evaluate(rows, mesh_of(1, 1), 13)
-    result_files.write_results(tmp_path, multiview.summarise(result, Config()), result, rows, "val")
+    evaluator = ClassificationEvaluator(Config(), Lookup(), rows, mesh_of(1, 1), tmp_path)
+    evaluator.write(summarise(result, Config()), result)
     header = next(csv.reader((tmp_path / "confusion_matrix.csv").open()))
     assert header[1:] == ["a", "b", "2", "3", "4", "5"]
     assert not (tmp_path / "quarantine.jsonl").exists()  # nothing failed

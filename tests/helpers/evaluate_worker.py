@@ -1,5 +1,6 @@
 """One of several processes that evaluate together: python evaluate_worker.py RANK COUNT PORT VIDEOS OUT."""
 
+import pathlib
 import sys
 
 import jax
@@ -8,7 +9,7 @@ from jax.sharding import AxisType
 
 from vidjax.config import Config, DataConfig, EvalConfig
 from vidjax.data.open import open_source
-from vidjax.evaluation import evaluate_classifier
+from vidjax.evaluation.classification import ClassificationEvaluator
 
 
 class Colour:
@@ -22,7 +23,8 @@ def evaluate(videos, out, mesh, process):
     data = DataConfig(root=videos, num_frames=2, stride=1, image_size=16, crop="center")
     config = Config(data=data, eval=EvalConfig(clips=2, crops=1))
     source = open_source(data, "val")
-    return evaluate_classifier(Colour(), jnp.float32(1 / 32), source, config, mesh, out, process=process)
+    evaluator = ClassificationEvaluator(config, Colour(), source, mesh, pathlib.Path(out), process)
+    return evaluator(jnp.float32(1 / 32))
 
 
 def make_mesh(devices=None):

@@ -1,5 +1,5 @@
-"""Scoring: metrics, the merging of views, and the evaluation of a classifier over a whole data set."""
+"""Scoring: an evaluator for each task, the merging of views and windows, metrics, features and probes."""
 
-from vidjax.evaluation.multiview import evaluate_classifier, make_eval_step, score_classifier
+from vidjax.evaluation.evaluator import Evaluator
 
-__all__ = ["evaluate_classifier", "make_eval_step", "score_classifier"]
+__all__ = ["Evaluator"]

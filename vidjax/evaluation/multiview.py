@@ -6,9 +6,8 @@ Nothing is substituted. A video that cannot be decoded stays in the denominator 
 from __future__ import annotations
 
 import contextlib
-import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -21,9 +20,7 @@ from vidjax.config import Config
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
-from vidjax.evaluation import result_files
 from vidjax.evaluation.merging import merge_views
-from vidjax.evaluation.metrics import classification as metrics
 from vidjax.evaluation.result_files import VideoScores
 
 NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
@@ -105,65 +102,6 @@ def score_videos(
     return VideoScores(np.where(scored[:, None], scores, 0), labels, scored, reasons)
 
 
-def summarise(result: VideoScores, config: Config) -> dict[str, float | int | str]:
-    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones."""
-    top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
-    top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
-    num_scored, num_expected = int(result.scored.sum()), len(result.labels)
-    classes = result.scores.shape[1]
-    by_class = metrics.per_class_accuracy(result.labels, top1, classes)
-    figures, counts = precision_recall_f1(result), np.bincount(result.labels, minlength=classes)
-    return {
-        "eval/top1": float(top1.sum() / num_expected),
-        "eval/top5": float(top5.sum() / num_expected),
-        "eval/top1_scored": float(top1.sum() / max(num_scored, 1)),
-        "eval/mean_class_accuracy": float(np.nanmean(by_class)),
-        **{f"eval/{name}": figures[name] for name in metrics.AVERAGED},
-        "eval/constant_top1": float(counts.max() / num_expected),
-        "eval/constant_f1_macro": _constant_f1(counts),
-        **_log_loss(result, config),
-        "eval/num_scored": num_scored,
-        "eval/num_expected": num_expected,
-        "eval/merge": config.eval.merge,
-        "eval/clips": config.eval.clips,
-        "eval/crops": config.eval.crops,
-    }
-
-
-def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
-    """Of the best class of each video; see `vidjax.evaluation.metrics.classification.precision_recall_f1`."""
-    classes, scored = result.scores.shape[1], result.scored
-    best = metrics.top_k(result.scores[scored], 1)[:, 0]
-    confusion = metrics.confusion_matrix(result.labels[scored], best, classes)
-    return metrics.precision_recall_f1(confusion, np.bincount(result.labels[~scored], minlength=classes))
-
-
-def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, float]:
-    """Flat eval/{precision,recall,f1}/<class> of every class that occurs or is predicted."""
-    figures, classes = precision_recall_f1(result), result.scores.shape[1]
-    named = [*(names or ()), *map(str, range(len(names or ()), classes))]
-    return {
-        f"eval/{figure}/{name}": float(value)
-        for figure in ("precision", "recall", "f1")
-        for name, value in zip(named, figures[figure], strict=True)
-        if not np.isnan(value)
-    }
-
-
-def _constant_f1(counts: np.ndarray) -> float:
-    """Macro F1 of always calling the most frequent class."""
-    share = counts.max() / counts.sum()
-    return float(2 * share / (1 + share) / (counts > 0).sum())
-
-
-def _log_loss(result: VideoScores, config: Config) -> dict[str, float]:
-    """Mean negative log-likelihood of the scored videos, where their scores are probabilities that add up to 1."""
-    if config.eval.merge != "mean_softmax" or not result.scored.any():
-        return {}
-    own = result.scores[result.scored, result.labels[result.scored]]
-    return {"eval/log_loss": float(-np.log(np.maximum(own, 1e-12)).mean())}
-
-
 def score_source(
     objective: Any,
     params: Any,
@@ -192,46 +130,6 @@ def score_source(
     visible = progress and jax.process_index() == 0
     with contextlib.closing(batches), _progress(batches, -(-len(source) // batch), visible=visible) as shown:
         return score_videos(step, params, shown, len(source), mesh)
-
-
-def score_classifier(
-    objective: Any, params: Any, source: VideoSource, config: Config, mesh: Mesh, **options
-) -> tuple[dict[str, float | int | str], VideoScores]:
-    """Score a classifier on every video of `source` as `score_source` does, which takes the options.
-
-    Returns:
-      The flat results, and the scores of each video.
-    """
-    scores = score_source(objective, params, source, config, mesh, **options)
-    highest, classes = int(scores.labels.max()), scores.scores.shape[1]
-    if highest >= classes:
-        raise ConfigError(f"the data has label {highest}, but the model has {classes} classes; set data.num_classes")
-    return summarise(scores, config), scores
-
-
-def evaluate_classifier(
-    objective: Any,
-    params: Any,
-    source: VideoSource,
-    config: Config,
-    mesh: Mesh,
-    workdir: str | pathlib.Path,
-    **options,
-) -> dict[str, float | int | str]:
-    """Score a classifier as `score_classifier` does, which takes the options, and write the results into `workdir`.
-
-    Writes results.json, predictions.jsonl, confusion_matrix.csv, pictures/confusion_matrix.png and, for videos that
-    could not be decoded, quarantine.jsonl; by the first process only. The caller decides what an incomplete pass means:
-    compare eval/num_scored with eval/num_expected.
-
-    Returns:
-      The flat content of results.json.
-    """
-    results, scores = score_classifier(objective, params, source, config, mesh, **options)
-    results |= per_class(scores, source.labels)
-    if jax.process_index() == 0:
-        result_files.write_results(pathlib.Path(workdir), results, scores, source, config.data.eval_split)
-    return results
 
 
 def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:

@@ -12,6 +12,7 @@ import flax.linen as nn
 from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation import Evaluator
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 
@@ -63,6 +64,7 @@ class Task:
       training_rows: wraps the training split, for example to encode captions as tokens.
       save_files: writes what a run needs later besides its weights and class names, from the training split.
       for_inference: turns the trained module and its parameters into those that a user calls.
+      evaluator: scores the evaluation split; None for a task without anything to be scored by.
       answer: of a trained model; None when it answers nothing.
     """
 
@@ -74,4 +76,5 @@ class Task:
     training_rows: Callable[[VideoSource, Config], VideoSource] = _same_rows
     save_files: Callable[[VideoSource, Path], None] = _no_files
     for_inference: Callable[[Config, nn.Module, Mapping[str, Any]], tuple[nn.Module, Mapping[str, Any]]] = _same_module
+    evaluator: type[Evaluator] | None = None
     answer: Answer | None = None

@@ -10,6 +10,7 @@ from vidjax.data.sources.annotations import CAPTIONS
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
 from vidjax.errors import ConfigError
+from vidjax.evaluation.captioning import CaptioningEvaluator
 from vidjax.models import FAMILIES, ClipSpec, build_model
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS
@@ -81,5 +82,6 @@ TASK = Task(
     check=check,
     training_rows=training_rows,
     save_files=save_files,
+    evaluator=CaptioningEvaluator,
     answer=Answer("caption", ""),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vidjax.config import Config
 from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation.classification import ClassificationEvaluator
 from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights
 from vidjax.tasks._modules import build_classifier
@@ -33,4 +34,4 @@ def class_weights(config: Config, num_classes: int, source: VideoSource) -> tupl
     return balanced_weights([len(source.rows_of_class(label)) for label in range(num_classes)], source.labels)
 
 
-TASK = Task(build=build, sized_by_data=True, answer=Answer("classes", "softmax"))
+TASK = Task(build=build, sized_by_data=True, evaluator=ClassificationEvaluator, answer=Answer("classes", "softmax"))

@@ -6,6 +6,7 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import INTERVALS
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
+from vidjax.evaluation.multi_label import MultiLabelEvaluator
 from vidjax.objectives import MultiLabel
 from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
 from vidjax.tasks._task import Answer, Task
@@ -30,5 +31,6 @@ TASK = Task(
     annotation=INTERVALS,
     sized_by_data=True,
     check=check,
+    evaluator=MultiLabelEvaluator,
     answer=Answer("classes", "sigmoid", windows=True),
 )

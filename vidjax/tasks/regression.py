@@ -5,6 +5,7 @@ from __future__ import annotations
 from vidjax.config import Config
 from vidjax.data.sources.annotations import TARGET
 from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation.regression import RegressionEvaluator
 from vidjax.objectives import Regression
 from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
 from vidjax.tasks._task import Answer, Task
@@ -21,4 +22,11 @@ def check(config: Config) -> None:
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
 
 
-TASK = Task(build=build, annotation=TARGET, sized_by_data=True, check=check, answer=Answer("values", "tanh"))
+TASK = Task(
+    build=build,
+    annotation=TARGET,
+    sized_by_data=True,
+    check=check,
+    evaluator=RegressionEvaluator,
+    answer=Answer("values", "tanh"),
+)

@@ -14,7 +14,7 @@ from vidjax.data import motion_videos
 from vidjax.data.datasets import motion
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError
-from vidjax.evaluation import sliding
+from vidjax.evaluation.multi_label import MultiLabelEvaluator
 
 DATA = DataConfig(num_frames=4, stride=2, image_size=32, crop="center", threads=1)
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
@@ -36,18 +36,17 @@ def root(tmp_path_factory):
     return folder
 
 
-def evaluate(root, workdir, monkeypatch, merge, **options):
+def evaluate(root, workdir, merge, **options):
     source = motion.read_split(root, "long", "intervals")
-    monkeypatch.setattr(sliding, "open_source", lambda *args: source)
     mesh = jax.make_mesh((4, 1, 1), ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3, devices=jax.devices()[:4])
     config = Config(task="multi_label", data=DATA, eval=EvalConfig(crops=1, window_merge=merge, **options))
-    evaluator = sliding.MultiLabelEvaluator(config, Colours(), mesh, workdir, (0, 1))
+    evaluator = MultiLabelEvaluator(config, Colours(), source, mesh, workdir)
     return source, evaluator(WEIGHTS, progress=False)
 
 
 @pytest.mark.parametrize("merge", ["mean", "max"])
-def test_videos_and_moments_are_merged_from_their_windows(root, tmp_path, monkeypatch, merge):
-    source, results = evaluate(root, tmp_path, monkeypatch, merge, window_stride=1.5)
+def test_videos_and_moments_are_merged_from_their_windows(root, tmp_path, merge):
+    source, results = evaluate(root, tmp_path, merge, window_stride=1.5)
     scores, at, positives, positives_at = [], [], [], []
     for row in (source[i] for i in range(6)):
         positives.append([any(number == c for _, _, number in row.intervals) for c in range(8)])
@@ -74,8 +73,8 @@ def test_videos_and_moments_are_merged_from_their_windows(root, tmp_path, monkey
         assert results[f"eval/constant_{name}"] == pytest.approx(wanted[:, seen].mean())
 
 
-def test_a_video_that_cannot_be_read_stays_in_the_denominator(root, tmp_path, monkeypatch):
-    _, results = evaluate(root, tmp_path, monkeypatch, "max", window_stride=1.5)
+def test_a_video_that_cannot_be_read_stays_in_the_denominator(root, tmp_path):
+    _, results = evaluate(root, tmp_path, "max", window_stride=1.5)
     assert (results["eval/num_scored"], results["eval/num_expected"]) == (5, 6)
     assert (results["eval/num_windows"], results["eval/num_windows_scored"]) == (31, 30)
     failed = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
@@ -84,13 +83,13 @@ def test_a_video_that_cannot_be_read_stays_in_the_denominator(root, tmp_path, mo
     assert [line["scored"] for line in lines] == [True] * 4 + [False, True]
 
 
-def test_so_many_windows_evenly_spaced(root, tmp_path, monkeypatch):
-    _, results = evaluate(root, tmp_path, monkeypatch, "max", clips=3)
+def test_so_many_windows_evenly_spaced(root, tmp_path):
+    _, results = evaluate(root, tmp_path, "max", clips=3)
     assert results["eval/num_windows"] == 5 * 3 + 1
     windows = [json.loads(line) for line in (tmp_path / "windows.jsonl").read_text().splitlines()]
     assert [(line["start"], line["end"]) for line in windows[:3]] == [(0.0, 0.8), (3.6, 4.4), (7.2, 8.0)]
 
 
-def test_a_stride_below_zero_is_refused(root, tmp_path, monkeypatch):
+def test_a_stride_below_zero_is_refused(root, tmp_path):
     with pytest.raises(ConfigError, match=r"config.eval.window_stride=-1 must be at least 0 seconds"):
-        evaluate(root, tmp_path, monkeypatch, "max", window_stride=-1)
+        evaluate(root, tmp_path, "max", window_stride=-1)

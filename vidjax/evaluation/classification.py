@@ -1,0 +1,145 @@
+"""Classifiers scored: accuracies over all videos, precision and recall of each class, and a confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError
+from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.metrics import classification as metrics
+from vidjax.evaluation.result_files import VideoScores, write_matrix
+from vidjax.objectives.base import Params
+
+
+class ClassificationEvaluator(Evaluator[VideoScores]):
+    """The best class of each video by the multi-view protocol; a video that is not scored counts as wrong."""
+
+    main = "top1"
+    quick = ("top1", "top5", "f1_macro")
+
+    def score(self, params: Params, config: Config, *, progress: bool) -> VideoScores:
+        """Merge the views of every video.
+
+        Raises:
+          ConfigError: when the data has a class that the model does not know.
+        """
+        found = self.score_rows(params, self.source, config, progress=progress)
+        highest, classes = int(found.labels.max()), found.scores.shape[1]
+        if highest >= classes:
+            raise ConfigError(
+                f"the data has label {highest}, but the model has {classes} classes; set data.num_classes"
+            )
+        return found
+
+    def summarise(self, found: VideoScores, config: Config) -> dict[str, Any]:
+        """Accuracies of all videos and of each class."""
+        return summarise(found, config) | per_class(found, self.labels)
+
+    def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
+        """The label and the five best classes of each video."""
+        return {"predictions.jsonl": self._predictions(found)}
+
+    def reasons(self, found: VideoScores) -> Sequence[str]:
+        """Why each video was not scored; empty where it was."""
+        return found.reasons
+
+    def write(self, results: Mapping[str, Any], found: VideoScores) -> None:
+        """Write the confusion matrix of the scored videos too, as a table and as a picture."""
+        from vidjax.viz.confusion import draw_confusion_matrix
+
+        super().write(results, found)
+        best, classes, scored = metrics.top_k(found.scores, 1)[:, 0], found.scores.shape[1], found.scored
+        matrix = metrics.confusion_matrix(found.labels[scored], best[scored], classes)
+        named = self.labels or ()
+        names = [*named, *map(str, range(len(named), classes))]  # a head may have more classes than the data names
+        write_matrix(self.workdir / "confusion_matrix.csv", matrix, names)
+        draw_confusion_matrix(matrix, names, self.workdir / "pictures" / "confusion_matrix.png")
+
+    def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
+        """The accuracies, and how many videos were not scored for which reasons."""
+        scored, expected = results["eval/num_scored"], results["eval/num_expected"]
+        text = (
+            f"scored {scored} of {expected} videos, {results['eval/clips']} x {results['eval/crops']} views, "
+            f"{results['eval/merge']}: top-1 {results['eval/top1']:.1%}, top-5 {results['eval/top5']:.1%}"
+        )
+        if scored == expected:
+            return text
+        counts = ", ".join(f"{reason} {found.reasons.count(reason)}" for reason in sorted({*found.reasons} - {""}))
+        return f"{text} (unscored counts as wrong; of the scored, top-1 {results['eval/top1_scored']:.1%}; {counts})"
+
+    def _predictions(self, found: VideoScores) -> Iterator[dict]:
+        best = metrics.top_k(found.scores, 5)
+        for index, (label, scored, reason) in enumerate(zip(found.labels, found.scored, found.reasons, strict=True)):
+            top = best[index].tolist() if scored else []
+            yield {
+                "index": index,
+                "id": self.source[index].id,
+                "label": int(label),
+                "top": top,
+                "scores": [round(float(found.scores[index, c]), 6) for c in top],
+                "scored": bool(scored),
+                "reason": reason,
+            }
+
+
+def summarise(result: VideoScores, config: Config) -> dict[str, float | int | str]:
+    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones."""
+    top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
+    top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
+    num_scored, num_expected = int(result.scored.sum()), len(result.labels)
+    classes = result.scores.shape[1]
+    by_class = metrics.per_class_accuracy(result.labels, top1, classes)
+    figures, counts = precision_recall_f1(result), np.bincount(result.labels, minlength=classes)
+    return {
+        "eval/top1": float(top1.sum() / num_expected),
+        "eval/top5": float(top5.sum() / num_expected),
+        "eval/top1_scored": float(top1.sum() / max(num_scored, 1)),
+        "eval/mean_class_accuracy": float(np.nanmean(by_class)),
+        **{f"eval/{name}": figures[name] for name in metrics.AVERAGED},
+        "eval/constant_top1": float(counts.max() / num_expected),
+        "eval/constant_f1_macro": _constant_f1(counts),
+        **_log_loss(result, config),
+        "eval/num_scored": num_scored,
+        "eval/num_expected": num_expected,
+        "eval/merge": config.eval.merge,
+        "eval/clips": config.eval.clips,
+        "eval/crops": config.eval.crops,
+    }
+
+
+def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
+    """Of the best class of each video; see `vidjax.evaluation.metrics.classification.precision_recall_f1`."""
+    classes, scored = result.scores.shape[1], result.scored
+    best = metrics.top_k(result.scores[scored], 1)[:, 0]
+    confusion = metrics.confusion_matrix(result.labels[scored], best, classes)
+    return metrics.precision_recall_f1(confusion, np.bincount(result.labels[~scored], minlength=classes))
+
+
+def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, float]:
+    """Flat eval/{precision,recall,f1}/<class> of every class that occurs or is predicted."""
+    figures, classes = precision_recall_f1(result), result.scores.shape[1]
+    named = [*(names or ()), *map(str, range(len(names or ()), classes))]
+    return {
+        f"eval/{figure}/{name}": float(value)
+        for figure in ("precision", "recall", "f1")
+        for name, value in zip(named, figures[figure], strict=True)
+        if not np.isnan(value)
+    }
+
+
+def _constant_f1(counts: np.ndarray) -> float:
+    """Macro F1 of always calling the most frequent class."""
+    share = counts.max() / counts.sum()
+    return float(2 * share / (1 + share) / (counts > 0).sum())
+
+
+def _log_loss(result: VideoScores, config: Config) -> dict[str, float]:
+    """Mean negative log-likelihood of the scored videos, where their scores are probabilities that add up to 1."""
+    if config.eval.merge != "mean_softmax" or not result.scored.any():
+        return {}
+    own = result.scores[result.scored, result.labels[result.scored]]
+    return {"eval/log_loss": float(-np.log(np.maximum(own, 1e-12)).mean())}

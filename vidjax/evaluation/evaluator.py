@@ -1,0 +1,146 @@
+"""What scores a run: an evaluator holds the evaluation split and is called with parameters."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import jax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation import result_files
+from vidjax.evaluation.multiview import eval_batch_size, make_eval_step, score_source
+from vidjax.evaluation.result_files import VideoScores
+from vidjax.objectives import Objective
+from vidjax.objectives.base import Params
+
+Found = TypeVar("Found")  # what a pass over the split gives
+
+
+class Evaluator(abc.ABC, Generic[Found]):
+    """The evaluation split of a run, and how its task is scored.
+
+    A subclass says how the split is scored, what the figures are, and what is written for each video.
+
+    Attributes:
+      main: the figure that ranks checkpoints, without its prefix; higher is better.
+      quick: figures of the score on one view while a run trains; `main` is among them.
+    """
+
+    main: ClassVar[str]
+    quick: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        config: Config,
+        objective: Objective,
+        source: VideoSource,
+        mesh: Mesh,
+        workdir: Path,
+        process: tuple[int, int] = (0, 1),
+    ):
+        """Compile nothing yet, but refuse what cannot be scored before any training is done.
+
+        Args:
+          config: of the run; its `data` and `eval` say how clips are taken and merged.
+          objective: whose outputs are scored.
+          source: the evaluation split.
+          mesh: that the parameters are on.
+          workdir: where the files of an evaluation are written.
+          process: this process's part (p, P) of a batch: the row block of its sharding, not the process index.
+        """
+        self.check(config)
+        eval_batch_size(config, mesh)
+        self.config, self.objective, self.source, self.mesh, self.workdir = config, objective, source, mesh, workdir
+        self._process, self._step = process, self.make_step()
+        self.prepare()
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse settings by which the task cannot be scored, from the configuration alone.
+
+        Raises:
+          ConfigError: with the setting and the remedy.
+        """
+        del config
+
+    def prepare(self) -> None:
+        """Read from the split what its scoring needs, once."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes or the targets, where the data has them."""
+        return self.source.labels
+
+    @property
+    def merge(self) -> str:
+        """How the views of a video become one score, a rule of `vidjax.evaluation.merging`."""
+        return self.config.eval.merge
+
+    def __call__(self, params: Params, *, progress: bool = True) -> dict[str, Any]:
+        """Score every video by `config.eval` and write the files of the evaluation; by the first process only.
+
+        Returns:
+          the flat results eval/..., which are in results.json too.
+        """
+        found = self.score(params, self.config, progress=progress)
+        results = self.summarise(found, self.config)
+        if jax.process_index() == 0:
+            self.write(results, found)
+        return results
+
+    def validate(self, params: Params) -> dict[str, Any]:
+        """Score every video by its central view; returns val/... and writes nothing."""
+        config = one_view(self.config)
+        results = self.summarise(self.score(params, config, progress=False), config)
+        return {f"val/{name}": results[f"eval/{name}"] for name in self.quick}
+
+    def write(self, results: Mapping[str, Any], found: Found) -> None:
+        """Write results.json, what was found of each video, and quarantine.jsonl; say the main figures in a line."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        result_files.write_json(self.workdir / "results.json", dict(results))
+        for name, lines in self.lines(found).items():
+            result_files.write_lines(self.workdir / name, lines)
+        split = self.config.data.eval_split
+        result_files.write_quarantine(self.workdir / "quarantine.jsonl", self.reasons(found), self.source, split)
+        Console().print(self.sentence(results, found), highlight=False, markup=False)
+
+    def make_step(self) -> Callable[[Any, dict], dict]:
+        """The compiled step that scores a batch."""
+        return make_eval_step(self.objective, self.merge, self.mesh)
+
+    def score_rows(self, params: Params, source: VideoSource, config: Config, *, progress: bool) -> VideoScores:
+        """Score every row of a source once, with the step that is compiled."""
+        options = {"process": self._process, "step": self._step, "progress": progress}
+        return score_source(self.objective, params, source, config, self.mesh, **options)
+
+    @abc.abstractmethod
+    def score(self, params: Params, config: Config, *, progress: bool) -> Found:
+        """Score the split by another protocol than the run's, if `config` says so."""
+
+    @abc.abstractmethod
+    def summarise(self, found: Found, config: Config) -> dict[str, Any]:
+        """The flat results eval/... of a pass."""
+
+    @abc.abstractmethod
+    def lines(self, found: Found) -> Mapping[str, Iterable[dict]]:
+        """What was found of each video, by the name of the JSONL file that holds it."""
+
+    @abc.abstractmethod
+    def reasons(self, found: Found) -> Sequence[str]:
+        """Why each row of the split was not scored; empty where it was."""
+
+    @abc.abstractmethod
+    def sentence(self, results: Mapping[str, Any], found: Found) -> str:
+        """The main figures in one line."""
+
+
+def one_view(config: Config) -> Config:
+    """The same run scored by the central view."""
+    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, clips=1, crops=1))

@@ -1,0 +1,177 @@
+"""Multi-label classifiers scored by windows that slide over a video: merged to the whole, and at moments of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from vidjax.config import Config
+from vidjax.data.sources.annotations import window_labels
+from vidjax.data.sources.windows import WindowSource
+from vidjax.errors import ConfigError
+from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.metrics import classification as metrics
+from vidjax.evaluation.metrics.average_precision import (
+    labels_at,
+    mean_average_precision,
+    merge_windows,
+    moments_of,
+    scores_at,
+)
+from vidjax.evaluation.result_files import VideoScores
+from vidjax.objectives.base import Params
+
+_UNSCORED = -1.0  # below every probability: what was not scored is ranked last
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Scores of the windows of all videos, of the videos (n classes), and of all their moments (m classes)."""
+
+    windows: VideoScores
+    videos: np.ndarray
+    moments: np.ndarray
+
+
+class MultiLabelEvaluator(Evaluator[Scores]):
+    """Every window of every video scored once; mean average precision over videos, and over 25 moments of each.
+
+    Windows come every config.eval.window_stride seconds, or are config.eval.clips evenly spaced ones; their
+    probabilities, and those of config.eval.crops crops of each, are merged by config.eval.window_merge.
+    """
+
+    main = "map"
+    quick = ("map", "map_localised")
+
+    def prepare(self) -> None:
+        """Read the intervals of all videos, and open each for its length."""
+        evaluation = self.config.eval
+        self._windows = WindowSource(
+            self.source, self.config.data, stride=evaluation.window_stride, count=evaluation.clips
+        )
+        rows, classes = [self.source[index] for index in range(len(self.source))], self.source.num_classes
+        self._positives = np.stack([window_labels(row.intervals, None, classes) for row in rows]) > 0
+        lengths = [row.duration or found for row, found in zip(rows, self._windows.durations, strict=True)]
+        self._moments = [moments_of(length) for length in lengths]
+        at = (labels_at(row.intervals, times, classes) for row, times in zip(rows, self._moments, strict=True))
+        self._positives_at = np.concatenate(list(at))
+        self._past_end = sum(
+            end > length for row, length in zip(rows, lengths, strict=True) for _, end, _ in row.intervals
+        )
+        self._num_intervals = sum(len(row.intervals) for row in rows)
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuse windows that would go back in time."""
+        if config.eval.window_stride < 0:
+            raise ConfigError(f"config.eval.window_stride={config.eval.window_stride} must be at least 0 seconds")
+
+    @property
+    def merge(self) -> str:
+        """Of the crops of a window: that of windows, of probabilities."""
+        return f"{self.config.eval.window_merge}_sigmoid"
+
+    def score(self, params: Params, config: Config, *, progress: bool) -> Scores:
+        """Score every window once, and merge those of each video.
+
+        Raises:
+          ConfigError: when the data has another number of classes than the model.
+        """
+        one_clip = dataclasses.replace(config, eval=dataclasses.replace(config.eval, clips=1))  # of each window
+        windows = self.score_rows(params, self._windows, one_clip, progress=progress)
+        if windows.scores.shape[1] != self.source.num_classes:
+            raise ConfigError(
+                f"the data has {self.source.num_classes} classes, but the model {windows.scores.shape[1]}; "
+                "evaluate with the data that it was trained with"
+            )
+        return Scores(windows, *self._merge(windows))
+
+    def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of whole videos, and of the moments of all videos one after the other."""
+        merge, times = self.config.eval.window_merge, self._windows.times()
+        whole, moments = [], []
+        for index, at in enumerate(self._moments):
+            own = np.flatnonzero((self._windows.video_of == index) & windows.scored)
+            if not len(own):
+                whole.append(np.full(self.source.num_classes, _UNSCORED))
+                moments.append(np.full((len(at), self.source.num_classes), _UNSCORED))
+                continue
+            whole.append(merge_windows(windows.scores[own], merge))
+            moments.append(scores_at(at, times[own], windows.scores[own], merge))
+        return np.stack(whole), np.concatenate(moments)
+
+    def summarise(self, found: Scores, config: Config) -> dict[str, Any]:
+        """Mean average precision of videos and of moments, that of each class, and what a constant would reach."""
+        windows = found.windows
+        mean, each = mean_average_precision(found.videos, self._positives)
+        there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
+        scored = np.bincount(self._windows.video_of, weights=windows.scored, minlength=len(self.source)) > 0
+        names = self.labels or [str(number) for number in range(len(each))]
+        return {
+            "eval/map": mean,
+            "eval/map_localised": mean_average_precision(found.moments, self._positives_at)[0],
+            "eval/constant_map": float(self._positives[:, there].mean()),
+            "eval/constant_map_localised": float(self._positives_at[:, there_at].mean()),
+            "eval/num_classes_with_positives": int(there.sum()),
+            "eval/num_scored": int(scored.sum()),
+            "eval/num_expected": len(self.source),
+            "eval/num_windows": len(windows.scored),
+            "eval/num_windows_scored": int(windows.scored.sum()),
+            "eval/num_intervals": self._num_intervals,
+            "eval/num_intervals_past_the_end": int(self._past_end),
+            "eval/merge": config.eval.window_merge,
+            "eval/crops": config.eval.crops,
+            **{f"eval/ap/{name}": float(ap) for name, ap in zip(names, each, strict=True) if not np.isnan(ap)},
+        }
+
+    def lines(self, found: Scores) -> dict[str, Iterable[dict]]:
+        """Labels and best classes of each video, and the best classes of each window."""
+        return {
+            "predictions.jsonl": self._video_lines(found.videos),
+            "windows.jsonl": self._window_lines(found.windows),
+        }
+
+    def reasons(self, found: Scores) -> list[str]:
+        """Why a video was not scored, from the first of its windows that was not."""
+        reasons = [""] * len(self.source)
+        for video, reason in zip(self._windows.video_of, found.windows.reasons, strict=True):
+            reasons[video] = reasons[video] or reason
+        return reasons
+
+    def sentence(self, results: Mapping[str, Any], found: Scores) -> str:
+        """The precision of videos and of moments, and that of a constant."""
+        return (
+            f"scored {results['eval/num_scored']} of {results['eval/num_expected']} videos in "
+            f"{results['eval/num_windows']} windows, {results['eval/merge']}: mAP {results['eval/map']:.1%}, "
+            f"at 25 moments {results['eval/map_localised']:.1%} (a constant: {results['eval/constant_map']:.1%} and "
+            f"{results['eval/constant_map_localised']:.1%})"
+        )
+
+    def _video_lines(self, videos: np.ndarray) -> Iterator[dict]:
+        for index, (scores, positives) in enumerate(zip(videos, self._positives, strict=True)):
+            scored = bool(scores.min() >= 0)
+            top = metrics.top_k(scores[None], 5)[0].tolist() if scored else []
+            yield {
+                "index": index,
+                "id": self.source[index].id,
+                "labels": np.flatnonzero(positives).tolist(),
+                "top": top,
+                "scores": [round(float(scores[c]), 6) for c in top],
+                "scored": scored,
+            }
+
+    def _window_lines(self, windows: VideoScores) -> Iterator[dict]:
+        best = metrics.top_k(windows.scores, 5)
+        for index, (start, end) in enumerate(self._windows.times()):
+            top = best[index].tolist() if windows.scored[index] else []
+            yield {
+                "id": self.source[int(self._windows.video_of[index])].id,
+                "start": round(float(start), 3),
+                "end": round(float(end), 3),
+                "top": top,
+                "scores": [round(float(windows.scores[index, c]), 6) for c in top],
+                "reason": windows.reasons[index],
+            }

@@ -1,0 +1,67 @@
+"""Regressions scored: how well numbers agree with their targets over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vidjax.config import Config
+from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
+from vidjax.evaluation.result_files import VideoScores
+from vidjax.objectives.base import Params
+
+
+class RegressionEvaluator(Evaluator[VideoScores]):
+    """Predictions averaged over the views of each row, and their agreement with the targets over all rows."""
+
+    main = "ccc"
+    quick = ("ccc", "rmse")
+
+    def prepare(self) -> None:
+        """Read the targets of all rows."""
+        self._targets = np.array([self.source[row].target for row in range(len(self.source))])
+
+    @property
+    def merge(self) -> str:
+        """The mean of the views, whatever config.eval.merge says of classes."""
+        return "mean"
+
+    def score(self, params: Params, config: Config, *, progress: bool) -> VideoScores:
+        """Average the predictions of the views of every row."""
+        return self.score_rows(params, self.source, config, progress=progress)
+
+    def summarise(self, found: VideoScores, config: Config) -> dict[str, Any]:
+        """The agreement of all targets and of each, beside that of the best constant."""
+        figures = summarise_regression(found.scores, self._targets, found.scored, self.labels)
+        return figures | {"eval/clips": config.eval.clips, "eval/crops": config.eval.crops}
+
+    def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
+        """Target and prediction of each row."""
+        rows = (
+            {
+                "index": index,
+                "id": self.source[index].id,
+                "target": self._targets[index].tolist(),
+                "prediction": [round(float(value), 6) for value in found.scores[index]],
+                "scored": bool(found.scored[index]),
+                "reason": found.reasons[index],
+            }
+            for index in range(len(self.source))
+        )
+        return {"predictions.jsonl": rows}
+
+    def reasons(self, found: VideoScores) -> Sequence[str]:
+        """Why each row was not scored; empty where it was."""
+        return found.reasons
+
+    def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
+        """The agreement, and that of the best constant."""
+        figures, constant = (
+            ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in FIGURES)
+            for prefix in ("eval/", "eval/constant_")
+        )
+        scored = f"scored {results['eval/num_scored']} of {results['eval/num_expected']} rows"
+        return f"{scored}: {figures} (the best constant: {constant})"
