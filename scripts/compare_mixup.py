@@ -41,13 +41,14 @@ def run(config, workdir: pathlib.Path, mixup: float) -> dict:
 
 def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
     """report.md with the table and the curves of both."""
-    from vidjax.viz.curves import draw_curves
+    from vidjax.tasks import TASKS
+    from vidjax.viz.curves import LOSS, draw_curves
     from vidjax.viz.document import Heading, Picture, Table, Text, write_document
 
     columns = ("", *FIGURES.values())
     lines = [[name_of(row), *(f"{row[key]:.4f}" for key in FIGURES)] for row in rows]
     runs = {name_of(row): workdir / folder_of(row) for row in rows}
-    picture = draw_curves(runs, ("train/loss", "val/top1", "val/f1_macro"), workdir / "curves.png")
+    picture = draw_curves(runs, (LOSS, *TASKS["classification"].curves), workdir / "curves.png")
     blocks = [
         Text("Two runs that differ in mixup alone. With mixup the training loss is of mixed labels, so higher."),
         Heading("Results"),

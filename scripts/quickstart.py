@@ -57,9 +57,10 @@ def main() -> int:
     rows.append({"seed": None, "start": "chance", "top1": 1 / 8, "top5": 5 / 8})
     seconds = time.time() - start
 
+    from vidjax.tasks import TASKS
     from vidjax.viz import report
 
-    path = report.write_comparison(args.workdir, rows, seconds)
+    path = report.write_comparison(args.workdir, rows, TASKS["classification"].curves, seconds)
     if args.json:
         print(json.dumps({"rows": rows, "seconds": round(seconds, 1), "report": str(path)}))
         return 0

@@ -13,6 +13,7 @@ from vidjax import config as config_lib
 from vidjax.errors import VideoError
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Part, mean_over_valid
+from vidjax.tasks import Task
 
 
 class _Block(nn.Module):
@@ -135,6 +136,9 @@ class ToyBatches:
         self.closed = True
 
 
+TASK = Task(build=lambda config, num_classes, total_steps, source: ToyObjective())
+
+
 def toy_config(**changes) -> config_lib.Config:
     """A run of 8 steps over 16 rows; `changes` are dotted keys with the dots as double underscores."""
     keys = {
@@ -149,6 +153,7 @@ def toy_config(**changes) -> config_lib.Config:
         "train.checkpoint_every": 4,
         "mesh.fsdp_min_size": 1,
         "data.name": "synthetic",
+        "task": "toy:TASK",
     }
     keys |= {key.replace("__", "."): value for key, value in changes.items()}
     config = config_lib.defaults()

@@ -6,7 +6,8 @@ import pytest
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, DataError, ResumeError
-from vidjax.training import evaluate, finish, train
+from vidjax.training import evaluate, train
+from vidjax.weights import run_files
 
 
 def make_config(**changes):
@@ -73,18 +74,20 @@ def test_a_run_leaves_a_report_with_its_results(run):
 
 def test_classes_in_another_order_are_refused(tmp_path):
     trained = ("jump", "run", "walk")
-    finish.save_labels(tmp_path, trained)
-    finish.check_labels(tmp_path, trained)
-    finish.check_labels(tmp_path, None)
+    run_files.write_labels(tmp_path, trained)
+    run_files.check_labels(tmp_path, trained)
+    run_files.check_labels(tmp_path, None)
     with pytest.raises(DataError, match=r"class 1 is 'run' in .* and 'walk' in the data"):
-        finish.check_labels(tmp_path, ("jump", "walk", "run"))
+        run_files.check_labels(tmp_path, ("jump", "walk", "run"))
     with pytest.raises(DataError, match=r"class 2 is 'walk' in .* and missing in the data"):
-        finish.check_labels(tmp_path, ("jump", "run"))
+        run_files.check_labels(tmp_path, ("jump", "run"))
 
 
 def test_what_cannot_be_scored_is_refused(run, tmp_path):
     workdir, _ = run
-    with pytest.raises(ConfigError, match=r"scores classification, .*; config.task is 'masked_autoencoding'"):
+    with pytest.raises(
+        ConfigError, match=r"scores captioning, classification, .*; config.task is 'masked_autoencoding'"
+    ):
         evaluate(make_config(task="masked_autoencoding"), workdir)
     with pytest.raises(ResumeError, match="holds no checkpoint"):
         evaluate(make_config(), tmp_path)

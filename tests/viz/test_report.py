@@ -55,7 +55,7 @@ def test_comparison_averages_over_seeds(tmp_path):
         for seed, top1 in ((0, 0.9), (1, 0.8), (2, 1.0))
     ]
     rows.append({"seed": None, "start": "chance", "top1": 0.125, "top5": 0.625})
-    path = report.write_comparison(tmp_path, rows, 90.0)
+    path = report.write_comparison(tmp_path, rows, (), 90.0)
     text = path.read_text()
     assert "| pre-trained | 90.0% ± 10.0% | 100.0% ± 0.0% |" in text
     assert "| chance | 12.5% | 62.5% |" in text

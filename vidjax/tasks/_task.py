@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import flax.linen as nn
+from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL
@@ -15,6 +16,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
+from vidjax.viz.curves import Curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Task:
       save_files: writes what a run needs later besides its weights and class names, from the training split.
       for_inference: turns the trained module and its parameters into those that a user calls.
       evaluator: scores the evaluation split; None for a task without anything to be scored by.
+      curves: metrics that a run's report draws, beside the training loss.
+      draw: pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
       answer: of a trained model; None when it answers nothing.
     """
 
@@ -77,4 +81,6 @@ class Task:
     save_files: Callable[[VideoSource, Path], None] = _no_files
     for_inference: Callable[[Config, nn.Module, Mapping[str, Any]], tuple[nn.Module, Mapping[str, Any]]] = _same_module
     evaluator: type[Evaluator] | None = None
+    curves: tuple[Curve, ...] = ()
+    draw: Callable[[Any, Params, VideoSource, Config, Mesh, Path], Any] | None = None
     answer: Answer | None = None

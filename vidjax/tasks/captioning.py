@@ -17,6 +17,7 @@ from vidjax.models.gpt2 import GPT2, GPT2_SPECS
 from vidjax.objectives import Captioning
 from vidjax.tasks._modules import OF_CLASSIFICATION, refuse, spec_options
 from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
 
 _TIME = "encoder/time_embed"
 
@@ -76,6 +77,7 @@ def _check_time(name: str, spec: ClipSpec) -> None:
         )
 
 
+CURVES = (Curve("val/bleu4", "BLEU-4", fraction=True), Curve("val/cider", "CIDEr-D"))
 TASK = Task(
     build=build,
     annotation=CAPTIONS,
@@ -83,5 +85,6 @@ TASK = Task(
     training_rows=training_rows,
     save_files=save_files,
     evaluator=CaptioningEvaluator,
+    curves=CURVES,
     answer=Answer("caption", ""),
 )

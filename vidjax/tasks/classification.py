@@ -9,6 +9,7 @@ from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights
 from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
@@ -34,4 +35,15 @@ def class_weights(config: Config, num_classes: int, source: VideoSource) -> tupl
     return balanced_weights([len(source.rows_of_class(label)) for label in range(num_classes)], source.labels)
 
 
-TASK = Task(build=build, sized_by_data=True, evaluator=ClassificationEvaluator, answer=Answer("classes", "softmax"))
+CURVES = (
+    Curve("val/top1", "top-1 accuracy, one view", fraction=True),
+    Curve("val/f1_macro", "macro F1, one view", fraction=True),
+    Curve("eval/top1", "top-1 accuracy, all videos", fraction=True),
+)
+TASK = Task(
+    build=build,
+    sized_by_data=True,
+    evaluator=ClassificationEvaluator,
+    curves=CURVES,
+    answer=Answer("classes", "softmax"),
+)

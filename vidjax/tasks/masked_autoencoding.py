@@ -8,6 +8,7 @@ from vidjax.models import build_model
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.tasks._modules import refuse, spec_options
 from vidjax.tasks._task import Task
+from vidjax.viz.reconstruction import reconstruct_held_out
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> MaskedAutoencoding:
@@ -28,4 +29,4 @@ def check(config: Config) -> None:
     refuse(config, "optim.class_weights")
 
 
-TASK = Task(build=build, check=check)
+TASK = Task(build=build, check=check, draw=reconstruct_held_out)

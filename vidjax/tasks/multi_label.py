@@ -10,6 +10,7 @@ from vidjax.evaluation.multi_label import MultiLabelEvaluator
 from vidjax.objectives import MultiLabel
 from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
 from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> MultiLabel:
@@ -26,11 +27,13 @@ def check(config: Config) -> None:
         raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 weighs nothing")
 
 
+CURVES = (Curve("val/map", "mAP, one view per window", fraction=True),)
 TASK = Task(
     build=build,
     annotation=INTERVALS,
     sized_by_data=True,
     check=check,
     evaluator=MultiLabelEvaluator,
+    curves=CURVES,
     answer=Answer("classes", "sigmoid", windows=True),
 )

@@ -9,6 +9,7 @@ from vidjax.evaluation.regression import RegressionEvaluator
 from vidjax.objectives import Regression
 from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
 from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Regression:
@@ -22,11 +23,13 @@ def check(config: Config) -> None:
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
 
 
+CURVES = (Curve("val/ccc", "concordance (CCC), one view"),)
 TASK = Task(
     build=build,
     annotation=TARGET,
     sized_by_data=True,
     check=check,
     evaluator=RegressionEvaluator,
+    curves=CURVES,
     answer=Answer("values", "tanh"),
 )

@@ -24,7 +24,9 @@ from orbax.checkpoint import checkpoint_managers as policies
 from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
 from vidjax.training.state import TrainState
-from vidjax.weights.runs import MANIFEST, SCORES, best_step, checksums, damaged_files, read_scores
+from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores
+from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
+from vidjax.weights.run_files import CHECKPOINTS
 
 
 class Checkpoints:
@@ -36,7 +38,7 @@ class Checkpoints:
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
         """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
-        self.directory = Path(workdir).absolute() / "checkpoints"
+        self.directory = Path(workdir).absolute() / CHECKPOINTS
         self._scores = read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_LatestAndBest(keep_latest, self._scores),

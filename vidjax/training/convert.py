@@ -16,7 +16,7 @@ from vidjax.registry import is_outside
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
 from vidjax.weights import Pretrained
-from vidjax.weights.runs import LABELS
+from vidjax.weights.run_files import LABELS
 
 
 def save_as_run(

@@ -10,18 +10,19 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
-from vidjax.evaluation.tasks import EVALUATORS, Evaluator, open_eval
-from vidjax.tasks import build_objective
-from vidjax.training import finish
+from vidjax.evaluation import Evaluator
+from vidjax.objectives import Objective
+from vidjax.tasks import TASKS, build_objective, open_eval
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
+from vidjax.training.report import write_report
+from vidjax.weights.run_files import check_labels
 from vidjax.weights.runs import read_params
 
 
-def build_evaluator(config: Config, objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
-    """What scores the evaluation split of a run; None for a task that has nothing to be scored by."""
-    if config.task not in EVALUATORS:
-        return None
-    return EVALUATORS[config.task](config, objective, mesh, workdir, loader_slice(mesh))
+def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
+    """The evaluator of a run's task, with the evaluation split; None for a task that has nothing to be scored by."""
+    evaluator = TASKS.find(config.task).evaluator
+    return evaluator and evaluator(config, objective, open_eval(config), mesh, workdir, loader_slice(mesh))
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
@@ -33,21 +34,22 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
       ConfigError: when the task has no labels to score, or the checkpoint is of another model.
       ResumeError: when there is no checkpoint.
     """
-    if config.task not in EVALUATORS:
-        raise ConfigError(f"config.mode=evaluate scores {', '.join(EVALUATORS)}; config.task is {config.task!r}")
-    workdir, mesh = Path(workdir), make_mesh(config.mesh)
-    classes = config.data.num_classes or open_eval(config).num_classes
-    objective = build_objective(config, classes)
+    evaluator_of = TASKS.find(config.task).evaluator
+    if evaluator_of is None:
+        able = ", ".join(name for name, task in TASKS.items() if task.evaluator)
+        raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
+    workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
+    objective = build_objective(config, config.data.num_classes or source.num_classes)
     run = config.init_from or workdir
     _, found = read_params(run, "best", ema=True)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
     workdir.mkdir(parents=True, exist_ok=True)
-    evaluator = build_evaluator(config, objective, mesh, workdir)
-    finish.check_labels(Path(run), evaluator.labels)
+    evaluator = evaluator_of(config, objective, source, mesh, workdir, loader_slice(mesh))
+    check_labels(run, evaluator.labels)
     results = evaluator(params)
-    finish.report(workdir)
+    write_report(config, workdir)
     return results
 
 

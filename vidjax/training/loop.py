@@ -17,7 +17,7 @@ from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective, open_train
-from vidjax.training import fingerprint, finish
+from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate import build_evaluator, evaluate
@@ -27,11 +27,13 @@ from vidjax.training.monitor import Watch
 from vidjax.training.optim import build_optimizer, scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
+from vidjax.training.report import draw_pictures, write_report
 from vidjax.training.signals import StopSignal
 from vidjax.training.state import TrainState
 from vidjax.training.step import make_train_step
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
+from vidjax.weights.run_files import CONFIG, RESULTS, write_labels
 
 __all__ = ["evaluate", "num_train_steps", "train"]
 
@@ -100,9 +102,9 @@ def train(
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
         _announce(config, state, mesh, total, warmup, float(schedule(total)))
-        _write_json(workdir / "config.json", to_saved(config))
-        finish.save_labels(workdir, source.labels)
+        _write_json(workdir / CONFIG, to_saved(config))
         if jax.process_index() == 0:
+            write_labels(workdir, source.labels)
             TASKS.find(config.task).save_files(source, workdir)
 
         part = loader_slice(mesh)
@@ -147,9 +149,9 @@ def train(
             meter.start()
         if not evaluator:
             results = {"train/steps": total, **watch.last}
-            _write_json(workdir / "results.json", results)
-        finish.draw(config, objective, state.params, mesh, workdir)
-    finish.report(workdir)
+            _write_json(workdir / RESULTS, results)
+        draw_pictures(config, objective, state.params, mesh, workdir)
+    write_report(config, workdir)
     return results
 
 
@@ -206,7 +208,7 @@ def _due(step: int, every: int) -> bool:
 
 
 def _read_results(workdir: Path) -> dict:
-    path = workdir / "results.json"
+    path = workdir / RESULTS
     return json.loads(path.read_text()) if path.exists() else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,19 +13,23 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vidjax.viz.figures import new_figure, save_figure
 
-TITLES = {
-    "train/loss": "training loss",
-    "train/lr": "learning rate",
-    "train/grad_norm": "gradient norm",
-    "val/top1": "top-1 accuracy, one view",
-    "val/f1_macro": "macro F1, one view",
-    "val/ccc": "CCC",
-    "val/map": "mAP",
-    "eval/top1": "top-1 accuracy, all videos",
-    "eval/top5": "top-5 accuracy, all videos",
-    "perf/clips_per_s": "clips per second",
-}
-_FRACTIONS = ("val/top1", "val/f1_macro", "val/map", "eval/top1", "eval/top5")
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A metric to draw over training steps.
+
+    Attributes:
+      metric: its name in metrics.jsonl, such as `val/top1`.
+      title: of its panel.
+      fraction: whether it lies between 0 and 1, and its axis is in percent.
+    """
+
+    metric: str
+    title: str
+    fraction: bool = False
+
+
+LOSS = Curve("train/loss", "training loss")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 
 
@@ -51,35 +56,36 @@ def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " 
 
 
 def draw_curves(
-    runs: Mapping[str, str | pathlib.Path], names: Sequence[str], path: str | pathlib.Path
+    runs: Mapping[str, str | pathlib.Path], curves: Sequence[Curve | str], path: str | pathlib.Path
 ) -> pathlib.Path | None:
-    """Draw one panel a metric, with a line for each run that has it.
+    """Draw one panel per metric, with a line for each run that has it.
 
     Args:
       runs: legend -> a run's folder.
-      names: metrics, for example `train/loss`.
+      curves: metrics; a name alone, such as `train/lr`, is its own title.
       path: the PNG to write.
 
     Returns:
       the path, or None if no run has any of the metrics.
     """
-    curves = {
-        name: {run: read_metric(pathlib.Path(folder) / "metrics.jsonl", name) for run, folder in runs.items()}
-        for name in names
+    curves = [Curve(curve, curve) if isinstance(curve, str) else curve for curve in curves]
+    found = {
+        curve: {run: read_metric(pathlib.Path(folder) / "metrics.jsonl", curve.metric) for run, folder in runs.items()}
+        for curve in curves
     }
-    shown = [name for name in names if any(len(steps) for steps, _ in curves[name].values())]
+    shown = [curve for curve in curves if any(len(steps) for steps, _ in found[curve].values())]
     if not shown:
         return None
     figure = new_figure(5.2 * len(shown), 3.8)
-    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        for order, (run, (steps, values)) in enumerate(curves[name].items()):
+    for axes, curve in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for order, (run, (steps, values)) in enumerate(found[curve].items()):
             if len(steps):
                 _draw_line(axes, steps, values, run, f"C{order}")
-        axes.set(title=TITLES.get(name, name), xlabel="step")
+        axes.set(title=curve.title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-        if name in _FRACTIONS:
+        if curve.fraction:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.set_ylim(0, 1.02)
         if len(runs) > 1:

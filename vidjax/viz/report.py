@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from vidjax.config import Config, flatten, to_saved
-from vidjax.viz.curves import draw_curves
+from vidjax.viz.curves import LOSS, Curve, draw_curves
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 
 PICTURES = "pictures"
-CURVES = ("train/loss", "val/top1", "val/f1_macro", "val/ccc", "val/map", "eval/top1")
 _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
     "reconstruction.png": "Held-out clips: input, what was left visible, and the reconstruction; the note in the "
     "picture says what is predicted.",
@@ -28,30 +27,34 @@ _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order 
 }
 
 
-def write_run_report(workdir: str | os.PathLike) -> pathlib.Path:
+def write_run_report(workdir: str | os.PathLike, curves: Sequence[Curve] = ()) -> pathlib.Path:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
-    Reads config.json, results.json and metrics.jsonl where they exist, and draws the curves.
+    Reads config.json, results.json and metrics.jsonl where they exist, and draws the training loss and the curves of
+    its task.
     """
     workdir = pathlib.Path(workdir)
     config, results = _read(workdir / "config.json"), _read(workdir / "results.json")
     blocks: list[Block] = []
     if results:
         blocks += [Heading("Results"), _results_table(results), *_class_table(results)]
-    curves = draw_curves({workdir.name: workdir}, CURVES, workdir / PICTURES / "curves.png")
-    blocks += [Heading("Pictures"), *_curve_picture(curves), *_pictures(workdir)]
+    picture = draw_curves({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
+    blocks += [Heading("Pictures"), *_curve_picture(picture), *_pictures(workdir)]
     if config:
         blocks += [Heading("Settings that differ from the defaults"), Code(settings(config))]
     name = config.get("model", {}).get("name", "run")
     return write_document(workdir, f"{name}: {config.get('task', 'a run').replace('_', ' ')}", [*blocks, *made()])
 
 
-def write_comparison(workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], seconds: float) -> pathlib.Path:
+def write_comparison(
+    workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], seconds: float
+) -> pathlib.Path:
     """Write the report of the quickstart: pre-trained against from scratch; returns the path of report.md.
 
     Args:
       workdir: holds `seed<N>/{pretrain,finetune,scratch}`, the folders of the runs.
       rows: dicts of seed (None for chance), start (pre-trained, from scratch, chance), top1 and top5 in 0-1.
+      curves: of the classifiers, beside the training loss.
       seconds: how long all of it took.
     """
     workdir = pathlib.Path(workdir)
@@ -66,12 +69,14 @@ def write_comparison(workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any
         _comparison_table(rows),
         Text(f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; everything together took {seconds / 60:.1f} minutes."),
         Heading("Pre-training"),
-        *_curve_picture(draw_curves({"pre-training": first / "pretrain"}, CURVES, workdir / PICTURES / "pretrain.png")),
+        *_curve_picture(
+            draw_curves({"pre-training": first / "pretrain"}, (LOSS,), workdir / PICTURES / "pretrain.png")
+        ),
         *_pictures(first / "pretrain"),
         Heading("Fine-tuning"),
     ]
     runs = {"pre-trained": first / "finetune", "from scratch": first / "scratch"}
-    blocks += _curve_picture(draw_curves(runs, CURVES, workdir / PICTURES / "finetune.png"))
+    blocks += _curve_picture(draw_curves(runs, (LOSS, *curves), workdir / PICTURES / "finetune.png"))
     blocks += _pictures(first / "finetune")
     config = _read(first / "finetune" / "config.json")
     if config:

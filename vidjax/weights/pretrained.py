@@ -24,7 +24,7 @@ from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import normalize
-from vidjax.weights import hub, runs
+from vidjax.weights import hub, run_files, runs
 from vidjax.weights.adapt import adapt, fresh
 from vidjax.weights.containers import Contents, read_contents
 from vidjax.weights.families import vivit_image
@@ -140,7 +140,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         result is a ViViT of this spec.
     """
     path = Path(source).expanduser()
-    if (path / "checkpoints").is_dir():
+    if run_files.is_run(path):
         return _from_run(path)
     contents = read_contents(path if path.exists() else hub.fetch(os.fspath(source)))
     description = _describe(contents, begin)
@@ -213,7 +213,7 @@ def _from_run(path: Path) -> Pretrained:
         mean=config.data.mean,
         std=config.data.std,
         merge=config.eval.merge,
-        labels=runs.read_labels(path),
+        labels=run_files.read_labels(path),
         notes=(f"checkpoint {step} of {path}",),
         source=os.fspath(path),
         config=config,

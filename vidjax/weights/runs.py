@@ -1,17 +1,11 @@
-"""A run's checkpoints, read without the rest of its state; how they are checked and ranked.
-
-Orbax does not notice a flipped bit, so `manifest.json` in a step's folder holds the checksums of all its files;
-`scores.json` beside the folders holds what evaluations said of them.
-"""
+"""A run's parameters and its module, read back from its folder without the rest of its state."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import absl.logging
@@ -23,12 +17,11 @@ import orbax.checkpoint as ocp
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.tasks import TASKS, build_objective
+from vidjax.weights.checkpoint_scores import best_step, read_scores
+from vidjax.weights.checksums import damaged_files
+from vidjax.weights.run_files import CHECKPOINTS, CONFIG
 
-MANIFEST = "manifest.json"
-SCORES = "scores.json"
-LABELS = "labels.json"
 _HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
-_REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
 
 
 def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool = False):
@@ -45,7 +38,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     Raises:
       ResumeError: when the folder holds no checkpoint, or the one asked for is damaged.
     """
-    root = Path(workdir).absolute() / "checkpoints"
+    root = Path(workdir).absolute() / CHECKPOINTS
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
     handlers = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
@@ -103,7 +96,7 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
     Raises:
       WeightsError: when the folder has no usable config.json.
     """
-    path = Path(workdir) / "config.json"
+    path = Path(workdir) / CONFIG
     if not path.is_file():
         raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
     try:
@@ -113,45 +106,6 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
     except (ValueError, TypeError, ConfigError) as error:
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
     return config, module
-
-
-def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
-    """The class names of a run, where its data had names."""
-    path = Path(workdir) / LABELS
-    return tuple(json.loads(path.read_text())) if path.is_file() else None
-
-
-def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by relative path."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _REWRITTEN)
-    sums = {}
-    for path in files:
-        with path.open("rb") as file:
-            sums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return sums
-
-
-def damaged_files(folder: Path) -> str:
-    """What differs from the manifest, in words; empty when nothing does."""
-    try:
-        wanted = json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing"
-    except ValueError:
-        return f"{MANIFEST} is not readable"
-    found = checksums(folder)
-    bad = sorted(name for name in wanted if found.get(name) != wanted[name])
-    return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
-
-
-def best_step(steps: Iterable[int], scores: dict[int, float]) -> int | None:
-    """The step with the highest score, the later of equals; None when none has one."""
-    return max((step for step in steps if step in scores), key=lambda step: (scores[step], step), default=None)
-
-
-def read_scores(directory: Path) -> dict[int, float]:
-    path = directory / SCORES
-    return {int(step): score for step, score in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
 @contextlib.contextmanager

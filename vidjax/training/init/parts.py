@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vidjax.config import Config
@@ -16,6 +15,7 @@ from vidjax.training.init.video_model import init_video_model
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, runs
 from vidjax.weights.rules import flatten, nest
+from vidjax.weights.run_files import is_run
 
 
 def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[Mapping, list[str]]:
@@ -40,7 +40,7 @@ def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[M
         inside, note = _init_part(params[part.name] if part.name else params, part, source, config)
         params = {**params, part.name: inside} if part.name else inside
         notes.append(f"{part.name}: {note}" if part.name else note)
-        if part.name and len(sources) == 1 and _is_run(source):
+        if part.name and len(sources) == 1 and is_run(source):
             theirs = runs.read_params(source)[1]
             if part.name in theirs:
                 params, note = _init_others(params, theirs, part.name)
@@ -61,10 +61,6 @@ def _init_others(params: Mapping, theirs: Mapping, done: str) -> tuple[Mapping, 
     fitting = {name for name in wanted if name in found and found[name].shape == named[name].shape}
     used = {name: place_like(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
     return nest(used), f"its other parts too; new: {adapt.groups(wanted - fitting) or 'none'}"
-
-
-def _is_run(source: str) -> bool:
-    return (Path(source) / "checkpoints").is_dir()
 
 
 def _get(config: Config, key: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, pretrained, runs
 from vidjax.weights.rules import flatten, nest
+from vidjax.weights.run_files import is_run
 
 _NUMERICS = ("norm_eps", "merge_directions")  # what is computed with the same parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
@@ -67,7 +67,7 @@ def init_video_model(
 
 def _read(init_from: str, spec: Any, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
     """Parameters for clips of the new model's grid, and what they are."""
-    if (Path(init_from) / "checkpoints").is_dir():
+    if is_run(init_from):
         step, source = runs.read_params(init_from)
         notes = (f"parameters of {init_from} at step {step}",)
         module = runs.read_module(init_from)[1] if spec is not None else None

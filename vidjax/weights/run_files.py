@@ -1,0 +1,49 @@
+"""The small files of a run's folder: what they are called, and how its class names are written, read and compared."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from vidjax.errors import DataError
+
+CHECKPOINTS = "checkpoints"
+CONFIG = "config.json"
+LABELS = "labels.json"
+RESULTS = "results.json"
+
+
+def is_run(folder: str | os.PathLike) -> bool:
+    """Whether a folder is that of a run that has saved checkpoints."""
+    return (Path(folder) / CHECKPOINTS).is_dir()
+
+
+def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
+    """Write the class names, in the order of the model's outputs, where the data has names."""
+    if labels:
+        (Path(workdir) / LABELS).write_text(json.dumps(labels, indent=1) + "\n")
+
+
+def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
+    """The class names of a run, where its data had names."""
+    path = Path(workdir) / LABELS
+    return tuple(json.loads(path.read_text())) if path.is_file() else None
+
+
+def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
+    """Refuse to score a run on data whose class numbers mean something else.
+
+    Raises:
+      DataError: when the run and the data both name their classes, and differently.
+    """
+    trained = read_labels(workdir)
+    if not labels or trained is None or trained == tuple(labels):
+        return
+    pairs = list(zip(trained, labels, strict=False))
+    number = next((n for n, (there, here) in enumerate(pairs) if there != here), len(pairs))
+    names = [repr(of[number]) if number < len(of) else "missing" for of in (trained, labels)]
+    raise DataError(
+        f"class {number} is {names[0]} in {Path(workdir) / LABELS} and {names[1]} in the data; "
+        "evaluate on data with the classes the run was trained with"
+    )
