@@ -20,7 +20,7 @@ from vidjax.tasks import TASKS, build_objective, open_train
 from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.device_feed import Feed
-from vidjax.training.evaluate import build_evaluator, evaluate
+from vidjax.training.evaluate_run import build_evaluator, evaluate
 from vidjax.training.init.state import start, state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.monitor import Watch
