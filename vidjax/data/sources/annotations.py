@@ -13,12 +13,6 @@ from vidjax.data.sources.rows import Interval, Row
 LABEL, TARGET, INTERVALS, CAPTIONS = "label", "target", "intervals", "captions"
 
 Seconds = tuple[float, float] | None
-_OF_TASK = {"regression": TARGET, "multi_label": INTERVALS, "captioning": CAPTIONS}
-
-
-def annotation_of(task: str) -> str:
-    """What rows must carry for a task; a label where it needs no more."""
-    return _OF_TASK.get(task, LABEL)
 
 
 @dataclass(frozen=True)
