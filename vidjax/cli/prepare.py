@@ -45,22 +45,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Prepare under a progress bar, and say what was stored; 3 if a video was not."""
     if min(arguments.threads, arguments.videos_per_shard) < 1:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
-    options = [f"--{option}" for option in arguments.beam_option]
     from vidjax.config import DataConfig
     from vidjax.data.datasets import DATASETS
     from vidjax.data.open import open_videos
-    from vidjax.data.prepare import runners
     from vidjax.data.prepare.builder import prepare_records
     from vidjax.data.prepare.codec import Storing
     from vidjax.data.prepare.encode import Encoding
+    from vidjax.data.prepare.runners import THREADS, Runner, default_runner
 
     spec = DATASETS.find(arguments.dataset)
     if not spec.needs_root:
         raise ConfigError(f"vidjax makes the videos of {arguments.dataset} itself: there is nothing to prepare")
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
-    storing = Storing(arguments.check, None if arguments.keep_bytes else encoding)
-    runner = arguments.runner or runners.default_runner()
-    if runner == runners.THREADS and not arguments.runner:
+    storing = Storing(arguments.check, None if arguments.keep_bytes else encoding, arguments.videos_per_shard)
+    options = tuple(f"--{option}" for option in arguments.beam_option)
+    runner = Runner(arguments.runner or default_runner(), options, arguments.threads)
+    if runner.name == THREADS and not arguments.runner:
         say("Apache Beam is not installed (pip install 'vidjax[beam]'): videos are prepared in threads of this process")
     data = DataConfig(name=arguments.dataset, root=arguments.root)
     splits = tuple(filter(None, arguments.splits.split(","))) or spec.splits
@@ -68,9 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     listed = sum(map(len, sources.values()))
     with progress(f"preparing {listed} videos", total=listed) as advance:
         folder, failures = prepare_records(
-            arguments.dataset, sources, arguments.out, storing=storing, threads=arguments.threads, runner=runner,
-            options=options, videos_per_shard=arguments.videos_per_shard, on_video=lambda split: advance(),
-        )  # fmt: skip
+            arguments.dataset, sources, arguments.out, storing=storing, runner=runner, on_video=lambda split: advance()
+        )
     stored = listed - len(failures)
     if arguments.json:
         print_json({"root": str(folder), "listed": listed, "stored": stored, "failures": failures})

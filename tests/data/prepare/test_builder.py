@@ -12,9 +12,12 @@ from vidjax.data.open import open_source
 from vidjax.data.prepare import builder
 from vidjax.data.prepare.codec import Storing
 from vidjax.data.prepare.encode import Encoding
+from vidjax.data.prepare.runners import Runner
 from vidjax.data.sources import labelmap
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import DataError
+
+TWO_PER_SHARD = Storing(videos_per_shard=2)
 
 
 def write_video(path, frames=6, seed=0):
@@ -79,7 +82,9 @@ def test_records_say_how_long_and_large_a_video_is(folder, tmp_path):
 
 def test_unreadable_videos_are_listed_with_their_reason_and_the_rest_is_stored(folder, tmp_path):
     (folder / "train" / "a" / "broken.mp4").write_bytes(b"")
-    root, failures = builder.prepare_records("folder", sources_of(folder, "train"), tmp_path / "out", threads=2)
+    root, failures = builder.prepare_records(
+        "folder", sources_of(folder, "train"), tmp_path / "out", runner=Runner(threads=2)
+    )
     assert [(f["split"], pathlib.Path(f["id"]).name, f["reason"]) for f in failures] == [
         ("train", "broken.mp4", "empty")
     ]
@@ -144,16 +149,16 @@ def contents(folder):
 
 def test_the_files_are_the_same_for_any_number_of_threads(folder, tmp_path):
     sources = sources_of(folder, "train", "val")
-    encoded = {"storing": Storing(encoding=Encoding()), "videos_per_shard": 2}
-    one, _ = builder.prepare_records("folder", sources, tmp_path / "one", threads=1, **encoded)
-    three, _ = builder.prepare_records("folder", sources, tmp_path / "three", threads=3, **encoded)
+    encoded = {"storing": Storing(encoding=Encoding(), videos_per_shard=2)}
+    one, _ = builder.prepare_records("folder", sources, tmp_path / "one", runner=Runner(threads=1), **encoded)
+    three, _ = builder.prepare_records("folder", sources, tmp_path / "three", runner=Runner(threads=3), **encoded)
     assert contents(one) == contents(three)
     assert len(list(one.glob("*train.array_record*"))) == 3
 
 
 def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_stopped(folder, tmp_path):
     sources, seen = sources_of(folder, "train", "val"), []
-    whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", videos_per_shard=2)
+    whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
 
     def stop_at_the_fourth(split):
         seen.append(split)
@@ -161,14 +166,14 @@ def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        builder.prepare_records("folder", sources, tmp_path / "out", videos_per_shard=2, on_video=stop_at_the_fourth)
+        builder.prepare_records("folder", sources, tmp_path / "out", storing=TWO_PER_SHARD, on_video=stop_at_the_fourth)
     with pytest.raises(DataError):
         open_source(DataConfig(root=str(tmp_path / "out")), "train")
     finished = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob(".preparing-*/train-00000")}
     assert len(finished) == 1
     again = []
     resumed, failures = builder.prepare_records(
-        "folder", sources, tmp_path / "out", videos_per_shard=2, on_video=again.append
+        "folder", sources, tmp_path / "out", storing=TWO_PER_SHARD, on_video=again.append
     )
     assert failures == []
     assert len(again) == 6
@@ -193,7 +198,7 @@ def test_a_shard_whose_videos_all_fail_leaves_no_empty_file(folder, tmp_path):
     for path in (folder / "train" / "a").iterdir():
         path.write_bytes(b"not a video")
     root, failures = builder.prepare_records(
-        "folder", sources_of(folder, "train"), tmp_path / "out", videos_per_shard=1
+        "folder", sources_of(folder, "train"), tmp_path / "out", storing=Storing(videos_per_shard=1)
     )
     records = open_source(DataConfig(root=str(root)), "train")
     assert (len(records), len(failures)) == (2, 3)

@@ -14,14 +14,14 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from vidjax.data.prepare import runners
 from vidjax.data.prepare.codec import Storing
+from vidjax.data.prepare.runners import Runner, run_shards
 from vidjax.data.prepare.shards import Note, Shard, listening, plan, read_note, write_shard
 from vidjax.data.sources import labelmap, records
 from vidjax.data.sources.annotated_videos import AnnotatedVideos, write_annotations
@@ -31,7 +31,7 @@ from vidjax.errors import DataError
 
 FAILURES = "failures.jsonl"
 VERSION = "1.0.0"
-VIDEOS_PER_SHARD = 256
+_AS_IT_IS, _ONE_THREAD = Storing(), Runner()
 
 
 def prepare_records(
@@ -39,11 +39,8 @@ def prepare_records(
     sources: dict[str, VideoSource],
     out: str | os.PathLike,
     *,
-    storing: Storing | None = None,
-    threads: int = 1,
-    runner: str = runners.THREADS,
-    options: Sequence[str] = (),
-    videos_per_shard: int = VIDEOS_PER_SHARD,
+    storing: Storing = _AS_IT_IS,
+    runner: Runner = _ONE_THREAD,
     on_video: Callable[[str], None] = lambda split: None,
 ) -> tuple[pathlib.Path, list[dict[str, Any]]]:
     """Write the splits as one data set, `out/<name>_videos/1.0.0`, that appears only when it is complete.
@@ -54,10 +51,8 @@ def prepare_records(
     Args:
       name: a `data.name`; what is no letter or digit in it becomes an underscore.
       sources: a `VideoSource` for each split.
-      storing: what is stored of a video; None: its own bytes, if index and first frame can be read.
-      threads: shards at a time on this machine.
-      runner, options: see `vidjax.data.prepare.runners.run_shards`.
-      videos_per_shard: at most so many videos a file.
+      storing: what is stored of a video; default its own bytes, if index and first frame can be read.
+      runner: what writes the files.
       on_video: called with the split's name after each video that this process has handled, for a progress bar.
 
     Returns:
@@ -68,7 +63,7 @@ def prepare_records(
         already holds this data set.
       ConfigError: for a runner that cannot be used.
     """
-    storing, name = storing or Storing(), re.sub(r"\W+", "_", name)
+    name = re.sub(r"\W+", "_", name)
     _check_labels(sources)
     for split, source in sources.items():
         _check_ids(split, source)
@@ -76,12 +71,12 @@ def prepare_records(
     if folder.exists():
         raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
     contents = [source.content_id for source in sources.values()]
-    work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing, videos_per_shard])}"
+    work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing])}"
     work.mkdir(parents=True, exist_ok=True)
-    shards = plan({split: len(source) for split, source in sources.items()}, str(work), videos_per_shard)
+    shards = plan({split: len(source) for split, source in sources.items()}, str(work), storing.videos_per_shard)
     write = functools.partial(_write, sources=sources, storing=storing)
     with listening(on_video):
-        runners.run_shards(write, shards, runner, options, threads)
+        run_shards(write, shards, runner)
     notes = {shard: read_note(shard) for shard in shards}
     failures = [failure for note in notes.values() for failure in note.failures]
     try:

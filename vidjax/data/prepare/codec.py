@@ -19,23 +19,27 @@ _DECODED_AT_ONCE = 32  # frames, when checking every one
 
 @dataclasses.dataclass(frozen=True)
 class Storing:
-    """How the video of a row is stored; small and picklable, as it travels to the machines of a cluster.
+    """How videos are stored; small and picklable, as it travels to the machines of a cluster.
 
     Attributes:
       check: what a video must pass whose own bytes are stored: `index` or `decode`.
       encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes, and pictures
         without loss.
+      videos_per_shard: the most videos in one file.
 
     Raises:
-      ConfigError: for an unknown check.
+      ConfigError: for an unknown check, or no videos per shard.
     """
 
     check: str = "index"
     encoding: Encoding | None = None
+    videos_per_shard: int = 256
 
     def __post_init__(self):
         if self.check not in CHECKS:
             raise ConfigError(f"check={self.check!r} is unknown; choose one of {', '.join(CHECKS)}")
+        if self.videos_per_shard < 1:
+            raise ConfigError(f"videos_per_shard={self.videos_per_shard} must be at least 1")
 
     def store(self, row: Row) -> tuple[bytes, VideoInfo]:
         """The bytes to store, and what they hold.
