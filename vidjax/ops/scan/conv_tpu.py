@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
+from vidjax.ops.scan import tpu_blocks
 from vidjax.ops.scan.tpu_blocks import compiler_params, largest
 from vidjax.ops.scan.tpu_tokens import UNROLL, for_all_channels, load, locate, loop, store, valid_tokens
 from vidjax.ops.tpu import output
@@ -20,7 +21,7 @@ MOST_TAPS = HALO + 1
 
 def fits(x, kernel) -> bool:
     """Whether the taps reach no further than the tokens beside a chunk."""
-    return kernel.shape[0] <= MOST_TAPS and largest(x, x, kernel.shape[0]) is not None
+    return kernel.shape[0] <= MOST_TAPS and tpu_blocks.fits(x, x, kernel.shape[0])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

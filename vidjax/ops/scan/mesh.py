@@ -26,10 +26,10 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
         return function(*vary_alike(*operands))
 
     if math.prod(free.values()) > 1:
-        axes = [each.split() for each in axes.split(",")]
-        sizes = dict(zip(axes[0], operands[0].shape, strict=True))
+        letters = [each.split() for each in axes.split(",")]
+        sizes = dict(zip(letters[0], operands[0].shape, strict=True))
         shared = {"b": _sharing(ROWS, free, sizes["b"]), "d": _sharing(CHANNELS, free, sizes["d"])}
-        in_specs = tuple(P(*map(shared.get, each)) for each in axes)
+        in_specs = tuple(P(*map(shared.get, each)) for each in letters)
         local = jax.shard_map(local, in_specs=in_specs, out_specs=in_specs[0], axis_names=set(free))
     return local(*operands)
 

@@ -89,4 +89,5 @@ def _float32(operands):
 
 
 def _over_states(states: State, weights: Float[Array, "#b s #d"]) -> Float[Array, "b d"]:
-    return sum(states[:, i] * weights[:, i] for i in range(states.shape[1]))
+    first, *others = (states[:, i] * weights[:, i] for i in range(states.shape[1]))
+    return sum(others, first)

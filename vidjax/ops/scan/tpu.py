@@ -11,30 +11,19 @@ import jax.numpy as jnp
 from einops import rearrange
 from jax.experimental import pallas as pl
 
-from vidjax.errors import ConfigError
-from vidjax.ops.scan import tpu_kernels
+from vidjax.ops.scan import tpu_blocks, tpu_kernels
 from vidjax.ops.scan.tpu_blocks import compiler_params, largest
-from vidjax.ops.tpu import core_memory, output
-
-
-def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
-    """See `vidjax.ops.selective_scan`."""
-    if not fits(x, dt, A):
-        raise ConfigError(
-            f"scan='pallas_tpu' cannot run here: it takes float32 or bfloat16 (these are {x.dtype} and {dt.dtype}), or "
-            f"{A.shape[1]} states a channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' "
-            "or leave it empty"
-        )
-    return _scan(x, dt, A, B, C, D, bias, softplus, reverse)
+from vidjax.ops.tpu import output
 
 
 def fits(x, dt, A) -> bool:
     """Whether the states of a few tokens fit in the memory of a core."""
-    return largest(x, dt, A.shape[1]) is not None
+    return tpu_blocks.fits(x, dt, A.shape[1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(7, 8))
-def _scan(x, dt, A, B, C, D, bias, softplus, reverse):
+def pallas_tpu(x, dt, A, B, C, D, bias, softplus, reverse):
+    """See `vidjax.ops.selective_scan`."""
     return _scan_forward(x, dt, A, B, C, D, bias, softplus, reverse)[0]
 
 
@@ -94,7 +83,7 @@ def _scan_backward(softplus, reverse, residuals, dy):
     return tuple(g.astype(operand.dtype) for g, operand in zip(gradients, operands, strict=True))
 
 
-_scan.defvjp(_scan_forward, _scan_backward)
+pallas_tpu.defvjp(_scan_forward, _scan_backward)
 
 
 def _body(kernel, blocks, softplus, reverse):

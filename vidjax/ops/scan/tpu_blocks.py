@@ -12,6 +12,7 @@ from einops import rearrange, repeat
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from vidjax.errors import ConfigError
 from vidjax.ops.scan.tpu_tokens import LANES, UNROLL
 from vidjax.ops.tpu import core_memory
 
@@ -20,11 +21,28 @@ CHUNKS = (64, 32, 16, 8)  # tokens, at most
 TILES = 9  # registers side by side in a block, at most: 1152 channels
 
 
-def largest(x, dt, states: int) -> "Blocks | None":
-    """Those of the longest chunks that leave some of a core's memory to the compiler; None if none do.
+def largest(x, dt, states: int) -> "Blocks":
+    """The blocks with the longest chunks that leave some of a core's memory to the compiler.
 
-    None too for other dtypes than float32 and bfloat16, and where there is nothing.
+    Raises:
+      ConfigError: when there are none, as `fits` tells.
     """
+    blocks = _largest(x, dt, states)
+    if blocks is None:
+        raise ConfigError(
+            f"scan='pallas_tpu' cannot run here: it takes float32 or bfloat16 (these are {x.dtype} and {dt.dtype}), or "
+            f"{states} states a channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' or "
+            "leave it empty"
+        )
+    return blocks
+
+
+def fits(x, dt, states: int) -> bool:
+    """Whether there are tokens of float32 or bfloat16, and the states of a few of them fit in the memory of a core."""
+    return _largest(x, dt, states) is not None
+
+
+def _largest(x, dt, states: int) -> "Blocks | None":
     if x.size == 0 or not {x.dtype, dt.dtype} <= {jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16)}:
         return None
     found = (Blocks(*x.shape, states, most) for most in CHUNKS)
@@ -156,7 +174,7 @@ class Blocks:
     def from_tokens(self, x):
         return rearrange(x[..., : self.channels], "l b d -> b l d")
 
-    def scratch(self, *shape: str) -> pltpu.VMEM:
+    def scratch(self, *shape: str) -> pl.MemoryRef:
         """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""
         sizes = {"s": self.states, "r": self.block_rows, "d": self.width, "t": self.chunk}
         return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)

@@ -34,7 +34,7 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
     def channels(lanes, first):
         parts = locate(lanes, x, A, valid, sizes[1])
 
-        step, _ = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps)
+        step = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps)
 
         def token(i, h):
             t = tokens - 1 - i if reverse else i
@@ -70,7 +70,7 @@ def backward(
     def channels(lanes, first):
         parts = locate(lanes, x, A, valid, sizes[1])
 
-        step, slope = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps, slopes)
+        step = _step_sizes(dt, bias[:, lanes] if softplus else None, parts, steps, slopes)
 
         def remember(i, h):
             t = tokens - 1 - i if reverse else i
@@ -98,7 +98,8 @@ def backward(
             exponent = g_t * kept[i]  # gradient of dt A
             g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
             store(dx, t, parts, written * dt_t + D[:, lanes] * dy_t)
-            ddt_t = slope(t) * ((exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
+            slope = slopes[t] if softplus else 1.0
+            ddt_t = slope * ((exponent * A[:, :, lanes]).sum(axis=0) * LN2 + written * x_t)
             store(ddt, t, parts, ddt_t)
             return g_t, dA_t + exponent * dt_t, dD_t + dy_t * x_t, dbias_t + ddt_t
 
@@ -115,13 +116,14 @@ def backward(
 
 
 def _step_sizes(dt, bias, parts, steps, slopes=None):
-    """Functions of a token: its step size, and the derivative of that by what is stored as dt.
+    """A function of a token: its step size.
 
-    Without a `bias` dt is the step. With one all steps are made first, in a loop of their own, and kept in scratch:
-    among the states there are no registers left for a softplus.
+    Without a `bias` dt is the step. With one all steps are made first, in a loop of their own, and kept in scratch, with
+    their derivatives by what is stored as dt if there are `slopes` for them: among the states there are no registers
+    left for a softplus.
     """
     if bias is None:
-        return lambda t: load(dt, t, parts), lambda t: 1.0
+        return lambda t: load(dt, t, parts)
 
     def token(t, _):
         before = load(dt, t, parts, nothing=-jnp.inf) + bias
@@ -130,7 +132,7 @@ def _step_sizes(dt, bias, parts, steps, slopes=None):
             slopes[t] = jnp.exp(before - step)
 
     loop(dt.shape[0], token, None)
-    return lambda t: steps[t], lambda t: slopes[t]
+    return lambda t: steps[t]
 
 
 def _spread(token):
