@@ -12,6 +12,7 @@ from vidjax import config as config_lib
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
+from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives.regression import Regression, concordance, merge, moments
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
@@ -21,7 +22,7 @@ from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
 ROWS, TARGETS = 32, 2
-SPEC = ClipSpec(patch_size=2, tubelet_size=2, num_frames=2, image_size=2)
+SPEC = TimeSformerSpec(8, 1, 1, 8, patch_size=2, tubelet_size=2, num_frames=2, image_size=2)
 
 
 class Linear(nn.Module):

@@ -1,6 +1,7 @@
 """Beam search for a GPT-2, compiled with fixed shapes."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def beam_search(
         "lengths": jnp.ones((b, num_beams), jnp.int32),
         "scores": jnp.full((b, num_beams), -jnp.inf),
     }
-    carry = {
+    carry: dict[str, Any] = {
         "step": jnp.int32(0),
         "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # all begin alike: one of them counts
         "finished": no_text,

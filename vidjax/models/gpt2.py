@@ -236,8 +236,10 @@ class CrossAttention(nn.Module):
     def setup(self):
         s = self.spec
         heads = (s.num_heads, s.width // s.num_heads)
-        options = {"dtype": s.dtype, "kernel_init": layers.normal_002, "dot_general": layers.dot_general}
-        self.q, self.k, self.v = (nn.DenseGeneral(heads, **options) for _ in range(3))
+        project = partial(
+            nn.DenseGeneral, heads, dtype=s.dtype, kernel_init=layers.normal_002, dot_general=layers.dot_general
+        )
+        self.q, self.k, self.v = (project() for _ in range(3))
         self.proj = layers.HeadsOut(s.dtype, nn.initializers.zeros)
 
     def remember(self, states: Float[Array, "b m d"]) -> dict[str, Float[Array, "b m h e"]]:

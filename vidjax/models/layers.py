@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax import ops
@@ -42,7 +43,7 @@ def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, 
     return (x.astype(jnp.float32) + bias).astype(x.dtype)
 
 
-def product(x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: jnp.dtype) -> Float[Array, "*b e"]:
+def product(x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike) -> Float[Array, "*b e"]:
     """In `dtype`; each device has the rows of its clips, however the kernel is divided."""
     return ops.by_rows(x.astype(dtype) @ ops.gathered(kernel.astype(dtype)))
 
@@ -75,7 +76,7 @@ class Dense(nn.Module):
     """
 
     features: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
     kernel_init: Callable
 
     @nn.compact
@@ -94,7 +95,7 @@ class QKV(nn.Module):
 
     num_heads: int
     key_bias: bool
-    dtype: jnp.dtype
+    dtype: DTypeLike
     kernel_init: Callable
 
     @nn.compact
@@ -116,7 +117,7 @@ class QKV(nn.Module):
 class HeadsOut(nn.Module):
     """The output projection of attention, kernel of shape (heads, head width, d)."""
 
-    dtype: jnp.dtype
+    dtype: DTypeLike
     kernel_init: Callable
 
     @nn.compact
@@ -134,7 +135,7 @@ class Attention(nn.Module):
     num_heads: int
     key_bias: bool = True
     implementation: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable = normal_002
 
     @nn.compact
@@ -153,7 +154,7 @@ class Mlp(nn.Module):
 
     mlp_dim: int
     approximate_gelu: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable = normal_002
     out_init: Callable | None = None
 
@@ -211,19 +212,18 @@ class Block(nn.Module):
     norm_eps: float = 1e-6
     approximate_gelu: bool = False
     attention: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable = normal_002
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b n d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b n d"], None]:
-        common = {"dtype": self.dtype, "kernel_init": self.kernel_init}
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
-        y = Attention(self.num_heads, self.key_bias, self.attention, **common, name="attn")(y)
+        y = Attention(self.num_heads, self.key_bias, self.attention, self.dtype, self.kernel_init, name="attn")(y)
         x = x + DropPath()(y, drop_path)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
-        y = Mlp(self.mlp_dim, self.approximate_gelu, **common, name="mlp")(y)
+        y = Mlp(self.mlp_dim, self.approximate_gelu, self.dtype, self.kernel_init, name="mlp")(y)
         return x + DropPath()(y, drop_path), None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax import ops
@@ -58,7 +59,7 @@ class Halves(nn.Module):
 
     features: int
     kernel_init: Callable
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> tuple[Float[Array, "b l e"], Float[Array, "b l e"]]:
@@ -73,7 +74,7 @@ class StepSize(nn.Module):
     features: int
     kernel_init: Callable
     bias_init: Callable
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l r"]) -> tuple[Float[Array, "b l d"], Float[Array, " d"]]:
@@ -92,7 +93,7 @@ class Direction(nn.Module):
     dt_bias_init: str
     scan: str | None
     init_std: float
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
@@ -129,7 +130,7 @@ class Mixer(nn.Module):
     scan: str | None = None
     init_std: float = 0.02
     out_scale: float = 1.0
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b l d"]) -> Float[Array, "b l d"]:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax.models import layers
@@ -23,7 +24,7 @@ class ProjectionHead(nn.Module):
     prototypes: int
     hidden_dim: int = 2048
     bottleneck_dim: int = 256
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     def setup(self):
         dense = {"dtype": self.dtype, "kernel_init": layers.normal_002}
@@ -43,7 +44,7 @@ class Cosines(nn.Module):
     """Cosines of the angles between a vector and the columns of a kernel."""
 
     features: int
-    dtype: jnp.dtype
+    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b k"]:

@@ -1,7 +1,11 @@
 """What the specs of all families share: the clip, its cubes, and how the module is computed."""
 
+import abc
 import dataclasses
 from collections.abc import Collection, Mapping
+from typing import Self
+
+from jaxtyping import Array, Float
 
 from vidjax import ops
 from vidjax.errors import ConfigError
@@ -22,7 +26,7 @@ class Positions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClipSpec:
+class ClipSpec(abc.ABC):
     """The clips that a model takes, the cubes it cuts them into, and how it is computed.
 
     Attributes:
@@ -63,7 +67,10 @@ class ClipSpec:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of a frame in pixels."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        height, width = self.image_size
+        return height, width
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
@@ -101,7 +108,11 @@ class ClipSpec:
         fields = (field.name for field in dataclasses.fields(self))
         return {name: getattr(self, name) for name in fields if getattr(self, name) != getattr(preset, name)}
 
-    def override(self, **fields):
+    @abc.abstractmethod
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder and the head."""
+
+    def override(self, **fields) -> Self:
         """The spec with other values, as a user sets them.
 
         Raises:
@@ -109,7 +120,7 @@ class ClipSpec:
         """
         return dataclasses.replace(self, **fields)
 
-    def check_clips(self, clips) -> None:
+    def check_clips(self, clips: Float[Array, "b t h w c"]) -> None:
         """Refuse clips (b t h w c) of another shape than the model's.
 
         Raises:

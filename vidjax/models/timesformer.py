@@ -6,10 +6,12 @@ Also its two ablations: joint space-time attention, and attention within frames 
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange, repeat
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax import ops
@@ -97,21 +99,23 @@ class DividedBlock(nn.Module):
     mlp_dim: int
     norm_eps: float = 1e-6
     attention: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable = layers.normal_002
 
     def setup(self):
-        norm = {"epsilon": self.norm_eps, "dtype": self.dtype}
-        dense = {"dtype": self.dtype, "kernel_init": self.kernel_init}
-        attention = {"implementation": self.attention, **dense}
-        self.temporal_norm = nn.LayerNorm(**norm)
-        self.temporal_attn = layers.Attention(self.num_heads, **attention)
+        norm = partial(nn.LayerNorm, self.norm_eps, dtype=self.dtype)
+        attention = partial(
+            layers.Attention, self.num_heads,
+            implementation=self.attention, dtype=self.dtype, kernel_init=self.kernel_init,
+        )  # fmt: skip
+        self.temporal_norm = norm()
+        self.temporal_attn = attention()
         # Zero: a new block is that of the image model whose weights it may be given.
         self.temporal_fc = layers.Linear(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
-        self.norm1 = nn.LayerNorm(**norm)
-        self.attn = layers.Attention(self.num_heads, **attention)
-        self.norm2 = nn.LayerNorm(**norm)
-        self.mlp = layers.Mlp(self.mlp_dim, **dense)
+        self.norm1 = norm()
+        self.attn = attention()
+        self.norm2 = norm()
+        self.mlp = layers.Mlp(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init)
         self.drop_path = layers.DropPath()
 
     def __call__(

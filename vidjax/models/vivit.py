@@ -6,6 +6,7 @@ Details follow the authors' code (scenic, `projects/vivit`).
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads, n
 from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
 
 # factorization to the class of the blocks and their options
-BLOCKS = {
+BLOCKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "joint": (Block, {}),
     "encoder": (Block, {"over": over_space}),
     "self_attention": (TimeSpaceBlock, {}),
@@ -128,9 +129,9 @@ class ViViTSpec(ClipSpec):
         return n * self.patch_dim * d + blocks + d * num_classes
 
 
-def _sizes(width, depth, num_heads, **others) -> ViViTSpec:
+def _sizes(width, depth, num_heads, num_frames=32, **others) -> ViViTSpec:
     """A spec whose MLP is four times as wide as the model."""
-    return ViViTSpec(width, depth, num_heads, 4 * width, **{"num_frames": 32} | others)
+    return ViViTSpec(width, depth, num_heads, 4 * width, num_frames=num_frames, **others)
 
 
 # arXiv:2103.15691, section 4.1, 16x2 tubelets; the temporal depth of large_fe as in scenic's SSv2 and EPIC

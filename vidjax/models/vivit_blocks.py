@@ -5,10 +5,12 @@ authors' code does (scenic, `projects/vivit/model.py`).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax import ops
@@ -38,7 +40,7 @@ class SplitHeadsAttention(nn.Module):
 
     num_heads: int
     implementation: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     kernel_init: Callable = square_xavier
 
     @nn.compact
@@ -70,7 +72,7 @@ class Block(nn.Module):
     mlp_dim: int
     norm_eps: float = 1e-6
     attention: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
     attention_class: type[nn.Module] = layers.Attention
     over: Callable = over_all
 
@@ -96,15 +98,18 @@ class TimeSpaceBlock(nn.Module):
     mlp_dim: int
     norm_eps: float = 1e-6
     attention: str | None = None
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b t s d"], drop_path: None = None) -> tuple[Float[Array, "b t s d"], None]:
         del drop_path
-        attend = {"implementation": self.attention, "dtype": self.dtype, "kernel_init": square_xavier}
+        attention = partial(
+            layers.Attention, self.num_heads,
+            implementation=self.attention, dtype=self.dtype, kernel_init=square_xavier,
+        )  # fmt: skip
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="temporal_norm")(x)
-        x = x + over_time(layers.Attention(self.num_heads, **attend, name="temporal_attn"), y)
+        x = x + over_time(attention(name="temporal_attn"), y)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
-        x = x + over_space(layers.Attention(self.num_heads, **attend, name="attn"), y)
+        x = x + over_space(attention(name="attn"), y)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
         return x + layers.Mlp(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y), None

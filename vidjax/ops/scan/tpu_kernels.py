@@ -118,9 +118,8 @@ def backward(
 def _step_sizes(dt, bias, parts, steps, slopes=None):
     """A function of a token: its step size.
 
-    Without a `bias` dt is the step. With one all steps are made first, in a loop of their own, and kept in scratch, with
-    their derivatives by what is stored as dt if there are `slopes` for them: among the states there are no registers
-    left for a softplus.
+    Without a `bias` dt is the step. With one a loop of its own first puts all steps in scratch, and their derivatives
+    by what is stored as dt in `slopes`, if given: among the states there are no registers left for a softplus.
     """
     if bias is None:
         return lambda t: load(dt, t, parts)
