@@ -54,10 +54,11 @@ def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | N
     twins = {twin: key for key, lines in _KEY.findall(program.read_text()) for twin in lines.split()}
 
     def cycles(name):
-        texts = [files.get((twins.get(name, name), kind), (0, None)) for kind in ("original", "final_bundles")]
-        if any(time < begun for time, _ in texts):
+        found = [files.get((twins.get(name, name), kind)) for kind in ("original", "final_bundles")]
+        original, final_bundles = (text[1] if text and text[0] >= begun else None for text in found)
+        if original is None or final_bundles is None:
             return None
-        return schedule_cycles(*(path.read_text() for _, path in texts))
+        return schedule_cycles(original.read_text(), final_bundles.read_text())
 
     return {name: cycles(name) for name in names}
 
@@ -95,8 +96,8 @@ def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
     for line in final_bundles.splitlines():
         if bundle := _BUNDLE.match(line):
             count += 1
-            if bundle[1] == "LB":
-                loops[_BEGIN.search(line)[1]] = _Loop(count - 1, count - 1)
+            if bundle[1] == "LB" and (begin := _BEGIN.search(line)):
+                loops[begin[1]] = _Loop(count - 1, count - 1)
         for region in _END.findall(line):
             if region in loops:
                 loops[region].last = count - 1

@@ -89,8 +89,8 @@ class Program:
         """How often each Pallas kernel runs, by the name of its instruction; the compiler does not estimate them."""
         calls = collections.Counter()
         for line, times, _ in self._walk(self._entry, 1, False):
-            if '"tpu_custom_call"' in line:
-                calls[_NAME.match(line)[1]] += times
+            if '"tpu_custom_call"' in line and (named := _NAME.match(line)):
+                calls[named[1]] += times
         return dict(calls)
 
     def _walk(self, name: str, times: int, fused: bool) -> Iterator[tuple[str, int, bool]]:
@@ -107,9 +107,9 @@ class Program:
     def _trip_count(self, line: str) -> int:
         if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
             return int(known.group(1))
-        condition = re.search(r"condition=%?([\w.\-]+)", line).group(1)
-        limits = [int(n) for text in self._bodies.get(condition, ()) for n in re.findall(r" constant\((\d+)\)", text)]
-        return max(limits, default=1)
+        conditions = re.findall(r"condition=%?([\w.\-]+)", line)
+        tests = [text for condition in conditions for text in self._bodies.get(condition, ())]
+        return max((int(limit) for text in tests for limit in re.findall(r" constant\((\d+)\)", text)), default=1)
 
 
 def _result_bytes(shape: str, *, started: bool) -> int:
@@ -122,4 +122,4 @@ def _result_bytes(shape: str, *, started: bool) -> int:
 
 def _width(dtype: str) -> int:
     """Bits of an element, such as 16 of bf16 or 8 of f8e4m3fn."""
-    return 8 if dtype == "pred" else int(re.search(r"\d+", dtype)[0])
+    return 8 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0])

@@ -9,21 +9,26 @@ import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from vidjax.errors import WeightsError
-from vidjax.models import FAMILIES
+from vidjax.models import FAMILIES, ClipSpec
 from vidjax.registry import names_in
 from vidjax.weights.rules import Rule, State
 
+if TYPE_CHECKING:
+    from vidjax.models.gpt2 import GPT2Spec
+
 _FILES = "vidjax.weights.families"
+Spec = TypeVar("Spec", bound="ClipSpec | GPT2Spec")  # of the family that a file holds
 
 
 @dataclasses.dataclass(frozen=True)
-class Description:
+class Description(Generic[Spec]):
     """What a file turned out to hold.
 
     Attributes:
@@ -42,7 +47,7 @@ class Description:
     """
 
     family: str
-    spec: object
+    spec: Spec
     num_classes: int | None
     rules: tuple[Rule, ...]
     mean: tuple[float, ...]
@@ -68,12 +73,15 @@ class Description:
 
     def shapes(self) -> dict:
         """The module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
-        inputs = self.inputs or example_inputs(self.spec, pretraining=self.num_classes is None)
+        if isinstance(self.spec, ClipSpec):
+            inputs = example_inputs(self.spec, pretraining=self.num_classes is None)
+        else:
+            inputs = self.inputs
         return jax.eval_shape(self.build().init, jax.random.key(0), *inputs)["params"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Layout(Generic[Spec]):
     """How one source stores the models of one family.
 
     Attributes:
@@ -89,10 +97,10 @@ class Layout:
 
     name: str
     recognises: Callable[[Collection[str], dict | None], bool]
-    describe: Callable[[State, dict | None], Description]
-    config: Callable[[Description], dict] | None = None
+    describe: Callable[[State, dict | None], Description[Spec]]
+    config: Callable[[Description[Spec]], dict] | None = None
     family: str = ""
-    rules: Callable[[object, int | None], tuple[Rule, ...]] | None = None
+    rules: Callable[[Spec, int | None], tuple[Rule, ...]] | None = None
 
 
 @functools.cache
@@ -119,7 +127,7 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
     )
 
 
-def example_inputs(spec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
+def example_inputs(spec: ClipSpec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes of one clip and, for pre-training, of the tokens seen and hidden: enough to initialise a module."""
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), jnp.float32)
     if not pretraining:

@@ -9,8 +9,7 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.sampling import eval_indices
-from vidjax.data.video.decode import Video
-from vidjax.data.video.readers import FrameVideo, StretchOfVideo, VideoPlace, open_video
+from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 
 
 def protocol_views(
@@ -36,7 +35,7 @@ def protocol_views(
     return rearrange(squares[:, places.reshape(eval.clips, -1)], "crop clip t h w c -> (clip crop) t h w c")
 
 
-def span(video: Video | FrameVideo | StretchOfVideo, window: tuple[float, float] | None) -> tuple[int, int]:
+def span(video: OpenVideo, window: tuple[float, float] | None) -> tuple[int, int]:
     """First frame and number of frames of a window in seconds, at least one; of the whole video without a window."""
     if window is None:
         return 0, video.frames

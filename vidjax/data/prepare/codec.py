@@ -6,6 +6,7 @@ Pictures in a folder have no bytes of their own to store: they become a video th
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 
 from vidjax.data.prepare.encode import Encoding, Lossless
@@ -70,7 +71,7 @@ def decode_every_frame(video: VideoPlace) -> VideoInfo:
 CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
 
 
-def _read_bytes(video: VideoPlace) -> bytes:
+def _read_bytes(video: str | os.PathLike | bytes | StoredVideo) -> bytes:
     if isinstance(video, bytes):
         return video
     if isinstance(video, StoredVideo):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from fractions import Fraction
+from typing import Literal
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from jaxtyping import UInt8
 
 from vidjax.data.clips.augment import resize
 from vidjax.data.video.decode import VideoInfo
-from vidjax.data.video.readers import VideoPlace, open_video
+from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError
 
 _AT_ONCE = 256 << 20  # bytes of frames in memory; a read begins at a key frame, so few long ones are better
@@ -83,7 +84,13 @@ class Lossless:
             return _write(source, size, "libx264rgb", "rgb24", _x264(self.key_every) | {"qp": "0"})
 
 
-def _write(source, size: tuple[int, int], codec: str, pixels: str, options: dict[str, str]) -> tuple[bytes, VideoInfo]:
+def _write(
+    source: OpenVideo,
+    size: tuple[int, int],
+    codec: Literal["libx264", "libx264rgb"],
+    pixels: str,
+    options: dict[str, str],
+) -> tuple[bytes, VideoInfo]:
     info, (height, width) = source.info, size
     rate = Fraction(min(max(info.fps, _RATES[0]), _RATES[1])).limit_denominator(1001)
     length = max(1, _AT_ONCE // (info.height * info.width * 3))
@@ -109,7 +116,8 @@ def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
     """The size with that short side, or the video's own if that is smaller; even, as 4:2:0 wants it."""
     short = min(height, width)
     target = min(short, short_side)
-    return tuple(max(2, side * target // short // 2 * 2) for side in (height, width))
+    fitted = [max(2, side * target // short // 2 * 2) for side in (height, width)]
+    return fitted[0], fitted[1]
 
 
 def _shrink(frames: UInt8[np.ndarray, "t h w 3"], height: int, width: int) -> UInt8[np.ndarray, "t h2 w2 3"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from pathlib import Path
 
 import av
+from av.stream import Disposition
 
 from vidjax.errors import VideoError
 
@@ -27,7 +29,7 @@ _SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened
 
 av.logging.set_level(av.logging.PANIC)
 # A title in an old encoding must not make a video unreadable. PyAV 18 has to be told, PyAV 19 has no such option.
-_LENIENT_TAGS = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+_open = functools.partial(av.open, metadata_errors="ignore") if int(av.__version__.split(".")[0]) < 19 else av.open
 
 
 def open_container(source: str | os.PathLike | bytes) -> av.container.InputContainer:
@@ -43,7 +45,7 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
         raise VideoError("empty", f"{where} holds no bytes")
     handle = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
     try:
-        return av.open(handle, **_LENIENT_TAGS)
+        return _open(handle, mode="r")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(*_why(source, where, error)) from error
 
@@ -54,9 +56,9 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     Raises:
       VideoError: no_video_stream, not_video (text) or too_large.
     """
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        kinds = ", ".join(sorted({s.type for s in container.streams if s.type})) or "no"
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "no"
         raise VideoError("no_video_stream", f"{where} has {kinds} streams only, none with moving pictures")
     stream = streams[0]
     if stream.codec_context is None:

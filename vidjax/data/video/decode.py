@@ -22,6 +22,7 @@ from vidjax.data.video.packet_index import PacketIndex
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
+FrameNumbers = Sequence[int] | np.ndarray  # integers
 MAX_READ_BYTES = 8 << 30  # of one answer
 _SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
 
@@ -52,7 +53,7 @@ def probe_video(source: str | os.PathLike | bytes) -> VideoInfo:
         return video.info
 
 
-def read_frames(source: str | os.PathLike | bytes, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
     """Exact display frames as RGB.
 
     Args:
@@ -123,15 +124,15 @@ class Video:
         rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Exact display frames as RGB; see `read_frames`."""
-        indices = np.asarray(indices, np.int64).reshape(-1)
-        wanted = np.unique(indices)
+        numbers = np.asarray(indices, np.int64).reshape(-1)
+        wanted = np.unique(numbers)
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.frames:
             asked = f"frames {wanted[0]} to {wanted[-1]}" if len(wanted) else "no frames"
             raise IndexError(f"{asked} asked of {self._where}, which has frames 0 to {self.frames - 1}")
         found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
-        return found if np.array_equal(wanted, indices) else found[np.searchsorted(wanted, indices)]
+        return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
 
     def _decode(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         index = self._index
@@ -176,7 +177,7 @@ class Video:
         context, floor = self._context, self._index.pts[start]
         try:
             for packet in self._index.packets(start, stop):
-                if not self._index.counted and packet.pts < floor:
+                if not self._index.counted and packet.pts is not None and packet.pts < floor:
                     continue  # shown before the key frame: leans on pictures that were not decoded
                 if rows is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in rows else "NONREF"
@@ -196,15 +197,16 @@ class _Pictures:
 
     def __init__(self, count: int, reformatter: VideoReformatter, where: str):
         self.count = 0
-        self._expected, self._reformatter, self._where, self._array = count, reformatter, where, None
+        self._expected, self._reformatter, self._where = count, reformatter, where
+        self._array: np.ndarray | None = None
 
     def put(self, row: int, frame: av.VideoFrame):
         if frame.is_corrupt:
             raise _MissingFrameError(f"the decoder marks frame at {frame.time} s as damaged")
         picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
         plane = picture.planes[0]
-        pixels = np.frombuffer(plane, np.uint8).reshape(picture.height, plane.line_size)[:, : 3 * picture.width]
-        pixels = pixels.reshape(picture.height, picture.width, 3)
+        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
+        pixels = lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3)
         if frame.rotation % 360:
             pixels = np.rot90(pixels, round(frame.rotation / 90))
         if self._array is None:
@@ -217,7 +219,7 @@ class _Pictures:
         self.count += 1
 
     def complete(self) -> UInt8[np.ndarray, "t h w 3"]:
-        if self.count != self._expected:
+        if self._array is None or self.count != self._expected:
             raise _MissingFrameError(
                 f"{self._expected - self.count} of {self._expected} frames did not come out of the decoder"
             )
@@ -234,12 +236,12 @@ class _Pictures:
 
 def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:
     """Stretches of packets that hold the wanted ones (given in display order) and what these refer to."""
-    start = stop = None
-    for ordinal in ordinals:
+    first, *others = ordinals
+    start, stop = index.key_before(first), first
+    for ordinal in others:
         key = index.key_before(ordinal)
-        if start is None or key > stop:
-            if start is not None:
-                yield start, stop
+        if key > stop:
+            yield start, stop
             start, stop = key, ordinal
         stop = max(stop, ordinal)
     yield start, stop

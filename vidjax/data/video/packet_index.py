@@ -13,13 +13,14 @@ from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
 _KEEP_BYTES = 128 << 20  # the packets of larger files are read again rather than kept
+_NO_TIME = -(1 << 63)  # as FFmpeg writes it
 
 
 class PacketIndex:
     """An index pass over one stream.
 
     Attributes:
-      pts: presentation time of each packet, in the order of decoding; None where the file has none.
+      pts: presentation time of each packet, in the order of decoding; far below 0 where the file has none.
       display: ordinals (places in the order of decoding) of the packets that are shown, in display order.
       counted: True when times are missing or not unique, so that only counting tells frames apart.
       first_key: ordinal of the first packet that decodes by itself.
@@ -36,16 +37,16 @@ class PacketIndex:
     ):
         self._source, self._where = source, describe(source)
         self._container, self._stream = container, stream
-        self._reopened = None
-        self._kept = [] if (container.size or 0) <= _KEEP_BYTES else None
-        self.pts: list[int | None] = []
+        self._reopened: av.container.InputContainer | None = None
+        self._kept: list[av.Packet] | None = [] if (container.size or 0) <= _KEEP_BYTES else None
+        self.pts: list[int] = []
         keys, hidden = self._read()
         self.first_key = keys[0] if keys else 0
         times = [pts for ordinal, pts in enumerate(self.pts) if ordinal not in hidden]
         # AVI has decoding times only; FFmpeg works out the others for MPEG-4 but not for these.
         untimed = container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
         reordered = untimed and stream.codec_context.has_b_frames
-        self.counted = None in times or len(set(times)) < len(times) or not keys or bool(reordered)
+        self.counted = _NO_TIME in times or len(set(times)) < len(times) or not keys or bool(reordered)
         if self.counted:
             self.display = list(range(len(self.pts)))
             return
@@ -70,7 +71,7 @@ class PacketIndex:
             return 0.0
         first, last = self.pts[self.display[0]], self.pts[self.display[-1]]
         step = self._last_duration or (last - first) / (len(self.display) - 1)
-        return float((last - first + step) * stream.time_base)
+        return float((last - first + step) * (stream.time_base or 0))
 
     def packets(self, start: int, stop: int) -> Iterator[av.Packet]:
         """The packets from ordinal `start` to `stop`, both included."""
@@ -116,7 +117,7 @@ class PacketIndex:
                     hidden.add(ordinal)
                 if pts is not None and (last is None or pts > last):
                     last, self._last_duration = pts, packet.duration or 0
-                self.pts.append(pts)
+                self.pts.append(_NO_TIME if pts is None else pts)
                 if self._kept is not None:
                     self._kept.append(packet)
         except av.error.FFmpegError as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from vidjax.data.video.decode import Video, VideoInfo
+from vidjax.data.video.decode import FrameNumbers, Video, VideoInfo
 from vidjax.errors import VideoError
 
 
@@ -59,8 +59,29 @@ class StoredVideo:
 VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo
 
 
-def open_video(source: VideoPlace) -> Video | FrameVideo | StretchOfVideo:
-    """Open a video for reading, as a context manager with `frames`, `fps`, `info` and `read(indices)`.
+class OpenVideo(Protocol):
+    """A video that is open for reading: `frames`, of which there are `fps` a second."""
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def fps(self) -> float: ...
+
+    @property
+    def info(self) -> VideoInfo: ...
+
+    def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def open_video(source: VideoPlace) -> OpenVideo:
+    """Open a video for reading, as a context manager.
 
     Raises:
       VideoError: when it cannot be opened.
@@ -78,7 +99,7 @@ class StretchOfVideo:
 
     def __init__(self, video: Video, first: int, count: int):
         self._video, self._first = video, first
-        self.frames, self.fps, self.close = count, video.fps, video.close
+        self.frames, self.fps = count, video.fps
 
     def __enter__(self) -> StretchOfVideo:
         return self
@@ -86,12 +107,16 @@ class StretchOfVideo:
     def __exit__(self, *exception):
         self.close()
 
+    def close(self):
+        """Release the video."""
+        self._video.close()
+
     @property
     def info(self) -> VideoInfo:
         """What it is: size and rate of the video, its own length."""
         return replace(self._video.info, frames=self.frames, duration=self.frames / self.fps)
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Frames as RGB.
 
         Raises:
@@ -122,7 +147,7 @@ class FrameVideo:
         height, width = self.read([0]).shape[1:3]
         return VideoInfo(self.frames, self.fps, height, width, self.frames / self.fps)
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Frames as RGB, each file read once.
 
         Raises:

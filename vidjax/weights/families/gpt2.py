@@ -111,18 +111,19 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
     )
 
 
-def _prefix(keys: Collection[str]) -> str | None:
+def _prefixes(keys: Collection[str]) -> list[str]:
+    """Of the keys of a GPT-2: one, or none where there is no such model."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
-    return next((prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)), None)
+    return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 
 
 def _recognises(keys: Collection[str], config: Mapping | None) -> bool:
     del config
-    return _prefix(keys) is not None
+    return bool(_prefixes(keys))
 
 
-def _describe(state: State, config: Mapping | None) -> Description:
-    config, prefix = config or {}, _prefix(state)
+def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
+    config, prefix = config or {}, _prefixes(state)[0]
     config = config.get("decoder", config) if prefix == CAPTIONER else config
     head = HEAD if prefix != CAPTIONER else f"decoder.{HEAD}"
     for key, value in NUMERICS.items():
@@ -210,7 +211,7 @@ def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GP
     return module, params | {"blocks": params["blocks"] | fresh(rng)}, (note,)
 
 
-def _config(description: Description) -> dict:
+def _config(description: Description[GPT2Spec]) -> dict:
     spec = description.spec
     dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), spec.dropout)
     ends = {"bos_token_id": END_OF_TEXT, "eos_token_id": END_OF_TEXT} if spec.vocab_size > END_OF_TEXT else {}

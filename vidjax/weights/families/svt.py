@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
+from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.weights.families._timesformer_names import OFFICIAL
 from vidjax.weights.families.timesformer import MERGE, assumed, read_spec, rules
 from vidjax.weights.inspection import shape_of
@@ -24,7 +25,7 @@ def _is_svt(keys: Collection[str], config: Mapping | None) -> bool:
     return _PROJECTION in keys and set(keys) >= _STEM
 
 
-def _describe(state: State, config: Mapping | None) -> Description:
+def _describe(state: State, config: Mapping | None) -> Description[TimeSformerSpec]:
     spec = read_spec(state, config or {}, OFFICIAL, "", "divided")
     prototypes, _ = shape_of(state, _PROJECTION, 2)
     notes = (

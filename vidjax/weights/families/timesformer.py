@@ -147,7 +147,7 @@ def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
     return stem <= set(keys) and (bool(prefix) or "time_embed" in keys)
 
 
-def _describe_official(state: State, config: Mapping | None) -> Description:
+def _describe_official(state: State, config: Mapping | None) -> Description[TimeSformerSpec]:
     prefix = _model_prefix(state)
     spec = read_spec(state, config or {}, OFFICIAL, prefix, _attention_type(state, OFFICIAL, prefix))
     head = f"{prefix}{OFFICIAL.head}.weight"
@@ -165,7 +165,7 @@ def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
     return "timesformer.embeddings.cls_token" in keys or TRANSFORMERS.time_embed in keys
 
 
-def _describe_transformers(state: State, config: Mapping | None) -> Description:
+def _describe_transformers(state: State, config: Mapping | None) -> Description[TimeSformerSpec]:
     config = config or {}
     prefix = "timesformer." if "timesformer.embeddings.cls_token" in state else ""
     attention_type = _attention_type(state, TRANSFORMERS, prefix)
@@ -185,7 +185,7 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description:
     )  # fmt: skip
 
 
-def _transformers_config(description: Description) -> dict:
+def _transformers_config(description: Description[TimeSformerSpec]) -> dict:
     spec = description.spec
     height, width = spec.frame_size
     if height != width:

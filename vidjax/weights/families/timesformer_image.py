@@ -51,7 +51,7 @@ def _zeros(*shape: int) -> Form:
     return Form(lambda: (np.zeros(shape, np.float32),), lambda leaf: ())
 
 
-def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Description:
+def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Description[TimeSformerSpec]:
     spec = read_spec(state, config, names, prefix, "divided")
     notes = (
         "an image model: attention over time starts as a copy of that over space (temporal_attn and temporal_norm from "
@@ -82,7 +82,7 @@ def _transformers_prefix(keys: Collection[str]) -> str:
     return "vit." if "vit.embeddings.cls_token" in keys else ""
 
 
-def _describe_transformers(state: State, config: Mapping | None) -> Description:
+def _describe_transformers(state: State, config: Mapping | None) -> Description[TimeSformerSpec]:
     config = {"layer_norm_eps": 1e-12} | dict(config or {})  # transformers' default, unlike everyone else's 1e-6
     return _describe(state, config, TRANSFORMERS_VIT, _transformers_prefix(state))
 

@@ -18,7 +18,7 @@ PUBLISHED = {spec.width: spec for name, spec in VIDEOMAE_SPECS.items() if name !
 COSINE = "attn.scale"  # a key of VideoMAE V2's cosine attention, which no published model uses
 
 
-def _describe_official(state: State, config: Mapping | None) -> Description:
+def _describe_official(state: State, config: Mapping | None) -> Description[VideoMAESpec]:
     if scales := sorted(key for key in state if key.endswith(COSINE)):
         raise WeightsError(
             f"{scales[0]} belongs to VideoMAE V2's cosine attention (cos_attn), which vidjax does not have, nor any "
@@ -35,7 +35,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description:
     return _description(state, config, OFFICIAL, prefix, spec, notes)
 
 
-def _describe_transformers(state: State, config: Mapping | None) -> Description:
+def _describe_transformers(state: State, config: Mapping | None) -> Description[VideoMAESpec]:
     config, notes = _mended(config or {})
     if config.get("hidden_act", "gelu") != "gelu":
         raise WeightsError(f"config.json says hidden_act={config['hidden_act']!r}; a VideoMAE has gelu")
@@ -121,7 +121,7 @@ def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAES
 
 def _description(
     state: State, config: Mapping | None, names: Names, prefix: str, spec: VideoMAESpec, notes: list[str]
-) -> Description:
+) -> Description[VideoMAESpec]:
     """Which of the modules the file holds: pre-training, a classifier, or an encoder alone."""
     outer = prefix if names is OFFICIAL else ""
     pooled, normed = f"{outer}fc_norm.weight" in state, f"{prefix}{names.norm}.weight" in state
@@ -178,7 +178,7 @@ def _transformers_rules(spec: VideoMAESpec, num_classes: int | None) -> tuple[Ru
     return rules(spec, num_classes, TRANSFORMERS, "videomae.")
 
 
-def _transformers_config(description: Description) -> dict:
+def _transformers_config(description: Description[VideoMAESpec]) -> dict:
     spec = description.spec
     if description.num_classes == 0:
         raise WeightsError(

@@ -100,7 +100,7 @@ def _spec(state: State) -> VideoMambaSpec:
     )
 
 
-def _describe(state: State, config: Mapping | None) -> Description:
+def _describe(state: State, config: Mapping | None) -> Description[VideoMambaSpec]:
     spec, num_classes = _spec(state), _num_classes(state)
     return Description(
         "videomamba", spec, num_classes, rules(spec, num_classes), MEAN, STD,
@@ -108,7 +108,7 @@ def _describe(state: State, config: Mapping | None) -> Description:
     )  # fmt: skip
 
 
-def _describe_image(state: State, config: Mapping | None) -> Description:
+def _describe_image(state: State, config: Mapping | None) -> Description[VideoMambaSpec]:
     spec, num_classes = _spec(state), _num_classes(state)
     notes = (
         "an image model, read as one of clips of one frame: temporal_pos_embedding is filled with zeros, and stays so "
@@ -122,7 +122,7 @@ def _describe_image(state: State, config: Mapping | None) -> Description:
     )  # fmt: skip
 
 
-def _describe_pretraining(state: State, config: Mapping | None) -> Description:
+def _describe_pretraining(state: State, config: Mapping | None) -> Description[VideoMambaSpec]:
     del config
     spec = _spec(state)
     notes = (

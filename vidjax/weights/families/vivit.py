@@ -105,7 +105,7 @@ def _recognises(keys: Collection[str], config: Mapping | None) -> bool:
     return f"{PREFIX}embeddings.cls_token" in keys
 
 
-def _describe(state: State, config: Mapping | None) -> Description:
+def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
     config = config or {}
     prefix = PREFIX if f"{PREFIX}embeddings.cls_token" in state else ""
     width, _, tubelet, *patch = shape_of(state, f"{prefix}embeddings.patch_embeddings.projection.weight", 5)
@@ -154,7 +154,7 @@ def _clip(state: State, prefix: str, tubelet: int, patch: int, config: Mapping) 
     return num_frames, height if height == width else (height, width)
 
 
-def _config(description: Description) -> dict:
+def _config(description: Description[ViViTSpec]) -> dict:
     spec = description.spec
     if spec.factorization != "joint":
         raise WeightsError(

@@ -102,7 +102,7 @@ def _is_scenic(keys: Collection[str], config: Mapping | None) -> bool:
     )
 
 
-def _describe_scenic(state: State, config: Mapping | None) -> Description:
+def _describe_scenic(state: State, config: Mapping | None) -> Description[ViViTSpec]:
     """The number of temporal blocks, above all, is counted: the authors' configurations say 24 where files hold 4."""
     tubelet, *patch, _, width = shape_of(state, "embedding/kernel", 5)
     factorization, patch = _factorization(state), square_patch(*patch)
@@ -126,7 +126,7 @@ def _describe_scenic(state: State, config: Mapping | None) -> Description:
         shape_of(state, f"{transformer}/encoderblock_0/{attention}/out/kernel", 3)[0],
         mlp_dim,
         factorization,
-        **({"temporal_depth": _depth(state, "TemporalTransformer")} if factorized else {}),
+        temporal_depth=_depth(state, "TemporalTransformer") if factorized else ViViTSpec.temporal_depth,
         patch_size=patch,
         tubelet_size=tubelet,
         num_frames=frames * tubelet,
