@@ -7,6 +7,7 @@ estimates (see `vidjax.aot.hlo`), those of Pallas kernels come from their schedu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from pathlib import Path
@@ -55,7 +56,7 @@ class Compiled:
     fits: bool
     temp_gb: float | None
     argument_gb: float | None
-    needed_gb: float | None
+    needed_gb: float
     flops_per_clip: float
     ideal_ms: float
     estimated_ms: float | None
@@ -66,8 +67,9 @@ class Compiled:
     @property
     def estimated_mfu(self) -> float | None:
         """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
-        known = self.estimated_ms is not None and self.kernel_ms is not None
-        return self.ideal_ms / (self.estimated_ms + self.kernel_ms) if known else None
+        if self.estimated_ms is None or self.kernel_ms is None:
+            return None
+        return self.ideal_ms / (self.estimated_ms + self.kernel_ms)
 
 
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
@@ -88,26 +90,34 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
     objective = build_objective(config, _num_classes(config), total_steps=_STEPS)
     chip, clips = CHIPS[topology.partition(":")[0]], data.global_batch * data.clips_per_decode
     flops = objective.train_flops_per_clip
-    common = {
-        "topology": topology,
-        "chips": len(devices),
-        "mesh": dict(mesh.shape),
-        "clips": clips,
-        "flops_per_clip": flops,
-        "ideal_ms": 1e3 * flops * clips / (chip.peak * len(devices)),
-    }
+    result = functools.partial(
+        Compiled,
+        topology=topology,
+        chips=len(devices),
+        mesh=dict(mesh.shape),
+        clips=clips,
+        flops_per_clip=flops,
+        ideal_ms=1e3 * flops * clips / (chip.peak * len(devices)),
+    )
     try:
         compiled = _lower(config, objective, mesh).compile()
     except jax.errors.JaxRuntimeError as error:
         needed = _needed_gb(str(error))
         if needed is None:
             raise
-        unknown = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms", "kernel_ms"))
-        return Compiled(**common, **unknown, fits=False, needed_gb=needed, kernels=0, collectives={})
+        return result(
+            fits=False,
+            temp_gb=None,
+            argument_gb=None,
+            needed_gb=needed,
+            estimated_ms=None,
+            kernel_ms=None,
+            kernels=0,
+            collectives={},
+        )
     memory, program = compiled.memory_analysis(), Program(compiled.as_text())
     temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
-    return Compiled(
-        **common,
+    return result(
         fits=True,
         temp_gb=temp,
         argument_gb=argument,
@@ -196,7 +206,8 @@ def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float 
         return None if calls else 0.0
     cycles = bundles.kernel_cycles(dump, calls)
     llo_dump.empty(dump)
-    return None if None in cycles.values() else 1e3 * sum(times * cycles[name] for name, times in calls.items()) / clock
+    known = {name: count for name, count in cycles.items() if count is not None}
+    return 1e3 * sum(times * known[name] for name, times in calls.items()) / clock if known == cycles else None
 
 
 def _num_classes(config: Config) -> int:

@@ -115,10 +115,11 @@ def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
     wanted, frames = set(range(start, start + SPAN, RECIPE.stride)), []
     with av.open(path) as container:
         stream = container.streams.video[0]
+        unit = float(stream.time_base or 1)
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        container.seek(int(start / RATE / stream.time_base), stream=stream)
+        container.seek(int(start / RATE / unit), stream=stream)
         for frame in container.decode(stream):
-            if round(frame.pts * stream.time_base * RATE) in wanted:
+            if round((frame.pts or 0) * unit * RATE) in wanted:
                 frames.append(frame.to_ndarray(format="rgb24"))
             if len(frames) == RECIPE.num_frames:
                 break

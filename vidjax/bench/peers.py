@@ -52,9 +52,10 @@ def _videomae(spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, pre
         tubelet_size=spec.tubelet_size, hidden_size=spec.width, num_hidden_layers=spec.depth,
         num_attention_heads=spec.num_heads, intermediate_size=spec.mlp_dim, decoder_hidden_size=spec.decoder_width,
         decoder_num_hidden_layers=spec.decoder_depth, decoder_num_attention_heads=spec.decoder_heads,
-        decoder_intermediate_size=spec.decoder_mlp_dim, use_mean_pooling=False, attn_implementation="sdpa",
+        decoder_intermediate_size=spec.decoder_mlp_dim, use_mean_pooling=False,
     )  # fmt: skip
     model = transformers.VideoMAEForPreTraining(config).to(device)
+    model.set_attn_implementation("sdpa")
     run_model = prepare(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), 1.5e-4, (0.9, 0.95), weight_decay=0.05, fused=device == "cuda" or None

@@ -29,7 +29,7 @@ class Settings:
 
     sizes: tuple[str, ...] = ("base",)
     batch: int = 0
-    dtype: str = ""
+    dtype: Literal["", "float32", "bfloat16"] = ""
     rounds: int = 5
     remat: str = "none"
     unroll: int = 1
@@ -49,7 +49,7 @@ def platform() -> str:
     return jax.default_backend()
 
 
-def compute_dtype(settings: Settings) -> str:
+def compute_dtype(settings: Settings) -> Literal["float32", "bfloat16"]:
     """The dtype of the computation."""
     return settings.dtype or ("float32" if platform() == "cpu" else "bfloat16")
 

@@ -64,14 +64,15 @@ def _measure(size: str, settings: Settings) -> list[Row]:
             contenders["dual"] = vidjax_calls(dual)[0]["step"]
         seconds = race(contenders, settings.rounds, peers=theirs, remark=settings.remark)
         clips = {who: batch / value for who, value in seconds.items()}
-        mine, other = clips.pop("vidjax"), clips.pop("dual", None)
+        mine, with_dual = clips.pop("vidjax"), clips.pop("dual", None)
         rows += rates(name.format(what), "clips/s", mine, clips)
         if what == "step":
             peak = peak_flops(jax.devices()[0].device_kind)
             if peak and dtype == "bfloat16":
                 share = {who: value * flops / peak for who, value in clips.items()}
                 rows += rates(name.format("MFU"), f"of {peak / 1e12:.0f} TFLOP/s", mine * flops / peak, share)
-            rows += rates(name.format("step with dual masking"), "clips/s", other, {})
+        if with_dual is not None:
+            rows += rates(name.format("step with dual masking"), "clips/s", with_dual, {})
     return rows
 
 
@@ -122,11 +123,11 @@ def repeat(call: Callable[[], object]) -> Run:
     return run
 
 
-def _config(size: str, batch: int, dtype: str, settings: Settings) -> Config:
+def _config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], settings: Settings) -> Config:
     spec = VIDEOMAE_SPECS[size]
     model = ModelConfig(
-        name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=str(jnp.dtype(dtype)),
+        name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=dtype,
         remat=settings.remat, unroll=settings.unroll, attention=settings.attention,
     )  # fmt: skip
-    data = DataConfig(num_frames=spec.num_frames, image_size=spec.image_size, global_batch=batch)
+    data = DataConfig(num_frames=spec.num_frames, image_size=spec.frame_size[0], global_batch=batch)
     return Config(model=model, data=data, optim=OptimConfig(beta2=0.95))

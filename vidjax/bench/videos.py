@@ -25,7 +25,7 @@ def _write(path: pathlib.Path, key_every: int, seed: int) -> None:
     """A moving camera over a blurred texture with a moving object."""
     rng = np.random.default_rng(seed)
     ground = cv2.GaussianBlur(rng.integers(0, 256, (2 * HEIGHT, 2 * WIDTH, 3), np.uint8), (0, 0), 3)
-    ground = cv2.normalize(ground, None, 0, 255, cv2.NORM_MINMAX)
+    ground = cv2.normalize(ground, np.empty_like(ground), 0, 255, cv2.NORM_MINMAX).astype(np.uint8, copy=False)
     thing = cv2.GaussianBlur(rng.integers(0, 256, (_THING, _THING, 3), np.uint8), (0, 0), 1.5)
     phase = rng.uniform(0, 6, 4)
     with av.open(str(path), "w") as output:

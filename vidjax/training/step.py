@@ -5,8 +5,6 @@ Everything is one jitted function of (state, batch) with the state donated; it c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -32,7 +30,7 @@ def make_train_step(
     accumulate: int = 1,
     ema: float = 0.0,
     shapes: TrainState,
-) -> Callable:
+) -> jax.stages.Wrapped:
     """Compile-once function (state, batch) -> (state, metrics).
 
     Args:
