@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+from collections.abc import Mapping
 
 from vidjax import __version__
 from vidjax.cli import (
@@ -55,13 +56,13 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
-def build_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def build_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """The parser of the command, and those of its verbs."""
     parser = _Parser(prog="vidjax", description="Use, convert and list video models.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
-        summary = verb.__doc__.split("\n")[0].split(": ", 1)[1]
+        summary = str(verb.__doc__).split("\n")[0].split(": ", 1)[1]
         options = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         verb.add_arguments(options)
     return parser, verbs.choices

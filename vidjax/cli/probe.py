@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_table(*found.table)
     say(f"report: {found.report}")
-    return SOME_FAILED if found.results["eval/num_scored"] < found.results["eval/num_expected"] else 0
+    return SOME_FAILED if found.results["eval/num_scored"] != found.results["eval/num_expected"] else 0
 
 
 def _config(arguments: argparse.Namespace, task: str, stores: list) -> Any:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from rich.console import Console
@@ -28,7 +28,7 @@ def print_json(tree: Any) -> None:
 
 
 @contextlib.contextmanager
-def progress(text: str, total: int | None = None) -> Iterator[Callable[[], None]]:
+def progress(text: str, total: int | None = None) -> Generator[Callable[[], None]]:
     """A bar (or a spinner without a total) once the work has taken over two seconds; call the result at each step.
 
     Where standard error is a file or a pipe it is one line instead.

@@ -103,11 +103,7 @@ def _balanced(source: VideoSource) -> Int64[np.ndarray, " n"]:
 
 
 class Batches:
-    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes.
-
-    Attributes:
-      close: stops the threads or processes; call it when the batches are not read to their end.
-    """
+    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes."""
 
     def __init__(self, dataset: grain.MapDataset, data: DataConfig):
         _single_threaded_cv2()
@@ -120,7 +116,11 @@ class Batches:
             options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=data.prefetch)
             batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
         self._open = [iter(batches)]
-        self.close = weakref.finalize(self, _close, self._open)  # also runs when the interpreter exits
+        self._finalizer = weakref.finalize(self, _close, self._open)  # also runs when the interpreter exits
+
+    def close(self) -> None:
+        """Stop the threads or processes; call it when the batches are not read to their end."""
+        self._finalizer()
 
     def __iter__(self) -> Iterator[Batch]:
         return self

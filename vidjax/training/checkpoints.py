@@ -77,7 +77,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
             if not damage:
-                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
                 if complaint := other_schema(meta):
                     raise ResumeError(f"checkpoint {step} in {self.directory} cannot be resumed: {complaint}")
                 check_meta(meta)
@@ -128,7 +128,7 @@ class Checkpoints:
                 f"checkpoint {step} in {self.directory} holds another model or optimiser than this configuration "
                 f"({first}); choose another workdir, or init_from to take over what fits"
             ) from error
-        return TrainState(params=read.params, ema=read.get("ema") or {}, **read.rest)
+        return TrainState(params=read["params"], ema=read.get("ema") or {}, **read["rest"])
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:

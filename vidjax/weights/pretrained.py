@@ -200,7 +200,8 @@ def _pixels(
     normal = said.get("do_normalize", True)
     means, deviations = (said["image_mean"], said["image_std"]) if normal else (0.0, 1.0)
     found = (np.broadcast_to(means, 3) + shift) / scale, np.broadcast_to(deviations, 3) / scale
-    return *(tuple(float(f"{value:.7g}") for value in values) for values in found), ()
+    mean, std = (tuple(float(f"{value:.7g}") for value in values) for values in found)
+    return mean, std, ()
 
 
 def _from_run(path: Path) -> Pretrained:

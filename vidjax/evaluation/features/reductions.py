@@ -49,8 +49,8 @@ def reduce(
     array = array_of(reduction, config)
     if reduction == COMPONENTS:
         return principal_components(array, config.components, train, test, seed)
-    found = tuple(store.array(array, np.flatnonzero(store.decoded)) for store in (train, test))
-    return found if reduction == WEIGHTED else tuple(x.reshape(len(x), -1) for x in found)
+    ours, theirs = (store.array(array, np.flatnonzero(store.decoded)) for store in (train, test))
+    return (ours, theirs) if reduction == WEIGHTED else (ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1))
 
 
 def principal_components(
@@ -74,9 +74,10 @@ def principal_components(
         pca = IncrementalPCA(components)
         for block in _blocks(train, array, size, components):
             pca.partial_fit(block)
-    return tuple(
+    ours, theirs = (
         np.concatenate([pca.transform(block) for block in _blocks(store, array, size, 1)]) for store in (train, test)
     )
+    return ours, theirs
 
 
 def _blocks(store: FeatureStore, array: str, size: int, least: int) -> Iterator[Float[np.ndarray, "rows values"]]:

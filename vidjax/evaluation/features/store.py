@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,7 +159,7 @@ def failures(folder: pathlib.Path, header: Header, parts: Sequence[int]) -> list
 
 
 @contextlib.contextmanager
-def _part(folder: pathlib.Path, header: Header, part: int) -> Iterator[Any]:
+def _part(folder: pathlib.Path, header: Header, part: int) -> Generator[Any]:
     path = part_path(folder, int(part))
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

@@ -124,7 +124,7 @@ class TokenScaler(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Float[np.ndarray, "n t d"]) -> Float[np.ndarray, "n t d"]:
         """The standardised tokens, a copy."""
-        mean, scale = (part.astype(X.dtype) for part in (self.scaler_.mean_, self.scaler_.scale_))
+        mean, scale = (np.asarray(part, X.dtype) for part in (self.scaler_.mean_, self.scaler_.scale_))
         return (X - mean) / scale
 
 

@@ -5,6 +5,7 @@ Sources: the probe of AFEW-VA (hidden layers with ReLU and dropout, tanh, loss 1
 
 from __future__ import annotations
 
+import abc
 import functools
 import math
 from typing import Any, NamedTuple
@@ -60,7 +61,7 @@ class Rows(NamedTuple):
     valid: Bool[Array, " m"]
 
 
-class _Estimator(BaseEstimator):
+class _Estimator(BaseEstimator, abc.ABC):
     """What both perceptrons share; a subclass has the loss, the figures of a curve, and what outputs mean."""
 
     def __init__(
@@ -78,6 +79,16 @@ class _Estimator(BaseEstimator):
         self.widths, self.dropouts, self.batch, self.epochs = widths, dropouts, batch, epochs
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.patience, self.validation, self.seed = patience, validation, seed
+
+    @staticmethod
+    @abc.abstractmethod
+    def _loss(outputs: Array, known: Array, valid: Array) -> Array:
+        """Of the rows that are `valid`, a scalar."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def _figures(outputs: np.ndarray, known: np.ndarray) -> dict[str, float]:
+        """Those of a curve beside the loss."""
 
     def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, groups: np.ndarray | None) -> None:
         """Keep the parameters of the epoch with the lowest loss on the validation part; of the last, without one."""
@@ -99,7 +110,7 @@ class _Estimator(BaseEstimator):
                 state, jax.random.fold_in(key, epoch), parts["train"], knobs,
                 module=self._module, loss=self._loss, batch=self.batch,
             )  # fmt: skip
-            line = {"epoch": epoch}
+            line: dict[str, float] = {"epoch": epoch}
             for name, rows in parts.items():
                 line |= {f"{name}/{figure}": value for figure, value in self._judge(state[0], rows).items()}
             self.curves_.append(line)
@@ -166,14 +177,14 @@ class PerceptronClassifier(ClassifierMixin, _Estimator):
         return self.classes_[self._outputs(X).argmax(axis=1)]
 
     @staticmethod
-    def _loss(outputs, numbers, valid):
-        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, numbers)
+    def _loss(outputs, known, valid):
+        losses = optax.softmax_cross_entropy_with_integer_labels(outputs, known)
         return (losses * valid).sum() / jnp.maximum(valid.sum(), 1)
 
     @staticmethod
-    def _figures(outputs, numbers):
+    def _figures(outputs, known):
         classes = outputs.shape[1]
-        matrix = confusion_matrix(numbers, outputs.argmax(axis=1), classes)
+        matrix = confusion_matrix(known, outputs.argmax(axis=1), classes)
         f1 = precision_recall_f1(matrix, np.zeros(classes, int))["f1_macro"]
         return {"accuracy": float(np.trace(matrix) / matrix.sum()), "f1_macro": f1}
 
@@ -207,12 +218,12 @@ class PerceptronRegressor(RegressorMixin, _Estimator):
         return np.tanh(self._outputs(X))
 
     @staticmethod
-    def _loss(outputs, targets, valid):
-        return 1.0 - concordance(moments(jnp.tanh(outputs), targets, valid)).mean()
+    def _loss(outputs, known, valid):
+        return 1.0 - concordance(moments(jnp.tanh(outputs), known, valid)).mean()
 
     @staticmethod
-    def _figures(outputs, targets):
-        each = [agreement(np.tanh(column), target)["ccc"] for column, target in zip(outputs.T, targets.T, strict=True)]
+    def _figures(outputs, known):
+        each = [agreement(np.tanh(column), target)["ccc"] for column, target in zip(outputs.T, known.T, strict=True)]
         return {"ccc": float(np.mean(each))}
 
 

@@ -75,7 +75,9 @@ def fit_all(
                 say(f"{backbone} has no {array_of(reduction, config)}, so {reduction} is left out for it")
                 continue
             names = [name for name in config.probes if name == "mlp" or reduction != WEIGHTED]
-            features = reduce(reduction, config, train, test, seed) if names else None
+            if not names:
+                continue
+            features = reduce(reduction, config, train, test, seed)
             known, groups = facts(train, task)[train.decoded], train.groups[train.decoded]
             for name in names:
                 fitted = fit_probe(name, config, task, features[0], known, groups, seed)
