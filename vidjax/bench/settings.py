@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 SIZES = ("tiny", "small", "base", "large", "huge", "huge_v2", "giant")
 

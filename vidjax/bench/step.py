@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vidjax.bench import peers

@@ -22,7 +22,7 @@ def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
     return jnp.asarray(table, jnp.float32)
 
 
-def resize_nearest(table: Float[Array | np.ndarray, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
+def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
     """Resize the leading axes of a table to `size`, entry i of m taken from entry floor(i * (n / m)) of n.
 
     The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes is one entry

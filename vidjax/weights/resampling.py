@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -23,7 +24,7 @@ def resample(
 
 
 def _nearest(table: np.ndarray, axis: int, new: int) -> np.ndarray:
-    return np.moveaxis(np.asarray(ops.resize_nearest(np.moveaxis(table, axis, 0), (new,))), 0, axis)
+    return np.moveaxis(np.asarray(ops.resize_nearest(jnp.moveaxis(table, axis, 0), (new,))), 0, axis)
 
 
 def _weighted(weights: Callable[[int, int], np.ndarray]) -> Callable:
