@@ -23,6 +23,7 @@ from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective
+from vidjax.training.checks import check_config
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import build_optimizer
@@ -83,6 +84,7 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
     Raises:
       ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
     """
+    check_config(config)
     devices = topology_devices(topology)
     mesh = make_mesh(config.mesh, devices)
     data = config.data

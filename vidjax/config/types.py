@@ -82,6 +82,7 @@ class Changeable:
 
 Count = Annotated[int, AtLeast(1)]
 Fraction = Annotated[float, Between(0, 1)]
+NotNegative = Annotated[T, AtLeast(0)]
 MayChange = Annotated[T, Changeable()]
 
 

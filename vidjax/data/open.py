@@ -29,7 +29,7 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
       DataError: when the data is missing, empty or malformed, or its rows do not carry the annotation.
     """
     spec = DATASETS.find(data.name)
-    _check_annotation(data.name, spec, annotation)
+    check_annotation(data.name, spec, annotation)
     root = find_root(spec, data.root, split)
     if spec.open_split is None:
         return open_classes(spec, root, split, data)
@@ -69,7 +69,15 @@ def find_root(spec: DatasetSpec, root: str, split: str) -> str:
     return folder
 
 
-def _check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
+def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
+    """Refuse a data set whose rows do not carry an annotation.
+
+    Args:
+      name: of the data set, in `data.name`.
+
+    Raises:
+      DataError: with what they carry, and the data sets that do.
+    """
     if annotation in spec.annotations:
         return
     carried = " or ".join(spec.annotations)

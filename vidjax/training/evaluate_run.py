@@ -13,6 +13,7 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
+from vidjax.training.checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.weights.run_files import check_labels
@@ -38,6 +39,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     if evaluator_of is None:
         able = ", ".join(name for name, task in TASKS.items() if task.evaluator)
         raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
+    check_config(config)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
     run = config.init_from or workdir

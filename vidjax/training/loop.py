@@ -19,6 +19,7 @@ from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS, build_objective, open_train
 from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.checks import check_config
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate_run import build_evaluator, evaluate
 from vidjax.training.init.state import start, state_shapes
@@ -63,6 +64,8 @@ def train(
       UserError: for anything the user can mend; see `vidjax.errors`.
       SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT, once a checkpoint is saved.
     """
+    if objective is None:
+        check_config(config)
     workdir = _open_workdir(workdir)
     if config.train.compile_cache:
         jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)

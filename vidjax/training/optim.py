@@ -64,13 +64,9 @@ def step_schedule(
     """Learning rate of step i: linear warm-up as above, `peak`, and `peak * factor` from the start of each epoch given.
 
     Raises:
-      ConfigError: when epochs and factors differ in number, or the epochs do not grow.
+      ConfigError: as `check_steps`.
     """
-    if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
-        raise ConfigError(
-            f"optim.step_epochs={tuple(step_epochs)} must grow, and optim.step_factors={tuple(step_factors)} hold one "
-            "factor for each, such as (11, 14) and (0.1, 0.01)"
-        )
+    check_steps(step_epochs, step_factors)
     starts = jnp.asarray([math.ceil(epoch * steps_per_epoch) for epoch in step_epochs])
     factors = jnp.asarray([1.0, *step_factors], jnp.float32)
 
@@ -78,6 +74,19 @@ def step_schedule(
         return peak * factors[jnp.searchsorted(starts, step, side="right")]
 
     return _warmed_up(steps, peak, warmup_steps)
+
+
+def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> None:
+    """Refuse learning rates in steps whose epochs and factors do not fit each other.
+
+    Raises:
+      ConfigError: when epochs and factors differ in number, or the epochs do not grow.
+    """
+    if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
+        raise ConfigError(
+            f"optim.step_epochs={tuple(step_epochs)} must grow, and optim.step_factors={tuple(step_factors)} hold one "
+            "factor for each, such as (11, 14) and (0.1, 0.01)"
+        )
 
 
 def _warmed_up(after: Schedule, peak: float, warmup_steps: int) -> Schedule:

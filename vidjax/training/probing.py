@@ -19,10 +19,10 @@ from vidjax.evaluation.features.extraction import feature_shapes
 from vidjax.evaluation.features.reductions import arrays_of
 from vidjax.evaluation.features.store import FeatureStore
 from vidjax.evaluation.features.writer import write_features
-from vidjax.evaluation.probes.fit import TASKS, check_settings
 from vidjax.evaluation.probes.run import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.evaluation.result_files import write_json
+from vidjax.training.checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.pretrained import Pretrained
@@ -42,11 +42,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     Raises:
       UserError: for anything the user can mend; see `vidjax.errors`.
     """
-    if config.task not in TASKS:
-        raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={config.task!r}")
-    if not config.probe.backbones:
-        raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
-    check_settings(config.probe)
+    check_config(config)
     workdir, splits = Path(workdir), (config.data.train_split, config.data.eval_split)
     names = short_names(config.probe.backbones)
     for name, source in zip(names, config.probe.backbones, strict=True):

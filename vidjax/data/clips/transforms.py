@@ -7,13 +7,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.config import DataConfig, EvalConfig
-from vidjax.data.clips.augment import augment, check_crop
-from vidjax.data.clips.color import check_color_jitter
+from vidjax.data.clips.augment import augment
+from vidjax.data.clips.checks import check_clips
 from vidjax.data.clips.eval_views import protocol_views, span
 from vidjax.data.clips.patchify import cut
-from vidjax.data.clips.randaugment import parse_rand_augment
 from vidjax.data.clips.sampling import train_indices
-from vidjax.data.clips.ssl_views import check_views, load_views
+from vidjax.data.clips.ssl_views import load_views
 from vidjax.data.sources.annotations import ANNOTATIONS, Seconds, batch_arrays
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
@@ -29,11 +28,7 @@ class LoadTrain(grain.transforms.RandomMap):
 
     def __init__(self, source: VideoSource, data: DataConfig):
         self._source, self._data = source, data
-        if data.rand_augment:
-            parse_rand_augment(data.rand_augment)  # refuses a malformed one now rather than in a worker
-        check_color_jitter(data.color_jitter)
-        check_crop(data)
-        check_views(data)
+        check_clips(data)
 
     def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
         failures: list[tuple[int, VideoError]] = []

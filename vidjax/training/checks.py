@@ -1,0 +1,82 @@
+"""Checks across the keys of a configuration, made when it is read, before any data is opened or device started.
+
+Single keys are checked by their types (`vidjax.config.from_dict`). Here each part of a run is asked in turn whether its
+keys fit each other: clips, model, task, optimiser, evaluation, probes. A task adds checks of its own as `Task.check`
+and `Evaluator.check`, and what its modules and its loss refuse when they are made.
+"""
+
+from __future__ import annotations
+
+from vidjax.config import Config, DataConfig
+from vidjax.data.clips.checks import check_clips
+from vidjax.data.datasets import DATASETS
+from vidjax.data.open import check_annotation
+from vidjax.errors import ConfigError
+from vidjax.models.spec_keys import spec_fields
+from vidjax.objectives import MaskedAutoencoding, Objective
+from vidjax.tasks import TASKS, Task, build_objective
+from vidjax.training.optim import check_steps
+
+
+def check_config(config: Config) -> None:
+    """Refuse a configuration whose keys do not fit each other.
+
+    Raises:
+      ConfigError: naming the keys, their values and the remedy.
+      DataError: when the rows of the data set do not carry what the task learns from.
+    """
+    task = TASKS.find(config.task)
+    check_data(config.data, task)
+    if config.mode == "probe":
+        check_probe(config)
+        return
+    spec_fields(config.model.name, config.model.spec)
+    objective = build_objective(config, config.data.num_classes or 1)  # no parameters, nothing is computed
+    check_cubes(config, objective)
+    check_optim(config)
+    if task.evaluator is not None:
+        task.evaluator.check(config)
+
+
+def check_data(data: DataConfig, task: Task) -> None:
+    """Refuse clips that cannot be made, and a data set without what the task learns from."""
+    check_annotation(data.name, DATASETS.find(data.name), task.annotation)
+    check_clips(data)
+
+
+def check_cubes(config: Config, objective: Objective) -> None:
+    """Refuse cubes cut by the loader that the model does not take."""
+    cubes = config.data.cubes
+    if not cubes:
+        return
+    if not isinstance(objective, MaskedAutoencoding):
+        raise ConfigError(f"data.cubes={cubes} is for masked_autoencoding; task={config.task} takes clips; use ()")
+    spec = objective.module.spec
+    if cubes != (spec.tubelet_size, spec.patch_size):
+        raise ConfigError(
+            f"data.cubes={cubes} are not those of {config.model.name}; use ({spec.tubelet_size}, {spec.patch_size}), "
+            "or () to cut them on the device"
+        )
+
+
+def check_optim(config: Config) -> None:
+    """Refuse a schedule in steps without its steps, and a warm-up that is longer than the run."""
+    optim, steps = config.optim, config.train.steps
+    if optim.schedule == "steps":
+        check_steps(optim.step_epochs, optim.step_factors)
+    elif steps and optim.warmup_steps > steps:
+        raise ConfigError(
+            f"optim.warmup_steps={optim.warmup_steps} is more than train.steps={steps}; lower it, or train longer"
+        )
+
+
+def check_probe(config: Config) -> None:
+    """Refuse probes that nothing can be fitted with, or that have nothing to be fitted to."""
+    from vidjax.evaluation.probes.fit import TASKS as PROBED  # scikit-learn is imported for probes alone
+    from vidjax.evaluation.probes.fit import check_settings
+
+    if config.task not in PROBED:
+        raise ConfigError(f"probes learn {' or '.join(PROBED)}, not config.task={config.task!r}")
+    if not config.probe.backbones:
+        raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
+    check_settings(config.probe)
