@@ -2,7 +2,7 @@
 
 import json
 
-from vidjax.bench.report import Row, print_table, rates, times, write_json
+from vidjax.bench.report import Row, print_table, rates, times, write_rows
 
 
 def test_rates_and_times_agree_on_who_is_faster():
@@ -23,7 +23,7 @@ def test_without_a_peer_there_is_a_figure_and_no_ratio(capsys):
 def test_the_file_has_the_five_keys_of_the_contract_and_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "rows.json"
     for ours in (1.0, 2.0):
-        write_json(rates("a", "clips/s", ours, {"b": 1.0}), str(path))
+        write_rows(rates("a", "clips/s", ours, {"b": 1.0}), str(path))
     assert json.loads(path.read_text()) == [
         {"name": "a, against b", "ours": 2.0, "peer": 1.0, "unit": "clips/s", "ratio": 2.0}
     ]

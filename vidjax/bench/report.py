@@ -6,9 +6,10 @@ The ratio says how many times faster vidjax is, whether the unit is a rate or a 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterable
+
+from vidjax.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +48,10 @@ def as_dict(row: Row) -> dict[str, str | float | None]:
     return dataclasses.asdict(row)
 
 
-def write_json(rows: Iterable[Row], path: str) -> None:
-    """Replace the file as a whole, so that a reader never sees half of it."""
+def write_rows(rows: Iterable[Row], path: str) -> None:
+    """Write the rows as JSON; the folder is made if need be."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    draft = f"{path}.draft"
-    with open(draft, "w", encoding="utf-8") as file:
-        json.dump([as_dict(row) for row in rows], file, indent=1)
-        file.write("\n")
-    os.replace(draft, path)
+    write_json(path, [as_dict(row) for row in rows])
 
 
 def print_table(rows: Iterable[Row], title: str, notes: Iterable[str]) -> None:

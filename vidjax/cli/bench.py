@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             rows += bench.measure(settings)
         notes += [bench.NOTE] if hasattr(bench, "NOTE") else []
         if arguments.json not in ("", _STDOUT):  # a later benchmark may fail, and this one took its time
-            report.write_json(rows, arguments.json)
+            report.write_rows(rows, arguments.json)
     if arguments.json == _STDOUT:
         print_json([report.as_dict(row) for row in rows])
     else:

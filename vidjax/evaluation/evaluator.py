@@ -17,6 +17,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
 from vidjax.evaluation.multiview import eval_batch_size, make_eval_step, score_source
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.files import write_json, write_json_lines
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 
@@ -104,9 +105,9 @@ class Evaluator(abc.ABC, Generic[Found]):
     def write(self, results: Mapping[str, Any], found: Found) -> None:
         """Write results.json, what was found of each video, and quarantine.jsonl; say the main figures in a line."""
         self.workdir.mkdir(parents=True, exist_ok=True)
-        result_files.write_json(self.workdir / "results.json", dict(results))
+        write_json(self.workdir / "results.json", dict(results))
         for name, lines in self.lines(found).items():
-            result_files.write_lines(self.workdir / name, lines)
+            write_json_lines(self.workdir / name, lines)
         split = self.config.data.eval_split
         result_files.write_quarantine(self.workdir / "quarantine.jsonl", self.reasons(found), self.source, split)
         Console().print(self.sentence(results, found), highlight=False, markup=False)

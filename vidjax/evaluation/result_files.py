@@ -1,4 +1,4 @@
-"""How the files of an evaluation are written: JSON, lines of JSON, a confusion matrix, the list of failed videos."""
+"""The scores of an evaluation, and two of its files: the confusion matrix and the list of failed videos."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,18 +29,6 @@ class VideoScores:
     labels: np.ndarray
     scored: np.ndarray
     reasons: tuple[str, ...]
-
-
-def write_json(path: pathlib.Path, tree: dict) -> None:
-    """Write one JSON object so that a reader sees the old file or the new one, never half of it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(tree, indent=2) + "\n")
-    part.replace(path)
-
-
-def write_lines(path: pathlib.Path, lines: Iterable[dict]) -> None:
-    """Write one JSON object a line."""
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_quarantine(path: pathlib.Path, reasons: Sequence[str], source: VideoSource, split: str) -> None:

@@ -9,7 +9,6 @@ run that is preempted while it evaluates has lost nothing; they are in `scores.j
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
+from vidjax.files import write_json
 from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
@@ -103,9 +103,7 @@ class Checkpoints:
         """Note how good a saved step is, higher is better; the best is kept from the next save on."""
         self._scores[step] = score
         if jax.process_index() == 0:
-            draft = self.directory / f"{SCORES}.draft"
-            draft.write_text(json.dumps(self._scores))
-            draft.replace(self.directory / SCORES)
+            write_json(self.directory / SCORES, self._scores)
 
     def wait(self) -> None:
         """Return when what was saved is on disk."""
@@ -142,7 +140,7 @@ class Checkpoints:
         """Runs on the first process, in the background, when all files of a step are written but not yet committed."""
         unfinished = [path for path in self.directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()]
         folder = max(unfinished, key=lambda path: path.stat().st_mtime)
-        (folder / MANIFEST).write_text(json.dumps(checksums(folder), indent=1))
+        write_json(folder / MANIFEST, checksums(folder))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
 from vidjax.errors import WeightsError
+from vidjax.files import write_json
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.spec_keys import SET_BY
 from vidjax.registry import is_outside
@@ -55,9 +55,9 @@ def save_as_run(
     meta = {"fingerprint": {"same": {"task": f"weights converted from {model.source}"}, "noted": {}}}
     checkpoints.save(0, TrainState(np.int32(0), model.params, {}, {}, {}), meta)
     checkpoints.close()
-    _write_json(folder / "config.json", to_saved(config))
+    write_json(folder / "config.json", to_saved(config))
     if model.labels:
-        _write_json(folder / LABELS, model.labels)
+        write_json(folder / LABELS, model.labels)
     return config
 
 
@@ -68,7 +68,3 @@ def _model_config(family: str, spec: ClipSpec, normalize_target: bool) -> ModelC
     fields = {name: value for name, value in spec.differences(presets[size]).items() if name not in SET_BY}
     name = f"{family}.{size}" if is_outside(family) else f"{family}_{size}"
     return ModelConfig(name=name, spec=fields, normalize_target=normalize_target, dtype="float32")
-
-
-def _write_json(path: Path, tree) -> None:
-    path.write_text(json.dumps(tree, indent=1) + "\n")

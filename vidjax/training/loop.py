@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.errors import ConfigError
+from vidjax.files import write_json
 from vidjax.tasks import TASKS, build_objective, open_train
 from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
@@ -216,8 +217,6 @@ def _read_results(workdir: Path) -> dict:
 
 
 def _write_json(path: Path, tree: dict) -> None:
-    """Write one object so that a reader sees the old file or the new one; by the first process only."""
+    """Write a file of the run, once for all processes."""
     if jax.process_index() == 0:
-        draft = path.with_suffix(".draft")
-        draft.write_text(json.dumps(tree, indent=2) + "\n")
-        draft.replace(path)
+        write_json(path, tree)

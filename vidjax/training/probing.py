@@ -21,7 +21,7 @@ from vidjax.evaluation.features.store import FeatureStore
 from vidjax.evaluation.features.writer import write_features
 from vidjax.evaluation.probes.run import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
-from vidjax.evaluation.result_files import write_json
+from vidjax.files import write_json
 from vidjax.training.checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone

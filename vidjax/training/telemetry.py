@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
+from vidjax.files import write_whole
 
 METRICS = "metrics.jsonl"
 _CONSOLE = Console(stderr=True)
@@ -92,9 +93,7 @@ class _Lines:
 
     def __init__(self, path: Path, step: int):
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-        draft = path.with_suffix(".draft")
-        draft.write_text("".join(line + "\n" for line in kept))
-        draft.replace(path)
+        write_whole(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a", buffering=1)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:

@@ -5,7 +5,6 @@ Every picture's numbers are in charts.json beside it.
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.data.audit import SplitAudit
+from vidjax.files import write_json
 from vidjax.viz.class_bars import draw_classes, draw_few_classes
 from vidjax.viz.dataset_statistics import bin_edges, failures_of, frames_by_target, numbers_of
 from vidjax.viz.figures import new_figure, save_figure
@@ -53,7 +53,7 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib
     if any(about.targets for about in found):
         pictures.append(_panels(found, (_draw_targets,), f"{title}: targets", folder / "targets.png"))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE).write_text(json.dumps({"title": title, "splits": numbers}, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / FILE, {"title": title, "splits": numbers})
     return [*pictures, folder / FILE]
 
 

@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from vidjax.config import Config
 from vidjax.errors import WeightsError
+from vidjax.files import write_json
 from vidjax.weights.layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.rules import write
@@ -51,10 +52,10 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         notes = (f"{reason}; the arrays are written in the layout {layout.name!r}",)
     else:
         config |= _names(described) | _trained_for(model)
-        _write_json(folder / "config.json", config)
+        write_json(folder / "config.json", config)
         notes = _differences(layout, state, config, described)
     if model.mean:
-        _write_json(folder / "preprocessor_config.json", _preprocessor(model))
+        write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
@@ -146,7 +147,3 @@ def _pads(model: Pretrained) -> tuple[str, ...]:
         f"fill {height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
         f"cover {height} x {width} before that processor",
     )
-
-
-def _write_json(path: Path, tree: dict) -> None:
-    path.write_text(json.dumps(tree, indent=2) + "\n")

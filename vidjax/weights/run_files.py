@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from vidjax.errors import DataError
+from vidjax.files import write_json
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
@@ -22,7 +23,7 @@ def is_run(folder: str | os.PathLike) -> bool:
 def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
     """Write the class names, in the order of the model's outputs, where the data has names."""
     if labels:
-        (Path(workdir) / LABELS).write_text(json.dumps(labels, indent=1) + "\n")
+        write_json(Path(workdir) / LABELS, labels)
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:

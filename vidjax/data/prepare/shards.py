@@ -19,6 +19,7 @@ from vidjax.data.prepare.codec import Storing
 from vidjax.data.sources.annotated_videos import AnnotatedVideos
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
+from vidjax.files import write_json
 
 _WRITER_OPTIONS = "group_size:1,uncompressed"  # every record alone, and videos do not shrink further
 _progress: list[Callable[[str], None]] = []  # told of each video that this process has handled; see `listening`
@@ -99,8 +100,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
     writer.close()
     os.replace(draft, shard.path)
     note = dataclasses.replace(note, num_bytes=size)
-    draft.write_text(json.dumps(dataclasses.asdict(note)))
-    os.replace(draft, shard.note)
+    write_json(shard.note, dataclasses.asdict(note))
     return note
 
 

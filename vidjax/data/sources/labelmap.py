@@ -10,13 +10,14 @@ import json
 import pathlib
 
 from vidjax.errors import DataError
+from vidjax.files import write_json
 
 FILE = "label_map.json"
 
 
 def save(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     """Write the class names, or that there are none."""
-    pathlib.Path(folder, FILE).write_text(json.dumps({"labels": labels}, indent=1) + "\n")
+    write_json(pathlib.Path(folder, FILE), {"labels": labels})
 
 
 def load(folder: str | pathlib.Path) -> tuple[str, ...]:

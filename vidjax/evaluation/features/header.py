@@ -10,12 +10,12 @@ import json
 import os
 import pathlib
 import shlex
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import DataError, ResumeError
+from vidjax.files import write_json
 
 HEADER = "features.json"
 DTYPES = ("float16", "float32")
@@ -123,21 +123,7 @@ def read_header(folder: pathlib.Path) -> Header | None:
 def write_header(folder: pathlib.Path, header: Header) -> None:
     """Write `features.json`; several processes may do so at once."""
     tree = {"format": _FORMAT, **dataclasses.asdict(header)}
-    write_whole(folder / HEADER, (json.dumps(tree, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def write_whole(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old file or the new one, whoever else writes it at the same time."""
-    own = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with own.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        own.replace(path)
-    except OSError as error:
-        own.unlink(missing_ok=True)
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+    write_json(folder / HEADER, tree)
 
 
 def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:

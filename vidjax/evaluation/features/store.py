@@ -20,8 +20,9 @@ from jaxtyping import Float, Int
 
 from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, DataError, VideoError
-from vidjax.evaluation.features.header import HEADER, Header, differences, read_header, write_whole
+from vidjax.evaluation.features.header import HEADER, Header, differences, read_header
 from vidjax.evaluation.multiview import NOT_FINITE
+from vidjax.files import DRAFTS, write_whole
 
 REASONS = (*VideoError.REASONS, NOT_FINITE)  # of a row without features; parts hold their numbers, -1 for none
 
@@ -177,5 +178,5 @@ def part_path(folder: pathlib.Path, part: int) -> pathlib.Path:
 
 def remove_leftovers(folder: pathlib.Path) -> None:
     """Remove what killed processes have left half written; nobody may be writing."""
-    for path in folder.glob(".*.part"):
+    for path in folder.glob(DRAFTS):
         path.unlink(missing_ok=True)

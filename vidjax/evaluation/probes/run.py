@@ -19,7 +19,7 @@ from rich.table import Table
 from vidjax.config import Config
 from vidjax.evaluation.probes import table as probe_table
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
-from vidjax.evaluation.result_files import write_json, write_lines
+from vidjax.files import write_json, write_json_lines
 from vidjax.viz.probe_report import write_probe_report
 
 
@@ -58,8 +58,8 @@ def probe_features(
     results, table = probe_table.results_of(lines, pairs, task), probe_table.table(lines, pairs, task)
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "results.json", results)
-    write_lines(workdir / "metrics.jsonl", _metrics(lines))
-    write_lines(workdir / "predictions.jsonl", _predictions(lines, pairs, task))
+    write_json_lines(workdir / "metrics.jsonl", _metrics(lines))
+    write_json_lines(workdir / "predictions.jsonl", _predictions(lines, pairs, task))
     curves: dict[str, dict] = {}
     for line in lines:
         if line.curves:
