@@ -22,6 +22,7 @@ from vidjax.config import Config
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
+from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.checks import check_config
 from vidjax.training.init.state import state_shapes
@@ -145,7 +146,7 @@ def largest_batch(
     Raises:
       ConfigError: as `compile_step`, and when not even the smallest batch fits.
     """
-    blocks = math.prod(make_mesh(config.mesh, topology_devices(topology)).shape[axis] for axis in ("data", "fsdp"))
+    blocks = row_blocks(make_mesh(config.mesh, topology_devices(topology)))
     unit = blocks * config.train.accumulate
     unit //= math.gcd(unit, config.data.clips_per_decode)
 

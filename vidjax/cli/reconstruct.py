@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw the pictures and say what they show."""
     import jax
-    from jax.sharding import AxisType
 
     from vidjax.config import DataConfig, EvalConfig
     from vidjax.data.clips.eval_views import protocol_views
+    from vidjax.ops.mesh_axes import local_mesh
     from vidjax.viz.reconstruction import write_reconstructions
 
     model_source.check_videos([arguments.video])
@@ -41,8 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = DataConfig(num_frames=model.spec.num_frames, image_size=side, stride=stride, sampling=sampling)
     model_source.note_if_short(arguments.video, data)
     clip = protocol_views(arguments.video, data, EvalConfig(clips=1, crops=1))
-    axes = ("data", "fsdp", "tensor")
-    mesh = jax.make_mesh((1, 1, 1), axes, (AxisType.Auto,) * 3, devices=jax.local_devices()[:1])
+    mesh = local_mesh(jax.local_devices()[:1])
     with progress("reconstructing"):
         key = jax.random.key(arguments.seed)
         pictures = write_reconstructions(objective, model.params, clip, key, mesh, arguments.out)

@@ -22,6 +22,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation.merging import merge_views
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.ops.mesh_axes import ROWS, row_blocks
 
 NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
 PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
@@ -56,7 +57,7 @@ def eval_batch_size(config: Config, mesh: Mesh) -> int:
     Raises:
       ConfigError: if the batch does not divide over the mesh's data and fsdp axes.
     """
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = row_blocks(mesh)
     batch = config.eval.batch or mesh.size
     if batch % shards:
         raise ConfigError(
@@ -78,7 +79,7 @@ def score_videos(
     Raises:
       RuntimeError: if a row came twice or not at all, which would make the accuracy meaningless.
     """
-    sharding = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
+    sharding = NamedSharding(mesh, PartitionSpec(ROWS))
     seen = np.zeros(num_videos, np.int64)
     labels, reason = np.zeros(num_videos, np.int64), np.full(num_videos, -1, np.int64)
     scored, scores = np.zeros(num_videos, bool), np.zeros((num_videos, 0), np.float32)

@@ -3,18 +3,10 @@
 import math
 
 import jax
-from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
 
-ROWS = ("data", "fsdp")  # axes of the mesh that share the rows of a batch
-
-
-def free_axes() -> dict[str, int]:
-    """Sizes of the axes of the ambient mesh that the compiler may divide arrays over."""
-    mesh = jax.sharding.get_abstract_mesh()
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    return {name: mesh.shape[name] for name, kind in kinds if kind == AxisType.Auto}
+from vidjax.ops.mesh_axes import FSDP, ROWS, TENSOR, free_axes
 
 
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
@@ -38,6 +30,6 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
 
     On a mesh with a tensor axis, which divides some of them, the compiler is left to choose.
     """
-    if free_axes().get("fsdp", 1) == 1 or jax.sharding.get_abstract_mesh().shape.get("tensor", 1) > 1:
+    if free_axes().get(FSDP, 1) == 1 or jax.sharding.get_abstract_mesh().shape.get(TENSOR, 1) > 1:
         return kernel
     return jax.lax.with_sharding_constraint(kernel, P())

@@ -11,24 +11,22 @@ import re
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
-from vidjax.ops.rows import ROWS
-
-AXES = ("data", "fsdp", "tensor")
+from vidjax.ops.mesh_axes import AXES, FSDP, ROWS, TENSOR, mesh_of, row_blocks
 
 # The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
 # that they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).
 TENSOR_RULES = (
-    (r"qkv/kernel$", P("tensor", None)),
-    (r"(qkv/bias|[qkv]_bias)$", P("tensor", None)),
-    (r"(^|/)proj/kernel$", P("tensor", None, None)),
-    (r"fc1/kernel$", P("tensor")),
-    (r"fc1/bias$", P("tensor")),
-    (r"fc2/kernel$", P("tensor", None)),
+    (r"qkv/kernel$", P(TENSOR, None)),
+    (r"(qkv/bias|[qkv]_bias)$", P(TENSOR, None)),
+    (r"(^|/)proj/kernel$", P(TENSOR, None, None)),
+    (r"fc1/kernel$", P(TENSOR)),
+    (r"fc1/bias$", P(TENSOR)),
+    (r"fc2/kernel$", P(TENSOR, None)),
 )
 
 
@@ -43,15 +41,14 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
       ConfigError: when the sizes do not multiply to the number of devices.
     """
     devices = jax.devices() if devices is None else devices
-    sizes = [config.data, config.fsdp, config.tensor]
+    sizes = [getattr(config, axis) for axis in AXES]
     shown = ", ".join(f"mesh.{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
     if sizes.count(-1) > 1 or any(size == 0 or size < -1 for size in sizes):
         raise ConfigError(f"{shown}: each size must be at least 1, and one of them may be -1")
     known = math.prod(size for size in sizes if size != -1)
     if len(devices) % known or (-1 not in sizes and known != len(devices)):
         raise ConfigError(f"{shown} does not fit {len(devices)} devices; their product must be that, and one may be -1")
-    shape = tuple(len(devices) // known if size == -1 else size for size in sizes)
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+    return mesh_of([len(devices) // known if size == -1 else size for size in sizes], devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -70,7 +67,7 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int) 
     Raises:
       ConfigError: naming the batch, the divisor and the next batch that fits.
     """
-    blocks = mesh.shape["data"] * mesh.shape["fsdp"]
+    blocks = row_blocks(mesh)
     rows, divisor = videos * clips_per_decode, blocks * accumulate
     if rows % divisor:
         step = divisor // math.gcd(divisor, clips_per_decode)
@@ -134,7 +131,7 @@ def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
 
 def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> P:
     axes: list[str | None] = [None] * len(shape)
-    if mesh.shape["tensor"] > 1:
+    if mesh.shape[TENSOR] > 1:
         rule = next((spec for pattern, spec in TENSOR_RULES if re.search(pattern, name)), P())
         for dim, axis in enumerate(rule, start=len(shape) - len(rule)):
             axes[dim] = axis
@@ -143,12 +140,12 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
                     f"mesh.tensor={mesh.shape[axis]} does not divide dimension {dim} of {name} {shape}; "
                     f"choose a divisor of {shape[dim]}"
                 )
-    size = mesh.shape["fsdp"]
+    size = mesh.shape[FSDP]
     if size > 1 and math.prod(shape) >= fsdp_min_size:
         first = 1 if "blocks" in name.split("/") else 0  # axis 0 of stacked blocks is what the layer scan walks
         free = [dim for dim in range(first, len(shape)) if axes[dim] is None and shape[dim] % size == 0]
         if free:
-            axes[max(free, key=lambda dim: shape[dim])] = "fsdp"
+            axes[max(free, key=lambda dim: shape[dim])] = FSDP
     return P(*axes)
 
 

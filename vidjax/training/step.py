@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from vidjax.objectives.base import Objective, StatisticalObjective
-from vidjax.ops.rows import ROWS
+from vidjax.ops.mesh_axes import ROWS
 from vidjax.training.mesh import batch_sharding, replicated
 from vidjax.training.optim import Schedule
 from vidjax.training.state import TrainState

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int64, UInt8
 
 from vidjax.config import DataConfig, EvalConfig
@@ -24,6 +24,7 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, DataError, VideoError
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
 from vidjax.objectives.normalize import fit_frames
+from vidjax.ops.mesh_axes import ROWS, local_mesh
 
 ARRAYS = ("tokens", "token_mean", "width_mean", "cls", "pooled")
 _ONE_VIEW = EvalConfig(clips=1, crops=1)
@@ -96,9 +97,9 @@ def extract(
     """
     if not blocks:
         return
-    mesh = _local_mesh()
+    mesh = local_mesh()
     batch = _batch_size(batch, most_rows, mesh.size)
-    over_devices, everywhere = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    over_devices, everywhere = NamedSharding(mesh, PartitionSpec(ROWS)), NamedSharding(mesh, PartitionSpec())
     step, params = _make_step(backbone, tuple(names), dtype), jax.device_put(backbone.params, everywhere)
     filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
     batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, _ONE_VIEW, batch=batch)
@@ -173,13 +174,6 @@ def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: st
     for array in arrays.values():
         array[~(decoded & finite)] = 0
     return Block(arrays, found["label"].astype(np.int64), reasons)
-
-
-def _local_mesh() -> Mesh:
-    """The devices of this process along the axis of the batch, with the names that ops look for."""
-    devices = jax.local_devices()
-    names = ("data", "fsdp", "tensor")
-    return jax.make_mesh((len(devices), 1, 1), names, axis_types=(AxisType.Auto,) * 3, devices=devices)
 
 
 def _batch_size(batch: int, most_rows: int, devices: int) -> int:

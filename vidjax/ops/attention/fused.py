@@ -16,7 +16,7 @@ from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import tiles
 from vidjax.ops.attention.portable import xla
-from vidjax.ops.rows import ROWS, free_axes
+from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
 from vidjax.ops.tpu import core_memory
 
 KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
@@ -116,7 +116,7 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, segmen
     rows = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
     if not rows or q.shape[0] % math.prod(free[axis] for axis in rows):
         rows = None
-    groups, tensor = free.get("tensor", 1), "tensor"
+    groups, tensor = free.get(TENSOR, 1), TENSOR
     if groups == 1 or heads % groups:
         groups, tensor = 1, None
 

@@ -7,9 +7,7 @@ import jax
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
-from vidjax.ops.rows import ROWS, free_axes
-
-CHANNELS = ("tensor",)
+from vidjax.ops.mesh_axes import CHANNELS, ROWS, free_axes
 
 
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
