@@ -109,21 +109,18 @@ def test_the_layer_between_is_there_if_widths_differ_or_a_mapper_is_asked_for():
     assert layers_of(96, mapper=True) == layers_of(40, mapper=False) == {"backbone", "decoder", "enc_to_dec_proj"}
 
 
-def test_a_frozen_encoder_has_no_gradient_and_no_dropped_paths():
-    frozen, params, _ = pretrained("videomae", CaptionerSpec(freeze_encoder=True), drop_path=0.5, depth=2)
+def test_an_encoder_without_dropout_drops_no_paths_in_training():
+    frozen, params, _ = pretrained("videomae", CaptionerSpec(encoder_dropout=False), drop_path=0.5, depth=2)
     params, clips = told(params), clips_of(frozen.backbone, 2)
 
-    def spread(params, key):
-        out = frozen.apply({"params": params}, clips, TOKENS, train=True, rngs={"dropout": jax.random.key(key)})
-        return out["logits"].var(), out
+    @jax.jit
+    def read(key):
+        return frozen.apply({"params": params}, clips, TOKENS, train=True, rngs={"dropout": jax.random.key(key)})
 
-    of_frozen = jax.jit(jax.grad(spread, has_aux=True))
-    grads, out = of_frozen(params, 0)
-    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(grads["backbone"])) == 0
-    assert np.abs(grads["enc_to_dec_proj"]["kernel"]).max() > 0
-    np.testing.assert_array_equal(out["states"], of_frozen(params, 1)[1]["states"])
+    one, other = read(0), read(1)
+    np.testing.assert_array_equal(one["states"], other["states"])
     # Only the encoder is spared: the language model has its dropout.
-    assert np.abs(out["logits"] - of_frozen(params, 1)[1]["logits"]).max() > 1e-3
+    assert np.abs(one["logits"] - other["logits"]).max() > 1e-3
 
     free = Captioner(frozen.backbone, frozen.decoder, CaptionerSpec())
 

@@ -29,8 +29,7 @@ class CaptionerSpec:
         there is one); or "tokens", all states of the last layer, the class token first where there is one.
       mapper: whether a linear layer stands between the two even if they are equally wide; if not, there is one anyway.
       num_clips: of a video; their states are put behind one another.
-      freeze_encoder: whether the backbone gets no gradient, dropout or drop path. Weight decay that is decoupled from
-        gradients, as AdamW's, would still shrink it: leave `encoder/` out of the optimiser too.
+      encoder_dropout: whether training drops units and paths of the backbone too; not where it is frozen.
 
     Raises:
       ConfigError: for features that there are not, or no clip.
@@ -39,7 +38,7 @@ class CaptionerSpec:
     encoder_features: str = "tokens"
     mapper: bool = False
     num_clips: int = 1
-    freeze_encoder: bool = False
+    encoder_dropout: bool = True
 
     def __post_init__(self):
         check_choice("encoder_features", self.encoder_features, FEATURES)
@@ -85,10 +84,8 @@ class Captioner(nn.Module):
         clips = self._check_clips(clips)
         b = clips.shape[0]
         clips = rearrange(clips, "b s t h w c -> (b s) t h w c")
-        out = self.backbone(clips, train=train and not s.freeze_encoder)
+        out = self.backbone(clips, train=train and s.encoder_dropout)
         states = FEATURES[s.encoder_features](out).astype(self.decoder.spec.dtype)
-        if s.freeze_encoder:
-            states = jax.lax.stop_gradient(states)
         states = rearrange(states, "(b s) m d -> b (s m) d", b=b)
         if s.mapper or states.shape[-1] != width:
             bias_init = layers.torch_bias(states.shape[-1])

@@ -5,7 +5,6 @@ and of `train_encoder`.
 """
 
 import dataclasses
-import re
 from typing import Any
 
 import jax
@@ -44,7 +43,7 @@ class Captioning(Objective):
 
     @property
     def frozen(self) -> str:
-        """Pattern of the parameters that the optimiser leaves alone; empty for none."""
+        """Pattern of the backbone's parameters that are not trained; empty for none."""
         return FROZEN[self.train_encoder]
 
     @property
@@ -75,7 +74,7 @@ class Captioning(Objective):
         targets, clips = batch["tokens"], self._clips(batch["video"])
         inputs = shift_right(targets, self.end_token)
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
-        out = self.module.apply({"params": self._held(params)}, clips, inputs, train=train, rngs=apply_rngs)
+        out = self.module.apply({"params": params}, clips, inputs, train=train, rngs=apply_rngs)
         counts = self._counted(batch)
         nll, right = token_losses(out["logits"], targets)
         total = jnp.maximum(counts.sum(), 1)
@@ -111,17 +110,6 @@ class Captioning(Objective):
         """Frames cut into the clips of a video, one after the other."""
         clips = rearrange(video, "b (s t) h w c -> b s t h w c", s=self.module.spec.num_clips)
         return normalize(clips, self.mean, self.std)
-
-    def _held(self, params: Params) -> Params:
-        """Parameters of which the frozen ones get no gradient: none is computed, and none counts in its norm."""
-        if not self.frozen:
-            return params
-
-        def hold(path, leaf):
-            name = jax.tree_util.keystr(path, simple=True, separator="/")
-            return jax.lax.stop_gradient(leaf) if re.search(self.frozen, name) else leaf
-
-        return jax.tree_util.tree_map_with_path(hold, params)
 
 
 def token_losses(logits: Float[Array, "b n v"], targets: Int[Array, "b n"]) -> tuple[Float[Array, "b n"], Array]:

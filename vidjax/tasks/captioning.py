@@ -38,7 +38,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
     joined = CaptionerSpec(
         encoder_features=caption.encoder_features, mapper=caption.mapper, num_clips=caption.num_clips,
-        freeze_encoder=caption.train_encoder == "none",
+        encoder_dropout=caption.train_encoder != "none",
     )  # fmt: skip
     module = Captioner(backbone, GPT2(spec), joined)
     return Captioning(module, data.mean, data.std, caption.end_token, caption.num_tokens, caption.train_encoder)

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config
 from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
+from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
 from vidjax.training.checks import check_config
@@ -56,10 +57,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def _check_same(shapes, found, run) -> None:
-    wanted, there = (
-        {jax.tree_util.keystr(path, simple=True, separator="/"): leaf.shape for path, leaf in _leaves(tree)}
-        for tree in (shapes, found)
-    )
+    wanted, there = ({path_name(path): leaf.shape for path, leaf in _leaves(tree)} for tree in (shapes, found))
     different = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
     if different:
         name = different[0]

@@ -1,6 +1,6 @@
-"""Gradient transformations that optax lacks: a clip for each parameter, a decay with a schedule, a late start, none.
+"""Gradient transformations that optax lacks: a clip for each parameter, a decay with a schedule, a late start.
 
-The second and third are told the run's `step` as an extra argument of the update.
+The second and third take the run's `step` as an extra argument of the update.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+
+from vidjax.models.param_paths import matches, path_name
 
 _PARTS_OF_BIAS = re.compile(r"[qkv]_bias$")
 _CLIP_EPS = 1e-6  # as in DINO's clip_gradients
@@ -65,33 +67,16 @@ def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> 
         return moved, jax.tree.map(lambda new, old: jnp.where(awake, new, old), moved_state, state)
 
     def labels(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: "late" if re.search(pattern, _name(path)) else "early", params
-        )
+        return jax.tree.map(lambda found: "late" if found else "early", matches(params, pattern))
 
     late = optax.GradientTransformationExtraArgs(rule.init, update)
     return optax.partition({"late": late, "early": rule}, labels)
 
 
-def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTransformationExtraArgs:
-    """Never move parameters whose path matches, nor keep moments of them; `rule` does not see them."""
-
-    def labels(params):
-        return jax.tree_util.tree_map_with_path(
-            lambda path, _: "frozen" if re.search(pattern, _name(path)) else "trained", params
-        )
-
-    return optax.partition({"frozen": optax.set_to_zero(), "trained": optax.with_extra_args_support(rule)}, labels)
-
-
-def _name(path) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
 def _parameter(path) -> str:
-    return _PARTS_OF_BIAS.sub("bias", _name(path))
+    return _PARTS_OF_BIAS.sub("bias", path_name(path))
 
 
 def _own_axes(path, leaf) -> tuple[int, ...]:
     """All but the axis over which blocks are stacked."""
-    return tuple(range("blocks" in _name(path).split("/"), leaf.ndim))
+    return tuple(range("blocks" in path_name(path).split("/"), leaf.ndim))

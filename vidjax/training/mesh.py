@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
+from vidjax.models.param_paths import path_name
 from vidjax.ops.mesh_axes import AXES, FSDP, ROWS, TENSOR, mesh_of, row_blocks
 
 # The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
@@ -123,7 +124,7 @@ def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
     """
 
     def place(path, leaf) -> NamedSharding:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = path_name(path)
         return NamedSharding(mesh, _spec(name, leaf.shape, mesh, fsdp_min_size))
 
     return jax.tree_util.tree_map_with_path(place, shapes)

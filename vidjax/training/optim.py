@@ -19,7 +19,9 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
-from vidjax.training.gradient_transforms import add_scheduled_decay, clip_each, freeze, start_late
+from vidjax.models.param_paths import path_name
+from vidjax.training.freezing import freeze
+from vidjax.training.gradient_transforms import add_scheduled_decay, clip_each, start_late
 
 _TOKEN = re.compile(r"(token|pos_embed|time_embed)$")
 _UNDECAYED = re.compile(rf"bias$|{_TOKEN.pattern}")
@@ -122,8 +124,7 @@ def build_optimizer(
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, _scale_by_layer(config.layer_decay))
-    if frozen:
-        direction = freeze(direction, frozen)
+    direction = freeze(direction, frozen)
     run = RunLength(total_steps, warmup_steps, steps_per_epoch)
     return direction, SCHEDULES[config.schedule](config, peak, floor, run)
 
@@ -176,7 +177,7 @@ def decay_mask(params, decayed: str = "kernels"):
     """
 
     def decays(path, leaf) -> bool:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = path_name(path)
         return DECAYED[decayed](name, leaf.ndim - ("blocks" in name.split("/")))
 
     return jax.tree_util.tree_map_with_path(decays, params)
@@ -210,13 +211,13 @@ def layer_scales(params, layer_decay: float):
     Raises:
       ConfigError: when the parameters have no stacked encoder blocks.
     """
-    named = [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in _leaves(params)]
+    named = [(path_name(path), leaf) for path, leaf in _leaves(params)]
     depth = next((leaf.shape[0] for name, leaf in named if _ENCODER_BLOCKS.search(name)), None)
     if depth is None:
         raise ConfigError(f"optim.layer_decay={layer_decay} needs a model with encoder/blocks; use 1.0")
 
     def scale(path, leaf) -> np.ndarray:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = path_name(path)
         if _ENCODER_BLOCKS.search(name):
             factors = layer_decay ** (depth - np.arange(depth, dtype=np.float64))
             return factors.astype(np.float32).reshape(depth, *[1] * (leaf.ndim - 1))

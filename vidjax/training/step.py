@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
+from vidjax.training.freezing import hold
 from vidjax.training.mesh import batch_sharding, replicated
 from vidjax.training.optim import Schedule
 from vidjax.training.state import TrainState
@@ -83,7 +84,7 @@ def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, 
 
     def loss_of(params, extra, rows, key):
         rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
-        loss, (metrics, extra) = objective.loss(params, extra, rows, rngs, True)
+        loss, (metrics, extra) = objective.loss(hold(params, objective.frozen), extra, rows, rngs, True)
         return loss, (metrics, extra)
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
@@ -128,7 +129,7 @@ def _gradients_from_statistics(objective, state: TrainState, key, zeros, numbere
     def statistics(params, number, rows):
         own = jax.random.fold_in(key, number)
         rngs = {name: jax.random.fold_in(own, place) for place, name in enumerate(STREAMS)}
-        return objective.statistics(params, rows, rngs, True)
+        return objective.statistics(hold(params, objective.frozen), rows, rngs, True)
 
     _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(state.params, *part)), None, numbered)
     (loss, metrics), back = jax.value_and_grad(objective.loss_from, has_aux=True)(parts)
