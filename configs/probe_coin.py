@@ -29,13 +29,13 @@ def get_config(arg=None):
     config.probe.backbones = ("MCG-NJU/videomae-base",)
     config.probe.reductions = ("token_mean", "pca")
     config.probe.probes = ("linear", "svm", "knn", "mlp")
-    config.probe.strengths = (0.01, 0.1, 1.0, 10.0)
+    config.probe.C = (0.01, 0.1, 1.0, 10.0)
     config.probe.widths = ((512, 256),)  # and the layer of classes
     config.probe.dropouts = ((0.5, 0.5),)
     if smoke:
         config.model.name = "videomae_tiny"
         config_lib.motion(config)
         config.probe.backbones = ("random:videomae_tiny",)
-        config.probe.strengths = (1.0,)
+        config.probe.C = (1.0,)
         config.probe.epochs = 60
     return config

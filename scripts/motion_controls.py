@@ -33,7 +33,7 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Validation accuracy of a perceptron on each frame index, and of the same one asked for the digit's colour.
+    """Validation accuracy of an MLP on each frame index, and of the same one asked for the digit's colour.
 
     Args:
       rows: annotations, one a video.

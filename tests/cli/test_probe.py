@@ -36,9 +36,7 @@ def probe(folders, *words, out="out"):
 
 
 def test_one_table_of_backbones_reductions_and_probes(folders, capsys):
-    assert (
-        probe(folders, "--probes", "linear,knn", "--strengths", "0.1,1", "--folds", "3") == 3
-    )  # a row has no features
+    assert probe(folders, "--probes", "linear,knn", "--C", "0.1,1", "--folds", "3") == 3  # a row has no features
     shown = capsys.readouterr()
     rows = [line.split() for line in shown.out.splitlines() if line.strip()]
     assert rows[0] == ["backbone", "reduction", "probe", "accuracy", "macro", "F1", "micro", "F1"]
@@ -55,7 +53,7 @@ def test_one_table_of_backbones_reductions_and_probes(folders, capsys):
     assert "## Searched: good/token_mean/linear" in (folders / "out" / "report.md").read_text()
 
 
-def test_json_and_the_options_of_the_perceptron(folders, capsys):
+def test_json_and_the_options_of_the_mlp(folders, capsys):
     words = ["--reductions", "pooled", "--probes", "mlp", "--widths", "8;16,8", "--dropouts", "0;0.1,0.1"]
     assert probe(folders, *words, "--epochs", "2", "--folds", "2", "--learning-rate", "1e-2", "--json") == 3
     results = json.loads(capsys.readouterr().out)
@@ -73,10 +71,10 @@ def test_json_and_the_options_of_the_perceptron(folders, capsys):
     [
         (["--reductions", "token_meen"], "config.probe.reductions='token_meen' is unknown; did you mean 'token_mean'?"),
         (["--epochs", "many"], "--epochs='many' is no number or list of numbers"),
-        (["--strengths", "1,0"], "config.probe.strengths has 0, which must be above 0"),
+        (["--C", "1,0"], "config.probe.C has 0, which must be above 0"),
         (["--epochs", "1.5"], "config.probe.epochs=1.5 must be int"),
         (["--task", "regression"], "have classes but no numbers to predict"),
-        (["--probes", "knn", "--neighbours", "61"], "k=61 neighbours of 60 labelled videos; choose 1 to 60"),
+        (["--probes", "knn", "--k", "61"], "k=61 neighbours of 60 labelled videos; choose 1 to 60"),
         (["--test", "nowhere"], "2 folders of --train and 1 of --test; give pairs"),
         (["--test", "nowhere", "there"], "nowhere holds no features, for it has no features.json"),
     ],

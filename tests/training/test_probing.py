@@ -13,7 +13,7 @@ from vidjax.evaluation.features import extraction
 from vidjax.training import train
 from vidjax.training.probing import probe
 
-SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__neighbours": 3}
+SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__k": 3}
 
 
 @pytest.fixture

@@ -207,9 +207,9 @@ class ProbeConfig:
     pca_of: FeatureArray = "tokens"  # the array whose flattened values are reduced
     components: Count = 100  # of pca
     probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
-    strengths: tuple[float, ...] = (1.0,)  # C of linear and svm, the inverse of the penalty; ridge's penalty is 1 / C
+    C: tuple[float, ...] = (1.0,)  # of linear and svm, the inverse of the penalty; ridge's penalty is 1 / C
     kernel: Literal["rbf", "linear"] = "rbf"  # of svm
-    neighbours: Count = 5  # of knn
+    k: Count = 5  # of knn: how many neighbours vote
     temperature: float = 0.07  # of knn's weights exp(similarity / temperature)
     widths: tuple[tuple[int, ...], ...] = ((512, 256),)  # of mlp's hidden layers
     dropouts: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)  # after each hidden layer

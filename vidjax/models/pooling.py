@@ -1,7 +1,7 @@
 """Heads on any family's backbone: a learned average of all tokens, and hidden layers before the classes.
 
 Source: "Video transformers for classification and captioning on Charades": weights on all token states of a clip, and
-multi-layer perceptrons without norms and with dropout.
+MLPs without norms and with dropout.
 """
 
 import flax.linen as nn

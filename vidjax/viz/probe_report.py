@@ -1,4 +1,4 @@
-"""The report of probes on frozen features: one table, the curves of the perceptrons, what searches tried."""
+"""The report of probes on frozen features: one table, the curves of the MLPs, what searches tried."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ TITLES = {"loss": "loss", "accuracy": "accuracy", "f1_macro": "macro F1", "ccc":
 Curve = Sequence[Mapping[str, float]]  # a line an epoch: epoch, {train,val}/<figure>
 
 
-def write_probe_report(
-    workdir: str | os.PathLike,
-    title: str,
-    introduction: str,
-    table: tuple[Sequence[str], Sequence[Sequence[str]]],
-    curves: Mapping[str, Mapping[str, Curve]],
-    searches: Mapping[str, Sequence[Mapping[str, Any]]],
-    config: Config,
-) -> pathlib.Path:
-    """Write report.md, report.html and the pictures; returns the path of report.md.
+@dataclasses.dataclass(frozen=True)
+class ProbeReport:
+    """What a report of probes shows.
 
-    Args:
+    Attributes:
       table: column names and rows.
-      curves: by backbone and reduction; a picture a backbone.
-      searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `deviation` over the folds.
-      config: of the run.
+      curves: by backbone and reduction; one picture per backbone.
+      searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `std` over the folds.
     """
+
+    title: str
+    introduction: str
+    table: tuple[Sequence[str], Sequence[Sequence[str]]]
+    curves: Mapping[str, Mapping[str, Curve]]
+    searches: Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> pathlib.Path:
+    """Write report.md, report.html and the pictures of a run; returns the path of report.md."""
     workdir, tree = pathlib.Path(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
-    blocks: list[Block] = [Text(introduction), Heading("Results"), Table(*table)]
-    for backbone, of_reduction in curves.items():
+    blocks: list[Block] = [Text(report.introduction), Heading("Results"), Table(*report.table)]
+    for backbone, of_reduction in report.curves.items():
         path = draw_probe_curves(of_reduction, workdir / PICTURES / f"curves_{backbone}.png")
         blocks += [Heading(f"Epochs on {backbone}"), Picture(path, _CURVES)]
-    for name, points in searches.items():
+    for name, points in report.searches.items():
         blocks += [Heading(f"Searched: {name}"), _search_table(points)]
     blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
-    return write_document(workdir, title, [*blocks, *made()])
+    return write_document(workdir, report.title, [*blocks, *made()])
 
 
 _CURVES = (
-    "The perceptron, epoch by epoch: solid on the part of the training rows that is held out to stop it, dashed on the "
+    "The MLP, epoch by epoch: solid on the part of the training rows that is held out to stop it, dashed on the "
     "part that it learns from, without dropout. The dot is the epoch that was kept."
 )
 
@@ -81,9 +83,9 @@ def draw_probe_curves(curves: Mapping[str, Curve], path: str | pathlib.Path) -> 
 
 
 def _search_table(points: Sequence[Mapping[str, Any]]) -> Table:
-    names = [name for name in points[0] if name not in ("mean", "deviation")]
+    names = [name for name in points[0] if name not in ("mean", "std")]
     rows = [
-        [*(str(point[name]) for name in names), f"{point['mean']:.4f} ± {point['deviation']:.4f}"]
+        [*(str(point[name]) for name in names), f"{point['mean']:.4f} ± {point['std']:.4f}"]
         for point in sorted(points, key=lambda point: -point["mean"])
     ]
     return Table((*names, "over the folds"), rows)

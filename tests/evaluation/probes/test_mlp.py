@@ -1,4 +1,4 @@
-"""The perceptron on hand-made features: what it must learn, what it must not see, and when it stops."""
+"""The MLP on hand-made features: what it must learn, what it must not see, and when it stops."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vidjax.errors import ConfigError
 from vidjax.evaluation.probes import mlp
-from vidjax.evaluation.probes.mlp import Perceptron, PerceptronClassifier, PerceptronRegressor
+from vidjax.evaluation.probes.mlp import MLP, MLPClassifier, MLPRegressor
 
 SMALL = {"widths": (32, 16), "dropouts": (0.0, 0.0), "batch": 64, "learning_rate": 5e-3, "patience": 0}
 
@@ -22,7 +22,7 @@ def lin(a, b):
 def test_xor_is_learned_where_a_linear_probe_cannot():
     x = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
     y = np.where(x.prod(axis=1) > 0, 7, 3)  # labels need not be 0 and 1
-    probe = PerceptronClassifier(**SMALL, epochs=120, seed=1).fit(x[:300], y[:300])
+    probe = MLPClassifier(**SMALL, epochs=120, seed=1).fit(x[:300], y[:300])
     linear = LogisticRegression().fit(x[:300], y[:300])
     assert (probe.predict(x[300:]) == y[300:]).mean() > 0.93
     assert linear.score(x[300:], y[300:]) < 0.7
@@ -36,7 +36,7 @@ def test_the_loss_is_one_minus_the_mean_concordance_and_rows_of_padding_do_not_c
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = np.tanh(x @ rng.normal(size=(6, 2))).astype(np.float32)
-    probe = PerceptronRegressor(**SMALL, epochs=80, validation=0.0).fit(x, y)
+    probe = MLPRegressor(**SMALL, epochs=80, validation=0.0).fit(x, y)
     found = probe.predict(x)
     ccc = [lin(found[:, k], y[:, k]) for k in range(2)]
     assert np.mean(ccc) > 0.97
@@ -50,7 +50,7 @@ def test_the_epoch_of_the_lowest_validation_loss_is_kept_and_training_stops_afte
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 40)).astype(np.float32)
     y = rng.integers(0, 2, 120)  # nothing to learn but the rows themselves
-    probe = PerceptronClassifier(**SMALL | {"patience": 7}, epochs=200).fit(x, y)
+    probe = MLPClassifier(**SMALL | {"patience": 7}, epochs=200).fit(x, y)
     losses = [line["val/loss"] for line in probe.curves_]
     assert probe.epoch_ == int(np.argmin(losses)) + 1
     assert len(losses) == probe.epoch_ + 7 < 200
@@ -65,7 +65,7 @@ def test_no_subject_is_both_trained_on_and_held_out():
     subject = np.repeat(np.arange(40), 8)
     x = (3 * rng.normal(size=(40, 30))[subject] + 0.1 * rng.normal(size=(320, 30))).astype(np.float32)
     y = rng.permutation(np.arange(40) % 2)[subject]
-    probe = PerceptronClassifier(**SMALL, epochs=25)
+    probe = MLPClassifier(**SMALL, epochs=25)
     mixed = clone(probe).fit(x, y).curves_[-1]
     apart = clone(probe).fit(x, y, groups=subject).curves_[-1]
     assert mixed["train/accuracy"] == apart["train/accuracy"] == 1
@@ -77,7 +77,7 @@ def test_a_weighting_of_tokens_is_learned_with_the_layers():
     rng = np.random.default_rng(0)
     tokens = rng.normal(size=(400, 6, 4)).astype(np.float16)
     y = (tokens[:, 2, 0] > 0).astype(int)
-    probe = PerceptronClassifier(**SMALL | {"learning_rate": 0.03}, epochs=60).fit(tokens[:300], y[:300])
+    probe = MLPClassifier(**SMALL | {"learning_rate": 0.03}, epochs=60).fit(tokens[:300], y[:300])
     assert (probe.predict(tokens[300:]) == y[300:]).mean() > 0.9
     weights = jax.nn.softmax(probe.params_["TokenWeighting_0"]["weights"])
     assert weights.argmax() == 2
@@ -85,7 +85,7 @@ def test_a_weighting_of_tokens_is_learned_with_the_layers():
 
 
 def test_dropout_leaves_the_expected_output_of_the_layer_after_it_as_it_is():
-    module, x = Perceptron((64,), 3), jnp.ones((1, 5))
+    module, x = MLP((64,), 3), jnp.ones((1, 5))
     params = module.init(jax.random.key(0), x, jnp.zeros(1))["params"]
     still = module.apply({"params": params}, x, jnp.array([0.6]))
     drawn = jax.vmap(
@@ -100,7 +100,7 @@ def test_dropout_leaves_the_expected_output_of_the_layer_after_it_as_it_is():
 def test_a_seed_repeats_itself_and_a_search_over_dropouts_and_rates_compiles_once():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(130, 11)).astype(np.float32), rng.integers(0, 3, 130)
-    probe = PerceptronClassifier(**SMALL, epochs=3)
+    probe = MLPClassifier(**SMALL, epochs=3)
     first = clone(probe).fit(x, y)
     compiled = mlp._epoch._cache_size()
     again, other = clone(probe).fit(x, y), clone(probe).set_params(seed=1).fit(x, y)
@@ -113,11 +113,11 @@ def test_a_seed_repeats_itself_and_a_search_over_dropouts_and_rates_compiles_onc
 @pytest.mark.parametrize(
     ("probe", "y", "groups", "message"),
     [
-        (PerceptronClassifier(dropouts=(0.5,)), [0, 1, 0, 1], None, "1 dropouts for 2 hidden layers"),
-        (PerceptronClassifier(), [0, 1, 0, 1], ["a"] * 4, "all 4 training rows are of one subject"),
-        (PerceptronClassifier(validation=0.9), [0, 1, 0, 1], None, "validation=0.9 of 4 subjects leaves none to train"),
-        (PerceptronClassifier(learning_rate=1e30, epochs=3), [0, 1, 0, 1], None, "the loss of epoch . is not finite"),
-        (PerceptronRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, and tanh ends at 1"),
+        (MLPClassifier(dropouts=(0.5,)), [0, 1, 0, 1], None, "1 dropouts for 2 hidden layers"),
+        (MLPClassifier(), [0, 1, 0, 1], ["a"] * 4, "all 4 training rows are of one subject"),
+        (MLPClassifier(validation=0.9), [0, 1, 0, 1], None, "validation=0.9 of 4 subjects leaves none to train"),
+        (MLPClassifier(learning_rate=1e30, epochs=3), [0, 1, 0, 1], None, "the loss of epoch . is not finite"),
+        (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, and tanh ends at 1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(probe, y, groups, message):

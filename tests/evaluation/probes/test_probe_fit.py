@@ -10,7 +10,7 @@ from sklearn.svm import SVC, SVR
 
 from vidjax.config import ProbeConfig
 from vidjax.errors import ConfigError
-from vidjax.evaluation.probes.fit import TokenScaler, check_settings, fit_probe, mean_ccc
+from vidjax.evaluation.probes.fit import TokenScaler, TrainingRows, check_settings, fit_probe, mean_ccc
 
 QUICK = ProbeConfig(widths=((16,),), dropouts=((0.1,),), epochs=30, batch=64, learning_rate=1e-2, folds=3)
 
@@ -35,6 +35,11 @@ def by_subject(y):
     return np.arange(len(y)) // 4
 
 
+def first(x, y):
+    """The 200 rows that are trained on, four to a subject."""
+    return TrainingRows(x[:200], y[:200], by_subject(y[:200]))
+
+
 def exp_similarity(distances):
     return np.exp((1 - distances) / 0.07)
 
@@ -48,11 +53,11 @@ def test_classifiers_answer_as_scikit_learn_does_on_features_standardised_by_han
         "knn": (KNeighborsClassifier(5, metric="cosine", weights=exp_similarity), x),
     }
     for name, (oracle, seen) in oracles.items():
-        fitted = fit_probe(name, QUICK, "classification", x[:200], y[:200], by_subject(y[:200]), 0)
+        fitted = fit_probe(name, first(x, y), QUICK, "classification", 0)
         found, expected = fitted.pipeline.predict(x[200:]), oracle.fit(seen[:200], y[:200]).predict(seen[200:])
         assert (found == expected).mean() >= 0.99, name  # float32 against float64 at a border
         assert fitted.points == fitted.curves == ()
-    mlp = fit_probe("mlp", QUICK, "classification", x[:200], y[:200], by_subject(y[:200]), 0)
+    mlp = fit_probe("mlp", first(x, y), QUICK, "classification", 0)
     assert (mlp.pipeline.predict(x[200:]) == y[200:]).mean() > 0.8
     assert len(mlp.curves) == mlp.curves[-1]["epoch"] > 5
 
@@ -67,11 +72,11 @@ def test_regressors_answer_as_scikit_learn_does(numbers):
         "svm": svr,
         "knn": nearest.predict(x[200:]),
     }
-    config = dataclasses.replace(QUICK, strengths=(0.5,), kernel="linear", neighbours=7)
+    config = dataclasses.replace(QUICK, C=(0.5,), kernel="linear", k=7)
     for name, wanted in expected.items():
-        fitted = fit_probe(name, config, "regression", x[:200], y[:200], by_subject(y[:200]), 0)
+        fitted = fit_probe(name, first(x, y), config, "regression", 0)
         np.testing.assert_allclose(fitted.pipeline.predict(x[200:]), wanted, atol=5e-3)  # libsvm stops at 1e-3
-    mlp = fit_probe("mlp", config, "regression", x[:200], y[:200], by_subject(y[:200]), 0)
+    mlp = fit_probe("mlp", first(x, y), config, "regression", 0)
     assert mean_ccc(y[200:], mlp.pipeline.predict(x[200:])) > 0.9
 
 
@@ -81,20 +86,20 @@ def test_a_search_keeps_subjects_together_and_says_what_it_found():
     subject = np.repeat(np.arange(40), 8)
     x = (3 * rng.normal(size=(40, 30))[subject] + 0.1 * rng.normal(size=(320, 30))).astype(np.float32)
     y = rng.permutation(np.arange(40) % 2)[subject]
-    config = dataclasses.replace(QUICK, strengths=(1.0, 10.0))
-    mixed = fit_probe("svm", config, "classification", x, y, np.arange(320), 0)
-    apart = fit_probe("svm", config, "classification", x, y, subject, 0)
+    config = dataclasses.replace(QUICK, C=(1.0, 10.0))
+    mixed = fit_probe("svm", TrainingRows(x, y, np.arange(320)), config, "classification", 0)
+    apart = fit_probe("svm", TrainingRows(x, y, subject), config, "classification", 0)
     assert [point["C"] for point in apart.points] == [1.0, 10.0]
     assert min(point["mean"] for point in mixed.points) > 0.99
     assert max(point["mean"] for point in apart.points) < 0.7
 
 
-def test_the_grid_of_the_perceptron_pairs_widths_with_dropouts_of_their_number_and_refits_the_best(numbers):
+def test_the_grid_of_the_mlp_pairs_widths_with_dropouts_of_their_number_and_refits_the_best(numbers):
     x, y = numbers
     config = dataclasses.replace(
         QUICK, widths=((16,), (16, 8)), dropouts=((0.0,), (0.95,), (0.1, 0.1)), validation=0.0, epochs=20
     )
-    fitted = fit_probe("mlp", config, "regression", x, y, by_subject(y), 0)
+    fitted = fit_probe("mlp", TrainingRows(x, y, by_subject(y)), config, "regression", 0)
     assert [(point["widths"], point["dropouts"]) for point in fitted.points] == [
         ((16,), (0.0,)), ((16,), (0.95,)), ((16, 8), (0.1, 0.1)),
     ]  # fmt: skip
@@ -102,8 +107,8 @@ def test_the_grid_of_the_perceptron_pairs_widths_with_dropouts_of_their_number_a
     assert fitted.settings == {name: best[name] for name in ("widths", "dropouts")}
     assert best["dropouts"] != (0.95,)
     again = fit_probe(
-        "mlp", dataclasses.replace(config, widths=(best["widths"],), dropouts=(best["dropouts"],)), "regression",
-        x, y, by_subject(y), 0,
+        "mlp", TrainingRows(x, y, by_subject(y)),
+        dataclasses.replace(config, widths=(best["widths"],), dropouts=(best["dropouts"],)), "regression", 0,
     )  # fmt: skip
     np.testing.assert_allclose(fitted.pipeline.predict(x), again.pipeline.predict(x), atol=1e-6)
 
@@ -119,22 +124,22 @@ def test_tokens_are_standardised_by_channel_in_their_own_precision():
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("knn", {"neighbours": 13}, "k=13 neighbours of 12 labelled videos; choose 1 to 12"),
-        ("linear", {"strengths": (1.0, 2.0), "folds": 4}, "probe.folds=4 of rows of 3 subjects; choose 2 to 3"),
+        ("knn", {"k": 13}, "k=13 neighbours of 12 labelled videos; choose 1 to 12"),
+        ("linear", {"C": (1.0, 2.0), "folds": 4}, "probe.folds=4 of rows of 3 subjects; choose 2 to 3"),
         ("mlp", {"widths": ((8, 4),)}, r"probe.dropouts has none for the 2 hidden layers of probe.widths=\(8, 4\)"),
     ],
 )
 def test_fewer_rows_than_a_probe_needs_and_settings_that_do_not_fit_are_refused(name, change, message):
     x, y = np.zeros((12, 2), np.float32), np.arange(12) % 2
     with pytest.raises(ConfigError, match=message):
-        fit_probe(name, dataclasses.replace(QUICK, **change), "classification", x, y, by_subject(y), 0)
+        fit_probe(name, TrainingRows(x, y, by_subject(y)), dataclasses.replace(QUICK, **change), "classification", 0)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"strengths": (1.0, 0.0)}, "config.probe.strengths has 0, which must be above 0"),
-        ({"strengths": ()}, "config.probe.strengths is empty; give at least one"),
+        ({"C": (1.0, 0.0)}, "config.probe.C has 0, which must be above 0"),
+        ({"C": ()}, "config.probe.C is empty; give at least one"),
         ({"widths": ((8,), (8, 0))}, "config.probe.widths has 0, which must be above 0"),
         ({"dropouts": ((0.5, 1.5),)}, "config.probe.dropouts has 1.5, which must be at least 0 and below 1"),
         ({"validation": 1.0}, "config.probe.validation has 1, which must be at least 0 and below 1"),
@@ -150,6 +155,6 @@ def test_settings_that_nothing_can_be_fitted_with_are_refused(change, message):
 
 def test_classes_with_fewer_rows_than_folds_cannot_be_searched():
     x, y = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) // 2
-    config = dataclasses.replace(QUICK, strengths=(1.0, 2.0), folds=4)
+    config = dataclasses.replace(QUICK, C=(1.0, 2.0), folds=4)
     with pytest.raises(ConfigError, match=r"svm cannot be searched in probe.folds=4 folds: n_splits=4 cannot be"):
-        fit_probe("svm", config, "classification", x, y, np.arange(12), 0)
+        fit_probe("svm", TrainingRows(x, y, np.arange(12)), config, "classification", 0)

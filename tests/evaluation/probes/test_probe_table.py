@@ -17,7 +17,7 @@ from vidjax.evaluation.probes.table import check_pairs, fit_all, short_names
 
 QUICK = ProbeConfig(
     reductions=("token_mean", "cls", "pca", "weighted_tokens"), components=5, widths=((16,),), dropouts=((0.1,),),
-    epochs=15, batch=64, learning_rate=1e-2, strengths=(0.1, 1.0), folds=3,
+    epochs=15, batch=64, learning_rate=1e-2, C=(0.1, 1.0), folds=3,
 )  # fmt: skip
 CONFIG = Config(mode="probe", task="classification", probe=QUICK)
 
@@ -101,7 +101,7 @@ def test_numbers_are_scored_by_agreement_with_zero_for_rows_without_features(tmp
         for split, rows, failed in (("train", slice(0, 110), ()), ("test", slice(110, 150), (0, 7)))
     ]  # fmt: skip
     config = dataclasses.replace(
-        CONFIG, task="regression", probe=dataclasses.replace(QUICK, reductions=("token_mean",), strengths=(1.0,))
+        CONFIG, task="regression", probe=dataclasses.replace(QUICK, reductions=("token_mean",), C=(1.0,))
     )
     results = probe_features({"hand": tuple(stores)}, config, tmp_path / "out", print).results
     rows = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]

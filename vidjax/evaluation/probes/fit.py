@@ -1,4 +1,4 @@
-"""Linear, SVM, nearest neighbours, perceptron: what is fitted to frozen features, and how its settings are searched.
+"""Linear, SVM, nearest neighbours, MLP: what is fitted to frozen features, and how its settings are searched.
 
 All are scikit-learn's pipelines. Features are standardised by the rows that a probe is fitted to, but for nearest
 neighbours, which compare directions (Wu et al. 2018).
@@ -25,11 +25,11 @@ from vidjax.config import ProbeConfig
 from vidjax.errors import ConfigError
 from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.knn import check_neighbours, knn_average, knn_classify
-from vidjax.evaluation.probes.mlp import PerceptronClassifier, PerceptronRegressor
+from vidjax.evaluation.probes.mlp import MLPClassifier, MLPRegressor
 
 TASKS = ("classification", "regression")
 _LIMITS = {  # in words, as a condition, and for which settings
-    "above 0": (lambda value: value > 0, ("strengths", "temperature", "widths", "learning_rate")),
+    "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
     "at least 0 and below 1": (lambda value: 0 <= value < 1, ("dropouts", "validation")),
 }
@@ -42,8 +42,8 @@ class Fitted:
     Attributes:
       pipeline: has `predict`.
       settings: of the grid, by name.
-      points: of a search: each settings, with `mean` and `deviation` of the figure over the folds; else empty.
-      curves: lines of the perceptron, one an epoch; else empty.
+      points: of a search: all settings tried, each with the `mean` and `std` of the figure over the folds; else empty.
+      curves: of an MLP, one line per epoch; else empty.
     """
 
     pipeline: Pipeline
@@ -52,25 +52,30 @@ class Fitted:
     curves: tuple[dict[str, float], ...]
 
 
-def fit_probe(
-    name: str,
-    config: ProbeConfig,
-    task: str,
-    x: Float[np.ndarray, "n *t d"],
-    y: np.ndarray,
-    groups: np.ndarray,
-    seed: int,
-) -> Fitted:
+@dataclasses.dataclass(frozen=True)
+class TrainingRows:
+    """What a probe is fitted to.
+
+    Attributes:
+      x: features; y: labels (n,), or targets (n k).
+      groups: (n,) subjects, whose rows stay together in every fold and in the MLP's validation part.
+    """
+
+    x: Float[np.ndarray, "n *t d"]
+    y: np.ndarray
+    groups: np.ndarray
+
+
+def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, task: str, seed: int) -> Fitted:
     """Fit a probe, after a search by grouped cross-validation where there is more than one point in its grid.
 
     Args:
       name: linear, svm, knn or mlp.
-      y: labels (n,), or targets (n k).
-      groups: (n,) subjects, whose rows stay together in every fold and in mlp's validation part.
 
     Raises:
       ConfigError: for fewer subjects than folds, fewer rows than neighbours, settings that do not fit each other.
     """
+    x, y, groups = rows.x, rows.y, rows.groups
     pipeline, grid = PROBES[name](config, task, x.ndim, seed)
     options = {"probe__groups": groups} if name == "mlp" else {}
     points = list(ParameterGrid(grid))
@@ -86,7 +91,7 @@ def fit_probe(
         raise ConfigError(f"{name} cannot be searched in probe.folds={config.folds} folds: {error}") from error
     found = search.cv_results_
     scores = zip(found["params"], found["mean_test_score"], found["std_test_score"], strict=True)
-    tried = tuple(_plain(point) | {"mean": float(mean), "deviation": float(std)} for point, mean, std in scores)
+    tried = tuple(_plain(point) | {"mean": float(mean), "std": float(std)} for point, mean, std in scores)
     return Fitted(search.best_estimator_, _plain(search.best_params_), tried, _curves(search.best_estimator_))
 
 
@@ -96,7 +101,7 @@ def check_settings(config: ProbeConfig) -> None:
     Raises:
       ConfigError: naming the setting and its limit.
     """
-    for name in ("probes", "reductions", "strengths", "widths", "dropouts"):
+    for name in ("probes", "reductions", "C", "widths", "dropouts"):
         if not getattr(config, name):
             raise ConfigError(f"config.probe.{name} is empty; give at least one")
     for limit, (holds, names) in _LIMITS.items():
@@ -113,10 +118,10 @@ def mean_ccc(targets: Float[np.ndarray, "n k"], predictions: Float[np.ndarray, "
 
 
 class TokenScaler(TransformerMixin, BaseEstimator):
-    """Standardises the channels of tokens by their mean and deviation over all tokens of all rows; keeps the dtype."""
+    """Standardises the channels of tokens over all tokens of all rows, and keeps their dtype."""
 
     def fit(self, X: Float[np.ndarray, "n t d"], y: Any = None) -> TokenScaler:
-        """Take mean and deviation, row by row, as tokens are large."""
+        """Take mean and std, row by row, as tokens are large."""
         self.scaler_ = StandardScaler()
         for row in X:
             self.scaler_.partial_fit(np.asarray(row, np.float64))
@@ -167,24 +172,24 @@ class NeighbourRegressor(RegressorMixin, BaseEstimator):
 
 def _linear(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
     if task == "classification":
-        return _scaled(LogisticRegression(max_iter=2000, random_state=seed)), {"probe__C": config.strengths}
-    return _scaled(Ridge()), {"probe__alpha": [1 / strength for strength in config.strengths]}
+        return _scaled(LogisticRegression(max_iter=2000, random_state=seed)), {"probe__C": config.C}
+    return _scaled(Ridge()), {"probe__alpha": [1 / c for c in config.C]}
 
 
 def _svm(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
     if task == "classification":
-        return _scaled(SVC(kernel=config.kernel, random_state=seed)), {"probe__C": config.strengths}
-    return _scaled(MultiOutputRegressor(SVR(kernel=config.kernel))), {"probe__estimator__C": config.strengths}
+        return _scaled(SVC(kernel=config.kernel, random_state=seed)), {"probe__C": config.C}
+    return _scaled(MultiOutputRegressor(SVR(kernel=config.kernel))), {"probe__estimator__C": config.C}
 
 
 def _knn(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
     kind = NeighbourClassifier if task == "classification" else NeighbourRegressor
-    return Pipeline([("probe", kind(config.neighbours, config.temperature))]), {}
+    return Pipeline([("probe", kind(config.k, config.temperature))]), {}
 
 
 def _mlp(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
     same = ("learning_rate", "weight_decay", "batch", "epochs", "patience", "validation")
-    kind = PerceptronClassifier if task == "classification" else PerceptronRegressor
+    kind = MLPClassifier if task == "classification" else MLPRegressor
     probe = kind(**{name: getattr(config, name) for name in same}, seed=seed)
     grid = []
     for widths in config.widths:

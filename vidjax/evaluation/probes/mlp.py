@@ -1,4 +1,4 @@
-"""A perceptron on frozen features, as an estimator that scikit-learn's pipelines and searches take.
+"""An MLP on frozen features, as an estimator that scikit-learn's pipelines and searches take.
 
 Sources: the probe of AFEW-VA (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and that of COIN (softmax).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -26,7 +27,7 @@ from vidjax.models.pooling import TokenWeighting
 from vidjax.objectives.regression import concordance, moments
 
 
-class Perceptron(nn.Module):
+class MLP(nn.Module):
     """Dense layers with ReLU and dropout between features and outputs; tokens are averaged with learned weights first.
 
     Attributes:
@@ -61,8 +62,16 @@ class Rows(NamedTuple):
     valid: Bool[Array, " m"]
 
 
+class _Problem(NamedTuple):
+    """What an epoch is compiled for."""
+
+    module: MLP
+    loss: Callable
+    batch: int
+
+
 class _Estimator(BaseEstimator, abc.ABC):
-    """What both perceptrons share; a subclass has the loss, the figures of a curve, and what outputs mean."""
+    """What both MLPs share; a subclass has the loss, the figures of a curve, and what outputs mean."""
 
     def __init__(
         self,
@@ -99,17 +108,15 @@ class _Estimator(BaseEstimator, abc.ABC):
         if held.any():
             parts["val"] = self._rows(x[held], y[held])
         judged = "val" if held.any() else "train"
-        self._module = Perceptron(tuple(self.widths), outputs)
+        self._module = MLP(tuple(self.widths), outputs)
         key, dropouts = jax.random.key(self.seed), jnp.asarray(self.dropouts, jnp.float32)
         params = self._module.init(key, parts["train"].x[:1], dropouts)["params"]
         knobs = {"rate": self.learning_rate, "decay": self.weight_decay, "dropouts": dropouts}
         state, lowest = (params, optax.adamw(0.0).init(params)), np.inf
+        problem = _Problem(self._module, self._loss, self.batch)
         self.curves_: list[dict[str, float]] = []
         for epoch in range(1, self.epochs + 1):
-            state = _epoch(
-                state, jax.random.fold_in(key, epoch), parts["train"], knobs,
-                module=self._module, loss=self._loss, batch=self.batch,
-            )  # fmt: skip
+            state = _epoch(state, jax.random.fold_in(key, epoch), parts["train"], knobs, problem)
             line: dict[str, float] = {"epoch": epoch}
             for name, rows in parts.items():
                 line |= {f"{name}/{figure}": value for figure, value in self._judge(state[0], rows).items()}
@@ -155,7 +162,7 @@ class _Estimator(BaseEstimator, abc.ABC):
         return np.asarray(_apply(self.params_, rows.x, module=self._module, batch=self.batch))[: len(x)]
 
 
-class PerceptronClassifier(ClassifierMixin, _Estimator):
+class MLPClassifier(ClassifierMixin, _Estimator):
     """Classes by softmax cross-entropy.
 
     Attributes:
@@ -166,7 +173,7 @@ class PerceptronClassifier(ClassifierMixin, _Estimator):
 
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Int[np.ndarray, " n"], groups: np.ndarray | None = None
-    ) -> PerceptronClassifier:
+    ) -> MLPClassifier:
         """Train; rows of a group are all trained on or all held out."""
         self.classes_, numbers = np.unique(y, return_inverse=True)
         self._train(np.asarray(X), numbers.astype(np.int32), len(self.classes_), groups)
@@ -189,7 +196,7 @@ class PerceptronClassifier(ClassifierMixin, _Estimator):
         return {"accuracy": float(np.trace(matrix) / matrix.sum()), "f1_macro": f1}
 
 
-class PerceptronRegressor(RegressorMixin, _Estimator):
+class MLPRegressor(RegressorMixin, _Estimator):
     """Numbers in [-1, 1] by tanh of the outputs and 1 minus the mean CCC over all rows of a batch.
 
     Attributes:
@@ -199,7 +206,7 @@ class PerceptronRegressor(RegressorMixin, _Estimator):
 
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Float[np.ndarray, "n k"], groups: np.ndarray | None = None
-    ) -> PerceptronRegressor:
+    ) -> MLPRegressor:
         """Train; rows of a group are all trained on or all held out.
 
         Raises:
@@ -227,9 +234,10 @@ class PerceptronRegressor(RegressorMixin, _Estimator):
         return {"ccc": float(np.mean(each))}
 
 
-@functools.partial(jax.jit, static_argnames=("module", "loss", "batch"))
-def _epoch(state, key, rows: Rows, knobs: dict, *, module: Perceptron, loss, batch: int):
+@functools.partial(jax.jit, static_argnames="problem")
+def _epoch(state, key, rows: Rows, knobs: dict, problem: _Problem):
     """Every row once, in a random order; compiled once for each shape of rows and widths."""
+    module, loss, batch = problem
     tx = optax.adamw(knobs["rate"], weight_decay=knobs["decay"])
     order, dropout = jax.random.split(key)
     places = jax.random.permutation(order, len(rows.valid)).reshape(-1, batch)
@@ -250,7 +258,7 @@ def _epoch(state, key, rows: Rows, knobs: dict, *, module: Perceptron, loss, bat
 
 
 @functools.partial(jax.jit, static_argnames=("module", "batch"))
-def _apply(params, x, *, module: Perceptron, batch: int):
+def _apply(params, x, *, module: MLP, batch: int):
     """The outputs of all rows, a batch at a time."""
     parts = x.reshape(-1, batch, *x.shape[1:])
     outputs = jax.lax.map(lambda part: module.apply({"params": params}, part, jnp.zeros(0)), parts)

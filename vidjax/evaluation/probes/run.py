@@ -1,6 +1,6 @@
 """Probes of stored features from end to end: fitted, scored, and written down.
 
-Into the folder go results.json, metrics.jsonl (a line an epoch of each perceptron), predictions.jsonl, report.md and
+Into the folder go results.json, metrics.jsonl (one line per epoch of each MLP), predictions.jsonl, report.md and
 report.html with pictures.
 """
 
@@ -20,7 +20,7 @@ from vidjax.config import Config
 from vidjax.evaluation.probes import table as probe_table
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
 from vidjax.files import write_json, write_json_lines
-from vidjax.viz.probe_report import write_probe_report
+from vidjax.viz.probe_report import ProbeReport, write_probe_report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +66,7 @@ def probe_features(
             curves.setdefault(line.backbone, {})[line.reduction] = line.curves
     searches = {line.name: line.points for line in lines if line.points}
     title, introduction = f"Probes of frozen features: {task}", _introduction(results, pairs, task)
-    report = write_probe_report(workdir, title, introduction, table, curves, searches, config)
+    report = write_probe_report(workdir, ProbeReport(title, introduction, table, curves, searches), config)
     return Probed(results, table, report)
 
 

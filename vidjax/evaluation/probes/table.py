@@ -20,7 +20,7 @@ from vidjax.evaluation.features.reductions import WEIGHTED, array_of, reduce
 from vidjax.evaluation.features.store import FeatureStore, check_pair
 from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
-from vidjax.evaluation.probes.fit import TASKS, check_settings, fit_probe
+from vidjax.evaluation.probes.fit import TASKS, TrainingRows, check_settings, fit_probe
 
 Pair = tuple[FeatureStore, FeatureStore]
 SHOWN = {"classification": ("accuracy", "f1_macro", "f1_micro"), "regression": FIGURES}
@@ -80,7 +80,7 @@ def fit_all(
             features = reduce(reduction, config, train, test, seed)
             known, groups = facts(train, task)[train.decoded], train.groups[train.decoded]
             for name in names:
-                fitted = fit_probe(name, config, task, features[0], known, groups, seed)
+                fitted = fit_probe(name, TrainingRows(features[0], known, groups), config, task, seed)
                 found = fitted.pipeline.predict(features[1])
                 figures = score(found, test.decoded, test, task)
                 kept = fitted.settings, fitted.points, fitted.curves
