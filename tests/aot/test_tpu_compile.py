@@ -13,7 +13,7 @@ from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.tasks import build_objective
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import batch_shapes
 from vidjax.training.step import make_train_step
 
@@ -46,7 +46,7 @@ def test_pretraining_of_the_base_model_fits_a_v5e_slice_of_8_chips(data, fsdp, t
         np.array(chips()).reshape(data, fsdp, tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3
     )
     objective = build_objective(config, num_classes=1)
-    tx, schedule = build_optimizer(config.optim, global_batch=64, total_steps=100, warmup_steps=10)
+    tx, schedule = build_optimizer(config.optim, RunLength(100, 10), global_batch=64)
     with jax.set_mesh(mesh):
         shapes = state_shapes(config, objective, tx, mesh)
         step = make_train_step(objective, tx, schedule, seed=0, shapes=shapes)

@@ -12,8 +12,8 @@ from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models import build_model
 from vidjax.models.videomamba import VIDEOMAMBA_SPECS, VideoMambaClassifier, VideoMambaSpec
-from vidjax.training import optim
 from vidjax.training.mesh import make_mesh, param_shardings
+from vidjax.training.optim.weight_decay import decay_mask
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families.videomamba import rules
 
@@ -198,7 +198,7 @@ def test_weight_decay_falls_on_the_parameters_of_the_published_recipe():
     params = jax.eval_shape(lambda: starts(SPECS["square"]))
     mask = {
         jax.tree_util.keystr(path, simple=True, separator="/"): yes
-        for path, yes in jax.tree.leaves_with_path(optim.decay_mask({"encoder": params}))
+        for path, yes in jax.tree.leaves_with_path(decay_mask({"encoder": params}))
     }
     model = videomamba_torch.VideoMamba(SPECS["square"], 0)
     spared = {"pos_embed", "cls_token", "temporal_pos_embedding"}

@@ -13,8 +13,8 @@ from vidjax.config import CaptionConfig, Config, DataConfig, ModelConfig, OptimC
 from vidjax.errors import ConfigError
 from vidjax.models.captioner import IGNORED
 from vidjax.tasks import build_objective
-from vidjax.training.freezing import hold
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
+from vidjax.training.optim.freezing import hold
 
 VOCAB, END = 31, 30
 CAPTION = CaptionConfig(decoder="tiny", vocab_size=VOCAB, end_token=END, num_tokens=6, dropout=0.0)
@@ -100,9 +100,8 @@ def test_only_what_is_to_be_trained_moves_even_with_weight_decay(part):
     objective = objective_of(train_encoder=part)
     params = params_of(objective)
     tx, schedule = build_optimizer(
-        OptimConfig(weight_decay=0.5, clip_norm=1.0), global_batch=4, total_steps=4, warmup_steps=0,
-        frozen=objective.frozen,
-    )  # fmt: skip
+        OptimConfig(weight_decay=0.5, clip_norm=1.0), RunLength(4), global_batch=4, frozen=objective.frozen
+    )
 
     @jax.jit
     def step(params, state, batch):

@@ -17,7 +17,7 @@ from vidjax.objectives.regression import Regression, concordance, merge, moments
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
@@ -72,7 +72,7 @@ def step_of(objective, mesh, accumulate, batch):
     config.update_from_flattened_dict(keys | {"data.num_frames": 2, "data.image_size": 2, "mesh.fsdp_min_size": 1})
     config = config_lib.from_dict(config.to_dict())
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, momentum=0.0))
-    tx, schedule = build_optimizer(config.optim, global_batch=ROWS, total_steps=10, warmup_steps=0)
+    tx, schedule = build_optimizer(config.optim, RunLength(10), global_batch=ROWS)
     with jax.set_mesh(mesh):
         shapes = state_shapes(config, objective, tx, mesh)
         state = jax.jit(

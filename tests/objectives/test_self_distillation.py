@@ -18,7 +18,7 @@ from vidjax.objectives import Objective, SelfDistillation
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
@@ -130,7 +130,7 @@ class Setup:
         self.objective = objective or make_objective()
         self.mesh = mesh_lib.make_mesh(mesh or MeshConfig(), devices or jax.devices()[:1])
         tx, self.schedule = build_optimizer(
-            optim, global_batch=optim.reference_batch, total_steps=TOTAL, warmup_steps=0, frozen_steps=frozen_steps
+            optim, RunLength(TOTAL, last_layer_frozen=frozen_steps), global_batch=optim.reference_batch
         )
         config = config_lib.Config(optim=optim, mesh=MeshConfig(fsdp_min_size=1))
         shapes = state_shapes(config, self.objective, tx, self.mesh)

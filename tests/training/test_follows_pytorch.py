@@ -17,7 +17,7 @@ from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, Vide
 from vidjax.objectives import Classification, MaskedAutoencoding
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import TrainState
 from vidjax.training.step import STREAMS, make_train_step
 from vidjax.weights import rules as rule_tables
@@ -113,9 +113,7 @@ def train_here(objective, optim, params, *, accumulate=1):
     """Losses and the last state, by the step that a run uses."""
     config = Config(data=DATA, optim=optim)
     mesh = mesh_lib.make_mesh(config.mesh, jax.devices()[:1])
-    tx, schedule = build_optimizer(
-        optim, global_batch=ROWS, total_steps=STEPS, warmup_steps=optim.warmup_steps, steps_per_epoch=1
-    )
+    tx, schedule = build_optimizer(optim, RunLength(STEPS, optim.warmup_steps), global_batch=ROWS)
     shapes = state_shapes(config, objective, tx, mesh)
     fresh = TrainState(
         np.zeros((), np.int32), params, jax.jit(tx.init)(params), jax.tree.map(np.copy, params) if optim.ema else {}, {}

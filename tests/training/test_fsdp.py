@@ -8,7 +8,7 @@ from vidjax.aot.hlo import Program
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import batch_shapes
 from vidjax.training.step import make_train_step
 
@@ -31,7 +31,7 @@ def bytes_sent(name, task, clips):
     config.update_from_flattened_dict(keys)
     config = config_lib.from_dict(config.to_dict())
     mesh, objective = mesh_lib.make_mesh(config.mesh), build_objective(config, 4)
-    tx, schedule = build_optimizer(config.optim, global_batch=256, total_steps=1000, warmup_steps=0)
+    tx, schedule = build_optimizer(config.optim, RunLength(1000), global_batch=256)
     with jax.set_mesh(mesh):
         shapes = state_shapes(config, objective, tx, mesh)
         step = make_train_step(objective, tx, schedule, seed=0, shapes=shapes)

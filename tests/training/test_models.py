@@ -12,7 +12,7 @@ from vidjax.data.open import open_source
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
@@ -48,7 +48,7 @@ def losses(config, steps, mesh, devices, video=None):
     """Losses of some steps, and the parameters after them; of the loader's batches, or always of one `video`."""
     mesh = mesh_lib.make_mesh(mesh, devices)
     source, objective = open_source(config.data, "train"), build_objective(config, config.data.num_classes)
-    tx, schedule = build_optimizer(config.optim, global_batch=256, total_steps=1000, warmup_steps=0)
+    tx, schedule = build_optimizer(config.optim, RunLength(1000), global_batch=256)
     batches = train_batches(source, config.data, seed=0)
     found = []
     with jax.set_mesh(mesh):

@@ -10,7 +10,7 @@ import toy
 from vidjax.config import MeshConfig
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.init.state import state_shapes
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 
@@ -22,7 +22,7 @@ class Setup:
         self.config, self.objective = toy.toy_config(**changes), objective or toy.ToyObjective()
         self.mesh = mesh_lib.make_mesh(mesh or MeshConfig(), devices or jax.devices()[:2])
         optim = self.config.optim
-        tx, self.schedule = build_optimizer(optim, global_batch=16, total_steps=8, warmup_steps=0)
+        tx, self.schedule = build_optimizer(optim, RunLength(8), global_batch=16)
         shapes = state_shapes(self.config, self.objective, tx, self.mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
         init = functools.partial(init_state, self.objective, tx, self.config.data, optim.ema, 0)

@@ -27,7 +27,7 @@ from vidjax.tasks import TASKS, build_objective
 from vidjax.training.checks import check_config
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import annotation_shapes, batch_shapes
 from vidjax.training.step import make_train_step
 
@@ -181,15 +181,8 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
 
 def _lower(config: Config, objective, mesh: Mesh):
     """The training step, lowered for the chips of the mesh."""
-    tx, schedule = build_optimizer(
-        config.optim,
-        global_batch=config.data.global_batch,
-        total_steps=_STEPS,
-        warmup_steps=_STEPS // 10,
-        frozen_steps=1 if config.optim.frozen_epochs else 0,
-        frozen=objective.frozen,
-        steps_per_epoch=_STEPS,
-    )
+    length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
+    tx, schedule = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)
     with jax.set_mesh(mesh):
         shapes = state_shapes(config, objective, tx, mesh)
         step = make_train_step(

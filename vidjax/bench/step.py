@@ -21,7 +21,7 @@ from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConf
 from vidjax.models.videomae import VIDEOMAE_SPECS
 from vidjax.tasks import build_objective
 from vidjax.training.mesh import batch_sharding, make_mesh, replicated
-from vidjax.training.optim import build_optimizer
+from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
 from vidjax.training.step import make_train_step
 from vidjax.training.throughput import peak_flops
@@ -80,9 +80,8 @@ def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
     """The forward pass and the training step of a run on one device, and the FLOPs of the step a clip."""
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     objective = build_objective(config, 0, total_steps=_STEPS)
-    tx, schedule = build_optimizer(
-        config.optim, global_batch=config.data.global_batch, total_steps=_STEPS, warmup_steps=0, steps_per_epoch=_STEPS
-    )
+    length = RunLength(_STEPS, per_epoch=_STEPS)
+    tx, schedule = build_optimizer(config.optim, length, global_batch=config.data.global_batch)
 
     def fresh():
         return init_state(objective, tx, config.data, config.optim.ema, config.seed)

@@ -91,7 +91,7 @@ def keys_of(table: str) -> tuple[str, ...]:
     """The keys of a dict literal, read from the source of its module, which is not imported.
 
     Args:
-      table: `module:NAME`, for example "vidjax.training.optim:OPTIMIZERS".
+      table: `module:NAME`, for example "vidjax.training.optim.optimizer:OPTIMIZERS".
     """
     module, _, name = table.partition(":")
     path = _ROOT.joinpath(*module.split(".")[1:])

@@ -34,7 +34,7 @@ class Objective(abc.ABC):
     Attributes:
       module: the Linen module that is trained; a model with a `spec`, unless `parts` says otherwise.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
-      frozen: pattern of the paths of parameters that are not trained (see `vidjax.training.freezing`); empty for none.
+      frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
     """
 
     module: Any

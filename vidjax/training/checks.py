@@ -15,7 +15,7 @@ from vidjax.errors import ConfigError
 from vidjax.models.spec_keys import spec_fields
 from vidjax.objectives import MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, Task, build_objective
-from vidjax.training.optim import check_steps
+from vidjax.training.optim.learning_rate import check_steps
 
 
 def check_config(config: Config) -> None:

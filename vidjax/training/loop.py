@@ -26,7 +26,8 @@ from vidjax.training.evaluate_run import build_evaluator, evaluate
 from vidjax.training.init.state import start, state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.monitor import Watch
-from vidjax.training.optim import build_optimizer, scaled_lr, warmup_steps
+from vidjax.training.optim import RunLength, build_optimizer
+from vidjax.training.optim.learning_rate import scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.report import draw_pictures, write_report
@@ -78,15 +79,9 @@ def train(
         config, data.num_classes or source.num_classes, total_steps=total, source=source
     )
     evaluator = build_evaluator(config, objective, mesh, workdir)
-    tx, schedule = build_optimizer(
-        optim,
-        global_batch=data.global_batch,
-        total_steps=total,
-        warmup_steps=warmup,
-        frozen_steps=round(optim.frozen_epochs * len(source) / data.global_batch),
-        frozen=objective.frozen,
-        steps_per_epoch=len(source) / data.global_batch,
-    )
+    last_layer_frozen = round(optim.frozen_epochs * len(source) / data.global_batch)
+    length = RunLength(total, warmup, last_layer_frozen, per_epoch=len(source) / data.global_batch)
+    tx, schedule = build_optimizer(optim, length, global_batch=data.global_batch, frozen=objective.frozen)
     identity = fingerprint.fingerprint(config, source)
 
     with contextlib.ExitStack() as stack:

@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
-from vidjax.training.freezing import hold
 from vidjax.training.mesh import batch_sharding, replicated
 from vidjax.training.optim import Schedule
+from vidjax.training.optim.freezing import hold
 from vidjax.training.state import TrainState
 
 STREAMS = ("mask", "dropout", "augment")

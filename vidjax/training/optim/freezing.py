@@ -1,0 +1,59 @@
+"""Parameters that a run does not train, or not yet.
+
+Those whose path matches `objective.frozen` never move. Both halves of that are needed: `hold` computes no gradients for
+them, and none counts in the norm that clipping sees; `freeze` keeps no moments of them and spares them weight decay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vidjax.models.param_paths import matches
+
+LAST_LAYER = r"(^|/)head/last_layer/"  # of a projection head
+
+
+def hold(params: Any, pattern: str) -> Any:
+    """The same parameters; those whose path matches get no gradient. An empty pattern holds none."""
+    if not pattern:
+        return params
+    return jax.tree.map(
+        lambda leaf, frozen: jax.lax.stop_gradient(leaf) if frozen else leaf, params, matches(params, pattern)
+    )
+
+
+def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTransformationExtraArgs:
+    """`rule` for the other parameters: those whose path matches never move. An empty pattern freezes none."""
+    rule = optax.with_extra_args_support(rule)
+    if not pattern:
+        return rule
+
+    def labels(params):
+        return jax.tree.map(lambda frozen: "frozen" if frozen else "trained", matches(params, pattern))
+
+    return optax.partition({"frozen": optax.set_to_zero(), "trained": rule}, labels)
+
+
+def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> optax.GradientTransformationExtraArgs:
+    """Keep parameters whose path matches as they are for some steps, and what `rule` knows of them too.
+
+    This is what PyTorch's optimisers do for parameters without a gradient: neither moments, nor their count, nor
+    weight decay move.
+    """
+    rule = optax.with_extra_args_support(rule)
+
+    def update(updates, state, params=None, *, step, **extra):
+        moved, moved_state = rule.update(updates, state, params, step=step, **extra)
+        awake = step >= steps
+        moved = jax.tree.map(lambda u: jnp.where(awake, u, jnp.zeros_like(u)), moved)
+        return moved, jax.tree.map(lambda new, old: jnp.where(awake, new, old), moved_state, state)
+
+    def labels(params):
+        return jax.tree.map(lambda found: "late" if found else "early", matches(params, pattern))
+
+    late = optax.GradientTransformationExtraArgs(rule.init, update)
+    return optax.partition({"late": late, "early": rule}, labels)

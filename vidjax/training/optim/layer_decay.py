@@ -1,0 +1,47 @@
+"""Layer-wise learning-rate decay: deeper layers learn faster, as in VideoMAE's fine-tuning recipe."""
+
+from __future__ import annotations
+
+import re
+
+import jax
+import numpy as np
+import optax
+
+from vidjax.errors import ConfigError
+from vidjax.models.param_paths import path_name
+
+_FIRST_LAYER = re.compile(r"(^|/)encoder/(patch_embed|pos_embed|time_embed|cls_token)(/|$)")
+_ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
+
+
+def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
+    """Multiply the update of each layer by its factor of `layer_scales`."""
+    if layer_decay == 1.0:
+        return optax.identity()
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(lambda u, s: u * s, updates, layer_scales(updates, layer_decay))
+    )
+
+
+def layer_scales(params, layer_decay: float):
+    """Learning-rate factors `layer_decay ** (L + 1 - id)`, one array per leaf that broadcasts against it.
+
+    Patch embedding has id 0, encoder block i has id i + 1 (an array over the stacked axis 0), all else id L + 1.
+
+    Raises:
+      ConfigError: when the parameters have no stacked encoder blocks.
+    """
+    named = [(path_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(params)]
+    depth = next((leaf.shape[0] for name, leaf in named if _ENCODER_BLOCKS.search(name)), None)
+    if depth is None:
+        raise ConfigError(f"optim.layer_decay={layer_decay} needs a model with encoder/blocks; use 1.0")
+
+    def scale(path, leaf) -> np.ndarray:
+        name = path_name(path)
+        if _ENCODER_BLOCKS.search(name):
+            factors = layer_decay ** (depth - np.arange(depth, dtype=np.float64))
+            return factors.astype(np.float32).reshape(depth, *[1] * (leaf.ndim - 1))
+        return np.float32(layer_decay ** (depth + 1) if _FIRST_LAYER.search(name) else 1.0)
+
+    return jax.tree_util.tree_map_with_path(scale, params)

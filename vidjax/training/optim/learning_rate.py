@@ -1,0 +1,117 @@
+"""The learning rate: how it scales with the batch, its warm-up, and its schedules.
+
+The rules are those of VideoMAE's code (`cosine_scheduler`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from vidjax.config import OptimConfig
+from vidjax.errors import ConfigError
+
+Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunLength:
+    """The steps of a run.
+
+    Attributes:
+      total: all of them.
+      warmup: those in which the learning rate rises.
+      last_layer_frozen: those at the start in which the last layer of a projection head stands still.
+      per_epoch: for schedules in epochs.
+    """
+
+    total: int
+    warmup: int = 0
+    last_layer_frozen: int = 0
+    per_epoch: float = 1.0
+
+
+def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
+    """The peak and the final learning rate: the configured ones times `global_batch / reference_batch`.
+
+    `global_batch` counts videos: several clips of one decoded video do not raise the learning rate.
+    """
+    factor = global_batch / config.reference_batch
+    return config.base_lr * factor, config.min_lr * factor
+
+
+def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
+    """Steps of linear warm-up; `warmup_steps` wins over `warmup_epochs`."""
+    return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
+
+
+def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int) -> Schedule:
+    """Learning rate of step i: linear from 0 at step 0 to `peak` at the last warm-up step, then half a cosine.
+
+    After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))` with i counted from 0 over the n steps
+    that are left; the official code starts from 0 too (its `warmup_lr` is parsed and never used).
+    """
+    if warmup_steps > total_steps:
+        raise ConfigError(
+            f"a warm-up of {warmup_steps} steps is longer than the run of {total_steps}; "
+            "lower optim.warmup_epochs or optim.warmup_steps, or train longer"
+        )
+
+    def cosine(step):
+        progress = jnp.clip((step - warmup_steps) / max(total_steps - warmup_steps, 1), 0.0, 1.0)
+        return floor + 0.5 * (peak - floor) * (1.0 + jnp.cos(math.pi * progress))
+
+    return _warmed_up(cosine, peak, warmup_steps)
+
+
+def step_schedule(
+    peak: float, warmup_steps: int, step_epochs: Sequence[float], step_factors: Sequence[float], steps_per_epoch: float
+) -> Schedule:
+    """Learning rate of step i: linear warm-up as above, `peak`, and `peak * factor` from the start of each epoch given.
+
+    Raises:
+      ConfigError: as `check_steps`.
+    """
+    check_steps(step_epochs, step_factors)
+    starts = jnp.asarray([math.ceil(epoch * steps_per_epoch) for epoch in step_epochs])
+    factors = jnp.asarray([1.0, *step_factors], jnp.float32)
+
+    def steps(step):
+        return peak * factors[jnp.searchsorted(starts, step, side="right")]
+
+    return _warmed_up(steps, peak, warmup_steps)
+
+
+def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> None:
+    """Refuse learning rates in steps whose epochs and factors do not fit each other.
+
+    Raises:
+      ConfigError: when epochs and factors differ in number, or the epochs do not grow.
+    """
+    if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
+        raise ConfigError(
+            f"optim.step_epochs={tuple(step_epochs)} must grow, and optim.step_factors={tuple(step_factors)} hold one "
+            "factor for each, such as (11, 14) and (0.1, 0.01)"
+        )
+
+
+def _warmed_up(after: Schedule, peak: float, warmup_steps: int) -> Schedule:
+    return lambda step: jnp.where(step < warmup_steps, peak * step / max(warmup_steps - 1, 1), after(step))
+
+
+def _cosine(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
+    del config
+    return cosine_schedule(peak, floor, run.warmup, run.total)
+
+
+def _steps(config: OptimConfig, peak: float, floor: float, run: RunLength) -> Schedule:
+    del floor
+    return step_schedule(peak, run.warmup, config.step_epochs, config.step_factors, run.per_epoch)
+
+
+# The choices of optim.schedule: the learning rate at each step.
+SCHEDULES = {"cosine": _cosine, "steps": _steps}

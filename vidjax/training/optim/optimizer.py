@@ -1,0 +1,48 @@
+"""The optimiser of a run, put together from its rule, its schedules, and what is clipped, decayed or frozen."""
+
+from __future__ import annotations
+
+import optax
+
+from vidjax.config import OptimConfig
+from vidjax.training.optim.clipping import clip_each
+from vidjax.training.optim.freezing import LAST_LAYER, freeze, start_late
+from vidjax.training.optim.layer_decay import scale_by_layer
+from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, scaled_lr
+from vidjax.training.optim.weight_decay import decay_weights
+
+
+def build_optimizer(
+    config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = ""
+) -> tuple[optax.GradientTransformation, Schedule]:
+    """The update direction as an optax transformation, and the learning rate to multiply it with.
+
+    Args:
+      global_batch: videos per step, by which the learning rate is scaled.
+      frozen: pattern of the parameters that never move; empty for none.
+
+    The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
+    a counter in the optimiser state, which stands still when a step is skipped. For the same reason the update takes
+    `step=` when the weight decay has a schedule or when the last layer of a projection head is frozen at first.
+    """
+    peak, floor = scaled_lr(config, global_batch)
+    rule = OPTIMIZERS[config.name](config, decay_weights(config, run.total))
+    if run.last_layer_frozen:
+        rule = start_late(rule, LAST_LAYER, run.last_layer_frozen)
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    if config.clip_each:
+        clip = optax.chain(clip, clip_each(config.clip_each))
+    direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
+    return freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run)
+
+
+def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.chain(optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.eps), decay)
+
+
+def _sgd(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
+    return optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
+
+
+# The choices of optim.name: the update direction, in which the given weight decay has its place.
+OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd}
