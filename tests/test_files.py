@@ -31,7 +31,8 @@ def test_what_json_cannot_say_leaves_the_old_file_as_it_was(tmp_path):
 def test_a_reader_never_sees_a_part_while_several_processes_write(tmp_path):
     path = tmp_path / "results.json"
     files.write_json(path, [0] * 20_000)
-    writers = [multiprocessing.Process(target=_write_often, args=(path, value)) for value in (1, 2)]
+    process = multiprocessing.get_context("spawn").Process
+    writers = [process(target=_write_often, args=(path, value)) for value in (1, 2)]
     for writer in writers:
         writer.start()
     while any(writer.is_alive() for writer in writers):

@@ -1,49 +1,122 @@
-"""The map in CONTRIBUTING: imports point one way."""
+"""The map in CONTRIBUTING: imports point one way, and no two modules import each other."""
 
 import ast
+import graphlib
 import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1] / "vidjax"
-MAY_IMPORT = {
-    "ops": set(),
-    "models": {"ops"},
-    "objectives": {"models", "ops"},
-    "data": set(),
-    "tasks": {"evaluation", "viz", "objectives", "models", "ops", "data"},
-    "weights": {"tasks", "objectives", "models", "ops", "data"},
-    "training": {"tasks", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
-    "aot": {"training", "tasks", "objectives", "models", "ops", "data", "evaluation", "viz", "weights"},
-    "evaluation": {"objectives", "models", "ops", "data", "viz"},
-    "viz": {"objectives", "models", "ops", "data"},
-    "bench": {"training", "tasks", "objectives", "models", "ops", "data"},
+import vidjax
+
+PACKAGE = pathlib.Path(vidjax.__file__).parent
+MODULES = {
+    ".".join(("vidjax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
 }
-FREE = {"config", "errors", "registry", "__version__"}  # no room of their own
+FREE = {"config", "errors", "files", "registry", "_lazy", "__version__"}  # every room may import them
+FREE_MAY_IMPORT = {
+    "config": {"errors", "registry"},
+    "files": {"errors"},
+    "_lazy": {"registry"},
+    "registry": {"errors"},
+    "errors": set(),
+}
 
 
-def imported_rooms(path: pathlib.Path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
+def map_of_rooms() -> dict[str, set[str]]:
+    """Room -> the rooms that it may import, from the table in CONTRIBUTING."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"^\| `vidjax/(\w+)` \|.*\|([^|]*)\|$", text, re.MULTILINE)
+    return {room: set(re.findall(r"\w+", others)) for room, others in rows}
+
+
+ROOMS = map_of_rooms()
+
+
+def imported(tree: ast.AST):
+    """Full names of what a module imports, inside functions too, but not for type checking alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module else []
-        for name in names:
-            if name.startswith("vidjax."):
-                yield name.split(".")[1]
+            assert not node.level, "write absolute imports"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from imported(node)
 
 
-@pytest.mark.parametrize("room", MAY_IMPORT)
+def rooms_imported_by(path: pathlib.Path) -> set[str]:
+    names = imported(ast.parse(path.read_text()))
+    return {name.split(".")[1] for name in names if name.startswith("vidjax.")}
+
+
+def module_of(name: str) -> str | None:
+    """The module that an imported name is, or is in."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def test_the_map_names_every_room_and_its_order_has_no_circle():
+    there = {module.name for module in pkgutil.iter_modules(vidjax.__path__)}
+    assert set(ROOMS) | set(FREE_MAY_IMPORT) == there
+    list(graphlib.TopologicalSorter(ROOMS).static_order())
+
+
+@pytest.mark.parametrize("room", [*ROOMS, *FREE_MAY_IMPORT])
 def test_imports_point_one_way(room):
-    for path in (ROOT / room).rglob("*.py"):
-        foreign = set(imported_rooms(path)) - FREE - MAY_IMPORT[room] - {room}
-        assert not foreign, f"{path.name} imports {foreign}"
+    allowed = ROOMS[room] | FREE if room in ROOMS else FREE_MAY_IMPORT[room]
+    paths = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").is_file() else (PACKAGE / room).rglob("*.py")
+    for path in paths:
+        foreign = rooms_imported_by(path) - allowed - {room}
+        assert not foreign, f"{path.relative_to(PACKAGE)} imports {foreign}"
+
+
+def test_no_modules_import_each_other():
+    graph = {}
+    for module, path in MODULES.items():
+        found = {module_of(name) for name in imported(ast.parse(path.read_text()))}
+        graph[module] = found - {module, None}
+    list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the circle
 
 
 def test_the_data_room_never_imports_jax():
-    for path in (ROOT / "data").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not [n for n in names if n.split(".")[0] in ("jax", "flax", "optax")], path.name
+    for path in (PACKAGE / "data").rglob("*.py"):
+        top = {name.split(".")[0] for name in imported(ast.parse(path.read_text()))}
+        assert not top & {"jax", "flax", "optax"}, path.name
+
+
+PUBLIC_ROOMS = [
+    module.name for module in pkgutil.iter_modules(vidjax.__path__) if module.ispkg or not module.name.startswith("_")
+]
+
+
+@pytest.mark.parametrize("room", PUBLIC_ROOMS)
+def test_every_room_is_reached_from_the_package_and_lists_what_is_public(room):
+    assert room in dir(vidjax)
+    found = getattr(vidjax, room)
+    assert found.__name__ == f"vidjax.{room}"
+    for name in getattr(found, "__all__", ()):
+        assert name in dir(found)
+        getattr(found, name)
+
+
+def test_the_package_lists_its_functions():
+    for name in vidjax.__all__:
+        assert name in dir(vidjax)
+        getattr(vidjax, name)
+
+
+@pytest.mark.parametrize("room", ["viz", "bench", "aot", "data", "training"])
+def test_modules_of_lazy_rooms_are_listed_and_reached(room):
+    """In a new process, as an import elsewhere would make a module an attribute of its room."""
+    code = (
+        f"import vidjax; room = vidjax.{room}; names = [n for n in dir(room)]; assert names, names; "
+        "[getattr(room, name) for name in names]; assert not hasattr(room, 'no_such_name')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

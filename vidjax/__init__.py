@@ -1,19 +1,22 @@
-"""vidjax: pre-train, fine-tune, evaluate and use video models on JAX."""
+"""vidjax: pre-train, fine-tune, evaluate and use video models on JAX.
 
-import importlib
+Rooms and functions are imported when they are first used, so that `import vidjax` stays light.
+"""
+
+from typing import TYPE_CHECKING
+
+from vidjax._lazy import attach
+
+if TYPE_CHECKING:
+    from vidjax.models import build_model
+    from vidjax.weights import from_pretrained
 
 __version__ = "0.1.0"
 
-_LAZY = {"build_model": "vidjax.models", "from_pretrained": "vidjax.weights"}
-_ROOMS = ("data", "evaluation", "models", "objectives", "ops", "training", "viz", "weights")
+__all__ = ["__version__", "build_model", "from_pretrained"]
 
-__all__ = ["__version__", *_LAZY]
+__getattr__, _names = attach("vidjax", {"build_model": "vidjax.models", "from_pretrained": "vidjax.weights"})
 
 
-def __getattr__(name: str):
-    """Import a room or a public function when it is first used, so that `import vidjax` stays light."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"vidjax.{name}")
-    raise AttributeError(f"module 'vidjax' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return ["__version__", *_names()]

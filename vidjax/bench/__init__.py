@@ -3,3 +3,7 @@
 Rounds of all contenders take turns, and the fastest round of each counts: slower ones measure what else the machine
 did. Steps, scan and attention need jax, flax, optax and numpy, none of the data libraries.
 """
+
+from vidjax._lazy import attach
+
+__getattr__, __dir__ = attach("vidjax.bench", {})

@@ -8,20 +8,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from vidjax.cli.models_page import page
+from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
 from vidjax.cli.terminal import print_json, progress
-
-HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
-EXPLAINED = (
-    "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
-    "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
-    "@ pixels where not 224. views: clips x crops. Accuracies are the published ones; vidjax models --json names the "
-    "source of each."
-)
-WEIGHTS_EXPLAINED = (
-    "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
-    "hub, both are fetched; other files are the authors', or in Google's scenic-bucket, and to be downloaded first."
-)
-_SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(cards)
     elif arguments.markdown:
-        from vidjax.cli.models_page import page
-
         print(page(cards), end="")
     else:
         _print_table(cards)
@@ -65,44 +52,6 @@ def describe_all(family: str = "") -> list[dict[str, Any]]:
             cards.append(describe(name))
             advance()
     return cards
-
-
-def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The lines of one model, one for each published result, as text under `HEADINGS`; at least one line."""
-    size = (card["name"], f"{card['params'] / 1e6:.1f}M")
-    lines = []
-    for result in card["results"]:
-        data = _short(result["data"]) + (f", {result['note']}" if result["note"] else "")
-        views = f"{result['clips']}x{result['crops']}" if result["clips"] else "?"
-        accuracy = tuple("" if result[key] is None else f"{result[key]}" for key in ("top1", "top5"))
-        lines.append((*size, *_clip(result), data, views, *accuracy))
-        size = ("", "")
-    return lines or [(*size, *_clip(card), "", "", "", "")]
-
-
-def sources(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where weights of one model come from, and what they are, the published results first."""
-    found = [(result["weights"], _holds(result)) for result in card["results"] if result["weights"]]
-    return found + [(entry["weights"], entry["what"]) for entry in card["pretrained"]]
-
-
-def _clip(facts: dict[str, Any]) -> tuple[str, str]:
-    """The cost of a view, and what it is made of."""
-    gmacs, (height, width) = facts["gmacs"], facts["image_size"]
-    stride = {None: "", 0: " all"}.get(facts["stride"], f"x{facts['stride']}")
-    size = "" if height == width == 224 else f"@{height}" if height == width else f"@{height}x{width}"
-    return f"{gmacs:.{1 if 1 <= gmacs < 100 else 3 if gmacs < 1 else 0}f}", f"{facts['num_frames']}{stride}{size}"
-
-
-def _holds(result: dict[str, Any]) -> str:
-    note = f", {result['note']}" if result["note"] else ""
-    return f"{_short(result['data'])}, {_clip(result)[1]}{note}"
-
-
-def _short(data: str) -> str:
-    for long, short in _SHORT.items():
-        data = data.replace(long, short)
-    return data
 
 
 def _print_table(cards: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from vidjax.cli.models import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
+from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
 
 _HEAD = """# Models
 

@@ -1,22 +1,25 @@
 """Video files in, uint8 clips out; nothing here imports jax, so loader workers start no backend."""
 
-import importlib
+from typing import TYPE_CHECKING
 
-_LAZY = {
-    "Video": "vidjax.data.video.decode",
-    "VideoInfo": "vidjax.data.video.decode",
-    "probe_video": "vidjax.data.video.decode",
-    "read_frames": "vidjax.data.video.decode",
-    "open_source": "vidjax.data.open",
-    "train_batches": "vidjax.data.loader",
-    "eval_batches": "vidjax.data.loader",
-}
+from vidjax._lazy import attach
 
-__all__ = list(_LAZY)
+if TYPE_CHECKING:
+    from vidjax.data.loader import eval_batches, train_batches
+    from vidjax.data.open import open_source
+    from vidjax.data.video.decode import Video, VideoInfo, probe_video, read_frames
 
+__all__ = ["Video", "VideoInfo", "eval_batches", "open_source", "probe_video", "read_frames", "train_batches"]
 
-def __getattr__(name: str):
-    """Import a public function when it is first used."""
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'vidjax.data' has no attribute {name!r}")
+__getattr__, __dir__ = attach(
+    "vidjax.data",
+    {
+        "Video": "vidjax.data.video.decode",
+        "VideoInfo": "vidjax.data.video.decode",
+        "probe_video": "vidjax.data.video.decode",
+        "read_frames": "vidjax.data.video.decode",
+        "open_source": "vidjax.data.open",
+        "train_batches": "vidjax.data.loader",
+        "eval_batches": "vidjax.data.loader",
+    },
+)
