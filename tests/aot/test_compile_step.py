@@ -1,6 +1,5 @@
 """Compiling for chips that are not there: what it refuses, and (with libtpu) what it answers."""
 
-import argparse
 import dataclasses
 import importlib.util
 import json
@@ -99,7 +98,7 @@ def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, ne
     def lower(config, objective, mesh):
         raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
 
-    four_chips.setattr(compiling, "_lower", lower)
+    four_chips.setattr(compiling, "lower_step", lower)
     step = compiling.compile_step(CONFIG, "v5e:1x1")
     assert not step.fits
     assert step.needed_gb == pytest.approx(needed, abs=0.05)
@@ -182,8 +181,7 @@ def compiled(**fields):
 )
 def test_text_says_what_the_time_of_kernels_is_or_that_it_is_unknown(fields, told, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    monkeypatch.setattr(cli, "_plan", lambda arguments: (compiled(**fields), None))
-    cli.run(argparse.Namespace(json=False))
+    cli.print_plan(compiled(**fields), None)
     printed = capsys.readouterr().out
     shown = "\n".join(line.rstrip() for line in printed.splitlines())
     assert all(words in shown for words in told)

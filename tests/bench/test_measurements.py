@@ -25,7 +25,7 @@ def test_sizes_are_those_of_the_models():
 
 def test_the_step_that_is_timed_trains(monkeypatch):
     monkeypatch.setattr(step, "repeat", lambda call: call)
-    config = step._config("tiny", 2, "float32", Settings())
+    config = step.bench_config("tiny", 2, "float32", Settings())
     assert (config.model.mask_ratio, config.data.global_batch) == (0.9, 2)
     calls, flops = step.vidjax_calls(config)
     assert flops == pytest.approx(6 * VIDEOMAE_SPECS["tiny"].pretraining_macs(*_tokens("tiny")))
@@ -54,7 +54,7 @@ def test_the_peer_has_as_many_parameters(monkeypatch):
     monkeypatch.setattr(torch.optim, "AdamW", optimizer)
     peers.videomae(VIDEOMAE_SPECS["tiny"], 1, "float32", 0.9, Settings(compile_peer=False))
     theirs = sum(parameter.numel() for parameter in built[0] if parameter.requires_grad)
-    objective = step.build_objective(step._config("tiny", 1, "float32", Settings()), 0)
+    objective = step.build_objective(step.bench_config("tiny", 1, "float32", Settings()), 0)
     ours = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])))
     assert ours == theirs
 

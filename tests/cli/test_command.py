@@ -1,5 +1,6 @@
 """The command itself: quick to answer, never a traceback, and its documented output is real."""
 
+import importlib.metadata
 import pathlib
 import subprocess
 import sys
@@ -12,9 +13,19 @@ from vidjax.cli import VERBS, main
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def test_the_command_is_installed_with_the_package():
+def test_the_installed_command_and_the_module_answer(capsys):
+    """The script that an installer makes calls what pyproject.toml names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"]["vidjax"] == "vidjax.cli:main"
+    script = importlib.metadata.EntryPoint("vidjax", project["scripts"]["vidjax"], "console_scripts").load()
+    with pytest.raises(SystemExit) as stop:
+        script(["--version"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert said == f"vidjax {project['version']}\n"
+    module = subprocess.run(
+        [sys.executable, "-m", "vidjax.cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert module.stdout == said
 
 
 def test_help_comes_before_anything_heavy_is_imported():

@@ -7,6 +7,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 
 pytest.importorskip("torch", reason="the oracle is PyTorch's GPT-2 (extra: test)")
 pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
@@ -64,12 +65,17 @@ def test_reading_piece_by_piece_with_a_cache_is_reading_whole(name):
         variables, tokens[:, :5], capacity=15, states=states, states_mask=mask, method="prefill"
     )
     close(logits, whole[:, 4], 2e-5, "prefill")
-    extend = jax.jit(lambda tokens, cache: module.apply(variables, tokens, cache, method="extend"))
-    for start, stop in ((5, 6), (6, 9), (9, 10), (10, 13)):
-        logits, cache = extend(tokens[:, start:stop], cache)
-        close(logits, whole[:, stop - 1], 2e-5, f"tokens {start} to {stop}")
+
+    @jax.jit
+    def extend(tokens, cache):
+        return module.apply(variables, tokens, cache, method="extend")
+
+    with compilations() as compiled:
+        for start, stop in ((5, 6), (6, 9), (9, 10), (10, 13)):
+            logits, cache = extend(tokens[:, start:stop], cache)
+            close(logits, whole[:, stop - 1], 2e-5, f"tokens {start} to {stop}")
     assert int(cache["length"]) == 13
-    assert extend._cache_size() == 2  # pieces of one and of three tokens
+    assert compiled.count("jit(extend)") == 2  # pieces of one and of three tokens
 
 
 def test_texts_that_share_states_need_no_copies_of_them():

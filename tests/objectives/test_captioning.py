@@ -148,10 +148,7 @@ def test_every_variant_has_its_states_and_a_loss(caption, states):
     objective = objective_of(frames=frames, **caption)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     batch = batch_of(frames)
-    seen = jax.eval_shape(
-        lambda params: objective.module.apply({"params": params}, objective._clips(batch["video"]), method="encode"),
-        shapes,
-    )
+    seen = jax.eval_shape(lambda params: objective.states(params, batch["video"]), shapes)
     assert seen.shape == (3, states, objective.module.decoder.spec.width)
     loss = jax.eval_shape(lambda params: objective.loss(params, {}, batch, RNGS, True)[0], shapes)
     assert loss.shape == ()
@@ -168,7 +165,7 @@ def test_the_clips_of_a_video_are_its_frames_in_order():
 
     @functools.partial(jax.jit, static_argnums=0)
     def states(objective, video):
-        return objective.module.apply({"params": params}, objective._clips(video), method="encode")
+        return objective.states(params, video)
 
     both = np.concatenate([states(alone, video[:, :4]), states(alone, video[:, 4:])], axis=1)
     np.testing.assert_allclose(states(objective, video), both, atol=1e-5)

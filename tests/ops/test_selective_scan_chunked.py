@@ -15,7 +15,7 @@ def everywhere(monkeypatch):
     """Takes one form of each pass on every platform."""
 
     def take(index):
-        monkeypatch.setattr(chunked, "_by_platform", lambda *forms: functools.partial(forms[index], reverse=forms[2]))
+        monkeypatch.setattr(chunked, "by_platform", lambda *forms: functools.partial(forms[index], reverse=forms[2]))
 
     return take
 

@@ -59,12 +59,14 @@ def grid(data, fsdp, tensor, devices_per_process):
     ],
 )
 def test_each_process_loads_the_rows_its_devices_hold(processes, parts):
-    assert [mesh_lib._part(processes, own) for own in range(len(parts))] == parts
+    assert [mesh_lib.part_of_rows(processes, own) for own in range(len(parts))] == parts
 
 
 def test_processes_that_share_a_part_of_their_rows_are_refused():
     with pytest.raises(ConfigError, match="unequal or overlapping"):
-        mesh_lib._part(grid(3, 1, 4, 6), 0)  # the second row block is shared by two hosts that also hold their own
+        mesh_lib.part_of_rows(
+            grid(3, 1, 4, 6), 0
+        )  # the second row block is shared by two hosts that also hold their own
 
 
 def test_tensor_rules_cut_heads_and_hidden_units_and_fsdp_the_largest_rest():

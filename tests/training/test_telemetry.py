@@ -156,4 +156,4 @@ def test_the_scheduler_tells_how_many_processes(monkeypatch, environment, tasks)
             monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert distributed._tasks_of_job() == tasks
+    assert distributed.tasks_of_job() == tasks

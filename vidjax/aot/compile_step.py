@@ -103,7 +103,7 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
         ideal_ms=1e3 * flops * clips / (chip.peak * len(devices)),
     )
     try:
-        compiled = _lower(config, objective, mesh).compile()
+        compiled = lower_step(config, objective, mesh).compile()
     except jax.errors.JaxRuntimeError as error:
         needed = _needed_gb(str(error))
         if needed is None:
@@ -179,7 +179,7 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
     return int(min(max(first + (limit - low) / max(slope, 1e-3), best + 1), over - 1))
 
 
-def _lower(config: Config, objective, mesh: Mesh):
+def lower_step(config: Config, objective, mesh: Mesh):
     """The training step, lowered for the chips of the mesh."""
     length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
     tx, schedule = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)

@@ -52,7 +52,7 @@ def batch_size(size: str, settings: Settings) -> int:
 
 def _measure(size: str, settings: Settings) -> list[Row]:
     batch, dtype = batch_size(size, settings), compute_dtype(settings)
-    config = _config(size, batch, dtype, settings)
+    config = bench_config(size, batch, dtype, settings)
     ours, flops = vidjax_calls(config)
     dual = dataclasses.replace(config, model=dataclasses.replace(config.model, decoder_mask="running_cell"))
     theirs = peers.videomae(VIDEOMAE_SPECS[size], batch, dtype, MASK_RATIO, settings)
@@ -122,7 +122,7 @@ def repeat(call: Callable[[], object]) -> Run:
     return run
 
 
-def _config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], settings: Settings) -> Config:
+def bench_config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], settings: Settings) -> Config:
     spec = VIDEOMAE_SPECS[size]
     model = ModelConfig(
         name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=dtype,

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(as_json(step) | ({"largest": as_json(largest)} if largest else {}))
     else:
-        _print(step, largest)
+        print_plan(step, largest)
     return 0 if step.fits else 1
 
 
@@ -75,7 +75,8 @@ def as_json(step: Compiled) -> dict[str, Any]:
     return dataclasses.asdict(step) | {"estimated_mfu": step.estimated_mfu}
 
 
-def _print(step: Compiled, largest: Compiled | None) -> None:
+def print_plan(step: Compiled, largest: Compiled | None) -> None:
+    """Print what a step needs, and the largest batch if it was asked for."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -93,7 +93,7 @@ class Captioning(Objective):
         Returns:
           tokens (b num_tokens) with the end token; scores (b), their log-probabilities.
         """
-        states = self.module.apply({"params": params}, self._clips(clips), method="encode")
+        states = self.states(params, clips)
         prompt = jnp.full((clips.shape[0], 1), self.end_token, jnp.int32)
         options = {"max_tokens": self.num_tokens, "eos": self.end_token}
         if beams == 1:
@@ -102,6 +102,10 @@ class Captioning(Objective):
         options |= {"num_beams": beams, "length_penalty": length_penalty}
         texts = beam_search(self.module.decoder, params["decoder"], prompt, states, **options)
         return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
+
+    def states(self, params: Params, video: UInt8[Array, "b t h w c"]) -> Float[Array, "b n d"]:
+        """What the text looks at, of all clips of each video."""
+        return self.module.apply({"params": params}, self._clips(video), method="encode")
 
     def _counted(self, batch: Batch) -> Bool[Array, "b n"]:
         return (batch["tokens"] != IGNORED) & batch["valid"][:, None]

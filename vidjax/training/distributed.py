@@ -37,7 +37,7 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
     if given:
         address, count, index = (given[name] for name in _OURS)
         _join(address, int(count), int(index))
-    elif _tasks_of_job() > 1:
+    elif tasks_of_job() > 1:
         jax.distributed.initialize()
     elif _on_cloud_tpu():
         _join_slice()
@@ -50,7 +50,7 @@ def _join(coordinator: str, num_processes: int, process_id: int) -> None:
         jax.distributed.initialize(coordinator, num_processes, process_id)
 
 
-def _tasks_of_job() -> int:
+def tasks_of_job() -> int:
     """How many processes a scheduler, or the hosts list of a TPU slice, says there are; 1 when none says."""
     in_slurm_task = "SLURM_JOB_ID" in os.environ and "SLURM_PROCID" in os.environ
     hosts = os.environ.get("TPU_PROCESS_ADDRESSES") or os.environ.get("TPU_WORKER_HOSTNAMES") or ""

@@ -88,10 +88,10 @@ def loader_slice(mesh: Mesh) -> tuple[int, int]:
       ConfigError: when processes hold unequal or overlapping parts.
     """
     processes = np.vectorize(lambda device: device.process_index)(mesh.devices)
-    return _part(processes, jax.process_index())
+    return part_of_rows(processes, jax.process_index())
 
 
-def _part(processes: np.ndarray, own: int) -> tuple[int, int]:
+def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
     """`loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
     by_block = processes.reshape(-1, processes.shape[-1])  # batch rows lie over data and fsdp, in this order
     held = {int(p): tuple(np.flatnonzero((by_block == p).any(axis=1)).tolist()) for p in np.unique(processes)}

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance
 
 from vidjax.data.clips.randaugment import OPERATIONS, parse_rand_augment, rand_augment
 from vidjax.errors import ConfigError
@@ -21,8 +21,6 @@ def solarize_add(added):
 
 
 EXPECTED = {  # magnitude 7 of 10; symmetric operations with a positive sign
-    "auto_contrast": lambda: ImageOps.autocontrast(IMAGE),
-    "equalize": lambda: ImageOps.equalize(IMAGE),
     "invert": lambda: 255 - PICTURE,
     "rotate": lambda: IMAGE.rotate(21, Image.Resampling.BICUBIC, fillcolor=(128,) * 3),
     "posterize": lambda: PICTURE & 0b11000000,  # 4 - int(2.8) = 2 bits
@@ -40,12 +38,35 @@ EXPECTED = {  # magnitude 7 of 10; symmetric operations with a positive sign
 
 
 def test_the_fifteen_operations_of_timm_are_there():
-    assert set(OPERATIONS) == set(EXPECTED)
+    assert set(OPERATIONS) == {*EXPECTED, "auto_contrast", "equalize"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_operation_does_what_timm_defines(name):
     np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.7, 1)), np.asarray(EXPECTED[name]()))
+
+
+def with_channels(*channels):
+    """A picture of 30 x 34 pixels from the values of its channels, each repeated as often as the others."""
+    return np.stack([np.repeat(values, 1020 // len(values)).reshape(30, 34) for values in channels], -1).astype(
+        np.uint8
+    )
+
+
+def test_auto_contrast_stretches_each_channel_from_its_least_to_its_greatest_value():
+    """(v - least) * 255 / (greatest - least); a channel of one value stays."""
+    picture = with_channels([100, 110, 120, 151], [0, 128, 200, 255], [7])
+    expected = with_channels([0, 50, 100, 255], [0, 128, 200, 255], [7])
+    found = OPERATIONS["auto_contrast"](Image.fromarray(picture), 0.7, 1)
+    np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+def test_equalize_spreads_the_ranks_of_each_channel_evenly():
+    """A value becomes the share of pixels below it, of 255; the greatest value becomes 255, one value alone stays."""
+    picture = with_channels([10, 20, 30, 40], [5, 5, 6, 250], [7])
+    expected = with_channels([0, 85, 170, 255], [0, 0, 170, 255], [7])
+    found = OPERATIONS["equalize"](Image.fromarray(picture), 0.7, 1)
+    np.testing.assert_array_equal(np.asarray(found), expected)
 
 
 SYMMETRIC = [

@@ -31,14 +31,14 @@ def _scan(x, dt, A, B, C, reverse):
 
 
 def _scan_forward(x, dt, A, B, C, reverse):
-    forward = _by_platform(rows_forward, stretches_forward, reverse)
+    forward = by_platform(rows_forward, stretches_forward, reverse)
     y, states = forward(A, _to_chunks(x, dt, B, C))
     return _from_chunks(y, x.shape[1]), (x, dt, A, B, C, states)
 
 
 def _scan_backward(reverse, residuals, dy):
     x, dt, A, B, C, states = residuals
-    backward = _by_platform(rows_backward, stretches_backward, reverse)
+    backward = by_platform(rows_backward, stretches_backward, reverse)
     dA, gradients = backward(A, states, _to_chunks(x, dt, B, C, dy))
     dx, ddt, dB, dC = (
         _from_chunks(gradient, x.shape[1]).astype(operand.dtype)
@@ -51,7 +51,7 @@ def _scan_backward(reverse, residuals, dy):
 _scan.defvjp(_scan_forward, _scan_backward)
 
 
-def _by_platform(rows, stretches, reverse):
+def by_platform(rows, stretches, reverse):
     cpu, default = (functools.partial(form, reverse=reverse) for form in (rows, stretches))
     return functools.partial(jax.lax.platform_dependent, cpu=cpu, default=default)
 
