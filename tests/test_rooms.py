@@ -119,4 +119,6 @@ def test_modules_of_lazy_rooms_are_listed_and_reached(room):
         f"import vidjax; room = vidjax.{room}; names = [n for n in dir(room)]; assert names, names; "
         "[getattr(room, name) for name in names]; assert not hasattr(room, 'no_such_name')"
     )
+    modules = {module.name for module in pkgutil.iter_modules([PACKAGE / room])}
+    assert not modules & set(getattr(vidjax, room).__dict__.get("__all__", ())), "an import would hide the function"
     subprocess.run([sys.executable, "-c", code], check=True)

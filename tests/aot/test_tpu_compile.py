@@ -46,10 +46,10 @@ def test_pretraining_of_the_base_model_fits_a_v5e_slice_of_8_chips(data, fsdp, t
         np.array(chips()).reshape(data, fsdp, tensor), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3
     )
     objective = build_objective(config, num_classes=1)
-    tx, schedule = build_optimizer(config.optim, RunLength(100, 10), global_batch=64)
+    optimizer = build_optimizer(config.optim, RunLength(100, 10), global_batch=64)
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, tx, mesh)
-        step = make_train_step(objective, tx, schedule, seed=0, shapes=shapes)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
+        step = make_train_step(objective, optimizer, seed=0, shapes=shapes)
         batch = {
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=batch_sharding(mesh))
             for name, leaf in batch_shapes(config.data).items()

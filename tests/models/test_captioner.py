@@ -9,9 +9,9 @@ import pytest
 
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model
-from vidjax.models.beam import beam_search
+from vidjax.models.beam import Beams, beam_search
 from vidjax.models.captioner import Captioner, CaptionerSpec, join, shift_right
-from vidjax.models.decoding import greedy
+from vidjax.models.decoding import Prompt, greedy
 from vidjax.models.gpt2 import GPT2, GPT2Spec
 from vidjax.weights.families.gpt2 import with_cross_attention
 
@@ -207,9 +207,9 @@ def test_logits_loss_gradients_and_captions_are_those_of_transformers(width):
             model.generate(pixel_values=pixels, max_new_tokens=7, num_beams=k, do_sample=False)[:, 1:].numpy()
             for k in (1, 3)
         )
-    decoder = captioner.decoder, params["decoder"], prompt, states
+    decoder = captioner.decoder, params["decoder"], Prompt(prompt, states)
     np.testing.assert_array_equal(greedy(*decoder, **options)["tokens"][:, : likeliest.shape[1]], likeliest)
-    found = beam_search(*decoder, num_beams=3, **options)["tokens"][:, 0]
+    found = beam_search(*decoder, Beams(3), **options)["tokens"][:, 0]
     np.testing.assert_array_equal(found[:, : beams.shape[1]], beams)
 
 

@@ -17,11 +17,11 @@ import transformers
 from gpt2_peer import SPECS, params_of, peer, random_inputs, state_of, torch_states
 
 from vidjax.errors import ConfigError
-from vidjax.models.beam import beam_search
-from vidjax.models.decoding import filter_logits, greedy, sample
+from vidjax.models.beam import Beams, beam_search
+from vidjax.models.decoding import Prompt, Sampling, filter_logits, greedy, sample
 from vidjax.models.gpt2 import GPT2
 
-NEW = 10
+NEW, KEY = 10, jax.random.key(0)
 
 
 def case(name, seed, rows=3, length=2):
@@ -66,14 +66,14 @@ def log_probabilities(model, inputs, tokens):
 def test_greedy_tokens_are_those_of_transformers(name, seed):
     module, model, params, inputs = case(name, seed)
     free, _ = generate(model, inputs, -1, do_sample=False)
-    ours = greedy(module, params, *inputs, max_tokens=NEW, eos=-1)
+    ours = greedy(module, params, Prompt(*inputs), max_tokens=NEW, eos=-1)
     np.testing.assert_array_equal(ours["tokens"], free)
     np.testing.assert_array_equal(ours["lengths"], [NEW] * 3)
     np.testing.assert_allclose(ours["scores"], log_probabilities(model, inputs, free).sum(1), rtol=1e-4)
 
     eos = int(free[0, 4])  # ends the first text at its fifth token or before
     expected, _ = generate(model, inputs, eos, do_sample=False)
-    ours = greedy(module, params, *inputs, max_tokens=NEW, eos=eos)
+    ours = greedy(module, params, Prompt(*inputs), max_tokens=NEW, eos=eos)
     np.testing.assert_array_equal(ours["tokens"], expected)
     lengths = [list(row).index(eos) + 1 if eos in row else NEW for row in expected]
     assert ours["lengths"].tolist() == lengths
@@ -102,7 +102,7 @@ def test_all_beams_are_those_of_transformers(name, seed, num_beams, length_penal
     options = {"num_beams": num_beams, "length_penalty": length_penalty, "early_stopping": early_stopping}
     for eos in (int(free[0, 3]), -1):
         expected, out = generate(model, inputs, eos, do_sample=False, num_return_sequences=num_beams, **options)
-        ours = beam_search(module, params, *inputs, max_tokens=NEW, eos=eos, **options)
+        ours = beam_search(module, params, Prompt(*inputs), Beams(**options), max_tokens=NEW, eos=eos)
         np.testing.assert_array_equal(ours["tokens"].reshape(-1, NEW), expected)
         if num_beams > 1:
             ranks = ours["scores"] / ours["lengths"] ** length_penalty
@@ -119,8 +119,8 @@ def test_beams_that_cover_everything_find_the_best_of_all_texts():
     texts = np.array(list(itertools.product(range(8), repeat=2)), np.int32)
     scores = log_probabilities(model, (np.repeat(inputs[0], 64, axis=0), None, None), texts)
     sums = np.where(texts[:, 0] == 0, scores[:, 0], scores.sum(1))  # token 0 ends a text
-    options = {"num_beams": 4, "max_tokens": 2, "eos": 0, "length_penalty": 0.0}
-    found = beam_search(GPT2(spec), params_of(spec, state_of(model)), inputs[0], **options)
+    module, beams = GPT2(spec), Beams(4, length_penalty=0.0)
+    found = beam_search(module, params_of(spec, state_of(model)), Prompt(inputs[0]), beams, max_tokens=2, eos=0)
     best = texts[sums.argmax()]
     assert found["tokens"][0, 0].tolist() == (best.tolist() if best[0] else [0, 0])
     np.testing.assert_allclose(found["scores"][0, 0], sums.max(), rtol=1e-5)
@@ -158,7 +158,7 @@ def test_samples_follow_the_filtered_distribution():
     rows = 4000
     many = [np.repeat(x, rows, axis=0) for x in inputs]
     options = {"temperature": 0.8, "top_k": 12, "top_p": 0.95}
-    ours = sample(module, params, *many, rng=jax.random.key(7), max_tokens=2, eos=0, **options)
+    ours = sample(module, params, Prompt(*many), Sampling(jax.random.key(7), **options), max_tokens=2, eos=0)
     first = np.asarray(ours["tokens"][:, 0])
     apply = jax.jit(module.apply)
     logits = apply({"params": params}, *inputs)["logits"][:, -1]
@@ -186,7 +186,7 @@ def test_the_same_key_gives_the_same_samples_and_another_key_others():
     module, model, params, inputs = case("three layers, cross-attention", 0)
 
     def draw(key):
-        return sample(module, params, *inputs, rng=jax.random.key(key), max_tokens=NEW, eos=-1)
+        return sample(module, params, Prompt(*inputs), Sampling(jax.random.key(key)), max_tokens=NEW, eos=-1)
 
     a, b, c = draw(0), draw(0), draw(1)
     np.testing.assert_array_equal(a["tokens"], b["tokens"])
@@ -197,48 +197,49 @@ def test_the_same_key_gives_the_same_samples_and_another_key_others():
 
 def test_almost_no_temperature_is_greedy():
     module, _, params, inputs = case("three layers, cross-attention", 1)
-    cold = sample(module, params, *inputs, rng=jax.random.key(0), max_tokens=NEW, eos=-1, temperature=1e-4)
-    likeliest = greedy(module, params, *inputs, max_tokens=NEW, eos=-1)
+    almost_none = Sampling(jax.random.key(0), temperature=1e-4)
+    cold = sample(module, params, Prompt(*inputs), almost_none, max_tokens=NEW, eos=-1)
+    likeliest = greedy(module, params, Prompt(*inputs), max_tokens=NEW, eos=-1)
     np.testing.assert_array_equal(cold["tokens"], likeliest["tokens"])
 
 
 def test_other_prompts_of_the_same_shape_compile_nothing():
     module, _, params, inputs = case("three layers, cross-attention", 0)
-    for function, options in (
-        (greedy, {}),
-        (beam_search, {"num_beams": 2, "length_penalty": 1.0}),
-        (sample, {"rng": jax.random.key(0)}),
+    for function, first, second in (
+        (greedy, (), ()),
+        (beam_search, (Beams(2, 1.0),), (Beams(2, 2.0),)),
+        (sample, (Sampling(jax.random.key(0)),), (Sampling(jax.random.key(1)),)),
     ):
-        function(module, params, *inputs, max_tokens=4, eos=1, **options)
-        options |= {"length_penalty": 2.0} if function is beam_search else {}
-        others = inputs[0] + 1, inputs[1] * 2, ~inputs[2] | True
+        function(module, params, Prompt(*inputs), *first, max_tokens=4, eos=1)
+        others = Prompt(inputs[0] + 1, inputs[1] * 2, ~inputs[2] | True)
         with compilations() as compiled:
             # Another module of the same spec, as a new import of the same checkpoint makes.
-            function(GPT2(module.spec), params, *others, max_tokens=4, eos=2, **options)
+            function(GPT2(module.spec), params, others, *second, max_tokens=4, eos=2)
         assert not compiled
 
 
 def test_rows_do_not_depend_on_their_neighbours():
     module, _, params, inputs = case("three layers, cross-attention", 2)
-    together = beam_search(module, params, *inputs, num_beams=3, max_tokens=NEW, eos=5)
+    together = beam_search(module, params, Prompt(*inputs), Beams(3), max_tokens=NEW, eos=5)
     for row in range(3):
-        alone = beam_search(module, params, *(x[row : row + 1] for x in inputs), num_beams=3, max_tokens=NEW, eos=5)
+        prompt = Prompt(*(x[row : row + 1] for x in inputs))
+        alone = beam_search(module, params, prompt, Beams(3), max_tokens=NEW, eos=5)
         np.testing.assert_array_equal(alone["tokens"][0], together["tokens"][row])
 
 
 @pytest.mark.parametrize(
-    ("function", "options", "sentence"),
+    ("function", "options", "max_tokens", "sentence"),
     [
-        (greedy, {"max_tokens": 18}, "a text of 20 tokens does not fit the 19 positions"),
-        (beam_search, {"max_tokens": 3, "num_beams": 27}, "num_beams=27 must be from 1 to half the vocabulary, 26"),
-        (beam_search, {"max_tokens": 3, "num_beams": 0}, "num_beams=0 must be from 1"),
-        (sample, {"max_tokens": 3, "temperature": 0.0}, "temperature=0.0 must be above 0; .* greedy"),
-        (sample, {"max_tokens": 3, "top_p": 1.5}, "top_p=1.5 must be above 0 and at most 1"),
-        (sample, {"max_tokens": 3, "top_k": -1}, "top_k=-1 must be at least 1, or 0 for all tokens"),
+        (greedy, None, 18, "a text of 20 tokens does not fit the 19 positions"),
+        (beam_search, {"num_beams": 27}, 3, "num_beams=27 must be from 1 to half the vocabulary, 26"),
+        (beam_search, {"num_beams": 0}, 3, "num_beams=0 must be from 1"),
+        (sample, {"temperature": 0.0}, 3, "temperature=0.0 must be above 0; .* greedy"),
+        (sample, {"top_p": 1.5}, 3, "top_p=1.5 must be above 0 and at most 1"),
+        (sample, {"top_k": -1}, 3, "top_k=-1 must be at least 1, or 0 for all tokens"),
     ],
 )
-def test_options_that_cannot_be_are_refused(function, options, sentence):
+def test_options_that_cannot_be_are_refused(function, options, max_tokens, sentence):
     module, _, params, inputs = case("one layer, odd vocabulary", 0)
-    rng = {"rng": jax.random.key(0)} if function is sample else {}
+    how = {greedy: lambda: [], beam_search: lambda: [Beams(**options)], sample: lambda: [Sampling(KEY, **options)]}
     with pytest.raises(ConfigError, match=sentence):
-        function(module, params, jnp.asarray(inputs[0]), eos=0, **rng, **options)
+        function(module, params, Prompt(jnp.asarray(inputs[0])), *how[function](), max_tokens=max_tokens, eos=0)

@@ -14,6 +14,7 @@ from vidjax.errors import ConfigError, DataError
 from vidjax.models.videomae import VideoMAEClassifier, VideoMAESpec
 from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights, in_top_k, smooth, soft_cross_entropy
+from vidjax.objectives.mixing import Mixing
 from vidjax.objectives.normalize import fit_frames, normalize
 from vidjax.tasks import build_objective
 
@@ -71,7 +72,7 @@ def test_padding_rows_count_neither_in_the_loss_nor_in_the_metrics():
 
 def test_training_randomness_comes_from_the_given_keys_alone():
     module = VideoMAEClassifier(VideoMAESpec(**vars(SPEC) | {"drop_path": 0.3, "head_dropout": 0.2}), 5)
-    objective = Classification(module, **PIXELS, label_smoothing=0.1, erase=0.5, mixup=0.8, cutmix=1.0, mix_prob=0.9)
+    objective = Classification(module, **PIXELS, label_smoothing=0.1, erase=0.5, mixing=Mixing(0.8, 1.0, 0.9))
     params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
     params["head"]["kernel"] *= 1e4
     loss = jax.jit(lambda rngs: objective.loss(params, extra, random_batch(), rngs, True)[0])
@@ -115,7 +116,7 @@ def test_the_configuration_reaches_objective_and_module():
     assert objective.module.num_classes == 7
     assert (spec.drop_path, spec.head_dropout, spec.dtype, spec.remat, spec.unroll) == (0.2, 0.3, "float32", "dots", 2)
     assert (spec.num_frames, spec.image_size, spec.attention) == (4, 32, None)
-    assert (objective.erase, objective.mixup, objective.cutmix, objective.mix_prob) == (0.25, 0.8, 1.0, 0.7)
+    assert (objective.erase, objective.mixing) == (0.25, Mixing(mixup=0.8, cutmix=1.0, prob=0.7, switch_prob=0.5))
     assert objective.label_smoothing == 0.1
 
 

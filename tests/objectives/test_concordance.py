@@ -72,15 +72,15 @@ def step_of(objective, mesh, accumulate, batch):
     config.update_from_flattened_dict(keys | {"data.num_frames": 2, "data.image_size": 2, "mesh.fsdp_min_size": 1})
     config = config_lib.from_dict(config.to_dict())
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, momentum=0.0))
-    tx, schedule = build_optimizer(config.optim, RunLength(10), global_batch=ROWS)
+    optimizer = build_optimizer(config.optim, RunLength(10), global_batch=ROWS)
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, tx, mesh)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
         state = jax.jit(
-            lambda: init_state(objective, tx, config.data, 0.0, 0),
+            lambda: init_state(objective, optimizer.tx, config.data, 0.0, 0),
             out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes),
         )()
         before = jax.tree.map(np.asarray, state.params)
-        step = make_train_step(objective, tx, schedule, seed=0, accumulate=accumulate, shapes=shapes)
+        step = make_train_step(objective, optimizer, seed=0, accumulate=accumulate, shapes=shapes)
         state, metrics = step(state, mesh_lib.global_batch(batch, mesh_lib.batch_sharding(mesh)))
     return float(metrics["train/loss"]), before, jax.tree.map(np.asarray, state.params)
 

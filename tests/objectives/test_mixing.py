@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vidjax.objectives.mixing import cutmix_weights, erase_boxes, mix, mix_weights, random_erase
-
-BOTH = {"mixup": 0.8, "cutmix": 1.0, "prob": 1.0, "switch_prob": 0.5}
+from vidjax.objectives.mixing import Mixing, cutmix_weights, erase_boxes, mix, mix_weights, random_erase
 
 
 def test_mixup_blends_each_row_with_its_mirror_and_the_targets_alike():
@@ -45,7 +43,7 @@ def test_cutmix_with_lambda_one_changes_nothing():
 
 
 def test_batches_switch_between_mixup_and_cutmix_as_often_as_asked():
-    draw = jax.jit(jax.vmap(lambda key: mix_weights(key, 16, 16, **BOTH | {"prob": 0.8, "switch_prob": 0.25})))
+    draw = jax.jit(jax.vmap(lambda key: mix_weights(key, 16, 16, Mixing(0.8, 1.0, prob=0.8, switch_prob=0.25))))
     weights = np.asarray(draw(jax.random.split(jax.random.key(0), 4000))).reshape(4000, -1)
     constant = (weights == weights[:, :1]).all(axis=1)
     mixup = constant & (weights[:, 0] < 1)
@@ -55,7 +53,7 @@ def test_batches_switch_between_mixup_and_cutmix_as_often_as_asked():
 
 
 def test_mixup_lambda_follows_the_beta_distribution():
-    draw = jax.vmap(lambda key: mix_weights(key, 1, 1, mixup=0.8, cutmix=0.0, prob=1.0, switch_prob=0.5)[0, 0])
+    draw = jax.vmap(lambda key: mix_weights(key, 1, 1, Mixing(mixup=0.8))[0, 0])
     lam = np.asarray(jax.jit(draw)(jax.random.split(jax.random.key(1), 2000)))
     assert scipy.stats.kstest(lam, scipy.stats.beta(0.8, 0.8).cdf).pvalue > 1e-3
 

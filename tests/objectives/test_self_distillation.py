@@ -129,15 +129,15 @@ class Setup:
     def __init__(self, optim, objective=None, mesh=None, devices=None, accumulate=1, frozen_steps=1):
         self.objective = objective or make_objective()
         self.mesh = mesh_lib.make_mesh(mesh or MeshConfig(), devices or jax.devices()[:1])
-        tx, self.schedule = build_optimizer(
+        self.optimizer = optimizer = build_optimizer(
             optim, RunLength(TOTAL, last_layer_frozen=frozen_steps), global_batch=optim.reference_batch
         )
         config = config_lib.Config(optim=optim, mesh=MeshConfig(fsdp_min_size=1))
-        shapes = state_shapes(config, self.objective, tx, self.mesh)
+        shapes = state_shapes(config, self.objective, optimizer.tx, self.mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        init = jax.jit(lambda: init_state(self.objective, tx, config.data, 0.0, 0), out_shardings=shardings)
+        init = jax.jit(lambda: init_state(self.objective, optimizer.tx, config.data, 0.0, 0), out_shardings=shardings)
         self.state, self._shardings = init(), shardings
-        self.step = make_train_step(self.objective, tx, self.schedule, seed=0, accumulate=accumulate, shapes=shapes)
+        self.step = make_train_step(self.objective, optimizer, seed=0, accumulate=accumulate, shapes=shapes)
 
     def begin_with(self, params):
         put = jax.device_put(params, self._shardings.params)
@@ -168,7 +168,7 @@ def test_three_steps_of_student_teacher_and_centre_follow_the_authors_script(ora
     before = as_tree(peer.student)["head"]["last_layer"]["kernel"]
     for number in range(3):
         batch = make_batch(seed=number, views=VIEWS)
-        theirs = peer.step(pixels(batch), lr=float(ours.schedule(number)))
+        theirs = peer.step(pixels(batch), lr=float(ours.optimizer.schedule(number)))
         np.testing.assert_allclose(ours.run([batch]), theirs, rtol=2e-5)
         state = jax.device_get(ours.state)
         trees_close(state.params, as_tree(peer.student), 1e-4)

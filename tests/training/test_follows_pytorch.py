@@ -113,13 +113,17 @@ def train_here(objective, optim, params, *, accumulate=1):
     """Losses and the last state, by the step that a run uses."""
     config = Config(data=DATA, optim=optim)
     mesh = mesh_lib.make_mesh(config.mesh, jax.devices()[:1])
-    tx, schedule = build_optimizer(optim, RunLength(STEPS, optim.warmup_steps), global_batch=ROWS)
-    shapes = state_shapes(config, objective, tx, mesh)
+    optimizer = build_optimizer(optim, RunLength(STEPS, optim.warmup_steps), global_batch=ROWS)
+    shapes = state_shapes(config, objective, optimizer.tx, mesh)
     fresh = TrainState(
-        np.zeros((), np.int32), params, jax.jit(tx.init)(params), jax.tree.map(np.copy, params) if optim.ema else {}, {}
+        np.zeros((), np.int32),
+        params,
+        jax.jit(optimizer.tx.init)(params),
+        jax.tree.map(np.copy, params) if optim.ema else {},
+        {},
     )
     state = jax.device_put(fresh, jax.tree.map(lambda leaf: leaf.sharding, shapes))
-    step = make_train_step(objective, tx, schedule, seed=0, accumulate=accumulate, ema=optim.ema, shapes=shapes)
+    step = make_train_step(objective, optimizer, seed=0, accumulate=accumulate, ema=optim.ema, shapes=shapes)
     losses = []
     for batch in batches():
         state, metrics = step(state, mesh_lib.global_batch(batch, mesh_lib.batch_sharding(mesh)))

@@ -31,10 +31,10 @@ def bytes_sent(name, task, clips):
     config.update_from_flattened_dict(keys)
     config = config_lib.from_dict(config.to_dict())
     mesh, objective = mesh_lib.make_mesh(config.mesh), build_objective(config, 4)
-    tx, schedule = build_optimizer(config.optim, RunLength(1000), global_batch=256)
+    optimizer = build_optimizer(config.optim, RunLength(1000), global_batch=256)
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, tx, mesh)
-        step = make_train_step(objective, tx, schedule, seed=0, shapes=shapes)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
+        step = make_train_step(objective, optimizer, seed=0, shapes=shapes)
         text = step.lower(shapes, batch_shapes(config.data)).compile().as_text()
     return {kind: found.bytes for kind, found in Program(text).collectives.items()}
 

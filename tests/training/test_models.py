@@ -48,15 +48,15 @@ def losses(config, steps, mesh, devices, video=None):
     """Losses of some steps, and the parameters after them; of the loader's batches, or always of one `video`."""
     mesh = mesh_lib.make_mesh(mesh, devices)
     source, objective = open_source(config.data, "train"), build_objective(config, config.data.num_classes)
-    tx, schedule = build_optimizer(config.optim, RunLength(1000), global_batch=256)
+    optimizer = build_optimizer(config.optim, RunLength(1000), global_batch=256)
     batches = train_batches(source, config.data, seed=0)
     found = []
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, tx, mesh)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        state = jax.jit(lambda: init_state(objective, tx, config.data, 0.0, 0), out_shardings=shardings)()
+        state = jax.jit(lambda: init_state(objective, optimizer.tx, config.data, 0.0, 0), out_shardings=shardings)()
         accumulate = config.train.accumulate
-        step = make_train_step(objective, tx, schedule, seed=0, accumulate=accumulate, shapes=shapes)
+        step = make_train_step(objective, optimizer, seed=0, accumulate=accumulate, shapes=shapes)
         first = next(batches)
         for number in range(steps):
             local = first | {"video": video} if video is not None else next(batches) if number else first

@@ -23,13 +23,13 @@ class Setup:
         self.config, self.objective = toy.toy_config(**changes), objective or toy.ToyObjective()
         self.mesh = mesh_lib.make_mesh(mesh or MeshConfig(), devices or jax.devices()[:2])
         optim = self.config.optim
-        tx, self.schedule = build_optimizer(optim, RunLength(8), global_batch=16)
-        shapes = state_shapes(self.config, self.objective, tx, self.mesh)
+        self.optimizer = optimizer = build_optimizer(optim, RunLength(8), global_batch=16)
+        shapes = state_shapes(self.config, self.objective, optimizer.tx, self.mesh)
         shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
-        init = functools.partial(init_state, self.objective, tx, self.config.data, optim.ema, 0)
+        init = functools.partial(init_state, self.objective, optimizer.tx, self.config.data, optim.ema, 0)
         self._init = jax.jit(init, out_shardings=shardings)
         options = {"accumulate": self.config.train.accumulate, "ema": optim.ema, "shapes": shapes}
-        self.step = make_train_step(self.objective, tx, self.schedule, seed=0, **options)
+        self.step = make_train_step(self.objective, optimizer, seed=0, **options)
         self.restart()
 
     def restart(self):
@@ -143,7 +143,7 @@ def test_the_moving_average_follows_its_recursion(setup):
 
 def test_the_learning_rate_is_that_of_the_step_though_one_was_skipped(setup):
     found = [float(numbers["train/lr"]) for numbers in setup.run(5)]
-    np.testing.assert_allclose(found, [setup.schedule(step) for step in range(5)], rtol=1e-6)
+    np.testing.assert_allclose(found, [setup.optimizer.schedule(step) for step in range(5)], rtol=1e-6)
 
 
 def test_the_norms_are_of_the_gradient_and_of_the_change(setup):

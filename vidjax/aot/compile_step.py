@@ -182,11 +182,11 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
 def lower_step(config: Config, objective, mesh: Mesh):
     """The training step, lowered for the chips of the mesh."""
     length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
-    tx, schedule = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)
+    optimizer = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, tx, mesh)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
         step = make_train_step(
-            objective, tx, schedule,
+            objective, optimizer,
             seed=config.seed, accumulate=config.train.accumulate, ema=config.optim.ema, shapes=shapes,
         )  # fmt: skip
         rows = batch_sharding(mesh)

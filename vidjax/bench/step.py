@@ -81,10 +81,10 @@ def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     objective = build_objective(config, 0, total_steps=_STEPS)
     length = RunLength(_STEPS, per_epoch=_STEPS)
-    tx, schedule = build_optimizer(config.optim, length, global_batch=config.data.global_batch)
+    optimizer = build_optimizer(config.optim, length, global_batch=config.data.global_batch)
 
     def fresh():
-        return init_state(objective, tx, config.data, config.optim.ema, config.seed)
+        return init_state(objective, optimizer.tx, config.data, config.optim.ema, config.seed)
 
     rng, rows = np.random.default_rng(0), config.data.global_batch
     shape = objective.module.spec.clip_shape
@@ -94,7 +94,7 @@ def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)), jax.eval_shape(fresh)
         )
         state = [jax.jit(fresh, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()]
-        train_step = make_train_step(objective, tx, schedule, seed=config.seed, shapes=shapes)
+        train_step = make_train_step(objective, optimizer, seed=config.seed, shapes=shapes)
     batch = jax.device_put(local, batch_sharding(mesh))
     rngs = {"mask": jax.random.key(1), "dropout": jax.random.key(2)}
     loss = jax.jit(lambda params, batch: objective.loss(params, {}, batch, rngs, True)[0])

@@ -1,5 +1,6 @@
 """Beam search for a GPT-2, compiled with fixed shapes."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -9,35 +10,35 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int
 
 from vidjax.errors import ConfigError
-from vidjax.models.decoding import Texts, blank, extend, prefill
+from vidjax.models.decoding import Prompt, Texts, blank, extend, prefill
 from vidjax.models.gpt2 import GPT2
 
 
-@partial(jax.jit, static_argnames=("module", "num_beams", "max_tokens"))
-def beam_search(
-    module: GPT2,
-    params: dict,
-    prompt: Int[Array, "b p"],
-    states: Float[Array, "b m d"] | None = None,
-    states_mask: Bool[Array, "b m"] | None = None,
-    *,
-    num_beams: int,
-    max_tokens: int,
-    eos: Int[Array, ""] | int,
-    length_penalty: Float[Array, ""] | float = 1.0,
-    early_stopping: Bool[Array, ""] | bool = False,
-) -> Texts:
-    """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
+@partial(jax.tree_util.register_dataclass, data_fields=["length_penalty", "early_stopping"], meta_fields=["num_beams"])
+@dataclasses.dataclass(frozen=True)
+class Beams:
+    """How beams are searched.
 
-    At every step the open beams have 2 k best continuations: those among the first k that end the text compete for the
-    k places of finished texts, the k best of the others stay open.
-
-    Args:
+    Attributes:
       num_beams: k, the open beams and the finished texts of a row.
       length_penalty: above 0 favours long texts, below 0 short ones.
       early_stopping: whether a row is done with its k-th finished text. Otherwise it goes on until the best open beam,
         as long as it is, would not replace one of them.
-      the others: as for `greedy`.
+    """
+
+    num_beams: int
+    length_penalty: Float[Array, ""] | float = 1.0
+    early_stopping: Bool[Array, ""] | bool = False
+
+
+@partial(jax.jit, static_argnames=("module", "max_tokens"))
+def beam_search(
+    module: GPT2, params: dict, prompt: Prompt, beams: Beams, *, max_tokens: int, eos: Int[Array, ""] | int
+) -> Texts:
+    """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
+
+    At every step the open beams have 2 k best continuations: those among the first k that end the text compete for the
+    k places of finished texts, the k best of the others stay open. Arguments are otherwise those of `greedy`.
 
     Returns:
       as `greedy` with k texts a row, the best first: tokens (b k max_tokens), lengths (b k), scores (b k), which are
@@ -46,10 +47,11 @@ def beam_search(
     Raises:
       ConfigError: when there are too few positions, or fewer than 2 k tokens in the vocabulary.
     """
+    num_beams = beams.num_beams
     if not 1 <= num_beams <= module.spec.vocab_size // 2:
         raise ConfigError(f"num_beams={num_beams} must be from 1 to half the vocabulary, {module.spec.vocab_size // 2}")
-    b = prompt.shape[0]
-    logits, cache = prefill(module, params, prompt, max_tokens, states, states_mask)
+    b = prompt.tokens.shape[0]
+    logits, cache = prefill(module, params, prompt, max_tokens)
     no_text = {
         "tokens": blank((b, num_beams, max_tokens), eos),
         "lengths": jnp.ones((b, num_beams), jnp.int32),
@@ -65,8 +67,8 @@ def beam_search(
     }
 
     def go_on(carry):
-        carry, beams = _grow(carry, eos, max_tokens, length_penalty, early_stopping)
-        rows = (beams + num_beams * jnp.arange(b)[:, None]).reshape(-1)
+        carry, chosen = _grow(carry, eos, max_tokens, beams)
+        rows = (chosen + num_beams * jnp.arange(b)[:, None]).reshape(-1)
         cache = _map_past(carry["cache"], lambda leaf: leaf[:, rows])
         token = carry["open"]["tokens"][:, :, carry["step"]]
         logits, cache = extend(module, params, token.reshape(-1), cache)
@@ -79,12 +81,12 @@ def beam_search(
     return jax.lax.while_loop(unfinished, go_on, carry)["finished"]
 
 
-def _grow(carry, eos, max_tokens, length_penalty, early_stopping):
+def _grow(carry, eos, max_tokens, options: Beams):
     """Open and finished texts and active rows after one more token, and the beams (b k) that the open ones go on."""
     step, active, num_beams = carry["step"], carry["active"], carry["open"]["scores"].shape[1]
 
     def rank(texts):
-        return texts["scores"] / texts["lengths"].astype(jnp.float32) ** length_penalty
+        return texts["scores"] / texts["lengths"].astype(jnp.float32) ** options.length_penalty
 
     beams, texts = _continuations(carry["open"], carry["logits"], step)
     ends = (texts["tokens"][:, :, step] == eos) | (step + 1 == max_tokens)
@@ -97,7 +99,7 @@ def _grow(carry, eos, max_tokens, length_penalty, early_stopping):
 
     full = (finished["scores"] > -jnp.inf).all(axis=1)
     improvable = rank(opened)[:, 0] > rank(finished).min(axis=1)
-    active &= ~full | (improvable & jnp.logical_not(early_stopping))
+    active &= ~full | (improvable & jnp.logical_not(options.early_stopping))
     return carry | {"open": opened, "finished": finished, "active": active}, _take(beams, chosen)
 
 

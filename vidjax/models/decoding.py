@@ -1,10 +1,12 @@
 """Texts from a GPT-2, one a row: greedy and sampled, compiled with fixed shapes.
 
 Each function is jitted and compiles once for each shape of prompt and states, each `max_tokens`, and each filter of
-`sample`. Generation stops when all texts have ended; what follows the end of a text is filled with the end token.
+`Sampling`. Generation stops when all texts have ended; what follows the end of a text is filled with the end token.
 """
 
+import dataclasses
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,23 +18,25 @@ from vidjax.models.gpt2 import GPT2, Cache
 Texts = dict[str, Array]  # "tokens" (... n), "lengths" (...), "scores" (...)
 
 
+class Prompt(NamedTuple):
+    """What texts go on from.
+
+    Attributes:
+      tokens: how the texts begin, at least one token each, all of the same length.
+      states, states_mask: of an encoder, if the model looks at one.
+    """
+
+    tokens: Int[Array, "b p"]
+    states: Float[Array, "b m d"] | None = None
+    states_mask: Bool[Array, "b m"] | None = None
+
+
 @partial(jax.jit, static_argnames=("module", "max_tokens"))
-def greedy(
-    module: GPT2,
-    params: dict,
-    prompt: Int[Array, "b p"],
-    states: Float[Array, "b m d"] | None = None,
-    states_mask: Bool[Array, "b m"] | None = None,
-    *,
-    max_tokens: int,
-    eos: Int[Array, ""] | int,
-) -> Texts:
+def greedy(module: GPT2, params: dict, prompt: Prompt, *, max_tokens: int, eos: Int[Array, ""] | int) -> Texts:
     """Go on with the likeliest token, again and again.
 
     Args:
       module, params: the language model.
-      prompt: how the texts begin, at least one token each, all of the same length.
-      states, states_mask: of an encoder, if the model looks at one.
       max_tokens: to generate.
       eos: the token that ends a text; -1 for none.
 
@@ -48,39 +52,40 @@ def greedy(
         del step
         return logits.argmax(axis=-1)
 
-    return _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos)
+    return _generate(module, params, prompt, choose, max_tokens, eos)
 
 
-@partial(jax.jit, static_argnames=("module", "max_tokens", "temperature", "top_k", "top_p"))
-def sample(
-    module: GPT2,
-    params: dict,
-    prompt: Int[Array, "b p"],
-    states: Float[Array, "b m d"] | None = None,
-    states_mask: Bool[Array, "b m"] | None = None,
-    *,
-    rng: Array,
-    max_tokens: int,
-    eos: Int[Array, ""] | int,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-) -> Texts:
-    """Go on with a random token of the distribution of `filter_logits`.
+@partial(jax.tree_util.register_dataclass, data_fields=["rng"], meta_fields=["temperature", "top_k", "top_p"])
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How random tokens are drawn.
 
-    Args:
+    Attributes:
       rng: a key; the same key gives the same texts.
-      temperature, top_k, top_p: as for `filter_logits`; the others as for `greedy`.
+      temperature, top_k, top_p: as for `filter_logits`.
+    """
+
+    rng: Array
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+@partial(jax.jit, static_argnames=("module", "max_tokens"))
+def sample(
+    module: GPT2, params: dict, prompt: Prompt, sampling: Sampling, *, max_tokens: int, eos: Int[Array, ""] | int
+) -> Texts:
+    """Go on with a random token of the distribution of `filter_logits`; arguments are otherwise those of `greedy`.
 
     Returns:
       as `greedy`; the scores are of the model's own distribution, before the filter.
     """
 
     def choose(logits, step):
-        filtered = filter_logits(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-        return jax.random.categorical(jax.random.fold_in(rng, step), filtered)
+        filtered = filter_logits(logits, temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
+        return jax.random.categorical(jax.random.fold_in(sampling.rng, step), filtered)
 
-    return _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos)
+    return _generate(module, params, prompt, choose, max_tokens, eos)
 
 
 def filter_logits(
@@ -115,10 +120,10 @@ def filter_logits(
     return logits
 
 
-def _generate(module, params, prompt, states, states_mask, choose, max_tokens, eos):
+def _generate(module, params, prompt, choose, max_tokens, eos):
     """One text a row, whose next token `choose` takes from logits (b v) and the number of the step."""
-    b = prompt.shape[0]
-    logits, cache = prefill(module, params, prompt, max_tokens, states, states_mask)
+    b = prompt.tokens.shape[0]
+    logits, cache = prefill(module, params, prompt, max_tokens)
     texts = {
         "tokens": blank((b, max_tokens), eos),
         "lengths": jnp.zeros((b,), jnp.int32),
@@ -148,10 +153,12 @@ def blank(shape: tuple[int, ...], eos: Int[Array, ""] | int) -> Int[Array, "..."
     return jnp.full(shape, jnp.maximum(eos, 0), jnp.int32)
 
 
-def prefill(module, params, prompt, max_tokens, states, states_mask) -> tuple[Array, Cache]:
+def prefill(module, params, prompt: Prompt, max_tokens: int) -> tuple[Array, Cache]:
     """Logits (b v) after the prompt, and a cache with room for the text."""
-    capacity = prompt.shape[1] + max_tokens
-    return module.apply({"params": params}, prompt, capacity, states, states_mask, method="prefill")
+    capacity = prompt.tokens.shape[1] + max_tokens
+    return module.apply(
+        {"params": params}, prompt.tokens, capacity, prompt.states, prompt.states_mask, method="prefill"
+    )
 
 
 def extend(module, params, token: Int[Array, " b"], cache: Cache) -> tuple[Array, Cache]:

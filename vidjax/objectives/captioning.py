@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from vidjax.models.beam import beam_search
+from vidjax.models.beam import Beams, beam_search
 from vidjax.models.captioner import IGNORED, Captioner, shift_right
-from vidjax.models.decoding import greedy
+from vidjax.models.decoding import Prompt, greedy
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Part, Rngs
 from vidjax.objectives.normalize import normalize
@@ -94,13 +94,12 @@ class Captioning(Objective):
           tokens (b num_tokens) with the end token; scores (b), their log-probabilities.
         """
         states = self.states(params, clips)
-        prompt = jnp.full((clips.shape[0], 1), self.end_token, jnp.int32)
+        prompt = Prompt(jnp.full((clips.shape[0], 1), self.end_token, jnp.int32), states)
         options = {"max_tokens": self.num_tokens, "eos": self.end_token}
         if beams == 1:
-            texts = greedy(self.module.decoder, params["decoder"], prompt, states, **options)
+            texts = greedy(self.module.decoder, params["decoder"], prompt, **options)
             return {"tokens": texts["tokens"], "scores": texts["scores"]}
-        options |= {"num_beams": beams, "length_penalty": length_penalty}
-        texts = beam_search(self.module.decoder, params["decoder"], prompt, states, **options)
+        texts = beam_search(self.module.decoder, params["decoder"], prompt, Beams(beams, length_penalty), **options)
         return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
 
     def states(self, params: Params, video: UInt8[Array, "b t h w c"]) -> Float[Array, "b n d"]:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from vidjax.errors import DataError
 from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
-from vidjax.objectives.mixing import mix, mix_weights, random_erase
+from vidjax.objectives.mixing import NO_MIXING, Mixing, mix, mix_weights, random_erase
 from vidjax.objectives.supervised import Supervised
 
 
@@ -21,17 +21,13 @@ class Classification(Supervised):
     Attributes:
       label_smoothing: share of the target spread over all classes; training only, like all that follow.
       erase: probability of random erasing.
-      mixup, cutmix: alpha of the Beta distribution, 0 for none.
-      mix_prob: probability that a batch is mixed; mix_switch_prob: of cutmix, when both are on.
+      mixing: mixup and cutmix.
       class_weights: a factor of the loss for each class, () for none.
     """
 
     label_smoothing: float = 0.0
     erase: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mix_prob: float = 1.0
-    mix_switch_prob: float = 0.5
+    mixing: Mixing = NO_MIXING
     class_weights: tuple[float, ...] = ()
 
     def loss(
@@ -59,10 +55,9 @@ class Classification(Supervised):
         targets = smooth(targets, self.label_smoothing)
         if self.erase > 0:
             clips = random_erase(erase_rng, clips, self.erase)
-        if self.mixup > 0 or self.cutmix > 0:
-            options = {"prob": self.mix_prob, "switch_prob": self.mix_switch_prob}
-            weights = mix_weights(mix_rng, *clips.shape[2:4], mixup=self.mixup, cutmix=self.cutmix, **options)
-            clips, targets = mix(clips, targets, weights)
+        if self.mixing:
+            height, width = clips.shape[2:4]
+            clips, targets = mix(clips, targets, mix_weights(mix_rng, height, width, self.mixing))
         return clips, targets
 
 

@@ -3,6 +3,8 @@
 Sources: random erasing, Zhong et al. 2017; mixup, Zhang et al. 2017; cutmix, Yun et al. 2019. Draws follow timm's.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
@@ -51,28 +53,41 @@ def erase_boxes(rng: Key[Array, ""], batch: int, height: int, width: int, probab
     return chosen[:, None, None] & inside_y[:, :, None] & inside_x[:, None, :]
 
 
-def mix_weights(
-    rng: Key[Array, ""], height: int, width: int, *, mixup: float, cutmix: float, prob: float, switch_prob: float
-) -> Float[Array, "h w"]:
-    """How much of itself a clip keeps at each pixel, one draw for the whole batch.
+@dataclasses.dataclass(frozen=True)
+class Mixing:
+    """How often and how strongly the clips of a batch are mixed.
 
-    Args:
-      rng: a key.
+    Attributes:
       mixup, cutmix: alpha of the Beta distribution that each draws from; 0 turns it off.
-      prob: that the batch is mixed at all.
-      switch_prob: that it is cutmix, when both are on.
+      prob: probability that a batch is mixed; switch_prob: that it is by cutmix, when both are on.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    prob: float = 1.0
+    switch_prob: float = 0.5
+
+    def __bool__(self) -> bool:
+        return self.mixup > 0 or self.cutmix > 0
+
+
+NO_MIXING = Mixing()
+
+
+def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) -> Float[Array, "h w"]:
+    """How much of itself a clip keeps at each pixel, one draw for the whole batch.
 
     Returns:
       one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones.
     """
     coin, switch, lam_mixup, lam_cutmix, centre = jax.random.split(rng, 5)
     weights = jnp.ones((height, width))
-    if mixup > 0:
-        weights = jnp.full((height, width), jax.random.beta(lam_mixup, mixup, mixup))
-    if cutmix > 0:
-        cut = cutmix_weights(centre, jax.random.beta(lam_cutmix, cutmix, cutmix), height, width)
-        weights = jnp.where(jax.random.uniform(switch) < switch_prob, cut, weights) if mixup > 0 else cut
-    return jnp.where(jax.random.uniform(coin) < prob, weights, 1.0)
+    if mixing.mixup > 0:
+        weights = jnp.full((height, width), jax.random.beta(lam_mixup, mixing.mixup, mixing.mixup))
+    if mixing.cutmix > 0:
+        cut = cutmix_weights(centre, jax.random.beta(lam_cutmix, mixing.cutmix, mixing.cutmix), height, width)
+        weights = jnp.where(jax.random.uniform(switch) < mixing.switch_prob, cut, weights) if mixing.mixup > 0 else cut
+    return jnp.where(jax.random.uniform(coin) < mixing.prob, weights, 1.0)
 
 
 def cutmix_weights(rng: Key[Array, ""], lam: Float[Array, ""], height: int, width: int) -> Float[Array, "h w"]:

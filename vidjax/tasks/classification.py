@@ -7,6 +7,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation.classification import ClassificationEvaluator
 from vidjax.objectives import Classification
 from vidjax.objectives.classification import balanced_weights
+from vidjax.objectives.mixing import Mixing
 from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
@@ -18,8 +19,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     data, optim = config.data, config.optim
     return Classification(
         build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
-        erase=data.erase, mixup=data.mixup, cutmix=data.cutmix,
-        mix_prob=data.mix_prob, mix_switch_prob=data.mix_switch_prob,
+        erase=data.erase, mixing=Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob),
         class_weights=class_weights(config, num_classes, source) if source is not None else (),
     )  # fmt: skip
 

@@ -81,7 +81,7 @@ def train(
     evaluator = build_evaluator(config, objective, mesh, workdir)
     last_layer_frozen = round(optim.frozen_epochs * len(source) / data.global_batch)
     length = RunLength(total, warmup, last_layer_frozen, per_epoch=len(source) / data.global_batch)
-    tx, schedule = build_optimizer(optim, length, global_batch=data.global_batch, frozen=objective.frozen)
+    optimizer = build_optimizer(optim, length, global_batch=data.global_batch, frozen=objective.frozen)
     identity = fingerprint.fingerprint(config, source)
 
     with contextlib.ExitStack() as stack:
@@ -92,15 +92,15 @@ def train(
         stack.enter_context(jax.set_mesh(mesh))
         stop = stack.enter_context(StopSignal())
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
-        shapes = state_shapes(config, objective, tx, mesh)
-        state = start(config, objective, tx, shapes, checkpoints, identity, say)
+        shapes = state_shapes(config, objective, optimizer.tx, mesh)
+        state = start(config, objective, optimizer.tx, shapes, checkpoints, identity, say)
         first = int(state.step)
         if first >= total:
             say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
             if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
-        _announce(config, state, mesh, total, warmup, float(schedule(total)))
+        _announce(config, state, mesh, total, warmup, float(optimizer.schedule(total)))
         _write_json(workdir / CONFIG, to_saved(config))
         if jax.process_index() == 0:
             write_labels(workdir, source.labels)
@@ -114,7 +114,7 @@ def train(
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
         feed = Feed(batches, batch_sharding(mesh), meter, stop)
         train_step = make_train_step(
-            objective, tx, schedule, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
+            objective, optimizer, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
         )
 
         results: dict = {}

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
 from vidjax.training.mesh import batch_sharding, replicated
-from vidjax.training.optim import Schedule
+from vidjax.training.optim import Optimizer
 from vidjax.training.optim.freezing import hold
 from vidjax.training.state import TrainState
 
@@ -24,8 +24,7 @@ HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that e
 
 def make_train_step(
     objective: Objective,
-    tx: optax.GradientTransformation,
-    schedule: Schedule,
+    optimizer: Optimizer,
     *,
     seed: int,
     accumulate: int = 1,
@@ -36,7 +35,7 @@ def make_train_step(
 
     Args:
       objective: what to learn.
-      tx: gives the direction; the step subtracts `schedule(step)` times it.
+      optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
       accumulate: micro-batches a step; rows must be a multiple of it times the row blocks of the mesh.
       ema: decay of the moving average of parameters; 0 keeps none.
@@ -46,7 +45,7 @@ def make_train_step(
       the jitted function; metrics are scalars, beside `failed` and `failed_reason` (rows, 8) of the global batch and
       the number of processes that were asked to `stop`.
     """
-    tx = optax.with_extra_args_support(tx)
+    tx, schedule = optax.with_extra_args_support(optimizer.tx), optimizer.schedule
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     mesh = shardings.step.mesh
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import optax
 
 from vidjax.config import OptimConfig
@@ -12,10 +14,20 @@ from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, 
 from vidjax.training.optim.weight_decay import decay_weights
 
 
-def build_optimizer(
-    config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = ""
-) -> tuple[optax.GradientTransformation, Schedule]:
-    """The update direction as an optax transformation, and the learning rate to multiply it with.
+class Optimizer(NamedTuple):
+    """How parameters move.
+
+    Attributes:
+      tx: gives the direction of the update.
+      schedule: the learning rate of a step, to multiply the direction with.
+    """
+
+    tx: optax.GradientTransformation
+    schedule: Schedule
+
+
+def build_optimizer(config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = "") -> Optimizer:
+    """Build the optimiser of a run.
 
     Args:
       global_batch: videos per step, by which the learning rate is scaled.
@@ -33,7 +45,7 @@ def build_optimizer(
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
-    return freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run)
+    return Optimizer(freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run))
 
 
 def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:
