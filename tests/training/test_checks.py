@@ -51,7 +51,7 @@ def test_every_experiment_passes_full_and_as_smoke(name):
         ("videomamba_k400", {"optim__warmup_steps": 31}, "optim.warmup_steps=31 is more than train.steps=30"),
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),
         ("probe_motion", {"probe__backbones": "()"}, "config.probe.backbones is empty"),
-        ("probe_motion", {"probe__strengths": "(0.0,)"}, "config.probe.strengths has 0, which must be above 0"),
+        ("probe_motion", {"probe__C": "(0.0,)"}, "config.probe.C has 0, which must be above 0"),
         ("probe_motion", {"task": "captioning"}, "probes learn classification or regression, not config.task"),
     ],
 )
