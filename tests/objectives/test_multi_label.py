@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError
@@ -42,6 +41,7 @@ def test_the_loss_is_pytorchs(pos_weight):
     rng = np.random.default_rng(0)
     logits = 20 * rng.normal(size=(8, CLASSES)).astype(np.float32)
     labels = (rng.random((8, CLASSES)) < 0.3).astype(np.float32)
+    torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
     loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.full((CLASSES,), pos_weight), reduction="none")
     expected = loss(torch.from_numpy(logits), torch.from_numpy(labels)).numpy()
     np.testing.assert_allclose(

@@ -10,8 +10,8 @@ from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows
 _HEAD = """# Models
 
 Made by `vidjax models --markdown`; do not edit. Parameters and multiply-accumulates are computed from the modules, and
-tests compare them with the official modules and the published figures (`tests/test_zoo.py`). `*_tiny` are ours, for
-tests and the quickstart. Everything here is also in `vidjax models --json`.
+tests compare them with the official modules and the published figures (`tests/models/test_zoo.py`). `*_tiny` are ours,
+for tests and the quickstart. Everything here is also in `vidjax models --json`.
 """
 
 
