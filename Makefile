@@ -19,7 +19,8 @@ test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newe
 	$(MAKE) test-aot
 	scripts/test_newest_python.sh
 
-test-aot: .venv-aot/.installed-test  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment of its own
+test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment of its own
+	$(MAKE) .venv-aot/.installed-test VENV=.venv-aot
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
 
@@ -37,18 +38,13 @@ format: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test  ## steps, scan, attention and loading beside what else is installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
 
-test-beam: .venv-beam/bin/python  ## prepares records on Apache Beam, in an environment that its own pins can have
+test-beam:  ## prepares records on Apache Beam, in an environment that its own pins can have
+	$(MAKE) .venv-beam/bin/python VENV=.venv-beam
 	.venv-beam/bin/python -m pip install --quiet --editable '.[beam]' pytest
 	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py
 
 clean:
 	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
-
-.venv-beam/bin/python:
-	$(MAKE) $@ VENV=.venv-beam
-
-.venv-aot/.installed-test:
-	$(MAKE) $@ VENV=.venv-aot
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vidjax needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
