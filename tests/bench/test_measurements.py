@@ -54,7 +54,7 @@ def test_the_peer_has_as_many_parameters(monkeypatch):
     monkeypatch.setattr(torch.optim, "AdamW", optimizer)
     peers.videomae(VIDEOMAE_SPECS["tiny"], 1, "float32", 0.9, Settings(compile_peer=False))
     theirs = sum(parameter.numel() for parameter in built[0] if parameter.requires_grad)
-    objective = step.build_objective(step.bench_config("tiny", 1, "float32", Settings()), 0)
+    objective = step.bench_objective(step.bench_config("tiny", 1, "float32", Settings()))
     ours = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])))
     assert ours == theirs
 

@@ -10,8 +10,6 @@ import optax
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
-from vidjax.data.sources.annotations import ANNOTATIONS
-from vidjax.tasks import TASKS
 
 PyTree = Any
 
@@ -52,6 +50,9 @@ def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, 
     Args:
       num_outputs: numbers that a regression predicts, or classes.
     """
+    from vidjax.data.sources.annotations import ANNOTATIONS
+    from vidjax.tasks import TASKS  # they import the data libraries, which a step does without
+
     annotation = ANNOTATIONS[TASKS.find(config.task).annotation]
     shape = annotation.shape(num_outputs, config.caption.num_tokens)
     return {annotation.key: jax.ShapeDtypeStruct((rows, *shape), annotation.dtype)}
