@@ -198,7 +198,7 @@ class GPT2Block(nn.Module):
             attend = CrossAttention(s, name="cross_attn")
             memory = attend.remember(context["states"]) if memory is None else memory
             x = x + Dropout()(attend(norm(name="norm_cross")(x), memory, context["states_mask"]), rate)
-        mlp = layers.Mlp(s.mlp_dim, approximate_gelu=True, dtype=s.dtype, out_init=_residual_init(s), name="mlp")
+        mlp = layers.MLP(s.mlp_dim, approximate_gelu=True, dtype=s.dtype, out_init=_residual_init(s), name="mlp")
         x = x + Dropout()(mlp(norm(name="norm2")(x)), rate)
         return x, None if past is None else {"past": past, "memory": memory}
 

@@ -145,7 +145,7 @@ class Attention(nn.Module):
         return HeadsOut(self.dtype, self.kernel_init, name="proj")(x)
 
 
-class Mlp(nn.Module):
+class MLP(nn.Module):
     """Two dense layers with a GELU between them: the exact one (erf), or its tanh approximation.
 
     Attributes:
@@ -223,7 +223,7 @@ class Block(nn.Module):
         y = Attention(self.num_heads, self.key_bias, self.attention, self.dtype, self.kernel_init, name="attn")(y)
         x = x + DropPath()(y, drop_path)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
-        y = Mlp(self.mlp_dim, self.approximate_gelu, self.dtype, self.kernel_init, name="mlp")(y)
+        y = MLP(self.mlp_dim, self.approximate_gelu, self.dtype, self.kernel_init, name="mlp")(y)
         return x + DropPath()(y, drop_path), None
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from vidjax import ops
 from vidjax.models import layers
+from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
@@ -115,7 +116,7 @@ class DividedBlock(nn.Module):
         self.norm1 = norm()
         self.attn = attention()
         self.norm2 = norm()
-        self.mlp = layers.Mlp(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init)
+        self.mlp = layers.MLP(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init)
         self.drop_path = layers.DropPath()
 
     def __call__(
@@ -224,7 +225,7 @@ class TimeSformerEncoder(nn.Module):
         return repeat(cls, "d -> b 1 d", b=len(x)), x
 
 
-class TimeSformerClassifier(nn.Module):
+class TimeSformerClassifier(ClipClassifier):
     """The encoder and a linear head on its class token; with `num_classes=0` without the head.
 
     With attention within frames only, the class tokens of the frames are averaged before the final norm, as the
@@ -232,26 +233,15 @@ class TimeSformerClassifier(nn.Module):
     """
 
     spec: TimeSformerSpec
-    num_classes: int
 
     def setup(self):
         self.encoder = TimeSformerEncoder(self.spec)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
-    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Classify normalised clips; see `from_patches` for the result."""
-        self.spec.check_clips(clips)
-        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
-
-    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
-
-        Returns:
-          tokens (b n d), time first; cls (b d), the same as pooled (b d), what the head sees; logits (b num_classes)
-          if there is a head; the last three float32.
-        """
+    def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
+        """Tokens and class token, which is what the head sees."""
         out = self.encoder.from_patches(patches, self.spec.grid, train)
-        return out | {"pooled": out["cls"]} | self.head(out["cls"], train)
+        return out | {"pooled": out["cls"]}
 
 
 FAMILY = Family("TimeSformer", TIMESFORMER_SPECS, TimeSformerClassifier, heading="TimeSformer, and SVT's backbone")

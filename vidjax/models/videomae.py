@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from vidjax import ops
 from vidjax.models import layers
+from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, check_choice, check_heads
@@ -204,11 +205,10 @@ class VideoMAEPretraining(nn.Module):
         return {"tokens": tokens, "reconstruction": reconstruction}
 
 
-class VideoMAEClassifier(nn.Module):
+class VideoMAEClassifier(ClipClassifier):
     """The encoder on all tokens, pooled as the spec says, and a linear head; with `num_classes=0` without the head."""
 
     spec: VideoMAESpec
-    num_classes: int
 
     def setup(self):
         mean = self.spec.pooling == "mean"
@@ -217,23 +217,14 @@ class VideoMAEClassifier(nn.Module):
             self.fc_norm = nn.LayerNorm(self.spec.fc_norm_eps)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
-    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Classify normalised clips; see `from_patches` for the result."""
-        self.spec.check_clips(clips)
-        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
-
-    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
-
-        Returns:
-          tokens (b n d); pooled (b d), what the head sees; logits (b num_classes) if there is a head; both float32.
-        """
+    def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
+        """The tokens, and what of them the head sees."""
         tokens = self.encoder(patches, train=train)
         if self.spec.pooling == "mean":
             pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))
         else:
             pooled = tokens[:, 0].astype(jnp.float32)
-        return {"tokens": tokens, "pooled": pooled} | self.head(pooled, train)
+        return {"tokens": tokens, "pooled": pooled}
 
 
 def _blocks(spec: VideoMAESpec, depth: int, num_heads: int, mlp_dim: int, kernel_init: Callable) -> nn.Module:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from einops import rearrange, repeat
 from jaxtyping import Array, Float
 
-from vidjax import ops
 from vidjax.config.types import MayChange
 from vidjax.errors import ConfigError
 from vidjax.models import layers, mamba
+from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.spec import ClipSpec, Positions, check_choice
 from vidjax.ops.selective_scan import IMPLEMENTATIONS
@@ -158,30 +158,19 @@ class VideoMambaEncoder(nn.Module):
         return {"tokens": x[:, 1:].astype(s.dtype), "cls": x[:, 0]}
 
 
-class VideoMambaClassifier(nn.Module):
+class VideoMambaClassifier(ClipClassifier):
     """The encoder and a linear head on its class token; with `num_classes=0` without the head."""
 
     spec: VideoMambaSpec
-    num_classes: int
 
     def setup(self):
         self.encoder = VideoMambaEncoder(self.spec)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
-    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Classify normalised clips; see `from_patches` for the result."""
-        self.spec.check_clips(clips)
-        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
-
-    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
-
-        Returns:
-          tokens (b n d), time first; cls (b d), the same as pooled (b d), what the head sees; logits (b num_classes)
-          if there is a head; the last three float32.
-        """
+    def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
+        """Tokens and class token, which is what the head sees."""
         out = self.encoder(patches, train)
-        return out | {"pooled": out["cls"]} | self.head(out["cls"], train)
+        return out | {"pooled": out["cls"]}
 
 
 def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
+from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads, nearest_heads
@@ -194,11 +194,10 @@ class ViViTEncoder(nn.Module):
         return x + self.pos_embed.reshape(*self.positions[:-1], -1, s.width).astype(s.dtype)
 
 
-class ViViTClassifier(nn.Module):
+class ViViTClassifier(ClipClassifier):
     """The encoder, or two of them, and a linear head; with `num_classes=0` without the head."""
 
     spec: ViViTSpec
-    num_classes: int
 
     def setup(self):
         s = self.spec
@@ -209,18 +208,8 @@ class ViViTClassifier(nn.Module):
             self.temporal = ViViTEncoder(s, "joint", s.temporal_depth, (t,), embed=False)
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.zeros)
 
-    def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Classify normalised clips; see `from_patches` for the result."""
-        self.spec.check_clips(clips)
-        return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
-
-    def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
-
-        Returns:
-          tokens (b n d), time first, of the first encoder; pooled (b d), what the head sees, and the same as cls (b d)
-          where there is a class token; logits (b num_classes) if there is a head; the last three float32.
-        """
+    def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
+        """The tokens of the first encoder, and what the head sees: the class token, or the mean where there is none."""
         s = self.spec
         if s.factorization == "joint":
             x = self.encoder(patches, train)
@@ -234,7 +223,7 @@ class ViViTClassifier(nn.Module):
                 pooled = x.mean(axis=(1, 2))
             tokens = rearrange(x, "b t s d -> b (t s) d")
         cls = {"cls": pooled} if s.class_token else {}
-        return {"tokens": tokens.astype(s.dtype), "pooled": pooled} | cls | self.head(pooled, train)
+        return {"tokens": tokens.astype(s.dtype), "pooled": pooled} | cls
 
 
 FAMILY = Family("ViViT", VIVIT_SPECS, ViViTClassifier)

@@ -87,7 +87,7 @@ class Block(nn.Module):
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         x = x + layers.DropPath(rescale=False)(self.over(attn, y), drop_path)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
-        y = layers.Mlp(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y)
+        y = layers.MLP(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y)
         return x + layers.DropPath(rescale=False)(y, drop_path), None
 
 
@@ -112,4 +112,4 @@ class TimeSpaceBlock(nn.Module):
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         x = x + over_space(attention(name="attn"), y)
         y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
-        return x + layers.Mlp(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y), None
+        return x + layers.MLP(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y), None
