@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.models import ClipSpec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, pretrained, runs
@@ -94,8 +95,8 @@ def _other_pixels(theirs: tuple, ours: tuple) -> tuple[str, ...]:
     return (f"made for pixels of mean and deviation {theirs}, where config.data has {ours}",)
 
 
-def _other_numerics(old: Any, new: Any) -> tuple[str, ...]:
-    pairs = ((name, getattr(old, name, None), getattr(new, name, None)) for name in _NUMERICS)
+def _other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
+    theirs, ours = old.differences(new), new.differences(old)
     return tuple(
-        f"made with {name} {theirs}, where the model has {ours}" for name, theirs, ours in pairs if theirs != ours
+        f"made with {name} {theirs[name]}, where the model has {ours[name]}" for name in _NUMERICS if name in theirs
     )
