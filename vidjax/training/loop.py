@@ -93,7 +93,7 @@ def train(
         stop = stack.enter_context(StopSignal())
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
         shapes = state_shapes(config, objective, optimizer.tx, mesh)
-        state = start(config, objective, optimizer.tx, shapes, checkpoints, identity, say)
+        state = start(config, objective, optimizer.tx, shapes, checkpoints, identity)
         first = int(state.step)
         if first >= total:
             say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")

@@ -73,7 +73,7 @@ class _Problem(NamedTuple):
 class _Estimator(BaseEstimator, abc.ABC):
     """What both MLPs share; a subclass has the loss, the figures of a curve, and what outputs mean."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn's searches set each on its own
         self,
         widths: tuple[int, ...] = (512, 256),
         dropouts: tuple[float, ...] = (0.5, 0.5),

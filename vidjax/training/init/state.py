@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
 from vidjax.training.mesh import param_shardings
 from vidjax.training.state import TrainState, init_state
+from vidjax.training.telemetry import say
 
 
 def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
@@ -34,7 +34,6 @@ def start(
     shapes: TrainState,
     checkpoints: Checkpoints,
     identity: dict,
-    say: Callable[[str], None],
 ) -> TrainState:
     """Restore the newest whole checkpoint of this run, or begin.
 
