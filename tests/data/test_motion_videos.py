@@ -93,7 +93,7 @@ def test_the_digit_moves_the_way_its_class_says(label, brighter):
     row = motion_videos.CLASSES.index(label)
     clip = dataclasses.replace(motion_videos.draw_clip(spec, "train", row), start=(0.5, 0.5, 0.1, 0.5))
     ink = np.abs(
-        motion_videos.render(clip, spec)[:2].astype(float) - motion_videos._texture(clip.texture, spec.size) * 255
+        motion_videos.render(clip, spec)[:2].astype(float) - motion_videos.background(clip.texture, spec.size) * 255
     ).sum(-1)
     grid = np.stack(np.meshgrid(*[np.arange(spec.size)] * 2, indexing="ij"))
     first, second = ((grid * frame).sum((1, 2)) / frame.sum() for frame in ink)
@@ -105,15 +105,15 @@ def test_the_digit_turns_and_grows_the_way_its_class_says():
     for label, side in (("zoom_in", 1), ("zoom_out", -1)):
         clip = motion_videos.draw_clip(SPEC, "train", motion_videos.CLASSES.index(label))
         clip = dataclasses.replace(clip, start=(0.5, 0.5, 0.0, 0.5))
-        ink = np.abs(motion_videos.render(clip, SPEC)[:3] - motion_videos._texture(clip.texture, SPEC.size) * 255).sum(
-            (1, 2, 3)
-        )
+        ink = np.abs(
+            motion_videos.render(clip, SPEC)[:3] - motion_videos.background(clip.texture, SPEC.size) * 255
+        ).sum((1, 2, 3))
         assert (np.sign(np.diff(ink)) == side).all()
-    one = int(np.flatnonzero(motion_videos._glyphs()[1] == 1)[0])  # upright; turned clockwise it leans to the right
+    one = int(np.flatnonzero(motion_videos.glyphs()[1] == 1)[0])  # upright; turned clockwise it leans to the right
     clip = motion_videos.Clip(
         (motion_videos.Interval("clockwise", 2, 1.0, (0, 0, 1 / 8, 0)),), (0.5, 0.5, 0, 1 - 1e-6), 1, one, "white", 0
     )
-    ink = np.abs(motion_videos.render(clip, SPEC)[1] - motion_videos._texture(0, SPEC.size) * 255).sum(-1)
+    ink = np.abs(motion_videos.render(clip, SPEC)[1] - motion_videos.background(0, SPEC.size) * 255).sum(-1)
     half = SPEC.size // 2
     leaning_right = ink[:half, half:].sum() + ink[half:, :half].sum()
     assert leaning_right > 2 * (ink.sum() - leaning_right)
@@ -124,7 +124,7 @@ def test_the_digit_leaves_on_one_side_and_enters_on_the_other():
     at_border = dataclasses.replace(clip, start=(0.0, 0.5, 0.0, 0.5))
     centred = dataclasses.replace(clip, start=(0.5, 0.5, 0.0, 0.5))
     glyph = [
-        np.abs(motion_videos.render(c, SPEC)[0] - motion_videos._texture(c.texture, SPEC.size) * 255).sum(-1) > 60
+        np.abs(motion_videos.render(c, SPEC)[0] - motion_videos.background(c.texture, SPEC.size) * 255).sum(-1) > 60
         for c in (at_border, centred)
     ]
     assert np.mean(np.roll(glyph[0], SPEC.size // 2, axis=1) != glyph[1]) < 0.02
@@ -219,11 +219,15 @@ def test_two_writers_at_once_agree(tmp_path):
 
 
 def test_it_is_written_once_and_found_in_the_cache(tmp_path, monkeypatch):
+    def written():
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")}
+
     monkeypatch.setenv("VIDJAX_CACHE", str(tmp_path))
     root = motion_videos.prepare(spec=SMALL)
     assert Path(root).parent == tmp_path
-    monkeypatch.setattr(motion_videos, "_write", lambda *args: pytest.fail("written twice"))
+    before = written()
     assert motion_videos.prepare(spec=SMALL) == root
+    assert written() == before
 
 
 def test_a_folder_with_something_else_is_refused(prepared, tmp_path):

@@ -103,7 +103,7 @@ def small_motion(monkeypatch, tmp_path):
     long_spec = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=12)
     long = motion_videos.prepare(str(tmp_path / "long"), long_spec)
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: long if split.startswith("long") else short)
-    monkeypatch.setattr(motion, "_is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
+    monkeypatch.setattr(motion, "is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))
 
 
 @pytest.mark.slow

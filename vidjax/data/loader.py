@@ -57,7 +57,7 @@ def train_batches(
     """
     place, count = process
     local = _share(data.global_batch, count, "data.global_batch")
-    rows = _balanced(source) if data.balance == "classes" else range(len(source))
+    rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
     dataset = grain.MapDataset.source(rows) if data.balance == "classes" else grain.MapDataset.range(len(source))
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
     dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
@@ -92,7 +92,7 @@ def eval_batches(
     return Batches(dataset[place::count], data)
 
 
-def _balanced(source: VideoSource) -> Int64[np.ndarray, " n"]:
+def balanced_rows(source: VideoSource) -> Int64[np.ndarray, " n"]:
     """Row numbers in which every class is as frequent as the largest; classes without rows are left out."""
     if source.annotation != LABEL:
         raise ConfigError(

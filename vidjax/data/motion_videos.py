@@ -141,7 +141,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
     count = spec.intervals if split == "long" else 1
     first = row % len(CLASSES)
     labels = [CLASSES[(first + shift) % len(CLASSES)] for shift in np.cumsum([0, *rng.integers(1, 8, count - 1)])]
-    digits, rows = _glyphs()[1], _rows_of_split(split)
+    digits, rows = glyphs()[1], _rows_of_split(split)
     glyph = int(rng.integers(rows.start, rows.stop))
     return Clip(
         intervals=tuple(_draw_interval(label, spec, rng) for label in labels),
@@ -163,9 +163,9 @@ def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
     down = (pixels[:, None] - y + 0.5) % 1.0 - 0.5
     side = spec.min_side * (spec.max_side / spec.min_side) ** phase
     cos, sin = np.cos(2 * np.pi * turn) / side, np.sin(2 * np.pi * turn) / side
-    ink = _sample(_glyphs()[0][clip.glyph], down * cos - right * sin, right * cos + down * sin)[..., None]
+    ink = _sample(glyphs()[0][clip.glyph], down * cos - right * sin, right * cos + down * sin)[..., None]
     paint = np.asarray(_COLOURS[clip.colour], np.float32)
-    frames = spec.texture * _texture(clip.texture, spec.size) * (1 - ink) + paint * ink
+    frames = spec.texture * background(clip.texture, spec.size) * (1 - ink) + paint * ink
     return np.round(255 * frames).astype(np.uint8)
 
 
@@ -251,7 +251,7 @@ def _write(folder: Path, spec: MotionSpec) -> None:
         for label in CLASSES:
             (folder / split / label).mkdir(parents=True)
     (folder / "long").mkdir()
-    _glyphs()
+    glyphs()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(lambda row: _write_video(folder, spec, *row), rows)
         lines = list(track(done, "writing the motion videos", total=len(rows), transient=True))
@@ -305,7 +305,7 @@ def _caption(clip: Clip, spec: MotionSpec) -> str:
 _loaded: dict[str, tuple] = {}
 
 
-def _glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
+def glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
     """scikit-learn's digits as ink in [0, 1], and which digit each one is; loaded once a process."""
     if not _loaded:
         from sklearn.datasets import load_digits
@@ -321,7 +321,7 @@ def _rows_of_split(split: str) -> range:
     return range(*bounds[split])
 
 
-def _texture(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
+def background(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
     """A smooth coloured texture in [0, 0.6]: plane waves of a quarter to five quarters of a period a frame."""
     rng = np.random.default_rng(seed)
     angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(0.25, 1.25, waves)

@@ -86,7 +86,7 @@ def test_the_share_of_clips_that_change_is_the_probability():
 def test_factors_come_from_the_range_that_the_amount_says(amounts, low, high, monkeypatch):
     seen = []
     spies = tuple((lambda frame, value: seen.append(value)) if amount else None for amount in amounts)
-    monkeypatch.setattr(color, "_OPERATIONS", spies)
+    monkeypatch.setattr(color, "OPERATIONS", spies)
     rng = np.random.default_rng(0)
     for _ in range(500):
         color.color_augment(picture(shape=(1, 2, 2, 3)), DataConfig(color_jitter=amounts), rng)

@@ -7,6 +7,7 @@ from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, motion_videos, open_source, train_batches
 from vidjax.data.clips.eval_views import span
 from vidjax.data.datasets import motion
+from vidjax.data.loader import balanced_rows
 from vidjax.data.sources.annotation_checks import (
     caption_warnings,
     check_intervals,
@@ -148,7 +149,7 @@ def test_a_clip_cut_from_a_long_video_has_the_labels_of_what_it_shows(long, monk
 def test_the_long_videos_for_evaluation_show_other_handwriting(long):
     glyphs = {}
     for split in ("long_train", "long_val"):
-        rows = [row for row in range(640) if motion._is_in(split, f"long_{row:05d}")]
+        rows = [row for row in range(640) if motion.is_in(split, f"long_{row:05d}")]
         glyphs[split] = {motion_videos.draw_clip(motion.LONG, "long", row).glyph for row in rows}
     assert len(glyphs["long_val"]) > 30
     assert not glyphs["long_train"] & glyphs["long_val"]
@@ -210,10 +211,8 @@ def test_balanced_sampling_shows_every_class_as_often(tmp_path):
         folder.mkdir(parents=True)
         for number in range(count):
             (folder / f"{number}.mp4").write_bytes(b"x")
-    from vidjax.data.loader import _balanced
-
     source = open_source(DataConfig(root=str(tmp_path)), "train")
-    rows = _balanced(source)
+    rows = balanced_rows(source)
     labels = np.array([source[row].label for row in rows])
     assert np.bincount(labels).tolist() == [9, 9, 9]
     assert set(rows) == set(range(12))  # every video is shown

@@ -52,7 +52,7 @@ def test_random_access_gives_the_frames_of_a_full_decode(kind, tmp_path):
 
 
 def test_files_too_large_to_keep_in_memory_are_read_again_and_exact(monkeypatch):
-    monkeypatch.setattr(index_module, "_KEEP_BYTES", 0)
+    monkeypatch.setattr(index_module, "KEEP_BYTES", 0)
     video = encode(CLIP, options={"g": "12", "bf": "2"})
     shown = decode_all(video)
     with Video(video) as opened:

@@ -25,8 +25,8 @@ def color_augment(clip: UInt8[np.ndarray, "t h w 3"], data: DataConfig, rng: np.
     Source: Howard 2013 (arXiv:1312.5402) with the ranges of torchvision's ColorJitter.
     """
     if any(data.color_jitter) and rng.random() < data.color_jitter_prob:
-        for place in rng.permutation(len(_OPERATIONS)):
-            amount, operation = data.color_jitter[place], _OPERATIONS[place]
+        for place in rng.permutation(len(OPERATIONS)):
+            amount, operation = data.color_jitter[place], OPERATIONS[place]
             if not amount:
                 continue
             value = rng.uniform(-amount, amount) if operation is hue else rng.uniform(max(0.0, 1 - amount), 1 + amount)
@@ -43,7 +43,7 @@ def check_color_jitter(amounts: tuple[float, ...]) -> None:
     Raises:
       ConfigError: with what is allowed.
     """
-    if len(amounts) != len(_OPERATIONS) or min(amounts) < 0 or amounts[-1] > 0.5:
+    if len(amounts) != len(OPERATIONS) or min(amounts) < 0 or amounts[-1] > 0.5:
         raise ConfigError(
             f"data.color_jitter={amounts} must be (brightness, contrast, saturation, hue), "
             "none below 0 and the hue at most 0.5"
@@ -79,4 +79,4 @@ def _map(frame: UInt8[np.ndarray, "h w 3"], function: Callable[[np.ndarray], np.
     cv2.LUT(frame, table, dst=frame)
 
 
-_OPERATIONS = (brightness, contrast, saturation, hue)  # in the order of data.color_jitter
+OPERATIONS = (brightness, contrast, saturation, hue)  # in the order of data.color_jitter

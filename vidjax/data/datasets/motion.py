@@ -58,7 +58,7 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
     rows = [
         _row(folder, about, annotation)
         for about in motion_videos.annotations(folder)
-        if about["split"] == kind and (kind != "long" or _is_in(split, about["id"]))
+        if about["split"] == kind and (kind != "long" or is_in(split, about["id"]))
     ]
     labels = {TARGET: TARGETS, INTERVALS: motion_videos.CLASSES}.get(annotation)
     source = InMemorySource(f"motion/{split}", rows, annotation=annotation, labels=labels)
@@ -94,7 +94,8 @@ def _row(folder: str, about: dict, annotation: str) -> Row:
     )
 
 
-def _is_in(split: str, name: str) -> bool:
+def is_in(split: str, name: str) -> bool:
+    """Whether a long video belongs to a split, by the handwriting that it shows."""
     return split == "long" or (_glyph(name) >= _HELD_OUT) == (split == "long_val")
 
 

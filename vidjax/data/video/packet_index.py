@@ -12,7 +12,7 @@ from vidjax.data.video.container import describe, open_container, video_stream
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
-_KEEP_BYTES = 128 << 20  # the packets of larger files are read again rather than kept
+KEEP_BYTES = 128 << 20  # the packets of larger files are read again rather than kept
 _NO_TIME = -(1 << 63)  # as FFmpeg writes it
 
 
@@ -38,7 +38,7 @@ class PacketIndex:
         self._source, self._where = source, describe(source)
         self._container, self._stream = container, stream
         self._reopened: av.container.InputContainer | None = None
-        self._kept: list[av.Packet] | None = [] if (container.size or 0) <= _KEEP_BYTES else None
+        self._kept: list[av.Packet] | None = [] if (container.size or 0) <= KEEP_BYTES else None
         self.pts: list[int] = []
         keys, hidden = self._read()
         self.first_key = keys[0] if keys else 0
