@@ -140,7 +140,7 @@ def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def _from_file(source: VideoSource, clip: Callable[[str, np.random.Generator], np.ndarray]) -> Make:
-    return lambda row, rng: clip(source[row].video, rng)
+    return lambda row, rng: clip(str(source[row].video), rng)
 
 
 def _sources(folder: pathlib.Path, videos: int) -> dict[str, VideoSource]:

@@ -79,7 +79,7 @@ def checked(hint: Any, value: Any, key: str) -> Any:
         raise _wrong_type(hint, value, key)
     allowed = names_for(hint)
     if allowed and value not in allowed and not takes_outside(hint, value):
-        near = difflib.get_close_matches(value, allowed, 1)
+        near = difflib.get_close_matches(str(value), allowed, 1)
         every = ", ".join(filter(None, allowed)) + (", or leave it empty" if "" in allowed else "")
         remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {every}"
         raise ConfigError(f"config.{key}={value!r} is unknown; {remedy}")

@@ -100,7 +100,7 @@ def keys_of(table: str) -> tuple[str, ...]:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                return tuple(ast.literal_eval(key) for key in node.value.keys)
+                return tuple(ast.literal_eval(key) for key in node.value.keys if key)
     raise LookupError(f"{path} has no dict literal {name}")
 
 
@@ -124,6 +124,6 @@ def names_for(hint: Any) -> tuple[str, ...]:
     return next((mark.names() for mark in marks(hint) if isinstance(mark, OneOf | Registered)), ())
 
 
-def takes_outside(hint: Any, value: str) -> bool:
+def takes_outside(hint: Any, value: object) -> bool:
     """Whether a value has the form `module:ATTR` and its type takes that."""
-    return is_outside(value) and any(isinstance(mark, Registered) for mark in marks(hint))
+    return isinstance(value, str) and is_outside(value) and any(isinstance(mark, Registered) for mark in marks(hint))

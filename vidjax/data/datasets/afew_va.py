@@ -38,7 +38,7 @@ from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
 from vidjax.data.sources.rows import Row
-from vidjax.data.video.readers import FrameWindow
+from vidjax.data.video.readers import FrameWindow, StoredVideo
 from vidjax.errors import DataError
 
 SPLITS = tuple(f"fold{number}" for number in range(1, FOLDS + 1))
@@ -188,11 +188,17 @@ def _held_out(split: str) -> bool:
     return not split.startswith("train")
 
 
+def _stretch(video: AnnotatedVideo, first: int, count: int) -> FrameWindow | StoredVideo:
+    if isinstance(video.video, str):
+        raise DataError(f"{TITLE}: {video.id} is one file, where pictures or a record are needed")
+    return dataclasses.replace(video.video, first=first, count=count)
+
+
 def _rows(video: AnnotatedVideo, data: DataConfig, annotation: str) -> list[Row]:
     before, count, about = data.num_frames // 2 * data.stride, data.num_frames * data.stride, video.about
     return [
         Row(
-            dataclasses.replace(video.video, first=place - before, count=count),
+            _stretch(video, place - before, count),
             0 if annotation == TARGET else quadrant(valence, arousal),
             f"{video.id}/{about['frames'][place]}",
             target=(valence / LIMIT, arousal / LIMIT) if annotation == TARGET else (),

@@ -61,7 +61,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
     else:
         warn(interval_warnings(TITLE, rows))
     if split == "train" and annotation == INTERVALS:
-        warn(unseen_class_warnings(TITLE, _counts(rows, whole.labels)))
+        warn(unseen_class_warnings(TITLE, _counts(rows, whole.labels or ())))
     return InMemorySource(whole.name, rows, annotation=annotation, labels=whole.labels)
 
 
@@ -75,9 +75,10 @@ def open_videos(root: str, split: str) -> AnnotatedVideos:
     if any(not isinstance(video.video, str) for video in whole.videos):
         return whole
     order = [(video.id, place) for place, video in enumerate(whole.videos)]
-    there = {video.id: video.video for video in whole.videos if os.path.isfile(video.video)}
+    paths = {video.id: video.video for video in whole.videos if isinstance(video.video, str)}
+    there = {name: path for name, path in paths.items() if os.path.isfile(path)}
     _, places = locate(TITLE, order, there, folder=root, split=split, extension=".mp4")
-    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels)
+    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels or ())
 
 
 def inventory(root: str, split: str) -> Inventory:
@@ -88,9 +89,10 @@ def inventory(root: str, split: str) -> Inventory:
     """
     whole = _listed(root, split)
     rows = [_row(video) for video in whole.videos]
-    videos = [Listed(row.id, row.video, tuple(number for _, _, number in row.intervals)) for row in rows]
+    numbers = [tuple(number for _, _, number in row.intervals) for row in rows]
+    videos = [Listed(video.id, video.video, seen) for video, seen in zip(whole.videos, numbers, strict=True)]
     notes = [*interval_warnings(TITLE, rows), *caption_warnings(TITLE, rows)]
-    return Inventory(videos, whole.labels, "intervals", notes=notes)
+    return Inventory(videos, whole.labels or (), "intervals", notes=notes)
 
 
 DATASET = DatasetSpec(
@@ -178,10 +180,10 @@ def _about(line: dict[str, str], number: int, path: str, num_classes: int) -> di
 
 
 def _interval(text: str, where: str, num_classes: int) -> Interval:
-    match = re.fullmatch(r"\s*c(\d+) (\S+) (\S+)\s*", text)
     try:
-        start, end, action = float(match[2]), float(match[3]), int(match[1])
-    except (TypeError, ValueError) as error:
+        [(number, first, last)] = re.findall(r"\A\s*c(\d+) (\S+) (\S+)\s*\Z", text)
+        start, end, action = float(first), float(last), int(number)
+    except ValueError as error:
         raise DataError(f"{where}: {text!r} is not an action such as `c092 11.90 21.20`") from error
     if not (math.isfinite(start) and math.isfinite(end)):
         raise DataError(f"{where}: {text!r} has a time that is not a number of seconds")

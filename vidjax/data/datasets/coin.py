@@ -88,7 +88,8 @@ def place(root: str, split: str, listed: list[tuple[str, str]], names: list[str]
 
 
 def _tasks(root: str) -> list[str]:
-    return sorted({about["class"] for about in _database(_file(root, "COIN.json")).values()})
+    path = _file(root, "COIN.json")
+    return sorted({about["class"] for about in _database(path).values()}) if path else []
 
 
 def _database(path: str) -> dict[str, dict]:

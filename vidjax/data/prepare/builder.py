@@ -94,9 +94,8 @@ def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
 
     In place of a label, those of `AnnotatedVideos` hold everything annotated of the video, as JSON.
     """
-    kind = {"names": source.labels} if source.labels else {"num_classes": source.num_classes}
     annotated = isinstance(source, AnnotatedVideos)
-    known = {"about": tfds.features.Text()} if annotated else {"label": tfds.features.ClassLabel(**kind)}
+    known = {"about": tfds.features.Text()} if annotated else {"label": _class_label(source)}
     return tfds.features.FeaturesDict(
         {
             "video": tfds.features.Scalar(np.object_),
@@ -108,6 +107,12 @@ def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
             "width": np.int64,
         }
     )
+
+
+def _class_label(source: VideoSource) -> tfds.features.ClassLabel:
+    if source.labels:
+        return tfds.features.ClassLabel(names=source.labels)
+    return tfds.features.ClassLabel(num_classes=source.num_classes)
 
 
 def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> Note:

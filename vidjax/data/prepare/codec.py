@@ -50,6 +50,8 @@ class Storing:
         """
         if isinstance(row.video, FrameWindow):
             return (self.encoding or Lossless()).encode(row.video)
+        if row.video is None:
+            raise VideoError("missing", f"{row.id} has synthetic frames, which nothing holds")
         video = _read_bytes(row.video)
         return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
 

@@ -41,8 +41,11 @@ class FileSource(VideoSource):
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Row:
-        path = self._paths[index]
-        return Row(os.path.join(self._root, path), int(self._labels[index]), path)
+        return Row(self.path(index), int(self._labels[index]), self._paths[index])
+
+    def path(self, index: int) -> str:
+        """Where the video of a row is."""
+        return os.path.join(self._root, self._paths[index])
 
     def row_labels(self) -> Int32[np.ndarray, " rows"]:
         return self._labels

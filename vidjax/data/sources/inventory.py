@@ -84,8 +84,10 @@ def of_list(root: str, split: str, num_classes: int) -> Inventory:
 def of_class_folders(root: str, split: str) -> Inventory:
     """List what lies in <split>/<class>/."""
     source = files.from_class_folders(root, split, "train", 0)
-    rows = [source[number] for number in range(len(source))]
-    return Inventory([Listed(row.video, row.video, (row.label,)) for row in rows], source.labels)
+    videos = [
+        Listed(source.path(row), source.path(row), (label,)) for row, label in enumerate(source.row_labels().tolist())
+    ]
+    return Inventory(videos, source.labels or _numbers(source.num_classes))
 
 
 def _numbers(count: int) -> tuple[str, ...]:

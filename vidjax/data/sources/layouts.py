@@ -15,6 +15,7 @@ from vidjax.data.sources import files, inventory, records
 from vidjax.data.sources.annotation_checks import unseen_class_warnings, warn
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.inventory import Inventory
+from vidjax.data.sources.listing import Listing
 from vidjax.errors import DataError
 
 
@@ -65,11 +66,11 @@ def _has_records(spec: DatasetSpec, root: str, split: str) -> bool:
 
 
 def _open_records(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return records.RecordSource(records.find(root), split, data.num_classes)
+    return records.RecordSource(records.folder_of(root), split, data.num_classes)
 
 
 def _list_records(spec: DatasetSpec, root: str, split: str) -> Inventory:
-    return spec.inventory(root, split) if spec.inventory else inventory.of_records(records.find(root), split)
+    return spec.inventory(root, split) if spec.inventory else inventory.of_records(records.folder_of(root), split)
 
 
 def _has_annotations(spec: DatasetSpec, root: str, split: str) -> bool:
@@ -77,12 +78,18 @@ def _has_annotations(spec: DatasetSpec, root: str, split: str) -> bool:
 
 
 def _open_annotations(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    paths, labels, names = spec.listing(root, split).index()
+    paths, labels, names = _listing(spec, root, split).index()
     return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
 
 
 def _list_annotations(spec: DatasetSpec, root: str, split: str) -> Inventory:
-    return spec.inventory(root, split) if spec.inventory else inventory.of_listing(spec.listing(root, split))
+    return spec.inventory(root, split) if spec.inventory else inventory.of_listing(_listing(spec, root, split))
+
+
+def _listing(spec: DatasetSpec, root: str, split: str) -> Listing:
+    if spec.listing is None:
+        raise DataError(f"{spec.title}: its annotations do not list videos of one class each")
+    return spec.listing(root, split)
 
 
 def _has_list(spec: DatasetSpec, root: str, split: str) -> bool:

@@ -115,6 +115,18 @@ def find(root: str) -> str | None:
     return None
 
 
+def folder_of(root: str) -> str:
+    """The folder that `find` finds.
+
+    Raises:
+      DataError: if there is none, or several.
+    """
+    folder = find(root)
+    if folder is None:
+        raise DataError(f"{root} holds no prepared records; `vidjax prepare` writes them")
+    return folder
+
+
 def _builder(folder: str):
     import tensorflow_datasets as tfds
 
