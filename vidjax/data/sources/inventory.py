@@ -84,9 +84,9 @@ def of_list(root: str, split: str, num_classes: int) -> Inventory:
 def of_class_folders(root: str, split: str) -> Inventory:
     """List what lies in <split>/<class>/."""
     source = files.from_class_folders(root, split, "train", 0)
-    videos = [
-        Listed(source.path(row), source.path(row), (label,)) for row, label in enumerate(source.row_labels().tolist())
-    ]
+    paths = [source.path(row) for row in range(len(source))]
+    rows = zip(paths, source.row_labels().tolist(), strict=True)
+    videos = [Listed(path, path, (label,)) for path, label in rows]
     return Inventory(videos, source.labels or _numbers(source.num_classes))
 
 
