@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 
+from vidjax.errors import ConfigError
 from vidjax.models.spec import ClipSpec
 
 
@@ -30,3 +31,17 @@ class Family:
     def spec_type(self) -> type[ClipSpec]:
         """The class of its specs."""
         return type(next(iter(self.specs.values())))
+
+    def build(self, spec: ClipSpec, num_classes: int | None) -> nn.Module:
+        """The classifier of a spec; for None the pre-training module.
+
+        Raises:
+          ConfigError: when the family has no pre-training module.
+        """
+        if num_classes is not None:
+            return self.classifier(spec, num_classes)
+        if self.pretraining is None:
+            raise ConfigError(
+                f"{self.title} has no pre-training module of its own; give num_classes (0: without a head)"
+            )
+        return self.pretraining(spec)

@@ -40,7 +40,8 @@ def family_of(name: str) -> tuple[str, str]:
     if name not in model_names():
         near = difflib.get_close_matches(name, model_names(), 1, 0.0)[0]
         raise ConfigError(f"model {name!r} is unknown; did you mean {near!r}? The presets: {', '.join(model_names())}")
-    return tuple(name.split("_", 1))
+    family, size = name.split("_", 1)
+    return family, size
 
 
 def preset(name: str) -> ClipSpec:
@@ -72,13 +73,9 @@ def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) 
             near = difflib.get_close_matches(key, fields, 1, 0.0)[0]
             raise ConfigError(f"{name} has no option {key!r}; did you mean {near!r}?")
     spec = spec.override(**overrides)
-    if num_classes is None:
-        if family.pretraining is None:
-            raise ConfigError(f"{name} has no pre-training module of its own; give num_classes (0: without a head)")
-        return family.pretraining(spec)
-    if num_classes < 0:
+    if num_classes is not None and num_classes < 0:
         raise ConfigError(f"num_classes={num_classes} must be at least 0")
-    return family.classifier(spec, num_classes)
+    return family.build(spec, num_classes)
 
 
 def _outside(name: str) -> tuple[str, str]:

@@ -48,7 +48,7 @@ def adapt(
     changes = {"num_frames": num_frames, "image_size": image_size}
     spec = dataclasses.replace(module.spec, **{key: value for key, value in changes.items() if value is not None})
     classifier = FAMILIES.find(family).classifier
-    had = module.num_classes if isinstance(module, classifier | PooledClassifier) else None
+    had = module.num_classes if isinstance(module, (classifier, PooledClassifier)) else None
     params, notes = fit_positions(params, module.spec, spec)
     if num_classes is not None and num_classes != had:
         if num_classes < 0:

@@ -46,7 +46,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         module=model.module,
     )  # fmt: skip
     layout, config, reason = _choose(described)
-    state = write(layout.rules(model.spec, model.num_classes), jax.device_get(model.params))
+    state = write(layout.rules_to_write(described), jax.device_get(model.params))
     folder.mkdir(parents=True, exist_ok=True)
     if config is None:
         notes = (f"{reason}; the arrays are written in the layout {layout.name!r}",)

@@ -64,12 +64,9 @@ class Description(Generic[Spec]):
         """The Linen module that the parameters belong to."""
         if self.module is not None:
             return self.module
-        family = FAMILIES.find(self.family)
-        return (
-            family.pretraining(self.spec)
-            if self.num_classes is None
-            else family.classifier(self.spec, self.num_classes)
-        )
+        if isinstance(self.spec, ClipSpec):
+            return FAMILIES.find(self.family).build(self.spec, self.num_classes)
+        raise WeightsError(f"a {self.family} takes no clips: its description must hold the module")
 
     def shapes(self) -> dict:
         """The module's parameters as `jax.ShapeDtypeStruct`s; nothing is computed."""
@@ -101,6 +98,16 @@ class Layout(Generic[Spec]):
     config: Callable[[Description[Spec]], dict] | None = None
     family: str = ""
     rules: Callable[[Spec, int | None], tuple[Rule, ...]] | None = None
+
+    def rules_to_write(self, described: Description[Spec]) -> tuple[Rule, ...]:
+        """The rules that write a model.
+
+        Raises:
+          WeightsError: when this layout cannot be written.
+        """
+        if self.rules is None:
+            raise WeightsError(f"the layout {self.name!r} can be read, not written")
+        return self.rules(described.spec, described.num_classes)
 
 
 @functools.cache

@@ -66,7 +66,7 @@ class Pretrained:
         """Of the classifier; 0 without head; None for another module."""
         if not isinstance(self.spec, ClipSpec):
             return None
-        classifiers = FAMILIES.find(self.family).classifier | PooledClassifier
+        classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
         return self.module.num_classes if isinstance(self.module, classifiers) else None
 
     def __call__(self, clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, Array]:

@@ -121,7 +121,7 @@ def flatten(tree: Mapping, prefix: str = "") -> dict:
     return flat
 
 
-def nest(flat: Mapping[str, np.ndarray]) -> dict:
+def nest(flat: Mapping[str, object]) -> dict:
     """The inverse of `flatten`."""
     tree: dict = {}
     for path, leaf in flat.items():

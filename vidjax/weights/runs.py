@@ -41,8 +41,8 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     root = Path(workdir).absolute() / CHECKPOINTS
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
-    handlers = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
-    handlers["meta"] = ocp.JsonCheckpointHandler()
+    trees = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
+    handlers = {**trees, "meta": ocp.JsonCheckpointHandler()}
     with _quiet(), contextlib.ExitStack() as stack:
         options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
@@ -51,7 +51,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
         step = (best_step(steps, read_scores(root)) if which == "best" else None) or max(steps)
         if damage := damaged_files(root / str(step)):
             raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
-        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         if complaint := other_schema(meta):
             raise ResumeError(f"checkpoint {step} of {workdir} cannot be read: {complaint}")
         held = manager.item_metadata(step)
