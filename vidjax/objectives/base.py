@@ -2,10 +2,14 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+from vidjax.models.gpt2 import GPT2Spec
+from vidjax.models.spec import ClipSpec
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -24,7 +28,7 @@ class Part:
     """
 
     name: str
-    spec: Any
+    spec: ClipSpec | GPT2Spec | None
     key: str = "init_from"
 
 
@@ -37,8 +41,12 @@ class Objective(abc.ABC):
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
     """
 
-    module: Any
     frozen = ""
+
+    if TYPE_CHECKING:  # a field of each objective, of which a property in the class would be the default
+
+        @property
+        def module(self) -> nn.Module: ...
 
     @property
     @abc.abstractmethod

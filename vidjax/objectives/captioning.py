@@ -7,6 +7,7 @@ and of `train_encoder`.
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from einops import rearrange
@@ -16,6 +17,7 @@ from vidjax.models.beam import Beams, beam_search
 from vidjax.models.captioner import IGNORED, Captioner, shift_right
 from vidjax.models.decoding import Prompt, greedy
 from vidjax.models.gpt2 import GPT2Spec
+from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Part, Rngs
 from vidjax.objectives.normalize import normalize
 
@@ -74,7 +76,7 @@ class Captioning(Objective):
         targets, clips = batch["tokens"], self._clips(batch["video"])
         inputs = shift_right(targets, self.end_token)
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
-        out = self.module.apply({"params": params}, clips, inputs, train=train, rngs=apply_rngs)
+        out = outputs(self.module, params, clips, inputs, train=train, rngs=apply_rngs)
         counts = self._counted(batch)
         nll, right = token_losses(out["logits"], targets)
         total = jnp.maximum(counts.sum(), 1)
@@ -104,7 +106,7 @@ class Captioning(Objective):
 
     def states(self, params: Params, video: UInt8[Array, "b t h w c"]) -> Float[Array, "b n d"]:
         """What the text looks at, of all clips of each video."""
-        return self.module.apply({"params": params}, self._clips(video), method="encode")
+        return nn.apply(Captioner.encode, self.module)({"params": params}, self._clips(video))
 
     def _counted(self, batch: Batch) -> Bool[Array, "b n"]:
         return (batch["tokens"] != IGNORED) & batch["valid"][:, None]

@@ -6,13 +6,14 @@ With a mask for the decoder too it is the dual masking of VideoMAE V2 (arXiv:230
 import dataclasses
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from vidjax import ops
 from vidjax.errors import ConfigError
-from vidjax.models.videomae import VideoMAEPretraining
+from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize_flat
 from vidjax.ops.masking import DECODER_MASKS, MASKS
@@ -34,7 +35,7 @@ class MaskedAutoencoding(Objective):
       decoder_mask_ratio: share of cubes that it drops.
     """
 
-    module: VideoMAEPretraining
+    module: nn.Module
     mask: str
     mask_ratio: float
     normalize_target: bool
@@ -140,8 +141,9 @@ class MaskedAutoencoding(Objective):
 
     def _predict(self, params: Params, visible, visible_idx, predicted_idx, rngs: Rngs, train: bool):
         """Cubes at `predicted_idx`, from visible ones in uint8."""
-        return self.module.apply(
-            {"params": params},
+        return outputs(
+            self.module,
+            params,
             normalize_flat(visible, self.mean, self.std),
             visible_idx,
             predicted_idx,

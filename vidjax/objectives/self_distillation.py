@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from vidjax.models.outputs import outputs
 from vidjax.models.projection import ProjectedTimeSformer
 from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
 from vidjax.objectives.normalize import normalize
@@ -143,7 +144,7 @@ class SelfDistillation(Objective):
         progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
         return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
 
-    def teacher_temp_at(self, step: Array) -> Float[Array, ""]:
+    def teacher_temp_at(self, step: Array) -> Float[Array, ""] | float:
         """Temperature of the teacher at a step."""
         progress = jnp.clip(step / max(self.teacher_temp_steps, 1), 0.0, 1.0) if self.teacher_temp_steps else 1.0
         return self.teacher_temp_start + (self.teacher_temp - self.teacher_temp_start) * progress
@@ -156,13 +157,13 @@ class SelfDistillation(Objective):
         return groups
 
     def _project(
-        self, params: Params, names: list[str], batch: Batch, rng: Array, train: bool
+        self, params: Params, names: list[str], batch: Batch, rng: Array | None, train: bool
     ) -> tuple[list[str], Float[Array, "b v k"]]:
         """Cosines with the prototypes, and the views in the order in which they come."""
         groups = list(self._groups(names).values())
         stacked = [jnp.stack([batch[name] for name in group], axis=1) for group in groups]
         clips = [normalize(views, self.mean, self.std) for views in stacked]
-        out = self.module.apply({"params": params}, clips, train=train, rngs={"dropout": rng} if train else None)
+        out = outputs(self.module, params, clips, train=train, rngs={"dropout": rng} if train else None)
         return [name for group in groups for name in group], out["projection"]
 
 

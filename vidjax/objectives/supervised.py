@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
+from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Objective, Params, Rngs
 from vidjax.objectives.normalize import fit_frames, normalize
 
@@ -35,7 +36,7 @@ class Supervised(Objective):
 
     def scores(self, params: Params, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
         """Logits, without any randomness."""
-        return self.module.apply({"params": params}, self.normalized(clips))["logits"]
+        return outputs(self.module, params, self.normalized(clips))["logits"]
 
     def normalized(self, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
         """As the module takes them, with as many frames."""
@@ -46,4 +47,4 @@ class Supervised(Objective):
     ) -> Float[Array, "b classes"]:
         """Of normalised clips; when training the stream "dropout" is used."""
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
-        return self.module.apply({"params": params}, clips, train=train, rngs=apply_rngs)["logits"]
+        return outputs(self.module, params, clips, train=train, rngs=apply_rngs)["logits"]

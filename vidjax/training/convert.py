@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
+import jax.numpy as jnp
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
 from vidjax.errors import WeightsError
@@ -53,7 +53,7 @@ def save_as_run(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(folder)
     meta = {"fingerprint": {"same": {"task": f"weights converted from {model.source}"}, "noted": {}}}
-    checkpoints.save(0, TrainState(np.int32(0), model.params, {}, {}, {}), meta)
+    checkpoints.save(0, TrainState(jnp.int32(0), model.params, {}, {}, {}), meta)
     checkpoints.close()
     write_json(folder / "config.json", to_saved(config))
     if model.labels:

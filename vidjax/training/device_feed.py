@@ -35,7 +35,7 @@ class Feed:
         """
         since = time.monotonic()
         local = dict(next(self._batches))
-        idle = in_flight is not None and in_flight.is_ready()
+        idle = in_flight is not None and in_flight.is_ready()  # ty: ignore[missing-attribute]  JAX's stub leaves it out
         self._meter.fed(time.monotonic() - since if idle else 0.0)
         local["stop"] = np.full(len(local["valid"]), self._stop.signal != 0)
         return global_batch(local, self._sharding)

@@ -24,7 +24,9 @@ from vidjax.weights.runs import read_params
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
     """The evaluator of a run's task, with the evaluation split; None for a task that has nothing to be scored by."""
     evaluator = TASKS.find(config.task).evaluator
-    return evaluator and evaluator(config, objective, open_eval(config), mesh, workdir, loader_slice(mesh))
+    if evaluator is None:
+        return None
+    return evaluator(config, objective, open_eval(config), mesh, workdir, loader_slice(mesh))
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:

@@ -57,7 +57,8 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
         multihost_utils.sync_global_devices("features")
     if jax.process_index() > 0:
         return {}
-    pairs = {name: tuple(FeatureStore.open(workdir / FEATURES / name / split) for split in splits) for name in names}
+    stores = {name: [FeatureStore.open(workdir / FEATURES / name / split) for split in splits] for name in names}
+    pairs = {name: (train, test) for name, (train, test) in stores.items()}
     write_json(workdir / "config.json", to_saved(config))
     found = probe_features(pairs, config, workdir, say)
     print_table(*found.table)

@@ -8,6 +8,7 @@ import jax
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.models.gpt2 import GPT2
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
 from vidjax.weights import pretrained
@@ -33,7 +34,7 @@ def init_language_model(params: Mapping, part: Part, source: str, config: Config
         model = pretrained.load(source)
     except WeightsError as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
-    if model.family != "gpt2":
+    if not isinstance(model.module, GPT2):
         raise ConfigError(f"config.{part.key}={source!r} holds a {model.family}, no GPT-2")
     _, theirs, notes = with_cross_attention(model.module, model.params, jax.random.key(config.seed))
     named, found = flatten(params), flatten(theirs)

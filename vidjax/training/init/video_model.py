@@ -10,6 +10,7 @@ import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.models import ClipSpec
+from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, pretrained, runs
@@ -66,22 +67,22 @@ def init_video_model(
     return nest(used), "; ".join(notes)
 
 
-def _read(init_from: str, spec: Any, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
+def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
     """Parameters for clips of the new model's grid, and what they are."""
     if is_run(init_from):
         step, source = runs.read_params(init_from)
         notes = (f"parameters of {init_from} at step {step}",)
         module = runs.read_module(init_from)[1] if spec is not None else None
-        if "backbone" in source:  # of a captioner
+        if module is not None and "backbone" in source:  # of a captioner
             module, source = module.backbone, source["backbone"]
-        old = getattr(module, "spec", None)
+        old = module.spec if module is not None else None
     else:
         model = pretrained.load(init_from, begin=spec)
         source, old = model.params, model.spec
         notes = (f"parameters of {init_from}", *model.notes, *_other_pixels((model.mean, model.std), pixels))
     if spec is None:
         return source, notes
-    if type(old) is not type(spec):
+    if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
     source, changes = adapt.fit_positions(source, old, spec)

@@ -24,7 +24,7 @@ def clip_each(max_norm: float) -> optax.GradientTransformation:
 
     def clip(grads, params):
         del params
-        squares: dict[str, jax.Array] = collections.defaultdict(float)
+        squares: dict[str, jax.Array | float] = collections.defaultdict(float)
         for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]:
             squares[_parameter(path)] += jnp.sum(jnp.square(leaf), axis=_own_axes(path, leaf))
 

@@ -46,9 +46,9 @@ def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> 
     """
     rule = optax.with_extra_args_support(rule)
 
-    def update(updates, state, params=None, *, step, **extra):
-        moved, moved_state = rule.update(updates, state, params, step=step, **extra)
-        awake = step >= steps
+    def update(updates, state, params=None, **extra):
+        moved, moved_state = rule.update(updates, state, params, **extra)
+        awake = extra["step"] >= steps
         moved = jax.tree.map(lambda u: jnp.where(awake, u, jnp.zeros_like(u)), moved)
         return moved, jax.tree.map(lambda new, old: jnp.where(awake, new, old), moved_state, state)
 

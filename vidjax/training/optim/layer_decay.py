@@ -37,7 +37,7 @@ def layer_scales(params, layer_decay: float):
     if depth is None:
         raise ConfigError(f"optim.layer_decay={layer_decay} needs a model with encoder/blocks; use 1.0")
 
-    def scale(path, leaf) -> np.ndarray:
+    def scale(path, leaf) -> np.ndarray | np.float32:
         name = path_name(path)
         if _ENCODER_BLOCKS.search(name):
             factors = layer_decay ** (depth - np.arange(depth, dtype=np.float64))

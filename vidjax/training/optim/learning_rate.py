@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
 
-Schedule = Callable[[Int[Array, ""]], Float[Array, ""]]
+Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,8 +57,8 @@ DECAYED = {"kernels": _kernels, "matrices": _matrices, "all": lambda name, rank:
 def add_scheduled_decay(schedule: Callable, mask: Callable) -> optax.GradientTransformationExtraArgs:
     """Add `schedule(step)` times the parameters where `mask(parameters)` is true."""
 
-    def update(updates, state, params, *, step, **_):
-        decay = schedule(step)
+    def update(updates, state, params=None, **extra):
+        decay = schedule(extra["step"])
         added = jax.tree.map(lambda u, p, decays: u + decay * p if decays else u, updates, params, mask(params))
         return added, state
 
