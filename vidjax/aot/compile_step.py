@@ -22,6 +22,7 @@ from vidjax.config import Config
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
+from vidjax.objectives import Objective
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.checks import check_config
@@ -118,7 +119,10 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
             kernels=0,
             collectives={},
         )
-    memory, program = compiled.memory_analysis(), Program(compiled.as_text())
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    if memory is None or text is None:
+        raise ConfigError(f"the compiler for {topology} says nothing of the program's memory or instructions")
+    program = Program(text)
     temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
     return result(
         fits=True,
@@ -179,7 +183,7 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
     return int(min(max(first + (limit - low) / max(slope, 1e-3), best + 1), over - 1))
 
 
-def lower_step(config: Config, objective, mesh: Mesh):
+def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.Lowered:
     """The training step, lowered for the chips of the mesh."""
     length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
     optimizer = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)

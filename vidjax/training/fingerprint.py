@@ -11,6 +11,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,12 +19,13 @@ import jax
 import vidjax
 from vidjax.config import Config, hints_of
 from vidjax.config.types import Changeable, marks, plain
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ResumeError
 from vidjax.models import preset
 from vidjax.models.spec_keys import SET_BY, changeable, spec_fields
 
 
-def fingerprint(config: Config, source) -> dict:
+def fingerprint(config: Config, source: VideoSource) -> dict:
     """Flat values, under `same` those that must not change and under `noted` those that may, with a warning."""
     found = {
         "same": {"content of the data set": source.content_id, "number of videos": len(source)},
@@ -42,7 +44,7 @@ def fingerprint(config: Config, source) -> dict:
     return json.loads(json.dumps(found))  # as it will read back: lists, not tuples
 
 
-def compare(saved: dict, current: dict, workdir) -> list[str]:
+def compare(saved: dict, current: dict, workdir: Path) -> list[str]:
     """What may differ and does, as sentences for a warning.
 
     Raises:

@@ -15,8 +15,11 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
+from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
+from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_train
 from vidjax.training import fingerprint
 from vidjax.training.checkpoints import Checkpoints
@@ -45,8 +48,8 @@ def train(
     config: Config,
     workdir: str | os.PathLike,
     *,
-    source=None,
-    objective=None,
+    source: VideoSource | None = None,
+    objective: Objective | None = None,
     make_batches: Callable[..., Iterator[dict]] = train_batches,
 ) -> dict:
     """Train as configured, going on where an earlier start in the same folder stopped.
@@ -183,7 +186,7 @@ def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup:
     )
 
 
-def _judge(evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
+def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
     """Score the moving average where it is kept: one view if asked, the whole protocol at the end.
 
     Checkpoints are ranked by the task's main figure of the quick score, which all of them have, or else by the only one

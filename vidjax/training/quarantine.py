@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
 
 FILE = "quarantine.jsonl"
@@ -20,7 +21,7 @@ class Quarantine:
     Every process counts, from the failures of the global batch, so that all stop at the same step; the first writes.
     """
 
-    def __init__(self, workdir: Path, source):
+    def __init__(self, workdir: Path, source: VideoSource):
         self._path, self._source = workdir / FILE, source
         self._limit = max(LIMIT, int(SHARE * len(source)))
         lines = self._path.read_text().splitlines() if self._path.exists() else []

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
+from vidjax.objectives import Objective
 
 PyTree = Any
 
@@ -58,7 +59,9 @@ def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, 
     return {annotation.key: jax.ShapeDtypeStruct((rows, *shape), annotation.dtype)}
 
 
-def init_state(objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int) -> TrainState:
+def init_state(
+    objective: Objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int
+) -> TrainState:
     """A fresh state; call it under `jax.eval_shape` for shapes, under `jax.jit` with `out_shardings` for arrays."""
     batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch_shapes(data))
     params, extra = objective.init(jax.random.key(seed), batch)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
 
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
@@ -78,7 +79,7 @@ def make_train_step(
     return jax.jit(step, in_shardings=(shardings, rows), out_shardings=(shardings, everywhere), donate_argnums=0)
 
 
-def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, mesh):
+def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
     """Loss, metrics and gradients of the whole batch; its micro-batches see the extra state one after another."""
 
     def loss_of(params, extra, rows, key):
@@ -118,7 +119,7 @@ def _gradients(objective, state: TrainState, batch: dict, key, accumulate: int, 
     return mean(losses), jax.tree.map(mean, metrics), extra, grads
 
 
-def _gradients_from_statistics(objective, state: TrainState, key, zeros, numbered):
+def _gradients_from_statistics(objective: StatisticalObjective, state: TrainState, key: Array, zeros, numbered):
     """Gradients of a loss that is a function of the whole batch's statistics, in two passes over the micro-batches.
 
     The first gathers the statistics of each, the second sends the loss's gradient back through each; random numbers

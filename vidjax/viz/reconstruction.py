@@ -7,7 +7,6 @@ import itertools
 import pathlib
 import textwrap
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from vidjax.config import Config, EvalConfig
 from vidjax.data.clips.transforms import LoadEval
 from vidjax.data.sources.base import VideoSource
+from vidjax.objectives import MaskedAutoencoding
+from vidjax.objectives.base import Params
 from vidjax.viz.figures import new_figure, save_figure
 
 NORMALIZED = (
@@ -43,7 +44,12 @@ class Pictures:
 
 
 def reconstruct_held_out(
-    objective: Any, params: Any, source: VideoSource, config: Config, mesh: Mesh, folder: str | pathlib.Path
+    objective: MaskedAutoencoding,
+    params: Params,
+    source: VideoSource,
+    config: Config,
+    mesh: Mesh,
+    folder: str | pathlib.Path,
 ) -> Pictures | None:
     """Reconstruct three videos spread over a data set; see `write_reconstructions`.
 
@@ -64,8 +70,8 @@ def reconstruct_held_out(
 
 
 def write_reconstructions(
-    objective: Any,
-    params: Any,
+    objective: MaskedAutoencoding,
+    params: Params,
     video: UInt8[np.ndarray, "b t h w 3"],
     mask_key: jax.Array,
     mesh: Mesh,
@@ -74,7 +80,6 @@ def write_reconstructions(
     """Reconstruct a few clips and write folder/reconstruction.png and .gif; every process calls it, the first writes.
 
     Args:
-      objective: has `reconstruct(params, batch, rngs)` and `normalize_target`, as `MaskedAutoencoding`.
       params: placed on `mesh`.
     """
     reconstruct = jax.jit(objective.reconstruct, out_shardings=NamedSharding(mesh, PartitionSpec()))
