@@ -24,6 +24,7 @@ from rich.table import Table
 
 from vidjax import config as config_lib
 from vidjax.data import motion_videos, open_source
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, UserError
 from vidjax.evaluation.features.writer import embed_videos
 from vidjax.evaluation.probes.knn import knn_accuracy
@@ -54,10 +55,10 @@ def compare(run: pathlib.Path) -> list[dict]:
     module = build_model(config.model.name, num_classes=0, **config.model.spec, **model)
     clip = np.zeros((1, *module.spec.clip_shape), np.float32)
     random = jax.jit(module.init)(jax.random.key(config.seed), clip)["params"]
-    family, pixels = family_of(config.model.name)[0], (config.data.mean, config.data.std)
+    family, recipe = family_of(config.model.name)[0], ClipRecipe.of(config.data, config.eval)
     backbones = {
-        "random weights": Pretrained(module, random, module.spec, family, *pixels),
-        "SVT": Pretrained(module, {"encoder": teacher["encoder"]}, module.spec, family, *pixels),
+        "random weights": Pretrained(module, random, module.spec, family, recipe),
+        "SVT": Pretrained(module, {"encoder": teacher["encoder"]}, module.spec, family, recipe),
     }
     about = {"seed": config.seed, "step": step}
     return [about | {"features": name} | score(backbone, config) for name, backbone in backbones.items()]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import vidjax
-from vidjax.cli import main, model_source
+from vidjax.cli import main
 from vidjax.config import from_saved
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.motion_videos import CLASSES
 from vidjax.errors import WeightsError
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAEClassifier
@@ -34,7 +35,7 @@ def test_a_converted_classifier_is_the_same_model(classifier, converted, clips):
     there, here = vidjax.from_pretrained(classifier), vidjax.from_pretrained(converted)
     assert here.spec == there.spec  # sizes that are no preset's, and transformers' epsilons
     assert here.labels == CLASSES
-    assert (here.mean, here.std, here.merge) == (there.mean, there.std, there.merge)
+    assert here.clip_recipe == there.clip_recipe
     jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
     np.testing.assert_array_equal(here(clips)["logits"], there(clips)["logits"])
 
@@ -47,7 +48,7 @@ def test_a_converted_autoencoder_is_the_same_model(autoencoder, plain_autoencode
         assert type(here.module) is type(there.module)
         assert here.spec == there.spec
         jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
-        assert model_source.normalizes_target(here) is normalised
+        assert here.objective.normalize_target is normalised
 
 
 def test_a_converted_run_samples_videos_as_its_source(classifier, converted, videos, capsys):
@@ -84,9 +85,9 @@ def test_training_can_start_from_a_converted_run(classifier, tmp_path):
     params = jax.jit(VideoMAEClassifier(spec, 5).init)(jax.random.key(0), np.zeros((1, *spec.clip_shape), np.float32))
     model = dataclasses.replace(
         vidjax.from_pretrained(classifier), module=VideoMAEClassifier(spec, 5), spec=spec, params=params["params"],
-        labels=None,
+        clip_recipe=ClipRecipe(num_frames=4, image_size=16), labels=None,
     )  # fmt: skip
-    save_as_run(model, tmp_path / "run", stride=4, sampling="dense")
+    save_as_run(model, tmp_path / "run")
     fresh = jax.jit(VideoMAEClassifier(spec, 3).init)(jax.random.key(1), np.zeros((1, *spec.clip_shape), np.float32))[
         "params"
     ]
@@ -153,7 +154,7 @@ def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_
     assert main(["export", several_labels, str(tmp_path / "several")]) == 0
     config = transformers.AutoConfig.from_pretrained(tmp_path / "several")
     assert config.problem_type == "multi_label_classification"
-    assert model_source.score(vidjax.from_pretrained(tmp_path / "several")) == "sigmoid"
+    assert vidjax.from_pretrained(tmp_path / "several").answer.activation == "sigmoid"
 
 
 def test_a_run_cannot_say_that_a_video_has_several_labels_and_convert_says_so(several_labels, tmp_path, capsys):

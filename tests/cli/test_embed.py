@@ -1,5 +1,6 @@
 """`vidjax embed`: features of videos into a folder, gone on with, shared out, and refused in a sentence."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -97,10 +98,12 @@ def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeyp
 
 def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
     model = load_backbone("random:timesformer_tiny", num_frames=2, image_size=16)
-    save_as_run(model, tmp_path / "run", stride=3, sampling="dense")
+    recipe = dataclasses.replace(model.clip_recipe, stride=3, sampling="dense", interpolation="area")
+    save_as_run(dataclasses.replace(model, clip_recipe=recipe), tmp_path / "run")
     assert embed(folder, tmp_path / "out", model=("--model", str(tmp_path / "run"))) == 3
     store = FeatureStore.open(tmp_path / "out")
-    assert (store.header.clip["stride"], store.header.clip["num_frames"], store.header.clip["image_size"]) == (3, 2, 16)
+    assert [store.header.clip[key] for key in ("stride", "num_frames", "image_size")] == [3, 2, 16]
+    assert store.header.clip["interpolation"] == "area"
     assert store.header.backbone["family"] == "timesformer"
     assert store.array("cls").shape == (6, 96)
     capsys.readouterr()

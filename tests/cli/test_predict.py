@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from vidjax.cli import main
-from vidjax.cli.model_source import clip_words
-from vidjax.config import DataConfig
+from vidjax.cli.clip_options import clip_words
 from vidjax.data import read_frames
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.motion_videos import CLASSES
 
 # 20 frames, every 2nd: 10. One clip of 8 lies in their middle, two at their start and end.
@@ -202,4 +202,4 @@ def test_missing_videos_are_noticed_before_the_model_is_read(capsys):
     ],
 )
 def test_clips_in_words(stride, sampling, words):
-    assert clip_words(DataConfig(num_frames=16, stride=stride, sampling=sampling)) == words
+    assert clip_words(ClipRecipe(num_frames=16, stride=stride, sampling=sampling)) == words

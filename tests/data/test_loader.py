@@ -17,6 +17,7 @@ from videos import encode, flip_bits, moving_texture
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, VideoError
@@ -174,7 +175,7 @@ def test_processes_that_do_not_divide_the_batch_are_refused(data):
 @pytest.mark.parametrize(("batch", "processes", "workers"), [(4, 1, 0), (2, 2, 0), (4, 4, 0), (8, 2, 0), (2, 1, 2)])
 def test_evaluation_shows_every_video_once(data, batch, processes, workers):
     data = dataclasses.replace(data, workers=workers)
-    source, views = open_source(data, "val"), EvalConfig(clips=2, crops=3)
+    source, views = open_source(data, "val"), ClipRecipe.of(data, EvalConfig(clips=2, crops=3))
     steps = [
         [{k: np.array(v) for k, v in step.items()}
          for step in eval_batches(source, data, views, batch=batch, process=(place, processes))]
@@ -194,18 +195,18 @@ def test_evaluation_shows_every_video_once(data, batch, processes, workers):
 
 
 def test_evaluation_views_are_the_crops_of_each_test_clip_in_turn(data):
-    source, views = open_source(data, "val"), EvalConfig(clips=2, crops=3)
+    source, views = open_source(data, "val"), ClipRecipe.of(data, EvalConfig(clips=2, crops=3))
     batch = next(eval_batches(source, data, views, batch=1))
-    wanted = eval_indices(20, data, 2)
+    wanted = eval_indices(20, views)
     for clip in range(2):
-        crops = eval_crops(read_frames(source[0].video, wanted[clip]), data, 3)
+        crops = eval_crops(read_frames(source[0].video, wanted[clip]), views)
         np.testing.assert_array_equal(batch["video"][0, 3 * clip : 3 * clip + 3], crops)
 
 
 def test_evaluation_never_replaces_a_bad_video(data):
     data = dataclasses.replace(data, eval_split="train")
     source = open_source(data, "train")
-    steps = list(eval_batches(source, data, EvalConfig(clips=1, crops=1), batch=5))
+    steps = list(eval_batches(source, data, ClipRecipe.of(data, EvalConfig(clips=1, crops=1)), batch=5))
     decoded, reason = (np.concatenate([step[key] for step in steps]) for key in ("decoded", "failed_reason"))
     bad = {source[int(row)].id: VideoError.REASONS[reason[row]] for row in np.flatnonzero(~decoded)}
     assert bad == {BAD[0]: "empty", BAD[1]: "corrupt"}
@@ -218,7 +219,8 @@ def test_synthetic_batches_take_the_same_form_and_differ_from_row_to_row():
     batch = take(data, 1)[0]
     assert batch["video"].shape == (8, 2, 16, 16, 3)
     assert len(np.unique(batch["video"].reshape(8, -1), axis=0)) == 8
-    shown = next(eval_batches(open_source(data, "val"), data, EvalConfig(clips=1, crops=2), batch=2))
+    recipe = ClipRecipe.of(data, EvalConfig(clips=1, crops=2))
+    shown = next(eval_batches(open_source(data, "val"), data, recipe, batch=2))
     assert shown["video"].shape == (2, 2, 2, 16, 16, 3)
 
 

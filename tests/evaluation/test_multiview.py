@@ -12,6 +12,7 @@ from compilations import compilations
 from jax.sharding import AxisType
 
 from vidjax.config import Config, EvalConfig
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation import multiview
@@ -88,9 +89,8 @@ def test_every_video_is_scored_once_on_any_mesh_and_batch(rows, shape, size):
 def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
     rows.targets = rows.videos[:, :, 0, 0, :CLASSES, 0].sum(1, dtype=np.int64).argmax(-1)  # the toy is always right
     rows.failures = {2: "truncated", 7: "missing"}
-    config = Config(eval=EvalConfig(merge="sum_logits"))
     result = evaluate(rows, mesh_of(2, 1), 4)
-    results = summarise(result, config)
+    results = summarise(result, ClipRecipe(merge="sum_logits"))
     assert results["eval/num_scored"] == 11
     assert results["eval/num_expected"] == 13
     assert results["eval/top1"] == pytest.approx(11 / 13)
@@ -101,7 +101,7 @@ def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
 def test_an_unscored_video_of_class_zero_is_not_right_by_its_zeros(rows):
     rows.targets = np.zeros(13, np.int64)
     rows.failures = dict.fromkeys(range(13), "corrupt")
-    results = summarise(evaluate(rows, mesh_of(1, 1), 13), Config())
+    results = summarise(evaluate(rows, mesh_of(1, 1), 13), ClipRecipe())
     assert results["eval/top1"] == results["eval/top5"] == results["eval/num_scored"] == 0
 
 
@@ -146,7 +146,7 @@ def test_a_batch_that_does_not_divide_the_mesh_is_refused_with_one_that_does():
 def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, tmp_path, capsys):
     rows.failures = {3: "truncated"}
     result = evaluate(rows, mesh_of(1, 1), 5)
-    results = summarise(result, Config(eval=EvalConfig(merge="sum_logits")))
+    results = summarise(result, ClipRecipe(merge="sum_logits"))
     ClassificationEvaluator(Config(), Lookup(), rows, mesh_of(1, 1), tmp_path).write(results, result)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     lines = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
@@ -169,7 +169,7 @@ def test_a_head_with_more_classes_than_the_data_names_is_written_with_numbers(ro
     rows.labels = ("a", "b")
     result = evaluate(rows, mesh_of(1, 1), 13)
     evaluator = ClassificationEvaluator(Config(), Lookup(), rows, mesh_of(1, 1), tmp_path)
-    evaluator.write(summarise(result, Config()), result)
+    evaluator.write(summarise(result, ClipRecipe()), result)
     header = next(csv.reader((tmp_path / "confusion_matrix.csv").open()))
     assert header[1:] == ["a", "b", "2", "3", "4", "5"]
     assert not (tmp_path / "quarantine.jsonl").exists()  # nothing failed

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.open import open_source
 from vidjax.evaluation.features.writer import write_features
 
 NAMES = ("tokens", "token_mean", "pooled")
+RECIPE = ClipRecipe(num_frames=2, stride=3, image_size=16, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
 @dataclasses.dataclass
@@ -28,8 +30,7 @@ class Colours:
     params: np.ndarray = dataclasses.field(default_factory=lambda: np.float32(0.5))
     source: str = "colours"
     family: str = "colours"
-    mean: tuple = (0.5, 0.5, 0.5)
-    std: tuple = (0.2, 0.2, 0.2)
+    clip_recipe: ClipRecipe = RECIPE
     spec: types.SimpleNamespace = dataclasses.field(
         default_factory=lambda: types.SimpleNamespace(num_frames=2, tubelet_size=1)
     )
@@ -39,14 +40,19 @@ class Colours:
         return {"tokens": tokens, "pooled": tokens.max(1)}
 
 
-def clips_of(videos, **changes):
-    """How the clips are taken."""
-    return DataConfig(root=str(videos), num_frames=2, stride=3, image_size=16, threads=1, **changes)
+def colours(factor=0.5, source="colours", **clips):
+    """Such a backbone, with other clips if asked for."""
+    return Colours(np.float32(factor), source, clip_recipe=dataclasses.replace(RECIPE, **clips))
 
 
-def embed(videos, folder, backbone=None, *, split="train", data=None, **options):
+def data_of(videos):
+    """Where the videos are, and how fast they are read."""
+    return DataConfig(root=str(videos), threads=1)
+
+
+def embed(videos, folder, backbone=None, *, split="train", **options):
     """Write the store of a split in parts of four rows, all of it or a share."""
-    data = data or clips_of(videos)
+    data = data_of(videos)
     options = {"names": NAMES, "rows_per_part": 4, "batch": 8} | options
     return write_features(backbone or Colours(), open_source(data, split), data, split, folder, **options)
 

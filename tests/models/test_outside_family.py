@@ -90,15 +90,17 @@ def test_its_fields_are_set_under_model_spec_and_misspelt_ones_are_refused(toy):
 
 
 def test_a_model_of_it_is_written_as_a_run_and_read_again(toy, tmp_path):
+    from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.training.convert import save_as_run
     from vidjax.weights import Pretrained
 
     module = vidjax.build_model(f"{toy}.large", num_classes=5, bias=False)
     params = module.init(jax.random.key(0), jnp.zeros((1, 4, 16, 16, 3)))["params"]
-    model = Pretrained(module, params, module.spec, toy, (0.5,) * 3, (0.5,) * 3, source="elsewhere")
-    save_as_run(model, tmp_path / "run", stride=2, sampling="dense")
+    recipe = ClipRecipe(num_frames=4, stride=2, image_size=16)
+    model = Pretrained(module, params, module.spec, toy, recipe, source="elsewhere")
+    save_as_run(model, tmp_path / "run")
     again = vidjax.from_pretrained(tmp_path / "run")
-    assert (again.module, again.family, again.num_classes) == (module, toy, 5)
+    assert (again.module, again.family, again.num_classes, again.clip_recipe) == (module, toy, 5, recipe)
     assert from_saved(json.loads((tmp_path / "run" / "config.json").read_text())).model.spec == {"bias": False}
 
 

@@ -171,10 +171,10 @@ def test_the_clips_of_a_video_are_its_frames_in_order():
     np.testing.assert_allclose(states(objective, video), both, atol=1e-5)
 
 
-def test_captions_are_written_greedily_and_by_beams_that_are_never_less_likely_than_one(whole):
+def test_captions_are_generated_greedily_and_by_beams_that_are_never_less_likely_than_one(whole):
     (objective, params), video = whole, batch_of()["video"]
-    greedy = jax.jit(objective.write)(params, video)
-    beams = jax.jit(functools.partial(objective.write, beams=4, length_penalty=0.0))(params, video)
+    greedy = jax.jit(objective.generate)(params, video)
+    beams = jax.jit(functools.partial(objective.generate, beams=4, length_penalty=0.0))(params, video)
     for texts in (greedy, beams):
         assert texts["tokens"].shape == (3, 6)
         assert texts["scores"].shape == (3,)

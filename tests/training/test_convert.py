@@ -11,6 +11,7 @@ import pytest
 import vidjax
 from vidjax.cli import main
 from vidjax.config import from_saved
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import WeightsError
 from vidjax.models import build_model
 from vidjax.models.gpt2 import GPT2, GPT2Spec
@@ -29,8 +30,11 @@ def pretrained(name, num_classes, **options):
         inputs += [np.zeros((1, 1), int), np.zeros((1, module.spec.num_tokens - 1), int)]
     shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
-    pixels = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    return Pretrained(module, params, module.spec, name.split("_")[0], *pixels, "sum_logits", source="elsewhere")
+    recipe = ClipRecipe(
+        num_frames=4, stride=3, image_size=module.spec.image_size, interpolation="area", mean=(0.1, 0.2, 0.3),
+        std=(0.4, 0.5, 0.6), clips=2, crops=3, merge="sum_logits",
+    )  # fmt: skip
+    return Pretrained(module, params, module.spec, name.split("_")[0], recipe, source="elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -49,11 +53,11 @@ def pretrained(name, num_classes, **options):
 def test_what_is_written_as_a_run_is_read_as_the_same_model(tmp_path, name, num_classes, options):
     model = pretrained(name, num_classes, **options)
     model = dataclasses.replace(model, labels=tuple("abcde") if num_classes else None)
-    save_as_run(model, tmp_path, stride=3, sampling="dense")
+    save_as_run(model, tmp_path)
     again = vidjax.from_pretrained(tmp_path)
     assert again.module == model.module  # with its spec and number of classes
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
-    for field in ("family", "mean", "std", "merge", "labels"):
+    for field in ("family", "clip_recipe", "labels"):
         assert getattr(again, field) == getattr(model, field), field
     config = from_saved(json.loads((tmp_path / "config.json").read_text()))
     assert (config.data.stride, config.data.sampling, config.data.num_frames) == (3, "dense", 4)
@@ -64,27 +68,22 @@ def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_
     """A configuration that sets them is refused when the run is read."""
     model = pretrained("vivit_tiny", 5, **HEADS)
     spec = dataclasses.replace(model.spec, temporal_depth=7)
-    save_as_run(
-        dataclasses.replace(model, module=model.module.clone(spec=spec), spec=spec),
-        tmp_path,
-        stride=3,
-        sampling="dense",
-    )
+    save_as_run(dataclasses.replace(model, module=model.module.clone(spec=spec), spec=spec), tmp_path)
     assert vidjax.from_pretrained(tmp_path).spec == model.spec
 
 
 def test_frames_that_are_not_square_make_no_run(tmp_path):
     model = pretrained("timesformer_tiny", 5, **HEADS, image_size=(16, 24))
     with pytest.raises(WeightsError, match="elsewhere takes frames of 16x24; those of a run are square"):
-        save_as_run(model, tmp_path / "run", stride=1, sampling="dense")
+        save_as_run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_language_model_makes_no_run(tmp_path):
     spec = GPT2Spec(width=8, depth=1, num_heads=1, mlp_dim=8, vocab_size=5, num_positions=3)
-    model = Pretrained(GPT2(spec), {}, spec, "gpt2", (), (), source="words")
+    model = Pretrained(GPT2(spec), {}, spec, "gpt2", source="words")
     with pytest.raises(WeightsError, match="words holds a gpt2, which takes no clips and makes no run"):
-        save_as_run(model, tmp_path / "run", stride=1, sampling="dense")
+        save_as_run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -11,11 +11,14 @@ from peers import torch, transformers
 
 import vidjax
 from vidjax import ops
+from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import WeightsError
 from vidjax.models import build_model
 from vidjax.training import loop
 from vidjax.weights import Pretrained, export
-from vidjax.weights.pretrained import prepare
+
+HALVES = ClipRecipe(num_frames=4, image_size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 def ours(model, clips):
@@ -97,13 +100,14 @@ def test_a_processor_that_pads_where_vidjax_covers_and_crops_is_named(tmp_path):
     video = np.full((2, 16, 20, 3), 255, np.uint8)
     for image_size, pads in ((16, False), ((16, 24), True)):
         module = build_model("vivit_tiny", num_classes=2, image_size=image_size, **options)
-        model = Pretrained(module, random_params(module), module.spec, "vivit", (0.0,) * 3, (1.0,) * 3)
+        recipe = ClipRecipe(num_frames=2, image_size=image_size, mean=(0.0,) * 3, std=(1.0,) * 3)
+        model = Pretrained(module, random_params(module), module.spec, "vivit", recipe)
         notes = export(model, folder := tmp_path / str(pads))
         assert any("pads what does not fill 16 x 24 with black" in note for note in notes) == pads
         processor = transformers.AutoImageProcessor.from_pretrained(folder)
         pixels = np.asarray(processor(list(video), return_tensors="np")["pixel_values"])
         assert (pixels.min() < 1) == pads
-        assert prepare(video[None], module.spec).min() == 255
+        assert eval_crops(video, recipe).min() == 255
 
 
 @pytest.mark.parametrize("name", ["timesformer_tiny", "vivit_tiny"])
@@ -111,7 +115,7 @@ def test_other_families_give_the_same_logits_in_transformers(tmp_path, name):
     options = {"width": 24, "depth": 3, "num_heads": 4, "mlp_dim": 40, "num_frames": 4, "image_size": 16}
     module = build_model(name, num_classes=5, **options)
     family = name.split("_")[0]
-    model = Pretrained(module, random_params(module), module.spec, family, (0.5,) * 3, (0.5,) * 3)
+    model = Pretrained(module, random_params(module), module.spec, family, HALVES)
     assert export(model, tmp_path / "out") == ()
     peer = transformers.AutoModelForVideoClassification.from_pretrained(tmp_path / "out").eval()
     clips = peers.random_clips()
@@ -125,7 +129,7 @@ def test_other_families_give_the_same_logits_in_transformers(tmp_path, name):
 def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_path, name):
     options = {"width": 24, "depth": 2, "num_heads": 4, "mlp_dim": 40, "num_frames": 4, "image_size": 16}
     module = build_model(name, num_classes=0, **options)
-    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], (0.5,) * 3, (0.5,) * 3)
+    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], HALVES)
     export(model, tmp_path / "out")
     peer, loading = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
     assert all("pooler" in key for kind in loading.values() for key in kind)  # ViViT's, which is no part of the model
@@ -150,7 +154,7 @@ def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_pat
 )
 def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(tmp_path, name, options, words):
     module = build_model(name, num_classes=5, num_frames=4, image_size=16, **options)
-    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], (0.5,) * 3, (0.5,) * 3)
+    model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], HALVES)
     notes = export(model, tmp_path / "out")
     assert words in notes[0]
     assert "the arrays are written in the layout" in notes[0]
@@ -162,7 +166,7 @@ def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(
 
 def test_a_model_that_nobody_else_has_is_refused(tmp_path):
     module = build_model("videomae_tiny", num_classes=0, num_frames=4, image_size=16)
-    model = Pretrained(module, random_params(module), module.spec, "videomae", (0.5,) * 3, (0.5,) * 3)
+    model = Pretrained(module, random_params(module), module.spec, "videomae", HALVES)
     with pytest.raises(WeightsError, match="a VideoMAE without head has no counterpart in transformers"):
         export(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()

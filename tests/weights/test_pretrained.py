@@ -10,8 +10,8 @@ import peers
 import pytest
 
 import vidjax
-from vidjax.config import DataConfig
 from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.objectives.normalize import normalize
 from vidjax.weights.runs import read_params
@@ -33,8 +33,7 @@ def test_clips_of_any_size_are_resized_cropped_and_normalised_as_in_evaluation(f
     apply = jax.jit(model.module.apply)
     for size in ((16, 16), (24, 40), (50, 30), (10, 13)):
         clips = uint8_clips(2, 4, *size)
-        data = DataConfig(image_size=16)
-        crops = np.stack([eval_crops(clip, data, 1)[0] for clip in clips])
+        crops = np.stack([eval_crops(clip, ClipRecipe(image_size=16))[0] for clip in clips])
         pixels = normalize(crops, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         wanted = apply({"params": model.params}, pixels)["logits"]
         peers.assert_close(model(clips)["logits"], wanted, 1e-5)
@@ -114,7 +113,7 @@ def test_a_run_gives_its_moving_average_its_pixels_and_its_way_of_merging(classi
     jax.tree.map(np.testing.assert_array_equal, model.params, average)
     _, raw = read_params(classifier_run)
     assert not np.array_equal(raw["head"]["kernel"], average["head"]["kernel"])
-    assert (model.num_classes, model.mean, model.merge) == (3, (0.4, 0.5, 0.6), "sum_logits")
+    assert (model.num_classes, model.mean, model.clip_recipe.merge) == (3, (0.4, 0.5, 0.6), "sum_logits")
     assert model.spec.dtype == "float32"
     assert model.config.data.name == "synthetic"
     assert model(uint8_clips(1, 4, 20, 20))["logits"].shape == (1, 3)

@@ -6,11 +6,14 @@ A video that cannot be decoded is reported with the reason; the others are descr
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import answering, model_source
+from vidjax.cli import clip_options, load_model, paths, predictors
 from vidjax.cli.terminal import print_json, progress, say
 from vidjax.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from vidjax.evaluation.caption_generator import CaptionGenerator
 
 EXIT_MISSING_VIDEOS = 3
 
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, metavar="RUN", help="the folder of a run of task=captioning")
     add("--beams", type=int, metavar="K", help="open captions of the search, 1 for always the likeliest (as trained)")
     add("--max-tokens", type=int, metavar="N", help="of a caption (as trained)")
-    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
+    clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, caption, log_probability}]")
 
 
@@ -31,15 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("beams", "max_tokens"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
-    model_source.check_videos(arguments.videos)
-    model = model_source.load(arguments.model)
-    model_source.check_captioner(model, arguments.model)
-    options = ("stride", "beams", "max_tokens")
-    writer = answering.writer_of(model, arguments.model, **{name: getattr(arguments, name) for name in options})
+    clip_options.check_stride(arguments)
+    paths.check_videos(arguments.videos)
+    model = load_model.load(arguments.model)
+    load_model.check_captioner(model, arguments.model)
+    generator = predictors.make_caption_generator(
+        model, stride=arguments.stride, beams=arguments.beams, max_tokens=arguments.max_tokens
+    )
     answers = []
     with progress("describing", len(arguments.videos)) as advance:
         for video in arguments.videos:
-            answers.append(_answer(writer, video))
+            answers.append(_answer(generator, video))
             advance()
     for answer in answers:
         if "error" in answer:
@@ -51,13 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
 
 
-def _answer(writer: Any, video: str) -> dict[str, Any]:
+def _answer(generator: CaptionGenerator, video: str) -> dict[str, Any]:
     try:
-        model_source.note_if_short(video, writer.data)
-        caption, score = writer(video)
+        return {"video": video, **predictors.caption(generator, video)}
     except VideoError as error:
         return {"video": video, "caption": "", "error": str(error)}
-    return {"video": video, "caption": caption, "log_probability": score}
 
 
 def _print(answers: list[dict[str, Any]]) -> None:

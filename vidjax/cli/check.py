@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli import model_source
+from vidjax.cli import paths
 from vidjax.cli.terminal import print_json, progress, say
 from vidjax.registry import names_in
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.data.datasets import DATASETS
 
     if arguments.charts:
-        model_source.check_writable(arguments.charts)
+        paths.check_writable(arguments.charts)
     splits = tuple(filter(None, arguments.splits.split(",")))
     with progress(f"checking {arguments.root}") as advance:
         audits = audit(

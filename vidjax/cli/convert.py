@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import argparse
 
-from vidjax.cli import model_source
+from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import progress, say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("source", metavar="SOURCE", help=model_source.HELP)
+    parser.add_argument("source", metavar="SOURCE", help=load_model.HELP)
     parser.add_argument("folder", metavar="DIR", help="folder to write, new or empty")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the run and print its folder."""
-    model_source.check_new(arguments.folder)
-    model = model_source.load(arguments.source)
+    paths.check_new(arguments.folder)
+    model = load_model.load(arguments.source)
     with progress(f"writing {arguments.folder}"):
         from vidjax.training.convert import save_as_run
 
-        stride, sampling = model_source.sampling(model, None)
-        config = save_as_run(
-            model,
-            arguments.folder,
-            stride=stride,
-            sampling=sampling,
-            normalize_target=model_source.normalizes_target(model),
-        )
+        config = save_as_run(model, arguments.folder)
     say(f"{config.model.name}, {config.task}; --config.init_from={arguments.folder} trains on from it")
-    if model_source.score(model) != "softmax":
+    if model.answer and model.answer.activation == "sigmoid":
         say("note: it was trained for several labels a video, which a run cannot say; predict with --score=sigmoid")
     print(arguments.folder)
     return 0

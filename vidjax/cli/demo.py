@@ -6,11 +6,15 @@ It needs gradio (extra `demo`), and is seen on this machine only unless --share 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import answering, model_source
+from vidjax.cli import load_model, predictors
 from vidjax.cli.terminal import time_line
 from vidjax.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from vidjax.evaluation.caption_generator import CaptionGenerator
+    from vidjax.evaluation.predict import Predictor
 
 _TOP = 5
 
@@ -18,7 +22,7 @@ _TOP = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("--model", metavar="SOURCE", help=f"what classifies: {model_source.HELP}")
+    add("--model", metavar="SOURCE", help=f"what classifies: {load_model.HELP}")
     add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
     add("--port", type=int, default=7860, help="of the page (7860)")
     add("--share", action="store_true", help="ask gradio for a public address, for 72 hours")
@@ -50,13 +54,13 @@ def build_page(source: str | None, captioner: str | None) -> Any:
 
     parts = []
     if source:
-        model = model_source.load(source)
-        model_source.check_classifier(model, source)
-        parts.append(_Classes(gradio, *answering.predictor_of(model)))
+        model = load_model.load(source)
+        load_model.check_classifier(model, source)
+        parts.append(_Classes(gradio, predictors.make_predictor(model)))
     if captioner:
-        model = model_source.load(captioner)
-        model_source.check_captioner(model, captioner)
-        parts.append(_Caption(gradio, answering.writer_of(model, captioner)))
+        model = load_model.load(captioner)
+        load_model.check_captioner(model, captioner)
+        parts.append(_Caption(gradio, predictors.make_caption_generator(model)))
 
     def describe(video: str | None) -> Any:
         if not video:
@@ -80,21 +84,21 @@ def build_page(source: str | None, captioner: str | None) -> Any:
 class _Classes:
     """The best classes, with a time line where windows slide; numbers of a regression."""
 
-    def __init__(self, gradio: Any, predictor: Any, every: float):
-        self._predictor, self._every = predictor, every
-        if predictor.score == "tanh":
+    def __init__(self, gradio: Any, predictor: Predictor):
+        self._predictor = predictor
+        if predictor.numbers:
             self.shown = [gradio.Dataframe(headers=["target", "value"], label="numbers")]
         else:
             self.shown = [gradio.Label(num_top_classes=_TOP, label="classes")]
-        if every:
+        if predictor.recipe.windows:
             self.shown.append(gradio.Textbox(label="time line", lines=8))
 
     def __call__(self, video: str) -> list[Any]:
-        found = answering.answer(self._predictor, video, _TOP, self._every)
+        found = predictors.answer(self._predictor, video, _TOP)
         if "values" in found:
             return [[[line["name"], round(line["value"], 3)] for line in found["values"]]]
         answers: list[Any] = [{line["label"]: line["probability"] for line in found["top"]}]
-        if self._every:
+        if self._predictor.recipe.windows:
             answers.append("\n".join(time_line(window) for window in found["windows"]))
         return answers
 
@@ -102,8 +106,8 @@ class _Classes:
 class _Caption:
     """A sentence."""
 
-    def __init__(self, gradio: Any, writer: Any):
-        self._writer, self.shown = writer, [gradio.Textbox(label="caption")]
+    def __init__(self, gradio: Any, generator: CaptionGenerator):
+        self._generator, self.shown = generator, [gradio.Textbox(label="caption")]
 
     def __call__(self, video: str) -> list[str]:
-        return [self._writer(video)[0]]
+        return [predictors.caption(self._generator, video)["caption"]]

@@ -7,14 +7,20 @@ in the folder with their reason; then the exit code is 3.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import model_source
+from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, progress, say
 from vidjax.errors import ConfigError
 from vidjax.registry import is_outside, names_in
+
+if TYPE_CHECKING:
+    from vidjax.data.clips.recipe import ClipRecipe
+    from vidjax.evaluation.features.writer import Written
+    from vidjax.weights import Pretrained
 
 SOME_FAILED = 3
 SHOWN = 5  # failures told one by one
@@ -25,7 +31,7 @@ _NAMES = tuple(name for name in names_in("vidjax.data.datasets") if name != "fol
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("--model", required=True, metavar="SOURCE", help=f"{model_source.HELP}; or random:PRESET, to compare with")
+    add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, to compare with")
     about = f"a folder of videos (class folders, lists, records), or a data set: {', '.join(_NAMES)}"
     add("--data", required=True, metavar="NAME_OR_ROOT", help=about)
     add("--root", default="", metavar="DIR", help="where the data set of that name is")
@@ -34,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "comma-separated: tokens, token_mean, width_mean, cls, pooled (all that the model gives but the tokens)"
     add("--features", default="", metavar="NAMES", help=about)
     add("--task", default=TASKS[0], choices=TASKS, help="what is to be probed: rows carry a class, or numbers")
-    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
+    clip_options.add_stride(parser)
     add("--num-frames", type=int, metavar="N", help="of a clip (the model's)")
     add("--image-size", type=int, metavar="N", help="pixels, a side of the frames (the model's)")
     add("--dtype", default="float16", choices=("float16", "float32"), help="on disk; default float16")
@@ -53,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--batch and --workers must be at least 0")
     name, root = _data(arguments.data, arguments.root)
     share = _share(arguments.share)
-    model_source.check_writable(arguments.out)
+    paths.check_writable(arguments.out)
+    clip_options.check_stride(arguments)
     from vidjax import tasks
     from vidjax.config import DataConfig
     from vidjax.data.open import open_source
@@ -63,12 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     if share is None:
         distributed.initialize()
     backbone = _backbone(arguments)
-    stride, sampling = model_source.sampling(backbone, arguments.stride)
-    data = DataConfig(
-        name=name, root=root, num_frames=arguments.num_frames or _frames(backbone), stride=stride, sampling=sampling,
-        image_size=model_source.square_side(backbone.spec), mean=backbone.mean, std=backbone.std,
-        workers=arguments.workers, threads=os.cpu_count() or 1,
-    )  # fmt: skip
+    data = DataConfig(name=name, root=root, workers=arguments.workers, threads=os.cpu_count() or 1)
+    data = backbone.clip_recipe.sample(data)
     source = open_source(data, arguments.split, tasks.TASKS[arguments.task].annotation)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
@@ -79,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_answer(arguments.out, written))
     else:
-        _say(written, data)
+        _say(written, backbone.clip_recipe)
         print(arguments.out)
     return SOME_FAILED if written.failed else 0
 
@@ -111,27 +114,20 @@ def _share(word: str | None) -> tuple[int, int] | None:
     return int(place), int(count)
 
 
-def _backbone(arguments: argparse.Namespace) -> Any:
-    """The model, for clips of the size that is asked for."""
+def _backbone(arguments: argparse.Namespace) -> Pretrained:
+    """The model, with the clips that are asked for."""
     from vidjax.weights.backbones import load_backbone
+    from vidjax.weights.clip_recipes import change_recipe
 
     with progress(f"reading {arguments.model}"):
         backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
     for note in backbone.notes:
         say(f"note: {note}")
-    return backbone
+    recipe = change_recipe(backbone.clip_recipe, stride=arguments.stride)
+    return dataclasses.replace(backbone, clip_recipe=recipe)
 
 
-def _frames(backbone: Any) -> int:
-    """Of a clip: the model's, or as many as its run took to fill or to drop the last cube."""
-    from vidjax.config import Config
-
-    frames = backbone.spec.num_frames
-    taken = backbone.config.data.num_frames if isinstance(backbone.config, Config) else frames
-    return taken if abs(taken - frames) < backbone.spec.tubelet_size else frames
-
-
-def _answer(folder: str, written: Any) -> dict[str, Any]:
+def _answer(folder: str, written: Written) -> dict[str, Any]:
     header = written.header
     return {
         "folder": folder,
@@ -145,7 +141,7 @@ def _answer(folder: str, written: Any) -> dict[str, Any]:
     }
 
 
-def _say(written: Any, data: Any) -> None:
+def _say(written: Written, recipe: ClipRecipe) -> None:
     header, failures = written.header, written.failed
     for name, reason in failures[:SHOWN]:
         say(f"{name} has no features: {reason}")
@@ -160,4 +156,4 @@ def _say(written: Any, data: Any) -> None:
     if written.missing:
         counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
-    say(f"{counted} {shapes}, {header.dtype}, of {model_source.clip_words(data)}")
+    say(f"{counted} {shapes}, {header.dtype}, of {clip_options.clip_words(recipe)}")

@@ -7,12 +7,16 @@ video that cannot be decoded is reported with the reason; the others are answere
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import answering, model_source
+from vidjax.cli import clip_options, load_model, paths, predictors
 from vidjax.cli.terminal import print_json, progress, say, time_line
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from vidjax.data.clips.recipe import ClipRecipe
+    from vidjax.evaluation.predict import Predictor
 
 EXIT_MISSING_VIDEOS = 3
 
@@ -21,11 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help="video files")
-    add("--model", required=True, metavar="SOURCE", help=model_source.HELP)
+    add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     add("--top", type=int, default=5, metavar="K", help="classes to name (5)")
-    add("--clips", type=int, default=1, metavar="N", help="clips, evenly spaced in time (1: in the middle)")
-    add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1: in the middle)")
-    add("--stride", type=int, metavar="N", help=model_source.STRIDE_HELP)
+    add(
+        "--clips",
+        type=int,
+        metavar="N",
+        help="clips, evenly spaced in time (as its run is evaluated, or 1)",
+    )
+    add("--crops", type=int, metavar="N", help="crops along the long side (as its run is evaluated, or 1)")
+    clip_options.add_stride(parser)
     add("--merge", choices=choices("eval.merge"), help="of the views (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
@@ -35,19 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Answer for every video; 3 when some could not be decoded."""
     for name in ("top", "clips", "crops"):
-        if getattr(arguments, name) < 1:
-            raise ConfigError(f"--{name}={getattr(arguments, name)} must be at least 1")
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise ConfigError(f"--{name}={value} must be at least 1")
     if arguments.every is not None and arguments.every <= 0:
         raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
-    model_source.check_videos(arguments.videos)
-    model = model_source.load(arguments.model)
-    model_source.check_classifier(model, arguments.model)
-    options = ("stride", "clips", "crops", "merge", "score", "every")
-    predictor, every = answering.predictor_of(model, **{name: getattr(arguments, name) for name in options})
+    clip_options.check_stride(arguments)
+    paths.check_videos(arguments.videos)
+    model = load_model.load(arguments.model)
+    load_model.check_classifier(model, arguments.model)
+    predictor = predictors.make_predictor(
+        model, score=arguments.score, stride=arguments.stride, clips=arguments.clips, crops=arguments.crops,
+        merge=arguments.merge, window_seconds=arguments.every,
+    )  # fmt: skip
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:
         for video in arguments.videos:
-            answers.append(_answer(predictor, video, arguments.top, every))
+            answers.append(_answer(predictor, video, arguments.top))
             advance()
     for answer in answers:
         if "error" in answer:
@@ -55,26 +67,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(answers)
     else:
-        _print_tables(answers, predictor, every)
+        _print_tables(answers, predictor)
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
 
 
-def _answer(predictor: Any, video: str, k: int, every: float) -> dict[str, Any]:
+def _answer(predictor: Predictor, video: str, k: int) -> dict[str, Any]:
     try:
-        return {"video": video, **answering.answer(predictor, video, k, every)}
+        return {"video": video, **predictors.answer(predictor, video, k)}
     except VideoError as error:
         return {"video": video, "top": [], "error": str(error)}
 
 
-def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -> None:
+def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console, (clips, crops) = Console(), (predictor.eval.clips, predictor.eval.crops)
-    views = "1 view" if clips * crops == 1 else f"{clips} x {crops} views"
-    if every:
-        views = f"windows every {every:g} s" if crops == 1 else f"{crops} crops of windows every {every:g} s"
+    console = Console()
     answered = [answer for answer in answers if "error" not in answer]
     for answer in answered:
         console.print(Text(answer["video"], "bold"), soft_wrap=True)
@@ -90,14 +99,25 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Any, every: float) -
         for line in answer.get("windows", ()):
             console.print(Text(time_line(line)), soft_wrap=True)
     if answered:
-        merged = f", whose {predictor.eval.window_merge} is the video's" if every else ""
-        say(f"{views} of {model_source.clip_words(predictor.data)}; {_merge_words(predictor)}{merged}")
+        windows = predictor.recipe.windows
+        merged = f", whose {windows.merge} is the video's" if windows else ""
+        clip = clip_options.clip_words(predictor.recipe)
+        say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}{merged}")
 
 
-def _merge_words(predictor: Any) -> str:
+def _view_words(recipe: ClipRecipe) -> str:
+    """What of a video was looked at."""
+    if windows := recipe.windows:
+        every = f"windows every {windows.seconds:g} s" if windows.seconds else f"{windows.count} windows"
+        return every if recipe.crops == 1 else f"{recipe.crops} crops of {every}"
+    return "1 view" if recipe.views == 1 else f"{recipe.clips} x {recipe.crops} views"
+
+
+def _merge_words(predictor: Predictor) -> str:
     """How logits became probabilities."""
-    score, merge = predictor.score, predictor.eval.merge
-    if predictor.eval.clips * predictor.eval.crops == 1:
-        return f"{score} of its logits"
-    rules = {"mean_softmax": "mean of their {}", "sum_logits": "{} of their mean logits", "max": "largest of their {}"}
-    return rules[merge].format(score)
+    if predictor.recipe.views == 1:
+        return f"{predictor.activation} of its logits"
+    if predictor.recipe.merge == "sum_logits":
+        return f"{predictor.activation} of their mean logits"
+    reduced = "largest" if predictor.recipe.merge.startswith("max") else "mean"
+    return f"{reduced} of their {predictor.activation}"

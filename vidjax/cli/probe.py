@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from vidjax.cli import model_source
+from vidjax.cli import paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.errors import ConfigError
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, score, write and print; 3 if a test row has no features."""
     if len(arguments.train) != len(arguments.test):
         raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
-    model_source.check_writable(arguments.out)
+    paths.check_writable(arguments.out)
     from vidjax.evaluation.features.store import FeatureStore
     from vidjax.evaluation.probes.run import print_table, probe_features
     from vidjax.evaluation.probes.table import short_names

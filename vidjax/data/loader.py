@@ -19,7 +19,8 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int64
 
-from vidjax.config import DataConfig, EvalConfig
+from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.transforms import LoadEval, LoadTrain
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
@@ -65,20 +66,22 @@ def train_batches(
 
 
 def eval_batches(
-    source: VideoSource, data: DataConfig, eval: EvalConfig, *, batch: int, process: tuple[int, int] = (0, 1)
+    source: VideoSource, data: DataConfig, recipe: ClipRecipe, *, batch: int, process: tuple[int, int] = (0, 1)
 ) -> Batches:
     """The local batches of one process in one pass that shows every video exactly once over all processes.
 
     All processes get the same number of batches; rows past the end are padding. A video that fails is never replaced.
 
     Args:
+      data: says how fast: workers, threads and prefetch.
+      recipe: how the views of a video are taken.
       batch: videos a step over all processes.
       process: this process and how many there are.
 
     Returns:
-      an iterator with `close()`; with b = batch / processes and v = eval.clips * eval.crops (crops of a clip are
+      an iterator with `close()`; with b = batch / processes and v = recipe.views (crops of a clip are
       neighbours) its batches are dicts of
-        video (b v t s s c) uint8; label (b) int32; valid (b) bool, False for padding;
+        video (b v t h w c) uint8; label (b) int32; valid (b) bool, False for padding;
         decoded (b) bool, False (and zeros in video) when the video failed; index (b) int64, -1 for padding;
         failed_reason (b) int8, index into `VideoError.REASONS` or -1.
 
@@ -88,7 +91,7 @@ def eval_batches(
     place, count = process
     local = _share(batch, count, "eval.batch")
     padded = -(-len(source) // batch) * batch
-    dataset = grain.MapDataset.range(padded).map(LoadEval(source, data, eval)).batch(local, batch_fn=_stack)
+    dataset = grain.MapDataset.range(padded).map(LoadEval(source, recipe)).batch(local, batch_fn=_stack)
     return Batches(dataset[place::count], data)
 
 

@@ -1,4 +1,4 @@
-"""Captions of a whole split: written once a video, scored against the references, and left in captions.jsonl."""
+"""Captions of a whole split: generated once per video, scored against the references, and left in captions.jsonl."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.tokenized import check_captions, find_tokenizer
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import Evaluator
@@ -64,9 +65,9 @@ class CaptioningEvaluator(Evaluator[Captions]):
         """The compiled step that captions a batch."""
         return make_caption_step(self.objective, self.config, self.mesh)
 
-    def score(self, params: Params, config: Config, *, progress: bool) -> Captions:
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Captions:
         """Caption every video; the caption of one that cannot be decoded is empty."""
-        found = self.score_rows(params, self.source, config, progress=progress)
+        found = self.score_rows(params, self.source, recipe, progress=progress)
         tokens = found.scores.astype(np.int64)
         texts = [
             self._tokenizer.decode(row).strip() if scored else ""
@@ -74,14 +75,15 @@ class CaptioningEvaluator(Evaluator[Captions]):
         ]
         return Captions(texts, found)
 
-    def summarise(self, found: Captions, config: Config) -> dict[str, Any]:
+    def summarise(self, found: Captions, recipe: ClipRecipe) -> dict[str, Any]:
         """BLEU, ROUGE and CIDEr-D of the captions, and of the best constant."""
+        del recipe
         return {
             **{f"eval/{name}": value for name, value in score_captions(found.texts, self._references).items()},
             **{f"eval/constant_{name}": value for name, value in self._constant_figures.items()},
             "eval/constant_caption": self._constant,
             "eval/distinct_captions": len(set(found.texts)),
-            "eval/beams": config.caption.beams,
+            "eval/beams": self.config.caption.beams,
             "eval/num_scored": int(found.scores.scored.sum()),
             "eval/num_expected": len(found.texts),
         }
@@ -122,14 +124,14 @@ class CaptioningEvaluator(Evaluator[Captions]):
 
 
 def make_caption_step(objective: Captioning, config: Config, mesh: Mesh) -> Callable[[Any, dict], dict]:
-    """Compile the writing of one global batch: a step of `score_videos` whose scores are the tokens of the captions.
+    """Compile the captioning of one global batch: a step of `score_videos` whose scores are the tokens of the captions.
 
     They are numbers below 2 ** 24, which float32 holds exactly, and NaN where the model gives no finite probability.
     """
     caption = config.caption
 
     def step(params, batch):
-        texts = objective.write(
+        texts = objective.generate(
             params, batch["video"][:, 0], beams=caption.beams, length_penalty=caption.length_penalty
         )
         tokens = texts["tokens"].astype(jnp.float32)

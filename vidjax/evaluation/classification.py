@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import Evaluator
 from vidjax.evaluation.metrics import classification as metrics
@@ -21,13 +21,13 @@ class ClassificationEvaluator(Evaluator[VideoScores]):
     main = "top1"
     quick = ("top1", "top5", "f1_macro")
 
-    def score(self, params: Params, config: Config, *, progress: bool) -> VideoScores:
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
         """Merge the views of every video.
 
         Raises:
           ConfigError: when the data has a class that the model does not know.
         """
-        found = self.score_rows(params, self.source, config, progress=progress)
+        found = self.score_rows(params, self.source, recipe, progress=progress)
         highest, classes = int(found.labels.max()), found.scores.shape[1]
         if highest >= classes:
             raise ConfigError(
@@ -35,9 +35,9 @@ class ClassificationEvaluator(Evaluator[VideoScores]):
             )
         return found
 
-    def summarise(self, found: VideoScores, config: Config) -> dict[str, Any]:
+    def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
         """Accuracies of all videos and of each class."""
-        return summarise(found, config) | per_class(found, self.labels)
+        return summarise(found, recipe) | per_class(found, self.labels)
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
         """The label and the five best classes of each video."""
@@ -86,7 +86,7 @@ class ClassificationEvaluator(Evaluator[VideoScores]):
             }
 
 
-def summarise(result: VideoScores, config: Config) -> dict[str, float | int | str]:
+def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int | str]:
     """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones."""
     top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
     top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
@@ -102,12 +102,12 @@ def summarise(result: VideoScores, config: Config) -> dict[str, float | int | st
         **{f"eval/{name}": figures[name] for name in metrics.AVERAGED},
         "eval/constant_top1": float(counts.max() / num_expected),
         "eval/constant_f1_macro": _constant_f1(counts),
-        **_log_loss(result, config),
+        **_log_loss(result, recipe),
         "eval/num_scored": num_scored,
         "eval/num_expected": num_expected,
-        "eval/merge": config.eval.merge,
-        "eval/clips": config.eval.clips,
-        "eval/crops": config.eval.crops,
+        "eval/merge": recipe.merge,
+        "eval/clips": recipe.clips,
+        "eval/crops": recipe.crops,
     }
 
 
@@ -137,9 +137,9 @@ def _constant_f1(counts: np.ndarray) -> float:
     return float(2 * share / (1 + share) / (counts > 0).sum())
 
 
-def _log_loss(result: VideoScores, config: Config) -> dict[str, float]:
+def _log_loss(result: VideoScores, recipe: ClipRecipe) -> dict[str, float]:
     """Mean negative log-likelihood of the scored videos, where their scores are probabilities that add up to 1."""
-    if config.eval.merge != "mean_softmax" or not result.scored.any():
+    if recipe.merge != "mean_softmax" or not result.scored.any():
         return {}
     own = result.scores[result.scored, result.labels[result.scored]]
     return {"eval/log_loss": float(-np.log(np.maximum(own, 1e-12)).mean())}

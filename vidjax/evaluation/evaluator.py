@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -13,6 +12,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
 from vidjax.evaluation.multiview import eval_batch_size, make_eval_step, score_source
@@ -49,7 +49,7 @@ class Evaluator(abc.ABC, Generic[Found]):
         """Compile nothing yet, but refuse what cannot be scored before any training is done.
 
         Args:
-          config: of the run; its `data` and `eval` say how clips are taken and merged.
+          config: of the run.
           objective: whose outputs are scored.
           source: the evaluation split.
           mesh: that the parameters are on.
@@ -59,6 +59,7 @@ class Evaluator(abc.ABC, Generic[Found]):
         self.check(config)
         eval_batch_size(config, mesh)
         self.config, self.objective, self.source, self.mesh, self.workdir = config, objective, source, mesh, workdir
+        self.recipe = self.clip_recipe(config)
         self._process, self._step = process, self.make_step()
         self.prepare()
 
@@ -79,10 +80,10 @@ class Evaluator(abc.ABC, Generic[Found]):
         """Names of the classes or the targets, where the data has them."""
         return self.source.labels
 
-    @property
-    def merge(self) -> str:
-        """How the views of a video become one score, a rule of `vidjax.evaluation.merging`."""
-        return self.config.eval.merge
+    @classmethod
+    def clip_recipe(cls, config: Config) -> ClipRecipe:
+        """How clips are taken for a run's model, by its evaluation and by everything that uses the model afterwards."""
+        return ClipRecipe.of(config.data, config.eval)
 
     def __call__(self, params: Params, *, progress: bool = True) -> dict[str, Any]:
         """Score every video by `config.eval` and write the files of the evaluation; by the first process only.
@@ -90,16 +91,16 @@ class Evaluator(abc.ABC, Generic[Found]):
         Returns:
           the flat results eval/..., which are in results.json too.
         """
-        found = self.score(params, self.config, progress=progress)
-        results = self.summarise(found, self.config)
+        found = self.score(params, self.recipe, progress=progress)
+        results = self.summarise(found, self.recipe)
         if jax.process_index() == 0:
             self.write(results, found)
         return results
 
     def validate(self, params: Params) -> dict[str, Any]:
         """Score every video by its central view; returns val/... and writes nothing."""
-        config = one_view(self.config)
-        results = self.summarise(self.score(params, config, progress=False), config)
+        recipe = self.recipe.one_view()
+        results = self.summarise(self.score(params, recipe, progress=False), recipe)
         return {f"val/{name}": results[f"eval/{name}"] for name in self.quick}
 
     def write(self, results: Mapping[str, Any], found: Found) -> None:
@@ -114,19 +115,19 @@ class Evaluator(abc.ABC, Generic[Found]):
 
     def make_step(self) -> Callable[[Any, dict], dict]:
         """The compiled step that scores a batch."""
-        return make_eval_step(self.objective, self.merge, self.mesh)
+        return make_eval_step(self.objective, self.recipe.merge, self.mesh)
 
-    def score_rows(self, params: Params, source: VideoSource, config: Config, *, progress: bool) -> VideoScores:
+    def score_rows(self, params: Params, source: VideoSource, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
         """Score every row of a source once, with the step that is compiled."""
         options = {"process": self._process, "step": self._step, "progress": progress}
-        return score_source(self.objective, params, source, config, self.mesh, **options)
+        return score_source(self.objective, params, source, recipe, self.config, self.mesh, **options)
 
     @abc.abstractmethod
-    def score(self, params: Params, config: Config, *, progress: bool) -> Found:
-        """Score the split by another protocol than the run's, if `config` says so."""
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Found:
+        """Score the split, with the views of `recipe`."""
 
     @abc.abstractmethod
-    def summarise(self, found: Found, config: Config) -> dict[str, Any]:
+    def summarise(self, found: Found, recipe: ClipRecipe) -> dict[str, Any]:
         """The flat results eval/... of a pass."""
 
     @abc.abstractmethod
@@ -140,8 +141,3 @@ class Evaluator(abc.ABC, Generic[Found]):
     @abc.abstractmethod
     def sentence(self, results: Mapping[str, Any], found: Found) -> str:
         """The main figures in one line."""
-
-
-def one_view(config: Config) -> Config:
-    """The same run scored by the central view."""
-    return dataclasses.replace(config, eval=dataclasses.replace(config.eval, clips=1, crops=1))

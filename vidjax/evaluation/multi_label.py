@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.sources.annotations import window_labels
 from vidjax.data.sources.windows import WindowSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.merging import merge_windows
 from vidjax.evaluation.metrics import classification as metrics
 from vidjax.evaluation.metrics.average_precision import (
     labels_at,
     mean_average_precision,
-    merge_windows,
     moments_of,
     scores_at,
 )
@@ -48,10 +49,7 @@ class MultiLabelEvaluator(Evaluator[Scores]):
 
     def prepare(self) -> None:
         """Read the intervals of all videos, and open each for its length."""
-        evaluation = self.config.eval
-        self._windows = WindowSource(
-            self.source, self.config.data, stride=evaluation.window_stride, count=evaluation.clips
-        )
+        self._windows = WindowSource(self.source, self.recipe)
         rows, classes = [self.source[index] for index in range(len(self.source))], self.source.num_classes
         self._positives = np.stack([window_labels(row.intervals, None, classes) for row in rows]) > 0
         lengths = [row.duration or found for row, found in zip(rows, self._windows.durations, strict=True)]
@@ -69,19 +67,20 @@ class MultiLabelEvaluator(Evaluator[Scores]):
         if config.eval.window_stride < 0:
             raise ConfigError(f"config.eval.window_stride={config.eval.window_stride} must be at least 0 seconds")
 
-    @property
-    def merge(self) -> str:
-        """Of the crops of a window: that of windows, of probabilities."""
-        return f"{self.config.eval.window_merge}_sigmoid"
+    @classmethod
+    def clip_recipe(cls, config: Config) -> ClipRecipe:
+        """Windows of one clip each; its crops are merged as probabilities too."""
+        whole, merge = super().clip_recipe(config), config.eval.window_merge
+        windows = Windows(seconds=config.eval.window_stride, count=config.eval.clips, merge=merge)
+        return dataclasses.replace(whole, clips=1, merge=f"{merge}_sigmoid", windows=windows)
 
-    def score(self, params: Params, config: Config, *, progress: bool) -> Scores:
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Scores:
         """Score every window once, and merge those of each video.
 
         Raises:
           ConfigError: when the data has another number of classes than the model.
         """
-        one_clip = dataclasses.replace(config, eval=dataclasses.replace(config.eval, clips=1))  # of each window
-        windows = self.score_rows(params, self._windows, one_clip, progress=progress)
+        windows = self.score_rows(params, self._windows, recipe, progress=progress)
         if windows.scores.shape[1] != self.source.num_classes:
             raise ConfigError(
                 f"the data has {self.source.num_classes} classes, but the model {windows.scores.shape[1]}; "
@@ -91,7 +90,7 @@ class MultiLabelEvaluator(Evaluator[Scores]):
 
     def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
         """Scores of whole videos, and of the moments of all videos one after the other."""
-        merge, times = self.config.eval.window_merge, self._windows.times()
+        merge, times = self.recipe.windows.merge, self._windows.times()
         whole, moments = [], []
         for index, at in enumerate(self._moments):
             own = np.flatnonzero((self._windows.video_of == index) & windows.scored)
@@ -103,7 +102,7 @@ class MultiLabelEvaluator(Evaluator[Scores]):
             moments.append(scores_at(at, times[own], windows.scores[own], merge))
         return np.stack(whole), np.concatenate(moments)
 
-    def summarise(self, found: Scores, config: Config) -> dict[str, Any]:
+    def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
         """Mean average precision of videos and of moments, that of each class, and what a constant would reach."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
@@ -122,8 +121,8 @@ class MultiLabelEvaluator(Evaluator[Scores]):
             "eval/num_windows_scored": int(windows.scored.sum()),
             "eval/num_intervals": self._num_intervals,
             "eval/num_intervals_past_the_end": int(self._past_end),
-            "eval/merge": config.eval.window_merge,
-            "eval/crops": config.eval.crops,
+            "eval/merge": recipe.windows.merge,
+            "eval/crops": recipe.crops,
             **{f"eval/ap/{name}": float(ap) for name, ap in zip(names, each, strict=True) if not np.isnan(ap)},
         }
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
@@ -28,27 +30,40 @@ NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose me
 PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
 
 
-def make_eval_step(objective: Any, merge: str, mesh: Mesh) -> Callable[[Any, dict], dict]:
+class Scoring(Protocol):
+    """An objective that answers for clips."""
+
+    def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
+        """Logits, or the numbers of a regression."""
+        ...
+
+
+def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> Callable[[Any, dict], dict]:
     """Compile the scoring of one global batch; keep it for later passes, as each new one compiles again.
 
     Views run one after the other (`lax.map`), so memory is that of a single view a video. The small results are
     replicated, which lets each process of a pod read all of them without a further gather.
 
     Args:
-      objective: has `scores(params, clips uint8 (b t h w c)) -> logits (b classes)`.
       merge: a rule of `vidjax.evaluation.merging`.
     """
 
     def step(params, batch):
-        video = batch["video"]
-
-        def one_view(view):
-            return objective.scores(params, jax.lax.dynamic_index_in_dim(video, view, axis=1, keepdims=False))
-
-        logits = jax.lax.map(one_view, jnp.arange(video.shape[1]))
-        return {"scores": merge_views(logits, merge), **{key: batch[key] for key in PER_VIDEO}}
+        scores = score_views(objective, params, batch["video"], merge)
+        return {"scores": scores, **{key: batch[key] for key in PER_VIDEO}}
 
     return jax.jit(step, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
+def score_views(
+    objective: Scoring, params: Any, video: UInt8[Array, "b v t h w c"], merge: str
+) -> Float[Array, "b classes"]:
+    """Score the views of each video one after the other and merge them; to put under `jax.jit`."""
+
+    def one_view(view):
+        return objective.scores(params, jax.lax.dynamic_index_in_dim(video, view, axis=1, keepdims=False))
+
+    return merge_views(jax.lax.map(one_view, jnp.arange(video.shape[1])), merge)
 
 
 def eval_batch_size(config: Config, mesh: Mesh) -> int:
@@ -104,13 +119,13 @@ def score_videos(
 
 
 def score_source(
-    objective: Any,
+    objective: Scoring,
     params: Any,
     source: VideoSource,
+    recipe: ClipRecipe,
     config: Config,
     mesh: Mesh,
     *,
-    merge: str = "",
     process: tuple[int, int] = (0, 1),
     step: Callable[[Any, dict], dict] | None = None,
     progress: bool = True,
@@ -120,14 +135,15 @@ def score_source(
     Args:
       objective: see `make_eval_step`.
       params: the objective's parameters, placed on `mesh`.
-      merge: a rule of `vidjax.evaluation.merging`; empty for config.eval.merge.
+      recipe: how the views of a row are taken and merged.
+      config: of the run; says how many videos are scored at once, and how fast they are read.
       process: this process's part (p, P) of the batch: the row block of the batch sharding, not the process index.
-      step: a step of `make_eval_step` for the same objective, rule and mesh, to save its compilation.
+      step: a step of `make_eval_step` for the same objective, merging and mesh, to save its compilation.
       progress: show a bar when it takes over two seconds; False inside a run that shows its own.
     """
-    step = step or make_eval_step(objective, merge or config.eval.merge, mesh)
+    step = step or make_eval_step(objective, recipe.merge, mesh)
     batch = eval_batch_size(config, mesh)
-    batches = eval_batches(source, config.data, config.eval, batch=batch, process=process)
+    batches = eval_batches(source, config.data, recipe, batch=batch, process=process)
     visible = progress and jax.process_index() == 0
     with contextlib.closing(batches), _progress(batches, -(-len(source) // batch), visible=visible) as shown:
         return score_videos(step, params, shown, len(source), mesh)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.evaluation.evaluator import Evaluator
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
 from vidjax.evaluation.result_files import VideoScores
@@ -24,19 +26,19 @@ class RegressionEvaluator(Evaluator[VideoScores]):
         """Read the targets of all rows."""
         self._targets = np.array([self.source[row].target for row in range(len(self.source))])
 
-    @property
-    def merge(self) -> str:
-        """The mean of the views, whatever config.eval.merge says of classes."""
-        return "mean"
+    @classmethod
+    def clip_recipe(cls, config: Config) -> ClipRecipe:
+        """Views are averaged, whatever config.eval.merge says of classes."""
+        return dataclasses.replace(super().clip_recipe(config), merge="mean")
 
-    def score(self, params: Params, config: Config, *, progress: bool) -> VideoScores:
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
         """Average the predictions of the views of every row."""
-        return self.score_rows(params, self.source, config, progress=progress)
+        return self.score_rows(params, self.source, recipe, progress=progress)
 
-    def summarise(self, found: VideoScores, config: Config) -> dict[str, Any]:
+    def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
         """The agreement of all targets and of each, beside that of the best constant."""
         figures = summarise_regression(found.scores, self._targets, found.scored, self.labels)
-        return figures | {"eval/clips": config.eval.clips, "eval/crops": config.eval.crops}
+        return figures | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
         """Target and prediction of each row."""

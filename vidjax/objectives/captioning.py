@@ -87,7 +87,7 @@ class Captioning(Objective):
         """Tokens of captions."""
         return self._counted(batch).sum()
 
-    def write(
+    def generate(
         self, params: Params, clips: UInt8[Array, "b t h w c"], *, beams: int = 1, length_penalty: float = 1.0
     ) -> dict[str, Array]:
         """The best caption of each video, greedily with one beam.

@@ -1,6 +1,7 @@
 """What a run learns, scores and answers: one file for each task, found by the name in `config.task`."""
 
 from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.open import open_source
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
@@ -8,7 +9,7 @@ from vidjax.objectives import Objective
 from vidjax.registry import Registry
 from vidjax.tasks._task import Answer, Task
 
-__all__ = ["TASKS", "Answer", "Task", "build_objective", "check", "open_eval", "open_train"]
+__all__ = ["TASKS", "Answer", "Task", "build_objective", "check", "clip_recipe", "open_eval", "open_train"]
 
 TASKS = Registry("vidjax.tasks", "TASK", Task, "a task")
 
@@ -44,6 +45,12 @@ def check(config: Config) -> None:
             "clips"
         )
     task.check(config)
+
+
+def clip_recipe(config: Config) -> ClipRecipe:
+    """How clips are taken by the evaluation of a run, and by everything that uses its model afterwards."""
+    evaluator = TASKS.find(config.task).evaluator
+    return evaluator.clip_recipe(config) if evaluator else ClipRecipe.of(config.data, config.eval)
 
 
 def open_train(config: Config) -> VideoSource:

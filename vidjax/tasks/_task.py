@@ -26,12 +26,10 @@ class Answer:
     Attributes:
       kind: `classes` (the most probable ones), `values` (a number for each target) or `caption` (a sentence).
       activation: turns the module's outputs into what is shown; a caption needs none.
-      windows: whether windows slide over a video by default, each with an answer of its own.
     """
 
     kind: Literal["classes", "values", "caption"]
     activation: Literal["softmax", "sigmoid", "tanh", ""]
-    windows: bool = False
 
 
 def _pass(config: Config) -> None:

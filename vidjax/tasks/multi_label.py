@@ -35,5 +35,5 @@ TASK = Task(
     check=check,
     evaluator=MultiLabelEvaluator,
     curves=CURVES,
-    answer=Answer("classes", "sigmoid", windows=True),
+    answer=Answer("classes", "sigmoid"),
 )

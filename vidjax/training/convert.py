@@ -9,9 +9,11 @@ import jax.numpy as jnp
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
 from vidjax.errors import WeightsError
+from vidjax.evaluation.merging import rule_with
 from vidjax.files import write_json
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.spec_keys import SET_BY
+from vidjax.objectives import MaskedAutoencoding
 from vidjax.registry import is_outside
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.state import TrainState
@@ -19,15 +21,12 @@ from vidjax.weights import Pretrained
 from vidjax.weights.run_files import LABELS
 
 
-def save_as_run(
-    model: Pretrained, folder: str | os.PathLike, *, stride: int, sampling: str, normalize_target: bool = True
-) -> Config:
+def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     """Write a model as a run that has not trained yet: configuration, class names and checkpoint 0.
 
     Args:
       model: of a family that takes clips.
       folder: made if need be.
-      stride, sampling, normalize_target: what its config.json should say of the clips and the target.
 
     Returns:
       the configuration. Its `model.name` is the most similar preset, and `model.spec` says in what the model differs.
@@ -35,19 +34,22 @@ def save_as_run(
     Raises:
       WeightsError: for a model that takes no clips, or clips whose frames are not square.
     """
-    if not isinstance(model.spec, ClipSpec):
+    recipe, objective = model.clip_recipe, model.objective
+    if recipe is None:
         raise WeightsError(f"{model.source} holds a {model.family}, which takes no clips and makes no run")
-    height, width = model.spec.frame_size
+    height, width = recipe.frame_size
     if height != width:
         raise WeightsError(f"{model.source} takes frames of {height}x{width}; those of a run are square")
+    normalize_target = objective.normalize_target if isinstance(objective, MaskedAutoencoding) else True
     config = Config(
         task="masked_autoencoding" if model.num_classes is None else "classification",
         model=_model_config(model.family, model.spec, normalize_target),
         data=DataConfig(
-            num_frames=model.spec.num_frames, image_size=height, stride=stride, sampling=sampling,
-            num_classes=model.num_classes or 0, mean=model.mean, std=model.std,
+            num_frames=recipe.num_frames, image_size=height, interpolation=recipe.interpolation,
+            stride=recipe.stride, sampling=recipe.sampling, num_classes=model.num_classes or 0,
+            mean=recipe.mean, std=recipe.std,
         ),
-        eval=EvalConfig(merge=model.merge),
+        eval=EvalConfig(clips=recipe.clips, crops=recipe.crops, merge=rule_with(recipe.merge, "softmax")),
     )  # fmt: skip
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -47,12 +47,11 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     names = short_names(config.probe.backbones)
     for name, source in zip(names, config.probe.backbones, strict=True):
         backbone = open_backbone(source, config.data)
-        data = clips_of(backbone, config.data)
-        arrays = arrays_of(config.probe, tuple(feature_shapes(backbone, data)))
+        arrays = arrays_of(config.probe, tuple(feature_shapes(backbone)))
         if not arrays:
             raise ConfigError(f"{source} has none of the features that config.probe.reductions needs")
         for split in splits:
-            embed(backbone, config, data, split, workdir / FEATURES / name / split, arrays)
+            embed(backbone, config, split, workdir / FEATURES / name / split, arrays)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("features")
     if jax.process_index() > 0:
@@ -67,31 +66,26 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def open_backbone(source: str, data: DataConfig) -> Pretrained:
-    """A backbone for clips as it was made for; one of random weights for those of the data."""
+    """A backbone with clips of its own recipe, but over the same stretch of a video as those of `data`.
+
+    One of random weights takes clips of the data's size.
+
+    Raises:
+      WeightsError: for a model that takes no clips.
+    """
     sizes = {"num_frames": data.num_frames, "image_size": data.image_size} if source.startswith(RANDOM) else {}
     backbone = load_backbone(source, **sizes)
     for note in backbone.notes:
         say(f"note: {note}")
-    return backbone
+    recipe = backbone.clip_recipe
+    stride = max(1, round(data.num_frames * data.stride / recipe.num_frames))
+    recipe = dataclasses.replace(recipe, stride=stride, sampling=data.sampling)
+    return dataclasses.replace(backbone, clip_recipe=recipe)
 
 
-def clips_of(backbone: Pretrained, data: DataConfig) -> DataConfig:
-    """Clips as a backbone takes them, over the same stretch of a video as those of `data`.
-
-    Raises:
-      ConfigError: for a backbone of frames that are not square.
-    """
-    frames, (height, width) = backbone.spec.num_frames, backbone.spec.frame_size
-    if height != width:
-        raise ConfigError(f"{backbone.source} takes frames of {height}x{width}, and features are of square ones")
-    stride = max(1, round(data.num_frames * data.stride / frames))
-    return dataclasses.replace(data, num_frames=frames, stride=stride, image_size=height)
-
-
-def embed(
-    backbone: Pretrained, config: Config, data: DataConfig, split: str, folder: Path, arrays: tuple[str, ...]
-) -> None:
+def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays: tuple[str, ...]) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
+    data = backbone.clip_recipe.sample(config.data)
     source = open_source(data, split, tasks.TASKS.find(config.task).annotation)
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)

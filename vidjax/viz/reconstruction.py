@@ -15,7 +15,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from vidjax.config import Config, EvalConfig
+from vidjax.config import Config
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.transforms import LoadEval
 from vidjax.data.sources.base import VideoSource
 from vidjax.objectives import MaskedAutoencoding
@@ -60,7 +61,7 @@ def reconstruct_held_out(
     Returns:
       the pictures, or None if no video can be decoded.
     """
-    load = LoadEval(source, config.data, EvalConfig(clips=1, crops=1)).map
+    load = LoadEval(source, ClipRecipe.of(config.data, config.eval).one_view()).map
     spread = np.random.default_rng(config.seed).permutation(len(source))  # neighbours are often of one class
     loaded = (load(int(index)) for index in spread)
     clips = list(itertools.islice((row["video"][0] for row in loaded if row["decoded"]), _MAX_CLIPS))

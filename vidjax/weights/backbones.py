@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.errors import WeightsError
 from vidjax.models import ClipSpec, build_model, family_of
+from vidjax.weights.clip_recipes import published_recipe
 from vidjax.weights.pretrained import Pretrained, from_pretrained
 
 RANDOM = "random:"
@@ -42,4 +43,6 @@ def _random(source: str, **sizes: int) -> Pretrained:
     name = source.removeprefix(RANDOM)
     module = build_model(name, num_classes=0, **sizes)
     params = jax.jit(module.init)(jax.random.key(_SEED), jnp.zeros((1, *module.spec.clip_shape)))["params"]
-    return Pretrained(module, params, module.spec, family_of(name)[0], IMAGENET_MEAN, IMAGENET_STD, source=source)
+    family = family_of(name)[0]
+    recipe = published_recipe(family, module.spec, 0, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    return Pretrained(module, params, module.spec, family, recipe, source=source)

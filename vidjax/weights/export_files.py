@@ -12,9 +12,9 @@ import flax.linen as nn
 import jax
 import safetensors.numpy
 
-from vidjax.config import Config
 from vidjax.errors import WeightsError
 from vidjax.files import write_json
+from vidjax.objectives import MaskedAutoencoding
 from vidjax.weights.layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.rules import write
@@ -42,7 +42,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     if (folder / "model.safetensors").exists():
         raise WeightsError(f"{folder} holds a model.safetensors already; give a new folder")
     described = Description(
-        model.family, model.spec, model.num_classes, (), model.mean, model.std, model.merge, labels=model.labels,
+        model.family, model.spec, model.num_classes, (), model.mean, model.std, labels=model.labels,
         module=model.module,
     )  # fmt: skip
     layout, config, reason = _choose(described)
@@ -54,7 +54,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         config |= _names(described) | _trained_for(model)
         write_json(folder / "config.json", config)
         notes = _differences(layout, state, config, described)
-    if model.mean:
+    if model.clip_recipe:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
@@ -91,10 +91,10 @@ def _names(described: Description) -> dict:
 
 def _trained_for(model: Pretrained) -> dict:
     """What only config.json says: whether targets were normalised pixels, whether a video may have several labels."""
-    if isinstance(model.config, Config):
-        masked = model.num_classes is None and "decoder" in model.params
-        return {"norm_pix_loss": model.config.model.normalize_target} if masked else {}
-    return {key: model.config[key] for key in ("norm_pix_loss", "problem_type") if model.config and key in model.config}
+    if isinstance(model.objective, MaskedAutoencoding):
+        return {"norm_pix_loss": model.objective.normalize_target}
+    several = model.answer is not None and model.answer.activation == "sigmoid"
+    return {"problem_type": "multi_label_classification"} if several else {}
 
 
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:

@@ -18,14 +18,19 @@ from jaxtyping import Array, UInt8
 
 from vidjax import ops
 from vidjax.config import Config
-from vidjax.data.clips.augment import resize
+from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.pooling import PooledClassifier
+from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
+from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.objectives.normalize import normalize
+from vidjax.tasks import TASKS, Answer, clip_recipe
 from vidjax.weights import hub, run_files, runs
 from vidjax.weights.adapt import adapt, fresh
+from vidjax.weights.clip_recipes import published_recipe
 from vidjax.weights.containers import Contents, read_contents
 from vidjax.weights.families import vivit_image
 from vidjax.weights.layouts import Description, example_inputs, recognise
@@ -41,8 +46,10 @@ class Pretrained:
       params: float32 pytree.
       spec: the module's.
       family: as `vidjax.models.FAMILIES` finds it, or "gpt2".
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      merge: of the scores of several views, mean_softmax, sum_logits or max.
+      clip_recipe: how clips are taken from videos for it, normalised, and their scores merged; None for GPT-2.
+      objective: that it was trained by, with `module`: it scores, reconstructs or captions clips. None for a backbone
+        and for GPT-2.
+      answer: what it says of a video: classes, numbers or a caption; None when it says nothing.
       labels: class names, when the source has them.
       notes: sentences about what was assumed, corrected or changed while it was read.
       source: where it is from.
@@ -53,9 +60,9 @@ class Pretrained:
     params: Any
     spec: Any
     family: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    merge: str = "mean_softmax"
+    clip_recipe: ClipRecipe | None = None
+    objective: Objective | None = None
+    answer: Answer | None = None
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     source: str = ""
@@ -69,6 +76,16 @@ class Pretrained:
         classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
         return self.module.num_classes if isinstance(self.module, classifiers) else None
 
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
+        return self.clip_recipe.mean if self.clip_recipe else ()
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Deviation of the module's input, per channel; empty for GPT-2."""
+        return self.clip_recipe.std if self.clip_recipe else ()
+
     def __call__(self, clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, Array]:
         """Encode and classify clips of any height and width: short side resized, centre crop, normalised, under jit.
 
@@ -79,7 +96,7 @@ class Pretrained:
         Raises:
           ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
         """
-        return self._apply(self.params, prepare(clips, self.spec))
+        return self._apply(self.params, self._prepare(clips))
 
     def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
         """What `__call__` returns, of clips of the model's size and with any parameters: to put under `jax.jit`."""
@@ -94,6 +111,22 @@ class Pretrained:
     @functools.cached_property
     def _apply(self):
         return jax.jit(self.outputs)
+
+    def _prepare(self, clips: UInt8[np.ndarray, "b t h w c"]) -> UInt8[np.ndarray, "b t h w c"]:
+        """Clips of any size as the model takes them: resized until they cover its frames, cropped in the middle."""
+        if self.clip_recipe is None:
+            raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
+        clips = np.asarray(clips)
+        if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
+            raise ConfigError(f"clips are uint8 (b t h w 3) arrays of pixels 0 to 255, not {clips.dtype} {clips.shape}")
+        if clips.shape[1] != self.spec.num_frames:
+            raise ConfigError(
+                f"clips of {clips.shape[1]} frames for a model of {self.spec.num_frames}; sample "
+                f"{self.spec.num_frames} frames, or load the model with from_pretrained(..., "
+                f"num_frames={clips.shape[1]})"
+            )
+        recipe = self.clip_recipe.one_view()
+        return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
 
 
 def from_pretrained(
@@ -125,10 +158,16 @@ def from_pretrained(
         if not isinstance(model.spec, ClipSpec):
             raise ConfigError(f"{source} holds a {model.family}, which takes no clips; leave out {', '.join(changes)}")
         module, params, notes = adapt(model.family, model.module, model.params, **changes)
-        labels = model.labels if num_classes in (None, model.num_classes) else None
+        other_classes = num_classes not in (None, model.num_classes)
+        labels = None if other_classes else model.labels
         model = dataclasses.replace(
-            model, module=module, params=params, spec=module.spec, labels=labels, notes=(*model.notes, *notes)
-        )
+            model, module=module, params=params, spec=module.spec, labels=labels, notes=(*model.notes, *notes),
+            clip_recipe=_other_clips(model, module, num_frames, image_size),
+        )  # fmt: skip
+        if other_classes:
+            model = _with_classes(model)
+        elif model.objective:
+            model = dataclasses.replace(model, objective=dataclasses.replace(model.objective, module=module))
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
@@ -145,14 +184,21 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     contents = read_contents(path if path.exists() else hub.fetch(os.fspath(source)))
     description = _describe(contents, begin)
     mean, std, notes = _pixels(description, contents.preprocessor)
+    said, module = contents.config or {}, description.build()
+    task = "multi_label" if said.get("problem_type") == "multi_label_classification" else "classification"
+    answer = TASKS[task].answer
+    recipe = published_recipe(
+        description.family, description.spec, description.num_classes,
+        mean=mean, std=std, merge=description.merge, activation=answer.activation,
+    )  # fmt: skip
     return Pretrained(
-        module=description.build(),
+        module=module,
         params=_params(contents, description),
         spec=description.spec,
         family=description.family,
-        mean=mean,
-        std=std,
-        merge=description.merge,
+        clip_recipe=recipe,
+        objective=_objective(module, recipe, normalize_target=said.get("norm_pix_loss", True)),
+        answer=answer if description.num_classes else None,
         labels=description.labels,
         notes=(*contents.notes, *description.notes, *notes),
         source=os.fspath(source),
@@ -205,43 +251,45 @@ def _pixels(
 
 
 def _from_run(path: Path) -> Pretrained:
-    config, module, params, step = runs.read_model(path)
+    run = runs.read_model(path)
+    config, module = run.config, run.module
     return Pretrained(
         module=module,
-        params=params,
+        params=run.params,
         spec=module.spec,
         family=family_of(config.model.name)[0],
-        mean=config.data.mean,
-        std=config.data.std,
-        merge=config.eval.merge,
+        clip_recipe=clip_recipe(config),
+        objective=run.objective,
+        answer=TASKS.find(config.task).answer,
         labels=run_files.read_labels(path),
-        notes=(f"checkpoint {step} of {path}",),
+        notes=(f"checkpoint {run.step} of {path}",),
         source=os.fspath(path),
         config=config,
     )
 
 
-def prepare(clips: UInt8[np.ndarray, "b t h w c"], spec: Any) -> UInt8[np.ndarray, "b t h w c"]:
-    """Clips of any size as the model takes them: resized bilinearly until they cover its frames, cropped in the middle.
+def _other_clips(
+    model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
+) -> ClipRecipe:
+    """The recipe for other frames: a run keeps its stride, public weights have that of the published model."""
+    if not isinstance(model.config, Config):
+        recipe, spec = model.clip_recipe, module.spec
+        published = published_recipe(model.family, spec, model.num_classes, mean=recipe.mean, std=recipe.std)
+        return dataclasses.replace(published, merge=recipe.merge)
+    changes = {"num_frames": num_frames, "image_size": image_size}
+    return dataclasses.replace(model.clip_recipe, **{key: value for key, value in changes.items() if value is not None})
 
-    Raises:
-      ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
-    """
-    if not isinstance(spec, ClipSpec):
-        raise ConfigError(f"{type(spec).__name__} is of a model that takes no clips; call module.apply")
-    clips = np.asarray(clips)
-    if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
-        raise ConfigError(f"clips are uint8 (b t h w 3) arrays of pixels 0 to 255, not {clips.dtype} {clips.shape}")
-    if clips.shape[1] != spec.num_frames:
-        raise ConfigError(
-            f"clips of {clips.shape[1]} frames for a model of {spec.num_frames}; sample {spec.num_frames} frames, or "
-            f"load the model with from_pretrained(..., num_frames={clips.shape[1]})"
-        )
-    (height, width), (frame_height, frame_width) = spec.frame_size, clips.shape[2:4]
-    if frame_height * width < frame_width * height:  # wider than the model's frames: the height is what must fit
-        size = height, max(width, frame_width * height // frame_height)
-    else:
-        size = max(height, frame_height * width // frame_width), width
-    top, left = round((size[0] - height) / 2), round((size[1] - width) / 2)
-    resized = (resize(clip, size, "bilinear") for clip in clips)
-    return np.stack([clip[:, top : top + height, left : left + width] for clip in resized])
+
+def _with_classes(model: Pretrained) -> Pretrained:
+    """The model with the objective and the answer of a classifier with its head, or of a backbone."""
+    answer = TASKS["classification"].answer if model.num_classes else None
+    return dataclasses.replace(model, objective=_objective(model.module, model.clip_recipe), answer=answer)
+
+
+def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
+    """What public weights were trained by, as far as it is needed to use them; as published where nothing is said."""
+    if recipe is None:
+        return None
+    if isinstance(module, VideoMAEPretraining):
+        return MaskedAutoencoding(module, "tube", 0.9, normalize_target, recipe.mean, recipe.std)
+    return Classification(module, recipe.mean, recipe.std) if module.num_classes else None

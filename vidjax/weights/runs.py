@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import absl.logging
 import flax.linen as nn
@@ -16,6 +17,8 @@ import orbax.checkpoint as ocp
 
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.objectives import Objective
+from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
 from vidjax.weights.checkpoint_scores import best_step, read_scores
 from vidjax.weights.checksums import damaged_files
@@ -71,12 +74,25 @@ def _restore(manager: ocp.CheckpointManager, step: int, item: str, tree) -> dict
     return manager.restore(step, args=ocp.args.Composite(**{item: wanted}))[item]
 
 
-def read_model(workdir: str | os.PathLike):
+class RunModel(NamedTuple):
+    """A model that a run has trained, computed in float32 whatever the run was.
+
+    Attributes:
+      objective: with `module`; None where the module is not the one that was trained, as after self-distillation.
+      step: of the checkpoint.
+    """
+
+    config: Config
+    objective: Objective | None
+    module: nn.Module
+    params: Params
+    step: int
+
+
+def read_model(workdir: str | os.PathLike) -> RunModel:
     """The best checkpoint of a run, else its latest, with its module; the moving average if the run keeps one.
 
-    Returns:
-      (config, module, parameters, step); computed in float32, whatever the run was. Of self-distillation it is the
-      teacher's encoder, as a classifier without head.
+    Of self-distillation it is the teacher's encoder, as a classifier without head.
 
     Raises:
       WeightsError: when the folder has no usable config.json or checkpoint.
@@ -86,12 +102,19 @@ def read_model(workdir: str | os.PathLike):
     except ResumeError as error:
         raise WeightsError(str(error)) from error
     num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
-    config, module = read_module(workdir, num_classes)
-    return config, *TASKS.find(config.task).for_inference(config, module, params), step
+    config, objective = read_objective(workdir, num_classes)
+    module, params = TASKS.find(config.task).for_inference(config, objective.module, params)
+    return RunModel(config, objective if module is objective.module else None, module, params, step)
 
 
-def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, nn.Module]:
-    """A run's configuration, and its module computed in float32.
+def read_module(workdir: str | os.PathLike) -> tuple[Config, nn.Module]:
+    """A run's configuration, and its module without a head; see `read_objective`."""
+    config, objective = read_objective(workdir)
+    return config, objective.module
+
+
+def read_objective(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, Objective]:
+    """A run's configuration, and its objective with a module computed in float32.
 
     Raises:
       WeightsError: when the folder has no usable config.json.
@@ -102,10 +125,10 @@ def read_module(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Confi
     try:
         config = from_saved(json.loads(path.read_text()))
         model = dataclasses.replace(config.model, dtype="float32", remat="none")
-        module = build_objective(dataclasses.replace(config, model=model), num_classes).module
+        objective = build_objective(dataclasses.replace(config, model=model), num_classes)
     except (ValueError, TypeError, ConfigError) as error:
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
-    return config, module
+    return config, objective
 
 
 @contextlib.contextmanager

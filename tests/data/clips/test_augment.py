@@ -6,6 +6,7 @@ import pytest
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment, check_crop, eval_crops, resize
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
 
 RAMP = np.stack(np.meshgrid(np.arange(80), np.arange(100, 160), [0]), -1)[:, :, 0].astype(np.uint8)[None].repeat(3, 0)
@@ -132,8 +133,8 @@ def test_augmenting_leaves_the_decoded_frames_alone():
 
 @pytest.mark.parametrize(("crops", "lefts"), [(3, [0, 10, 20]), (2, [0, 20]), (1, [10])])
 def test_eval_crops_are_spread_along_the_long_side(crops, lefts):
-    data = DataConfig(image_size=60)
-    wide, tall = eval_crops(RAMP, data, crops), eval_crops(RAMP.transpose(0, 2, 1, 3), data, crops)
+    recipe = ClipRecipe(image_size=60, crops=crops)
+    wide, tall = eval_crops(RAMP, recipe), eval_crops(RAMP.transpose(0, 2, 1, 3), recipe)
     assert wide.shape == (crops, 3, 60, 60, 3)
     for crop, left in enumerate(lefts):
         np.testing.assert_array_equal(wide[crop], RAMP[:, :, left : left + 60])
@@ -142,7 +143,7 @@ def test_eval_crops_are_spread_along_the_long_side(crops, lefts):
 
 def test_eval_resizes_the_short_side_as_opencv_does():
     frames = np.random.default_rng(0).integers(0, 256, (2, 60, 80, 3), np.uint8)
-    crops = eval_crops(frames, DataConfig(image_size=45), 3)
+    crops = eval_crops(frames, ClipRecipe(image_size=45, crops=3))
     expected = np.stack([cv2.resize(frame, (60, 45), interpolation=cv2.INTER_LINEAR) for frame in frames])
     np.testing.assert_array_equal(crops[1], expected[:, :, 7:52])
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices, train_indices
 
 RNG = np.random.default_rng(0)
@@ -23,8 +24,9 @@ def many(frames, **data):
     clips=st.integers(1, 7),
 )
 def test_every_clip_has_its_frames_in_order_and_inside_the_video(frames, t, stride, sampling, clips):
-    data = DataConfig(num_frames=t, stride=stride, sampling=sampling)
-    for indices in (train_indices(frames, data, RNG)[None], eval_indices(frames, data, clips)):
+    clip = {"num_frames": t, "stride": stride, "sampling": sampling}
+    train, test = DataConfig(**clip), ClipRecipe(**clip, clips=clips)
+    for indices in (train_indices(frames, train, RNG)[None], eval_indices(frames, test)):
         assert indices.shape[1:] == (t,)
         assert indices.dtype == np.int64
         assert indices.min() >= 0
@@ -63,21 +65,21 @@ def test_segment_takes_any_frame_of_each_equal_segment():
 
 @pytest.mark.parametrize("sampling", ["dense", "dense_span"])
 def test_kinetics_test_clips_are_spread_over_the_thinned_video(sampling):
-    data = DataConfig(num_frames=16, stride=4, sampling=sampling)
-    clips = eval_indices(300, data, 5)  # 75 frames are left; starts 0, 14.75, 29.5, 44.25, 59 rounded down
+    recipe = ClipRecipe(num_frames=16, stride=4, sampling=sampling, clips=5)
+    clips = eval_indices(300, recipe)  # 75 frames are left; starts 0, 14.75, 29.5, 44.25, 59 rounded down
     np.testing.assert_array_equal(clips[:, 0], 4 * np.array([0, 14, 29, 44, 59]))
     assert (np.diff(clips, axis=1) == 4).all()
-    assert eval_indices(300, data, 1)[0, 0] == 4 * 29
+    assert eval_indices(300, recipe.one_view())[0, 0] == 4 * 29
 
 
 def test_something_test_clips_interleave_starts_and_middles_of_segments():
-    data = DataConfig(num_frames=4, sampling="segment")
-    np.testing.assert_array_equal(eval_indices(80, data, 2), [[0, 20, 40, 60], [10, 30, 50, 70]])
-    np.testing.assert_array_equal(eval_indices(80, data, 1), [[10, 30, 50, 70]])
+    recipe = ClipRecipe(num_frames=4, sampling="segment", clips=2)
+    np.testing.assert_array_equal(eval_indices(80, recipe), [[0, 20, 40, 60], [10, 30, 50, 70]])
+    np.testing.assert_array_equal(eval_indices(80, recipe.one_view()), [[10, 30, 50, 70]])
 
 
 @pytest.mark.parametrize("sampling", ["dense", "dense_span", "segment"])
 def test_a_video_of_one_frame_repeats_it(sampling):
     data = DataConfig(num_frames=4, sampling=sampling)
     assert (train_indices(1, data, RNG) == 0).all()
-    assert (eval_indices(1, data, 3) == 0).all()
+    assert (eval_indices(1, ClipRecipe(num_frames=4, sampling=sampling, clips=3)) == 0).all()

@@ -8,6 +8,7 @@ from miniatures import SMALL, put
 
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import DataError
 
 
@@ -78,6 +79,7 @@ def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
     put(videos["val_00000"][0], tmp_path / "val" / "aaaaaaaaaaa_000005_000015.mp4")
     source = open_source(DataConfig(name=name, root=str(tmp_path)), "val")
     assert [source[i].label for i in range(2)] == [1, 0]
-    batches = eval_batches(source, DataConfig(**SMALL), EvalConfig(clips=1, crops=1), batch=2)
+    data = DataConfig(**SMALL)
+    batches = eval_batches(source, data, ClipRecipe.of(data, EvalConfig(clips=1, crops=1)), batch=2)
     assert next(batches)["decoded"].tolist() == [True, False]  # a missing video stays, and is counted
     batches.close()

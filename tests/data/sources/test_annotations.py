@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from vidjax.config import DataConfig, EvalConfig
+from vidjax.config import DataConfig
 from vidjax.data import eval_batches, motion_videos, open_source, train_batches
 from vidjax.data.clips.eval_views import span
+from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.datasets import motion
 from vidjax.data.loader import balanced_rows
 from vidjax.data.sources.annotation_checks import (
@@ -183,10 +184,11 @@ def test_windows_cover_a_video(frames, every, count, starts):
 
 def test_windows_are_rows_whose_frames_are_the_videos(long):
     source = motion.read_split(long, "long", "intervals")
-    windows = WindowSource(source, DATA, stride=1.0, count=1)
+    recipe = ClipRecipe(num_frames=4, stride=2, image_size=16, windows=Windows(seconds=1.0))
+    windows = WindowSource(source, recipe)
     assert np.bincount(windows.video_of).tolist() == [9] * 12  # 80 frames at 10 a second, windows of 8
     np.testing.assert_allclose(windows.durations, 8.0)
-    batches = eval_batches(windows, DATA, EvalConfig(clips=1, crops=1), batch=9)
+    batches = eval_batches(windows, DATA, recipe, batch=9)
     video = next(batches)["video"]
     batches.close()
     with Video(source[0].video) as opened:
@@ -201,7 +203,7 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
 
 def test_a_window_longer_than_the_video_is_said(long, caplog):
     source = motion.read_split(long, "long", "intervals")
-    WindowSource(source, DataConfig(num_frames=16, stride=8), stride=1.0, count=1)
+    WindowSource(source, ClipRecipe(num_frames=16, stride=8, windows=Windows(seconds=1.0)))
     assert "12 of 12 videos are shorter than a window of 121 frames, the first of them long_00000" in caplog.text
 
 

@@ -1,6 +1,5 @@
 """The store of features: what a kill leaves, what several hosts make of it, and what it refuses."""
 
-import dataclasses
 import shutil
 import signal
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import embed_worker
 import numpy as np
 import pytest
-from embed_worker import Colours, clips_of, embed
+from embed_worker import RECIPE, Colours, colours, data_of, embed
 from processes import run_both
 from videos import encode, moving_texture
 
@@ -51,8 +50,8 @@ def contents(folder):
 
 
 def test_features_are_those_of_the_central_view_of_each_video(videos, whole):
-    data, store = clips_of(videos), FeatureStore.open(whole)
-    source = open_source(data, "train")
+    store, recipe = FeatureStore.open(whole), RECIPE
+    source = open_source(data_of(videos), "train")
     assert len(store) == len(source) == 10
     tokens, mean, pooled = (store.array(name) for name in embed_worker.NAMES)
     assert (tokens.shape, mean.shape, pooled.shape, tokens.dtype) == ((10, 2, 3), (10, 3), (10, 3), np.float32)
@@ -61,8 +60,8 @@ def test_features_are_those_of_the_central_view_of_each_video(videos, whole):
         assert (store.ids[number], store.labels[number], store.groups[number]) == (row.id, row.label, row.id)
         if row.id == BROKEN:
             continue
-        frames = read_frames(row.video, eval_indices(12, data, 1)[0])
-        expected = eval_crops(frames, data, 1)[0].astype(np.float64).mean((1, 2)) * 0.5
+        frames = read_frames(row.video, eval_indices(12, recipe)[0])
+        expected = eval_crops(frames, recipe)[0].astype(np.float64).mean((1, 2)) * 0.5
         np.testing.assert_allclose(tokens[number], expected, rtol=1e-3)  # float16
         np.testing.assert_allclose(mean[number], expected.mean(0), rtol=1e-3)
         np.testing.assert_allclose(pooled[number], expected.max(0), rtol=1e-3)
@@ -139,16 +138,16 @@ def test_a_second_call_computes_nothing_and_touches_nothing(videos, whole, monke
     ("change", "told"),
     [
         (
-            {"backbone": Colours(np.float32(0.6))},
+            {"backbone": colours(0.6)},
             r"backbone was colours \(weights \w{8}\), is now colours \(",
         ),
-        ({"backbone": Colours(np.float32(0.6), "greys")}, r"backbone was colours \(.*\), is now greys \("),
+        ({"backbone": colours(0.6, "greys")}, r"backbone was colours \(.*\), is now greys \("),
         (
-            {"backbone": dataclasses.replace(Colours(), mean=(0.0, 0.5, 0.5))},
+            {"backbone": colours(mean=(0.0, 0.5, 0.5))},
             r"clip.mean was \[0.5, 0.5, 0.5\]",
         ),
-        ({"stride": 2}, r"clip.stride was 3, is now 2\. "),
-        ({"interpolation": "bicubic"}, "clip.interpolation was bilinear, is now bicubic"),
+        ({"backbone": colours(stride=2)}, r"clip.stride was 3, is now 2\. "),
+        ({"backbone": colours(interpolation="bicubic")}, "clip.interpolation was bilinear, is now bicubic"),
         (
             {"split": "val"},
             "split was train, is now val; content of .*; number of rows was 10, is now 3",
@@ -160,10 +159,9 @@ def test_a_second_call_computes_nothing_and_touches_nothing(videos, whole, monke
     ],
 )
 def test_other_features_in_the_same_folder_are_refused(videos, whole, change, told):
-    clips = {key: change.pop(key) for key in ("stride", "interpolation") if key in change}
     before = contents(whole)
     with pytest.raises(ResumeError, match=f"whole holds other features: .*{told}"):
-        embed(videos, whole, data=dataclasses.replace(clips_of(videos), **clips), **change)
+        embed(videos, whole, **change)
     assert contents(whole) == before
 
 
@@ -180,8 +178,7 @@ def test_two_stores_that_do_not_belong_together_are_refused(videos, whole, tmp_p
     embed(videos, tmp_path / "val", split="val")
     train, val = FeatureStore.open(whole), FeatureStore.open(tmp_path / "val")
     check_pair(train, val)
-    data = dataclasses.replace(clips_of(videos), stride=1)
-    embed(videos, tmp_path / "other", Colours(np.float32(1), "greys"), split="val", data=data)
+    embed(videos, tmp_path / "other", colours(1, "greys", stride=1), split="val")
     with pytest.raises(ConfigError, match=r"backbone is colours \(.*\) in .*whole, greys \(.*; clip.stride is 3"):
         check_pair(train, FeatureStore.open(tmp_path / "other"))
 

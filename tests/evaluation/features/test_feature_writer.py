@@ -9,6 +9,7 @@ from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.open import open_source
 from vidjax.data.video.decode import read_frames
@@ -41,7 +42,8 @@ def backbone(name, num_classes=0, **options):
         inputs += [np.zeros((1, 1), int), np.zeros((1, 1), int)]
     shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape, scale=0.1).astype(np.float32), shapes)
-    return Pretrained(module, params, module.spec, name.split("_")[0], (0.4,) * 3, (0.3,) * 3, source=name)
+    recipe = ClipRecipe(stride=4, interpolation="area", mean=(0.4,) * 3, std=(0.3,) * 3, **CLIPS)
+    return Pretrained(module, params, module.spec, name.split("_")[0], recipe, source=name)
 
 
 FAMILIES = {
@@ -57,7 +59,7 @@ FAMILIES = {
 def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_tokens(videos, tmp_path, family):
     make, num_tokens, has_class_token = FAMILIES[family]
     model = make()
-    data = DataConfig(root=str(videos), train_split="val", stride=4, threads=1, **CLIPS)
+    data = DataConfig(root=str(videos), train_split="val", threads=1)
     source, width = open_source(data, "val"), model.spec.width
     wanted = {"tokens", "token_mean", "width_mean", "pooled"} | ({"cls"} if has_class_token else set())
     write_features(model, source, data, "val", tmp_path, names=sorted(wanted), dtype="float32")
@@ -70,8 +72,8 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
     np.testing.assert_allclose(arrays["token_mean"], arrays["tokens"].mean(1), atol=1e-5)
     np.testing.assert_allclose(arrays["width_mean"], arrays["tokens"].mean(2), atol=1e-5)
     for number in range(2):
-        frames = read_frames(source[number].video, eval_indices(20, data, 1)[0])
-        expected = model(eval_crops(frames, data, 1))
+        frames = read_frames(source[number].video, eval_indices(20, model.clip_recipe)[0])
+        expected = model(eval_crops(frames, model.clip_recipe))
         for name in {"tokens", "pooled", "cls"} & wanted:
             scale = np.abs(expected[name]).max()
             np.testing.assert_allclose(arrays[name][number], expected[name][0], atol=2e-5 * scale)
@@ -82,7 +84,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
 
 def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
     model = backbone("videomae_tiny", 5)
-    data = DataConfig(root=str(videos), train_split="val", stride=4, threads=1, **CLIPS)
+    data = DataConfig(root=str(videos), train_split="val", threads=1)
     source = open_source(data, "val")
     found = embed_videos(model, source, data)
     write_features(model, source, data, "val", tmp_path, names=("pooled",), dtype="float32")
@@ -94,10 +96,14 @@ def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
 
 def test_clips_that_do_not_fill_the_last_cube_are_taken_as_a_run_takes_them(videos):
     model = backbone("videomae_tiny", 5)
-    five = DataConfig(root=str(videos), train_split="val", stride=1, threads=1, num_frames=5, image_size=16)
-    assert embed_videos(model, open_source(five, "val"), five).scored.sum() == 2
+    data = DataConfig(root=str(videos), train_split="val", threads=1)
+    five, nine = (
+        dataclasses.replace(model, clip_recipe=dataclasses.replace(model.clip_recipe, stride=1, num_frames=frames))
+        for frames in (5, 9)
+    )
+    assert embed_videos(five, open_source(data, "val"), data).scored.sum() == 2
     with pytest.raises(ConfigError, match="clips of 9x16x16x3"):
-        embed_videos(model, open_source(five, "val"), dataclasses.replace(five, num_frames=9))
+        embed_videos(nine, open_source(data, "val"), data)
 
 
 def test_random_backbones_are_the_same_every_time_and_unlike_others():

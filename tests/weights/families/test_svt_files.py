@@ -47,7 +47,7 @@ def test_the_teachers_backbone_gives_the_features_that_pytorch_gives(tmp_path, c
     found = model(clips)["pooled"]
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
     assert model.num_classes == 0
-    assert (model.spec, model.merge, model.labels) == (SPEC, "sum_logits", None)
+    assert (model.spec, model.clip_recipe.merge, model.labels) == (SPEC, "sum_logits", None)
     assert model.notes[0] == "the file holds teacher and student; teacher is used"
     assert "33 prototypes" in model.notes[1]
 

@@ -71,7 +71,7 @@ def test_a_pyth_of_the_authors_gives_the_logits_of_its_model_state(tmp_path):
     clips = np.random.default_rng(0).integers(0, 256, (2, *SPEC.clip_shape), dtype=np.uint8)
     theirs = timesformer_torch.logits(state, SPEC, torch.from_numpy((clips / 255 - 0.45) / 0.225)).detach().numpy()
     np.testing.assert_allclose(model(clips)["logits"], theirs, rtol=0, atol=2e-5 * np.abs(theirs).max())
-    assert (model.merge, model.labels, model.notes) == ("sum_logits", None, ())
+    assert (model.clip_recipe.merge, model.labels, model.notes) == ("sum_logits", None, ())
 
 
 @pytest.mark.parametrize("attention_type", ["divided", "joint"])

@@ -128,7 +128,7 @@ def test_a_safetensors_file_of_videomae_v2_on_the_hub_is_the_backbone_of_the_sam
         hidden = peer.double().videomae(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3)).last_hidden_state
         pooled = peer.fc_norm(hidden.mean(1))
     peers.assert_close(apply(model, clips)["pooled"], pooled)
-    assert (model.num_classes, model.merge, model.mean) == (0, "mean_softmax", (0.485, 0.456, 0.406))
+    assert (model.num_classes, model.clip_recipe.merge, model.mean) == (0, "mean_softmax", (0.485, 0.456, 0.406))
 
 
 @pytest.mark.parametrize(

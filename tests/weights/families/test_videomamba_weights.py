@@ -54,7 +54,7 @@ def test_the_authors_file_of_videos_gives_their_logits(tmp_path, wrapper):
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "video.pth")
     ours = vidjax.from_pretrained(tmp_path / "video.pth")
     assert ours.spec == SPEC
-    assert (ours.num_classes, ours.merge, ours.mean) == (CLASSES, "mean_softmax", (0.485, 0.456, 0.406))
+    assert (ours.num_classes, ours.clip_recipe.merge, ours.mean) == (CLASSES, "mean_softmax", (0.485, 0.456, 0.406))
     clips, normal = clips_of(SPEC)
     close(ours(clips)["logits"], model(normal))
 

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from vidjax.config import DataConfig
 from vidjax.data.clips.color import color_augment
 from vidjax.data.clips.randaugment import rand_augment
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
 
 # The choices of data.interpolation.
@@ -59,18 +60,23 @@ def check_crop(data: DataConfig) -> None:
         )
 
 
-def eval_crops(
-    frames: UInt8[np.ndarray, "t h w c"], data: DataConfig, crops: int
-) -> UInt8[np.ndarray, "crops t s s c"]:
-    """Short side to data.image_size, then `crops` evenly spaced squares along the long side; one alone is central."""
-    size, (height, width) = data.image_size, frames.shape[1:3]
-    short = min(height, width)
-    frames = resize(frames, (size * height // short, size * width // short), data.interpolation)
-    room = max(frames.shape[1:3]) - size
+def eval_crops(frames: UInt8[np.ndarray, "t h w c"], recipe: ClipRecipe) -> UInt8[np.ndarray, "crops t h2 w2 c"]:
+    """Resize until recipe.frame_size is just covered, then take recipe.crops evenly spaced crops; one is central.
+
+    For square frames the short side gets their size, and the crops lie along the long side.
+    """
+    (height, width), (frame_height, frame_width), crops = recipe.frame_size, frames.shape[1:3], recipe.crops
+    tall = frame_height * width > frame_width * height  # taller than the model's frames: the width is what must fit
+    if tall:
+        size = max(height, width * frame_height // frame_width), width
+    else:
+        size = height, max(width, height * frame_width // frame_height)
+    frames = resize(frames, size, recipe.interpolation)
+    room = size[0] - height if tall else size[1] - width
     starts = [crop * room // (crops - 1) for crop in range(crops)] if crops > 1 else [round(room / 2)]
-    if height > width:
-        return np.stack([frames[:, start : start + size] for start in starts])
-    return np.stack([frames[:, :, start : start + size] for start in starts])
+    if tall:
+        return np.stack([frames[:, start : start + height] for start in starts])
+    return np.stack([frames[:, :, start : start + width] for start in starts])
 
 
 def resize(

@@ -1,43 +1,70 @@
-"""The test views of one video file: several clips in time, several crops of each."""
+"""The test views of one video: several clips in time, several crops of each; of all of it or of windows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
-from vidjax.config import DataConfig, EvalConfig
 from vidjax.data.clips.augment import eval_crops
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
+from vidjax.data.sources.annotations import Seconds
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 
+_FRAMES_AT_ONCE = 128  # decoded together for windows that follow each other
 
-def protocol_views(
-    source: VideoPlace,
-    data: DataConfig,
-    eval: EvalConfig,
-    window: tuple[float, float] | None = None,
-) -> UInt8[np.ndarray, "v t s s 3"]:
-    """Decode the eval.clips x eval.crops views of a video, all crops of the first clip first.
+
+def protocol_views(source: VideoPlace, recipe: ClipRecipe, window: Seconds = None) -> UInt8[np.ndarray, "v t h w 3"]:
+    """Decode the recipe.clips x recipe.crops views of a video, all crops of the first clip first.
 
     Args:
       source: a path, the bytes of a file, a folder's frames, or a place in records.
-      data: says num_frames, stride, sampling, image_size and interpolation.
-      window: seconds (start, end) that the views are taken from; None for the whole video.
+      window: that the views are taken from.
 
     Raises:
       VideoError: when the video cannot be decoded.
     """
     with open_video(source) as video:
-        first, count = span(video, window)
-        wanted, places = np.unique(first + eval_indices(count, data, eval.clips), return_inverse=True)
-        squares = eval_crops(video.read(wanted), data, eval.crops)
-    return rearrange(squares[:, places.reshape(eval.clips, -1)], "crop clip t h w c -> (clip crop) t h w c")
+        [views] = window_views(video, recipe, [window])
+    return views
 
 
-def span(video: OpenVideo, window: tuple[float, float] | None) -> tuple[int, int]:
+def window_views(
+    video: OpenVideo, recipe: ClipRecipe, windows: Sequence[Seconds]
+) -> Iterator[UInt8[np.ndarray, "v t h w 3"]]:
+    """The views of each window, as `protocol_views` gives them, from one opened video.
+
+    Windows that follow each other are decoded together, each of their frames once.
+
+    Raises:
+      VideoError: when the video cannot be decoded.
+    """
+    spans = (span(video, window) for window in windows)
+    for block in _blocks([first + eval_indices(count, recipe) for first, count in spans]):
+        wanted, places = np.unique(block, return_inverse=True)
+        crops = eval_crops(video.read(wanted), recipe)
+        for clips in places.reshape(block.shape):
+            yield rearrange(crops[:, clips], "crop clip t h w c -> (clip crop) t h w c")
+
+
+def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:
     """First frame and number of frames of a window in seconds, at least one; of the whole video without a window."""
     if window is None:
         return 0, video.frames
     first = min(max(round(window[0] * video.fps), 0), video.frames - 1)
     return first, max(1, min(round(window[1] * video.fps), video.frames) - first)
+
+
+def _blocks(windows: Sequence[Int64[np.ndarray, "clips t"]]) -> Iterator[Int64[np.ndarray, "w clips t"]]:
+    """Windows in groups that are decoded together."""
+    block: list[np.ndarray] = []
+    for indices in windows:
+        if block and len(np.unique([*block, indices])) > _FRAMES_AT_ONCE:
+            yield np.stack(block)
+            block = []
+        block.append(indices)
+    if block:
+        yield np.stack(block)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe
 
 
 def train_indices(num_video_frames: int, data: DataConfig, rng: np.random.Generator) -> Int64[np.ndarray, " t"]:
@@ -25,7 +26,7 @@ def train_indices(num_video_frames: int, data: DataConfig, rng: np.random.Genera
     return SAMPLINGS[data.sampling].train(num_video_frames, data.num_frames, data.stride, rng)
 
 
-def eval_indices(num_video_frames: int, data: DataConfig, clips: int) -> Int64[np.ndarray, "v t"]:
+def eval_indices(num_video_frames: int, recipe: ClipRecipe) -> Int64[np.ndarray, "v t"]:
     """Frame numbers of the test clips of one video.
 
     Both dense samplings: of every `stride`-th frame of the whole video, `clips` evenly spaced runs of num_frames, the
@@ -34,9 +35,10 @@ def eval_indices(num_video_frames: int, data: DataConfig, clips: int) -> Int64[n
 
     Args:
       num_video_frames: at least 1.
-      clips: at least 1.
+      recipe: says num_frames, stride, sampling and clips.
     """
-    return SAMPLINGS[data.sampling].views(num_video_frames, data.num_frames, data.stride, clips)
+    views = SAMPLINGS[recipe.sampling].views
+    return views(num_video_frames, recipe.num_frames, recipe.stride, recipe.clips)
 
 
 def _dense(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:

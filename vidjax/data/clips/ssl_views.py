@@ -46,7 +46,7 @@ def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
         views[name] = np.empty((data.clips_per_decode, *shape), np.uint8)
         for clip in views[name]:
             if frames is None:
-                clip[:] = noise(shape[0], config, rng)
+                clip[:] = noise(shape[0], shape[1:3], rng)
             else:
                 augment(frames[number], config, rng, out=clip)
     return views

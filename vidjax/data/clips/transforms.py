@@ -6,11 +6,12 @@ import grain
 import numpy as np
 from jaxtyping import UInt8
 
-from vidjax.config import DataConfig, EvalConfig
+from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
 from vidjax.data.clips.checks import check_clips
 from vidjax.data.clips.eval_views import protocol_views, span
 from vidjax.data.clips.patchify import cut
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import train_indices
 from vidjax.data.clips.ssl_views import load_views
 from vidjax.data.sources.annotations import ANNOTATIONS, Seconds, batch_arrays
@@ -57,7 +58,8 @@ class LoadTrain(grain.transforms.RandomMap):
     def _clips(self, row: Row, rng: np.random.Generator) -> tuple[UInt8[np.ndarray, "r t s s c"], Seconds]:
         data = self._data
         if row.video is None:
-            return np.stack([noise(data.num_frames, data, rng) for _ in range(data.clips_per_decode)]), None
+            size = (data.image_size, data.image_size)
+            return np.stack([noise(data.num_frames, size, rng) for _ in range(data.clips_per_decode)]), None
         with open_video(row.video) as video:
             first, count = span(video, row.window)
             indices = first + train_indices(count, data, rng)
@@ -98,12 +100,11 @@ class LoadTrain(grain.transforms.RandomMap):
 class LoadEval(grain.transforms.Map):
     """The views of one row; zeros for padding and for a video that fails."""
 
-    def __init__(self, source: VideoSource, data: DataConfig, eval: EvalConfig):
-        self._source, self._data, self._eval = source, data, eval
+    def __init__(self, source: VideoSource, recipe: ClipRecipe):
+        self._source, self._recipe = source, recipe
 
     def map(self, index: int) -> dict[str, np.ndarray]:
-        data, views = self._data, self._eval.clips * self._eval.crops
-        label, reason, video = 0, -1, None
+        recipe, label, reason, video = self._recipe, 0, -1, None
         valid = index < len(self._source)
         if valid:
             row = self._source[index]
@@ -113,7 +114,7 @@ class LoadEval(grain.transforms.Map):
             except VideoError as error:
                 reason = VideoError.REASONS.index(error.reason)
         if video is None:
-            video = np.zeros((views, data.num_frames, data.image_size, data.image_size, 3), np.uint8)
+            video = np.zeros((recipe.views, recipe.num_frames, *recipe.frame_size, 3), np.uint8)
         return {
             "video": video,
             "label": np.int32(label),
@@ -123,9 +124,9 @@ class LoadEval(grain.transforms.Map):
             "failed_reason": np.int8(reason),
         }
 
-    def _views(self, row: Row) -> UInt8[np.ndarray, "v t s s c"]:
-        data, clips, crops = self._data, self._eval.clips, self._eval.crops
+    def _views(self, row: Row) -> UInt8[np.ndarray, "v t h w c"]:
+        recipe = self._recipe
         if row.video is None:
             rng = np.random.default_rng(row.label)
-            return np.stack([noise(data.num_frames, data, rng) for _ in range(clips * crops)])
-        return protocol_views(row.video, data, self._eval, row.window)
+            return np.stack([noise(recipe.num_frames, recipe.frame_size, rng) for _ in range(recipe.views)])
+        return protocol_views(row.video, recipe, row.window)

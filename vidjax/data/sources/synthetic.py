@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from vidjax.config import DataConfig
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 
@@ -30,7 +29,7 @@ class SyntheticSource(VideoSource):
         return np.arange(_ROWS) % self.num_classes
 
 
-def noise(num_frames: int, data: DataConfig, rng: np.random.Generator) -> UInt8[np.ndarray, "t s s c"]:
-    """Frames of random bytes at data.image_size."""
-    shape = (num_frames, data.image_size, data.image_size, 3)
+def noise(num_frames: int, size: tuple[int, int], rng: np.random.Generator) -> UInt8[np.ndarray, "t h w c"]:
+    """Frames of random bytes, of size (height, width)."""
+    shape = (num_frames, *size, 3)
     return np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8).reshape(shape)

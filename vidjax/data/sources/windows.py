@@ -8,7 +8,7 @@ import logging
 import numpy as np
 from jaxtyping import Int64, Integer
 
-from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import open_video
@@ -32,22 +32,30 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
     return np.unique(np.arange(count) * last // (count - 1))
 
 
+def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
+    """Start and end in seconds of the windows of a video, as recipe.windows says.
+
+    A window spans num_frames * stride frames, or everything with segment sampling.
+    """
+    windows = recipe.windows or Windows()
+    span = frames if recipe.sampling == "segment" else min(frames, recipe.num_frames * recipe.stride)
+    every = max(1, round(windows.seconds * fps)) if windows.seconds else 0
+    starts = window_starts(frames, span, every=every, count=windows.count)
+    return [(start / fps, (start + span) / fps) for start in starts]
+
+
 class WindowSource(VideoSource):
     """The windows of all rows of another source, video by video.
 
-    A window spans data.num_frames * data.stride frames, or everything with segment sampling. A video that cannot be
-    opened has one window, whose reading fails again and is then counted.
+    A video that cannot be opened has one window, whose reading fails again and is then counted.
 
     Attributes:
       video_of: (windows,) the row of the other source that each window belongs to.
       durations: (videos,) seconds; 0 for a video that cannot be opened.
     """
 
-    def __init__(self, source: VideoSource, data: DataConfig, *, stride: float, count: int):
-        """`stride` is in seconds; where it is 0, `count` windows are spread over each video.
-
-        Every video is opened, for its length; none is decoded.
-        """
+    def __init__(self, source: VideoSource, recipe: ClipRecipe):
+        """Open every video, for its length; none is decoded."""
         self.name, self.annotation, self._source = source.name, source.annotation, source
         self.labels, self.num_classes = source.labels, source.num_classes
         self._windows: list[tuple[float, float] | None] = []
@@ -55,18 +63,16 @@ class WindowSource(VideoSource):
         for index in range(len(source)):
             row = source[index]
             frames, fps = _length(row)
-            span = min(frames, data.num_frames * data.stride) if data.sampling != "segment" else frames
-            every = max(1, round(stride * fps)) if stride else 0
-            starts = window_starts(frames, span, every=every, count=count)
-            self._windows += [(start / fps, (start + span) / fps) if frames else None for start in starts]
-            owners += [index] * len(starts)
+            windows = windows_of(frames, fps, recipe) if frames else [None]
+            self._windows += windows
+            owners += [index] * len(windows)
             durations.append(frames / fps)
-            if frames and frames <= (data.num_frames - 1) * data.stride and data.sampling != "segment":
+            if frames and recipe.sampling != "segment" and frames < recipe.span:
                 short.append(row.id)
         if short:
             logging.getLogger("vidjax").warning(
                 "%d of %d videos are shorter than a window of %d frames, the first of them %s: the last frame repeats",
-                len(short), len(source), (data.num_frames - 1) * data.stride + 1, short[0],
+                len(short), len(source), recipe.span, short[0],
             )  # fmt: skip
         self.video_of, self.durations = np.array(owners), np.array(durations)
         self.content_id = content_id([source.content_id, *self._windows])

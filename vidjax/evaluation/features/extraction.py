@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +17,45 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int64, UInt8
 
-from vidjax.config import DataConfig, EvalConfig
+from vidjax.config import DataConfig
+from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, DataError, VideoError
 from vidjax.evaluation.multiview import NOT_FINITE, one_late
+from vidjax.models import ClipSpec
 from vidjax.objectives.normalize import fit_frames
 from vidjax.ops.mesh_axes import ROWS, local_mesh
 
 ARRAYS = ("tokens", "token_mean", "width_mean", "cls", "pooled")
-_ONE_VIEW = EvalConfig(clips=1, crops=1)
 _BATCH = 8  # videos a step and device
 _LARGEST = float(np.finfo(np.float16).max)
 
-Backbone = Any  # a `vidjax.weights.Pretrained`, or what has its outputs, params, spec, family, mean, std and source
+
+class Backbone(Protocol):
+    """A frozen model that makes features of clips, such as a `vidjax.weights.Pretrained`."""
+
+    @property
+    def params(self) -> Any: ...
+
+    @property
+    def spec(self) -> ClipSpec: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def clip_recipe(self) -> ClipRecipe | None:
+        """How the clip of each video is taken; features are those of its central view."""
+        ...
+
+    def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
+        """The tokens of clips, and `cls` and `pooled` where the model has them."""
+        ...
 
 
 class Block(NamedTuple):
@@ -49,7 +73,7 @@ class Block(NamedTuple):
 
 
 def features(outputs: dict[str, Array]) -> dict[str, Array]:
-    """The arrays that what a module returns makes, float32.
+    """Feature arrays computed from a module's outputs, in float32.
 
     Returns:
       tokens (b n d); token_mean (b d), their mean over tokens, and width_mean (b n), over width; pooled (b d), what a
@@ -60,15 +84,27 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
     return found | {name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled") if name in outputs}
 
 
-def feature_shapes(backbone: Backbone, data: DataConfig) -> dict[str, tuple[int, ...]]:
+def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """The shape of a row of each array, by name; nothing is computed.
 
     Raises:
       ConfigError: when the clips do not fit the model.
     """
-    clips = jax.ShapeDtypeStruct((1, data.num_frames, data.image_size, data.image_size, 3), jnp.uint8)
+    recipe = clip_recipe_of(backbone)
+    clips = jax.ShapeDtypeStruct((1, recipe.num_frames, *recipe.frame_size, 3), jnp.uint8)
     shapes = jax.eval_shape(lambda params, x: _features(backbone, params, x), backbone.params, clips)
     return {name: shapes[name].shape[1:] for name in ARRAYS if name in shapes}
+
+
+def clip_recipe_of(backbone: Backbone) -> ClipRecipe:
+    """How the one clip of each video is taken.
+
+    Raises:
+      ConfigError: for a model that takes no clips.
+    """
+    if backbone.clip_recipe is None:
+        raise ConfigError(f"{backbone.source} takes no clips, so it gives no features of videos")
+    return backbone.clip_recipe.one_view()
 
 
 def extract(
@@ -86,7 +122,7 @@ def extract(
     """The blocks of rows, one after the other.
 
     Args:
-      data: says how the clip of a video is taken, and how fast; the backbone how it is normalised.
+      data: says how fast: workers, threads and prefetch.
       most_rows: of any block, now or in another call.
       batch: videos a step over the devices of this process; 0 for 8 each.
       on_row: called for each row that is done.
@@ -102,7 +138,7 @@ def extract(
     over_devices, everywhere = NamedSharding(mesh, PartitionSpec(ROWS)), NamedSharding(mesh, PartitionSpec())
     step, params = _make_step(backbone, tuple(names), dtype), jax.device_put(backbone.params, everywhere)
     filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
-    batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, _ONE_VIEW, batch=batch)
+    batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, clip_recipe_of(backbone), batch=batch)
 
     def run(local: dict) -> dict:
         video = jax.device_put(local["video"][:, 0], over_devices)

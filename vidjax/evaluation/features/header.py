@@ -87,7 +87,8 @@ class Header:
             "task": "regression" if data["annotation"] == TARGET else "",
             "stride": stride,
         }
-        options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"]}
+        square = isinstance(clip["image_size"], int)
+        options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"] if square else ""}
         options |= {"features": ",".join(self.arrays), "dtype": "" if self.dtype == DTYPES[0] else self.dtype}
         words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value != ""]
         return f"vidjax embed {' '.join(words)} --out {shlex.quote(os.fspath(folder))}"

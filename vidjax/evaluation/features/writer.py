@@ -16,7 +16,7 @@ import numpy as np
 from vidjax.config import DataConfig
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, DataError
-from vidjax.evaluation.features.extraction import Backbone, extract, feature_shapes
+from vidjax.evaluation.features.extraction import Backbone, clip_recipe_of, extract, feature_shapes
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
 from vidjax.evaluation.features.store import failures, missing_parts, remove_leftovers, write_part
 from vidjax.evaluation.result_files import VideoScores
@@ -55,7 +55,8 @@ def write_features(
     """Write the parts that a store lacks and that are this process's; the store begins with the first call.
 
     Args:
-      source: the videos; data: says how the clip of each is taken, and how fast, the backbone how it is normalised.
+      backbone: its clip_recipe says how the clip of each video is taken.
+      source: the videos; data: names the data set, and says how fast it is read: workers, threads and prefetch.
       split: of the data set that `source` is.
       names: of `vidjax.evaluation.features.extraction.features`; empty for all that the model gives but the tokens.
       dtype: on disk, float16 or float32.
@@ -140,7 +141,7 @@ def _header(
 ) -> Header:
     if dtype not in DTYPES:
         raise ConfigError(f"features are stored as {' or '.join(DTYPES)}, not as {dtype!r}")
-    shapes = feature_shapes(backbone, data)
+    shapes, recipe = feature_shapes(backbone), clip_recipe_of(backbone)
     names = tuple(names) or tuple(name for name in shapes if name != "tokens")
     for name in names:
         if name not in shapes:
@@ -150,11 +151,19 @@ def _header(
     arrays = {name: shapes[name] for name in names}
     of_data = {"name": data.name, "root": data.root, "split": split, "annotation": source.annotation}
     of_data |= {"content_id": source.content_id, "num_rows": len(source), "num_classes": source.num_classes}
-    clip = {key: getattr(data, key) for key in ("num_frames", "stride", "sampling", "image_size", "interpolation")}
+    side = recipe.image_size if isinstance(recipe.image_size, int) else list(recipe.image_size)
     return Header(
         backbone={"source": str(backbone.source), "family": backbone.family, "digest": digest(backbone)},
         data=of_data | {"labels": list(source.labels) if source.labels else None},
-        clip=clip | {"mean": list(backbone.mean), "std": list(backbone.std)},
+        clip={
+            "num_frames": recipe.num_frames,
+            "stride": recipe.stride,
+            "sampling": recipe.sampling,
+            "image_size": side,
+            "interpolation": recipe.interpolation,
+            "mean": list(recipe.mean),
+            "std": list(recipe.std),
+        },
         arrays=arrays,
         rows_per_part=rows_per_part or _rows_per_part(arrays, dtype),
         dtype=dtype,

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vidjax.data.sources.rows import Interval
+from vidjax.evaluation.merging import merge_windows
 
 MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the end
 
@@ -71,8 +72,3 @@ def scores_at(
         over = distances <= max(distances.min(), 0.0)
         found.append(merge_windows(scores[over], merge))
     return np.stack(found)
-
-
-def merge_windows(scores: Float[np.ndarray, "w classes"], merge: str) -> Float[np.ndarray, " classes"]:
-    """One score a class from those of several windows: their `mean` or `max`."""
-    return {"mean": np.mean, "max": np.max}[merge](scores, axis=0)

@@ -1,0 +1,66 @@
+"""How clips are taken for a model: as its run says, as published, and as a user asks otherwise."""
+
+import dataclasses
+
+import pytest
+from random_runs import write_run
+from saved_runs import make_config
+
+import vidjax
+from vidjax.data.clips.recipe import ClipRecipe, Windows
+from vidjax.models import build_model
+from vidjax.weights.clip_recipes import change_recipe, published_recipe
+
+WHOLE = ClipRecipe(num_frames=8, stride=4, clips=5, crops=3, merge="sum_logits")
+SLIDING = ClipRecipe(num_frames=8, crops=3, merge="mean_sigmoid", windows=Windows(seconds=0.5, merge="mean"))
+
+
+def test_a_run_says_everything_itself(tmp_path):
+    changes = {"num_frames": 4, "stride": 3, "sampling": "segment", "interpolation": "area", "std": (0.1, 0.2, 0.3)}
+    changes = {f"data__{key}": value for key, value in changes.items()}
+    config = make_config(eval__clips=2, eval__crops=3, eval__merge="max", model__dtype="bfloat16", **changes)
+    run = write_run(tmp_path / "run", config, 3)
+    wanted = ClipRecipe(
+        num_frames=4, stride=3, sampling="segment", image_size=16, interpolation="area", mean=(0.4, 0.5, 0.6),
+        std=(0.1, 0.2, 0.3), clips=2, crops=3, merge="max",
+    )  # fmt: skip
+    assert vidjax.from_pretrained(run).clip_recipe == wanted
+    larger = vidjax.from_pretrained(run, num_frames=8, image_size=32)
+    assert larger.clip_recipe == dataclasses.replace(wanted, num_frames=8, image_size=32)
+    assert larger.objective.module == larger.module
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "num_frames", "stride", "sampling"),
+    [
+        ("timesformer_base", 400, 8, 32, "dense"),
+        ("timesformer_base", 400, 16, 16, "dense"),  # as TimeSformer-HR
+        ("videomae_base", 400, 16, 4, "dense"),
+        ("videomae_base", 174, 16, 1, "segment"),  # Something-Something
+    ],
+)
+def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, num_frames, stride, sampling):
+    spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
+    recipe = published_recipe(name.split("_")[0], spec, classes, mean=(0.5,) * 3, std=(0.2,) * 3)
+    assert (recipe.num_frames, recipe.stride, recipe.sampling) == (num_frames, stride, sampling)
+    assert (recipe.clips, recipe.crops, recipe.image_size, recipe.mean) == (1, 1, 224, (0.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked", "changed"),
+    [
+        (WHOLE, {}, {}),
+        (WHOLE, {"stride": 2}, {"stride": 2}),
+        (WHOLE, {"stride": 0}, {"stride": 1, "sampling": "segment"}),
+        (WHOLE, {"clips": 2, "crops": 1}, {"clips": 2, "crops": 1}),
+        (WHOLE, {"merge": "max"}, {"merge": "max"}),
+        (WHOLE, {"activation": "sigmoid"}, {}),  # sums of logits are sums
+        (WHOLE, {"merge": "mean_softmax", "activation": "sigmoid"}, {"merge": "mean_sigmoid"}),
+        (WHOLE, {"window_seconds": 2.0}, {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0)}),
+        (SLIDING, {"window_seconds": 2.0}, {"windows": Windows(seconds=2.0, merge="mean")}),
+        (SLIDING, {"clips": 7}, {"windows": Windows(count=7, merge="mean")}),
+        (SLIDING, {"merge": "max", "activation": "sigmoid"}, {"merge": "max_sigmoid"}),
+    ],
+)
+def test_what_a_user_asks_changes_that_and_nothing_else(recipe, asked, changed):
+    assert change_recipe(recipe, **asked) == dataclasses.replace(recipe, **changed)

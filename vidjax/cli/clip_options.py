@@ -1,0 +1,53 @@
+"""How clips are taken, on the command line: the options that change a model's recipe, and the recipe in words."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from vidjax.cli.terminal import say
+from vidjax.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from vidjax.data.clips.recipe import ClipRecipe
+    from vidjax.data.video.readers import OpenVideo
+
+
+def add_stride(parser: argparse.ArgumentParser) -> None:
+    """Add --stride."""
+    about = "between the frames of a clip; 0 spreads them over the whole video (as the model was trained)"
+    parser.add_argument("--stride", type=int, metavar="N", help=about)
+
+
+def check_stride(arguments: argparse.Namespace) -> None:
+    """Refuse a negative --stride."""
+    if arguments.stride is not None and arguments.stride < 0:
+        raise ConfigError(
+            f"--stride={arguments.stride} must be at least 1, or 0 to spread the frames over the whole video"
+        )
+
+
+def clip_words(recipe: ClipRecipe) -> str:
+    """How a clip is taken, in words."""
+    if recipe.sampling == "segment":
+        return f"{recipe.num_frames} frames spread over the whole video"
+    if recipe.stride == 1:
+        return f"{recipe.num_frames} frames in a row"
+    teens = 10 < recipe.stride % 100 < 14
+    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(recipe.stride % 10, "th")
+    return f"{recipe.num_frames} frames, every {recipe.stride}{ending}"
+
+
+def note_if_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> None:
+    """Say that the last frame of a video is repeated, when a clip reaches beyond it.
+
+    Raises:
+      VideoError: when it is a picture.
+    """
+    if video.frames == 1:
+        raise VideoError("not_video", f"{name} is a single picture; give a video")
+    if recipe.sampling != "segment" and video.frames < recipe.span:
+        say(
+            f"note: {name} has {video.frames} frames, a clip spans {recipe.span}; its last frame is repeated "
+            "(see --stride)"
+        )

@@ -1,0 +1,85 @@
+"""How clips are taken for a model, and how the scores of their views are merged: said once for each model.
+
+A run says it in its configuration, public weights by their published recipe, a preset by its sizes. Evaluation and
+everything that uses a model afterwards go by the same `ClipRecipe`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vidjax.config import IMAGENET_MEAN, IMAGENET_STD, DataConfig, EvalConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Windows that slide over a video, each of num_frames * stride frames and scored by itself.
+
+    Attributes:
+      seconds: from one window to the next; 0: `count` windows, evenly spaced.
+      count: of windows where `seconds` is 0.
+      merge: of the windows' probabilities into the video's, mean or max.
+    """
+
+    seconds: float = 0.0
+    count: int = 1
+    merge: str = "max"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipRecipe:
+    """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
+
+    Attributes:
+      num_frames: of a clip; stride: between them; sampling: dense | dense_span | segment, see `sampling.eval_indices`.
+      image_size: pixels, the side of a frame or (height, width).
+      interpolation: of the resize, bilinear | bicubic | area.
+      mean, std: of the model's input, per channel, of pixels in [0, 1].
+      clips, crops: views of a video, evenly spaced in time and along the side that is longer than the frame.
+      merge: of the views' scores, a rule of `vidjax.evaluation.merging`.
+      windows: for a model that scores windows rather than the whole video; `clips` is then 1.
+    """
+
+    num_frames: int = 16
+    stride: int = 4
+    sampling: str = "dense"
+    image_size: int | tuple[int, int] = 224
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    clips: int = 1
+    crops: int = 1
+    merge: str = "mean_softmax"
+    windows: Windows | None = None
+
+    @classmethod
+    def of(cls, data: DataConfig, eval: EvalConfig) -> ClipRecipe:
+        """The views of whole videos that a configuration asks for, merged as the scores of classes."""
+        return cls(
+            num_frames=data.num_frames, stride=data.stride, sampling=data.sampling, image_size=data.image_size,
+            interpolation=data.interpolation, mean=data.mean, std=data.std,
+            clips=eval.clips, crops=eval.crops, merge=eval.merge,
+        )  # fmt: skip
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame in pixels."""
+        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+
+    @property
+    def views(self) -> int:
+        """Of a video, or of a window."""
+        return self.clips * self.crops
+
+    @property
+    def span(self) -> int:
+        """Frames from the first of a dense clip to its last."""
+        return (self.num_frames - 1) * self.stride + 1
+
+    def sample(self, data: DataConfig) -> DataConfig:
+        """The configuration of a data set with this sampling, on which the rows of some data sets depend (AFEW-VA)."""
+        return dataclasses.replace(data, num_frames=self.num_frames, stride=self.stride, sampling=self.sampling)
+
+    def one_view(self) -> ClipRecipe:
+        """The same with the central view alone."""
+        return dataclasses.replace(self, clips=1, crops=1)

@@ -1,0 +1,44 @@
+"""What a captioner says of one video file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from vidjax.config import CaptionConfig
+from vidjax.data.clips.eval_views import window_views
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.tokenizer import TextTokenizer
+from vidjax.data.video.readers import OpenVideo
+from vidjax.objectives.captioning import Captioning
+
+
+class CaptionGenerator:
+    """Turns a video into a sentence, from its central view.
+
+    Attributes:
+      recipe: how the frames are taken from the video.
+    """
+
+    def __init__(
+        self, objective: Captioning, params: Any, recipe: ClipRecipe, caption: CaptionConfig, tokenizer: TextTokenizer
+    ):
+        """`caption` says how captions are searched."""
+        self.recipe = recipe.one_view()
+        self._params, self._tokenizer = params, tokenizer
+        self._generate = jax.jit(
+            lambda params, clips: objective.generate(
+                params, clips, beams=caption.beams, length_penalty=caption.length_penalty
+            )
+        )
+
+    def __call__(self, video: OpenVideo) -> tuple[str, float]:
+        """The caption of a video that `open_video` has opened, and its log-probability, the sum over its tokens.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        [views] = window_views(video, self.recipe, [None])
+        found = jax.device_get(self._generate(self._params, views))
+        return self._tokenizer.decode(found["tokens"][0]).strip(), float(found["scores"][0])
