@@ -1,5 +1,5 @@
 """Scoring: an evaluator for each task, the merging of views and windows, metrics, features and probes."""
 
-from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.evaluator import Evaluator, VideoEvaluator
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "VideoEvaluator"]

@@ -9,13 +9,13 @@ import numpy as np
 
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
-from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.evaluator import VideoEvaluator
 from vidjax.evaluation.metrics import classification as metrics
 from vidjax.evaluation.result_files import VideoScores, write_matrix
 from vidjax.objectives.base import Params
 
 
-class ClassificationEvaluator(Evaluator[VideoScores]):
+class ClassificationEvaluator(VideoEvaluator):
     """The best class of each video by the multi-view protocol; a video that is not scored counts as wrong."""
 
     main = "top1"
@@ -27,7 +27,7 @@ class ClassificationEvaluator(Evaluator[VideoScores]):
         Raises:
           ConfigError: when the data has a class that the model does not know.
         """
-        found = self.score_rows(params, self.source, recipe, progress=progress)
+        found = super().score(params, recipe, progress=progress)
         highest, classes = int(found.labels.max()), found.scores.shape[1]
         if highest >= classes:
             raise ConfigError(
@@ -42,10 +42,6 @@ class ClassificationEvaluator(Evaluator[VideoScores]):
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
         """The label and the five best classes of each video."""
         return {"predictions.jsonl": self._predictions(found)}
-
-    def reasons(self, found: VideoScores) -> Sequence[str]:
-        """Why each video was not scored; empty where it was."""
-        return found.reasons
 
     def write(self, results: Mapping[str, Any], found: VideoScores) -> None:
         """Write the confusion matrix of the scored videos too, as a table and as a picture."""

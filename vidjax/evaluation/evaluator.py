@@ -141,3 +141,15 @@ class Evaluator(abc.ABC, Generic[Found]):
     @abc.abstractmethod
     def sentence(self, results: Mapping[str, Any], found: Found) -> str:
         """The main figures in one line."""
+
+
+class VideoEvaluator(Evaluator[VideoScores]):
+    """An evaluator of scores per video, merged over its views."""
+
+    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
+        """Merge the views of every video."""
+        return self.score_rows(params, self.source, recipe, progress=progress)
+
+    def reasons(self, found: VideoScores) -> Sequence[str]:
+        """Why each video was not scored; empty where it was."""
+        return found.reasons

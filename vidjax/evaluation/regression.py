@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.evaluation.evaluator import Evaluator
+from vidjax.evaluation.evaluator import VideoEvaluator
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
 from vidjax.evaluation.result_files import VideoScores
-from vidjax.objectives.base import Params
 
 
-class RegressionEvaluator(Evaluator[VideoScores]):
+class RegressionEvaluator(VideoEvaluator):
     """Predictions averaged over the views of each row, and their agreement with the targets over all rows."""
 
     main = "ccc"
@@ -30,10 +29,6 @@ class RegressionEvaluator(Evaluator[VideoScores]):
     def clip_recipe(cls, config: Config) -> ClipRecipe:
         """Views are averaged, whatever config.eval.merge says of classes."""
         return dataclasses.replace(super().clip_recipe(config), merge="mean")
-
-    def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
-        """Average the predictions of the views of every row."""
-        return self.score_rows(params, self.source, recipe, progress=progress)
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
         """The agreement of all targets and of each, beside that of the best constant."""
@@ -54,10 +49,6 @@ class RegressionEvaluator(Evaluator[VideoScores]):
             for index in range(len(self.source))
         )
         return {"predictions.jsonl": rows}
-
-    def reasons(self, found: VideoScores) -> Sequence[str]:
-        """Why each row was not scored; empty where it was."""
-        return found.reasons
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
         """The agreement, and that of the best constant."""

@@ -7,9 +7,22 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.objectives import Objective
 from vidjax.registry import Registry
+from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
 
-__all__ = ["TASKS", "Answer", "Task", "build_objective", "check", "clip_recipe", "open_eval", "open_train"]
+__all__ = [
+    "TASKS",
+    "Answer",
+    "Curve",
+    "Task",
+    "build_classifier",
+    "build_objective",
+    "check",
+    "clip_recipe",
+    "open_eval",
+    "open_train",
+]
 
 TASKS = Registry("vidjax.tasks", "TASK", Task, "a task")
 

@@ -111,7 +111,8 @@ def train(
 
         part = loader_slice(mesh)
         batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
-        telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total))
+        main = evaluator.main if evaluator else ""
+        telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
         meter = Meter(data.global_batch * data.clips_per_decode, objective.train_flops_per_clip)
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)

@@ -23,7 +23,7 @@ from vidjax.files import write_whole
 
 METRICS = "metrics.jsonl"
 _CONSOLE = Console(stderr=True)
-_SHOWN = ("train/loss", "train/lr", "eval/top1", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
+_SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
 
 
 def say(sentence: str) -> None:
@@ -40,10 +40,12 @@ class Telemetry:
       config: for wandb's project and settings.
       step: the restored step, 0 for a new run.
       total_steps: for the estimate of the time left.
+      main: the figure of an evaluation that is shown beside the loss, without its prefix; empty for none.
     """
 
-    def __init__(self, workdir: Path, config: Config, *, step: int, total_steps: int):
+    def __init__(self, workdir: Path, config: Config, *, step: int, total_steps: int, main: str = ""):
         self._first = jax.process_index() == 0
+        self._shown = (f"val/{main}", f"eval/{main}", *_SHOWN)
         self._total, self._first_seen = total_steps, None
         self._bar, self._writers = None, []
         if self._first:
@@ -61,7 +63,7 @@ class Telemetry:
             return
         for writer in self._writers:
             writer.write(step, metrics)
-        shown = "  ".join(f"{name} {_short(metrics[name])}" for name in _SHOWN if name in metrics)
+        shown = "  ".join(f"{name} {_short(metrics[name])}" for name in self._shown if name in metrics)
         if self._bar:
             self._bar.update(self._task, description=shown)
         else:
