@@ -104,8 +104,8 @@ def train(
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
         _announce(config, state, mesh, total, warmup, float(optimizer.schedule(total)))
-        _write_json(workdir / CONFIG, to_saved(config))
         if jax.process_index() == 0:
+            write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
             TASKS.find(config.task).save_files(source, workdir)
 
