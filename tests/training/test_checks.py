@@ -52,7 +52,7 @@ def test_every_experiment_passes_full_and_as_smoke(name):
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),
         ("probe_motion", {"probe__backbones": "()"}, "config.probe.backbones is empty"),
         ("probe_motion", {"probe__C": "(0.0,)"}, "config.probe.C has 0, which must be above 0"),
-        ("probe_motion", {"task": "captioning"}, "probes learn classification or regression, not config.task"),
+        ("probe_motion", {"task": "captioning"}, "probes learn a label or a target, not the captions of config.task"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused_in_a_sentence(experiment, changes, message):

@@ -55,7 +55,7 @@ def test_both_splits_are_embedded_once_and_probed_for_each_backbone(tmp_path, fe
 
 def test_what_cannot_be_probed_is_refused_before_anything_is_embedded(tmp_path, few_videos):
     for changes, message in (
-        ({"task": "captioning"}, "probes learn classification or regression, not config.task='captioning'"),
+        ({"task": "captioning"}, "probes learn a label or a target, not the captions of config.task"),
         ({"probe__backbones": ()}, r"config\.probe\.backbones is empty"),
         ({"probe__reductions": ("cls",)}, "random:videomae_tiny has none of the features that config.probe.reductions"),
     ):

@@ -61,12 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.evaluation.features.store import FeatureStore
     from vidjax.evaluation.probes.run import print_table, probe_features
     from vidjax.evaluation.probes.table import short_names
+    from vidjax.tasks import TASKS
 
     folders = zip(arguments.train, arguments.test, strict=True)
     stores = [(FeatureStore.open(train), FeatureStore.open(test)) for train, test in folders]
     pairs = dict(zip(short_names([train.header.backbone["source"] for train, _ in stores]), stores, strict=True))
     task = arguments.task or ("regression" if stores[0][0].targets.shape[1] else "classification")
-    found = probe_features(pairs, _config(arguments, task, stores), Path(arguments.out), say)
+    config = _config(arguments, task, stores)
+    found = probe_features(pairs, TASKS[task].annotation, config, Path(arguments.out), say)
     if arguments.json:
         print_json(found.results)
     else:

@@ -72,11 +72,13 @@ def check_optim(config: Config) -> None:
 
 def check_probe(config: Config) -> None:
     """Refuse probes that nothing can be fitted with, or that have nothing to be fitted to."""
-    from vidjax.evaluation.probes.fit import TASKS as PROBED  # scikit-learn is imported for probes alone
-    from vidjax.evaluation.probes.fit import check_settings
+    from vidjax.evaluation.probes.fit import PROBED, check_settings  # scikit-learn is imported for probes alone
 
-    if config.task not in PROBED:
-        raise ConfigError(f"probes learn {' or '.join(PROBED)}, not config.task={config.task!r}")
+    annotation = TASKS.find(config.task).annotation
+    if annotation not in PROBED:
+        raise ConfigError(
+            f"probes learn a {' or a '.join(PROBED)}, not the {annotation} of config.task={config.task!r}"
+        )
     if not config.probe.backbones:
         raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")
     check_settings(config.probe)

@@ -11,7 +11,6 @@ from jax.experimental import multihost_utils
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vidjax import tasks
 from vidjax.config import Config, DataConfig, to_saved
 from vidjax.data.open import open_source
 from vidjax.errors import ConfigError
@@ -22,6 +21,7 @@ from vidjax.evaluation.features.writer import write_features
 from vidjax.evaluation.probes.run import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.files import write_json
+from vidjax.tasks import TASKS
 from vidjax.training.checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
@@ -59,7 +59,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     stores = {name: [FeatureStore.open(workdir / FEATURES / name / split) for split in splits] for name in names}
     pairs = {name: (train, test) for name, (train, test) in stores.items()}
     write_json(workdir / "config.json", to_saved(config))
-    found = probe_features(pairs, config, workdir, say)
+    found = probe_features(pairs, TASKS.find(config.task).annotation, config, workdir, say)
     print_table(*found.table)
     say(f"report: {found.report}")
     return found.results
@@ -86,7 +86,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
 def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays: tuple[str, ...]) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
     data = backbone.clip_recipe.sample(config.data)
-    source = open_source(data, split, tasks.TASKS.find(config.task).annotation)
+    source = open_source(data, split, TASKS.find(config.task).annotation)
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -9,6 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVC, SVR
 
 from vidjax.config import ProbeConfig
+from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError
 from vidjax.evaluation.probes.fit import TokenScaler, TrainingRows, check_settings, fit_probe, mean_ccc
 
@@ -53,11 +54,11 @@ def test_classifiers_answer_as_scikit_learn_does_on_features_standardised_by_han
         "knn": (KNeighborsClassifier(5, metric="cosine", weights=exp_similarity), x),
     }
     for name, (oracle, seen) in oracles.items():
-        fitted = fit_probe(name, first(x, y), QUICK, "classification", 0)
+        fitted = fit_probe(name, first(x, y), QUICK, LABEL, 0)
         found, expected = fitted.pipeline.predict(x[200:]), oracle.fit(seen[:200], y[:200]).predict(seen[200:])
         assert (found == expected).mean() >= 0.99, name  # float32 against float64 at a border
         assert fitted.points == fitted.curves == ()
-    mlp = fit_probe("mlp", first(x, y), QUICK, "classification", 0)
+    mlp = fit_probe("mlp", first(x, y), QUICK, LABEL, 0)
     assert (mlp.pipeline.predict(x[200:]) == y[200:]).mean() > 0.8
     assert len(mlp.curves) == mlp.curves[-1]["epoch"] > 5
 
@@ -74,9 +75,9 @@ def test_regressors_answer_as_scikit_learn_does(numbers):
     }
     config = dataclasses.replace(QUICK, C=(0.5,), kernel="linear", k=7)
     for name, wanted in expected.items():
-        fitted = fit_probe(name, first(x, y), config, "regression", 0)
+        fitted = fit_probe(name, first(x, y), config, TARGET, 0)
         np.testing.assert_allclose(fitted.pipeline.predict(x[200:]), wanted, atol=5e-3)  # libsvm stops at 1e-3
-    mlp = fit_probe("mlp", first(x, y), config, "regression", 0)
+    mlp = fit_probe("mlp", first(x, y), config, TARGET, 0)
     assert mean_ccc(y[200:], mlp.pipeline.predict(x[200:])) > 0.9
 
 
@@ -87,8 +88,8 @@ def test_a_search_keeps_subjects_together_and_says_what_it_found():
     x = (3 * rng.normal(size=(40, 30))[subject] + 0.1 * rng.normal(size=(320, 30))).astype(np.float32)
     y = rng.permutation(np.arange(40) % 2)[subject]
     config = dataclasses.replace(QUICK, C=(1.0, 10.0))
-    mixed = fit_probe("svm", TrainingRows(x, y, np.arange(320)), config, "classification", 0)
-    apart = fit_probe("svm", TrainingRows(x, y, subject), config, "classification", 0)
+    mixed = fit_probe("svm", TrainingRows(x, y, np.arange(320)), config, LABEL, 0)
+    apart = fit_probe("svm", TrainingRows(x, y, subject), config, LABEL, 0)
     assert [point["C"] for point in apart.points] == [1.0, 10.0]
     assert min(point["mean"] for point in mixed.points) > 0.99
     assert max(point["mean"] for point in apart.points) < 0.7
@@ -99,7 +100,7 @@ def test_the_grid_of_the_mlp_pairs_widths_with_dropouts_of_their_number_and_refi
     config = dataclasses.replace(
         QUICK, widths=((16,), (16, 8)), dropouts=((0.0,), (0.95,), (0.1, 0.1)), validation=0.0, epochs=20
     )
-    fitted = fit_probe("mlp", TrainingRows(x, y, by_subject(y)), config, "regression", 0)
+    fitted = fit_probe("mlp", TrainingRows(x, y, by_subject(y)), config, TARGET, 0)
     assert [(point["widths"], point["dropouts"]) for point in fitted.points] == [
         ((16,), (0.0,)), ((16,), (0.95,)), ((16, 8), (0.1, 0.1)),
     ]  # fmt: skip
@@ -108,7 +109,7 @@ def test_the_grid_of_the_mlp_pairs_widths_with_dropouts_of_their_number_and_refi
     assert best["dropouts"] != (0.95,)
     again = fit_probe(
         "mlp", TrainingRows(x, y, by_subject(y)),
-        dataclasses.replace(config, widths=(best["widths"],), dropouts=(best["dropouts"],)), "regression", 0,
+        dataclasses.replace(config, widths=(best["widths"],), dropouts=(best["dropouts"],)), TARGET, 0,
     )  # fmt: skip
     np.testing.assert_allclose(fitted.pipeline.predict(x), again.pipeline.predict(x), atol=1e-6)
 
@@ -132,7 +133,7 @@ def test_tokens_are_standardised_by_channel_in_their_own_precision():
 def test_fewer_rows_than_a_probe_needs_and_settings_that_do_not_fit_are_refused(name, change, message):
     x, y = np.zeros((12, 2), np.float32), np.arange(12) % 2
     with pytest.raises(ConfigError, match=message):
-        fit_probe(name, TrainingRows(x, y, by_subject(y)), dataclasses.replace(QUICK, **change), "classification", 0)
+        fit_probe(name, TrainingRows(x, y, by_subject(y)), dataclasses.replace(QUICK, **change), LABEL, 0)
 
 
 @pytest.mark.parametrize(
@@ -157,4 +158,4 @@ def test_classes_with_fewer_rows_than_folds_cannot_be_searched():
     x, y = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) // 2
     config = dataclasses.replace(QUICK, C=(1.0, 2.0), folds=4)
     with pytest.raises(ConfigError, match=r"svm cannot be searched in probe.folds=4 folds: n_splits=4 cannot be"):
-        fit_probe("svm", TrainingRows(x, y, np.arange(12)), config, "classification", 0)
+        fit_probe("svm", TrainingRows(x, y, np.arange(12)), config, LABEL, 0)

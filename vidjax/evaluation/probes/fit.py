@@ -22,12 +22,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from vidjax.config import ProbeConfig
+from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError
 from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.knn import check_neighbours, knn_average, knn_classify
 from vidjax.evaluation.probes.mlp import MLPClassifier, MLPRegressor
 
-TASKS = ("classification", "regression")
+PROBED = (LABEL, TARGET)  # what rows must carry for a probe to be fitted
 _LIMITS = {  # in words, as a condition, and for which settings
     "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
@@ -66,7 +67,7 @@ class TrainingRows:
     groups: np.ndarray
 
 
-def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, task: str, seed: int) -> Fitted:
+def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: str, seed: int) -> Fitted:
     """Fit a probe, after a search by grouped cross-validation where there is more than one point in its grid.
 
     Args:
@@ -76,14 +77,14 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, task: str, see
       ConfigError: for fewer subjects than folds, fewer rows than neighbours, settings that do not fit each other.
     """
     x, y, groups = rows.x, rows.y, rows.groups
-    pipeline, grid = PROBES[name](config, task, x.ndim, seed)
+    pipeline, grid = PROBES[name](config, annotation, x.ndim, seed)
     options = {"probe__groups": groups} if name == "mlp" else {}
     points = list(ParameterGrid(grid))
     if len(points) == 1:
         pipeline.set_params(**points[0]).fit(x, y, **options)
         return Fitted(pipeline, _plain(points[0]), (), _curves(pipeline))
-    folds = _folds(config, task, groups, seed)
-    scorer = "f1_macro" if task == "classification" else make_scorer(mean_ccc)
+    folds = _folds(config, annotation, groups, seed)
+    scorer = "f1_macro" if annotation == LABEL else make_scorer(mean_ccc)
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, error_score="raise")
     try:
         search.fit(x, y, groups=groups, **options)
@@ -170,26 +171,26 @@ class NeighbourRegressor(RegressorMixin, BaseEstimator):
         return np.asarray(found)
 
 
-def _linear(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    if task == "classification":
+def _linear(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
+    if annotation == LABEL:
         return _scaled(LogisticRegression(max_iter=2000, random_state=seed)), {"probe__C": config.C}
     return _scaled(Ridge()), {"probe__alpha": [1 / c for c in config.C]}
 
 
-def _svm(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    if task == "classification":
+def _svm(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
+    if annotation == LABEL:
         return _scaled(SVC(kernel=config.kernel, random_state=seed)), {"probe__C": config.C}
     return _scaled(MultiOutputRegressor(SVR(kernel=config.kernel))), {"probe__estimator__C": config.C}
 
 
-def _knn(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    kind = NeighbourClassifier if task == "classification" else NeighbourRegressor
+def _knn(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
+    kind = NeighbourClassifier if annotation == LABEL else NeighbourRegressor
     return Pipeline([("probe", kind(config.k, config.temperature))]), {}
 
 
-def _mlp(config: ProbeConfig, task: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
+def _mlp(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
     same = ("learning_rate", "weight_decay", "batch", "epochs", "patience", "validation")
-    kind = MLPClassifier if task == "classification" else MLPRegressor
+    kind = MLPClassifier if annotation == LABEL else MLPRegressor
     probe = kind(**{name: getattr(config, name) for name in same}, seed=seed)
     grid = []
     for widths in config.widths:
@@ -207,13 +208,13 @@ def _scaled(probe: Any, scaler: Any = None) -> Pipeline:
     return Pipeline([("scale", scaler or StandardScaler()), ("probe", probe)])
 
 
-def _folds(config: ProbeConfig, task: str, groups: np.ndarray, seed: int) -> Any:
+def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) -> Any:
     subjects = len(set(groups))
     if not 2 <= config.folds <= subjects:
         raise ConfigError(
             f"probe.folds={config.folds} of rows of {subjects} subjects; choose 2 to {subjects}, or give one setting"
         )
-    if task == "classification":
+    if annotation == LABEL:
         return StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed)
     return GroupKFold(config.folds)
 

@@ -17,10 +17,13 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.evaluation.probes import table as probe_table
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
 from vidjax.files import write_json, write_json_lines
 from vidjax.viz.probe_report import ProbeReport, write_probe_report
+
+TITLES = {LABEL: "classification", TARGET: "regression"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,33 +42,34 @@ class Probed:
 
 
 def probe_features(
-    pairs: Mapping[str, Pair], config: Config, workdir: pathlib.Path, say: Callable[[str], None]
+    pairs: Mapping[str, Pair], annotation: str, config: Config, workdir: pathlib.Path, say: Callable[[str], None]
 ) -> Probed:
     """Fit what `config.probe` asks for to the features of each backbone, and write what came of it into a folder.
 
     Args:
       pairs: by the name of their backbone, the training and the test store.
-      config: its `task`, `probe` and `seed` are used; all of it is in the report.
+      annotation: what is learned, one of `vidjax.evaluation.probes.fit.PROBED`.
+      config: its `probe` and `seed` are used; all of it is in the report.
       say: told of each line as it is there.
 
     Raises:
       ConfigError, DataError: see `vidjax.evaluation.probes.table.fit_all`.
     """
-    task, lines = config.task, []
-    for line in probe_table.fit_all(pairs, config.probe, task, config.seed, say):
-        say(f"{line.name}: " + ", ".join(f"{name} {line.figures[name]:.4f}" for name in SHOWN[task]))
+    lines = []
+    for line in probe_table.fit_all(pairs, config.probe, annotation, config.seed, say):
+        say(f"{line.name}: " + ", ".join(f"{name} {line.figures[name]:.4f}" for name in SHOWN[annotation]))
         lines.append(line)
-    results, table = probe_table.results_of(lines, pairs, task), probe_table.table(lines, pairs, task)
+    results, table = probe_table.results_of(lines, pairs, annotation), probe_table.table(lines, pairs, annotation)
     workdir.mkdir(parents=True, exist_ok=True)
     write_json(workdir / "results.json", results)
     write_json_lines(workdir / "metrics.jsonl", _metrics(lines))
-    write_json_lines(workdir / "predictions.jsonl", _predictions(lines, pairs, task))
+    write_json_lines(workdir / "predictions.jsonl", _predictions(lines, pairs, annotation))
     curves: dict[str, dict] = {}
     for line in lines:
         if line.curves:
             curves.setdefault(line.backbone, {})[line.reduction] = line.curves
     searches = {line.name: line.points for line in lines if line.points}
-    title, introduction = f"Probes of frozen features: {task}", _introduction(results, pairs, task)
+    title, introduction = f"Probes of frozen features: {TITLES[annotation]}", _introduction(results, pairs, annotation)
     report = write_probe_report(workdir, ProbeReport(title, introduction, table, curves, searches), config)
     return Probed(results, table, report)
 
@@ -90,18 +94,20 @@ def _metrics(lines: Sequence[Line]) -> Iterator[dict]:
             yield {"step": epoch["epoch"], "epoch": epoch["epoch"], **figures}
 
 
-def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> Iterator[dict]:
+def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str) -> Iterator[dict]:
     """A line a test row, with what every probe said of it; null where its features are missing."""
     said = {line.name: _by_row(line, pairs[line.backbone][1].decoded) for line in lines}
     tests = {backbone: test for backbone, (_, test) in pairs.items()}
     first = next(iter(tests.values()))
-    known = "label" if task == "classification" else "target"
-    for row, (name, fact) in enumerate(zip(first.ids, probe_table.facts(first, task).tolist(), strict=True)):
+    known = "label" if annotation == LABEL else "target"
+    for row, (name, annotated) in enumerate(
+        zip(first.ids, probe_table.annotated(first, annotation).tolist(), strict=True)
+    ):
         reasons = {backbone: test.reasons[row] for backbone, test in tests.items() if test.reasons[row]}
         yield {
             "index": row,
             "id": name,
-            known: fact,
+            known: annotated,
             "predictions": {of_line: values[row] for of_line, values in said.items()},
             "scored": not reasons,
             "reason": next(iter(reasons.values()), ""),
@@ -114,11 +120,11 @@ def _by_row(line: Line, decoded: np.ndarray) -> list:
     return [next(found) if there else None for there in decoded]
 
 
-def _introduction(results: Mapping, pairs: Mapping[str, Pair], task: str) -> str:
+def _introduction(results: Mapping, pairs: Mapping[str, Pair], annotation: str) -> str:
     backbones = ", ".join(f"{name} ({pair[0].header.backbone['source']})" for name, pair in pairs.items())
     missed = results["eval/num_expected"] - results["eval/num_scored"]
     unscored = f" {missed} of them have no features and count as wrong." if missed else ""
-    constant = "most frequent class" if task == "classification" else "mean target"
+    constant = "most frequent class" if annotation == LABEL else "mean target"
     return (
         f"Nothing of a backbone is trained: {backbones}. Every probe is fitted to the features of "
         f"{results['probe/num_train']} training rows and scored on {results['eval/num_expected']} others.{unscored} "

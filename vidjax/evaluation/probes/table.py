@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from vidjax.config import ProbeConfig
+from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.features.reductions import WEIGHTED, array_of, reduce
 from vidjax.evaluation.features.store import FeatureStore, check_pair
 from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
-from vidjax.evaluation.probes.fit import TASKS, TrainingRows, check_settings, fit_probe
+from vidjax.evaluation.probes.fit import TrainingRows, check_settings, fit_probe
 
 Pair = tuple[FeatureStore, FeatureStore]
-SHOWN = {"classification": ("accuracy", "f1_macro", "f1_micro"), "regression": FIGURES}
-HEADS = {"classification": ("accuracy", "macro F1", "micro F1"), "regression": tuple(map(str.upper, FIGURES))}
+SHOWN = {LABEL: ("accuracy", "f1_macro", "f1_micro"), TARGET: FIGURES}
+HEADS = {LABEL: ("accuracy", "macro F1", "micro F1"), TARGET: tuple(map(str.upper, FIGURES))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,20 +54,20 @@ class Line:
 
 
 def fit_all(
-    pairs: Mapping[str, Pair], config: ProbeConfig, task: str, seed: int, say: Callable[[str], None]
+    pairs: Mapping[str, Pair], config: ProbeConfig, annotation: str, seed: int, say: Callable[[str], None]
 ) -> Iterator[Line]:
     """Fit and score everything that `config` asks for; a reduction that a backbone has no array for is said to be left.
 
     Args:
       pairs: by the name of their backbone, the training and test store.
-      task: classification or regression.
+      annotation: that is learned, one of `vidjax.evaluation.probes.fit.PROBED`.
       say: told what is left out.
 
     Raises:
       ConfigError, DataError: as `check_settings` and `check_pairs`, and for what a probe or reduction refuses.
     """
     check_settings(config)
-    check_pairs(pairs, task)
+    check_pairs(pairs, annotation)
     if WEIGHTED in config.reductions and "mlp" not in config.probes:
         say(f"{WEIGHTED} is for mlp alone, so it is left out")
     for backbone, (train, test) in pairs.items():
@@ -78,37 +79,35 @@ def fit_all(
             if not names:
                 continue
             features = reduce(reduction, config, train, test, seed)
-            known, groups = facts(train, task)[train.decoded], train.groups[train.decoded]
+            known, groups = annotated(train, annotation)[train.decoded], train.groups[train.decoded]
             for name in names:
-                fitted = fit_probe(name, TrainingRows(features[0], known, groups), config, task, seed)
+                fitted = fit_probe(name, TrainingRows(features[0], known, groups), config, annotation, seed)
                 found = fitted.pipeline.predict(features[1])
-                figures = score(found, test.decoded, test, task)
+                figures = score(found, test.decoded, test, annotation)
                 kept = fitted.settings, fitted.points, fitted.curves
                 yield Line(backbone, reduction, name, figures, *kept, found)
 
 
-def check_pairs(pairs: Mapping[str, Pair], task: str) -> None:
+def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
     """Refuse stores that a fair table cannot be made from.
 
     Raises:
-      ConfigError: for another task, a training and a test store that are not alike, test rows that are not the same for
-        all backbones, or rows without what the task needs.
+      ConfigError: for a training and a test store that are not alike, test rows that are not the same for all
+        backbones, or rows without the annotation.
       DataError: for a class that only the test rows have, training rows of one class, or a subject in both.
     """
-    if task not in TASKS:
-        raise ConfigError(f"probes learn {' or '.join(TASKS)}, not config.task={task!r}")
     first = next(iter(pairs.values()), None)
     if first is None:
         raise ConfigError("there are no features to probe; name backbones with probe.backbones")
     for pair in pairs.values():
         check_pair(*pair)
         for ours, store in zip(first, pair, strict=True):
-            if store.ids != ours.ids or not np.array_equal(facts(store, task), facts(ours, task)):
+            if store.ids != ours.ids or not np.array_equal(annotated(store, annotation), annotated(ours, annotation)):
                 raise ConfigError(f"{store.folder} has other rows than {ours.folder}; embed the same split of the data")
-        _check_split(*pair, task)
+        _check_split(*pair, annotation)
 
 
-def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
+def _check_split(train: FeatureStore, test: FeatureStore, annotation: str) -> None:
     for store in (train, test):
         if not store.decoded.any():
             raise DataError(f"none of the {len(store)} rows of {store.folder} has features")
@@ -117,7 +116,7 @@ def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
         raise DataError(
             f"{both[0]!r} is in {train.folder} and in {test.folder} ({len(both)} such subjects); nobody may be in both"
         )
-    if task == "classification":
+    if annotation == LABEL:
         unseen = sorted(set(test.labels) - set(train.labels[train.decoded]))
         if unseen:
             raise DataError(
@@ -128,26 +127,26 @@ def _check_split(train: FeatureStore, test: FeatureStore, task: str) -> None:
             raise DataError(f"all rows of {train.folder} are of class {class_name(train, there.pop())!r}; give others")
 
 
-def facts(store: FeatureStore, task: str) -> np.ndarray:
-    """What a task learns from: labels (n,), or targets (n k).
+def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
+    """What is learned: labels (n,), or targets (n k).
 
     Raises:
       ConfigError: when the rows have no targets.
     """
-    if task == "classification":
+    if annotation == LABEL:
         return store.labels
     if not store.targets.shape[1]:
         raise ConfigError(f"the rows of {store.folder} have classes but no numbers to predict; use classification")
     return store.targets
 
 
-def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, task: str) -> dict[str, float | int | str]:
+def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
     """The figures of predictions.
 
     Args:
       found: of the test rows that are `scored` (n,); the others were missed, or predicted as 0.
     """
-    if task == "regression":
+    if annotation == TARGET:
         predictions = np.zeros(test.targets.shape)
         predictions[scored] = found
         results = summarise_regression(predictions, test.targets, scored, test.header.data["labels"])
@@ -164,18 +163,18 @@ def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, task: str) 
     }
 
 
-def score_constant(test: FeatureStore, task: str) -> dict[str, float | int | str]:
+def score_constant(test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
     """The figures of the best constant: the most frequent class, or the mean target, of the test rows themselves."""
-    constant = test.targets.mean(axis=0) if task == "regression" else np.bincount(test.labels).argmax()
-    known = facts(test, task)
-    return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, task)
+    constant = test.targets.mean(axis=0) if annotation == TARGET else np.bincount(test.labels).argmax()
+    known = annotated(test, annotation)
+    return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, annotation)
 
 
-def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> dict[str, float | int | str]:
+def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str) -> dict[str, float | int | str]:
     """The flat results: probe/<backbone>/<reduction>/<probe>/<figure>, probe/constant/<figure>, and counts of rows."""
     test = next(iter(pairs.values()))[1]
     results = {f"probe/{line.name}/{name}": value for line in lines for name, value in line.figures.items()}
-    results |= {f"probe/constant/{name}": value for name, value in score_constant(test, task).items()}
+    results |= {f"probe/constant/{name}": value for name, value in score_constant(test, annotation).items()}
     scored = np.all([pair[1].decoded for pair in pairs.values()], axis=0)
     return results | {
         "probe/num_train": min(int(pair[0].decoded.sum()) for pair in pairs.values()),
@@ -184,15 +183,17 @@ def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> d
     }
 
 
-def table(lines: Sequence[Line], pairs: Mapping[str, Pair], task: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def table(
+    lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Column names and rows of text, a row for each line, the constant last."""
-    constant = score_constant(next(iter(pairs.values()))[1], task)
+    constant = score_constant(next(iter(pairs.values()))[1], annotation)
 
     def cells(figures):
-        return tuple(f"{figures[name]:.4f}" for name in SHOWN[task])
+        return tuple(f"{figures[name]:.4f}" for name in SHOWN[annotation])
 
     rows = [(line.backbone, line.reduction, line.probe, *cells(line.figures)) for line in lines]
-    return ("backbone", "reduction", "probe", *HEADS[task]), [*rows, ("", "", "constant", *cells(constant))]
+    return ("backbone", "reduction", "probe", *HEADS[annotation]), [*rows, ("", "", "constant", *cells(constant))]
 
 
 def class_name(store: FeatureStore, label: int) -> str:
