@@ -9,7 +9,7 @@ from saved_runs import make_config
 import vidjax
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.models import build_model
-from vidjax.weights.clip_recipes import change_recipe, published_recipe
+from vidjax.weights.clip_recipes import RecipeChanges, change_recipe, published_recipe
 
 WHOLE = ClipRecipe(num_frames=8, stride=4, clips=5, crops=3, merge="sum_logits")
 SLIDING = ClipRecipe(num_frames=8, crops=3, merge="mean_sigmoid", windows=Windows(seconds=0.5, merge="mean"))
@@ -63,4 +63,4 @@ def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, 
     ],
 )
 def test_what_a_user_asks_changes_that_and_nothing_else(recipe, asked, changed):
-    assert change_recipe(recipe, **asked) == dataclasses.replace(recipe, **changed)
+    assert change_recipe(recipe, RecipeChanges(**asked)) == dataclasses.replace(recipe, **changed)

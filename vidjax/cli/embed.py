@@ -117,13 +117,13 @@ def _share(word: str | None) -> tuple[int, int] | None:
 def _backbone(arguments: argparse.Namespace) -> Pretrained:
     """The model, with the clips that are asked for."""
     from vidjax.weights.backbones import load_backbone
-    from vidjax.weights.clip_recipes import change_recipe
+    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     with progress(f"reading {arguments.model}"):
         backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
     for note in backbone.notes:
         say(f"note: {note}")
-    recipe = change_recipe(backbone.clip_recipe, stride=arguments.stride)
+    recipe = change_recipe(backbone.clip_recipe, RecipeChanges(stride=arguments.stride))
     return dataclasses.replace(backbone, clip_recipe=recipe)
 
 

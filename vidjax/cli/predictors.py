@@ -20,32 +20,31 @@ def make_predictor(
     score: str | None = None,
     merge: str | None = None,
     window_seconds: float | None = None,
-    **changes: int | None,
+    **counts: int | None,
 ) -> Predictor:
     """A predictor that takes clips as the model's evaluation does.
 
     Args:
       model: with classes or targets.
       score: softmax or sigmoid, other than the model was trained with.
-      merge, window_seconds, changes: of its recipe, see `vidjax.weights.clip_recipes.change_recipe`.
+      merge, window_seconds, counts: of its recipe, see `vidjax.weights.clip_recipes.RecipeChanges`.
 
     Raises:
       ConfigError: for what only classes have, of a model that predicts numbers.
     """
     from vidjax.evaluation.predict import Predictor
-    from vidjax.weights.clip_recipes import change_recipe
+    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     if model.answer.kind == "values":
         if score or merge or window_seconds:
             raise ConfigError(
                 "--score, --merge and --every are for classes; this model predicts numbers, which views average"
             )
-        recipe, activation = change_recipe(model.clip_recipe, **changes), model.answer.activation
+        activation, asked = model.answer.activation, RecipeChanges(**counts)
     else:
         activation = score or model.answer.activation
-        recipe = change_recipe(
-            model.clip_recipe, merge=merge, activation=activation, window_seconds=window_seconds, **changes
-        )
+        asked = RecipeChanges(merge=merge, activation=activation, window_seconds=window_seconds, **counts)
+    recipe = change_recipe(model.clip_recipe, asked)
     return Predictor(model.objective, model.params, recipe, activation=activation, labels=model.labels)
 
 
@@ -60,7 +59,7 @@ def make_caption_generator(
     """
     from vidjax.data.tokenizer import load_tokenizer
     from vidjax.evaluation.caption_generator import CaptionGenerator
-    from vidjax.weights.clip_recipes import change_recipe
+    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     caption, objective = model.config.caption, model.objective
     if beams:
@@ -68,7 +67,7 @@ def make_caption_generator(
     if max_tokens:
         model.module.decoder.spec.check_length(max_tokens + 1)
         objective = dataclasses.replace(objective, num_tokens=max_tokens)
-    recipe = change_recipe(model.clip_recipe, stride=stride)
+    recipe = change_recipe(model.clip_recipe, RecipeChanges(stride=stride))
     return CaptionGenerator(objective, model.params, recipe, caption, load_tokenizer(model.source))
 
 

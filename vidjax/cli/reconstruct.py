@@ -37,14 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.data.video.readers import open_video
     from vidjax.ops.mesh_axes import local_mesh
     from vidjax.viz.reconstruction import write_reconstructions
-    from vidjax.weights.clip_recipes import change_recipe
+    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     clip_options.check_stride(arguments)
     paths.check_videos([arguments.video])
     paths.check_writable(arguments.out)
     model = load_model.load(arguments.model)
     objective = _objective(model, arguments)
-    recipe = change_recipe(model.clip_recipe, stride=arguments.stride).one_view()
+    recipe = change_recipe(model.clip_recipe, RecipeChanges(stride=arguments.stride)).one_view()
     with open_video(arguments.video) as video:
         clip_options.note_if_short(arguments.video, video, recipe)
         [clip] = window_views(video, recipe, [None])

@@ -19,7 +19,6 @@ def published_recipe(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     merge: str = "mean_softmax",
-    activation: str = "softmax",
 ) -> ClipRecipe | None:
     """The recipe of a model that no run of vidjax has made: sampled as published, one central view.
 
@@ -27,7 +26,7 @@ def published_recipe(
 
     Args:
       family: a key of `vidjax.models.FAMILIES`; spec: of the module.
-      merge: of several views, as the source was evaluated; activation: makes probabilities of its logits.
+      merge: of several views, a rule of `vidjax.evaluation.merging`.
 
     Returns:
       None for a model that takes no clips.
@@ -42,42 +41,45 @@ def published_recipe(
         image_size=spec.image_size,
         mean=mean,
         std=std,
-        merge=rule_with(merge, activation),
+        merge=merge,
     )
 
 
-def change_recipe(
-    recipe: ClipRecipe,
-    *,
-    stride: int | None = None,
-    clips: int | None = None,
-    crops: int | None = None,
-    merge: str | None = None,
-    activation: str | None = None,
-    window_seconds: float | None = None,
-) -> ClipRecipe:
-    """A model's recipe with what a user asks for otherwise; None leaves it as it is.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipeChanges:
+    """What a user asks for in place of a model's own recipe; None leaves it as it is.
 
-    Args:
+    Attributes:
       stride: between the frames of a clip; 0 spreads them over the whole video.
-      clips: of a video; of a model that slides, so many windows, evenly spaced.
+      clips: per video; of a model that slides, the number of windows, evenly spaced.
+      crops: per clip.
       merge: of the views, mean_softmax, sum_logits or max.
       activation: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
       window_seconds: slides windows over the video, at this stride.
     """
+
+    stride: int | None = None
+    clips: int | None = None
+    crops: int | None = None
+    merge: str | None = None
+    activation: str | None = None
+    window_seconds: float | None = None
+
+
+def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
+    """Apply a user's changes to a model's recipe."""
     windows = recipe.windows
-    if window_seconds:
-        windows = Windows(seconds=window_seconds, merge=windows.merge if windows else "max")
-    elif windows and clips:
-        windows = dataclasses.replace(windows, seconds=0.0, count=clips)
+    if asked.window_seconds:
+        windows = Windows(seconds=asked.window_seconds, merge=windows.merge if windows else "max")
+    elif windows and asked.clips:
+        windows = dataclasses.replace(windows, seconds=0.0, count=asked.clips)
     rule = recipe.merge
-    if merge or activation:
-        rule = rule_with(merge or recipe.merge, activation or "softmax")
+    if asked.merge or asked.activation:
+        rule = rule_with(asked.merge or recipe.merge, asked.activation or "softmax")
     if windows and MERGES[rule][1] == "sum":
-        rule = f"mean_{activation or 'softmax'}"  # windows are merged as probabilities, and so are their crops
-    recipe = dataclasses.replace(
-        recipe, clips=1 if windows else clips or recipe.clips, crops=crops or recipe.crops, merge=rule, windows=windows
-    )
-    if stride is None:
+        rule = f"mean_{asked.activation or 'softmax'}"  # windows are merged as probabilities, and so are their crops
+    clips = 1 if windows else asked.clips or recipe.clips
+    recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
+    if asked.stride is None:
         return recipe
-    return dataclasses.replace(recipe, stride=max(stride, 1), sampling="dense" if stride else "segment")
+    return dataclasses.replace(recipe, stride=max(asked.stride, 1), sampling="dense" if asked.stride else "segment")

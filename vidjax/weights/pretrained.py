@@ -21,6 +21,7 @@ from vidjax.config import Config
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.evaluation.merging import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.videomae import VideoMAEPretraining
@@ -189,7 +190,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     answer = TASKS[task].answer
     recipe = published_recipe(
         description.family, description.spec, description.num_classes,
-        mean=mean, std=std, merge=description.merge, activation=answer.activation,
+        mean=mean, std=std, merge=rule_with(description.merge, answer.activation),
     )  # fmt: skip
     return Pretrained(
         module=module,
