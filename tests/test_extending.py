@@ -73,7 +73,7 @@ def test_the_page_works_as_it_stands(lab):
     assert [value["name"] for value in answer["values"]] == ["speed"]
     call(embed, lab)
     features = json.loads((lab / "FEATURES" / "features.json").read_text())
-    assert features["num_rows"] == 6
+    assert features["data"]["num_rows"] == 6
     assert features["arrays"]["pooled"] == [24]  # the width that the experiment sets
 
     call(resume, lab)
