@@ -32,7 +32,7 @@ from vidjax.main import read_config
 from vidjax.models import build_model, family_of
 from vidjax.training import loop
 from vidjax.weights.pretrained import Pretrained
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_svt.py"
 CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion_videos.CLASSES)}

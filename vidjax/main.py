@@ -89,9 +89,9 @@ def _check_keys(argv: list[str]) -> None:
 
 def run(config: config_lib.Config, values: flags.FlagValues) -> int:
     """Train, evaluate or probe as configured; returns the exit code."""
-    from vidjax.training import checks, distributed
+    from vidjax.training import config_checks, distributed
 
-    checks.check_config(config)
+    config_checks.check_config(config)
     distributed.initialize(values.coordinator, values.num_processes, values.process_id)
     workdir = os.path.abspath(os.path.expanduser(values.workdir))
     results = _act(config.mode)(config, workdir)

@@ -10,7 +10,7 @@ import pytest
 from vidjax import config as config_lib
 from vidjax.config import types
 from vidjax.errors import ConfigError
-from vidjax.evaluation.merging import MERGES
+from vidjax.evaluation.merge_views import MERGES
 from vidjax.models.pooling import POOLINGS
 
 DEFAULTS = dict(config_lib.flatten(dataclasses.asdict(config_lib.Config())))

@@ -9,7 +9,7 @@ import pytest
 
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model
-from vidjax.models.beam import Beams, beam_search
+from vidjax.models.beam_search import Beams, beam_search
 from vidjax.models.captioner import Captioner, CaptionerSpec, join, shift_right
 from vidjax.models.decoding import Prompt, greedy
 from vidjax.models.gpt2 import GPT2, GPT2Spec

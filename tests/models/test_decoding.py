@@ -17,7 +17,7 @@ import transformers
 from gpt2_peer import SPECS, params_of, peer, random_inputs, state_of, torch_states
 
 from vidjax.errors import ConfigError
-from vidjax.models.beam import Beams, beam_search
+from vidjax.models.beam_search import Beams, beam_search
 from vidjax.models.decoding import Prompt, Sampling, filter_logits, greedy, sample
 from vidjax.models.gpt2 import GPT2
 

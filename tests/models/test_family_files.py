@@ -12,7 +12,7 @@ from vidjax import registry
 from vidjax.cli import main
 from vidjax.models import FAMILIES, family_of, model_names
 from vidjax.models.zoo import describe, usual_clip
-from vidjax.weights import layouts
+from vidjax.weights import checkpoint_layouts
 
 MODEL = """
     from vidjax.models.family import Family
@@ -22,12 +22,12 @@ MODEL = """
     FAMILY = Family("Clockwork", SIZES, TimeSformerClassifier)
 """
 ZOO = """
-    from vidjax.models.published import Published, Result
+    from vidjax.models.published_results import Published, Result
 
     PUBLISHED = {"tiny": Published((Result("UCF101", 50.5, None, 2, 1, 3, "a page", weights="a file"),))}
 """
 RULES = """
-    from vidjax.weights.layouts import Layout
+    from vidjax.weights.checkpoint_layouts import Layout
 
     LAYOUTS = (Layout("Clockwork, official", lambda keys, config: "spring" in keys, None),)
 """
@@ -52,7 +52,7 @@ def clockwork(tmp_path, monkeypatch):
 def clear():
     """Forget which files there are."""
     registry.names_in.cache_clear()
-    layouts.all_layouts.cache_clear()
+    checkpoint_layouts.all_layouts.cache_clear()
 
 
 def test_its_files_are_all_that_a_family_needs(clockwork, capsys):
@@ -64,7 +64,7 @@ def test_its_files_are_all_that_a_family_needs(clockwork, capsys):
     assert usual_clip("clockwork", 4, 101).stride == 3
     assert main(["models", "--family", "clockwork"]) == 0
     assert "50.5" in capsys.readouterr().out
-    assert [layout.name for layout in layouts.all_layouts() if layout.recognises({"spring"}, None)] == [
+    assert [layout.name for layout in checkpoint_layouts.all_layouts() if layout.recognises({"spring"}, None)] == [
         "Clockwork, official"
     ]
 

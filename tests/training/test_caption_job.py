@@ -139,7 +139,7 @@ def test_a_captioner_begins_with_a_backbone_a_language_model_or_another_captione
         zeros = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), shapes)
         return init_parts(zeros, new, objective)
 
-    from vidjax.weights.runs import read_params
+    from vidjax.weights.read_run import read_params
 
     source = read_params(folder)[1]
     params, _ = begun()

@@ -12,7 +12,7 @@ from vidjax.errors import ResumeError
 from vidjax.training import checkpoints as lib
 from vidjax.training.mesh import make_mesh
 from vidjax.training.state import TrainState
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 ROWS = 16
 

@@ -9,9 +9,9 @@ import toy
 from vidjax import config as config_lib
 from vidjax.config.types import plain
 from vidjax.errors import ConfigError, ResumeError, WeightsError
-from vidjax.training import fingerprint
+from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.weights import runs
+from vidjax.weights import read_run
 
 # Where a run is, how fast it goes, what it writes when, how it is scored, and how long it goes on.
 MAY_CHANGE = {
@@ -48,7 +48,7 @@ def _as_tuple(value):
 
 
 def identity(config):
-    return fingerprint.fingerprint(config, toy.ToySource())
+    return resume_check.fingerprint(config, toy.ToySource())
 
 
 def changed(config, key, value):
@@ -68,13 +68,13 @@ def test_every_key_is_refused_or_noted_as_its_type_says(key):
     after = changed(before, key, value)
     saved, current = identity(before), identity(after)
     if may_change(key):
-        notes = fingerprint.compare(saved, current, "here")
+        notes = resume_check.compare(saved, current, "here")
         assert len(notes) == 1
         assert notes[0].startswith(f"{key} was ")
         assert (LENGTH in notes[0]) == (key in ("train.steps", "train.epochs"))
     else:
         with pytest.raises(ResumeError, match=f"here holds another experiment: .*{key} was .*is now"):
-            fingerprint.compare(saved, current, "here")
+            resume_check.compare(saved, current, "here")
 
 
 def test_all_that_a_family_alone_understands_is_refused_but_how_it_is_computed():
@@ -82,12 +82,12 @@ def test_all_that_a_family_alone_understands_is_refused_but_how_it_is_computed()
         model = dataclasses.replace(config_lib.Config().model, name="videomamba_tiny", spec=fields)
         return identity(dataclasses.replace(config_lib.Config(), model=model))
 
-    notes = fingerprint.compare(spec(), spec(scan="associative"), "here")
+    notes = resume_check.compare(spec(), spec(scan="associative"), "here")
     assert notes == ["model.spec.scan was None, is now associative"]
     for fields in ({"tubelet_size": 2}, {"width": 64}, {"merge_directions": "mean"}, {"norm_eps": 1e-6}):
         with pytest.raises(ResumeError, match=f"model.spec.{next(iter(fields))} was"):
-            fingerprint.compare(spec(), spec(**fields), "here")
-    assert fingerprint.compare(spec(), spec(tubelet_size=1), "here") == []  # the preset's, said aloud
+            resume_check.compare(spec(), spec(**fields), "here")
+    assert resume_check.compare(spec(), spec(tubelet_size=1), "here") == []  # the preset's, said aloud
 
 
 def test_a_setting_that_only_one_side_knows_is_refused():
@@ -95,7 +95,7 @@ def test_a_setting_that_only_one_side_knows_is_refused():
     renamed = json.loads(json.dumps(now))
     renamed["same"]["data.resize_by"] = renamed["same"].pop("data.interpolation")
     with pytest.raises(ResumeError, match=r"data\.interpolation was bilinear, is now not known; data\.resize_by"):
-        fingerprint.compare(now, renamed, "here")
+        resume_check.compare(now, renamed, "here")
 
 
 @pytest.mark.parametrize("schema", [None, 0, config_lib.SCHEMA + 1])
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_another_schema_is_neither_resumed_nor_read(tmp_path, mo
     ):
         loop.train(longer, tmp_path, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=toy.ToyBatches)
     with pytest.raises(ResumeError, match=r"checkpoint 2 of .* cannot be read: it has schema 2"):
-        runs.read_params(tmp_path)
+        read_run.read_params(tmp_path)
     with pytest.raises(WeightsError, match="it has schema 2"):
-        runs.read_model(tmp_path)
+        read_run.read_model(tmp_path)
     assert Checkpoints(tmp_path).steps() == [2]

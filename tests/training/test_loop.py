@@ -13,8 +13,8 @@ import toy
 import vidjax
 from vidjax.config import to_saved
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
-from vidjax.training import fingerprint, loop
-from vidjax.weights.runs import read_params
+from vidjax.training import loop, resume_check
+from vidjax.weights.read_run import read_params
 
 
 def run(workdir, objective=None, source=None, batches=toy.ToyBatches, **changes):
@@ -154,14 +154,14 @@ def test_how_fast_and_where_data_is_read_may_change(tmp_path, uninterrupted, cap
 
 
 def test_another_version_is_a_note_and_a_setting_that_it_did_not_have_a_refusal():
-    now = fingerprint.fingerprint(toy.toy_config(), toy.ToySource())
+    now = resume_check.fingerprint(toy.toy_config(), toy.ToySource())
     before = {"same": dict(now["same"]), "noted": now["noted"] | {"vidjax version": "0.0.9"}}
-    notes = fingerprint.compare(before, now, "here")
+    notes = resume_check.compare(before, now, "here")
     assert notes == [f"vidjax version was 0.0.9, is now {vidjax.__version__}"]
     del before["same"]["data.erase"]
     for saved, current, sentence in ((before, now, "was not known, is now 0.0"), (now, before, "was 0.0, is now not")):
         with pytest.raises(ResumeError, match=f"data.erase {sentence}"):
-            fingerprint.compare(saved, current, "here")
+            resume_check.compare(saved, current, "here")
 
 
 def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):

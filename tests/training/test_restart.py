@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 RUNNER = pathlib.Path(__file__).parents[1] / "helpers" / "runner.py"
 ROOT = pathlib.Path(__file__).parents[2]

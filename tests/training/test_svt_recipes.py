@@ -18,7 +18,7 @@ from vidjax.data.loader import train_batches
 from vidjax.tasks import build_objective
 from vidjax.training import loop
 from vidjax.training.init.video_model import init_video_model
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 ROOT = pathlib.Path(__file__).parents[2]
 STOP = 2  # before the step at which the last layer wakes up, which is then up to what was saved

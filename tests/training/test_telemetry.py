@@ -13,7 +13,7 @@ import toy
 
 from vidjax.errors import ConfigError
 from vidjax.training import distributed
-from vidjax.training.signals import StopSignal
+from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry
 from vidjax.training.throughput import Meter, peak_flops
 

@@ -16,7 +16,7 @@ import vidjax
 from vidjax.errors import WeightsError
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.vivit import ViViTSpec
-from vidjax.weights import layouts
+from vidjax.weights import checkpoint_layouts
 from vidjax.weights.inspection import shape_of
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40}
@@ -88,7 +88,7 @@ def test_a_config_json_beside_a_file_of_scenic_is_compared_as_well(tmp_path):
 
 
 def described(state, config=None):
-    return layouts.recognise(state, config, "file").describe(state, config)
+    return checkpoint_layouts.recognise(state, config, "file").describe(state, config)
 
 
 CLIPS = {"patch_size": 2, "num_frames": 2, "image_size": 2}

@@ -17,7 +17,7 @@ from vidjax.main import read_config
 from vidjax.tasks import build_objective
 from vidjax.training.init.video_model import init_video_model
 from vidjax.weights.pretrained import load
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 TINY = {  # the sizes of videomae_tiny
     "hidden_size": 96,

@@ -14,7 +14,7 @@ from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.objectives.normalize import normalize
-from vidjax.weights.runs import read_params
+from vidjax.weights.read_run import read_params
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from vidjax.errors import WeightsError
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
 from vidjax.weights.rules import Rule, read, write
 
 WIDTH, HEADS, DEPTH = 6, 2, 2
 RULES = (
-    *forms.linear("fc", "fc"),
-    Rule(("token",), ("token",), forms.TOKEN),
-    Rule(("block.{}.qkv",), ("blocks/qkv",), forms.qkv_fused(HEADS), DEPTH),
-    Rule(("block.{}.proj",), ("blocks/proj",), forms.heads_out(HEADS), DEPTH),
+    *array_layouts.linear("fc", "fc"),
+    Rule(("token",), ("token",), array_layouts.TOKEN),
+    Rule(("block.{}.qkv",), ("blocks/qkv",), array_layouts.qkv_fused(HEADS), DEPTH),
+    Rule(("block.{}.proj",), ("blocks/proj",), array_layouts.heads_out(HEADS), DEPTH),
 )
 SHAPES = {
     "fc": {"kernel": jax.ShapeDtypeStruct((WIDTH, 4), np.float32), "bias": jax.ShapeDtypeStruct((4,), np.float32)},

@@ -25,7 +25,7 @@ from vidjax.errors import ConfigError
 from vidjax.objectives import Objective
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import TASKS, build_objective
-from vidjax.training.checks import check_config
+from vidjax.training.config_checks import check_config
 from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
 from vidjax.training.optim import RunLength, build_optimizer

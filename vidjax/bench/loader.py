@@ -22,7 +22,7 @@ from vidjax.bench.settings import Settings
 from vidjax.bench.videos import FRAMES, RATE, write_videos
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
-from vidjax.data.clips.transforms import LoadTrain
+from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.data.open import open_source
 from vidjax.data.prepare.builder import prepare_records
 from vidjax.data.prepare.codec import Storing

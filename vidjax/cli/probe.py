@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
     paths.check_writable(arguments.out)
     from vidjax.evaluation.features.store import FeatureStore
-    from vidjax.evaluation.probes.run import print_table, probe_features
+    from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
     from vidjax.evaluation.probes.table import short_names
     from vidjax.tasks import TASKS
 

@@ -1,6 +1,6 @@
 """The one border where a ConfigDict becomes dataclasses: types, ranges and misspelt keys are checked here.
 
-What fits together across keys is checked by `vidjax.training.checks.check_config`.
+What fits together across keys is checked by `vidjax.training.config_checks.check_config`.
 """
 
 from __future__ import annotations

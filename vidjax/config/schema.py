@@ -28,7 +28,7 @@ Decayed = Annotated[str, OneOf("vidjax.training.optim.weight_decay:DECAYED")]
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
-Probe = Annotated[str, OneOf("vidjax.evaluation.probes.fit:PROBES")]
+Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES")]
 
 # Arrays of a backbone's features, and what a probe makes of them.
 FeatureArray = Literal["token_mean", "width_mean", "cls", "pooled", "tokens"]

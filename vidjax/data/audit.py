@@ -1,6 +1,6 @@
 """What is missing in the root of a data set: annotations, files, classes, videos that cannot be read.
 
-What a root holds is found as `open_source` finds it (`vidjax.data.sources.layouts`); what it should hold is stated by
+What a root holds is found as `open_source` finds it (`sources.root_layouts`); what it should hold is stated by
 the data set's `DatasetSpec`.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from vidjax.data.datasets import DATASETS, DatasetSpec
 from vidjax.data.prepare.codec import CHECKS
 from vidjax.data.sources.inventory import Inventory, Listed
-from vidjax.data.sources.layouts import OFFICIAL, find_layout
+from vidjax.data.sources.root_layouts import OFFICIAL, find_layout
 from vidjax.data.video.decode import VideoInfo
 from vidjax.errors import ConfigError, DataError, VideoError
 
@@ -25,7 +25,7 @@ class SplitAudit:
     """One split.
 
     Attributes:
-      layout: name of the layout found, one of `vidjax.data.sources.layouts.LAYOUTS`; empty if there is none.
+      layout: name of the layout found, one of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if there is none.
       listed: number of videos listed; missing: paths that are listed but not there.
       classes: number of classes that occur; num_classes: that there are; class_counts: how often each occurs, in units
         of `unit`.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vidjax.data.sources.annotated_videos import AnnotatedVideos
     from vidjax.data.sources.base import VideoSource
     from vidjax.data.sources.inventory import Inventory
-    from vidjax.data.sources.listing import Listing
+    from vidjax.data.sources.official_lists import Listing
 
 
 @dataclasses.dataclass(frozen=True)

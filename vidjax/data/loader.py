@@ -21,7 +21,7 @@ from jaxtyping import Int64
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.clips.transforms import LoadEval, LoadTrain
+from vidjax.data.clips.row_to_clips import LoadEval, LoadTrain
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError

@@ -9,7 +9,7 @@ from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
-from vidjax.data.sources.layouts import open_classes
+from vidjax.data.sources.root_layouts import open_classes
 from vidjax.errors import DataError
 
 

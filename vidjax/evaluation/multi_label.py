@@ -14,7 +14,7 @@ from vidjax.data.sources.annotations import window_labels
 from vidjax.data.sources.windows import WindowSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import Evaluator
-from vidjax.evaluation.merging import merge_windows
+from vidjax.evaluation.merge_views import merge_windows
 from vidjax.evaluation.metrics import classification as metrics
 from vidjax.evaluation.metrics.average_precision import (
     labels_at,

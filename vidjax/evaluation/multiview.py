@@ -22,7 +22,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
-from vidjax.evaluation.merging import merge_views
+from vidjax.evaluation.merge_views import merge_views
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.ops.mesh_axes import ROWS, row_blocks
 
@@ -45,7 +45,7 @@ def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> Callable[[Any,
     replicated, which lets each process of a pod read all of them without a further gather.
 
     Args:
-      merge: a rule of `vidjax.evaluation.merging`.
+      merge: a rule of `vidjax.evaluation.merge_views`.
     """
 
     def step(params, batch):

@@ -13,7 +13,7 @@ from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.windows import windows_of
 from vidjax.data.video.readers import OpenVideo
-from vidjax.evaluation.merging import merge_windows, probabilities
+from vidjax.evaluation.merge_views import merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring, score_views
 

@@ -18,7 +18,7 @@ class Positions:
 
     Attributes:
       axes: of the grid of cubes, among t, h and w; a class token's row may come before them.
-      methods: how each axis is resized for other clips, as `vidjax.weights.resampling` names them.
+      methods: how each axis is resized for other clips, as `vidjax.weights.resize_positions` names them.
     """
 
     axes: str

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from vidjax.models.beam import Beams, beam_search
+from vidjax.models.beam_search import Beams, beam_search
 from vidjax.models.captioner import IGNORED, Captioner, shift_right
 from vidjax.models.decoding import Prompt, greedy
 from vidjax.models.gpt2 import GPT2Spec

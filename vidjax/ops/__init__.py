@@ -5,7 +5,7 @@ from vidjax.ops.causal_conv import causal_conv_silu
 from vidjax.ops.masking import frame_mask, num_kept, num_masked, random_mask, running_cell_mask, tube_mask
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_nearest, sincos_1d
-from vidjax.ops.rows import by_rows, gathered
+from vidjax.ops.row_sharding import by_rows, gathered
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [

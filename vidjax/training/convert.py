@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
 from vidjax.errors import WeightsError
-from vidjax.evaluation.merging import rule_with
+from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import write_json
 from vidjax.models import FAMILIES, ClipSpec
 from vidjax.models.spec_keys import SET_BY

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from vidjax.training.mesh import global_batch
-from vidjax.training.signals import StopSignal
+from vidjax.training.stop_signal import StopSignal
 from vidjax.training.throughput import Meter
 
 

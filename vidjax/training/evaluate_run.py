@@ -14,11 +14,11 @@ from vidjax.evaluation import Evaluator
 from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
-from vidjax.training.checks import check_config
+from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
+from vidjax.weights.read_run import read_params
 from vidjax.weights.run_files import check_labels
-from vidjax.weights.runs import read_params
 
 
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:

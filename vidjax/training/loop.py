@@ -21,22 +21,22 @@ from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_train
-from vidjax.training import fingerprint
+from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
-from vidjax.training.checks import check_config
+from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate_run import build_evaluator, evaluate
 from vidjax.training.init.state import start, state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
-from vidjax.training.monitor import Watch
 from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.optim.learning_rate import scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.report import draw_pictures, write_report
-from vidjax.training.signals import StopSignal
 from vidjax.training.state import TrainState
 from vidjax.training.step import make_train_step
+from vidjax.training.step_monitor import Watch
+from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
 from vidjax.weights.run_files import CONFIG, RESULTS, write_labels
@@ -85,7 +85,7 @@ def train(
     last_layer_frozen = round(optim.frozen_epochs * len(source) / data.global_batch)
     length = RunLength(total, warmup, last_layer_frozen, per_epoch=len(source) / data.global_batch)
     optimizer = build_optimizer(optim, length, global_batch=data.global_batch, frozen=objective.frozen)
-    identity = fingerprint.fingerprint(config, source)
+    identity = resume_check.fingerprint(config, source)
 
     with contextlib.ExitStack() as stack:
 

@@ -18,11 +18,11 @@ from vidjax.evaluation.features.extraction import feature_shapes
 from vidjax.evaluation.features.reductions import arrays_of
 from vidjax.evaluation.features.store import FeatureStore
 from vidjax.evaluation.features.writer import write_features
-from vidjax.evaluation.probes.run import print_table, probe_features
+from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.files import write_json
 from vidjax.tasks import TASKS
-from vidjax.training.checks import check_config
+from vidjax.training.config_checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
 from vidjax.weights.pretrained import Pretrained
@@ -34,7 +34,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     """Embed both splits with every backbone, fit all probes and write the table; a second call embeds nothing again.
 
     Features are in features/<backbone>/<split>/ of the folder, what came of them beside; see
-    `vidjax.evaluation.probes.run`.
+    `vidjax.evaluation.probes.fit_and_report`.
 
     Returns:
       the flat results, of the first process; others return none.

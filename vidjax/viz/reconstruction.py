@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.clips.transforms import LoadEval
+from vidjax.data.clips.row_to_clips import LoadEval
 from vidjax.data.sources.base import VideoSource
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.objectives.base import Params

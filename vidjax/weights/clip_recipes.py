@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from vidjax.data.clips.recipe import ClipRecipe, Windows
-from vidjax.evaluation.merging import MERGES, rule_with
+from vidjax.evaluation.merge_views import MERGES, rule_with
 from vidjax.models import ClipSpec
 from vidjax.models.zoo import usual_clip
 
@@ -26,7 +26,7 @@ def published_recipe(
 
     Args:
       family: a key of `vidjax.models.FAMILIES`; spec: of the module.
-      merge: of several views, a rule of `vidjax.evaluation.merging`.
+      merge: of several views, a rule of `vidjax.evaluation.merge_views`.
 
     Returns:
       None for a model that takes no clips.

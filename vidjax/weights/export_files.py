@@ -15,7 +15,7 @@ import safetensors.numpy
 from vidjax.errors import WeightsError
 from vidjax.files import write_json
 from vidjax.objectives import MaskedAutoencoding
-from vidjax.weights.layouts import Description, Layout, all_layouts, example_inputs
+from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, example_inputs
 from vidjax.weights.pretrained import Pretrained
 from vidjax.weights.rules import write
 

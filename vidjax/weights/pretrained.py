@@ -21,7 +21,7 @@ from vidjax.config import Config
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
-from vidjax.evaluation.merging import rule_with
+from vidjax.evaluation.merge_views import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.videomae import VideoMAEPretraining
@@ -29,12 +29,12 @@ from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.objectives.normalize import normalize
 from vidjax.tasks import TASKS, Answer, clip_recipe
-from vidjax.weights import hub, run_files, runs
+from vidjax.weights import hub, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
+from vidjax.weights.checkpoint_contents import Contents, read_contents
+from vidjax.weights.checkpoint_layouts import Description, example_inputs, recognise
 from vidjax.weights.clip_recipes import published_recipe
-from vidjax.weights.containers import Contents, read_contents
 from vidjax.weights.families import vivit_image
-from vidjax.weights.layouts import Description, example_inputs, recognise
 from vidjax.weights.rules import flatten, nest, read
 
 
@@ -142,7 +142,7 @@ def from_pretrained(
     Args:
       source: a run of vidjax (its best checkpoint, else its latest; the moving average if it keeps one); a hub id, or
         a file on the hub as owner/name/file.pth; a local folder with config.json and safetensors; a .safetensors,
-        .pth, .pyth, .pt or .bin file in one of the layouts of `vidjax.weights.layouts`; a msgpack checkpoint of scenic.
+        .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; a msgpack checkpoint of scenic.
       num_frames, image_size: of the clips, when other than the source's: fixed positions are computed anew and learned
         ones interpolated, as `notes` then say.
       num_classes: when other than the source's: a fresh head; 0 for none. It makes a classifier of a model that was
@@ -252,7 +252,7 @@ def _pixels(
 
 
 def _from_run(path: Path) -> Pretrained:
-    run = runs.read_model(path)
+    run = read_run.read_model(path)
     config, module = run.config, run.module
     return Pretrained(
         module=module,

@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 from vidjax.config import DataConfig
 from vidjax.data.clips import color
 from vidjax.data.clips.augment import augment
-from vidjax.data.clips.transforms import LoadTrain
+from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.errors import ConfigError
 
 JITTER = (0.4, 0.4, 0.2, 0.1)

@@ -9,8 +9,8 @@ from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
 from vidjax.data import open_source, train_batches
+from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.data.clips.ssl_views import load_views, view_indices
-from vidjax.data.clips.transforms import LoadTrain
 from vidjax.errors import ConfigError
 
 SVT = DataConfig(num_frames=8, stride=32, global_views=(8, 8), local_views=(8,) * 8)

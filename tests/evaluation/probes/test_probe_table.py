@@ -13,7 +13,7 @@ from vidjax.config import Config, ProbeConfig
 from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.features.reductions import principal_components, reduce
-from vidjax.evaluation.probes.run import probe_features
+from vidjax.evaluation.probes.fit_and_report import probe_features
 from vidjax.evaluation.probes.table import check_pairs, fit_all, short_names
 
 QUICK = ProbeConfig(

@@ -10,9 +10,9 @@ import vidjax
 from vidjax.errors import WeightsError
 from vidjax.models.videomamba import VideoMambaClassifier, VideoMambaSpec
 from vidjax.weights import rules as rule_tables
+from vidjax.weights.checkpoint_layouts import recognise
 from vidjax.weights.export_files import export
 from vidjax.weights.families import videomamba
-from vidjax.weights.layouts import recognise
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 import videomamba_torch  # noqa: E402 - needs torch

@@ -13,7 +13,7 @@ from vidjax.models.vivit import ViViTClassifier, ViViTSpec
 from vidjax.objectives.base import Part
 from vidjax.training.init.video_model import init_video_model
 from vidjax.weights import rules as rule_tables
-from vidjax.weights.containers import read_contents
+from vidjax.weights.checkpoint_contents import read_contents
 from vidjax.weights.families import vivit_image
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")

@@ -13,9 +13,9 @@ import vidjax
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import rules as rule_tables
-from vidjax.weights.containers import read_contents
+from vidjax.weights.checkpoint_contents import read_contents
+from vidjax.weights.checkpoint_layouts import recognise
 from vidjax.weights.families import vivit, vivit_scenic
-from vidjax.weights.layouts import recognise
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")

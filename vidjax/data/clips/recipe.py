@@ -36,7 +36,7 @@ class ClipRecipe:
       interpolation: of the resize, bilinear | bicubic | area.
       mean, std: of the model's input, per channel, of pixels in [0, 1].
       clips, crops: views of a video, evenly spaced in time and along the side that is longer than the frame.
-      merge: of the views' scores, a rule of `vidjax.evaluation.merging`.
+      merge: of the views' scores, a rule of `vidjax.evaluation.merge_views`.
       windows: for a model that scores windows rather than the whole video; `clips` is then 1.
     """
 

@@ -32,7 +32,7 @@ from vidjax.data.sources.annotation_checks import (
 from vidjax.data.sources.annotations import CAPTIONS, INTERVALS
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
-from vidjax.data.sources.listing import Listing, first_existing, locate, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, first_existing, locate, videos_by_stem
 from vidjax.data.sources.rows import Interval, Row
 from vidjax.errors import DataError
 

@@ -16,7 +16,7 @@ import csv
 import json
 
 from vidjax.data.datasets import DatasetSpec
-from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE = "COIN"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vidjax.data.datasets import DatasetSpec, coin
-from vidjax.data.sources.listing import Listing
+from vidjax.data.sources.official_lists import Listing
 
 SECONDS = (10.0, 60.0)
 

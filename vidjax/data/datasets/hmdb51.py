@@ -16,7 +16,7 @@ import os
 import re
 
 from vidjax.data.datasets import DatasetSpec
-from vidjax.data.sources.listing import Listing, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE = "HMDB51"

@@ -5,7 +5,7 @@ On disk, either the official annotations (columns label, youtube_id, time_start,
     root/annotations/{train,val,test}.csv   or   root/{train,val,test}.csv   or   root/kinetics_400_labels.csv
     root/{train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4
 
-or class folders, or lists as the VideoMAE repository uses (`vidjax.data.sources.layouts`). Labels are the class names
+or class folders, or lists as the VideoMAE repository uses (`sources.root_layouts`). Labels are the class names
 in alphabetical order, as in the published models.
 """
 
@@ -15,7 +15,7 @@ import csv
 import os
 
 from vidjax.data.datasets import DatasetSpec
-from vidjax.data.sources.listing import Listing, first_existing, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, first_existing, videos_by_stem
 from vidjax.errors import DataError
 
 TITLE = "Kinetics-400"

@@ -15,7 +15,7 @@ from vidjax.data.sources.annotation_checks import check_intervals
 from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, TARGET
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.in_memory import InMemorySource
-from vidjax.data.sources.layouts import open_classes
+from vidjax.data.sources.root_layouts import open_classes
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 

@@ -8,7 +8,7 @@ from vidjax.config import DataConfig
 from vidjax.data import motion_videos
 from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.base import VideoSource
-from vidjax.data.sources.layouts import open_classes
+from vidjax.data.sources.root_layouts import open_classes
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:

@@ -6,8 +6,8 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 
-from vidjax.data.sources import files, records
-from vidjax.data.sources.listing import Listing
+from vidjax.data.sources import class_folders, path_lists, records
+from vidjax.data.sources.official_lists import Listing
 from vidjax.data.video.readers import FrameWindow, VideoPlace
 
 
@@ -71,8 +71,8 @@ def of_records(folder: str, split: str) -> Inventory:
 
 def of_list(root: str, split: str, num_classes: int) -> Inventory:
     """List the lines of <split>.csv."""
-    rows = files.listed(root, split)
-    names = files.class_names(root) or _numbers(num_classes or 1 + max(label for _, label in rows))
+    rows = path_lists.listed(root, split)
+    names = path_lists.class_names(root) or _numbers(num_classes or 1 + max(label for _, label in rows))
     videos = [Listed(path, path, (label,)) for path, label in rows]
     outside = [path for path, label in rows if label >= len(names)]
     problems = []
@@ -83,7 +83,7 @@ def of_list(root: str, split: str, num_classes: int) -> Inventory:
 
 def of_class_folders(root: str, split: str) -> Inventory:
     """List what lies in <split>/<class>/."""
-    source = files.from_class_folders(root, split, "train", 0)
+    source = class_folders.from_class_folders(root, split, "train", 0)
     paths = [source.path(row) for row in range(len(source))]
     rows = zip(paths, source.row_labels().tolist(), strict=True)
     videos = [Listed(path, path, (label,)) for path, label in rows]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from vidjax.data.sources.rows import Interval
-from vidjax.evaluation.merging import merge_windows
+from vidjax.evaluation.merge_views import merge_windows
 
 MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the end
 

@@ -21,7 +21,7 @@ from vidjax.evaluation.features.reductions import WEIGHTED, array_of, reduce
 from vidjax.evaluation.features.store import FeatureStore, check_pair
 from vidjax.evaluation.metrics.classification import confusion_matrix, precision_recall_f1
 from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
-from vidjax.evaluation.probes.fit import TrainingRows, check_settings, fit_probe
+from vidjax.evaluation.probes.cross_validation import TrainingRows, check_settings, fit_probe
 
 Pair = tuple[FeatureStore, FeatureStore]
 SHOWN = {LABEL: ("accuracy", "f1_macro", "f1_micro"), TARGET: FIGURES}
@@ -34,7 +34,7 @@ class Line:
 
     Attributes:
       figures: of the test rows, by name.
-      settings, points, curves: see `vidjax.evaluation.probes.fit.Fitted`.
+      settings, points, curves: see `vidjax.evaluation.probes.cross_validation.Fitted`.
       predictions: a label or the numbers of each test row that has features.
     """
 
@@ -60,7 +60,7 @@ def fit_all(
 
     Args:
       pairs: by the name of their backbone, the training and test store.
-      annotation: that is learned, one of `vidjax.evaluation.probes.fit.PROBED`.
+      annotation: that is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
       say: told what is left out.
 
     Raises:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.models.presets import FAMILIES, build_model, family_of
-from vidjax.models.published import CLASSES, NOTES, Published, Result
+from vidjax.models.published_results import CLASSES, NOTES, Published, Result
 from vidjax.models.spec import ClipSpec
 from vidjax.registry import Registry
 

@@ -13,7 +13,7 @@ from vidjax.objectives.base import Part
 from vidjax.training.init.language_model import init_language_model
 from vidjax.training.init.video_model import init_video_model
 from vidjax.training.mesh import place_like
-from vidjax.weights import adapt, runs
+from vidjax.weights import adapt, read_run
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import is_run
 
@@ -41,7 +41,7 @@ def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[M
         params = {**params, part.name: inside} if part.name else inside
         notes.append(f"{part.name}: {note}" if part.name else note)
         if part.name and len(sources) == 1 and is_run(source):
-            theirs = runs.read_params(source)[1]
+            theirs = read_run.read_params(source)[1]
             if part.name in theirs:
                 params, note = _init_others(params, theirs, part.name)
                 notes.append(note)

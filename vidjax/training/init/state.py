@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.objectives import Objective
-from vidjax.training import fingerprint
+from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
 from vidjax.training.mesh import param_shardings
@@ -47,7 +47,7 @@ def start(
     """
 
     def check_meta(meta: dict) -> None:
-        for sentence in fingerprint.compare(meta["fingerprint"], identity, checkpoints.directory.parent):
+        for sentence in resume_check.compare(meta["fingerprint"], identity, checkpoints.directory.parent):
             say(f"note: {sentence}")
 
     restored = checkpoints.restore(shapes, check_meta, say)

@@ -12,7 +12,8 @@ from vidjax.models import ClipSpec
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
-from vidjax.weights import adapt, pretrained, runs
+from vidjax.weights import adapt, pretrained, read_run
+from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import is_run
 
@@ -69,9 +70,9 @@ def init_video_model(
 def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
     """Parameters for clips of the new model's grid, and what they are."""
     if is_run(init_from):
-        step, source = runs.read_params(init_from)
+        step, source = read_run.read_params(init_from)
         notes = (f"parameters of {init_from} at step {step}",)
-        module = runs.read_module(init_from)[1] if spec is not None else None
+        module = read_run.read_module(init_from)[1] if spec is not None else None
         if module is not None and "backbone" in source:  # of a captioner
             module, source = module.backbone, source["backbone"]
         old = module.spec if module is not None else None
@@ -84,7 +85,7 @@ def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tu
     if type(old) is not type(spec) or not (isinstance(old, ClipSpec) and isinstance(spec, ClipSpec)):
         theirs, ours = (type(of).__name__.removesuffix("Spec") for of in (old, spec))
         raise WeightsError(f"{init_from} holds a {theirs}; model.name is a {ours}")
-    source, changes = adapt.fit_positions(source, old, spec)
+    source, changes = fit_positions(source, old, spec)
     return source, (*notes, *changes, *_other_numerics(old, spec))
 
 

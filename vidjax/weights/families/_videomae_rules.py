@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from vidjax.models.videomae import VideoMAESpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
 from vidjax.weights.rules import Rule
 
 
@@ -45,42 +45,42 @@ TRANSFORMERS_5 = dataclasses.replace(
 def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str) -> tuple[Rule, ...]:
     """From keys of the encoder that begin with `prefix`; None for `num_classes` means the pre-training module."""
     projection = prefix + names.patch_embed
-    patches = forms.patch_conv3d(spec.tubelet_size, spec.patch_size)
+    patches = array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
     found = [
         Rule((f"{projection}.weight",), ("encoder/patch_embed/kernel",), patches),
-        Rule((f"{projection}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
+        Rule((f"{projection}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
         *_blocks(names, prefix + names.blocks, "encoder/blocks", spec.num_heads, spec.depth),
     ]
     if num_classes is None or spec.pooling == "first":
-        found += forms.norm(prefix + names.norm, "encoder/norm")
+        found += array_layouts.norm(prefix + names.norm, "encoder/norm")
     if num_classes is None:
         return (
             *found,
-            Rule(("encoder_to_decoder.weight",), ("encoder_to_decoder/kernel",), forms.LINEAR),
-            Rule(("mask_token",), ("mask_token",), forms.TOKEN),
+            Rule(("encoder_to_decoder.weight",), ("encoder_to_decoder/kernel",), array_layouts.LINEAR),
+            Rule(("mask_token",), ("mask_token",), array_layouts.TOKEN),
             *_blocks(names, names.decoder_blocks, "decoder/blocks", spec.decoder_heads, spec.decoder_depth),
-            *forms.norm("decoder.norm", "decoder/norm"),
-            *forms.linear("decoder.head", "decoder/head"),
+            *array_layouts.norm("decoder.norm", "decoder/norm"),
+            *array_layouts.linear("decoder.head", "decoder/head"),
         )
     outer = prefix if names is OFFICIAL else ""  # transformers keeps the head outside of the model
     if spec.pooling == "mean":
-        found += forms.norm(f"{outer}fc_norm", "fc_norm")
+        found += array_layouts.norm(f"{outer}fc_norm", "fc_norm")
     if num_classes:
-        found += forms.linear(outer + names.head, "head")
+        found += array_layouts.linear(outer + names.head, "head")
     return tuple(found)
 
 
 def _blocks(names: Names, source: str, target: str, heads: int, depth: int) -> list[Rule]:
     block = source + "{}."
-    kernel = forms.qkv_fused(heads) if len(names.weights) == 1 else forms.qkv_split(heads)
+    kernel = array_layouts.qkv_fused(heads) if len(names.weights) == 1 else array_layouts.qkv_split(heads)
     q_and_v = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qv")
     return [
-        *forms.norm(block + names.norm1, f"{target}/norm1", depth),
+        *array_layouts.norm(block + names.norm1, f"{target}/norm1", depth),
         Rule(tuple(block + name for name in names.weights), (f"{target}/attn/qkv/kernel",), kernel, depth),
-        Rule(tuple(block + name for name in names.biases), q_and_v, forms.by_head(heads), depth),
-        Rule((f"{block}{names.proj}.weight",), (f"{target}/attn/proj/kernel",), forms.heads_out(heads), depth),
-        Rule((f"{block}{names.proj}.bias",), (f"{target}/attn/proj/bias",), forms.SAME, depth),
-        *forms.norm(block + names.norm2, f"{target}/norm2", depth),
-        *forms.linear(block + names.fc1, f"{target}/mlp/fc1", depth),
-        *forms.linear(block + names.fc2, f"{target}/mlp/fc2", depth),
+        Rule(tuple(block + name for name in names.biases), q_and_v, array_layouts.by_head(heads), depth),
+        Rule((f"{block}{names.proj}.weight",), (f"{target}/attn/proj/kernel",), array_layouts.heads_out(heads), depth),
+        Rule((f"{block}{names.proj}.bias",), (f"{target}/attn/proj/bias",), array_layouts.SAME, depth),
+        *array_layouts.norm(block + names.norm2, f"{target}/norm2", depth),
+        *array_layouts.linear(block + names.fc1, f"{target}/mlp/fc1", depth),
+        *array_layouts.linear(block + names.fc2, f"{target}/mlp/fc2", depth),
     ]

@@ -15,9 +15,9 @@ import numpy as np
 
 from vidjax.errors import WeightsError
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS, GPT2Spec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.inspection import check_sizes, depth_note, depth_of, shape_of
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 
 CAPTIONER = "decoder.transformer."  # where an encoder-decoder model has its language model
@@ -40,19 +40,19 @@ def rules(spec: GPT2Spec, prefix: str = "transformer.") -> tuple[Rule, ...]:
     """From the keys of a GPT-2, which begin with `prefix`."""
     depth, heads, block = spec.depth, spec.num_heads, f"{prefix}h.{{}}."
     found = [
-        Rule((f"{prefix}wte.weight",), ("wte",), forms.SAME),
-        Rule((f"{prefix}wpe.weight",), ("wpe",), forms.SAME),
-        *forms.norm(f"{prefix}ln_f", "norm"),
-        *forms.norm(f"{block}ln_1", "blocks/norm1", depth),
+        Rule((f"{prefix}wte.weight",), ("wte",), array_layouts.SAME),
+        Rule((f"{prefix}wpe.weight",), ("wpe",), array_layouts.SAME),
+        *array_layouts.norm(f"{prefix}ln_f", "norm"),
+        *array_layouts.norm(f"{block}ln_1", "blocks/norm1", depth),
         Rule((f"{block}attn.c_attn.weight",), ("blocks/attn/qkv/kernel",), _fused_kernel(heads), depth),
         Rule(
             (f"{block}attn.c_attn.bias",),
             tuple(f"blocks/attn/qkv/{part}_bias" for part in "qkv"),
-            forms.qkv_fused_bias(heads),
+            array_layouts.qkv_fused_bias(heads),
             depth,
         ),
         *_heads_out(f"{block}attn.c_proj", "blocks/attn/proj", spec),
-        *forms.norm(f"{block}ln_2", "blocks/norm2", depth),
+        *array_layouts.norm(f"{block}ln_2", "blocks/norm2", depth),
         *_conv1d(f"{block}mlp.c_fc", "blocks/mlp/fc1", depth),
         *_conv1d(f"{block}mlp.c_proj", "blocks/mlp/fc2", depth),
     ]
@@ -64,7 +64,7 @@ def _cross_rules(spec: GPT2Spec, block: str) -> tuple[Rule, ...]:
     parts = {kind: tuple(f"{target}/{part}/{kind}" for part in "kv") for kind in ("kernel", "bias")}
     one, both = _split(spec.num_heads, 1), _split(spec.num_heads, 2)
     return (
-        *forms.norm(f"{block}ln_cross_attn", "blocks/norm_cross", depth),
+        *array_layouts.norm(f"{block}ln_cross_attn", "blocks/norm_cross", depth),
         Rule((f"{source}q_attn.weight",), (f"{target}/q/kernel",), one, depth),
         Rule((f"{source}q_attn.bias",), (f"{target}/q/bias",), one, depth),
         Rule((f"{source}c_attn.weight",), parts["kernel"], both, depth),
@@ -100,14 +100,14 @@ def _heads_out(source: str, target: str, spec: GPT2Spec) -> tuple[Rule, Rule]:
     )
     return (
         Rule((f"{source}.weight",), (f"{target}/kernel",), form, spec.depth),
-        Rule((f"{source}.bias",), (f"{target}/bias",), forms.SAME, spec.depth),
+        Rule((f"{source}.bias",), (f"{target}/bias",), array_layouts.SAME, spec.depth),
     )
 
 
 def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
     return (
-        Rule((f"{source}.weight",), (f"{target}/kernel",), forms.SAME, depth),
-        Rule((f"{source}.bias",), (f"{target}/bias",), forms.SAME, depth),
+        Rule((f"{source}.weight",), (f"{target}/kernel",), array_layouts.SAME, depth),
+        Rule((f"{source}.bias",), (f"{target}/bias",), array_layouts.SAME, depth),
     )
 
 

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._timesformer_names import OFFICIAL
 from vidjax.weights.families.timesformer import MERGE, assumed, read_spec, rules
 from vidjax.weights.inspection import shape_of
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import State
 
 _PROJECTION = "head.last_layer.weight_v"

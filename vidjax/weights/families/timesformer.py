@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 
 from vidjax.errors import WeightsError
 from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._timesformer_names import OFFICIAL, TRANSFORMERS, Names
 from vidjax.weights.inspection import check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of, square_side
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
@@ -26,15 +26,15 @@ def rules(spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "
     depth, block = spec.depth, f"{prefix}{names.blocks}{{}}."
     found = [*stem_rules(spec, names, prefix), *block_rules(spec, names, block)]
     if spec.attention_type != "space_only":
-        found += [Rule((prefix + names.time_embed,), ("encoder/time_embed",), forms.POSITIONS)]
+        found += [Rule((prefix + names.time_embed,), ("encoder/time_embed",), array_layouts.POSITIONS)]
     if spec.attention_type == "divided":
         found += [
-            *forms.norm(block + names.temporal_norm, "encoder/blocks/temporal_norm", depth),
+            *array_layouts.norm(block + names.temporal_norm, "encoder/blocks/temporal_norm", depth),
             *attention_rules(spec, block, names.temporal_attn, names.temporal_proj, "temporal_attn"),
-            *forms.linear(block + names.temporal_fc, "encoder/blocks/temporal_fc", depth),
+            *array_layouts.linear(block + names.temporal_fc, "encoder/blocks/temporal_fc", depth),
         ]
     if num_classes:
-        found += forms.linear(names.head if names is TRANSFORMERS else prefix + names.head, "head")
+        found += array_layouts.linear(names.head if names is TRANSFORMERS else prefix + names.head, "head")
     return tuple(found)
 
 
@@ -42,21 +42,21 @@ def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
     """Outside of the blocks, but for the time embedding and the head."""
     return [
         Rule((f"{prefix}{names.patch_embed}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
-        Rule((f"{prefix}{names.patch_embed}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
-        Rule((prefix + names.cls_token,), ("encoder/cls_token",), forms.TOKEN),
-        Rule((prefix + names.pos_embed,), ("encoder/pos_embed",), forms.POSITIONS),
-        *forms.norm(prefix + names.norm, "encoder/norm"),
+        Rule((f"{prefix}{names.patch_embed}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
+        Rule((prefix + names.cls_token,), ("encoder/cls_token",), array_layouts.TOKEN),
+        Rule((prefix + names.pos_embed,), ("encoder/pos_embed",), array_layouts.POSITIONS),
+        *array_layouts.norm(prefix + names.norm, "encoder/norm"),
     ]
 
 
 def block_rules(spec: TimeSformerSpec, names: Names, block: str) -> list[Rule]:
     """Attention over space and the MLP, of the blocks whose keys begin with `block`."""
     return [
-        *forms.norm(block + names.norm1, "encoder/blocks/norm1", spec.depth),
+        *array_layouts.norm(block + names.norm1, "encoder/blocks/norm1", spec.depth),
         *attention_rules(spec, block, names.attn, names.proj, "attn"),
-        *forms.norm(block + names.norm2, "encoder/blocks/norm2", spec.depth),
-        *forms.linear(block + names.fc1, "encoder/blocks/mlp/fc1", spec.depth),
-        *forms.linear(block + names.fc2, "encoder/blocks/mlp/fc2", spec.depth),
+        *array_layouts.norm(block + names.norm2, "encoder/blocks/norm2", spec.depth),
+        *array_layouts.linear(block + names.fc1, "encoder/blocks/mlp/fc1", spec.depth),
+        *array_layouts.linear(block + names.fc2, "encoder/blocks/mlp/fc2", spec.depth),
     ]
 
 
@@ -65,13 +65,13 @@ def attention_rules(spec: TimeSformerSpec, block: str, parts: tuple[str, ...], p
     heads, depth, at = spec.num_heads, spec.depth, f"encoder/blocks/{target}"
     fused = len(parts) == 1
     weights, biases = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
-    kernel = forms.qkv_fused(heads) if fused else forms.qkv_split(heads)
-    bias = forms.qkv_fused_bias(heads) if fused else forms.by_head(heads)
+    kernel = array_layouts.qkv_fused(heads) if fused else array_layouts.qkv_split(heads)
+    bias = array_layouts.qkv_fused_bias(heads) if fused else array_layouts.by_head(heads)
     return [
         Rule(weights, (f"{at}/qkv/kernel",), kernel, depth),
         Rule(biases, tuple(f"{at}/qkv/{part}_bias" for part in "qkv"), bias, depth),
-        Rule((f"{block}{proj}.weight",), (f"{at}/proj/kernel",), forms.heads_out(heads), depth),
-        Rule((f"{block}{proj}.bias",), (f"{at}/proj/bias",), forms.SAME, depth),
+        Rule((f"{block}{proj}.weight",), (f"{at}/proj/kernel",), array_layouts.heads_out(heads), depth),
+        Rule((f"{block}{proj}.bias",), (f"{at}/proj/bias",), array_layouts.SAME, depth),
     ]
 
 
@@ -81,7 +81,7 @@ def _patches(spec: TimeSformerSpec) -> Form:
             f"a TimeSformer of tubelet_size={spec.tubelet_size} has no counterpart elsewhere: the original embeds "
             "single frames; train with model.spec.tubelet_size=1 to export"
         )
-    return forms.patch_conv2d(spec.patch_size)
+    return array_layouts.patch_conv2d(spec.patch_size)
 
 
 def read_spec(state: State, config: Mapping, names: Names, prefix: str, attention_type: str) -> TimeSformerSpec:

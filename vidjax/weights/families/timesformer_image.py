@@ -11,10 +11,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from vidjax.models.timesformer import TimeSformerSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._timesformer_names import OFFICIAL, TRANSFORMERS, Names
 from vidjax.weights.families.timesformer import MERGE, assumed, attention_rules, block_rules, read_spec, stem_rules
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 
 TIMM = OFFICIAL
@@ -38,7 +38,7 @@ def image_rules(spec: TimeSformerSpec, names: Names, prefix: str = "") -> tuple[
     return (
         *stem_rules(spec, names, prefix),
         *block_rules(spec, names, block),
-        *forms.norm(block + names.norm1, "encoder/blocks/temporal_norm", depth),
+        *array_layouts.norm(block + names.norm1, "encoder/blocks/temporal_norm", depth),
         *attention_rules(spec, block, names.attn, names.proj, "temporal_attn"),
         Rule((), ("encoder/blocks/temporal_fc/kernel",), _zeros(d, d), depth),
         Rule((), ("encoder/blocks/temporal_fc/bias",), _zeros(d), depth),

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 
 from vidjax.errors import WeightsError
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAESpec
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._videomae_rules import OFFICIAL, TRANSFORMERS, TRANSFORMERS_5, Names, rules
 from vidjax.weights.inspection import check_sizes, depth_note, depth_of, labels_of, shape_of
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Rule, State
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

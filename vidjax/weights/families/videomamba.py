@@ -8,9 +8,9 @@ import numpy as np
 
 from vidjax.errors import WeightsError
 from vidjax.models.videomamba import VIDEOMAMBA_SPECS, VideoMambaSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.inspection import depth_note, depth_of, labels_of, shape_of, square_side
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,8 +30,10 @@ TWICE = Form(lambda weight: (2 * weight.T,), lambda kernel: (kernel.T / 2,))
 def rules(spec: VideoMambaSpec, num_classes: int | None, norm: str = NORM) -> tuple[Rule, ...]:
     """From the keys of a model of videos, whose last norm is called `norm`."""
     return (
-        Rule((PATCHES,), ("encoder/patch_embed/kernel",), forms.patch_conv3d(spec.tubelet_size, spec.patch_size)),
-        Rule((TIME,), ("encoder/time_embed",), forms.POSITIONS),
+        Rule(
+            (PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
+        ),
+        Rule((TIME,), ("encoder/time_embed",), array_layouts.POSITIONS),
         *_other_rules(spec, num_classes, norm),
     )
 
@@ -40,7 +42,7 @@ def image_rules(spec: VideoMambaSpec, num_classes: int) -> tuple[Rule, ...]:
     """From the keys of a model of images, which is one of clips of one frame whose position in time is zero."""
     zeros = np.zeros((1, spec.width), np.float32)
     return (
-        Rule((PATCHES,), ("encoder/patch_embed/kernel",), forms.patch_conv2d(spec.patch_size)),
+        Rule((PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)),
         Rule((), ("encoder/time_embed",), Form(lambda: (zeros,), lambda leaf: ())),
         *_other_rules(spec, num_classes, NORM),
     )
@@ -48,30 +50,30 @@ def image_rules(spec: VideoMambaSpec, num_classes: int) -> tuple[Rule, ...]:
 
 def _other_rules(spec: VideoMambaSpec, num_classes: int | None, norm: str) -> list[Rule]:
     depth, block, target = spec.depth, "layers.{}.", "encoder/blocks"
-    out_proj = TWICE if spec.merge_directions == "mean" else forms.LINEAR
+    out_proj = TWICE if spec.merge_directions == "mean" else array_layouts.LINEAR
     found = [
-        Rule(("patch_embed.proj.bias",), ("encoder/patch_embed/bias",), forms.SAME),
-        Rule(("cls_token",), ("encoder/cls_token",), forms.TOKEN),
-        Rule(("pos_embed",), ("encoder/pos_embed",), forms.POSITIONS),
-        Rule((f"{norm}.weight",), ("encoder/norm/scale",), forms.SAME),
-        Rule((f"{block}norm.weight",), (f"{target}/norm/scale",), forms.SAME, depth),
-        Rule((f"{block}mixer.in_proj.weight",), (f"{target}/mixer/in_proj/kernel",), forms.LINEAR, depth),
+        Rule(("patch_embed.proj.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
+        Rule(("cls_token",), ("encoder/cls_token",), array_layouts.TOKEN),
+        Rule(("pos_embed",), ("encoder/pos_embed",), array_layouts.POSITIONS),
+        Rule((f"{norm}.weight",), ("encoder/norm/scale",), array_layouts.SAME),
+        Rule((f"{block}norm.weight",), (f"{target}/norm/scale",), array_layouts.SAME, depth),
+        Rule((f"{block}mixer.in_proj.weight",), (f"{target}/mixer/in_proj/kernel",), array_layouts.LINEAR, depth),
         Rule((f"{block}mixer.out_proj.weight",), (f"{target}/mixer/out_proj/kernel",), out_proj, depth),
     ]
     for direction, names in DIRECTIONS.items():
         found += _direction_rules(f"{block}mixer.", names, f"{target}/mixer/{direction}", depth)
-    return found + list(forms.linear("head", "head") if num_classes else ())
+    return found + list(array_layouts.linear("head", "head") if num_classes else ())
 
 
 def _direction_rules(mixer: str, names: tuple[str, ...], target: str, depth: int) -> list[Rule]:
     conv, x_proj, dt_proj, a_log, d = (mixer + name for name in names)
     return [
         Rule((f"{conv}.weight",), (f"{target}/conv/kernel",), DEPTHWISE, depth),
-        Rule((f"{conv}.bias",), (f"{target}/conv/bias",), forms.SAME, depth),
-        Rule((f"{x_proj}.weight",), (f"{target}/x_proj/kernel",), forms.LINEAR, depth),
-        *forms.linear(dt_proj, f"{target}/dt_proj", depth),
-        Rule((a_log,), (f"{target}/A_log",), forms.SAME, depth),
-        Rule((d,), (f"{target}/D",), forms.SAME, depth),
+        Rule((f"{conv}.bias",), (f"{target}/conv/bias",), array_layouts.SAME, depth),
+        Rule((f"{x_proj}.weight",), (f"{target}/x_proj/kernel",), array_layouts.LINEAR, depth),
+        *array_layouts.linear(dt_proj, f"{target}/dt_proj", depth),
+        Rule((a_log,), (f"{target}/A_log",), array_layouts.SAME, depth),
+        Rule((d,), (f"{target}/D",), array_layouts.SAME, depth),
     ]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import VIVIT_SPECS, ViViTSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.inspection import check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
@@ -26,26 +26,26 @@ def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX) -> tup
         Rule(
             (f"{patches}.weight",),
             ("encoder/patch_embed/kernel",),
-            forms.patch_conv3d(spec.tubelet_size, spec.patch_size),
+            array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size),
         ),
-        Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
-        Rule((f"{prefix}embeddings.cls_token",), ("encoder/cls_token",), forms.TOKEN),
-        Rule((f"{prefix}embeddings.position_embeddings",), ("encoder/pos_embed",), forms.POSITIONS),
+        Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
+        Rule((f"{prefix}embeddings.cls_token",), ("encoder/cls_token",), array_layouts.TOKEN),
+        Rule((f"{prefix}embeddings.position_embeddings",), ("encoder/pos_embed",), array_layouts.POSITIONS),
         *block_rules(spec, f"{prefix}encoder.layer.{{}}."),
-        *forms.norm(f"{prefix}layernorm", "encoder/norm"),
+        *array_layouts.norm(f"{prefix}layernorm", "encoder/norm"),
     ]
-    return (*found, *(forms.linear("classifier", "head") if num_classes else ()))
+    return (*found, *(array_layouts.linear("classifier", "head") if num_classes else ()))
 
 
 def block_rules(spec: ViViTSpec, block: str) -> list[Rule]:
     """The blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
     depth, blocks = spec.depth, "encoder/blocks"
     return [
-        *forms.norm(f"{block}layernorm_before", f"{blocks}/norm1", depth),
+        *array_layouts.norm(f"{block}layernorm_before", f"{blocks}/norm1", depth),
         *attention_rules(spec, block, f"{blocks}/attn"),
-        *forms.norm(f"{block}layernorm_after", f"{blocks}/norm2", depth),
-        *forms.linear(f"{block}intermediate.dense", f"{blocks}/mlp/fc1", depth),
-        *forms.linear(f"{block}output.dense", f"{blocks}/mlp/fc2", depth),
+        *array_layouts.norm(f"{block}layernorm_after", f"{blocks}/norm2", depth),
+        *array_layouts.linear(f"{block}intermediate.dense", f"{blocks}/mlp/fc1", depth),
+        *array_layouts.linear(f"{block}output.dense", f"{blocks}/mlp/fc2", depth),
     ]
 
 
@@ -57,10 +57,10 @@ def attention_rules(spec: ViViTSpec, block: str, target: str) -> list[Rule]:
         for kind in ("weight", "bias")
     )
     return [
-        Rule(weights, (f"{target}/qkv/kernel",), forms.qkv_split(heads), depth),
-        Rule(biases, tuple(f"{target}/qkv/{part}_bias" for part in "qkv"), forms.by_head(heads), depth),
-        Rule((f"{out}.weight",), (f"{target}/proj/kernel",), forms.heads_out(heads), depth),
-        Rule((f"{out}.bias",), (f"{target}/proj/bias",), forms.SAME, depth),
+        Rule(weights, (f"{target}/qkv/kernel",), array_layouts.qkv_split(heads), depth),
+        Rule(biases, tuple(f"{target}/qkv/{part}_bias" for part in "qkv"), array_layouts.by_head(heads), depth),
+        Rule((f"{out}.weight",), (f"{target}/proj/kernel",), array_layouts.heads_out(heads), depth),
+        Rule((f"{out}.bias",), (f"{target}/proj/bias",), array_layouts.SAME, depth),
     ]
 
 

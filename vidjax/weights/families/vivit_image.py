@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from vidjax.errors import WeightsError
 from vidjax.models.vivit import ViViTSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families.vivit import MEAN, MERGE, STD, attention_rules, block_rules
 from vidjax.weights.inspection import depth_of, shape_of, square_side
-from vidjax.weights.layouts import Description, Layout
-from vidjax.weights.resampling import resample
+from vidjax.weights.resize_positions import resample
 from vidjax.weights.rules import Form, Rule, State
 
 HEADS = r"^(classifier|(vit\.)?pooler)\."
@@ -97,20 +97,20 @@ def image_rules(spec: ViViTSpec, prefix: str = "") -> tuple[Rule, ...]:
     patches = f"{embeddings}patch_embeddings.projection"
     found = [
         Rule((f"{patches}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
-        Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), forms.SAME),
+        Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
         Rule((f"{embeddings}position_embeddings",), ("encoder/pos_embed",), _positions(spec)),
         *block_rules(spec, block),
-        *forms.norm(f"{prefix}layernorm", "encoder/norm"),
+        *array_layouts.norm(f"{prefix}layernorm", "encoder/norm"),
     ]
     if spec.class_token:
-        found.append(Rule((f"{embeddings}cls_token",), ("encoder/cls_token",), forms.TOKEN))
+        found.append(Rule((f"{embeddings}cls_token",), ("encoder/cls_token",), array_layouts.TOKEN))
     if spec.factorization == "self_attention":
         found += attention_rules(spec, block, "encoder/blocks/temporal_attn")
     return tuple(found)
 
 
 def _patches(spec: ViViTSpec) -> Form:
-    image, tubelet_init = forms.patch_conv2d(spec.patch_size), TUBELET_INITS[spec.tubelet_init]
+    image, tubelet_init = array_layouts.patch_conv2d(spec.patch_size), TUBELET_INITS[spec.tubelet_init]
     return Form(lambda weight: (tubelet_init(*image.read(weight), spec.tubelet_size),), _no_way_back)
 
 

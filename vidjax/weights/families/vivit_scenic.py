@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from vidjax.models.vivit import ViViTSpec
-from vidjax.weights import forms
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families.vivit import MEAN, MERGE, STD, assumed, frames_and_side, square_patch
 from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_side
-from vidjax.weights.layouts import Description, Layout
 from vidjax.weights.rules import Form, Rule, State
 
 STACKED = Form(lambda *kernels: (np.stack(kernels, axis=1),), lambda kernel: tuple(np.moveaxis(kernel, 1, 0)))
@@ -55,14 +55,14 @@ def scenic_rules(spec: ViViTSpec, num_classes: int | None) -> tuple[Rule, ...]:
     transformer, cls = ("SpatialTransformer", "cls_SpatialTransformer") if factorized else ("Transformer", "cls")
     found = [
         Rule(("embedding/kernel",), ("encoder/patch_embed/kernel",), cubes(spec)),
-        Rule(("embedding/bias",), ("encoder/patch_embed/bias",), forms.SAME),
+        Rule(("embedding/bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
         *_scenic_transformer(transformer, "encoder", spec.depth, spec.factorization),
     ]
     if spec.class_token:
-        found.append(Rule((cls,), ("encoder/cls_token",), forms.TOKEN))
+        found.append(Rule((cls,), ("encoder/cls_token",), array_layouts.TOKEN))
     if factorized:
         found += _scenic_transformer("TemporalTransformer", "temporal", spec.temporal_depth, "joint")
-        found.append(Rule(("cls_TemporalTransformer",), ("temporal/cls_token",), forms.TOKEN))
+        found.append(Rule(("cls_TemporalTransformer",), ("temporal/cls_token",), array_layouts.TOKEN))
     if num_classes:
         found += _scenic_leaves("output_projection", "head", ("kernel", "bias"))
     return tuple(found)
@@ -72,7 +72,7 @@ def _scenic_transformer(source: str, target: str, depth: int, factorization: str
     block, blocks = f"{source}/encoderblock_{{}}", f"{target}/blocks"
     modules = SELF_ATTENTION_MODULES if factorization == "self_attention" else MODULES
     found = [
-        Rule((f"{source}/posembed_input/pos_embedding",), (f"{target}/pos_embed",), forms.POSITIONS),
+        Rule((f"{source}/posembed_input/pos_embedding",), (f"{target}/pos_embed",), array_layouts.POSITIONS),
         *_scenic_leaves(f"{source}/encoder_norm", f"{target}/norm", ("scale", "bias")),
     ]
     for theirs, ours in modules.items():
@@ -86,13 +86,13 @@ def _scenic_transformer(source: str, target: str, depth: int, factorization: str
             parts = [f"{path}/{part}" for part in ("query", "key", "value")]
             biases = tuple(f"{at}/qkv/{part}_bias" for part in "qkv")
             found.append(Rule(tuple(f"{part}/kernel" for part in parts), (f"{at}/qkv/kernel",), STACKED, depth))
-            found.append(Rule(tuple(f"{part}/bias" for part in parts), biases, forms.SAME, depth))
+            found.append(Rule(tuple(f"{part}/bias" for part in parts), biases, array_layouts.SAME, depth))
             found += _scenic_leaves(f"{path}/out", f"{at}/proj", ("kernel", "bias"), depth)
     return found
 
 
 def _scenic_leaves(source: str, target: str, names: tuple[str, ...], depth: int = 0) -> list[Rule]:
-    return [Rule((f"{source}/{name}",), (f"{target}/{name}",), forms.SAME, depth) for name in names]
+    return [Rule((f"{source}/{name}",), (f"{target}/{name}",), array_layouts.SAME, depth) for name in names]
 
 
 def _is_scenic(keys: Collection[str], config: Mapping | None) -> bool:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from vidjax.config import DataConfig
 from vidjax.data.dataset_spec import DatasetSpec
-from vidjax.data.sources import files, inventory, records
+from vidjax.data.sources import class_folders, inventory, path_lists, records, video_files
 from vidjax.data.sources.annotation_checks import unseen_class_warnings, warn
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.inventory import Inventory
-from vidjax.data.sources.listing import Listing
+from vidjax.data.sources.official_lists import Listing
 from vidjax.errors import DataError
 
 
@@ -79,7 +79,7 @@ def _has_annotations(spec: DatasetSpec, root: str, split: str) -> bool:
 
 def _open_annotations(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
     paths, labels, names = _listing(spec, root, split).index()
-    return files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
+    return video_files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
 
 
 def _list_annotations(spec: DatasetSpec, root: str, split: str) -> Inventory:
@@ -97,7 +97,7 @@ def _has_list(spec: DatasetSpec, root: str, split: str) -> bool:
 
 
 def _open_list(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return files.from_list(root, split, data.train_split, data.num_classes)
+    return path_lists.from_list(root, split, data.train_split, data.num_classes)
 
 
 def _list_list(spec: DatasetSpec, root: str, split: str) -> Inventory:
@@ -109,7 +109,7 @@ def _has_class_folders(spec: DatasetSpec, root: str, split: str) -> bool:
 
 
 def _open_class_folders(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return files.from_class_folders(root, split, data.train_split, data.num_classes)
+    return class_folders.from_class_folders(root, split, data.train_split, data.num_classes)
 
 
 def _list_class_folders(spec: DatasetSpec, root: str, split: str) -> Inventory:

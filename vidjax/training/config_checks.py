@@ -72,7 +72,10 @@ def check_optim(config: Config) -> None:
 
 def check_probe(config: Config) -> None:
     """Refuse probes that nothing can be fitted with, or that have nothing to be fitted to."""
-    from vidjax.evaluation.probes.fit import PROBED, check_settings  # scikit-learn is imported for probes alone
+    from vidjax.evaluation.probes.cross_validation import (  # scikit-learn is imported for probes alone
+        PROBED,
+        check_settings,
+    )
 
     annotation = TASKS.find(config.task).annotation
     if annotation not in PROBED:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from vidjax.weights.resampling import resample
+from vidjax.weights.resize_positions import resample
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch's interpolate (extra: test)")
 

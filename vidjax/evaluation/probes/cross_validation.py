@@ -1,8 +1,4 @@
-"""Linear, SVM, nearest neighbours, MLP: what is fitted to frozen features, and how its settings are searched.
-
-All are scikit-learn's pipelines. Features are standardised by the rows that a probe is fitted to, but for nearest
-neighbours, which compare directions (Wu et al. 2018).
-"""
+"""Fitting one probe, after a search of its settings by cross-validation that keeps a subject's rows together."""
 
 from __future__ import annotations
 
@@ -12,21 +8,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, ParameterGrid, StratifiedGroupKFold
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR
 
 from vidjax.config import ProbeConfig
 from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError
 from vidjax.evaluation.metrics.regression import agreement
-from vidjax.evaluation.probes.knn import check_neighbours, knn_average, knn_classify
-from vidjax.evaluation.probes.mlp import MLPClassifier, MLPRegressor
+from vidjax.evaluation.probes.estimators import PROBES
 
 PROBED = (LABEL, TARGET)  # what rows must carry for a probe to be fitted
 _LIMITS = {  # in words, as a condition, and for which settings
@@ -116,96 +106,6 @@ def mean_ccc(targets: Float[np.ndarray, "n k"], predictions: Float[np.ndarray, "
     """The concordance correlation coefficient, averaged over targets."""
     columns = zip(np.asarray(predictions).T, np.asarray(targets).T, strict=True)
     return float(np.mean([agreement(found, target)["ccc"] for found, target in columns]))
-
-
-class TokenScaler(TransformerMixin, BaseEstimator):
-    """Standardises the channels of tokens over all tokens of all rows, and keeps their dtype."""
-
-    def fit(self, X: Float[np.ndarray, "n t d"], y: Any = None) -> TokenScaler:
-        """Take mean and std, row by row, as tokens are large."""
-        self.scaler_ = StandardScaler()
-        for row in X:
-            self.scaler_.partial_fit(np.asarray(row, np.float64))
-        return self
-
-    def transform(self, X: Float[np.ndarray, "n t d"]) -> Float[np.ndarray, "n t d"]:
-        """The standardised tokens, a copy."""
-        mean, scale = (np.asarray(part, X.dtype) for part in (self.scaler_.mean_, self.scaler_.scale_))
-        return (X - mean) / scale
-
-
-class NeighbourClassifier(ClassifierMixin, BaseEstimator):
-    """The label with most weighted votes of the k nearest; see `vidjax.evaluation.probes.knn.knn_classify`."""
-
-    def __init__(self, k: int = 5, temperature: float = 0.07):
-        self.k, self.temperature = k, temperature
-
-    def fit(self, X: Float[np.ndarray, "n d"], y: np.ndarray) -> NeighbourClassifier:
-        """Keep the features."""
-        check_neighbours(self.k, len(X))
-        self.classes_, self.numbers_ = np.unique(y, return_inverse=True)
-        self.features_ = np.asarray(X, np.float32)
-        return self
-
-    def predict(self, X: Float[np.ndarray, "m d"]) -> np.ndarray:
-        """The label of each row."""
-        options = {"k": self.k, "temperature": self.temperature, "classes": len(self.classes_)}
-        return self.classes_[np.asarray(knn_classify(self.features_, self.numbers_, np.float32(X), **options))]
-
-
-class NeighbourRegressor(RegressorMixin, BaseEstimator):
-    """The weighted mean of the targets of the k nearest; see `vidjax.evaluation.probes.knn.knn_average`."""
-
-    def __init__(self, k: int = 5, temperature: float = 0.07):
-        self.k, self.temperature = k, temperature
-
-    def fit(self, X: Float[np.ndarray, "n d"], y: Float[np.ndarray, "n k"]) -> NeighbourRegressor:
-        """Keep the features."""
-        check_neighbours(self.k, len(X))
-        self.features_, self.targets_ = np.asarray(X, np.float32), np.asarray(y, np.float32)
-        return self
-
-    def predict(self, X: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m k"]:
-        """The numbers of each row."""
-        found = knn_average(self.features_, self.targets_, np.float32(X), k=self.k, temperature=self.temperature)
-        return np.asarray(found)
-
-
-def _linear(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    if annotation == LABEL:
-        return _scaled(LogisticRegression(max_iter=2000, random_state=seed)), {"probe__C": config.C}
-    return _scaled(Ridge()), {"probe__alpha": [1 / c for c in config.C]}
-
-
-def _svm(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    if annotation == LABEL:
-        return _scaled(SVC(kernel=config.kernel, random_state=seed)), {"probe__C": config.C}
-    return _scaled(MultiOutputRegressor(SVR(kernel=config.kernel))), {"probe__estimator__C": config.C}
-
-
-def _knn(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    kind = NeighbourClassifier if annotation == LABEL else NeighbourRegressor
-    return Pipeline([("probe", kind(config.k, config.temperature))]), {}
-
-
-def _mlp(config: ProbeConfig, annotation: str, ndim: int, seed: int) -> tuple[Pipeline, Any]:
-    same = ("learning_rate", "weight_decay", "batch", "epochs", "patience", "validation")
-    kind = MLPClassifier if annotation == LABEL else MLPRegressor
-    probe = kind(**{name: getattr(config, name) for name in same}, seed=seed)
-    grid = []
-    for widths in config.widths:
-        fitting = [dropouts for dropouts in config.dropouts if len(dropouts) == len(widths)]
-        if not fitting:
-            raise ConfigError(f"probe.dropouts has none for the {len(widths)} hidden layers of probe.widths={widths}")
-        grid.append({"probe__widths": [widths], "probe__dropouts": fitting})
-    return _scaled(probe, TokenScaler() if ndim == 3 else StandardScaler()), grid
-
-
-PROBES = {"linear": _linear, "svm": _svm, "knn": _knn, "mlp": _mlp}
-
-
-def _scaled(probe: Any, scaler: Any = None) -> Pipeline:
-    return Pipeline([("scale", scaler or StandardScaler()), ("probe", probe)])
 
 
 def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) -> Any:

@@ -11,7 +11,7 @@ from vidjax.config import Config
 from vidjax.errors import ConfigError, DataError, UserError
 from vidjax.main import EXIT_USER_ERROR, main
 from vidjax.training import loop
-from vidjax.training.checks import check_config
+from vidjax.training.config_checks import check_config
 from vidjax.training.probing import probe
 
 EXPERIMENTS = sorted(path.stem for path in shipped.CONFIGS.glob("*.py"))
@@ -82,7 +82,7 @@ def test_every_way_to_start_a_run_checks_first(tmp_path, capsys):
 def test_checks_start_no_device(tmp_path):
     """On a pod the processes must find each other before JAX looks for devices."""
     code = (
-        "import sys\nfrom vidjax.config import Config\nfrom vidjax.training.checks import check_config\n"
+        "import sys\nfrom vidjax.config import Config\nfrom vidjax.training.config_checks import check_config\n"
         "from jax._src import xla_bridge\ncheck_config(Config())\nsys.exit(bool(xla_bridge._backends))"
     )
     root = pathlib.Path(__file__).parents[2]

@@ -1,16 +1,52 @@
-"""Learned positions at another size, by the interpolation that each family's authors use."""
+"""Learned positions resized for other frames or pixels, by the interpolation that each family's authors use."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from vidjax import ops
+from vidjax.errors import WeightsError
+from vidjax.models import ClipSpec
+from vidjax.models.spec import Positions
+from vidjax.weights.rules import flatten, nest
 
 CUBIC = -0.75  # PyTorch's constant of the kernel; Keys' is -0.5
+
+
+def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
+    """The parameters with learned positions resized from one grid of cubes to another, and what was done."""
+    if old.grid == new.grid:
+        return dict(params), ()
+    flat, notes = dict(flatten(params)), []
+    if not old.learned_positions:
+        grids = ["x".join(map(str, spec.grid)) for spec in (new, old)]
+        notes.append(f"fixed sine-cosine positions computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
+    for path, positions in old.learned_positions.items():
+        if path in flat:
+            flat[path], note = _resized(path, np.asarray(flat[path]), positions, old, new)
+            notes += [note] if note else []
+    return nest(flat), tuple(notes)
+
+
+def _resized(
+    path: str, table: np.ndarray, positions: Positions, old: ClipSpec, new: ClipSpec
+) -> tuple[np.ndarray, str]:
+    before, after = (tuple(spec.grid["thw".index(axis)] for axis in positions.axes) for spec in (old, new))
+    extra = len(table) - math.prod(before)  # a class token's row, which stays
+    if extra not in (0, 1):
+        raise WeightsError(f"{path} holds {len(table)} positions, which are not those of {old.grid} cubes")
+    if before == after:
+        return table, ""
+    places = resample(table[extra:].reshape(*before, -1), after, positions.methods).reshape(math.prod(after), -1)
+    words = ["x".join(map(str, size)) for size in (before, after)]
+    methods = " and ".join(dict.fromkeys(positions.methods))
+    note = f"{path} resized from {words[0]} to {words[1]} ({' '.join(positions.axes)}; {methods})"
+    return np.concatenate([table[:extra], places]), note
 
 
 def resample(

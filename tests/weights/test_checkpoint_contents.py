@@ -17,7 +17,7 @@ from peers import torch
 import vidjax
 from vidjax.errors import WeightsError
 from vidjax.weights import file_formats
-from vidjax.weights.containers import read_contents
+from vidjax.weights.checkpoint_contents import read_contents
 
 
 def refused(path, words):

@@ -48,7 +48,7 @@ def probe_features(
 
     Args:
       pairs: by the name of their backbone, the training and the test store.
-      annotation: what is learned, one of `vidjax.evaluation.probes.fit.PROBED`.
+      annotation: what is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
       config: its `probe` and `seed` are used; all of it is in the report.
       say: told of each line as it is there.
 

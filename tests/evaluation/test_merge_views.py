@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, softmax
 
 from vidjax.errors import ConfigError
-from vidjax.evaluation.merging import MERGES, merge_views, merge_windows, probabilities
+from vidjax.evaluation.merge_views import MERGES, merge_views, merge_windows, probabilities
 
 ORACLES = {
     "mean_softmax": lambda logits: softmax(logits, axis=-1).mean(0),
