@@ -11,7 +11,8 @@ from sklearn.svm import SVC, SVR
 from vidjax.config import ProbeConfig
 from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.errors import ConfigError
-from vidjax.evaluation.probes.cross_validation import TokenScaler, TrainingRows, check_settings, fit_probe, mean_ccc
+from vidjax.evaluation.probes.cross_validation import TrainingRows, check_settings, fit_probe, mean_ccc
+from vidjax.evaluation.probes.estimators import TokenScaler
 
 QUICK = ProbeConfig(widths=((16,),), dropouts=((0.1,),), epochs=30, batch=64, learning_rate=1e-2, folds=3)
 
