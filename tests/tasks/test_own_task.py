@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+import videos
 
 import vidjax
 from vidjax import config as config_lib
+from vidjax.cli import main
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS
 from vidjax.training import evaluate, train
@@ -84,6 +86,14 @@ def test_its_run_is_read_back_with_what_it_answers(run):
     clips = np.random.default_rng(0).integers(0, 256, (2, 2, 16, 16, 3), np.uint8)
     assert model(clips)["logits"].shape == (2, 1)
     assert model.answer.kind == "values"
+
+
+def test_predict_shows_its_answer_of_a_video(run, tmp_path, capsys):
+    (tmp_path / "video.mp4").write_bytes(videos.encode(videos.moving_texture(12, 24, 32)))
+    assert main(["predict", str(tmp_path / "video.mp4"), "--model", str(run[0]), "--json"]) == 0
+    [answer] = json.loads(capsys.readouterr().out)
+    assert len(answer["values"]) == 1
+    assert np.isfinite(answer["values"][0]["value"])
 
 
 def test_what_is_no_task_is_refused():

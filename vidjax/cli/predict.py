@@ -114,7 +114,9 @@ def _view_words(recipe: ClipRecipe) -> str:
 
 
 def _merge_words(predictor: Predictor) -> str:
-    """How logits became probabilities."""
+    """How outputs became what is shown."""
+    if not predictor.activation:
+        return "its outputs" if predictor.recipe.views == 1 else "mean of their outputs"
     if predictor.recipe.views == 1:
         return f"{predictor.activation} of its logits"
     if predictor.recipe.merge == "sum_logits":

@@ -7,6 +7,7 @@ from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.multi_label import MultiLabel
 from vidjax.objectives.regression import Regression
 from vidjax.objectives.self_distillation import SelfDistillation
+from vidjax.objectives.supervised import Supervised
 
 __all__ = [
     "Captioning",
@@ -16,4 +17,5 @@ __all__ = [
     "Objective",
     "Regression",
     "SelfDistillation",
+    "Supervised",
 ]

@@ -25,11 +25,11 @@ class Answer:
 
     Attributes:
       kind: `classes` (the most probable ones), `values` (a number for each target) or `caption` (a sentence).
-      activation: turns the module's outputs into what is shown; a caption needs none.
+      activation: turns the module's outputs into what is shown; empty where they are shown as they are.
     """
 
     kind: Literal["classes", "values", "caption"]
-    activation: Literal["softmax", "sigmoid", "tanh", ""]
+    activation: Literal["softmax", "sigmoid", "tanh", ""] = ""
 
 
 def _pass(config: Config) -> None:

@@ -86,5 +86,5 @@ TASK = Task(
     save_files=save_files,
     evaluator=CaptioningEvaluator,
     curves=CURVES,
-    answer=Answer("caption", ""),
+    answer=Answer("caption"),
 )
