@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+import saved_runs
 import videos
 
 import vidjax
-from vidjax import config as config_lib
 from vidjax.cli import main
 from vidjax.errors import ConfigError
 from vidjax.tasks import TASKS
@@ -33,25 +33,8 @@ def rating(tmp_path_factory):
 
 
 def make_config(**changes):
-    keys = {
-        "task": "rating:TASK",
-        "model.name": "videomae_tiny",
-        "model.dtype": "float32",
-        "data.name": "synthetic",
-        "data.num_classes": 3,
-        "data.num_frames": 2,
-        "data.image_size": 16,
-        "data.global_batch": 8,
-        "data.crop": "center",
-        "eval.clips": 2,
-        "eval.crops": 1,
-        "eval.batch": 128,
-        "train.steps": 4,
-        "train.eval_every": 2,
-    }
-    config = config_lib.defaults()
-    config.update_from_flattened_dict(keys | {key.replace("__", "."): value for key, value in changes.items()})
-    return config_lib.from_dict(config.to_dict())
+    usual = {"task": "rating:TASK", "data__num_frames": 2, "eval__clips": 2, "train__steps": 4, "train__eval_every": 2}
+    return saved_runs.make_config(**usual | changes)
 
 
 @pytest.fixture(scope="module")

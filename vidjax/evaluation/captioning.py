@@ -33,7 +33,7 @@ class Captions:
     scores: VideoScores
 
 
-class CaptioningEvaluator(Evaluator[Captions]):
+class CaptioningEvaluator(Evaluator[Captioning, Captions]):
     """One caption a video, from its central view; a video that cannot be decoded has an empty one, which is wrong.
 
     Beside its figures are those of the best constant: one caption for all videos, chosen with the references at hand.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -13,18 +14,19 @@ from rich.console import Console
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
-from vidjax.evaluation.multiview import eval_batch_size, make_eval_step, score_source
+from vidjax.evaluation.multiview import Scoring, eval_batch_size, make_eval_step, progress_bar, score_videos
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import write_json, write_json_lines
-from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 
+Learned = TypeVar("Learned")  # the objective, or what is asked of it
 Found = TypeVar("Found")  # what a pass over the split gives
 
 
-class Evaluator(abc.ABC, Generic[Found]):
+class Evaluator(abc.ABC, Generic[Learned, Found]):
     """The evaluation split of a run, and how its task is scored.
 
     A subclass says how the split is scored, what the figures are, and what is written for each video.
@@ -40,7 +42,7 @@ class Evaluator(abc.ABC, Generic[Found]):
     def __init__(
         self,
         config: Config,
-        objective: Objective,
+        objective: Learned,
         source: VideoSource,
         mesh: Mesh,
         workdir: Path,
@@ -113,14 +115,24 @@ class Evaluator(abc.ABC, Generic[Found]):
         result_files.write_quarantine(self.workdir / "quarantine.jsonl", self.reasons(found), self.source, split)
         Console().print(self.sentence(results, found), highlight=False, markup=False)
 
-    def make_step(self) -> Callable[[Any, dict], dict]:
-        """The compiled step that scores a batch."""
-        return make_eval_step(self.objective, self.recipe.merge, self.mesh)
-
     def score_rows(self, params: Params, source: VideoSource, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
-        """Score every row of a source once, with the step that is compiled."""
-        options = {"process": self._process, "step": self._step, "progress": progress}
-        return score_source(self.objective, params, source, recipe, self.config, self.mesh, **options)
+        """Score every row of a source once, with the compiled step.
+
+        Args:
+          params: placed on the mesh.
+          source: the split, or what is made of its rows.
+          recipe: how the views of a row are taken; merged they are by the evaluator's own.
+          progress: show a bar when it takes over two seconds; False inside a run that shows its own.
+        """
+        size = eval_batch_size(self.config, self.mesh)
+        batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)
+        visible = progress and jax.process_index() == 0
+        with contextlib.closing(batches), progress_bar(batches, -(-len(source) // size), visible=visible) as shown:
+            return score_videos(self._step, params, shown, len(source), self.mesh)
+
+    @abc.abstractmethod
+    def make_step(self) -> Callable[[Any, dict], dict]:
+        """The compiled step that scores a batch, such as `vidjax.evaluation.multiview.make_eval_step`."""
 
     @abc.abstractmethod
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Found:
@@ -143,8 +155,12 @@ class Evaluator(abc.ABC, Generic[Found]):
         """The main figures in one line."""
 
 
-class VideoEvaluator(Evaluator[VideoScores]):
+class VideoEvaluator(Evaluator[Scoring, VideoScores]):
     """An evaluator of scores per video, merged over its views."""
+
+    def make_step(self) -> Callable[[Any, dict], dict]:
+        """The compiled step that scores the views of a batch of videos."""
+        return make_eval_step(self.objective, self.recipe.merge, self.mesh)
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
         """Merge the views of every video."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from vidjax.evaluation.metrics.average_precision import (
     moments_of,
     scores_at,
 )
+from vidjax.evaluation.multiview import Scoring, make_eval_step
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.objectives.base import Params
 
@@ -37,7 +38,7 @@ class Scores:
     moments: np.ndarray
 
 
-class MultiLabelEvaluator(Evaluator[Scores]):
+class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
     """Every window of every video scored once; mean average precision over videos, and over 25 moments of each.
 
     Windows come every config.eval.window_stride seconds, or are config.eval.clips evenly spaced ones; their
@@ -74,6 +75,10 @@ class MultiLabelEvaluator(Evaluator[Scores]):
         windows = Windows(seconds=config.eval.window_stride, count=config.eval.clips, merge=merge)
         return dataclasses.replace(whole, clips=1, merge=f"{merge}_sigmoid", windows=windows)
 
+    def make_step(self) -> Callable[[Any, dict], dict]:
+        """The compiled step that scores the crops of a batch of windows."""
+        return make_eval_step(self.objective, self.recipe.merge, self.mesh)
+
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Scores:
         """Score every window once, and merge those of each video.
 
@@ -90,7 +95,7 @@ class MultiLabelEvaluator(Evaluator[Scores]):
 
     def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
         """Scores of whole videos, and of the moments of all videos one after the other."""
-        merge, times = self.recipe.windows.merge, self._windows.times()
+        merge, times = self.config.eval.window_merge, self._windows.times()
         whole, moments = [], []
         for index, at in enumerate(self._moments):
             own = np.flatnonzero((self._windows.video_of == index) & windows.scored)
@@ -121,7 +126,7 @@ class MultiLabelEvaluator(Evaluator[Scores]):
             "eval/num_windows_scored": int(windows.scored.sum()),
             "eval/num_intervals": self._num_intervals,
             "eval/num_intervals_past_the_end": int(self._past_end),
-            "eval/merge": recipe.windows.merge,
+            "eval/merge": self.config.eval.window_merge,
             "eval/crops": recipe.crops,
             **{f"eval/ap/{name}": float(ap) for name, ap in zip(names, each, strict=True) if not np.isnan(ap)},
         }

@@ -18,9 +18,6 @@ from jaxtyping import Array, Float, UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config
-from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.loader import eval_batches
-from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation.merge_views import merge_views
 from vidjax.evaluation.result_files import VideoScores
@@ -118,37 +115,6 @@ def score_videos(
     return VideoScores(np.where(scored[:, None], scores, 0), labels, scored, reasons)
 
 
-def score_source(
-    objective: Scoring,
-    params: Any,
-    source: VideoSource,
-    recipe: ClipRecipe,
-    config: Config,
-    mesh: Mesh,
-    *,
-    process: tuple[int, int] = (0, 1),
-    step: Callable[[Any, dict], dict] | None = None,
-    progress: bool = True,
-) -> VideoScores:
-    """Score every row of `source` once; nothing is written.
-
-    Args:
-      objective: see `make_eval_step`.
-      params: the objective's parameters, placed on `mesh`.
-      recipe: how the views of a row are taken and merged.
-      config: of the run; says how many videos are scored at once, and how fast they are read.
-      process: this process's part (p, P) of the batch: the row block of the batch sharding, not the process index.
-      step: a step of `make_eval_step` for the same objective, merging and mesh, to save its compilation.
-      progress: show a bar when it takes over two seconds; False inside a run that shows its own.
-    """
-    step = step or make_eval_step(objective, recipe.merge, mesh)
-    batch = eval_batch_size(config, mesh)
-    batches = eval_batches(source, config.data, recipe, batch=batch, process=process)
-    visible = progress and jax.process_index() == 0
-    with contextlib.closing(batches), _progress(batches, -(-len(source) // batch), visible=visible) as shown:
-        return score_videos(step, params, shown, len(source), mesh)
-
-
 def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
     local = {"video": batch["video"], **{key: np.asarray(batch[key]) for key in PER_VIDEO}}
     local["index"] = local["index"].astype(np.int32)  # what a device has without x64
@@ -167,7 +133,7 @@ def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
 
 
 @contextlib.contextmanager
-def _progress(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0):
+def progress_bar(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0):
     """The same batches, with a bar once `patience` seconds have gone by."""
     columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bar, started = Progress(*columns, transient=True), time.monotonic()
