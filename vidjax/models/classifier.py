@@ -1,5 +1,7 @@
 """What the classifiers of all families share: clips in, a linear head on pooled features, one dict out."""
 
+from typing import Generic, TypeVar
+
 import flax.linen as nn
 from jaxtyping import Array, Float
 
@@ -7,13 +9,16 @@ from vidjax import ops
 from vidjax.models.spec import ClipSpec
 
 
-class ClipClassifier(nn.Module):
+Spec = TypeVar("Spec", bound=ClipSpec)  # of the family
+
+
+class ClipClassifier(nn.Module, Generic[Spec]):
     """A backbone with a linear head; with `num_classes=0` without the head.
 
     A family's `setup` makes the backbone and `self.head`, a `layers.Head`; its `features` are what they work on.
     """
 
-    spec: ClipSpec
+    spec: Spec
     num_classes: int
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:

@@ -225,14 +225,12 @@ class TimeSformerEncoder(nn.Module):
         return repeat(cls, "d -> b 1 d", b=len(x)), x
 
 
-class TimeSformerClassifier(ClipClassifier):
+class TimeSformerClassifier(ClipClassifier[TimeSformerSpec]):
     """The encoder and a linear head on its class token; with `num_classes=0` without the head.
 
     With attention within frames only, the class tokens of the frames are averaged before the final norm, as the
     authors' code does; `transformers` does not average, and gives logits for each frame.
     """
-
-    spec: TimeSformerSpec
 
     def setup(self):
         self.encoder = TimeSformerEncoder(self.spec)

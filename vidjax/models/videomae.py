@@ -205,10 +205,8 @@ class VideoMAEPretraining(nn.Module):
         return {"tokens": tokens, "reconstruction": reconstruction}
 
 
-class VideoMAEClassifier(ClipClassifier):
+class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
     """The encoder on all tokens, pooled as the spec says, and a linear head; with `num_classes=0` without the head."""
-
-    spec: VideoMAESpec
 
     def setup(self):
         mean = self.spec.pooling == "mean"

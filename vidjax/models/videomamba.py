@@ -158,10 +158,8 @@ class VideoMambaEncoder(nn.Module):
         return {"tokens": x[:, 1:].astype(s.dtype), "cls": x[:, 0]}
 
 
-class VideoMambaClassifier(ClipClassifier):
+class VideoMambaClassifier(ClipClassifier[VideoMambaSpec]):
     """The encoder and a linear head on its class token; with `num_classes=0` without the head."""
-
-    spec: VideoMambaSpec
 
     def setup(self):
         self.encoder = VideoMambaEncoder(self.spec)

@@ -194,10 +194,8 @@ class ViViTEncoder(nn.Module):
         return x + self.pos_embed.reshape(*self.positions[:-1], -1, s.width).astype(s.dtype)
 
 
-class ViViTClassifier(ClipClassifier):
+class ViViTClassifier(ClipClassifier[ViViTSpec]):
     """The encoder, or two of them, and a linear head; with `num_classes=0` without the head."""
-
-    spec: ViViTSpec
 
     def setup(self):
         s = self.spec
