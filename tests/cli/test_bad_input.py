@@ -94,7 +94,9 @@ def test_tensors_of_no_known_model(refused, transformers, tmp_path):
 
     path = tmp_path / "other.pth"
     torch.save({"conv1.weight": torch.zeros(3)}, path)
-    assert "(conv1.weight, ...) of none of the models that can be read: VideoMAE" in refused(path)
+    sentence = refused(path)
+    assert "(conv1.weight, ...) of none of the models that can be read: " in sentence
+    assert "VideoMAE, official" in sentence
 
 
 @VERBS
