@@ -8,7 +8,6 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.models.spec import ClipSpec
 
-
 Spec = TypeVar("Spec", bound=ClipSpec)  # of the family
 
 
