@@ -24,7 +24,6 @@ from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.objectives import Objective
 from vidjax.ops.mesh_axes import row_blocks
-from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.config_checks import check_config
 from vidjax.training.init.state import state_shapes
