@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         distributed.initialize()
     backbone = _backbone(arguments)
     data = DataConfig(name=name, root=root, workers=arguments.workers, threads=os.cpu_count() or 1)
-    data = backbone.clip_recipe.sample(data)
+    data = backbone.clips.sample(data)
     source = open_source(data, arguments.split, tasks.TASKS[arguments.task].annotation)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(_answer(arguments.out, written))
     else:
-        _say(written, backbone.clip_recipe)
+        _say(written, backbone.clips)
         print(arguments.out)
     return SOME_FAILED if written.failed else 0
 
@@ -123,7 +123,7 @@ def _backbone(arguments: argparse.Namespace) -> Pretrained:
         backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
     for note in backbone.notes:
         say(f"note: {note}")
-    recipe = change_recipe(backbone.clip_recipe, RecipeChanges(stride=arguments.stride))
+    recipe = change_recipe(backbone.clips, RecipeChanges(stride=arguments.stride))
     return dataclasses.replace(backbone, clip_recipe=recipe)
 
 

@@ -8,6 +8,7 @@ from vidjax.cli.terminal import progress, say
 from vidjax.errors import WeightsError
 
 if TYPE_CHECKING:
+    from vidjax.objectives import MaskedAutoencoding
     from vidjax.weights import Pretrained
 
 HELP = "the folder of a run, a hub id, a folder of transformers, or a checkpoint file"
@@ -42,10 +43,12 @@ def check_classifier(model: Pretrained, source: str) -> None:
     raise WeightsError(f"{source} holds a {model.family} without classes to predict; give a fine-tuned classifier")
 
 
-def check_autoencoder(model: Pretrained, source: str) -> None:
-    """Refuse a model that cannot reconstruct, and say what it is good for."""
-    if is_autoencoder(model):
-        return
+def check_autoencoder(model: Pretrained, source: str) -> MaskedAutoencoding:
+    """The objective of a model that reconstructs; refuses another, and says what it is good for."""
+    from vidjax.objectives import MaskedAutoencoding
+
+    if isinstance(model.objective, MaskedAutoencoding) and is_autoencoder(model):
+        return model.objective
     what, use = (" classifier", "classify with `vidjax predict`, or ") if model.num_classes else ("", "")
     raise WeightsError(
         f"{source} holds a {model.family}{what}, which has no decoder to reconstruct with; {use}give a VideoMAE as it "

@@ -52,10 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     paths.check_videos(arguments.videos)
     model = load_model.load(arguments.model)
     load_model.check_classifier(model, arguments.model)
-    predictor = predictors.make_predictor(
-        model, score=arguments.score, stride=arguments.stride, clips=arguments.clips, crops=arguments.crops,
-        merge=arguments.merge, window_seconds=arguments.every,
+    from vidjax.weights.clip_recipes import RecipeChanges
+
+    asked = RecipeChanges(
+        stride=arguments.stride, clips=arguments.clips, crops=arguments.crops,
+        merge=arguments.merge, activation=arguments.score, window_seconds=arguments.every,
     )  # fmt: skip
+    predictor = predictors.make_predictor(model, asked)
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:
         for video in arguments.videos:

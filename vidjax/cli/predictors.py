@@ -6,46 +6,42 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli.clip_options import note_if_short
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from vidjax.evaluation.caption_generator import CaptionGenerator
     from vidjax.evaluation.predict import Predictor
     from vidjax.weights import Pretrained
+    from vidjax.weights.clip_recipes import RecipeChanges
 
 
-def make_predictor(
-    model: Pretrained,
-    *,
-    score: str | None = None,
-    merge: str | None = None,
-    window_seconds: float | None = None,
-    **counts: int | None,
-) -> Predictor:
+def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
     """A predictor that takes clips as the model's evaluation does.
 
     Args:
       model: with classes or targets.
-      score: softmax or sigmoid, other than the model was trained with.
-      merge, window_seconds, counts: of its recipe, see `vidjax.weights.clip_recipes.RecipeChanges`.
+      asked: changes to its recipe; None for none.
 
     Raises:
       ConfigError: for what only classes have, of a model that predicts numbers.
+      WeightsError: for a model that gives neither.
     """
+    from vidjax.evaluation.multiview import Scoring
     from vidjax.evaluation.predict import Predictor
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
-    if model.answer.kind == "values":
-        if score or merge or window_seconds:
-            raise ConfigError(
-                "--score, --merge and --every are for classes; this model predicts numbers, which views average"
-            )
-        activation, asked = model.answer.activation, RecipeChanges(**counts)
-    else:
-        activation = score or model.answer.activation
-        asked = RecipeChanges(merge=merge, activation=activation, window_seconds=window_seconds, **counts)
-    recipe = change_recipe(model.clip_recipe, asked)
-    return Predictor(model.objective, model.params, recipe, activation=activation, labels=model.labels)
+    trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
+    if trained is None or not isinstance(objective, Scoring):
+        raise WeightsError(f"{model.source} holds a {model.family} that gives neither classes nor numbers of a video")
+    activation = asked.activation or trained.activation
+    if trained.kind != "values":
+        asked = dataclasses.replace(asked, activation=activation)
+    elif asked.activation or asked.merge or asked.window_seconds:
+        raise ConfigError(
+            "--score, --merge and --every are for classes; this model predicts numbers, which views average"
+        )
+    recipe = change_recipe(model.clips, asked)
+    return Predictor(objective, model.params, recipe, activation=activation, labels=model.labels)
 
 
 def make_caption_generator(
@@ -57,17 +53,22 @@ def make_caption_generator(
       model: of a run of captioning, whose folder has the vocabulary.
       stride, beams, max_tokens: other than the run's.
     """
+    from vidjax.config import Config
     from vidjax.data.tokenizer import load_tokenizer
     from vidjax.evaluation.caption_generator import CaptionGenerator
+    from vidjax.objectives import Captioning
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
-    caption, objective = model.config.caption, model.objective
+    config, objective = model.config, model.objective
+    if not isinstance(config, Config) or not isinstance(objective, Captioning):
+        raise WeightsError(f"{model.source} holds a {model.family} that generates no captions")
+    caption = config.caption
     if beams:
         caption = dataclasses.replace(caption, beams=beams)
     if max_tokens:
-        model.module.decoder.spec.check_length(max_tokens + 1)
+        objective.module.decoder.spec.check_length(max_tokens + 1)
         objective = dataclasses.replace(objective, num_tokens=max_tokens)
-    recipe = change_recipe(model.clip_recipe, RecipeChanges(stride=stride))
+    recipe = change_recipe(model.clips, RecipeChanges(stride=stride))
     return CaptionGenerator(objective, model.params, recipe, caption, load_tokenizer(model.source))
 
 

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths.check_writable(arguments.out)
     model = load_model.load(arguments.model)
     objective = _objective(model, arguments)
-    recipe = change_recipe(model.clip_recipe, RecipeChanges(stride=arguments.stride)).one_view()
+    recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()
     with open_video(arguments.video) as video:
         clip_options.note_if_short(arguments.video, video, recipe)
         [clip] = window_views(video, recipe, [None])
@@ -62,10 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _objective(model: Pretrained, arguments: argparse.Namespace) -> MaskedAutoencoding:
     """The model's objective, with the mask that is asked for."""
-    load_model.check_autoencoder(model, arguments.model)
+    trained = load_model.check_autoencoder(model, arguments.model)
     asked = {"mask": arguments.mask, "mask_ratio": arguments.mask_ratio}
     asked = {name: value for name, value in asked.items() if value is not None}
-    objective = dataclasses.replace(model.objective, **asked)
+    objective = dataclasses.replace(trained, **asked)
     try:
         objective.num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything
     except ConfigError as error:

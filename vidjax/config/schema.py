@@ -31,6 +31,7 @@ TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
 Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES")]
 
 # Arrays of a backbone's features, and what a probe makes of them.
+ViewMerge = Literal["mean_softmax", "sum_logits", "max"]
 FeatureArray = Literal["token_mean", "width_mean", "cls", "pooled", "tokens"]
 Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 T = TypeVar("T")
@@ -257,7 +258,7 @@ class EvalConfig:
 
     clips: Count = 5  # evenly spaced in time
     crops: Count = 3  # along the long side
-    merge: Literal["mean_softmax", "sum_logits", "max"] = "mean_softmax"
+    merge: ViewMerge = "mean_softmax"
     window_stride: NotNegative[float] = 0.0  # of multi_label: seconds between windows; 0: `clips` evenly spaced ones
     window_merge: Literal["mean", "max"] = "max"  # of multi_label: of the probabilities of a video's windows and crops
     batch: NotNegative[int] = 0  # videos per step over all devices; 0: the number of devices

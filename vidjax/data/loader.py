@@ -11,7 +11,8 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import cv2
 import grain
@@ -59,7 +60,11 @@ def train_batches(
     place, count = process
     local = _share(data.global_batch, count, "data.global_batch")
     rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
-    dataset = grain.MapDataset.source(rows) if data.balance == "classes" else grain.MapDataset.range(len(source))
+    dataset = (
+        grain.MapDataset.source(cast("Sequence[int]", rows))
+        if data.balance == "classes"
+        else grain.MapDataset.range(len(source))
+    )
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
     dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
     return Batches(dataset[start_step * count + place :: count], data)
@@ -170,9 +175,9 @@ def _share(batch: int, processes: int, name: str) -> int:
     return batch // processes
 
 
-def _join(videos: list[Batch]) -> Batch:
+def _join(videos: Sequence[Batch]) -> Batch:
     return {key: np.concatenate([video[key] for video in videos]) for key in videos[0]}
 
 
-def _stack(videos: list[Batch]) -> Batch:
+def _stack(videos: Sequence[Batch]) -> Batch:
     return {key: np.stack([video[key] for video in videos]) for key in videos[0]}

@@ -95,7 +95,7 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
         "eval/top5": float(top5.sum() / num_expected),
         "eval/top1_scored": float(top1.sum() / max(num_scored, 1)),
         "eval/mean_class_accuracy": float(np.nanmean(by_class)),
-        **{f"eval/{name}": figures[name] for name in metrics.AVERAGED},
+        **{f"eval/{name}": float(figures[name]) for name in metrics.AVERAGED},
         "eval/constant_top1": float(counts.max() / num_expected),
         "eval/constant_f1_macro": _constant_f1(counts),
         **_log_loss(result, recipe),
@@ -122,7 +122,7 @@ def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, flo
     return {
         f"eval/{figure}/{name}": float(value)
         for figure in ("precision", "recall", "f1")
-        for name, value in zip(named, figures[figure], strict=True)
+        for name, value in zip(named, np.atleast_1d(figures[figure]), strict=True)
         if not np.isnan(value)
     }
 

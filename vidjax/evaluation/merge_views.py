@@ -6,7 +6,7 @@ SlowFast's Charades protocol takes the largest probability. Reported accuracies 
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jax
 import numpy as np
@@ -69,4 +69,4 @@ def probabilities(
 
 def _reduce(values: AnyArray, reduction: str) -> AnyArray:
     """Over the first axis."""
-    return {"mean": values.mean, "sum": values.sum, "max": values.max}[reduction](axis=0)
+    return cast("AnyArray", {"mean": values.mean, "sum": values.sum, "max": values.max}[reduction](axis=0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose me
 PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
 
 
+@runtime_checkable
 class Scoring(Protocol):
     """An objective that answers for clips."""
 
@@ -106,7 +107,7 @@ def score_videos(
             scored[rows], reason[rows] = out["decoded"][valid], out["failed_reason"][valid]
     if (seen != 1).any():
         raise RuntimeError(f"{(seen == 0).sum()} of {num_videos} videos were not evaluated, {(seen > 1).sum()} twice")
-    finite = np.isfinite(scores).all(axis=-1)
+    finite = np.asarray(np.isfinite(scores).all(axis=-1))
     reasons = tuple(
         VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE
         for ok, whole, code in zip(scored, finite, reason, strict=True)

@@ -66,7 +66,7 @@ class Predictor:
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
         """The scores of a video from those of its windows."""
-        return merge_windows(windows, self.recipe.windows.merge)
+        return merge_windows(windows, self.recipe.window_merge)
 
     def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[tuple[str, float]]:
         """The `k` classes with the highest scores, or all where there are fewer: (name, probability), highest first."""

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class Part:
 
 
 class Objective(abc.ABC):
-    """Something to learn.
+    """Something to learn; every objective is a frozen dataclass.
 
     Attributes:
       module: the Linen module that is trained; a model with a `spec`, unless `parts` says otherwise.
@@ -66,6 +66,10 @@ class Objective(abc.ABC):
     def parts(self) -> tuple[Part, ...]:
         """What of the parameters can be initialised from a checkpoint; all of them together by default."""
         return (Part("", self.module.spec),)
+
+    def with_module(self, module: nn.Module) -> Self:
+        """The same objective of another module."""
+        return dataclasses.replace(cast(Any, self), module=module)
 
     def init_extra(self, params: Params, extra: Any) -> Any:
         """The objective's own state at the start of training, for parameters initialised from a checkpoint."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import jax.numpy as jnp
 
 from vidjax.config import Config, DataConfig, EvalConfig, ModelConfig, to_saved
+from vidjax.config.schema import ViewMerge
 from vidjax.errors import WeightsError
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import write_json
@@ -40,6 +42,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     height, width = recipe.frame_size
     if height != width:
         raise WeightsError(f"{model.source} takes frames of {height}x{width}; those of a run are square")
+    merge = rule_with(recipe.merge, "softmax")  # what a configuration says of every task
     normalize_target = objective.normalize_target if isinstance(objective, MaskedAutoencoding) else True
     config = Config(
         task="masked_autoencoding" if model.num_classes is None else "classification",
@@ -49,7 +52,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
             stride=recipe.stride, sampling=recipe.sampling, num_classes=model.num_classes or 0,
             mean=recipe.mean, std=recipe.std,
         ),
-        eval=EvalConfig(clips=recipe.clips, crops=recipe.crops, merge=rule_with(recipe.merge, "softmax")),
+        eval=EvalConfig(clips=recipe.clips, crops=recipe.crops, merge=cast(ViewMerge, merge)),
     )  # fmt: skip
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

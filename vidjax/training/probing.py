@@ -77,7 +77,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
     backbone = load_backbone(source, **sizes)
     for note in backbone.notes:
         say(f"note: {note}")
-    recipe = backbone.clip_recipe
+    recipe = backbone.clips
     stride = max(1, round(data.num_frames * data.stride / recipe.num_frames))
     recipe = dataclasses.replace(recipe, stride=stride, sampling=data.sampling)
     return dataclasses.replace(backbone, clip_recipe=recipe)
@@ -85,7 +85,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
 
 def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays: tuple[str, ...]) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
-    data = backbone.clip_recipe.sample(config.data)
+    data = backbone.clips.sample(config.data)
     source = open_source(data, split, TASKS.find(config.task).annotation)
     columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)

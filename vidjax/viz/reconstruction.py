@@ -64,7 +64,7 @@ def reconstruct_held_out(
     load = LoadEval(source, ClipRecipe.of(config.data, config.eval).one_view()).map
     spread = np.random.default_rng(config.seed).permutation(len(source))  # neighbours are often of one class
     loaded = (load(int(index)) for index in spread)
-    clips = list(itertools.islice((row["video"][0] for row in loaded if row["decoded"]), _MAX_CLIPS))
+    clips = list(itertools.islice((np.asarray(row["video"])[0] for row in loaded if row["decoded"]), _MAX_CLIPS))
     if not clips:
         return None
     return write_reconstructions(objective, params, np.stack(clips), jax.random.key(config.seed), mesh, folder)

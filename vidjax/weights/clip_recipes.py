@@ -36,7 +36,7 @@ def published_recipe(
     usual = usual_clip(family, spec.num_frames, num_classes or 0)
     return ClipRecipe(
         num_frames=spec.num_frames,
-        stride=max(usual.stride, 1) if usual else 1,
+        stride=max(usual.stride or 1, 1) if usual else 1,
         sampling=usual.sampling if usual else "dense",
         image_size=spec.image_size,
         mean=mean,

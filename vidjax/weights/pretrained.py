@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -23,6 +23,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
+from vidjax.models.outputs import outputs as named_outputs
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
@@ -78,6 +79,17 @@ class Pretrained:
         return self.module.num_classes if isinstance(self.module, classifiers) else None
 
     @property
+    def clips(self) -> ClipRecipe:
+        """How clips are taken for the model.
+
+        Raises:
+          ConfigError: for GPT-2, which takes none.
+        """
+        if self.clip_recipe is None:
+            raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
+        return self.clip_recipe
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
         return self.clip_recipe.mean if self.clip_recipe else ()
@@ -103,10 +115,11 @@ class Pretrained:
         """What `__call__` returns, of clips of the model's size and with any parameters: to put under `jax.jit`."""
         clips = normalize(clips, self.mean, self.std)
         if self.num_classes is not None:
-            return self.module.apply({"params": params}, clips)
+            return named_outputs(self.module, params, clips)
         self.spec.check_clips(clips)
         patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
-        tokens = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
+        encoded = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
+        tokens = cast(Array, encoded)
         return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
 
     @functools.cached_property
@@ -115,9 +128,7 @@ class Pretrained:
 
     def _prepare(self, clips: UInt8[np.ndarray, "b t h w c"]) -> UInt8[np.ndarray, "b t h w c"]:
         """Clips of any size as the model takes them: resized until they cover its frames, cropped in the middle."""
-        if self.clip_recipe is None:
-            raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
-        clips = np.asarray(clips)
+        recipe, clips = self.clips.one_view(), np.asarray(clips)
         if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
             raise ConfigError(f"clips are uint8 (b t h w 3) arrays of pixels 0 to 255, not {clips.dtype} {clips.shape}")
         if clips.shape[1] != self.spec.num_frames:
@@ -126,7 +137,6 @@ class Pretrained:
                 f"{self.spec.num_frames} frames, or load the model with from_pretrained(..., "
                 f"num_frames={clips.shape[1]})"
             )
-        recipe = self.clip_recipe.one_view()
         return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
 
 
@@ -167,8 +177,8 @@ def from_pretrained(
         )  # fmt: skip
         if other_classes:
             model = _with_classes(model)
-        elif model.objective:
-            model = dataclasses.replace(model, objective=dataclasses.replace(model.objective, module=module))
+        elif model.objective is not None:
+            model = dataclasses.replace(model, objective=model.objective.with_module(module))
     return dataclasses.replace(model, params=jax.device_put(model.params))
 
 
@@ -188,9 +198,10 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     said, module = contents.config or {}, description.build()
     task = "multi_label" if said.get("problem_type") == "multi_label_classification" else "classification"
     answer = TASKS[task].answer
+    merge = rule_with(description.merge, answer.activation) if answer else description.merge
     recipe = published_recipe(
         description.family, description.spec, description.num_classes,
-        mean=mean, std=std, merge=rule_with(description.merge, answer.activation),
+        mean=mean, std=std, merge=merge,
     )  # fmt: skip
     return Pretrained(
         module=module,
@@ -271,14 +282,15 @@ def _from_run(path: Path) -> Pretrained:
 
 def _other_clips(
     model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
-) -> ClipRecipe:
+) -> ClipRecipe | None:
     """The recipe for other frames: a run keeps its stride, public weights have that of the published model."""
+    recipe = model.clips
     if not isinstance(model.config, Config):
-        recipe, spec = model.clip_recipe, module.spec
-        published = published_recipe(model.family, spec, model.num_classes, mean=recipe.mean, std=recipe.std)
-        return dataclasses.replace(published, merge=recipe.merge)
+        return published_recipe(
+            model.family, module.spec, model.num_classes, mean=recipe.mean, std=recipe.std, merge=recipe.merge
+        )
     changes = {"num_frames": num_frames, "image_size": image_size}
-    return dataclasses.replace(model.clip_recipe, **{key: value for key, value in changes.items() if value is not None})
+    return dataclasses.replace(recipe, **{key: value for key, value in changes.items() if value is not None})
 
 
 def _with_classes(model: Pretrained) -> Pretrained:

@@ -118,9 +118,9 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
 
 def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """A random area and (log-uniform) aspect, anywhere; after ten that do not fit, the largest central crop."""
-    low, high = data.crop_aspect
+    (low, high), (smallest, largest) = data.crop_aspect, data.crop_area
     for _ in range(10):
-        area = height * width * rng.uniform(*data.crop_area)
+        area = height * width * rng.uniform(smallest, largest)
         aspect = math.exp(rng.uniform(math.log(low), math.log(high)))
         crop_height, crop_width = round(math.sqrt(area / aspect)), round(math.sqrt(area * aspect))
         if 0 < crop_height <= height and 0 < crop_width <= width:
@@ -133,7 +133,8 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
 
 def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
-    short = round(rng.uniform(*data.short_side))
+    shortest, longest = data.short_side
+    short = round(rng.uniform(shortest, longest))
     side = min(round(data.image_size * min(height, width) / short), height, width)
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     return int(top), int(left), side, side

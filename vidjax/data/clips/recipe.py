@@ -64,7 +64,12 @@ class ClipRecipe:
     @property
     def frame_size(self) -> tuple[int, int]:
         """Height and width of a frame in pixels."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else tuple(self.image_size)
+        return (self.image_size, self.image_size) if isinstance(self.image_size, int) else self.image_size
+
+    @property
+    def window_merge(self) -> str:
+        """How windows become the score of a video: mean or max."""
+        return (self.windows or Windows()).merge
 
     @property
     def views(self) -> int:

@@ -31,8 +31,8 @@ class LoadTrain(grain.transforms.RandomMap):
         self._source, self._data = source, data
         check_clips(data)
 
-    def random_map(self, index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        failures: list[tuple[int, VideoError]] = []
+    def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        index, failures = element, list[tuple[int, VideoError]]()
         row = self._source[index]
         while True:
             try:
@@ -103,11 +103,11 @@ class LoadEval(grain.transforms.Map):
     def __init__(self, source: VideoSource, recipe: ClipRecipe):
         self._source, self._recipe = source, recipe
 
-    def map(self, index: int) -> dict[str, np.ndarray]:
+    def map(self, element: int) -> dict[str, np.ndarray | np.generic]:
         recipe, label, reason, video = self._recipe, 0, -1, None
-        valid = index < len(self._source)
+        valid = element < len(self._source)
         if valid:
-            row = self._source[index]
+            row = self._source[element]
             label = row.label
             try:
                 video = self._views(row)
@@ -120,7 +120,7 @@ class LoadEval(grain.transforms.Map):
             "label": np.int32(label),
             "valid": np.bool_(valid),
             "decoded": np.bool_(valid and reason < 0),
-            "index": np.int64(index if valid else -1),
+            "index": np.int64(element if valid else -1),
             "failed_reason": np.int8(reason),
         }
 

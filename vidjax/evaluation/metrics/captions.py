@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -37,7 +38,8 @@ def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], order: in
     most = max(map(len, references))
     streams = [[own[place] if place < len(own) else None for own in references] for place in range(most)]
     metric = BLEU(max_ngram_order=order, lowercase=True, smooth_method="none")
-    return metric.corpus_score(list(captions), streams).score / 100
+    # A video with fewer references than another has None in their place, as sacrebleu documents.
+    return metric.corpus_score(list(captions), cast("list[Sequence[str]]", streams)).score / 100
 
 
 def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:

@@ -158,8 +158,8 @@ def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation:
     return {
         "accuracy": float(np.trace(matrix) / len(test)),
         "accuracy_scored": float(np.trace(matrix) / matrix.sum()),
-        "f1_macro": figures["f1_macro"],
-        "f1_micro": figures["f1_micro"],
+        "f1_macro": float(figures["f1_macro"]),
+        "f1_micro": float(figures["f1_micro"]),
     }
 
 
