@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(writer, "_PART_ROWS", (1, 2))
+    monkeypatch.setattr(writer, "PART_ROWS", (1, 2))
 
 
 def embed(data, out, *words, model=MODEL):

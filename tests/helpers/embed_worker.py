@@ -17,9 +17,10 @@ import numpy as np
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.open import open_source
-from vidjax.evaluation.features.writer import write_features
+from vidjax.evaluation.features.writer import Split, Storage, write_features
 
 NAMES = ("tokens", "token_mean", "pooled")
+STORED = ("names", "dtype", "rows_per_part")  # options of the store; the others are of the call
 RECIPE = ClipRecipe(num_frames=2, stride=3, image_size=16, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
@@ -53,8 +54,9 @@ def data_of(videos):
 def embed(videos, folder, backbone=None, *, split="train", **options):
     """Write the store of a split in parts of four rows, all of it or a share."""
     data = data_of(videos)
-    options = {"names": NAMES, "rows_per_part": 4, "batch": 8} | options
-    return write_features(backbone or Colours(), open_source(data, split), data, split, folder, **options)
+    stored = {"names": NAMES, "rows_per_part": 4} | {key: options.pop(key) for key in STORED if key in options}
+    videos = Split(open_source(data, split), data, split)
+    return write_features(backbone or Colours(), videos, Storage(folder, **stored), **{"batch": 8} | options)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax import tasks
     from vidjax.config import DataConfig
     from vidjax.data.open import open_source
-    from vidjax.evaluation.features.writer import write_features
+    from vidjax.evaluation.features.writer import Split, Storage, write_features
     from vidjax.training import distributed
 
     if share is None:
@@ -75,10 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     source = open_source(data, arguments.split, tasks.TASKS[arguments.task].annotation)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
-        written = write_features(
-            backbone, source, data, arguments.split, arguments.out,
-            names=names, dtype=arguments.dtype, batch=arguments.batch, process=share, on_row=advance,
-        )  # fmt: skip
+        split, storage = Split(source, data, arguments.split), Storage(arguments.out, names, arguments.dtype)
+        written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
     if arguments.json:
         print_json(_answer(arguments.out, written))
     else:

@@ -17,7 +17,7 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation.features.extraction import feature_shapes
 from vidjax.evaluation.features.reductions import arrays_of
 from vidjax.evaluation.features.store import FeatureStore
-from vidjax.evaluation.features.writer import write_features
+from vidjax.evaluation.features.writer import Split, Storage, write_features
 from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.files import write_json
@@ -92,7 +92,7 @@ def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=len(source))
         written = write_features(
-            backbone, source, data, split, folder,
-            names=arrays, dtype=config.probe.dtype, batch=config.eval.batch, on_row=lambda: bar.advance(task),
+            backbone, Split(source, data, split), Storage(folder, arrays, config.probe.dtype),
+            batch=config.eval.batch, on_row=lambda: bar.advance(task),
         )  # fmt: skip
     say(f"{folder}: {written.computed} of {len(source)} rows are new")

@@ -15,7 +15,7 @@ from vidjax.data.open import open_source
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.features.store import FeatureStore
-from vidjax.evaluation.features.writer import digest, embed_videos, write_features
+from vidjax.evaluation.features.writer import Split, Storage, digest, embed_videos, write_features
 from vidjax.models import build_model
 from vidjax.weights import Pretrained
 from vidjax.weights.backbones import load_backbone
@@ -62,7 +62,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
     data = DataConfig(root=str(videos), train_split="val", threads=1)
     source, width = open_source(data, "val"), model.spec.width
     wanted = {"tokens", "token_mean", "width_mean", "pooled"} | ({"cls"} if has_class_token else set())
-    write_features(model, source, data, "val", tmp_path, names=sorted(wanted), dtype="float32")
+    write_features(model, Split(source, data, "val"), Storage(tmp_path, sorted(wanted), "float32"))
     store = FeatureStore.open(tmp_path)
     arrays = {name: store.array(name) for name in wanted}
     assert {name: array.shape[1:] for name, array in arrays.items()} == {
@@ -79,7 +79,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
             np.testing.assert_allclose(arrays[name][number], expected[name][0], atol=2e-5 * scale)
     if not has_class_token:
         with pytest.raises(ConfigError, match="videomae_tiny gives no 'cls'; the features of a videomae: tokens, "):
-            write_features(model, source, data, "val", tmp_path / "other", names=("cls",))
+            write_features(model, Split(source, data, "val"), Storage(tmp_path / "other", ("cls",)))
 
 
 def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
@@ -87,7 +87,7 @@ def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
     data = DataConfig(root=str(videos), train_split="val", threads=1)
     source = open_source(data, "val")
     found = embed_videos(model, source, data)
-    write_features(model, source, data, "val", tmp_path, names=("pooled",), dtype="float32")
+    write_features(model, Split(source, data, "val"), Storage(tmp_path, ("pooled",), "float32"))
     np.testing.assert_array_equal(found.scores, FeatureStore.open(tmp_path).array("pooled"))
     assert found.reasons == ("", "", "not_video")
     assert (found.scored.tolist(), found.labels.tolist()) == ([True, True, False], [0, 0, 1])

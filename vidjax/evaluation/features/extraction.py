@@ -107,24 +107,35 @@ def clip_recipe_of(backbone: Backbone) -> ClipRecipe:
     return backbone.clip_recipe.one_view()
 
 
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """What is computed of each row, and how.
+
+    Attributes:
+      names: of `features`.
+      dtype: of the arrays.
+      most_rows: of any block, now or in another call.
+      batch: videos per step over the devices of this process; 0 for 8 each.
+    """
+
+    names: Sequence[str]
+    dtype: str
+    most_rows: int
+    batch: int = 0
+
+
 def extract(
     backbone: Backbone,
     source: VideoSource,
     data: DataConfig,
     blocks: Sequence[range],
-    names: Sequence[str],
-    *,
-    most_rows: int,
-    dtype: str,
-    batch: int = 0,
+    extraction: Extraction,
     on_row: Callable[[], None] = lambda: None,
 ) -> Iterator[Block]:
     """The blocks of rows, one after the other.
 
     Args:
       data: says how fast: workers, threads and prefetch.
-      most_rows: of any block, now or in another call.
-      batch: videos a step over the devices of this process; 0 for 8 each.
       on_row: called for each row that is done.
 
     Raises:
@@ -134,9 +145,9 @@ def extract(
     if not blocks:
         return
     mesh = local_mesh()
-    batch = _batch_size(batch, most_rows, mesh.size)
+    dtype, batch = extraction.dtype, _batch_size(extraction.batch, extraction.most_rows, mesh.size)
     over_devices, everywhere = NamedSharding(mesh, PartitionSpec(ROWS)), NamedSharding(mesh, PartitionSpec())
-    step, params = _make_step(backbone, tuple(names), dtype), jax.device_put(backbone.params, everywhere)
+    step, params = _make_step(backbone, tuple(extraction.names), dtype), jax.device_put(backbone.params, everywhere)
     filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
     batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, clip_recipe_of(backbone), batch=batch)
 

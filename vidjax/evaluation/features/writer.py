@@ -16,12 +16,12 @@ import numpy as np
 from vidjax.config import DataConfig
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, DataError
-from vidjax.evaluation.features.extraction import Backbone, clip_recipe_of, extract, feature_shapes
+from vidjax.evaluation.features.extraction import Backbone, Extraction, clip_recipe_of, extract, feature_shapes
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
 from vidjax.evaluation.features.store import failures, missing_parts, remove_leftovers, write_part
 from vidjax.evaluation.result_files import VideoScores
 
-_PART_BYTES, _PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
+_PART_BYTES, PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
 
 
 class Written(NamedTuple):
@@ -38,16 +38,43 @@ class Written(NamedTuple):
     failed: list[tuple[str, str]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The videos whose features are stored.
+
+    Attributes:
+      source: the videos.
+      data: names their data set, and says how fast it is read: workers, threads and prefetch.
+      name: of the split.
+    """
+
+    source: VideoSource
+    data: DataConfig
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """Where features are stored, which, and how.
+
+    Attributes:
+      folder: of the store.
+      names: of `vidjax.evaluation.features.extraction.features`; empty for all that the model gives but the tokens.
+      dtype: on disk, float16 or float32.
+      rows_per_part: 0 for 256, or fewer where those would take more than 128 MiB.
+    """
+
+    folder: str | os.PathLike
+    names: Sequence[str] = ()
+    dtype: str = DTYPES[0]
+    rows_per_part: int = 0
+
+
 def write_features(
     backbone: Backbone,
-    source: VideoSource,
-    data: DataConfig,
-    split: str,
-    folder: str | os.PathLike,
+    split: Split,
+    storage: Storage,
     *,
-    names: Sequence[str] = (),
-    dtype: str = DTYPES[0],
-    rows_per_part: int = 0,
     batch: int = 0,
     process: tuple[int, int] | None = None,
     on_row: Callable[[], None] = lambda: None,
@@ -56,12 +83,7 @@ def write_features(
 
     Args:
       backbone: its clip_recipe says how the clip of each video is taken.
-      source: the videos; data: names the data set, and says how fast it is read: workers, threads and prefetch.
-      split: of the data set that `source` is.
-      names: of `vidjax.evaluation.features.extraction.features`; empty for all that the model gives but the tokens.
-      dtype: on disk, float16 or float32.
-      rows_per_part: 0 for 256, or fewer where those would take more than 128 MiB.
-      batch: videos a step over the devices of this process, 0 for 8 each. Another one may change the last bits.
+      batch: videos per step over the devices of this process, 0 for 8 each. Another one may change the last bits.
       process: this process and how many there are, by default JAX's; part k is done by process k modulo their number.
       on_row: called for each row that is done, and at once for each that is there or another process's.
 
@@ -70,18 +92,17 @@ def write_features(
       ConfigError: for arrays that the model does not give, or clips that do not fit it.
       DataError: when a value is too large for float16, with its row, or a file cannot be written.
     """
-    folder = pathlib.Path(folder)
-    header = _header(backbone, source, data, split, names, dtype, rows_per_part)
+    folder, source = pathlib.Path(storage.folder), split.source
+    header = _header(backbone, split, storage)
     place, count = process or (jax.process_index(), jax.process_count())
     _begin(folder, header)
     own = [part for part in missing_parts(folder, header) if part % count == place]
     computed = sum(len(header.rows_of(part)) for part in own)
     for _ in range(header.num_rows - computed):
         on_row()
-    blocks = extract(
-        backbone, source, data, [header.rows_of(part) for part in own], tuple(header.arrays),
-        most_rows=min(header.rows_per_part, header.num_rows), dtype=dtype, batch=batch, on_row=on_row,
-    )  # fmt: skip
+    most_rows = min(header.rows_per_part, header.num_rows)
+    extraction = Extraction(tuple(header.arrays), storage.dtype, most_rows, batch)
+    blocks = extract(backbone, source, split.data, [header.rows_of(part) for part in own], extraction, on_row)
     with contextlib.closing(blocks):
         for part, block in zip(own, blocks, strict=True):
             rows = [dataclasses.replace(source[row], video=None) for row in header.rows_of(part)]
@@ -94,15 +115,13 @@ def write_features(
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
-    """The pooled features of all videos, in memory; `data` and `batch` are as for `write_features`.
+    """The pooled features of all videos, in memory; `data` as for `Split`, `batch` as for `Extraction`.
 
     Returns:
       features as `scores` (n d) in the order of the source; zeros, and `scored` False, for a video that failed.
     """
-    everything = [range(len(source))]
-    [block] = extract(
-        backbone, source, data, everything, ("pooled",), most_rows=len(source), dtype="float32", batch=batch
-    )
+    extraction = Extraction(("pooled",), "float32", len(source), batch)
+    [block] = extract(backbone, source, data, [range(len(source))], extraction)
     scored = np.array([not reason for reason in block.reasons])
     return VideoScores(block.arrays["pooled"], block.labels, scored, block.reasons)
 
@@ -130,26 +149,19 @@ def _begin(folder: pathlib.Path, header: Header) -> None:
     write_header(folder, header)
 
 
-def _header(
-    backbone: Backbone,
-    source: VideoSource,
-    data: DataConfig,
-    split: str,
-    names: Sequence[str],
-    dtype: str,
-    rows_per_part: int,
-) -> Header:
+def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
+    source, data, dtype = split.source, split.data, storage.dtype
     if dtype not in DTYPES:
         raise ConfigError(f"features are stored as {' or '.join(DTYPES)}, not as {dtype!r}")
     shapes, recipe = feature_shapes(backbone), clip_recipe_of(backbone)
-    names = tuple(names) or tuple(name for name in shapes if name != "tokens")
+    names = tuple(storage.names) or tuple(name for name in shapes if name != "tokens")
     for name in names:
         if name not in shapes:
             raise ConfigError(
                 f"{backbone.source} gives no {name!r}; the features of a {backbone.family}: {', '.join(shapes)}"
             )
     arrays = {name: shapes[name] for name in names}
-    of_data = {"name": data.name, "root": data.root, "split": split, "annotation": source.annotation}
+    of_data = {"name": data.name, "root": data.root, "split": split.name, "annotation": source.annotation}
     of_data |= {"content_id": source.content_id, "num_rows": len(source), "num_classes": source.num_classes}
     side = recipe.image_size if isinstance(recipe.image_size, int) else list(recipe.image_size)
     return Header(
@@ -165,7 +177,7 @@ def _header(
             "std": list(recipe.std),
         },
         arrays=arrays,
-        rows_per_part=rows_per_part or _rows_per_part(arrays, dtype),
+        rows_per_part=storage.rows_per_part or _rows_per_part(arrays, dtype),
         dtype=dtype,
     )
 
@@ -173,5 +185,5 @@ def _header(
 def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str) -> int:
     """A power of two."""
     row_bytes = sum(int(np.prod(shape)) for shape in arrays.values()) * np.dtype(dtype).itemsize
-    fewest, most = _PART_ROWS
+    fewest, most = PART_ROWS
     return min(1 << (max(_PART_BYTES // row_bytes, fewest).bit_length() - 1), most)
