@@ -30,6 +30,7 @@ test-hub: $(VENV)/.installed-test  ## downloads public weights and compares with
 lint: $(VENV)/.installed-test  ## what CI checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check --python $(VENV) vidjax
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

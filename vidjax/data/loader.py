@@ -24,7 +24,7 @@ from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.row_to_clips import LoadEval, LoadTrain
 from vidjax.data.sources.annotations import LABEL
-from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.errors import ConfigError
 
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
@@ -71,7 +71,7 @@ def train_batches(
 
 
 def eval_batches(
-    source: VideoSource, data: DataConfig, recipe: ClipRecipe, *, batch: int, process: tuple[int, int] = (0, 1)
+    source: Rows, data: DataConfig, recipe: ClipRecipe, *, batch: int, process: tuple[int, int] = (0, 1)
 ) -> Batches:
     """The local batches of one process in one pass that shows every video exactly once over all processes.
 

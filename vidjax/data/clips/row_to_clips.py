@@ -15,7 +15,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import train_indices
 from vidjax.data.clips.ssl_views import load_views
 from vidjax.data.sources.annotations import ANNOTATIONS, Seconds, batch_arrays
-from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
 from vidjax.data.video.readers import open_video
@@ -100,7 +100,7 @@ class LoadTrain(grain.transforms.RandomMap):
 class LoadEval(grain.transforms.Map):
     """The views of one row; zeros for padding and for a video that fails."""
 
-    def __init__(self, source: VideoSource, recipe: ClipRecipe):
+    def __init__(self, source: Rows, recipe: ClipRecipe):
         self._source, self._recipe = source, recipe
 
     def map(self, element: int) -> dict[str, np.ndarray | np.generic]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import abc
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.rows import Row
+
+
+class Rows(Protocol):
+    """What the loader asks of the rows that it shows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Row: ...
 
 
 class VideoSource(abc.ABC):

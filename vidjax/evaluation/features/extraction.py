@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -131,7 +131,7 @@ def extract(
     blocks: Sequence[range],
     extraction: Extraction,
     on_row: Callable[[], None] = lambda: None,
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """The blocks of rows, one after the other.
 
     Args:

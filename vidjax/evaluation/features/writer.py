@@ -161,7 +161,12 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
                 f"{backbone.source} gives no {name!r}; the features of a {backbone.family}: {', '.join(shapes)}"
             )
     arrays = {name: shapes[name] for name in names}
-    of_data = {"name": data.name, "root": data.root, "split": split.name, "annotation": source.annotation}
+    of_data: dict[str, object] = {
+        "name": data.name,
+        "root": data.root,
+        "split": split.name,
+        "annotation": source.annotation,
+    }
     of_data |= {"content_id": source.content_id, "num_rows": len(source), "num_classes": source.num_classes}
     side = recipe.image_size if isinstance(recipe.image_size, int) else list(recipe.image_size)
     return Header(
