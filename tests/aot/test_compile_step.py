@@ -13,7 +13,7 @@ import pytest
 
 from vidjax.aot import compile_step as compiling
 from vidjax.aot import llo_dump
-from vidjax.cli import compile as cli
+from vidjax.cli.verbs import compile as cli
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.errors import ConfigError
 

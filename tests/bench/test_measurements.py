@@ -94,7 +94,7 @@ def test_peers_that_are_not_installed_are_said(monkeypatch):
 
 
 def test_steps_scan_and_attention_import_no_data_library():
-    code = BLOCKED + "from vidjax.bench import attention, peers, scan, step\nimport vidjax.cli.bench"
+    code = BLOCKED + "from vidjax.bench import attention, peers, scan, step\nimport vidjax.cli.verbs.bench"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 

@@ -55,7 +55,7 @@ def test_every_verb_explains_its_options(verb, capsys):
     ("words", "sentence"),
     [
         ([], "the following arguments are required: VERB; see vidjax --help"),
-        (["preditc"], "there is no verb 'preditc'; did you mean 'predict'? The verbs: predict, caption, reconstruct"),
+        (["preditc"], "there is no verb 'preditc'; did you mean 'predict'? The verbs: bench, caption, check"),
         (["models", "--jsn"], "models has no option --jsn; did you mean --json?"),
         (["models", "extra"], "unrecognized arguments: extra; see vidjax --help"),
         (["models", "--family"], "argument --family: expected one argument; see vidjax models --help"),

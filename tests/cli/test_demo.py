@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from vidjax.cli import demo, main
+from vidjax.cli import main
+from vidjax.cli.verbs import demo
 
 
 def gradio_or_skip():

@@ -13,6 +13,8 @@ from vidjax.bench.settings import Settings, compute_dtype
 from vidjax.bench.step import MASK_RATIO, batch_size, repeat
 from vidjax.models.videomae import VIDEOMAE_SPECS
 
+NOTE = ""  # nothing to say beside the table
+
 
 def measure(settings: Settings) -> list[Row]:
     """Milliseconds a call of the shapes of each size."""

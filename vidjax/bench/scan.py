@@ -20,6 +20,8 @@ _SHAPES = {
     "gpu": {"tiny": (8, 1569, 384), "small": (8, 3137, 768), "base": (8, 3137, 1152)},
 }
 
+NOTE = ""  # nothing to say beside the table
+
 
 def measure(settings: Settings) -> list[Row]:
     """Milliseconds a call, in one direction."""

@@ -1,4 +1,4 @@
-"""The command line: `vidjax VERB ...`; each verb is a file here, a thin function over a room.
+"""The command line: `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin function over a room.
 
 Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered.
 Verbs import what is heavy when they run, so that `vidjax --help` is quick.
@@ -12,41 +12,11 @@ import sys
 from collections.abc import Mapping
 
 from vidjax import __version__
-from vidjax.cli import (
-    bench,
-    caption,
-    check,
-    compile,
-    convert,
-    demo,
-    embed,
-    export,
-    models,
-    predict,
-    prepare,
-    probe,
-    reconstruct,
-)
+from vidjax.cli.verbs import VERBS
 from vidjax.errors import ConfigError, UserError
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-
-VERBS = {
-    "predict": predict,
-    "caption": caption,
-    "reconstruct": reconstruct,
-    "demo": demo,
-    "convert": convert,
-    "export": export,
-    "models": models,
-    "check": check,
-    "prepare": prepare,
-    "embed": embed,
-    "probe": probe,
-    "compile": compile,
-    "bench": bench,
-}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -62,8 +32,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argum
     parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
-        summary = str(verb.__doc__).split("\n")[0].split(": ", 1)[1]
-        options = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        options = verbs.add_parser(name, help=verb.summary, description=verb.summary, allow_abbrev=False)
         verb.add_arguments(options)
     return parser, verbs.choices
 
@@ -80,7 +49,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser, verbs = build_parser()
     settings = []
     if argv and argv[0] in verbs:
-        if getattr(VERBS[argv[0]], "TAKES_CONFIG", False):  # any key of the configuration is an option
+        if VERBS[argv[0]].takes_config:  # any key of the configuration is an option
             settings = [word for word in argv if word.startswith("--config.")]
             argv = [word for word in argv if word not in settings]
         _check_options(argv[0], argv[1:], verbs[argv[0]])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths, predictors
 from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
@@ -70,3 +71,6 @@ def _print(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         if "error" not in answer:
             Console().print(Text.assemble((answer["video"], "bold"), "  ", answer["caption"]), soft_wrap=True)
+
+
+VERB = Verb(__doc__, add_arguments, run)

@@ -6,6 +6,7 @@ import argparse
 
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import progress, say
+from vidjax.cli.verb import Verb
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,3 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
         say("note: it was trained for several labels a video, which a run cannot say; predict with --score=sigmoid")
     print(arguments.folder)
     return 0
+
+
+VERB = Verb(__doc__, add_arguments, run)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.registry import is_outside, names_in
 
@@ -155,3 +156,6 @@ def _say(written: Written, recipe: ClipRecipe) -> None:
         counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
     say(f"{counted} {shapes}, {header.dtype}, of {clip_options.clip_words(recipe)}")
+
+
+VERB = Verb(__doc__, add_arguments, run)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import progress, say
+from vidjax.cli.verb import Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError
 
@@ -71,3 +72,6 @@ def _objective(model: Pretrained, arguments: argparse.Namespace) -> MaskedAutoen
     except ConfigError as error:
         raise ConfigError(str(error).replace("model.mask_ratio", "--mask-ratio")) from error
     return objective
+
+
+VERB = Verb(__doc__, add_arguments, run)

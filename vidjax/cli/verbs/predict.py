@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths, predictors
 from vidjax.cli.terminal import print_json, progress, say, time_line
+from vidjax.cli.verb import Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError
 
@@ -126,3 +127,6 @@ def _merge_words(predictor: Predictor) -> str:
         return f"{predictor.activation} of their mean logits"
     reduced = "largest" if predictor.recipe.merge.startswith("max") else "mean"
     return f"{reduced} of their {predictor.activation}"
+
+
+VERB = Verb(__doc__, add_arguments, run)

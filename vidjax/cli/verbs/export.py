@@ -6,6 +6,7 @@ import argparse
 
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import progress, say
+from vidjax.cli.verb import Verb
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,3 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"note: {note}")
     print(arguments.folder)
     return 0
+
+
+VERB = Verb(__doc__, add_arguments, run)

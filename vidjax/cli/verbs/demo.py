@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import load_model, predictors
 from vidjax.cli.terminal import time_line
+from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
 
 if TYPE_CHECKING:
@@ -111,3 +112,6 @@ class _Caption:
 
     def __call__(self, video: str) -> list[str]:
         return [predictors.caption(self._generator, video)["caption"]]
+
+
+VERB = Verb(__doc__, add_arguments, run)

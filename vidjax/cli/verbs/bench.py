@@ -10,6 +10,7 @@ import importlib
 import os
 
 from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 
 BENCHES = ("step", "scan", "attention", "loader")
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         bench = importlib.import_module(f"vidjax.bench.{what}")
         with progress(f"measuring {what}"):
             rows += bench.measure(settings)
-        notes += [bench.NOTE] if hasattr(bench, "NOTE") else []
+        notes += [bench.NOTE] if bench.NOTE else []
         if arguments.json not in ("", _STDOUT):  # a later benchmark may fail, and this one took its time
             report.write_rows(rows, arguments.json)
     if arguments.json == _STDOUT:
@@ -90,3 +91,6 @@ def _limit_threads(threads: int) -> int:
     os.environ["OMP_NUM_THREADS"] = os.environ["NPROC"] = str(count)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is shared with the peers
     return count
+
+
+VERB = Verb(__doc__, add_arguments, run)

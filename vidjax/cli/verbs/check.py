@@ -11,6 +11,7 @@ import os
 
 from vidjax.cli import paths
 from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.verb import Verb
 from vidjax.registry import names_in
 
 SOMETHING_MISSING = 1
@@ -78,3 +79,6 @@ def _print(audits: list) -> None:
             console.print(f"{about.split}: note: {note}", highlight=False, markup=False)
     if not any(about.problems for about in audits):
         console.print("nothing is missing")
+
+
+VERB = Verb(__doc__, add_arguments, run)

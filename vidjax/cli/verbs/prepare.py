@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli.check import DATASET_HELP
 from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.verb import Verb
+from vidjax.cli.verbs.check import DATASET_HELP
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
@@ -81,3 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"stored {stored} of {listed} videos")
         print(f"data.root={folder}")
     return SOME_FAILED if failures else 0
+
+
+VERB = Verb(__doc__, add_arguments, run)

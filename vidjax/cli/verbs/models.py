@@ -11,6 +11,7 @@ from typing import Any
 from vidjax.cli.models_page import page
 from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
 from vidjax.cli.terminal import print_json, progress
+from vidjax.cli.verb import Verb
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,3 +80,6 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
             if number == 0:
                 console.print(f"{card['name']}:", highlight=False)
             console.print(f"  {where}  ({what})", highlight=False, markup=False, soft_wrap=True)
+
+
+VERB = Verb(__doc__, add_arguments, run)

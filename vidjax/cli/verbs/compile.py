@@ -13,11 +13,11 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli.terminal import print_json, progress
+from vidjax.cli.verb import Verb
 
 if TYPE_CHECKING:
     from vidjax.aot.compile_step import Compiled
 
-TAKES_CONFIG = True
 ESTIMATES = (
     "Memory is that of the compiled program. Times are the compiler's own estimate of its instructions at the chip's "
     "clock, good to a factor of two: compare variants with it, do not predict. "
@@ -109,3 +109,6 @@ def print_plan(step: Compiled, largest: Compiled | None) -> None:
     console.print(table)
     about = (NO_SCHEDULES if step.kernel_ms is None else KERNELS) if step.kernels else ""
     console.print(ESTIMATES + about, highlight=False)
+
+
+VERB = Verb(__doc__, add_arguments, run, takes_config=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from vidjax.cli import paths
 from vidjax.cli.terminal import print_json, say
+from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
@@ -110,3 +111,6 @@ def _value(name: str, text: str, usual: Any) -> Any:
         return tuple(map(ast.literal_eval, words))
     except (ValueError, SyntaxError) as error:
         raise ConfigError(f"--{name.replace('_', '-')}={text!r} is no number or list of numbers") from error
+
+
+VERB = Verb(__doc__, add_arguments, run)
