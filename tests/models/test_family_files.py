@@ -22,7 +22,7 @@ MODEL = """
     FAMILY = Family("Clockwork", SIZES, TimeSformerClassifier)
 """
 ZOO = """
-    from vidjax.models.published_results import Published, Result
+    from vidjax.models.zoo_types import Published, Result
 
     PUBLISHED = {"tiny": Published((Result("UCF101", 50.5, None, 2, 1, 3, "a page", weights="a file"),))}
 """

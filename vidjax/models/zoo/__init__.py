@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.models.presets import FAMILIES, build_model, family_of
-from vidjax.models.published_results import CLASSES, NOTES, Published, Result
 from vidjax.models.spec import ClipSpec
+from vidjax.models.zoo_types import CLASSES, NOTES, Published, Result
 from vidjax.registry import Registry
 
 __all__ = ["CLASSES", "NOTES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]

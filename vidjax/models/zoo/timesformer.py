@@ -5,7 +5,7 @@ The paper prints the TFLOPs of all three views (0.59, 5.11, 7.14); a third of th
 
 from functools import partial
 
-from vidjax.models.published_results import Published, Result
+from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "facebookresearch/TimeSformer README.md"
 _MMACTION = "open-mmlab/mmaction2 configs/recognition/timesformer"

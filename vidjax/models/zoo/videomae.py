@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from vidjax.models.published_results import Published, Result
+from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "MCG-NJU/VideoMAE MODEL_ZOO.md"
 _PAPER = "arXiv:2203.12602"

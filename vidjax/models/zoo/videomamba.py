@@ -5,7 +5,7 @@ All clips are spread over the whole video. The zoo writes frames x crops x clips
 
 from functools import partial
 
-from vidjax.models.published_results import Published, Result
+from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "OpenGVLab/VideoMamba videomamba/video_sm/MODEL_ZOO.md"
 

@@ -6,7 +6,7 @@ only the checkpoint can tell.
 
 from functools import partial
 
-from vidjax.models.published_results import Published, Result
+from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "google-research/scenic projects/vivit/README.md"
 _BUCKET = "scenic-bucket/vivit"

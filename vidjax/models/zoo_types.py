@@ -1,4 +1,4 @@
-"""The shape of a published fact: an accuracy with its protocol, a cost as its authors print it, where weights are."""
+"""The types of the zoo: a published accuracy with its protocol, a cost as its authors print it, where weights are."""
 
 import dataclasses
 from collections.abc import Mapping
