@@ -201,7 +201,7 @@ def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.L
 
 
 def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float | None:
-    """Of all calls together; None where a schedule is missing."""
+    """The time of all calls together; None where a schedule is missing."""
     if not calls or dump is None:
         return None if calls else 0.0
     cycles = bundles.kernel_cycles(dump, calls)

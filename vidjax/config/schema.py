@@ -106,7 +106,7 @@ class DataConfig:
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        """Of a training clip as the loader gives it: (t h w c), or (n p) when it is cut into `cubes`.
+        """The shape of a training clip as the loader gives it: (t h w c), or (n p) when it is cut into `cubes`.
 
         Raises:
           ConfigError: when the cubes do not tile a clip.

@@ -108,7 +108,7 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
-    """Of the best class of each video; see `vidjax.evaluation.metrics.classification.precision_recall_f1`."""
+    """Precision, recall and F1 of the best class of each video; see `metrics.classification.precision_recall_f1`."""
     classes, scored = result.scores.shape[1], result.scored
     best = metrics.top_k(result.scores[scored], 1)[:, 0]
     confusion = metrics.confusion_matrix(result.labels[scored], best, classes)

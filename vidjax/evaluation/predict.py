@@ -74,5 +74,5 @@ class Predictor:
         return [(self.name(number), float(shown[number])) for number in top_k(scores[None], k)[0]]
 
     def name(self, number: int) -> str:
-        """Of a class or a target."""
+        """The name of a class or a target."""
         return self._labels[number] if self._labels else f"class {number}"

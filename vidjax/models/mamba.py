@@ -23,7 +23,7 @@ def _rates(key, shape, dtype):
 
 
 def _inverse_softplus(key, shape, dtype):
-    """Of steps drawn log-uniform in 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
+    """The bias of steps drawn log-uniform in 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
     steps = jnp.exp(jax.random.uniform(key, shape, dtype, math.log(0.001), math.log(0.1)))
     return steps + jnp.log(-jnp.expm1(-steps))
 

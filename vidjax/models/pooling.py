@@ -41,7 +41,7 @@ class PooledClassifier(nn.Module):
 
     @property
     def spec(self):
-        """Of the backbone."""
+        """The spec of the backbone."""
         return self.backbone.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:

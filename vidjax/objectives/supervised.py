@@ -45,6 +45,6 @@ class Supervised(Objective):
     def logits(
         self, params: Params, clips: Float[Array, "b t h w c"], rngs: Rngs, train: bool
     ) -> Float[Array, "b classes"]:
-        """Of normalised clips; when training the stream "dropout" is used."""
+        """The logits of normalised clips; when training the stream "dropout" is used."""
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
         return outputs(self.module, params, clips, train=train, rngs=apply_rngs)["logits"]

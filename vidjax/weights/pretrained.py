@@ -72,7 +72,7 @@ class Pretrained:
 
     @property
     def num_classes(self) -> int | None:
-        """Of the classifier; 0 without head; None for another module."""
+        """The number of classes; 0 without head; None for a module that is no classifier."""
         if not isinstance(self.spec, ClipSpec):
             return None
         classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
@@ -91,7 +91,7 @@ class Pretrained:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
+        """The mean of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
         return self.clip_recipe.mean if self.clip_recipe else ()
 
     @property

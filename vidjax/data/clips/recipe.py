@@ -73,7 +73,7 @@ class ClipRecipe:
 
     @property
     def views(self) -> int:
-        """Of a video, or of a window."""
+        """The number of views of a video, or of a window."""
         return self.clips * self.crops
 
     @property

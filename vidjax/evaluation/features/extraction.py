@@ -181,7 +181,7 @@ class _Chosen:
 
 
 def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
-    """Of clips, the arrays, and the greatest absolute value of each row, which float16 may not hold."""
+    """Compile the arrays of clips, and the greatest absolute value of each row, which float16 may not hold."""
 
     @jax.jit
     def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:

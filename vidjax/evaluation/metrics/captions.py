@@ -53,7 +53,7 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """Of the most frequent references of a data set, the one that as the caption of all videos has the best BLEU-4.
+    """The reference that has the best BLEU-4 as the caption of every video, chosen from the most frequent ones.
 
     Where none shares four words with any other, the best BLEU of fewer words decides.
     """

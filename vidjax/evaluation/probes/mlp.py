@@ -92,7 +92,7 @@ class _Estimator(BaseEstimator, abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def _loss(outputs: Array, known: Array, valid: Array) -> Array:
-        """Of the rows that are `valid`, a scalar."""
+        """The loss over the rows that are `valid`, a scalar."""
 
     @staticmethod
     @abc.abstractmethod

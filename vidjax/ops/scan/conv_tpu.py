@@ -124,7 +124,7 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
             outside = [(at, jnp.where(first_chunk | (exist <= 0), 0, HALO)) for at, exist in parts]
 
         def token_at(i):
-            """Of the walk; from there the chunk ends, tokens beside it, nearest first."""
+            """A token of the walk; past its end, the tokens beside the chunk, nearest first."""
             if isinstance(i, int) and i >= tokens:
                 return load(beside, i - tokens if reverse else HALO - 1 - (i - tokens), outside)
             return load(x, i if reverse else tokens - 1 - i, parts)

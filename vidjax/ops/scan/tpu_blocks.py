@@ -123,22 +123,22 @@ class Blocks:
         return min(ROWS, self.rows)
 
     def tokens(self, flipped: bool) -> pl.BlockSpec:
-        """Of x, dt, y (l b filled)."""
+        """The block of x, dt, y (l b filled)."""
         shape = (self.chunk, self.block_rows // self.parts, self.parts * self.width)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, d))
 
     def per_state(self, flipped: bool) -> pl.BlockSpec:
-        """Of B and C (l b s)."""
+        """The block of B and C (l b s)."""
         shape = (self.chunk, self.block_rows // self.parts, self.states)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, 0))
 
     def per_state_of_blocks(self, flipped: bool) -> pl.BlockSpec:
-        """Of the gradients (count l rows s) of B and C, one for each block of channels and each part."""
+        """The block of the gradients (count l rows s) of B and C, one per block of channels and part."""
         shape = (1, self.chunk, self.block_rows, self.states)
         return pl.BlockSpec(shape, lambda r, d, n: (d, self.at(n, flipped), r, 0))
 
     def boundaries(self, flipped: bool) -> pl.BlockSpec:
-        """Of the states (chunks s rows count*width) before each chunk."""
+        """The block of the states (chunks s rows count*width) before each chunk."""
         shape = (1, self.states, self.block_rows, self.width)
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), 0, r, d))
 
@@ -146,7 +146,7 @@ class Blocks:
         return self.chunks - 1 - chunk if flipped else chunk
 
     def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
-        """Of A (s rows count*width), D and the bias: those of the rows of a block, or the gradients of each row."""
+        """The block of A (s rows count*width), D and the bias: of the rows of a block, or the gradients of each row."""
         row = int(of_rows)
         return [
             pl.BlockSpec((self.states, self.block_rows, self.width), lambda r, d, n: (0, row * r, d)),

@@ -112,7 +112,7 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """Of the keys of a GPT-2: one, or none where there is no such model."""
+    """The prefix of a GPT-2's keys: one, or none where there is no such model."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
     return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 

@@ -150,7 +150,7 @@ def _description(
 
 
 def _official_prefix(keys: Collection[str]) -> str:
-    """Of the encoder's keys: "encoder." in pre-training files, "model." in those of V2 on the hub."""
+    """The prefix of the encoder's keys: "encoder." in pre-training files, "model." in those of V2 on the hub."""
     return next((p for p in ("encoder.", "model.", "") if f"{p}{OFFICIAL.patch_embed}.weight" in keys), "")
 
 
