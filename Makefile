@@ -30,7 +30,7 @@ test-hub: $(VENV)/.installed-test  ## downloads public weights and compares with
 lint: $(VENV)/.installed-test  ## what CI checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/ty check --python $(VENV) vidjax
+	$(BIN)/ty check --python $(VENV) --python-version $$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') vidjax
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
