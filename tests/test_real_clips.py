@@ -1,0 +1,94 @@
+"""The clips that tests and documents learn from: files as telephones make them, whose classes are motions only."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+import real_clips
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from vidjax.data.video.decode import read_frames
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return real_clips.write_clips(tmp_path_factory.mktemp("clips"), 18, seed=3)
+
+
+def test_files_are_what_telephones_make(files):
+    rates, rotations = set(), set()
+    for path in files:
+        with av.open(str(path)) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            assert (video.codec_context.name, audio.codec_context.name) == ("h264", "aac")
+            assert 1.9 < float(video.duration * video.time_base) < 4.1
+            rates.add(int(video.average_rate))
+            rotations.add(next(container.decode(video)).rotation % 360)
+    assert len(rates) >= 4
+    assert len(rotations) >= 3
+
+
+def test_what_is_decoded_is_what_was_drawn_and_upright(files):
+    for number, path in enumerate(files):
+        label, drawn = real_clips.draw_clip(path.parent.name, number, seed=3)
+        shown = read_frames(path, range(0, len(drawn), 20))
+        assert shown.shape[1:] == (240, 320, 3), label
+        assert np.abs(shown - drawn[::20].astype(np.float32)).mean() < 8, label
+
+
+def test_a_number_and_a_seed_determine_the_bytes(files, tmp_path):
+    again = real_clips.write_clips(tmp_path / "again", 3, seed=3)
+    other = real_clips.write_clips(tmp_path / "other", 3, seed=4)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in files[:3]]
+    assert all(one.read_bytes() != two.read_bytes() for one, two in zip(again, other, strict=True))
+
+
+def test_clips_without_labels_lie_in_one_folder(tmp_path):
+    real_clips.write_clips(tmp_path, 4, labelled=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"clip_000{number}.mp4" for number in range(4)]
+
+
+def test_the_thing_moves_as_its_class_says():
+    """Judged by its centre in the difference from the clip's median picture."""
+    for number in range(3 * len(real_clips.CLASSES)):
+        label = real_clips.CLASSES[number % len(real_clips.CLASSES)]
+        clip, frames = real_clips.draw_clip(label, number, seed=5)
+        steps = _steps(frames[:: max(1, clip.rate // 10)])
+        turns = np.sum(steps[:-1, 0] * steps[1:, 1] - steps[:-1, 1] * steps[1:, 0])  # right, down: clockwise above 0
+        x, y = np.median(steps, axis=0)
+        if label.startswith("circle"):
+            assert (turns > 0) == (label == "circle_right"), (label, number)
+        else:
+            axis = "horizontal" if abs(x) > abs(y) else "vertical"
+            ways = {"horizontal": "right" if x > 0 else "left", "vertical": "down" if y > 0 else "up"}
+            assert ways[axis] == label, (label, number)
+
+
+def test_the_mean_of_its_frames_does_not_tell_a_clips_class():
+    """A line on down-sampled mean frames stays within 10 points of chance."""
+    labels = [real_clips.CLASSES[number % len(real_clips.CLASSES)] for number in range(90)]
+    means = [_mean_frame(real_clips.draw_clip(label, number)[1]) for number, label in enumerate(labels)]
+    line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+    accuracy = cross_val_score(line, np.stack(means), labels, cv=10).mean()
+    assert abs(accuracy - 1 / len(real_clips.CLASSES)) < 0.1
+
+
+def _steps(frames):
+    """How far the centre of what differs from the median moves (t-1 2), where it is wholly seen twice in a row."""
+    small = np.stack([cv2.resize(frame, (80, 60), interpolation=cv2.INTER_AREA) for frame in frames]).astype(np.float32)
+    change = np.abs(small - np.median(small, axis=0)).sum(axis=-1)
+    inks = change > 0.5 * change.max()
+    seen = np.array(
+        [ink.sum() > 20 and not (ink[0].any() or ink[-1].any() or ink[:, 0].any() or ink[:, -1].any()) for ink in inks]
+    )
+    centres = np.array(
+        [np.argwhere(ink).mean(axis=0)[::-1] if good else (0, 0) for ink, good in zip(inks, seen, strict=True)]
+    )
+    return np.diff(centres, axis=0)[seen[1:] & seen[:-1]]
+
+
+def _mean_frame(frames):
+    return cv2.resize(frames.mean(axis=0, dtype=np.float32), (16, 12), interpolation=cv2.INTER_AREA).ravel()
