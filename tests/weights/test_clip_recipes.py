@@ -54,12 +54,12 @@ def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, 
         (WHOLE, {"stride": 0}, {"stride": 1, "sampling": "segment"}),
         (WHOLE, {"clips": 2, "crops": 1}, {"clips": 2, "crops": 1}),
         (WHOLE, {"merge": "max"}, {"merge": "max"}),
-        (WHOLE, {"activation": "sigmoid"}, {}),  # sums of logits are sums
-        (WHOLE, {"merge": "mean_softmax", "activation": "sigmoid"}, {"merge": "mean_sigmoid"}),
-        (WHOLE, {"window_seconds": 2.0}, {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0)}),
-        (SLIDING, {"window_seconds": 2.0}, {"windows": Windows(seconds=2.0, merge="mean")}),
+        (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits are sums
+        (WHOLE, {"merge": "mean_softmax", "score": "sigmoid"}, {"merge": "mean_sigmoid"}),
+        (WHOLE, {"every": 2.0}, {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0)}),
+        (SLIDING, {"every": 2.0}, {"windows": Windows(seconds=2.0, merge="mean")}),
         (SLIDING, {"clips": 7}, {"windows": Windows(count=7, merge="mean")}),
-        (SLIDING, {"merge": "max", "activation": "sigmoid"}, {"merge": "max_sigmoid"}),
+        (SLIDING, {"merge": "max", "score": "sigmoid"}, {"merge": "max_sigmoid"}),
     ],
 )
 def test_what_a_user_asks_changes_that_and_nothing_else(recipe, asked, changed):

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from vidjax.cli.terminal import say
-from vidjax.errors import ConfigError, VideoError
+from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
@@ -38,16 +38,18 @@ def clip_words(recipe: ClipRecipe) -> str:
     return f"{recipe.num_frames} frames, every {recipe.stride}{ending}"
 
 
+def note_short_video(sentence: str) -> None:
+    """Show the remark that a clip is longer than its video, with what can be done."""
+    say(f"note: {sentence} (see --stride)")
+
+
 def note_if_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> None:
-    """Say that the last frame of a video is repeated, when a clip reaches beyond it.
+    """Show that remark for a video that is too short.
 
     Raises:
       VideoError: when it is a picture.
     """
-    if video.frames == 1:
-        raise VideoError("not_video", f"{name} is a single picture; give a video")
-    if recipe.sampling != "segment" and video.frames < recipe.span:
-        say(
-            f"note: {name} has {video.frames} frames, a clip spans {recipe.span}; its last frame is repeated "
-            "(see --stride)"
-        )
+    from vidjax.data.clips.eval_views import too_short
+
+    if sentence := too_short(name, video, recipe):
+        note_short_video(sentence)

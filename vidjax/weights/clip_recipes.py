@@ -54,30 +54,30 @@ class RecipeChanges:
       clips: per video; of a model that slides, the number of windows, evenly spaced.
       crops: per clip.
       merge: of the views, mean_softmax, sum_logits or max.
-      activation: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
-      window_seconds: slides windows over the video, at this stride.
+      score: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
+      every: slides windows over the video, one each so many seconds.
     """
 
     stride: int | None = None
     clips: int | None = None
     crops: int | None = None
     merge: str | None = None
-    activation: str | None = None
-    window_seconds: float | None = None
+    score: str | None = None
+    every: float | None = None
 
 
 def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     """Apply a user's changes to a model's recipe."""
     windows = recipe.windows
-    if asked.window_seconds:
-        windows = Windows(seconds=asked.window_seconds, merge=windows.merge if windows else "max")
+    if asked.every:
+        windows = Windows(seconds=asked.every, merge=windows.merge if windows else "max")
     elif windows and asked.clips:
         windows = dataclasses.replace(windows, seconds=0.0, count=asked.clips)
     rule = recipe.merge
-    if asked.merge or asked.activation:
-        rule = rule_with(asked.merge or recipe.merge, asked.activation or "softmax")
+    if asked.merge or asked.score:
+        rule = rule_with(asked.merge or recipe.merge, asked.score or "softmax")
     if windows and MERGES[rule][1] == "sum":
-        rule = f"mean_{asked.activation or 'softmax'}"  # windows are merged as probabilities, and so are their crops
+        rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, and so are their crops
     clips = 1 if windows else asked.clips or recipe.clips
     recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
     if asked.stride is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import clip_options, load_model, paths, predictors
+from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, progress, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     paths.check_videos(arguments.videos)
     model = load_model.load(arguments.model)
     load_model.check_captioner(model, arguments.model)
-    generator = predictors.make_caption_generator(
+    from vidjax.weights.predictors import make_caption_generator
+
+    generator = make_caption_generator(
         model, stride=arguments.stride, beams=arguments.beams, max_tokens=arguments.max_tokens
     )
     answers = []
@@ -58,8 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answer(generator: CaptionGenerator, video: str) -> dict[str, Any]:
+    from vidjax.weights.predictors import caption
+
     try:
-        return {"video": video, **predictors.caption(generator, video)}
+        return {"video": video, **caption(generator, video, clip_options.note_short_video)}
     except VideoError as error:
         return {"video": video, "caption": "", "error": str(error)}
 

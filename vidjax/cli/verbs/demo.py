@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import load_model, predictors
+from vidjax.cli import clip_options, load_model
 from vidjax.cli.terminal import time_line
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
@@ -52,6 +52,7 @@ def build_page(source: str | None, captioner: str | None) -> Any:
         import gradio
     except ModuleNotFoundError as error:
         raise ConfigError(f"vidjax demo needs {error.name}; pip install 'vidjax[demo]'") from error
+    from vidjax.weights import predictors
 
     parts = []
     if source:
@@ -95,7 +96,9 @@ class _Classes:
             self.shown.append(gradio.Textbox(label="time line", lines=8))
 
     def __call__(self, video: str) -> list[Any]:
-        found = predictors.answer(self._predictor, video, _TOP)
+        from vidjax.weights.predictors import answer
+
+        found = answer(self._predictor, video, _TOP, clip_options.note_short_video)
         if "values" in found:
             return [[[line["name"], round(line["value"], 3)] for line in found["values"]]]
         answers: list[Any] = [{line["label"]: line["probability"] for line in found["top"]}]
@@ -111,7 +114,9 @@ class _Caption:
         self._generator, self.shown = generator, [gradio.Textbox(label="caption")]
 
     def __call__(self, video: str) -> list[str]:
-        return [predictors.caption(self._generator, video)["caption"]]
+        from vidjax.weights.predictors import caption
+
+        return [caption(self._generator, video, clip_options.note_short_video)["caption"]]
 
 
 VERB = Verb(__doc__, add_arguments, run)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import clip_options, load_model, paths, predictors
+from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, progress, say, time_line
 from vidjax.cli.verb import Verb
 from vidjax.config import choices
@@ -54,12 +54,13 @@ def run(arguments: argparse.Namespace) -> int:
     model = load_model.load(arguments.model)
     load_model.check_classifier(model, arguments.model)
     from vidjax.weights.clip_recipes import RecipeChanges
+    from vidjax.weights.predictors import make_predictor
 
     asked = RecipeChanges(
         stride=arguments.stride, clips=arguments.clips, crops=arguments.crops,
-        merge=arguments.merge, activation=arguments.score, window_seconds=arguments.every,
+        merge=arguments.merge, score=arguments.score, every=arguments.every,
     )  # fmt: skip
-    predictor = predictors.make_predictor(model, asked)
+    predictor = make_predictor(model, asked)
     answers = []
     with progress("predicting", len(arguments.videos)) as advance:
         for video in arguments.videos:
@@ -76,8 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _answer(predictor: Predictor, video: str, k: int) -> dict[str, Any]:
+    from vidjax.weights.predictors import answer
+
     try:
-        return {"video": video, **predictors.answer(predictor, video, k)}
+        return {"video": video, **answer(predictor, video, k, clip_options.note_short_video)}
     except VideoError as error:
         return {"video": video, "top": [], "error": str(error)}
 

@@ -13,6 +13,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.sources.annotations import Seconds
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
+from vidjax.errors import VideoError
 
 _FRAMES_AT_ONCE = 128  # decoded together for windows that follow each other
 
@@ -48,6 +49,19 @@ def window_views(
         crops = eval_crops(video.read(wanted), recipe)
         for clips in places.reshape(block.shape):
             yield rearrange(crops[:, clips], "crop clip t h w c -> (clip crop) t h w c")
+
+
+def too_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> str:
+    """A sentence when a clip is longer than a video, whose last frame it then repeats; empty when it is not.
+
+    Raises:
+      VideoError: when the video is a picture.
+    """
+    if video.frames == 1:
+        raise VideoError("not_video", f"{name} is a single picture; give a video")
+    if recipe.sampling == "segment" or video.frames >= recipe.span:
+        return ""
+    return f"{name} has {video.frames} frames, a clip spans {recipe.span}; its last frame is repeated"
 
 
 def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:

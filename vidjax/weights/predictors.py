@@ -1,18 +1,29 @@
-"""What verbs answer about a video: classes, windows or numbers by a predictor, a sentence by a caption generator."""
+"""What a model answers about a video file: classes, windows or numbers by a predictor, or a sentence by a generator.
+
+The verbs, the demo and `Pretrained.predict` say the same, as all of them ask here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli.clip_options import note_if_short
+from vidjax.config import Config
+from vidjax.data.clips.eval_views import too_short
+from vidjax.data.tokenizer import load_tokenizer
+from vidjax.data.video.readers import open_video
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.evaluation.caption_generator import CaptionGenerator
+from vidjax.evaluation.multiview import Scoring
+from vidjax.evaluation.predict import Predictor
+from vidjax.objectives import Captioning
+from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
 if TYPE_CHECKING:
-    from vidjax.evaluation.caption_generator import CaptionGenerator
-    from vidjax.evaluation.predict import Predictor
-    from vidjax.weights import Pretrained
-    from vidjax.weights.clip_recipes import RecipeChanges
+    from vidjax.weights.pretrained import Pretrained
+
+Remark = Callable[[str], None]  # is given a sentence about a video that is answered all the same
 
 
 def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
@@ -26,20 +37,14 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
       ConfigError: for what only classes have, of a model that predicts numbers.
       WeightsError: for a model that gives neither.
     """
-    from vidjax.evaluation.multiview import Scoring
-    from vidjax.evaluation.predict import Predictor
-    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
-
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
     if trained is None or not isinstance(objective, Scoring):
         raise WeightsError(f"{model.source} holds a {model.family} that gives neither classes nor numbers of a video")
-    activation = asked.activation or trained.activation
+    activation = asked.score or trained.activation
     if trained.kind != "values":
-        asked = dataclasses.replace(asked, activation=activation)
-    elif asked.activation or asked.merge or asked.window_seconds:
-        raise ConfigError(
-            "--score, --merge and --every are for classes; this model predicts numbers, which views average"
-        )
+        asked = dataclasses.replace(asked, score=activation)
+    elif asked.score or asked.merge or asked.every:
+        raise ConfigError("score, merge and every are for classes; this model predicts numbers, which views average")
     recipe = change_recipe(model.clips, asked)
     return Predictor(objective, model.params, recipe, activation=activation, labels=model.labels)
 
@@ -53,12 +58,6 @@ def make_caption_generator(
       model: of a run of captioning, whose folder has the vocabulary.
       stride, beams, max_tokens: other than the run's.
     """
-    from vidjax.config import Config
-    from vidjax.data.tokenizer import load_tokenizer
-    from vidjax.evaluation.caption_generator import CaptionGenerator
-    from vidjax.objectives import Captioning
-    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
-
     config, objective = model.config, model.objective
     if not isinstance(config, Config) or not isinstance(objective, Captioning):
         raise WeightsError(f"{model.source} holds a {model.family} that generates no captions")
@@ -72,7 +71,7 @@ def make_caption_generator(
     return CaptionGenerator(objective, model.params, recipe, caption, load_tokenizer(model.source))
 
 
-def answer(predictor: Predictor, name: str, k: int) -> dict[str, Any]:
+def answer(predictor: Predictor, name: str, k: int, remark: Remark) -> dict[str, Any]:
     """What a predictor says of a video file.
 
     Returns:
@@ -81,10 +80,9 @@ def answer(predictor: Predictor, name: str, k: int) -> dict[str, Any]:
     Raises:
       VideoError: when the video cannot be decoded.
     """
-    from vidjax.data.video.readers import open_video
-
     with open_video(name) as video:
-        note_if_short(name, video, predictor.recipe)
+        if sentence := too_short(name, video, predictor.recipe):
+            remark(sentence)
         if predictor.recipe.windows:
             return _windows(predictor, *predictor.windows(video), k)
         scores = predictor(video)
@@ -93,16 +91,15 @@ def answer(predictor: Predictor, name: str, k: int) -> dict[str, Any]:
     return {"top": _labelled(predictor.top(scores, k))}
 
 
-def caption(generator: CaptionGenerator, name: str) -> dict[str, Any]:
+def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str, Any]:
     """What a caption generator says of a video file: `caption` and its `log_probability`.
 
     Raises:
       VideoError: when the video cannot be decoded.
     """
-    from vidjax.data.video.readers import open_video
-
     with open_video(name) as video:
-        note_if_short(name, video, generator.recipe)
+        if sentence := too_short(name, video, generator.recipe):
+            remark(sentence)
         text, log_probability = generator(video)
     return {"caption": text, "log_probability": log_probability}
 
