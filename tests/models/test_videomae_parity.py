@@ -78,20 +78,19 @@ def test_pretraining_loss_prediction_and_gradients_are_those_of_transformers(nam
     spec = SPECS[name]
     model = peer(transformers.VideoMAEForPreTraining, spec, norm_pix_loss=normalize_target, use_mean_pooling=False)
     batch, clips, pixels = random_batch(spec)
-    mask_key = jax.random.key(3)
-    visible_idx, masked_idx = ops.tube_mask(mask_key, 2, spec.grid, 0.6)
+    module, rngs = VideoMAEPretraining(spec), {"mask": jax.random.key(3)}
+    objective = MaskedAutoencoding(module, "tube", 0.6, normalize_target, MEAN, STD)
+    visible_idx, masked_idx = objective.draw_masks(rngs, batch)
     hidden = np.zeros((2, spec.num_tokens), bool)
     np.put_along_axis(hidden, np.asarray(masked_idx), True, axis=1)
     theirs = model(pixels, torch.from_numpy(hidden))
     theirs.loss.backward()
 
     params = pretraining_params(model)
-    module = VideoMAEPretraining(spec)
-    objective = MaskedAutoencoding(module, "tube", 0.6, normalize_target, MEAN, STD)
 
     def loss(params):
         prediction = module.apply({"params": params}, clips, visible_idx, masked_idx)["reconstruction"]
-        return objective.loss(params, {}, batch, {"mask": mask_key}, False)[0], prediction
+        return objective.loss(params, {}, batch, rngs, False)[0], prediction
 
     (ours, prediction), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     assert_close(prediction, theirs.logits.detach().numpy(), OUTPUTS, "reconstruction")
@@ -128,9 +127,12 @@ def test_dual_masking_is_that_of_videomae_v2(ratio):
     spec = dataclasses.replace(SPECS["deep"], num_frames=8, image_size=(8, 16))
     model = peer(transformers.VideoMAEForPreTraining, spec, use_mean_pooling=False)
     batch, _, pixels = random_batch(spec)
-    mask_key = jax.random.key(3)
-    _, masked_idx = ops.tube_mask(mask_key, 2, spec.grid, 0.6)
-    kept_idx = ops.running_cell_mask(jax.random.fold_in(mask_key, 1), 2, spec.grid, ratio)
+    rngs = {"mask": jax.random.key(3)}
+    objective = MaskedAutoencoding(
+        VideoMAEPretraining(spec), "tube", 0.6, True, MEAN, STD, decoder_mask="running_cell", decoder_mask_ratio=ratio
+    )
+    _, masked_idx = objective.draw_masks(rngs, batch)
+    kept_idx, _ = objective.draw_predicted(rngs, batch, masked_idx)
     hidden, kept = torch.zeros(2, 2, spec.num_tokens, dtype=torch.bool)
     for mask, idx in ((hidden, masked_idx), (kept, kept_idx)):
         mask.scatter_(1, torch.from_numpy(np.array(idx, np.int64)), True)
@@ -150,12 +152,7 @@ def test_dual_masking_is_that_of_videomae_v2(ratio):
     theirs.backward()
 
     params = pretraining_params(model)
-    objective = MaskedAutoencoding(
-        VideoMAEPretraining(spec), "tube", 0.6, True, MEAN, STD, decoder_mask="running_cell", decoder_mask_ratio=ratio
-    )
-    ours, grads = jax.jit(
-        jax.value_and_grad(lambda params: objective.loss(params, {}, batch, {"mask": mask_key}, False)[0])
-    )(params)
+    ours, grads = jax.jit(jax.value_and_grad(lambda params: objective.loss(params, {}, batch, rngs, False)[0]))(params)
     assert_close(ours, theirs.item(), OUTPUTS, "loss")
     assert_trees_close(grads, pretraining_params(gradients_as_weights(model)))
 

@@ -43,7 +43,7 @@ def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target
     batch = random_batch()
     loss, _ = jax.jit(lambda p: objective.loss(p, {}, batch, RNGS, False))(params)
 
-    visible_idx, masked_idx = ops.tube_mask(RNGS["mask"], 4, SPEC.grid, 0.5)
+    visible_idx, masked_idx = OBJECTIVE.draw_masks(RNGS, batch)
     clips = (batch["video"] / 255.0 - np.array(PIXELS["mean"])) / np.array(PIXELS["std"])
     apply = jax.jit(objective.module.apply)
     prediction = apply({"params": params}, clips.astype(np.float32), visible_idx, masked_idx)["reconstruction"]
@@ -82,7 +82,7 @@ def test_dual_masking_counts_cubes_that_the_decoder_keeps_and_the_encoder_does_n
     batch = as_arrays({"video": video, "valid": np.ones(rows, bool)})
     loss, _ = jax.jit(lambda p: DUAL.loss(p, {}, batch, RNGS, False))(params)
 
-    visible_idx, masked_idx = ops.tube_mask(RNGS["mask"], rows, spec.grid, 0.5)
+    visible_idx, masked_idx = DUAL.draw_masks(RNGS, batch)
     # The decoder's draw is its own; which of the four starts it took is found from the loss.
     starts = [[] for _ in range(rows)]
     for start in range(4):
@@ -151,11 +151,20 @@ def test_masks_follow_their_key_alone(params):
     assert float(loss(RNGS)) == float(loss(RNGS | {"dropout": jax.random.key(9)}))  # nothing is dropped here
 
 
+def test_the_mask_of_a_row_depends_on_its_place_in_the_step_and_not_on_its_neighbours():
+    batch = random_batch() | {"row": jnp.array([5, 0, 7, 2])}
+    for one, many in zip(OBJECTIVE.draw_masks(RNGS, {k: v[2:3] for k, v in batch.items()}),
+                         OBJECTIVE.draw_masks(RNGS, batch), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(one[0], many[2])
+    visible, _ = ops.tube_mask(jax.random.fold_in(RNGS["mask"], 7), 1, SPEC.grid, 0.5)
+    np.testing.assert_array_equal(OBJECTIVE.draw_masks(RNGS, batch)[0][2], visible[0])
+
+
 def test_pictures_keep_visible_cubes_and_grey_the_hidden_ones(params):
     batch = random_batch()
     pictures = jax.jit(OBJECTIVE.reconstruct)(params, batch, RNGS)
     np.testing.assert_allclose(pictures["input"], batch["video"] / 255.0, atol=1e-6)
-    _, masked_idx = ops.tube_mask(RNGS["mask"], 4, SPEC.grid, 0.5)
+    _, masked_idx = OBJECTIVE.draw_masks(RNGS, batch)
     for row in range(4):
         for token in range(SPEC.num_tokens):
             t, y, x = np.unravel_index(token, SPEC.grid)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from vidjax.objectives.mixing import Mixing, cutmix_weights, erase_boxes, mix, mix_weights, random_erase
+from vidjax.objectives.mixing import Mixing, cutmix_weights, erase_box, mix, mix_weights, random_erase
 
 
 def test_mixup_blends_each_row_with_its_mirror_and_the_targets_alike():
@@ -60,7 +60,8 @@ def test_mixup_lambda_follows_the_beta_distribution():
 
 def test_erased_rectangles_have_the_areas_and_aspects_of_the_paper():
     height, width = 48, 64
-    boxes = np.asarray(jax.jit(erase_boxes, static_argnums=(1, 2, 3, 4))(jax.random.key(0), 1000, height, width, 1.0))
+    keys = jax.random.split(jax.random.key(0), 1000)
+    boxes = np.asarray(jax.jit(jax.vmap(lambda key: erase_box(key, height, width, 1.0)))(keys))
     sides = np.stack([boxes.any(axis=2).sum(axis=1), boxes.any(axis=1).sum(axis=1)])
     assert (boxes.sum(axis=(1, 2)) == sides[0] * sides[1]).all()
     share = boxes.mean(axis=(1, 2))
@@ -78,7 +79,7 @@ def test_erased_rectangles_have_the_areas_and_aspects_of_the_paper():
 
 def test_erasing_probability_and_one_region_for_all_frames():
     clips = jnp.zeros((400, 3, 12, 12, 3))
-    out = np.asarray(jax.jit(random_erase, static_argnums=2)(jax.random.key(3), clips, 0.25))
+    out = np.asarray(jax.jit(random_erase, static_argnums=2)(jax.random.split(jax.random.key(3), 400), clips, 0.25))
     changed = (out != 0).any(axis=-1)
     assert (changed == changed[:, :1]).all()
     assert changed.any(axis=(1, 2, 3)).mean() == pytest.approx(0.25, abs=0.08)

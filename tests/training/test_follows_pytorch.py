@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax import ops
 from vidjax.config import Config, DataConfig, OptimConfig
 from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
 from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
@@ -190,7 +189,7 @@ def test_pretraining_follows_adamw_with_clipped_gradients():
 
     def loss_of(model, batch, step):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), step), STREAMS.index("mask"))
-        _, masked_idx = ops.tube_mask(key, ROWS, VIDEOMAE.grid, 0.7)
+        _, masked_idx = objective.draw_masks({"mask": key}, batch)
         hidden = np.zeros((ROWS, VIDEOMAE.num_tokens), bool)
         np.put_along_axis(hidden, np.asarray(masked_idx), True, axis=1)
         return model(pixels(batch), torch.from_numpy(hidden)).loss

@@ -43,6 +43,14 @@ def test_a_batch_that_does_not_divide_names_the_next_that_does():
         mesh_lib.check_rows(mesh, videos=16, clips_per_decode=1, accumulate=3)
 
 
+def test_micro_batches_of_mixed_pairs_have_an_even_number_of_rows():
+    mesh = mesh_lib.make_mesh(MeshConfig(), jax.devices()[:1])
+    mesh_lib.check_rows(mesh, videos=6, clips_per_decode=1, accumulate=2)
+    mesh_lib.check_rows(mesh, videos=5, clips_per_decode=1, accumulate=1, pairs=True)
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        mesh_lib.check_rows(mesh, videos=6, clips_per_decode=1, accumulate=2, pairs=True)
+
+
 def grid(data, fsdp, tensor, devices_per_process):
     return (np.arange(data * fsdp * tensor) // devices_per_process).reshape(data, fsdp, tensor)
 

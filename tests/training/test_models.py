@@ -66,6 +66,25 @@ def losses(config, steps, mesh, devices, video=None):
     return found, toy.first_of(state.params)
 
 
+@pytest.mark.parametrize(("devices", "accumulate"), [(1, 2), (1, 4), (2, 2), (2, 4)])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"task": "masked_autoencoding", "model__decoder_mask": "running_cell", "data__image_size": 32},
+        {"task": "classification", "data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.5},
+    ],
+    ids=["masks", "mixing"],
+)
+def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes, devices, accumulate):
+    """A batch cut into micro-batches learns the same: `train.accumulate` is a matter of memory alone."""
+    whole, alone = losses(make_config(**changes), 2, MeshConfig(), jax.devices()[:1])
+    parts, params = losses(
+        make_config(**changes, train__accumulate=accumulate), 2, MeshConfig(), jax.devices()[:devices]
+    )
+    np.testing.assert_allclose(parts, whole, rtol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
+
+
 @pytest.mark.parametrize("task", ["masked_autoencoding", pytest.param("classification", marks=pytest.mark.slow)])
 def test_a_mesh_of_all_three_axes_trains_like_one_device(task):
     extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}

@@ -67,7 +67,7 @@ def test_micro_batches_add_up_to_the_big_batch():
 
 
 def test_a_micro_batch_counts_as_much_as_it_has_valid_rows():
-    valid = np.arange(16) % 2 > 0
+    valid = np.arange(16) % 2 == np.repeat([1, 0], 8)
     valid[0] = True  # of 9 valid rows the first micro-batch has one
     whole = Setup(toy.ToyObjective(noise=False))
     parts = Setup(toy.ToyObjective(noise=False), train__accumulate=2)
@@ -84,11 +84,15 @@ class Draws(toy.ToyObjective):
         return loss, (draws | {f"{name}_squared": draw**2 for name, draw in draws.items()}, extra)
 
 
-def test_every_step_and_stream_and_micro_batch_has_random_numbers_of_its_own():
+def test_every_step_and_stream_has_random_numbers_of_its_own_and_dropout_in_every_micro_batch():
     numbers = Setup(Draws(), train__accumulate=2).run(2)
     streams = [float(step[f"train/{name}"]) for step in numbers for name in ("mask", "dropout", "augment")]
     assert len(set(streams)) == 6
-    assert numbers[0]["train/mask_squared"] - numbers[0]["train/mask"] ** 2 > 1e-4  # the two micro-batches differ
+    spread = {
+        name: numbers[0][f"train/{name}_squared"] - numbers[0][f"train/{name}"] ** 2 for name in ("mask", "dropout")
+    }
+    assert spread["dropout"] > 1e-4  # the two micro-batches differ
+    assert spread["mask"] == pytest.approx(0, abs=1e-6)  # rows fold their place into it
     again = Setup(Draws(), train__accumulate=2).run(2)
     assert [float(step["train/mask"]) for step in again] == [float(step["train/mask"]) for step in numbers]
 

@@ -5,8 +5,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.models.spec import ClipSpec
@@ -108,6 +109,12 @@ class StatisticalObjective(Objective):
         statistics = self.statistics(params, batch, rngs, train)
         loss, metrics = self.loss_from({name: statistic[None] for name, statistic in statistics.items()})
         return loss, (metrics, extra)
+
+
+def row_keys(rng: Array, batch: Batch) -> Key[Array, " b"]:
+    """A key for each row, from its place in the step's batch (`row`), whichever micro-batch it has come to."""
+    places = batch["row"] if "row" in batch else jnp.arange(len(batch["video"]), dtype=jnp.int32)
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng, places)
 
 
 def mean_over_valid(values: Float[Array, " b"], valid: Bool[Array, " b"]) -> Float[Array, ""]:

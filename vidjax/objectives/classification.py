@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vidjax.errors import DataError
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid, row_keys
 from vidjax.objectives.mixing import NO_MIXING, Mixing, mix, mix_weights, random_erase
 from vidjax.objectives.supervised import Supervised
 
@@ -40,7 +40,7 @@ class Classification(Supervised):
         clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
         if train:
-            clips, targets = self._augment(clips, targets, rngs["augment"])
+            clips, targets = self._augment(clips, targets, rngs["augment"], batch)
         logits = self.logits(params, clips, rngs, train)
         label = targets.argmax(axis=-1)
         metrics = {
@@ -50,11 +50,12 @@ class Classification(Supervised):
             targets = targets * jnp.asarray(self.class_weights, jnp.float32)
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
-    def _augment(self, clips: Array, targets: Array, rng: Array) -> tuple[Array, Array]:
+    def _augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
+        """Erased and mixed; boxes are drawn row by row, and the strength of mixing once a step."""
         erase_rng, mix_rng = jax.random.split(rng)
         targets = smooth(targets, self.label_smoothing)
         if self.erase > 0:
-            clips = random_erase(erase_rng, clips, self.erase)
+            clips = random_erase(row_keys(erase_rng, batch), clips, self.erase)
         if self.mixing:
             height, width = clips.shape[2:4]
             clips, targets = mix(clips, targets, mix_weights(mix_rng, height, width, self.mixing))

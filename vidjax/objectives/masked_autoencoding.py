@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models.outputs import outputs
-from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid
+from vidjax.objectives.base import Batch, Metrics, Objective, Params, Rngs, mean_over_valid, row_keys
 from vidjax.objectives.normalize import normalize_flat
 from vidjax.ops.masking import DECODER_MASKS, MASKS
 from vidjax.ops.patches import patch_statistics
@@ -74,8 +74,8 @@ class MaskedAutoencoding(Objective):
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
         """Uses `video` (uint8 clips, or cubes) and `valid`, and the streams "mask" and, when training, "dropout"."""
-        patches, (visible_idx, masked_idx) = self._patches(batch), self._draw(rngs, len(batch["video"]))
-        predicted_idx, counted = self._draw_predicted(rngs, masked_idx)
+        patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
+        predicted_idx, counted = self.draw_predicted(rngs, batch, masked_idx)
         prediction = self._predict(
             params, ops.gather_tokens(patches, visible_idx), visible_idx, predicted_idx, rngs, train
         )
@@ -86,6 +86,28 @@ class MaskedAutoencoding(Objective):
         error = jnp.sum(error * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1)
         return mean_over_valid(error, batch["valid"]), ({}, extra)
 
+    def draw_masks(self, rngs: Rngs, batch: Batch) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
+        """What the encoder sees of each row, and what it does not."""
+        mask, grid = MASKS[self.mask], self.module.spec.grid
+
+        def of_row(key):
+            visible, masked = mask.draw(key, 1, grid, self.mask_ratio)
+            return visible[0], masked[0]
+
+        return jax.vmap(of_row)(row_keys(rngs["mask"], batch))
+
+    def draw_predicted(
+        self, rngs: Rngs, batch: Batch, masked_idx: Int[Array, "b m"]
+    ) -> tuple[Int[Array, "b q"], Bool[Array, "b q"]]:
+        """What the decoder predicts, and which of it was hidden from the encoder, so that it counts."""
+        if not self.decoder_mask:
+            return masked_idx, jnp.ones(masked_idx.shape, bool)
+        mask, spec, rows = DECODER_MASKS[self.decoder_mask], self.module.spec, jnp.arange(len(masked_idx))
+        keys = row_keys(jax.random.fold_in(rngs["mask"], 1), batch)
+        kept = jax.vmap(lambda key: mask.draw(key, 1, spec.grid, self.decoder_mask_ratio)[0])(keys)
+        hidden = jnp.zeros((len(rows), spec.num_tokens), bool).at[rows[:, None], masked_idx].set(True)
+        return kept, jnp.take_along_axis(hidden, kept, axis=1)
+
     def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]:
         """Clips in [0, 1] to look at, every hidden cube predicted.
 
@@ -93,7 +115,7 @@ class MaskedAutoencoding(Objective):
           input; masked, hidden cubes grey; reconstructed, hidden cubes predicted and the others as they were. With a
           normalised target the true mean and deviation of each cube are used to undo it, so pictures flatter the model.
         """
-        patches, (visible_idx, masked_idx) = self._patches(batch), self._draw(rngs, len(batch["video"]))
+        patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
         visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))
         prediction = self._predict(params, visible, visible_idx, masked_idx, rngs, train=False)
         if self.normalize_target:
@@ -119,25 +141,6 @@ class MaskedAutoencoding(Objective):
                 f"of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
             )
         return video
-
-    def _draw(self, rngs: Rngs, rows: int) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-        """What the encoder sees, and what it does not."""
-        return MASKS[self.mask].draw(rngs["mask"], rows, self.module.spec.grid, self.mask_ratio)
-
-    def _draw_predicted(
-        self, rngs: Rngs, masked_idx: Int[Array, "b m"]
-    ) -> tuple[Int[Array, "b q"], Bool[Array, "b q"]]:
-        """What the decoder predicts, and which of it was hidden from the encoder, so that it counts."""
-        if not self.decoder_mask:
-            return masked_idx, jnp.ones(masked_idx.shape, bool)
-        rows, grid = len(masked_idx), self.module.spec.grid
-        kept = DECODER_MASKS[self.decoder_mask].draw(
-            jax.random.fold_in(rngs["mask"], 1), rows, grid, self.decoder_mask_ratio
-        )
-        hidden = (
-            jnp.zeros((rows, self.module.spec.num_tokens), bool).at[jnp.arange(rows)[:, None], masked_idx].set(True)
-        )
-        return kept, jnp.take_along_axis(hidden, kept, axis=1)
 
     def _predict(self, params: Params, visible, visible_idx, predicted_idx, rngs: Rngs, train: bool):
         """Cubes at `predicted_idx`, from visible ones in uint8."""

@@ -15,42 +15,45 @@ ERASE_ATTEMPTS = 10
 
 
 def random_erase(
-    rng: Key[Array, ""], clips: Float[Array, "b t h w c"], probability: float
+    keys: Key[Array, " b"], clips: Float[Array, "b t h w c"], probability: float
 ) -> Float[Array, "b t h w c"]:
     """Fill one rectangle of a clip, the same in all its frames, with standard normal noise.
 
     Args:
-      rng: a key.
+      keys: one a clip.
       clips: normalised pixels.
       probability: that a clip has a rectangle.
     """
-    boxes, noise = jax.random.split(rng)
-    b, _, h, w, _ = clips.shape
-    erased = erase_boxes(boxes, b, h, w, probability)[:, None, :, :, None]
-    return jnp.where(erased, jax.random.normal(noise, clips.shape, clips.dtype), clips)
+
+    def of_clip(key, clip):
+        box, noise = jax.random.split(key)
+        erased = erase_box(box, *clip.shape[1:3], probability)[None, :, :, None]
+        return jnp.where(erased, jax.random.normal(noise, clip.shape, clip.dtype), clip)
+
+    return jax.vmap(of_clip)(keys, clips)
 
 
-def erase_boxes(rng: Key[Array, ""], batch: int, height: int, width: int, probability: float) -> Bool[Array, "b h w"]:
-    """True inside each row's rectangle; rows without one are all False.
+def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) -> Bool[Array, "h w"]:
+    """True inside a rectangle; all False without one.
 
     Area and aspect are drawn ten times and the first rectangle that is smaller than the frame is taken.
     """
     coin, area, aspect, top, left = jax.random.split(rng, 5)
-    draws = (batch, ERASE_ATTEMPTS)
+    draws = (ERASE_ATTEMPTS,)
     areas = jax.random.uniform(area, draws, minval=ERASE_AREA[0], maxval=ERASE_AREA[1]) * height * width
     log_aspect = jnp.log(ERASE_ASPECT)
     aspects = jnp.exp(jax.random.uniform(aspect, draws, minval=log_aspect, maxval=-log_aspect))
     heights, widths = jnp.round(jnp.sqrt(areas * aspects)), jnp.round(jnp.sqrt(areas / aspects))
     fits = (heights < height) & (widths < width)
-    first = jnp.argmax(fits, axis=1)[:, None]
-    h, w = (jnp.take_along_axis(x, first, axis=1)[:, 0] for x in (heights, widths))
-    y = jnp.floor(jax.random.uniform(top, (batch,)) * (height - h + 1))
-    x = jnp.floor(jax.random.uniform(left, (batch,)) * (width - w + 1))
-    chosen = (jax.random.uniform(coin, (batch,)) < probability) & fits.any(axis=1)
+    first = jnp.argmax(fits)
+    h, w = heights[first], widths[first]
+    y = jnp.floor(jax.random.uniform(top) * (height - h + 1))
+    x = jnp.floor(jax.random.uniform(left) * (width - w + 1))
+    chosen = (jax.random.uniform(coin) < probability) & fits.any()
     rows, columns = jnp.arange(height), jnp.arange(width)
-    inside_y = (rows >= y[:, None]) & (rows < (y + h)[:, None])
-    inside_x = (columns >= x[:, None]) & (columns < (x + w)[:, None])
-    return chosen[:, None, None] & inside_y[:, :, None] & inside_x[:, None, :]
+    inside_y = (rows >= y) & (rows < y + h)
+    inside_x = (columns >= x) & (columns < x + w)
+    return chosen & inside_y[:, None] & inside_x[None, :]
 
 
 @dataclasses.dataclass(frozen=True)

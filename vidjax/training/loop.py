@@ -75,7 +75,8 @@ def train(
     if config.train.compile_cache:
         jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
     data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
-    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
+    mixed = data.mixup > 0 or data.cutmix > 0
+    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate, pairs=mixed)
     source = source or open_train(config)
     total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
     objective = objective or build_objective(

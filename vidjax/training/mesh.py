@@ -62,13 +62,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 
 
-def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int) -> None:
+def mirrored_blocks(mesh: Mesh) -> int:
+    """An even number of row blocks, whole devices or halves of one, so that each has a mirror image in the batch."""
+    blocks = row_blocks(mesh)
+    return blocks if blocks % 2 == 0 else 2 * blocks
+
+
+def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, *, pairs: bool = False) -> None:
     """Refuse a batch that the mesh or the micro-batches do not divide.
+
+    Args:
+      pairs: whether rows are mixed in pairs, which a micro-batch must not part.
 
     Raises:
       ConfigError: naming the batch, the divisor and the next batch that fits.
     """
-    blocks = row_blocks(mesh)
+    blocks = mirrored_blocks(mesh) if pairs and accumulate > 1 else row_blocks(mesh)
     rows, divisor = videos * clips_per_decode, blocks * accumulate
     if rows % divisor:
         step = divisor // math.gcd(divisor, clips_per_decode)

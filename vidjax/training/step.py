@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
-from vidjax.training.mesh import batch_sharding, replicated
+from vidjax.training.mesh import batch_sharding, mirrored_blocks, replicated
 from vidjax.training.optim import Optimizer
 from vidjax.training.optim.freezing import hold
 from vidjax.training.state import TrainState
@@ -38,7 +38,8 @@ def make_train_step(
       objective: what to learn.
       optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
-      accumulate: micro-batches a step; rows must be a multiple of it times the row blocks of the mesh.
+      accumulate: micro-batches a step, of rows as `check_rows` asks for. Masks, erased boxes and mixed pairs are the
+        same for any number of them; what dropout and drop path drop is not.
       ema: decay of the moving average of parameters; 0 keeps none.
       shapes: of the state, each leaf with its sharding.
 
@@ -53,6 +54,7 @@ def make_train_step(
     def step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         host = {key: batch.pop(key) for key in HOST_KEYS if key in batch}
         key = jax.random.fold_in(jax.random.key(seed), state.step)
+        batch["row"] = jnp.arange(len(batch["valid"]), dtype=jnp.int32)
         loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
@@ -82,31 +84,25 @@ def make_train_step(
 def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
     """Loss, metrics and gradients of the whole batch; its micro-batches see the extra state one after another."""
 
-    def loss_of(params, extra, rows, key):
-        rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
+    def loss_of(params, extra, rows, rngs):
         loss, (metrics, extra) = objective.loss(hold(params, objective.frozen), extra, rows, rngs, True)
         return loss, (metrics, extra)
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
     if accumulate == 1:
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, key)
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, _streams(key))
         return loss, metrics, extra, grads
-
-    def split(leaf):
-        # Row r goes to micro-batch r % accumulate: each device keeps its own rows.
-        leaf = jnp.moveaxis(leaf.reshape(-1, accumulate, *leaf.shape[1:]), 1, 0)
-        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, P(None, ROWS)))
 
     def micro_step(carry, numbered_rows):
         total, extra = carry
         number, rows = numbered_rows
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, jax.random.fold_in(key, number))
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, _streams(key, number))
         weight = objective.weight(rows).astype(jnp.float32)
         total = jax.tree.map(lambda sum_, leaf: sum_ + weight * leaf, total, grads)
         return (total, extra), (weight, loss, metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
-    numbered = (jnp.arange(accumulate), jax.tree.map(split, batch))
+    numbered = (jnp.arange(accumulate), jax.tree.map(lambda leaf: _split(leaf, accumulate, mesh), batch))
     if isinstance(objective, StatisticalObjective):
         return _gradients_from_statistics(objective, state, key, zeros, numbered)
     (total, extra), (weights, losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
@@ -119,6 +115,30 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
     return mean(losses), jax.tree.map(mean, metrics), extra, grads
 
 
+def _streams(key: Array, micro_batch: Array | None = None) -> dict[str, Array]:
+    """The step's keys by stream. Only dropout's differs between micro-batches: the others are drawn row by row."""
+    rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
+    if micro_batch is not None:
+        rngs["dropout"] = jax.random.fold_in(rngs["dropout"], micro_batch)
+    return rngs
+
+
+def _split(leaf: Array, accumulate: int, mesh: Mesh) -> Array:
+    """Rows (b ..) as micro-batches (a b/a ..): each device keeps its own rows, and rows i and b - 1 - i stay together.
+
+    Row r of the first half of the blocks goes to micro-batch r % a, and its mirror image in the second half likewise;
+    so what mixing pairs by reversing a batch are the same rows as without micro-batches.
+    """
+    blocks = mirrored_blocks(mesh)
+    if len(leaf) % (blocks * accumulate):  # no pairs, see `check_rows`
+        parts = leaf.reshape(-1, accumulate, *leaf.shape[1:])
+    else:
+        parts = leaf.reshape(blocks, -1, accumulate, *leaf.shape[1:])
+        second = jnp.arange(blocks).reshape(-1, *[1] * (parts.ndim - 1)) >= blocks // 2
+        parts = jnp.where(second, parts[:, :, ::-1], parts).reshape(-1, accumulate, *leaf.shape[1:])
+    return jax.lax.with_sharding_constraint(jnp.moveaxis(parts, 1, 0), NamedSharding(mesh, P(None, ROWS)))
+
+
 def _gradients_from_statistics(objective: StatisticalObjective, state: TrainState, key: Array, zeros, numbered):
     """Gradients of a loss that is a function of the whole batch's statistics, in two passes over the micro-batches.
 
@@ -127,9 +147,7 @@ def _gradients_from_statistics(objective: StatisticalObjective, state: TrainStat
     """
 
     def statistics(params, number, rows):
-        own = jax.random.fold_in(key, number)
-        rngs = {name: jax.random.fold_in(own, place) for place, name in enumerate(STREAMS)}
-        return objective.statistics(hold(params, objective.frozen), rows, rngs, True)
+        return objective.statistics(hold(params, objective.frozen), rows, _streams(key, number), True)
 
     _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(state.params, *part)), None, numbered)
     (loss, metrics), back = jax.value_and_grad(objective.loss_from, has_aux=True)(parts)
