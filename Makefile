@@ -1,14 +1,14 @@
-# make quickstart | test | test-full | lint | bench   (Python 3.11+ and make are all that is needed)
+# make quickstart | test | test-full | lint | bench | dist   (Python 3.11+ and make are all that is needed)
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-hub test-beam lint format bench clean
+.PHONY: quickstart test test-full test-aot test-hub test-beam lint format bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
-	$(HUGE_PAGES) $(BIN)/python scripts/quickstart.py --workdir runs/quickstart
+	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not aot and not hub" -n 2
@@ -43,6 +43,10 @@ test-beam:  ## prepares records on Apache Beam, in an environment that its own p
 	$(MAKE) .venv-beam/bin/python VENV=.venv-beam
 	.venv-beam/bin/python -m pip install --quiet --editable '.[beam]' pytest
 	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py
+
+dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt build
+	$(BIN)/python -m build --outdir dist
 
 clean:
 	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache

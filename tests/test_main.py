@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from vidjax.main import read_config
+
 
 def vidjax(*args, **kwargs):
     return subprocess.run([sys.executable, "-m", "vidjax.main", *args], capture_output=True, text=True, **kwargs)
@@ -16,6 +18,7 @@ def vidjax(*args, **kwargs):
     [
         ((), "--config=FILE is missing"),
         (("--config=configs/videomae_k40.py", "--workdir=x"), "did you mean configs/videomae_k400.py?"),
+        (("--config=videomae_k40:base", "--workdir=x"), "did you mean videomae_k400?"),
         (("--config=configs/videomae_k400.py:bse", "--workdir=x"), "choose from small, base, large, huge, smoke"),
         (("--config=configs/videomae_k400.py",), "--workdir is missing"),
         (
@@ -51,6 +54,13 @@ def test_an_unknown_key_in_an_experiment_file_names_the_nearest(tmp_path):
     assert done.returncode == 2
     assert 'Did you mean "root"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_experiment_is_read_by_name_with_its_size_and_keys_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = read_config(["--config=videomae_k400.py:small", "--config.data.root=/videos"])
+    assert (config.model.name, config.data.root) == ("videomae_small", "/videos")
+    assert config == read_config(["--config=videomae_k400:small", "--config.data.root=/videos"])
 
 
 def test_loader_workers_can_import_main_and_the_loader_without_starting_a_backend():

@@ -2,6 +2,7 @@
 
     python -m vidjax.main --config=FILE[:ARG,ARG] --workdir=DIR [--config.KEY=VALUE ...]
 
+FILE is a path, or the name of a shipped experiment (`vidjax configs` lists them).
 Loader workers import this module again, so everything heavy is imported inside `run`.
 Exit codes: 0 done, 2 a mistake the message explains, 3 an evaluation that could not score every video,
 143 stopped by SIGTERM and 130 by Ctrl-C, both after a checkpoint was saved.
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import pathlib
 import re
 import sys
 
@@ -53,6 +53,7 @@ def read_config(words: list[str]) -> config_lib.Config:
 
 
 def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
+    argv = _with_path(argv)
     _check_keys(argv)
     about = "Experiment file, and its arguments after a colon."
     config_flags.DEFINE_config_file(
@@ -70,18 +71,20 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
     return config_lib.from_dict(values.config.to_dict())
 
 
+def _with_path(argv: list[str]) -> list[str]:
+    """The command line with the path of the experiment file in the place of its name."""
+    places = [place for place, word in enumerate(argv) if re.match("--?config=", word)]
+    if not places:
+        raise ConfigError("--config=FILE is missing; for example --config=videomae_k400:smoke")
+    file, *arguments = argv[places[-1]].split("=", 1)[1].split(":", 1)
+    path = str(config_lib.find_experiment(file))
+    return [*argv[: places[-1]], f"--config={':'.join((path, *arguments))}", *argv[places[-1] + 1 :]]
+
+
 def _check_keys(argv: list[str]) -> None:
-    """Refuse an experiment file that is not there and `--config.KEY`s that do not exist, naming the nearest."""
-    words = [word.lstrip("-").split("=", 1) for word in argv[1:] if word.startswith("-")]
-    files = [value[0] for name, *value in words if name == "config" and value]
-    if not files:
-        raise ConfigError("--config=FILE is missing; for example --config=configs/videomae_k400.py:smoke")
-    path = files[-1].rsplit(":", 1)[0]
-    if not pathlib.Path(path).is_file():
-        near = difflib.get_close_matches(path, [str(p) for p in pathlib.Path("configs").glob("*.py")], 1)
-        raise ConfigError(f"no experiment file {path!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    """Refuse `--config.KEY`s that do not exist, naming the nearest."""
     known = config_lib.keys()
-    for name, *_ in words:
+    for name in (word.lstrip("-").split("=", 1)[0] for word in argv[1:] if word.startswith("-")):
         if name.startswith("config.") and name.removeprefix("config.") not in known and not _OF_SPEC.match(name):
             near = difflib.get_close_matches(name.removeprefix("config."), known, 1, 0.0)
             raise ConfigError(f"{name} is unknown; did you mean config.{near[0]}?")

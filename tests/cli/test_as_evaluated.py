@@ -209,6 +209,21 @@ def test_reconstructions_are_of_the_runs_own_clips_and_mask(root, tmp_path, monk
         "4 frames spread over the whole video; 50.0% of the cubes are hidden by a random mask"
         in capsys.readouterr().err
     )
+    assert main(["reconstruct", paths[1], f"--model={run}", f"--out={tmp_path / 'tubes'}", "--mask=tube"]) == 0
+    assert "note: it was trained with a random mask and a ratio of 0.5" in capsys.readouterr().err
+
+
+def test_a_run_that_hid_time_slices_is_shown_with_time_slices_hidden(root, tmp_path, monkeypatch):
+    changes = {"model.name": "videomae_tiny", "data.root": str(root), "data.train_split": "val"}
+    config = config_of("masked_autoencoding", **changes, **{"model.mask": "frame", "model.mask_ratio": 0.5})
+    run = write_run(tmp_path / "run", config, 0)
+    seen = {}
+    monkeypatch.setattr(reconstruction, "draw_strips", lambda clips, *_: seen.update(clips))
+    _, paths = central_clips(config)
+    assert main(["reconstruct", paths[0], f"--model={run}", f"--out={tmp_path / 'pictures'}"]) == 0
+    hidden = (seen["masked"][0] == 0.5).all(axis=(1, 2, 3))
+    assert hidden.sum() == 2  # of the 4 frames
+    np.testing.assert_array_equal(seen["masked"][0][~hidden], seen["input"][0][~hidden])
 
 
 def test_a_video_is_opened_once_and_each_frame_of_its_windows_read_once(

@@ -2,13 +2,14 @@
 
 import importlib.metadata
 import pathlib
+import shlex
 import subprocess
 import sys
 import tomllib
 
 import pytest
 
-from vidjax.cli import VERBS, main
+from vidjax.cli import VERBS, main, parse
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -49,6 +50,16 @@ def test_every_verb_explains_its_options(verb, capsys):
         main([verb, "--help"])
     assert stop.value.code == 0
     assert "usage: vidjax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_every_verb_has_an_example_that_can_be_typed(verb, capsys):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    shown = capsys.readouterr().out.splitlines()
+    example = shlex.split(shown[shown.index("example:") + 1])
+    assert example[:2] == ["vidjax", verb]
+    assert parse(example[1:]).verb == verb
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vidjax.cli import main
 from vidjax.cli.clip_options import clip_words
+from vidjax.cli.terminal import time_lines
 from vidjax.data import read_frames
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.motion_videos import CLASSES
@@ -72,6 +73,50 @@ def test_views_are_merged_by_the_rule_that_is_asked_for(classifier, videos, caps
     options = ["--stride", "2", "--clips", "2", "--top", "8", *merge]
     [entry] = answer(capsys, videos[0], "--model", classifier, *options)
     np.testing.assert_allclose(probabilities(entry), merged(theirs(classifier, videos[0], ENDS)), atol=2e-5)
+
+
+@pytest.mark.parametrize(("options", "merge"), [([], "mean"), (["--merge", "max"], "max")])
+def test_windows_of_a_classifier_of_one_label_have_their_softmax_and_answer_by_their_mean(
+    classifier, videos, capsys, theirs, options, merge
+):
+    asked = [videos[0], "--model", classifier, "--stride", "2", "--every", "0.2", "--top", "8", *options]
+    [entry] = answer(capsys, *asked)
+    expected = softmax(theirs(classifier, videos[0], [range(0, 16, 2), range(2, 18, 2), range(4, 20, 2)]))
+    assert [window["start"] for window in entry["windows"]] == [0.0, 0.2, 0.4]  # at 10 frames a second
+    for window, probability in zip(entry["windows"], expected, strict=True):
+        np.testing.assert_allclose(probabilities(window), probability, atol=2e-5)
+    merged = {"mean": expected.mean(0), "max": expected.max(0)}[merge]
+    np.testing.assert_allclose(probabilities(entry), merged, atol=2e-5)
+    assert main(["predict", *asked]) == 0
+    words = {"mean": "of each class, the mean", "max": "of each class, the largest probability"}[merge]
+    assert f"The table is the answer for the whole video: {words} over the windows." in capsys.readouterr().err
+
+
+def test_windows_of_a_model_of_several_labels_answer_by_their_largest(several_labels, videos, capsys, theirs):
+    [entry] = answer(capsys, videos[0], "--model", several_labels, "--stride", "2", "--every", "0.4")
+    logits = theirs(several_labels, videos[0], [range(0, 16, 2), range(4, 20, 2)]).astype(np.float64)
+    names = [f"class {number}" for number in range(5)]
+    np.testing.assert_allclose(probabilities(entry, names), (1 / (1 + np.exp(-logits))).max(0), atol=2e-5)
+
+
+def test_the_columns_of_a_time_line_align_and_a_share_stands_before_its_class():
+    def window(start, *top):
+        return {
+            "start": start,
+            "end": start + 2.3,
+            "top": [{"label": label, "probability": share} for label, share in top],
+        }
+
+    windows = [
+        window(0.0, ("class 74", 0.012), ("class 3", 0.01)),
+        window(9.0, ("class 3", 0.97), ("class 74", 0.61), ("class 5", 0.2)),
+        window(118.5, ("class 5", 1.0)),
+    ]
+    assert time_lines(windows) == [
+        "  0.0 -   2.3 s    1% class 74",
+        "  9.0 -  11.3 s   97% class 3   61% class 74",
+        "118.5 - 120.8 s  100% class 5",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +233,7 @@ def test_options_that_cannot_be_are_refused_in_one_sentence(classifier, videos, 
 
 def test_missing_videos_are_noticed_before_the_model_is_read(capsys):
     assert main(["predict", "gone.mp4", "--model", "nobody/nothing"]) == 2
-    assert capsys.readouterr().err == "vidjax: gone.mp4 cannot be found; name video files\n"
+    assert capsys.readouterr().err.startswith("vidjax: gone.mp4 cannot be found; name video files")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """`vidjax reconstruct` draws what went in, what was visible and what came back, and owns up to what flatters it."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +21,31 @@ def test_pictures_are_written_and_named(autoencoder, videos, tmp_path, capsys):
     assert Image.open(png).width > 400
     assert Image.open(gif).n_frames == 8
     assert "8 frames, every 2nd; 75.0% of the cubes are hidden by a tube mask" in shown.err
+
+
+def test_without_a_folder_each_video_has_one_of_its_name(autoencoder, videos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "again").mkdir()
+    for target in ("a.mp4", "again/a.mp4", "b.mp4"):
+        shutil.copy(videos[0], target)
+
+    def drawn(*words):
+        assert main(["reconstruct", *words, "--model", autoencoder, "--stride", "2"]) == 0
+        return [path.removesuffix("/reconstruction.png") for path in capsys.readouterr().out.split()[::2]]
+
+    assert drawn("a.mp4") == ["reconstructions/a"]
+    assert drawn("a.mp4", "b.mp4") == ["reconstructions/a", "reconstructions/b"]
+    assert drawn("a.mp4", "again/a.mp4", "--out", "both") == ["both/a.mp4", "both/again/a.mp4"]
+    assert (tmp_path / "both/again/a.mp4/reconstruction.gif").is_file()
+
+
+def test_of_several_videos_a_broken_one_is_reported_and_the_others_are_shown(autoencoder, videos, tmp_path, capsys):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    words = ["reconstruct", videos[0], str(tmp_path / "empty.mp4"), "--model", autoencoder, "--stride", "2"]
+    assert main([*words, "--out", str(tmp_path / "o")]) == 3
+    shown = capsys.readouterr()
+    assert "empty.mp4 is not shown: empty" in shown.err
+    assert len(shown.out.split()) == 2
 
 
 def test_the_true_mean_and_deviation_are_owned_up_to(autoencoder, plain_autoencoder, videos, tmp_path, capsys):

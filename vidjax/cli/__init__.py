@@ -32,7 +32,10 @@ def build_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argum
     parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, verb in VERBS.items():
-        options = verbs.add_parser(name, help=verb.summary, description=verb.summary, allow_abbrev=False)
+        options = verbs.add_parser(
+            name, help=verb.summary, description=verb.summary, epilog=f"example:\n  {verb.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        )  # fmt: skip
         verb.add_arguments(options)
     return parser, verbs.choices
 

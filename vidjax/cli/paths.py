@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import pathlib
 
 from vidjax.errors import ConfigError, DataError
 
+VIDEOS_HELP = "video files, or patterns such as 'clips/*.mp4'"
 
-def check_videos(videos: list[str]) -> None:
-    """Refuse videos none of which is there."""
-    if not any(pathlib.Path(video).exists() for video in videos):
-        raise DataError(f"{videos[0]} cannot be found; name video files")
+
+def find_videos(words: list[str]) -> list[str]:
+    """The videos that words of a command line mean.
+
+    A word is a video file, or a pattern such as `clips/*.mp4` that the shell left alone. Videos that are named but are
+    not there stay in the list; what opens them says so.
+
+    Raises:
+      DataError: when no video is there, or nothing matches a pattern.
+    """
+    found = [video for word in words for video in _videos_of(word)]
+    if not any(os.path.exists(video) for video in found):
+        raise DataError(f"{found[0]} cannot be found; name {VIDEOS_HELP}")
+    return found
+
+
+def _videos_of(word: str) -> list[str]:
+    if os.path.exists(word) or not glob.has_magic(word):
+        return [word]
+    matches = sorted(glob.glob(word, recursive=True))
+    if not matches:
+        raise DataError(f"nothing matches the pattern {word}; name {VIDEOS_HELP}")
+    return matches
 
 
 def check_new(folder: str) -> None:

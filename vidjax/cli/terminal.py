@@ -50,9 +50,15 @@ def progress(text: str, total: int | None = None) -> Generator[Callable[[], None
             bar.stop()
 
 
-def time_line(window: dict[str, Any]) -> str:
-    """A window in one line: its seconds, and its likely classes or, without one, its best."""
-    top = window["top"]
+def time_lines(windows: list[dict[str, Any]]) -> list[str]:
+    """A line for each window, in columns: its seconds, and its likely classes or, without one, its best."""
+    width = max((len(f"{window['end']:.1f}") for window in windows), default=0)
+    return [
+        f"{window['start']:{width}.1f} - {window['end']:{width}.1f} s  {_likely_classes(window['top'])}"
+        for window in windows
+    ]
+
+
+def _likely_classes(top: list[dict[str, Any]]) -> str:
     likely = [line for line in top if line["probability"] >= _LIKELY] or top[:1]
-    shown = ", ".join(f"{line['label']} {line['probability']:.0%}" for line in likely)
-    return f"{window['start']:7.1f} - {window['end']:.1f} s  {shown}"
+    return "  ".join(f"{line['probability']:4.0%} {line['label']}" for line in likely)

@@ -15,12 +15,14 @@ class Verb:
       doc: docstring of its module, whose first line is "`vidjax VERB`: " and the summary that `vidjax --help` shows.
       add_arguments: adds its options to a parser.
       run: answers one call; returns the exit code.
+      example: a call as one would type it, for `vidjax VERB --help`.
       takes_config: whether every --config.KEY=VALUE is an option too.
     """
 
     doc: str | None
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    example: str
     takes_config: bool = False
 
     @property

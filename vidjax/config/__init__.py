@@ -21,6 +21,7 @@ from vidjax.config.schema import (
     ProbeConfig,
     TrainConfig,
 )
+from vidjax.config.shipped import find_experiment, shipped
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -39,6 +40,7 @@ __all__ = [
     "checked",
     "choices",
     "defaults",
+    "find_experiment",
     "fingerprint",
     "flatten",
     "from_dict",
@@ -49,6 +51,7 @@ __all__ = [
     "motion",
     "other_schema",
     "parse_arg",
+    "shipped",
     "smoke",
     "smoke_that_learns",
     "to_saved",

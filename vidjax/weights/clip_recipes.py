@@ -53,7 +53,7 @@ class RecipeChanges:
       stride: between the frames of a clip; 0 spreads them over the whole video.
       clips: per video; of a model that slides, the number of windows, evenly spaced.
       crops: per clip.
-      merge: of the views, mean_softmax, sum_logits or max.
+      merge: of the views and of windows, mean_softmax, sum_logits or max.
       score: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
       every: slides windows over the video, one each so many seconds.
     """
@@ -67,12 +67,19 @@ class RecipeChanges:
 
 
 def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
-    """Apply a user's changes to a model's recipe."""
+    """Apply a user's changes to a model's recipe.
+
+    Windows that the model did not have answer for the video by their mean: the probabilities of one label a video still
+    add up to 1. For several labels a video it is the largest, as in Charades' protocol.
+    """
     windows = recipe.windows
     if asked.every:
-        windows = Windows(seconds=asked.every, merge=windows.merge if windows else "max")
+        usual = windows.merge if windows else "max" if asked.score == "sigmoid" else "mean"
+        windows = Windows(seconds=asked.every, merge=usual)
     elif windows and asked.clips:
         windows = dataclasses.replace(windows, seconds=0.0, count=asked.clips)
+    if windows and asked.merge:
+        windows = dataclasses.replace(windows, merge="max" if MERGES[asked.merge][1] == "max" else "mean")
     rule = recipe.merge
     if asked.merge or asked.score:
         rule = rule_with(asked.merge or recipe.merge, asked.score or "softmax")

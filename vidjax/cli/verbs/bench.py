@@ -93,4 +93,4 @@ def _limit_threads(threads: int) -> int:
     return count
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax bench step scan --size=tiny --json=bench.json")

@@ -22,7 +22,7 @@ EXIT_MISSING_VIDEOS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="video files")
+    add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--model", required=True, metavar="RUN", help="the folder of a run of task=captioning")
     add("--beams", type=int, metavar="K", help="open captions of the search, 1 for always the likeliest (as trained)")
     add("--max-tokens", type=int, metavar="N", help="of a caption (as trained)")
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
     clip_options.check_stride(arguments)
-    paths.check_videos(arguments.videos)
+    videos = paths.find_videos(arguments.videos)
     model = load_model.load(arguments.model)
     load_model.check_captioner(model, arguments.model)
     from vidjax.weights.predictors import make_caption_generator
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         model, stride=arguments.stride, beams=arguments.beams, max_tokens=arguments.max_tokens
     )
     answers = []
-    with progress("describing", len(arguments.videos)) as advance:
-        for video in arguments.videos:
+    with progress("describing", len(videos)) as advance:
+        for video in videos:
             answers.append(_answer(generator, video))
             advance()
     for answer in answers:
@@ -77,4 +77,4 @@ def _print(answers: list[dict[str, Any]]) -> None:
             Console().print(Text.assemble((answer["video"], "bold"), "  ", answer["caption"]), soft_wrap=True)
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax caption videos/*.mp4 --model=runs/captions --beams=4")

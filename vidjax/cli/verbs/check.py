@@ -81,4 +81,4 @@ def _print(audits: list) -> None:
         console.print("nothing is missing")
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax check kinetics400 --root=/data/k400 --charts=charts")

@@ -34,8 +34,8 @@ NO_SCHEDULES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    about = "experiment, as for vidjax.main; --config.KEY=VALUE too"
-    parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]", help=about)
+    about = "experiment, by name or file, as for vidjax.main; --config.KEY=VALUE too"
+    parser.add_argument("--config", required=True, metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--topology", required=True, help="chips, such as v5e:1x1, v5e:16x16, v5p:2x2x1 or v6e:8x8")
     parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
@@ -111,4 +111,6 @@ def print_plan(step: Compiled, largest: Compiled | None) -> None:
     console.print(ESTIMATES + about, highlight=False)
 
 
-VERB = Verb(__doc__, add_arguments, run, takes_config=True)
+VERB = Verb(
+    __doc__, add_arguments, run, "vidjax compile --config=videomae_k400:base --topology=v5e:16x16", takes_config=True
+)

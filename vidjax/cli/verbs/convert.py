@@ -30,4 +30,4 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax convert MCG-NJU/videomae-base runs/videomae")

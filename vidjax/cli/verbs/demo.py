@@ -9,7 +9,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model
-from vidjax.cli.terminal import time_line
+from vidjax.cli.terminal import time_lines
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
 
@@ -103,7 +103,7 @@ class _Classes:
             return [[[line["name"], round(line["value"], 3)] for line in found["values"]]]
         answers: list[Any] = [{line["label"]: line["probability"] for line in found["top"]}]
         if self._predictor.recipe.windows:
-            answers.append("\n".join(time_line(window) for window in found["windows"]))
+            answers.append("\n".join(time_lines(found["windows"])))
         return answers
 
 
@@ -119,4 +119,4 @@ class _Caption:
         return [caption(self._generator, video, clip_options.note_short_video)["caption"]]
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax demo --model=runs/finetune")

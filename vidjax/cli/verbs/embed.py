@@ -158,4 +158,9 @@ def _say(written: Written, recipe: ClipRecipe) -> None:
     say(f"{counted} {shapes}, {header.dtype}, of {clip_options.clip_words(recipe)}")
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(
+    __doc__,
+    add_arguments,
+    run,
+    "vidjax embed --model=runs/pretrain --data=/data/videos --split=train --out=features/train",
+)

@@ -29,4 +29,4 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax export runs/finetune exported")

@@ -82,4 +82,4 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
             console.print(f"  {where}  ({what})", highlight=False, markup=False, soft_wrap=True)
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax models --family=videomae")

@@ -10,7 +10,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, progress, say, time_line
+from vidjax.cli.terminal import print_json, progress, say, time_lines
 from vidjax.cli.verb import Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError
@@ -25,7 +25,7 @@ EXIT_MISSING_VIDEOS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
-    add("videos", nargs="+", metavar="VIDEO", help="video files")
+    add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     add("--top", type=int, default=5, metavar="K", help="classes to name (5)")
     add(
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--crops", type=int, metavar="N", help="crops along the long side (as its run is evaluated, or 1)")
     clip_options.add_stride(parser)
-    add("--merge", choices=choices("eval.merge"), help="of the views (as the model is evaluated)")
+    add("--merge", choices=choices("eval.merge"), help="of the views, and of windows (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
     add("--json", action="store_true", help="print [{video, top: [{label, probability}], windows: [...]}]")
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.every is not None and arguments.every <= 0:
         raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
     clip_options.check_stride(arguments)
-    paths.check_videos(arguments.videos)
+    videos = paths.find_videos(arguments.videos)
     model = load_model.load(arguments.model)
     load_model.check_classifier(model, arguments.model)
     from vidjax.weights.clip_recipes import RecipeChanges
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     predictor = make_predictor(model, asked)
     answers = []
-    with progress("predicting", len(arguments.videos)) as advance:
-        for video in arguments.videos:
+    with progress("predicting", len(videos)) as advance:
+        for video in videos:
             answers.append(_answer(predictor, video, arguments.top))
             advance()
     for answer in answers:
@@ -103,13 +103,14 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
             for line in answer["top"]:
                 table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
         console.print(table)
-        for line in answer.get("windows", ()):
-            console.print(Text(time_line(line)), soft_wrap=True)
+        for line in time_lines(answer.get("windows", [])):
+            console.print(Text(line), soft_wrap=True)
     if answered:
-        windows = predictor.recipe.windows
-        merged = f", whose {windows.merge} is the video's" if windows else ""
         clip = clip_options.clip_words(predictor.recipe)
-        say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}{merged}")
+        say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}")
+        if windows := predictor.recipe.windows:
+            merged = {"mean": "mean", "max": "largest probability"}[windows.merge]
+            say(f"The table is the answer for the whole video: of each class, the {merged} over the windows.")
 
 
 def _view_words(recipe: ClipRecipe) -> str:
@@ -132,4 +133,4 @@ def _merge_words(predictor: Predictor) -> str:
     return f"{reduced} of their {predictor.activation}"
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax predict videos/*.mp4 --model=MCG-NJU/videomae-base-finetuned-kinetics")

@@ -84,4 +84,4 @@ def run(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if failures else 0
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(__doc__, add_arguments, run, "vidjax prepare folder --root=/data/videos --out=/data/records")

@@ -113,4 +113,9 @@ def _value(name: str, text: str, usual: Any) -> Any:
         raise ConfigError(f"--{name.replace('_', '-')}={text!r} is no number or list of numbers") from error
 
 
-VERB = Verb(__doc__, add_arguments, run)
+VERB = Verb(
+    __doc__,
+    add_arguments,
+    run,
+    "vidjax probe --train=features/train --test=features/val --probes=linear,knn --out=runs/probe",
+)

@@ -1,0 +1,50 @@
+"""`vidjax quickstart` compares two classifiers fairly, and does all of it for real."""
+
+import dataclasses
+import json
+
+import pytest
+
+from vidjax.cli import main
+from vidjax.training import loop
+from vidjax.viz import report
+
+
+def test_the_two_classifiers_differ_in_where_they_start_and_in_nothing_else(tmp_path, monkeypatch, capsys):
+    runs, scores = {}, iter([{}, {"eval/top1": 0.9, "eval/top5": 1.0}, {"eval/top1": 0.4, "eval/top5": 0.8}] * 2)
+
+    def train(config, workdir):
+        runs[str(workdir.relative_to(tmp_path))] = config
+        return next(scores)
+
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(report, "write_comparison", lambda workdir, *_: workdir / "report.md")
+    assert main(["quickstart", "--workdir", str(tmp_path), "--seeds", "2", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    ways = [f"seed{seed}/{name}" for seed in (0, 1) for name in ("pretrain", "finetune", "scratch")]
+    assert list(runs) == ways
+    for seed in (0, 1):
+        pretrain, tuned, scratch = (runs[f"seed{seed}/{name}"] for name in ("pretrain", "finetune", "scratch"))
+        assert (pretrain.task, tuned.task) == ("masked_autoencoding", "classification")
+        assert tuned.init_from == str(tmp_path / f"seed{seed}" / "pretrain")
+        assert dataclasses.replace(tuned, init_from="") == scratch
+        assert pretrain.seed == tuned.seed == seed
+    top1 = [(row["seed"], row["start"], row["top1"]) for row in answer["rows"]]
+    starts = [(seed, start, score) for seed in (0, 1) for start, score in (("pre-trained", 0.9), ("from scratch", 0.4))]
+    assert top1 == [*starts, (None, "chance", 0.125)]
+
+
+def test_no_seed_is_refused(capsys):
+    assert main(["quickstart", "--seeds", "0"]) == 2
+    assert "--seeds=0 must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_smoke_quickstart_ends_with_a_table_and_a_report_with_pictures(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["quickstart", "--smoke"]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("pre-trained", "from scratch", "chance", "runs/quickstart/report.md"))
+    written = (tmp_path / "runs/quickstart/report.md").read_text()
+    assert "seed0/pretrain/pictures/reconstruction.png" in written
+    assert (tmp_path / "runs/quickstart/seed0/pretrain/pictures/reconstruction.png").is_file()
