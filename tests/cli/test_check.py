@@ -58,6 +58,7 @@ def test_a_whole_folder_has_nothing_missing(write, tmp_path, capsys):
 def test_every_missing_file_of_a_list_is_named_not_only_the_first(write, tmp_path, capsys):
     write("a.mp4")
     write("train.csv", "a.mp4 0\ngone.mp4 1\nlost.mp4 1\n")
+    write("val.csv", "a.mp4 0\n")
     code, found = answer(capsys, "folder", "--root", str(tmp_path), "--splits", "train")
     assert code == 1
     assert [pathlib.Path(path).name for path in found["splits"][0]["missing"]] == ["gone.mp4", "lost.mp4"]
@@ -68,6 +69,7 @@ def test_every_missing_file_of_a_list_is_named_not_only_the_first(write, tmp_pat
 def test_videos_that_cannot_be_read_are_listed_with_their_reason(write, tmp_path, capsys):
     write("train/a/1.mp4")
     write("train/a/2.mp4", "this is no video at all")
+    write("val/a/3.mp4")
     words = ("folder", "--root", str(tmp_path), "--splits", "train")
     assert answer(capsys, *words)[0] == 0
     code, found = answer(capsys, *words, "--read", "index")

@@ -131,6 +131,7 @@ def test_charts_show_what_charts_json_says(faces, tmp_path, capsys):
 def test_charts_name_failures_by_their_reason(videos, tmp_path, capsys):
     for number in range(4):
         put(videos[f"train_{number:05d}"][0], tmp_path / "set" / "train" / "ab"[number % 2] / f"{number}.mp4")
+    put(videos["train_00000"][0], tmp_path / "set" / "val" / "a" / "0.mp4")
     (tmp_path / "set" / "train" / "a" / "broken.mp4").write_bytes(b"this is no video at all")
     (tmp_path / "set" / "train" / "b" / "nothing.mp4").write_bytes(b"")
     code = main(["check", "folder", f"--root={tmp_path / 'set'}", "--splits=train", f"--charts={tmp_path / 'charts'}"])

@@ -121,9 +121,10 @@ def test_missing_and_empty_roots_are_said_to_be(tmp_path):
     assert "data.root is empty" in message("")
     assert "nowhere is not a folder" in message(tmp_path / "nowhere")
     assert "is an empty folder" in message(tmp_path)
-    put(tmp_path, "videos/a.mp4")
-    assert "neither a folder train/ nor a list train.csv" in message(tmp_path)
-    assert "it has videos" in message(tmp_path)
+    put(tmp_path, "pictures/a.jpg")
+    assert "holds no videos: neither a folder train/ nor a list train.csv" in message(tmp_path)
+    assert "it has pictures" in message(tmp_path)
+    assert "read with --config.data.name=folder" in message(tmp_path, name="kinetics400")
 
 
 def test_empty_and_foreign_classes_are_named(folders):
@@ -141,9 +142,9 @@ def test_empty_and_foreign_classes_are_named(folders):
     ("line", "words"),
     [
         ("gone.mp4 0", "line 2: there is no file"),
-        ("a.mp4 cat", "line 2: 'a.mp4 cat' is not a path, a space and a class number"),
+        ("a.mp4 cat", "line 2: 'cat' is a class name, and '1' before it is not"),
         ("a.mp4,0", "line 2"),
-        ("a.mp4 -1", "line 2"),
+        ("a.mp4 -1", "line 2: '-1' is a class name"),
         ("a.mp4 9", "line 2: label 9 is not one of the 5 classes"),
     ],
 )

@@ -92,6 +92,7 @@ class ToySource:
     content_id: str = "toy"
     num_classes: int = 4
     labels: tuple[str, ...] | None = None
+    reading: None = None
 
     def __len__(self):
         return self.length

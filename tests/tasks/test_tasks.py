@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vidjax import config as config_lib
-from vidjax.data.sources.annotations import ANNOTATIONS
+from vidjax.data.sources.annotations import ANNOTATIONS, NOTHING
 from vidjax.errors import ConfigError, DataError
 from vidjax.tasks import TASKS, build_objective, check, open_train
 from vidjax.training.state import annotation_shapes, batch_shapes
@@ -28,8 +28,9 @@ def test_a_task_is_chosen_by_the_name_of_its_file():
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_with_an_evaluator_ranks_checkpoints_by_a_figure_that_its_report_draws(name):
     task = TASKS[name]
-    assert task.annotation in ANNOTATIONS
+    assert task.annotation in (*ANNOTATIONS, NOTHING)
     if name in UNSUPERVISED:
+        assert task.annotation == NOTHING
         assert task.evaluator is None
         assert task.answer is None
         return

@@ -117,7 +117,8 @@ def test_a_checkpoint_of_another_schema_is_neither_resumed_nor_read(tmp_path, mo
     monkeypatch.undo()
     longer = toy.toy_config(train__steps=4)
     with pytest.raises(
-        ResumeError, match="cannot be resumed: it has schema 2, and this version of vidjax reads schema"
+        ResumeError,
+        match=f"cannot be resumed: it has schema {config_lib.SCHEMA + 1}, and this version of vidjax reads schema",
     ):
         loop.train(longer, tmp_path, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=toy.ToyBatches)
     with pytest.raises(ResumeError, match=r"checkpoint 2 of .* cannot be read: it has schema 2"):

@@ -143,12 +143,17 @@ def _from_file(source: VideoSource, clip: Callable[[str, np.random.Generator], n
     return lambda row, rng: clip(str(source[row].video), rng)
 
 
+def _all_of(folder: pathlib.Path) -> DataConfig:
+    """A folder none of whose videos is held out."""
+    return DataConfig(root=str(folder), eval_split="train")
+
+
 def _sources(folder: pathlib.Path, videos: int) -> dict[str, VideoSource]:
     """The same videos as files of both kinds, and as records."""
     sources = {}
     for gop in (LONG, SHORT):
         write_videos(folder / str(gop) / "train" / "a", videos, gop)
-        sources[f"files, key frame every {gop}"] = open_source(DataConfig(root=str(folder / str(gop))), "train")
+        sources[f"files, key frame every {gop}"] = open_source(_all_of(folder / str(gop)), "train")
     files = {"train": sources[f"files, key frame every {LONG}"]}
     root, failures = prepare_records("folder", files, folder / "records", storing=Storing(encoding=Encoding()))
     if failures:

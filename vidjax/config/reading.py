@@ -14,7 +14,7 @@ import typing
 from typing import Any, Literal
 
 from vidjax.config.schema import Config
-from vidjax.config.types import AtLeast, Between, marks, names_for, plain, takes_outside
+from vidjax.config.types import AtLeast, Between, Inside, marks, names_for, plain, takes_outside
 from vidjax.errors import ConfigError
 
 
@@ -84,7 +84,7 @@ def checked(hint: Any, value: Any, key: str) -> Any:
         remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {every}"
         raise ConfigError(f"config.{key}={value!r} is unknown; {remedy}")
     for mark in marks(hint):
-        if isinstance(mark, AtLeast | Between) and (complaint := mark.complaint(value)):
+        if isinstance(mark, AtLeast | Between | Inside) and (complaint := mark.complaint(value)):
             raise ConfigError(f"config.{key}={value} {complaint}")
     return value
 

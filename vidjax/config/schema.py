@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal, TypeVar
 
-from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf, Registered
+from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf, Part, Registered
 from vidjax.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -64,9 +64,11 @@ class DataConfig:
     """Where the videos are, and what happens to them before the module sees them."""
 
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"  # or module:ATTR, a DatasetSpec of your own
-    root: MayChange[str] = ""  # class folders, train/val/test.csv, or prepared records; motion and synthetic need none
+    root: MayChange[str] = ""  # a folder of videos, or a list of them; motion and synthetic need none
     train_split: str = "train"
     eval_split: MayChange[str] = "val"
+    val_fraction: Part = 0.2  # of videos that root does not divide into training and validation
+    split_by: Literal["video", "folder"] = "video"  # folder: the videos of a folder, a scene, stay on one side
     num_classes: NotNegative[int] = 0  # 0: as the data set says
     num_frames: Count = 16
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"  # frames that fill no cube

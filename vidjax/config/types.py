@@ -43,6 +43,18 @@ class Between:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inside:
+    """A number in an open interval."""
+
+    low: float
+    high: float
+
+    def complaint(self, value: float) -> str:
+        """What is wrong with a value; empty when nothing is."""
+        return "" if self.low < value < self.high else f"must lie between {self.low} and {self.high}, and be neither"
+
+
+@dataclasses.dataclass(frozen=True)
 class OneOf:
     """A key of a table, or with `empty` the empty string.
 
@@ -82,6 +94,7 @@ class Changeable:
 
 Count = Annotated[int, AtLeast(1)]
 Fraction = Annotated[float, Between(0, 1)]
+Part = Annotated[float, Inside(0, 1)]
 NotNegative = Annotated[T, AtLeast(0)]
 MayChange = Annotated[T, Changeable()]
 

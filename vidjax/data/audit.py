@@ -79,7 +79,7 @@ def audit(
     root, spec = os.path.abspath(os.path.expanduser(root)), DATASETS.find(name)
     if not spec.needs_root:
         raise ConfigError(f"vidjax makes the videos of {name} itself: there is nothing to check")
-    if not os.path.isdir(root):
+    if not os.path.isdir(root) and not (spec.any_videos and os.path.isfile(root)):
         raise DataError(f"{root} is not a folder; --root is the folder that holds {spec.layout}")
     audits, listed, said = [], {}, set()
     for split in splits or spec.splits:
@@ -150,6 +150,9 @@ def _read(about: SplitAudit, found: Inventory, check: str, threads: int, on_vide
 
 def _find(spec: DatasetSpec, root: str, split: str) -> tuple[str, Inventory]:
     """The name of the layout in which a root has a split, and what it lists."""
+    if spec.any_videos and spec.inventory is not None and (os.path.isfile(root) or os.listdir(root)):
+        found = spec.inventory(root, split)
+        return found.layout, found
     layout = find_layout(spec, root, split)
     if layout is None:
         there = ", ".join(sorted(os.listdir(root))[:8]) or "nothing"

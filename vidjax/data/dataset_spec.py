@@ -34,6 +34,7 @@ class DatasetSpec:
       target_names: names of the numbers that a target holds.
       videos: the published number of videos of a split; empty where it is not fixed.
       protocol: the official protocol, keys of the configuration by section (`data`, `eval`).
+      any_videos: whether `data.root` is any folder of videos, or a file that lists some, with or without annotations.
       needs_root: whether `data.root` must name a folder of videos; False for videos that vidjax makes itself.
       find_annotations: (root, split) -> path of the official annotations, or None if the root does not have them.
       listing: (root, split) -> the videos that the official annotations list, each with its class.
@@ -54,6 +55,7 @@ class DatasetSpec:
     videos: Mapping[str, int] = dataclasses.field(default_factory=dict)
     protocol: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     needs_root: bool = True
+    any_videos: bool = False
     find_annotations: Callable[[str, str], str | None] | None = None
     listing: Callable[[str, str], Listing] | None = None
     open_split: Callable[[str, str, DataConfig, str], VideoSource] | None = None

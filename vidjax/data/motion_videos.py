@@ -237,7 +237,11 @@ def _is_prepared(target: Path, spec: MotionSpec) -> bool:
     try:
         found = json.loads((target / _MANIFEST).read_text())
     except (OSError, ValueError):
-        raise DataError(f"{target} is not a motion data set; name an empty or new folder as data.root") from None
+        raise DataError(
+            f"{target} is not a motion data set, which vidjax writes itself: to train on your own videos use "
+            "configs/pretrain.py or configs/finetune.py, or add --config.data.name=folder; for the motion videos leave "
+            "data.root empty"
+        ) from None
     if found != json.loads(json.dumps(dataclasses.asdict(spec))):
         raise DataError(f"{target} holds a motion data set of another specification; name another data.root")
     return True

@@ -7,8 +7,10 @@ import os
 from vidjax.config import DataConfig
 from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.data.datasets import DATASETS
-from vidjax.data.sources.annotations import LABEL
+from vidjax.data.sources import records
+from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.own_videos import ALL, place_of
 from vidjax.data.sources.root_layouts import open_classes
 from vidjax.errors import DataError
 
@@ -17,12 +19,15 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     """Open one split of a data set.
 
     `data.name` is a name of `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
-    own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of `path label` lines, prepared
-    records, or the data set as it is distributed. motion, motion_digits and synthetic need no root.
+    own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of paths and labels, prepared
+    records, or the data set as it is distributed; with `data.name=folder` it is any folder or list of videos, see
+    `vidjax.data.sources.own_videos`. motion, motion_digits and synthetic need no root.
 
     Args:
-      split: for example `train`, `val` or `test`; class folders take their numbers from `data.train_split`.
-      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+      split: for example `train`, `val` or `test`, or `all` of the videos of one's own; class folders take their
+        numbers from `data.train_split`.
+      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`; NOTHING for videos
+        alone, whose rows have their class all the same where each has one.
 
     Raises:
       ConfigError: when there is no data set of that name.
@@ -32,11 +37,23 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     check_annotation(data.name, spec, annotation)
     root = find_root(spec, data.root, split)
     if spec.open_split is None:
-        return open_classes(spec, root, split, data)
-    source = spec.open_split(root, split, data, annotation)
+        return open_classes(spec, root, split, data, annotation)
+    source = spec.open_split(root, split, data, annotation if annotation or spec.any_videos else spec.annotations[0])
+    if annotation == NOTHING and source.annotation != LABEL:
+        source.annotation = NOTHING  # of which a batch has no array
+        return source
     if data.num_classes not in (0, source.num_classes):
         raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
     return source
+
+
+def usual_split(data: DataConfig) -> str:
+    """The split to take where none is named: the training split, or all of one's own videos that are not divided."""
+    spec = DATASETS.find(data.name)
+    if not spec.any_videos:
+        return data.train_split
+    root, splits = find_root(spec, data.root, data.train_split), (data.train_split, data.eval_split)
+    return data.train_split if records.find(root) or all(place_of(root, split) for split in splits) else ALL
 
 
 def open_videos(data: DataConfig, split: str) -> VideoSource:
@@ -47,7 +64,7 @@ def open_videos(data: DataConfig, split: str) -> VideoSource:
     """
     spec = DATASETS.find(data.name)
     if spec.open_videos is None:
-        return open_source(data, split)
+        return open_source(data, split, NOTHING)
     return spec.open_videos(find_root(spec, data.root, split), split)
 
 
@@ -55,13 +72,15 @@ def find_root(spec: DatasetSpec, root: str, split: str) -> str:
     """The absolute path of a data set's root; as it is for one that needs none.
 
     Raises:
-      DataError: when it is not a folder with something in it.
+      DataError: when it is not a folder with something in it, or a list where the data set may be one.
     """
     if not spec.needs_root:
         return root
     if not root:
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     folder = os.path.abspath(os.path.expanduser(root))
+    if spec.any_videos and os.path.isfile(folder):
+        return folder
     if not os.path.isdir(folder):
         raise DataError(f"data.root={root} is not a folder; create it or set --config.data.root=DIR")
     if not os.listdir(folder):
@@ -78,7 +97,7 @@ def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
     Raises:
       DataError: with what they carry, and the data sets that do.
     """
-    if annotation in spec.annotations:
+    if annotation == NOTHING or annotation in spec.annotations:
         return
     carried = " or ".join(spec.annotations)
     if annotation == LABEL:

@@ -57,7 +57,8 @@ class Task:
     Attributes:
       build: makes the objective from (config, num_classes, total_steps, source). `num_classes` counts the classes of
         the data, or the targets of a regression; `source` is the training split, or None where nothing is trained.
-      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` of a task
+        that learns from videos alone.
       sized_by_data: whether the module has one output for each class or target of the data.
       takes_views: whether a row is several views of a video (data.global_views) instead of clips.
       check: refuses settings that do not fit the task, from the configuration alone.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.models import build_model
 from vidjax.objectives import MaskedAutoencoding
@@ -29,4 +30,4 @@ def check(config: Config) -> None:
     refuse(config, "optim.class_weights")
 
 
-TASK = Task(build=build, check=check, draw=reconstruct_held_out)
+TASK = Task(build=build, annotation=NOTHING, check=check, draw=reconstruct_held_out)

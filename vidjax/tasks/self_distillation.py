@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 
 from vidjax.config import Config
+from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model, family_of
@@ -54,4 +55,4 @@ def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) 
     return family.classifier(module.spec, 0), {"encoder": params["encoder"]}
 
 
-TASK = Task(build=build, takes_views=True, check=check, for_inference=for_inference)
+TASK = Task(build=build, annotation=NOTHING, takes_views=True, check=check, for_inference=for_inference)

@@ -80,7 +80,8 @@ def check_probe(config: Config) -> None:
     annotation = TASKS.find(config.task).annotation
     if annotation not in PROBED:
         raise ConfigError(
-            f"probes learn a {' or a '.join(PROBED)}, not the {annotation} of config.task={config.task!r}"
+            f"probes learn a {' or a '.join(PROBED)}, not the {annotation or 'videos alone'} of "
+            f"config.task={config.task!r}; set it to classification or regression"
         )
     if not config.probe.backbones:
         raise ConfigError("config.probe.backbones is empty; name runs, hub ids, files, or random:PRESET")

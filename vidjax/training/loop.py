@@ -32,6 +32,7 @@ from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.optim.learning_rate import scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
+from vidjax.training.reading import say_reading
 from vidjax.training.report import draw_pictures, write_report
 from vidjax.training.state import TrainState
 from vidjax.training.step import make_train_step
@@ -108,6 +109,7 @@ def train(
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
+            say_reading(source, workdir)
             TASKS.find(config.task).save_files(source, workdir)
 
         part = loader_slice(mesh)

@@ -48,13 +48,18 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
 def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shape of the array that a batch has of what a task learns from, by its key: `target`, `tokens` and so on.
 
+    Empty for a task that learns from videos alone.
+
     Args:
       num_outputs: numbers that a regression predicts, or classes.
     """
-    from vidjax.data.sources.annotations import ANNOTATIONS
+    from vidjax.data.sources.annotations import ANNOTATIONS, NOTHING
     from vidjax.tasks import TASKS  # they import the data libraries, which a step does without
 
-    annotation = ANNOTATIONS[TASKS.find(config.task).annotation]
+    learned = TASKS.find(config.task).annotation
+    if learned == NOTHING:
+        return {}
+    annotation = ANNOTATIONS[learned]
     shape = annotation.shape(num_outputs, config.caption.num_tokens)
     return {annotation.key: jax.ShapeDtypeStruct((rows, *shape), annotation.dtype)}
 

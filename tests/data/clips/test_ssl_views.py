@@ -72,7 +72,7 @@ def data(tmp_path_factory):
     return DataConfig(
         root=str(root), num_frames=4, stride=5, image_size=32, local_size=16, global_views=(4, 2), local_views=(2, 3),
         crop_area=(0.4, 1.0), flip=0.5, color_jitter=(0.4, 0.4, 0.2, 0.1), grayscale=0.2, global_batch=2,
-        clips_per_decode=2, local_span=0.3,
+        clips_per_decode=2, local_span=0.3, eval_split="train",
     )  # fmt: skip
 
 

@@ -108,7 +108,8 @@ def test_a_split_without_a_readable_video_is_refused_and_nothing_is_left_behind(
 
 
 def test_repeated_ids_are_refused_by_name(folder, tmp_path):
-    (folder / "train.csv").write_text("train/a/0.mp4 0\ntrain/b/1.mp4 1\ntrain/a/0.mp4 0\n")
+    for split in ("train", "val"):
+        (folder / f"{split}.csv").write_text("train/a/0.mp4 0\ntrain/b/1.mp4 1\ntrain/a/0.mp4 0\n")
     with pytest.raises(DataError, match=r"2 videos with the id .*train/a/0\.mp4"):
         builder.prepare_records("folder", sources_of(folder, "train"), tmp_path / "out")
 

@@ -213,7 +213,7 @@ def test_balanced_sampling_shows_every_class_as_often(tmp_path):
         folder.mkdir(parents=True)
         for number in range(count):
             (folder / f"{number}.mp4").write_bytes(b"x")
-    source = open_source(DataConfig(root=str(tmp_path)), "train")
+    source = open_source(DataConfig(root=str(tmp_path), eval_split="train"), "train")
     rows = balanced_rows(source)
     labels = np.array([source[row].label for row in rows])
     assert np.bincount(labels).tolist() == [9, 9, 9]

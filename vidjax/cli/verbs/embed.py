@@ -33,14 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, to compare with")
-    about = f"a folder of videos (class folders, lists, records), or a data set: {', '.join(_NAMES)}"
+    about = f"a folder or a list of videos, with classes or without, or a data set: {', '.join(_NAMES)}"
     add("--data", required=True, metavar="NAME_OR_ROOT", help=about)
     add("--root", default="", metavar="DIR", help="where the data set of that name is")
-    add("--split", default="train", help="of the data set; default train")
+    about = "of the data set; default train, or all videos of a folder that is not divided into splits"
+    add("--split", default="", help=about)
     add("--out", required=True, metavar="DIR", help="the folder of the features; one that holds some is completed")
     about = "comma-separated: tokens, token_mean, width_mean, cls, pooled (all that the model gives but the tokens)"
     add("--features", default="", metavar="NAMES", help=about)
-    add("--task", default=TASKS[0], choices=TASKS, help="what is to be probed: rows carry a class, or numbers")
+    about = "what rows must carry to be probed: a class, or numbers (default: a class where they have one)"
+    add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
     add("--num-frames", type=int, metavar="N", help="of a clip (the model's)")
     add("--image-size", type=int, metavar="N", help="pixels, a side of the frames (the model's)")
@@ -64,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     clip_options.check_stride(arguments)
     from vidjax import tasks
     from vidjax.config import DataConfig
-    from vidjax.data.open import open_source
+    from vidjax.data.open import open_source, usual_split
+    from vidjax.data.sources.annotations import NOTHING
     from vidjax.evaluation.features.writer import Split, Storage, write_features
     from vidjax.training import distributed
 
@@ -73,10 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
     backbone = _backbone(arguments)
     data = DataConfig(name=name, root=root, workers=arguments.workers, threads=os.cpu_count() or 1)
     data = backbone.clips.sample(data)
-    source = open_source(data, arguments.split, tasks.TASKS[arguments.task].annotation)
+    wanted = tasks.TASKS[arguments.task].annotation if arguments.task else NOTHING
+    chosen = arguments.split or usual_split(data)
+    source = open_source(data, chosen, wanted)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
-        split, storage = Split(source, data, arguments.split), Storage(arguments.out, names, arguments.dtype)
+        split, storage = Split(source, data, chosen), Storage(arguments.out, names, arguments.dtype)
         written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
     if arguments.json:
         print_json(_answer(arguments.out, written))
@@ -98,7 +103,7 @@ def _data(word: str, root: str) -> tuple[str, str]:
         return word, root
     if root:
         raise ConfigError(f"--root is for a data set with a name, and --data={word} is none; {hint}")
-    if not os.path.isdir(word):
+    if not os.path.exists(word):
         raise ConfigError(f"--data={word} is neither a folder nor the name of a data set; {hint}")
     return "folder", word
 

@@ -14,7 +14,7 @@ from vidjax.data.clips.patchify import cut
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import train_indices
 from vidjax.data.clips.ssl_views import load_views
-from vidjax.data.sources.annotations import ANNOTATIONS, Seconds, batch_arrays
+from vidjax.data.sources.annotations import Seconds, batch_arrays, is_of_clip
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
@@ -64,7 +64,7 @@ class LoadTrain(grain.transforms.RandomMap):
             first, count = span(video, row.window)
             indices = first + train_indices(count, data, rng)
             frames = video.read(indices)
-            of_clip = ANNOTATIONS[self._source.annotation].of_clip
+            of_clip = is_of_clip(self._source.annotation)
             seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if of_clip else None
         size = (data.image_size, data.image_size)
         clips = np.empty((data.clips_per_decode, data.num_frames, *size, 3), np.uint8)

@@ -1,10 +1,49 @@
-"""Videos of your own: class folders, lists of `path label` lines, or prepared records, all read by shared code."""
+"""Videos of one's own: any folder or list of them, with classes or without, divided where it is not (`own_videos`)."""
 
 from __future__ import annotations
 
+from vidjax.config import DataConfig
 from vidjax.data.datasets import DatasetSpec
+from vidjax.data.sources import inventory as inventories
+from vidjax.data.sources import records
+from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.inventory import Inventory
+from vidjax.data.sources.own_rows import open_own_videos
+from vidjax.data.sources.root_layouts import open_records, warn_of_unseen_classes
+
+
+def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
+    """Open a split of prepared records, or of the videos of a folder or a list.
+
+    Raises:
+      DataError: when there are no videos, or they do not carry the annotation.
+    """
+    if records.find(root) is not None:
+        return open_records(root, split, data, annotation)
+    source = open_own_videos(root, split, data, annotation)
+    if annotation == LABEL:
+        warn_of_unseen_classes(source, split, data)
+    return source
+
+
+def inventory(root: str, split: str) -> Inventory:
+    """List what `open_split` opens by default, there or not.
+
+    Raises:
+      DataError: when there are no videos, or lists are malformed.
+    """
+    folder = records.find(root)
+    if folder is None:
+        return inventories.of_own_videos(root, split, DataConfig(name="folder"))
+    return inventories.of_records(folder, split)
+
 
 DATASET = DatasetSpec(
-    title="videos in folders",
-    layout="<split>/<class>/<video>, or <split>.csv with lines `path label`, or prepared records",
+    title="videos of your own",
+    layout="videos in any folders, <class>/<video>, <split>/<class>/<video>, lists of videos, or prepared records",
+    annotations=(LABEL, INTERVALS, CAPTIONS),
+    any_videos=True,
+    open_split=open_split,
+    inventory=inventory,
 )

@@ -25,6 +25,7 @@ from vidjax.data.prepare.runners import Runner, run_shards
 from vidjax.data.prepare.shards import Note, Shard, listening, plan, read_note, write_shard
 from vidjax.data.sources import labelmap, records
 from vidjax.data.sources.annotated_videos import AnnotatedVideos, write_annotations
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import content_id
 from vidjax.errors import DataError
@@ -92,10 +93,12 @@ def prepare_records(
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
     """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size.
 
-    In place of a label, those of `AnnotatedVideos` hold everything annotated of the video, as JSON.
+    In place of a label, those of `AnnotatedVideos` hold everything annotated of the video, as JSON. Videos without
+    classes have neither.
     """
-    annotated = isinstance(source, AnnotatedVideos)
-    known = {"about": tfds.features.Text()} if annotated else {"label": _class_label(source)}
+    known: dict[str, Any] = {"label": _class_label(source)} if source.annotation == LABEL else {}
+    if isinstance(source, AnnotatedVideos):
+        known = {"about": tfds.features.Text()}
     return tfds.features.FeaturesDict(
         {
             "video": tfds.features.Scalar(np.object_),

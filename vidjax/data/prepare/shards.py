@@ -17,6 +17,7 @@ import numpy as np
 
 from vidjax.data.prepare.codec import Storing
 from vidjax.data.sources.annotated_videos import AnnotatedVideos
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
 from vidjax.files import write_json
@@ -141,7 +142,7 @@ def _examples(
         finally:
             _tell(shard.split)
         size = {"num_frames": info.frames, "fps": info.fps, "height": info.height, "width": info.width}
-        known = {"label": row.label}
+        known = {"label": row.label} if source.annotation == LABEL else {}
         if isinstance(source, AnnotatedVideos):
             known = {"about": json.dumps(source.videos[index].about, ensure_ascii=False)}
         yield index, row.label, {"video": video, "id": row.id, **known, **size}

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from vidjax.data.sources.rows import Interval, Row
 
 LABEL, TARGET, INTERVALS, CAPTIONS = "label", "target", "intervals", "captions"
+NOTHING = ""  # of rows that are videos alone, and of tasks that learn from videos alone
 
 Seconds = tuple[float, float] | None
 
@@ -41,13 +42,20 @@ def batch_arrays(
     """The array of an annotation for the clips of one row, by its key; the same for all `repeats` clips.
 
     Args:
-      annotation: a name of `ANNOTATIONS`.
+      annotation: a name of `ANNOTATIONS`, or `NOTHING`, for which there is no array.
       seconds: the part of the video that the clips show; None for all of it.
       rng: picks one of several captions.
     """
+    if annotation == NOTHING:
+        return {}
     found = ANNOTATIONS[annotation]
     array = found.array(row, seconds, num_outputs, rng)
     return {} if array is None else {found.key: np.repeat(array[None], repeats, axis=0)}
+
+
+def is_of_clip(annotation: str) -> bool:
+    """Whether the array of an annotation, or of `NOTHING`, depends on the seconds that a clip shows."""
+    return annotation != NOTHING and ANNOTATIONS[annotation].of_clip
 
 
 def window_labels(intervals: Iterable[Interval], window: Seconds, num_classes: int) -> Float[np.ndarray, " classes"]:

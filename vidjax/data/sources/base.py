@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from jaxtyping import Int64, Integer
 
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.rows import Row
+
+if TYPE_CHECKING:
+    from vidjax.data.sources.reading import Reading
 
 
 class Rows(Protocol):
@@ -25,10 +28,13 @@ class VideoSource(abc.ABC):
 
     Attributes:
       name: of the split, and of the data set where it is known; for messages.
-      annotation: what rows carry for a task to learn from, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+      annotation: what rows carry for a task to learn from, a name of `vidjax.data.sources.annotations.ANNOTATIONS`, or
+        `NOTHING`.
       labels: names of the classes, or of the numbers of a target, in their order; None where there are no names.
       num_classes: number of classes, or of the numbers of a target, named or not.
       content_id: a short hash that changes when rows, annotations or file sizes do.
+      reading: how a user's own videos were found and divided; None of a data set whose layout says that. It stays in
+        the process that opened the source.
     """
 
     name: str
@@ -36,6 +42,7 @@ class VideoSource(abc.ABC):
     labels: tuple[str, ...] | None = None
     num_classes: int
     content_id: str
+    reading: Reading | None = None
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -52,6 +59,10 @@ class VideoSource(abc.ABC):
     def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
         """The row numbers of a class, ascending."""
         return np.flatnonzero(self.row_labels() == label)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What loader processes get: rows, not how they were found, which names all videos once more."""
+        return {name: value for name, value in vars(self).items() if name != "reading"}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name}, {self.content_id})"

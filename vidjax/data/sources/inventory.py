@@ -6,9 +6,15 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 
-from vidjax.data.sources import class_folders, path_lists, records
+from vidjax.config import DataConfig
+from vidjax.data.sources import records
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.official_lists import Listing
+from vidjax.data.sources.own_rows import ClassNumbers
+from vidjax.data.sources.own_videos import read_own_videos
+from vidjax.data.sources.reading import describe
 from vidjax.data.video.readers import FrameWindow, VideoPlace
+from vidjax.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,11 @@ class Inventory:
     """Everything listed of a split.
 
     Attributes:
-      names: class names.
+      names: class names; empty of videos without classes.
       unit: what has a class: videos, intervals or frames.
       problems: what is missing or wrong, in sentences; notes: what one should know and the protocol allows.
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
+      layout: how the root holds the split, where that is not told otherwise.
     """
 
     videos: list[Listed]
@@ -49,6 +56,7 @@ class Inventory:
     notes: list[str] = field(default_factory=list)
     subjects: dict[str, int] = field(default_factory=dict)
     targets: list[tuple[float, float]] = field(default_factory=list)
+    layout: str = ""
 
     def class_counts(self) -> dict[str, int]:
         """Count each class in the videos that are there, by name; classes that do not occur count 0."""
@@ -62,32 +70,30 @@ def of_listing(listing: Listing) -> Inventory:
 
 
 def of_records(folder: str, split: str) -> Inventory:
-    """List what records of one class each hold."""
+    """List what records hold, of one class each or of none."""
     source = records.RecordSource(folder, split)
-    labels = source.row_labels().tolist()
-    videos = [Listed(f"record {at}", source.place(at), (label,)) for at, label in enumerate(labels)]
-    return Inventory(videos, source.labels or _numbers(source.num_classes))
+    classes = [(label,) if source.annotation == LABEL else () for label in source.row_labels().tolist()]
+    videos = [Listed(f"record {at}", source.place(at), own) for at, own in enumerate(classes)]
+    return Inventory(videos, source.labels or _numbers(source.num_classes), layout="records")
 
 
-def of_list(root: str, split: str, num_classes: int) -> Inventory:
-    """List the lines of <split>.csv."""
-    rows = path_lists.listed(root, split)
-    names = path_lists.class_names(root) or _numbers(num_classes or 1 + max(label for _, label in rows))
-    videos = [Listed(path, path, (label,)) for path, label in rows]
-    outside = [path for path, label in rows if label >= len(names)]
+def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = True) -> Inventory:
+    """List the videos of a folder or a list, divided as `read_own_videos` says."""
+    own = read_own_videos(root, split, data, divide=divide)
+    numbers, videos, outside = ClassNumbers(own, split, data), [], []
+    for entry in own.splits[split]:
+        path, classes = os.path.join(own.root, entry.name), ()
+        try:
+            classes = numbers.of(entry)
+        except DataError:
+            outside.append(path)
+        videos.append(Listed(path, path, classes))
+    names = () if own.unlabelled else own.names or _numbers(numbers.count)
     problems = []
     if outside:
         problems.append(f"{len(outside)} labels are not one of the {len(names)} classes; the first is of {outside[0]}")
-    return Inventory(videos, names, problems=problems)
-
-
-def of_class_folders(root: str, split: str) -> Inventory:
-    """List what lies in <split>/<class>/."""
-    source = class_folders.from_class_folders(root, split, "train", 0)
-    paths = [source.path(row) for row in range(len(source))]
-    rows = zip(paths, source.row_labels().tolist(), strict=True)
-    videos = [Listed(path, path, (label,)) for path, label in rows]
-    return Inventory(videos, source.labels or _numbers(source.num_classes))
+    notes = [describe(own, data).sentence] if divide else []
+    return Inventory(videos, names, layout=own.layout, problems=problems, notes=notes)
 
 
 def _numbers(count: int) -> tuple[str, ...]:

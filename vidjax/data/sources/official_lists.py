@@ -7,9 +7,8 @@ import logging
 import os
 from collections.abc import Iterable
 
+from vidjax.data.sources.video_tree import is_video_name
 from vidjax.errors import DataError
-
-EXTENSIONS = (".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
 
 Index = tuple[list[str], list[int], tuple[str, ...]]  # paths, labels, label names
 
@@ -58,8 +57,8 @@ def videos_by_stem(folders: Iterable[str]) -> dict[str, str]:
         for parent, children, files in os.walk(folder):
             children.sort()
             for file in sorted(files):
-                stem, extension = os.path.splitext(file)
-                if extension.lower() in EXTENSIONS:
+                stem, _ = os.path.splitext(file)
+                if is_video_name(file):
                     found.setdefault(stem, os.path.join(parent, file))
     return found
 

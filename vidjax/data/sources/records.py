@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from vidjax.data.sources import labelmap
+from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import StoredVideo
@@ -22,22 +23,24 @@ from vidjax.errors import DataError
 
 
 class RecordSource(VideoSource):
-    """Records with the features video (bytes), label and id."""
+    """Records with the features video (bytes), id and, but for videos without classes, label."""
 
     def __init__(self, folder: str, split: str, num_classes: int = 0):
         self.name, self._folder = split, folder
         builder, self._records = open_records(folder, split)
-        missing = {"video", "label"} - set(builder.info.features)
-        if missing:
-            raise DataError(f"the records in {folder} have no feature {' and '.join(sorted(missing))}")
+        features = builder.info.features
+        if "video" not in features or "about" in features:  # which holds annotations in place of a label
+            missing = "label" if "video" in features else "video"
+            raise DataError(f"the records in {folder} have no feature {missing}")
         info = builder.info.splits[split]
-        label = builder.info.features["label"]
+        self.annotation = LABEL if "label" in features else NOTHING
+        label: Any = features["label"] if self.annotation == LABEL else None
         self.labels = tuple(label.names) if getattr(label, "names", None) else None
         labelmap.check(folder, self.labels)
         self.num_classes = num_classes or getattr(label, "num_classes", None) or 0
         if self.labels and self.num_classes < len(self.labels):
             raise DataError(f"data.num_classes={num_classes}, but {folder} has {len(self.labels)} classes")
-        if not self.num_classes:
+        if not self.num_classes and self.annotation == LABEL:
             raise DataError(f"{folder} does not say how many classes it has; set data.num_classes")
         self._labels = None
         self.content_id = content_id(
@@ -51,7 +54,7 @@ class RecordSource(VideoSource):
         record = self._records[int(index)]
         name = record.get("id", f"{self.name}/{index}")
         name = name.decode() if isinstance(name, bytes) else str(name)
-        return Row(bytes(record["video"]), int(record["label"]), name)
+        return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
     def place(self, index: int) -> StoredVideo:
         """Where the video of a row is, unread."""
@@ -63,6 +66,8 @@ class RecordSource(VideoSource):
         return self._labels
 
     def _all_labels(self) -> Int64[np.ndarray, " rows"]:
+        if self.annotation == NOTHING:
+            return np.zeros(len(self), np.int64)
         path = labels_path(self._folder, self.name)
         if os.path.exists(path):
             labels = np.load(path)

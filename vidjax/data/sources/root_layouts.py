@@ -9,13 +9,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from vidjax.config import DataConfig
 from vidjax.data.dataset_spec import DatasetSpec
-from vidjax.data.sources import class_folders, inventory, path_lists, records, video_files
+from vidjax.data.sources import inventory, own_videos, records, video_files
 from vidjax.data.sources.annotation_checks import unseen_class_warnings, warn
+from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.inventory import Inventory
 from vidjax.data.sources.official_lists import Listing
+from vidjax.data.sources.own_rows import open_own_videos
 from vidjax.errors import DataError
 
 
@@ -26,13 +30,13 @@ class Layout:
     Attributes:
       name: as `vidjax check` prints it.
       found: (spec, root, split) -> whether the root has the split in this layout.
-      open: (spec, root, split, data) -> the rows of the split.
+      open: (spec, root, split, data, annotation) -> the rows of the split.
       inventory: (spec, root, split) -> what the split lists, there or not.
     """
 
     name: str
     found: Callable[[DatasetSpec, str, str], bool]
-    open: Callable[[DatasetSpec, str, str, DataConfig], VideoSource]
+    open: Callable[[DatasetSpec, str, str, DataConfig, str], VideoSource]
     inventory: Callable[[DatasetSpec, str, str], Inventory]
 
 
@@ -41,8 +45,11 @@ def find_layout(spec: DatasetSpec, root: str, split: str) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.found(spec, root, split)), None)
 
 
-def open_classes(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
+def open_classes(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str = LABEL) -> VideoSource:
     """Open a split with one class per video, in whatever layout the root has.
+
+    Args:
+      annotation: LABEL, or NOTHING to take folders and lists without classes too.
 
     Raises:
       DataError: when the root has the split in no layout, or its annotations are malformed.
@@ -51,22 +58,41 @@ def open_classes(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> 
     if layout is None:
         there = ", ".join(sorted(os.listdir(root))[:8])
         raise DataError(
-            f"{root} has neither a folder {split}/ nor a list {split}.csv nor prepared records; it has {there}"
+            f"{root} has neither a folder {split}/ nor a list {split}.csv nor prepared records; it has {there}. "
+            "Videos of your own, in any folders, are read with --config.data.name=folder"
         )
-    source = layout.open(spec, root, split, data)
-    if split == data.train_split and layout is not _RECORDS:  # counting them could mean reading all
-        names = source.labels or tuple(map(str, range(source.num_classes)))
-        counts = {name: len(source.rows_of_class(number)) for number, name in enumerate(names)}
-        warn(unseen_class_warnings(data.name, counts))
+    source = layout.open(spec, root, split, data, annotation)
+    if annotation == LABEL and layout is not _RECORDS:  # counting them could mean reading all
+        warn_of_unseen_classes(source, split, data)
     return source
+
+
+def open_records(root: str, split: str, data: DataConfig, annotation: str) -> records.RecordSource:
+    """Open a split of prepared records, of one class each or of none.
+
+    Raises:
+      DataError: when they do not carry the annotation.
+    """
+    source = records.RecordSource(records.folder_of(root), split, data.num_classes)
+    if annotation not in (NOTHING, source.annotation):
+        raise DataError(f"the records in {root} carry no {annotation}; train on the videos that they were made from")
+    return source
+
+
+def warn_of_unseen_classes(source: VideoSource, split: str, data: DataConfig) -> None:
+    """Log how many classes the training split has no video of."""
+    if split == data.train_split and source.annotation == LABEL:
+        names = source.labels or tuple(map(str, range(source.num_classes)))
+        found = np.bincount(source.row_labels(), minlength=len(names)).tolist()
+        warn(unseen_class_warnings(data.name, dict(zip(names, found, strict=False))))
 
 
 def _has_records(spec: DatasetSpec, root: str, split: str) -> bool:
     return records.find(root) is not None
 
 
-def _open_records(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return records.RecordSource(records.folder_of(root), split, data.num_classes)
+def _open_records(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
+    return open_records(root, split, data, annotation)
 
 
 def _list_records(spec: DatasetSpec, root: str, split: str) -> Inventory:
@@ -77,9 +103,11 @@ def _has_annotations(spec: DatasetSpec, root: str, split: str) -> bool:
     return spec.find_annotations is not None and spec.find_annotations(root, split) is not None
 
 
-def _open_annotations(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
+def _open_annotations(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
+    del annotation
     paths, labels, names = _listing(spec, root, split).index()
-    return video_files.FileSource(root, split, paths, labels, names, max(len(names), data.num_classes))
+    files = video_files.Files.of(root, paths)
+    return video_files.FileSource(split, files, labels, names, max(len(names), data.num_classes))
 
 
 def _list_annotations(spec: DatasetSpec, root: str, split: str) -> Inventory:
@@ -93,27 +121,19 @@ def _listing(spec: DatasetSpec, root: str, split: str) -> Listing:
 
 
 def _has_list(spec: DatasetSpec, root: str, split: str) -> bool:
-    return os.path.isfile(os.path.join(root, f"{split}.csv"))
+    return bool(place := own_videos.place_of(root, split)) and os.path.isfile(place)
 
 
-def _open_list(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return path_lists.from_list(root, split, data.train_split, data.num_classes)
+def _has_folders(spec: DatasetSpec, root: str, split: str) -> bool:
+    return bool(place := own_videos.place_of(root, split)) and os.path.isdir(place)
 
 
-def _list_list(spec: DatasetSpec, root: str, split: str) -> Inventory:
-    return inventory.of_list(root, split, spec.num_classes)
+def _open_own(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
+    return open_own_videos(root, split, data, annotation, divide=False)
 
 
-def _has_class_folders(spec: DatasetSpec, root: str, split: str) -> bool:
-    return os.path.isdir(os.path.join(root, split))
-
-
-def _open_class_folders(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> VideoSource:
-    return class_folders.from_class_folders(root, split, data.train_split, data.num_classes)
-
-
-def _list_class_folders(spec: DatasetSpec, root: str, split: str) -> Inventory:
-    return inventory.of_class_folders(root, split)
+def _list_own(spec: DatasetSpec, root: str, split: str) -> Inventory:
+    return inventory.of_own_videos(root, split, DataConfig(num_classes=spec.num_classes), divide=False)
 
 
 _RECORDS = Layout("records", _has_records, _open_records, _list_records)
@@ -121,6 +141,6 @@ OFFICIAL = Layout("official annotations", _has_annotations, _open_annotations, _
 LAYOUTS = (
     _RECORDS,
     OFFICIAL,
-    Layout("list", _has_list, _open_list, _list_list),
-    Layout("class folders", _has_class_folders, _open_class_folders, _list_class_folders),
+    Layout(own_videos.LIST, _has_list, _open_own, _list_own),
+    Layout(own_videos.CLASS_FOLDERS, _has_folders, _open_own, _list_own),
 )

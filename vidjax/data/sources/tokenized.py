@@ -36,7 +36,7 @@ class TokenSource(VideoSource):
           DataError: naming a row without a caption, or with an empty one.
         """
         self.tokenizer, self.num_classes = tokenizer, source.num_classes
-        self.name, self._source = source.name, source
+        self.name, self._source, self.reading = source.name, source, source.reading
         self._tokens: list[tuple[tuple[int, ...], ...]] = []
         self.num_cut, total = 0, 0
         for row in (source[index] for index in range(len(source))):

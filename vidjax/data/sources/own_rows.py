@@ -1,0 +1,174 @@
+"""The rows of people's own videos, with whatever a task learns from: nothing, a class, several labels or captions."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+
+from vidjax.config import DataConfig
+from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, NOTHING
+from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.own_videos import LIST, OwnVideos, numeric, read_own_videos
+from vidjax.data.sources.reading import describe
+from vidjax.data.sources.rows import Row
+from vidjax.data.sources.video_files import Files, FileSource
+from vidjax.data.sources.video_lists import Entry
+from vidjax.data.sources.video_tree import size_of
+from vidjax.errors import DataError
+
+
+def open_own_videos(root: str, split: str, data: DataConfig, annotation: str, *, divide: bool = True) -> VideoSource:
+    """Open a split of a root that holds videos, lists of videos or class folders.
+
+    Args:
+      annotation: what rows must carry. With NOTHING they have their class where each video has exactly one.
+      divide: as for `read_own_videos`.
+
+    Raises:
+      DataError: when the root holds no videos, or not what rows must carry, or a listed file is not there.
+    """
+    own = read_own_videos(root, split, data, divide=divide)
+    entries, numbers = own.splits[split], ClassNumbers(own, split, data)
+    if own.layout == LIST:
+        entries = _sized(own, entries, split)
+    if annotation in (LABEL, NOTHING):
+        source = _files(own, entries, numbers, annotation)
+    else:
+        source = _annotated(own, entries, numbers, annotation)
+    source.reading = describe(own, data)
+    return source
+
+
+class ClassNumbers:
+    """The class numbers of labels as they are written.
+
+    Attributes:
+      own: the videos.
+      split: they are of.
+      count: how many classes there are.
+
+    Raises:
+      DataError: when data.num_classes is less than that.
+    """
+
+    def __init__(self, own: OwnVideos, split: str, data: DataConfig):
+        self.own, self.split, self._numeric = own, split, numeric(own)
+        self._numbers = {name: number for number, name in enumerate(own.names)}
+        self._train = data.train_split
+        found = len(own.names) or self._highest() + 1
+        if own.names and data.num_classes and data.num_classes < len(own.names):
+            raise DataError(
+                f"data.num_classes={data.num_classes}, but {own.root} has {len(own.names)} classes; use 0, or more"
+            )
+        self.count = data.num_classes or found
+
+    def of(self, entry: Entry) -> tuple[int, ...]:
+        """The numbers of a video's classes.
+
+        Raises:
+          DataError: naming the video, for a class that is not one of those of training.
+        """
+        return tuple(self._number(label, entry) for label in entry.labels)
+
+    def _number(self, label: str, entry: Entry) -> int:
+        number = int(float(label)) if self._numeric else self._numbers.get(label)
+        if number is None:
+            raise DataError(
+                f"{self.own.place(entry, self.split)} is of the class {label!r}, a class that "
+                f"{self.own.places[self._train]} does not have"
+            )
+        if number >= self.count:
+            where = self.own.place(entry, self.split)
+            raise DataError(f"{where}: label {number} is not one of the {self.count} classes")
+        return number
+
+    def _highest(self) -> int:
+        """The highest number among the training videos, or among all where there are none."""
+        if not self._numeric:
+            return -1
+        splits = [self.own.splits[self._train]] if self._train in self.own.splits else self.own.splits.values()
+        return max((int(float(label)) for of in splits for entry in of for label in entry.labels), default=-1)
+
+
+def _files(own: OwnVideos, entries: list[Entry], numbers: ClassNumbers, annotation: str) -> FileSource:
+    """Videos with one class each, or, if that is asked for or there are none, without."""
+    files = Files(own.root, [entry.name for entry in entries], [entry.size or 0 for entry in entries])
+    if annotation == LABEL:
+        _check_one_label(own, entries, numbers.split)
+    elif own.unlabelled or any(len(entry.labels) != 1 for entry in entries):
+        return FileSource(numbers.split, files)
+    labels = [numbers.of(entry)[0] for entry in entries]
+    return FileSource(numbers.split, files, labels, own.names, numbers.count)
+
+
+def _annotated(own: OwnVideos, entries: list[Entry], numbers: ClassNumbers, annotation: str) -> InMemorySource:
+    """Videos with any number of labels, each for the whole video, or with captions."""
+    if annotation == INTERVALS:
+        _check_labelled(own)
+        rows = [
+            _row(own, entry, intervals=tuple((0.0, math.inf, number) for number in numbers.of(entry)))
+            for entry in entries
+        ]
+        names = own.names or tuple(map(str, range(numbers.count)))
+        return InMemorySource(numbers.split, rows, annotation=INTERVALS, labels=names, num_classes=numbers.count)
+    rows = [_row(own, entry, captions=captions) for entry, captions in _described(own, entries)]
+    return InMemorySource(numbers.split, rows, annotation=CAPTIONS)
+
+
+def _row(own: OwnVideos, entry: Entry, **annotated) -> Row:
+    return Row(os.path.join(own.root, entry.name), 0, entry.name, **annotated)
+
+
+def _sized(own: OwnVideos, entries: list[Entry], split: str) -> list[Entry]:
+    """Listed videos with their sizes.
+
+    Raises:
+      DataError: for the first file that is not there, with its line.
+    """
+    found = [entry._replace(size=size_of(os.path.join(own.root, entry.name))) for entry in entries]
+    missing = next((entry for entry in found if entry.size == -1), None)
+    if missing:
+        place = os.path.normpath(os.path.join(own.root, missing.name))
+        raise DataError(f"{own.place(missing, split)}: there is no file {place}")
+    return found
+
+
+def _check_one_label(own: OwnVideos, entries: list[Entry], split: str) -> None:
+    """Refuse to classify videos without a class, or with several."""
+    _check_labelled(own)
+    for entry in entries:
+        if len(entry.labels) != 1:
+            what = "no class" if not entry.labels else f"{len(entry.labels)} classes, {' and '.join(entry.labels)}"
+            remedy = "give it one" if not entry.labels else "set config.task=multi_label to learn several"
+            raise DataError(f"{own.place(entry, split)}: {entry.name} has {what}; {remedy}")
+
+
+def _check_labelled(own: OwnVideos) -> None:
+    """Refuse videos without classes, with what would give them some."""
+    if own.unlabelled:
+        raise DataError(
+            f"{own.unlabelled}: there are no classes to learn. Sort the videos into a folder for each class, "
+            f"{own.root}/<class>/<video>, or write a list with the columns path and label; without classes they can be "
+            "pre-trained on, with config.task=masked_autoencoding"
+        )
+
+
+def _described(own: OwnVideos, entries: Iterable[Entry]) -> list[tuple[Entry, tuple[str, ...]]]:
+    """Videos with all their captions, which a list may give in several lines.
+
+    Raises:
+      DataError: when there are none.
+    """
+    together: dict[str, tuple[Entry, tuple[str, ...]]] = {}
+    for entry in entries:
+        first, captions = together.get(entry.name, (entry, ()))
+        together[entry.name] = first, captions + entry.captions
+    described = [(entry, captions) for entry, captions in together.values() if captions]
+    if not described:
+        raise DataError(
+            f"{own.root} describes no video; write a list with the columns path and caption, train.csv and val.csv or "
+            "one for both"
+        )
+    return described

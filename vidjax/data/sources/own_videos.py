@@ -1,0 +1,275 @@
+"""Videos as people have them: how a folder or a list is read, what its classes are, and which split each video is in.
+
+The first of these that a root holds counts: a list for each split (`train.csv`), a folder for each split
+(`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not say
+what is for validation, a hash of each name does (`vidjax.data.sources.hash_split`). What is read depends on the root
+alone, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vidjax.config import DataConfig
+from vidjax.data.sources.hash_split import held_out
+from vidjax.data.sources.video_lists import (
+    LABELS_FILE,
+    Entry,
+    VideoList,
+    class_names,
+    find_only_list,
+    find_split_list,
+    is_number,
+    read_list,
+)
+from vidjax.data.sources.video_tree import find_videos, is_video_name, may_be_video, subfolders
+from vidjax.errors import DataError
+
+ALL = "all"  # the name of a split that has the videos of all others
+LIST, CLASS_FOLDERS, FOLDERS = "list", "class folders", "folders without classes"
+ALIASES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "validate"),
+    "test": ("test", "testing"),
+}
+
+
+@dataclass(frozen=True)
+class OwnVideos:
+    """What a root holds.
+
+        Attributes:
+          root: folder that names are relative to.
+          layout: ALL = "all"  # the name of a split that has the videos of all others
+    LIST, CLASS_FOLDERS or FOLDERS.
+          splits: the videos by the name of their split; a split that the root does not have is absent.
+          places: the list or the folder that a split was read from; one list or folder for all where they share it.
+          hashed: the splits that a hash divides; empty where the root says which video is in which.
+          names: of the classes, in the order of their numbers; empty where labels are numbers, or there are none.
+          columns: of lists: what was found in which column.
+          unlabelled: why videos have no classes, for a message; empty where they have.
+    """
+
+    root: str
+    layout: str
+    splits: dict[str, list[Entry]]
+    places: dict[str, str]
+    hashed: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    columns: dict[str, str] = field(default_factory=dict)
+    unlabelled: str = ""
+
+    def place(self, entry: Entry, split: str) -> str:
+        """Where a video is named, for messages."""
+        return f"{self.places[split]}, line {entry.line}" if entry.line else os.path.join(self.root, entry.name)
+
+
+def place_of(root: str, split: str) -> str | None:
+    """The list, or else the folder, that a root has for a split."""
+    names = ALIASES.get(split, (split,))
+    if found := find_split_list(root, names):
+        return found
+    return next((path for name in names if os.path.isdir(path := os.path.join(root, name))), None)
+
+
+def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = True) -> OwnVideos:
+    """Find the videos of a root, and divide them where it does not.
+
+    Args:
+      root: an absolute path of a folder or of a list.
+      split: that is wanted; ALL for every video there is.
+      data: names the training and the evaluation split, and says how to divide.
+      divide: whether what the root leaves open is divided by a hash.
+
+    Raises:
+      DataError: when the root holds no videos, or has no such split, or its lists are malformed.
+    """
+    if split == ALL:
+        first = next((name for name in (data.train_split, data.eval_split) if place_of(root, name)), data.train_split)
+        own = read_own_videos(root, first, data)
+        found = {entry.name: entry for of in own.splits.values() for entry in of}
+        entries, places = [found[name] for name in sorted(found)], own.places | {ALL: _first(own.places)}
+        return dataclasses.replace(own, splits=own.splits | {ALL: entries}, places=places)
+    if os.path.isfile(root):
+        return _of_one_list(root, os.path.dirname(root), split, data)
+    wanted = tuple(dict.fromkeys((data.train_split, data.eval_split, split)))
+    given = {name: place for name in wanted if (place := place_of(root, name))}
+    if given:
+        if len({os.path.isfile(place) for place in given.values()}) > 1:
+            raise DataError(
+                f"{' and '.join(given.values())} are a list and a folder; classes are numbered over both splits, so "
+                "give lists for both, or folders"
+            )
+        own = _of_split_lists(root, given) if os.path.isfile(_first(given)) else _of_split_folders(root, given, split)
+        if divide and data.train_split in own.splits and data.eval_split not in own.splits:
+            own = _divided(own, own.splits.pop(data.train_split), data)
+        return _checked(own, split)
+    only = find_only_list(root)
+    if only:
+        return _of_one_list(only, root, split, data)
+    return _checked(_divided(*_of_folders(root, data), data), split)
+
+
+def numeric(own: OwnVideos) -> bool:
+    """Whether the classes of a list are given by their numbers."""
+    return own.layout == LIST and all(is_number(label) for of in own.splits.values() for e in of for label in e.labels)
+
+
+def _checked(own: OwnVideos, split: str) -> OwnVideos:
+    """The videos, once it is sure that there are some in the split."""
+    if split not in own.splits:
+        raise DataError(f"{own.root} has no split {split!r}; it has {', '.join(own.splits)}")
+    if not own.splits[split]:
+        (other,) = set(own.hashed) - {split} or {""}
+        if not other or not own.splits[other]:
+            raise DataError(f"{own.places[split]} holds no videos")
+        raise DataError(
+            f"{own.root} has nothing for {split}: its {len(own.splits[other])} videos cannot be divided, as they are "
+            "one video or, with data.split_by=folder, in one folder; add videos"
+        )
+    return own
+
+
+def _first(given: dict[str, str]) -> str:
+    return next(iter(given.values()))
+
+
+def _of_split_lists(root: str, given: dict[str, str]) -> OwnVideos:
+    """Lists of splits; classes are numbered over all the lists there are, whichever of them are asked for."""
+    others = {name: find_split_list(root, names) for name, names in ALIASES.items() if name not in given}
+    places = given | {name: place for name, place in others.items() if place}
+    lists = {name: read_list(place, root) for name, place in places.items()}
+    return _of_lists(root, {name: listed.entries for name, listed in lists.items()}, list(lists.values()), places)
+
+
+def _of_one_list(path: str, root: str, split: str, data: DataConfig) -> OwnVideos:
+    """A list of all videos, divided by its column of splits, or else by a hash."""
+    listed = read_list(path, root)
+    said = list(dict.fromkeys(entry.split for entry in listed.entries))
+    if said == [""]:
+        own = _of_lists(root, {}, [listed], {})
+        return _checked(_divided(own, listed.entries, data), split)
+    splits: dict[str, list[Entry]] = {}
+    for entry in listed.entries:
+        splits.setdefault(_split_name(entry.split), []).append(entry)
+    own = _of_lists(root, splits, [listed], dict.fromkeys(splits, path))
+    if data.train_split in splits and data.eval_split not in splits:
+        own = _divided(own, splits.pop(data.train_split), data)
+    if split not in own.splits:
+        raise DataError(
+            f"{path}: its column {listed.columns['split']!r} has {', '.join(said)}, no {split}; set data.train_split "
+            "and data.eval_split to what it has"
+        )
+    return own
+
+
+def _split_name(written: str) -> str:
+    """The usual name of a split."""
+    found = written.strip().lower()
+    return next((name for name, others in ALIASES.items() if found in others), written.strip())
+
+
+def _of_lists(
+    root: str, splits: dict[str, list[Entry]], lists: Sequence[VideoList], places: dict[str, str]
+) -> OwnVideos:
+    """What lists say, with the names of all their classes."""
+    columns, entries = dict(lists[0].columns), [entry for listed in lists for entry in listed.entries]
+    unlabelled = (
+        "" if any(entry.labels for entry in entries) else lists[0].unlabelled or "its column of classes is empty"
+    )
+    names = _names_of(root, lists)
+    places = places or dict.fromkeys(("",), lists[0].path)
+    return OwnVideos(root, LIST, splits, places, (), names, columns, unlabelled and f"{lists[0].path}: {unlabelled}")
+
+
+def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
+    """The classes that lists name, in the order of labels.txt or else of the alphabet; none where labels are numbers.
+
+    Raises:
+      DataError: for names among numbers, or a name that labels.txt does not have.
+    """
+    written = [(listed, entry, label) for listed in lists for entry in listed.entries for label in entry.labels]
+    known, numbers = class_names(root), [is_number(label) for _, _, label in written]
+    if not written or all(numbers):
+        return known
+    if any(numbers):
+        listed, entry, label = written[numbers.index(not numbers[0])]
+        raise DataError(
+            f"{listed.path}, line {entry.line}: {label!r} is a class {'name' if numbers[0] else 'number'}, and "
+            f"{written[0][2]!r} before it is not; use names throughout, or numbers from 0 up"
+        )
+    unknown = next(((listed, entry, label) for listed, entry, label in written if known and label not in known), None)
+    if unknown:
+        listed, entry, label = unknown
+        raise DataError(f"{listed.path}, line {entry.line}: {LABELS_FILE} has no class {label!r}")
+    return known or tuple(sorted({label for _, _, label in written}))
+
+
+def _of_split_folders(root: str, given: dict[str, str], split: str) -> OwnVideos:
+    """`train/<class>/<video>`, or `train/` with videos in any other way, which then have no classes."""
+    files = {name: find_videos(root, os.path.basename(folder), may_be_video) for name, folder in given.items()}
+    outside = (file.name for found in files.values() for file in found if file.name.count("/") != 2)
+    stray = next(filter(is_video_name, outside), "")
+    if stray:
+        why = f"{os.path.join(root, stray)} does not lie in a class folder {stray.split('/')[0]}/<class>/"
+        splits = {
+            name: [Entry(file.name, size=file.size) for file in found if is_video_name(file.name)]
+            for name, found in files.items()
+        }
+        return OwnVideos(root, FOLDERS, splits, given, unlabelled=why)
+    splits = {
+        name: [Entry(f.name, (f.name.split("/")[1],), size=f.size) for f in found if f.name.count("/") == 2]
+        for name, found in files.items()
+    }
+    wanted = split if split in given else next(iter(given))
+    _check_class_folders(given[wanted], splits[wanted])
+    return OwnVideos(root, CLASS_FOLDERS, splits, given, names=tuple(subfolders(_first(given))))
+
+
+def _check_class_folders(folder: str, entries: list[Entry]) -> None:
+    """Refuse class folders without videos, and a split without class folders."""
+    names, filled = subfolders(folder), {label for entry in entries for label in entry.labels}
+    if not names:
+        raise DataError(f"{folder} has no class folders; videos go to {folder}/<class>/<video>")
+    empty = [name for name in names if name not in filled]
+    if empty:
+        raise DataError(f"the class folder {os.path.join(folder, empty[0])} has no videos; fill it or remove it")
+
+
+def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, list[Entry]]:
+    """`<class>/<video>`, or a tree of videos without classes."""
+    files = find_videos(root)
+    if not files:
+        there = ", ".join(sorted(os.listdir(root))[:8])
+        raise DataError(
+            f"{root} holds no videos: neither a folder {data.train_split}/ nor a list {data.train_split}.csv nor "
+            f"files such as <name>.mp4; it has {there}"
+        )
+    depths, folders = {file.name.count("/") for file in files}, {file.name.split("/")[0] for file in files}
+    places = {"": root}
+    if depths == {1} and len(folders) > 1 and data.split_by == "video":
+        entries = [Entry(file.name, (file.name.split("/")[0],), size=file.size) for file in files]
+        return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders))), entries
+    why = f"{root} is not made of class folders, each with videos in it and no other videos beside them"
+    if depths == {1} and len(folders) > 1:
+        why = f"with data.split_by=folder the folders of {root} are scenes, which are kept together, not classes"
+    return OwnVideos(root, FOLDERS, {}, places, unlabelled=why), [Entry(file.name, size=file.size) for file in files]
+
+
+def _divided(own: OwnVideos, entries: list[Entry], data: DataConfig) -> OwnVideos:
+    """The same with `entries` divided into the training and the evaluation split, unless these are the same."""
+    if data.train_split == data.eval_split:
+        whole, place = {data.train_split: entries}, {data.train_split: _first(own.places)}
+        return dataclasses.replace(own, splits=own.splits | whole, places=own.places | place)
+    single = all(len(entry.labels) == 1 for entry in entries)
+    classes = [entry.labels[0] for entry in entries] if single else None
+    names = [entry.name for entry in entries]
+    out = held_out(names, classes, share=data.val_fraction, by=data.split_by)
+    sides = (data.train_split, data.eval_split)
+    parts = ([e for e, held in zip(entries, out, strict=True) if held == side] for side in (False, True))
+    place = own.places.get(data.train_split) or _first(own.places)
+    splits, places = own.splits | dict(zip(sides, parts, strict=True)), own.places | dict.fromkeys(sides, place)
+    return dataclasses.replace(own, splits=splits, places=places, hashed=sides)

@@ -1,0 +1,72 @@
+"""What a user is told, and a run keeps, of how their videos were read and divided."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from vidjax.config import DataConfig
+from vidjax.data.sources.own_videos import CLASS_FOLDERS, OwnVideos
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How videos were read.
+
+    Attributes:
+      sentence: for the screen.
+      record: for a file of the run: the layout, the columns, the classes with their numbers, the names in each split.
+    """
+
+    sentence: str
+    record: dict[str, Any]
+
+
+def describe(own: OwnVideos, data: DataConfig) -> Reading:
+    """Say what was found, and how it was divided into training and evaluation."""
+    splits = {name: own.splits[name] for name in (data.train_split, data.eval_split) if name in own.splits}
+    sizes = {name: len(entries) for name, entries in splits.items()}
+    record = {
+        "root": own.root,
+        "layout": own.layout,
+        "read_from": {name: own.places[name] for name in splits},
+        "columns": own.columns,
+        "classes": {name: number for number, name in enumerate(own.names)},
+        "divided": _rule(data) if own.hashed else "",
+        "splits": {name: [entry.name for entry in entries] for name, entries in splits.items()},
+    }
+    place, total = own.places[next(iter(sizes))], sum(sizes.values())
+    what = f"{_videos(total)} {_classes(own)}{_columns(own)}"
+    if own.hashed:
+        division = f"{sizes[data.train_split]} to train, {sizes[data.eval_split]} to validate, {_rule(data)}"
+    else:
+        division = ", ".join(f"{size} in {os.path.relpath(own.places[name], own.root)}" for name, size in sizes.items())
+        place = own.root if len(set(own.places.values())) > 1 else place
+    return Reading(f"{place}: {what}; {division}", record)
+
+
+def _videos(count: int) -> str:
+    return f"{count} video{'s' * (count != 1)}"
+
+
+def _classes(own: OwnVideos) -> str:
+    if own.unlabelled:
+        return "without classes"
+    entries = (entry for split in own.splits.values() for entry in split)
+    found = {label for entry in entries for label in entry.labels}
+    if own.layout == CLASS_FOLDERS:
+        return f"in {len(found)} class folder{'s' * (len(found) != 1)}"
+    return f"of {len(found)} class{'es' * (len(found) != 1)}"
+
+
+def _columns(own: OwnVideos) -> str:
+    """Which column of a list holds what."""
+    if not own.columns:
+        return ""
+    return f" ({', '.join(f'{what} in column {name!r}' for what, name in own.columns.items())})"
+
+
+def _rule(data: DataConfig) -> str:
+    what = "folder" if data.split_by == "folder" else "name"
+    return f"by a hash of each {what} (data.val_fraction={data.val_fraction:g})"
