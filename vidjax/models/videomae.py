@@ -31,7 +31,9 @@ class VideoMAESpec(ClipSpec):
       decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: of the pre-training decoder.
       pooling: of the classifier, one of `POOLINGS`: the "mean" of tokens and then `fc_norm`, as published; or the
         encoder's final norm and then the "first" token, which `transformers` offers too.
-      fc_norm_eps, decoder_norm_eps: of these two norms, which some sources give an epsilon of their own.
+      final_norm: whether the encoder ends with a norm in pre-training, as published; a model that `transformers` has
+        pre-trained with use_mean_pooling=true, its default, does not.
+      fc_norm_eps, decoder_norm_eps: of the two norms, which some sources give an epsilon of their own.
       init_std: of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
 
     Raises:
@@ -48,6 +50,7 @@ class VideoMAESpec(ClipSpec):
     decoder_mlp_dim: int
     _: dataclasses.KW_ONLY
     pooling: str = "mean"
+    final_norm: bool = True
     fc_norm_eps: float = 1e-6
     decoder_norm_eps: float = 1e-6
     init_std: float = 0.02
@@ -109,8 +112,7 @@ class VideoMAEEncoder(nn.Module):
     """Cubes to tokens.
 
     Attributes:
-      final_norm: a layer norm after the last block, as in pre-training; a classifier that takes the mean has its own
-        after it.
+      final_norm: a layer norm after the last block; a classifier that takes the mean has its own after it.
     """
 
     spec: VideoMAESpec
@@ -165,7 +167,7 @@ class VideoMAEPretraining(nn.Module):
 
     def setup(self):
         s = self.spec
-        self.encoder = VideoMAEEncoder(s, layers.xavier_uniform, final_norm=True)
+        self.encoder = VideoMAEEncoder(s, layers.xavier_uniform, final_norm=s.final_norm)
         self.encoder_to_decoder = layers.Linear(
             s.decoder_width, use_bias=False, dtype=s.dtype, kernel_init=layers.torch_kernel
         )

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 import vidjax
 from vidjax import ops
 from vidjax.errors import WeightsError
+from vidjax.training.convert import save_as_run
+from vidjax.weights import export
 from vidjax.weights.families.videomae import LAYOUTS
 from vidjax.weights.pretrained import load
 
@@ -58,7 +60,14 @@ def test_a_classifier_of_transformers_gives_its_logits(tmp_path, options):
     assert model.num_classes == 5
 
 
-@pytest.mark.parametrize("options", [{}, {"tubelet_size": 1, "layer_norm_eps": 1e-3, "decoder_num_hidden_layers": 3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tubelet_size": 1, "layer_norm_eps": 1e-3, "decoder_num_hidden_layers": 3},
+        {"use_mean_pooling": True},  # the default of transformers, without the encoder's final norm
+    ],
+)
 def test_a_pretraining_model_of_transformers_gives_its_reconstruction_and_tokens(tmp_path, options):
     peer = peers.pretraining(**options)
     peer.save_pretrained(tmp_path)
@@ -197,10 +206,24 @@ def test_cosine_attention_is_refused(tmp_path):
         load(tmp_path / "v2.pth")
 
 
-def test_a_pretraining_model_without_its_final_norm_is_refused(tmp_path):
-    peers.pretraining(use_mean_pooling=True).save_pretrained(tmp_path)
-    with pytest.raises(WeightsError, match="use_mean_pooling=true"):
-        load(tmp_path)
+def test_a_pretraining_model_without_final_norm_becomes_a_classifier_and_goes_back_to_transformers(tmp_path):
+    peer = peers.pretraining(use_mean_pooling=True)
+    peer.save_pretrained(tmp_path / "theirs")
+    classifier = vidjax.from_pretrained(tmp_path / "theirs", num_classes=3)
+    assert "starts fresh: fc_norm" in classifier.notes
+    save_as_run(vidjax.from_pretrained(tmp_path / "theirs"), tmp_path / "run")
+    export(vidjax.from_pretrained(tmp_path / "run"), tmp_path / "ours")
+    again = peers.transformers.VideoMAEForPreTraining.from_pretrained(tmp_path / "ours")
+    for (name, one), two in zip(peer.state_dict().items(), again.state_dict().values(), strict=True):
+        assert torch.equal(one, two), name
+
+
+def test_a_pretraining_model_whose_final_norm_is_lost_is_refused(tmp_path):
+    peers.pretraining().save_pretrained(tmp_path)
+    with pytest.raises(
+        WeightsError, match=r"2 keys are missing: videomae\.layernorm\.bias, videomae\.layernorm\.weight"
+    ):
+        load(edit(tmp_path, lambda state: {key: value for key, value in state.items() if "e.layernorm." not in key}))
 
 
 def test_heads_that_nothing_tells_are_not_guessed(tmp_path):

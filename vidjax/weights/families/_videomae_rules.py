@@ -51,7 +51,7 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
         Rule((f"{projection}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
         *_blocks(names, prefix + names.blocks, "encoder/blocks", spec.num_heads, spec.depth),
     ]
-    if num_classes is None or spec.pooling == "first":
+    if spec.final_norm if num_classes is None else spec.pooling == "first":
         found += array_layouts.norm(prefix + names.norm, "encoder/norm")
     if num_classes is None:
         return (

@@ -40,11 +40,6 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
     if config.get("hidden_act", "gelu") != "gelu":
         raise WeightsError(f"config.json says hidden_act={config['hidden_act']!r}; a VideoMAE has gelu")
     prefix = _transformers_prefix(state)
-    if "mask_token" in state and f"{prefix}{TRANSFORMERS.norm}.weight" not in state:
-        raise WeightsError(
-            "the pre-training model was saved with use_mean_pooling=true, which leaves out the encoder's final norm; "
-            "save it with use_mean_pooling=false, as the published ones are"
-        )
     new = f"{prefix}{TRANSFORMERS.blocks}0.{TRANSFORMERS_5.biases[0]}" in state
     names = TRANSFORMERS_5 if new else TRANSFORMERS
     spec = dataclasses.replace(
@@ -129,6 +124,8 @@ def _description(
     ignore = fresh = ""
     if any(key.startswith("decoder.") for key in state):
         num_classes = None
+        if not normed and names is not OFFICIAL and (config or {}).get("use_mean_pooling", True):
+            spec = dataclasses.replace(spec, final_norm=False)
     else:
         if f"{outer}{names.head}.weight" in state:
             num_classes = shape_of(state, f"{outer}{names.head}.weight", 2)[0]
@@ -200,7 +197,7 @@ def _transformers_config(description: Description[VideoMAESpec]) -> dict:
         "hidden_act": "gelu",
         "layer_norm_eps": spec.norm_eps,
         "qkv_bias": True,
-        "use_mean_pooling": description.num_classes is not None and spec.pooling == "mean",
+        "use_mean_pooling": spec.pooling == "mean" if description.num_classes is not None else not spec.final_norm,
         "decoder_hidden_size": spec.decoder_width,
         "decoder_num_hidden_layers": spec.decoder_depth,
         "decoder_num_attention_heads": spec.decoder_heads,
