@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from vidjax.errors import ConfigError
 from vidjax.models import layers
+from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.gpt2 import GPT2
 from vidjax.models.spec import check_choice
 
@@ -46,7 +47,7 @@ class CaptionerSpec:
             raise ConfigError(f"num_clips={self.num_clips} must be at least 1")
 
 
-class Captioner(nn.Module):
+class Captioner(CompiledInit):
     """The two joined; parameters `backbone`, `decoder` and, if there is such a layer, `enc_to_dec_proj`.
 
     Attributes:

@@ -2,16 +2,16 @@
 
 from typing import Generic, TypeVar
 
-import flax.linen as nn
 from jaxtyping import Array, Float
 
 from vidjax import ops
+from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.spec import ClipSpec
 
 Spec = TypeVar("Spec", bound=ClipSpec)  # of the family
 
 
-class ClipClassifier(nn.Module, Generic[Spec]):
+class ClipClassifier(CompiledInit, Generic[Spec]):
     """A backbone with a linear head; with `num_classes=0` without the head.
 
     A family's `setup` makes the backbone and `self.head`, a `layers.Head`; its `features` are what they work on.

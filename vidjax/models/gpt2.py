@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import layers
+from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.spec import check_choice, check_heads
 
 Cache = dict  # "past" and "memory": keys and values (l b n h e); "states_mask" (b m) or None; "length" (), tokens read
@@ -86,7 +87,7 @@ GPT2_SPECS = {
 }
 
 
-class GPT2(nn.Module):
+class GPT2(CompiledInit):
     """The language model; its head is the token embedding, transposed."""
 
     spec: GPT2Spec

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.layers import Head, Linear, normal_002
 
 POOLINGS = ("", "weighted_tokens")
 
 
-class PooledClassifier(nn.Module):
+class PooledClassifier(CompiledInit):
     """A backbone with another pooling or a deeper head; its parameters keep the names they have without.
 
     Attributes:

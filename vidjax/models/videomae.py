@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from vidjax import ops
 from vidjax.models import layers
 from vidjax.models.classifier import ClipClassifier
+from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, check_choice, check_heads
@@ -160,7 +161,7 @@ class VideoMAEDecoder(nn.Module):
         return self.head(self.norm(x[:, -num_predicted:])).astype(jnp.float32)
 
 
-class VideoMAEPretraining(nn.Module):
+class VideoMAEPretraining(CompiledInit):
     """The masked autoencoder."""
 
     spec: VideoMAESpec

@@ -1,0 +1,38 @@
+"""Modules whose `init` is compiled, so that it draws the parameters and computes nothing else."""
+
+import functools
+from collections.abc import Hashable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class CompiledInit(nn.Module):
+    """A module that users initialise; the parameters are those of Flax's own `init` under `jax.jit`."""
+
+    def init(self, rngs: Any, *args: Any, **options: Any) -> Any:
+        """The variables of the module; arguments and result are those of `flax.linen.Module.init`.
+
+        Flax runs the module on the inputs, operation by operation, which takes a large one ten seconds. This compiles
+        the drawing of the parameters, once for equal modules. Inputs may be `jax.ShapeDtypeStruct`s.
+        """
+        given = dict(enumerate(args)) | options
+        arrays = {name: value for name, value in given.items() if isinstance(value, _ARRAYS)}
+        shapes = tuple((name, array.shape, jnp.dtype(array.dtype)) for name, array in arrays.items())
+        fixed = tuple((name, value) for name, value in given.items() if name not in arrays)
+        if not all(isinstance(value, Hashable) for _, value in fixed):
+            return super().init(rngs, *args, **options)
+        return _draw(self, shapes, fixed, rngs)
+
+
+_ARRAYS = jax.Array | np.ndarray | jax.ShapeDtypeStruct
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _draw(module: CompiledInit, shapes: tuple, fixed: tuple, rngs: Any) -> Any:
+    given = dict(fixed) | {name: jnp.zeros(shape, dtype) for name, shape, dtype in shapes}
+    args = [given.pop(place) for place in range(len(given)) if place in given]
+    return nn.Module.init(module, rngs, *args, **given)
