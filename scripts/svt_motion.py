@@ -31,7 +31,7 @@ from vidjax.evaluation.probes.knn import knn_accuracy
 from vidjax.main import read_config
 from vidjax.models import build_model, family_of
 from vidjax.training import loop
-from vidjax.weights.pretrained import Pretrained
+from vidjax.weights.model import Pretrained
 from vidjax.weights.read_run import read_params
 
 EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_svt.py"

@@ -3,6 +3,15 @@
 `vidjax.main` and the command line print them as one sentence, without a traceback, and exit with code 2.
 """
 
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, ParamSpec, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 class UserError(Exception):
     """A mistake in the input, the configuration or the environment that the user can mend."""
@@ -46,3 +55,32 @@ class VideoError(DataError):
 
     def __reduce__(self):  # keeps the two arguments when a loader worker sends it to the parent process
         return type(self), (self.reason, self.detail)
+
+
+def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
+    """The remedy for an unknown name: the nearest that there is, as `shown`; where none is like it, all of them."""
+    near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
+    return f"did you mean {shown.format(near[0])}?" if near else f"there are {', '.join(names)}"
+
+
+def check_options(what: str, given: Collection[str], names: Collection[str]) -> None:
+    """Refuse options that `what` does not have.
+
+    Raises:
+      ConfigError: with the nearest that it has.
+    """
+    for name in given:
+        if name not in names:
+            raise ConfigError(f"{what} has no option {name!r}; {nearest(name, names)}")
+
+
+def names_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function of the public surface: an option that it does not have is refused by `check_options`."""
+    names = [name for name in inspect.signature(function).parameters if name != "self"]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **options: P.kwargs) -> R:
+        check_options(cast(Any, function).__name__, options, names)
+        return function(*args, **options)
+
+    return checked

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from vidjax.cli import main
-from vidjax.cli.clip_options import clip_words
 from vidjax.cli.terminal import time_lines
 from vidjax.data import read_frames
 from vidjax.data.clips.recipe import ClipRecipe
@@ -247,4 +246,4 @@ def test_missing_videos_are_noticed_before_the_model_is_read(capsys):
     ],
 )
 def test_clips_in_words(stride, sampling, words):
-    assert clip_words(ClipRecipe(num_frames=16, stride=stride, sampling=sampling)) == words
+    assert ClipRecipe(num_frames=16, stride=stride, sampling=sampling).words == words

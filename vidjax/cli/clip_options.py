@@ -1,4 +1,4 @@
-"""How clips are taken, on the command line: the options that change a model's recipe, and the recipe in words."""
+"""How clips are taken, on the command line: the options that change a model's recipe, and remarks."""
 
 from __future__ import annotations
 
@@ -25,17 +25,6 @@ def check_stride(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             f"--stride={arguments.stride} must be at least 1, or 0 to spread the frames over the whole video"
         )
-
-
-def clip_words(recipe: ClipRecipe) -> str:
-    """How a clip is taken, in words."""
-    if recipe.sampling == "segment":
-        return f"{recipe.num_frames} frames spread over the whole video"
-    if recipe.stride == 1:
-        return f"{recipe.num_frames} frames in a row"
-    teens = 10 < recipe.stride % 100 < 14
-    ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(recipe.stride % 10, "th")
-    return f"{recipe.num_frames} frames, every {recipe.stride}{ending}"
 
 
 def note_short_video(sentence: str) -> None:

@@ -33,6 +33,6 @@ _ARRAYS = jax.Array | np.ndarray | jax.ShapeDtypeStruct
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _draw(module: CompiledInit, shapes: tuple, fixed: tuple, rngs: Any) -> Any:
-    given = dict(fixed) | {name: jnp.zeros(shape, dtype) for name, shape, dtype in shapes}
+    given: dict[Any, Any] = dict(fixed) | {name: jnp.zeros(shape, dtype) for name, shape, dtype in shapes}
     args = [given.pop(place) for place in range(len(given)) if place in given]
     return nn.Module.init(module, rngs, *args, **given)

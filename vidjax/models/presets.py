@@ -5,12 +5,11 @@ this package whose name is also that of a file in `zoo` is a family.
 """
 
 import dataclasses
-import difflib
 from typing import Any
 
 import flax.linen as nn
 
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, check_options, nearest
 from vidjax.models.family import Family
 from vidjax.models.spec import ClipSpec
 from vidjax.registry import Registry, is_outside
@@ -38,8 +37,7 @@ def family_of(name: str) -> tuple[str, str]:
             raise ConfigError(f"model {name!r}: {family} has no size {size!r}; choose one of {', '.join(sizes)}")
         return family, size or next(iter(sizes))
     if name not in model_names():
-        near = difflib.get_close_matches(name, model_names(), 1, 0.0)[0]
-        raise ConfigError(f"model {name!r} is unknown; did you mean {near!r}? The presets: {', '.join(model_names())}")
+        raise ConfigError(f"model {name!r} is unknown; {nearest(name, model_names())}")
     family, size = name.split("_", 1)
     return family, size
 
@@ -65,13 +63,18 @@ def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) 
     Raises:
       ConfigError: for an unknown name or field, for values that do not fit each other, and for None where the family
         has no pre-training module.
+
+    Example:
+      >>> model = vidjax.build_model("videomae_tiny", num_classes=5)
+      >>> variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 8, 64, 64, 3)))
+      >>> jax.jit(model.apply)(variables, jnp.zeros((2, 8, 64, 64, 3)))["logits"].shape
+      (2, 5)
+      >>> vidjax.build_model("videomae_tiny", num_clases=5)
+      Traceback (most recent call last):
+      vidjax.errors.ConfigError: videomae_tiny has no option 'num_clases'; did you mean 'num_classes'?
     """
     family, spec = FAMILIES.find(family_of(name)[0]), preset(name)
-    fields = [field.name for field in dataclasses.fields(spec)]
-    for key in overrides:
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1, 0.0)[0]
-            raise ConfigError(f"{name} has no option {key!r}; did you mean {near!r}?")
+    check_options(name, overrides, ["num_classes", *(field.name for field in dataclasses.fields(spec))])
     spec = spec.override(**overrides)
     if num_classes is not None and num_classes < 0:
         raise ConfigError(f"num_classes={num_classes} must be at least 0")

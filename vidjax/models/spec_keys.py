@@ -1,7 +1,6 @@
 """`config.model.spec`: the fields of a family's spec that a run sets, checked against the spec's own types."""
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Any
 
 from vidjax.config import checked
 from vidjax.config.types import Changeable, marks, plain
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, nearest
 from vidjax.models.presets import FAMILIES, family_of
 from vidjax.models.spec import ClipSpec
 
@@ -73,5 +72,4 @@ def _unknown(key: str, name: str, hints: Mapping[str, Any]) -> str:
     theirs = [family.title for family in FAMILIES.values() if key in _hints(family.spec_type)]
     if theirs:
         return f"config.model.spec.{key} is of {' and '.join(theirs)}; model.name={name} is a {ours}: leave it out"
-    near = difflib.get_close_matches(key, hints, 1, 0.0)[0]
-    return f"config.model.spec.{key} is unknown for model.name={name}; did you mean config.model.spec.{near}?"
+    return f"config.model.spec.{key} is unknown for model.name={name}; {nearest(key, hints, 'config.model.spec.{}')}"

@@ -5,10 +5,13 @@ from jaxtyping import Array, Float, Num, UInt8
 
 
 def normalize(
-    pixels: UInt8[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
+    pixels: Num[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "*dims c"]:
-    """(pixels / 255 - mean) / std in float32; mean and std are per channel, of pixels in [0, 1]."""
-    return (pixels.astype(jnp.float32) / 255 - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
+    """(pixels - mean) / std in float32, per channel; integers are divided by 255 before, floats are in [0, 1]."""
+    unit = pixels.astype(jnp.float32)
+    if not jnp.issubdtype(pixels.dtype, jnp.floating):
+        unit = unit / 255
+    return (unit - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
 
 
 def fit_frames(clips: UInt8[Array, "b t h w c"], spec) -> UInt8[Array, "b n h w c"]:

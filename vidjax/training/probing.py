@@ -25,7 +25,7 @@ from vidjax.tasks import TASKS
 from vidjax.training.config_checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
-from vidjax.weights.pretrained import Pretrained
+from vidjax.weights.model import Pretrained
 
 FEATURES = "features"
 

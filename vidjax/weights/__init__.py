@@ -1,6 +1,7 @@
 """Public checkpoints in and out: hub ids, folders, `.safetensors`, `.pth`, msgpack, and vidjax runs."""
 
 from vidjax.weights.export_files import export
-from vidjax.weights.pretrained import Pretrained, from_pretrained
+from vidjax.weights.model import Pretrained
+from vidjax.weights.pretrained import from_pretrained
 
 __all__ = ["Pretrained", "export", "from_pretrained"]

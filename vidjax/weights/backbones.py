@@ -9,7 +9,8 @@ from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.errors import WeightsError
 from vidjax.models import ClipSpec, build_model, family_of
 from vidjax.weights.clip_recipes import published_recipe
-from vidjax.weights.pretrained import Pretrained, from_pretrained
+from vidjax.weights.model import Pretrained
+from vidjax.weights.pretrained import from_pretrained
 
 RANDOM = "random:"
 _SEED = 0

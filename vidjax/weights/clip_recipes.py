@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from vidjax.config import choices
 from vidjax.data.clips.recipe import ClipRecipe, Windows
+from vidjax.errors import ConfigError, nearest
 from vidjax.evaluation.merge_views import MERGES, rule_with
 from vidjax.models import ClipSpec
 from vidjax.models.zoo import usual_clip
@@ -56,6 +58,9 @@ class RecipeChanges:
       merge: of the views and of windows, mean_softmax, sum_logits or max.
       score: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
       every: slides windows over the video, one each so many seconds.
+
+    Raises:
+      ConfigError: for a number below its least, or a word that is not one of these.
     """
 
     stride: int | None = None
@@ -64,6 +69,16 @@ class RecipeChanges:
     merge: str | None = None
     score: str | None = None
     every: float | None = None
+
+    def __post_init__(self):
+        for name, least in (("stride", 0), ("clips", 1), ("crops", 1)):
+            if (value := getattr(self, name)) is not None and value < least:
+                raise ConfigError(f"{name}={value} must be at least {least}")
+        if self.every is not None and self.every <= 0:
+            raise ConfigError(f"every={self.every:g} must be above 0 seconds")
+        for name, allowed in (("merge", choices("eval.merge")), ("score", ("softmax", "sigmoid"))):
+            if (value := getattr(self, name)) is not None and value not in allowed:
+                raise ConfigError(f"{name}={value!r} is unknown; {nearest(value, allowed)}")
 
 
 def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:

@@ -16,7 +16,7 @@ from vidjax.errors import WeightsError
 from vidjax.files import write_json
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, example_inputs
-from vidjax.weights.pretrained import Pretrained
+from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import write
 
 COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")  # or told by the shapes

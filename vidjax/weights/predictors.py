@@ -21,7 +21,7 @@ from vidjax.objectives import Captioning
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
 if TYPE_CHECKING:
-    from vidjax.weights.pretrained import Pretrained
+    from vidjax.weights.model import Pretrained
 
 Remark = Callable[[str], None]  # is given a sentence about a video that is answered all the same
 

@@ -3,143 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, UInt8
 
-from vidjax import ops
 from vidjax.config import Config
-from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.errors import ConfigError, WeightsError
+from vidjax.errors import ConfigError, WeightsError, names_options
 from vidjax.evaluation.merge_views import rule_with
-from vidjax.models import FAMILIES, ClipSpec, family_of
-from vidjax.models.outputs import outputs as named_outputs
-from vidjax.models.pooling import PooledClassifier
+from vidjax.models import ClipSpec, family_of
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives import Classification, MaskedAutoencoding, Objective
-from vidjax.objectives.normalize import normalize
-from vidjax.tasks import TASKS, Answer, clip_recipe
+from vidjax.tasks import TASKS, clip_recipe
 from vidjax.weights import hub, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
 from vidjax.weights.checkpoint_contents import Contents, read_contents
 from vidjax.weights.checkpoint_layouts import Description, example_inputs, recognise
 from vidjax.weights.clip_recipes import published_recipe
 from vidjax.weights.families import vivit_image
+from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import flatten, nest, read
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Pretrained:
-    """A model with its weights.
-
-    Attributes:
-      module: Linen module; `module.apply({"params": params}, clips)` is the call to put under `jax.jit`.
-      params: float32 pytree.
-      spec: the module's.
-      family: as `vidjax.models.FAMILIES` finds it, or "gpt2".
-      clip_recipe: how clips are taken from videos for it, normalised, and their scores merged; None for GPT-2.
-      objective: that it was trained by, with `module`: it scores, reconstructs or captions clips. None for a backbone
-        and for GPT-2.
-      answer: what it says of a video: classes, numbers or a caption; None when it says nothing.
-      labels: class names, when the source has them.
-      notes: sentences about what was assumed, corrected or changed while it was read.
-      source: where it is from.
-      config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
-    """
-
-    module: nn.Module
-    params: Any
-    spec: Any
-    family: str
-    clip_recipe: ClipRecipe | None = None
-    objective: Objective | None = None
-    answer: Answer | None = None
-    labels: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    source: str = ""
-    config: Config | dict | None = None
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes; 0 without head; None for a module that is no classifier."""
-        if not isinstance(self.spec, ClipSpec):
-            return None
-        classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
-        return self.module.num_classes if isinstance(self.module, classifiers) else None
-
-    @property
-    def clips(self) -> ClipRecipe:
-        """How clips are taken for the model.
-
-        Raises:
-          ConfigError: for GPT-2, which takes none.
-        """
-        if self.clip_recipe is None:
-            raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
-        return self.clip_recipe
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """The mean of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
-        return self.clip_recipe.mean if self.clip_recipe else ()
-
-    @property
-    def std(self) -> tuple[float, ...]:
-        """Deviation of the module's input, per channel; empty for GPT-2."""
-        return self.clip_recipe.std if self.clip_recipe else ()
-
-    def __call__(self, clips: UInt8[np.ndarray, "b t h w c"]) -> dict[str, Array]:
-        """Encode and classify clips of any height and width: short side resized, centre crop, normalised, under jit.
-
-        Returns:
-          what the module returns; of a pre-training module the tokens (b n d) of all cubes and `pooled` (b d), their
-          mean in float32.
-
-        Raises:
-          ConfigError: for another number of frames than the model's, or arrays that are no uint8 clips.
-        """
-        return self._apply(self.params, self._prepare(clips))
-
-    def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-        """What `__call__` returns, of clips of the model's size and with any parameters: to put under `jax.jit`."""
-        clips = normalize(clips, self.mean, self.std)
-        if self.num_classes is not None:
-            return named_outputs(self.module, params, clips)
-        self.spec.check_clips(clips)
-        patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
-        encoded = self.module.apply({"params": params}, patches, method=lambda module, x: module.encoder(x))
-        tokens = cast(Array, encoded)
-        return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
-
-    @functools.cached_property
-    def _apply(self):
-        return jax.jit(self.outputs)
-
-    def _prepare(self, clips: UInt8[np.ndarray, "b t h w c"]) -> UInt8[np.ndarray, "b t h w c"]:
-        """Clips of any size as the model takes them: resized until they cover its frames, cropped in the middle."""
-        recipe, clips = self.clips.one_view(), np.asarray(clips)
-        if clips.dtype != np.uint8 or clips.ndim != 5 or clips.shape[-1] != 3:
-            raise ConfigError(f"clips are uint8 (b t h w 3) arrays of pixels 0 to 255, not {clips.dtype} {clips.shape}")
-        if clips.shape[1] != self.spec.num_frames:
-            raise ConfigError(
-                f"clips of {clips.shape[1]} frames for a model of {self.spec.num_frames}; sample "
-                f"{self.spec.num_frames} frames, or load the model with from_pretrained(..., "
-                f"num_frames={clips.shape[1]})"
-            )
-        return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
-
-
+@names_options
 def from_pretrained(
     source: str | os.PathLike,
     *,
@@ -162,6 +55,14 @@ def from_pretrained(
       WeightsError: one sentence that names the file and what was expected; nothing in a file is executed, and nothing
         is used of one that was read in part.
       ConfigError: when the model cannot take such clips.
+
+    Example:
+      >>> m = vidjax.from_pretrained("model")
+      >>> m.num_classes, m.spec.num_frames
+      (5, 8)
+      >>> longer = vidjax.from_pretrained("model", num_frames=16, num_classes=3)
+      >>> longer.clips.num_frames, longer.notes[-1]
+      (16, 'a fresh head for 3 classes instead of that for 5')
     """
     model = load(source)
     changes = {"num_frames": num_frames, "image_size": image_size, "num_classes": num_classes}

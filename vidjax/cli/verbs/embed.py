@@ -160,7 +160,7 @@ def _say(written: Written, recipe: ClipRecipe) -> None:
     if written.missing:
         counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
-    say(f"{counted} {shapes}, {header.dtype}, of {clip_options.clip_words(recipe)}")
+    say(f"{counted} {shapes}, {header.dtype}, of {recipe.words}")
 
 
 VERB = Verb(

@@ -106,7 +106,7 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
         for line in time_lines(answer.get("windows", [])):
             console.print(Text(line), soft_wrap=True)
     if answered:
-        clip = clip_options.clip_words(predictor.recipe)
+        clip = predictor.recipe.words
         say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}")
         if windows := predictor.recipe.windows:
             merged = {"mean": "mean", "max": "largest probability"}[windows.merge]

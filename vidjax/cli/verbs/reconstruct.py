@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"vidjax: {sentence}")
     if drawn:
         hidden = objective.num_masked / model.spec.num_tokens
-        say(f"{clip_options.clip_words(recipe)}; {hidden:.1%} of the cubes are hidden by a {objective.mask} mask")
+        say(f"{recipe.words}; {hidden:.1%} of the cubes are hidden by a {objective.mask} mask")
         say(drawn[0].caption)
     for pictures in drawn:
         print(os.fspath(pictures.png))

@@ -7,10 +7,11 @@ colours. Erasing, mixup and normalisation happen on the device.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Num, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.color import color_augment
@@ -60,31 +61,38 @@ def check_crop(data: DataConfig) -> None:
         )
 
 
-def eval_crops(frames: UInt8[np.ndarray, "t h w c"], recipe: ClipRecipe) -> UInt8[np.ndarray, "crops t h2 w2 c"]:
+def eval_crops(frames: Num[np.ndarray, "t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "crops t h2 w2 c"]:
     """Resize until recipe.frame_size is just covered, then take recipe.crops evenly spaced crops; one is central.
 
     For square frames the short side gets their size, and the crops lie along the long side.
+
+    Args:
+      frames: uint8 or float32.
     """
-    (height, width), (frame_height, frame_width), crops = recipe.frame_size, frames.shape[1:3], recipe.crops
+    size, corners = eval_places(frames.shape[1:3], recipe)
+    frames, (height, width) = resize(frames, size, recipe.interpolation), recipe.frame_size
+    return np.stack([frames[:, top : top + height, left : left + width] for top, left in corners])
+
+
+def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """(height, width) that frames are resized to, and where the crops of `eval_crops` begin in them: (top, left)."""
+    (height, width), (frame_height, frame_width), crops = recipe.frame_size, frame_size, recipe.crops
     tall = frame_height * width > frame_width * height  # taller than the model's frames: the width is what must fit
     if tall:
         size = max(height, width * frame_height // frame_width), width
     else:
         size = height, max(width, height * frame_width // frame_height)
-    frames = resize(frames, size, recipe.interpolation)
     room = size[0] - height if tall else size[1] - width
     starts = [crop * room // (crops - 1) for crop in range(crops)] if crops > 1 else [round(room / 2)]
-    if tall:
-        return np.stack([frames[:, start : start + height] for start in starts])
-    return np.stack([frames[:, :, start : start + width] for start in starts])
+    return size, [(start, 0) if tall else (0, start) for start in starts]
 
 
 def resize(
-    frames: UInt8[np.ndarray, "t h w c"],
+    frames: Num[np.ndarray, "t h w c"],
     size: tuple[int, int],
     interpolation: str,
-    out: UInt8[np.ndarray, "t h2 w2 c"] | None = None,
-) -> UInt8[np.ndarray, "t h2 w2 c"]:
+    out: Num[np.ndarray, "t h2 w2 c"] | None = None,
+) -> Num[np.ndarray, "t h2 w2 c"]:
     """Resize all frames to (height, width), into `out` or a new array.
 
     Within a factor of two this is OpenCV's interpolation of that name, as the official evaluation uses; anything
@@ -92,16 +100,32 @@ def resize(
     """
     (height, width), (frame_height, frame_width) = size, frames.shape[1:3]
     if out is None:
-        out = np.empty((len(frames), height, width, frames.shape[-1]), np.uint8)
+        out = np.empty((len(frames), height, width, frames.shape[-1]), frames.dtype)
     if (height, width) == (frame_height, frame_width):
         out[:] = frames
         return out
-    method = INTERPOLATIONS[interpolation]
-    if max(frame_height / height, frame_width / width) > _ALIASING:
-        method = cv2.INTER_AREA
+    method = _method((frame_height, frame_width), size, interpolation)
     for frame, target in zip(frames, out, strict=True):
         cv2.resize(frame, (width, height), dst=target, interpolation=method)
     return out
+
+
+def resize_weights(
+    frame_size: Sequence[int], size: tuple[int, int], interpolation: str
+) -> tuple[Float[np.ndarray, "h2 h"], Float[np.ndarray, "w2 w"]]:
+    """What `resize` multiplies the rows and the columns of frames of `frame_size` by, for use outside of OpenCV."""
+    method = _method(frame_size, size, interpolation)
+    rows, columns = (
+        cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)
+        for old, new in zip(frame_size, size, strict=True)
+    )
+    return rows, columns
+
+
+def _method(frame_size: Sequence[int], size: tuple[int, int], interpolation: str) -> int:
+    """OpenCV's number of the interpolation."""
+    shrunk = max(old / new for old, new in zip(frame_size, size, strict=True))
+    return cv2.INTER_AREA if shrunk > _ALIASING else INTERPOLATIONS[interpolation]
 
 
 def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:

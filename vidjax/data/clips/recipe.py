@@ -81,6 +81,17 @@ class ClipRecipe:
         """Frames from the first of a dense clip to its last."""
         return (self.num_frames - 1) * self.stride + 1
 
+    @property
+    def words(self) -> str:
+        """How a clip is taken: "16 frames, every 4th"."""
+        if self.sampling == "segment":
+            return f"{self.num_frames} frames spread over the whole video"
+        if self.stride == 1:
+            return f"{self.num_frames} frames in a row"
+        teens = 10 < self.stride % 100 < 14
+        ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(self.stride % 10, "th")
+        return f"{self.num_frames} frames, every {self.stride}{ending}"
+
     def sample(self, data: DataConfig) -> DataConfig:
         """The configuration of a data set with this sampling, on which the rows of some data sets depend (AFEW-VA)."""
         return dataclasses.replace(data, num_frames=self.num_frames, stride=self.stride, sampling=self.sampling)

@@ -84,6 +84,11 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
     return found | {name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled") if name in outputs}
 
 
+def clip_features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
+    """The `features` of clips of the backbone's size; to put under `jax.jit`."""
+    return features(backbone.outputs(params, fit_frames(clips, backbone.spec)))
+
+
 def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """The shape of a row of each array, by name; nothing is computed.
 
@@ -92,7 +97,7 @@ def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
     """
     recipe = clip_recipe_of(backbone)
     clips = jax.ShapeDtypeStruct((1, recipe.num_frames, *recipe.frame_size, 3), jnp.uint8)
-    shapes = jax.eval_shape(lambda params, x: _features(backbone, params, x), backbone.params, clips)
+    shapes = jax.eval_shape(lambda params, x: clip_features(backbone, params, x), backbone.params, clips)
     return {name: shapes[name].shape[1:] for name in ARRAYS if name in shapes}
 
 
@@ -185,16 +190,12 @@ def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callab
 
     @jax.jit
     def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:
-        found = _features(backbone, params, clips)
+        found = clip_features(backbone, params, clips)
         found = {name: found[name] for name in names}
         peaks = {name: jnp.abs(array).max(axis=range(1, array.ndim)) for name, array in found.items()}
         return {"arrays": {name: array.astype(dtype) for name, array in found.items()}, "peaks": peaks}
 
     return step
-
-
-def _features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-    return features(backbone.outputs(params, fit_frames(clips, backbone.spec)))
 
 
 def _join(parts: list[dict], count: int) -> dict:

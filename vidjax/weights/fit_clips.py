@@ -1,0 +1,70 @@
+"""Clips of any size as a model takes them: resized until they cover its frames, and cropped in the middle.
+
+On the host OpenCV resizes, as in evaluation. In a JAX transformation, where shapes are all there is, frames are
+multiplied with OpenCV's weights: the same to a rounding of uint8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Num
+
+from vidjax.data.clips.augment import eval_crops, eval_places, resize_weights
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.errors import ConfigError
+
+
+def check_clips(clips: Any, num_frames: int) -> None:
+    """Refuse what is no clip or batch of clips of a model's length; arrays that are traced too.
+
+    Raises:
+      ConfigError: with the shape or dtype, and what is taken.
+    """
+    takes = "uint8 or floats in [0, 1], (t h w 3) or (b t h w 3)"
+    shape = tuple(getattr(clips, "shape", ()))
+    if len(shape) not in (4, 5) or shape[-1] != 3:
+        raise ConfigError(f"an array of shape {shape} is no clip; a model takes {takes}")
+    if clips.dtype != jnp.uint8 and not jnp.issubdtype(clips.dtype, jnp.floating):
+        raise ConfigError(f"clips of {clips.dtype} say nothing of their range; a model takes {takes}")
+    if 0 in shape:
+        raise ConfigError(f"clips of shape {shape} are empty")
+    if shape[-4] != num_frames:
+        raise ConfigError(
+            f"clips of {shape[-4]} frames for a model of {num_frames}; sample {num_frames} frames, or load the model "
+            f"with from_pretrained(..., num_frames={shape[-4]})"
+        )
+
+
+def check_range(clips: np.ndarray) -> None:
+    """Refuse floats outside of [0, 1], such as pixels up to 255, or normalised ones.
+
+    Raises:
+      ConfigError: with their range.
+    """
+    if clips.dtype != np.uint8 and not (clips.min() >= 0 and clips.max() <= 1):
+        raise ConfigError(
+            f"clips of floats go from {clips.min():.3g} to {clips.max():.3g}; a model takes floats in [0, 1], which it "
+            "normalises itself, or uint8 in 0 to 255"
+        )
+
+
+def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "b t h2 w2 c"]:
+    """The central crops of uint8 or float32 clips."""
+    return np.stack([eval_crops(clip, recipe.one_view())[0] for clip in clips])
+
+
+def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
+    """The same inside of `jit`, `grad` or `vmap`; differentiable in floats."""
+    size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
+    height, width = recipe.frame_size
+    if size == clips.shape[2:4]:
+        return clips[:, :, top : top + height, left : left + width]
+    rows, columns = resize_weights(clips.shape[2:4], size, recipe.interpolation)
+    rows, columns = rows[top : top + height], columns[left : left + width]
+    pixels = clips.astype(jnp.float32)
+    found = jnp.einsum("Hh,bthwc,Ww->btHWc", rows, pixels, columns, precision=jax.lax.Precision.HIGHEST)
+    return jnp.floor(found + 0.5).clip(0, 255).astype(jnp.uint8) if clips.dtype == jnp.uint8 else found

@@ -1,0 +1,301 @@
+"""A model with its weights, to call on arrays, or to ask about video files."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Num
+
+from vidjax import ops
+from vidjax.config import Config
+from vidjax.data.clips.eval_views import protocol_views
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.errors import ConfigError, check_options, names_options
+from vidjax.evaluation.features.extraction import ARRAYS, clip_features
+from vidjax.evaluation.predict import Predictor
+from vidjax.models import FAMILIES, ClipSpec
+from vidjax.models.pooling import PooledClassifier
+from vidjax.objectives import Objective
+from vidjax.objectives.normalize import normalize
+from vidjax.tasks import Answer
+from vidjax.weights import predictors
+from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
+from vidjax.weights.fit_clips import check_clips, check_range, fit_on_host, fit_traced
+
+LARGEST_BATCH = 32  # clips that a call outside of a transformation computes at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A model with its weights: call it on clips, or `predict` and `embed` a video file.
+
+    Attributes:
+      module: Linen module; `module.apply({"params": params}, clips)` takes normalised clips of its size.
+      params: float32 pytree.
+      spec: the module's.
+      family: as `vidjax.models.FAMILIES` finds it, or "gpt2".
+      clip_recipe: how clips are taken from videos for it, normalised, and their scores merged; None for GPT-2.
+      objective: that it was trained by, with `module`: it scores, reconstructs or captions clips. None for a backbone
+        and for GPT-2.
+      answer: what it says of a video: classes, numbers or a caption; None when it says nothing.
+      labels: class names, when the source has them.
+      notes: sentences about what was assumed, corrected or changed while it was read.
+      source: where it is from.
+      config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
+    """
+
+    module: nn.Module
+    params: Any
+    spec: Any
+    family: str
+    clip_recipe: ClipRecipe | None = None
+    objective: Objective | None = None
+    answer: Answer | None = None
+    labels: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    source: str = ""
+    config: Config | dict | None = None
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; 0 without head; None for a module that is no classifier."""
+        if not isinstance(self.spec, ClipSpec):
+            return None
+        classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
+        return self.module.num_classes if isinstance(self.module, classifiers) else None
+
+    @property
+    def clips(self) -> ClipRecipe:
+        """How clips are taken for the model.
+
+        Raises:
+          ConfigError: for GPT-2, which takes none.
+        """
+        if self.clip_recipe is None:
+            raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
+        return self.clip_recipe
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The mean of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
+        return self.clip_recipe.mean if self.clip_recipe else ()
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Deviation of the module's input, per channel; empty for GPT-2."""
+        return self.clip_recipe.std if self.clip_recipe else ()
+
+    def __call__(self, clips: Num[Array, "*b t h w 3"]) -> dict[str, Array]:
+        """Encode and classify clips of any height and width: short side resized, centre crop, normalised.
+
+        Under `jit`, `grad` and `vmap` it is part of what is transformed. Otherwise it is compiled, and a batch is
+        filled up to 1, 2, 4, 8, 16 or 32 clips, so that few sizes are compiled; a larger one is computed in parts.
+
+        Args:
+          clips: uint8, or floats in [0, 1]; one clip (t h w 3), or a batch (b t h w 3).
+
+        Returns:
+          what the module returns, for a batch or the one clip; of a pre-training module the tokens (b n d) of all cubes
+          and `pooled` (b d), their mean in float32.
+
+        Raises:
+          ConfigError: for another number of frames than the model's, or arrays that are no such clips.
+
+        Example:
+          >>> m = vidjax.from_pretrained("model")
+          >>> frames = vidjax.data.read_frames("video.mp4", range(8))
+          >>> m(frames)["logits"].shape
+          (5,)
+          >>> jax.jit(m)(frames[None] / 255)["logits"].shape
+          (1, 5)
+        """
+        return self.apply({"params": self.params}, clips)
+
+    @names_options
+    def apply(
+        self, variables: Mapping[str, Any], clips: Num[Array, "*b t h w 3"], *, train: bool = False, rngs: Any = None
+    ) -> dict[str, Array]:
+        """What a call gives with other parameters, which stand where Flax wants them: to differentiate and to train.
+
+        Args:
+          variables: {"params": ...}, such as {"params": model.params}.
+          clips: as for a call.
+          train: with dropout and drop path, whose randomness is the stream "dropout" of `rngs`.
+
+        Example:
+          >>> m = vidjax.from_pretrained("model")
+          >>> clip = jnp.full((8, 64, 64, 3), 0.5)
+          >>> gradient = jax.grad(lambda params: m.apply({"params": params}, clip)["logits"].max())(m.params)
+          >>> gradient["head"]["bias"].shape
+          (5,)
+        """
+        if "params" not in variables:
+            raise ConfigError('the parameters belong in {"params": ...}, as Flax has it')
+        if isinstance(clips, Tracer):
+            return self._compiled(variables, clips, rngs, train=train)
+        pixels = np.asarray(clips)
+        self._check(pixels)
+        if pixels.dtype != np.uint8:
+            pixels = pixels.astype(np.float32)
+            check_range(pixels)
+        batch = fit_on_host(pixels if pixels.ndim == 5 else pixels[None], self.clips)
+        compute = functools.partial(self._compiled, variables, rngs=rngs, train=train)
+        found = compute(batch) if train else _in_parts(compute, batch)
+        return found if pixels.ndim == 5 else {name: array[0] for name, array in found.items()}
+
+    def outputs(self, params: Any, clips: Num[Array, "b t h w c"]) -> dict[str, Array]:
+        """What `apply` returns, of clips of the model's size: to put under `jax.jit`."""
+        return self._outputs({"params": params}, clips, None, False)
+
+    def predict(self, video: str | os.PathLike, *, top: int = 5, **views: Any) -> dict[str, Any]:
+        """What `vidjax predict --json` says of a video file.
+
+        Args:
+          video: a path.
+          top: classes to name.
+          views: other than the model's own, see `vidjax.weights.clip_recipes.RecipeChanges`: `stride` of the frames,
+            `clips` and `crops` of a video, their `merge`, the `score`, and the seconds `every` which a window slides.
+
+        Returns:
+          video, its path; top, the likeliest classes as {label, probability}, highest first; windows, where they slide,
+          each with start and end in seconds and its own top. Of a regression values, {name, value}, in place of top.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+          WeightsError: when the model gives neither classes nor numbers.
+          ConfigError: for an option that there is not, or that has no such value.
+
+        Example:
+          >>> m = vidjax.from_pretrained("model")
+          >>> m.predict("video.mp4", top=2)
+          {'video': 'video.mp4', 'top': [{'label': ..., 'probability': 0...}, {'label': ..., 'probability': 0...}]}
+          >>> len(m.predict("video.mp4", clips=2, crops=3, stride=1)["top"])
+          5
+        """
+        check_options("predict", views, ("top", *(field.name for field in dataclasses.fields(RecipeChanges))))
+        if top < 1:
+            raise ConfigError(f"top={top} must be at least 1")
+        asked = RecipeChanges(**views)
+        if asked not in self._predictors:
+            self._predictors[asked] = predictors.make_predictor(self, asked)
+        name = os.fspath(video)
+        return {"video": name, **predictors.answer(self._predictors[asked], name, top, _warn)}
+
+    @names_options
+    def embed(
+        self, video: str | os.PathLike, *, features: Sequence[str] = (), stride: int | None = None
+    ) -> dict[str, Float[np.ndarray, " ..."]]:
+        """The features of a video file, as `vidjax embed` computes them: of its central view.
+
+        Args:
+          video: a path.
+          features: names of `vidjax.evaluation.features.extraction.features`; all that the model gives but the tokens
+            when empty.
+          stride: between the frames, other than the model's; 0 spreads them over the whole video.
+
+        Returns:
+          float32 arrays by name: token_mean (d), width_mean (n), pooled (d), cls (d), tokens (n d).
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+          ConfigError: for features that the model does not give.
+
+        Example:
+          >>> m = vidjax.from_pretrained("model")
+          >>> {name: array.shape for name, array in m.embed("video.mp4").items()}
+          {'token_mean': (96,), 'width_mean': (256,), 'pooled': (96,)}
+          >>> m.embed("video.mp4", features=["tokens"])["tokens"].shape
+          (256, 96)
+        """
+        recipe = change_recipe(self.clips, RecipeChanges(stride=stride)).one_view()
+        found = self._features(self.params, protocol_views(video, recipe))
+        given = [name for name in ARRAYS if name in found]
+        names = tuple(features) or [name for name in given if name != "tokens"]
+        if unknown := [name for name in names if name not in given]:
+            raise ConfigError(
+                f"{self.source} gives no {unknown[0]!r}; the features of a {self.family}: {', '.join(given)}"
+            )
+        return {name: np.asarray(found[name][0]) for name in names}
+
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        lines = [f"<Pretrained {self.family}, {self._role}, {count / 1e6:.1f} M parameters, from {self.source}"]
+        if self.clip_recipe is None:
+            lines.append("  takes no clips; see .module")
+        else:
+            height, width = self.clip_recipe.frame_size
+            lines.append(f"  clips: {self.clip_recipe.words}, {height} x {width} pixels; uint8 or floats in [0, 1]")
+        shown = ", ".join(self.labels[:3]) + (", ..." if len(self.labels) > 3 else "") if self.labels else "none"
+        return "\n".join([*lines, f"  labels: {shown}; notes: {len(self.notes)}, in .notes>"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what was compiled is compiled again by a copy."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @property
+    def _role(self) -> str:
+        if self.num_classes:
+            return f"{self.num_classes} classes" if self.answer is None or self.answer.kind == "classes" else "numbers"
+        return "backbone" if self.num_classes == 0 else type(self.module).__name__
+
+    def _check(self, clips: Any) -> None:
+        if not isinstance(self.spec, ClipSpec):
+            raise ConfigError(
+                f"{self.source} holds a {self.family}, which does more than encode clips; call module.apply"
+            )
+        check_clips(clips, self.spec.num_frames)
+
+    @functools.cached_property
+    def _compiled(self):
+        return jax.jit(self._of_any_size, static_argnames="train")
+
+    @functools.cached_property
+    def _features(self):
+        return jax.jit(functools.partial(clip_features, self))
+
+    @functools.cached_property
+    def _predictors(self) -> dict[RecipeChanges, Predictor]:
+        return {}
+
+    def _of_any_size(self, variables: Any, clips: Array, rngs: Any, *, train: bool) -> dict[str, Array]:
+        self._check(clips)
+        batch = fit_traced(clips if clips.ndim == 5 else clips[None], self.clips)
+        found = self._outputs(variables, batch, rngs, train)
+        return found if clips.ndim == 5 else {name: array[0] for name, array in found.items()}
+
+    def _outputs(self, variables: Any, clips: Array, rngs: Any, train: bool) -> dict[str, Array]:
+        clips = normalize(clips, self.mean, self.std)
+        options: dict[str, Any] = {"train": True, "rngs": rngs} if train else {}
+        if self.num_classes is not None:
+            return cast(dict[str, Array], self.module.apply(variables, clips, **options))
+        self.spec.check_clips(clips)
+        patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
+
+        encode = lambda module, patches, **options: module.encoder(patches, **options)  # noqa: E731
+        tokens = cast(Array, self.module.apply(variables, patches, method=encode, **options))
+        return {"tokens": tokens, "pooled": tokens.mean(axis=1, dtype=jnp.float32)}
+
+
+def _in_parts(compute: Any, clips: Num[np.ndarray, "b t h w c"]) -> dict[str, Array]:
+    """The outputs of a batch of any size, from calls of a few sizes: powers of two."""
+    parts = []
+    for start in range(0, len(clips), LARGEST_BATCH):
+        part = clips[start : start + LARGEST_BATCH]
+        padding = (1 << (len(part) - 1).bit_length()) - len(part)
+        found = compute(np.concatenate([part, np.zeros((padding, *part.shape[1:]), part.dtype)]) if padding else part)
+        parts.append({name: array[: len(part)] for name, array in found.items()} if padding else found)
+    return parts[0] if len(parts) == 1 else {name: jnp.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(f"{sentence} (see stride)", stacklevel=4)
