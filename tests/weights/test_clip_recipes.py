@@ -56,10 +56,14 @@ def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, 
         (WHOLE, {"merge": "max"}, {"merge": "max"}),
         (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits are sums
         (WHOLE, {"merge": "mean_softmax", "score": "sigmoid"}, {"merge": "mean_sigmoid"}),
-        (WHOLE, {"every": 2.0}, {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0)}),
+        (
+            WHOLE,
+            {"every": 2.0},
+            {"clips": 1, "merge": "mean_softmax", "windows": Windows(seconds=2.0, merge="mean")},
+        ),
         (SLIDING, {"every": 2.0}, {"windows": Windows(seconds=2.0, merge="mean")}),
         (SLIDING, {"clips": 7}, {"windows": Windows(count=7, merge="mean")}),
-        (SLIDING, {"merge": "max", "score": "sigmoid"}, {"merge": "max_sigmoid"}),
+        (SLIDING, {"merge": "max", "score": "sigmoid"}, {"merge": "max_sigmoid", "windows": Windows(seconds=0.5)}),
     ],
 )
 def test_what_a_user_asks_changes_that_and_nothing_else(recipe, asked, changed):
