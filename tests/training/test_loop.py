@@ -216,6 +216,12 @@ def test_steps_come_from_epochs():
     assert loop.num_train_steps(toy.toy_config(train__steps=5), 100) == 5
 
 
+def test_a_warm_up_longer_than_the_run_is_shortened_and_said(tmp_path, capsys):
+    run(tmp_path, optim__warmup_steps=5000)
+    assert "a warm-up of 5000 steps is longer than the run of 8; it is shortened to 1" in capsys.readouterr().err
+    assert [line["train/lr"] for line in lines(tmp_path)][1] > 0  # after one step of warm-up: a rate that learns
+
+
 def test_a_bucket_is_not_a_folder():
     with pytest.raises(ConfigError, match="mount the bucket"):
         run("gs://bucket/run")

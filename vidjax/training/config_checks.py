@@ -60,14 +60,9 @@ def check_cubes(config: Config, objective: Objective) -> None:
 
 
 def check_optim(config: Config) -> None:
-    """Refuse a schedule in steps without its steps, and a warm-up that is longer than the run."""
-    optim, steps = config.optim, config.train.steps
-    if optim.schedule == "steps":
-        check_steps(optim.step_epochs, optim.step_factors)
-    elif steps and optim.warmup_steps > steps:
-        raise ConfigError(
-            f"optim.warmup_steps={optim.warmup_steps} is more than train.steps={steps}; lower it, or train longer"
-        )
+    """Refuse a schedule in steps without its steps."""
+    if config.optim.schedule == "steps":
+        check_steps(config.optim.step_epochs, config.optim.step_factors)
 
 
 def check_probe(config: Config) -> None:

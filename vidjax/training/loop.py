@@ -29,7 +29,7 @@ from vidjax.training.evaluate_run import build_evaluator, evaluate
 from vidjax.training.init.state import start, state_shapes
 from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.optim.learning_rate import scaled_lr, warmup_steps
+from vidjax.training.optim.learning_rate import fitting_warmup, scaled_lr, warmup_steps
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.reading import say_reading
@@ -79,7 +79,8 @@ def train(
     mixed = data.mixup > 0 or data.cutmix > 0
     check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate, pairs=mixed)
     source = source or open_train(config)
-    total, warmup = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
+    total, asked = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
+    warmup = fitting_warmup(asked, total)
     objective = objective or build_objective(
         config, data.num_classes or source.num_classes, total_steps=total, source=source
     )
@@ -105,6 +106,8 @@ def train(
             if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
                 return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
+        if warmup < asked:
+            say(f"a warm-up of {asked} steps is longer than the run of {total}; it is shortened to {warmup}")
         _announce(config, state, mesh, total, warmup, float(optimizer.schedule(total)))
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))

@@ -9,7 +9,7 @@ import pytest
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.optim.learning_rate import cosine_schedule, scaled_lr, warmup_steps
+from vidjax.training.optim.learning_rate import cosine_schedule, fitting_warmup, scaled_lr, warmup_steps
 
 
 def test_the_learning_rate_scales_with_videos_not_clips():
@@ -58,3 +58,8 @@ def test_a_warm_up_longer_than_the_run_is_refused():
 def test_warm_up_steps_win_over_epochs():
     assert warmup_steps(OptimConfig(warmup_epochs=5), 117.2) == 586
     assert warmup_steps(OptimConfig(warmup_epochs=5, warmup_steps=3), 117.2) == 3
+
+
+def test_a_warm_up_that_does_not_fit_becomes_a_tenth_of_the_run():
+    assert [fitting_warmup(asked, 40) for asked in (0, 39, 40, 41, 5000)] == [0, 39, 40, 4, 4]
+    assert fitting_warmup(5, 3) == 1

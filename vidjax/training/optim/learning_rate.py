@@ -45,8 +45,13 @@ def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
-    """Steps of linear warm-up; `warmup_steps` wins over `warmup_epochs`."""
+    """Steps of linear warm-up as configured; `warmup_steps` wins over `warmup_epochs`."""
     return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
+
+
+def fitting_warmup(asked: int, total: int) -> int:
+    """The warm-up that a run of `total` steps makes: a tenth of the run where more steps than it has were asked for."""
+    return asked if asked <= total else max(1, total // 10)
 
 
 def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int) -> Schedule:
