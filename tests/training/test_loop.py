@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import signal
+import threading
 
 import jax
 import numpy as np
@@ -93,6 +94,45 @@ def test_ctrl_c_saves_too(tmp_path):
     assert stopped.value.code == 130
     assert read_params(tmp_path)[0] == max(losses(tmp_path))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_stopped_run_has_a_report_that_says_where_and_the_whole_run_has_both(tmp_path):
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=StoppingBatches)
+    stopped = max(losses(tmp_path))
+    text = (tmp_path / "report.md").read_text()
+    assert f"This run was stopped at step {stopped} of 8." in text
+    assert "curves.png" in text
+    run(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "This run was stopped" not in text
+    assert text.index(f"Stopped at step {stopped} of 8: ") < text.index("Trained to step 8 of 8: ")
+
+
+def test_a_signal_ends_the_wait_for_a_batch_that_never_comes(tmp_path):
+    class Hanging(toy.ToyBatches):
+        def __next__(self):
+            if self._step == 5:
+                threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+                threading.Event().wait(60)
+            return super().__next__()
+
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, batches=Hanging)
+    assert stopped.value.code == 143
+    assert read_params(tmp_path)[0] == 5
+
+
+def test_a_run_stopped_before_its_first_step_leaves_at_once(tmp_path, capsys):
+    class First(StoppingBatches):
+        stop_at = 0
+
+    with pytest.raises(SystemExit) as stopped:
+        run(tmp_path, batches=First)
+    assert stopped.value.code == 143
+    assert "stopped at step 0 of 8; start again" in capsys.readouterr().err
+    assert "stopped at step 0 of 8" in (tmp_path / "report.md").read_text()
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_going_on_from_an_older_checkpoint_drops_the_lines_after_it(tmp_path, uninterrupted):

@@ -31,10 +31,9 @@ def test_smoothing_is_a_centred_mean_cut_at_the_ends():
     np.testing.assert_allclose(smooth(values, 5), expected)
 
 
-def test_metrics_no_run_has_get_no_panel(run, tmp_path):
-    two = draw_curves(
-        {"a": run, "b": run / "gone"}, ["train/loss", "eval/top1", "eval/none"], tmp_path / "p" / "two.png"
-    )
+def test_metrics_of_which_no_run_has_two_values_get_no_panel(run, tmp_path):
+    metrics = ["train/loss", "train/lr", "eval/top1", "eval/none"]  # an evaluation alone is no curve
+    two = draw_curves({"a": run, "b": run / "gone"}, metrics, tmp_path / "p" / "two.png")
     one = draw_curves({"a": run}, ["train/loss"], tmp_path / "one.png")
     assert Image.open(two).width == pytest.approx(2 * Image.open(one).width, rel=0.02)
-    assert draw_curves({"a": run}, ["eval/none"], tmp_path / "none.png") is None
+    assert draw_curves({"a": run}, ["eval/top1", "eval/none"], tmp_path / "none.png") is None

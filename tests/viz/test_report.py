@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from vidjax.config import Config, OptimConfig, to_saved
-from vidjax.viz import report
+from vidjax.config import Config, EvalConfig, OptimConfig, to_saved
+from vidjax.viz import made, report
 from vidjax.viz.confusion import draw_confusion_matrix
+from vidjax.viz.curves import Curve
 
 
 def make_run(folder, offset=0.0):
@@ -45,6 +46,49 @@ def test_report_of_a_run_names_results_changed_settings_and_pictures(tmp_path):
 
 def test_report_of_a_run_that_was_stopped_at_once_is_still_written(tmp_path):
     assert "How it was made" in report.write_run_report(tmp_path).read_text()
+
+
+def test_an_evaluation_adds_to_the_report_and_keeps_how_the_run_was_trained(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run")
+    trained = dataclasses.replace(Config(), task="classification", optim=OptimConfig(base_lr=0.125))
+    monkeypatch.setattr("sys.orig_argv", ["python", "-m", "vidjax.main", "--workdir=run", "--config=mine.py"])
+    report.write_run_report(run, act="trained to step 30 of 30", config=trained, results={"eval/top1": 0.75})
+    other = dataclasses.replace(trained, mode="evaluate", eval=EvalConfig(clips=7))
+    monkeypatch.setattr("sys.orig_argv", ["python", "-m", "vidjax.main", "--config.mode=evaluate"])
+    (run / "results.json").write_text(json.dumps({"eval/top1": 0.875}))
+    text = report.write_run_report(run, act="evaluated", config=other, results={"eval/top1": 0.875}).read_text()
+    for words in ("| eval/top1 | 0.75 |", "| eval/top1 | 0.875 |", "eval.clips = 7\n", "optim.base_lr = 0.125"):
+        assert text.count(words) == 1
+    assert "--config=mine.py" in text
+    assert "--config.mode=evaluate" in text
+    assert text.index("Trained to step 30 of 30: 20") < text.index("Evaluated: 20")
+    assert "pictures/curves.png" in text
+
+
+def test_a_damaged_line_of_the_history_costs_that_line_only(tmp_path):
+    report.write_run_report(tmp_path, act="stopped at step 3 of 8")
+    with (tmp_path / made.HISTORY).open("ab") as file:
+        file.write(b'{"act": "\xff\n[1]\n{}\n')
+    text = report.write_run_report(tmp_path, act="trained to step 8 of 8").read_text()
+    assert "Stopped at step 3 of 8: " in text
+    assert "Trained to step 8 of 8: " in text
+
+
+def test_a_command_has_a_flag_a_line():
+    words = ["-m", "vidjax.main", "--config=a.py:base", "--workdir=/my run", "--config.seed=1"]
+    lines = made.command(words).splitlines()
+    assert lines == [
+        "python -m vidjax.main \\", "    --config=a.py:base \\", "    '--workdir=/my run' \\", "    --config.seed=1"
+    ]  # fmt: skip
+    assert made.command(["/env/bin/vidjax", "quickstart"]) == "vidjax quickstart"
+
+
+def test_a_single_evaluation_is_said_not_drawn(tmp_path):
+    run = make_run(tmp_path / "run")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 30, "val/top1": 0.625}) + "\n")
+    text = report.write_run_report(run, (Curve("val/top1", "top-1 accuracy, one view", fraction=True),)).read_text()
+    assert "Top-1 accuracy, one view: 62.5% at step 30." in text
 
 
 def test_comparison_averages_over_seeds(tmp_path):

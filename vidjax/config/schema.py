@@ -104,7 +104,7 @@ class DataConfig:
     std: tuple[float, ...] = IMAGENET_STD
     workers: MayChange[NotNegative[int]] = 0  # loader processes; 0 decodes in threads of this one
     threads: MayChange[Count] = 2  # loader threads per process
-    prefetch: MayChange[Count] = 2  # batches ready ahead, per process
+    prefetch: MayChange[Count] = 2  # batches made ahead
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

@@ -1,23 +1,26 @@
 """Batches of clips through grain, the same for any number of processes and workers.
 
 The order of operations is what makes them the same: shuffle, repeat, augment (random numbers keyed by the global row),
-batch, and only then the slice of a process. Resuming is a slice too, so no state of an iterator is ever saved.
+and only then the rows of a process, which workers decode in turn. Resuming begins at another row, so no state of an
+iterator is ever saved.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import queue
 import signal
 import threading
-import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
+from grain.experimental import DatasetOptions, WithOptionsIterDataset
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig
@@ -28,7 +31,12 @@ from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.errors import ConfigError
 
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
+# What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
+_PACK, _PACKS_AHEAD = 4, 4  # rows of a pack; packs of a worker
+_SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
+_CLOSING = 5.0  # seconds for what is under way
 Batch = dict[str, np.ndarray]
+Join = Callable[[Sequence[Batch]], Batch]
 
 
 def train_batches(
@@ -57,8 +65,7 @@ def train_batches(
       ConfigError: when the processes do not divide the batch.
       DataError: (from the iterator) when a row and eight substitutes fail one after the other.
     """
-    place, count = process
-    local = _share(data.global_batch, count, "data.global_batch")
+    local = _share(data.global_batch, process[1], "data.global_batch")
     rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
     dataset = (
         grain.MapDataset.source(cast("Sequence[int]", rows))
@@ -66,8 +73,8 @@ def train_batches(
         else grain.MapDataset.range(len(source))
     )
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
-    dataset = dataset.random_map(LoadTrain(source, data)).batch(local, batch_fn=_join)
-    return Batches(dataset[start_step * count + place :: count], data)
+    part = _Part(dataset.random_map(LoadTrain(source, data)), local, process, start_step)
+    return Batches(grain.MapDataset.source(part), local, _join, data)
 
 
 def eval_batches(
@@ -93,11 +100,10 @@ def eval_batches(
     Raises:
       ConfigError: when the processes do not divide the batch.
     """
-    place, count = process
-    local = _share(batch, count, "eval.batch")
+    local = _share(batch, process[1], "eval.batch")
     padded = -(-len(source) // batch) * batch
-    dataset = grain.MapDataset.range(padded).map(LoadEval(source, recipe)).batch(local, batch_fn=_stack)
-    return Batches(dataset[place::count], data)
+    part = _Part(grain.MapDataset.range(padded).map(LoadEval(source, recipe)), local, process)
+    return Batches(grain.MapDataset.source(part), local, _stack, data)
 
 
 def balanced_rows(source: VideoSource) -> Int64[np.ndarray, " n"]:
@@ -111,20 +117,31 @@ def balanced_rows(source: VideoSource) -> Int64[np.ndarray, " n"]:
 
 
 class Batches:
-    """An iterator over the batches of a `MapDataset`, read ahead by threads or by worker processes."""
+    """An iterator over batches of rows that threads or worker processes decode ahead, all of them for the next batch.
 
-    def __init__(self, dataset: grain.MapDataset, data: DataConfig):
+    Attributes:
+      videos: of a batch.
+    """
+
+    def __init__(self, rows: grain.MapDataset, videos: int, join: Join, data: DataConfig):
+        """Begin to decode.
+
+        Args:
+          rows: one video each, in order.
+          videos: of a batch.
+          join: makes a batch of its rows.
+          data: says how fast: workers, threads and prefetch.
+        """
         _single_threaded_cv2()
-        # The buffer counts elements, and here an element is a batch.
-        ahead = grain.ReadOptions(num_threads=data.threads, prefetch_buffer_size=max(data.prefetch, data.threads))
-        batches = dataset.to_iter_dataset(ahead)
-        if data.workers:
-            if not flags.FLAGS.is_parsed():  # grain reads a flag even where no absl app has parsed any
-                flags.FLAGS.mark_as_parsed()
-            options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=data.prefetch)
-            batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
-        self._open = [iter(batches)]
-        self._finalizer = weakref.finalize(self, _close, self._open)  # also runs when the interpreter exits
+        self.videos = videos
+        pack = _rows_per_pack(videos, data.workers)
+        self._reader = _Reader(_decoded(rows, pack, join, data), videos // pack, pack, data.prefetch)
+        self._finalizer = weakref.finalize(self, self._reader.close)  # also runs when the interpreter exits
+
+    @property
+    def decoded(self) -> int:
+        """How many videos of the batch that is made next are there."""
+        return self._reader.decoded
 
     def close(self) -> None:
         """Stop the threads or processes; call it when the batches are not read to their end."""
@@ -134,33 +151,111 @@ class Batches:
         return self
 
     def __next__(self) -> Batch:
-        if not self._open:
-            raise StopIteration
-        try:
-            return next(self._open[0])
-        except StopIteration:
+        batch = self._reader.take() if self._finalizer.alive else None
+        if batch is None:
             self.close()
-            raise
+            raise StopIteration
+        return batch
 
 
-def _close(iterators: list[grain.DatasetIterator]):
-    while iterators:
-        iterators.pop().close()
+def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) -> grain.IterDataset:
+    """The rows in their order, `pack` of them at a time, as threads or worker processes decode them."""
+    packs = rows.batch(pack, batch_fn=join).to_iter_dataset(grain.ReadOptions(data.threads, 2 * data.threads))
+    if not data.workers:
+        return packs
+    if not flags.FLAGS.is_parsed():  # grain reads a flag even where no absl app has parsed any
+        flags.FLAGS.mark_as_parsed()
+    in_worker = WithOptionsIterDataset(packs, DatasetOptions(min_shm_size=_SMALL))
+    options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=_PACKS_AHEAD)
+    return in_worker.mp_prefetch(options, worker_init_fn=_start_worker)
+
+
+def _rows_per_pack(videos: int, workers: int) -> int:
+    """A divisor of a batch: a few rows cost hardly more to send than one, and all workers are to share a batch."""
+    most = min(_PACK, videos // max(workers, 1)) if workers else 1
+    return next(number for number in range(max(most, 1), 0, -1) if videos % number == 0)
+
+
+class _Reader:
+    """Puts packs of rows together in a thread of its own, `ahead` batches before they are asked for."""
+
+    def __init__(self, packs: grain.IterDataset, per_batch: int, rows: int, ahead: int):
+        self.decoded = 0
+        self._packs, self._per_batch, self._rows = packs, per_batch, rows
+        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # and one in hand
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
+        self._thread.start()
+
+    def take(self) -> Batch | None:
+        """The next batch, or None at the end; raises what a row has raised."""
+        batch = self._ready.get()
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    def close(self) -> None:
+        """End the thread, and with it what decodes for it."""
+        self._closing.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_CLOSING)
+
+    def _read(self) -> None:
+        # Workers inherit the mask of the thread that starts them: a preempted run still wants its batches while it
+        # saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        packs = iter(self._packs)
+        try:
+            while not self._closing.is_set():
+                self._offer(_join([self._pack(packs) for _ in range(self._per_batch)]))
+                self.decoded = 0
+        except StopIteration:
+            self._offer(None)
+        except Exception as error:
+            self._offer(error)
+        finally:
+            packs.close()
+
+    def _pack(self, packs: Iterator[Batch]) -> Batch:
+        if self._closing.is_set():
+            raise StopIteration
+        pack = next(packs)
+        self.decoded += self._rows
+        return pack
+
+    def _offer(self, batch: Batch | Exception | None) -> None:
+        while not self._closing.is_set():
+            try:
+                self._ready.put(batch, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+
+class _Part(Sequence):
+    """The rows of one process's batches, from a step on."""
+
+    def __init__(self, rows: grain.MapDataset, videos: int, process: tuple[int, int], start_step: int = 0):
+        self._rows, self._videos, self._process, self._start = rows, videos, process, start_step
+
+    def __len__(self) -> int:
+        return (len(self._rows) // (self._videos * self._process[1]) - self._start) * self._videos
+
+    def __getitem__(self, number: int) -> Batch:
+        place, count = self._process
+        step, row = divmod(number, self._videos)
+        return self._rows[((self._start + step) * count + place) * self._videos + row]
 
 
 def _start_worker(worker: int, workers: int):
-    """Leave signals to the parent: a preempted run still wants its batches while it saves a checkpoint."""
     del worker, workers
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _single_threaded_cv2()
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent(parent: int):
+def _end_with_parent():
     """A parent that was killed cannot stop its workers, which would wait for it for ever."""
-    while os.getppid() == parent:
-        time.sleep(1)
+    cast("multiprocessing.process.BaseProcess", multiprocessing.parent_process()).join()
     os._exit(1)
 
 

@@ -54,7 +54,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     evaluator = evaluator_of(config, objective, source, mesh, workdir, loader_slice(mesh))
     check_labels(run, evaluator.labels)
     results = evaluator(params)
-    write_report(config, workdir)
+    write_report(config, workdir, "evaluated", results)
     return results
 
 

@@ -40,6 +40,7 @@ from vidjax.training.step_monitor import Watch
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
+from vidjax.viz.document import REPORT
 from vidjax.weights.run_files import CONFIG, RESULTS, write_labels
 
 __all__ = ["evaluate", "num_train_steps", "train"]
@@ -68,7 +69,7 @@ def train(
 
     Raises:
       UserError: for anything the user can mend; see `vidjax.errors`.
-      SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT, once a checkpoint is saved.
+      SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT; all steps made until then are saved.
     """
     if objective is None:
         check_config(config)
@@ -100,11 +101,9 @@ def train(
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
         shapes = state_shapes(config, objective, optimizer.tx, mesh)
         state = start(config, objective, optimizer.tx, shapes, checkpoints, identity)
-        first = int(state.step)
-        if first >= total:
+        done = first = int(state.step)
+        if first >= total and _finished(workdir, evaluator, checkpoints, first):
             say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
-            if evaluator and checkpoints.score(first) is None:  # it was stopped in its last evaluation
-                return _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             return _read_results(workdir)
         if warmup < asked:
             say(f"a warm-up of {asked} steps is longer than the run of {total}; it is shortened to {warmup}")
@@ -114,26 +113,35 @@ def train(
             write_labels(workdir, source.labels)
             say_reading(source, workdir)
             TASKS.find(config.task).save_files(source, workdir)
+            stop.sentence = lambda: f"stopped at step {done} of {total}; start again with the same workdir to go on"
+            stop.last_words = lambda: write_report(config, workdir, f"stopped at step {done} of {total}")
 
-        part = loader_slice(mesh)
-        batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
         main = evaluator.main if evaluator else ""
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
         meter = Meter(data.global_batch * data.clips_per_decode, objective.train_flops_per_clip)
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
-        feed = Feed(batches, batch_sharding(mesh), meter, stop)
-        train_step = make_train_step(
-            objective, optimizer, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
-        )
+        batch: dict | None = None
+        if first < total:  # else a run is finished that was stopped in its last evaluation
+            part = loader_slice(mesh)
+            batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
+            feed = Feed(batches, batch_sharding(mesh), meter, telemetry, stop)
+            train_step = make_train_step(
+                objective, optimizer, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
+            )
+            batch = feed.next()
 
         results: dict = {}
-        batch = feed.next()
         for step in range(first + 1, total + 1):
             profile.before(step)
-            with jax.profiler.StepTraceAnnotation("train", step_num=step), jax.transfer_guard("disallow"):
+            with contextlib.ExitStack() as around:
+                if step == first + 1:
+                    around.enter_context(telemetry.waiting("compiling the training step"))
+                around.enter_context(jax.profiler.StepTraceAnnotation("train", step_num=step))
+                around.enter_context(jax.transfer_guard("disallow"))
                 called = time.monotonic()
                 state, metrics = train_step(state, batch)
+                done, stop.unsaved = step, True
             if step == first + 1:
                 meter.compiled(time.monotonic() - called)
                 meter.start()  # leaves compilation out
@@ -142,25 +150,33 @@ def train(
             profile.after(step, metrics["train/loss"])
             watch.push(step, metrics)
 
-            last, stopping = step == total, bool(stop.signal) if jax.process_count() == 1 else watch.stop
-            evaluating = evaluator and not stopping and (last or _due(step, config.train.eval_every))
-            if not (last or stopping or evaluating or _due(step, config.train.checkpoint_every)):
+            stopping = bool(stop.signal) if jax.process_count() == 1 else watch.stop
+            evaluating = evaluator and step < total and not stopping and _due(step, config.train.eval_every)
+            if not (step == total or stopping or evaluating or _due(step, config.train.checkpoint_every)):
                 continue
             watch.flush()
             checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
-            if evaluating:
-                results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=last)
-                telemetry.log(step, _numbers(results))
-            if stopping and (evaluator or not last):
+            if step == total or stopping or evaluating:
                 checkpoints.wait()
-                say(f"stopped on request at step {step} of {total}; start again with the same workdir to go on")
-                raise SystemExit(128 + (stop.signal or signal.SIGTERM))
+                stop.unsaved = jax.process_count() > 1  # one of several cannot leave by itself
+            if stopping:
+                stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
+                raise SystemExit(128 + stop.signal)
+            if evaluating:
+                with telemetry.waiting(f"evaluating step {done}"):
+                    results = _judge(evaluator, state, checkpoints, validate=True, last=False)
+                telemetry.log(step, _numbers(results))
             meter.start()
-        if not evaluator:
+
+        if evaluator:
+            with telemetry.waiting(f"evaluating step {done}"):
+                results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
+            telemetry.log(total, _numbers(results))
+        else:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)
         draw_pictures(config, objective, state.params, mesh, workdir)
-    write_report(config, workdir)
+        write_report(config, workdir, f"trained to step {done} of {total}", results)
     return results
 
 
@@ -210,6 +226,12 @@ def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *,
 def _numbers(results: dict) -> dict:
     """What of the results is worth a curve: numbers, but not those of single classes."""
     return {name: value for name, value in results.items() if not isinstance(value, str) and name.count("/") == 1}
+
+
+def _finished(workdir: Path, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
+    """Whether nothing is missing of a run that has made its last step."""
+    scored = evaluator is None or checkpoints.score(step) is not None
+    return scored and (workdir / RESULTS).exists() and (workdir / REPORT).exists()
 
 
 def _due(step: int, every: int) -> bool:

@@ -29,7 +29,13 @@ def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Me
     draw(objective, params, source, config, mesh, workdir / PICTURES)
 
 
-def write_report(config: Config, workdir: Path) -> None:
-    """Write report.md from what is in the folder; by the first process only."""
+def write_report(config: Config, workdir: Path, act: str, results: dict | None = None) -> None:
+    """Write report.md from what is in the folder; by the first process only.
+
+    Args:
+      act: what was done, such as `trained to step 200 of 200`.
+      results: that came of it, flat.
+    """
     if jax.process_index() == 0:
-        say(f"report: {write_run_report(workdir, TASKS.find(config.task).curves)}")
+        curves = TASKS.find(config.task).curves
+        say(f"report: {write_run_report(workdir, curves, act, config, results)}")

@@ -1,42 +1,152 @@
-"""Stopping a run from outside: SIGTERM and SIGINT let the step finish, save a checkpoint and end the run.
+"""Stopping from outside: SIGTERM and Ctrl-C end a process within seconds, wherever it is, and lose no step.
 
-A run stopped so exits with 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that asked for
-the stop sees it was heard, and a script does not take the run for a finished one.
+Where there is something to save, a signal is only remembered: the loop finishes its step, saves and leaves. Everywhere
+else it raises SystemExit in the main thread. A main thread that does not come back from C++ (XLA compiles for minutes)
+or from a loader that hangs would hold that up, so a thread of its own listens too, and ends the process after a
+moment. A second signal ends it at once.
+
+The exit code is 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that asked for the stop sees
+it was heard, and a script does not take the run for a finished one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import multiprocessing.util
+import os
+import select
 import signal
+import sys
 import threading
+import time
+from collections.abc import Callable, Generator
+
+_PATIENCE = 2.0  # seconds for the main thread to leave by itself
+_CLEANING = 1.5  # seconds for last words and for loader workers to end, when it does not
+
+
+class Interrupted(BaseException):
+    """Ends a wait that `StopSignal.interrupts` is around."""
 
 
 class StopSignal(contextlib.AbstractContextManager):
-    """While entered, remembers the first SIGTERM or SIGINT; a second one acts as it would without this.
+    """While entered in the main thread, answers SIGTERM and SIGINT.
 
     Attributes:
-      signal: the number of the signal received, or 0.
+      signal: the number of the first signal received, or 0.
+      unsaved: whether there is work to save, so that the first signal is only remembered.
+      sentence: gives what is said when a signal has ended the process; empty for nothing.
+      last_words: called once before that, to leave a report, say.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self):
-        self.signal = 0
+    def __init__(self, sentence: Callable[[], str] = lambda: "vidjax: stopped"):
+        self.signal, self.unsaved = 0, False
+        self.sentence: Callable[[], str] = sentence
+        self.last_words: Callable[[], None] = lambda: None
+        self._waiting = False
         self._before = {}
+        self._spoken = threading.Lock()
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python cannot install handlers
-            self._before = {number: signal.signal(number, self._remember) for number in self.SIGNALS}
+            self._heard, self._ears = os.pipe()
+            os.set_blocking(self._ears, False)
+            self._thread = threading.Thread(target=self._listen, daemon=True, name="stop signal")
+            self._thread.start()
+            self._before = {number: signal.signal(number, self._hear) for number in self.SIGNALS}
+            self._wakeup_before = signal.set_wakeup_fd(self._ears, warn_on_full_buffer=False)
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._give_back()
-
-    def _remember(self, number: int, frame) -> None:
-        self.signal = number
-        self._give_back()
-
-    def _give_back(self) -> None:
+    def __exit__(self, kind, error, trace) -> None:
+        if not self._before:
+            return
+        if self.signal and kind is not None:
+            self._speak()
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._before = {}
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.write(self._ears, b"\0")
+        self._thread.join()
+        os.close(self._heard)
+        os.close(self._ears)
+        if self.signal and kind is not None and not issubclass(kind, SystemExit):  # what the signal has broken off
+            raise SystemExit(128 + self.signal) from None
+
+    @contextlib.contextmanager
+    def interrupts(self) -> Generator[None]:
+        """A signal raises `Interrupted` inside, though there is work to save; one that came before does so at once."""
+        self._waiting = True
+        try:
+            if self.signal:
+                raise Interrupted
+            yield
+        finally:
+            self._waiting = False
+
+    def _hear(self, number: int, frame) -> None:
+        """Called in the main thread, once it runs Python."""
+        if self.signal:
+            return  # the other thread ends the process
+        self.signal = number
+        if self._waiting and self.unsaved:
+            raise Interrupted
+        if not self.unsaved:
+            sys.unraisablehook = lambda _: None  # raised where Python can only print it, the exit comes a moment later
+            raise SystemExit(128 + number)
+
+    def _listen(self) -> None:
+        """Wait for signals in a thread, which C++ code in the main thread does not hold up."""
+        heard: list[int] = []
+        since = None
+        while True:
+            ready, _, _ = select.select([self._heard], [], [], 0.1 if heard else None)
+            for number in os.read(self._heard, 64) if ready else b"":
+                if not number:
+                    return
+                if number in self.SIGNALS:
+                    heard.append(number)
+                    if len(heard) == 1 and self.unsaved and self.sentence():
+                        _say("stopping: the step is finished and saved first; a second Ctrl-C ends at once")
+            if len(heard) > 1:
+                leave(128 + heard[0])
+            since = None if self.unsaved or not heard else since or time.monotonic()
+            if since and time.monotonic() - since > _PATIENCE:
+                leave(128 + heard[0], self._speak)
+
+    def _speak(self) -> None:
+        """Once, by the first thread that comes here; another one waits until it is said."""
+        with self._spoken:
+            words, self.last_words = self.last_words, lambda: None
+            sentence, self.sentence = self.sentence, lambda: ""
+            words()
+            if line := sentence():
+                _say(line)
+
+
+def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
+    """End this process now, with its loader workers and what they share, whatever its other threads are doing."""
+    threads = [
+        threading.Thread(target=target, daemon=True) for target in (last_words, multiprocessing.util._exit_function)
+    ]  # the latter is what would run at exit: it closes loaders, ends children and gives back their semaphores
+    sys.unraisablehook = threading.excepthook = lambda _: None
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + _CLEANING
+    threads[1].join(_CLEANING / 2)
+    for child in multiprocessing.active_children():  # such as a worker whose decoder hangs
+        child.kill()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # the cursor, which a bar had hidden
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

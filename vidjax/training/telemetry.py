@@ -5,12 +5,15 @@ Only the first process writes. A line of metrics.jsonl is flat: `step` and names
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import math
 import os
+import threading
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import jax
@@ -22,6 +25,7 @@ from vidjax.errors import ConfigError
 from vidjax.files import write_whole
 
 METRICS = "metrics.jsonl"
+_PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
 _CONSOLE = Console(stderr=True)
 _SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
 
@@ -47,7 +51,7 @@ class Telemetry:
         self._first = jax.process_index() == 0
         self._shown = (f"val/{main}", f"eval/{main}", *_SHOWN)
         self._total, self._first_seen = total_steps, None
-        self._bar, self._writers = None, []
+        self._bar, self._line, self._writers = None, "", []
         if self._first:
             if config.train.wandb:  # first, since it alone can refuse, and then nothing else is left open
                 self._writers.append(_Wandb(config, workdir))
@@ -65,6 +69,7 @@ class Telemetry:
             writer.write(step, metrics)
         shown = "  ".join(f"{name} {_short(metrics[name])}" for name in self._shown if name in metrics)
         if self._bar:
+            self._line = shown
             self._bar.update(self._task, description=shown)
         else:
             say(f"step {step}/{self._total}  {shown}  left {self._time_left(step)}")
@@ -74,6 +79,40 @@ class Telemetry:
         self._first_seen = self._first_seen or (step, time.monotonic())
         if self._bar:
             self._bar.update(self._task, completed=step)
+
+    @contextlib.contextmanager
+    def waiting(self, words: str | Callable[[], str]) -> Generator[None]:
+        """Show what the run waits for, once that has taken over two seconds: beside the bar, or in a line now and then.
+
+        Args:
+          words: what is waited for, or a function that gives it, asked anew each time.
+        """
+        over = threading.Event()
+
+        def tell():
+            pause, shown = _PATIENCE, ""
+            while not over.wait(pause):
+                before, shown = shown, words if isinstance(words, str) else words()
+                if self._bar:
+                    self._bar.update(self._task, description=shown)
+                    pause = _REFRESH
+                    continue
+                if shown != before:
+                    say(shown)
+                pause = min(2 * pause, _SILENCE)
+
+        if not self._first:
+            yield
+            return
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            over.set()
+            teller.join()
+            if self._bar:
+                self._bar.update(self._task, description=self._line)
 
     def close(self) -> None:
         """Flush and close everything."""

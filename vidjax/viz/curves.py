@@ -29,6 +29,7 @@ class Curve:
     fraction: bool = False
 
 
+METRICS = "metrics.jsonl"
 LOSS = Curve("train/loss", "training loss")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 
@@ -58,7 +59,7 @@ def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " 
 def draw_curves(
     runs: Mapping[str, str | pathlib.Path], curves: Sequence[Curve | str], path: str | pathlib.Path
 ) -> pathlib.Path | None:
-    """Draw one panel per metric, with a line for each run that has it.
+    """Draw one panel per metric of which a run has two values, with a line for each run that has it.
 
     Args:
       runs: legend -> a run's folder.
@@ -66,14 +67,14 @@ def draw_curves(
       path: the PNG to write.
 
     Returns:
-      the path, or None if no run has any of the metrics.
+      the path, or None if no run has two values of any of the metrics.
     """
     curves = [Curve(curve, curve) if isinstance(curve, str) else curve for curve in curves]
     found = {
-        curve: {run: read_metric(pathlib.Path(folder) / "metrics.jsonl", curve.metric) for run, folder in runs.items()}
+        curve: {run: read_metric(pathlib.Path(folder) / METRICS, curve.metric) for run, folder in runs.items()}
         for curve in curves
     }
-    shown = [curve for curve in curves if any(len(steps) for steps, _ in found[curve].values())]
+    shown = [curve for curve in curves if any(len(steps) > 1 for steps, _ in found[curve].values())]
     if not shown:
         return None
     figure = new_figure(5.2 * len(shown), 3.8)

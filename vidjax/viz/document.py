@@ -9,10 +9,14 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from vidjax.files import write_whole
+
+REPORT = "report.md"
 _STYLE = (
     "body{max-width:60rem;margin:auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
-    "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}pre{background:#f5f5f5;padding:1rem}"
+    "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}"
+    "pre{background:#f5f5f5;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
 )
 
 
@@ -99,11 +103,11 @@ def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block
     """Write report.md and report.html into the folder; returns the path of report.md."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "report.md"
-    path.write_text("\n\n".join([f"# {title}", *(block.markdown(folder) for block in blocks)]) + "\n")
+    path = folder / REPORT
+    write_whole(path, "\n\n".join([f"# {title}", *(block.markdown(folder) for block in blocks)]) + "\n")
     body = "\n".join([f"<h1>{html.escape(title)}</h1>", *(block.html() for block in blocks)])
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    (folder / "report.html").write_text(
-        f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
+    write_whole(
+        folder / "report.html", f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
     )
     return path

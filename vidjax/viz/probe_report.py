@@ -12,9 +12,10 @@ from typing import Any
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.config import Config
+from vidjax.viz import made
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 from vidjax.viz.figures import new_figure, save_figure
-from vidjax.viz.report import PICTURES, made, settings
+from vidjax.viz.report import PICTURES, settings
 
 TITLES = {"loss": "loss", "accuracy": "accuracy", "f1_macro": "macro F1", "ccc": "CCC"}
 Curve = Sequence[Mapping[str, float]]  # a line an epoch: epoch, {train,val}/<figure>
@@ -47,7 +48,7 @@ def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: 
     for name, points in report.searches.items():
         blocks += [Heading(f"Searched: {name}"), _search_table(points)]
     blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
-    return write_document(workdir, report.title, [*blocks, *made()])
+    return write_document(workdir, report.title, [*blocks, *made.blocks([made.make("")])])
 
 
 _CURVES = (

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import pathlib
-import platform
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vidjax.config import Config, flatten, to_saved
-from vidjax.viz.curves import LOSS, Curve, draw_curves
+from vidjax.viz import made
+from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 
 PICTURES = "pictures"
@@ -27,23 +24,41 @@ _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order 
 }
 
 
-def write_run_report(workdir: str | os.PathLike, curves: Sequence[Curve] = ()) -> pathlib.Path:
+def write_run_report(
+    workdir: str | os.PathLike,
+    curves: Sequence[Curve] = (),
+    act: str = "",
+    config: Config | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> pathlib.Path:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
-    Reads config.json, results.json and metrics.jsonl where they exist, and draws the training loss and the curves of
-    its task.
+    Reads config.json, results.json and metrics.jsonl where they exist, draws the training loss and the curves of its
+    task, and adds to the folder's history, so that what was done there before stays in the report.
+
+    Args:
+      workdir: of the run.
+      curves: of its task.
+      act: what was done, such as `trained to step 200 of 200`.
+      config: it was done with, where that may differ from config.json.
+      results: that came of it, flat.
     """
     workdir = pathlib.Path(workdir)
-    config, results = _read(workdir / "config.json"), _read(workdir / "results.json")
-    blocks: list[Block] = []
-    if results:
-        blocks += [Heading("Results"), _results_table(results), *_class_table(results)]
-    picture = draw_curves({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
-    blocks += [Heading("Pictures"), *_curve_picture(picture), *_pictures(workdir)]
-    if config:
-        blocks += [Heading("Settings that differ from the defaults"), Code(settings(config))]
-    name = config.get("model", {}).get("name", "run")
-    return write_document(workdir, f"{name}: {config.get('task', 'a run').replace('_', ' ')}", [*blocks, *made()])
+    trained = _read(workdir / "config.json")
+    tree = trained or (to_saved(config) if config else {})
+    changed = changes(trained, to_saved(config)) if trained and config else ""
+    history = made.add(workdir, made.make(act, _whole(results or {}), changed))
+    latest = _read(workdir / "results.json")
+    blocks = [*_results(history, latest), *_class_table(latest)]
+    drawn = _curve_blocks({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
+    if pictures := [*drawn, *_pictures(workdir)]:
+        blocks += [Heading("Pictures"), *pictures]
+    if tree:
+        blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
+    name = tree.get("model", {}).get("name", "run")
+    title = f"{name}: {tree.get('task', 'a run').replace('_', ' ')}"
+    stopped = [Text(f"This run was {act}.")] if act.startswith("stopped") else []
+    return write_document(workdir, title, [*stopped, *blocks, *made.blocks(history)])
 
 
 def write_comparison(
@@ -69,19 +84,17 @@ def write_comparison(
         _comparison_table(rows),
         Text(f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; everything together took {seconds / 60:.1f} minutes."),
         Heading("Pre-training"),
-        *_curve_picture(
-            draw_curves({"pre-training": first / "pretrain"}, (LOSS,), workdir / PICTURES / "pretrain.png")
-        ),
+        *_curve_blocks({"pre-training": first / "pretrain"}, (LOSS,), workdir / PICTURES / "pretrain.png"),
         *_pictures(first / "pretrain"),
         Heading("Fine-tuning"),
     ]
     runs = {"pre-trained": first / "finetune", "from scratch": first / "scratch"}
-    blocks += _curve_picture(draw_curves(runs, (LOSS, *curves), workdir / PICTURES / "finetune.png"))
+    blocks += _curve_blocks(runs, (LOSS, *curves), workdir / PICTURES / "finetune.png")
     blocks += _pictures(first / "finetune")
     config = _read(first / "finetune" / "config.json")
     if config:
         blocks += [Heading("Fine-tuning settings that differ from the defaults"), Code(settings(config))]
-    return write_document(workdir, "Masked autoencoding on moving digits", [*blocks, *made()])
+    return write_document(workdir, "Masked autoencoding on moving digits", [*blocks, *made.blocks([made.make("")])])
 
 
 def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -98,9 +111,27 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("start", "top-1", "top-5"), lines)
 
 
+def _results(history: Sequence[made.Made], latest: Mapping[str, Any]) -> list[Block]:
+    """The figures of each start that ended with some, or else the latest."""
+    scored = [done for done in history if done.results]
+    if len(scored) < 2:
+        figures = scored[0].results if scored else _whole(latest)
+        return [Heading("Results"), _results_table(figures)] if figures else []
+    blocks: list[Block] = []
+    for done in scored:
+        blocks += [Heading(f"Results: {done.act}, {done.when}"), _results_table(done.results)]
+        if done.settings:
+            blocks += [Text("Settings that differ from the run's:"), Code(done.settings)]
+    return blocks
+
+
+def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that are not of single classes."""
+    return {name: value for name, value in results.items() if name.count("/") == 1}
+
+
 def _results_table(results: Mapping[str, Any]) -> Table:
-    whole = {name: value for name, value in results.items() if name.count("/") == 1}
-    return Table(("figure", "value"), [[name, _number(value)] for name, value in whole.items()])
+    return Table(("figure", "value"), [[name, _number(value)] for name, value in results.items()])
 
 
 def _class_table(results: Mapping[str, Any]) -> list[Block]:
@@ -121,8 +152,24 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _curve_picture(path: pathlib.Path | None) -> list[Block]:
-    return [Picture(path, "Curves over training steps; the pale line is every logged value.")] if path else []
+def _curve_blocks(
+    runs: Mapping[str, pathlib.Path], curves: Sequence[Curve], path: pathlib.Path
+) -> list[Picture | Text]:
+    """Curves where there are two points, and in words what has one."""
+    picture = draw_curves(runs, curves, path)
+    caption = "Curves over training steps; the pale line is every logged value."
+    blocks: list[Picture | Text] = [Picture(picture, caption)] if picture else []
+    for curve in curves:
+        found = {name: read_metric(folder / METRICS, curve.metric) for name, folder in runs.items()}
+        if max(len(steps) for steps, _ in found.values()) == 1:
+            values = [
+                f"{f'{values[0]:.1%}' if curve.fraction else f'{values[0]:.4g}'} at step {steps[0]:.0f}"
+                + (f" ({name})" if len(runs) > 1 else "")
+                for name, (steps, values) in found.items()
+                if len(steps)
+            ]
+            blocks.append(Text(f"{curve.title[0].upper()}{curve.title[1:]}: {', '.join(values)}."))
+    return blocks
 
 
 def _pictures(run: pathlib.Path) -> list[Block]:
@@ -137,19 +184,11 @@ def settings(config: Mapping[str, Any]) -> str:
     return "\n".join(lines) or "none"
 
 
-def made() -> list[Block]:
-    """The command, the machine and the date."""
-    import jax
-
-    devices = jax.devices()
-    machine = f"{len(devices)} x {devices[0].device_kind}, {os.cpu_count()} CPU cores, {platform.platform()}"
-    software = f"Python {platform.python_version()}, jax {jax.__version__}"
-    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return [
-        Heading("How it was made"),
-        Code(shlex.join(["python", *sys.argv])),
-        Text(f"{when}; {machine}; {software}."),
-    ]
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """The keys of a configuration that are not as in another, a line each; where a run begins and its mode are none."""
+    old, new = (dict(flatten(json.loads(json.dumps(tree)))) for tree in (before, after))
+    own = ("mode", "init_from")
+    return "\n".join(f"{key} = {value!r}" for key, value in new.items() if value != old.get(key) and key not in own)
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""How a result was made: the command, the machine and the date, of every start that has worked in a run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vidjax.files import write_json_lines
+from vidjax.viz.document import Block, Code, Heading, Text
+
+HISTORY = "history.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What one start has done.
+
+    Attributes:
+      act: such as `trained to step 200 of 200`.
+      command: as it was typed, one flag a line.
+      when: it ended, in UTC.
+      machine: with its software.
+      results: the figures it ended with, empty for none.
+      settings: of an evaluation, those that differ from the run's.
+    """
+
+    act: str
+    command: str
+    when: str
+    machine: str
+    results: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: str = ""
+
+
+def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "") -> Made:
+    """What this process has done, as of now."""
+    import jax
+
+    devices = jax.devices()
+    machine = f"{len(devices)} x {devices[0].device_kind}, {os.cpu_count()} CPU cores, {platform.platform()}"
+    software = f"Python {platform.python_version()}, jax {jax.__version__}"
+    when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return Made(act, command(sys.orig_argv[1:]), when, f"{machine}; {software}", results or {}, settings)
+
+
+def command(words: Sequence[str]) -> str:
+    """A command line that fits on a page: a flag a line.
+
+    Args:
+      words: those after the interpreter.
+    """
+    words = ["vidjax", *words[1:]] if words and pathlib.Path(words[0]).name == "vidjax" else ["python", *words]
+    lines = [""]
+    for word in words:
+        if word.startswith("--"):
+            lines.append("   ")
+        lines[-1] += " " * bool(lines[-1]) + shlex.quote(word)
+    return " \\\n".join(lines)
+
+
+def add(workdir: pathlib.Path, made: Made) -> list[Made]:
+    """Add a line to the folder's history; returns all of it, oldest first. A line that cannot be read is dropped."""
+    found = []
+    path = workdir / HISTORY
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            found.append(Made(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    found.append(made)
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json_lines(path, map(dataclasses.asdict, found))
+    return found
+
+
+def blocks(history: Sequence[Made]) -> list[Block]:
+    """The section of a report; what the same command did in the same place stands under it once."""
+    found: list[Block] = [Heading("How it was made")]
+    before = None
+    for made in history:
+        if before is None or made.command != before.command:
+            found.append(Code(made.command))
+        before = made
+        act = f"{made.act[0].upper()}{made.act[1:]}: " if made.act else ""
+        found.append(Text(f"{act}{made.when}; {made.machine}."))
+    return found
