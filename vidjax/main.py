@@ -5,7 +5,7 @@
 FILE is a path, or the name of a shipped experiment (`vidjax configs` lists them).
 Loader workers import this module again, so everything heavy is imported inside `run`.
 Exit codes: 0 done, 2 a mistake the message explains, 3 an evaluation that could not score every video,
-143 stopped by SIGTERM and 130 by Ctrl-C, both after a checkpoint was saved.
+143 stopped by SIGTERM and 130 by Ctrl-C, both after a checkpoint was saved where there was a step to save.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ml_collections import config_flags
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, UserError
+from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3
@@ -122,11 +123,12 @@ def _act(mode: str):
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    try:
-        return run(*read_flags(sys.argv if argv is None else argv))
-    except UserError as error:
-        print(f"vidjax: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
+    with stoppable(program=argv is None):
+        try:
+            return run(*read_flags(sys.argv if argv is None else argv))
+        except UserError as error:
+            print(f"vidjax: {error}", file=sys.stderr)
+            return EXIT_USER_ERROR
 
 
 if __name__ == "__main__":

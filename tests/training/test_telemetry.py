@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import signal
 import sys
 import time
 import types
@@ -13,7 +12,6 @@ import toy
 
 from vidjax.errors import ConfigError
 from vidjax.training import distributed
-from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry
 from vidjax.training.throughput import Meter, peak_flops
 
@@ -111,22 +109,6 @@ def test_utilisation_is_the_share_of_the_peak_of_all_devices(monkeypatch):
     time.sleep(0.1)
     found = meter.read()
     assert found["perf/mfu"] == pytest.approx(found["perf/clips_per_s"] * 1e8 / (8 * 1e9))  # 8 devices
-
-
-@pytest.fixture
-def interruptible():
-    """As in a terminal: what a shell starts in the background ignores the signal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_the_first_signal_is_remembered_and_the_second_acts(interruptible):
-    with StopSignal() as stop:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.signal == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_half_an_address_is_refused(monkeypatch):

@@ -1,6 +1,7 @@
 """The command line: `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin function over a room.
 
-Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered.
+Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered, 130 stopped
+by Ctrl-C, 143 by SIGTERM.
 Verbs import what is heavy when they run, so that `vidjax --help` is quick.
 """
 
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 from vidjax import __version__
 from vidjax.cli.verbs import VERBS
 from vidjax.errors import ConfigError, UserError
+from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,15 +75,13 @@ def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser)
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    try:
-        arguments = parse(sys.argv[1:] if argv is None else argv)
-        return VERBS[arguments.verb].run(arguments)
-    except UserError as error:
-        print(f"vidjax: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print("vidjax: stopped", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
-        sys.stderr.close()
-        return 0
+    with stoppable(program=argv is None):
+        try:
+            arguments = parse(sys.argv[1:] if argv is None else argv)
+            return VERBS[arguments.verb].run(arguments)
+        except UserError as error:
+            print(f"vidjax: {error}", file=sys.stderr)
+            return EXIT_USER_ERROR
+        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+            sys.stderr.close()
+            return 0

@@ -232,7 +232,7 @@ class _Reader:
             return
 
 
-class _Part(Sequence):
+class _Part:
     """The rows of one process's batches, from a step on."""
 
     def __init__(self, rows: grain.MapDataset, videos: int, process: tuple[int, int], start_step: int = 0):
@@ -241,10 +241,10 @@ class _Part(Sequence):
     def __len__(self) -> int:
         return (len(self._rows) // (self._videos * self._process[1]) - self._start) * self._videos
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch:
         place, count = self._process
-        step, row = divmod(number, self._videos)
-        return self._rows[((self._start + step) * count + place) * self._videos + row]
+        step, row = divmod(index, self._videos)
+        return cast("Batch", self._rows[((self._start + step) * count + place) * self._videos + row])
 
 
 def _start_worker(worker: int, workers: int):

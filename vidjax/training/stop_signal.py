@@ -126,11 +126,28 @@ class StopSignal(contextlib.AbstractContextManager):
                 _say(line)
 
 
+@contextlib.contextmanager
+def stoppable(*, program: bool, sentence: str = "vidjax: stopped") -> Generator[None]:
+    """On a signal, end what is inside, or what it calls that has a `StopSignal` of its own.
+
+    Args:
+      program: it is all that this process is for: end the process too, whatever its other threads are doing.
+      sentence: that is said then.
+    """
+    try:
+        with StopSignal(lambda: sentence):
+            yield
+    except SystemExit as stopped:
+        if program and stopped.code in [128 + number for number in StopSignal.SIGNALS]:
+            leave(int(stopped.code))
+        raise
+
+
 def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
     """End this process now, with its loader workers and what they share, whatever its other threads are doing."""
-    threads = [
-        threading.Thread(target=target, daemon=True) for target in (last_words, multiprocessing.util._exit_function)
-    ]  # the latter is what would run at exit: it closes loaders, ends children and gives back their semaphores
+    # What would run at exit: it closes loaders, ends children and gives back their semaphores.
+    at_exit = multiprocessing.util._exit_function  # ty: ignore[missing-attribute]  the stubs leave it out
+    threads = [threading.Thread(target=target, daemon=True) for target in (last_words, at_exit)]
     sys.unraisablehook = threading.excepthook = lambda _: None
     for thread in threads:
         thread.start()
