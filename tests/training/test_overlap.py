@@ -1,5 +1,6 @@
 """The next batch is decoded and on the devices while a step runs: neither waits for the other."""
 
+import contextlib
 import dataclasses
 import time
 
@@ -11,6 +12,7 @@ import toy
 from vidjax.training import loop
 from vidjax.training.device_feed import Feed
 from vidjax.training.mesh import batch_sharding, make_mesh
+from vidjax.training.stop_signal import StopSignal
 from vidjax.training.throughput import Meter
 
 PATIENCE = 60.0  # seconds, after which a step gives up waiting and the test fails
@@ -27,7 +29,8 @@ def test_the_feed_brings_a_batch_to_the_devices_while_a_step_is_computed():
         iter([{"video": np.full((16, 8), 7, np.uint8), "valid": np.ones(16, bool)}]),
         batch_sharding(mesh),
         Meter(16, None),
-        type("Stop", (), {"signal": 0}),
+        StopSignal(),
+        lambda words: contextlib.nullcontext(),
     )
     compiled = seconds_of_work.lower(jnp.eye(256)).compile()
     in_flight = compiled(jnp.eye(256))

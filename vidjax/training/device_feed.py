@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import jax
 import numpy as np
@@ -13,7 +13,6 @@ from jax.sharding import NamedSharding
 from vidjax.data.loader import Batches
 from vidjax.training.mesh import global_batch
 from vidjax.training.stop_signal import Interrupted, StopSignal
-from vidjax.training.telemetry import Telemetry
 from vidjax.training.throughput import Meter
 
 
@@ -30,10 +29,19 @@ class Feed:
         batches: Iterator[dict[str, np.ndarray]],
         sharding: NamedSharding,
         meter: Meter,
-        telemetry: Telemetry,
         stop: StopSignal,
+        waiting: Callable[[Callable[[], str]], AbstractContextManager],
     ):
-        self._batches, self._sharding, self._meter, self._telemetry = batches, sharding, meter, telemetry
+        """Take nothing yet.
+
+        Args:
+          batches: of this process.
+          sharding: of the global arrays.
+          meter: told of every batch, and how long it was waited for.
+          stop: whether this process was told to.
+          waiting: is around every wait, and is given what is waited for, such as `Telemetry.waiting`.
+        """
+        self._batches, self._sharding, self._meter, self._waiting = batches, sharding, meter, waiting
         self._stop, self._alone, self._which = stop, jax.process_count() == 1, "the first"
 
     def next(self, in_flight: jax.Array | None = None) -> dict[str, jax.Array] | None:
@@ -45,7 +53,7 @@ class Feed:
         """
         since = time.monotonic()
         try:
-            with self._telemetry.waiting(self._progress), self._stop.interrupts() if self._alone else nullcontext():
+            with self._waiting(self._progress), self._stop.interrupts() if self._alone else nullcontext():
                 local = dict(next(self._batches))
         except Interrupted:
             return None

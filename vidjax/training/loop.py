@@ -125,7 +125,7 @@ def train(
         if first < total:  # else a run is finished that was stopped in its last evaluation
             part = loader_slice(mesh)
             batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
-            feed = Feed(batches, batch_sharding(mesh), meter, telemetry, stop)
+            feed = Feed(batches, batch_sharding(mesh), meter, stop, telemetry.waiting)
             train_step = make_train_step(
                 objective, optimizer, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
             )
