@@ -17,6 +17,7 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import ConfigError, VideoError
 from vidjax.evaluation import multiview
 from vidjax.evaluation.classification import ClassificationEvaluator, summarise
+from vidjax.evaluation.result_files import VideoScores
 
 CLASSES, VIEWS, PIXELS = 6, 3, 4
 
@@ -103,6 +104,18 @@ def test_an_unscored_video_of_class_zero_is_not_right_by_its_zeros(rows):
     rows.failures = dict.fromkeys(range(13), "corrupt")
     results = summarise(evaluate(rows, mesh_of(1, 1), 13), ClipRecipe())
     assert results["eval/top1"] == results["eval/top5"] == results["eval/num_scored"] == 0
+
+
+def test_the_five_best_are_told_only_where_there_are_more_classes():
+    for classes in (3, 5, 6):
+        scores = np.eye(classes, dtype=np.float32)
+        found = VideoScores(scores, np.arange(classes), np.ones(classes, bool), ("",) * classes)
+        results = summarise(found, ClipRecipe())
+        assert results["eval/top1"] == 1
+        assert ("eval/top5" in results) == (classes > 5)
+        said = ClassificationEvaluator.sentence(None, results, found)
+        assert "top-1 100.0%" in said
+        assert ("top-5" in said) == (classes > 5)
 
 
 def test_scores_that_are_not_finite_are_unscored(rows):

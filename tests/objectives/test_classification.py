@@ -70,6 +70,14 @@ def test_padding_rows_count_neither_in_the_loss_nor_in_the_metrics():
     assert float(loss(batch | {"valid": np.zeros(6, bool)})[0]) == 0.0
 
 
+def test_the_five_best_are_counted_only_where_there_are_more_classes():
+    for classes, names in ((2, {"top1"}), (5, {"top1"}), (6, {"top1", "top5"})):
+        objective = Classification(VideoMAEClassifier(SPEC, classes), **PIXELS)
+        params, extra = objective.init(jax.random.key(0), {})
+        shapes = jax.eval_shape(lambda: objective.loss(params, extra, random_batch(classes=2), {}, False))  # noqa: B023
+        assert set(shapes[1][0]) == names
+
+
 def test_training_randomness_comes_from_the_given_keys_alone():
     module = VideoMAEClassifier(VideoMAESpec(**vars(SPEC) | {"drop_path": 0.3, "head_dropout": 0.2}), 5)
     objective = Classification(module, **PIXELS, label_smoothing=0.1, erase=0.5, mixing=Mixing(0.8, 1.0, 0.9))

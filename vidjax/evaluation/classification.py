@@ -60,8 +60,10 @@ class ClassificationEvaluator(VideoEvaluator):
         scored, expected = results["eval/num_scored"], results["eval/num_expected"]
         text = (
             f"scored {scored} of {expected} videos, {results['eval/clips']} x {results['eval/crops']} views, "
-            f"{results['eval/merge']}: top-1 {results['eval/top1']:.1%}, top-5 {results['eval/top5']:.1%}"
+            f"{results['eval/merge']}: top-1 {results['eval/top1']:.1%}"
         )
+        if "eval/top5" in results:
+            text += f", top-5 {results['eval/top5']:.1%}"
         if scored == expected:
             return text
         counts = ", ".join(f"{reason} {found.reasons.count(reason)}" for reason in sorted({*found.reasons} - {""}))
@@ -83,7 +85,10 @@ class ClassificationEvaluator(VideoEvaluator):
 
 
 def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int | str]:
-    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones."""
+    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones.
+
+    Of five classes or fewer, the five best are all there are, and eval/top5 is left out.
+    """
     top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
     top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
     num_scored, num_expected = int(result.scored.sum()), len(result.labels)
@@ -92,7 +97,7 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
     figures, counts = precision_recall_f1(result), np.bincount(result.labels, minlength=classes)
     return {
         "eval/top1": float(top1.sum() / num_expected),
-        "eval/top5": float(top5.sum() / num_expected),
+        **({"eval/top5": float(top5.sum() / num_expected)} if classes > 5 else {}),
         "eval/top1_scored": float(top1.sum() / max(num_scored, 1)),
         "eval/mean_class_accuracy": float(np.nanmean(by_class)),
         **{f"eval/{name}": float(figures[name]) for name in metrics.AVERAGED},

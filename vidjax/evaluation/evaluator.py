@@ -33,7 +33,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     Attributes:
       main: the figure that ranks checkpoints, without its prefix; higher is better.
-      quick: figures of the score on one view while a run trains; `main` is among them.
+      quick: figures of the score on one view while a run trains, where they are given; `main` always is.
     """
 
     main: ClassVar[str]
@@ -103,7 +103,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         """Score every video by its central view; returns val/... and writes nothing."""
         recipe = self.recipe.one_view()
         results = self.summarise(self.score(params, recipe, progress=False), recipe)
-        return {f"val/{name}": results[f"eval/{name}"] for name in self.quick}
+        return {f"val/{name}": results[f"eval/{name}"] for name in self.quick if f"eval/{name}" in results}
 
     def write(self, results: Mapping[str, Any], found: Found) -> None:
         """Write results.json, what was found of each video, and quarantine.jsonl; say the main figures in a line."""

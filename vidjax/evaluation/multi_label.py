@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -58,7 +59,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         at = (labels_at(row.intervals, times, classes) for row, times in zip(rows, self._moments, strict=True))
         self._positives_at = np.concatenate(list(at))
         self._past_end = sum(
-            end > length for row, length in zip(rows, lengths, strict=True) for _, end, _ in row.intervals
+            length < end < math.inf for row, length in zip(rows, lengths, strict=True) for _, end, _ in row.intervals
         )
         self._num_intervals = sum(len(row.intervals) for row in rows)
 

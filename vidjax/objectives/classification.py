@@ -36,6 +36,7 @@ class Classification(Supervised):
         """Uses `video` (uint8), `label` and `valid`, and, when training, the streams "augment" and "dropout".
 
         The metrics top1 and top5 are the shares of clips whose heaviest target is the first, or among the first five.
+        Of five classes or fewer there is top1 alone.
         """
         clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
@@ -44,7 +45,9 @@ class Classification(Supervised):
         logits = self.logits(params, clips, rngs, train)
         label = targets.argmax(axis=-1)
         metrics = {
-            f"top{k}": mean_over_valid(in_top_k(logits, label, k).astype(jnp.float32), batch["valid"]) for k in (1, 5)
+            f"top{k}": mean_over_valid(in_top_k(logits, label, k).astype(jnp.float32), batch["valid"])
+            for k in (1, 5)
+            if k == 1 or k < self.module.num_classes
         }
         if train and self.class_weights:
             targets = targets * jnp.asarray(self.class_weights, jnp.float32)

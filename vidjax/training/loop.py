@@ -111,7 +111,7 @@ def train(
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
-            say_reading(source, workdir)
+            say_reading(source, evaluator, workdir)
             TASKS.find(config.task).save_files(source, workdir)
             stop.sentence = lambda: f"stopped at step {done} of {total}; start again with the same workdir to go on"
             stop.last_words = lambda: write_report(config, workdir, f"stopped at step {done} of {total}")

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vidjax.data.sources.annotation_checks import class_counts, class_warnings
+from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
 from vidjax.training.telemetry import say
 
 FILE = "data.json"
 
 
-def say_reading(source: VideoSource, workdir: Path) -> None:
-    """Say how a user's own videos were read and divided, and write it to data.json with the names in each split."""
+def say_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
+    """Say how a user's own videos were read and divided, and which classes have too few of them.
+
+    The first is written to data.json too, with the names in each split.
+    """
     if source.reading is not None:
         say(source.reading.sentence)
         write_json(workdir / FILE, source.reading.record)
+    if evaluator is None or not all(of.annotation == LABEL and of.knows_labels for of in (source, evaluator.source)):
+        return
+    for sentence in class_warnings(class_counts(source), class_counts(evaluator.source)):
+        say(f"warning: {sentence}")

@@ -12,6 +12,7 @@ from vidjax.data.loader import balanced_rows
 from vidjax.data.sources.annotation_checks import (
     caption_warnings,
     check_intervals,
+    class_warnings,
     faulty_intervals,
     interval_warnings,
     unseen_class_warnings,
@@ -224,3 +225,16 @@ def test_balanced_sampling_needs_classes(long):
     source = motion.read_split(long, "long", "intervals")
     with pytest.raises(ConfigError, match=r"data.balance=classes needs one class per row; these rows have intervals"):
         batch_of(source, balance="classes")
+
+
+def test_classes_that_cannot_be_learned_or_judged_are_told():
+    assert class_warnings({"run": 30, "sit": 6}, {"run": 9, "sit": 2}) == []
+    (one,) = class_warnings({"run": 30, "sit": 0}, {"run": 9})
+    assert one.startswith("there is one class only, 'run': a loss of 0 and an accuracy of 100% mean nothing")
+    assert class_warnings({"run": 30, "sit": 3, "lie": 1}, {"run": 9, "sit": 1, "lie": 0}) == [
+        "2 of 3 classes have fewer than 5 videos, the fewest 'lie' with 1: they can hardly be learned, and their "
+        "accuracy says little",
+        "1 of 3 classes have a single video to train on, the first of them 'lie'",
+        "1 of 3 classes have no video for validation, the first of them 'lie': their accuracy stays unknown",
+    ]
+    assert class_warnings({"run": 5, "sit": 5}) == []  # nothing is validated

@@ -6,8 +6,13 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
+from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
+
+FEW_VIDEOS = 5  # of a class, below which it is warned of
 
 
 def check_intervals(row: Row, num_classes: int) -> None:
@@ -68,6 +73,47 @@ def unseen_class_warnings(title: str, counts: Mapping[str, int]) -> list[str]:
     return [
         f"{title}: {len(unseen)} of {len(counts)} classes are never seen in training, the first of them {unseen[0]!r}"
     ]
+
+
+def class_counts(source: VideoSource) -> dict[str, int]:
+    """How many rows each class has, by its name or its number; of a source with one class per row."""
+    names = source.labels or tuple(map(str, range(source.num_classes)))
+    found = np.bincount(source.row_labels(), minlength=len(names))
+    return dict(zip(names, found.tolist(), strict=False))
+
+
+def class_warnings(train: Mapping[str, int], val: Mapping[str, int] | None = None) -> list[str]:
+    """Sentences about classes that cannot be learned, or not be judged, for lack of videos.
+
+    Args:
+      train: number of training videos by class; val: of validation videos, None where nothing is validated.
+    """
+    seen, val = {name: count for name, count in train.items() if count}, val if val is not None else {}
+    if len(seen) == 1:
+        return [
+            f"there is one class only, {next(iter(seen))!r}: a loss of 0 and an accuracy of 100% mean nothing; add "
+            "videos of another class"
+        ]
+    sentences = []
+    few = {name: total for name, count in seen.items() if (total := count + val.get(name, 0)) < FEW_VIDEOS}
+    if few:
+        name, total = min(few.items(), key=lambda item: item[1])
+        sentences.append(
+            f"{len(few)} of {len(seen)} classes have fewer than {FEW_VIDEOS} videos, the fewest {name!r} with {total}: "
+            "they can hardly be learned, and their accuracy says little"
+        )
+    single = [name for name, count in seen.items() if count == 1]
+    if single:
+        sentences.append(
+            f"{len(single)} of {len(seen)} classes have a single video to train on, the first of them {single[0]!r}"
+        )
+    unjudged = [name for name in seen if not val.get(name, 0)]
+    if val and unjudged:
+        sentences.append(
+            f"{len(unjudged)} of {len(seen)} classes have no video for validation, the first of them {unjudged[0]!r}: "
+            "their accuracy stays unknown"
+        )
+    return sentences
 
 
 def caption_warnings(title: str, rows: Sequence[Row]) -> list[str]:

@@ -33,6 +33,7 @@ class VideoSource(abc.ABC):
       labels: names of the classes, or of the numbers of a target, in their order; None where there are no names.
       num_classes: number of classes, or of the numbers of a target, named or not.
       content_id: a short hash that changes when rows, annotations or file sizes do.
+      knows_labels: whether the classes of all rows are known without reading a video.
       reading: how a user's own videos were found and divided; None of a data set whose layout says that. It stays in
         the process that opened the source.
     """
@@ -42,6 +43,7 @@ class VideoSource(abc.ABC):
     labels: tuple[str, ...] | None = None
     num_classes: int
     content_id: str
+    knows_labels: bool = True
     reading: Reading | None = None
 
     @abc.abstractmethod

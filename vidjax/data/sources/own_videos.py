@@ -90,8 +90,11 @@ def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = T
     if split == ALL:
         first = next((name for name in (data.train_split, data.eval_split) if place_of(root, name)), data.train_split)
         own = read_own_videos(root, first, data)
-        found = {entry.name: entry for of in own.splits.values() for entry in of}
-        entries, places = [found[name] for name in sorted(found)], own.places | {ALL: _first(own.places)}
+        found = {(entry.name, entry.captions): entry for of in own.splits.values() for entry in of}
+        entries, places = (
+            [found[key] for key in sorted(found, key=lambda key: key[0])],
+            own.places | {ALL: _first(own.places)},
+        )
         return dataclasses.replace(own, splits=own.splits | {ALL: entries}, places=places)
     if os.path.isfile(root):
         return _of_one_list(root, os.path.dirname(root), split, data)

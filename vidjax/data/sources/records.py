@@ -43,6 +43,7 @@ class RecordSource(VideoSource):
         if not self.num_classes and self.annotation == LABEL:
             raise DataError(f"{folder} does not say how many classes it has; set data.num_classes")
         self._labels = None
+        self.knows_labels = os.path.exists(labels_path(folder, split))
         self.content_id = content_id(
             [builder.info.full_name, split, self.num_classes, list(info.shard_lengths), info.num_bytes]
         )

@@ -9,12 +9,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from vidjax.config import DataConfig
 from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.data.sources import inventory, own_videos, records, video_files
-from vidjax.data.sources.annotation_checks import unseen_class_warnings, warn
+from vidjax.data.sources.annotation_checks import class_counts, unseen_class_warnings, warn
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.inventory import Inventory
@@ -82,9 +80,7 @@ def open_records(root: str, split: str, data: DataConfig, annotation: str) -> re
 def warn_of_unseen_classes(source: VideoSource, split: str, data: DataConfig) -> None:
     """Log how many classes the training split has no video of."""
     if split == data.train_split and source.annotation == LABEL:
-        names = source.labels or tuple(map(str, range(source.num_classes)))
-        found = np.bincount(source.row_labels(), minlength=len(names)).tolist()
-        warn(unseen_class_warnings(data.name, dict(zip(names, found, strict=False))))
+        warn(unseen_class_warnings(data.name, class_counts(source)))
 
 
 def _has_records(spec: DatasetSpec, root: str, split: str) -> bool:
