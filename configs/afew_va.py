@@ -38,7 +38,6 @@ def get_config(arg=None):
     config.data.crop = "center"  # faces are cropped already
     config.data.flip = 0.5
     config.data.global_batch = 64
-    config.data.workers = 8
 
     config.optim.base_lr = 5e-4
     config.optim.min_lr = 1e-6

@@ -41,7 +41,6 @@ def get_config(arg=None):
     config.data.crop_area = (0.5, 1.0)
     config.data.flip = 0.5
     config.data.global_batch = 32
-    config.data.workers = 16
 
     config.optim.reference_batch = 32
     config.optim.min_lr = 1e-7

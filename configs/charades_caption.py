@@ -44,7 +44,6 @@ def get_config(arg=None):
     config.data.crop = "random_resized"
     config.data.crop_area = (0.5, 1.0)
     config.data.global_batch = 4
-    config.data.workers = 16
 
     config.optim.base_lr = 2e-4
     config.optim.min_lr = 0.0

@@ -31,7 +31,6 @@ def get_config(arg=None):
     config.data.flip = 0.5
     config.data.global_batch = 32
     config.data.mixup = 0.4  # the one switch: 0 turns it off
-    config.data.workers = 8
 
     config.optim.base_lr = 5e-5
     config.optim.reference_batch = 32

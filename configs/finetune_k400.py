@@ -74,7 +74,6 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
-    config.data.workers = 16
 
     config.optim.min_lr = 1e-6
     config.optim.warmup_epochs = 5

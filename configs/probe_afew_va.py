@@ -21,7 +21,6 @@ def get_config(arg=None):
     config.data.num_frames = 16  # a backbone of another length takes its own number of frames from the same stretch
     config.data.stride = 1
     config.data.sampling = "dense"
-    config.data.workers = 8
 
     config.probe.backbones = (
         "MCG-NJU/videomae-base-finetuned-kinetics",

@@ -23,7 +23,6 @@ def get_config(arg=None):
 
     config.data.num_frames = 16
     config.data.sampling = "segment"
-    config.data.workers = 8
     config.update_from_flattened_dict(SIZES[videos])
 
     config.probe.backbones = ("MCG-NJU/videomae-base",)

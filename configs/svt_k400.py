@@ -47,7 +47,6 @@ def get_config(arg=None):
     config.data.color_jitter = (0.4, 0.4, 0.2, 0.0)
     config.data.color_jitter_prob = 0.8
     config.data.grayscale = 0.2
-    config.data.workers = 16
 
     config.distill.prototypes = 65536
     config.distill.teacher_temp = 0.04

@@ -42,7 +42,6 @@ def get_config(arg=None):
     config.data.flip = 0.5
     config.data.mean = (0.45, 0.45, 0.45)
     config.data.std = (0.225, 0.225, 0.225)
-    config.data.workers = 16
 
     config.optim.name = "sgd"
     config.optim.base_lr = 0.005

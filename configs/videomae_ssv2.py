@@ -27,7 +27,6 @@ def get_config(arg=None):
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
     config.data.global_batch = 2048
-    config.data.workers = 16
 
     config.optim.base_lr = 1.5e-4  # for 256 videos: 1.2e-3 at 2048
     config.optim.min_lr = 1e-5

@@ -25,7 +25,6 @@ def get_config(arg=None):
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
     config.data.global_batch = 192
-    config.data.workers = 16
 
     config.optim.base_lr = 3e-4  # for 256 videos: 2.25e-4 at 192
     config.optim.min_lr = 1e-5

@@ -44,7 +44,6 @@ def get_config(arg=None):
     config.data.sampling = "dense"
     config.data.clips_per_decode = 4  # which the authors count as epochs: their 1200 are these 300
     config.data.crop = "multi_scale"
-    config.data.workers = 16
 
     config.optim.base_lr = 1e-3  # for 256 videos, however many clips of each
     config.optim.min_lr = 1e-5  # scaled likewise

@@ -49,7 +49,6 @@ def get_config(arg=None):
     config.data.grayscale = 0.1
     config.data.mean = (0.5, 0.5, 0.5)
     config.data.std = (0.5, 0.5, 0.5)
-    config.data.workers = 16
 
     config.optim.name = "sgd"
     config.optim.momentum = 0.9

@@ -33,15 +33,30 @@ def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
     Raises:
       ConfigError: for anything on the command line or in the experiment file that cannot be used.
     """
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", values)
-    flags.DEFINE_string("coordinator", "", "host:port of process 0; only where JAX cannot find it out.", values)
-    flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=values)
-    flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=values)
+    values = _define_flags()
     config = _parse(argv, values)
     if not values.workdir:
         raise ConfigError("--workdir is missing; name a folder for checkpoints, logs and the report")
     return config, values
+
+
+def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> config_lib.Config:
+    """The configuration of a command line that leaves the model open, with a model, its clips and the recipe for it.
+
+    What the user has set on the command line stays.
+    """
+    from vidjax.training.choices.model import choose_model
+    from vidjax.training.telemetry import say
+
+    choice = choose_model(config.init_from, workdir)
+    say(f"model: the recipe for {choice.size} models, {choice.reason}; name another as --config=FILE:SIZE")
+    sized = _parse([_with_size(word, choice.size) for word in argv], _define_flags())
+    users = {name.removeprefix("config.") for name in _set_keys(argv)}
+    ours = {key: value for key, value in choice.keys.items() if key not in users}
+    if "model.spec" in ours:
+        fields = {name: value for name, value in sized.model.spec.items() if f"model.spec.{name}" in users}
+        ours["model.spec"] = {**ours["model.spec"], **fields}
+    return config_lib.with_keys(sized, ours)
 
 
 def read_config(words: list[str]) -> config_lib.Config:
@@ -51,6 +66,29 @@ def read_config(words: list[str]) -> config_lib.Config:
       ConfigError: as `read_flags`.
     """
     return _parse(["vidjax", *words], flags.FlagValues())
+
+
+def _define_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", values)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0; only where JAX cannot find it out.", values)
+    flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=values)
+    flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=values)
+    return values
+
+
+def _set_keys(argv: list[str]) -> set[str]:
+    """The flags of a command line, without their values."""
+    return {word.lstrip("-").partition("=")[0] for word in argv[1:] if word.startswith("-")}
+
+
+def _with_size(word: str, size: str) -> str:
+    """`--config=FILE:ARGS` with a size among its arguments; other words as they are."""
+    name, equals, value = word.partition("=")
+    if name.lstrip("-") != "config" or not equals:
+        return word
+    path, _, args = value.partition(":")
+    return f"{name}={path}:{','.join(filter(None, (size, args)))}"
 
 
 def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
@@ -91,13 +129,18 @@ def _check_keys(argv: list[str]) -> None:
             raise ConfigError(f"{name} is unknown; did you mean config.{near[0]}?")
 
 
-def run(config: config_lib.Config, values: flags.FlagValues) -> int:
-    """Train, evaluate or probe as configured; returns the exit code."""
+def run(argv: list[str]) -> int:
+    """Train, evaluate or probe as a command line says; returns the exit code."""
+    config, values = read_flags(argv)
     from vidjax.training import config_checks, distributed
 
-    config_checks.check_config(config)
-    distributed.initialize(values.coordinator, values.num_processes, values.process_id)
     workdir = os.path.abspath(os.path.expanduser(values.workdir))
+    if config.model.name:
+        config_checks.check_config(config)
+    distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+    if not config.model.name:
+        config = with_model(argv, config, workdir)
+        config_checks.check_config(config)
     results = _act(config.mode)(config, workdir)
     unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)
     if unscored and not config.eval.allow_missing:
@@ -125,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     with stoppable(program=argv is None):
         try:
-            return run(*read_flags(sys.argv if argv is None else argv))
+            return run(sys.argv if argv is None else argv)
         except UserError as error:
             print(f"vidjax: {error}", file=sys.stderr)
             return EXIT_USER_ERROR

@@ -40,6 +40,8 @@ PODS = {  # experiment: topology, and what else must be set there
     "charades:videomamba": ("v5e:4x4", ()),
     "charades_caption:svt_trained_all": ("v5e:2x2", ()),
     "coin:": ("v5e:2x2", ()),
+    "pretrain:base": ("v5e:2x2", ("data.name=kinetics400", "data.global_batch=128")),
+    "finetune:base": ("v5e:2x2", ("data.name=kinetics400", "data.global_batch=16", "model.remat=dots")),
 }
 
 

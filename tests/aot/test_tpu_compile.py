@@ -11,10 +11,9 @@ from jax.sharding import AxisType, Mesh
 
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.tasks import build_objective
-from vidjax.training.init.state import state_shapes
 from vidjax.training.mesh import batch_sharding
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import batch_shapes
+from vidjax.training.state import batch_shapes, state_shapes
 from vidjax.training.step import make_train_step
 
 pytestmark = [

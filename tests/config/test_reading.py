@@ -82,7 +82,7 @@ def test_every_experiment_resolves_at_every_size_and_as_smoke(path):
     spec.loader.exec_module(module)
     sizes = getattr(module, "RECIPES", None) or getattr(module, "SIZES", ())
     for arg in (None, "smoke", *sizes):
-        assert load(path, arg).data.global_batch >= 1
+        assert load(path, arg).data.name
     assert load(path, "smoke").data.name == "motion"
 
 

@@ -16,9 +16,8 @@ from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives.regression import Regression, concordance, merge, moments
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import init_state
+from vidjax.training.state import init_state, state_shapes
 from vidjax.training.step import make_train_step
 
 ROWS, TARGETS = 32, 2

@@ -17,9 +17,8 @@ from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.objectives import Objective, SelfDistillation
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import init_state
+from vidjax.training.state import init_state, state_shapes
 from vidjax.training.step import make_train_step
 
 SPEC = TimeSformerSpec(24, 2, 4, 40, patch_size=4, num_frames=4, image_size=12)

@@ -19,8 +19,14 @@ EXPERIMENTS = sorted(path.stem for path in shipped.CONFIGS.glob("*.py"))
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_passes_full_and_as_smoke(name):
-    check_config(shipped.read(name, arg=""))
+    full = shipped.read(name, arg="")
+    check_config(full if full.model.name else shipped.read(name, arg="base"))
     check_config(shipped.read(name))
+
+
+def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_can_choose_it():
+    with pytest.raises(ConfigError, match=r"--config=FILE:base"):
+        check_config(shipped.read("finetune", arg=""))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from vidjax.models.timesformer import TimeSformerClassifier, TimeSformerSpec
 from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, VideoMAESpec
 from vidjax.objectives import Classification, MaskedAutoencoding
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import TrainState
+from vidjax.training.state import TrainState, state_shapes
 from vidjax.training.step import STREAMS, make_train_step
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families import _videomae_rules, timesformer

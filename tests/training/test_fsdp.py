@@ -7,9 +7,8 @@ from vidjax import config as config_lib
 from vidjax.aot.hlo import Program
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import batch_shapes
+from vidjax.training.state import batch_shapes, state_shapes
 from vidjax.training.step import make_train_step
 
 MODELS = {

@@ -11,9 +11,8 @@ from vidjax.data.loader import train_batches
 from vidjax.data.open import open_source
 from vidjax.tasks import build_objective
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import init_state
+from vidjax.training.state import init_state, state_shapes
 from vidjax.training.step import make_train_step
 
 

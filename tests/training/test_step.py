@@ -10,9 +10,8 @@ from compilations import compilations
 
 from vidjax.config import MeshConfig
 from vidjax.training import mesh as mesh_lib
-from vidjax.training.init.state import state_shapes
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import init_state
+from vidjax.training.state import init_state, state_shapes
 from vidjax.training.step import make_train_step
 
 

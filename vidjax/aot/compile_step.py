@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from vidjax.aot import bundles, llo_dump
 from vidjax.aot.hlo import Collective, Program
 from vidjax.aot.topology import CHIPS, topology_devices
-from vidjax.config import Config
+from vidjax.config import Config, left_open, with_keys
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
@@ -26,11 +26,9 @@ from vidjax.objectives import Objective
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.config_checks import check_config
-from vidjax.training.init.state import state_shapes
-from vidjax.training.mesh import batch_sharding, check_rows, make_mesh
-from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import annotation_shapes, batch_shapes
-from vidjax.training.step import make_train_step
+from vidjax.training.mesh import make_mesh
+from vidjax.training.optim import RunLength
+from vidjax.training.run_step import build_step, loaded_shapes
 
 _STEPS = 1000  # of the schedule, which costs the same for any number
 
@@ -89,8 +87,8 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
     check_config(config)
     devices = topology_devices(topology)
     mesh = make_mesh(config.mesh, devices)
+    config = _closed(config)
     data = config.data
-    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate)
     objective = build_objective(config, _num_classes(config), total_steps=_STEPS)
     chip, clips = CHIPS[topology.partition(":")[0]], data.global_batch * data.clips_per_decode
     flops = objective.train_flops_per_clip
@@ -186,18 +184,10 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
 def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.Lowered:
     """The training step, lowered for the chips of the mesh."""
     length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
-    optimizer = build_optimizer(config.optim, length, global_batch=config.data.global_batch, frozen=objective.frozen)
     with jax.set_mesh(mesh):
-        shapes = state_shapes(config, objective, optimizer.tx, mesh)
-        step = make_train_step(
-            objective, optimizer,
-            seed=config.seed, accumulate=config.train.accumulate, ema=config.optim.ema, shapes=shapes,
-        )  # fmt: skip
-        rows = batch_sharding(mesh)
-        leaves = batch_shapes(config.data)
-        leaves |= annotation_shapes(config, leaves["valid"].shape[0], _num_classes(config))
-        batch = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows) for name, leaf in leaves.items()}
-        return step.trace(shapes, batch).lower(lowering_platforms=("tpu",))
+        step = build_step(config, objective, length, mesh)
+        batch = loaded_shapes(config, _num_classes(config), mesh)
+        return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
 def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float | None:
@@ -208,6 +198,18 @@ def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float 
     llo_dump.empty(dump)
     known = {name: count for name, count in cycles.items() if count is not None}
     return 1e3 * sum(times * known[name] for name, times in calls.items()) / clock if known == cycles else None
+
+
+def _closed(config: Config) -> Config:
+    """The configuration as for a TPU, where it is left open: bfloat16, one batch, nothing recomputed.
+
+    Raises:
+      ConfigError: when the batch is left open, which the number of videos decides.
+    """
+    if not config.data.global_batch:
+        raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
+    closed = {"model.dtype": "bfloat16", "model.remat": "none", "train.accumulate": 1}
+    return with_keys(config, {key: closed[key] for key in left_open(config) if key in closed})
 
 
 def _num_classes(config: Config) -> int:

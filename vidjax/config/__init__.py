@@ -4,6 +4,7 @@ Experiments (`configs/*.py`) start from `defaults()`, which holds every key, so 
 each of them and a misspelt key is refused with the nearest name.
 """
 
+from vidjax.config.changes import get_key, left_open, with_keys
 from vidjax.config.experiments import defaults, keys, motion, parse_arg, smoke, smoke_that_learns
 from vidjax.config.reading import checked, choices, fingerprint, flatten, from_dict, hint_of, hints_of
 from vidjax.config.saved import SCHEMA, from_saved, other_schema, to_saved
@@ -45,9 +46,11 @@ __all__ = [
     "flatten",
     "from_dict",
     "from_saved",
+    "get_key",
     "hint_of",
     "hints_of",
     "keys",
+    "left_open",
     "motion",
     "other_schema",
     "parse_arg",
@@ -55,4 +58,5 @@ __all__ = [
     "smoke",
     "smoke_that_learns",
     "to_saved",
+    "with_keys",
 ]

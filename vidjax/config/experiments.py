@@ -112,5 +112,5 @@ def motion(config) -> None:
     config.data.interpolation = "area"
     config.data.mean = (0.25, 0.25, 0.25)
     config.data.std = (0.2, 0.2, 0.2)
-    config.data.workers = 0
+    config.data.workers = 0  # these videos take less time to decode than a worker to start
     config.eval.batch = 64

@@ -8,7 +8,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Literal, TypeVar
 
-from vidjax.config.types import Changeable, Count, Fraction, MayChange, NotNegative, OneOf, Part, Registered
+from vidjax.config.types import (
+    AtLeast,
+    Auto,
+    Changeable,
+    Count,
+    Fraction,
+    MayChange,
+    NotNegative,
+    OneOf,
+    Part,
+    Registered,
+)
 from vidjax.errors import ConfigError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -17,7 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Choices that are the keys of a table beside what they name.
 Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS")]
 DecoderMask = Annotated[str, OneOf("vidjax.ops.masking:DECODER_MASKS", empty=True)]
-Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT")]
+Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")]
 Attention = Annotated[str, OneOf("vidjax.ops.attention:IMPLEMENTATIONS", empty=True)]
 Sampling = Annotated[str, OneOf("vidjax.data.clips.sampling:SAMPLINGS")]
 Crop = Annotated[str, OneOf("vidjax.data.clips.augment:CROPS")]
@@ -37,12 +48,20 @@ Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 T = TypeVar("T")
 Length = Annotated[T, Changeable("schedules follow the new length of the run from here on")]
 
+# Left to vidjax where they hold 0, or -1; see `vidjax.training.choices`.
+OrAuto = Annotated[T, AtLeast(0), Auto(0)]
+OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
+Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
+Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other numbers from here on")]
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Which module, and what every family understands; what one family alone does is set under `spec`."""
 
-    name: str = "videomae_base"  # of `vidjax models`, or module:ATTR or module:ATTR.SIZE of a family of one's own
+    # Of `vidjax models`, or module:ATTR or module:ATTR.SIZE of a family of one's own. Empty, in an experiment with a
+    # recipe for each size: that of init_from, or what suits the machine.
+    name: str = "videomae_base"
     spec: dict = dataclasses.field(default_factory=dict)  # fields of the family's spec; others stay the preset's
     mask: Mask = "tube"  # of pre-training
     mask_ratio: Fraction = 0.9
@@ -53,8 +72,8 @@ class ModelConfig:
     head_dropout: Fraction = 0.0
     pooling: Literal["", "weighted_tokens"] = ""  # a learned average of all tokens; empty: the family's own
     head_widths: tuple[int, ...] = ()  # of hidden layers between pooled tokens and classes; empty: a linear head
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"  # of the computation; parameters are float32
-    remat: MayChange[Remat] = "none"  # what the backward pass computes again, to save memory
+    dtype: Dtype = "bfloat16"  # of the computation, parameters are float32; empty: float32 on a CPU, else bfloat16
+    remat: MayChange[Remat] = "none"  # what the backward pass computes again, to save memory; empty: what must be
     unroll: MayChange[Count] = 1  # layers per iteration of the scan over them; the depth unrolls all
     attention: MayChange[Attention] = ""  # of vidjax.ops.attention; empty: chosen by platform
 
@@ -78,7 +97,8 @@ class DataConfig:
     cubes: MayChange[tuple[int, ...]] = ()  # (frames, pixels) that the loader cuts clips into, to pre-train a VideoMAE
     balance: Literal["none", "classes"] = "none"  # classes: every class is seen as often as the largest
     clips_per_decode: Count = 1  # differently augmented clips of the same frames of one decoded video
-    global_batch: Count = 32  # videos per step over all devices; rows are global_batch * clips_per_decode
+    # Videos per step over all devices; rows are global_batch * clips_per_decode. 0: what suits the number of videos.
+    global_batch: OrAuto[int] = 32
     crop: Crop = "random_resized"  # of training clips
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of multi_scale
     crop_area: tuple[float, ...] = (0.08, 1.0)  # of random_resized
@@ -102,7 +122,7 @@ class DataConfig:
     local_span: Fraction = 0.125  # share of the window of num_frames * stride frames that a local view sees
     mean: tuple[float, ...] = IMAGENET_MEAN  # of pixels in [0, 1]
     std: tuple[float, ...] = IMAGENET_STD
-    workers: MayChange[NotNegative[int]] = 0  # loader processes; 0 decodes in threads of this one
+    workers: MayChange[Annotated[int, AtLeast(-1)]] = -1  # loader processes; 0: threads here; -1: by the cores
     threads: MayChange[Count] = 2  # loader threads per process
     prefetch: MayChange[Count] = 2  # batches made ahead
 
@@ -142,7 +162,7 @@ class OptimConfig:
     schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr
     step_epochs: tuple[float, ...] = ()  # of steps: when a learning rate begins
     step_factors: tuple[float, ...] = ()  # of steps: that learning rate, as a factor of base_lr
-    warmup_epochs: NotNegative[float] = 0.0  # linear from 0
+    warmup_epochs: OrAutoBelow0[float] = 0.0  # linear from 0; -1: a share of the run
     warmup_steps: NotNegative[int] = 0  # overrides warmup_epochs when above 0
     beta1: Fraction = 0.9
     beta2: Fraction = 0.999
@@ -230,12 +250,13 @@ class ProbeConfig:
 class TrainConfig:
     """The loop: how long, and what is written when."""
 
-    epochs: Length[NotNegative[float]] = 1.0
+    epochs: Length[OrAuto[float]] = 1.0  # 0: what suits the number of videos
     steps: Length[NotNegative[int]] = 0  # overrides epochs when above 0
-    accumulate: Count = 1  # micro-batches per step
+    accumulate: Accumulate = 1  # micro-batches per step, which take less memory; 0: as few as fit
     log_every: MayChange[Count] = 10  # steps
-    eval_every: MayChange[NotNegative[int]] = 0  # steps between one-view validations, which rank checkpoints; 0: none
-    checkpoint_every: MayChange[Count] = 1000  # steps
+    # Steps between one-view validations, which rank checkpoints; 0: none; -1: every epoch, but at most 50 times.
+    eval_every: MayChange[OrAutoBelow0[int]] = 0
+    checkpoint_every: MayChange[OrAuto[int]] = 1000  # steps; 0: at each validation, or ten times
     keep_latest: MayChange[Count] = 2
     max_nonfinite: MayChange[Count] = 10  # in a row; then the run stops
     profile_start: MayChange[NotNegative[int]] = 0  # first profiled step; 0: no profile

@@ -92,6 +92,17 @@ class Changeable:
     effect: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Auto:
+    """A key that may be left to vidjax, which chooses by the data and the machine (`vidjax.training.choices`).
+
+    Attributes:
+      value: that the key holds until the choice is made.
+    """
+
+    value: Any
+
+
 Count = Annotated[int, AtLeast(1)]
 Fraction = Annotated[float, Between(0, 1)]
 Part = Annotated[float, Inside(0, 1)]

@@ -30,6 +30,8 @@ from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.errors import ConfigError
 
+FEW_CORES = 4  # up to which no worker is started
+MOST_WORKERS = 64
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
 # What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
 _PACK, _PACKS_AHEAD = 4, 4  # rows of a pack; packs of a worker
@@ -134,7 +136,7 @@ class Batches:
         """
         _single_threaded_cv2()
         self.videos = videos
-        pack = _rows_per_pack(videos, data.workers)
+        pack = _rows_per_pack(videos, num_workers(data))
         self._reader = _Reader(_decoded(rows, pack, join, data), videos // pack, pack, data.prefetch)
         self._finalizer = weakref.finalize(self, self._reader.close)  # also runs when the interpreter exits
 
@@ -158,15 +160,37 @@ class Batches:
         return batch
 
 
+def num_workers(data: DataConfig) -> int:
+    """How many processes decode: data.workers, or by the cores that this process may use where that is -1.
+
+    On few cores threads of this process do as well and start at once: decoding releases the interpreter's lock.
+    """
+    if data.workers >= 0:
+        return data.workers
+    cores = usable_cores()
+    return 0 if cores <= FEW_CORES else min(cores - 2, MOST_WORKERS)
+
+
+def decoders(data: DataConfig) -> int:
+    """How many videos are decoded at once."""
+    return min(max(num_workers(data), 1) * data.threads, usable_cores())
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) -> grain.IterDataset:
     """The rows in their order, `pack` of them at a time, as threads or worker processes decode them."""
     packs = rows.batch(pack, batch_fn=join).to_iter_dataset(grain.ReadOptions(data.threads, 2 * data.threads))
-    if not data.workers:
+    workers = num_workers(data)
+    if not workers:
         return packs
     if not flags.FLAGS.is_parsed():  # grain reads a flag even where no absl app has parsed any
         flags.FLAGS.mark_as_parsed()
     in_worker = WithOptionsIterDataset(packs, DatasetOptions(min_shm_size=_SMALL))
-    options = grain.MultiprocessingOptions(data.workers, per_worker_buffer_size=_PACKS_AHEAD)
+    options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_PACKS_AHEAD)
     return in_worker.mp_prefetch(options, worker_init_fn=_start_worker)
 
 

@@ -27,8 +27,8 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
         "image_size": data.image_size,
         "drop_path": model.drop_path,
         "head_dropout": model.head_dropout,
-        "dtype": model.dtype,
-        "remat": model.remat,
+        "dtype": model.dtype or "float32",
+        "remat": model.remat or "none",
         "unroll": model.unroll,
         "attention": model.attention or None,
     }

@@ -32,8 +32,8 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
         _check_time(model.name, backbone.spec)
     spec = dataclasses.replace(
         GPT2_SPECS[caption.decoder],
-        vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=model.dtype,
-        remat=model.remat, unroll=model.unroll, attention=model.attention or None,
+        vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=options["dtype"],
+        remat=options["remat"], unroll=model.unroll, attention=model.attention or None,
     )  # fmt: skip
     spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
     joined = CaptionerSpec(

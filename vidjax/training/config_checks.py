@@ -25,6 +25,8 @@ def check_config(config: Config) -> None:
       ConfigError: naming the keys, their values and the remedy.
       DataError: when the rows of the data set do not carry what the task learns from.
     """
+    if not config.model.name:
+        raise ConfigError("config.model.name is empty; name a size of the experiment, as in --config=FILE:base")
     task = TASKS.find(config.task)
     check_data(config.data, task)
     if config.mode == "probe":

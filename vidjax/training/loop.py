@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
 
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
@@ -20,22 +19,20 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
 from vidjax.objectives import Objective
-from vidjax.tasks import TASKS, build_objective, open_train
+from vidjax.tasks import TASKS
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
-from vidjax.training.evaluate_run import build_evaluator, evaluate
-from vidjax.training.init.state import start, state_shapes
-from vidjax.training.mesh import batch_sharding, check_rows, loader_slice, make_mesh
-from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.optim.learning_rate import fitting_warmup, scaled_lr, warmup_steps
+from vidjax.training.evaluate_run import evaluate
+from vidjax.training.init.state import start
+from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh
+from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.reading import say_reading
 from vidjax.training.report import draw_pictures, write_report
 from vidjax.training.state import TrainState
-from vidjax.training.step import make_train_step
 from vidjax.training.step_monitor import Watch
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
@@ -76,20 +73,7 @@ def train(
     workdir = _open_workdir(workdir)
     if config.train.compile_cache:
         jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
-    data, optim, mesh = config.data, config.optim, make_mesh(config.mesh)
-    mixed = data.mixup > 0 or data.cutmix > 0
-    check_rows(mesh, data.global_batch, data.clips_per_decode, config.train.accumulate, pairs=mixed)
-    source = source or open_train(config)
-    total, asked = num_train_steps(config, len(source)), warmup_steps(optim, len(source) / data.global_batch)
-    warmup = fitting_warmup(asked, total)
-    objective = objective or build_objective(
-        config, data.num_classes or source.num_classes, total_steps=total, source=source
-    )
-    evaluator = build_evaluator(config, objective, mesh, workdir)
-    last_layer_frozen = round(optim.frozen_epochs * len(source) / data.global_batch)
-    length = RunLength(total, warmup, last_layer_frozen, per_epoch=len(source) / data.global_batch)
-    optimizer = build_optimizer(optim, length, global_batch=data.global_batch, frozen=objective.frozen)
-    identity = resume_check.fingerprint(config, source)
+    mesh = make_mesh(config.mesh)
 
     with contextlib.ExitStack() as stack:
 
@@ -98,16 +82,18 @@ def train(
 
         stack.enter_context(jax.set_mesh(mesh))
         stop = stack.enter_context(StopSignal())
+        known = objective is None and make_batches is train_batches
+        plan = plan_run(config, workdir, mesh, source, objective, known)
+        config, data, source, evaluator = plan.config, plan.config.data, plan.source, plan.evaluator
+        total = plan.length.total
+        identity = resume_check.fingerprint(config, source)
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
-        shapes = state_shapes(config, objective, optimizer.tx, mesh)
-        state = start(config, objective, optimizer.tx, shapes, checkpoints, identity)
+        state = start(config, plan.fit.step, checkpoints, identity)
         done = first = int(state.step)
         if first >= total and _finished(workdir, evaluator, checkpoints, first):
             say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
             return _read_results(workdir)
-        if warmup < asked:
-            say(f"a warm-up of {asked} steps is longer than the run of {total}; it is shortened to {warmup}")
-        _announce(config, state, mesh, total, warmup, float(optimizer.schedule(total)))
+        announce(plan, state.params, mesh, first)
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
@@ -119,16 +105,13 @@ def train(
         main = evaluator.main if evaluator else ""
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
-        meter = Meter(data.global_batch * data.clips_per_decode, objective.train_flops_per_clip)
+        meter = Meter(data.global_batch * data.clips_per_decode, plan.objective.train_flops_per_clip)
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
         batch: dict | None = None
         if first < total:  # else a run is finished that was stopped in its last evaluation
             part = loader_slice(mesh)
             batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
             feed = Feed(batches, batch_sharding(mesh), meter, stop, telemetry.waiting)
-            train_step = make_train_step(
-                objective, optimizer, seed=config.seed, accumulate=config.train.accumulate, ema=optim.ema, shapes=shapes
-            )
             batch = feed.next()
 
         results: dict = {}
@@ -140,10 +123,10 @@ def train(
                 around.enter_context(jax.profiler.StepTraceAnnotation("train", step_num=step))
                 around.enter_context(jax.transfer_guard("disallow"))
                 called = time.monotonic()
-                state, metrics = train_step(state, batch)
+                state, metrics = plan.fit.call(state, batch)
                 done, stop.unsaved = step, True
             if step == first + 1:
-                meter.compiled(time.monotonic() - called)
+                meter.compiled(plan.fit.seconds + time.monotonic() - called)
                 meter.start()  # leaves compilation out
             if step < total:
                 batch = feed.next(in_flight=metrics["train/loss"])
@@ -175,14 +158,9 @@ def train(
         else:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)
-        draw_pictures(config, objective, state.params, mesh, workdir)
+        draw_pictures(config, plan.objective, state.params, mesh, workdir)
         write_report(config, workdir, f"trained to step {done} of {total}", results)
     return results
-
-
-def num_train_steps(config: Config, num_videos: int) -> int:
-    """Steps of a run: `train.steps`, or the epochs in global batches, rounded, at least 1."""
-    return config.train.steps or max(1, round(config.train.epochs * num_videos / config.data.global_batch))
 
 
 def _open_workdir(workdir: str | os.PathLike) -> Path:
@@ -193,20 +171,6 @@ def _open_workdir(workdir: str | os.PathLike) -> Path:
     except OSError as error:
         raise ConfigError(f"workdir {workdir} cannot be created: {error.strerror}") from error
     return Path(workdir).absolute()
-
-
-def _announce(config: Config, state: TrainState, mesh: Mesh, total: int, warmup: int, last_lr: float) -> None:
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    peak, _ = scaled_lr(config.optim, config.data.global_batch)
-    say(
-        f"{config.model.name}: {parameters:,} parameters on {mesh.size} {jax.devices()[0].device_kind} devices "
-        f"({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), {jax.process_count()} processes"
-    )
-    say(
-        f"{total} steps of {config.data.global_batch} videos x {config.data.clips_per_decode} clips; learning rate "
-        f"{peak:.4g} = {config.optim.base_lr:.4g} * {config.data.global_batch} / {config.optim.reference_batch} at its "
-        f"peak after {warmup} steps of warm-up, {last_lr:.4g} at the end"
-    )
 
 
 def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:

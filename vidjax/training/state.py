@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
 from vidjax.objectives import Objective
+from vidjax.training.mesh import param_shardings
 
 PyTree = Any
 
@@ -72,3 +75,11 @@ def init_state(
     params, extra = objective.init(jax.random.key(seed), batch)
     average = jax.tree.map(jnp.copy, params) if ema else {}
     return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), average, extra)
+
+
+def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
+    """Shapes of the state with the place of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
+    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
+    shapes = jax.eval_shape(init)
+    places = param_shardings(shapes, mesh, config.mesh.fsdp_min_size)
+    return jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, places)

@@ -6,45 +6,27 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.objectives import Objective
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
-from vidjax.training.mesh import param_shardings
+from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState, init_state
 from vidjax.training.telemetry import say
 
 
-def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """Shapes of the state with the place of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
-    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
-    shapes = jax.eval_shape(init)
-    places = param_shardings(shapes, mesh, config.mesh.fsdp_min_size)
-    return jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, places)
-
-
-def start(
-    config: Config,
-    objective: Objective,
-    tx: optax.GradientTransformation,
-    shapes: TrainState,
-    checkpoints: Checkpoints,
-    identity: dict,
-) -> TrainState:
+def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dict) -> TrainState:
     """Restore the newest whole checkpoint of this run, or begin.
 
     Args:
-      shapes: of `state_shapes`.
       identity: of `fingerprint.fingerprint`; a checkpoint of another experiment is refused.
 
     Raises:
       ResumeError: when the folder's checkpoints belong to another experiment or are all damaged.
       ConfigError: when `config.init_from` does not fit.
     """
+    objective, tx, shapes = step.objective, step.optimizer.tx, step.shapes
 
     def check_meta(meta: dict) -> None:
         for sentence in resume_check.compare(meta["fingerprint"], identity, checkpoints.directory.parent):
@@ -52,8 +34,8 @@ def start(
 
     restored = checkpoints.restore(shapes, check_meta, say)
     if restored:
-        step, state = restored
-        say(f"resumed from checkpoint {step}")
+        number, state = restored
+        say(f"resumed from checkpoint {number}")
         return state
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
     state = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()

@@ -1,0 +1,85 @@
+"""Fine-tuning a classifier on your own labelled videos, from a run of configs/pretrain.py or from public weights.
+
+What is left open here is chosen by the videos and the machine, said before the first step, and stored in the run: the
+batch, the epochs, the micro-batches, the precision. The model, the sampling, the size and the normalisation of its
+clips are those of `init_from`; without it the machine decides (`vidjax.training.choices`).
+
+Expected   see the README
+Command    python -m vidjax.main --config=configs/finetune.py --config.data.root=DIR --config.init_from=PRETRAINED \
+             --workdir=RUN
+           the same with --config.mode=evaluate scores RUN
+Sizes      tiny (64 pixels, for a CPU), small, base, large, huge (224 pixels); none: by init_from, else the machine;
+           `smoke` runs a tiny model on the embedded data in minutes
+"""
+
+from vidjax import config as config_lib
+
+TINY = {
+    "model.spec.init_std": 0.1,
+    "model.drop_path": 0.0,
+    "data.num_frames": 8,
+    "data.image_size": 64,
+    "data.stride": 4,
+    "data.sampling": "dense",
+    "data.crop": "multi_scale",
+    "data.clips_per_decode": 2,
+    "data.interpolation": "area",
+    "data.mixup": 0.0,
+    "data.cutmix": 0.0,
+    "data.erase": 0.0,
+    "data.rand_augment": "",
+    "optim.base_lr": 2e-3,
+    "optim.min_lr": 2e-5,
+    "optim.reference_batch": 32,
+    "optim.layer_decay": 1.0,
+}
+RECIPES = {
+    "tiny": TINY,
+    "small": {},
+    "base": {},
+    "large": {"optim.base_lr": 2e-3},
+    "huge": {"optim.base_lr": 1e-3, "model.drop_path": 0.2, "model.head_dropout": 0.5},
+}
+
+
+def get_config(arg=None):
+    size, smoke = config_lib.parse_arg(arg, size="", sizes=RECIPES)
+    size = "tiny" if smoke else size
+    config = config_lib.defaults()
+    config.task = "classification"
+
+    config.model.name = f"videomae_{size}" if size else ""
+    config.model.dtype = ""
+    config.model.remat = ""
+    config.model.drop_path = 0.1
+
+    config.data.num_frames = 16
+    config.data.stride = 4
+    config.data.sampling = "dense"
+    config.data.clips_per_decode = 2
+    config.data.global_batch = 0
+    config.data.crop = "random_resized"
+    config.data.interpolation = "bicubic"
+    config.data.rand_augment = "rand-m7-n4-mstd0.5-inc1"
+    config.data.erase = 0.25
+    config.data.mixup = 0.8
+    config.data.cutmix = 1.0
+    # No flips: they make left of right, which own classes often tell apart.
+
+    config.optim.base_lr = 5e-4  # for 256 videos
+    config.optim.min_lr = 1e-6
+    config.optim.warmup_epochs = -1
+    config.optim.weight_decay = 0.05
+    config.optim.layer_decay = 0.75
+    config.optim.label_smoothing = 0.1
+
+    config.train.epochs = 0
+    config.train.accumulate = 0
+    config.train.eval_every = -1
+    config.train.checkpoint_every = 0
+    config.train.log_every = 20
+
+    config.eval.clips = 5
+    config.eval.crops = 3
+    config.update_from_flattened_dict(RECIPES.get(size, {}))
+    return config_lib.smoke(config) if smoke else config

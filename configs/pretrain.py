@@ -1,0 +1,59 @@
+"""Pre-training on your own videos, without labels: masked autoencoding (VideoMAE, arXiv:2203.12602).
+
+What is left open here is chosen by the videos and the machine, said before the first step, and stored in the run: the
+size of the model, the batch, the epochs, the micro-batches, the precision (`vidjax.training.choices`).
+
+Expected   features that a probe, or configs/finetune.py, makes more of than of random weights; README has figures
+Command    python -m vidjax.main --config=configs/pretrain.py --config.data.root=DIR --workdir=RUN
+Sizes      tiny (64 pixels, for a CPU), small, base, large, huge (224 pixels); none: by the machine; `smoke` runs a tiny
+           model on the embedded data in minutes
+"""
+
+from vidjax import config as config_lib
+
+TINY = {
+    "model.spec.init_std": 0.1,
+    "model.mask_ratio": 0.75,
+    "data.num_frames": 8,
+    "data.image_size": 64,
+    "data.stride": 4,
+    "data.cubes": (),
+    "data.clips_per_decode": 4,  # decoding costs more than training a model this small
+    "data.interpolation": "area",
+    "optim.base_lr": 2e-3,
+    "optim.min_lr": 2e-5,
+    "optim.reference_batch": 32,
+}
+RECIPES = {"tiny": TINY, "small": {}, "base": {}, "large": {}, "huge": {}}
+
+
+def get_config(arg=None):
+    size, smoke = config_lib.parse_arg(arg, size="", sizes=RECIPES)
+    size = "tiny" if smoke else size
+    config = config_lib.defaults()
+    config.task = "masked_autoencoding"
+
+    config.model.name = f"videomae_{size}" if size else ""
+    config.model.dtype = ""
+    config.model.remat = ""
+    config.model.mask = "tube"
+    config.model.mask_ratio = 0.9
+
+    config.data.num_frames = 16
+    config.data.stride = 4
+    config.data.sampling = "dense"
+    config.data.crop = "multi_scale"
+    config.data.global_batch = 0
+
+    config.optim.base_lr = 1.5e-4  # for 256 videos
+    config.optim.min_lr = 1e-5
+    config.optim.beta2 = 0.95
+    config.optim.weight_decay = 0.05
+    config.optim.warmup_epochs = -1
+
+    config.train.epochs = 0
+    config.train.accumulate = 0
+    config.train.checkpoint_every = 0
+    config.train.log_every = 20
+    config.update_from_flattened_dict(RECIPES.get(size, {}))
+    return config_lib.smoke(config) if smoke else config

@@ -1,0 +1,79 @@
+"""Whether a step fits: what is chosen for it, what the estimate is worth, and what is said when nothing fits."""
+
+import jax
+import pytest
+import saved_runs
+
+from vidjax.config import MeshConfig, with_keys
+from vidjax.errors import ConfigError
+from vidjax.tasks import build_objective
+from vidjax.training.choices import memory
+from vidjax.training.mesh import make_mesh
+from vidjax.training.optim import RunLength
+from vidjax.training.run_step import build_step, loaded_shapes
+
+KEYS = {"data.num_frames": 8, "data.image_size": 32, "data.global_batch": 16, "model.dtype": "float32"}
+
+
+@pytest.fixture
+def fitted():
+    """Fits the step of a configuration on one device."""
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+
+    def fit(**changes):
+        config = with_keys(saved_runs.make_config(), KEYS | {"data.num_classes": 3} | changes)
+        with jax.set_mesh(mesh):
+            return memory.fit_step(
+                config,
+                lambda config: build_step(config, build_objective(config, 3), RunLength(10), mesh),
+                loaded_shapes(config, 3, mesh),
+            )
+
+    return fit
+
+
+OPEN = {"train.accumulate": 0, "model.remat": ""}
+
+
+def test_what_fits_is_one_batch_without_anything_computed_twice(fitted):
+    fit = fitted(**OPEN)
+    assert (fit.config.train.accumulate, fit.config.model.remat) == (1, "none")
+    assert 0 < fit.needed < fit.free
+
+
+def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, monkeypatch):
+    """The memory of the first step is halved, and then cut to a tenth: what was chosen for it fits."""
+    whole = fitted(**OPEN).needed
+    monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
+    half = fitted(**OPEN)
+    assert half.config.train.accumulate > 1
+    assert half.config.model.remat == "none"
+    assert half.needed <= whole // 2
+    monkeypatch.setattr(memory, "free_memory", lambda: whole // 6)
+    little = fitted(**OPEN)
+    assert little.config.model.remat == "full"
+    assert little.needed <= whole // 6
+
+
+def test_mixed_pairs_stay_in_one_micro_batch(fitted, monkeypatch):
+    whole = fitted(**OPEN).needed
+    monkeypatch.setattr(memory, "free_memory", lambda: whole // 3)
+    fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 14})
+    assert fit.config.train.accumulate in (7,)  # 14 rows in pairs; 2 micro-batches of 7 would part one
+
+
+def test_a_run_that_cannot_fit_says_what_it_needs_and_what_would(fitted, monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
+    with pytest.raises(ConfigError, match=r"needs about 0\.\d GB a device, and 0\.0 GB are free; use model.rem"):
+        fitted()
+    with pytest.raises(ConfigError, match="a smaller model"):
+        fitted(**OPEN)
+
+
+@pytest.mark.parametrize("task", ["classification", "masked_autoencoding"])
+def test_the_estimate_before_compiling_is_near_what_the_compiler_finds(fitted, task):
+    fit = fitted(task=task, **({"model.mask_ratio": 0.75} if task != "classification" else {}))
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    with jax.set_mesh(mesh):
+        estimate = memory.estimate_memory(fit.step, loaded_shapes(fit.config, 3, mesh), 1)
+    assert 0.6 * fit.needed < estimate < 1.5 * fit.needed

@@ -1,0 +1,48 @@
+"""What was chosen, and what it means for memory and time, in sentences for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vidjax.config import Config, get_key, left_open
+from vidjax.data.loader import num_workers
+from vidjax.training.choices.memory import Fit
+from vidjax.training.choices.speed import Pace
+
+
+def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
+    """What was chosen in place of what a configuration leaves open, and the memory that the step takes."""
+    still_open = left_open(fit.config)  # the epochs of a run whose steps are given
+    chosen = [f"{key}={get_key(fit.config, key)}" for key in left_open(asked) if key not in still_open]
+    if chosen:
+        yield f"chosen: {', '.join(chosen)}; set any of them as --config.KEY=VALUE"
+    if fit.needed is not None and fit.free is not None:
+        yield (
+            f"a step takes {_gb(fit.needed)} of the {_gb(fit.free)} GB that are free on a device; videos are decoded "
+            f"by {_decoders(fit.config)}"
+        )
+
+
+def pace_sentence(pace: Pace, steps: int) -> str:
+    """How long so many steps should take, and by what."""
+    return (
+        f"time: about {duration(pace.step * steps)} for {steps} steps, by an estimate of {pace.compute:.2g} s to "
+        f"compute one and {pace.decode:.2g} s to decode its videos"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A length of time to be read at a glance: 40 seconds, 12 minutes, 5 hours, 3 days."""
+    for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}s"
+    return f"{max(seconds, 1):.0f} seconds"
+
+
+def _decoders(config: Config) -> str:
+    workers = num_workers(config.data)
+    return f"{workers} processes (data.workers)" if workers else f"{config.data.threads} threads (data.threads)"
+
+
+def _gb(number: int) -> str:
+    return f"{number / 1e9:.2g}" if number < 1e10 else f"{number / 1e9:.0f}"

@@ -1,0 +1,190 @@
+"""Whether a training step fits the machine, before anything starts: micro-batches and rematerialisation as it needs.
+
+What a step keeps for its backward pass is found by tracing one and two rows, which takes a moment; the step that should
+fit is then compiled, and what the compiler says of its memory decides. The compiled step is the one that the run uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+
+from vidjax.config import Config, get_key, left_open, with_keys
+from vidjax.errors import ConfigError
+from vidjax.ops.mesh_axes import row_blocks
+from vidjax.training.mesh import mirrored_blocks
+from vidjax.training.run_step import RunStep
+from vidjax.training.state import TrainState
+from vidjax.training.step import STREAMS
+
+SHARE = 0.9  # of the free memory that a step may take
+ROWS_A_DEVICE = 4  # of a micro-batch, below which recomputing costs less than smaller matrix products
+_CHOSEN = ("train.accumulate", "model.remat")
+_REMAT = ("none", "dots", "full")  # from fast to small
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """A step that fits.
+
+    Attributes:
+      config: with train.accumulate and model.remat as chosen.
+      call: of (state, batch), compiled.
+      needed, free: bytes a device; None where the platform does not say.
+      seconds: that compiling took.
+    """
+
+    config: Config
+    step: RunStep
+    call: Callable[[TrainState, Any], tuple[TrainState, dict]]
+    needed: int | None
+    free: int | None
+    seconds: float
+
+
+def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str, jax.ShapeDtypeStruct] | None) -> Fit:
+    """Choose train.accumulate and model.remat where they are left open, and compile the step.
+
+    Args:
+      build: makes the step of a configuration.
+      batch: shapes of the global batch, with shardings; None where they are not known before a batch is there: the step
+        is then compiled when it is called, with what is left open at its default.
+
+    Raises:
+      ConfigError: when no step fits, with what it would need and what would help.
+    """
+    if batch is None:
+        config = with_keys(config, {key: get_key(Config(), key) for key in _CHOSEN if key in left_open(config)})
+        step = build(config)
+        return Fit(config, step, step.call, None, None, 0.0)
+    open_keys = {*_CHOSEN} & {*left_open(config)}
+    free, tried = free_memory(), None
+    for candidate in _candidates(config, _mesh(batch), _rows(batch)):
+        step = build(candidate)
+        estimate = estimate_memory(step, batch, candidate.train.accumulate)
+        if open_keys and free is not None and estimate > SHARE * free:
+            tried = estimate if tried is None else min(tried, estimate)
+            continue
+        since = time.monotonic()
+        compiled = step.call.lower(step.shapes, batch).compile()
+        needed, seconds = _compiled_memory(compiled), time.monotonic() - since
+        if needed is None or free is None or needed <= free:
+            return Fit(candidate, step, compiled, needed, free, seconds)
+        tried = needed if tried is None else min(tried, needed)
+    raise ConfigError(_too_large(config, tried or 0, free or 0))
+
+
+def free_memory() -> int | None:
+    """Bytes that a program may still take on one of this process's devices; None where that cannot be told."""
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        host = _host_memory()
+        return host and host // jax.local_device_count()
+    stats = device.memory_stats() or {}
+    limit = stats.get("bytes_limit")
+    return limit and limit - stats.get("bytes_in_use", 0)
+
+
+def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accumulate: int) -> int:
+    """Bytes a device for the state, its gradients, the batch and what one micro-batch keeps for the backward pass."""
+    blocks = row_blocks(_mesh(batch))
+    one, two = (_kept_for_backward(step, batch, rows) for rows in (1, 2))
+    rows = _rows(batch) // blocks // accumulate
+    gradients = _device_bytes(step.shapes.params) * (1 if accumulate == 1 else 2)
+    return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows
+
+
+def _candidates(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
+    """Configurations from fast to small; one alone when nothing is left open."""
+    opened = left_open(config)
+    mixed = config.data.mixup > 0 or config.data.cutmix > 0
+    blocks, parts = row_blocks(mesh), [config.train.accumulate]
+    if "train.accumulate" in opened:
+        unit = mirrored_blocks(mesh) if mixed else blocks
+        parts = [1, *(n for n in range(2, rows // blocks + 1) if rows % (n * unit) == 0)]
+    remats = _REMAT if "model.remat" in opened else (config.model.remat,)
+    large = [n for n in parts if rows // blocks // n >= ROWS_A_DEVICE] or parts[:1]
+    for remat in remats:
+        for accumulate in large if remat != remats[-1] else parts:
+            yield with_keys(config, {"train.accumulate": accumulate, "model.remat": remat})
+
+
+def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], rows: int) -> int:
+    """Bytes of what a forward pass of so many rows hands to its backward pass."""
+    shapes, objective = step.shapes, step.objective
+    few = {name: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype) for name, leaf in batch.items()}
+
+    def kept(params: Any, extra: Any, batch: dict) -> Any:
+        rngs = {name: jax.random.key(number) for number, name in enumerate(STREAMS)}
+        return jax.vjp(lambda params: objective.loss(params, extra, batch, rngs, True)[0], params)[1]
+
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(jax.eval_shape(kept, shapes.params, shapes.extra, few)))
+
+
+def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:
+    found = compiled.memory_analysis()
+    if found is None:
+        return None
+    return (
+        found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+    )
+
+
+def _device_bytes(tree: Any) -> int:
+    """Bytes of the largest part that one device holds of a tree of shapes with shardings."""
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _bytes(leaf: jax.ShapeDtypeStruct) -> int:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # keys of random streams
+        return 8 * math.prod(leaf.shape)
+    return math.prod(leaf.shape) * leaf.dtype.itemsize
+
+
+def _mesh(batch: dict[str, jax.ShapeDtypeStruct]) -> Mesh:
+    sharding = batch["valid"].sharding
+    assert isinstance(sharding, NamedSharding)
+    return sharding.mesh
+
+
+def _rows(batch: dict[str, jax.ShapeDtypeStruct]) -> int:
+    return batch["valid"].shape[0]
+
+
+def _too_large(config: Config, needed: int, free: int) -> str:
+    data, batch = config.data, config.data.global_batch
+    ways = ["a smaller model", "data.num_frames or data.image_size lower"]
+    if config.train.accumulate:
+        ways.insert(0, f"train.accumulate=0 (micro-batches; now {config.train.accumulate})")
+    if config.model.remat != "full":
+        ways.insert(0, "model.remat=full")
+    return (
+        f"a training step of {config.model.name} with {batch} x {data.clips_per_decode} clips of {data.num_frames} "
+        f"frames of {data.image_size} pixels needs about {needed / 1e9:.1f} GB a device, and {free / 1e9:.1f} GB are "
+        "free; use " + ", or ".join(ways)
+    )
+
+
+def _host_memory() -> int | None:
+    """Bytes that are free on this machine, or within the limit of this process's control group."""
+    free = []
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free.append(1024 * int(lines["MemAvailable"].split()[0]))
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text().strip()
+        if limit != "max":
+            idle = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            used = int((group / "memory.current").read_text()) - int(idle.get("inactive_file", 0))
+            free.append(int(limit) - used)
+    except (OSError, KeyError, ValueError):  # another system, or another version of control groups
+        pass
+    return min(free) if free else None

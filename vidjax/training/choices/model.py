@@ -1,0 +1,105 @@
+"""Which model a run trains, and how its clips are taken, where the experiment leaves the model open."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+
+from vidjax.config import Config, get_key, with_keys
+from vidjax.errors import ConfigError, WeightsError
+from vidjax.models import FAMILIES, ClipSpec, family_of
+from vidjax.models.spec_keys import SET_BY
+from vidjax.training.choices.kept import saved_config
+from vidjax.weights import pretrained
+from vidjax.weights.run_files import CONFIG, is_run
+
+# What a model and the way its clips are taken consist of: what it was trained with is best for what follows.
+MODEL_KEYS = ("model.name", "model.spec")
+RECIPES = ("tiny", "small", "base", "large", "huge")  # of an experiment that leaves the model open
+CLIP_KEYS = (
+    "data.num_frames", "data.stride", "data.sampling", "data.image_size", "data.interpolation", "data.mean", "data.std",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelChoice:
+    """A model for an experiment that left it open.
+
+    Attributes:
+      size: of the experiment's recipes, as in --config=FILE:SIZE.
+      keys: of the configuration, that the user's own go before.
+      reason: for a sentence.
+    """
+
+    size: str
+    keys: dict[str, Any]
+    reason: str
+
+
+def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
+    """The model of the run in `workdir`, else that of `init_from` (as config.init_from), else what suits the machine.
+
+    Raises:
+      ConfigError: when `init_from` holds no model of videos.
+    """
+    if saved := saved_config(workdir):
+        return _like_run(saved, "as this run began")
+    if init_from and is_run(init_from):
+        begun = saved_config(init_from)
+        if begun is None:
+            raise ConfigError(f"config.init_from={init_from!r} has no {CONFIG} that can be read; name a size")
+        return _like_run(begun, f"that of {init_from}")
+    if init_from:
+        return _like_weights(init_from)
+    accelerated = jax.default_backend() != "cpu"
+    size = "base" if accelerated else "tiny"
+    kind = jax.devices()[0].device_kind if accelerated else "a CPU"
+    return ModelChoice(size, {}, f"for {kind}")
+
+
+def choose_dtype(config: Config) -> Config:
+    """The configuration with the type to compute in, by platform where it is left open."""
+    if config.model.dtype:
+        return config
+    return with_keys(config, {"model.dtype": "float32" if jax.default_backend() == "cpu" else "bfloat16"})
+
+
+def _like_run(config: Config, reason: str) -> ModelChoice:
+    keys = {key: get_key(config, key) for key in (*MODEL_KEYS, *CLIP_KEYS)}
+    return ModelChoice(_recipe_for(config.model.name), keys, reason)
+
+
+def _like_weights(source: str) -> ModelChoice:
+    try:
+        model = pretrained.load(source)
+    except WeightsError as error:
+        raise ConfigError(f"config.init_from: {error}") from error
+    if not isinstance(model.spec, ClipSpec):
+        raise ConfigError(f"config.init_from={source!r} holds a {model.family}, which takes no videos")
+    name, fields = nearest_preset(model.family, model.spec.for_classes())
+    recipe = model.clips
+    if not isinstance(recipe.image_size, int):
+        raise ConfigError(f"{source} takes frames of {recipe.image_size} pixels; runs take square ones: name a size")
+    keys: dict[str, Any] = {"model.name": name, "model.spec": fields}
+    keys |= {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}
+    return ModelChoice(_recipe_for(name), keys, f"that of {source}")
+
+
+def nearest_preset(family: str, spec: ClipSpec) -> tuple[str, dict[str, Any]]:
+    """The preset that a spec differs least from, and the fields for config.model.spec in which it does."""
+
+    def differences(size: str) -> dict[str, Any]:
+        found = spec.differences(FAMILIES.find(family).specs[size])
+        return {name: value for name, value in found.items() if name not in SET_BY}
+
+    size = min(FAMILIES.find(family).specs, key=lambda size: len(differences(size)))
+    return f"{family}_{size}", differences(size)
+
+
+def _recipe_for(name: str) -> str:
+    """The recipe of a model's own size, or else the base model's."""
+    size = family_of(name)[1]
+    return size if size in RECIPES else "base"

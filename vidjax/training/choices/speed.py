@@ -1,0 +1,79 @@
+"""How long a run should take on this machine: an estimate from its FLOPs and from decoding a few of its videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vidjax.config import DataConfig
+from vidjax.data.clips.row_to_clips import LoadTrain
+from vidjax.data.loader import decoders
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import DataError
+from vidjax.training.throughput import peak_flops
+
+_SHARE_OF_PEAK = 0.35  # of an accelerator's data sheet that a training step reaches, about
+_SHARE_OF_MATMUL = 0.4  # of the rate of a large matrix product on this CPU
+_SIDE = 768  # of that product
+_VIDEOS, _SECONDS = 6, 2.0  # that are decoded, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """Seconds a step, by what the devices compute and by what the loader decodes; the longer of the two counts."""
+
+    compute: float
+    decode: float
+
+    @property
+    def step(self) -> float:
+        """Seconds from one step to the next."""
+        return max(self.compute, self.decode)
+
+
+def estimate_pace(flops_per_clip: float, source: VideoSource, data: DataConfig, processes: int) -> Pace:
+    """Estimate the pace of a run.
+
+    Args:
+      flops_per_clip: of a training step.
+      processes: that load parts of each batch.
+    """
+    clips = data.global_batch * data.clips_per_decode
+    compute = clips * flops_per_clip / (device_rate() * jax.device_count())
+    return Pace(compute, data.global_batch / processes * seconds_per_video(source, data) / decoders(data))
+
+
+def device_rate() -> float:
+    """FLOP/s that a training step should reach on one device."""
+    peak = peak_flops(jax.devices()[0].device_kind)
+    if peak:
+        return _SHARE_OF_PEAK * peak
+    square = jnp.ones((_SIDE, _SIDE))
+    product = jax.jit(jnp.matmul)
+    product(square, square).block_until_ready()
+    times = []
+    for _ in range(5):
+        since = time.perf_counter()
+        product(square, square).block_until_ready()
+        times.append(time.perf_counter() - since)
+    return _SHARE_OF_MATMUL * 2 * _SIDE**3 / min(times) / jax.local_device_count()
+
+
+def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
+    """Seconds in which one decoder makes the clips of a video, on average over a few."""
+    load, rng = LoadTrain(source, data), np.random.default_rng(0)
+    rows = rng.permutation(len(source))[:_VIDEOS]
+    since, count = time.perf_counter(), 0
+    for row in rows.tolist():
+        try:
+            load.random_map(row, rng)
+        except DataError:  # none can be decoded: the run itself says so
+            return 0.0
+        count += 1
+        if time.perf_counter() - since > _SECONDS:
+            break
+    return (time.perf_counter() - since) / max(count, 1)

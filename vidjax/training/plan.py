@@ -1,0 +1,122 @@
+"""All that is settled before a run's first step, and what is said of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation import Evaluator
+from vidjax.objectives import Objective
+from vidjax.objectives.base import Params
+from vidjax.ops.mesh_axes import row_blocks
+from vidjax.tasks import build_objective, open_train
+from vidjax.training.choices.announce import choice_sentences, pace_sentence
+from vidjax.training.choices.kept import keep_choices
+from vidjax.training.choices.length import choose_length
+from vidjax.training.choices.memory import Fit, fit_step
+from vidjax.training.choices.model import choose_dtype
+from vidjax.training.choices.speed import estimate_pace
+from vidjax.training.evaluate_run import build_evaluator
+from vidjax.training.mesh import loader_slice
+from vidjax.training.optim import RunLength
+from vidjax.training.optim.learning_rate import fitting_warmup, scaled_lr, warmup_steps
+from vidjax.training.run_step import RunStep, build_step, loaded_shapes
+from vidjax.training.telemetry import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A run that can begin.
+
+    Attributes:
+      asked: the configuration as it was given; config: with everything chosen that it leaves open.
+      source: training videos.
+      length: of the run.
+      fit: the step, compiled if the shapes of its batches were known.
+      evaluator: None for a task that has nothing to be scored by.
+    """
+
+    asked: Config
+    config: Config
+    source: VideoSource
+    length: RunLength
+    fit: Fit
+    evaluator: Evaluator | None
+
+    @property
+    def objective(self) -> Objective:
+        """What is learned."""
+        return self.fit.step.objective
+
+
+def plan_run(
+    config: Config, workdir: Path, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
+) -> Plan:
+    """Open the videos, choose what is left open, and make the step; call it within the mesh.
+
+    Args:
+      source, objective: in place of what the configuration names.
+      known: whether batches come from `vidjax.data.loader`, so that their shapes are known before there is one.
+
+    Raises:
+      UserError: for anything that cannot be trained.
+    """
+    asked = keep_choices(config, workdir)
+    source = source or open_train(asked)
+    config = choose_length(choose_dtype(asked), len(source), row_blocks(mesh))
+    length, num_classes = run_length(config, len(source)), config.data.num_classes or source.num_classes
+
+    def learn(config: Config) -> Objective:
+        return objective or build_objective(config, num_classes, total_steps=length.total, source=source)
+
+    def build(config: Config) -> RunStep:
+        return build_step(config, learn(config), length, mesh)
+
+    evaluator = build_evaluator(config, learn(config), mesh, workdir)
+    fit = fit_step(config, build, loaded_shapes(config, num_classes, mesh) if known else None)
+    return Plan(asked, fit.config, source, length, fit, evaluator)
+
+
+def run_length(config: Config, num_videos: int) -> RunLength:
+    """The steps of a run and of its parts."""
+    total, per_epoch = num_train_steps(config, num_videos), num_videos / config.data.global_batch
+    warmup = fitting_warmup(warmup_steps(config.optim, per_epoch), total)
+    return RunLength(total, warmup, round(config.optim.frozen_epochs * per_epoch), per_epoch=per_epoch)
+
+
+def num_train_steps(config: Config, num_videos: int) -> int:
+    """Steps of a run: `train.steps`, or the epochs in global batches, rounded, at least 1."""
+    return config.train.steps or max(1, round(config.train.epochs * num_videos / config.data.global_batch))
+
+
+def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
+    """Say what will be trained, how, what was chosen for that, and how long it should take.
+
+    Args:
+      first: the step that the run goes on from.
+    """
+    config, length, data, optim = plan.config, plan.length, plan.config.data, plan.config.optim
+    peak, _ = scaled_lr(optim, data.global_batch)
+    asked = warmup_steps(optim, length.per_epoch)
+    if length.warmup < asked:
+        say(f"a warm-up of {asked} steps is longer than the run of {length.total}; it is shortened to {length.warmup}")
+    say(
+        f"{config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters on {mesh.size} "
+        f"{jax.devices()[0].device_kind} devices ({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), "
+        f"{jax.process_count()} processes"
+    )
+    say(
+        f"{length.total} steps of {data.global_batch} videos x {data.clips_per_decode} clips; learning rate {peak:.4g} "
+        f"= {optim.base_lr:.4g} * {data.global_batch} / {optim.reference_batch} at its peak after {length.warmup} "
+        f"steps of warm-up, {float(plan.fit.step.optimizer.schedule(length.total)):.4g} at the end"
+    )
+    for sentence in choice_sentences(plan.asked, plan.fit):
+        say(sentence)
+    if plan.fit.needed is not None and first < length.total:
+        pace = estimate_pace(plan.objective.train_flops_per_clip, plan.source, data, loader_slice(mesh)[1])
+        say(pace_sentence(pace, length.total - first))

@@ -1,0 +1,67 @@
+"""The training step of a run, not yet compiled, and the shapes of what goes into it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from vidjax.config import Config
+from vidjax.data.clips.row_to_clips import SUBSTITUTES
+from vidjax.objectives import Objective
+from vidjax.training.mesh import batch_sharding, check_rows
+from vidjax.training.optim import Optimizer, RunLength, build_optimizer
+from vidjax.training.state import TrainState, annotation_shapes, batch_shapes, state_shapes
+from vidjax.training.step import make_train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class RunStep:
+    """A step and what it consists of.
+
+    Attributes:
+      shapes: of the state, with shardings.
+      call: of (state, batch), compiled when it is called.
+    """
+
+    objective: Objective
+    optimizer: Optimizer
+    shapes: TrainState
+    call: jax.stages.Wrapped
+
+
+def build_step(config: Config, objective: Objective, length: RunLength, mesh: Mesh) -> RunStep:
+    """The step of a configuration; call it within the mesh.
+
+    Raises:
+      ConfigError: when the mesh or the micro-batches do not divide the batch.
+    """
+    data, accumulate = config.data, config.train.accumulate
+    mixed = data.mixup > 0 or data.cutmix > 0
+    check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=mixed)
+    optimizer = build_optimizer(config.optim, length, global_batch=data.global_batch, frozen=objective.frozen)
+    shapes = state_shapes(config, objective, optimizer.tx, mesh)
+    call = make_train_step(
+        objective, optimizer, seed=config.seed, accumulate=accumulate, ema=config.optim.ema, shapes=shapes
+    )
+    return RunStep(objective, optimizer, shapes, call)
+
+
+def loaded_shapes(config: Config, num_outputs: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and shardings of a global batch as `device_feed.Feed` hands it to the step.
+
+    Args:
+      num_outputs: classes, or numbers that a regression predicts.
+    """
+    leaves = batch_shapes(config.data)
+    rows = leaves["valid"].shape[0]
+    leaves |= annotation_shapes(config, rows, num_outputs)
+    leaves |= {
+        "failed": jax.ShapeDtypeStruct((rows, SUBSTITUTES), jnp.int32),
+        "failed_reason": jax.ShapeDtypeStruct((rows, SUBSTITUTES), jnp.int8),
+        "stop": jax.ShapeDtypeStruct((rows,), jnp.bool_),
+    }
+    sharding = batch_sharding(mesh)
+    return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding) for name, leaf in leaves.items()}
