@@ -66,6 +66,15 @@ def train_batches(
     Raises:
       ConfigError: when the processes do not divide the batch.
       DataError: (from the iterator) when a row and eight substitutes fail one after the other.
+
+    Example:
+      >>> data = vidjax.config.DataConfig(root="videos", num_frames=8, stride=2, image_size=64, global_batch=4)
+      >>> source = vidjax.data.open_source(data, "train")
+      >>> batches = vidjax.data.train_batches(source, data, seed=0)
+      >>> batch = next(batches)
+      >>> batch["video"].shape, batch["label"].shape
+      ((4, 8, 64, 64, 3), (4,))
+      >>> batches.close()
     """
     local = _share(data.global_batch, process[1], "data.global_batch")
     rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
@@ -101,6 +110,14 @@ def eval_batches(
 
     Raises:
       ConfigError: when the processes do not divide the batch.
+
+    Example:
+      >>> data = vidjax.config.DataConfig(root="videos")
+      >>> source = vidjax.data.open_source(data, "val")
+      >>> recipe = vidjax.from_pretrained("runs/finetune").clips
+      >>> batches = vidjax.data.eval_batches(source, data, recipe, batch=4)
+      >>> [(batch["video"].shape, batch["valid"].tolist()) for batch in batches]
+      [((4, 1, 8, 64, 64, 3), [True, True, False, False])]
     """
     local = _share(batch, process[1], "eval.batch")
     padded = -(-len(source) // batch) * batch

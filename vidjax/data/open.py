@@ -32,6 +32,12 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     Raises:
       ConfigError: when there is no data set of that name.
       DataError: when the data is missing, empty or malformed, or its rows do not carry the annotation.
+
+    Example:
+      >>> data = vidjax.config.DataConfig(root="videos", num_frames=8, image_size=64)
+      >>> source = vidjax.data.open_source(data, "train")
+      >>> source.labels, len(source)
+      (('day', 'night'), 8)
     """
     spec = DATASETS.find(data.name)
     check_annotation(data.name, spec, annotation)

@@ -38,6 +38,12 @@ def causal_conv_silu(
 
     Raises:
       ConfigError: for an unknown implementation, and for `pallas_tpu` with too many taps or another dtype.
+
+    Example:
+      >>> x = jnp.ones((1, 4, 2))
+      >>> y = vidjax.ops.causal_conv_silu(x, kernel=jnp.ones((3, 2)), bias=jnp.zeros(2))
+      >>> jnp.allclose(y[0, :, 0], jax.nn.silu(jnp.array([1.0, 2.0, 3.0, 3.0]))).item()
+      True
     """
     if implementation is None:
         conv = _by_platform

@@ -27,6 +27,10 @@ def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
 
     Raises:
       ConfigError: for an unknown kind, or when nothing or everything would be hidden.
+
+    Example:
+      >>> vidjax.ops.num_masked((8, 14, 14), 0.9)
+      1408
     """
     t, h, w = grid
     if kind not in MASKS:
@@ -52,6 +56,13 @@ def tube_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> tupl
 
     Returns:
       visible and masked token indices, each ascending; together they are all tokens.
+
+    Example:
+      >>> visible, masked = vidjax.ops.tube_mask(jax.random.key(0), batch=2, grid=(2, 4, 4), ratio=0.75)
+      >>> visible.shape, masked.shape
+      ((2, 8), (2, 24))
+      >>> (visible[:, 4:] - visible[:, :4]).tolist()  # the same places, 16 tokens later
+      [[16, 16, 16, 16], [16, 16, 16, 16]]
     """
     t, h, w = grid
     visible, masked = _split(rng, batch, h * w, num_masked(grid, ratio, "tube") // t)
@@ -62,7 +73,13 @@ def tube_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> tupl
 def random_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide random tokens, independent of their place and time; arguments and result as `tube_mask`."""
+    """Hide random tokens, independent of their place and time; arguments and result as `tube_mask`.
+
+    Example:
+      >>> visible, masked = vidjax.ops.random_mask(jax.random.key(0), batch=2, grid=(2, 4, 4), ratio=0.75)
+      >>> visible.shape, masked.shape
+      ((2, 8), (2, 24))
+    """
     t, h, w = grid
     return _split(rng, batch, t * h * w, num_masked(grid, ratio, "random"))
 
@@ -70,7 +87,13 @@ def random_mask(
 def frame_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide whole random time slices; arguments and result as `tube_mask`."""
+    """Hide whole random time slices; arguments and result as `tube_mask`.
+
+    Example:
+      >>> visible, masked = vidjax.ops.frame_mask(jax.random.key(0), batch=1, grid=(4, 1, 2), ratio=0.5)
+      >>> visible.shape, masked.shape
+      ((1, 4), (1, 4))
+    """
     t, h, w = grid
     visible, masked = _split(rng, batch, t, num_masked(grid, ratio, "frame") // (h * w))
     places = jnp.arange(h * w, dtype=jnp.int32)
@@ -82,6 +105,10 @@ def num_kept(grid: Grid, ratio: float) -> int:
 
     Raises:
       ConfigError: when cells do not tile a slice, or when all or none of a cell's places would be kept.
+
+    Example:
+      >>> vidjax.ops.num_kept((8, 14, 14), 0.5)
+      784
     """
     t, h, w = grid
     if h % CELL or w % CELL:
@@ -113,6 +140,10 @@ def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float)
     Returns:
       kept token indices, ascending. They do not depend on what the encoder sees, as in the authors' code: a share of
       them is visible to it.
+
+    Example:
+      >>> vidjax.ops.running_cell_mask(jax.random.key(0), batch=2, grid=(4, 2, 2), ratio=0.5).shape
+      (2, 8)
     """
     t, h, w = grid
     q = num_kept(grid, ratio)

@@ -17,6 +17,10 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
 
     Returns:
       n = (t / tubelet) (h / patch) (w / patch) tokens, time first, of p = tubelet patch patch c values.
+
+    Example:
+      >>> vidjax.ops.patchify(jnp.zeros((2, 16, 224, 224, 3)), tubelet=2, patch=16).shape
+      (2, 1568, 1536)
     """
     return rearrange(video, "b (t p0) (h p1) (w p2) c -> b (t h w) (p0 p1 p2 c)", p0=tubelet, p1=patch, p2=patch)
 
@@ -24,7 +28,14 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
 def unpatchify(
     patches: Num[Array, "b n p"], grid: tuple[int, int, int], tubelet: int, patch: int
 ) -> Num[Array, "b t h w c"]:
-    """Put the cubes of `patchify` back; `grid` is the number of cubes along time, height and width."""
+    """Put the cubes of `patchify` back; `grid` is the number of cubes along time, height and width.
+
+    Example:
+      >>> video = jnp.arange(4 * 8 * 8 * 3).reshape(1, 4, 8, 8, 3)
+      >>> patches = vidjax.ops.patchify(video, tubelet=2, patch=4)
+      >>> bool((vidjax.ops.unpatchify(patches, (2, 2, 2), tubelet=2, patch=4) == video).all())
+      True
+    """
     t, h, w = grid
     return rearrange(
         patches,
@@ -34,7 +45,13 @@ def unpatchify(
 
 
 def gather_tokens(tokens: Num[Array, "b n d"], index: Int[Array, "b k"]) -> Num[Array, "b k d"]:
-    """Pick k tokens of each row."""
+    """Pick k tokens of each row.
+
+    Example:
+      >>> tokens = jnp.array([[[0.0], [10.0], [20.0]]])
+      >>> vidjax.ops.gather_tokens(tokens, jnp.array([[2, 0]])).tolist()
+      [[[20.0], [0.0]]]
+    """
     return jnp.take_along_axis(tokens, index[:, :, None], axis=1)
 
 
@@ -66,6 +83,11 @@ def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
 
     Source: He et al. 2021, section 4 (per-patch normalisation); variance is over n - 1 and 1e-6 is added to the
     standard deviation, as VideoMAE trains.
+
+    Example:
+      >>> patches = jax.random.uniform(jax.random.key(0), (1, 2, 48))
+      >>> bool(jnp.abs(vidjax.ops.normalize_patches(patches).mean(axis=-1)).max() < 1e-5)
+      True
     """
     mean, scale = patch_statistics(patches)
     return (patches - mean) / scale

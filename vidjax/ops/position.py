@@ -16,6 +16,12 @@ def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
       d: number of channels, odd or even.
 
     Source: Vaswani et al. 2017, section 3.5.
+
+    Example:
+      >>> vidjax.ops.sincos_1d(1568, 768).shape
+      (1568, 768)
+      >>> vidjax.ops.sincos_1d(1, 4).tolist()
+      [[0.0, 1.0, 0.0, 1.0]]
     """
     angles = np.arange(n)[:, None] / 10000 ** (2 * (np.arange(d) // 2) / d)
     table = np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles))
@@ -27,6 +33,10 @@ def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[
 
     The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes is one entry
     below the exact quotient. Source: TimeSformer resizes its learned positions so.
+
+    Example:
+      >>> vidjax.ops.resize_nearest(jnp.array([[1.0], [2.0]]), (4,)).tolist()
+      [[1.0], [1.0], [2.0], [2.0]]
     """
     for axis, new in enumerate(size):
         old = table.shape[axis]

@@ -16,6 +16,10 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
     them in the parameters, and send activations from device to device, many times the bytes of the parameters. Without
     a mesh, or where rows cannot be shared evenly, it does nothing; under `vmap` rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
+
+    Example:
+      >>> jax.jit(vidjax.ops.by_rows)(jnp.arange(3.0)).tolist()  # without a mesh
+      [0.0, 1.0, 2.0]
     """
     free = free_axes()
     axes = tuple(name for name in ROWS if name in free)
@@ -29,6 +33,10 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """A parameter, whole on each device for as long as it is used; its gradient is divided again where it is kept.
 
     On a mesh with a tensor axis, which divides some of them, the compiler is left to choose.
+
+    Example:
+      >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
+      [0.0, 1.0, 2.0]
     """
     if free_axes().get(FSDP, 1) == 1 or jax.sharding.get_abstract_mesh().shape.get(TENSOR, 1) > 1:
         return kernel

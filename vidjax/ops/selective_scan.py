@@ -52,6 +52,13 @@ def selective_scan(
     Raises:
       ConfigError: for an unknown implementation, and for `pallas_tpu` with states that do not fit in a core's memory;
         a name never falls back to another.
+
+    Example:
+      >>> x = jnp.ones((1, 3, 2))
+      >>> A, B = -jnp.ones((2, 1)), jnp.ones((1, 3, 1))
+      >>> halved = jnp.full_like(x, jnp.log(2.0))  # steps in which a state is halved
+      >>> (vidjax.ops.selective_scan(x, halved, A, B, B)[0, :, 0] / jnp.log(2.0)).round(2).tolist()
+      [1.0, 1.5, 1.75]
     """
     if implementation is None:
         scan = _by_platform

@@ -37,6 +37,11 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
 
     Raises:
       WeightsError: for a model that no other software has, and for a folder that holds a model already.
+
+    Example:
+      >>> notes = vidjax.weights.export(vidjax.from_pretrained("runs/finetune"), "exported")
+      >>> sorted(path.name for path in pathlib.Path("exported").iterdir())
+      ['config.json', 'model.safetensors', 'preprocessor_config.json']
     """
     folder = Path(folder)
     if (folder / "model.safetensors").exists():

@@ -52,6 +52,15 @@ class Pretrained:
       notes: sentences about what was assumed, corrected or changed while it was read.
       source: where it is from.
       config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
+
+    Example:
+      >>> m = vidjax.from_pretrained("runs/finetune")
+      >>> m
+      <Pretrained videomae, 5 classes, 0.5 M parameters, from runs/finetune
+        clips: 8 frames, every 2nd, 64 x 64 pixels; uint8 or floats in [0, 1]
+        labels: a, b, c, ...; notes: 1, in .notes>
+      >>> m.spec.depth, m.labels[0], m.mean
+      (4, 'a', (0.485, 0.456, 0.406))
     """
 
     module: nn.Module
@@ -112,7 +121,7 @@ class Pretrained:
           ConfigError: for another number of frames than the model's, or arrays that are no such clips.
 
         Example:
-          >>> m = vidjax.from_pretrained("model")
+          >>> m = vidjax.from_pretrained("runs/finetune")
           >>> frames = vidjax.data.read_frames("video.mp4", range(8))
           >>> m(frames)["logits"].shape
           (5,)
@@ -133,7 +142,7 @@ class Pretrained:
           train: with dropout and drop path, whose randomness is the stream "dropout" of `rngs`.
 
         Example:
-          >>> m = vidjax.from_pretrained("model")
+          >>> m = vidjax.from_pretrained("runs/finetune")
           >>> clip = jnp.full((8, 64, 64, 3), 0.5)
           >>> gradient = jax.grad(lambda params: m.apply({"params": params}, clip)["logits"].max())(m.params)
           >>> gradient["head"]["bias"].shape
@@ -176,7 +185,7 @@ class Pretrained:
           ConfigError: for an option that there is not, or that has no such value.
 
         Example:
-          >>> m = vidjax.from_pretrained("model")
+          >>> m = vidjax.from_pretrained("runs/finetune")
           >>> m.predict("video.mp4", top=2)
           {'video': 'video.mp4', 'top': [{'label': ..., 'probability': 0...}, {'label': ..., 'probability': 0...}]}
           >>> len(m.predict("video.mp4", clips=2, crops=3, stride=1)["top"])
@@ -211,7 +220,7 @@ class Pretrained:
           ConfigError: for features that the model does not give.
 
         Example:
-          >>> m = vidjax.from_pretrained("model")
+          >>> m = vidjax.from_pretrained("runs/finetune")
           >>> {name: array.shape for name, array in m.embed("video.mp4").items()}
           {'token_mean': (96,), 'width_mean': (256,), 'pooled': (96,)}
           >>> m.embed("video.mp4", features=["tokens"])["tokens"].shape

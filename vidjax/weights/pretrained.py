@@ -57,10 +57,10 @@ def from_pretrained(
       ConfigError: when the model cannot take such clips.
 
     Example:
-      >>> m = vidjax.from_pretrained("model")
+      >>> m = vidjax.from_pretrained("runs/finetune")
       >>> m.num_classes, m.spec.num_frames
       (5, 8)
-      >>> longer = vidjax.from_pretrained("model", num_frames=16, num_classes=3)
+      >>> longer = vidjax.from_pretrained("runs/finetune", num_frames=16, num_classes=3)
       >>> longer.clips.num_frames, longer.notes[-1]
       (16, 'a fresh head for 3 classes instead of that for 5')
     """

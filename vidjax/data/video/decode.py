@@ -31,7 +31,13 @@ _UNCOUNTED = {"matroska,webm", "mpegts", "gif"}  # formats that do not say how m
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video is: number of display frames, frames per second, size in pixels as displayed, seconds."""
+    """What a video is: number of display frames, frames per second, size in pixels as displayed, seconds.
+
+    Example:
+      >>> info = vidjax.data.probe_video("video.mp4")
+      >>> info.frames / info.fps == info.duration
+      True
+    """
 
     frames: int
     fps: float
@@ -48,6 +54,10 @@ def probe_video(source: str | os.PathLike | bytes) -> VideoInfo:
 
     Raises:
       VideoError: its `reason` is one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large.
+
+    Example:
+      >>> vidjax.data.probe_video("video.mp4")
+      VideoInfo(frames=40, fps=25.0, height=96, width=128, duration=1.6)
     """
     with Video(source) as video:
         return video.info
@@ -63,6 +73,14 @@ def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UIn
     Raises:
       VideoError: when any of them cannot be decoded exactly; its `reason` is as in `probe_video`.
       IndexError: for a number that is negative or not below the number of frames.
+
+    Example:
+      >>> frames = vidjax.data.read_frames("video.mp4", [0, 8, 16, 39])
+      >>> frames.shape, frames.dtype
+      ((4, 96, 128, 3), dtype('uint8'))
+      >>> vidjax.data.read_frames("gone.mp4", [0])
+      Traceback (most recent call last):
+      vidjax.errors.VideoError: missing: gone.mp4 ...
     """
     with Video(source) as video:
         return video.read(indices)
@@ -73,6 +91,12 @@ class Video:
 
     Attributes:
       frames: the number of display frames.
+
+    Example:
+      >>> with vidjax.data.Video("video.mp4") as video:
+      ...     last = video.read([video.frames - 1])
+      >>> last.shape
+      (1, 96, 128, 3)
     """
 
     def __init__(self, source: str | os.PathLike | bytes):

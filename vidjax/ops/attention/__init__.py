@@ -44,6 +44,13 @@ def attention(
     Raises:
       ConfigError: for an unknown implementation, or a named one that cannot run these inputs here; a name never
         falls back to another.
+
+    Example:
+      >>> q = jax.random.normal(jax.random.key(0), (2, 5, 3, 4))
+      >>> vidjax.ops.attention(q, q, q, is_causal=True).shape
+      (2, 5, 3, 4)
+      >>> bool((vidjax.ops.attention(q, q, q, is_causal=True)[:, 0] == q[:, 0]).all())  # the first sees itself alone
+      True
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if implementation is None:
