@@ -5,24 +5,31 @@ size of the model, the batch, the epochs, the micro-batches, the precision (`vid
 
 Expected   features that a probe, or configs/finetune.py, makes more of than of random weights; README has figures
 Command    python -m vidjax.main --config=configs/pretrain.py --config.data.root=DIR --workdir=RUN
-Sizes      tiny (64 pixels, for a CPU), small, base, large, huge (224 pixels); none: by the machine; `smoke` runs a tiny
+Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); none: by the machine; `smoke` runs a tiny
            model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
 TINY = {
-    "model.spec.init_std": 0.1,
-    "model.mask_ratio": 0.75,
-    "data.num_frames": 8,
-    "data.image_size": 64,
-    "data.stride": 4,
-    "data.cubes": (),
-    "data.clips_per_decode": 4,  # decoding costs more than training a model this small
+    "model.spec.tubelet_size": 4,  # long enough to hold a motion
+    "model.spec.patch_size": 8,
+    "model.spec.decoder_depth": 1,
+    "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
+    "model.unroll": 4,
+    "model.mask": "frame",  # half of the clip is hidden whole, so that only motion tells what is there
+    "model.mask_ratio": 0.5,
+    "model.normalize_target": False,  # of 32 pixels most cubes are smooth: normalised they are noise
+    "data.stride": 3,
+    "data.image_size": 32,
+    "data.crop_scales": (1.0, 0.875, 0.75),
     "data.interpolation": "area",
+    "data.clips_per_decode": 4,  # decoding costs more than training a model this small
+    "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # a few videos are else told by their colours
+    "data.grayscale": 0.3,
     "optim.base_lr": 2e-3,
     "optim.min_lr": 2e-5,
-    "optim.reference_batch": 32,
+    "optim.reference_batch": 16,
 }
 RECIPES = {"tiny": TINY, "small": {}, "base": {}, "large": {}, "huge": {}}
 

@@ -1,42 +1,59 @@
 """How long a run is and how many videos a step has, from the number of training videos.
 
 The published recipes (1600 epochs of 240,000 videos in batches of 2048, 3200 of 9,500 in batches of 192) would give a
-folder of 60 videos no step to speak of. What they have in common with a small run is that a model needs a certain
-number of steps, whatever it sees in them.
+folder of 60 videos no step to speak of. The larger models follow lines through the published points, with a least
+number of steps; what a tiny model learns depends on its steps and hardly on the videos that they are made of.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 from vidjax.config import Config, left_open, with_keys
 from vidjax.tasks import TASKS
 
 VALIDATIONS = 50  # of a run, at most
 WARMUP = 0.05  # share of the run
+UCF101 = 9537  # training videos of split 1, a published point; Kinetics-400 is the other
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """The bounds within which the number of videos decides.
+    """How a run grows with the number of videos.
 
     Attributes:
-      batch: largest number of videos a step.
-      steps: fewest steps of a run; epochs: most passes over the videos, unless that gives fewer steps than `steps`.
+      videos_per_row: the batch is the number of videos divided by it, as a power of two within smallest and largest.
+      steps: (videos, steps an epoch) -> of the run.
+      warmup_epochs: at most.
     """
 
-    batch: int
-    steps: int
-    epochs: int
+    videos_per_row: float
+    smallest: int
+    largest: int
+    steps: Callable[[int, float], float]
+    warmup_epochs: float = math.inf
 
 
-# By (task is pre-training, model is a tiny one).
-SCALES = {
-    (True, True): Scale(batch=32, steps=2000, epochs=100),
-    (True, False): Scale(batch=256, steps=20000, epochs=1600),
-    (False, True): Scale(batch=32, steps=1000, epochs=50),
-    (False, False): Scale(batch=128, steps=4000, epochs=75),
+def _tiny(steps: int) -> Callable[[int, float], float]:
+    """So many steps for up to 5000 videos."""
+    return lambda videos, per_epoch: steps * max(1.0, math.sqrt(videos / 5000))
+
+
+def _published(epochs: float, power: float, fewest: int, most: int, steps: int) -> Callable[[int, float], float]:
+    """So many epochs of UCF101 and, by a power of the number of videos, those of Kinetics-400; at least some steps."""
+    return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
+
+
+# For tiny models, README has what these steps teach; for the others, VideoMAE's scripts for Kinetics-400 and UCF101.
+PRETRAIN = {
+    "tiny": Scale(4, 8, 16, _tiny(2400)),
+    "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
+}
+FINETUNE = {
+    "tiny": Scale(4, 8, 16, _tiny(1500)),
+    "": Scale(74, 16, 256, _published(100, 0.1, 50, 200, steps=1000), warmup_epochs=5),
 }
 
 
@@ -47,32 +64,27 @@ def choose_length(config: Config, num_videos: int, row_blocks: int) -> Config:
       num_videos: of the training split.
       row_blocks: parts that the rows of a batch are divided into over the devices.
     """
-    labelled = TASKS.find(config.task).evaluator is not None  # pre-training takes longer, and is not scored
-    scale, chosen = SCALES[not labelled, config.model.name.endswith("_tiny")], {}
-    opened = left_open(config)
+    scored = TASKS.find(config.task).evaluator is not None  # pre-training takes longer, and is not scored
+    scales = FINETUNE if scored else PRETRAIN
+    scale = scales["tiny" if config.model.name.endswith("_tiny") else ""]
+    opened, chosen = left_open(config), {}
     if "data.global_batch" in opened:
         chosen["data.global_batch"] = batch_for(num_videos, scale, row_blocks)
-    batch = chosen.get("data.global_batch", config.data.global_batch)
-    per_epoch = num_videos / batch
+    per_epoch = num_videos / chosen.get("data.global_batch", config.data.global_batch)
     steps = config.train.steps
     if "train.epochs" in opened and not steps:
-        chosen["train.epochs"] = epochs_for(per_epoch, scale)
+        chosen["train.epochs"] = float(math.ceil(scale.steps(num_videos, per_epoch) / per_epoch))
     steps = steps or chosen.get("train.epochs", config.train.epochs) * per_epoch
     if "optim.warmup_epochs" in opened:
-        chosen["optim.warmup_epochs"] = round(WARMUP * steps / per_epoch, 2)
+        chosen["optim.warmup_epochs"] = round(min(WARMUP * steps / per_epoch, scale.warmup_epochs), 2)
     if "train.eval_every" in opened:
-        chosen["train.eval_every"] = max(1, round(per_epoch), math.ceil(steps / VALIDATIONS)) if labelled else 0
+        chosen["train.eval_every"] = max(1, round(per_epoch), math.ceil(steps / VALIDATIONS)) if scored else 0
     if "train.checkpoint_every" in opened:
         chosen["train.checkpoint_every"] = chosen.get("train.eval_every") or max(1, math.ceil(steps / 10))
     return with_keys(config, chosen)
 
 
 def batch_for(num_videos: int, scale: Scale, row_blocks: int) -> int:
-    """A quarter of the videos as a power of two, at least 8 and at most what the scale has; whole rows a device."""
-    wanted = 2 ** round(math.log2(max(num_videos / 4, 1)))
-    return math.ceil(min(max(wanted, 8), scale.batch) / row_blocks) * row_blocks
-
-
-def epochs_for(per_epoch: float, scale: Scale) -> float:
-    """As many as the scale has, or as make its number of steps where the videos are few."""
-    return float(math.ceil(max(scale.epochs, scale.steps / per_epoch)))
+    """Videos of a step: a power of two, rounded up to whole rows for each device."""
+    wanted = 2 ** math.floor(math.log2(max(num_videos / scale.videos_per_row, 1)))
+    return math.ceil(min(max(wanted, scale.smallest), scale.largest) / row_blocks) * row_blocks
