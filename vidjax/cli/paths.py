@@ -8,17 +8,19 @@ import pathlib
 
 from vidjax.errors import ConfigError, DataError
 
-VIDEOS_HELP = "video files, or patterns such as 'clips/*.mp4'"
+VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or lists of videos (.txt, .csv, .jsonl)"
+_LISTS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 
 
 def find_videos(words: list[str]) -> list[str]:
     """The videos that words of a command line mean.
 
-    A word is a video file, or a pattern such as `clips/*.mp4` that the shell left alone. Videos that are named but are
-    not there stay in the list; what opens them says so.
+    A word is a video file; a folder, for all videos in it and below; a pattern such as `clips/*.mp4` that the shell
+    left alone; or a list of videos, see `vidjax.data.sources.video_lists`. Videos that are named but are not there stay
+    among them; what opens them says so.
 
     Raises:
-      DataError: when no video is there, or nothing matches a pattern.
+      DataError: when no video is there, a folder or a pattern has none, or a list cannot be read.
     """
     found = [video for word in words for video in _videos_of(word)]
     if not any(os.path.exists(video) for video in found):
@@ -27,12 +29,30 @@ def find_videos(words: list[str]) -> list[str]:
 
 
 def _videos_of(word: str) -> list[str]:
-    if os.path.exists(word) or not glob.has_magic(word):
-        return [word]
-    matches = sorted(glob.glob(word, recursive=True))
-    if not matches:
-        raise DataError(f"nothing matches the pattern {word}; name {VIDEOS_HELP}")
-    return matches
+    if os.path.isdir(word):
+        return _in_folder(word)
+    if not os.path.exists(word) and glob.has_magic(word):
+        matches = sorted(glob.glob(word, recursive=True))
+        if not matches:
+            raise DataError(f"nothing matches the pattern {word}; name {VIDEOS_HELP}")
+        return [video for match in matches for video in _videos_of(match)]
+    return _in_list(word) if os.path.isfile(word) and word.lower().endswith(_LISTS) else [word]
+
+
+def _in_folder(folder: str) -> list[str]:
+    from vidjax.data.sources import video_tree
+
+    found = [os.path.join(folder, video.name) for video in video_tree.find_videos(folder)]
+    if not found:
+        raise DataError(f"{folder} holds no videos, nor do the folders below it; name {VIDEOS_HELP}")
+    return found
+
+
+def _in_list(path: str) -> list[str]:
+    from vidjax.data.sources.video_lists import read_list
+
+    names = [entry.name for entry in read_list(path, os.curdir).entries]
+    return [os.path.abspath(name) if name.startswith(os.pardir) else name for name in names]
 
 
 def check_new(folder: str) -> None:

@@ -133,4 +133,4 @@ def _merge_words(predictor: Predictor) -> str:
     return f"{reduced} of their {predictor.activation}"
 
 
-VERB = Verb(__doc__, add_arguments, run, "vidjax predict videos/*.mp4 --model=MCG-NJU/videomae-base-finetuned-kinetics")
+VERB = Verb(__doc__, add_arguments, run, "vidjax predict videos/ --model=MCG-NJU/videomae-base-finetuned-kinetics")
