@@ -1,0 +1,56 @@
+"""What is said before the first step: memory, time, and what was chosen."""
+
+import dataclasses
+
+import pytest
+import shipped
+
+from vidjax.config import DataConfig
+from vidjax.data.open import open_source
+from vidjax.training.choices.announce import choice_sentences, duration, pace_sentence
+from vidjax.training.choices.length import choose_length
+from vidjax.training.choices.memory import Fit
+from vidjax.training.choices.speed import Pace, device_rate, seconds_per_video
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 seconds"),
+        (80, "80 seconds"),
+        (100, "2 minutes"),
+        (5000, "83 minutes"),
+        (9000, "2 hours"),
+        (3e5, "3 days"),
+    ],
+)
+def test_lengths_of_time_are_read_at_a_glance(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_the_slower_of_computing_and_decoding_sets_the_time():
+    assert pace_sentence(Pace(compute=0.5, decode=2.0), 60).startswith("time: about 2 minutes for 60 steps")
+    assert pace_sentence(Pace(compute=4.0, decode=2.0), 60).startswith("time: about 4 minutes for 60 steps")
+
+
+def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():
+    asked = shipped.read("finetune", arg="tiny", data__global_batch=8)
+    config = choose_length(asked, 60, row_blocks=1)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, accumulate=2))
+    fit = Fit(config, step=None, call=None, needed=3 * 10**9, free=20 * 10**9, seconds=1.0)
+    chosen, memory = choice_sentences(asked, fit)
+    assert "train.accumulate=2" in chosen
+    assert f"train.epochs={config.train.epochs}" in chosen
+    assert "data.global_batch" not in chosen
+    assert memory.startswith("a step takes 3 of the 20 GB that are free")
+
+
+def test_videos_that_cannot_be_decoded_do_not_stop_the_estimate(tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "too.mp4").write_bytes(b"no video either")
+    data = DataConfig(root=str(tmp_path), num_frames=2, image_size=16)
+    assert seconds_per_video(open_source(data, "train", ""), data) == 0.0
+
+
+def test_a_cpu_is_measured():
+    assert 1e8 < device_rate() < 1e13
