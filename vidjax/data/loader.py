@@ -26,12 +26,14 @@ from jaxtyping import Int64
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.row_to_clips import LoadEval, LoadTrain
+from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.errors import ConfigError
 
 FEW_CORES = 4  # up to which no worker is started
 MOST_WORKERS = 64
+WORKER_MEMORY = 10**9  # bytes that a worker with its clips may come to
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
 # What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
 _PACK, _PACKS_AHEAD = 4, 4  # rows of a pack; packs of a worker
@@ -184,18 +186,15 @@ def num_workers(data: DataConfig) -> int:
     """
     if data.workers >= 0:
         return data.workers
-    cores = usable_cores()
-    return 0 if cores <= FEW_CORES else min(cores - 2, MOST_WORKERS)
+    cores, memory = usable_cores(), free_host_memory()
+    if cores <= FEW_CORES:
+        return 0
+    return min(cores - 2, MOST_WORKERS if memory is None else max(memory // WORKER_MEMORY, 1), MOST_WORKERS)
 
 
 def decoders(data: DataConfig) -> int:
     """How many videos are decoded at once."""
     return min(max(num_workers(data), 1) * data.threads, usable_cores())
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) -> grain.IterDataset:

@@ -16,7 +16,7 @@ from vidjax.training.choices.speed import Pace, device_rate, seconds_per_video
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (0.2, "1 seconds"),
+        (0.2, "2 seconds"),
         (80, "80 seconds"),
         (100, "2 minutes"),
         (5000, "83 minutes"),

@@ -10,14 +10,16 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
 from vidjax.config import Config, get_key, left_open, with_keys
+from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.training.mesh import mirrored_blocks
@@ -66,7 +68,7 @@ def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str
         step = build(config)
         return Fit(config, step, step.call, None, None, 0.0)
     open_keys = {*_CHOSEN} & {*left_open(config)}
-    free, tried = free_memory(), None
+    free, tried = _least(free_memory()), None
     for candidate in _candidates(config, _mesh(batch), _rows(batch)):
         step = build(candidate)
         estimate = estimate_memory(step, batch, candidate.train.accumulate)
@@ -86,11 +88,19 @@ def free_memory() -> int | None:
     """Bytes that a program may still take on one of this process's devices; None where that cannot be told."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        host = _host_memory()
+        host = free_host_memory()
         return host and host // jax.local_device_count()
     stats = device.memory_stats() or {}
     limit = stats.get("bytes_limit")
     return limit and limit - stats.get("bytes_in_use", 0)
+
+
+def _least(free: int | None) -> int | None:
+    """What every process of the run has, so that all choose the same."""
+    if jax.process_count() == 1:
+        return free
+    least = multihost_utils.process_allgather(np.float64(free or 0)).min()
+    return int(least) or None
 
 
 def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accumulate: int) -> int:
@@ -171,20 +181,3 @@ def _too_large(config: Config, needed: int, free: int) -> str:
         f"frames of {data.image_size} pixels needs about {needed / 1e9:.1f} GB a device, and {free / 1e9:.1f} GB are "
         "free; use " + ", or ".join(ways)
     )
-
-
-def _host_memory() -> int | None:
-    """Bytes that are free on this machine, or within the limit of this process's control group."""
-    free = []
-    try:
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        free.append(1024 * int(lines["MemAvailable"].split()[0]))
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            idle = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            used = int((group / "memory.current").read_text()) - int(idle.get("inactive_file", 0))
-            free.append(int(limit) - used)
-    except (OSError, KeyError, ValueError):  # another system, or another version of control groups
-        pass
-    return min(free) if free else None
