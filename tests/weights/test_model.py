@@ -15,6 +15,7 @@ import vidjax
 from vidjax.cli import main
 from vidjax.errors import ConfigError, VideoError, WeightsError
 from vidjax.evaluation.features.store import FeatureStore
+from vidjax.weights.backbones import load_backbone
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,18 @@ def test_it_is_the_same_function_under_jit_vmap_and_grad(model, size):
     wanted = (model(inside + step)["logits"][1] - model(inside - step)["logits"][1]) / 2
     np.testing.assert_allclose(jnp.vdot(jax.grad(loss)(inside), step), wanted, rtol=0.05, atol=1e-5)
     assert float(jnp.abs(gradient).max()) > 0
+
+
+@pytest.mark.parametrize("family", ["timesformer", "vivit", "videomamba"])
+def test_every_family_is_such_a_function(family):
+    backbone = load_backbone(f"random:{family}_tiny", num_frames=2, image_size=16)
+    clips = (uint8_clips(2, 2, 24, 20) / 255).astype(np.float32)
+    called = backbone(clips)["pooled"]
+    copied = pickle.loads(pickle.dumps(backbone))
+    np.testing.assert_allclose(jax.jit(jax.vmap(copied))(clips)["pooled"], called, atol=2e-5)
+    gradient = jax.grad(lambda clips: backbone(clips)["pooled"][0, 0])(clips)
+    assert np.abs(gradient[0]).max() > 0
+    np.testing.assert_array_equal(gradient[1], 0)
 
 
 def test_apply_takes_parameters_where_flax_has_them(model):
