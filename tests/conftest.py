@@ -12,6 +12,8 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     + (" --xla_cpu_use_fusion_emitters=false" if metadata.version("jaxlib").startswith("0.10.") else ""),
 )
+# Child processes keep nothing in the cache folder of the user.
+os.environ.setdefault("VIDJAX_COMPILE_CACHE", "off")
 # pytest-xdist has a process a core already; child processes inherit it too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

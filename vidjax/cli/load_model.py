@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vidjax.cli.terminal import progress, say
 from vidjax.errors import WeightsError
+from vidjax.training.compile_cache import use_compile_cache
 
 if TYPE_CHECKING:
     from vidjax.objectives import MaskedAutoencoding
@@ -21,6 +22,7 @@ def load(source: str) -> Pretrained:
       WeightsError: when `source` is no model.
     """
     with progress(f"reading {source}"):
+        use_compile_cache()
         import vidjax
 
         model = vidjax.from_pretrained(source)

@@ -262,7 +262,7 @@ class TrainConfig:
     profile_start: MayChange[NotNegative[int]] = 0  # first profiled step; 0: no profile
     profile_steps: MayChange[Count] = 5
     wandb: MayChange[str] = ""  # project name; empty: off
-    compile_cache: MayChange[str] = ""  # folder of XLA's persistent cache; empty: JAX's own setting
+    compile_cache: MayChange[str] = ""  # folder of XLA's persistent cache, or off; empty: the user's cache folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,22 +14,22 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
-import grain
 import numpy as np
 from absl import flags
-from grain.experimental import DatasetOptions, WithOptionsIterDataset
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.clips.row_to_clips import LoadEval, LoadTrain
 from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.errors import ConfigError
+
+if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
+    import grain
 
 FEW_CORES = 4  # up to which no worker is started
 MOST_WORKERS = 64
@@ -78,6 +78,10 @@ def train_batches(
       ((4, 8, 64, 64, 3), (4,))
       >>> batches.close()
     """
+    import grain
+
+    from vidjax.data.clips.row_to_clips import LoadTrain
+
     local = _share(data.global_batch, process[1], "data.global_batch")
     rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
     dataset = (
@@ -121,6 +125,10 @@ def eval_batches(
       >>> [(batch["video"].shape, batch["valid"].tolist()) for batch in batches]
       [((4, 1, 8, 64, 64, 3), [True, True, False, False])]
     """
+    import grain
+
+    from vidjax.data.clips.row_to_clips import LoadEval
+
     local = _share(batch, process[1], "eval.batch")
     padded = -(-len(source) // batch) * batch
     part = _Part(grain.MapDataset.range(padded).map(LoadEval(source, recipe)), local, process)
@@ -199,6 +207,9 @@ def decoders(data: DataConfig) -> int:
 
 def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) -> grain.IterDataset:
     """The rows in their order, `pack` of them at a time, as threads or worker processes decode them."""
+    import grain
+    from grain.experimental import DatasetOptions, WithOptionsIterDataset
+
     packs = rows.batch(pack, batch_fn=join).to_iter_dataset(grain.ReadOptions(data.threads, 2 * data.threads))
     workers = num_workers(data)
     if not workers:

@@ -16,6 +16,7 @@ from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.model import choose_dtype
+from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
@@ -46,6 +47,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
         raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
     config = choose_dtype(keep_choices(config, config.init_from or workdir))
     check_config(config)
+    use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
     run = config.init_from or workdir

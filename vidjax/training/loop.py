@@ -22,6 +22,7 @@ from vidjax.objectives import Objective
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate_run import evaluate
@@ -71,8 +72,7 @@ def train(
     if objective is None:
         check_config(config)
     workdir = _open_workdir(workdir)
-    if config.train.compile_cache:
-        jax.config.update("jax_compilation_cache_dir", config.train.compile_cache)
+    use_compile_cache(config.train.compile_cache)
     mesh = make_mesh(config.mesh)
 
     with contextlib.ExitStack() as stack:

@@ -22,6 +22,7 @@ from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.files import write_json
 from vidjax.tasks import TASKS
+from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.telemetry import say
 from vidjax.weights.backbones import RANDOM, load_backbone
@@ -43,6 +44,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
       UserError: for anything the user can mend; see `vidjax.errors`.
     """
     check_config(config)
+    use_compile_cache(config.train.compile_cache)
     workdir, splits = Path(workdir), (config.data.train_split, config.data.eval_split)
     names = short_names(config.probe.backbones)
     for name, source in zip(names, config.probe.backbones, strict=True):

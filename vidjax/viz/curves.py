@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from vidjax.viz.figures import new_figure, save_figure
 
@@ -77,6 +76,8 @@ def draw_curves(
     shown = [curve for curve in curves if any(len(steps) > 1 for steps, _ in found[curve].values())]
     if not shown:
         return None
+    from matplotlib.ticker import MaxNLocator, PercentFormatter  # every task names its curves, few are drawn
+
     figure = new_figure(5.2 * len(shown), 3.8)
     for axes, curve in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for order, (run, (steps, values)) in enumerate(found[curve].items()):

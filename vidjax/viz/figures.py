@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of that many inches that belongs to no window and no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # of all that imports this, only drawing needs it
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 import re
 import warnings
@@ -21,6 +22,7 @@ LFS_POINTER = b"version https://git-lfs"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first byte of a map that is not empty
 PICKLES = [bytes((0x80, protocol)) for protocol in range(2, 6)]
+_SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bfloat16", "I64": "i8", "I32": "i4"}
 EXPECTED = "expected .safetensors, a .pth that torch.save wrote, or a flax msgpack checkpoint"
 
 
@@ -67,9 +69,18 @@ def keras_refused(path: Path) -> WeightsError:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Views of the file on disk."""
     try:
-        with safetensors.safe_open(path, "np") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no dict
+        with safetensors.safe_open(path, "np") as file:  # which checks the header
+            data = np.asarray(np.memmap(path, np.uint8, "r"))
+            start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+            header = json.loads(data[8:start].tobytes())
+            return {
+                key: data[start:][slice(*header[key]["data_offsets"])].view(dtype).reshape(header[key]["shape"])
+                if (dtype := _SAFETENSORS.get(header[key]["dtype"]))
+                else file.get_tensor(key)
+                for key in file.keys()  # noqa: SIM118 - it is no dict
+            }
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is cut short or no safetensors file ({error}); fetch it again") from error
     except (AttributeError, TypeError) as error:  # safetensors's, for types such as float8 that NumPy does not have

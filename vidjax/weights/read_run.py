@@ -7,13 +7,12 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import absl.logging
 import flax.linen as nn
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
@@ -23,6 +22,9 @@ from vidjax.tasks import TASKS, build_objective
 from vidjax.weights.checkpoint_scores import best_step, read_scores
 from vidjax.weights.checksums import damaged_files
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG
+
+if TYPE_CHECKING:  # public weights are read without it
+    import orbax.checkpoint as ocp
 
 _HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
 
@@ -44,6 +46,8 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
     root = Path(workdir).absolute() / CHECKPOINTS
     if not any(path.name.isdigit() for path in root.glob("*")):
         raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
+    import orbax.checkpoint as ocp
+
     trees = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
     handlers = {**trees, "meta": ocp.JsonCheckpointHandler()}
     with _quiet(), contextlib.ExitStack() as stack:
@@ -69,6 +73,8 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
 
 def _restore(manager: ocp.CheckpointManager, step: int, item: str, tree) -> dict:
     """The part of an item that `tree` names, as NumPy arrays."""
+    import orbax.checkpoint as ocp
+
     as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
     wanted = ocp.args.PyTreeRestore(item=tree, restore_args=as_numpy, partial_restore=True)
     return manager.restore(step, args=ocp.args.Composite(**{item: wanted}))[item]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 
 import numpy as np
 
@@ -64,8 +65,9 @@ def read(rules: Sequence[Rule], state: State, shapes, *, ignore: str = "") -> di
     problems["not of floating point"] = sorted(key for key in needed & state.keys() if state[key].dtype.kind != "f")
     if not problems["missing"]:
         found: dict[str, np.ndarray] = {}
-        for rule in rules:
-            found |= _apply(rule, state, wanted, problems["of another shape"])
+        with futures.ThreadPoolExecutor() as pool:  # NumPy copies without holding the interpreter's lock
+            for part in pool.map(lambda rule: _apply(rule, state, wanted, problems["of another shape"]), rules):
+                found |= part
         problems["without a rule"] = sorted(wanted.keys() - found.keys())
         problems["with a rule but not in the model"] = sorted(found.keys() - wanted.keys())
     if any(problems.values()):

@@ -17,6 +17,7 @@ from vidjax.cli.terminal import print_json, progress, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.registry import is_outside, names_in
+from vidjax.training.compile_cache import use_compile_cache
 
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
@@ -123,6 +124,7 @@ def _backbone(arguments: argparse.Namespace) -> Pretrained:
     from vidjax.weights.backbones import load_backbone
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
+    use_compile_cache()
     with progress(f"reading {arguments.model}"):
         backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
     for note in backbone.notes:
