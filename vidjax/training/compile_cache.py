@@ -12,7 +12,7 @@ import sys
 OFF = "off"
 VARIABLE = "VIDJAX_COMPILE_CACHE"
 _JAXS_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-_SHORTEST = 0.1  # seconds; what compiles faster is compiled again
+_SHORTEST, _JAXS_SHORTEST = 0.1, 1.0  # seconds; what compiles faster is compiled again
 _LARGEST = 4 * 2**30  # bytes; what was not used for longest goes first
 
 
@@ -44,7 +44,8 @@ def use_compile_cache(setting: str = "") -> None:
     import jax  # after the checks: most verbs that fail do so without it
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
+    if jax.config.jax_persistent_cache_min_compile_time_secs == _JAXS_SHORTEST:  # nobody has set it
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
 
 
 def default_folder() -> pathlib.Path:
