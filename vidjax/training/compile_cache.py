@@ -44,7 +44,8 @@ def use_compile_cache(setting: str = "") -> None:
     import jax  # after the checks: most verbs that fail do so without it
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    if jax.config.jax_persistent_cache_min_compile_time_secs == _JAXS_SHORTEST:  # nobody has set it
+    shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    if shortest == _JAXS_SHORTEST:  # nobody has set it
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
 
 
