@@ -109,12 +109,12 @@ def test_the_columns_of_a_time_line_align_and_a_share_stands_before_its_class():
     windows = [
         window(0.0, ("class 74", 0.012), ("class 3", 0.01)),
         window(9.0, ("class 3", 0.97), ("class 74", 0.61), ("class 5", 0.2)),
-        window(118.5, ("class 5", 1.0)),
+        window(118.5, ("class 74", 1.0), ("class 3", 0.5)),
     ]
     assert time_lines(windows) == [
         "  0.0 -   2.3 s    1% class 74",
-        "  9.0 -  11.3 s   97% class 3   61% class 74",
-        "118.5 - 120.8 s  100% class 5",
+        "  9.0 -  11.3 s   97% class 3    61% class 74",
+        "118.5 - 120.8 s  100% class 74   50% class 3",
     ]
 
 

@@ -9,7 +9,6 @@ import pathlib
 from vidjax.errors import ConfigError, DataError
 
 VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or lists of videos (.txt, .csv, .jsonl)"
-_LISTS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 
 
 def find_videos(words: list[str]) -> list[str]:
@@ -36,7 +35,13 @@ def _videos_of(word: str) -> list[str]:
         if not matches:
             raise DataError(f"nothing matches the pattern {word}; name {VIDEOS_HELP}")
         return [video for match in matches for video in _videos_of(match)]
-    return _in_list(word) if os.path.isfile(word) and word.lower().endswith(_LISTS) else [word]
+    return _in_list(word) if os.path.isfile(word) and _is_list(word) else [word]
+
+
+def _is_list(path: str) -> bool:
+    from vidjax.data.sources.tables import SUFFIXES
+
+    return path.lower().endswith(SUFFIXES)
 
 
 def _in_folder(folder: str) -> list[str]:

@@ -52,13 +52,15 @@ def progress(text: str, total: int | None = None) -> Generator[Callable[[], None
 
 def time_lines(windows: list[dict[str, Any]]) -> list[str]:
     """A line for each window, in columns: its seconds, and its likely classes or, without one, its best."""
-    width = max((len(f"{window['end']:.1f}") for window in windows), default=0)
-    return [
-        f"{window['start']:{width}.1f} - {window['end']:{width}.1f} s  {_likely_classes(window['top'])}"
-        for window in windows
-    ]
+    likely = [_likely(window["top"]) for window in windows]
+    wide = max((len(f"{window['end']:.1f}") for window in windows), default=0)
+    name = max((len(line["label"]) for top in likely for line in top[:-1]), default=0)
+    lines = []
+    for window, top in zip(windows, likely, strict=True):
+        shown = "  ".join(f"{line['probability']:4.0%} {line['label']:{name}}" for line in top)
+        lines.append(f"{window['start']:{wide}.1f} - {window['end']:{wide}.1f} s  {shown}".rstrip())
+    return lines
 
 
-def _likely_classes(top: list[dict[str, Any]]) -> str:
-    likely = [line for line in top if line["probability"] >= _LIKELY] or top[:1]
-    return "  ".join(f"{line['probability']:4.0%} {line['label']}" for line in likely)
+def _likely(top: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in top if line["probability"] >= _LIKELY] or top[:1]
