@@ -2,13 +2,15 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from vidjax.cli import main
-from vidjax.data import motion_videos
+from vidjax.config import DataConfig
+from vidjax.data import motion_videos, open_source
 from vidjax.data.datasets import DATASETS
 
 
@@ -158,3 +160,74 @@ def test_help_lists_the_data_sets_without_importing_them(words):
         "assert not {'numpy', 'jax', 'cv2'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_is_told_as_it_will_be_trained_on(write, tmp_path, capsys):
+    for label, count in (("jump", 9), ("run", 6), ("sit", 2)):
+        for number in range(count):
+            write(f"{label}/{number}.mp4")
+    write("run/broken.mp4", "this is no video at all")
+    assert main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    lists = {split: open_source(DataConfig(root=str(tmp_path)), split) for split in ("train", "val")}
+    train, val = map(len, lists.values())
+    assert (
+        f"{tmp_path}: 18 videos in 3 class folders; {train} to train, {val} to validate, by a hash of each name "
+        "(data.val_fraction=0.2)" in said
+    )
+    for number, name in enumerate(("jump", "run", "sit")):
+        counts = [len(source.rows_of_class(number)) for source in lists.values()]
+        assert re.search(rf"^ {name} +{counts[0]} +{counts[1]} $", said, re.MULTILINE)
+    assert re.search(r"^ train +2 +20 +10 +48x48 +$", said, re.MULTILINE)  # seconds, frames, rate, size
+    for experiment in ("pretrain", "finetune"):  # a quarter of the videos in a batch, but no fewer than 8
+        assert f"configs/{experiment}.py: {train / 8:.3g} steps of 8 videos an epoch, " in said
+    assert f"{17} of {17} videos are shorter than a clip of 16 frames, every 4th" in said
+    assert re.search(r"not_video: .*run/broken.mp4", said)
+    assert "train: note: 1 of 3 classes have fewer than 5 videos, the fewest 'sit' with 2" in said
+    assert "nothing is missing" not in said
+
+
+def test_a_folder_without_classes_and_a_list_are_told_too(write, tmp_path, capsys):
+    for number in range(8):
+        write(f"{number}.mp4")
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{tmp_path}: 8 videos without classes; " in said
+    assert "configs/pretrain.py: " in said
+    assert "configs/finetune.py: " not in said
+    assert "nothing is missing" in said
+    write(
+        "list.csv",
+        "path,label\n" + "".join(f"{number}.mp4,{'ab'[number % 2]}\n" for number in range(7)) + "gone.mp4,b\n",
+    )
+    code, found = answer(capsys, str(tmp_path / "list.csv"))
+    assert (code, found["dataset"]) == (1, "folder")
+    assert {split["layout"] for split in found["splits"]} == {"list"}
+    assert sum(split["listed"] for split in found["splits"]) == 8
+    assert [pathlib.Path(path).name for split in found["splits"] for path in split["missing"]] == ["gone.mp4"]
+    assert "8 videos of 2 classes (path in column 'path', label in column 'label')" in found["splits"][0]["reading"]
+
+
+def test_of_many_videos_some_are_opened_unless_all_are_asked_for(write, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vidjax.cli.verbs.check.SAMPLED", 3)
+    for number in range(12):
+        write(f"{number}.mp4", "this is no video at all")
+    _, found = answer(capsys, str(tmp_path))
+    assert [len(split["unreadable"]) for split in found["splits"]] == [3, min(3, found["splits"][1]["listed"])]
+    assert f"3 of {found['splits'][0]['listed']} videos were opened, evenly spread" in found["splits"][0]["notes"]
+    _, found = answer(capsys, str(tmp_path), "--read", "index")
+    assert sum(len(split["unreadable"]) for split in found["splits"]) == 12
+
+
+def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "gone")]) == 2
+    assert (
+        "gone is neither a folder, a list of videos nor the name of a data set; the names: afew_va"
+        in capsys.readouterr().err
+    )
+    assert main(["check", "ucf102"]) == 2
+    assert "did you mean 'ucf101'?" in capsys.readouterr().err
+    assert main(["check", "ucf101"]) == 2
+    assert "--root=DIR is missing, the folder that ucf101 is in" in capsys.readouterr().err
+    assert main(["check", str(tmp_path), "--root", str(tmp_path)]) == 2
+    assert "--root is for a data set with a name" in capsys.readouterr().err

@@ -14,10 +14,28 @@ from collections.abc import Callable
 
 from vidjax.data.datasets import DATASETS, DatasetSpec
 from vidjax.data.prepare.codec import CHECKS
+from vidjax.data.sources.annotation_checks import class_warnings
 from vidjax.data.sources.inventory import Inventory, Listed
 from vidjax.data.sources.root_layouts import OFFICIAL, find_layout
 from vidjax.data.video.decode import VideoInfo
 from vidjax.errors import ConfigError, DataError, VideoError
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """Which videos are opened, and how.
+
+    Attributes:
+      check: `index` or `decode`; empty to look at names only.
+      at_most: of the videos of a split, evenly spread; 0 for all.
+      threads: videos opened at a time.
+      on_video: called after each video.
+    """
+
+    check: str = ""
+    at_most: int = 0
+    threads: int = 1
+    on_video: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass
@@ -25,7 +43,9 @@ class SplitAudit:
     """One split.
 
     Attributes:
-      layout: name of the layout found, one of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if there is none.
+      layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if there is
+        none.
+      reading: how a user's own videos were read and divided, in a sentence.
       listed: number of videos listed; missing: paths that are listed but not there.
       classes: number of classes that occur; num_classes: that there are; class_counts: how often each occurs, in units
         of `unit`.
@@ -37,6 +57,7 @@ class SplitAudit:
 
     split: str
     layout: str = ""
+    reading: str = ""
     listed: int = 0
     missing: list[str] = dataclasses.field(default_factory=list)
     classes: int = 0
@@ -55,22 +76,21 @@ class SplitAudit:
         return {key: value for key, value in vars(self).items() if key not in ("measured", "targets")}
 
 
+_NAMES_ONLY = Opening()
+
+
 def audit(
     name: str,
     root: str,
     splits: tuple[str, ...] = (),
-    *,
-    read: str = "",
-    threads: int = 1,
-    on_video: Callable[[], None] = lambda: None,
+    opening: Opening = _NAMES_ONLY,
 ) -> list[SplitAudit]:
     """Look at the splits of a data set.
 
     Args:
       name: a `data.name` of a data set with a root.
       splits: default those of the data set's `DatasetSpec`.
-      read: `index` or `decode` to open every video that is there; empty to look at names only.
-      on_video: called after each video that was read.
+      opening: which videos that are there are opened.
 
     Raises:
       ConfigError: when there is no data set of that name, or it has no files to check.
@@ -94,8 +114,8 @@ def audit(
         about.notes = [note for note in found.notes if note not in said]
         said |= {*found.problems, *found.notes}  # what is true of all splits stands with the first
         _compare(about, found, spec)
-        if read:
-            _read(about, found, read, threads, on_video)
+        if opening.check:
+            _read(about, found, opening)
         if about.layout == OFFICIAL.name:  # elsewhere equal names may be different videos
             listed[split] = {os.path.basename(video.id) for video in found.videos}
     for about in audits:
@@ -103,12 +123,22 @@ def audit(
             shared = sorted(listed[train] & listed.get(about.split, set()))
             if shared:
                 about.problems.append(f"{len(shared)} videos are in {train!r} too; the first is {shared[0]}")
+    if spec.any_videos:
+        _warn_of_classes(audits)
     return audits
+
+
+def _warn_of_classes(audits: list[SplitAudit]) -> None:
+    """Note which classes have too few videos, to the first split, which is that of training."""
+    train, *others = audits
+    if train.class_counts and train.unit == "videos":
+        train.notes += class_warnings(train.class_counts, others[0].class_counts if others else None)
 
 
 def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
     """Compare what is there with what is listed and what is published."""
     about.listed, about.num_classes, about.unit = len(found.videos), len(found.names), found.unit
+    about.reading = found.reading
     about.missing = [video.id for video in found.videos if not video.there]
     about.class_counts, about.subjects, about.targets = found.class_counts(), found.subjects, found.targets
     about.classes = sum(count > 0 for count in about.class_counts.values())
@@ -129,17 +159,21 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
         about.problems.append(f"it lists {about.listed} videos; {spec.title} has {number}")
 
 
-def _read(about: SplitAudit, found: Inventory, check: str, threads: int, on_video: Callable[[], None]) -> None:
+def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
     def look(video: Listed) -> VideoInfo | dict[str, str]:
         try:
-            return CHECKS[check](video.video)
+            return CHECKS[opening.check](video.video)
         except VideoError as error:
             return {"id": video.id, "reason": error.reason, "detail": error.detail}
         finally:
-            on_video()
+            opening.on_video()
 
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        answers = list(pool.map(look, [video for video in found.videos if video.there]))
+    there = [video for video in found.videos if video.there]
+    if 0 < opening.at_most < len(there):
+        about.notes.append(f"{opening.at_most} of {len(there)} videos were opened, evenly spread")
+        there = [there[number * len(there) // opening.at_most] for number in range(opening.at_most)]
+    with concurrent.futures.ThreadPoolExecutor(opening.threads) as pool:
+        answers = list(pool.map(look, there))
     about.unreadable = [answer for answer in answers if isinstance(answer, dict)]
     about.measured = [answer for answer in answers if isinstance(answer, VideoInfo)]
     if about.unreadable:

@@ -1,29 +1,38 @@
-"""`vidjax check`: say what is missing in the root of a data set.
+"""`vidjax check`: say what is missing in the root of a data set, or how a folder of videos will be trained on.
 
-Names, files, classes and counts are compared with what is published; --read opens every video. The exit code is 0 if
-nothing is missing, 1 if something is.
+Names, files, classes and counts are compared with what is published; --read opens every video. Of a folder or a list of
+videos it says which classes and splits training makes of it, and opens some videos for their lengths and sizes. The
+exit code is 0 if nothing is missing, 1 if something is.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import difflib
 import os
 
 from vidjax.cli import paths
+from vidjax.cli.check_page import print_audits
 from vidjax.cli.terminal import print_json, progress, say
 from vidjax.cli.verb import Verb
-from vidjax.registry import names_in
+from vidjax.errors import ConfigError
+from vidjax.registry import is_outside, names_in
 
 SOMETHING_MISSING = 1
-DATASET_HELP = f"{', '.join(names_in('vidjax.data.datasets'))}, or module:ATTR of a module of your own"
+SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
+NAMES = names_in("vidjax.data.datasets")
+DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR of a module of your own"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
-    parser.add_argument("dataset", metavar="DATASET", help=DATASET_HELP)
-    parser.add_argument("--root", required=True, metavar="DIR", help="where the data set is, or its records")
+    about = f"a folder or a list of videos; or {DATASET_HELP}"
+    parser.add_argument("dataset", metavar="DIR_OR_DATASET", help=about)
+    parser.add_argument("--root", default="", metavar="DIR", help="where the data set of that name is, or its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
-    about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame"
+    about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame; "
+    about += f"without it, up to {SAMPLED} videos of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
@@ -33,52 +42,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Look, and print what is there and what is not."""
-    from vidjax.data.audit import audit
+    from vidjax.data.audit import Opening, audit
     from vidjax.data.datasets import DATASETS
 
+    name, root = _which(arguments.dataset, arguments.root)
     if arguments.charts:
         paths.check_writable(arguments.charts)
     splits = tuple(filter(None, arguments.splits.split(",")))
-    with progress(f"checking {arguments.root}") as advance:
-        audits = audit(
-            arguments.dataset, arguments.root, splits,
-            read=arguments.read or ("index" if arguments.charts else ""), threads=max(1, arguments.threads),
-            on_video=advance,
-        )  # fmt: skip
+    own = name == "folder" and not arguments.root
+    opening = Opening(
+        check=arguments.read or ("index" if arguments.charts or own else ""),
+        at_most=SAMPLED if own and not (arguments.read or arguments.charts) else 0,
+        threads=max(1, arguments.threads),
+    )
+    with progress(f"checking {root}") as advance:
+        audits = audit(name, root, splits, dataclasses.replace(opening, on_video=advance))
     complete = not any(about.problems for about in audits)
     if arguments.json:
         listed = [about.as_json() for about in audits]
-        print_json({"dataset": arguments.dataset, "root": arguments.root, "complete": complete, "splits": listed})
+        print_json({"dataset": name, "root": root, "complete": complete, "splits": listed})
     else:
-        _print(audits)
+        print_audits(audits)
     if arguments.charts:
         from vidjax.viz.dataset_charts import draw_dataset
 
-        for path in draw_dataset(DATASETS.find(arguments.dataset).title, audits, arguments.charts):
+        for path in draw_dataset(DATASETS.find(name).title, audits, arguments.charts):
             say(f"wrote {path}")
     return 0 if complete else SOMETHING_MISSING
 
 
-def _print(audits: list) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
-    table = Table("split", "found as", box=box.SIMPLE, pad_edge=False)
-    for column in ("listed", "missing", "classes", "unreadable"):
-        table.add_column(column, justify="right")
-    for about in audits:
-        counts = (about.listed, len(about.missing), f"{about.classes} of {about.num_classes}", len(about.unreadable))
-        table.add_row(about.split, about.layout or "-", *map(str, counts))
-    console.print(table)
-    for about in audits:
-        for problem in about.problems:
-            console.print(f"{about.split}: {problem}", highlight=False, markup=False)
-        for note in about.notes:
-            console.print(f"{about.split}: note: {note}", highlight=False, markup=False)
-    if not any(about.problems for about in audits):
-        console.print("nothing is missing")
+def _which(word: str, root: str) -> tuple[str, str]:
+    """Name and root of the data set: a folder or a list of videos needs no name."""
+    named = word in NAMES or is_outside(word)
+    if os.path.exists(word) and not named:
+        if root:
+            raise ConfigError(f"--root is for a data set with a name, and {word} is none; leave it out")
+        return "folder", word
+    if named and not root:
+        raise ConfigError(f"--root=DIR is missing, the folder that {word} is in")
+    if not root:
+        near = difflib.get_close_matches(word, NAMES, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(NAMES)}"
+        raise ConfigError(f"{word} is neither a folder, a list of videos nor the name of a data set; {hint}")
+    return word, root
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax check kinetics400 --root=/data/k400 --charts=charts")

@@ -47,6 +47,7 @@ class Inventory:
       problems: what is missing or wrong, in sentences; notes: what one should know and the protocol allows.
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
       layout: how the root holds the split, where that is not told otherwise.
+      reading: of a user's own videos, how they were read and divided, in a sentence.
     """
 
     videos: list[Listed]
@@ -57,6 +58,7 @@ class Inventory:
     subjects: dict[str, int] = field(default_factory=dict)
     targets: list[tuple[float, float]] = field(default_factory=list)
     layout: str = ""
+    reading: str = ""
 
     def class_counts(self) -> dict[str, int]:
         """Count each class in the videos that are there, by name; classes that do not occur count 0."""
@@ -92,8 +94,8 @@ def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = Tru
     problems = []
     if outside:
         problems.append(f"{len(outside)} labels are not one of the {len(names)} classes; the first is of {outside[0]}")
-    notes = [describe(own, data).sentence] if divide else []
-    return Inventory(videos, names, layout=own.layout, problems=problems, notes=notes)
+    notes, reading = [own.unlabelled] if own.unlabelled else [], describe(own, data).sentence
+    return Inventory(videos, names, problems=problems, notes=notes, layout=own.layout, reading=reading)
 
 
 def _numbers(count: int) -> tuple[str, ...]:
