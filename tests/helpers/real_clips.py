@@ -3,9 +3,9 @@
 python real_clips.py FOLDER COUNT [SEED]: class folders; with --flat as the last word, one folder without labels.
 
 H.264 at 320x240 with sound, two to four seconds, of several frame rates, some stored turned as telephones do, from a
-hand that is not quite still. A class is a motion and nothing else: classes come in pairs whose clips are each other's
-played backwards, and place, size, speed, colours and textures are drawn alike for all. So neither a frame nor the mean
-of all frames tells left from right.
+hand that is not quite still. A class is a motion and nothing else: played backwards a clip is one of the opposite
+class, or again of its own, and place, size, speed, colours and textures are drawn alike for all. So neither a frame nor
+the mean of all frames tells left from right.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import av
 import cv2
 import numpy as np
 
-CLASSES = ("circle_left", "circle_right", "down", "left", "right", "up")
+CLASSES = ("circle", "down", "left", "right", "up")  # a circle is gone round either way
+TURNS = ("circle_left", "circle_right")  # counter-clockwise and clockwise: far harder to tell from a few clips
 HEIGHT, WIDTH = 240, 320
 _HEADING = {"right": 0.0, "down": 90.0, "left": 180.0, "up": 270.0}  # degrees clockwise from the right
-_TURN = {"circle_right": 1.0, "circle_left": -1.0}  # clockwise, counter-clockwise
 _RATES = (30, 30, 25, 24, 30, 15, 30, 50)  # frames per second of one clip after another
 _ROTATIONS = (0, 0, 0, 0, 90, 0, 0, 0, 0, 180, 0, 0, 0, 270)  # degrees counter-clockwise that a player turns it by
 _MARGIN = 24  # pixels of the place beyond the picture, for the hand to shake in
@@ -47,7 +47,7 @@ def write_clips(
     Args:
       root: gets `<class>/clip_<number>.mp4`, or `clip_<number>.mp4` for clips that are not labelled.
       count: clips over all classes, which take turns.
-      classes: some of `CLASSES`.
+      classes: some of `CLASSES` and `TURNS`.
 
     Returns:
       their paths, by number.
@@ -98,9 +98,10 @@ def _path(label: str, times: np.ndarray, rng: np.random.Generator) -> np.ndarray
     speed = rng.uniform(0.45, 0.8)  # heights a second
     start = rng.random()  # as share of the way
     lane = rng.uniform(-0.22, 0.22)
-    if label in _TURN:
+    if label not in _HEADING:
+        turn = {"circle_right": 1, "circle_left": -1}.get(label) or rng.choice((-1, 1))
         radius = rng.uniform(0.18, 0.3)
-        angle = 2 * np.pi * start + _TURN[label] * speed / radius * times
+        angle = 2 * np.pi * start + turn * speed / radius * times
         middle = np.array([lane, rng.uniform(-0.12, 0.12)])
         return middle + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     heading = np.deg2rad(_HEADING[label] + rng.uniform(-12, 12))
