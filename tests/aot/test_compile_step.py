@@ -121,7 +121,8 @@ def test_more_chips_divide_the_state_and_add_communication():
     assert eight.fits
     assert not one.collectives
     assert eight.collectives
-    assert eight.argument_gb < one.argument_gb / 4
+    # An eighth of the values, but in a model this small half of the bytes pad the tiles of 8 x 128 that they lie in.
+    assert eight.argument_gb < one.argument_gb / 3
     assert eight.flops_per_clip == one.flops_per_clip
     assert one.ideal_ms == pytest.approx(8 * eight.ideal_ms)
     assert one.estimated_mfu == pytest.approx(one.ideal_ms / one.estimated_ms)  # it has no kernels
