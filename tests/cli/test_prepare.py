@@ -14,6 +14,7 @@ from vidjax.cli import main
 from vidjax.config import DataConfig
 from vidjax.data import motion_videos
 from vidjax.data.open import open_source
+from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.video.decode import probe_video
 from vidjax.errors import DataError
 
@@ -51,6 +52,21 @@ def test_a_folder_becomes_records_with_a_key_frame_every_twelve(folder, tmp_path
     assert (len(source), source.labels) == (5, ("a", "b"))
     assert probe_video(source[0].video).frames == 20
     assert b"keyint=12" in source[0].video  # x264 notes its settings
+
+
+def test_videos_without_classes_become_records_without_classes(folder, tmp_path, capsys):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in folder.rglob("*.mp4"):
+        path.rename(flat / path.name)
+    assert prepare(flat, tmp_path / "out", "--runner", "threads", "--keep-bytes") == 0
+    root = capsys.readouterr().out.strip().removeprefix("data.root=")
+    files, records = (open_source(DataConfig(root=str(of)), "train", NOTHING) for of in (flat, root))
+    assert {files[row].id for row in range(len(files))} == {records[row].id for row in range(len(records))}
+    assert (records.annotation, records.labels, records.row_labels().tolist()) == (NOTHING, None, [0] * len(records))
+    with pytest.raises(DataError, match="carry no label; train on the videos that they were made from"):
+        open_source(DataConfig(root=root), "train")
+    assert main(["check", root]) == 0
 
 
 def test_official_annotations_are_read_and_files_kept_as_they_are(folder, tmp_path, capsys):

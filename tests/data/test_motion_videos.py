@@ -234,7 +234,9 @@ def test_a_folder_with_something_else_is_refused(prepared, tmp_path):
     with pytest.raises(DataError, match="another specification"):
         motion_videos.prepare(str(prepared), dataclasses.replace(SMALL, seed=1))
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="not a motion data set"):
+    with pytest.raises(
+        DataError, match=r"not a motion data set.*configs/pretrain.py or configs/finetune.py.*data.name=folder"
+    ):
         motion_videos.prepare(str(tmp_path), SMALL)
     assert (tmp_path / "notes.txt").exists()
 

@@ -173,6 +173,14 @@ def test_rows_of_one_class_are_refused(tmp_path):
         check_pairs({"a": tuple(stores)}, LABEL)
 
 
+def test_rows_without_classes_are_refused(tmp_path):
+    stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}) for split in SPLITS]
+    for store in stores:
+        store.header.data["annotation"] = ""  # as `vidjax embed` writes it of videos without classes
+    with pytest.raises(ConfigError, match=r"the rows of .*/train have no classes; embed videos in class folders"):
+        check_pairs({"a": tuple(stores)}, LABEL)
+
+
 def test_more_components_than_rows_are_refused(pair):
     config = dataclasses.replace(QUICK, reductions=("pca",), components=30)
     with pytest.raises(ConfigError, match="components=30 of 118 training rows of 24 values; choose 1 to 24"):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.config import ProbeConfig
-from vidjax.data.sources.annotations import LABEL, TARGET
+from vidjax.data.sources.annotations import LABEL, NOTHING, TARGET
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.features.reductions import WEIGHTED, array_of, reduce
 from vidjax.evaluation.features.store import FeatureStore, check_pair
@@ -131,9 +131,13 @@ def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
     """What is learned: labels (n,), or targets (n k).
 
     Raises:
-      ConfigError: when the rows have no targets.
+      ConfigError: when the rows have no targets, or no classes.
     """
     if annotation == LABEL:
+        if store.header.data["annotation"] == NOTHING:
+            raise ConfigError(
+                f"the rows of {store.folder} have no classes; embed videos in class folders, or of a list"
+            )
         return store.labels
     if not store.targets.shape[1]:
         raise ConfigError(f"the rows of {store.folder} have classes but no numbers to predict; use classification")
