@@ -15,12 +15,16 @@ import os
 import re
 import sys
 
+from vidjax.training.stop_signal import leave_on_signal, stoppable
+
+if __name__ == "__main__":
+    leave_on_signal()  # the imports that follow take a moment
+
 from absl import flags
 from ml_collections import config_flags
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, UserError
-from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3

@@ -147,3 +147,23 @@ def test_a_signal_that_came_before_a_wait_ends_it_too():
         assert heard.signal == signal.SIGINT
         with pytest.raises(Interrupted), heard.interrupts():
             pytest.fail("waited")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0, 8.0])
+def test_a_run_that_has_only_begun_ends_without_a_trace(tmp_path, seconds):
+    """Whatever it imports, opens or compiles by then: loader workers get the signal too, as from a terminal."""
+    root = pathlib.Path(__file__).parents[2]
+    config = f"--config={root / 'configs' / 'videomae_k400.py'}:smoke"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vidjax.main", config, f"--workdir={tmp_path}", "--config.data.workers=2"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    since = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - since < 5
+    assert "Traceback" not in words
+    assert "leaked" not in words

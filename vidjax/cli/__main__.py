@@ -2,6 +2,10 @@
 
 import sys
 
-from vidjax.cli import main
+from vidjax.training.stop_signal import leave_on_signal
+
+leave_on_signal()  # until `main` answers signals
+
+from vidjax.cli import main  # noqa: E402
 
 sys.exit(main())

@@ -20,6 +20,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Generator
 
 _PATIENCE = 2.0  # seconds for the main thread to leave by itself
@@ -46,7 +47,7 @@ class StopSignal(contextlib.AbstractContextManager):
         self.signal, self.unsaved = 0, False
         self.sentence: Callable[[], str] = sentence
         self.last_words: Callable[[], None] = lambda: None
-        self._waiting = False
+        self._waiting, self._patience = False, _PATIENCE
         self._before = {}
         self._spoken = threading.Lock()
 
@@ -93,9 +94,13 @@ class StopSignal(contextlib.AbstractContextManager):
         self.signal = number
         if self._waiting and self.unsaved:
             raise Interrupted
-        if not self.unsaved:
-            sys.unraisablehook = lambda _: None  # raised where Python can only print it, the exit comes a moment later
-            raise SystemExit(128 + number)
+        if self.unsaved:
+            return
+        if _importing(frame):  # C++ that is being loaded aborts on an exception
+            self._patience = 0.0
+            return
+        sys.unraisablehook = lambda _: None  # raised where Python can only print it, the exit comes a moment later
+        raise SystemExit(128 + number)
 
     def _listen(self) -> None:
         """Wait for signals in a thread, which C++ code in the main thread does not hold up."""
@@ -113,7 +118,7 @@ class StopSignal(contextlib.AbstractContextManager):
             if len(heard) > 1:
                 leave(128 + heard[0])
             since = None if self.unsaved or not heard else since or time.monotonic()
-            if since and time.monotonic() - since > _PATIENCE:
+            if since and time.monotonic() - since > self._patience:
                 leave(128 + heard[0], self._speak)
 
     def _speak(self) -> None:
@@ -163,6 +168,20 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def leave_on_signal() -> None:
+    """Until a `StopSignal` is entered, end this process on a signal and say nothing: it has only begun to import."""
+    for number in StopSignal.SIGNALS:
+        signal.signal(number, lambda number, _: os._exit(128 + number))
+
+
+def _importing(frame: types.FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _say(sentence: str) -> None:
