@@ -17,10 +17,11 @@ MODULES = {
     ".".join(("vidjax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-FREE = {"config", "errors", "files", "registry", "_lazy", "__version__"}  # every room may import them
+FREE = {"config", "errors", "files", "progress", "registry", "_lazy", "__version__"}  # every room may import them
 FREE_MAY_IMPORT = {
     "config": {"errors", "registry"},
     "files": {"errors"},
+    "progress": set(),
     "_lazy": {"registry"},
     "registry": {"errors"},
     "errors": set(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidjax.cli.terminal import progress, say
+from vidjax.cli.terminal import say
 from vidjax.errors import WeightsError
+from vidjax.progress import progress
 from vidjax.training.compile_cache import use_compile_cache
 
 if TYPE_CHECKING:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-import threading
-from collections.abc import Callable, Generator
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-_PATIENCE = 2.0  # seconds of silence
 _LIKELY = 0.5  # probability from which a class is named in a time line
 
 
@@ -25,29 +20,6 @@ def print_json(tree: Any) -> None:
     """The machine-readable answer, alone on standard output."""
     json.dump(tree, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
-
-
-@contextlib.contextmanager
-def progress(text: str, total: int | None = None) -> Generator[Callable[[], None]]:
-    """A bar (or a spinner without a total) once the work has taken over two seconds; call the result at each step.
-
-    Where standard error is a file or a pipe it is one line instead.
-    """
-    console = Console(stderr=True)
-    count = (BarColumn(), MofNCompleteColumn()) if total else ()
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *count, TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    task = bar.add_task(text, total=total)
-    timer = threading.Timer(_PATIENCE, bar.start if console.is_terminal else lambda: say(f"{text} ..."))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield lambda: bar.advance(task)
-    finally:
-        timer.cancel()
-        timer.join()
-        if bar.live.is_started:
-            bar.stop()
 
 
 def time_lines(windows: list[dict[str, Any]]) -> list[str]:

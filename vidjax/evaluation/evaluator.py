@@ -17,10 +17,11 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
-from vidjax.evaluation.multiview import Scoring, eval_batch_size, make_eval_step, progress_bar, score_videos
+from vidjax.evaluation.multiview import Scoring, counted, eval_batch_size, make_eval_step, score_videos
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import write_json, write_json_lines
 from vidjax.objectives.base import Params
+from vidjax.progress import progress as show_progress
 
 Learned = TypeVar("Learned")  # the objective, or what is asked of it
 Found = TypeVar("Found")  # what a pass over the split gives
@@ -127,8 +128,9 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         size = eval_batch_size(self.config, self.mesh)
         batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)
         visible = progress and jax.process_index() == 0
-        with contextlib.closing(batches), progress_bar(batches, -(-len(source) // size), visible=visible) as shown:
-            return score_videos(self._step, params, shown, len(source), self.mesh)
+        here = -(-len(source) // self._process[1])  # of the videos, those of this process
+        with contextlib.closing(batches), show_progress("evaluating", here, visible=visible) as advance:
+            return score_videos(self._step, params, counted(batches, advance), len(source), self.mesh)
 
     @abc.abstractmethod
     def make_step(self) -> Callable[[Any, dict], dict]:

@@ -5,8 +5,6 @@ Nothing is substituted. A video that cannot be decoded stays in the denominator 
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, UInt8
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError, VideoError
@@ -133,21 +130,8 @@ def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
         yield jax.device_get(waiting)
 
 
-@contextlib.contextmanager
-def progress_bar(batches: Iterable[dict], steps: int, *, visible: bool, patience: float = 2.0):
-    """The same batches, with a bar once `patience` seconds have gone by."""
-    columns = TextColumn("evaluating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bar, started = Progress(*columns, transient=True), time.monotonic()
-    task = bar.add_task("", total=steps)
-
-    def watched():
-        for batch in batches:
-            yield batch
-            bar.advance(task)
-            if visible and time.monotonic() - started > patience:
-                bar.start()
-
-    try:
-        yield watched()
-    finally:
-        bar.stop()
+def counted(batches: Iterable[dict], advance: Callable[[int], None]) -> Iterator[dict]:
+    """The same batches; how many videos each holds is told when the next one is asked for."""
+    for batch in batches:
+        yield batch
+        advance(int(batch["valid"].sum()))

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import jax
 from jax.experimental import multihost_utils
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config, DataConfig, to_saved
 from vidjax.data.open import open_source
@@ -21,6 +19,7 @@ from vidjax.evaluation.features.writer import Split, Storage, write_features
 from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
 from vidjax.files import write_json
+from vidjax.progress import progress
 from vidjax.tasks import TASKS
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
@@ -89,12 +88,9 @@ def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays
     """Write what a store lacks, with a bar, and say how much that was."""
     data = backbone.clips.sample(config.data)
     source = open_source(data, split, TASKS.find(config.task).annotation)
-    columns = TextColumn("embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=len(source))
+    with progress(f"embedding {split}", len(source), visible=jax.process_index() == 0) as advance:
         written = write_features(
             backbone, Split(source, data, split), Storage(folder, arrays, config.probe.dtype),
-            batch=config.eval.batch, on_row=lambda: bar.advance(task),
+            batch=config.eval.batch, on_row=advance,
         )  # fmt: skip
     say(f"{folder}: {written.computed} of {len(source)} rows are new")

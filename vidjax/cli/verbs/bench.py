@@ -9,9 +9,10 @@ import argparse
 import importlib
 import os
 
-from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.progress import progress
 
 BENCHES = ("step", "scan", "attention", "loader")
 _STDOUT = "-"

@@ -9,9 +9,10 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
+from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.evaluation.caption_generator import CaptionGenerator

@@ -14,9 +14,10 @@ import os
 
 from vidjax.cli import paths
 from vidjax.cli.check_page import print_audits
-from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
 
 SOMETHING_MISSING = 1

@@ -12,8 +12,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli.terminal import print_json, progress
+from vidjax.cli.terminal import print_json
 from vidjax.cli.verb import Verb
+from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.aot.compile_step import Compiled

@@ -13,9 +13,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
 from vidjax.training.compile_cache import use_compile_cache
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from vidjax.cli import load_model, paths
-from vidjax.cli.terminal import progress, say
+from vidjax.cli.terminal import say
 from vidjax.cli.verb import Verb
+from vidjax.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

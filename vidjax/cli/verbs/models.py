@@ -10,8 +10,9 @@ from typing import Any
 
 from vidjax.cli.models_page import page
 from vidjax.cli.models_table import EXPLAINED, HEADINGS, WEIGHTS_EXPLAINED, rows, sources
-from vidjax.cli.terminal import print_json, progress
+from vidjax.cli.terminal import print_json
 from vidjax.cli.verb import Verb
+from vidjax.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, progress, say, time_lines
+from vidjax.cli.terminal import print_json, say, time_lines
 from vidjax.cli.verb import Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError
+from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe

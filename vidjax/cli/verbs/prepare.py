@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 
-from vidjax.cli.terminal import print_json, progress, say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.cli.verbs.check import DATASET_HELP
 from vidjax.errors import ConfigError
+from vidjax.progress import progress
 
 SOME_FAILED = 3
 SHOWN = 5  # failures told one by one

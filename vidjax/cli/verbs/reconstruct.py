@@ -13,10 +13,11 @@ import pathlib
 from typing import TYPE_CHECKING
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import progress, say
+from vidjax.cli.terminal import say
 from vidjax.cli.verb import Verb
 from vidjax.config import Config, choices
 from vidjax.errors import ConfigError, VideoError
+from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.objectives import MaskedAutoencoding
