@@ -8,8 +8,10 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 
+import grain
 import numpy as np
 import pytest
 from videos import encode, flip_bits, moving_texture
@@ -19,6 +21,7 @@ from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.clips.augment import eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
+from vidjax.data.loader import Batches, _join
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, VideoError
 
@@ -269,3 +272,22 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         left = {pid for pid in left if os.path.exists(f"/proc/{pid}")}
         time.sleep(0.2)
     assert not left
+
+
+def test_the_videos_of_the_batch_that_is_waited_for_are_counted():
+    held = threading.Event()
+
+    class Rows(list):
+        def __getitem__(self, row):
+            if row == 3:
+                held.wait(60)
+            return {"index": np.array([row])}
+
+    batches = Batches(grain.MapDataset.source(Rows(range(4))), 4, _join, DataConfig(threads=2))
+    deadline = time.monotonic() + 20
+    while batches.decoded < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (batches.decoded, batches.videos) == (3, 4)
+    held.set()
+    np.testing.assert_array_equal(next(batches)["index"], range(4))
+    batches.close()

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ import toy
 import vidjax
 from vidjax.config import to_saved
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
-from vidjax.training import loop, resume_check
+from vidjax.training import loop, resume_check, telemetry
 from vidjax.weights.read_run import read_params
 
 
@@ -121,6 +122,17 @@ def test_a_signal_ends_the_wait_for_a_batch_that_never_comes(tmp_path):
         run(tmp_path, batches=Hanging)
     assert stopped.value.code == 143
     assert read_params(tmp_path)[0] == 5
+
+
+def test_a_slow_first_batch_is_not_waited_for_in_silence(tmp_path, capsys, monkeypatch):
+    class Slow(toy.ToyBatches):
+        def __next__(self):
+            time.sleep(0.0 if self._step else 0.5)
+            return super().__next__()
+
+    monkeypatch.setattr(telemetry, "_PATIENCE", 0.1)
+    run(tmp_path, batches=Slow)
+    assert capsys.readouterr().err.count("waiting for the first batch\n") == 1
 
 
 def test_a_run_stopped_before_its_first_step_leaves_at_once(tmp_path, capsys):
