@@ -34,7 +34,7 @@ TINY = {
     "data.cutmix": 0.0,
     "optim.base_lr": 1.5e-3,
     "optim.min_lr": 1e-5,
-    "optim.reference_batch": 16,
+    "optim.reference_batch": 8,
     "optim.layer_decay": 1.0,
     "eval.clips": 3,
     "eval.crops": 1,
