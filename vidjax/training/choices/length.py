@@ -48,11 +48,11 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
 
 # For tiny models, README has what these steps teach; for the others, VideoMAE's scripts for Kinetics-400 and UCF101.
 PRETRAIN = {
-    "tiny": Scale(4, 16, 16, _tiny(1500)),
+    "tiny": Scale(4, 16, 16, _tiny(800)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
 }
 FINETUNE = {
-    "tiny": Scale(4, 8, 8, _tiny(2400)),
+    "tiny": Scale(4, 8, 8, _tiny(2000)),
     "": Scale(74, 16, 256, _published(100, 0.1, 50, 200, steps=1000), warmup_epochs=5),
 }
 
