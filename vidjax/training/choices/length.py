@@ -46,7 +46,7 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 
-# For tiny models, README has what these steps teach; for the others, VideoMAE's scripts for Kinetics-400 and UCF101.
+# For tiny models, what a CPU makes in a quarter of an hour; for others, VideoMAE's scripts for Kinetics-400 and UCF101.
 PRETRAIN = {
     "tiny": Scale(4, 16, 16, _tiny(800)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
