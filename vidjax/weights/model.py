@@ -259,9 +259,8 @@ class Pretrained:
 
     def _check(self, clips: Any) -> None:
         if not isinstance(self.spec, ClipSpec):
-            raise ConfigError(
-                f"{self.source} holds a {self.family}, which does more than encode clips; call module.apply"
-            )
+            why = "takes no clips" if self.clip_recipe is None else "does more than encode clips"
+            raise ConfigError(f"{self.source} holds a {self.family}, which {why}; call module.apply")
         check_clips(clips, self.spec.num_frames)
 
     @functools.cached_property
