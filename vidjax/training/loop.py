@@ -155,10 +155,10 @@ def train(
             with telemetry.waiting(f"evaluating step {done}"):
                 results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
             telemetry.log(total, _numbers(results))
-        else:
-            results = {"train/steps": total, **watch.last}
-            _write_json(workdir / RESULTS, results)
         draw_pictures(config, plan.objective, state.params, mesh, workdir)
+        if not evaluator:
+            results = {"train/steps": total, **watch.last}
+            _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`
         write_report(config, workdir, f"trained to step {done} of {total}", results)
     return results
 
