@@ -115,7 +115,8 @@ def test_an_unknown_topology_is_one_sentence(topology):
 @pytest.mark.aot
 @pytest.mark.slow
 def test_more_chips_divide_the_state_and_add_communication():
-    config = dataclasses.replace(CONFIG, mesh=MeshConfig(data=1, fsdp=-1, fsdp_min_size=1))
+    model = dataclasses.replace(CONFIG.model, attention="xla")  # no kernels, whose time is asked for elsewhere
+    config = dataclasses.replace(CONFIG, model=model, mesh=MeshConfig(data=1, fsdp=-1, fsdp_min_size=1))
     one, eight = compiling.compile_step(config, "v5e:1x1"), compiling.compile_step(config, "v5e:2x4")
     assert one.fits
     assert eight.fits
@@ -125,7 +126,7 @@ def test_more_chips_divide_the_state_and_add_communication():
     assert eight.argument_gb < one.argument_gb / 3
     assert eight.flops_per_clip == one.flops_per_clip
     assert one.ideal_ms == pytest.approx(8 * eight.ideal_ms)
-    assert one.estimated_mfu == pytest.approx(one.ideal_ms / one.estimated_ms)  # it has no kernels
+    assert one.estimated_mfu == pytest.approx(one.ideal_ms / one.estimated_ms)
     assert 0 < one.estimated_mfu < 1
 
 
