@@ -179,8 +179,8 @@ def test_a_folder_is_told_as_it_will_be_trained_on(write, tmp_path, capsys):
         counts = [len(source.rows_of_class(number)) for source in lists.values()]
         assert re.search(rf"^ {name} +{counts[0]} +{counts[1]} $", said, re.MULTILINE)
     assert re.search(r"^ train +2 +20 +10 +48x48 +$", said, re.MULTILINE)  # seconds, frames, rate, size
-    for experiment in ("pretrain", "finetune"):  # a quarter of the videos in a batch, but no fewer than 8
-        assert f"configs/{experiment}.py: {train / 8:.3g} steps of 8 videos an epoch, " in said
+    for experiment, batch in (("pretrain", 16), ("finetune", 8)):
+        assert f"configs/{experiment}.py: {train / batch:.3g} steps of {batch} videos an epoch, " in said
     assert f"{17} of {17} videos are shorter than a clip of 16 frames, every 4th" in said
     assert re.search(r"not_video: .*run/broken.mp4", said)
     assert "train: note: 1 of 3 classes have fewer than 5 videos, the fewest 'sit' with 2" in said
