@@ -52,7 +52,10 @@ def test_the_parts_of_a_module_are_initialised_as_in_flax():
 
 def test_the_model_is_not_run_and_an_equal_one_is_not_compiled_again():
     """Attention over these 65536 tokens would take 68 GB."""
-    build = lambda: vidjax.build_model("videomae_tiny", num_classes=3, num_frames=32, image_size=512)  # noqa: E731
+
+    def build():
+        return vidjax.build_model("videomae_tiny", num_classes=3, num_frames=32, image_size=512)
+
     with compilations() as compiled:
         build().init(jax.random.key(0), jax.ShapeDtypeStruct((1, 32, 512, 512, 3), jnp.float32))
     assert len([name for name in compiled if "_draw" in name]) == 1

@@ -74,7 +74,7 @@ def test_the_five_best_are_counted_only_where_there_are_more_classes():
     for classes, names in ((2, {"top1"}), (5, {"top1"}), (6, {"top1", "top5"})):
         objective = Classification(VideoMAEClassifier(SPEC, classes), **PIXELS)
         params, extra = objective.init(jax.random.key(0), {})
-        shapes = jax.eval_shape(lambda: objective.loss(params, extra, random_batch(classes=2), {}, False))  # noqa: B023
+        shapes = jax.eval_shape(lambda: objective.loss(params, extra, random_batch(classes=2), {}, False))  # noqa: B023 - called at once
         assert set(shapes[1][0]) == names
 
 

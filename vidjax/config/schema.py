@@ -59,8 +59,8 @@ Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other
 class ModelConfig:
     """Which module, and what every family understands; what one family alone does is set under `spec`."""
 
-    # Of `vidjax models`, or module:ATTR or module:ATTR.SIZE of a family of one's own. Empty, in an experiment with a
-    # recipe for each size: that of init_from, or what suits the machine.
+    # A name from `vidjax models`, or module:ATTR or module:ATTR.SIZE for a family of your own. Empty, in an experiment
+    # with a recipe for each size: the model of init_from, or the one that suits the machine.
     name: str = "videomae_base"
     spec: dict = dataclasses.field(default_factory=dict)  # fields of the family's spec; others stay the preset's
     mask: Mask = "tube"  # of pre-training

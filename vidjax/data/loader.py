@@ -262,7 +262,7 @@ class _Reader:
                 self.decoded = 0
         except StopIteration:
             self._offer(None)
-        except Exception as error:
+        except Exception as error:  # whatever a row has raised is raised again where the batch is taken
             self._offer(error)
         finally:
             packs.close()

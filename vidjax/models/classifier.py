@@ -36,5 +36,5 @@ class ClipClassifier(CompiledInit, Generic[Spec]):
         return out | self.head(out["pooled"], train)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The result of `from_patches` without logits."""
-        raise NotImplementedError
+        """The result of `from_patches` without logits; each family defines it."""
+        raise NotImplementedError(f"{type(self).__name__} must define features(patches, train)")

@@ -23,7 +23,7 @@ from vidjax.errors import DataError
 
 
 class RecordSource(VideoSource):
-    """Records with the features video (bytes), id and, but for videos without classes, label."""
+    """Records with a video (bytes), an id and, where videos have classes, a label."""
 
     def __init__(self, folder: str, split: str, num_classes: int = 0):
         self.name, self._folder = split, folder

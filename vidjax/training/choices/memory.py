@@ -71,10 +71,11 @@ def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str
     free, tried = _least(free_memory()), None
     for candidate in _candidates(config, _mesh(batch), _rows(batch)):
         step = build(candidate)
-        estimate = estimate_memory(step, batch, candidate.train.accumulate)
-        if open_keys and free is not None and estimate > SHARE * free:
-            tried = estimate if tried is None else min(tried, estimate)
-            continue
+        if open_keys and free is not None:  # with nothing to choose, the compiler's word is enough
+            estimate = estimate_memory(step, batch, candidate.train.accumulate)
+            if estimate > SHARE * free:
+                tried = estimate if tried is None else min(tried, estimate)
+                continue
         since = time.monotonic()
         compiled = step.call.lower(step.shapes, batch).compile()
         needed, seconds = _compiled_memory(compiled), time.monotonic() - since
