@@ -31,7 +31,8 @@ TINY = {
     "optim.min_lr": 2e-5,
     "optim.reference_batch": 16,
 }
-RECIPES = {"tiny": TINY, "small": {}, "base": {}, "large": {}, "huge": {}}
+LARGER = {"data.cubes": (2, 16)}  # cut by the loader, as in configs/videomae_k400.py
+RECIPES = {"tiny": TINY, "small": LARGER, "base": LARGER, "large": LARGER, "huge": LARGER}
 
 
 def get_config(arg=None):
