@@ -11,12 +11,15 @@ Sizes      small, base (default), large, huge; of V2 base_v2, large_v2, huge_v2,
 
 from vidjax import config as config_lib
 
-RECIPES = {  # official scripts, for encoders pre-trained 1600 epochs; two augmented clips of each decoded video
-    "small": {"data.global_batch": 384, "optim.base_lr": 5e-4, "train.epochs": 150},
-    "base": {"data.global_batch": 384, "optim.base_lr": 5e-4, "train.epochs": 75},
-    "large": {"data.global_batch": 128, "optim.base_lr": 2e-3, "train.epochs": 35},
+# Official scripts, for encoders pre-trained 1600 epochs; two augmented clips of each decoded video. Each GPU of theirs
+# mixes its own clips: data.mix_group is twice their --batch_size.
+RECIPES = {
+    "small": {"data.global_batch": 384, "data.mix_group": 24, "optim.base_lr": 5e-4, "train.epochs": 150},
+    "base": {"data.global_batch": 384, "data.mix_group": 12, "optim.base_lr": 5e-4, "train.epochs": 75},
+    "large": {"data.global_batch": 128, "data.mix_group": 4, "optim.base_lr": 2e-3, "train.epochs": 35},
     "huge": {
         "data.global_batch": 512,
+        "data.mix_group": 16,
         "optim.base_lr": 1e-3,
         "optim.min_lr": 1e-5,
         "train.epochs": 50,
@@ -24,16 +27,24 @@ RECIPES = {  # official scripts, for encoders pre-trained 1600 epochs; two augme
         "model.head_dropout": 0.5,
     },
     # V2's scripts, for encoders pre-trained by configs/videomae_v2_k400.py
-    "base_v2": {"model.name": "videomae_base", "data.global_batch": 512, "optim.base_lr": 7e-4, "train.epochs": 90},
+    "base_v2": {
+        "model.name": "videomae_base",
+        "data.global_batch": 512,
+        "data.mix_group": 32,
+        "optim.base_lr": 7e-4,
+        "train.epochs": 90,
+    },
     "large_v2": {
         "model.name": "videomae_large",
         "data.global_batch": 192,
+        "data.mix_group": 12,
         "optim.base_lr": 2e-3,
         "train.epochs": 35,
         "model.drop_path": 0.2,
     },
     "huge_v2": {
         "data.global_batch": 128,
+        "data.mix_group": 8,
         "optim.base_lr": 1e-3,
         "optim.layer_decay": 0.8,
         "train.epochs": 40,
@@ -42,6 +53,7 @@ RECIPES = {  # official scripts, for encoders pre-trained 1600 epochs; two augme
     },
     "giant": {  # its last stage, a short one after 35 epochs on Kinetics-710
         "data.global_batch": 96,
+        "data.mix_group": 6,
         "optim.base_lr": 1e-5,
         "optim.warmup_epochs": 1,
         "optim.weight_decay": 0.1,

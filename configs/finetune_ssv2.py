@@ -9,9 +9,11 @@ Sizes      small, base (default); `smoke` runs a tiny model on the embedded data
 
 from vidjax import config as config_lib
 
-RECIPES = {  # official scripts, for encoders pre-trained 2400 epochs
-    "small": {"optim.base_lr": 1e-3, "optim.layer_decay": 0.7, "train.epochs": 40},
-    "base": {"optim.base_lr": 5e-4, "optim.layer_decay": 0.75, "train.epochs": 30},
+# Official scripts, for encoders pre-trained 2400 epochs; two augmented clips of each decoded video. Each GPU of theirs
+# mixes its own clips: data.mix_group is twice their --batch_size.
+RECIPES = {
+    "small": {"data.mix_group": 24, "optim.base_lr": 1e-3, "optim.layer_decay": 0.7, "train.epochs": 40},
+    "base": {"data.mix_group": 12, "optim.base_lr": 5e-4, "optim.layer_decay": 0.75, "train.epochs": 30},
 }
 
 

@@ -34,6 +34,7 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
+    config.data.mix_group = 32  # 16 videos a GPU
 
     config.optim.base_lr = 5e-4
     config.optim.min_lr = 1e-5

@@ -18,18 +18,38 @@ Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does n
 from vidjax import config as config_lib
 
 # The authors' exp/k400 scripts for 16 frames. Their rate counts both clips of a video: base_lr is twice their --lr.
+# Each of their GPUs mixes its own clips: data.mix_group is twice their --batch_size.
 RECIPES = {
     "ti": {
         "data.global_batch": 512,
+        "data.mix_group": 128,
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
         "optim.base_lr": 4e-4,
         "optim.weight_decay": 0.1,
         "model.drop_path": 0.1,
         "train.epochs": 70,
     },
-    "small": {"data.global_batch": 512, "optim.base_lr": 4e-4, "model.drop_path": 0.35, "train.epochs": 50},
-    "middle": {"data.global_batch": 256, "optim.base_lr": 2e-4, "model.drop_path": 0.8, "train.epochs": 50},
-    "middle_masked": {"data.global_batch": 256, "optim.base_lr": 2e-4, "model.drop_path": 0.4, "train.epochs": 45},
+    "small": {
+        "data.global_batch": 512,
+        "data.mix_group": 64,
+        "optim.base_lr": 4e-4,
+        "model.drop_path": 0.35,
+        "train.epochs": 50,
+    },
+    "middle": {
+        "data.global_batch": 256,
+        "data.mix_group": 32,
+        "optim.base_lr": 2e-4,
+        "model.drop_path": 0.8,
+        "train.epochs": 50,
+    },
+    "middle_masked": {
+        "data.global_batch": 256,
+        "data.mix_group": 32,
+        "optim.base_lr": 2e-4,
+        "model.drop_path": 0.4,
+        "train.epochs": 45,
+    },
 }
 
 

@@ -13,18 +13,38 @@ Differs    as configs/videomamba_k400.py
 from vidjax import config as config_lib
 
 # The authors' exp/ssv2 scripts for 16 frames. Their rate counts both clips of a video: base_lr is twice their --lr.
+# Each of their GPUs mixes its own clips: data.mix_group is twice their --batch_size.
 RECIPES = {
     "ti": {
         "data.global_batch": 512,
+        "data.mix_group": 128,
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
         "optim.base_lr": 8e-4,
         "optim.weight_decay": 0.1,
         "model.drop_path": 0.1,
         "train.epochs": 35,
     },
-    "small": {"data.global_batch": 512, "optim.base_lr": 8e-4, "model.drop_path": 0.35, "train.epochs": 30},
-    "middle": {"data.global_batch": 256, "optim.base_lr": 8e-4, "model.drop_path": 0.8, "train.epochs": 30},
-    "middle_masked": {"data.global_batch": 256, "optim.base_lr": 2e-4, "model.drop_path": 0.4, "train.epochs": 30},
+    "small": {
+        "data.global_batch": 512,
+        "data.mix_group": 64,
+        "optim.base_lr": 8e-4,
+        "model.drop_path": 0.35,
+        "train.epochs": 30,
+    },
+    "middle": {
+        "data.global_batch": 256,
+        "data.mix_group": 32,
+        "optim.base_lr": 8e-4,
+        "model.drop_path": 0.8,
+        "train.epochs": 30,
+    },
+    "middle_masked": {
+        "data.global_batch": 256,
+        "data.mix_group": 32,
+        "optim.base_lr": 2e-4,
+        "model.drop_path": 0.4,
+        "train.epochs": 30,
+    },
 }
 
 

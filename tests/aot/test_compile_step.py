@@ -76,6 +76,15 @@ def test_the_largest_batch_is_found_in_few_compilations(four_chips, line, best):
     assert len(tried) <= 5
 
 
+def test_the_largest_batch_holds_whole_groups_of_mixed_rows(four_chips):
+    compile_step, tried = steps_of(lambda n: n, 100.0)
+    four_chips.setattr(compiling, "compile_step", compile_step)
+    data = dataclasses.replace(CONFIG.data, mixup=0.8, mix_group=12, clips_per_decode=2, num_classes=3)
+    found = compiling.largest_batch(dataclasses.replace(CONFIG, task="classification", data=data), "v5e:1x1")
+    assert all(videos * 2 % 12 == 0 for videos in tried)
+    assert 90 <= found.clips <= 100
+
+
 def test_a_model_too_large_for_one_row_is_told_so(four_chips):
     compile_step, _ = steps_of(lambda n: 20.0 * n, 15.0)
     four_chips.setattr(compiling, "compile_step", compile_step)

@@ -127,3 +127,32 @@ def test_peak_learning_rates_are_the_published_ones():
         config = load(folder / f"{name}.py", size)
         resolved = config.optim.base_lr * config.data.global_batch / config.optim.reference_batch
         assert resolved == pytest.approx(peak), (name, size)
+
+
+def test_each_gpu_of_the_authors_mixes_its_own_clips():
+    """Of each script: GPUs, --batch_size (videos a GPU), --num_sample (clips a video; 2 where it is left out)."""
+    scripts = {
+        ("finetune_k400", "small"): (32, 12, 2),  # VideoMAE/scripts
+        ("finetune_k400", "base"): (64, 6, 2),
+        ("finetune_k400", "large"): (64, 2, 2),
+        ("finetune_k400", "huge"): (64, 8, 2),
+        ("finetune_ssv2", "small"): (32, 12, 2),
+        ("finetune_ssv2", "base"): (64, 6, 2),
+        ("finetune_ucf101", None): (8, 16, 2),
+        ("finetune_k400", "base_v2"): (32, 16, 2),  # VideoMAEv2/scripts/finetune
+        ("finetune_k400", "large_v2"): (32, 6, 2),
+        ("finetune_k400", "huge_v2"): (32, 4, 2),
+        ("finetune_k400", "giant"): (32, 3, 2),
+        ("videomamba_k400", "ti"): (8, 64, 2),  # VideoMamba/videomamba/video_sm/exp/{k400,ssv2}/*/run_f16x224.sh
+        ("videomamba_k400", "small"): (16, 32, 2),
+        ("videomamba_k400", "middle"): (16, 16, 2),
+        ("videomamba_k400", "middle_masked"): (16, 16, 2),
+        ("videomamba_ssv2", "ti"): (8, 64, 2),
+        ("videomamba_ssv2", "small"): (16, 32, 2),
+        ("videomamba_ssv2", "middle"): (16, 16, 2),
+        ("videomamba_ssv2", "middle_masked"): (16, 16, 2),
+    }
+    for (name, size), (gpus, batch_size, num_sample) in scripts.items():
+        data = load(EXPERIMENTS[0].parent / f"{name}.py", size).data
+        found = (data.global_batch, data.clips_per_decode, data.mix_group)
+        assert found == (gpus * batch_size, num_sample, batch_size * num_sample), (name, size)

@@ -89,6 +89,49 @@ def test_training_randomness_comes_from_the_given_keys_alone():
     assert float(loss(RNGS)) != float(loss(RNGS | {"dropout": jax.random.key(9)}))
 
 
+SEEN = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed(Classification):
+    """Notes the clips it is given, and answers with logits that are the same for any clip."""
+
+    def logits(self, params, clips, rngs, train):
+        SEEN.append(np.asarray(clips, np.float64))
+        return params
+
+
+@pytest.mark.parametrize(("group", "rows_per_draw"), [(4, 4), (0, 12)])
+def test_every_group_of_rows_is_mixed_by_a_draw_of_its_own(group, rows_per_draw):
+    """As VideoMAE mixes the clips of each GPU; what was drawn is read off the clips, and explains the targets."""
+    mixing = Mixing(0.8, 1.0, group=group)
+    objective = Fixed(VideoMAEClassifier(SPEC, 5), mean=(0,) * 3, std=(1,) * 3, label_smoothing=0.1, mixing=mixing)
+    logits = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    batch = random_batch(rows=12)
+    batch["video"] = jnp.broadcast_to(
+        jnp.arange(12, dtype=jnp.uint8).reshape(-1, 1, 1, 1, 1) * 20, batch["video"].shape
+    )
+    strengths = set()
+    for seed in range(6):
+        loss = objective.loss(logits, {}, batch, RNGS | {"augment": jax.random.key(seed)}, True)[0]
+        clips, expected = SEEN.pop() * 255 / 20, 0.0
+        for first in range(0, 12, rows_per_draw):
+            last = first + rows_per_draw - 1
+            kept = (clips[first, 0, :, :, 0] - last) / (first - last)  # of the first row, whose partner is the last
+            strengths.add(round(kept.sum(), 4))
+            for row in range(first, last + 1):
+                other = first + last - row
+                np.testing.assert_allclose(
+                    clips[row, ..., 0], np.broadcast_to(kept * row + (1 - kept) * other, (4, 8, 8)), atol=1e-4
+                )
+                hot = np.eye(5) * 0.9 + 0.1 / 5  # official: on and off values of one_hot
+                target = kept.mean() * hot[batch["label"][row]] + (1 - kept.mean()) * hot[batch["label"][other]]
+                expected -= (target * log_probabilities[row]).sum() / 12
+        assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert len(strengths) >= 6 * 12 / rows_per_draw - 3  # boxes may miss the frame, or be as large
+
+
 def test_a_tiny_classifier_learns_one_batch_by_heart():
     objective = Classification(VideoMAEClassifier(SPEC, 5), **PIXELS)
     params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
@@ -116,7 +159,7 @@ def test_the_configuration_reaches_objective_and_module():
         model=ModelConfig(
             name="videomae_tiny", drop_path=0.2, head_dropout=0.3, dtype="float32", remat="dots", unroll=2
         ),
-        data=DataConfig(num_frames=4, image_size=32, erase=0.25, mixup=0.8, cutmix=1.0, mix_prob=0.7),
+        data=DataConfig(num_frames=4, image_size=32, erase=0.25, mixup=0.8, cutmix=1.0, mix_prob=0.7, mix_group=12),
         optim=OptimConfig(label_smoothing=0.1),
     )
     objective = build_objective(config, 7)
@@ -124,7 +167,8 @@ def test_the_configuration_reaches_objective_and_module():
     assert objective.module.num_classes == 7
     assert (spec.drop_path, spec.head_dropout, spec.dtype, spec.remat, spec.unroll) == (0.2, 0.3, "float32", "dots", 2)
     assert (spec.num_frames, spec.image_size, spec.attention) == (4, 32, None)
-    assert (objective.erase, objective.mixing) == (0.25, Mixing(mixup=0.8, cutmix=1.0, prob=0.7, switch_prob=0.5))
+    assert objective.erase == 0.25
+    assert objective.mixing == Mixing(mixup=0.8, cutmix=1.0, prob=0.7, switch_prob=0.5, group=12)
     assert objective.label_smoothing == 0.1
 
 

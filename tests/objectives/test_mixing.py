@@ -12,7 +12,7 @@ from vidjax.objectives.mixing import Mixing, cutmix_weights, erase_box, mix, mix
 def test_mixup_blends_each_row_with_its_mirror_and_the_targets_alike():
     clips = np.random.default_rng(0).normal(size=(4, 2, 3, 3, 3)).astype(np.float32)
     targets = np.eye(4, dtype=np.float32)
-    mixed, soft = jax.jit(mix)(clips, targets, jnp.full((3, 3), 0.7))
+    mixed, soft = jax.jit(mix)(clips, targets, jnp.full((1, 3, 3), 0.7))
     np.testing.assert_allclose(mixed, 0.7 * clips + 0.3 * clips[[3, 2, 1, 0]], atol=1e-6)
     np.testing.assert_allclose(soft[0], [0.7, 0, 0, 0.3], atol=1e-6)
     np.testing.assert_allclose(soft[2], [0, 0.3, 0.7, 0], atol=1e-6)
@@ -22,10 +22,32 @@ def test_cutmix_pastes_the_rectangle_in_all_frames_and_weighs_targets_by_its_are
     clips = np.stack([np.full((2, 4, 5, 3), value, np.float32) for value in (1.0, 2.0)])
     weights = np.ones((4, 5), np.float32)
     weights[1:3, 2:5] = 0
-    mixed, soft = jax.jit(mix)(clips, np.eye(2, dtype=np.float32), weights)
+    mixed, soft = jax.jit(mix)(clips, np.eye(2, dtype=np.float32), weights[None])
     np.testing.assert_array_equal(mixed[0, 1, :, :, 0], np.where(weights, 1, 2))
     np.testing.assert_array_equal(mixed[1, 0, :, :, 2], np.where(weights, 2, 1))
     np.testing.assert_allclose(soft, [[14 / 20, 6 / 20], [6 / 20, 14 / 20]], atol=1e-6)
+
+
+def test_each_group_is_mixed_as_the_batch_of_one_gpu():
+    """VideoMAE's mixup.py: `x.flip(0)` over the batch of a GPU, one lambda or one box for all of its clips."""
+    rng = np.random.default_rng(0)
+    clips = rng.normal(size=(12, 2, 5, 4, 3)).astype(np.float32)
+    targets = rng.random((12, 7)).astype(np.float32)
+    weights = np.ones((3, 5, 4), np.float32)
+    weights[0] = 0.3  # mixup on the first GPU
+    weights[1, 1:4, 2:] = 0  # a box on the second, and nothing on the third
+    mixed, soft = jax.jit(mix)(clips, targets, weights)
+    for gpu in range(3):
+        own = slice(4 * gpu, 4 * gpu + 4)
+        x, y = clips[own].copy(), targets[own]
+        flipped_x, flipped_y = np.flip(x, 0), np.flip(y, 0)
+        if gpu == 0:
+            x, y = x * 0.3 + flipped_x * 0.7, y * 0.3 + flipped_y * 0.7
+        elif gpu == 1:
+            x[:, :, 1:4, 2:4] = flipped_x[:, :, 1:4, 2:4]
+            y = y * (1 - 6 / 20) + flipped_y * 6 / 20
+        np.testing.assert_allclose(mixed[own], x, atol=1e-6)
+        np.testing.assert_allclose(soft[own], y, atol=1e-6)
 
 
 def test_cutmix_rectangle_has_the_area_asked_for_where_no_border_clips_it():

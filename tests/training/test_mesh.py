@@ -51,6 +51,21 @@ def test_micro_batches_of_mixed_pairs_have_an_even_number_of_rows():
         mesh_lib.check_rows(mesh, videos=6, clips_per_decode=1, accumulate=2, pairs=True)
 
 
+def test_groups_of_mixed_rows_fill_the_batch_and_every_micro_batch():
+    one, eight = (mesh_lib.make_mesh(MeshConfig(), jax.devices()[:count]) for count in (1, 8))
+    mesh_lib.check_groups(eight, rows=24, group=12, accumulate=1)  # a group may lie on several devices
+    mesh_lib.check_groups(one, rows=96, group=12, accumulate=4)
+    with pytest.raises(
+        ConfigError, match=r"20 clips is not a multiple of data.mix_group=12; .* data.mix_group=4, or 0"
+    ):
+        mesh_lib.check_groups(one, rows=20, group=12, accumulate=1)
+    words = r"the 96 clips .* 16 micro-batches .* use train.accumulate=8, or data.mix_group=6, or data.mix_group=0"
+    with pytest.raises(ConfigError, match=words):
+        mesh_lib.check_groups(one, rows=96, group=12, accumulate=16)
+    with pytest.raises(ConfigError, match=r"the 6 clips .* use data.mix_group=3, or data.mix_group=0"):
+        mesh_lib.check_groups(eight, rows=48, group=12, accumulate=2)
+
+
 def grid(data, fsdp, tensor, devices_per_process):
     return (np.arange(data * fsdp * tensor) // devices_per_process).reshape(data, fsdp, tensor)
 

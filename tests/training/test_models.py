@@ -71,8 +71,16 @@ def losses(config, steps, mesh, devices, video=None):
     [
         {"task": "masked_autoencoding", "model__decoder_mask": "running_cell", "data__image_size": 32},
         {"task": "classification", "data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.5},
+        {
+            "task": "classification",
+            "data__mixup": 0.8,
+            "data__cutmix": 1.0,
+            "data__erase": 0.5,
+            "data__mix_group": 2,
+            "data__global_batch": 16,
+        },
     ],
-    ids=["masks", "mixing"],
+    ids=["masks", "mixing", "mixing in groups"],
 )
 def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes, devices, accumulate):
     """A batch cut into micro-batches learns the same: `train.accumulate` is a matter of memory alone."""
@@ -81,6 +89,16 @@ def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes,
         make_config(**changes, train__accumulate=accumulate), 2, MeshConfig(), jax.devices()[:devices]
     )
     np.testing.assert_allclose(parts, whole, rtol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
+
+
+def test_groups_of_mixed_rows_may_lie_on_several_devices():
+    """A group of 4 on 8 devices of 2 rows each is mixed as on one device."""
+    changes = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__mix_group": 4, "data__global_batch": 16}
+    config = make_config(task="classification", **changes)
+    one, alone = losses(config, 2, MeshConfig(), jax.devices()[:1])
+    many, params = losses(config, 2, MeshConfig(), jax.devices())
+    np.testing.assert_allclose(many, one, rtol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
 
 

@@ -23,10 +23,9 @@ from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.objectives import Objective
-from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.config_checks import check_config
-from vidjax.training.mesh import make_mesh
+from vidjax.training.mesh import make_mesh, smallest_rows
 from vidjax.training.optim import RunLength
 from vidjax.training.run_step import build_step, loaded_shapes
 
@@ -148,8 +147,8 @@ def largest_batch(
     Raises:
       ConfigError: as `compile_step`, and when not even the smallest batch fits.
     """
-    blocks = row_blocks(make_mesh(config.mesh, topology_devices(topology)))
-    unit = blocks * config.train.accumulate
+    group = build_objective(config, _num_classes(config), total_steps=_STEPS).group
+    unit = smallest_rows(make_mesh(config.mesh, topology_devices(topology)), group, config.train.accumulate)
     unit //= math.gcd(unit, config.data.clips_per_decode)
 
     def attempt(units: int) -> Compiled:

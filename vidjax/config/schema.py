@@ -113,8 +113,11 @@ class DataConfig:
     erase: Fraction = 0.0  # probability of random erasing, one region for all frames
     mixup: NotNegative[float] = 0.0  # alpha of the Beta distribution
     cutmix: NotNegative[float] = 0.0  # alpha of the Beta distribution
-    mix_prob: Fraction = 1.0  # probability that a batch is mixed, if mixup or cutmix is above 0
+    mix_prob: Fraction = 1.0  # probability that a group is mixed, if mixup or cutmix is above 0
     mix_switch_prob: Fraction = 0.5  # probability of cutmix rather than mixup, if both are above 0
+    # Clips that share one draw of mixup or cutmix and are mixed with each other, as those of one GPU are in published
+    # recipes: videos a GPU x clips_per_decode. 0: all of a step.
+    mix_group: NotNegative[int] = 0
     global_views: tuple[int, ...] = ()  # self-distillation: frames of each global view; empty: batches of single clips
     local_views: tuple[int, ...] = ()  # frames of each local view
     local_size: Count = 96  # pixels, of local views

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.models.spec import ClipSpec
@@ -40,9 +40,12 @@ class Objective(abc.ABC):
       module: the Linen module that is trained; a model with a `spec`, unless `parts` says otherwise.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
+      group: rows that follow each other in a batch and must come to the same micro-batch, in their order; 0 where only
+        a row and its mirror image in the batch must.
     """
 
     frozen = ""
+    group = 0
 
     if TYPE_CHECKING:  # a field of each objective, of which a property in the class would be the default
 
@@ -113,8 +116,24 @@ class StatisticalObjective(Objective):
 
 def row_keys(rng: Array, batch: Batch) -> Key[Array, " b"]:
     """A key for each row, from its place in the step's batch (`row`), whichever micro-batch it has come to."""
-    places = batch["row"] if "row" in batch else jnp.arange(len(batch["video"]), dtype=jnp.int32)
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng, places)
+    return fold_in_each(rng, row_places(batch))
+
+
+def group_keys(rng: Array, batch: Batch, size: int) -> Key[Array, " g"]:
+    """A key for each group of `size` rows, from its place in the step's batch; 0, or more than there are: one group."""
+    places = row_places(batch)
+    size = min(size, len(places)) or len(places)
+    return fold_in_each(rng, places[::size] // size)
+
+
+def row_places(batch: Batch) -> Int[Array, " b"]:
+    """Where each row lies in the step's batch."""
+    return batch["row"] if "row" in batch else jnp.arange(len(batch["video"]), dtype=jnp.int32)
+
+
+def fold_in_each(rng: Array, numbers: Int[Array, " n"]) -> Key[Array, " n"]:
+    """A key for each number."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(rng, numbers)
 
 
 def mean_over_valid(values: Float[Array, " b"], valid: Bool[Array, " b"]) -> Float[Array, ""]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from vidjax.errors import DataError
-from vidjax.objectives.base import Batch, Metrics, Params, Rngs, mean_over_valid, row_keys
+from vidjax.objectives.base import Batch, Metrics, Params, Rngs, group_keys, mean_over_valid, row_keys
 from vidjax.objectives.mixing import NO_MIXING, Mixing, mix, mix_weights, random_erase
 from vidjax.objectives.supervised import Supervised
 
@@ -29,6 +29,11 @@ class Classification(Supervised):
     erase: float = 0.0
     mixing: Mixing = NO_MIXING
     class_weights: tuple[float, ...] = ()
+
+    @property
+    def group(self) -> int:
+        """Rows that are mixed with each other."""
+        return self.mixing.group if self.mixing else 0
 
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
@@ -54,14 +59,16 @@ class Classification(Supervised):
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
     def _augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
-        """Erased and mixed; boxes are drawn row by row, and the strength of mixing once a step."""
+        """Erased and mixed; boxes are drawn row by row, and the strength of mixing group by group."""
         erase_rng, mix_rng = jax.random.split(rng)
         targets = smooth(targets, self.label_smoothing)
         if self.erase > 0:
             clips = random_erase(row_keys(erase_rng, batch), clips, self.erase)
         if self.mixing:
             height, width = clips.shape[2:4]
-            clips, targets = mix(clips, targets, mix_weights(mix_rng, height, width, self.mixing))
+            keys = group_keys(mix_rng, batch, self.mixing.group)
+            weights = jax.vmap(lambda key: mix_weights(key, height, width, self.mixing))(keys)
+            clips, targets = mix(clips, targets, weights)
         return clips, targets
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 ERASE_AREA = (0.02, 1 / 3)  # share of the frame
 ERASE_ASPECT = 0.3  # aspect ratios lie between this and its inverse, uniform in the logarithm
-ERASE_ATTEMPTS = 10
+ERASE_ATTEMPTS = 100  # of VideoMAE's random_erasing.py:129, for clips; timm's ten are for pictures
 
 
 def random_erase(
@@ -36,7 +36,7 @@ def random_erase(
 def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) -> Bool[Array, "h w"]:
     """True inside a rectangle; all False without one.
 
-    Area and aspect are drawn ten times and the first rectangle that is smaller than the frame is taken.
+    Area and aspect are drawn again until the rectangle is smaller than the frame, a hundred times at most.
     """
     coin, area, aspect, top, left = jax.random.split(rng, 5)
     draws = (ERASE_ATTEMPTS,)
@@ -58,17 +58,19 @@ def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) 
 
 @dataclasses.dataclass(frozen=True)
 class Mixing:
-    """How often and how strongly the clips of a batch are mixed.
+    """How often and how strongly the clips of a group are mixed.
 
     Attributes:
       mixup, cutmix: alpha of the Beta distribution that each draws from; 0 turns it off.
-      prob: probability that a batch is mixed; switch_prob: that it is by cutmix, when both are on.
+      prob: probability that a group is mixed; switch_prob: that it is by cutmix, when both are on.
+      group: rows that share a draw and are mixed with each other; 0 for all rows of a step.
     """
 
     mixup: float = 0.0
     cutmix: float = 0.0
     prob: float = 1.0
     switch_prob: float = 0.5
+    group: int = 0
 
     def __bool__(self) -> bool:
         return self.mixup > 0 or self.cutmix > 0
@@ -78,7 +80,7 @@ NO_MIXING = Mixing()
 
 
 def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) -> Float[Array, "h w"]:
-    """How much of itself a clip keeps at each pixel, one draw for the whole batch.
+    """How much of itself a clip keeps at each pixel, one draw for a group of rows.
 
     Returns:
       one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones.
@@ -105,10 +107,16 @@ def cutmix_weights(rng: Key[Array, ""], lam: Float[Array, ""], height: int, widt
 
 
 def mix(
-    clips: Float[Array, "b t h w c"], targets: Float[Array, "b classes"], weights: Float[Array, "h w"]
+    clips: Float[Array, "b t h w c"], targets: Float[Array, "b classes"], weights: Float[Array, "g h w"]
 ) -> tuple[Float[Array, "b t h w c"], Float[Array, "b classes"]]:
-    """Mix row i with row b - 1 - i; targets are mixed by the share of pixels that came from each."""
-    weights = weights.astype(clips.dtype)
-    pixelwise, share = weights[None, None, :, :, None], weights.mean(dtype=jnp.float32)
-    clips = clips * pixelwise + clips[::-1] * (1 - pixelwise)
-    return clips, targets * share + targets[::-1] * (1 - share)
+    """Mix the rows of each of g groups, which follow each other: the first of a group with its last, and so on inwards.
+
+    Targets are mixed by the share of pixels that came from each.
+    """
+
+    def mixed(rows, kept):
+        grouped = rows.reshape(len(weights), -1, *rows.shape[1:])
+        return (grouped * kept + grouped[:, ::-1] * (1 - kept)).reshape(rows.shape)
+
+    shares = weights.mean(axis=(1, 2), dtype=jnp.float32)
+    return mixed(clips, weights.astype(clips.dtype)[:, None, None, :, :, None]), mixed(targets, shares[:, None, None])

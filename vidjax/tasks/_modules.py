@@ -12,7 +12,7 @@ from vidjax.models import build_model, preset
 from vidjax.models.pooling import PooledClassifier
 from vidjax.models.spec_keys import spec_fields
 
-OF_CLASSIFICATION = ("data.mixup", "data.cutmix", "data.erase", "optim.label_smoothing")
+OF_CLASSIFICATION = ("data.mixup", "data.cutmix", "data.mix_group", "data.erase", "optim.label_smoothing")
 
 
 def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:

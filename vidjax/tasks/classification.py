@@ -17,9 +17,10 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     """Classification by cross-entropy, mixed, erased and smoothed as configured."""
     del total_steps
     data, optim = config.data, config.optim
+    mixing = Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
     return Classification(
         build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
-        erase=data.erase, mixing=Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob),
+        erase=data.erase, mixing=mixing,
         class_weights=class_weights(config, num_classes, source) if source is not None else (),
     )  # fmt: skip
 

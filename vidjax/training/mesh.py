@@ -88,6 +88,39 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, 
         )
 
 
+def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
+    """Refuse groups of rows that do not fill the batch, or that micro-batches would part.
+
+    Args:
+      group: rows of a group; 0 for none.
+
+    Raises:
+      ConfigError: naming the batch, the group and the remedy.
+    """
+    if group and rows % group:
+        raise ConfigError(
+            f"a batch of {rows} clips is not a multiple of data.mix_group={group}; use a multiple of it as "
+            f"data.global_batch x data.clips_per_decode, data.mix_group={math.gcd(rows, group)}, or 0"
+        )
+    own = rows // row_blocks(mesh)
+    if group and accumulate > 1 and own % (group * accumulate):
+        ways = []
+        if own % group == 0:
+            ways.append(f"train.accumulate={math.gcd(accumulate, own // group)}")
+        if (smaller := math.gcd(group, own // accumulate)) > 1:
+            ways.append(f"data.mix_group={smaller}")
+        raise ConfigError(
+            f"the {own} clips of a batch that a device has make no {accumulate} micro-batches (train.accumulate) of "
+            f"whole groups of data.mix_group={group}; use {', or '.join([*ways, 'data.mix_group=0'])}"
+        )
+
+
+def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
+    """Rows that give every device, or every micro-batch of it, whole groups: batches that pass are multiples of it."""
+    blocks = row_blocks(mesh)
+    return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
+
+
 def loader_slice(mesh: Mesh) -> tuple[int, int]:
     """Which part of the rows this process must load: (p, P), part p of P equal ones.
 

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config
 from vidjax.data.clips.row_to_clips import SUBSTITUTES
 from vidjax.objectives import Objective
-from vidjax.training.mesh import batch_sharding, check_rows
+from vidjax.training.mesh import batch_sharding, check_groups, check_rows
 from vidjax.training.optim import Optimizer, RunLength, build_optimizer
 from vidjax.training.state import TrainState, annotation_shapes, batch_shapes, state_shapes
 from vidjax.training.step import make_train_step
@@ -39,8 +39,9 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
       ConfigError: when the mesh or the micro-batches do not divide the batch.
     """
     data, accumulate = config.data, config.train.accumulate
-    mixed = data.mixup > 0 or data.cutmix > 0
-    check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=mixed)
+    pairs = (data.mixup > 0 or data.cutmix > 0) and not objective.group
+    check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=pairs)
+    check_groups(mesh, data.global_batch * data.clips_per_decode, objective.group, accumulate)
     optimizer = build_optimizer(config.optim, length, global_batch=data.global_batch, frozen=objective.frozen)
     shapes = state_shapes(config, objective, optimizer.tx, mesh)
     call = make_train_step(

@@ -38,7 +38,7 @@ def make_train_step(
       objective: what to learn.
       optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
-      accumulate: micro-batches a step, of rows as `check_rows` asks for. Masks, erased boxes and mixed pairs are the
+      accumulate: micro-batches a step, of rows as `check_rows` asks for. Masks, erased boxes and what is mixed are the
         same for any number of them; what dropout and drop path drop is not.
       ema: decay of the moving average of parameters; 0 keeps none.
       shapes: of the state, each leaf with its sharding.
@@ -102,7 +102,10 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
         return (total, extra), (weight, loss, metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
-    numbered = (jnp.arange(accumulate), jax.tree.map(lambda leaf: _split(leaf, accumulate, mesh), batch))
+    numbered = (
+        jnp.arange(accumulate),
+        jax.tree.map(lambda leaf: _split(leaf, accumulate, objective.group, mesh), batch),
+    )
     if isinstance(objective, StatisticalObjective):
         return _gradients_from_statistics(objective, state, key, zeros, numbered)
     (total, extra), (weights, losses, metrics) = jax.lax.scan(micro_step, (zeros, state.extra), numbered)
@@ -123,13 +126,18 @@ def _streams(key: Array, micro_batch: Array | None = None) -> dict[str, Array]:
     return rngs
 
 
-def _split(leaf: Array, accumulate: int, mesh: Mesh) -> Array:
-    """Rows (b ..) as micro-batches (a b/a ..): each device keeps its own rows, and rows i and b - 1 - i stay together.
+def _split(leaf: Array, accumulate: int, group: int, mesh: Mesh) -> Array:
+    """Rows (b ..) as micro-batches (a b/a ..): each device keeps its own rows, and what is mixed stays together.
 
-    Row r of the first half of the blocks goes to micro-batch r % a, and its mirror image in the second half likewise;
-    so what mixing pairs by reversing a batch are the same rows as without micro-batches.
+    Of each device's groups of rows, the g-th goes to micro-batch g % a. Without groups, rows i and b - 1 - i stay
+    together: row r of the first half of the blocks goes to micro-batch r % a, and its mirror image in the second half
+    likewise. So what mixing pairs are the same rows as without micro-batches.
     """
     blocks = mirrored_blocks(mesh)
+    if group:
+        parts = leaf.reshape(-1, accumulate, group, *leaf.shape[1:])
+        parts = jnp.moveaxis(parts, 1, 0).reshape(accumulate, -1, *leaf.shape[1:])
+        return jax.lax.with_sharding_constraint(parts, NamedSharding(mesh, P(None, ROWS)))
     if len(leaf) % (blocks * accumulate):  # no pairs, see `check_rows`
         parts = leaf.reshape(-1, accumulate, *leaf.shape[1:])
     else:

@@ -62,6 +62,13 @@ def test_mixed_pairs_stay_in_one_micro_batch(fitted, monkeypatch):
     assert fit.config.train.accumulate in (7,)  # 14 rows in pairs; 2 micro-batches of 7 would part one
 
 
+def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, monkeypatch):
+    whole = fitted(**OPEN).needed
+    monkeypatch.setattr(memory, "free_memory", lambda: whole // 3)
+    fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 24, "data.mix_group": 8})
+    assert fit.config.train.accumulate == 3  # 4, of 6 rows, would part a group
+
+
 def test_a_run_that_cannot_fit_says_what_it_needs_and_what_would(fitted, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
     with pytest.raises(ConfigError, match=r"needs about 0\.\d GB a device, and 0\.0 GB are free; use model.rem"):

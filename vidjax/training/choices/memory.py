@@ -117,9 +117,10 @@ def _candidates(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
     """Configurations from fast to small; one alone when nothing is left open."""
     opened = left_open(config)
     mixed = config.data.mixup > 0 or config.data.cutmix > 0
+    group = config.data.mix_group if mixed else 0
     blocks, parts = row_blocks(mesh), [config.train.accumulate]
     if "train.accumulate" in opened:
-        unit = mirrored_blocks(mesh) if mixed else blocks
+        unit = blocks * group if group else mirrored_blocks(mesh) if mixed else blocks
         parts = [1, *(n for n in range(2, rows // blocks + 1) if rows % (n * unit) == 0)]
     remats = _REMAT if "model.remat" in opened else (config.model.remat,)
     large = [n for n in parts if rows // blocks // n >= ROWS_A_DEVICE] or parts[:1]
