@@ -135,7 +135,7 @@ def _arrays(tree: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
         if isinstance(value, Mapping):
             found |= _arrays(value, f"{prefix}{key}/")
         elif isinstance(value, np.ndarray):
-            found[f"{prefix}{key}"] = value.astype(np.float32) if value.dtype.kind in "fV" else value
+            found[f"{prefix}{key}"] = value.astype(np.float32, copy=False) if value.dtype.kind in "fV" else value
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -131,15 +132,19 @@ def _describe(contents: Contents, begin: Any) -> Description:
 
 
 def _params(contents: Contents, description: Description) -> dict:
-    wanted = flatten(description.shapes())
-    new = {path for path in wanted if description.fresh and re.search(description.fresh, path)}
-    held = nest({path: leaf for path, leaf in wanted.items() if path not in new})
+    @functools.cache
+    def leaves() -> tuple[dict, set[str]]:
+        """Those that the file holds, and paths of those that it does not."""
+        wanted = flatten(description.shapes())
+        new = {path for path in wanted if description.fresh and re.search(description.fresh, path)}
+        return nest({path: leaf for path, leaf in wanted.items() if path not in new}), new
+
     try:
-        found = read(description.rules, contents.state, held, ignore=description.ignore)
+        found = read(description.rules, contents.state, lambda: leaves()[0], ignore=description.ignore)
     except WeightsError as error:
         raise WeightsError(f"{contents.source} does not hold a whole {description.family}: {error}") from error
     inputs = description.inputs or example_inputs(description.spec, pretraining=description.num_classes is None)
-    return nest(flatten(found) | fresh(description.build(), inputs, new))
+    return nest(flatten(found) | fresh(description.build(), inputs, leaves()[1]))
 
 
 def _pixels(
