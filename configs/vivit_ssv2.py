@@ -39,6 +39,7 @@ def get_config(arg=None):
     config.data.flip = 0.0  # "pushing from left to right" is not "pushing from right to left"
     config.data.rand_augment = "rand-m10-n2-inc1"
     config.data.mixup = 0.3
+    config.data.mix_group = 2  # one draw a device; see Groups of configs/vivit_k400.py
     config.data.mean = (0.5, 0.5, 0.5)
     config.data.std = (0.5, 0.5, 0.5)
 
@@ -49,6 +50,7 @@ def get_config(arg=None):
     config.optim.warmup_epochs = 2.5
     config.optim.weight_decay = 0.0
     config.optim.clip_norm = 1.0
+    config.optim.clip_group = 2  # likewise
     config.optim.label_smoothing = 0.3
 
     config.train.checkpoint_every = 1000

@@ -1,5 +1,8 @@
 """Erasing, mixup and cutmix: hand-made cases in NumPy, and the distributions of their draws."""
 
+import math
+import random
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +100,32 @@ def test_erased_rectangles_have_the_areas_and_aspects_of_the_paper():
     assert boxes[:, -1].any()
     assert boxes[:, :, 0].any()
     assert boxes[:, :, -1].any()
+
+
+def erase_as_videomae(height, width, draw):
+    """Top, left, height and width by random_erasing.py:115-149 (`_erase_cube`, one box); None after 100 misses."""
+    for _ in range(100):
+        target_area = draw.uniform(0.02, 1 / 3) * height * width
+        aspect_ratio = math.exp(draw.uniform(math.log(0.3), math.log(1 / 0.3)))
+        h = round(math.sqrt(target_area * aspect_ratio))
+        w = round(math.sqrt(target_area / aspect_ratio))
+        if w < width and h < height:
+            return draw.randint(0, height - h), draw.randint(0, width - w), h, w
+    return None
+
+
+@pytest.mark.parametrize(("height", "width"), [(56, 56), (8, 128)])
+def test_erased_rectangles_are_drawn_as_videomaes(height, width):
+    """On a flat frame most draws are too high: of ten, all would be in one clip of five, where the authors try on."""
+    count, draw = 2000, random.Random(0)
+    theirs = np.array([erase_as_videomae(height, width, draw) for _ in range(count)])
+    keys = jax.random.split(jax.random.key(0), count)
+    boxes = np.asarray(jax.jit(jax.vmap(lambda key: erase_box(key, height, width, 1.0)))(keys))
+    rows, columns = boxes.any(axis=2), boxes.any(axis=1)
+    assert rows.any(axis=1).all()
+    ours = np.stack([rows.argmax(axis=1), columns.argmax(axis=1), rows.sum(axis=1), columns.sum(axis=1)], axis=1)
+    for ours_of, theirs_of in zip(ours.T, theirs.T, strict=True):
+        assert scipy.stats.ks_2samp(ours_of, theirs_of).pvalue > 1e-3
 
 
 def test_erasing_probability_and_one_region_for_all_frames():

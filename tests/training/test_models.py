@@ -102,6 +102,28 @@ def test_groups_of_mixed_rows_may_lie_on_several_devices():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
 
 
+@pytest.mark.parametrize(
+    ("name", "mesh"),
+    [
+        ("vivit_tiny", MeshConfig()),
+        pytest.param("timesformer_tiny", MeshConfig(data=2, fsdp=2, tensor=2), marks=pytest.mark.slow),
+        pytest.param("videomamba_tiny", MeshConfig(data=2, fsdp=2, tensor=2), marks=pytest.mark.slow),
+    ],
+)
+def test_groups_that_are_clipped_apart_train_alike_on_any_mesh(name, mesh):
+    """Mixed pairs, erased boxes and dropped paths too are drawn alike: nothing depends on the number of devices."""
+    drawn = {"data__mixup": 0.8, "data__mix_group": 2, "data__erase": 0.5, "model__drop_path": 0.3}
+    clipped = {"optim__clip_group": 2, "optim__clip_norm": 0.05, "optim__name": "sgd", "optim__base_lr": 4.0}
+    config = make_config(
+        task="classification", model__name=name, data__global_batch=16, optim__weight_decay=0.0, **drawn, **clipped
+    )
+    one, alone = losses(config, 3, MeshConfig(), jax.devices()[:1])
+    many, params = losses(config, 3, mesh, jax.devices())
+    assert one[2] != pytest.approx(one[0], rel=1e-3)
+    np.testing.assert_allclose(many, one, rtol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, alone)
+
+
 @pytest.mark.parametrize("task", ["masked_autoencoding", pytest.param("classification", marks=pytest.mark.slow)])
 def test_a_mesh_of_all_three_axes_trains_like_one_device(task):
     extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}

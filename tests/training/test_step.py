@@ -4,9 +4,11 @@ import functools
 
 import jax
 import numpy as np
+import optax
 import pytest
 import toy
 from compilations import compilations
+from jax.example_libraries.optimizers import clip_grads
 
 from vidjax.config import MeshConfig
 from vidjax.training import mesh as mesh_lib
@@ -94,6 +96,31 @@ def test_every_step_and_stream_has_random_numbers_of_its_own_and_dropout_in_ever
     assert spread["mask"] == pytest.approx(0, abs=1e-6)  # rows fold their place into it
     again = Setup(Draws(), train__accumulate=2).run(2)
     assert [float(step["train/mask"]) for step in again] == [float(step["train/mask"]) for step in numbers]
+
+
+@pytest.mark.parametrize(
+    ("mesh", "devices"), [(MeshConfig(), 1), (MeshConfig(), 4), (MeshConfig(data=1, fsdp=2, tensor=2), 4)]
+)
+def test_each_group_is_clipped_before_gradients_are_averaged_as_on_the_devices_of_scenic(mesh, devices):
+    """vivit/train_utils.py:156 calls `clip_grads` of JAX on each device, then takes the mean over devices."""
+    keys = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__weight_decay": 0.0}
+    setup = Setup(
+        toy.ToyObjective(noise=False), mesh, jax.devices()[:devices], **keys, optim__clip_group=4, optim__clip_norm=36.0
+    )
+    setup.run(1)
+    before, batches = toy.first_of(setup.state.params), toy.ToyBatches(toy.ToySource(), setup.config.data, seed=0)
+    (_, batch), (numbers,) = (next(batches), next(batches)), setup.run(1)
+    grad = jax.grad(
+        lambda params, rows: setup.objective.loss(params, {"batches": 0}, rows, {"dropout": jax.random.key(0)}, True)[0]
+    )
+    devices = [{name: value[first : first + 4] for name, value in batch.items()} for first in range(0, 16, 4)]
+    theirs = [grad(before, rows) for rows in devices]
+    norms = [optax.tree.norm(tree) for tree in theirs]
+    assert min(norms) < 36 < max(norms)
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / 4, *(clip_grads(tree, 36.0) for tree in theirs))
+    lr = float(numbers["train/lr"])
+    assert_close(setup.state.params, jax.tree.map(lambda p, g: p - lr * g, before, mean), rtol=1e-5, atol=1e-6)
+    assert numbers["train/grad_norm"] == pytest.approx(float(optax.tree.norm(mean)), rel=1e-5)
 
 
 @pytest.fixture(scope="module")

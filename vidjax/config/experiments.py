@@ -55,6 +55,7 @@ def smoke(config):
     config.data.global_batch = 16
     config.data.flip = 0.0
     config.data.mix_group = min(config.data.mix_group, 2)  # which any number of devices up to 8 can hold
+    config.optim.clip_group = min(config.optim.clip_group, 2)
     config.optim.base_lr = 1e-3
     config.optim.reference_batch = 16
     config.optim.warmup_steps = 5

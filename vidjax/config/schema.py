@@ -176,6 +176,9 @@ class OptimConfig:
     decayed: Decayed = "kernels"  # kernels: not biases, norms, tokens, positions; matrices: not biases, norms
     final_weight_decay: NotNegative[float] = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
     clip_norm: NotNegative[float] = 0.0  # of the global gradient norm; 0: off
+    # Clips whose gradient is clipped to clip_norm by itself; then the gradients of all such groups are averaged. So
+    # scenic clips on each of its devices; here the number of devices does not matter. 0: the whole batch is one group.
+    clip_group: NotNegative[int] = 0
     clip_each: NotNegative[float] = 0.0  # of the gradient norm of each parameter; 0: off
     layer_decay: Fraction = 1.0  # learning-rate factor per layer, from the head down
     label_smoothing: Fraction = 0.0

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config
 from vidjax.data.clips.row_to_clips import SUBSTITUTES
 from vidjax.objectives import Objective
+from vidjax.training.group_gradients import check_group_gradients
 from vidjax.training.mesh import batch_sharding, check_groups, check_rows
 from vidjax.training.optim import Optimizer, RunLength, build_optimizer
 from vidjax.training.state import TrainState, annotation_shapes, batch_shapes, state_shapes
@@ -44,6 +45,7 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
     check_groups(mesh, data.global_batch * data.clips_per_decode, objective.group, accumulate)
     optimizer = build_optimizer(config.optim, length, global_batch=data.global_batch, frozen=objective.frozen)
     shapes = state_shapes(config, objective, optimizer.tx, mesh)
+    check_group_gradients(config, objective, shapes.extra, mesh)
     call = make_train_step(
         objective, optimizer, seed=config.seed, accumulate=accumulate, ema=config.optim.ema, shapes=shapes
     )

@@ -14,12 +14,13 @@ from jaxtyping import Array
 
 from vidjax.objectives.base import Objective, StatisticalObjective
 from vidjax.ops.mesh_axes import ROWS
+from vidjax.training.group_gradients import group_gradients
 from vidjax.training.mesh import batch_sharding, mirrored_blocks, replicated
 from vidjax.training.optim import Optimizer
 from vidjax.training.optim.freezing import hold
+from vidjax.training.random_streams import streams
 from vidjax.training.state import TrainState
 
-STREAMS = ("mask", "dropout", "augment")
 HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that every process learns of them
 
 
@@ -47,7 +48,7 @@ def make_train_step(
       the jitted function; metrics are scalars, beside `failed` and `failed_reason` (rows, 8) of the global batch and
       the number of processes that were asked to `stop`.
     """
-    tx, schedule = optax.with_extra_args_support(optimizer.tx), optimizer.schedule
+    tx, schedule, clip = optax.with_extra_args_support(optimizer.tx), optimizer.schedule, optimizer.group_clip
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     mesh = shardings.step.mesh
 
@@ -55,7 +56,10 @@ def make_train_step(
         host = {key: batch.pop(key) for key in HOST_KEYS if key in batch}
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         batch["row"] = jnp.arange(len(batch["valid"]), dtype=jnp.int32)
-        loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
+        if clip.rows:
+            extra, (loss, metrics, grads) = state.extra, group_gradients(objective, state, batch, key, clip, mesh)
+        else:
+            loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         direction, opt_state = tx.update(grads, state.opt_state, state.params, step=state.step)
@@ -90,13 +94,13 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
     if accumulate == 1:
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, _streams(key))
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, state.extra, batch, streams(key))
         return loss, metrics, extra, grads
 
     def micro_step(carry, numbered_rows):
         total, extra = carry
         number, rows = numbered_rows
-        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, _streams(key, number))
+        (loss, (metrics, extra)), grads = value_and_grad(state.params, extra, rows, streams(key, number))
         weight = objective.weight(rows).astype(jnp.float32)
         total = jax.tree.map(lambda sum_, leaf: sum_ + weight * leaf, total, grads)
         return (total, extra), (weight, loss, metrics)
@@ -116,14 +120,6 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
 
     grads = jax.tree.map(lambda leaf: leaf / counted, total)
     return mean(losses), jax.tree.map(mean, metrics), extra, grads
-
-
-def _streams(key: Array, micro_batch: Array | None = None) -> dict[str, Array]:
-    """The step's keys by stream. Only dropout's differs between micro-batches: the others are drawn row by row."""
-    rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
-    if micro_batch is not None:
-        rngs["dropout"] = jax.random.fold_in(rngs["dropout"], micro_batch)
-    return rngs
 
 
 def _split(leaf: Array, accumulate: int, group: int, mesh: Mesh) -> Array:
@@ -155,7 +151,7 @@ def _gradients_from_statistics(objective: StatisticalObjective, state: TrainStat
     """
 
     def statistics(params, number, rows):
-        return objective.statistics(hold(params, objective.frozen), rows, _streams(key, number), True)
+        return objective.statistics(hold(params, objective.frozen), rows, streams(key, number), True)
 
     _, parts = jax.lax.scan(lambda carry, part: (carry, statistics(state.params, *part)), None, numbered)
     (loss, metrics), back = jax.value_and_grad(objective.loss_from, has_aux=True)(parts)

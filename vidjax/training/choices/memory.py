@@ -23,9 +23,9 @@ from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.training.mesh import mirrored_blocks
+from vidjax.training.random_streams import streams
 from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState
-from vidjax.training.step import STREAMS
 
 SHARE = 0.9  # of the free memory that a step may take
 ROWS_A_DEVICE = 4  # of a micro-batch, below which recomputing costs less than smaller matrix products
@@ -105,11 +105,14 @@ def _least(free: int | None) -> int | None:
 
 
 def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accumulate: int) -> int:
-    """Bytes a device for the state, its gradients, the batch and what one micro-batch keeps for the backward pass."""
-    blocks = row_blocks(_mesh(batch))
+    """Bytes a device for the state, its gradients, the batch and what one micro-batch keeps for the backward pass.
+
+    Of groups whose gradients are clipped apart, one has the place of a micro-batch.
+    """
+    blocks, group = row_blocks(_mesh(batch)), step.optimizer.group_clip.rows
     one, two = (_kept_for_backward(step, batch, rows) for rows in (1, 2))
-    rows = _rows(batch) // blocks // accumulate
-    gradients = _device_bytes(step.shapes.params) * (1 if accumulate == 1 else 2)
+    rows = group or _rows(batch) // blocks // accumulate
+    gradients = _device_bytes(step.shapes.params) * (1 if accumulate == 1 and not group else 2)
     return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows
 
 
@@ -119,7 +122,9 @@ def _candidates(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
     mixed = config.data.mixup > 0 or config.data.cutmix > 0
     group = config.data.mix_group if mixed else 0
     blocks, parts = row_blocks(mesh), [config.train.accumulate]
-    if "train.accumulate" in opened:
+    if "train.accumulate" in opened and config.optim.clip_group:
+        parts = [1]
+    elif "train.accumulate" in opened:
         unit = blocks * group if group else mirrored_blocks(mesh) if mixed else blocks
         parts = [1, *(n for n in range(2, rows // blocks + 1) if rows % (n * unit) == 0)]
     remats = _REMAT if "model.remat" in opened else (config.model.remat,)
@@ -135,7 +140,7 @@ def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], ro
     few = {name: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype) for name, leaf in batch.items()}
 
     def kept(params: Any, extra: Any, batch: dict) -> Any:
-        rngs = {name: jax.random.key(number) for number, name in enumerate(STREAMS)}
+        rngs = streams(jax.random.key(0))
         return jax.vjp(lambda params: objective.loss(params, extra, batch, rngs, True)[0], params)[1]
 
     return sum(_bytes(leaf) for leaf in jax.tree.leaves(jax.eval_shape(kept, shapes.params, shapes.extra, few)))

@@ -14,16 +14,30 @@ from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, 
 from vidjax.training.optim.weight_decay import decay_weights
 
 
+class GroupClip(NamedTuple):
+    """Clipping of the gradient of so many rows, before such gradients are averaged.
+
+    Attributes:
+      rows: of a group; 0 for none.
+      norm: at most, of a group's gradient.
+    """
+
+    rows: int = 0
+    norm: float = 0.0
+
+
 class Optimizer(NamedTuple):
     """How parameters move.
 
     Attributes:
       tx: gives the direction of the update.
       schedule: the learning rate of a step, to multiply the direction with.
+      group_clip: of gradients before they are averaged, and come to `tx`.
     """
 
     tx: optax.GradientTransformation
     schedule: Schedule
+    group_clip: GroupClip = GroupClip()
 
 
 def build_optimizer(config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = "") -> Optimizer:
@@ -41,11 +55,12 @@ def build_optimizer(config: OptimConfig, run: RunLength, *, global_batch: int, f
     rule = OPTIMIZERS[config.name](config, decay_weights(config, run.total))
     if run.last_layer_frozen:
         rule = start_late(rule, LAST_LAYER, run.last_layer_frozen)
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    groups = GroupClip(config.clip_group, config.clip_norm) if config.clip_group else GroupClip()
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm and not groups.rows else optax.identity()
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
-    return Optimizer(freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run))
+    return Optimizer(freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run), groups)
 
 
 def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -1,0 +1,97 @@
+"""Gradients of small groups of rows, each clipped by itself, then averaged.
+
+Scenic trains ViViT so: the gradient of every device is clipped to norm 1 before the mean over devices is taken
+(vivit/train_utils.py:156). Here a group stands for one of their devices, and the result is the same on any number of
+ours: a device takes its groups one after another, holding the activations of one and two gradients.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError
+from vidjax.objectives.base import Objective, StatisticalObjective
+from vidjax.ops.mesh_axes import AXES, ROWS, TENSOR, row_blocks
+from vidjax.training.optim import GroupClip
+from vidjax.training.optim.freezing import hold
+from vidjax.training.random_streams import streams
+from vidjax.training.state import TrainState
+
+
+def check_group_gradients(config: Config, objective: Objective, extra: object, mesh: Mesh) -> None:
+    """Refuse `optim.clip_group` where its groups are not whole, or their losses are not their own.
+
+    Raises:
+      ConfigError: naming the keys, their values and the remedy.
+    """
+    group, data = config.optim.clip_group, config.data
+    if not group:
+        return
+    if not config.optim.clip_norm:
+        raise ConfigError(
+            f"optim.clip_group={group} clips to optim.clip_norm, which is 0; set it, or optim.clip_group=0"
+        )
+    if isinstance(objective, StatisticalObjective) or jax.tree.leaves(extra):
+        raise ConfigError(
+            f"optim.clip_group={group} is not for task={config.task}, whose loss is of a batch; set it to 0"
+        )
+    if config.train.accumulate > 1:
+        raise ConfigError(
+            f"optim.clip_group={group} takes one group after another, which saves the memory that "
+            f"train.accumulate={config.train.accumulate} would; set that to 1"
+        )
+    if (data.mixup > 0 or data.cutmix > 0) and (not objective.group or group % objective.group):
+        raise ConfigError(
+            f"optim.clip_group={group} must be a multiple of data.mix_group={data.mix_group}, whose clips are mixed "
+            f"with each other; set data.mix_group={group}"
+        )
+    own = data.global_batch * data.clips_per_decode // row_blocks(mesh)
+    if own % group:
+        raise ConfigError(
+            f"each of {row_blocks(mesh)} devices has {own} clips of a batch, which make no whole groups of "
+            f"optim.clip_group={group}; use another data.global_batch, fewer devices, a larger mesh.tensor, or another "
+            "optim.clip_group"
+        )
+
+
+def group_gradients(objective: Objective, state: TrainState, batch: dict, key: Array, clip: GroupClip, mesh: Mesh):
+    """Loss and metrics of the batch, and the mean of the clipped gradients of its groups.
+
+    Every group counts the same in the gradient, as every device does there; in the loss and the metrics, as much as it
+    has valid rows.
+
+    Args:
+      key: of the step; dropout is drawn group by group.
+      clip: groups are rows that follow each other in the batch.
+    """
+
+    def loss_of(params, rows, key):
+        rngs = streams(key, rows["row"][0] // clip.rows)
+        loss, (metrics, _) = objective.loss(hold(params, objective.frozen), state.extra, rows, rngs, True)
+        return loss, metrics
+
+    def of_device(params, rows, key):
+        def of_group(total, rows):
+            (loss, metrics), grads = jax.value_and_grad(loss_of, has_aux=True)(params, rows, key)
+            factor = clip.norm / jnp.maximum(optax.tree.norm(grads), clip.norm)
+            total = jax.tree.map(lambda sum_, leaf: sum_ + factor * leaf, total, grads)
+            return total, (objective.weight(rows).astype(jnp.float32), (loss, metrics))
+
+        groups = jax.tree.map(lambda leaf: leaf.reshape(-1, clip.rows, *leaf.shape[1:]), rows)
+        total, (weights, numbers) = jax.lax.scan(of_group, jax.tree.map(jnp.zeros_like, params), groups)
+        sums = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), numbers)
+        return jax.lax.psum((total, weights.sum(), sums), ROWS)
+
+    # A kernel takes what lies on one device alone, and does not say over which axes its results vary.
+    axes = set(ROWS) if mesh.shape[TENSOR] > 1 else set(AXES)
+    specs = {"in_specs": (P(), P(ROWS), P()), "out_specs": P(), "axis_names": axes}
+    on_devices = jax.shard_map(of_device, mesh=mesh, check_vma=False, **specs)
+    total, counted, sums = on_devices(state.params, batch, key)
+    loss, metrics = jax.tree.map(lambda leaf: leaf / jnp.maximum(counted, 1.0), sums)
+    return loss, metrics, jax.tree.map(lambda leaf: leaf / (len(batch["row"]) // clip.rows), total)

@@ -1,0 +1,21 @@
+"""The random streams of a step: what is drawn from one does not move the others."""
+
+from __future__ import annotations
+
+import jax
+from jaxtyping import Array
+
+STREAMS = ("mask", "dropout", "augment")
+
+
+def streams(key: Array, part: Array | None = None) -> dict[str, Array]:
+    """The step's keys by stream.
+
+    Args:
+      part: number of a micro-batch or of a group of rows. Only dropout differs between them: the other streams are
+        drawn row by row, or group by group, from the place in the step's batch.
+    """
+    rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
+    if part is not None:
+        rngs["dropout"] = jax.random.fold_in(rngs["dropout"], part)
+    return rngs
