@@ -48,7 +48,7 @@ def progress(
       visible: False shows nothing, as on all processes but the first.
 
     Yields:
-      a function to call with how much has been done since the last call, by default 1.
+      a function to call with how much has been done since the last call, by default 1; a part of one counts too.
     """
     console = Console(stderr=True)
     counted = (BarColumn(), MofNCompleteColumn(), _Speed(unit)) if total else ()
@@ -66,7 +66,7 @@ def progress(
         _print(console, f"{text} ...")
         pause = _SILENCE
         while total and not over.wait(pause):
-            _print(console, _words(text, int(bar.tasks[0].completed), total, unit, time.monotonic() - since))
+            _print(console, _words(text, bar.tasks[0].completed, total, unit, time.monotonic() - since))
             pause *= 2
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -82,13 +82,13 @@ def progress(
             bar.stop()
 
 
-def _words(text: str, done: int, total: int, unit: str, seconds: float) -> str:
+def _words(text: str, done: float, total: int, unit: str, seconds: float) -> str:
     """A line instead of a bar."""
     if not done:
         return f"{text}: 0 of {total} {unit}"
     left = round(seconds / done * (total - done))
     clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-    return f"{text}: {done} of {total} {unit}, {done / seconds:.3g} {unit}/s, {clock} left"
+    return f"{text}: {int(done + 1e-6)} of {total} {unit}, {done / seconds:.3g} {unit}/s, {clock} left"
 
 
 def _print(console: Console, line: str) -> None:

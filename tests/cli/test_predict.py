@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidjax import from_pretrained
 from vidjax.cli import main
 from vidjax.cli.terminal import time_lines
 from vidjax.data import read_frames
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.motion_videos import CLASSES
+from vidjax.weights import predictors
+from vidjax.weights.clip_recipes import RecipeChanges
 
 # 20 frames, every 2nd: 10. One clip of 8 lies in their middle, two at their start and end.
 MIDDLE = [range(2, 18, 2)]
@@ -72,6 +75,15 @@ def test_views_are_merged_by_the_rule_that_is_asked_for(classifier, videos, caps
     options = ["--stride", "2", "--clips", "2", "--top", "8", *merge]
     [entry] = answer(capsys, videos[0], "--model", classifier, *options)
     np.testing.assert_allclose(probabilities(entry), merged(theirs(classifier, videos[0], ENDS)), atol=2e-5)
+
+
+@pytest.mark.parametrize(("changes", "parts"), [({"clips": 2, "crops": 3}, 6), ({"every": 0.2}, 3)])
+def test_each_view_or_window_counts_as_its_share_of_the_video(classifier, videos, changes, parts):
+    """Else the bar of one video with 15 views stands still until all of them are done."""
+    model = from_pretrained(classifier)
+    predictor, told = predictors.make_predictor(model, RecipeChanges(stride=2, **changes)), []
+    predictors.answer(predictor, videos[0], 1, pytest.fail, told.append)
+    assert told == pytest.approx([1 / parts] * parts)
 
 
 @pytest.mark.parametrize(("options", "merge"), [([], "mean"), (["--merge", "max"], "max")])

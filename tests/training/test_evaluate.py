@@ -1,6 +1,7 @@
 """Classifiers: scored while they train and by themselves, on synthetic clips."""
 
 import json
+import shutil
 
 import pytest
 
@@ -58,6 +59,15 @@ def test_the_best_checkpoint_scores_the_same_by_itself(run, tmp_path):
     results = evaluate(make_config(init_from=str(workdir)), tmp_path)
     assert results["eval/top1"] == max(scores.values())
     assert json.loads((tmp_path / "results.json").read_text())["eval/top1"] == results["eval/top1"]
+
+
+def test_a_trained_folder_is_scored_whatever_its_run_began_from(run, tmp_path):
+    """The command that fine-tuned from other weights is the one that scores what it made of them."""
+    workdir, _ = run
+    scores = json.loads((workdir / "checkpoints" / "scores.json").read_text())
+    shutil.copytree(workdir, tmp_path / "run")
+    began_from = make_config(init_from=str(tmp_path / "gone"))
+    assert evaluate(began_from, tmp_path / "run")["eval/top1"] == max(scores.values())
 
 
 def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):

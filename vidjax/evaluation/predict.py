@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.windows import windows_of
 from vidjax.data.video.readers import OpenVideo
-from vidjax.evaluation.merge_views import merge_windows, probabilities
+from vidjax.evaluation.merge_views import merge_views, merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
-from vidjax.evaluation.multiview import Scoring, score_views
+from vidjax.evaluation.multiview import Scoring
+
+Advance = Callable[[float], object]
 
 
 class Predictor:
@@ -38,30 +40,40 @@ class Predictor:
         """Without `labels`, classes are called by their numbers."""
         self.recipe, self.activation = recipe, activation
         self._params, self._labels = params, labels
-        self._score = jax.jit(lambda params, views: score_views(objective, params, views[None], recipe.merge)[0])
+        self._logits = jax.jit(objective.scores)
+        self._merged = jax.jit(lambda logits: merge_views(logits, recipe.merge)[0])
 
     @property
     def numbers(self) -> bool:
         """Whether scores are the numbers of a regression rather than scores of classes."""
         return self.activation not in ("softmax", "sigmoid")
 
-    def __call__(self, video: OpenVideo) -> Float[np.ndarray, " classes"]:
+    def __call__(self, video: OpenVideo, advance: Advance = lambda share: None) -> Float[np.ndarray, " classes"]:
         """The merged scores of the views of a video that `open_video` has opened.
+
+        Args:
+          advance: is told of each view that is scored, as the share of the video that it is.
 
         Raises:
           VideoError: when it cannot be decoded.
         """
         [views] = window_views(video, self.recipe, [None])
-        return np.asarray(self._score(self._params, views))
+        return self._score(views, advance)
 
-    def windows(self, video: OpenVideo) -> tuple[Float[np.ndarray, "w 2"], Float[np.ndarray, "w classes"]]:
+    def windows(
+        self, video: OpenVideo, advance: Advance = lambda share: None
+    ) -> tuple[Float[np.ndarray, "w 2"], Float[np.ndarray, "w classes"]]:
         """Start and end in seconds, and scores, of the windows that recipe.windows slides over an opened video.
+
+        Args:
+          advance: is told of each view that is scored, as the share of the video that it is.
 
         Raises:
           VideoError: when it cannot be decoded.
         """
         times = windows_of(video.frames, video.fps, self.recipe)
-        scores = [np.asarray(self._score(self._params, views)) for views in window_views(video, self.recipe, times)]
+        part = lambda share: advance(share / len(times))  # noqa: E731
+        scores = [self._score(views, part) for views in window_views(video, self.recipe, times)]
         return np.array(times), np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
@@ -76,3 +88,11 @@ class Predictor:
     def name(self, number: int) -> str:
         """The name of a class or a target."""
         return self._labels[number] if self._labels else f"class {number}"
+
+    def _score(self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance) -> Float[np.ndarray, " classes"]:
+        """The merged scores of views, which are computed one by one, as an evaluation does."""
+        logits = []
+        for view in views:
+            logits.append(np.asarray(self._logits(self._params, view[None])))
+            advance(1 / len(views))
+        return np.asarray(self._merged(np.stack(logits)))

@@ -21,7 +21,7 @@ from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.weights.read_run import read_params
-from vidjax.weights.run_files import check_labels
+from vidjax.weights.run_files import check_labels, is_run
 
 
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
@@ -33,9 +33,10 @@ def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: P
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
-    """Score the best checkpoint in `workdir`, or the run named by `config.init_from`, on the evaluation split.
+    """Score the best checkpoint in `workdir`, or in the run of `config.init_from` where it has none.
 
-    The moving average is scored when the run keeps one. Results go to `workdir`.
+    So a training command scores what it has trained when `mode=evaluate` is added to it. The evaluation split is
+    scored. The moving average is scored when the run keeps one. Results go to `workdir`.
 
     Raises:
       ConfigError: when the task has no labels to score, or the checkpoint is of another model.
@@ -45,12 +46,12 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     if evaluator_of is None:
         able = ", ".join(name for name, task in TASKS.items() if task.evaluator)
         raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
-    config = choose_dtype(keep_choices(config, config.init_from or workdir))
+    run = workdir if is_run(workdir) else config.init_from or workdir
+    config = choose_dtype(keep_choices(config, run))
     check_config(config)
     use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    run = config.init_from or workdir
     _, found = read_params(run, "best", ema=True)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)

@@ -16,7 +16,7 @@ from vidjax.data.video.readers import open_video
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.caption_generator import CaptionGenerator
 from vidjax.evaluation.multiview import Scoring
-from vidjax.evaluation.predict import Predictor
+from vidjax.evaluation.predict import Advance, Predictor
 from vidjax.objectives import Captioning
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
@@ -71,8 +71,10 @@ def make_caption_generator(
     return CaptionGenerator(objective, model.params, recipe, caption, load_tokenizer(model.source))
 
 
-def answer(predictor: Predictor, name: str, k: int, remark: Remark) -> dict[str, Any]:
-    """What a predictor says of a video file.
+def answer(
+    predictor: Predictor, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
+) -> dict[str, Any]:
+    """What a predictor says of a video file, and to `advance` how much more of it is done.
 
     Returns:
       the `k` best classes as `top`, with `windows` in the order of time if they slide; `values` of a regression.
@@ -84,8 +86,8 @@ def answer(predictor: Predictor, name: str, k: int, remark: Remark) -> dict[str,
         if sentence := too_short(name, video, predictor.recipe):
             remark(sentence)
         if predictor.recipe.windows:
-            return _windows(predictor, *predictor.windows(video), k)
-        scores = predictor(video)
+            return _windows(predictor, *predictor.windows(video, advance), k)
+        scores = predictor(video, advance)
     if predictor.numbers:
         return {"values": [{"name": predictor.name(n), "value": float(value)} for n, value in enumerate(scores)]}
     return {"top": _labelled(predictor.top(scores, k))}

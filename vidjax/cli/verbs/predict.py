@@ -7,6 +7,7 @@ video that cannot be decoded is reported with the reason; the others are answere
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
@@ -65,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     answers = []
     with progress("predicting", len(videos)) as advance:
         for video in videos:
-            answers.append(_answer(predictor, video, arguments.top))
-            advance()
+            answers.append(_answer(predictor, video, arguments.top, advance))
     for answer in answers:
         if "error" in answer:
             say(f"vidjax: {answer['video']} is not answered: {answer['error']}")
@@ -77,12 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
 
 
-def _answer(predictor: Predictor, video: str, k: int) -> dict[str, Any]:
+def _answer(predictor: Predictor, video: str, k: int, advance: Callable[[float], None]) -> dict[str, Any]:
+    """What is said of a video, or why nothing is; `advance` hears of its views, and of all of it if there are none."""
     from vidjax.weights.predictors import answer
 
     try:
-        return {"video": video, **answer(predictor, video, k, clip_options.note_short_video)}
+        return {"video": video, **answer(predictor, video, k, clip_options.note_short_video, advance)}
     except VideoError as error:
+        advance(1)
         return {"video": video, "top": [], "error": str(error)}
 
 
