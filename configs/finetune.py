@@ -22,7 +22,6 @@ TINY = {
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
     "model.unroll": 4,
     "model.drop_path": 0.0,
-    "data.stride": 3,
     "data.image_size": 32,
     "data.crop_area": (0.4, 1.0),
     "data.interpolation": "area",

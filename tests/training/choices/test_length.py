@@ -17,7 +17,7 @@ def test_any_number_of_videos_gives_a_run_with_steps_warm_up_and_validations(exp
         *left_open(config)
     }
     length, batch = run_length(config, videos), config.data.global_batch
-    assert length.total >= 800
+    assert length.total >= 600
     assert 0 < length.warmup <= length.total / 10
     assert batch & (batch - 1) == 0
     assert 8 <= batch <= max(16, videos)

@@ -48,7 +48,7 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
 
 # For tiny models, what a CPU makes in a quarter of an hour; for others, VideoMAE's scripts for Kinetics-400 and UCF101.
 PRETRAIN = {
-    "tiny": Scale(4, 16, 16, _tiny(800)),
+    "tiny": Scale(4, 16, 16, _tiny(600)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
 }
 FINETUNE = {
