@@ -99,5 +99,6 @@ def get_config(arg=None):
     config.eval.clips = 5
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
+    config.eval.checkpoint = "last"
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

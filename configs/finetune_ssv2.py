@@ -51,5 +51,6 @@ def get_config(arg=None):
     config.eval.clips = 2
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
+    config.eval.checkpoint = "last"
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

@@ -50,4 +50,5 @@ def get_config(arg=None):
     config.eval.clips = 5
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
+    config.eval.checkpoint = "last"
     return config_lib.smoke(config) if smoke else config

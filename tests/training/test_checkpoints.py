@@ -163,7 +163,7 @@ def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):
         opened.save(step, make_state(step, mesh, P("fsdp")), {})
         opened.set_score(step, top1)
     opened.wait()
-    for which, ema, step, offset in (("latest", False, 2, 2), ("best", False, 1, 1), ("latest", True, 2, 102)):
+    for which, ema, step, offset in (("last", False, 2, 2), ("best", False, 1, 1), ("last", True, 2, 102)):
         found, params = read_params(tmp_path, which, ema=ema)
         assert found == step
         assert isinstance(params["encoder"]["kernel"], np.ndarray)

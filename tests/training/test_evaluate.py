@@ -3,12 +3,16 @@
 import json
 import shutil
 
+import jax
+import numpy as np
 import pytest
 
+import vidjax
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, DataError, ResumeError
 from vidjax.training import evaluate, train
 from vidjax.weights import run_files
+from vidjax.weights.read_run import read_params
 
 
 def make_config(**changes):
@@ -49,7 +53,7 @@ def test_a_classifier_is_scored_on_the_way_and_at_the_end(run):
     scored = {line["step"]: line["val/top1"] for line in lines if "val/top1" in line}
     assert list(scored) == [2, 4]
     written = json.loads((workdir / "results.json").read_text())
-    assert scored[4] == lines[-1]["eval/top1"] == results["eval/top1"] == written["eval/top1"]
+    assert max(scored.values()) == lines[-1]["eval/top1"] == results["eval/top1"] == written["eval/top1"]
     assert json.loads((workdir / "checkpoints" / "scores.json").read_text()) == {str(k): v for k, v in scored.items()}
 
 
@@ -70,10 +74,47 @@ def test_a_trained_folder_is_scored_whatever_its_run_began_from(run, tmp_path):
     assert evaluate(began_from, tmp_path / "run")["eval/top1"] == max(scores.values())
 
 
+@pytest.fixture
+def worsened(run, tmp_path):
+    """The run, as if its first validation had gone better than its last."""
+    workdir = shutil.copytree(run[0], tmp_path / "worsened")
+    (workdir / "checkpoints" / "scores.json").write_text(json.dumps({"2": 0.9, "4": 0.1}))
+    return workdir
+
+
+@pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
+def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(worsened, which, step, capsys):
+    """VideoMAE scores its last epoch (run_class_finetuning.py:541), VideoMamba's --test_best the best one."""
+    results = evaluate(make_config(eval__checkpoint=which), worsened)
+    assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
+    assert json.loads((worsened / "results.json").read_text()) == results
+    words = {"best": "the best of 2 on the evaluation split itself", "last": "the last"}[which]
+    assert f"scoring checkpoint {step} of {worsened}, {words} (eval.checkpoint={which})" in capsys.readouterr().err
+    config = json.loads((worsened / "config.json").read_text())
+    config["eval"]["checkpoint"] = which
+    (worsened / "config.json").write_text(json.dumps(config))
+    used = vidjax.from_pretrained(worsened)
+    assert used.notes == (f"checkpoint {step} of {worsened}, {words} (eval.checkpoint={which})",)
+    average = read_params(worsened, which, ema=True)[1]
+    jax.tree.map(np.testing.assert_array_equal, dict(used.params), average)
+
+
+@pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
+def test_a_run_ends_with_the_score_of_the_checkpoint_that_is_asked_for(worsened, which, step):
+    """Stopped before its last validation, which the first outdoes: nothing scores more than 1."""
+    (worsened / "results.json").unlink()
+    (worsened / "checkpoints" / "scores.json").write_text(json.dumps({"2": 1.1}))
+    results = train(make_config(eval__checkpoint=which), worsened)
+    assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
+    alone = evaluate(make_config(eval__checkpoint=which), worsened)
+    assert alone["eval/top1"] == results["eval/top1"]
+
+
 def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):
     workdir, results = run
     (workdir / "results.json").unlink()
-    (workdir / "checkpoints" / "scores.json").unlink()
+    scores = json.loads((workdir / "checkpoints" / "scores.json").read_text())
+    (workdir / "checkpoints" / "scores.json").write_text(json.dumps({"2": scores["2"]}))
     assert train(make_config(), workdir) == results
 
 

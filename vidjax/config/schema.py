@@ -290,6 +290,9 @@ class EvalConfig:
     merge: ViewMerge = "mean_softmax"
     window_stride: NotNegative[float] = 0.0  # of multi_label: seconds between windows; 0: `clips` evenly spaced ones
     window_merge: Literal["mean", "max"] = "max"  # of multi_label: of the probabilities of a video's windows and crops
+    # Which checkpoint of a run is scored at its end and by mode=evaluate, and what predict, embed and export use. best:
+    # by the validations of train.eval_every, on the very videos that are scored, which flatters it. last: as VideoMAE.
+    checkpoint: Literal["best", "last"] = "best"
     batch: NotNegative[int] = 0  # videos per step over all devices; 0: the number of devices
     allow_missing: bool = False  # exit with code 0 though some videos could not be scored
 

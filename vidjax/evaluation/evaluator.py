@@ -88,14 +88,17 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         """How clips are taken for a run's model, by its evaluation and by everything that uses the model afterwards."""
         return ClipRecipe.of(config.data, config.eval)
 
-    def __call__(self, params: Params, *, progress: bool = True) -> dict[str, Any]:
+    def __call__(self, params: Params, *, progress: bool = True, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Score every video by `config.eval` and write the files of the evaluation; by the first process only.
+
+        Args:
+          of: what the results should say of the parameters, such as their step.
 
         Returns:
           the flat results eval/..., which are in results.json too.
         """
         found = self.score(params, self.recipe, progress=progress)
-        results = self.summarise(found, self.recipe)
+        results = self.summarise(found, self.recipe) | dict(of or {})
         if jax.process_index() == 0:
             self.write(results, found)
         return results

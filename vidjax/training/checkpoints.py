@@ -34,14 +34,15 @@ class Checkpoints:
 
     Attributes:
       directory: `<workdir>/checkpoints`, one folder a step.
+      scores: what `set_score` said, by step.
     """
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
         """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
         self.directory = Path(workdir).absolute() / CHECKPOINTS
-        self._scores = read_scores(self.directory)
+        self.scores = read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=_LatestAndBest(keep_latest, self._scores),
+            preservation_policy=_LatestAndBest(keep_latest, self.scores),
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
@@ -97,13 +98,13 @@ class Checkpoints:
 
     def score(self, step: int) -> float | None:
         """What `set_score` said of a step, or None."""
-        return self._scores.get(step)
+        return self.scores.get(step)
 
     def set_score(self, step: int, score: float) -> None:
         """Note how good a saved step is, higher is better; the best is kept from the next save on."""
-        self._scores[step] = score
+        self.scores[step] = score
         if jax.process_index() == 0:
-            write_json(self.directory / SCORES, self._scores)
+            write_json(self.directory / SCORES, self.scores)
 
     def wait(self) -> None:
         """Return when what was saved is on disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
@@ -20,8 +21,10 @@ from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
+from vidjax.training.telemetry import say
+from vidjax.weights.checkpoint_scores import read_scores, why_chosen
 from vidjax.weights.read_run import read_params
-from vidjax.weights.run_files import check_labels, is_run
+from vidjax.weights.run_files import CHECKPOINTS, check_labels, is_run
 
 
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
@@ -33,7 +36,7 @@ def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: P
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
-    """Score the best checkpoint in `workdir`, or in the run of `config.init_from` where it has none.
+    """Score the checkpoint that eval.checkpoint names in `workdir`, or in the run of `config.init_from` if it has none.
 
     So a training command scores what it has trained when `mode=evaluate` is added to it. The evaluation split is
     scored. The moving average is scored when the run keeps one. Results go to `workdir`.
@@ -52,16 +55,23 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    _, found = read_params(run, "best", ema=True)
+    step, found = read_params(run, config.eval.checkpoint, ema=True)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
     workdir.mkdir(parents=True, exist_ok=True)
     evaluator = evaluator_of(config, objective, source, mesh, workdir, loader_slice(mesh))
     check_labels(run, evaluator.labels)
-    results = evaluator(params)
+    chosen = why_chosen(step, read_scores(Path(run) / CHECKPOINTS), config.eval.checkpoint)
+    say(f"scoring checkpoint {step} of {run}{chosen}")
+    results = evaluator(params, of=said_of(step, config))
     write_report(config, workdir, "evaluated", results)
     return results
+
+
+def said_of(step: int, config: Config) -> dict[str, Any]:
+    """What results say of the checkpoint that was scored."""
+    return {"eval/checkpoint": config.eval.checkpoint, "eval/step": step}
 
 
 def _check_same(shapes, found, run) -> None:

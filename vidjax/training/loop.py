@@ -25,9 +25,9 @@ from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
-from vidjax.training.evaluate_run import evaluate
+from vidjax.training.evaluate_run import evaluate, said_of
 from vidjax.training.init.state import start
-from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh
+from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh, place_like
 from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
@@ -39,6 +39,8 @@ from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
 from vidjax.viz.document import REPORT
+from vidjax.weights.checkpoint_scores import choose_step, why_chosen
+from vidjax.weights.read_run import read_params
 from vidjax.weights.run_files import CONFIG, RESULTS, write_labels
 
 __all__ = ["evaluate", "num_train_steps", "train"]
@@ -147,13 +149,13 @@ def train(
                 raise SystemExit(128 + stop.signal)
             if evaluating:
                 with telemetry.waiting(f"evaluating step {done}"):
-                    results = _judge(evaluator, state, checkpoints, validate=True, last=False)
+                    results = _validate(evaluator, state, checkpoints)
                 telemetry.log(step, _numbers(results))
             meter.start()
 
         if evaluator:
             with telemetry.waiting(f"evaluating step {done}"):
-                results = _judge(evaluator, state, checkpoints, validate=config.train.eval_every > 0, last=True)
+                results = _judge(evaluator, state, checkpoints)
             telemetry.log(total, _numbers(results))
         draw_pictures(config, plan.objective, state.params, mesh, workdir)
         if not evaluator:
@@ -173,17 +175,27 @@ def _open_workdir(workdir: str | os.PathLike) -> Path:
     return Path(workdir).absolute()
 
 
-def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints, *, validate: bool, last: bool) -> dict:
-    """Score the moving average where it is kept: one view if asked, the whole protocol at the end.
+def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
+    """Score one view with the moving average where it is kept; its main figure ranks the checkpoint."""
+    results = evaluator.validate(state.ema or state.params)
+    if (score := results.get(f"val/{evaluator.main}")) is not None:
+        checkpoints.set_score(int(state.step), score)
+    return results
 
-    Checkpoints are ranked by the task's main figure of the quick score, which all of them have, or else by the only one
-    there is.
-    """
-    params = state.ema or state.params
-    results = evaluator.validate(params) if validate else {}
-    if last:
-        results |= evaluator(params, progress=False)
-    checkpoints.set_score(int(state.step), results.get(f"val/{evaluator.main}", results.get(f"eval/{evaluator.main}")))
+
+def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
+    """Score the checkpoint that eval.checkpoint names by the whole protocol; the last, in a run without validations."""
+    config, step, params = evaluator.config, int(state.step), state.ema or state.params
+    results = _validate(evaluator, state, checkpoints) if config.train.eval_every > 0 else {}
+    chosen = step
+    if checkpoints.score(step) is not None:
+        chosen = choose_step(checkpoints.steps(), checkpoints.scores, config.eval.checkpoint)
+        say(f"scoring checkpoint {chosen}{why_chosen(chosen, checkpoints.scores, config.eval.checkpoint)}")
+    if chosen != step:
+        params = jax.tree.map(place_like, read_params(evaluator.workdir, "best", ema=True)[1], params)
+    results |= evaluator(params, progress=False, of=said_of(chosen, config))
+    if checkpoints.score(step) is None:
+        checkpoints.set_score(step, results[f"eval/{evaluator.main}"])
     return results
 
 

@@ -44,9 +44,10 @@ def from_pretrained(
     """A model with its weights.
 
     Args:
-      source: a run of vidjax (its best checkpoint, else its latest; the moving average if it keeps one); a hub id, or
-        a file on the hub as owner/name/file.pth; a local folder with config.json and safetensors; a .safetensors,
-        .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; a msgpack checkpoint of scenic.
+      source: a run of vidjax (its best or last checkpoint, as its eval.checkpoint says; the moving average if it keeps
+        one); a hub id, or a file on the hub as owner/name/file.pth; a local folder with config.json and safetensors; a
+        .safetensors, .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; a msgpack checkpoint of
+        scenic.
       num_frames, image_size: of the clips, when other than the source's: fixed positions are computed anew and learned
         ones interpolated, as `notes` then say.
       num_classes: when other than the source's: a fresh head; 0 for none. It makes a classifier of a model that was
@@ -180,7 +181,7 @@ def _from_run(path: Path) -> Pretrained:
         objective=run.objective,
         answer=TASKS.find(config.task).answer,
         labels=run_files.read_labels(path),
-        notes=(f"checkpoint {run.step} of {path}",),
+        notes=(f"checkpoint {run.step} of {path}{run.chosen}",),
         source=os.fspath(path),
         config=config,
     )

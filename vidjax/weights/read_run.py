@@ -19,7 +19,7 @@ from vidjax.errors import ConfigError, ResumeError, WeightsError
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
-from vidjax.weights.checkpoint_scores import best_step, read_scores
+from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, why_chosen
 from vidjax.weights.checksums import damaged_files
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:  # public weights are read without it
 _HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
 
 
-def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool = False):
+def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool = False):
     """The parameters of a finished or running run as NumPy arrays, without the rest of its state.
 
     Args:
       workdir: the run's folder.
-      which: latest | best (by the evaluation metric; the latest when there was no evaluation).
+      which: last | best (by the evaluation metric; the last when there was no evaluation).
       ema: the moving average when the run keeps one, be it the teacher of self-distillation; else the raw parameters.
 
     Returns:
@@ -55,7 +55,7 @@ def read_params(workdir: str | os.PathLike, which: str = "latest", *, ema: bool 
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
         stack.callback(manager.close)
         steps = manager.all_steps()
-        step = (best_step(steps, read_scores(root)) if which == "best" else None) or max(steps)
+        step = choose_step(steps, read_scores(root), which)
         if damage := damaged_files(root / str(step)):
             raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
         meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
@@ -85,7 +85,7 @@ class RunModel(NamedTuple):
 
     Attributes:
       objective: with `module`; None where the module is not the one that was trained, as after self-distillation.
-      step: of the checkpoint.
+      step: of the checkpoint; chosen: words on why it is that one, after a comma, or nothing.
     """
 
     config: Config
@@ -93,24 +93,27 @@ class RunModel(NamedTuple):
     module: nn.Module
     params: Params
     step: int
+    chosen: str
 
 
 def read_model(workdir: str | os.PathLike) -> RunModel:
-    """The best checkpoint of a run, else its latest, with its module; the moving average if the run keeps one.
+    """The checkpoint of a run that its eval.checkpoint names, with its module; the moving average if the run keeps one.
 
     Of self-distillation it is the teacher's encoder, as a classifier without head.
 
     Raises:
       WeightsError: when the folder has no usable config.json or checkpoint.
     """
+    which = read_config(workdir).eval.checkpoint
     try:
-        step, params = read_params(workdir, "best", ema=True)
+        step, params = read_params(workdir, which, ema=True)
     except ResumeError as error:
         raise WeightsError(str(error)) from error
     num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
     config, objective = read_objective(workdir, num_classes)
     module, params = TASKS.find(config.task).for_inference(config, objective.module, params)
-    return RunModel(config, objective if module is objective.module else None, module, params, step)
+    chosen = why_chosen(step, read_scores(Path(workdir) / CHECKPOINTS), which)
+    return RunModel(config, objective if module is objective.module else None, module, params, step, chosen)
 
 
 def read_module(workdir: str | os.PathLike) -> tuple[Config, nn.Module]:
@@ -125,16 +128,33 @@ def read_objective(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Co
     Raises:
       WeightsError: when the folder has no usable config.json.
     """
+    config = read_config(workdir)
+    model = dataclasses.replace(config.model, dtype="float32", remat="none")
+    with _readable(workdir):
+        return config, build_objective(dataclasses.replace(config, model=model), num_classes)
+
+
+def read_config(workdir: str | os.PathLike) -> Config:
+    """A run's configuration.
+
+    Raises:
+      WeightsError: when the folder has no usable config.json.
+    """
     path = Path(workdir) / CONFIG
     if not path.is_file():
         raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
+    with _readable(workdir):
+        return from_saved(json.loads(path.read_text()))
+
+
+@contextlib.contextmanager
+def _readable(workdir: str | os.PathLike):
+    """What goes wrong with a configuration, as a message about its file."""
     try:
-        config = from_saved(json.loads(path.read_text()))
-        model = dataclasses.replace(config.model, dtype="float32", remat="none")
-        objective = build_objective(dataclasses.replace(config, model=model), num_classes)
+        yield
     except (ValueError, TypeError, ConfigError) as error:
+        path = Path(workdir) / CONFIG
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
-    return config, objective
 
 
 @contextlib.contextmanager
