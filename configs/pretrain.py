@@ -50,6 +50,7 @@ def get_config(arg=None):
     config.data.stride = 4
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
     config.data.global_batch = 0
 
     config.optim.base_lr = 1.5e-4  # for 256 videos

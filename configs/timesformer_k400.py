@@ -1,7 +1,6 @@
 """TimeSformer on Kinetics-400, divided space-time attention (Bertasius et al., ICML 2021, arXiv:2102.05095).
 
-Expected   the paper's top-1/top-5 at 1 clip x 3 crops: base 77.9/93.2, hr 79.6/94.0, large 80.6/94.7 (not re-run).
-           Its single clip starts at the first frame of the video; the single clip here lies in the centre.
+Expected   the paper's top-1/top-5 at 1 clip x 3 crops: base 77.9/93.2, hr 79.6/94.0, large 80.6/94.7 (not re-run)
 Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --config.init_from=IMAGE_VIT \
              --config.data.root=DIR --workdir=RUN
            IMAGE_VIT: a ViT-B/16 trained on ImageNet, of timm or transformers; the same with --config.mode=evaluate
@@ -35,7 +34,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400
-    config.data.sampling = "dense_span"
+    config.data.sampling = "seconds"  # num_frames * stride frames at 30 a second; the test's one clip begins the video
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (256, 320)

@@ -33,6 +33,7 @@ def get_config(arg=None):
     config.data.stride = 4
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
 
     config.optim.base_lr = 1.5e-4  # for 256 videos: 1.2e-3 at the base model's batch of 2048
     config.optim.min_lr = 1e-5  # scaled likewise

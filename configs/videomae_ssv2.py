@@ -28,6 +28,7 @@ def get_config(arg=None):
     config.data.stride = 2
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
     config.data.global_batch = 2048
 
     config.optim.base_lr = 1.5e-4  # for 256 videos: 1.2e-3 at 2048

@@ -25,6 +25,7 @@ def get_config(arg=None):
     config.data.stride = 4
     config.data.sampling = "dense"
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
     config.data.global_batch = 192
 
     config.optim.base_lr = 3e-4  # for 256 videos: 2.25e-4 at 192

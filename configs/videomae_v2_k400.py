@@ -44,6 +44,7 @@ def get_config(arg=None):
     config.data.sampling = "dense"
     config.data.clips_per_decode = 4  # which the authors count as epochs: their 1200 are these 300
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
 
     config.optim.base_lr = 1e-3  # for 256 videos, however many clips of each
     config.optim.min_lr = 1e-5  # scaled likewise

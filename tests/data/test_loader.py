@@ -200,7 +200,7 @@ def test_evaluation_shows_every_video_once(data, batch, processes, workers):
 def test_evaluation_views_are_the_crops_of_each_test_clip_in_turn(data):
     source, views = open_source(data, "val"), ClipRecipe.of(data, EvalConfig(clips=2, crops=3))
     batch = next(eval_batches(source, data, views, batch=1))
-    wanted = eval_indices(20, views)
+    wanted = eval_indices(20, 10.0, views)
     for clip in range(2):
         crops = eval_crops(read_frames(source[0].video, wanted[clip]), views)
         np.testing.assert_array_equal(batch["video"][0, 3 * clip : 3 * clip + 3], crops)

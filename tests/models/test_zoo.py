@@ -7,6 +7,8 @@ import math
 
 import pytest
 
+from vidjax.data.clips.resize import INTERPOLATIONS
+from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.models import FAMILIES, build_model, family_of, model_names
 from vidjax.models.zoo import CLASSES, ZOO, count_params, describe, published, usual_clip
 
@@ -209,6 +211,9 @@ def test_facts_are_of_presets_that_exist():
                 assert result.data in CLASSES
                 assert set(result.overrides) <= fields
                 assert result.source
+                assert result.interpolation in INTERPOLATIONS
+                assert result.channels in ("rgb", "bgr")
+                assert SAMPLINGS[result.sampling].whole == (result.stride == 0)
                 assert 0 < result.top1 <= 100
                 assert result.top5 is None or result.top1 < result.top5 <= 100
 
@@ -229,16 +234,17 @@ def test_cards_are_plain_values(name):
 @pytest.mark.parametrize(
     ("family", "num_frames", "num_classes", "sampling", "stride"),
     [
-        ("videomae", 16, 400, "dense", 4),
-        ("videomae", 16, 174, "segment", 0),
-        ("videomae", 16, 51, "dense", 4),
-        ("videomae", 8, 12, "dense", 4),
-        ("timesformer", 8, 400, "dense", 32),
-        ("timesformer", 16, 600, "dense", 16),
-        ("timesformer", 96, 7, "dense", 4),
-        ("timesformer", 8, 174, "segment", 0),
-        ("vivit", 32, 400, "dense", 2),
-        ("videomamba", 16, 400, "segment", 0),
+        ("videomae", 16, 400, "dense_span", 4),
+        ("videomae", 16, 174, "segment_integer", 0),
+        ("videomae", 16, 51, "dense_span", 4),
+        ("videomae", 8, 12, "dense_span", 4),
+        ("timesformer", 8, 400, "seconds", 32),
+        ("timesformer", 16, 600, "seconds", 16),
+        ("timesformer", 96, 7, "seconds", 4),
+        ("timesformer", 8, 174, "segment_middle", 0),
+        ("vivit", 32, 400, "dense_loop", 2),
+        ("videomamba", 16, 400, "segment_rounded", 0),
+        ("videomamba", 16, 174, "segment_integer", 0),
     ],
 )
 def test_clips_are_sampled_as_published_for_the_nearest_model(family, num_frames, num_classes, sampling, stride):

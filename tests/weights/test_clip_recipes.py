@@ -12,6 +12,8 @@ from vidjax.models import build_model
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe, published_recipe
 
 WHOLE = ClipRecipe(num_frames=8, stride=4, clips=5, crops=3, merge="sum_logits")
+SECONDS = ClipRecipe(num_frames=8, stride=32, sampling="seconds")
+SPREAD = ClipRecipe(num_frames=8, stride=1, sampling="segment_integer")
 SLIDING = ClipRecipe(num_frames=8, crops=3, merge="mean_sigmoid", windows=Windows(seconds=0.5, merge="mean"))
 
 
@@ -33,17 +35,37 @@ def test_a_run_says_everything_itself(tmp_path):
 @pytest.mark.parametrize(
     ("name", "classes", "num_frames", "stride", "sampling"),
     [
-        ("timesformer_base", 400, 8, 32, "dense"),
-        ("timesformer_base", 400, 16, 16, "dense"),  # as TimeSformer-HR
-        ("videomae_base", 400, 16, 4, "dense"),
-        ("videomae_base", 174, 16, 1, "segment"),  # Something-Something
+        ("timesformer_base", 400, 8, 32, "seconds"),
+        ("timesformer_base", 400, 16, 16, "seconds"),  # as TimeSformer-HR
+        ("timesformer_base", 174, 8, 1, "segment_middle"),  # Something-Something
+        ("videomae_base", 400, 16, 4, "dense_span"),
+        ("videomae_base", 174, 16, 1, "segment_integer"),
+        ("videomamba_small", 400, 16, 1, "segment_rounded"),
+        ("vivit_base", 400, 32, 2, "dense_loop"),
     ],
 )
-def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, num_frames, stride, sampling):
+def test_public_weights_are_sampled_and_resized_as_published(name, classes, num_frames, stride, sampling):
     spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
     recipe = published_recipe(name.split("_")[0], spec, classes, mean=(0.5,) * 3, std=(0.2,) * 3)
     assert (recipe.num_frames, recipe.stride, recipe.sampling) == (num_frames, stride, sampling)
     assert (recipe.clips, recipe.crops, recipe.image_size, recipe.mean) == (1, 1, 224, (0.5,) * 3)
+    assert recipe.interpolation == "bilinear"
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "num_frames", "channels"),
+    [
+        ("timesformer_base", 174, 8, "bgr"),
+        ("timesformer_base", 400, 8, "rgb"),
+        ("timesformer_base", 7, 64, "rgb"),  # sampled like the Something-Something model of 64 frames, which is not it
+        ("videomae_base", 174, 16, "rgb"),
+    ],
+)
+def test_only_timesformers_weights_of_something_take_bgr(name, classes, num_frames, channels):
+    """Its loader reads frames with OpenCV, whose order is BGR, and never reorders them (datasets/utils.py:36)."""
+    spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
+    recipe = published_recipe(name.split("_")[0], spec, classes, mean=(0.5,) * 3, std=(0.2,) * 3)
+    assert recipe.channels == channels
 
 
 @pytest.mark.parametrize(
@@ -52,6 +74,10 @@ def test_public_weights_are_sampled_as_published_from_the_centre(name, classes, 
         (WHOLE, {}, {}),
         (WHOLE, {"stride": 2}, {"stride": 2}),
         (WHOLE, {"stride": 0}, {"stride": 1, "sampling": "segment"}),
+        (SECONDS, {"stride": 2}, {"stride": 2}),
+        (SECONDS, {"stride": 0}, {"stride": 1, "sampling": "segment"}),
+        (SPREAD, {"stride": 0}, {}),
+        (SPREAD, {"stride": 4}, {"stride": 4, "sampling": "dense"}),
         (WHOLE, {"clips": 2, "crops": 1}, {"clips": 2, "crops": 1}),
         (WHOLE, {"merge": "max"}, {"merge": "max"}),
         (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits are sums

@@ -1,11 +1,11 @@
-"""Clips of any size: what is done in a JAX transformation is what evaluation does with OpenCV."""
+"""Clips of any size: what is done in a JAX transformation is what evaluation does with OpenCV or Pillow."""
 
 import jax
 import numpy as np
 import pytest
 
-from vidjax.data.clips.augment import INTERPOLATIONS
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.resize import INTERPOLATIONS
 from vidjax.weights.fit_clips import fit_on_host, fit_traced
 
 SIZES = [(16, 24), (32, 48), (31, 90), (90, 31), (12, 50), (50, 12), (23, 23), (9, 11), (16, 100)]
@@ -13,7 +13,7 @@ SIZES = [(16, 24), (32, 48), (31, 90), (90, 31), (12, 50), (50, 12), (23, 23), (
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_frames_are_resized_as_by_opencv(size, interpolation):
+def test_frames_are_resized_as_on_the_host(size, interpolation):
     recipe = ClipRecipe(image_size=(16, 24), interpolation=interpolation)
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, *size, 3), dtype=np.uint8)
     fit = jax.jit(lambda clips: fit_traced(clips, recipe))
@@ -21,7 +21,9 @@ def test_frames_are_resized_as_by_opencv(size, interpolation):
     np.testing.assert_allclose(fit(floats), fit_on_host(floats, recipe), atol=2e-6)
     ours, theirs = np.asarray(fit(clips)).astype(int), fit_on_host(clips, recipe).astype(int)
     assert ours.shape == (2, 3, 16, 24, 3)
-    assert np.abs(ours - theirs).max() <= 1  # OpenCV rounds its weights for uint8, and what they give, twice
+    assert (
+        np.abs(ours - theirs).max() <= 1
+    )  # OpenCV and Pillow round their weights for uint8, and what they give, twice
     assert np.mean(ours != theirs) < 0.2
 
 

@@ -8,7 +8,8 @@ HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5
 EXPLAINED = (
     "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
     "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
-    "@ pixels where not 224. views: clips x crops. Accuracies are the published ones; vidjax models --json names the "
+    "@ pixels where not 224. views: clips x crops. BGR: trained on frames with that order of channels, "
+    "which predict, embed and evaluate give these weights. Accuracies are the published ones; vidjax models --json names the "
     "source of each."
 )
 WEIGHTS_EXPLAINED = (
@@ -23,7 +24,7 @@ def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
     size = (card["name"], f"{card['params'] / 1e6:.1f}M")
     lines = []
     for result in card["results"]:
-        data = _short(result["data"]) + (f", {result['note']}" if result["note"] else "")
+        data = _short(result["data"]) + _apart(result)
         views = f"{result['clips']}x{result['crops']}" if result["clips"] else "?"
         accuracy = tuple("" if result[key] is None else f"{result[key]}" for key in ("top1", "top5"))
         lines.append((*size, *_clip(result), data, views, *accuracy))
@@ -46,8 +47,13 @@ def _clip(facts: dict[str, Any]) -> tuple[str, str]:
 
 
 def _holds(result: dict[str, Any]) -> str:
-    note = f", {result['note']}" if result["note"] else ""
-    return f"{_short(result['data'])}, {_clip(result)[1]}{note}"
+    return f"{_short(result['data'])}, {_clip(result)[1]}{_apart(result)}"
+
+
+def _apart(result: dict[str, Any]) -> str:
+    """What sets a result apart from others on the same data."""
+    order = "BGR" if result["channels"] == "bgr" else ""
+    return "".join(f", {word}" for word in (result["note"], order) if word)
 
 
 def _short(data: str) -> str:

@@ -32,7 +32,8 @@ Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")
 Attention = Annotated[str, OneOf("vidjax.ops.attention:IMPLEMENTATIONS", empty=True)]
 Sampling = Annotated[str, OneOf("vidjax.data.clips.sampling:SAMPLINGS")]
 Crop = Annotated[str, OneOf("vidjax.data.clips.augment:CROPS")]
-Interpolation = Annotated[str, OneOf("vidjax.data.clips.augment:INTERPOLATIONS")]
+Interpolation = Annotated[str, OneOf("vidjax.data.clips.resize:INTERPOLATIONS")]
+RandAugmentInterpolation = Annotated[str, OneOf("vidjax.data.clips.randaugment:INTERPOLATIONS")]
 Optimizer = Annotated[str, OneOf("vidjax.training.optim.optimizer:OPTIMIZERS")]
 Schedule = Annotated[str, OneOf("vidjax.training.optim.learning_rate:SCHEDULES")]
 Decayed = Annotated[str, OneOf("vidjax.training.optim.weight_decay:DECAYED")]
@@ -40,6 +41,9 @@ Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
 Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES")]
+
+# The order of the channels in a clip.
+Channels = Literal["rgb", "bgr"]
 
 # Arrays of a backbone's features, and what a probe makes of them.
 ViewMerge = Literal["mean_softmax", "sum_logits", "max"]
@@ -104,9 +108,11 @@ class DataConfig:
     crop_area: tuple[float, ...] = (0.08, 1.0)  # of random_resized
     crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # of random_resized, width / height
     short_side: tuple[int, ...] = (256, 320)  # of short_side: pixels it is resized to, between these, before the crop
-    interpolation: Interpolation = "bilinear"
+    interpolation: Interpolation = "bilinear"  # of frames or crops to image_size, in training and in evaluation
+    channels: Channels = "rgb"  # their order in a clip; TimeSformer's public SSv2 weights take bgr
     flip: Fraction = 0.0  # probability
     rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1
+    rand_augment_interpolation: RandAugmentInterpolation = "bicubic"  # of rotations, shears and translations
     color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue; 0: none of it
     color_jitter_prob: Fraction = 1.0  # probability that a clip is jittered, if any of color_jitter is above 0
     grayscale: Fraction = 0.0  # probability that a clip loses its colours

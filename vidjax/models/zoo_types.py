@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vidjax.config.schema import Channels
+
 # Classes of the data sets that public checkpoints are made for.
 CLASSES = {
     "Kinetics-400": 400,
@@ -33,6 +35,9 @@ class Result:
       top1, top5: per cent; None where the source has no figure.
       clips, crops: views of a video; None where the source does not say.
       stride: between the frames of a clip; 0 when they are spread over the whole video; None where it is not said.
+      sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`, how its clips were taken in training and in the test.
+      interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`, how its test frames were resized.
+      channels: the order of the channels that it was trained and tested with, rgb or bgr.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
       gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
       weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the
@@ -47,15 +52,13 @@ class Result:
     crops: int | None
     stride: int | None
     source: str
+    sampling: str = "dense"
+    interpolation: str = "bilinear"
+    channels: Channels = "rgb"
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gmacs: float | None = None
     weights: str = ""
     note: str = ""
-
-    @property
-    def sampling(self) -> str:
-        """The name in `data.sampling` of how its test clips are taken."""
-        return "segment" if self.stride == 0 else "dense"
 
 
 @dataclasses.dataclass(frozen=True)

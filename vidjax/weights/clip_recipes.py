@@ -10,7 +10,7 @@ from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.errors import ConfigError, nearest
 from vidjax.evaluation.merge_views import MERGES, rule_with
 from vidjax.models import ClipSpec
-from vidjax.models.zoo import usual_clip
+from vidjax.models.zoo import CLASSES, usual_clip
 
 
 def published_recipe(
@@ -22,7 +22,9 @@ def published_recipe(
     std: tuple[float, ...],
     merge: str = "mean_softmax",
 ) -> ClipRecipe | None:
-    """The recipe of a model that no run of vidjax has made: sampled as published, one central view.
+    """The recipe of a model that no run of vidjax has made: sampled and resized as published, one view.
+
+    Its channels are in another order than RGB only where a published model of as many classes takes them so.
 
     Published protocols have 3 to 30 views of a video; they are asked for, with `--clips` and `--crops` for example.
 
@@ -41,6 +43,8 @@ def published_recipe(
         stride=max(usual.stride or 1, 1) if usual else 1,
         sampling=usual.sampling if usual else "dense",
         image_size=spec.image_size,
+        interpolation=usual.interpolation if usual else "bilinear",
+        channels=usual.channels if usual and CLASSES[usual.data] == num_classes else "rgb",
         mean=mean,
         std=std,
         merge=merge,
@@ -52,7 +56,7 @@ class RecipeChanges:
     """What a user asks for in place of a model's own recipe; None leaves it as it is.
 
     Attributes:
-      stride: between the frames of a clip; 0 spreads them over the whole video.
+      stride: between the frames of a clip, counted as by the model's sampling; 0 spreads them over the whole video.
       clips: per video; of a model that slides, the number of windows, evenly spaced.
       crops: per clip.
       merge: of the views and of windows, mean_softmax, sum_logits or max.
@@ -104,4 +108,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
     if asked.stride is None:
         return recipe
-    return dataclasses.replace(recipe, stride=max(asked.stride, 1), sampling="dense" if asked.stride else "segment")
+    sampling = recipe.sampling
+    if recipe.spread == bool(asked.stride):
+        sampling = "dense" if asked.stride else "segment"
+    return dataclasses.replace(recipe, stride=max(asked.stride, 1), sampling=sampling)

@@ -142,6 +142,16 @@ def _preprocessor(model: Pretrained) -> dict:
     }
 
 
+def _reorders(model: Pretrained) -> tuple[str, ...]:
+    """Whether a processor of transformers, which has no key for it, gives the model channels in another order."""
+    if model.clips.channels == "rgb":
+        return ()
+    return (
+        f"the model takes frames as {model.clips.channels.upper()}, which vidjax gives it; a processor of transformers "
+        "cannot be told to: reverse the channels of its pixel_values",
+    )
+
+
 def _pads(model: Pretrained) -> tuple[str, ...]:
     """Where a processor of transformers does not prepare pixels as vidjax: it resizes the short side, then pads."""
     height, width = model.spec.frame_size

@@ -1,7 +1,7 @@
 """Clips of any size as a model takes them: resized until they cover its frames, and cropped in the middle.
 
-On the host OpenCV resizes, as in evaluation. In a JAX transformation, where shapes are all there is, frames are
-multiplied with OpenCV's weights: the same to a rounding of uint8.
+On the host `resize` is called, as in evaluation. In a JAX transformation, where shapes are all there is, frames are
+multiplied with its weights: the same to a rounding of uint8.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Num
 
-from vidjax.data.clips.augment import eval_crops, eval_places, resize_weights
+from vidjax.data.clips.augment import eval_crops, eval_places
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.resize import resize_weights
 from vidjax.errors import ConfigError
 
 
@@ -61,6 +62,8 @@ def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array,
     """The same inside of `jit`, `grad` or `vmap`; differentiable in floats."""
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size
+    if recipe.channels == "bgr":
+        clips = clips[..., ::-1]
     if size == clips.shape[2:4]:
         return clips[:, :, top : top + height, left : left + width]
     rows, columns = resize_weights(clips.shape[2:4], size, recipe.interpolation)

@@ -193,9 +193,10 @@ def _other_clips(
     """The recipe for other frames: a run keeps its stride, public weights have that of the published model."""
     recipe = model.clips
     if not isinstance(model.config, Config):
-        return published_recipe(
+        usual = published_recipe(
             model.family, module.spec, model.num_classes, mean=recipe.mean, std=recipe.std, merge=recipe.merge
         )
+        return usual and dataclasses.replace(usual, channels=recipe.channels)
     changes = {"num_frames": num_frames, "image_size": image_size}
     return dataclasses.replace(recipe, **{key: value for key, value in changes.items() if value is not None})
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from vidjax.config import DataConfig
-from vidjax.data.clips.augment import augment, check_crop, eval_crops, resize
+from vidjax.data.clips.augment import augment, check_crop, eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.resize import resize
 from vidjax.errors import ConfigError
 
 RAMP = np.stack(np.meshgrid(np.arange(80), np.arange(100, 160), [0]), -1)[:, :, 0].astype(np.uint8)[None].repeat(3, 0)

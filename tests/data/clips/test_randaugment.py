@@ -1,9 +1,13 @@
 """RandAugment against timm's definitions, written here with Pillow and NumPy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
+from vidjax.config import DataConfig
+from vidjax.data.clips.augment import augment
 from vidjax.data.clips.randaugment import OPERATIONS, parse_rand_augment, rand_augment
 from vidjax.errors import ConfigError
 
@@ -11,8 +15,11 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8).repea
 IMAGE = Image.fromarray(PICTURE)
 
 
-def moved(matrix):
-    return IMAGE.transform(IMAGE.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=(128,) * 3)
+BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
+
+
+def moved(matrix, resample=BICUBIC):
+    return IMAGE.transform(IMAGE.size, Image.Transform.AFFINE, matrix, resample, fillcolor=(128,) * 3)
 
 
 def solarize_add(added):
@@ -22,7 +29,7 @@ def solarize_add(added):
 
 EXPECTED = {  # magnitude 7 of 10; symmetric operations with a positive sign
     "invert": lambda: 255 - PICTURE,
-    "rotate": lambda: IMAGE.rotate(21, Image.Resampling.BICUBIC, fillcolor=(128,) * 3),
+    "rotate": lambda: IMAGE.rotate(21, BICUBIC, fillcolor=(128,) * 3),
     "posterize": lambda: PICTURE & 0b11000000,  # 4 - int(2.8) = 2 bits
     "solarize": lambda: np.where(PICTURE < 256 - 179, PICTURE, 255 - PICTURE),
     "solarize_add": lambda: solarize_add(77),
@@ -43,7 +50,28 @@ def test_the_fifteen_operations_of_timm_are_there():
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_operation_does_what_timm_defines(name):
-    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.7, 1)), np.asarray(EXPECTED[name]()))
+    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.7, 1, BICUBIC)), np.asarray(EXPECTED[name]()))
+
+
+def test_geometric_operations_alone_interpolate():
+    """VideoMAE's --train_interpolation reaches these operations and nothing else (rand_augment.py:61 and 139)."""
+    for name, operation in OPERATIONS.items():
+        found = [np.asarray(operation(IMAGE, 0.7, 1, method)) for method in (BICUBIC, BILINEAR)]
+        assert np.array_equal(*found) == (name not in GEOMETRIC)
+    sheared = OPERATIONS["shear_x"](IMAGE, 0.7, 1, BILINEAR)
+    np.testing.assert_array_equal(np.asarray(sheared), np.asarray(moved((1, 0.21, 0, 0, 1, 0), BILINEAR)))
+
+
+@pytest.mark.parametrize(("interpolation", "method"), [("bilinear", BILINEAR), ("bicubic", BICUBIC)])
+def test_operations_interpolate_as_asked_whatever_the_crop_does(monkeypatch, interpolation, method):
+    seen = []
+    for name in OPERATIONS:
+        monkeypatch.setitem(OPERATIONS, name, lambda image, strength, sign, resample: seen.append(resample) or image)
+    data = DataConfig(image_size=24, interpolation="area", rand_augment="rand-m7-n4-inc1")
+    data = dataclasses.replace(data, rand_augment_interpolation=interpolation)
+    for seed in range(5):
+        augment(PICTURE[None], data, np.random.default_rng(seed))
+    assert set(seen) == {method}
 
 
 def with_channels(*channels):
@@ -57,7 +85,7 @@ def test_auto_contrast_stretches_each_channel_from_its_least_to_its_greatest_val
     """(v - least) * 255 / (greatest - least); a channel of one value stays."""
     picture = with_channels([100, 110, 120, 151], [0, 128, 200, 255], [7])
     expected = with_channels([0, 50, 100, 255], [0, 128, 200, 255], [7])
-    found = OPERATIONS["auto_contrast"](Image.fromarray(picture), 0.7, 1)
+    found = OPERATIONS["auto_contrast"](Image.fromarray(picture), 0.7, 1, BICUBIC)
     np.testing.assert_array_equal(np.asarray(found), expected)
 
 
@@ -65,10 +93,11 @@ def test_equalize_spreads_the_ranks_of_each_channel_evenly():
     """A value becomes the share of pixels below it, of 255; the greatest value becomes 255, one value alone stays."""
     picture = with_channels([10, 20, 30, 40], [5, 5, 6, 250], [7])
     expected = with_channels([0, 85, 170, 255], [0, 0, 170, 255], [7])
-    found = OPERATIONS["equalize"](Image.fromarray(picture), 0.7, 1)
+    found = OPERATIONS["equalize"](Image.fromarray(picture), 0.7, 1, BICUBIC)
     np.testing.assert_array_equal(np.asarray(found), expected)
 
 
+GEOMETRIC = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
 SYMMETRIC = [
     "rotate",
     "color",
@@ -85,18 +114,18 @@ SYMMETRIC = [
 @pytest.mark.parametrize("name", [*SYMMETRIC, "solarize", "solarize_add"])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_magnitude_zero_changes_nothing(name, sign):
-    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.0, sign)), PICTURE)
+    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.0, sign, BICUBIC)), PICTURE)
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_symmetric_operations_go_both_ways(name):
-    there, back = (np.asarray(OPERATIONS[name](IMAGE, 0.5, sign)) for sign in (1, -1))
+    there, back = (np.asarray(OPERATIONS[name](IMAGE, 0.5, sign, BICUBIC)) for sign in (1, -1))
     assert not np.array_equal(there, back)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations_stand_the_strongest_magnitude(name):
-    assert np.asarray(OPERATIONS[name](IMAGE, 1.0, 1)).shape == PICTURE.shape
+    assert np.asarray(OPERATIONS[name](IMAGE, 1.0, 1, BICUBIC)).shape == PICTURE.shape
 
 
 def test_all_frames_get_the_same_operations():
@@ -113,7 +142,7 @@ def test_each_operation_is_drawn_and_applied_half_of_the_time(monkeypatch):
     counts = dict.fromkeys(OPERATIONS, 0)
     for name in OPERATIONS:
 
-        def count(image, strength, sign, name=name):
+        def count(image, strength, sign, resample, name=name):
             counts[name] += 1
             assert 0.5 < strength < 0.9  # magnitude 7, spread by 0.5
             return image

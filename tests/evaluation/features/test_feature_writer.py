@@ -72,7 +72,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
     np.testing.assert_allclose(arrays["token_mean"], arrays["tokens"].mean(1), atol=1e-5)
     np.testing.assert_allclose(arrays["width_mean"], arrays["tokens"].mean(2), atol=1e-5)
     for number in range(2):
-        frames = read_frames(source[number].video, eval_indices(20, model.clip_recipe)[0])
+        frames = read_frames(source[number].video, eval_indices(20, 10.0, model.clip_recipe)[0])
         expected = model(eval_crops(frames, model.clip_recipe))
         for name in {"tokens", "pooled", "cls"} & wanted:
             scale = np.abs(expected[name]).max()

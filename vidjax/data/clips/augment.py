@@ -1,7 +1,7 @@
 """Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
 The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip; then
-colours. Erasing, mixup and normalisation happen on the device.
+colours, and their order. Erasing, mixup and normalisation happen on the device.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Num, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.color import color_augment
 from vidjax.data.clips.randaugment import rand_augment
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.resize import resize
 from vidjax.errors import ConfigError
-
-# The choices of data.interpolation.
-INTERPOLATIONS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
-_ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas are averaged
 
 
 def augment(
@@ -36,7 +33,7 @@ def augment(
       out: where to put the clip, a part of a batch for instance; a new array if None.
     """
     if data.rand_augment:
-        frames = rand_augment(frames, data.rand_augment, rng)
+        frames = rand_augment(frames, data.rand_augment, rng, data.rand_augment_interpolation)
     height, width = frames.shape[1:3]
     top, left, crop_height, crop_width = CROPS[data.crop](height, width, data, rng)
     frames = frames[:, top : top + crop_height, left : left + crop_width]
@@ -45,6 +42,8 @@ def augment(
         for frame in clip:
             cv2.flip(frame, 1, dst=frame)
     color_augment(clip, data, rng)
+    if data.channels == "bgr":
+        clip[:] = clip[..., ::-1].copy()
     return clip
 
 
@@ -64,14 +63,16 @@ def check_crop(data: DataConfig) -> None:
 def eval_crops(frames: Num[np.ndarray, "t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "crops t h2 w2 c"]:
     """Resize until recipe.frame_size is just covered, then take recipe.crops evenly spaced crops; one is central.
 
-    For square frames the short side gets their size, and the crops lie along the long side.
+    For square frames the short side gets their size, and the crops lie along the long side. Their channels are in the
+    order of recipe.channels.
 
     Args:
       frames: uint8 or float32.
     """
     size, corners = eval_places(frames.shape[1:3], recipe)
     frames, (height, width) = resize(frames, size, recipe.interpolation), recipe.frame_size
-    return np.stack([frames[:, top : top + height, left : left + width] for top, left in corners])
+    crops = np.stack([frames[:, top : top + height, left : left + width] for top, left in corners])
+    return crops[..., ::-1] if recipe.channels == "bgr" else crops
 
 
 def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[int, int], list[tuple[int, int]]]:
@@ -85,47 +86,6 @@ def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[in
     room = size[0] - height if tall else size[1] - width
     starts = [crop * room // (crops - 1) for crop in range(crops)] if crops > 1 else [round(room / 2)]
     return size, [(start, 0) if tall else (0, start) for start in starts]
-
-
-def resize(
-    frames: Num[np.ndarray, "t h w c"],
-    size: tuple[int, int],
-    interpolation: str,
-    out: Num[np.ndarray, "t h2 w2 c"] | None = None,
-) -> Num[np.ndarray, "t h2 w2 c"]:
-    """Resize all frames to (height, width), into `out` or a new array.
-
-    Within a factor of two this is OpenCV's interpolation of that name, as the official evaluation uses; anything
-    shrunk further is averaged over areas instead, since interpolation would skip pixels and alias.
-    """
-    (height, width), (frame_height, frame_width) = size, frames.shape[1:3]
-    if out is None:
-        out = np.empty((len(frames), height, width, frames.shape[-1]), frames.dtype)
-    if (height, width) == (frame_height, frame_width):
-        out[:] = frames
-        return out
-    method = _method((frame_height, frame_width), size, interpolation)
-    for frame, target in zip(frames, out, strict=True):
-        cv2.resize(frame, (width, height), dst=target, interpolation=method)
-    return out
-
-
-def resize_weights(
-    frame_size: Sequence[int], size: tuple[int, int], interpolation: str
-) -> tuple[Float[np.ndarray, "h2 h"], Float[np.ndarray, "w2 w"]]:
-    """What `resize` multiplies the rows and the columns of frames of `frame_size` by, for use outside of OpenCV."""
-    method = _method(frame_size, size, interpolation)
-    rows, columns = (
-        cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)
-        for old, new in zip(frame_size, size, strict=True)
-    )
-    return rows, columns
-
-
-def _method(frame_size: Sequence[int], size: tuple[int, int], interpolation: str) -> int:
-    """OpenCV's number of the interpolation."""
-    shrunk = max(old / new for old, new in zip(frame_size, size, strict=True))
-    return cv2.INTER_AREA if shrunk > _ALIASING else INTERPOLATIONS[interpolation]
 
 
 def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:

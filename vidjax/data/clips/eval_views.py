@@ -44,7 +44,7 @@ def window_views(
       VideoError: when the video cannot be decoded.
     """
     spans = (span(video, window) for window in windows)
-    for block in _blocks([first + eval_indices(count, recipe) for first, count in spans]):
+    for block in _blocks([first + eval_indices(count, video.fps, recipe) for first, count in spans]):
         wanted, places = np.unique(block, return_inverse=True)
         crops = eval_crops(video.read(wanted), recipe)
         for clips in places.reshape(block.shape):
@@ -52,16 +52,17 @@ def window_views(
 
 
 def too_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> str:
-    """A sentence when a clip is longer than a video, whose last frame it then repeats; empty when it is not.
+    """A sentence when a clip is longer than a video and so repeats frames of it; empty when it is not.
 
     Raises:
       VideoError: when the video is a picture.
     """
     if video.frames == 1:
         raise VideoError("not_video", f"{name} is a single picture; give a video")
-    if recipe.sampling == "segment" or video.frames >= recipe.span:
+    if video.frames >= (needed := recipe.span(video.fps)):
         return ""
-    return f"{name} has {video.frames} frames, a clip spans {recipe.span}; its last frame is repeated"
+    repeated = "it starts again" if recipe.loops else "its last frame is repeated"
+    return f"{name} has {video.frames} frames, a clip spans {needed}; {repeated}"
 
 
 def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:

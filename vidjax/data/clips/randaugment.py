@@ -55,7 +55,7 @@ def parse_rand_augment(text: str) -> RandAugmentSpec:
 
 
 def rand_augment(
-    frames: UInt8[np.ndarray, "t h w 3"], spec: str, rng: np.random.Generator
+    frames: UInt8[np.ndarray, "t h w 3"], spec: str, rng: np.random.Generator, interpolation: str = "bicubic"
 ) -> UInt8[np.ndarray, "t h w 3"]:
     """Apply one random sequence of operations to every frame.
 
@@ -63,6 +63,7 @@ def rand_augment(
 
     Args:
       spec: as `parse_rand_augment` takes it.
+      interpolation: of rotations, shears and translations, one of `INTERPOLATIONS`.
     """
     parsed = parse_rand_augment(spec)
     chosen = []
@@ -77,61 +78,68 @@ def rand_augment(
         return frames
     images = [Image.fromarray(frame) for frame in frames]
     for operation, strength, sign in chosen:
-        images = [operation(image, strength, sign) for image in images]
+        images = [operation(image, strength, sign, INTERPOLATIONS[interpolation]) for image in images]
     return np.stack([np.asarray(image) for image in images])
 
 
 _EXAMPLE = "rand-m7-n4-mstd0.5-inc1"
-Operation = Callable[[Image.Image, float, int], Image.Image]  # strength 0 to 1, sign of symmetric operations
+# The choices of data.rand_augment_interpolation.
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+# A picture, strength 0 to 1, sign of symmetric operations, interpolation of geometric ones.
+Operation = Callable[[Image.Image, float, int, Image.Resampling], Image.Image]
 
 
-def _affine(image: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC, fillcolor=GREY)
+def _affine(image: Image.Image, matrix: tuple[float, ...], resample: Image.Resampling) -> Image.Image:
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GREY)
 
 
-def _rotate(image, strength, sign):
-    return image.rotate(sign * 30 * strength, Image.Resampling.BICUBIC, fillcolor=GREY)
+def _rotate(image, strength, sign, resample):
+    return image.rotate(sign * 30 * strength, resample, fillcolor=GREY)
 
 
-def _shear_x(image, strength, sign):
-    return _affine(image, (1, sign * 0.3 * strength, 0, 0, 1, 0))
+def _shear_x(image, strength, sign, resample):
+    return _affine(image, (1, sign * 0.3 * strength, 0, 0, 1, 0), resample)
 
 
-def _shear_y(image, strength, sign):
-    return _affine(image, (1, 0, 0, sign * 0.3 * strength, 1, 0))
+def _shear_y(image, strength, sign, resample):
+    return _affine(image, (1, 0, 0, sign * 0.3 * strength, 1, 0), resample)
 
 
-def _translate_x(image, strength, sign):
-    return _affine(image, (1, 0, sign * 0.45 * strength * image.size[0], 0, 1, 0))
+def _translate_x(image, strength, sign, resample):
+    return _affine(image, (1, 0, sign * 0.45 * strength * image.size[0], 0, 1, 0), resample)
 
 
-def _translate_y(image, strength, sign):
-    return _affine(image, (1, 0, 0, 0, 1, sign * 0.45 * strength * image.size[1]))
+def _translate_y(image, strength, sign, resample):
+    return _affine(image, (1, 0, 0, 0, 1, sign * 0.45 * strength * image.size[1]), resample)
 
 
-def _posterize(image, strength, sign):
+def _posterize(image, strength, sign, resample):
     keep = 0xFF ^ (0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
     return image.point([value & keep for value in range(256)] * 3)
 
 
-def _solarize(image, strength, sign):
+def _solarize(image, strength, sign, resample):
     return ImageOps.solarize(image, 256 - int(256 * strength))
 
 
-def _solarize_add(image, strength, sign):
+def _solarize_add(image, strength, sign, resample):
     added = int(110 * strength)
     table = [min(255, value + added) if value < 128 else value for value in range(256)]
     return image.point(table * 3)
 
 
 def _enhance(kind: type) -> Operation:
-    return lambda image, strength, sign: kind(image).enhance(1 + sign * 0.9 * strength)
+    return lambda image, strength, sign, resample: kind(image).enhance(1 + sign * 0.9 * strength)
 
 
 OPERATIONS: dict[str, Operation] = {
-    "auto_contrast": lambda image, strength, sign: ImageOps.autocontrast(image),
-    "equalize": lambda image, strength, sign: ImageOps.equalize(image),
-    "invert": lambda image, strength, sign: ImageOps.invert(image),
+    "auto_contrast": lambda image, strength, sign, resample: ImageOps.autocontrast(image),
+    "equalize": lambda image, strength, sign, resample: ImageOps.equalize(image),
+    "invert": lambda image, strength, sign, resample: ImageOps.invert(image),
     "rotate": _rotate,
     "posterize": _posterize,
     "solarize": _solarize,

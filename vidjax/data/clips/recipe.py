@@ -7,8 +7,11 @@ everything that uses a model afterwards go by the same `ClipRecipe`.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from vidjax.config import IMAGENET_MEAN, IMAGENET_STD, DataConfig, EvalConfig
+from vidjax.config.schema import Channels
+from vidjax.data.clips.sampling import SAMPLINGS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +34,10 @@ class ClipRecipe:
     """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
 
     Attributes:
-      num_frames: of a clip; stride: between them; sampling: dense | dense_span | segment, see `sampling.eval_indices`.
+      num_frames: of a clip; stride: between them; sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: pixels, the side of a frame or (height, width).
-      interpolation: of the resize, bilinear | bicubic | area.
+      interpolation: of the resize, one of `resize.INTERPOLATIONS`.
+      channels: their order in the model's input, rgb or bgr; videos are read as RGB.
       mean, std: of the model's input, per channel, of pixels in [0, 1].
       clips, crops: views of a video, evenly spaced in time and along the side that is longer than the frame.
       merge: of the views' scores, a rule of `vidjax.evaluation.merge_views`.
@@ -45,6 +49,7 @@ class ClipRecipe:
     sampling: str = "dense"
     image_size: int | tuple[int, int] = 224
     interpolation: str = "bilinear"
+    channels: Channels = "rgb"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     clips: int = 1
@@ -57,7 +62,7 @@ class ClipRecipe:
         """The views of whole videos that a configuration asks for, merged as the scores of classes."""
         return cls(
             num_frames=data.num_frames, stride=data.stride, sampling=data.sampling, image_size=data.image_size,
-            interpolation=data.interpolation, mean=data.mean, std=data.std,
+            interpolation=data.interpolation, channels=data.channels, mean=data.mean, std=data.std,
             clips=eval.clips, crops=eval.crops, merge=eval.merge,
         )  # fmt: skip
 
@@ -76,21 +81,41 @@ class ClipRecipe:
         """The number of views of a video, or of a window."""
         return self.clips * self.crops
 
+    def covers(self, frames: int, fps: float) -> int:
+        """Frames in a row that a clip is taken from, of a video of so many at `fps`: its window, or the whole video."""
+        if self.spread:
+            return frames
+        return min(frames, max(1, math.ceil(self.num_frames * SAMPLINGS[self.sampling].own_stride(self.stride, fps))))
+
+    def span(self, fps: float) -> int:
+        """Frames from the first of a clip to its last, in a video of `fps` that is long enough; 1 where it is spread
+        over any video."""
+        if self.spread:
+            return 1
+        return int((self.num_frames - 1) * SAMPLINGS[self.sampling].own_stride(self.stride, fps)) + 1
+
     @property
-    def span(self) -> int:
-        """Frames from the first of a dense clip to its last."""
-        return (self.num_frames - 1) * self.stride + 1
+    def spread(self) -> bool:
+        """Whether a clip is spread over the whole video, whatever its length."""
+        return SAMPLINGS[self.sampling].whole
+
+    @property
+    def loops(self) -> bool:
+        """Whether a video that is shorter than a clip starts again; else its last frame repeats."""
+        return SAMPLINGS[self.sampling].loops
 
     @property
     def words(self) -> str:
         """How a clip is taken: "16 frames, every 4th"."""
-        if self.sampling == "segment":
+        if self.spread:
             return f"{self.num_frames} frames spread over the whole video"
+        rate = SAMPLINGS[self.sampling].rate
+        of = f" at {rate:g} a second" if rate else ""
         if self.stride == 1:
-            return f"{self.num_frames} frames in a row"
+            return f"{self.num_frames} frames in a row{of}"
         teens = 10 < self.stride % 100 < 14
         ending = "th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(self.stride % 10, "th")
-        return f"{self.num_frames} frames, every {self.stride}{ending}"
+        return f"{self.num_frames} frames, every {self.stride}{ending}{of}"
 
     def sample(self, data: DataConfig) -> DataConfig:
         """The configuration of a data set with this sampling, on which the rows of some data sets depend (AFEW-VA)."""

@@ -62,7 +62,7 @@ class LoadTrain(grain.transforms.RandomMap):
             return np.stack([noise(data.num_frames, size, rng) for _ in range(data.clips_per_decode)]), None
         with open_video(row.video) as video:
             first, count = span(video, row.window)
-            indices = first + train_indices(count, data, rng)
+            indices = first + train_indices(count, video.fps, data, rng)
             frames = video.read(indices)
             of_clip = is_of_clip(self._source.annotation)
             seen = (indices[0] / video.fps, (indices[-1] + 1) / video.fps) if of_clip else None

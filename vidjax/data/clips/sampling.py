@@ -1,63 +1,73 @@
-"""Which frames make a clip: the training samplings and test protocols of VideoMAE (sections 3.1 and 4)."""
+"""Which frames make a clip: the training samplings and test protocols of the families' authors.
+
+Where authors differ each protocol has its own name, so that a published recipe takes exactly its authors' frames.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int64
 
 from vidjax.config import DataConfig
-from vidjax.data.clips.recipe import ClipRecipe
+
+if TYPE_CHECKING:
+    from vidjax.data.clips.recipe import ClipRecipe
 
 
-def train_indices(num_video_frames: int, data: DataConfig, rng: np.random.Generator) -> Int64[np.ndarray, " t"]:
+def train_indices(
+    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator
+) -> Int64[np.ndarray, " t"]:
     """Frame numbers of one random training clip.
 
-    `dense` takes every `stride`-th frame of a random window of num_frames * stride (Kinetics pre-training);
-    `dense_span` spreads num_frames evenly over such a window, both ends included (Kinetics fine-tuning);
-    `segment` takes one random frame from each of num_frames equal segments (Something-Something, TSN).
-    A video shorter than the window repeats its last frame (`segment` repeats frames where they fall).
+    `dense` takes every `stride`-th frame of a random window of num_frames * stride (VideoMAE's pre-training);
+    `dense_span` spreads num_frames evenly over such a window, both ends included (VideoMAE's fine-tuning on Kinetics);
+    `dense_loop` takes every `stride`-th frame from anywhere that the last of them fits (ViViT);
+    `seconds` spreads num_frames evenly over as many seconds as num_frames * stride frames take at 30 frames a second,
+    whatever the video's own rate (TimeSformer on Kinetics).
+    A video shorter than the window repeats its last frame; with `dense_loop` it starts again.
+
+    `segment` takes one random frame from each of num_frames equal segments (TSN);
+    `segment_integer` from segments of a whole number of frames, which leave out a rest at the end of the video; one of
+    fewer frames than num_frames gives its first frame alone (VideoMAE and VideoMamba on Something-Something);
+    `segment_rounded` and `segment_middle` from segments whose rounded ends, both included, divide the video from its
+    first frame to its last (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
     Args:
       num_video_frames: at least 1.
+      fps: frames a second of the video.
     """
-    return SAMPLINGS[data.sampling].train(num_video_frames, data.num_frames, data.stride, rng)
+    sampling = SAMPLINGS[data.sampling]
+    return sampling.train(num_video_frames, data.num_frames, sampling.own_stride(data.stride, fps), rng)
 
 
-def eval_indices(num_video_frames: int, recipe: ClipRecipe) -> Int64[np.ndarray, "v t"]:
+def eval_indices(num_video_frames: int, fps: float, recipe: ClipRecipe) -> Int64[np.ndarray, "v t"]:
     """Frame numbers of the test clips of one video.
 
-    Both dense samplings: of every `stride`-th frame of the whole video, `clips` evenly spaced runs of num_frames, the
-    first at the start and the last at the end; a single clip lies in the centre. `segment`: from each of num_frames
-    equal segments, clip i takes the frame i / clips of the way into it; a single clip takes the middle.
+    `dense` and `dense_span`: of every `stride`-th frame of the whole video, `clips` evenly spaced runs of num_frames,
+    the first at the start and the last at the end. `dense_loop`: windows of num_frames * stride frames, evenly spaced
+    likewise. Of these three a single clip lies in the centre. `seconds`: clip i begins i / clips of the way to the
+    last place where a window fits, so that a single clip begins with the video.
+
+    `segment` and `segment_integer`: of each of num_frames equal segments, clip i takes the frame i / clips of the way
+    into it; a single clip takes the middle. `segment_rounded`: the frame (i + 1) / (clips + 1) of the way into each
+    rounded segment. `segment_middle`: the middle of each, and further clips as `segment_rounded`.
 
     Args:
       num_video_frames: at least 1.
+      fps: frames a second of the video.
       recipe: says num_frames, stride, sampling and clips.
     """
-    views = SAMPLINGS[recipe.sampling].views
-    return views(num_video_frames, recipe.num_frames, recipe.stride, recipe.clips)
+    sampling = SAMPLINGS[recipe.sampling]
+    return sampling.views(num_video_frames, recipe.num_frames, sampling.own_stride(recipe.stride, fps), recipe.clips)
 
 
 def _dense(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
     start = rng.integers(0, max(frames - t * stride, 0) + 1)
     return np.minimum(start + stride * np.arange(t), frames - 1)
-
-
-def _dense_span(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
-    if frames <= t * stride:
-        spread = np.linspace(0, frames, min(frames // stride, t))
-        padded = np.concatenate([spread, np.full(t - len(spread), frames)])
-        return np.minimum(padded, frames - 1).astype(np.int64)
-    end = rng.integers(t * stride, frames + 1)
-    return np.minimum(np.linspace(end - t * stride, end, t), end - 1).astype(np.int64)
-
-
-def _segment(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
-    del stride  # segments span the whole video
-    return np.minimum((np.arange(t) + rng.random(t)) * frames / t, frames - 1).astype(np.int64)
 
 
 def _dense_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
@@ -67,10 +77,81 @@ def _dense_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
     return thinned[np.minimum(starts[:, None] + np.arange(t), len(thinned) - 1)]
 
 
+def _dense_span(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Source: VideoMAE's kinetics.py:251-265."""
+    if frames <= t * stride:
+        spread = np.linspace(0, frames, min(frames // stride, t))
+        padded = np.concatenate([spread, np.full(t - len(spread), frames)])
+        return np.minimum(padded, frames - 1).astype(np.int64)
+    end = rng.integers(t * stride, frames)
+    return np.minimum(np.linspace(end - t * stride, end, t), end - 1).astype(np.int64)
+
+
+def _dense_loop(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Source: `sample_sequence` of DMVR, dmvr/processors.py:138."""
+    start = rng.integers(max(frames - (t - 1) * stride, 1))
+    return (start + stride * np.arange(t)) % frames
+
+
+def _dense_loop_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
+    """Source: `sample_linspace_sequence` of DMVR, dmvr/processors.py:93, and `sample_sequence` for a single clip."""
+    room = max(frames - t * stride, 0)
+    starts = np.linspace(0, room, clips, dtype=np.float32).astype(np.int64) if clips > 1 else np.array([room // 2])
+    return (starts[:, None] + stride * np.arange(t)) % frames
+
+
+def _seconds(frames: int, t: int, stride: float, rng: np.random.Generator) -> np.ndarray:
+    """Source: TimeSformer's decoder.py:260 and 383. Frames before the start are not decoded: it is rounded up."""
+    return _window(frames, t, stride, rng.uniform(0, max(frames - t * stride, 0)))
+
+
+def _seconds_views(frames: int, t: int, stride: float, clips: int) -> np.ndarray:
+    return np.stack([_window(frames, t, stride, max(frames - t * stride, 0) * clip / clips) for clip in range(clips)])
+
+
+def _window(frames: int, t: int, stride: float, start: float) -> np.ndarray:
+    return np.minimum(np.ceil(start) + np.linspace(0, t * stride - 1, t).astype(np.int64), frames - 1).astype(np.int64)
+
+
+def _segment(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    return np.minimum((np.arange(t) + rng.random(t)) * frames / t, frames - 1).astype(np.int64)
+
+
 def _segment_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
-    del stride  # segments span the whole video
-    into = np.arange(clips) / clips if clips > 1 else np.array([0.5])
-    return ((np.arange(t) + into[:, None]) * frames / t).astype(np.int64)
+    into, length = np.arange(clips) / clips if clips > 1 else np.array([0.5]), frames / t
+    return (length * into[:, None] + length * np.arange(t)).astype(np.int64)
+
+
+def _integer(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Source: VideoMAE's ssv2.py:251-257, VideoMamba's ssv2.py:587-593."""
+    length = frames // t
+    return np.arange(t) * length + rng.integers(length, size=t) if length else np.zeros(t, np.int64)
+
+
+def _rounded(frames: int, t: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """Source: VideoMamba's kinetics_sparse.py:241-246, TimeSformer's ssv2.py:225-231."""
+    ends = _rounded_ends(frames, t)
+    return rng.integers(ends[:-1], ends[1:] + 1)
+
+
+def _rounded_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
+    """Source: VideoMamba's kinetics_sparse.py:248-258."""
+    step = (frames - 1) / t / (clips + 1)
+    into = (step * (np.arange(clips) + 1)).astype(np.int64)
+    return np.minimum(_rounded_ends(frames, t)[:-1] + into[:, None], frames - 1)
+
+
+def _middle_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
+    """Source: TimeSformer's ssv2.py:225-233, which has a single clip."""
+    if clips > 1:
+        return _rounded_views(frames, t, stride, clips)
+    ends = _rounded_ends(frames, t)
+    return (ends[:-1] + ends[1:])[None] // 2
+
+
+def _rounded_ends(frames: int, t: int) -> np.ndarray:
+    """The first and last frames of segments, each the last one's end."""
+    return np.round((frames - 1) / t * np.arange(t + 1)).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +161,30 @@ class Sampling:
     Attributes:
       train: of one random clip; its last argument is a generator.
       views: of evenly spaced clips of a test; its last argument is how many.
+      rate: frames a second that the stride is counted in; 0: the frames of the video, at whatever rate.
+      whole: whether clips are spread over the whole video, whatever the stride.
+      loops: whether a video that is shorter than a clip starts again; else its last frame repeats.
     """
 
-    train: Callable[[int, int, int, np.random.Generator], np.ndarray]
-    views: Callable[[int, int, int, int], np.ndarray]
+    train: Callable[[int, int, Any, np.random.Generator], np.ndarray]
+    views: Callable[[int, int, Any, int], np.ndarray]
+    rate: float = 0.0
+    whole: bool = False
+    loops: bool = False
+
+    def own_stride(self, stride: int, fps: float) -> float:
+        """The stride in frames of a video of `fps` frames a second."""
+        return stride / self.rate * fps if self.rate else stride
 
 
 # The choices of data.sampling.
 SAMPLINGS = {
     "dense": Sampling(_dense, _dense_views),
     "dense_span": Sampling(_dense_span, _dense_views),
-    "segment": Sampling(_segment, _segment_views),
+    "dense_loop": Sampling(_dense_loop, _dense_loop_views, loops=True),
+    "seconds": Sampling(_seconds, _seconds_views, rate=30.0),
+    "segment": Sampling(_segment, _segment_views, whole=True),
+    "segment_integer": Sampling(_integer, _segment_views, whole=True),
+    "segment_rounded": Sampling(_rounded, _rounded_views, whole=True),
+    "segment_middle": Sampling(_rounded, _middle_views, whole=True),
 }

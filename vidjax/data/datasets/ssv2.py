@@ -55,7 +55,7 @@ DATASET = DatasetSpec(
     num_classes=174,
     videos={"train": 168_913, "val": 24_777, "test": 27_157},
     protocol={  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
-        "data": {"num_frames": 16, "sampling": "segment", "flip": 0.0},
+        "data": {"num_frames": 16, "sampling": "segment_integer", "flip": 0.0},
         "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},
     },
     find_annotations=find_annotations,

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from jaxtyping import UInt8
 
-from vidjax.data.clips.augment import resize
+from vidjax.data.clips.resize import resize
 from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError

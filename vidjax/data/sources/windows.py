@@ -35,10 +35,10 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
 def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
     """Start and end in seconds of the windows of a video, as recipe.windows says.
 
-    A window spans num_frames * stride frames, or everything with segment sampling.
+    A window spans what a clip is taken from: num_frames * stride frames, say, or everything if it is spread.
     """
     windows = recipe.windows or Windows()
-    span = frames if recipe.sampling == "segment" else min(frames, recipe.num_frames * recipe.stride)
+    span = recipe.covers(frames, fps)
     every = max(1, round(windows.seconds * fps)) if windows.seconds else 0
     starts = window_starts(frames, span, every=every, count=windows.count)
     return [(start / fps, (start + span) / fps) for start in starts]
@@ -67,12 +67,12 @@ class WindowSource(VideoSource):
             self._windows += windows
             owners += [index] * len(windows)
             durations.append(frames / fps)
-            if frames and recipe.sampling != "segment" and frames < recipe.span:
-                short.append(row.id)
+            if frames and frames < recipe.span(fps):
+                short.append((recipe.span(fps), row.id))
         if short:
             logging.getLogger("vidjax").warning(
-                "%d of %d videos are shorter than a window of %d frames, the first of them %s: the last frame repeats",
-                len(short), len(source), recipe.span, short[0],
+                "%d of %d videos are shorter than a window of %d frames, the first of them %s: %s",
+                len(short), len(source), *short[0], "they start again" if recipe.loops else "the last frame repeats",
             )  # fmt: skip
         self.video_of, self.durations = np.array(owners), np.array(durations)
         self.content_id = content_id([source.content_id, *self._windows])

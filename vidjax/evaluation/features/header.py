@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import DataError, ResumeError
 from vidjax.files import write_json
@@ -78,7 +79,7 @@ class Header:
     def command(self, folder: str | os.PathLike) -> str:
         """The command that goes on with a store of these features."""
         data, clip = self.data, self.clip
-        stride = 0 if clip["sampling"] == "segment" else clip["stride"]
+        stride = 0 if SAMPLINGS[clip["sampling"]].whole else clip["stride"]
         options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
         if data["name"] in ("", "folder"):
             options = options | {"data": data["root"], "root": ""}

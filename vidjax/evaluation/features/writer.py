@@ -178,6 +178,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
             "sampling": recipe.sampling,
             "image_size": side,
             "interpolation": recipe.interpolation,
+            "channels": recipe.channels,
             "mean": list(recipe.mean),
             "std": list(recipe.std),
         },

@@ -10,9 +10,11 @@ from vidjax.models.zoo_types import Published, Result
 _ZOO = "facebookresearch/TimeSformer README.md"
 _MMACTION = "open-mmlab/mmaction2 configs/recognition/timesformer"
 
-_k400 = partial(Result, "Kinetics-400", clips=1, crops=3, source=_ZOO)
-_k600 = partial(Result, "Kinetics-600", clips=1, crops=3, source=_ZOO)
-_ssv2 = partial(Result, "Something-Something v2", clips=1, crops=3, stride=0, source=_ZOO)
+_k400 = partial(Result, "Kinetics-400", clips=1, crops=3, sampling="seconds", source=_ZOO)
+_k600 = partial(Result, "Kinetics-600", clips=1, crops=3, sampling="seconds", source=_ZOO)
+_ssv2 = partial(  # frames are read by OpenCV and never reordered: timesformer/datasets/utils.py:36, ssv2.py:230
+    Result, "Something-Something v2", clips=1, crops=3, stride=0, sampling="segment_middle", channels="bgr", source=_ZOO
+)
 _ablation = partial(Result, "Kinetics-400", clips=1, crops=3, stride=32, source=_MMACTION)
 
 PUBLISHED = {

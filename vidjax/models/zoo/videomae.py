@@ -8,9 +8,10 @@ _ZOO = "MCG-NJU/VideoMAE MODEL_ZOO.md"
 _PAPER = "arXiv:2203.12602"
 _V2 = "OpenGVLab/VideoMAEv2 docs/MODEL_ZOO.md"
 
-_k400 = partial(Result, "Kinetics-400", clips=5, crops=3, stride=4, source=_ZOO)
-_ssv2 = partial(Result, "Something-Something v2", clips=2, crops=3, stride=0, source=_ZOO)
-_finer = partial(Result, "Kinetics-400", clips=4, crops=3, stride=None, source=_PAPER)
+_dense = partial(Result, crops=3, sampling="dense_span")
+_k400 = partial(_dense, "Kinetics-400", clips=5, stride=4, source=_ZOO)
+_ssv2 = partial(Result, "Something-Something v2", clips=2, crops=3, stride=0, sampling="segment_integer", source=_ZOO)
+_finer = partial(_dense, "Kinetics-400", clips=4, stride=None, source=_PAPER)
 _FINER = {"num_frames": 32, "image_size": 320}
 
 PUBLISHED = {
@@ -31,8 +32,8 @@ PUBLISHED = {
             _k400(80.0, 94.4, gmacs=180, weights="MCG-NJU/videomae-base-short-finetuned-kinetics", note="800 epochs"),
             _ssv2(70.8, 92.4, gmacs=180, weights="MCG-NJU/videomae-base-finetuned-ssv2", note="2400 epochs"),
             _ssv2(69.6, 92.0, gmacs=180, weights="MCG-NJU/videomae-base-short-finetuned-ssv2", note="800 epochs"),
-            Result("UCF101", 91.3, 98.5, clips=5, crops=3, stride=4, source=_ZOO, gmacs=180, note="3200 epochs"),
-            Result("HMDB51", 62.6, None, clips=5, crops=3, stride=4, source=_PAPER, gmacs=180),
+            _dense("UCF101", 91.3, 98.5, clips=5, stride=4, source=_ZOO, gmacs=180, note="3200 epochs"),
+            _dense("HMDB51", 62.6, None, clips=5, stride=4, source=_PAPER, gmacs=180),
             _k400(
                 86.6, None, gmacs=180, source=_V2, note="distilled",
                 weights="OpenGVLab/VideoMAE2/distill/vit_b_k710_dl_from_giant.pth",
@@ -69,17 +70,17 @@ PUBLISHED = {
                 weights="vit_g_hybrid_pt_1200e_k710_it_k400_ft.pth",
             ),
             _k400(87.2, 97.4, source=_V2, weights="vit_g_hybrid_pt_1200e_k400_ft.pth"),
-            Result(
-                "Kinetics-710", 83.8, 96.4, clips=5, crops=3, stride=4, source=_V2,
+            _dense(
+                "Kinetics-710", 83.8, 96.4, clips=5, stride=4, source=_V2,
                 weights="vit_g_hybrid_pt_1200e_k710_ft.pth",
             ),
             _ssv2(77.0, 95.9, source=_V2, weights="vit_g_hybrid_pt_1200e_ssv2_ft.pth"),
-            Result(
-                "UCF101", 99.6, 100.0, clips=5, crops=3, stride=4, source=_V2,
+            _dense(
+                "UCF101", 99.6, 100.0, clips=5, stride=4, source=_V2,
                 weights="vit_g_hybrid_pt_1200e_k710_it_ucf101_ft.pth",
             ),
-            Result(
-                "HMDB51", 88.1, 98.5, clips=5, crops=3, stride=2, source=_V2,
+            _dense(
+                "HMDB51", 88.1, 98.5, clips=5, stride=2, source=_V2,
                 weights="vit_g_hybrid_pt_1200e_k710_it_hmdb51_ft.pth",
             ),
         ),

@@ -9,8 +9,9 @@ from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "OpenGVLab/VideoMamba videomamba/video_sm/MODEL_ZOO.md"
 
-_k400 = partial(Result, "Kinetics-400", top5=None, clips=4, crops=3, stride=0, source=_ZOO)
-_ssv2 = partial(Result, "Something-Something v2", top5=None, clips=2, crops=3, stride=0, source=_ZOO)
+_spread = partial(Result, top5=None, crops=3, stride=0, source=_ZOO)
+_k400 = partial(_spread, "Kinetics-400", clips=4, sampling="segment_rounded")
+_ssv2 = partial(_spread, "Something-Something v2", clips=2, sampling="segment_integer")
 
 
 def _at(num_frames: int, image_size: int = 224) -> dict:

@@ -12,8 +12,10 @@ _ZOO = "google-research/scenic projects/vivit/README.md"
 _BUCKET = "scenic-bucket/vivit"
 _TABLE_2 = "arXiv:2103.15691, table 2"
 
-_zoo = partial(Result, top5=None, clips=4, crops=3, stride=2, source=_ZOO)
-_ablation = partial(Result, "Kinetics-400", top5=None, clips=None, crops=None, stride=2, source=_TABLE_2)
+_zoo = partial(Result, top5=None, clips=4, crops=3, stride=2, sampling="dense_loop", source=_ZOO)
+_ablation = partial(
+    Result, "Kinetics-400", top5=None, clips=None, crops=None, stride=2, sampling="dense_loop", source=_TABLE_2
+)
 
 PUBLISHED = {
     "base": Published(
