@@ -31,8 +31,8 @@ def pretrained(name, num_classes, **options):
     shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     recipe = ClipRecipe(
-        num_frames=4, stride=3, image_size=module.spec.image_size, interpolation="area", mean=(0.1, 0.2, 0.3),
-        std=(0.4, 0.5, 0.6), clips=2, crops=3, merge="sum_logits",
+        num_frames=4, stride=3, image_size=module.spec.image_size, interpolation="area", channels="bgr",
+        mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), clips=2, crops=3, merge="sum_logits",
     )  # fmt: skip
     return Pretrained(module, params, module.spec, name.split("_")[0], recipe, source="elsewhere")
 

@@ -9,8 +9,8 @@ EXPLAINED = (
     "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
     "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
     "@ pixels where not 224. views: clips x crops. BGR: trained on frames with that order of channels, "
-    "which predict, embed and evaluate give these weights. Accuracies are the published ones; vidjax models --json names the "
-    "source of each."
+    "which predict, embed and evaluate give these weights. Accuracies are the published ones; vidjax models --json "
+    "names the source of each."
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "

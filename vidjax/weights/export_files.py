@@ -61,7 +61,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
         notes = _differences(layout, state, config, described)
     if model.clip_recipe:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
-        notes = (*notes, *_pads(model))
+        notes = (*notes, *_reorders(model), *_pads(model))
     draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
     draft.replace(folder / "model.safetensors")

@@ -6,6 +6,7 @@ multiplied with its weights: the same to a rounding of uint8.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -54,12 +55,13 @@ def check_range(clips: np.ndarray) -> None:
 
 
 def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "b t h2 w2 c"]:
-    """The central crops of uint8 or float32 clips."""
-    return np.stack([eval_crops(clip, recipe.one_view())[0] for clip in clips])
+    """The central crops of uint8 or float32 clips, still RGB: `fit_traced`, which they go through next, orders them."""
+    recipe = dataclasses.replace(recipe.one_view(), channels="rgb")
+    return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
 
 
 def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
-    """The same inside of `jit`, `grad` or `vmap`; differentiable in floats."""
+    """The central crops in the order of recipe.channels, inside of `jit`, `grad` or `vmap`; differentiable in floats."""
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size
     if recipe.channels == "bgr":

@@ -115,7 +115,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         objective=_objective(module, recipe, normalize_target=said.get("norm_pix_loss", True)),
         answer=answer if description.num_classes else None,
         labels=description.labels,
-        notes=(*contents.notes, *description.notes, *notes),
+        notes=(*contents.notes, *description.notes, *notes, *_order(recipe)),
         source=os.fspath(source),
         config=contents.config,
     )
@@ -167,6 +167,16 @@ def _pixels(
     found = (np.broadcast_to(means, 3) + shift) / scale, np.broadcast_to(deviations, 3) / scale
     mean, std = (tuple(float(f"{value:.7g}") for value in values) for values in found)
     return mean, std, ()
+
+
+def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
+    """What a user should know of channels that are not in the order RGB."""
+    if recipe is None or recipe.channels == "rgb":
+        return ()
+    return (
+        f"its authors trained it on frames whose channels are in the order {recipe.channels.upper()}, and so are those "
+        f"that it is given here; fine-tune it with data.channels={recipe.channels}",
+    )
 
 
 def _from_run(path: Path) -> Pretrained:

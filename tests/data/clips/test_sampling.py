@@ -145,7 +145,7 @@ def test_integer_segments_are_those_of_videomae_and_videomamba_on_something(fram
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("t", [8, 16])
 def test_something_test_clips_are_the_authors(frames, t, sampling):
-    """ssv2.py:238-247: the starts and middles of all segments, sorted, of which clip k takes every second, from k on."""
+    """ssv2.py:238-247: the starts and middles of all segments, sorted, of which clip k takes every other one from k."""
     tick = frames / float(t)
     middles = [int(tick / 2.0 + tick * place) for place in range(t)]
     every = np.sort(middles + [int(tick * place) for place in range(t)])
@@ -235,8 +235,8 @@ def test_a_window_in_seconds_holds_more_frames_of_a_faster_video():
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize(("t", "stride"), [(32, 2), (32, 1)])
 def test_loops_are_dmvrs(frames, t, stride):
-    """`sample_sequence` and `sample_linspace_sequence` of dmvr/processors.py:29-190: the indices of the sequence are tiled
-    until there are enough of them."""
+    """`sample_sequence` and `sample_linspace_sequence`, dmvr/processors.py:29-190: the indices of the sequence are
+    tiled until there are enough of them."""
     tiled = np.tile(np.arange(frames), t * stride // frames + 2)
 
     def steps(offset):
