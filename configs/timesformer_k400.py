@@ -5,6 +5,9 @@ Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --con
              --config.data.root=DIR --workdir=RUN
            IMAGE_VIT: a ViT-B/16 trained on ImageNet, of timm or transformers; the same with --config.mode=evaluate
            scores RUN
+           hr gives each place of a frame the position nearest to it; the authors' helpers.py:174 looks for it along the
+           flattened table, which must be a mistake, but their public hr weights began so. For the same start:
+           --config.model.spec.resized_positions=flattened
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (96 frames); `smoke` runs a tiny model on the
            embedded data in minutes
 """

@@ -16,8 +16,6 @@ Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (mo
            24. Which the published checkpoint has, only it can tell: vidjax.from_pretrained counts them
 Differs    scenic draws the two sides of a frame independently, brightens by adding, and tests on crops of frames whose
            short side is 256; here the aspect is kept, brightness is a factor, and the short side is the crop's
-           scenic's cosine runs from step 0 over the whole run and is multiplied by the linear warm-up: its peak is
-           about 0.983 of the base rate; here the cosine begins after the warm-up, from the whole base rate
 """
 
 from vidjax import config as config_lib

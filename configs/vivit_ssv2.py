@@ -7,8 +7,7 @@ Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_fr
            temporal blocks needs --config.model.spec.temporal_depth=24
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py (scenic's peak rate is here about 0.987 of the base rate); and scenic's RandAugment
-           has magnitude 20 on a scale to 10, which here ends at 10
+Differs    as configs/vivit_k400.py
 """
 
 from vidjax import config as config_lib
@@ -37,7 +36,7 @@ def get_config(arg=None):
     config.data.crop = "short_side"
     config.data.short_side = (259, 383)  # 288 x 0.9 to 288 x 1.33
     config.data.flip = 0.0  # "pushing from left to right" is not "pushing from right to left"
-    config.data.rand_augment = "rand-m10-n2-inc1"
+    config.data.rand_augment = "scenic-m20-n2"  # eleven operations, none geometric, after the crop
     config.data.mixup = 0.3
     config.data.mix_group = 2  # one draw a device; see Groups of configs/vivit_k400.py
     config.data.mean = (0.5, 0.5, 0.5)

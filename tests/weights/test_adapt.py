@@ -1,5 +1,7 @@
 """Other frames, another resolution, other classes: what is done, and that it is said."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import peers
@@ -11,6 +13,7 @@ from vidjax import ops
 from vidjax.errors import ConfigError
 from vidjax.models import build_model
 from vidjax.weights.adapt import adapt
+from vidjax.weights.resize_positions import fit_positions
 
 TINY = {"num_frames": 8, "image_size": 16, "width": 8, "depth": 1}
 
@@ -44,6 +47,27 @@ def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest(frame
         f"encoder/time_embed resized from 8 to {frames} (t; nearest)",
     )
     assert output(wider, found).shape == (1, 8)
+
+
+def test_the_flattened_table_of_timesformers_authors_is_to_be_had_by_name():
+    """helpers.py:170-177: `F.interpolate(other_pos_embed, size=num_patches, mode="nearest")` of (1, d, n)."""
+    module, params = random_model("timesformer_tiny", resized_positions="flattened")
+    for size in (24, 32, (24, 40)):
+        wider, found, notes = adapt("timesformer", module, params, image_size=size)
+        tensor = peers.torch.from_numpy(params["encoder"]["pos_embed"]).T[None, :, 1:]
+        theirs = peers.torch.nn.functional.interpolate(tensor, size=wider.spec.num_tokens // 8, mode="nearest")[0].T
+        np.testing.assert_array_equal(found["encoder"]["pos_embed"][1:], theirs)
+        np.testing.assert_array_equal(found["encoder"]["pos_embed"][0], params["encoder"]["pos_embed"][0])
+        assert "nearest over the flattened table" in notes[0]
+
+
+def test_the_model_that_begins_says_how_positions_are_resized():
+    """An image model's file says nothing of it: `config.model.spec.resized_positions` of the new model does."""
+    module, params = random_model("timesformer_tiny")
+    new = dataclasses.replace(module.spec, image_size=32, resized_positions="flattened")
+    found, _ = fit_positions(params, module.spec, new)
+    old = params["encoder"]["pos_embed"]
+    np.testing.assert_array_equal(found["encoder"]["pos_embed"][1:], np.repeat(old[1:], 4, axis=0))
 
 
 @pytest.mark.parametrize("frames", [16, 32])

@@ -111,7 +111,7 @@ class DataConfig:
     interpolation: Interpolation = "bilinear"  # of frames or crops to image_size, in training and in evaluation
     channels: Channels = "rgb"  # their order in a clip; TimeSformer's public SSv2 weights take bgr
     flip: Fraction = 0.0  # probability
-    rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1
+    rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2
     rand_augment_interpolation: RandAugmentInterpolation = "bicubic"  # of rotations, shears and translations
     color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue; 0: none of it
     color_jitter_prob: Fraction = 1.0  # probability that a clip is jittered, if any of color_jitter is above 0

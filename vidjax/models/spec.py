@@ -19,10 +19,12 @@ class Positions:
     Attributes:
       axes: of the grid of cubes, among t, h and w; a class token's row may come before them.
       methods: how each axis is resized for other clips, as `vidjax.weights.resize_positions` names them.
+      flat: whether the axes are resized as if their rows were one line, by the one method there is.
     """
 
     axes: str
     methods: tuple[str, ...]
+    flat: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

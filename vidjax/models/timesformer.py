@@ -22,6 +22,10 @@ from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
 
 ATTENTION_TYPES = ("divided", "joint", "space_only")
+RESIZED_POSITIONS = {
+    "grid": Positions("hw", ("nearest", "nearest")),
+    "flattened": Positions("hw", ("nearest",), flat=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,10 @@ class TimeSformerSpec(ClipSpec):
     Attributes:
       width, depth, num_heads, mlp_dim: of the blocks.
       attention_type: divided (over time, then over space), joint (over all tokens) or space_only (within frames).
+      resized_positions: how places of an image model or another resolution become those of this one: grid, the nearest
+        in height and width; flattened, the nearest along the rows of the table laid end to end, as the authors'
+        `helpers.py:174` has it, which gives most places the position of another part of the frame. Their
+        high-resolution models began so.
       init_std: of initial kernels, class token and positions; the published 0.02 is meant for widths near 768.
 
     Raises:
@@ -44,17 +52,19 @@ class TimeSformerSpec(ClipSpec):
     attention_type: str = "divided"
     _: dataclasses.KW_ONLY
     tubelet_size: int = 1  # the original embeds frames one by one
+    resized_positions: str = "grid"
     init_std: float = 0.02
 
     def __post_init__(self):
         super().__post_init__()
         check_heads("", self.width, self.num_heads)
         check_choice("attention_type", self.attention_type, ATTENTION_TYPES)
+        check_choice("resized_positions", self.resized_positions, tuple(RESIZED_POSITIONS))
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
         """As `ClipSpec.learned_positions`, resized as in the authors' `vit.py` and `helpers.py`."""
-        space = {"encoder/pos_embed": Positions("hw", ("nearest", "nearest"))}
+        space = {"encoder/pos_embed": RESIZED_POSITIONS[self.resized_positions]}
         time = {"encoder/time_embed": Positions("t", ("nearest",))}
         return space if self.attention_type == "space_only" else space | time
 

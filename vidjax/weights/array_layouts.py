@@ -68,6 +68,16 @@ def heads_out(heads: int) -> Form:
     )
 
 
+def zeros(*shape: int) -> Form:
+    """A leaf that no array of the file stands for: zeros."""
+    return Form(lambda: (np.zeros(shape, np.float32),), lambda leaf: ())
+
+
+def no_biases(targets: tuple[str, ...], heads: int, width: int, depth: int) -> list[Rule]:
+    """Biases of queries, keys or values that a file does not have: zeros (heads, head width), which add nothing."""
+    return [Rule((), (target,), zeros(heads, width // heads), depth) for target in targets]
+
+
 def linear(source: str, target: str, depth: int = 0) -> tuple[Rule, Rule]:
     """Weight and bias of a Linear."""
     return (

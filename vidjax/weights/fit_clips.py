@@ -61,7 +61,7 @@ def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[
 
 
 def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
-    """The central crops in the order of recipe.channels, inside of `jit`, `grad` or `vmap`; differentiable in floats."""
+    """The central crops in the order of recipe.channels, inside `jit`, `grad` or `vmap`; differentiable in floats."""
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size
     if recipe.channels == "bgr":

@@ -19,14 +19,18 @@ CUBIC = -0.75  # PyTorch's constant of the kernel; Keys' is -0.5
 
 
 def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
-    """The parameters with learned positions resized from one grid of cubes to another, and what was done."""
+    """The parameters with learned positions resized from one grid of cubes to another, as the new spec has it.
+
+    Returns:
+      parameters, and sentences that say what was done.
+    """
     if old.grid == new.grid:
         return dict(params), ()
     flat, notes = dict(flatten(params)), []
     if not old.learned_positions:
         grids = ["x".join(map(str, spec.grid)) for spec in (new, old)]
         notes.append(f"fixed sine-cosine positions computed for {grids[0]} cubes (t h w) instead of {grids[1]}")
-    for path, positions in old.learned_positions.items():
+    for path, positions in new.learned_positions.items():
         if path in flat:
             flat[path], note = _resized(path, np.asarray(flat[path]), positions, old, new)
             notes += [note] if note else []
@@ -42,9 +46,11 @@ def _resized(
         raise WeightsError(f"{path} holds {len(table)} positions, which are not those of {old.grid} cubes")
     if before == after:
         return table, ""
-    places = resample(table[extra:].reshape(*before, -1), after, positions.methods).reshape(math.prod(after), -1)
     words = ["x".join(map(str, size)) for size in (before, after)]
     methods = " and ".join(dict.fromkeys(positions.methods))
+    if positions.flat:
+        methods, before, after = f"{methods} over the flattened table", (math.prod(before),), (math.prod(after),)
+    places = resample(table[extra:].reshape(*before, -1), after, positions.methods).reshape(math.prod(after), -1)
     note = f"{path} resized from {words[0]} to {words[1]} ({' '.join(positions.axes)}; {methods})"
     return np.concatenate([table[:extra], places]), note
 

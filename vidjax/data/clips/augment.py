@@ -1,7 +1,7 @@
 """Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
 The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip; then
-colours, and their order. Erasing, mixup and normalisation happen on the device.
+scenic's RandAugment, colours, and the order of the channels. Erasing, mixup and normalisation happen on the device.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from jaxtyping import Num, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.color import color_augment
-from vidjax.data.clips.randaugment import rand_augment
+from vidjax.data.clips.randaugment import parse_rand_augment, rand_augment
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.resize import resize
+from vidjax.data.clips.scenic_augment import scenic_rand_augment
 from vidjax.errors import ConfigError
 
 
@@ -29,10 +30,13 @@ def augment(
 ) -> UInt8[np.ndarray, "t s s c"]:
     """One training clip: RandAugment, crop and resize to data.image_size, flip, colours; one draw for all frames.
 
+    RandAugment comes before the crop, its variant "scenic" after the flip.
+
     Args:
       out: where to put the clip, a part of a batch for instance; a new array if None.
     """
-    if data.rand_augment:
+    variant = parse_rand_augment(data.rand_augment).variant if data.rand_augment else ""
+    if variant == "rand":
         frames = rand_augment(frames, data.rand_augment, rng, data.rand_augment_interpolation)
     height, width = frames.shape[1:3]
     top, left, crop_height, crop_width = CROPS[data.crop](height, width, data, rng)
@@ -41,6 +45,8 @@ def augment(
     if data.flip and rng.random() < data.flip:
         for frame in clip:
             cv2.flip(frame, 1, dst=frame)
+    if variant == "scenic":
+        clip[:] = scenic_rand_augment(clip, data.rand_augment, rng)
     color_augment(clip, data, rng)
     if data.channels == "bgr":
         clip[:] = clip[..., ::-1].copy()

@@ -2,6 +2,7 @@
 
 A specification such as `rand-m7-n4-mstd0.5-inc1` says magnitude 7 of 10, four operations, magnitudes spread by 0.5,
 and operations that grow stronger with the magnitude. Each chosen operation is applied with probability one half.
+Specifications that begin with `scenic` are of `vidjax.data.clips.scenic_augment`.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from PIL import Image, ImageEnhance, ImageOps
 from vidjax.errors import ConfigError
 
 MAX_MAGNITUDE = 10.0
+SCENIC_MAX_MAGNITUDE = 20.0  # beyond it posterize would keep more bits than there are
 APPLY = 0.5  # probability that a chosen operation is applied
 GREY = (128, 128, 128)  # outside the picture
 
 
 @dataclass(frozen=True)
 class RandAugmentSpec:
-    """magnitude: 0 to 10; num_ops: how many draws; magnitude_std: of the normal spread around magnitude."""
+    """variant: rand or scenic; num_ops: how many draws; magnitude_std: of the normal spread around magnitude."""
 
+    variant: str = "rand"
     magnitude: float = 10.0
     num_ops: int = 2
     magnitude_std: float = 0.0
@@ -32,12 +35,12 @@ class RandAugmentSpec:
 
 @functools.cache
 def parse_rand_augment(text: str) -> RandAugmentSpec:
-    """Read `rand-m7-n4-mstd0.5-inc1`.
+    """Read `rand-m7-n4-mstd0.5-inc1` or `scenic-m20-n2`.
 
     Raises:
       ConfigError: for anything else, and for operations that do not grow (`inc0`).
     """
-    kind, *parts = text.split("-")
+    variant, *parts = text.split("-")
     values = {}
     for part in parts:
         name = part.rstrip("0123456789.")
@@ -45,13 +48,18 @@ def parse_rand_augment(text: str) -> RandAugmentSpec:
             values[name] = float(part[len(name) :])
         except ValueError:
             raise ConfigError(f"data.rand_augment={text!r}: {part!r} has no number; write e.g. {_EXAMPLE}") from None
-    unknown = set(values) - {"m", "n", "mstd", "inc"}
-    if kind != "rand" or unknown or values.get("inc") != 1:
-        raise ConfigError(f"data.rand_augment={text!r} is not understood; write e.g. {_EXAMPLE} (inc1 is needed)")
+    growing = values.pop("inc", 0) == 1
+    known, highest = {"m", "n"}, SCENIC_MAX_MAGNITUDE
+    if variant == "rand":
+        known, highest = known | {"mstd"}, MAX_MAGNITUDE
+    if variant not in ("rand", "scenic") or set(values) - known or growing != (variant == "rand"):
+        raise ConfigError(
+            f"data.rand_augment={text!r} is not understood; write e.g. {_EXAMPLE} (inc1 is needed) or scenic-m20-n2"
+        )
     magnitude, num_ops, std = values.get("m", 10.0), values.get("n", 2), values.get("mstd", 0.0)
-    if magnitude > MAX_MAGNITUDE or num_ops != int(num_ops):
-        raise ConfigError(f"data.rand_augment={text!r} needs m at most {MAX_MAGNITUDE:g} and a whole n")
-    return RandAugmentSpec(magnitude, int(num_ops), std)
+    if magnitude > highest or num_ops != int(num_ops):
+        raise ConfigError(f"data.rand_augment={text!r} needs m at most {highest:g} and a whole n")
+    return RandAugmentSpec(variant, magnitude, int(num_ops), std)
 
 
 def rand_augment(

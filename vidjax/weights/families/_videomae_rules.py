@@ -20,7 +20,7 @@ class Names:
     decoder_blocks: str
     norm1: str
     weights: tuple[str, ...]  # of one fused projection, or of q, k and v
-    biases: tuple[str, str]  # of q and v
+    biases: tuple[str, ...]  # of q and v; empty where a file has none, as with qkv_bias=False in transformers
     proj: str
     norm2: str
     fc1: str
@@ -49,7 +49,7 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
     found = [
         Rule((f"{projection}.weight",), ("encoder/patch_embed/kernel",), patches),
         Rule((f"{projection}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
-        *_blocks(names, prefix + names.blocks, "encoder/blocks", spec.num_heads, spec.depth),
+        *_blocks(names, prefix + names.blocks, "encoder/blocks", (spec.num_heads, spec.width), spec.depth),
     ]
     if spec.final_norm if num_classes is None else spec.pooling == "first":
         found += array_layouts.norm(prefix + names.norm, "encoder/norm")
@@ -58,7 +58,13 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
             *found,
             Rule(("encoder_to_decoder.weight",), ("encoder_to_decoder/kernel",), array_layouts.LINEAR),
             Rule(("mask_token",), ("mask_token",), array_layouts.TOKEN),
-            *_blocks(names, names.decoder_blocks, "decoder/blocks", spec.decoder_heads, spec.decoder_depth),
+            *_blocks(
+                names,
+                names.decoder_blocks,
+                "decoder/blocks",
+                (spec.decoder_heads, spec.decoder_width),
+                spec.decoder_depth,
+            ),
             *array_layouts.norm("decoder.norm", "decoder/norm"),
             *array_layouts.linear("decoder.head", "decoder/head"),
         )
@@ -70,14 +76,18 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
     return tuple(found)
 
 
-def _blocks(names: Names, source: str, target: str, heads: int, depth: int) -> list[Rule]:
-    block = source + "{}."
+def _blocks(names: Names, source: str, target: str, size: tuple[int, int], depth: int) -> list[Rule]:
+    """The blocks of (heads, width) `size`."""
+    block, (heads, width) = source + "{}.", size
     kernel = array_layouts.qkv_fused(heads) if len(names.weights) == 1 else array_layouts.qkv_split(heads)
     q_and_v = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qv")
+    biases = array_layouts.no_biases(q_and_v, heads, width, depth)
+    if names.biases:
+        biases = [Rule(tuple(block + name for name in names.biases), q_and_v, array_layouts.by_head(heads), depth)]
     return [
         *array_layouts.norm(block + names.norm1, f"{target}/norm1", depth),
         Rule(tuple(block + name for name in names.weights), (f"{target}/attn/qkv/kernel",), kernel, depth),
-        Rule(tuple(block + name for name in names.biases), q_and_v, array_layouts.by_head(heads), depth),
+        *biases,
         Rule((f"{block}{names.proj}.weight",), (f"{target}/attn/proj/kernel",), array_layouts.heads_out(heads), depth),
         Rule((f"{block}{names.proj}.bias",), (f"{target}/attn/proj/bias",), array_layouts.SAME, depth),
         *array_layouts.norm(block + names.norm2, f"{target}/norm2", depth),

@@ -8,14 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 
-import numpy as np
-
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.weights import array_layouts
 from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._timesformer_names import OFFICIAL, TRANSFORMERS, Names
 from vidjax.weights.families.timesformer import MERGE, assumed, attention_rules, block_rules, read_spec, stem_rules
-from vidjax.weights.rules import Form, Rule, State
+from vidjax.weights.rules import Rule, State
 
 TIMM = OFFICIAL
 TRANSFORMERS_VIT = dataclasses.replace(
@@ -40,15 +38,10 @@ def image_rules(spec: TimeSformerSpec, names: Names, prefix: str = "") -> tuple[
         *block_rules(spec, names, block),
         *array_layouts.norm(block + names.norm1, "encoder/blocks/temporal_norm", depth),
         *attention_rules(spec, block, names.attn, names.proj, "temporal_attn"),
-        Rule((), ("encoder/blocks/temporal_fc/kernel",), _zeros(d, d), depth),
-        Rule((), ("encoder/blocks/temporal_fc/bias",), _zeros(d), depth),
-        Rule((), ("encoder/time_embed",), _zeros(spec.grid[0], d)),
+        Rule((), ("encoder/blocks/temporal_fc/kernel",), array_layouts.zeros(d, d), depth),
+        Rule((), ("encoder/blocks/temporal_fc/bias",), array_layouts.zeros(d), depth),
+        Rule((), ("encoder/time_embed",), array_layouts.zeros(spec.grid[0], d)),
     )
-
-
-def _zeros(*shape: int) -> Form:
-    """A leaf that no array of the file stands for."""
-    return Form(lambda: (np.zeros(shape, np.float32),), lambda leaf: ())
 
 
 def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Description[TimeSformerSpec]:

@@ -15,6 +15,7 @@ from vidjax.weights.rules import Rule, State
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EPS_FIXED = 1e-5  # of fc_norm and decoder.norm in transformers, whatever its config.json says
 PUBLISHED = {spec.width: spec for name, spec in VIDEOMAE_SPECS.items() if name != "tiny"}
+NO_BIASES = "its queries and values have no biases (qkv_bias=False); they are zeros here, which training would move"
 COSINE = "attn.scale"  # a key of VideoMAE V2's cosine attention, which no published model uses
 
 
@@ -42,6 +43,9 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
     prefix = _transformers_prefix(state)
     new = f"{prefix}{TRANSFORMERS.blocks}0.{TRANSFORMERS_5.biases[0]}" in state
     names = TRANSFORMERS_5 if new else TRANSFORMERS
+    if not config.get("qv_bias", config.get("qkv_bias", True)):
+        names = dataclasses.replace(names, biases=())
+        notes.append(NO_BIASES)
     spec = dataclasses.replace(
         _read_spec(state, config, names, prefix),
         norm_eps=config.get("layer_norm_eps", 1e-12), fc_norm_eps=EPS_FIXED, decoder_norm_eps=EPS_FIXED,

@@ -17,10 +17,15 @@ MERGE = "sum_logits"
 NUM_FRAMES = 32  # of all published models; where frames and places share one table, the arrays do not tell
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
+NO_BIASES = "its attention has no biases (qkv_bias=False); they are zeros here, which training would move"
 
 
-def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX) -> tuple[Rule, ...]:
-    """From the keys of `transformers`, which begin with `prefix` but for those of the head."""
+def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, biases: bool = True) -> tuple[Rule, ...]:
+    """From the keys of `transformers`, which begin with `prefix` but for those of the head.
+
+    Args:
+      biases: whether the file has those of queries, keys and values.
+    """
     patches = f"{prefix}embeddings.patch_embeddings.projection"
     found = [
         Rule(
@@ -31,34 +36,38 @@ def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX) -> tup
         Rule((f"{patches}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
         Rule((f"{prefix}embeddings.cls_token",), ("encoder/cls_token",), array_layouts.TOKEN),
         Rule((f"{prefix}embeddings.position_embeddings",), ("encoder/pos_embed",), array_layouts.POSITIONS),
-        *block_rules(spec, f"{prefix}encoder.layer.{{}}."),
+        *block_rules(spec, f"{prefix}encoder.layer.{{}}.", biases=biases),
         *array_layouts.norm(f"{prefix}layernorm", "encoder/norm"),
     ]
     return (*found, *(array_layouts.linear("classifier", "head") if num_classes else ()))
 
 
-def block_rules(spec: ViViTSpec, block: str) -> list[Rule]:
+def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rule]:
     """The blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
     depth, blocks = spec.depth, "encoder/blocks"
     return [
         *array_layouts.norm(f"{block}layernorm_before", f"{blocks}/norm1", depth),
-        *attention_rules(spec, block, f"{blocks}/attn"),
+        *attention_rules(spec, block, f"{blocks}/attn", biases=biases),
         *array_layouts.norm(f"{block}layernorm_after", f"{blocks}/norm2", depth),
         *array_layouts.linear(f"{block}intermediate.dense", f"{blocks}/mlp/fc1", depth),
         *array_layouts.linear(f"{block}output.dense", f"{blocks}/mlp/fc2", depth),
     ]
 
 
-def attention_rules(spec: ViViTSpec, block: str, target: str) -> list[Rule]:
+def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = True) -> list[Rule]:
     """The attention of each block, to the module `target`."""
     heads, depth, out = spec.num_heads, spec.depth, f"{block}attention.output.dense"
-    weights, biases = (
+    weights, theirs = (
         tuple(f"{block}attention.attention.{part}.{kind}" for part in ("query", "key", "value"))
         for kind in ("weight", "bias")
     )
+    ours = tuple(f"{target}/qkv/{part}_bias" for part in "qkv")
+    found = array_layouts.no_biases(ours, heads, spec.width, depth)
+    if biases:
+        found = [Rule(theirs, ours, array_layouts.by_head(heads), depth)]
     return [
         Rule(weights, (f"{target}/qkv/kernel",), array_layouts.qkv_split(heads), depth),
-        Rule(biases, tuple(f"{target}/qkv/{part}_bias" for part in "qkv"), array_layouts.by_head(heads), depth),
+        *found,
         Rule((f"{out}.weight",), (f"{target}/proj/kernel",), array_layouts.heads_out(heads), depth),
         Rule((f"{out}.bias",), (f"{target}/proj/bias",), array_layouts.SAME, depth),
     ]
@@ -132,9 +141,11 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
         image_size=image_size,
         norm_eps=config.get("layer_norm_eps", 1e-6),
     )
+    biases = config.get("qkv_bias", True)
+    notes = assumed(config, spec) if biases else (NO_BIASES, *assumed(config, spec))
     return Description(
-        "vivit", spec, num_classes, rules(spec, num_classes, prefix), MEAN, STD, MERGE,
-        ignore=r"^pooler\.", labels=labels_of(config, num_classes), notes=assumed(config, spec),
+        "vivit", spec, num_classes, rules(spec, num_classes, prefix, biases=biases), MEAN, STD, MERGE,
+        ignore=r"^pooler\.", labels=labels_of(config, num_classes), notes=notes,
     )  # fmt: skip
 
 
