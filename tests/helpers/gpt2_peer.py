@@ -56,7 +56,7 @@ def state_of(model, gradients: bool = False) -> dict[str, np.ndarray]:
 def params_of(spec: GPT2Spec, state) -> dict:
     """The tree that our rules make of a state."""
     shapes = jax.eval_shape(GPT2(spec).init, jax.random.key(0), *layout.example_inputs(spec))["params"]
-    return rules.read(layout.rules(spec), state, shapes)
+    return rules.read(layout.rules(spec), state, lambda: shapes)
 
 
 def random_inputs(spec: GPT2Spec, rows: int, length: int, num_states: int = 7, seed: int = 0):

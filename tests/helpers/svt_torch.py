@@ -34,7 +34,7 @@ def as_tree(state, shapes, of=lambda tensor: tensor):
     spec = shapes.module.spec
     encoder = {key: value for key, value in arrays.items() if not key.startswith("head.")}
     table = timesformer.rules(spec, 0, timesformer.OFFICIAL)
-    tree = rules.read(table, encoder, {"encoder": shapes.params["encoder"]})
+    tree = rules.read(table, encoder, lambda: {"encoder": shapes.params["encoder"]})
     names = {"fc1": "mlp.0", "fc2": "mlp.2", "fc3": "mlp.4"}
     head = {
         ours: {"kernel": arrays[f"head.{theirs}.weight"].T, "bias": arrays[f"head.{theirs}.bias"]}

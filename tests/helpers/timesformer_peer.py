@@ -42,4 +42,4 @@ def read_transformers(model, spec, num_classes, of):
     state = {name: of(parameter).detach().numpy() for name, parameter in model.named_parameters()}
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), np.float32)
     shapes = jax.eval_shape(TimeSformerClassifier(spec, num_classes).init, jax.random.key(0), clips)["params"]
-    return rule_tables.read(rules(spec, num_classes, TRANSFORMERS, "timesformer."), state, shapes)
+    return rule_tables.read(rules(spec, num_classes, TRANSFORMERS, "timesformer."), state, lambda: shapes)

@@ -256,7 +256,7 @@ def captioner_params(captioner, state):
 
     def part(name, prefix, rule_set):
         held = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        return rules.read(rule_set, held, shapes[name])
+        return rules.read(rule_set, held, lambda: shapes[name])
 
     video = captioner.backbone.spec
     params = {

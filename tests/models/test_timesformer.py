@@ -133,10 +133,10 @@ def compare_with_statement(spec, of_clips):
 
     module, table = AnyGrid(spec, CLASSES), rules(spec, CLASSES, OFFICIAL)
     shapes = jax.eval_shape(module.init, jax.random.key(0), clips)["params"]
-    params = rule_tables.read(table, {key: value.detach().numpy() for key, value in state.items()}, shapes)
+    params = rule_tables.read(table, {key: value.detach().numpy() for key, value in state.items()}, lambda: shapes)
     logits, gradients = logits_and_gradients(module, params, clips, weights)
     close(logits, theirs.detach().numpy(), 2e-5)
-    wanted = rule_tables.read(table, {key: value.grad.numpy() for key, value in state.items()}, shapes)
+    wanted = rule_tables.read(table, {key: value.grad.numpy() for key, value in state.items()}, lambda: shapes)
     trees_close(gradients, wanted)
 
 

@@ -54,7 +54,7 @@ def as_tree(state, spec, table=None):
     shapes = jax.eval_shape(
         VideoMambaClassifier(summed, CLASSES).init, jax.random.key(0), jnp.zeros((1, *spec.clip_shape))
     )["params"]
-    return rule_tables.read(table or rules(summed, CLASSES), state, shapes)
+    return rule_tables.read(table or rules(summed, CLASSES), state, lambda: shapes)
 
 
 def random_clips(spec, rows=2):
@@ -206,7 +206,7 @@ def test_weight_decay_falls_on_the_parameters_of_the_published_recipe():
         key: np.full(tensor.shape, tensor.ndim > 1 and not key.endswith(".bias") and key not in spared, np.float32)
         for key, tensor in model.named_parameters()
     }
-    tree = rule_tables.read(rules(SPECS["square"], 0), wanted, {"encoder": params})
+    tree = rule_tables.read(rules(SPECS["square"], 0), wanted, lambda: {"encoder": params})
     for path, leaf in jax.tree.leaves_with_path(tree):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         assert bool(leaf.all()) == bool(leaf.any()) == mask[name], name

@@ -134,7 +134,7 @@ def as_tree(rules, objective, parameters):
     shapes = jax.eval_shape(
         lambda: objective.init(jax.random.key(0), {"video": np.zeros((1, *VIDEOMAE.clip_shape))})[0]
     )
-    return rule_tables.read(rules, {name: p.detach().numpy() for name, p in parameters}, shapes)
+    return rule_tables.read(rules, {name: p.detach().numpy() for name, p in parameters}, lambda: shapes)
 
 
 def assert_follows(found, wanted, start):

@@ -37,7 +37,7 @@ def official_state(spec, num_classes=5, prefix="model."):
 
 
 def read(description, state):
-    return rule_tables.read(description.rules, state, description.shapes(), ignore=description.ignore)
+    return rule_tables.read(description.rules, state, description.shapes, ignore=description.ignore)
 
 
 def saved(model, folder):

@@ -123,19 +123,19 @@ def test_every_key_is_accounted_for():
     state = numpy_state(peer(SPEC))
     assert recognise(state.keys(), None, "a file").name == "VideoMamba, official"
     found = videomamba.LAYOUTS[0].describe(state, None)
-    back = rule_tables.write(found.rules, rule_tables.read(found.rules, state, found.shapes()))
+    back = rule_tables.write(found.rules, rule_tables.read(found.rules, state, found.shapes))
     assert back.keys() == state.keys()
     for key, value in state.items():
         np.testing.assert_array_equal(back[key], value, err_msg=key)
 
     missing = {key: value for key, value in state.items() if key != "layers.1.mixer.D_b"}
     with pytest.raises(WeightsError, match=r"1 key is missing: layers\.1\.mixer\.D_b"):
-        rule_tables.read(found.rules, missing, found.shapes())
+        rule_tables.read(found.rules, missing, found.shapes)
     with pytest.raises(WeightsError, match=r"1 key is unused: layers\.0\.mixer\.D_c"):
-        rule_tables.read(found.rules, state | {"layers.0.mixer.D_c": np.ones(3)}, found.shapes())
+        rule_tables.read(found.rules, state | {"layers.0.mixer.D_c": np.ones(3)}, found.shapes)
     misshaped = state | {"layers.1.mixer.A_b_log": np.ones((40, 8), np.float32)}
     with pytest.raises(WeightsError, match=r"layers\.1\.mixer\.A_b_log \(40, 8\), unlike block 0's"):
-        rule_tables.read(found.rules, misshaped, found.shapes())
+        rule_tables.read(found.rules, misshaped, found.shapes)
 
 
 @pytest.mark.parametrize(

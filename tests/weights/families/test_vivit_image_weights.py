@@ -71,7 +71,7 @@ def begin(contents, spec):
     leaves = rule_tables.flatten(whole)
     fresh = {path: leaf for path, leaf in leaves.items() if found.fresh and re.search(found.fresh, path)}
     held = rule_tables.nest({path: leaf for path, leaf in leaves.items() if path not in fresh})
-    read = rule_tables.read(found.rules, contents.state, held, ignore=found.ignore)
+    read = rule_tables.read(found.rules, contents.state, lambda: held, ignore=found.ignore)
     return found, rule_tables.nest(rule_tables.flatten(read) | fresh)
 
 

@@ -32,7 +32,7 @@ SPECS = {
 
 
 def params_of(description, state):
-    return rule_tables.read(description.rules, state, description.shapes(), ignore=description.ignore)
+    return rule_tables.read(description.rules, state, description.shapes, ignore=description.ignore)
 
 
 def apply(description, params, clips):

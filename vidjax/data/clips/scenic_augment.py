@@ -20,7 +20,7 @@ from vidjax.data.clips.randaugment import parse_rand_augment
 
 _ONE = 10.0  # the magnitude that stands for strength 1
 _CUTOUT = 40  # pixels from the centre of the hole to its sides, at strength 1
-_LUMA = np.float32([0.2989, 0.587, 0.114])
+_LUMA = np.array([0.2989, 0.587, 0.114], np.float32)
 _VALUES = np.arange(256)
 Stack = UInt8[np.ndarray, "t*h w 3"]
 
@@ -116,17 +116,17 @@ def _color(stack: Stack, strength: float) -> Stack:
 
 def _contrast(stack: Stack, strength: float) -> Stack:
     """Away from a grey meant to be the mean; it is a 256th of the number of pixels, for real clips white."""
-    grey = np.uint8(min(stack.shape[0] * stack.shape[1] / 256, 255))
+    grey = np.full(1, min(stack.shape[0] * stack.shape[1] / 256, 255), np.uint8)
     return _map(stack, _blend(grey, _VALUES, _factor(strength)))
 
 
 def _brightness(stack: Stack, strength: float) -> Stack:
-    return _map(stack, _blend(np.uint8(0), _VALUES, _factor(strength)))
+    return _map(stack, _blend(np.zeros(1), _VALUES, _factor(strength)))
 
 
 def _sharpness(stack: Stack, strength: float) -> Stack:
     """Away from what Pillow's smoothing kernel gives, but for the outermost pixels of the stack."""
-    kernel = np.float32([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / np.float32(13)
+    kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / np.float32(13)
     smooth = stack.copy()
     smooth[1:-1, 1:-1] = cv2.filter2D(stack.astype(np.float32), -1, kernel)[1:-1, 1:-1].clip(0, 255)
     return _blend(smooth, stack, _factor(strength))
