@@ -5,6 +5,9 @@ Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
+Giant      begins from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710: the classes of its head are
+           picked by misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT). Run the command in a
+           clone of it, or name the file with --config.init_label_map; empty, the head begins anew
 Sizes      small, base (default), large, huge; of V2 base_v2, large_v2, huge_v2, giant; `smoke` runs a tiny model on the
            embedded data in minutes
 """
@@ -51,7 +54,7 @@ RECIPES = {
         "model.drop_path": 0.2,
         "model.head_dropout": 0.5,
     },
-    "giant": {  # its last stage, a short one after 35 epochs on Kinetics-710
+    "giant": {  # its last stage, a short one of a head whose 400 classes are picked from Kinetics-710's, see Giant
         "data.global_batch": 96,
         "data.mix_group": 6,
         "optim.base_lr": 1e-5,
@@ -59,6 +62,7 @@ RECIPES = {
         "optim.weight_decay": 0.1,
         "optim.layer_decay": 0.9,
         "train.epochs": 3,
+        "init_label_map": "misc/label_710to400.json",
         "model.drop_path": 0.25,
     },
 }

@@ -1,5 +1,6 @@
 """`config.init_from` with public weights and runs: what is taken, what is new, and that it is said."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,12 +39,13 @@ def get_config(arg=None):
 """
 
 
-def taken(source, **changes):
+def taken(source, label_map="", **changes):
     """Parameters of such a run that starts from a source, and the sentence that says what was used."""
     objective, params = saved_runs.objective_of(**changes)
     found, words = init_video_model(
-        jax.device_put(params), objective.parts[0], str(source), mean=objective.mean, std=objective.std
-    )
+        jax.device_put(params), objective.parts[0], str(source),
+        mean=objective.mean, std=objective.std, label_map=str(label_map),
+    )  # fmt: skip
     return params, found, words
 
 
@@ -209,3 +211,47 @@ def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
     _, params, words = taken(run, model__name="videomamba_tiny", model__spec__merge_directions="mean")
     assert_same(params, read_params(run)[1])
     assert "made with merge_directions sum, where the model has mean" in words
+
+
+def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_does(tmp_path):
+    """Its run_class_finetuning.py:578 indexes `head.weight` and `head.bias` of the checkpoint with the list."""
+    peer = peers.classifier(hidden_size=384, num_attention_heads=6, num_labels=7)
+    state, label_map = peers.official(peer), [6, 0, 3]
+    peers.torch.save({"module": state}, tmp_path / "k7.pth")
+    (tmp_path / "7to3.json").write_text(json.dumps(label_map))
+    sizes = {"depth": 3, "mlp_dim": 40, "patch_size": 8}
+    small = {"model__name": "videomae_small", "model__spec": sizes, "data__num_classes": 3}
+    _, found, words = taken(tmp_path / "k7.pth", tmp_path / "7to3.json", **small)
+    np.testing.assert_array_equal(found["head"]["kernel"].T, state["head.weight"][label_map].numpy())
+    np.testing.assert_array_equal(found["head"]["bias"], state["head.bias"][label_map].numpy())
+    assert f"its head's classes, 3 of 7, by {tmp_path / '7to3.json'}; new: none" in words
+    random, fresh, words = taken(tmp_path / "k7.pth", **small)
+    assert_same(fresh["head"], random["head"])  # without a map the head begins anew
+    assert "new: head" in words
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[0, 1, 2, 0]", r"has 4 classes, the model 3; use the map to the classes of its data"),
+        ("[0, 3, 1]", r"begins class 1 from class 3 of init_from, which has 3, 0 to 2; use the map from its classes"),
+        ("[0, -1, 1]", r"begins class 1 from class -1"),
+        ('{"0": 1}', r"is not a JSON list of class numbers, such as misc/label_710to400.json"),
+        ("[0.5, 1, 2]", r"is not a JSON list of class numbers"),
+        ("0 1 2", r"is not a JSON list of class numbers, .*: Extra data"),
+    ],
+)
+def test_a_label_map_that_does_not_fit_is_refused_in_one_sentence(text, said, classifier_run, tmp_path):
+    (tmp_path / "map.json").write_text(text)
+    with pytest.raises(ConfigError, match=rf"^config.init_label_map='.*map.json' {said}"):
+        taken(classifier_run, tmp_path / "map.json")
+
+
+def test_a_label_map_that_is_not_there_or_has_no_head_to_pick_from_is_refused(
+    classifier_run, pretraining_run, tmp_path
+):
+    with pytest.raises(ConfigError, match=r"cannot be read \(No such file or directory\); name a JSON list"):
+        taken(classifier_run, tmp_path / "gone.json")
+    (tmp_path / "map.json").write_text("[0, 1, 2]")
+    with pytest.raises(ConfigError, match=r"picks classes of a head, and init_from has none; leave it empty"):
+        taken(pretraining_run, tmp_path / "map.json")

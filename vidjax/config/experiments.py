@@ -52,6 +52,7 @@ def smoke(config):
     Task, mask, sampling, crop and mixing stay as they are; what motion cannot bear (flips swap its labels) goes.
     """
     motion(config)
+    config.init_label_map = ""
     config.data.global_batch = 16
     config.data.flip = 0.0
     config.data.mix_group = min(config.data.mix_group, 2)  # which any number of devices up to 8 can hold

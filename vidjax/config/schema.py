@@ -311,6 +311,9 @@ class Config:
     task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"  # or module:ATTR of your own
     seed: int = 0
     init_from: MayChange[str] = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
+    # A JSON list: the class of init_from's head that each class of the new head begins from, such as VideoMAE V2's
+    # label_710to400.json. Empty: a head for another number of classes begins anew.
+    init_label_map: MayChange[str] = ""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()

@@ -70,6 +70,24 @@ def test_hmdb51_reads_the_lists_of_a_fold(videos, tmp_path):
         open_source(data, "train")
 
 
+def test_kinetics_710_is_read_from_the_lists_of_videomae_v2(videos, tmp_path):
+    """docs/DATASET.md: lines `video_path label`, read by VideoClsDataset at the spaces, relative to a root."""
+    for split, rows in (("train", [("train_00000", 709), ("train_00001", 0)]), ("val", [("val_00000", 12)])):
+        for name, _ in rows:
+            put(videos[name][0], tmp_path / "k400" / f"{name}.mp4")
+        (tmp_path / f"{split}.csv").write_text("".join(f"k400/{name}.mp4 {label}\n" for name, label in rows))
+    names = [f"class {number}" for number in range(710)]
+    (tmp_path / "labels.txt").write_text("\n".join(names))  # their misc/label_map_k710.txt, which has no last newline
+    data = DataConfig(name="kinetics710", root=str(tmp_path), num_classes=710)
+    train, val = open_source(data, "train"), open_source(data, "val")
+    assert [(train[i].id, train[i].label) for i in range(2)] == [
+        ("k400/train_00000.mp4", 709),
+        ("k400/train_00001.mp4", 0),
+    ]
+    assert (val[0].label, val.num_classes) == (12, 710)
+    assert train.labels == val.labels == tuple(names)
+
+
 @pytest.mark.parametrize("name", ["kinetics600", "kinetics700"])
 def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
     (tmp_path / "annotations").mkdir()

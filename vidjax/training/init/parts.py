@@ -51,7 +51,8 @@ def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[M
 def _init_part(params: Mapping, part: Part, source: str, config: Config) -> tuple[Mapping, str]:
     if isinstance(part.spec, GPT2Spec):
         return init_language_model(params, part, source, config)
-    return init_video_model(params, part, source, mean=config.data.mean, std=config.data.std)
+    pixels = {"mean": config.data.mean, "std": config.data.std}
+    return init_video_model(params, part, source, **pixels, label_map=config.init_label_map)
 
 
 def _init_others(params: Mapping, theirs: Mapping, done: str) -> tuple[Mapping, str]:

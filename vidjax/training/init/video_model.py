@@ -13,6 +13,7 @@ from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
 from vidjax.weights import adapt, pretrained, read_run
+from vidjax.weights.label_map import BIAS, pick_classes
 from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import is_run
@@ -23,7 +24,7 @@ _MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which an image model
 
 
 def init_video_model(
-    params: Mapping, part: Part, source: str, *, mean: tuple[float, ...], std: tuple[float, ...]
+    params: Mapping, part: Part, source: str, *, mean: tuple[float, ...], std: tuple[float, ...], label_map: str = ""
 ) -> tuple[dict, str]:
     """Replace parameters by those of the same name in a run's latest checkpoint, or in another model.
 
@@ -34,19 +35,23 @@ def init_video_model(
       source: the folder of a run, whose raw parameters are used, not their moving average; or anything else that
         `vidjax.from_pretrained` takes.
       mean, std: of the new model's input.
+      label_map: of `vidjax.weights.label_map`, by which the classes of a head are picked; empty for none.
 
     Returns:
       the parameters, each where it was; a sentence that says what was used, what was changed and what is new.
 
     Raises:
       ConfigError: when `source` is neither, or a parameter of the encoder is not in it with the same shape, or it has
-        a temporal encoder of another depth.
+        a temporal encoder of another depth, or the label map does not fit.
     """
     try:
         theirs, notes = _read(source, part.spec, (mean, std))
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     found, named = flatten(theirs), flatten(params)
+    if label_map and BIAS in named:
+        found, old = pick_classes(found, label_map, len(named[BIAS])), len(found.get(BIAS, ()))
+        notes = (*notes, f"its head's classes, {len(named[BIAS])} of {old}, by {label_map}")
     fitting = {name for name, leaf in named.items() if name in found and found[name].shape == leaf.shape}
     for name in sorted(set(named) - fitting):
         if name.startswith(_MUST_FIT_IF_THERE) and name in found:

@@ -1,0 +1,20 @@
+"""Kinetics-710 (Wang et al. 2023): Kinetics-400, -600 and -700 merged, 710 classes, about 658k train, 67k val.
+
+On disk, the lists of VideoMAE V2's repository (docs/DATASET.md; lines `<video> <class number>`), and where class names
+are wanted its misc/label_map_k710.txt under the name labels.txt:
+
+    root/{train,val}.csv   root/labels.txt
+
+Its classes are in no order, so a folder for each class cannot number them.
+"""
+
+from __future__ import annotations
+
+from vidjax.data.datasets import DatasetSpec, kinetics400
+
+DATASET = DatasetSpec(
+    title="Kinetics-710",
+    layout="{train,val}.csv with lines `<video> <class number>`, and labels.txt (V2's misc/label_map_k710.txt)",
+    num_classes=710,
+    protocol=kinetics400.DATASET.protocol,
+)

@@ -1,0 +1,62 @@
+"""A head for fewer classes out of one for more: a label map names, for each new class, the old class that it was.
+
+VideoMAE V2 goes so from Kinetics-710 to Kinetics-400, -600 and -700 (run_class_finetuning.py:566). Its repository has
+the maps, JSON lists such as misc/label_710to400.json. They number classes as its lists of videos do: Kinetics-400's by
+the alphabet, like `data.name=kinetics400`; those of -600 and -700 in no order, so that these need its lists.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vidjax.errors import ConfigError
+
+KERNEL, BIAS = "head/kernel", "head/bias"
+
+
+def pick_classes(found: Mapping[str, Any], label_map: str | os.PathLike, classes: int) -> dict[str, Any]:
+    """The leaves of a model, its head with the classes that a map names.
+
+    Args:
+      found: leaves by path; of head/kernel (d, old classes) and head/bias (old classes).
+      label_map: a JSON file: the old class of each new class.
+      classes: that the new head has.
+
+    Raises:
+      ConfigError: when there is no head, or the map is unreadable, of another length, or names a class beyond the head.
+    """
+    key = f"config.init_label_map={os.fspath(label_map)!r}"
+    if KERNEL not in found or BIAS not in found:
+        raise ConfigError(f"{key} picks classes of a head, and init_from has none; leave it empty")
+    numbers, old = _read(label_map, key), len(found[BIAS])
+    if len(numbers) != classes:
+        raise ConfigError(
+            f"{key} has {len(numbers)} classes, the model {classes}; use the map to the classes of its data"
+        )
+    wrong = next((place for place, number in enumerate(numbers) if not 0 <= number < old), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"{key} begins class {wrong} from class {numbers[wrong]} of init_from, which has {old}, 0 to {old - 1}; "
+            "use the map from its classes"
+        )
+    picked = np.asarray(numbers)
+    return {**found, KERNEL: found[KERNEL][:, picked], BIAS: found[BIAS][picked]}
+
+
+def _read(label_map: str | os.PathLike, key: str) -> list[int]:
+    wanted = "a JSON list of class numbers, such as misc/label_710to400.json of VideoMAE V2's repository"
+    try:
+        with open(os.path.expanduser(label_map), encoding="utf-8") as file:
+            numbers = json.load(file)
+    except OSError as error:
+        raise ConfigError(f"{key} cannot be read ({error.strerror}); name {wanted}") from error
+    except ValueError as error:
+        raise ConfigError(f"{key} is not {wanted}: {error}") from error
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise ConfigError(f"{key} is not {wanted}")
+    return numbers
