@@ -35,6 +35,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "vivit_ssv2:": ("v5e:8x8", ("mesh.tensor=2",)),
     "videomamba_k400:middle": ("v5e:8x8", ()),
     "videomamba_ssv2:middle": ("v5e:8x8", ()),
+    "videomamba_pretrain:middle": ("v5e:16x16", ()),
     "svt_k400:": ("v5e:4x4", ()),
     "afew_va:": ("v5e:2x2", ()),
     "charades:videomamba": ("v5e:4x4", ()),

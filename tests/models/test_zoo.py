@@ -14,7 +14,7 @@ from vidjax.models.zoo import CLASSES, ZOO, count_params, describe, published, u
 
 PRESETS = tuple(name for name in model_names() if not name.endswith("_tiny"))
 # Presets of published sizes that have no accuracy or cost of their own in print.
-SILENT = {"videomae_huge_v2"}
+SILENT = {"videomae_huge_v2", "clip_base32", "clip_base", "clip_large", "clip_large_336"}
 
 
 def block(d, mlp, *, k_bias=True):
@@ -65,7 +65,14 @@ def videomamba(spec, classes):
     return 3 * 16 * 16 * d + d + tokens + spec.depth * (d + mixer) + d + d * classes + classes
 
 
-FORMULAS = {"videomae": videomae, "timesformer": timesformer, "vivit": vivit, "videomamba": videomamba}
+def clip(spec, classes):
+    """A ViT of frames whose patches have no bias, a norm before the blocks too, and the projection."""
+    d, places = spec.width, (spec.image_size // spec.patch_size) ** 2
+    tower = 3 * spec.patch_size**2 * d + d + (1 + places) * d + spec.depth * block(d, 4 * d) + 2 * 2 * d
+    return tower + d * spec.projection + d * classes + classes
+
+
+FORMULAS = {"clip": clip, "videomae": videomae, "timesformer": timesformer, "vivit": vivit, "videomamba": videomamba}
 
 
 def overrides_of(name):

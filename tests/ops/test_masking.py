@@ -1,6 +1,10 @@
 """Masks partition the tokens, keep their promised counts, and are uniform; the running cell runs."""
 
+import collections
+import itertools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -106,3 +110,37 @@ def test_half_of_what_a_tube_hides_is_predicted_whatever_the_draw():
 def test_a_running_cell_that_does_not_fit_is_refused(grid, ratio, sentence):
     with pytest.raises(ConfigError, match=sentence):
         ops.num_kept(grid, ratio)
+
+
+def without_replacement(weights, draws):
+    """The probability of each set of places when they are drawn one after the other, each by weight among the rest."""
+    found = {}
+    for order in itertools.permutations(range(len(weights)), draws):
+        probability, left = 1.0, sum(weights)
+        for place in order:
+            probability, left = probability * weights[place] / left, left - weights[place]
+        found[frozenset(order)] = found.get(frozenset(order), 0.0) + probability
+    return found
+
+
+def test_an_attention_mask_draws_as_the_authors_multinomial_does():
+    """`torch.multinomial(attn, N)`, of which the first N - int(N ratio) stay: draws without replacement, by weight."""
+    weights, draws, rows = (0.5, 0.1, 0.05, 0.15), 2, 20000  # they need not add up to 1: the class token has the rest
+    attention = jnp.asarray([weights])
+    keys = jax.random.split(jax.random.key(0), rows)
+    kept = np.asarray(jax.jit(jax.vmap(lambda key: ops.attention_mask(key, attention, 0.6)))(keys))
+    assert kept.shape == (rows, draws)  # 4 - int(4 * 0.6)
+    found = collections.Counter(map(frozenset, kept.tolist()))
+    for places, probability in without_replacement(weights, draws).items():
+        deviation = (probability * (1 - probability) / rows) ** 0.5
+        assert abs(found[places] / rows - probability) < 4 * deviation, sorted(places)
+
+
+def test_an_attention_mask_keeps_equally_many_of_each_frame_in_their_order():
+    attention = np.random.default_rng(0).random((8, 196)) + 1e-3
+    attention[:, 7] = 0
+    kept = np.asarray(ops.attention_mask(jax.random.key(1), jnp.asarray(attention), 0.8))
+    assert kept.shape == (8 * (196 - 156),)  # int(196 * 0.8) = 156
+    assert (np.diff(kept) > 0).all()
+    assert (np.bincount(kept // 196) == 40).all()
+    assert 7 not in kept % 196  # what is not looked at at all is not seen

@@ -36,3 +36,13 @@ def test_a_plane_is_resized_under_jit_as_pytorch_does(old, new):
     wanted = torch.nn.functional.interpolate(torch.from_numpy(table).permute(2, 0, 1)[None], size=new, mode="nearest")
     found = jax.jit(ops.resize_nearest, static_argnums=1)(table, new)
     np.testing.assert_array_equal(found, wanted[0].permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("size", [(7, 5), (12, 30), (9, 4)])
+def test_frames_are_resized_as_pytorchs_bicubic_does(size):
+    torch = pytest.importorskip("torch", reason="the oracle is PyTorch (extra: test)")
+    frames = np.random.default_rng(0).normal(size=(2, 3, 9, 4, 3)).astype(np.float32)
+    flat = torch.from_numpy(frames.reshape(6, 9, 4, 3).transpose(0, 3, 1, 2))
+    wanted = torch.nn.functional.interpolate(flat, size=size, mode="bicubic", align_corners=False)
+    found = jax.jit(lambda x: ops.resize_cubic(x, size))(frames)
+    np.testing.assert_allclose(found.reshape(6, *size, 3), wanted.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-5)

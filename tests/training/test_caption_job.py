@@ -137,7 +137,7 @@ def test_a_captioner_begins_with_a_backbone_a_language_model_or_another_captione
         objective = build_objective(new, 0)
         shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
         zeros = jax.tree.map(lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype)), shapes)
-        return init_parts(zeros, new, objective)
+        return init_parts(zeros, new, objective.parts)
 
     from vidjax.weights.read_run import read_params
 

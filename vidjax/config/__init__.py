@@ -11,6 +11,7 @@ from vidjax.config.saved import SCHEMA, from_saved, other_schema, to_saved
 from vidjax.config.schema import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    AlignConfig,
     CaptionConfig,
     Config,
     DataConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "SCHEMA",
+    "AlignConfig",
     "CaptionConfig",
     "Config",
     "DataConfig",

@@ -64,6 +64,8 @@ def smoke(config):
     config.distill.prototypes = 256
     config.distill.hidden_dim = 128
     config.distill.bottleneck_dim = 32
+    config.align.teacher = f"{config.align.teacher.split('_')[0]}_tiny"
+    config.align.teacher_from = ""
     config.caption.decoder = "tiny"
     config.caption.decoder_from = ""
     config.caption.num_tokens = 12

@@ -26,7 +26,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Choices that are the keys of a table beside what they name.
-Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS")]
+Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS", also=("attention",))]
 DecoderMask = Annotated[str, OneOf("vidjax.ops.masking:DECODER_MASKS", empty=True)]
 Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")]
 Attention = Annotated[str, OneOf("vidjax.ops.attention:IMPLEMENTATIONS", empty=True)]
@@ -37,6 +37,7 @@ RandAugmentInterpolation = Annotated[str, OneOf("vidjax.data.clips.randaugment:I
 Optimizer = Annotated[str, OneOf("vidjax.training.optim.optimizer:OPTIMIZERS")]
 Schedule = Annotated[str, OneOf("vidjax.training.optim.learning_rate:SCHEDULES")]
 Decayed = Annotated[str, OneOf("vidjax.training.optim.weight_decay:DECAYED")]
+AlignmentLoss = Annotated[str, OneOf("vidjax.objectives.feature_alignment:LOSSES")]
 Decoder = Annotated[str, OneOf("vidjax.models.gpt2:GPT2_SPECS")]
 EncoderFeatures = Annotated[str, OneOf("vidjax.models.captioner:FEATURES")]
 TrainEncoder = Annotated[str, OneOf("vidjax.objectives.captioning:FROZEN")]
@@ -67,7 +68,7 @@ class ModelConfig:
     # with a recipe for each size: the model of init_from, or the one that suits the machine.
     name: str = "videomae_base"
     spec: dict = dataclasses.field(default_factory=dict)  # fields of the family's spec; others stay the preset's
-    mask: Mask = "tube"  # of pre-training
+    mask: Mask = "tube"  # of pre-training; attention, of feature_alignment: what the teacher's class token looks at
     mask_ratio: Fraction = 0.9
     decoder_mask: DecoderMask = ""  # what is predicted; empty: every hidden cube
     decoder_mask_ratio: Fraction = 0.5  # that it drops
@@ -211,6 +212,23 @@ class DistillConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AlignConfig:
+    """Feature alignment: the frozen teacher, which layers of it the student's are aligned with, and how."""
+
+    teacher: str = "clip_base"  # a name from `vidjax models`; its clips get as many tokens as the student's
+    # A hub id, file, folder or run that holds its weights; empty: random weights.
+    teacher_from: Annotated[str, Changeable("it has to hold the weights that the run has learned from so far")] = ""
+    teacher_layers: tuple[int, ...] = (-1,)  # whose outputs are aligned; -1 is the last
+    teacher_norm: bool = True  # its final norm comes after them
+    student_layers: tuple[int, ...] = (-1,)  # as many
+    student_norm: bool = True
+    class_token: bool = False  # the class tokens of both are aligned too
+    decoder: Literal["linear", "mlp"] = "linear"  # from the student's width to the teacher's
+    unit_length: bool = True  # features of both are scaled to length 1
+    loss: AlignmentLoss = "l2"
+
+
+@dataclasses.dataclass(frozen=True)
 class CaptionConfig:
     """Captioning: a GPT-2 that looks at what the backbone of `model` makes of a video, and writes."""
 
@@ -317,6 +335,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     distill: DistillConfig = DistillConfig()
+    align: AlignConfig = AlignConfig()
     caption: CaptionConfig = CaptionConfig()
     probe: MayChange[ProbeConfig] = ProbeConfig()
     optim: OptimConfig = OptimConfig()

@@ -60,14 +60,16 @@ class OneOf:
 
     Attributes:
       table: `module:NAME`, a dict literal at the top level of a module of vidjax.
+      also: further choices.
     """
 
     table: str
     empty: bool = False
+    also: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
         """What may be chosen."""
-        return ("",) * self.empty + keys_of(self.table)
+        return ("",) * self.empty + keys_of(self.table) + self.also
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a model family is: the one description that each family's file ends with."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 
@@ -18,6 +18,10 @@ class Family:
       specs: its sizes by name, small to large; `tiny` is for tests and smoke runs.
       classifier: module of (spec, num_classes); with `num_classes=0` it has no head.
       pretraining: module of (spec,) that is pre-trained, where the family has one of its own.
+      encoder: makes, from (spec, taps), the encoder of the classifier with a method `hidden` that returns what the
+        blocks numbered `taps` do, for feature alignment. It says whether `hidden` takes the `index` of some tokens, as
+        a student must, and returns a class token and its attention: `takes_index`, `has_class_token`, `has_attention`.
+        None where there is no such encoder.
       heading: of its part of docs/models.md, where that is more than the title.
     """
 
@@ -25,6 +29,7 @@ class Family:
     specs: Mapping[str, ClipSpec]
     classifier: type[nn.Module]
     pretraining: type[nn.Module] | None = None
+    encoder: Callable[..., nn.Module] | None = None
     heading: str = ""
 
     @property
@@ -43,5 +48,6 @@ class Family:
         if self.pretraining is None:
             raise ConfigError(
                 f"{self.title} has no pre-training module of its own; give num_classes (0: without a head)"
+                + (", or pre-train it with task=feature_alignment" if self.encoder is not None else "")
             )
         return self.pretraining(spec)

@@ -4,7 +4,7 @@ Parameters are float32; `dtype` is that of the computation. Norm statistics and 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -250,6 +250,34 @@ def stack_blocks(
         length=depth,
         unroll=min(unroll, depth),
     )
+
+
+@functools.cache
+def tapped(block: type[nn.Module]) -> type[nn.Module]:
+    """The same block as the step of a scan that keeps what some of the layers return; see `run_tapped`."""
+
+    class Tapped(block):
+        def __call__(self, carry, layer):
+            (x, kept), (drop_path, chosen) = carry, layer
+            x, out = super().__call__(x, drop_path)
+            return (x, jnp.where(chosen.reshape(-1, *[1] * x.ndim), x, kept)), out
+
+    return Tapped
+
+
+def run_tapped(
+    blocks: nn.Module, x: Float[Array, "b n d"], rates: Float[Array, " depth"] | None, taps: Sequence[int], depth: int
+) -> tuple[Float[Array, "k b n d"], Any]:
+    """Run stacked blocks that were `tapped`, and keep the outputs of those with the numbers `taps`.
+
+    The layers hand them on as they go, so that no more than these are held, whatever the depth.
+
+    Returns:
+      what the k chosen blocks return, in the order of `taps`; the outputs of all blocks, stacked.
+    """
+    chosen = np.arange(depth)[:, None] == np.asarray(taps)
+    (_, kept), out = blocks((x, jnp.zeros((len(taps), *x.shape), x.dtype)), (rates, jnp.asarray(chosen)))
+    return kept, out
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " depth"] | None:

@@ -66,24 +66,25 @@ class VideoMAESpec(ClipSpec):
         """As `ClipSpec.for_classes`: by the mean of its tokens, as published."""
         return dataclasses.replace(self, pooling="mean")
 
+    def encoder_macs(self, num_tokens: int) -> int:
+        """Multiply-accumulates of one clip of which the encoder sees so many tokens; only these are embedded."""
+        blocks = transformer_macs(num_tokens, self.width, self.mlp_dim, self.depth)
+        return num_tokens * self.patch_dim * self.width + blocks
+
     def classifier_macs(self, num_classes: int) -> int:
         """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
-        embedding = self.num_tokens * self.patch_dim * self.width
-        blocks = transformer_macs(self.num_tokens, self.width, self.mlp_dim, self.depth)
-        return embedding + blocks + self.width * num_classes
+        return self.encoder_macs(self.num_tokens) + self.width * num_classes
 
     def pretraining_macs(self, num_visible: int, num_predicted: int) -> int:
         """One clip of which the encoder sees `num_visible` tokens and the decoder predicts `num_predicted`.
 
-        Only visible tokens are embedded; the decoder attends to the visible and the predicted ones.
+        The decoder attends to the visible and the predicted ones.
         """
         decoded = num_visible + num_predicted
-        encoder = transformer_macs(num_visible, self.width, self.mlp_dim, self.depth)
         decoder = transformer_macs(decoded, self.decoder_width, self.decoder_mlp_dim, self.decoder_depth)
-        embedding = num_visible * self.patch_dim * self.width
         bridge = num_visible * self.width * self.decoder_width
         head = num_predicted * self.decoder_width * self.patch_dim
-        return embedding + encoder + bridge + decoder + head
+        return self.encoder_macs(num_visible) + bridge + decoder + head
 
 
 def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads, **others) -> VideoMAESpec:
@@ -114,18 +115,22 @@ class VideoMAEEncoder(nn.Module):
 
     Attributes:
       final_norm: a layer norm after the last block; a classifier that takes the mean has its own after it.
+      taps: numbers of blocks whose outputs `hidden` returns.
     """
 
     spec: VideoMAESpec
     kernel_init: Callable
     final_norm: bool
+    taps: tuple[int, ...] = ()
+    takes_index, has_class_token, has_attention = True, False, False
 
     def setup(self):
         s = self.spec
         self.patch_embed = layers.Linear(
             s.width, dtype=s.dtype, kernel_init=layers.torch_kernel, bias_init=layers.torch_bias(s.patch_dim)
         )
-        self.blocks = _blocks(s, s.depth, s.num_heads, s.mlp_dim, self.kernel_init)
+        block = layers.tapped(layers.Block) if self.taps else layers.Block
+        self.blocks = _blocks(block, s, (s.depth, s.num_heads, s.mlp_dim), self.kernel_init)
         if self.final_norm:
             self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
 
@@ -144,6 +149,31 @@ class VideoMAEEncoder(nn.Module):
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.spec.depth, train))
         return self.norm(x) if self.final_norm else x
 
+    @property
+    def out_dim(self) -> int:
+        """Channels of what `hidden` returns."""
+        return self.spec.width
+
+    def hidden(
+        self,
+        patches: Float[Array, "b k p"],
+        index: Int[Array, "b k"] | None = None,
+        train: bool = False,
+        norm: bool = True,
+    ) -> dict[str, Float[Array, "l b k d"]]:
+        """What the blocks of `taps` return of some tokens, as those in `index`, in float32.
+
+        Args:
+          norm: whether the final norm, shared by all blocks, comes after them.
+
+        Returns:
+          tokens (l b k d), l over blocks; there is no class token.
+        """
+        s = self.spec
+        rates = layers.drop_path_rates(s.drop_path, s.depth, train)
+        x, _ = layers.run_tapped(self.blocks, self.embed_patches(patches, index), rates, self.taps, s.depth)
+        return {"tokens": (self.norm(x) if norm else x).astype(jnp.float32)}
+
 
 class VideoMAEDecoder(nn.Module):
     """Visible and mask tokens, in that order, to the pixels that the mask tokens stand for."""
@@ -152,7 +182,8 @@ class VideoMAEDecoder(nn.Module):
 
     def setup(self):
         s = self.spec
-        self.blocks = _blocks(s, s.decoder_depth, s.decoder_heads, s.decoder_mlp_dim, layers.xavier_uniform)
+        sizes = s.decoder_depth, s.decoder_heads, s.decoder_mlp_dim
+        self.blocks = _blocks(layers.Block, s, sizes, layers.xavier_uniform)
         self.norm = nn.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
         self.head = layers.Dense(s.patch_dim, s.dtype, layers.xavier_uniform)
 
@@ -228,12 +259,22 @@ class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
         return {"tokens": tokens, "pooled": pooled}
 
 
-def _blocks(spec: VideoMAESpec, depth: int, num_heads: int, mlp_dim: int, kernel_init: Callable) -> nn.Module:
-    stacked = layers.stack_blocks(layers.Block, depth, unroll=spec.unroll, remat=spec.remat)
+def _blocks(
+    block: type[nn.Module], spec: VideoMAESpec, sizes: tuple[int, int, int], kernel_init: Callable
+) -> nn.Module:
+    depth, num_heads, mlp_dim = sizes
+    stacked = layers.stack_blocks(block, depth, unroll=spec.unroll, remat=spec.remat)
     return stacked(
         num_heads, mlp_dim, key_bias=False, norm_eps=spec.norm_eps, attention=spec.attention,
         dtype=jnp.dtype(spec.dtype), kernel_init=kernel_init,
     )  # fmt: skip
 
 
-FAMILY = Family("VideoMAE", VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, heading="VideoMAE and VideoMAE V2")
+def _aligned_encoder(spec: VideoMAESpec, taps: tuple[int, ...]) -> VideoMAEEncoder:
+    return VideoMAEEncoder(spec, layers.xavier_uniform, True, taps)
+
+
+FAMILY = Family(
+    "VideoMAE", VIDEOMAE_SPECS, VideoMAEClassifier, VideoMAEPretraining, _aligned_encoder,
+    heading="VideoMAE and VideoMAE V2",
+)  # fmt: skip

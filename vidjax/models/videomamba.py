@@ -7,12 +7,12 @@ stream in float32.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
 from einops import rearrange, repeat
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from vidjax.config.types import MayChange
 from vidjax.errors import ConfigError
@@ -84,16 +84,19 @@ class VideoMambaSpec(ClipSpec):
         """Channels from which the step sizes are made."""
         return math.ceil(self.width / 16)
 
-    def classifier_macs(self, num_classes: int) -> int:
-        """Multiply-accumulates of one clip through the encoder and the head; the scan takes 2 a state and token.
+    def encoder_macs(self, num_tokens: int) -> int:
+        """Multiply-accumulates of one clip of which the encoder sees so many tokens; a scan takes 2 a state and token.
 
         Published figures leave out x_proj, dt_proj and the scan, which the authors' counter does not see.
         """
         x_proj, scan = self.dt_rank + 2 * self.state_size, 2 * self.state_size
         direction = self.conv_size + x_proj + self.dt_rank + scan
         mixer = self.inner * (3 * self.width + 2 * direction)
-        embedding = self.num_tokens * self.patch_dim * self.width
-        return embedding + self.depth * (self.num_tokens + 1) * mixer + self.width * num_classes
+        return num_tokens * self.patch_dim * self.width + self.depth * (num_tokens + 1) * mixer
+
+    def classifier_macs(self, num_classes: int) -> int:
+        """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
+        return self.encoder_macs(self.num_tokens) + self.width * num_classes
 
 
 # arXiv:2403.06977, table 1, and the authors' model zoo for `base`. The smallest is "Tiny" there and `ti` here, because
@@ -122,9 +125,15 @@ class MambaBlock(nn.Module):
 
 
 class VideoMambaEncoder(nn.Module):
-    """Cubes to a class token and patch tokens."""
+    """Cubes to a class token and patch tokens.
+
+    Attributes:
+      taps: numbers of blocks whose outputs `hidden` returns.
+    """
 
     spec: VideoMambaSpec
+    taps: tuple[int, ...] = ()
+    takes_index, has_class_token, has_attention = True, True, False
 
     def setup(self):
         s = self.spec
@@ -135,16 +144,33 @@ class VideoMambaEncoder(nn.Module):
         self.cls_token = self.param("cls_token", nn.initializers.zeros, (s.width,), jnp.float32)
         self.pos_embed = self.param("pos_embed", nn.initializers.normal(s.init_std), (1 + h * w, s.width), jnp.float32)
         self.time_embed = self.param("time_embed", nn.initializers.zeros, (t, s.width), jnp.float32)
-        self.blocks = layers.stack_blocks(MambaBlock, s.depth, unroll=s.unroll, remat=s.remat)(s)
+        block = layers.tapped(MambaBlock) if self.taps else MambaBlock
+        self.blocks = layers.stack_blocks(block, s.depth, unroll=s.unroll, remat=s.remat)(s)
         self.norm = nn.RMSNorm(s.norm_eps)
 
-    def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "b l d"]:
-        """The class token and then the patches, time first, with their positions, in float32."""
+    @property
+    def kernel_init(self) -> Callable:
+        """The initialiser of the model's linear layers, for what is put on it."""
+        return nn.initializers.normal(self.spec.init_std)
+
+    @property
+    def out_dim(self) -> int:
+        """Channels of what `hidden` returns."""
+        return self.spec.width
+
+    def embed_patches(
+        self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
+    ) -> Float[Array, "b l d"]:
+        """The class token and then the patches, with their positions, in float32.
+
+        Args:
+          index: which tokens the patches are; None for all, time first.
+        """
         x = self.patch_embed(patches.astype(self.spec.dtype)).astype(jnp.float32)
-        x = rearrange(x, "b (t n) d -> b t n d", t=self.spec.grid[0])
-        x = x + self.pos_embed[1:] + self.time_embed[:, None]
+        positions = rearrange(self.pos_embed[1:] + self.time_embed[:, None], "t n d -> (t n) d")
+        x = x + (positions if index is None else positions[index])
         cls = repeat(self.cls_token + self.pos_embed[0], "d -> b 1 d", b=x.shape[0])
-        return jnp.concatenate([cls, rearrange(x, "b t n d -> b (t n) d")], axis=1)
+        return jnp.concatenate([cls, x], axis=1)
 
     def __call__(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
         """Encode normalised cubes, as `ops.patchify` flattens them.
@@ -156,6 +182,28 @@ class VideoMambaEncoder(nn.Module):
         x, _ = self.blocks(self.embed_patches(patches), layers.drop_path_rates(s.drop_path, s.depth, train))
         x = self.norm(x)
         return {"tokens": x[:, 1:].astype(s.dtype), "cls": x[:, 0]}
+
+    def hidden(
+        self,
+        patches: Float[Array, "b n p"],
+        index: Int[Array, "b n"] | None = None,
+        train: bool = False,
+        norm: bool = True,
+    ) -> dict[str, Float[Array, "k b *n d"]]:
+        """What the blocks of `taps` return of some tokens, the others being left out of the scan, in float32.
+
+        Args:
+          patches: normalised cubes, in the order of their numbers; index: these numbers, None for all.
+          norm: whether the final norm, shared by all blocks, comes after them.
+
+        Returns:
+          tokens (k b n d) and cls (k b d), k over blocks.
+        """
+        s = self.spec
+        rates = layers.drop_path_rates(s.drop_path, s.depth, train)
+        x, _ = layers.run_tapped(self.blocks, self.embed_patches(patches, index), rates, self.taps, s.depth)
+        x = self.norm(x) if norm else x
+        return {"tokens": x[:, :, 1:], "cls": x[:, :, 0]}
 
 
 class VideoMambaClassifier(ClipClassifier[VideoMambaSpec]):
@@ -178,4 +226,4 @@ def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
     return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")
 
 
-FAMILY = Family("VideoMamba", VIDEOMAMBA_SPECS, VideoMambaClassifier)
+FAMILY = Family("VideoMamba", VIDEOMAMBA_SPECS, VideoMambaClassifier, encoder=VideoMambaEncoder)

@@ -3,6 +3,7 @@
 from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
+from vidjax.objectives.feature_alignment import FeatureAlignment
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.multi_label import MultiLabel
 from vidjax.objectives.regression import Regression
@@ -12,6 +13,7 @@ from vidjax.objectives.supervised import Supervised
 __all__ = [
     "Captioning",
     "Classification",
+    "FeatureAlignment",
     "MaskedAutoencoding",
     "MultiLabel",
     "Objective",

@@ -15,6 +15,7 @@ from vidjax.models.spec import ClipSpec
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
 Params = Any  # a pytree of arrays
+FIXED = "fixed"  # the entry of `extra` with what never changes, such as a teacher: checkpoints leave it out
 Rngs = dict[str, Array]  # keys of the streams "mask", "augment" and "dropout"
 
 
@@ -40,17 +41,24 @@ class Objective(abc.ABC):
       module: the Linen module that is trained; a model with a `spec`, unless `parts` says otherwise.
       train_flops_per_clip: of the forward and backward pass, 2 x MACs.
       frozen: pattern of the paths of parameters that are not trained; empty for none. See `training.optim.freezing`.
+      unused_blocks: the encoder's last blocks that the loss does not reach; nothing moves them, weight decay neither.
       group: rows that follow each other in a batch and must come to the same micro-batch, in their order; 0 where only
         a row and its mirror image in the batch must.
     """
 
     frozen = ""
+    unused_blocks = 0
     group = 0
 
     if TYPE_CHECKING:  # a field of each objective, of which a property in the class would be the default
 
         @property
         def module(self) -> nn.Module: ...
+
+    @property
+    def fixed_parts(self) -> tuple[Part, ...]:
+        """What of `extra[FIXED]` is read from a checkpoint whenever a run starts or resumes; nothing by default."""
+        return ()
 
     @property
     @abc.abstractmethod

@@ -2,14 +2,23 @@
 
 from vidjax.ops.attention import attention
 from vidjax.ops.causal_conv import causal_conv_silu
-from vidjax.ops.masking import frame_mask, num_kept, num_masked, random_mask, running_cell_mask, tube_mask
+from vidjax.ops.masking import (
+    attention_mask,
+    frame_mask,
+    num_kept,
+    num_masked,
+    random_mask,
+    running_cell_mask,
+    tube_mask,
+)
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
-from vidjax.ops.position import resize_nearest, sincos_1d
+from vidjax.ops.position import resize_cubic, resize_nearest, sincos_1d
 from vidjax.ops.row_sharding import by_rows, gathered
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
     "attention",
+    "attention_mask",
     "by_rows",
     "causal_conv_silu",
     "frame_mask",
@@ -20,6 +29,7 @@ __all__ = [
     "num_masked",
     "patchify",
     "random_mask",
+    "resize_cubic",
     "resize_nearest",
     "running_cell_mask",
     "selective_scan",

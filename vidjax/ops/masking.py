@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from vidjax.errors import ConfigError
 
@@ -98,6 +98,32 @@ def frame_mask(
     visible, masked = _split(rng, batch, t, num_masked(grid, ratio, "frame") // (h * w))
     places = jnp.arange(h * w, dtype=jnp.int32)
     return tuple((slices[:, :, None] * (h * w) + places).reshape(batch, -1) for slices in (visible, masked))
+
+
+def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: float) -> Int[Array, " v"]:
+    """Keep the tokens of each frame that a teacher looks at, at random in proportion to how much it does.
+
+    Places are drawn one after the other, without replacement: the largest of log(attention) plus Gumbel noise are such
+    draws (Kool et al. 2019, arXiv:1903.06059). The number hidden of each frame is rounded down.
+
+    Args:
+      rng: a key.
+      attention: of each frame's n places, not negative, of any sum.
+      ratio: hidden share of each frame, in (0, 1).
+
+    Returns:
+      indices of the tokens that stay visible, ascending, time first.
+
+    Source: UMT, arXiv:2303.16058, section 3.2, and VideoMamba's `engine_for_pretraining_videomamba.py:72`.
+
+    Example:
+      >>> vidjax.ops.attention_mask(jax.random.key(0), jnp.array([[0.0, 0.5, 0.0, 0.5]]), ratio=0.5)
+      Array([1, 3], dtype=int32)
+    """
+    t, n = attention.shape
+    scores = jnp.log(attention.astype(jnp.float32)) + jax.random.gumbel(rng, (t, n))
+    places = jnp.sort(jax.lax.top_k(scores, n - num_masked((1, 1, n), ratio))[1], axis=1)
+    return (places + jnp.arange(t, dtype=jnp.int32)[:, None] * n).reshape(-1).astype(jnp.int32)
 
 
 def num_kept(grid: Grid, ratio: float) -> int:

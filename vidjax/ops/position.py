@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+_CUBIC = -0.75  # PyTorch's constant of the bicubic kernel
+
 
 def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
     """Sine and cosine of the flat token index (VideoMAE uses this 1-D table for space-time tokens too).
@@ -45,3 +47,35 @@ def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[
             source = np.minimum((np.arange(new, dtype=np.float32) * step).astype(np.int32), old - 1)
             table = jnp.take(table, source, axis=axis)
     return table
+
+
+def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
+    """The matrix that resizes an axis as PyTorch's bicubic does with align_corners=False.
+
+    Each new entry is made of four old ones, those beyond the edge repeated, with the kernel whose constant is -0.75
+    (Keys' is -0.5); there is no antialiasing.
+    """
+    places = (np.arange(new) + 0.5) * old / new - 0.5
+    first, matrix = np.floor(places).astype(int), np.zeros((new, old))
+    for neighbour in range(-1, 3):
+        x = np.abs(places - (first + neighbour))
+        near = (_CUBIC + 2) * x**3 - (_CUBIC + 3) * x**2 + 1
+        far = _CUBIC * (x**3 - 5 * x**2 + 8 * x - 4)
+        entry = np.clip(first + neighbour, 0, old - 1)
+        np.add.at(matrix, (np.arange(new), entry), np.where(x <= 1, near, far))
+    return matrix
+
+
+def resize_cubic(frames: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b y x c"]:
+    """Resize frames as PyTorch's `interpolate(mode="bicubic", align_corners=False)`; those that fit stay as they are.
+
+    Example:
+      >>> vidjax.ops.resize_cubic(jnp.ones((2, 8, 8, 3)), (6, 12)).shape
+      (2, 6, 12, 3)
+    """
+    for axis, new in zip((-3, -2), size, strict=True):
+        old = frames.shape[axis]
+        if new != old:
+            weights = jnp.asarray(cubic_weights(old, new), frames.dtype)
+            frames = jnp.moveaxis(jnp.tensordot(frames, weights, (axis, 1), precision="highest"), -1, axis)
+    return frames

@@ -1,6 +1,7 @@
 """Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
 
-A step's folder holds the items `params`, `rest` (step, optimiser state, extra), `ema` when it is kept, and `meta`
+A step's folder holds the items `params`, `rest` (step, optimiser state, extra
+but for what never changes), `ema` when it is kept, and `meta`
 (JSON: the schema number, fingerprint and mesh). Orbax does not notice a flipped bit, so `manifest.json` holds the
 checksums of all files; it is written before the folder gets its final name. Scores come after a checkpoint, so that a
 run that is preempted while it evaluates has lost nothing; they are in `scores.json` beside the folders.
@@ -11,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -23,6 +24,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
 from vidjax.files import write_json
+from vidjax.objectives.base import FIXED
 from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
@@ -54,7 +56,7 @@ class Checkpoints:
             return
         items = {
             "params": ocp.args.StandardSave(state.params),
-            "rest": ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state, "extra": state.extra}),
+            "rest": ocp.args.StandardSave(_rest(state)),
             "meta": ocp.args.JsonSave({"schema": SCHEMA} | meta),
         }
         if jax.tree.leaves(state.ema):
@@ -115,8 +117,7 @@ class Checkpoints:
         self._manager.close()
 
     def _read(self, step: int, shapes: TrainState) -> TrainState:
-        rest = {"step": shapes.step, "opt_state": shapes.opt_state, "extra": shapes.extra}
-        items = {"params": ocp.args.StandardRestore(shapes.params), "rest": ocp.args.StandardRestore(rest)}
+        items = {"params": ocp.args.StandardRestore(shapes.params), "rest": ocp.args.StandardRestore(_rest(shapes))}
         if jax.tree.leaves(shapes.ema):
             items["ema"] = ocp.args.StandardRestore(shapes.ema)
         try:
@@ -142,6 +143,14 @@ class Checkpoints:
         unfinished = [path for path in self.directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()]
         folder = max(unfinished, key=lambda path: path.stat().st_mtime)
         write_json(folder / MANIFEST, checksums(folder))
+
+
+def _rest(state: TrainState) -> dict:
+    """The item `rest` of a state: of `extra`, what never changes is left out."""
+    extra = state.extra
+    if isinstance(extra, Mapping):
+        extra = {name: tree for name, tree in extra.items() if name != FIXED}
+    return {"step": state.step, "opt_state": state.opt_state, "extra": extra}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,13 @@ def build_step(config: Config, objective: Objective, length: RunLength, mesh: Me
     pairs = (data.mixup > 0 or data.cutmix > 0) and not objective.group
     check_rows(mesh, data.global_batch, data.clips_per_decode, accumulate, pairs=pairs)
     check_groups(mesh, data.global_batch * data.clips_per_decode, objective.group, accumulate)
-    optimizer = build_optimizer(config.optim, length, global_batch=data.global_batch, frozen=objective.frozen)
+    optimizer = build_optimizer(
+        config.optim,
+        length,
+        global_batch=data.global_batch,
+        frozen=objective.frozen,
+        unused_blocks=objective.unused_blocks,
+    )
     shapes = state_shapes(config, objective, optimizer.tx, mesh)
     check_group_gradients(config, objective, shapes.extra, mesh)
     call = make_train_step(

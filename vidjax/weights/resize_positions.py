@@ -13,9 +13,8 @@ from vidjax import ops
 from vidjax.errors import WeightsError
 from vidjax.models import ClipSpec
 from vidjax.models.spec import Positions
+from vidjax.ops.position import cubic_weights
 from vidjax.weights.rules import flatten, nest
-
-CUBIC = -0.75  # PyTorch's constant of the kernel; Keys' is -0.5
 
 
 def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
@@ -92,22 +91,9 @@ def _tents(places: np.ndarray, old: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)))
 
 
-def _cubic(old: int, new: int) -> np.ndarray:
-    """PyTorch's bicubic with align_corners=False: four entries, those beyond the edge repeated."""
-    places = (np.arange(new) + 0.5) * old / new - 0.5
-    first, matrix = np.floor(places).astype(int), np.zeros((new, old))
-    for neighbour in range(-1, 3):
-        x = np.abs(places - (first + neighbour))
-        near = (CUBIC + 2) * x**3 - (CUBIC + 3) * x**2 + 1
-        far = CUBIC * (x**3 - 5 * x**2 + 8 * x - 4)
-        entry = np.clip(first + neighbour, 0, old - 1)
-        np.add.at(matrix, (np.arange(new), entry), np.where(x <= 1, near, far))
-    return matrix
-
-
 METHODS = {
     "nearest": _nearest,
     "linear": _weighted(_linear),
     "linear, corners kept": _weighted(_linear_corners),
-    "cubic": _weighted(_cubic),
+    "cubic": _weighted(cubic_weights),
 }

@@ -39,6 +39,7 @@ def _something(letter: str, at_8: float, at_16: float, at_288: float) -> tuple[R
 
 _masked = partial(_k400, note="masked")
 _MASKED = "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_ft_f{}_res224{}.pth"
+_MASKED_SSV2 = "OpenGVLab/VideoMamba/videomamba_m16_ssv2_mask_ft_f{}_res224{}.pth"
 
 PUBLISHED = {
     "ti": Published(
@@ -66,6 +67,9 @@ PUBLISHED = {
             _masked(84.3, weights=_MASKED.format(64, ""), overrides=_at(64)),
             _masked(85.0, weights=_MASKED.format(64, "to384"), overrides=_at(64, 384)),
             *_something("m", 67.3, 68.3, 68.4),
+            _ssv2(70.2, weights=_MASKED_SSV2.format(8, ""), overrides=_at(8), note="masked"),
+            _ssv2(71.0, weights=_MASKED_SSV2.format(16, ""), overrides=_at(16), note="masked"),
+            _ssv2(71.4, weights=_MASKED_SSV2.format(16, "to288"), overrides=_at(16, 288), note="masked"),
         ),
         params=74,
         pretrained=(

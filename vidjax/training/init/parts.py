@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vidjax.config import Config
 from vidjax.models.gpt2 import GPT2Spec
-from vidjax.objectives import Objective
 from vidjax.objectives.base import Part
 from vidjax.training.init.language_model import init_language_model
 from vidjax.training.init.video_model import init_video_model
@@ -18,15 +17,15 @@ from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import is_run
 
 
-def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[Mapping, list[str]]:
-    """Replace the parameters of each of the objective's parts by those of the checkpoint that its key names, if any.
+def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[Mapping, list[str]]:
+    """Replace the parameters of each of an objective's parts by those of the checkpoint that its key names, if any.
 
     Where config.init_from is a run with the same parts, such as a captioner's, everything else of it is used as well,
     unless another key names a checkpoint.
 
     Args:
       params: of the new model, with their shardings.
-      objective: of `config`.
+      parts: of the objective of `config`.
 
     Returns:
       the parameters, each where it was; a sentence for each checkpoint that says what was used of it.
@@ -34,7 +33,7 @@ def init_parts(params: Mapping, config: Config, objective: Objective) -> tuple[M
     Raises:
       ConfigError: when a checkpoint does not fit; see `init_video_model` and `init_language_model`.
     """
-    sources = {part: source for part in objective.parts if (source := _get(config, part.key))}
+    sources = {part: source for part in parts if (source := _get(config, part.key))}
     notes = []
     for part, source in sources.items():
         inside, note = _init_part(params[part.name] if part.name else params, part, source, config)

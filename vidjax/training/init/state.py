@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.config import Config
+from vidjax.objectives import Objective
+from vidjax.objectives.base import FIXED
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
@@ -33,16 +35,30 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
             say(f"note: {sentence}")
 
     restored = checkpoints.restore(shapes, check_meta, say)
+    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
+    places = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     if restored:
         number, state = restored
         say(f"resumed from checkpoint {number}")
-        return state
-    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
-    state = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, shapes))()
-    params, sentences = init_parts(state.params, config, objective)
+        if not objective.fixed_parts:
+            return state
+        fixed = jax.jit(lambda: init().extra[FIXED], out_shardings=places.extra[FIXED])()
+        return _with_fixed(state._replace(extra=state.extra | {FIXED: fixed}), config, objective)
+    state = _with_fixed(jax.jit(init, out_shardings=places)(), config, objective)
+    params, sentences = init_parts(state.params, config, objective.parts)
     if not sentences:
         return state
     for sentence in sentences:
         say(f"starting from {sentence}")
     average = jax.tree.map(jnp.copy, params) if config.optim.ema else {}
     return state._replace(params=params, ema=average, extra=objective.init_extra(params, state.extra))
+
+
+def _with_fixed(state: TrainState, config: Config, objective: Objective) -> TrainState:
+    """The state with what never changes, such as a teacher, read from where the configuration says."""
+    if not objective.fixed_parts:
+        return state
+    fixed, sentences = init_parts(state.extra[FIXED], config, objective.fixed_parts)
+    for sentence in sentences:
+        say(sentence)
+    return state._replace(extra=state.extra | {FIXED: fixed})

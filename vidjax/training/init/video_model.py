@@ -18,7 +18,7 @@ from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import is_run
 
-_NUMERICS = ("norm_eps", "merge_directions")  # what is computed with the same parameters
+_NUMERICS = ("norm_eps", "merge_directions", "activation")  # what is computed with the same parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 _MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which an image model does not have
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from vidjax.models.param_paths import matches
+from vidjax.models.param_paths import matches, path_name
+from vidjax.training.optim.layer_decay import ENCODER_BLOCKS
 
 LAST_LAYER = r"(^|/)head/last_layer/"  # of a projection head
 
@@ -36,6 +38,18 @@ def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTr
         return jax.tree.map(lambda frozen: "frozen" if frozen else "trained", matches(params, pattern))
 
     return optax.partition({"frozen": optax.set_to_zero(), "trained": rule}, labels)
+
+
+def spare_last_blocks(number: int) -> optax.GradientTransformation:
+    """Leave the last blocks of the encoder as they are, which no gradient reaches: weight decay would shrink them."""
+
+    def spare(path, update):
+        if not ENCODER_BLOCKS.search(path_name(path)):
+            return update
+        moves = np.arange(len(update)) < len(update) - number
+        return jnp.where(moves.reshape(-1, *[1] * (update.ndim - 1)), update, 0.0)
+
+    return optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(spare, updates))
 
 
 def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> optax.GradientTransformationExtraArgs:

@@ -12,7 +12,7 @@ from vidjax.errors import ConfigError
 from vidjax.models.param_paths import path_name
 
 _FIRST_LAYER = re.compile(r"(^|/)encoder/(patch_embed|pos_embed|time_embed|cls_token)(/|$)")
-_ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
+ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
 
 
 def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
@@ -33,13 +33,13 @@ def layer_scales(params, layer_decay: float):
       ConfigError: when the parameters have no stacked encoder blocks.
     """
     named = [(path_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(params)]
-    depth = next((leaf.shape[0] for name, leaf in named if _ENCODER_BLOCKS.search(name)), None)
+    depth = next((leaf.shape[0] for name, leaf in named if ENCODER_BLOCKS.search(name)), None)
     if depth is None:
         raise ConfigError(f"optim.layer_decay={layer_decay} needs a model with encoder/blocks; use 1.0")
 
     def scale(path, leaf) -> np.ndarray | np.float32:
         name = path_name(path)
-        if _ENCODER_BLOCKS.search(name):
+        if ENCODER_BLOCKS.search(name):
             factors = layer_decay ** (depth - np.arange(depth, dtype=np.float64))
             return factors.astype(np.float32).reshape(depth, *[1] * (leaf.ndim - 1))
         return np.float32(layer_decay ** (depth + 1) if _FIRST_LAYER.search(name) else 1.0)

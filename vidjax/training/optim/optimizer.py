@@ -8,7 +8,7 @@ import optax
 
 from vidjax.config import OptimConfig
 from vidjax.training.optim.clipping import clip_each
-from vidjax.training.optim.freezing import LAST_LAYER, freeze, start_late
+from vidjax.training.optim.freezing import LAST_LAYER, freeze, spare_last_blocks, start_late
 from vidjax.training.optim.layer_decay import scale_by_layer
 from vidjax.training.optim.learning_rate import SCHEDULES, RunLength, Schedule, scaled_lr
 from vidjax.training.optim.weight_decay import decay_weights
@@ -40,12 +40,15 @@ class Optimizer(NamedTuple):
     group_clip: GroupClip = GroupClip()
 
 
-def build_optimizer(config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = "") -> Optimizer:
+def build_optimizer(
+    config: OptimConfig, run: RunLength, *, global_batch: int, frozen: str = "", unused_blocks: int = 0
+) -> Optimizer:
     """Build the optimiser of a run.
 
     Args:
       global_batch: videos per step, by which the learning rate is scaled.
       frozen: pattern of the parameters that never move; empty for none.
+      unused_blocks: the encoder's last blocks, which do not move either.
 
     The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
     a counter in the optimiser state, which stands still when a step is skipped. For the same reason the update takes
@@ -60,6 +63,8 @@ def build_optimizer(config: OptimConfig, run: RunLength, *, global_batch: int, f
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
+    if unused_blocks:
+        direction = optax.chain(direction, spare_last_blocks(unused_blocks))
     return Optimizer(freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run), groups)
 
 

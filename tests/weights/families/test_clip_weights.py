@@ -1,0 +1,133 @@
+"""CLIP's checkpoints: of `transformers`, the tower alone or with the text tower, and by OpenAI's keys."""
+
+import json
+
+import numpy as np
+import pytest
+
+import vidjax
+from vidjax.errors import WeightsError
+from vidjax.models.clip import CLIPVisionSpec
+
+torch = pytest.importorskip("torch", reason="the oracle is PyTorch's CLIP (extra: test)")
+transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
+
+VISION = {
+    "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 40,
+    "image_size": 12, "patch_size": 4, "projection_dim": 10,
+}  # fmt: skip
+TEXT = {
+    "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 50,
+    "bos_token_id": 1, "eos_token_id": 2, "projection_dim": 10,
+}  # fmt: skip
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+SPEC = CLIPVisionSpec(24, 3, 4, 40, 10, patch_size=4, image_size=12)
+
+
+def model_of(kind):
+    torch.manual_seed(0)
+    vision = transformers.CLIPVisionConfig(**VISION)
+    if kind == "CLIPModel":
+        vision = transformers.CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=10)
+    model = getattr(transformers, kind)(vision).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def images(rows=2):
+    """uint8 clips of one frame for us; normalised images for PyTorch."""
+    pixels = np.random.default_rng(1).integers(0, 256, (rows, 1, 12, 12, 3), dtype=np.uint8)
+    normal = (pixels[:, 0] / 255 - np.array(MEAN)) / np.array(STD)
+    return pixels, torch.from_numpy(normal.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def close(ours, theirs, limit=2e-5):
+    theirs = theirs.detach().numpy()
+    np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=limit * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("kind", ["CLIPModel", "CLIPVisionModel", "CLIPVisionModelWithProjection"])
+def test_a_folder_of_transformers_gives_its_features(tmp_path, kind, safe):
+    model = model_of(kind)
+    model.save_pretrained(tmp_path)
+    if not safe:
+        torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+        (tmp_path / "model.safetensors").unlink()
+    ours = vidjax.from_pretrained(tmp_path, num_frames=1)
+    assert (ours.family, ours.num_classes, ours.mean, ours.std) == ("clip", 0, MEAN, STD)
+    assert (ours.spec.num_heads, ours.spec.projection) == (4, 0 if kind == "CLIPVisionModel" else 10)
+    pixels, normal = images()
+    with torch.no_grad():
+        tower = model if kind == "CLIPVisionModel" else model.vision_model
+        close(ours(pixels)["pooled"], tower(normal).pooler_output)
+        if kind != "CLIPVisionModel":
+            close(ours(pixels)["projected"], model.visual_projection(tower(normal).pooler_output))
+
+
+def openai_state(model, prefix):
+    """The same tower by the names of OpenAI's code: fused projections, `proj` as (width, projection)."""
+    state, found = model.state_dict(), {}
+    tower = "vision_model."
+    found["class_embedding"] = state[tower + "embeddings.class_embedding"]
+    found["positional_embedding"] = state[tower + "embeddings.position_embedding.weight"]
+    found["conv1.weight"] = state[tower + "embeddings.patch_embedding.weight"]
+    found["proj"] = state["visual_projection.weight"].T.contiguous()
+    for ours, theirs in (("ln_pre", "pre_layrnorm"), ("ln_post", "post_layernorm")):
+        for kind in ("weight", "bias"):
+            found[f"{ours}.{kind}"] = state[f"{tower}{theirs}.{kind}"]
+    names = {"attn.out_proj": "self_attn.out_proj", "ln_1": "layer_norm1", "ln_2": "layer_norm2", "mlp.c_fc": "mlp.fc1"}
+    for number in range(VISION["num_hidden_layers"]):
+        block, source = f"transformer.resblocks.{number}.", f"{tower}encoder.layers.{number}."
+        for kind in ("weight", "bias"):
+            found[f"{block}attn.in_proj_{kind}"] = torch.cat(
+                [state[f"{source}self_attn.{part}_proj.{kind}"] for part in "qkv"]
+            )
+            for ours, theirs in (names | {"mlp.c_proj": "mlp.fc2"}).items():
+                found[f"{block}{ours}.{kind}"] = state[f"{source}{theirs}.{kind}"]
+    return {prefix + key: value for key, value in found.items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "visual."])
+def test_openais_keys_give_the_same_features(tmp_path, prefix):
+    model = model_of("CLIPVisionModelWithProjection")
+    torch.save(openai_state(model, prefix), tmp_path / "vit.pth")
+    (tmp_path / "config.json").write_text(json.dumps({"num_attention_heads": 4}))
+    ours = vidjax.from_pretrained(tmp_path / "vit.pth", num_frames=1)
+    pixels, normal = images()
+    close(ours(pixels)["projected"], model(normal).image_embeds)
+
+
+def test_a_clip_of_frames_has_the_mean_of_their_features(tmp_path):
+    model = model_of("CLIPVisionModelWithProjection")
+    model.save_pretrained(tmp_path)
+    ours = vidjax.from_pretrained(tmp_path)
+    assert ours.spec == SPEC
+    pixels, normal = images(rows=8)
+    close(ours(pixels[:, 0])["projected"], model(normal).image_embeds.mean(0))
+
+
+def test_positions_for_other_pixels_are_resized_as_in_transformers(tmp_path):
+    model = model_of("CLIPVisionModelWithProjection")
+    model.save_pretrained(tmp_path)
+    ours = vidjax.from_pretrained(tmp_path, num_frames=1, image_size=20)
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 1, 20, 20, 3), dtype=np.uint8)
+    normal = (pixels[:, 0] / 255 - np.array(MEAN)) / np.array(STD)
+    normal = torch.from_numpy(normal.transpose(0, 3, 1, 2).astype(np.float32))
+    close(ours(pixels)["projected"], model(normal, interpolate_pos_encoding=True).image_embeds)
+
+
+def test_heads_of_another_width_than_openais_have_to_be_told(tmp_path):
+    torch.save(openai_state(model_of("CLIPVisionModelWithProjection"), ""), tmp_path / "vit.pth")
+    with pytest.raises(WeightsError, match="number of heads cannot be told from a width of 24"):
+        vidjax.from_pretrained(tmp_path / "vit.pth")
+
+
+def test_an_activation_that_no_clip_has_is_refused(tmp_path):
+    model_of("CLIPVisionModel").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+    with pytest.raises(WeightsError, match="hidden_act='relu'; a CLIP has quick_gelu or gelu"):
+        vidjax.from_pretrained(tmp_path)

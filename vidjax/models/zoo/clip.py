@@ -1,0 +1,15 @@
+"""CLIP: where OpenAI's weights are (arXiv:2103.00020), trained on pairs of images and texts: no video classifiers."""
+
+from vidjax.models.zoo_types import Published
+
+
+def _published(hub_id: str) -> Published:
+    return Published(pretrained=((hub_id, "400 M images with texts"),))
+
+
+PUBLISHED = {
+    "base32": _published("openai/clip-vit-base-patch32"),
+    "base": _published("openai/clip-vit-base-patch16"),
+    "large": _published("openai/clip-vit-large-patch14"),
+    "large_336": _published("openai/clip-vit-large-patch14-336"),
+}

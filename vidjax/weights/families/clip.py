@@ -1,0 +1,180 @@
+"""CLIP's vision tower: as `transformers` writes it, alone or beside the text tower, and OpenAI's own keys.
+
+OpenAI's are those of `model.visual` in its package, saved by themselves as in VideoMamba's `extract_clip`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+
+from vidjax.errors import WeightsError
+from vidjax.models.clip import ACTIVATIONS, CLIPVisionSpec
+from vidjax.weights import array_layouts
+from vidjax.weights.checkpoint_layouts import Description, Layout
+from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_side
+from vidjax.weights.rules import Rule, State
+
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
+OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # the text tower, and a buffer
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """What a source calls the parts; those of a block follow the number of the block."""
+
+    patch_embed: str
+    cls_token: str
+    pos_embed: str
+    pre_norm: str
+    norm: str
+    blocks: str
+    norm1: str
+    weights: tuple[str, ...]  # of one fused projection, or of q, k and v
+    biases: tuple[str, ...]
+    proj: str
+    norm2: str
+    fc1: str
+    fc2: str
+    projection: str
+
+
+TRANSFORMERS = Names(
+    "embeddings.patch_embedding.weight", "embeddings.class_embedding", "embeddings.position_embedding.weight",
+    "pre_layrnorm", "post_layernorm", "encoder.layers.", "layer_norm1",
+    tuple(f"self_attn.{part}_proj.weight" for part in "qkv"), tuple(f"self_attn.{part}_proj.bias" for part in "qkv"),
+    "self_attn.out_proj", "layer_norm2", "mlp.fc1", "mlp.fc2", "visual_projection.weight",
+)  # fmt: skip
+OPENAI = Names(
+    "conv1.weight", "class_embedding", "positional_embedding", "ln_pre", "ln_post", "transformer.resblocks.", "ln_1",
+    ("attn.in_proj_weight",), ("attn.in_proj_bias",), "attn.out_proj", "ln_2", "mlp.c_fc", "mlp.c_proj", "proj",
+)  # fmt: skip
+
+
+def rules(spec: CLIPVisionSpec, names: Names, prefix: str) -> tuple[Rule, ...]:
+    """From keys of the tower that begin with `prefix`; `transformers` has the projection outside of it."""
+    found = [
+        Rule(
+            (prefix + names.patch_embed,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)
+        ),
+        Rule((prefix + names.cls_token,), ("encoder/cls_token",), array_layouts.SAME),
+        Rule((prefix + names.pos_embed,), ("encoder/pos_embed",), array_layouts.SAME),
+        *array_layouts.norm(prefix + names.pre_norm, "encoder/pre_norm"),
+        *array_layouts.norm(prefix + names.norm, "encoder/norm"),
+        *_blocks(spec, names, prefix + names.blocks),
+    ]
+    if not spec.projection:
+        return tuple(found)
+    form = array_layouts.LINEAR if names is TRANSFORMERS else array_layouts.SAME  # OpenAI computes x @ proj
+    key = names.projection if names is TRANSFORMERS else prefix + names.projection
+    return (*found, Rule((key,), ("encoder/projection/kernel",), form))
+
+
+def _blocks(spec: CLIPVisionSpec, names: Names, source: str) -> list[Rule]:
+    block, target, depth, heads = source + "{}.", "encoder/blocks", spec.depth, spec.num_heads
+    fused = len(names.weights) == 1
+    kernel = array_layouts.qkv_fused(heads) if fused else array_layouts.qkv_split(heads)
+    bias = array_layouts.qkv_fused_bias(heads) if fused else array_layouts.by_head(heads)
+    biases = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qkv")
+    return [
+        *array_layouts.norm(block + names.norm1, f"{target}/norm1", depth),
+        Rule(tuple(block + name for name in names.weights), (f"{target}/attn/qkv/kernel",), kernel, depth),
+        Rule(tuple(block + name for name in names.biases), biases, bias, depth),
+        Rule((f"{block}{names.proj}.weight",), (f"{target}/attn/proj/kernel",), array_layouts.heads_out(heads), depth),
+        Rule((f"{block}{names.proj}.bias",), (f"{target}/attn/proj/bias",), array_layouts.SAME, depth),
+        *array_layouts.norm(block + names.norm2, f"{target}/norm2", depth),
+        *array_layouts.linear(block + names.fc1, f"{target}/fc1", depth),
+        *array_layouts.linear(block + names.fc2, f"{target}/fc2", depth),
+    ]
+
+
+def _describe_transformers(state: State, config: Mapping | None) -> Description[CLIPVisionSpec]:
+    return _describe(state, _vision_config(config), TRANSFORMERS, _transformers_prefix(state))
+
+
+def _describe_openai(state: State, config: Mapping | None) -> Description[CLIPVisionSpec]:
+    return _describe(state, config or {}, OPENAI, _openai_prefix(state))
+
+
+def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Description[CLIPVisionSpec]:
+    spec = _spec(state, config, names, prefix)
+    return Description("clip", spec, 0, rules(spec, names, prefix), MEAN, STD, ignore=OTHERS)
+
+
+def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisionSpec:
+    """Sizes from the arrays; heads and activation from config.json, or else those of OpenAI's models."""
+    kernel = prefix + names.patch_embed
+    width, channels, patch, _ = shape_of(state, kernel, 4)
+    if channels != 3:
+        raise WeightsError(f"{kernel} takes {channels} channels; clips have 3")
+    blocks = prefix + names.blocks
+    mlp_dim = shape_of(state, f"{blocks}0.{names.fc1}.weight", 2)[0]
+    side = patch * square_side(
+        shape_of(state, prefix + names.pos_embed, 2)[0] - 1, f"{names.pos_embed}, after the first,"
+    )
+    sizes = {"hidden_size": width, "num_hidden_layers": depth_of(state, blocks), "intermediate_size": mlp_dim}
+    check_sizes(config, sizes | {"patch_size": patch, "image_size": side})
+    activation = config.get("hidden_act", "quick_gelu")
+    if activation not in ACTIVATIONS:
+        raise WeightsError(f"config.json says hidden_act={activation!r}; a CLIP has {' or '.join(ACTIVATIONS)}")
+    projection = 0
+    if names is OPENAI:
+        projection = shape_of(state, prefix + names.projection, 2)[1]
+    elif names.projection in state:
+        projection = shape_of(state, names.projection, 2)[0]
+    return CLIPVisionSpec(
+        width,
+        sizes["num_hidden_layers"],
+        config.get("num_attention_heads") or _usual_heads(width),
+        mlp_dim,
+        projection,
+        activation=activation,
+        patch_size=patch,
+        image_size=side,
+        norm_eps=config.get("layer_norm_eps", 1e-5),
+    )
+
+
+def _usual_heads(width: int) -> int:
+    if width % HEAD_WIDTH:
+        raise WeightsError(
+            f"the number of heads cannot be told from a width of {width}: all published CLIP have heads of "
+            f"{HEAD_WIDTH}; put a config.json with num_attention_heads beside the file"
+        )
+    return width // HEAD_WIDTH
+
+
+def _vision_config(config: Mapping | None) -> Mapping:
+    """The part of a whole CLIP's config.json that is about the vision tower.
+
+    Older files leave out what is at its default there, which are the sizes of the base model; arrays tell the sizes.
+    """
+    config = config or {}
+    return config.get("vision_config") or config
+
+
+def _transformers_prefix(keys: Collection[str]) -> str:
+    return next((p for p in ("vision_model.", "") if f"{p}{TRANSFORMERS.pre_norm}.weight" in keys), "")
+
+
+def _openai_prefix(keys: Collection[str]) -> str:
+    return "visual." if f"visual.{OPENAI.pre_norm}.weight" in keys else ""
+
+
+def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
+    del config
+    prefix = _transformers_prefix(keys)
+    return {f"{prefix}{TRANSFORMERS.pre_norm}.weight", prefix + TRANSFORMERS.cls_token} <= set(keys)
+
+
+def _is_openai(keys: Collection[str], config: Mapping | None) -> bool:
+    del config
+    prefix = _openai_prefix(keys)
+    return {f"{prefix}{OPENAI.pre_norm}.weight", prefix + OPENAI.patch_embed} <= set(keys)
+
+
+LAYOUTS = (
+    Layout("CLIP, transformers", _is_transformers, _describe_transformers),
+    Layout("CLIP, OpenAI", _is_openai, _describe_openai),
+)
