@@ -219,7 +219,7 @@ def test_other_losses_are_pytorchs_over_all_values(loss):
     index = np.asarray(objective.draw_visible(rngs(), batch, seen))
     patches = clips.reshape(2, 2, 4, 4, 4, 4, 3).transpose(0, 1, 2, 4, 3, 5, 6).reshape(2, 32, 48)
     visible = np.take_along_axis(patches, index[:, :, None], 1).astype(np.float32)
-    predicted = objective.module.apply({"params": params}, visible, index)
+    predicted = objective.module.apply({"params": params}, visible, index)["features"]
     places = np.concatenate([np.zeros((2, 1), int), index + 1], 1)
     targets = np.take_along_axis(np.asarray(seen["features"]), places[None, :, :, None], 2)
     peers = {"mse": torch.nn.MSELoss(), "smooth_l1": torch.nn.SmoothL1Loss()}

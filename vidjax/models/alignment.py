@@ -64,20 +64,20 @@ class AlignmentStudent(CompiledInit):
         self.decoders = [AlignmentDecoder(*sizes) for _ in encoder.taps]
 
     @property
-    def spec(self) -> ClipSpec:
-        """Of the encoder."""
+    def spec(self) -> Any:
+        """Of the encoder: a `ClipSpec` with a `depth` and `encoder_macs`."""
         return self.encoder.spec
 
     def __call__(
         self, patches: Float[Array, "b v p"], index: Int[Array, "b v"], train: bool = False
-    ) -> Float[Array, "k b n e"]:
-        """Predict the teacher's features of the visible tokens, as the k chosen blocks see them.
+    ) -> dict[str, Float[Array, "k b n e"]]:
+        """Predict the teacher's features of the visible tokens from what the k chosen blocks make of them.
 
         Args:
           patches: normalised visible cubes; index: their numbers, ascending.
 
         Returns:
-          float32 features; n counts the class token, where there is one, and the v visible tokens.
+          features, float32; n counts the class token, where there is one, and the v visible tokens.
         """
         out = self.encoder.hidden(patches, index, train, self.norm)
         x, first = out["tokens"], int(self.class_token)
@@ -86,7 +86,7 @@ class AlignmentStudent(CompiledInit):
             index = with_class_token(index)
         # Fixed positions once more, for the decoder, as in VideoMamba's `forward`.
         x = x + ops.sincos_1d(self.spec.num_tokens + first, x.shape[-1])[index]
-        return jnp.stack([decode(of_block) for decode, of_block in zip(self.decoders, x, strict=True)])
+        return {"features": jnp.stack([decode(of_block) for decode, of_block in zip(self.decoders, x, strict=True)])}
 
 
 class AlignmentTeacher(CompiledInit):
@@ -106,8 +106,8 @@ class AlignmentTeacher(CompiledInit):
     norm: bool = True
 
     @property
-    def spec(self) -> ClipSpec:
-        """Of the encoder."""
+    def spec(self) -> Any:
+        """Of the encoder: a `ClipSpec` with a `depth` and `encoder_macs`."""
         return self.encoder.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"]) -> dict[str, Array]:

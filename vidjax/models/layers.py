@@ -256,7 +256,7 @@ def stack_blocks(
 def tapped(block: type[nn.Module]) -> type[nn.Module]:
     """The same block as the step of a scan that keeps what some of the layers return; see `run_tapped`."""
 
-    class Tapped(block):
+    class Tapped(block):  # ty: ignore[unsupported-base] - a class made of a class that is not known here
         def __call__(self, carry, layer):
             (x, kept), (drop_path, chosen) = carry, layer
             x, out = super().__call__(x, drop_path)

@@ -107,9 +107,8 @@ class FeatureAlignment(Objective):
         places = with_class_token(index) if self.teacher.class_token else index
         targets = jnp.take_along_axis(seen["features"], places[None, :, :, None], axis=2)
         visible = ops.gather_tokens(ops.patchify(clips, spec.tubelet_size, spec.patch_size), index)
-        found = self.module.apply(
-            {"params": params}, visible, index, train=train, rngs={"dropout": rngs["dropout"]} if train else None
-        )
+        apply_rngs = {"dropout": rngs["dropout"]} if train else None
+        found = outputs(self.module, params, visible, index, train=train, rngs=apply_rngs)["features"]
         if self.unit_length:
             found, targets = unit(found, axis=-1), unit(targets, axis=-1)
         loss = LOSSES[self.loss_of](found - targets).mean(axis=(0, 2))

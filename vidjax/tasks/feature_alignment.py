@@ -13,7 +13,7 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, ClipSpec, build_model, family_of, preset
+from vidjax.models import FAMILIES, build_model, family_of, preset
 from vidjax.models.alignment import AlignmentStudent, AlignmentTeacher, match_teacher
 from vidjax.objectives import FeatureAlignment
 from vidjax.objectives.feature_alignment import ATTENTION
@@ -70,7 +70,7 @@ def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) 
     return classifier, {**fresh, "encoder": encoder}
 
 
-def _encoder(name: str, spec: ClipSpec, layers: tuple[int, ...], key: str) -> Any:
+def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
     """The encoder of a family, with taps at layers that may be counted from the end."""
     family = FAMILIES.find(family_of(name)[0])
     if family.encoder is None:
@@ -84,9 +84,12 @@ def _encoder(name: str, spec: ClipSpec, layers: tuple[int, ...], key: str) -> An
 
 def _families(index: bool = False) -> str:
     """The titles of families that can teach, or learn."""
-    able = [family for family in FAMILIES.values() if family.encoder is not None]
-    specs = {family.title: family.encoder(next(iter(family.specs.values())), (0,)) for family in able}
-    return ", ".join(title for title, encoder in specs.items() if encoder.takes_index or not index)
+    able = []
+    for family in FAMILIES.values():
+        if family.encoder is not None:
+            encoder: Any = family.encoder(next(iter(family.specs.values())), (0,))
+            able += [family.title] if encoder.takes_index or not index else []
+    return ", ".join(able)
 
 
 TASK = Task(build=build, annotation=NOTHING, check=check, for_inference=for_inference)
