@@ -94,9 +94,17 @@ def test_it_gives_a_backbone(run):
 def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
     """As the recipe says: videomamba_k400.py with --config.init_from=RUN; the head and the last norm are new."""
     words = ["--config=videomamba_k400:middle_masked,smoke", f"--config.init_from={run}", "--config.train.steps=1"]
-    config = read_config([*words, "--config.optim.base_lr=0", "--config.optim.min_lr=0", "--config.eval.clips=1"])
+    config = read_config(
+        [
+            *words,
+            "--config.optim.base_lr=0",
+            "--config.optim.min_lr=0",
+            "--config.eval.clips=1",
+            "--config.eval.crops=1",
+        ]
+    )
     train(config, tmp_path)
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"starting from parameters of {run} at step {STEPS}" in said
     assert "new: encoder/norm, head; not used: decoders_0" in said
     ours, theirs = (flatten(read_params(of)[1]["encoder"]) for of in (tmp_path, run))
@@ -108,7 +116,7 @@ def test_a_run_teaches_the_next(run, tmp_path, capsys):
     """A student of a student: the teacher is the run's encoder, by the run's folder."""
     config = smoke(align__teacher="videomamba_tiny", align__teacher_from=run, model__mask="tube", train__steps=2)
     train(config, tmp_path)
-    assert f"teacher: parameters of {run} at step {STEPS}" in capsys.readouterr().out
+    assert f"teacher: parameters of {run} at step {STEPS}" in capsys.readouterr().err
 
 
 def test_a_teacher_of_another_family_than_its_name_is_refused(run, tmp_path):
@@ -126,7 +134,7 @@ def test_published_weights_are_read_in_the_layout_of_transformers(tmp_path, caps
     config = smoke(align__teacher_from=tmp_path / "clip", train__steps=2)
     assert isinstance(config, config_lib.Config)
     train(config, tmp_path / "run")
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"teacher: parameters of {tmp_path / 'clip'}" in said
     assert "encoder/pos_embed resized from 8x8 to 3x3" in said
     assert "made for pixels of mean" in said
