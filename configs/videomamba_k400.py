@@ -1,11 +1,18 @@
-"""VideoMamba on Kinetics-400, 16 frames spread over the video (Li et al., ECCV 2024, arXiv:2403.06977).
+"""VideoMamba on Kinetics-400, 8 to 64 frames spread over the video (Li et al., ECCV 2024, arXiv:2403.06977).
 
-Expected   the authors' top-1 at 4 clips x 3 crops: ti 78.1, small 80.8, middle 81.9, middle_masked 83.4 (not re-run)
+Expected   the authors' top-1 at 4 clips x 3 crops (MODEL_ZOO.md; not re-run) with 8, 16, 32 and 64 frames, and with 64
+           of 384 pixels:
+             ti             76.9  78.1  78.8  79.6  80.3
+             small          79.3  80.8  81.5  81.8  82.7
+             middle         80.6  81.9  82.4  82.8  83.3
+             middle_masked  82.0  83.4  83.9  84.3  85.0
 Command    python -m vidjax.main --config=configs/videomamba_k400.py:small --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked their
-           videomamba_m16_k400_mask_pt_f8_res224.pth; the same with --config.mode=evaluate scores RUN
-Sizes      ti, small (default), middle, middle_masked (after masked pre-training); `smoke` runs a tiny model on the
+           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked a run of
+           configs/videomamba_pretrain.py or their videomamba_m16_k400_mask_pt_f8_res224.pth; for 384 pixels a run with
+           64 frames; the same with --config.mode=evaluate scores RUN
+Sizes      ti, small (default), middle, middle_masked (after masked pre-training), each of 16 frames; with _f8, _f32 or
+           _f64 of so many, as in small_f32; with _384 of 64 frames of 384 pixels; `smoke` runs a tiny model on the
            embedded data in minutes
 Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does not reach their Mamba blocks: these learn
            at the full rate, while patch and position embeddings, at 0.1 % of it or less, hardly move. Here all learn at
@@ -17,40 +24,64 @@ Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does n
 
 from vidjax import config as config_lib
 
-# The authors' exp/k400 scripts for 16 frames. Their rate counts both clips of a video: base_lr is twice their --lr.
-# Each of their GPUs mixes its own clips: data.mix_group is twice their --batch_size.
-RECIPES = {
+# The authors' exp/k400 scripts: what holds for any number of frames, by size.
+SIZES = {
     "ti": {
-        "data.global_batch": 512,
-        "data.mix_group": 128,
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
-        "optim.base_lr": 4e-4,
         "optim.weight_decay": 0.1,
         "model.drop_path": 0.1,
         "train.epochs": 70,
     },
+    "small": {"model.drop_path": 0.35, "train.epochs": 50},
+    "middle": {"model.drop_path": 0.8, "train.epochs": 50},
+    "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
+}
+# Of each script --batch_size, GPUS and --lr, by the size and what follows it in our names.
+SCRIPTS = {
+    "ti": {"f8": (64, 8, 2e-4), "": (64, 8, 2e-4), "f32": (32, 8, 2e-4), "f64": (16, 16, 2e-4), "384": (6, 16, 5e-6)},
     "small": {
-        "data.global_batch": 512,
-        "data.mix_group": 64,
-        "optim.base_lr": 4e-4,
-        "model.drop_path": 0.35,
-        "train.epochs": 50,
+        "f8": (64, 8, 2e-4),
+        "": (32, 16, 2e-4),
+        "f32": (16, 16, 2e-4),
+        "f64": (8, 16, 2e-4),
+        "384": (2, 32, 5e-6),
     },
     "middle": {
-        "data.global_batch": 256,
-        "data.mix_group": 32,
-        "optim.base_lr": 2e-4,
-        "model.drop_path": 0.8,
-        "train.epochs": 50,
+        "f8": (32, 16, 2e-4),
+        "": (16, 16, 1e-4),
+        "f32": (8, 16, 1e-4),
+        "f64": (4, 16, 1e-4),
+        "384": (1, 16, 5e-6),
     },
     "middle_masked": {
-        "data.global_batch": 256,
-        "data.mix_group": 32,
-        "optim.base_lr": 2e-4,
-        "model.drop_path": 0.4,
-        "train.epochs": 45,
+        "f8": (32, 16, 1e-4),
+        "": (16, 16, 1e-4),
+        "f32": (8, 16, 1e-4),
+        "f64": (4, 16, 1e-4),
+        "384": (1, 16, 5e-6),
     },
 }
+CLIPS = {
+    "f8": {"data.num_frames": 8},
+    "": {"data.num_frames": 16},
+    "f32": {"data.num_frames": 32},
+    "f64": {"data.num_frames": 64},
+    "384": {"data.num_frames": 64, "data.image_size": 384, "optim.weight_decay": 1e-8},
+}
+
+
+def _recipe(size, clip):
+    """Their rate counts both clips of a video: base_lr is twice their --lr. Each of their GPUs mixes its own clips."""
+    videos, gpus, lr = SCRIPTS[size][clip]
+    recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
+    recipe |= SIZES[size] | CLIPS[clip]
+    if clip == "384":
+        epochs = 10 if size == "ti" else 6
+        recipe |= {"train.epochs": epochs, "optim.warmup_epochs": 2 if size == "ti" else 1}
+    return recipe
+
+
+RECIPES = {f"{size}_{clip}".rstrip("_"): _recipe(size, clip) for size in SCRIPTS for clip in SCRIPTS[size]}
 
 
 def get_config(arg=None):
@@ -58,13 +89,12 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "classification"
 
-    config.model.name = f"videomamba_{size.removesuffix('_masked')}"
+    config.model.name = f"videomamba_{size.split('_')[0]}"
     config.model.spec.merge_directions = "sum"
     config.model.remat = "full"  # of the 3137 tokens of a clip, a block keeps its input only
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400
-    config.data.num_frames = 16
     config.data.sampling = "segment_rounded"  # test clip k is (k + 1) / (clips + 1) of the way into each segment
     config.data.clips_per_decode = 2
     config.data.crop = "random_resized"

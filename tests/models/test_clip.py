@@ -44,7 +44,7 @@ def as_tree(model, spec, gradients=False):
     state = {key: (t.grad if gradients else t).detach().numpy() for key, t in tensors.items()}
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), jnp.float32)
     shapes = jax.eval_shape(CLIPClassifier(spec, 0).init, jax.random.key(0), clips)["params"]
-    return rule_tables.read(rules(spec, TRANSFORMERS, "vision_model."), state, shapes)
+    return rule_tables.read(rules(spec, TRANSFORMERS, "vision_model."), state, lambda: shapes)
 
 
 def random_clips(spec, rows=2):

@@ -22,6 +22,7 @@ from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families import clip as clip_rules
 from vidjax.weights.families import videomamba as videomamba_rules
+from vidjax.weights.rules import flatten
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the teacher of the oracle is in transformers (extra: test)")
@@ -135,7 +136,7 @@ class Peer:
         for key, parameter in self.student.named_parameters():  # of the last block and norm PyTorch has no gradient
             state.setdefault(key, np.zeros(parameter.shape))
         rules = [r for r in videomamba_rules.rules(STUDENT, 0) if r.targets != ("encoder/norm/scale",)]
-        encoder = rule_tables.read(rules, state, {"encoder": shapes[0]["encoder"]}, ignore="norm_f")
+        encoder = rule_tables.read(rules, state, lambda: {"encoder": shapes[0]["encoder"]}, ignore="norm_f")
         of_decoder, norm = arrays(self.decoders), arrays(self.norms)
         decoder = {
             "head": {"kernel": of_decoder["0.weight"].T, "bias": of_decoder["0.bias"]},
@@ -147,22 +148,8 @@ class Peer:
         shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {}))[1][FIXED]["teacher"]
         state = {key: tensor.detach().numpy() for key, tensor in self.teacher.named_parameters()}
         rules = clip_rules.rules(TEACHER, clip_rules.TRANSFORMERS, "vision_model.")
-        return {FIXED: {"teacher": fill(shapes, rule_tables.read(
-            [r for r in rules if has(shapes, r.targets[0])], state, shapes, ignore="post_layernorm"
-        ))}}  # fmt: skip
-
-
-def has(tree, path):
-    for name in path.split("/"):
-        if name not in tree:
-            return False
-        tree = tree[name]
-    return True
-
-
-def fill(shapes, found):
-    assert jax.tree.structure(shapes) == jax.tree.structure(found)
-    return found
+        used = [rule for rule in rules if rule.targets[0] in flatten(shapes)]  # without the final norm
+        return {FIXED: {"teacher": rule_tables.read(used, state, lambda: shapes, ignore="post_layernorm")}}
 
 
 def as_torch(batch):
