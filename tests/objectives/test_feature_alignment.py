@@ -226,7 +226,7 @@ def test_the_blocks_that_the_loss_does_not_reach_stay_to_the_bit():
     objective = make_objective()
     assert objective.unused_blocks == 1
     params, _ = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
-    tx, schedule = build_optimizer(
+    tx, schedule, _ = build_optimizer(
         OptimConfig(weight_decay=0.5, base_lr=1.0), RunLength(10), global_batch=256, unused_blocks=1
     )
     gradients = jax.tree.map(jnp.zeros_like, params)

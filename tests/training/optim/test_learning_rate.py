@@ -33,7 +33,7 @@ def test_schedule_in_steps_falls_at_the_start_of_each_epoch_given(warmup):
     config = OptimConfig(
         name="sgd", base_lr=0.2, reference_batch=64, schedule="steps", step_epochs=(3, 4), step_factors=(0.1, 0.01)
     )
-    _, schedule = build_optimizer(config, RunLength(13, warmup, per_epoch=2.5), global_batch=32)
+    schedule = build_optimizer(config, RunLength(13, warmup, per_epoch=2.5), global_batch=32).schedule
     rising = np.linspace(0, 0.1, warmup)
     wanted = [*rising, *[0.1] * (8 - warmup), *[0.01] * 2, *[0.001] * 3]
     np.testing.assert_allclose([jax.jit(schedule)(i) for i in range(13)], wanted, rtol=1e-6)

@@ -55,7 +55,7 @@ def test_layer_decay_needs_an_encoder():
 
 def ours(config, lr, steps):
     """Parameters after some steps on random gradients; the schedule is constant."""
-    tx, _ = build_optimizer(config, RunLength(steps), global_batch=256)
+    tx = build_optimizer(config, RunLength(steps), global_batch=256).tx
     params = jax.tree.map(jnp.asarray, parameters())
     state = tx.init(params)
     for step in range(steps):
@@ -111,7 +111,7 @@ def test_sgd_is_pytorchs(nesterov, decayed):
 
 def test_clipping_bounds_the_global_norm_of_the_gradient():
     config = OptimConfig(name="sgd", momentum=0.0, weight_decay=0.0, clip_norm=0.25)
-    tx, _ = build_optimizer(config, RunLength(1), global_batch=256)
+    tx = build_optimizer(config, RunLength(1), global_batch=256).tx
     direction, _ = tx.update(parameters(1), tx.init(parameters()), parameters())
     norm = math.sqrt(sum(float(np.square(leaf).sum()) for leaf in jax.tree.leaves(direction)))
     assert math.isclose(norm, 0.25, rel_tol=1e-5)
