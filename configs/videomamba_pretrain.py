@@ -49,9 +49,10 @@ def get_config(arg=None):
     config.align.loss = "l2"
 
     config.data.num_frames = 8
-    config.data.sampling = "segment"
+    config.data.sampling = "segment_integer"  # datasets/mae.py:228
     config.data.global_batch = 2048
     config.data.crop = "multi_scale"
+    config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
     config.data.flip = 0.5
 
     config.optim.base_lr = 1.5e-4  # for 256 videos: 1.2e-3 at the batch of 2048

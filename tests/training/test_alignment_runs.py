@@ -48,7 +48,7 @@ def test_checkpoints_hold_neither_teacher_nor_its_moments(run):
     teacher = sum(
         leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: vidjax.build_model(
             "clip_tiny", num_classes=0, image_size=24
-        ).init(jax.random.key(0), np.zeros((1, 8, 24, 24, 3))))["params"])
+        ).init(jax.random.key(0), np.zeros((1, 8, 24, 24, 3), np.float32)))["params"])
     )  # fmt: skip
     assert stored < 4 * (3 * student + teacher / 2)  # float32: parameters and two moments
 
