@@ -28,6 +28,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "videomae_v2_k400:giant": ("v5e:16x16", ("mesh.fsdp=16",)),
     "finetune_k400:base": ("v5e:8x8", ()),
     "finetune_k400:huge": ("v5p:8x8x8", ("mesh.fsdp=8",)),
+    "finetune_k710:base_v2": ("v5e:8x8", ()),
     "finetune_ssv2:base": ("v5e:8x8", ()),
     "finetune_ucf101:base": ("v5e:8x8", ()),
     "timesformer_k400:base": ("v5e:8x8", ()),

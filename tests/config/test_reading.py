@@ -107,6 +107,9 @@ def test_peak_learning_rates_are_the_published_ones():
         ("finetune_k400", "large_v2"): 1.5e-3,
         ("finetune_k400", "huge_v2"): 5e-4,
         ("finetune_k400", "giant"): 3.75e-6,
+        ("finetune_k710", "base_v2"): 1.4e-3,
+        ("finetune_k710", "huge_v2"): 5e-4,
+        ("finetune_k710", "giant"): 3.75e-4,
         ("finetune_ssv2", "small"): 1.5e-3,
         ("finetune_ssv2", "base"): 7.5e-4,
         ("finetune_ucf101", None): 2.5e-4,
@@ -143,6 +146,9 @@ def test_each_gpu_of_the_authors_mixes_its_own_clips():
         ("finetune_k400", "large_v2"): (32, 6, 2),
         ("finetune_k400", "huge_v2"): (32, 4, 2),
         ("finetune_k400", "giant"): (32, 3, 2),
+        ("finetune_k710", "base_v2"): (32, 16, 2),
+        ("finetune_k710", "huge_v2"): (32, 4, 2),
+        ("finetune_k710", "giant"): (32, 3, 2),
         ("videomamba_k400", "ti"): (8, 64, 2),  # VideoMamba/videomamba/video_sm/exp/{k400,ssv2}/*/run_f16x224.sh
         ("videomamba_k400", "small"): (16, 32, 2),
         ("videomamba_k400", "middle"): (16, 16, 2),
@@ -160,7 +166,8 @@ def test_each_gpu_of_the_authors_mixes_its_own_clips():
 
 def test_published_recipes_score_the_checkpoint_that_their_authors_score():
     """The last epoch, as run_class_finetuning.py:541 of VideoMAE; of VideoMamba's scripts all say --test_best."""
-    last = ("finetune_k400", "finetune_ssv2", "finetune_ucf101", "timesformer_k400", "vivit_k400", "vivit_ssv2")
+    fine_tuned = ("finetune_k400", "finetune_k710", "finetune_ssv2", "finetune_ucf101")
+    last = (*fine_tuned, "timesformer_k400", "vivit_k400", "vivit_ssv2")
     for name in (*last, "videomamba_k400", "videomamba_ssv2"):
         found = load(EXPERIMENTS[0].parent / f"{name}.py", None).eval.checkpoint
         assert found == ("last" if name in last else "best"), name
