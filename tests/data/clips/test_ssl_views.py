@@ -16,9 +16,9 @@ from vidjax.errors import ConfigError
 SVT = DataConfig(num_frames=8, stride=32, global_views=(8, 8), local_views=(8,) * 8)
 
 
-def draws(frames, data, count=200):
+def draws(frames, data, count=200, fps=30.0):
     rng = np.random.default_rng(0)
-    return [view_indices(frames, data, rng) for _ in range(count)]
+    return [view_indices(frames, fps, data, rng) for _ in range(count)]
 
 
 def test_windows_are_those_of_the_authors_decoder():
@@ -33,6 +33,19 @@ def test_windows_are_those_of_the_authors_decoder():
     assert min(starts) == 0
     assert max(starts) == 223  # random.randint(0, 256 - 32 - 1), both ends included
     assert len(starts) > 200
+
+
+@pytest.mark.parametrize(("fps", "decoded"), [(30.0, 256), (25.0, 213), (15.0, 128), (60.0, 512)])
+def test_the_window_of_svt_is_in_seconds(fps, decoded):
+    """datasets/decoder.py: `sampling_rate * num_frames / target_fps * fps` frames are decoded, max_len of them."""
+    assert int(32 * 8 / 30 * fps) == decoded
+    for first, second, *local in draws(decoded, dataclasses.replace(SVT, sampling="seconds"), 20, fps):
+        np.testing.assert_array_equal(first, np.linspace(0, decoded - 5, 8).astype(int))
+        np.testing.assert_array_equal(second, np.minimum(np.linspace(5, decoded, 8).astype(int), decoded - 1))
+        assert all(view[-1] - view[0] <= decoded // 8 for view in local)
+    longer = draws(5000, dataclasses.replace(SVT, sampling="seconds"), 50, fps)
+    longest = max(view[-1] - view[0] for views in longer for view in views)
+    assert longest == decoded - 5
 
 
 def test_a_longer_video_is_seen_through_a_window_that_lies_anywhere():

@@ -12,6 +12,7 @@ from jaxtyping import Int64, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
+from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
 from vidjax.data.video.readers import open_video
@@ -35,7 +36,7 @@ def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
         frames = None
     else:
         with open_video(row.video) as video:
-            indices = view_indices(video.frames, data, rng)
+            indices = view_indices(video.frames, video.fps, data, rng)
             wanted, places = np.unique(np.concatenate(indices), return_inverse=True)
             found, places = video.read(wanted), np.split(places, np.cumsum([len(view) for view in indices])[:-1])
             frames = [found[view] for view in places]
@@ -52,18 +53,23 @@ def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
     return views
 
 
-def view_indices(num_video_frames: int, data: DataConfig, rng: np.random.Generator) -> list[Int64[np.ndarray, " t"]]:
+def view_indices(
+    num_video_frames: int, fps: float, data: DataConfig, rng: np.random.Generator
+) -> list[Int64[np.ndarray, " t"]]:
     """Frame numbers of each view, the global ones first.
 
-    In a random window of num_frames * stride frames (or the whole video, if shorter) the first global view spreads its
+    In a random window of num_frames * stride frames (or the whole video, if shorter), at 30 frames a second if
+    data.sampling is `seconds`, the first global view spreads its
     frames evenly from the start to five frames before the end, the second from five frames after the start to the end;
     a window of less than 20 frames is shifted by a quarter of it instead. Each local view spreads its own over a random
     part of the window, data.local_span of it. Views of fewer frames are thus faster.
 
     Args:
       num_video_frames: at least 1.
+      fps: frames a second of the video.
     """
-    length = min(num_video_frames, data.num_frames * data.stride)
+    window = int(data.num_frames * SAMPLINGS[data.sampling].own_stride(data.stride, fps))
+    length = min(num_video_frames, max(window, 1))
     start = rng.integers(num_video_frames - length + 1)
     shift, span = min(_SHIFT, length // 4), int(length * data.local_span)
     ranges = [(0, length - shift), (shift, length)]
