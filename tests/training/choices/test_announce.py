@@ -33,6 +33,11 @@ def test_the_slower_of_computing_and_decoding_sets_the_time():
     assert pace_sentence(Pace(compute=4.0, decode=2.0), 60).startswith("time: about 4 minutes for 60 steps")
 
 
+def test_on_a_cpu_computing_and_decoding_add_up():
+    together = Pace(compute=4.0, decode=2.0, shared=True)
+    assert pace_sentence(together, 60).startswith("time: about 6 minutes for 60 steps")
+
+
 def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():
     asked = shipped.read("finetune", arg="tiny", data__global_batch=8)
     config = choose_length(asked, 60, row_blocks=1)

@@ -24,15 +24,20 @@ _VIDEOS, _SECONDS = 6, 2.0  # that are decoded, at most
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """Seconds a step, by what the devices compute and by what the loader decodes; the longer of the two counts."""
+    """Seconds a step, by what the devices compute and by what the loader decodes.
+
+    Attributes:
+      shared: whether both take the same cores, one after the other; else the longer of the two counts.
+    """
 
     compute: float
     decode: float
+    shared: bool = False
 
     @property
     def step(self) -> float:
         """Seconds from one step to the next."""
-        return max(self.compute, self.decode)
+        return self.compute + self.decode if self.shared else max(self.compute, self.decode)
 
 
 def estimate_pace(flops_per_clip: float, source: VideoSource, data: DataConfig, processes: int) -> Pace:
@@ -44,7 +49,8 @@ def estimate_pace(flops_per_clip: float, source: VideoSource, data: DataConfig, 
     """
     clips = data.global_batch * data.clips_per_decode
     compute = clips * flops_per_clip / (device_rate() * jax.device_count())
-    return Pace(compute, data.global_batch / processes * seconds_per_video(source, data) / decoders(data))
+    decode = data.global_batch / processes * seconds_per_video(source, data) / decoders(data)
+    return Pace(compute, decode, shared=jax.default_backend() == "cpu")
 
 
 def device_rate() -> float:
