@@ -128,10 +128,10 @@ def row_keys(rng: Array, batch: Batch) -> Key[Array, " b"]:
 
 
 def group_keys(rng: Array, batch: Batch, size: int) -> Key[Array, " g"]:
-    """A key for each group of `size` rows, from its place in the step's batch; 0, or more than there are: one group."""
-    places = row_places(batch)
-    size = min(size, len(places)) or len(places)
-    return fold_in_each(rng, places[::size] // size)
+    """A key for each group of `size` rows, from its place in the step's batch; for 0, one key in every micro-batch."""
+    if not size:
+        return fold_in_each(rng, jnp.zeros(1, jnp.int32))
+    return fold_in_each(rng, row_places(batch)[::size] // size)
 
 
 def row_places(batch: Batch) -> Int[Array, " b"]:
