@@ -101,3 +101,36 @@ def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
     batches = eval_batches(source, data, ClipRecipe.of(data, EvalConfig(clips=1, crops=1)), batch=2)
     assert next(batches)["decoded"].tolist() == [True, False]  # a missing video stays, and is counted
     batches.close()
+
+
+@pytest.fixture
+def breakfast_root(videos, tmp_path):
+    """The lists of ViS4mer, whose names are places; two cameras see the same dish, and one listed video is gone."""
+    lists = {
+        "train": ["P03-cam01-P03_tea,33,tea,2", "P03-webcam01-P03_tea,33,tea,2", "P04-cam01-P04_salat,90,salat,9"],
+        "test": ["P47-stereo-P47_cereals_ch0,46,cereals,0"],
+    }
+    (tmp_path / "annotations").mkdir()
+    for split, lines in lists.items():
+        text = "\n".join(["file_name,duration,action,class_id", *lines])
+        (tmp_path / "annotations" / f"{split}.csv").write_text(text + "\n")
+    for number, place in enumerate(("P03/cam01/P03_tea", "P03/webcam01/P03_tea", "P47/stereo/P47_cereals_ch0")):
+        put(videos[f"train_{number:05d}"][0], tmp_path / "BreakfastII_15fps_qvga_sync" / f"{place}.avi")
+    return tmp_path
+
+
+def test_breakfast_tells_cameras_apart_by_their_folders(breakfast_root):
+    data = DataConfig(name="breakfast", root=str(breakfast_root))
+    train, val = open_source(data, "train"), open_source(data, "val")
+    assert train.labels[:4] == ("cereals", "coffee", "tea", "pancake")  # in the order of the lists' numbers
+    assert [train[i].label for i in range(len(train))] == [2, 2]  # the missing video is left out of training
+    assert {pathlib.Path(train[i].video).parent.name for i in range(2)} == {"cam01", "webcam01"}
+    assert (len(val), val[0].label, val.num_classes) == (1, 0, 10)
+
+
+def test_breakfast_says_what_is_wrong_with_a_list(breakfast_root):
+    data = DataConfig(name="breakfast", root=str(breakfast_root))
+    path = breakfast_root / "annotations" / "train.csv"
+    path.write_text(path.read_text().replace("salat,9", "salat,8"))
+    with pytest.raises(DataError, match=r"train.csv, line 4: not file_name,duration,action,class_id"):
+        open_source(data, "train")

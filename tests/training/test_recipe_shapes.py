@@ -1,0 +1,48 @@
+"""Every published recipe of a family that has several fits together: its step is traced at its full size."""
+
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from vidjax import config as config_lib
+from vidjax.tasks import build_objective
+from vidjax.training.optim import RunLength, build_optimizer
+from vidjax.training.state import batch_shapes, init_state
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FAMILIES = ("videomamba_*.py", "finetune_*.py")
+FIRST = {  # traced in every run of the tests; the others are slow
+    ("videomamba_pretrain", "middle"), ("videomamba_k400", "ti_384"), ("videomamba_ssv2", "small_288"),
+    ("videomamba_breakfast", "small_f64"), ("videomamba_coin", "ti"), ("finetune_k400", "base_800"),
+    ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
+}  # fmt: skip
+
+
+def recipes():
+    for path in sorted(path for pattern in FAMILIES for path in CONFIGS.glob(pattern)):
+        sizes = runpy.run_path(str(path)).get("RECIPES", ("giant",))
+        for size in sizes:
+            marks = [] if (path.stem, size) in FIRST else [pytest.mark.slow]
+            yield pytest.param(path.stem, size, marks=marks, id=f"{path.stem}:{size}")
+
+
+@pytest.mark.parametrize(("name", "size"), list(recipes()))
+def test_the_recipe_traces_at_its_full_size(name, size):
+    get_config = runpy.run_path(str(CONFIGS / f"{name}.py"))["get_config"]
+    config = config_lib.from_dict(get_config(size).to_dict())
+    objective = build_objective(config, config.data.num_classes or 1, total_steps=1)
+    tx = build_optimizer(config.optim, RunLength(10), global_batch=config.data.global_batch).tx
+    state = jax.eval_shape(lambda: init_state(objective, tx, config.data, config.optim.ema, config.seed))
+    batch = batch_shapes(config.data)
+    assert batch["video"].shape[0] % max(config.data.mix_group, 1) == 0
+
+    def loss(params, extra, batch):
+        rngs = {stream: jax.random.key(0) for stream in ("mask", "dropout", "augment")}
+        return objective.loss(params, extra, batch, rngs, True)[0]
+
+    found = jax.eval_shape(jax.grad(loss), state.params, state.extra, batch)
+    assert jax.tree.map(jnp.shape, found) == jax.tree.map(jnp.shape, state.params)
+    assert objective.train_flops_per_clip > 0
