@@ -32,7 +32,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "finetune_ssv2:base": ("v5e:8x8", ()),
     "finetune_ucf101:base": ("v5e:8x8", ()),
     "finetune_hmdb51:giant": ("v5p:2x2x2", ()),
-    "finetune_k600:giant": ("v5p:4x4x4", ()),
+    "finetune_k600:giant": ("v5p:2x4x4", ()),
     "timesformer_k400:base": ("v5e:8x8", ()),
     "timesformer_ssv2:base": ("v5e:8x8", ()),
     "vivit_k400:base": ("v5e:8x8", ("mesh.tensor=2",)),
