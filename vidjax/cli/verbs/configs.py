@@ -21,13 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the experiment to show")
     about = "write NAME's file there instead of showing it; default NAME.py in this folder"
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
-    parser.add_argument("--json", action="store_true", help="name, sizes, about and path as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="name, sizes, about and path as JSON")
+    form.add_argument("--markdown", action="store_true", help="the page docs/recipes.md")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list or a file, or copy a file."""
     if not arguments.name and arguments.copy is not None:
         raise ConfigError("--copy needs the experiment's name: vidjax configs NAME --copy PATH")
+    if arguments.markdown:
+        from vidjax.cli.recipes_page import page
+
+        print(page(), end="")
+        return 0
     paths = [find_experiment(arguments.name)] if arguments.name else list(shipped().values())
     if arguments.copy is not None:
         _copy(paths[0], Path(arguments.copy or paths[0].name))

@@ -1,0 +1,88 @@
+"""Every published recipe holds its authors' values, or says why not; `vidjax.config.official` has them."""
+
+import importlib
+import math
+import pathlib
+import re
+
+import pytest
+
+from vidjax.cli import main
+from vidjax.cli.recipes_page import read, resolved
+from vidjax.config import defaults, flatten, keys
+from vidjax.config.official import RECIPES
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
+# Keys that change how fast a recipe trains or what is written when, or name what the user chooses, but not what is
+# learned.
+NOT_LEARNED = {
+    "task", "init_label_map", "model.remat", "data.cubes", "train.checkpoint_every", "train.eval_every",
+}  # fmt: skip
+NAMES = [recipe.experiment for recipe in RECIPES]
+
+
+@pytest.fixture(scope="module")
+def configs():
+    """The configurations, read once."""
+    return {recipe.experiment: read(recipe) for recipe in RECIPES}
+
+
+def same(ours, theirs):
+    if isinstance(theirs, tuple) and isinstance(ours, tuple):
+        return len(ours) == len(theirs) and all(map(same, ours, theirs))
+    if isinstance(theirs, int | float) and isinstance(ours, int | float) and not isinstance(theirs, bool):
+        return math.isclose(ours, theirs, rel_tol=1e-9)
+    return type(ours) is type(theirs) and ours == theirs
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+def test_a_recipe_holds_its_authors_values_or_says_why_not(recipe, configs):
+    broken, stale = {}, {}
+    for row in recipe.rows:
+        if row.key:
+            value = resolved(configs[recipe.experiment], row.key)
+            if same(value, row.expected) and row.reason:
+                stale[row.key] = row.reason
+            if not same(value, row.expected) and not row.reason:
+                broken[row.key] = f"{value!r}, but {row.where} has {row.expected!r}"
+    assert not broken, "mend the configuration, or give the row a reason"
+    assert not stale, "the values are equal: the reason goes"
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+def test_a_recipe_sets_nothing_that_its_authors_are_not_cited_for(recipe, configs):
+    cited = {row.key for row in recipe.rows}
+    plain = dict(flatten(defaults().to_dict()))
+    values = {key: resolved(configs[recipe.experiment], key) for key in plain if not key.startswith("model.spec")}
+    spec = {f"model.spec.{field}" for field in configs[recipe.experiment].model.spec}
+    changed = {key for key, value in values.items() if value != plain[key]} | spec
+    assert changed - cited <= NOT_LEARNED
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+def test_every_row_cites_a_line_and_names_a_key_or_the_code_or_a_reason(recipe):
+    names = [row.name for row in recipe.rows]
+    assert len(set(names)) == len(names)
+    for row in recipe.rows:
+        assert re.fullmatch(r"[\w./-]+:\d+(,\d+)*", row.where), row
+        assert row.official, row
+        assert row.key or row.place or row.reason, row
+        assert not (row.key and row.place), row
+        assert not row.key or row.key in keys() or row.key.startswith("model.spec."), row
+
+
+def test_the_code_that_rows_name_exists():
+    for place in {row.place for recipe in RECIPES for row in recipe.rows if row.place}:
+        module, _, name = place.partition(":")
+        assert hasattr(importlib.import_module(module), name), place
+
+
+def test_the_page_is_up_to_date(capsys):
+    assert main(["configs", "--markdown"]) == 0
+    assert capsys.readouterr().out == PAGE.read_text(), "run: vidjax configs --markdown > docs/recipes.md"
+
+
+def test_the_page_has_a_verdict_in_every_row():
+    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    assert rows
+    assert all(len(row) == 5 and row[4].strip() for row in rows)

@@ -1,0 +1,86 @@
+"""docs/recipes.md, made from the configurations and `vidjax.config.official` by `vidjax configs --markdown`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+from vidjax.config import Config, get_key
+from vidjax.config.official import RECIPES, Recipe, Row
+
+_HEAD = """# Recipes
+
+Made by `vidjax configs --markdown`; do not edit. Every published recipe, line by line: what its authors set and where,
+which key of ours holds it, and whether it is equal. A test fails when a configuration no longer holds the authors'
+value, and when a reason is given for a value that is equal after all (`tests/config/test_official.py`).
+
+*theirs* is a flag or what their code does; *where* links to its file and line at the commit that the section names,
+further lines after commas. *ours* is the key and what it resolves to in the recipe, in our units; or, where there is no
+key, the code that does it. Left out is what changes no result: paths, loader workers, checkpointing, logging. The batch
+is for all devices, so that the number of GPUs is free. Accuracies are top-1 / top-5 in percent, as published, and not
+re-run by us.
+"""
+_HEADINGS = ("theirs", "where", "value", "ours", "same?")
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for name, recipes in itertools.groupby(RECIPES, lambda recipe: recipe.experiment.partition(":")[0]):
+        parts += _experiment(name, list(recipes))
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def resolved(config: Config, key: str) -> Any:
+    """What a key of a configuration holds; "model.spec.FIELD" is the preset's where the configuration is silent."""
+    from vidjax.models import preset
+
+    field = key.removeprefix("model.spec.")
+    if field == key:
+        return get_key(config, key)
+    return config.model.spec.get(field, getattr(preset(config.model.name), field, None))
+
+
+def read(recipe: Recipe) -> Config:
+    """The configuration of a recipe, as a run reads it."""
+    from vidjax.main import read_config
+
+    return read_config([f"--config={recipe.experiment}"])
+
+
+def _experiment(name: str, recipes: list[Recipe]) -> list[str]:
+    tables = {recipe.experiment: dict.fromkeys(_lines(recipe)) for recipe in recipes}
+    shared = [line for line in next(iter(tables.values())) if all(line in lines for lines in tables.values())]
+    source = recipes[0].source
+    commit = f"[{source.commit[:7]}]({source.repository}/tree/{source.commit})"
+    parts = [f"## {name}\n", f"`configs/{name}.py`, against {source.repository} at {commit}.\n"]
+    if len(recipes) > 1:
+        parts += ["All sizes:\n", _table(shared)]
+    for recipe in recipes:
+        own = [line for line in tables[recipe.experiment] if len(recipes) == 1 or line not in shared]
+        parts += [f"### {recipe.experiment}\n", f"Published: {recipe.published}.\n", _table(own)]
+    return parts
+
+
+def _lines(recipe: Recipe) -> Iterable[tuple[str, ...]]:
+    config = read(recipe)
+    for row in recipe.rows:
+        name = _code(row.name) if row.name.startswith("-") else row.name
+        where = f"[{row.where.rpartition('/')[2]}]({recipe.source.url(row.where)})"
+        yield name, where, row.official, _ours(row, config), row.reason or "equal"
+
+
+def _ours(row: Row, config: Config) -> str:
+    if not row.key:
+        return _code(row.place) if row.place else "-"
+    value = resolved(config, row.key)
+    return _code(f"{row.key}={value!r}" if value == "" else f"{row.key}={value}")
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _table(lines: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (_HEADINGS, ("---",) * len(_HEADINGS), *lines)) + "\n"

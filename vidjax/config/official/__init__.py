@@ -1,0 +1,11 @@
+"""The published recipes as their authors set them, read from their repositories at a commit; facts only, no code.
+
+docs/recipes.md is made from them, and a test holds every configuration to them.
+"""
+
+from vidjax.config.official import videomae
+from vidjax.config.official.table import Recipe, Row, Source
+
+RECIPES: tuple[Recipe, ...] = (*videomae.RECIPES,)
+
+__all__ = ["RECIPES", "Recipe", "Row", "Source"]

@@ -1,0 +1,126 @@
+"""What a published recipe is made of: rows that say where the authors set a value, and what our key must then hold."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One hyper-parameter.
+
+    Attributes:
+      name: what the authors call it, such as "--lr"; or what their code does, where it has no name.
+      where: `file:line` in their repository; further lines of the same file after commas.
+      official: their value, as they write it.
+      key: ours, such as "optim.base_lr", or "model.spec.FIELD" of the model's family; empty where we have none.
+      place: the code of vidjax that does it, as `module:NAME`, where there is no key.
+      value: what `key` has to hold to be equal, in our units. None: `official`, read as Python or else as a word.
+      reason: why ours differs; empty: it is equal.
+    """
+
+    name: str
+    where: str
+    official: str
+    key: str = ""
+    place: str = ""
+    value: Any = None
+    reason: str = ""
+
+    @property
+    def expected(self) -> Any:
+        """The authors' value in our units."""
+        if self.value is not None:
+            return self.value
+        try:
+            return ast.literal_eval(self.official)
+        except (ValueError, SyntaxError):
+            return self.official
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A public repository as it was read."""
+
+    repository: str
+    commit: str
+
+    def url(self, where: str) -> str:
+        """The address of `file:line`, of the first line where there are more."""
+        file, _, lines = where.partition(":")
+        return f"{self.repository}/blob/{self.commit}/{file}#L{lines.partition(',')[0]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One published recipe.
+
+    Attributes:
+      experiment: of configs/ with its size, such as "videomae_k400:base".
+      source: what `Row.where` are files of.
+      published: the accuracy, and in brackets `file:line` of its source, or a paper.
+      rows: every hyper-parameter, each once.
+    """
+
+    experiment: str
+    source: Source
+    published: str
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """A command of the authors'.
+
+    Attributes:
+      file: that it is in.
+      launch: the lines that say on how many GPUs it runs, with commas.
+      gpus: how many.
+      flags: by the name of a flag, the line and the value; a flag of several values has one for each, such as
+        "--opt_betas[0]".
+    """
+
+    file: str
+    launch: str
+    gpus: int
+    flags: Mapping[str, tuple[int, str]]
+
+
+def with_rows(rows: tuple[Row, ...], *others: Row) -> tuple[Row, ...]:
+    """Rows of which some are replaced, by their names, by others; what is new is added at the end."""
+    replaced = {row.name: row for row in rows} | {row.name: row for row in others}
+    return tuple(replaced.values())
+
+
+MIXED = "clips that are mixed"  # the row of data.mix_group, where a command's GPUs each mix their own
+
+
+def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, str]) -> tuple[Row, ...]:
+    """The rows of a command: the defaults of its parser, but for the flags that it sets.
+
+    Args:
+      words: ours for theirs, such as "ssv2" for "SSV2"; others mean the same.
+
+    Raises:
+      KeyError: for a flag that has no default row, which says what it means here.
+    """
+    rows = {row.name: row for row in defaults}
+    for name, (line, text) in script.flags.items():
+        where = f"{script.file}:{line}"
+        rows[name] = dataclasses.replace(rows[name], where=where, official=text, value=words.get(text))
+    batch, per_gpu = rows["--batch_size"], int(rows["--batch_size"].official)
+    rows["--batch_size"] = dataclasses.replace(
+        batch,
+        where=f"{batch.where},{script.launch}",
+        official=f"{per_gpu} x {script.gpus} GPUs",
+        value=per_gpu * script.gpus,
+    )
+    if MIXED in rows:
+        clips = int(rows["--num_sample"].official)
+        rows[MIXED] = dataclasses.replace(
+            rows[MIXED], where=batch.where, official=f"{per_gpu} videos x {clips}", value=per_gpu * clips
+        )
+    return tuple(rows.values())
