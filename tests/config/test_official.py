@@ -16,7 +16,7 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
 # Keys that change how fast a recipe trains or what is written when, or name what the user chooses, but not what is
 # learned.
 NOT_LEARNED = {
-    "task", "init_label_map", "model.remat", "data.cubes", "train.checkpoint_every", "train.eval_every",
+    "task", "model.remat", "data.cubes", "train.checkpoint_every", "train.eval_every",
 }  # fmt: skip
 NAMES = [recipe.experiment for recipe in RECIPES]
 

@@ -27,8 +27,8 @@ _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 def page() -> str:
     """The whole page."""
     parts = [_HEAD]
-    for name, recipes in itertools.groupby(RECIPES, lambda recipe: recipe.experiment.partition(":")[0]):
-        parts += _experiment(name, list(recipes))
+    for _, recipes in itertools.groupby(RECIPES, lambda recipe: (_name(recipe), recipe.source)):
+        parts += _section(list(recipes))
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -49,12 +49,17 @@ def read(recipe: Recipe) -> Config:
     return read_config([f"--config={recipe.experiment}"])
 
 
-def _experiment(name: str, recipes: list[Recipe]) -> list[str]:
+def _name(recipe: Recipe) -> str:
+    return recipe.experiment.partition(":")[0]
+
+
+def _section(recipes: list[Recipe]) -> list[str]:
+    """An experiment's recipes of one repository: what they share, and then each."""
     tables = {recipe.experiment: dict.fromkeys(_lines(recipe)) for recipe in recipes}
     shared = [line for line in next(iter(tables.values())) if all(line in lines for lines in tables.values())]
-    source = recipes[0].source
+    name, source = _name(recipes[0]), recipes[0].source
     commit = f"[{source.commit[:7]}]({source.repository}/tree/{source.commit})"
-    parts = [f"## {name}\n", f"`configs/{name}.py`, against {source.repository} at {commit}.\n"]
+    parts = [f"## {name}, {source.title}\n", f"`configs/{name}.py`, against {source.repository} at {commit}.\n"]
     if len(recipes) > 1:
         parts += ["All sizes:\n", _table(shared)]
     for recipe in recipes:

@@ -43,8 +43,9 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A public repository as it was read."""
+    """A public repository as it was read; `title` is what its authors call their model."""
 
+    title: str
     repository: str
     commit: str
 
@@ -93,6 +94,17 @@ def with_rows(rows: tuple[Row, ...], *others: Row) -> tuple[Row, ...]:
     """Rows of which some are replaced, by their names, by others; what is new is added at the end."""
     replaced = {row.name: row for row in rows} | {row.name: row for row in others}
     return tuple(replaced.values())
+
+
+def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[Row, ...]:
+    """Rows of which some are found elsewhere.
+
+    Args:
+      lines: of `file`, with commas, by the names of rows.
+    """
+    return tuple(
+        dataclasses.replace(row, where=f"{file}:{lines[row.name]}") if row.name in lines else row for row in rows
+    )
 
 
 MIXED = "clips that are mixed"  # the row of data.mix_group, where a command's GPUs each mix their own

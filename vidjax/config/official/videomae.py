@@ -5,7 +5,7 @@ from __future__ import annotations
 from vidjax.config.official.table import MIXED, Recipe, Row, Source, command, with_rows
 from vidjax.config.official.videomae_scripts import FINETUNING, PRETRAINING
 
-SOURCE = Source("https://github.com/MCG-NJU/VideoMAE", "14ef8d856287c94ef1f985fe30f958eb4ec2c55d")
+SOURCE = Source("VideoMAE", "https://github.com/MCG-NJU/VideoMAE", "14ef8d856287c94ef1f985fe30f958eb4ec2c55d")
 
 _PARSED_ONLY = "parsed, but nothing reads it"
 _NO_WARMUP_LR = "parsed and scaled, but the schedule is not given it: utils.py:386 warms up from 0, as here"

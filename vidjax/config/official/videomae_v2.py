@@ -1,0 +1,132 @@
+"""VideoMAE V2's recipes. Its code is VideoMAE's on other lines, with more in it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vidjax.config.official import videomae
+from vidjax.config.official.table import MIXED, Recipe, Row, Source, cited, command, with_rows
+from vidjax.config.official.videomae_v2_scripts import FINETUNING, PRETRAINING
+
+SOURCE = Source("VideoMAE V2", "https://github.com/OpenGVLab/VideoMAEv2", "29eab1e8a588d1b3ec0cdec7b03a86cca491b74b")
+
+_NO_WARMUP_LR = "parsed and scaled, but the schedule is not given it: utils.py:438 warms up from 0, as here"
+# fmt: off
+_PRETRAIN_LINES = {
+    "--batch_size": "37", "--epochs": "38", "--model": "43,44", "--decoder_depth": "53", "--mask_type": "56,57",
+    "--mask_ratio": "69", "--input_size": "77,78", "--drop_path": "83,85", "--normlize_target": "90,91",
+    "--opt": "97,98", "--opt_eps": "103,104", "--opt_betas[0]": "109,110", "--opt_betas[1]": "109,110",
+    "--clip_grad": "116,118", "--weight_decay": "128,130", "--weight_decay_end": "133,135", "--lr": "142,144",
+    "--min_lr": "154,156", "--warmup_lr": "148,150", "--warmup_epochs": "161,163", "--warmup_steps": "167,169",
+    "--color_jitter": "175,177", "--train_interpolation": "181,183", "--num_frames": "206", "--sampling_rate": "207",
+    "lr and min_lr per videos": "356,357", "moving average of weights": "34",
+}
+_FINETUNE_LINES = {
+    "--batch_size": "51", "--epochs": "52", "--update_freq": "53", "--model": "58,59", "--tubelet_size": "63",
+    "--input_size": "65", "--drop": "71,73", "--attn_drop_rate": "77,79", "--drop_path": "83,85", "--model_ema": "98",
+    "--opt": "106,107", "--opt_eps": "112,113", "--opt_betas[0]": "118,119", "--opt_betas[1]": "118,119",
+    "--clip_grad": "125,127", "--weight_decay": "137,139", "--weight_decay_end": "142,144", "--lr": "150,152",
+    "--layer_decay": "155", "--min_lr": "164,166", "--warmup_lr": "158,160", "--warmup_epochs": "171,173",
+    "--warmup_steps": "177,179", "--color_jitter": "186,188", "--num_sample": "192", "--aa": "194,196",
+    "--train_interpolation": "207,209", "--smoothing": "202,204", "--reprob": "222,224", "--remode": "228,230",
+    "--recount": "233,235", "--mixup": "245,247", "--cutmix": "250,252", "--cutmix_minmax": "255,258",
+    "--mixup_prob": "261,263", "--mixup_switch_prob": "268,270", "--mixup_mode": "275,277", "--init_scale": "286",
+    "--use_mean_pooling": "287", "--nb_classes": "306,307", "--data_set": "317,318", "--num_frames": "313",
+    "--sampling_rate": "314", "--short_side_size": "216", "--test_num_segment": "217", "--test_num_crop": "218",
+    "lr and min_lr per videos": "695,697", MIXED: "505", "tested epoch": "901",
+}
+# fmt: on
+_DATASETS_LINES = {
+    "training window": "311,313",
+    "crop": "233",
+    "its area": "229",
+    "flip": "240",
+    "mean": "223",
+    "std": "224",
+    "its aspect": "230",
+}
+
+
+def _elsewhere(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """What both stages share, where V2's code has it."""
+    rows = cited(rows, "utils.py", {"schedule": "446,450"})
+    rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layers of the decay": "30,41"})
+    renamed = {"--warmup_lr": _NO_WARMUP_LR}
+    return tuple(dataclasses.replace(row, reason=renamed.get(row.name, row.reason)) for row in rows)
+
+
+def _default(rows: tuple[Row, ...], **values: str) -> tuple[Row, ...]:
+    return tuple(dataclasses.replace(row, official=values.get(row.name.lstrip("-"), row.official)) for row in rows)
+
+
+def _pretrain() -> tuple[Row, ...]:
+    rows = _elsewhere(cited(videomae.PRETRAIN, "run_mae_pretraining.py", _PRETRAIN_LINES))
+    data = {"crop": "30", "its scales": "31", "flip": "32", "RandAugment": "32", "mean": "25", "std": "26"}
+    rows = cited(rows, "dataset/pretrain_datasets.py", data | {"window": "290"})
+    rows = cited(rows, "dataset/transforms.py", {"its resize": "408"})
+    rows = cited(rows, "dataset/masking_generator.py", {"hidden cubes a slice": "62"})
+    rows = cited(rows, "engine_for_pretraining.py", {"target": "80,83", "precision": "107"})
+    rows = cited(rows, "models/modeling_pretrain.py", {"blocks begin": "102", "mask token begins": "322"})
+    rows = tuple(row for row in rows if row.name not in ("clips of a video", "loss"))
+    return with_rows(
+        _default(rows, epochs="300", mask_ratio="0.9"),
+        Row("--tubelet_size", "run_mae_pretraining.py:48", "2", "model.spec.tubelet_size"),
+        Row("--num_sample", "run_mae_pretraining.py:208", "1", "data.clips_per_decode"),
+        Row("--decoder_mask_type", "run_mae_pretraining.py:62,63", "run_cell", "model.decoder_mask"),
+        Row("--decoder_mask_ratio", "run_mae_pretraining.py:71,72", "0.0", "model.decoder_mask_ratio"),
+        Row(
+            "the cell", "dataset/masking_generator.py:91,98,112", "2 x 2, one on a slice, random start",
+            place="vidjax.ops.masking:running_cell_mask",
+        ),
+        Row(
+            "loss", "engine_for_pretraining.py:109,113", "MSE of cubes hidden from the encoder",
+            place="vidjax.objectives:MaskedAutoencoding",
+        ),
+        Row(
+            "DATA_PATH", "scripts/pretrain/vit_g_hybrid_pt.sh:8", "hybrid_train.csv", "data.name",
+            reason="their 1.35 M videos of many sources are not public; any videos: data.name=folder",
+        ),
+    )  # fmt: skip
+
+
+def _finetune() -> tuple[Row, ...]:
+    rows = _elsewhere(cited(videomae.FINETUNE, "run_class_finetuning.py", _FINETUNE_LINES))
+    rows = cited(rows, "dataset/datasets.py", _DATASETS_LINES)
+    rows = cited(rows, "dataset/video_transforms.py", {"its resize": "559"})
+    rows = cited(rows, "dataset/random_erasing.py", {"tries of a box": "132"})
+    rows = cited(rows, "engine_for_finetuning.py", {"merged views": "300,324"})
+    rows = cited(rows, "utils.py", {"precision": "584"})
+    rows = tuple(row for row in rows if row.name != "--fc_drop_rate")
+    return with_rows(
+        _default(rows, warmup_lr="1e-8", test_num_segment="10"),
+        Row("--head_drop_rate", "run_class_finetuning.py:89,91", "0.0", "model.head_dropout"),
+        Row("--sparse_sample", "run_class_finetuning.py:315", "False", reason="off: the window is dense, as here"),
+    )
+
+
+_WORDS = {
+    "Kinetics-400": "kinetics400", "Kinetics-710": "kinetics710", "run_cell": "running_cell",
+    "vit_base_patch16_224": "videomae_base", "vit_large_patch16_224": "videomae_large",
+    "vit_huge_patch16_224": "videomae_huge_v2", "vit_giant_patch14_224": "videomae_giant",
+}  # fmt: skip
+_WORDS |= {f"pretrain_{theirs.replace('vit', 'videomae')}": ours for theirs, ours in _WORDS.items() if "vit" in theirs}
+
+_PUBLISHED = {
+    "videomae_v2_k400:giant": "87.2 / 97.4 (docs/MODEL_ZOO.md:21), after fine-tuning on Kinetics-400",
+    "finetune_k400:giant": "88.4 / 98.0 (docs/MODEL_ZOO.md:22)",
+    "finetune_k710:giant": "83.8 / 96.4 (docs/MODEL_ZOO.md:20)",
+}
+
+
+def _recipe(experiment: str) -> Recipe:
+    pretraining = experiment in PRETRAINING
+    rows = command(
+        _pretrain() if pretraining else _finetune(), (PRETRAINING if pretraining else FINETUNING)[experiment], _WORDS
+    )
+    if experiment == "finetune_k400:giant":
+        mapped = Row("head", "run_class_finetuning.py:570,577", "misc/label_710to400.json", "init_label_map")
+        rows = with_rows(rows, mapped)
+    return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy of this size alone"), rows)
+
+
+RECIPES = tuple(map(_recipe, (*PRETRAINING, *FINETUNING)))
