@@ -78,6 +78,7 @@ def _recipe(size, clip):
     if clip == "384":
         epochs = 10 if size == "ti" else 6
         recipe |= {"train.epochs": epochs, "optim.warmup_epochs": 2 if size == "ti" else 1}
+        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, which the rate counts too
     return recipe
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Iterable
 from typing import Any
 
 from vidjax.config import Config, get_key
-from vidjax.config.official import RECIPES, Recipe, Row
+from vidjax.config.official import RECIPES, Recipe, Row, Source
 
 _HEAD = """# Recipes
 
@@ -15,8 +16,8 @@ Made by `vidjax configs --markdown`; do not edit. Every published recipe, line b
 which key of ours holds it, and whether it is equal. A test fails when a configuration no longer holds the authors'
 value, and when a reason is given for a value that is equal after all (`tests/config/test_official.py`).
 
-*theirs* is a flag or what their code does; *where* links to its file and line at the commit that the section names,
-further lines after commas. *ours* is the key and what it resolves to in the recipe, in our units; or, where there is no
+*theirs* is a flag or what their code does; *where* is its file and line at the commit that the section names, further
+lines after commas. *ours* is the key and what it resolves to in the recipe, in our units; or, where there is no
 key, the code that does it. Left out is what changes no result: paths, loader workers, checkpointing, logging. The batch
 is for all devices, so that the number of GPUs is free. Accuracies are top-1 / top-5 in percent, as published, and not
 re-run by us.
@@ -61,19 +62,31 @@ def _section(recipes: list[Recipe]) -> list[str]:
     commit = f"[{source.commit[:7]}]({source.repository}/tree/{source.commit})"
     parts = [f"## {name}, {source.title}\n", f"`configs/{name}.py`, against {source.repository} at {commit}.\n"]
     if len(recipes) > 1:
-        parts += ["All sizes:\n", _table(shared)]
+        parts += ["All sizes:\n", _table(shared, source)]
     for recipe in recipes:
         own = [line for line in tables[recipe.experiment] if len(recipes) == 1 or line not in shared]
-        parts += [f"### {recipe.experiment}\n", f"Published: {recipe.published}.\n", _table(own)]
+        files = collections.Counter(where.partition(":")[0] for _, where, *_ in own)
+        script = max(files, key=files.__getitem__)
+        parts += [
+            f"### {recipe.experiment}\n",
+            f"Published: {recipe.published}. Most of it is set in [`{script}`]({source.url(f'{script}:1')}).\n",
+            _table(own, source, script),
+        ]
     return parts
 
 
 def _lines(recipe: Recipe) -> Iterable[tuple[str, ...]]:
+    """The cells of each row, in which `where` is not yet a link."""
     config = read(recipe)
     for row in recipe.rows:
         name = _code(row.name) if row.name.startswith("-") else row.name
-        where = f"[{row.where.rpartition('/')[2]}]({recipe.source.url(row.where)})"
-        yield name, where, row.official, _ours(row, config), row.reason or "equal"
+        yield name, row.where, row.official, _ours(row, config), row.reason or "equal"
+
+
+def _link(where: str, source: Source, script: str) -> str:
+    """A link to `file:line`; of the script that the section names, its name alone."""
+    short = where.rpartition("/")[2]
+    return short if where.partition(":")[0] == script else f"[{short}]({source.url(where)})"
 
 
 def _ours(row: Row, config: Config) -> str:
@@ -87,5 +100,6 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def _table(lines: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in (_HEADINGS, ("---",) * len(_HEADINGS), *lines)) + "\n"
+def _table(lines: Iterable[tuple[str, ...]], source: Source, script: str = "") -> str:
+    rows = [(name, _link(where, source, script), *others) for name, where, *others in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (_HEADINGS, ("---",) * len(_HEADINGS), *rows)) + "\n"

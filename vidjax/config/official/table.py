@@ -114,25 +114,41 @@ def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, str])
     """The rows of a command: the defaults of its parser, but for the flags that it sets.
 
     Args:
-      words: ours for theirs, such as "ssv2" for "SSV2"; others mean the same.
+      words: ours for theirs, such as "ssv2" for "SSV2", or for a flag and its value, such as "bfloat16" for
+        "--bf16 True"; others mean the same.
 
     Raises:
       KeyError: for a flag that has no default row, which says what it means here.
     """
     rows = {row.name: row for row in defaults}
     for name, (line, text) in script.flags.items():
-        where = f"{script.file}:{line}"
-        rows[name] = dataclasses.replace(rows[name], where=where, official=text, value=words.get(text))
-    batch, per_gpu = rows["--batch_size"], int(rows["--batch_size"].official)
-    rows["--batch_size"] = dataclasses.replace(
-        batch,
-        where=f"{batch.where},{script.launch}",
-        official=f"{per_gpu} x {script.gpus} GPUs",
-        value=per_gpu * script.gpus,
-    )
+        value = words.get(f"{name} {text}", words.get(text))
+        rows[name] = dataclasses.replace(rows[name], where=f"{script.file}:{line}", official=text, value=value)
+    rows["--batch_size"] = _batch(rows, script)
     if MIXED in rows:
-        clips = int(rows["--num_sample"].official)
-        rows[MIXED] = dataclasses.replace(
-            rows[MIXED], where=batch.where, official=f"{per_gpu} videos x {clips}", value=per_gpu * clips
-        )
+        rows[MIXED] = _mixed(rows)
     return tuple(rows.values())
+
+
+def _batch(rows: Mapping[str, Row], script: Script) -> Row:
+    """The videos of a step: those of a GPU, times the GPUs, times the micro-batches."""
+    row, micro = rows["--batch_size"], script.flags.get("--update_freq", (0, "1"))
+    where, official = f"{row.where},{script.launch}", f"{row.official} x {script.gpus} GPUs"
+    if micro != (0, "1"):
+        where, official = f"{where},{micro[0]}", f"{official} x {micro[1]} micro-batches"
+    return dataclasses.replace(
+        row, where=where, official=official, value=int(row.official) * script.gpus * int(micro[1])
+    )
+
+
+def _mixed(rows: Mapping[str, Row]) -> Row:
+    """The clips of one GPU in one micro-batch."""
+    where, sizes = rows["--batch_size"].where, rows["--batch_size"].official
+    videos, clips = int(sizes.partition(" ")[0]), int(rows["--num_sample"].official)
+    file, _, lines = where.partition(":")
+    return dataclasses.replace(
+        rows[MIXED],
+        where=f"{file}:{lines.partition(',')[0]}",
+        official=f"{videos} videos x {clips}",
+        value=videos * clips,
+    )

@@ -1,0 +1,120 @@
+"""VideoMamba's recipes. Its video code grew out of VideoMAE's: the same flags on other lines, some without effect."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from vidjax.config.official import videomae
+from vidjax.config.official.table import MIXED, Recipe, Row, Source, cited, command, with_rows
+from vidjax.config.official.videomamba_scripts import FINETUNING, PUBLISHED
+
+SOURCE = Source("VideoMamba", "https://github.com/OpenGVLab/VideoMamba", "f3427e42cb8453a523aec3a6f86d57b5bc1de5c3")
+
+_HERE = "videomamba/video_sm"
+_RUN = f"{_HERE}/run_class_finetuning.py"
+_DECAY = (
+    "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, while patches and positions, at "
+    "0.1 % of it or less, hardly move; here all learn at the full rate: optim.layer_decay would slow the blocks too"
+)
+_WARMUP = "no key: the warm-up is from 0 here, theirs from this, scaled like the rate; they meet after its five epochs"
+_NOT_GIVEN = "run_class_finetuning.py:341 does not give it to VideoMamba"
+_DOUBLED = ("--lr", "--min_lr")  # their scale counts both clips of a video, ours videos
+# fmt: off
+_LINES = {
+    "--batch_size": "30", "--epochs": "31", "--update_freq": "32", "--model": "36", "--tubelet_size": "38",
+    "--input_size": "40", "--fc_drop_rate": "45", "--drop": "47", "--attn_drop_rate": "49", "--drop_path": "51",
+    "--model_ema": "55", "--opt": "60", "--opt_eps": "62", "--opt_betas[0]": "64", "--opt_betas[1]": "64",
+    "--clip_grad": "66", "--weight_decay": "70", "--weight_decay_end": "72", "--lr": "76", "--layer_decay": "78",
+    "--min_lr": "82", "--warmup_lr": "80", "--warmup_epochs": "85", "--warmup_steps": "87", "--color_jitter": "91",
+    "--num_sample": "93", "--aa": "95", "--train_interpolation": "99", "--smoothing": "97", "--reprob": "109",
+    "--remode": "111", "--recount": "113", "--mixup": "119", "--cutmix": "121", "--cutmix_minmax": "123",
+    "--mixup_prob": "125", "--mixup_switch_prob": "127", "--mixup_mode": "129", "--init_scale": "137",
+    "--use_mean_pooling": "142", "--nb_classes": "154", "--data_set": "166", "--num_frames": "162",
+    "--sampling_rate": "163", "--short_side_size": "104", "--test_num_segment": "105", "--test_num_crop": "106",
+    MIXED: "325", "lr and min_lr per videos": "524,525",
+}
+# fmt: on
+_REASONS = {
+    "--layer_decay": _DECAY,
+    "--warmup_lr": _WARMUP,
+    "--drop": _NOT_GIVEN,
+    "--attn_drop_rate": _NOT_GIVEN,
+    "--init_scale": f"{_NOT_GIVEN}, whose head begins with std .02, as here",
+    "--use_mean_pooling": f"{_NOT_GIVEN}, which classifies by its class token, as here",
+    "--sampling_rate": "neither reads it: frames are spread over the video",
+    "--update_freq": "data.global_batch counts it; as many micro-batches as the memory asks for: train.accumulate",
+}
+_LEFT_OUT = {"tested epoch", "layers of the decay"}  # of VideoMAE's rows, which others take the place of
+
+
+def _explained(row: Row) -> Row:
+    """A row of VideoMAE's for VideoMamba, where it means something else."""
+    if row.name in _REASONS:
+        key = row.key if row.name == "--layer_decay" else ""
+        return dataclasses.replace(row, key=key, place="", reason=_REASONS[row.name])
+    return row
+
+
+def _parser() -> tuple[Row, ...]:
+    rows = cited(videomae.FINETUNE, _RUN, _LINES)
+    rows = cited(rows, f"{_HERE}/utils.py", {"schedule": "455,459"})
+    rows = cited(rows, f"{_HERE}/optim_factory.py", {"undecayed": "69"})
+    places = {"its area": "206", "its aspect": "207", "crop": "210", "flip": "216", "mean": "200", "std": "200"}
+    rows = cited(rows, f"{_HERE}/datasets/kinetics_sparse.py", places)
+    rows = cited(rows, f"{_HERE}/datasets/video_transforms.py", {"its resize": "570"})
+    rows = cited(rows, f"{_HERE}/datasets/random_erasing.py", {"tries of a box": "128"})
+    rows = cited(rows, f"{_HERE}/engines/engine_for_finetuning.py", {"merged views": "288,317"})
+    rows = tuple(_explained(row) for row in rows if row.name not in _LEFT_OUT and row.name != "precision")
+    return with_rows(
+        rows,
+        Row("training window", f"{_HERE}/datasets/kinetics_sparse.py:246", "a random frame of each rounded segment",
+            "data.sampling", value="segment_rounded"),
+        Row("test clips", f"{_HERE}/datasets/kinetics_sparse.py:252,255", "(k + 1) / (clips + 1) of a segment",
+            "data.sampling", value="segment_rounded"),
+        Row("--orig_t_size", f"{_RUN}:39", "8", reason="no key: the checkpoint says how many frames it was made with"),
+        Row("--test_best", f"{_RUN}:190", "False", "eval.checkpoint", value="last"),
+        Row("--bf16", f"{_RUN}:213", "False", "model.dtype", value="float16"),
+        Row("both directions", "mamba/mamba_ssm/modules/mamba_simple.py:211", "added", "model.spec.merge_directions",
+            value="sum"),
+    )  # fmt: skip
+
+
+_SSV2 = (
+    Row("training window", f"{_HERE}/datasets/ssv2.py:587,589", "a frame of each N // frames", "data.sampling",
+        value="segment_integer"),
+    Row("crop", f"{_HERE}/datasets/ssv2.py:512", "random_resized_crop", "data.crop", value="random_resized"),
+    Row("its area", f"{_HERE}/datasets/ssv2.py:508", "(0.08, 1.0)", "data.crop_area"),
+    Row("flip", f"{_HERE}/datasets/ssv2.py:518", "False", "data.flip", value=0.0),
+    Row("mean", f"{_HERE}/datasets/ssv2.py:502", "(0.485, 0.456, 0.406)", "data.mean"),
+    Row("std", f"{_HERE}/datasets/ssv2.py:502", "(0.229, 0.224, 0.225)", "data.std"),
+)  # fmt: skip
+_SET = {"k400": "kinetics400", "breakfast": "breakfast", "coin": "coin"}
+_SLIPS = {  # of the scripts
+    ("videomamba_k400:ti_384", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
+    ("videomamba_ssv2:ti_288", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
+    ("videomamba_ssv2:ti_288", "--num_frames"): "a slip: the script's name and the model zoo have 16 frames",
+    (
+        "videomamba_coin:middle_masked_f64",
+        "--test_num_segment",
+    ): "a slip: the model zoo has 10 clips, as for the others",
+}
+
+
+def _recipe(experiment: str) -> Recipe:
+    data = experiment.removeprefix("videomamba_").partition(":")[0]
+    words = {"videomamba_tiny": "videomamba_ti", "SSV2": "ssv2", "Kinetics_sparse": _SET.get(data, data)}
+    words |= {"--bf16 True": "bfloat16", "--test_best True": "best"}
+    rows = command(_parser(), FINETUNING[experiment], words)
+    rows = tuple(_doubled(row) if row.name in _DOUBLED else row for row in rows)
+    if data == "ssv2":
+        rows = with_rows(tuple(row for row in rows if row.name != "test clips"), *_SSV2)
+    slips = {name: reason for (slipped, name), reason in _SLIPS.items() if slipped == experiment}
+    rows = tuple(dataclasses.replace(row, reason=slips.get(row.name, row.reason)) for row in rows)
+    return Recipe(experiment, SOURCE, PUBLISHED[experiment], rows)
+
+
+def _doubled(row: Row) -> Row:
+    return dataclasses.replace(row, value=2 * float(row.official))
+
+
+RECIPES = tuple(map(_recipe, FINETUNING))
