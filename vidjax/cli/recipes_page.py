@@ -28,7 +28,7 @@ _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 def page() -> str:
     """The whole page."""
     parts = [_HEAD]
-    for _, recipes in itertools.groupby(RECIPES, lambda recipe: (_name(recipe), recipe.source)):
+    for _, recipes in itertools.groupby(sorted(RECIPES, key=_place), _place):
         parts += _section(list(recipes))
     return "\n".join(parts).rstrip("\n") + "\n"
 
@@ -48,6 +48,11 @@ def read(recipe: Recipe) -> Config:
     from vidjax.main import read_config
 
     return read_config([f"--config={recipe.experiment}"])
+
+
+def _place(recipe: Recipe) -> tuple[str, str]:
+    """The section: an experiment, and whose recipes it has."""
+    return _name(recipe), recipe.source.title
 
 
 def _name(recipe: Recipe) -> str:

@@ -156,5 +156,27 @@ FINETUNING = {
             "--test_num_crop": (35, "3"), "--fc_drop_rate": (36, "0.5"), "--drop_path": (37, "0.2"),
         },
     ),
+    "finetune_k400:base_800": Script(
+        "scripts/kinetics/videomae_vit_base_patch16_224_tubemasking_ratio_0.9_epoch_800/finetune.sh", "10,11", 64,
+        {
+            "--model": (13, "vit_base_patch16_224"), "--data_set": (14, "Kinetics-400"), "--nb_classes": (15, "400"),
+            "--batch_size": (20, "8"), "--num_sample": (21, "1"), "--input_size": (22, "224"),
+            "--short_side_size": (23, "224"), "--num_frames": (25, "16"), "--sampling_rate": (26, "4"),
+            "--opt": (27, "adamw"), "--lr": (28, "1e-3"), "--opt_betas[0]": (29, "0.9"),
+            "--opt_betas[1]": (29, "0.999"), "--weight_decay": (30, "0.05"), "--epochs": (31, "100"),
+            "--test_num_segment": (33, "5"), "--test_num_crop": (34, "3"),
+        },
+    ),
+    "finetune_ssv2:base_800": Script(
+        "scripts/ssv2/videomae_vit_base_patch16_224_tubemasking_ratio_0.9_epoch_800/finetune.sh", "10,11", 64,
+        {
+            "--model": (13, "vit_base_patch16_224"), "--data_set": (14, "SSV2"), "--nb_classes": (15, "174"),
+            "--batch_size": (20, "8"), "--num_sample": (21, "1"), "--input_size": (22, "224"),
+            "--short_side_size": (23, "224"), "--num_frames": (25, "16"), "--opt": (26, "adamw"),
+            "--lr": (27, "5e-4"), "--opt_betas[0]": (28, "0.9"), "--opt_betas[1]": (28, "0.999"),
+            "--weight_decay": (29, "0.05"), "--epochs": (30, "50"), "--test_num_segment": (32, "2"),
+            "--test_num_crop": (33, "3"),
+        },
+    ),
 }
 # fmt: on

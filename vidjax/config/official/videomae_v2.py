@@ -104,7 +104,17 @@ def _finetune() -> tuple[Row, ...]:
     )
 
 
+_SSV2_LINES = {
+    "training window": "585,598",
+    "crop": "535",
+    "its area": "531",
+    "flip": "541",
+    "mean": "525",
+    "std": "526",
+    "its aspect": "532",
+}
 _WORDS = {
+    "SSV2": "ssv2", "UCF101": "ucf101", "HMDB51": "hmdb51", "Kinetics-600": "kinetics600",
     "Kinetics-400": "kinetics400", "Kinetics-710": "kinetics710", "run_cell": "running_cell",
     "vit_base_patch16_224": "videomae_base", "vit_large_patch16_224": "videomae_large",
     "vit_huge_patch16_224": "videomae_huge_v2", "vit_giant_patch14_224": "videomae_giant",
@@ -114,18 +124,30 @@ _WORDS |= {f"pretrain_{theirs.replace('vit', 'videomae')}": ours for theirs, our
 _PUBLISHED = {
     "videomae_v2_k400:giant": "87.2 / 97.4 (docs/MODEL_ZOO.md:21), after fine-tuning on Kinetics-400",
     "finetune_k400:giant": "88.4 / 98.0 (docs/MODEL_ZOO.md:22)",
+    "finetune_k400:giant_direct": "87.2 / 97.4 (docs/MODEL_ZOO.md:21)",
+    "finetune_k600:giant": "88.8 / 98.2 (docs/MODEL_ZOO.md:23)",
+    "finetune_ssv2:giant": "77.0 / 95.9 (docs/MODEL_ZOO.md:24)",
+    "finetune_ucf101:giant": "99.6 / 100.0 (docs/MODEL_ZOO.md:25)",
+    "finetune_hmdb51:giant": "88.1 / 98.5 (docs/MODEL_ZOO.md:26)",
     "finetune_k710:giant": "83.8 / 96.4 (docs/MODEL_ZOO.md:20)",
 }
 
 
+_MAPPED = {  # rows of the head, by what follows Kinetics-710
+    "finetune_k400:giant": Row("head", "run_class_finetuning.py:570,577", "misc/label_710to400.json", "init_label_map"),
+    "finetune_k600:giant": Row("head", "run_class_finetuning.py:572,577", "misc/label_710to600.json", "init_label_map"),
+}
+
+
 def _recipe(experiment: str) -> Recipe:
-    pretraining = experiment in PRETRAINING
-    rows = command(
-        _pretrain() if pretraining else _finetune(), (PRETRAINING if pretraining else FINETUNING)[experiment], _WORDS
-    )
-    if experiment == "finetune_k400:giant":
-        mapped = Row("head", "run_class_finetuning.py:570,577", "misc/label_710to400.json", "init_label_map")
-        rows = with_rows(rows, mapped)
+    if experiment in PRETRAINING:
+        rows = command(_pretrain(), PRETRAINING[experiment], _WORDS)
+    else:
+        rows = command(_finetune(), FINETUNING[experiment], _WORDS)
+    if experiment.startswith("finetune_ssv2"):
+        rows = videomae.over_segments(rows, cited(videomae.SSV2_FRAMES, "dataset/datasets.py", _SSV2_LINES))
+    if experiment in _MAPPED:
+        rows = with_rows(rows, _MAPPED[experiment])
     return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy of this size alone"), rows)
 
 

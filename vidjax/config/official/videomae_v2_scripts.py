@@ -132,5 +132,98 @@ FINETUNING = {
             "--test_num_segment": (55, "5"), "--test_num_crop": (56, "3"),
         },
     ),
+    "finetune_k400:giant_direct": Script(
+        "scripts/finetune/vit_g_k400_ft.sh", "14", 64,
+        {
+            "--model": (32, "vit_giant_patch14_224"), "--data_set": (33, "Kinetics-400"), "--nb_classes": (34, "400"),
+            "--batch_size": (39, "3"), "--input_size": (40, "224"), "--short_side_size": (41, "224"),
+            "--num_frames": (43, "16"), "--sampling_rate": (44, "4"), "--num_sample": (45, "2"),
+            "--opt": (47, "adamw"), "--lr": (48, "1e-3"), "--drop_path": (49, "0.2"), "--layer_decay": (50, "0.9"),
+            "--opt_betas[0]": (51, "0.9"), "--opt_betas[1]": (51, "0.999"), "--weight_decay": (52, "0.1"),
+            "--warmup_epochs": (53, "5"), "--epochs": (54, "30"), "--test_num_segment": (55, "5"),
+            "--test_num_crop": (56, "3"),
+        },
+    ),
+    "finetune_ssv2:base_v2": Script(
+        "scripts/finetune/vit_b_ssv2_ft.sh", "14", 16,
+        {
+            "--model": (32, "vit_base_patch16_224"), "--data_set": (33, "SSV2"), "--nb_classes": (34, "174"),
+            "--batch_size": (39, "16"), "--num_sample": (40, "2"), "--input_size": (41, "224"),
+            "--short_side_size": (42, "224"), "--num_frames": (44, "16"), "--opt": (45, "adamw"),
+            "--lr": (46, "2e-3"), "--layer_decay": (48, "0.65"), "--opt_betas[0]": (49, "0.9"),
+            "--opt_betas[1]": (49, "0.999"), "--weight_decay": (50, "0.05"), "--epochs": (51, "25"),
+            "--test_num_segment": (53, "2"), "--test_num_crop": (54, "3"),
+        },
+    ),
+    "finetune_ssv2:large_v2": Script(
+        "scripts/finetune/vit_l_ssv2_ft.sh", "14", 32,
+        {
+            "--model": (31, "vit_large_patch16_224"), "--data_set": (32, "SSV2"), "--nb_classes": (33, "174"),
+            "--batch_size": (38, "6"), "--num_sample": (39, "2"), "--input_size": (40, "224"),
+            "--short_side_size": (41, "224"), "--num_frames": (43, "16"), "--opt": (44, "adamw"),
+            "--lr": (45, "5e-4"), "--opt_betas[0]": (47, "0.9"), "--opt_betas[1]": (47, "0.999"),
+            "--weight_decay": (48, "0.05"), "--drop_path": (49, "0.2"), "--epochs": (50, "20"),
+            "--test_num_segment": (51, "2"), "--test_num_crop": (52, "3"),
+        },
+    ),
+    "finetune_ssv2:huge_v2": Script(
+        "scripts/finetune/vit_h_ssv2_ft.sh", "14", 32,
+        {
+            "--model": (32, "vit_huge_patch16_224"), "--data_set": (33, "SSV2"), "--nb_classes": (34, "174"),
+            "--batch_size": (39, "4"), "--num_sample": (40, "2"), "--input_size": (41, "224"),
+            "--short_side_size": (42, "224"), "--num_frames": (44, "16"), "--opt": (45, "adamw"),
+            "--lr": (46, "5e-4"), "--opt_betas[0]": (48, "0.9"), "--opt_betas[1]": (48, "0.999"),
+            "--weight_decay": (49, "0.05"), "--drop_path": (50, "0.2"), "--layer_decay": (51, "0.8"),
+            "--epochs": (52, "20"), "--test_num_segment": (53, "2"), "--test_num_crop": (54, "3"),
+        },
+    ),
+    "finetune_ssv2:giant": Script(
+        "scripts/finetune/vit_g_ssv2_ft.sh", "14", 32,
+        {
+            "--model": (31, "vit_giant_patch14_224"), "--data_set": (32, "SSV2"), "--nb_classes": (33, "174"),
+            "--batch_size": (40, "3"), "--input_size": (41, "224"), "--short_side_size": (42, "224"),
+            "--num_frames": (44, "16"), "--sampling_rate": (45, "4"), "--num_sample": (46, "2"),
+            "--opt": (48, "adamw"), "--lr": (49, "3e-4"), "--drop_path": (50, "0.25"), "--layer_decay": (51, "0.9"),
+            "--opt_betas[0]": (52, "0.9"), "--opt_betas[1]": (52, "0.999"), "--weight_decay": (53, "0.05"),
+            "--warmup_epochs": (54, "5"), "--epochs": (55, "20"), "--test_num_segment": (56, "2"),
+            "--test_num_crop": (57, "3"),
+        },
+    ),
+    "finetune_ucf101:giant": Script(
+        "scripts/finetune/vit_g_k710_it_ucf101_ft.sh", "17", 8,
+        {
+            "--model": (34, "vit_giant_patch14_224"), "--data_set": (35, "UCF101"), "--nb_classes": (36, "101"),
+            "--batch_size": (41, "3"), "--num_sample": (42, "2"), "--input_size": (43, "224"),
+            "--short_side_size": (44, "224"), "--num_frames": (46, "16"), "--sampling_rate": (47, "4"),
+            "--opt": (48, "adamw"), "--lr": (49, "1e-3"), "--layer_decay": (50, "0.90"),
+            "--opt_betas[0]": (52, "0.9"), "--opt_betas[1]": (52, "0.999"), "--weight_decay": (53, "0.05"),
+            "--epochs": (54, "50"), "--drop_path": (55, "0.35"), "--head_drop_rate": (56, "0.5"),
+            "--test_num_segment": (57, "5"), "--test_num_crop": (58, "3"),
+        },
+    ),
+    "finetune_hmdb51:giant": Script(
+        "scripts/finetune/vit_g_k710_it_hmdb51_ft.sh", "17", 8,
+        {
+            "--model": (34, "vit_giant_patch14_224"), "--data_set": (35, "HMDB51"), "--nb_classes": (36, "51"),
+            "--batch_size": (41, "3"), "--num_sample": (42, "2"), "--input_size": (43, "224"),
+            "--short_side_size": (44, "224"), "--num_frames": (46, "16"), "--sampling_rate": (47, "2"),
+            "--opt": (48, "adamw"), "--lr": (49, "5e-4"), "--layer_decay": (50, "0.90"),
+            "--opt_betas[0]": (52, "0.9"), "--opt_betas[1]": (52, "0.999"), "--weight_decay": (53, "0.05"),
+            "--epochs": (54, "15"), "--drop_path": (55, "0.35"), "--head_drop_rate": (56, "0.5"),
+            "--test_num_segment": (57, "5"), "--test_num_crop": (58, "3"),
+        },
+    ),
+    "finetune_k600:giant": Script(
+        "scripts/finetune/vit_g_k710_it_k600_ft.sh", "14", 32,
+        {
+            "--model": (31, "vit_giant_patch14_224"), "--data_set": (32, "Kinetics-600"), "--nb_classes": (33, "600"),
+            "--batch_size": (38, "3"), "--input_size": (39, "224"), "--short_side_size": (40, "224"),
+            "--num_frames": (42, "16"), "--sampling_rate": (43, "4"), "--num_sample": (44, "2"),
+            "--opt": (46, "adamw"), "--lr": (47, "1e-5"), "--drop_path": (48, "0.25"), "--layer_decay": (49, "0.9"),
+            "--opt_betas[0]": (50, "0.9"), "--opt_betas[1]": (50, "0.999"), "--weight_decay": (51, "0.1"),
+            "--warmup_epochs": (52, "1"), "--epochs": (53, "3"), "--test_num_segment": (54, "5"),
+            "--test_num_crop": (55, "3"),
+        },
+    ),
 }
 # fmt: on
