@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vidjax.config.official.table import Recipe, Row, Source
+import dataclasses
+
+from vidjax.config.official.table import Recipe, Row, Source, with_rows
 
 SOURCE = Source(
     "TimeSformer", "https://github.com/facebookresearch/TimeSformer", "a5ef29a7b7264baff199a30b3306ac27de901133"
@@ -47,6 +49,7 @@ SHARED = (
     Row("precision", "tools/train_net.py:96", "float32", "model.dtype", reason=FLOAT32),
 )  # fmt: skip
 
+_NO_FIGURE = "no weights; the paper's ablation of the attention is arXiv:2102.05095, table 1"
 _KINETICS = (
     Row("window", "timesformer/datasets/decoder.py:383", "frames * rate / 30 * fps", "data.sampling", value="seconds"),
     Row(
@@ -56,52 +59,129 @@ _KINETICS = (
 )  # fmt: skip
 
 
-def _yaml(file: str, frames: int, rate: int, scales: tuple[int, int], side: int) -> tuple[Row, ...]:
-    """The lines of a Kinetics file, which all have the same order; clips alone differ."""
-    return (
-        Row("TRAIN.DATASET", f"{file}:3", "kinetics", "data.name", value="kinetics400"),
-        Row("DATA.NUM_FRAMES", f"{file}:10", str(frames), "data.num_frames"),
-        Row("DATA.SAMPLING_RATE", f"{file}:11", str(rate), "data.stride"),
-        Row("TRAIN_JITTER_SCALES", f"{file}:12", str(list(scales)), "data.short_side", value=scales),
-        Row("their crop", f"{file}:12", "random, of the short side", "data.crop", value="short_side"),
-        Row("TRAIN_CROP_SIZE", f"{file}:13", str(side), "data.image_size"),
-        Row("TEST_CROP_SIZE", f"{file}:14", str(side), "data.image_size"),
-        Row("ATTENTION_TYPE", f"{file}:17", "divided_space_time", "model.spec.attention_type", value="divided"),
-        Row("BASE_LR", f"{file}:19", "0.005", "optim.base_lr"),
-        Row("LR_POLICY", f"{file}:20", "steps_with_relative_lrs", "optim.schedule", value="steps"),
-        Row("STEPS", f"{file}:21", "[0, 11, 14]", "optim.step_epochs", value=(11.0, 14.0)),
-        Row("LRS", f"{file}:22", "[1, 0.1, 0.01]", "optim.step_factors", value=(0.1, 0.01)),
-        Row("MAX_EPOCH", f"{file}:23", "15", "train.epochs"),
-        Row("MOMENTUM", f"{file}:24", "0.9", "optim.momentum"),
-        Row("WEIGHT_DECAY", f"{file}:25", "1e-4", "optim.weight_decay"),
-        Row("OPTIMIZING_METHOD", f"{file}:26", "sgd", "optim.name"),
-        Row("NUM_CLASSES", f"{file}:29", "400", "data.num_classes"),
-        Row("DROPOUT_RATE", f"{file}:32", "0.5", reason="the ViT never reads it: vit.py:324 has drop_rate=0."),
-        Row("NUM_ENSEMBLE_VIEWS", f"{file}:37", "1", "eval.clips"),
-        Row("NUM_SPATIAL_CROPS", f"{file}:38", "3", "eval.crops"),
-    )
+_SSV2 = (
+    Row("window", "timesformer/datasets/ssv2.py:231,233", "a frame of each rounded segment", "data.sampling",
+        value="segment_middle"),
+    Row("frames are read", "timesformer/datasets/utils.py:36", "as BGR", "data.channels", value="bgr"),
+)  # fmt: skip
 
 
-_K400 = "configs/Kinetics/TimeSformer_divST_{}.yaml"
+@dataclasses.dataclass(frozen=True)
+class _Yaml:
+    """What differs between the files.
+
+    Attributes:
+      shift: lines by which the later sections begin after those of Kinetics' files.
+    """
+
+    file: str
+    frames: int
+    attention: str = "divided_space_time"
+    scales: tuple[int, int] = (256, 320)
+    side: int = 224
+    shift: int = 0
+
+    def rows(self) -> tuple[Row, ...]:
+        """What the files of both data sets set."""
+        frames = f"{self.file}:{11 if self.shift else 10}"
+        theirs = self.attention
+        ours = "divided" if theirs.startswith("divided") else theirs.removesuffix("_space_time")
+        return (
+            Row("DATA.NUM_FRAMES", frames, str(self.frames), "data.num_frames"),
+            Row("TRAIN_JITTER_SCALES", self.at(12), str(list(self.scales)), "data.short_side", value=self.scales),
+            Row("their crop", self.at(12), "random, of the short side", "data.crop", value="short_side"),
+            Row("TRAIN_CROP_SIZE", self.at(13), str(self.side), "data.image_size"),
+            Row("TEST_CROP_SIZE", self.at(14), str(self.side), "data.image_size"),
+            Row("ATTENTION_TYPE", self.after(17), theirs, "model.spec.attention_type", value=ours),
+            Row("BASE_LR", self.after(19), "0.005", "optim.base_lr"),
+            Row("LR_POLICY", self.after(20), "steps_with_relative_lrs", "optim.schedule", value="steps"),
+            Row("STEPS", self.after(21), "[0, 11, 14]", "optim.step_epochs", value=(11.0, 14.0)),
+            Row("LRS", self.after(22), "[1, 0.1, 0.01]", "optim.step_factors", value=(0.1, 0.01)),
+            Row("MAX_EPOCH", self.after(23), "15", "train.epochs"),
+            Row("MOMENTUM", self.after(24), "0.9", "optim.momentum"),
+            Row("WEIGHT_DECAY", self.after(25), "1e-4", "optim.weight_decay"),
+            Row("OPTIMIZING_METHOD", self.after(26), "sgd", "optim.name"),
+            Row("DROPOUT_RATE", self.after(32), "0.5", reason="the ViT never reads it: vit.py:324 has drop_rate=0."),
+            Row("NUM_ENSEMBLE_VIEWS", self.after(37), "1", "eval.clips"),
+            Row("NUM_SPATIAL_CROPS", self.after(38), "3", "eval.crops"),
+        )
+
+    def kinetics(self, rate: int) -> tuple[Row, ...]:
+        """What a file of Kinetics sets beside."""
+        return (
+            Row("TRAIN.DATASET", self.at(3), "kinetics", "data.name", value="kinetics400"),
+            Row("DATA.SAMPLING_RATE", self.at(11), str(rate), "data.stride"),
+            Row("NUM_CLASSES", self.after(29), "400", "data.num_classes"),
+            *_KINETICS,
+        )
+
+    def ssv2(self) -> tuple[Row, ...]:
+        """What a file of Something-Something v2 sets beside."""
+        return (
+            Row("TRAIN.DATASET", self.at(3), "ssv2", "data.name"),
+            Row("DATA.INV_UNIFORM_SAMPLE", self.at(16), "True", reason=_INVERSE),
+            Row("DATA.RANDOM_FLIP", self.at(17), "False", "data.flip", value=0.0),
+            Row("DATA.REVERSE_INPUT_CHANNEL", self.at(18), "True", reason=_REVERSE),
+            Row("NUM_CLASSES", self.after(29), "174", "data.num_classes"),
+            *_SSV2,
+        )
+
+    def model(self, size: str) -> Row:
+        """The preset that the file's model is."""
+        return Row("MODEL_NAME", self.after(28), "vit_base_patch16_224", "model.name", value=f"timesformer_{size}")
+
+    def at(self, line: int) -> str:
+        """A line of the file."""
+        return f"{self.file}:{line}"
+
+    def after(self, line: int) -> str:
+        """A line of the later sections, by its number in the files of Kinetics."""
+        return self.at(line + self.shift)
+
+
+_INVERSE = (
+    "no key: theirs is uniform in 1 / length, 286 of 256 to 320 pixels in the mean and 479 of 448 to 512, here in the "
+    "length, 288 and 480"
+)
+_REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other models only"
 _POSITIONS = Row(
     "other positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
     "model.spec.resized_positions", value="flattened",
     reason="a mistake of theirs: most places get another's position. The public weights began so; to begin alike: "
     "--config.model.spec.resized_positions=flattened",
 )  # fmt: skip
-_SIZES = {
-    "base": ("77.9 / 93.2 (README.md:23)", _yaml(_K400.format("8x32_224"), 8, 32, (256, 320), 224)),
-    "hr": ("79.6 / 94.0 (README.md:24)", (*_yaml(_K400.format("16x16_448"), 16, 16, (448, 512), 448), _POSITIONS)),
-    "large": ("80.6 / 94.7 (README.md:25)", _yaml(_K400.format("96x4_224"), 96, 4, (256, 320), 224)),
+_K400 = "configs/Kinetics/TimeSformer_{}.yaml"
+_K400_FILES = {
+    "base": ("77.9 / 93.2 (README.md:23)", _Yaml(_K400.format("divST_8x32_224"), 8), 32),
+    "hr": ("79.6 / 94.0 (README.md:24)", _Yaml(_K400.format("divST_16x16_448"), 16, scales=(448, 512), side=448), 16),
+    "large": ("80.6 / 94.7 (README.md:25)", _Yaml(_K400.format("divST_96x4_224"), 96), 4),
+    "joint": (_NO_FIGURE, _Yaml(_K400.format("jointST_8x32_224"), 8, "joint_space_time"), 32),
+    "space_only": (_NO_FIGURE, _Yaml(_K400.format("spaceOnly_8x32_224"), 8, "space_only"), 32),
+}
+_OF_SSV2 = "configs/SSv2/TimeSformer_divST_{}.yaml"
+_SSV2_FILES = {
+    "base": ("59.1 / 85.6 (README.md:35)", _Yaml(_OF_SSV2.format("8_224"), 8, shift=3)),
+    "hr": ("61.8 / 86.9 (README.md:36)", _Yaml(_OF_SSV2.format("16_448"), 16, scales=(448, 512), side=448, shift=3)),
+    "large": ("62.0 / 87.5 (README.md:37)", _Yaml(_OF_SSV2.format("64_224"), 64, shift=3)),
 }
 
 
-def _model(size: str, rows: tuple[Row, ...]) -> Row:
-    where = next(row.where for row in rows if row.name == "NUM_CLASSES").replace(":29", ":28")
-    return Row("MODEL_NAME", where, "vit_base_patch16_224", "model.name", value=f"timesformer_{size}")
+def _kinetics(size: str) -> Recipe:
+    published, file, rate = _K400_FILES[size]
+    preset = size if size in ("hr", "large") else "base"
+    rows = with_rows(SHARED, file.model(preset), *file.rows(), *file.kinetics(rate), *_positions(file))
+    return Recipe(f"timesformer_k400:{size}", SOURCE, published, rows)
 
 
-RECIPES = tuple(
-    Recipe(f"timesformer_k400:{size}", SOURCE, published, (*SHARED, *_KINETICS, _model(size, rows), *rows))
-    for size, (published, rows) in _SIZES.items()
-)
+def _ssv2(size: str) -> Recipe:
+    published, file = _SSV2_FILES[size]
+    rows = with_rows(SHARED, file.model(size), *file.rows(), *file.ssv2(), *_positions(file))
+    return Recipe(f"timesformer_ssv2:{size}", SOURCE, published, rows)
+
+
+def _positions(file: _Yaml) -> tuple[Row, ...]:
+    """Those of an image model are resized where the frames are larger than its pictures."""
+    return (_POSITIONS,) if file.side != 224 else ()
+
+
+RECIPES = (*map(_kinetics, _K400_FILES), *map(_ssv2, _SSV2_FILES))
