@@ -3,9 +3,15 @@
 docs/recipes.md is made from them, and a test holds every configuration to them.
 """
 
-from vidjax.config.official import timesformer, videomae, videomae_v2, videomamba
+from vidjax.config.official import timesformer, videomae, videomae_v2, videomamba, vivit
 from vidjax.config.official.table import Recipe, Row, Source
 
-RECIPES: tuple[Recipe, ...] = (*videomae.RECIPES, *videomae_v2.RECIPES, *timesformer.RECIPES, *videomamba.RECIPES)
+RECIPES: tuple[Recipe, ...] = (
+    *videomae.RECIPES,
+    *videomae_v2.RECIPES,
+    *timesformer.RECIPES,
+    *videomamba.RECIPES,
+    *vivit.RECIPES,
+)
 
 __all__ = ["RECIPES", "Recipe", "Row", "Source"]
