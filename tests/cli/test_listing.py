@@ -62,4 +62,4 @@ def test_the_page_of_the_documentation_is_up_to_date(page, capsys):
 
 def test_an_unknown_family_names_those_there_are(capsys):
     assert main(["models", "--family", "vit"]) == 2
-    assert "--family='vit' is unknown; choose one of timesformer, videomae" in capsys.readouterr().err
+    assert "--family='vit' is unknown; choose one of clip, timesformer, videomae" in capsys.readouterr().err

@@ -99,9 +99,10 @@ MOVES = {"none": set(), "time_embed": {"backbone/encoder/time_embed"}, "all": No
 def test_only_what_is_to_be_trained_moves_even_with_weight_decay(part):
     objective = objective_of(train_encoder=part)
     params = params_of(objective)
-    tx, schedule = build_optimizer(
+    optimizer = build_optimizer(
         OptimConfig(weight_decay=0.5, clip_norm=1.0), RunLength(4), global_batch=4, frozen=objective.frozen
     )
+    tx, schedule = optimizer.tx, optimizer.schedule
 
     @jax.jit
     def step(params, state, batch):

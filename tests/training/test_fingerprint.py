@@ -15,7 +15,8 @@ from vidjax.weights import read_run
 
 # Where a run is, how fast it goes, what it writes when, how it is scored, and how long it goes on.
 MAY_CHANGE = {
-    "mode", "init_from", "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
+    "mode", "init_from", "init_label_map", "align.teacher_from",
+    "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
     "model.remat", "model.unroll", "model.attention", "train.epochs", "train.steps", "train.accumulate",
     "data.root", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch",
     "train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep_latest", "train.max_nonfinite",

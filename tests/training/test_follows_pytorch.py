@@ -16,8 +16,9 @@ from vidjax.models.videomae import VideoMAEClassifier, VideoMAEPretraining, Vide
 from vidjax.objectives import Classification, MaskedAutoencoding
 from vidjax.training import mesh as mesh_lib
 from vidjax.training.optim import RunLength, build_optimizer
+from vidjax.training.random_streams import STREAMS
 from vidjax.training.state import TrainState, state_shapes
-from vidjax.training.step import STREAMS, make_train_step
+from vidjax.training.step import make_train_step
 from vidjax.weights import rules as rule_tables
 from vidjax.weights.families import _videomae_rules, timesformer
 
