@@ -3,7 +3,7 @@
 docs/recipes.md is made from them, and a test holds every configuration to them.
 """
 
-from vidjax.config.official import timesformer, videomae, videomae_v2, videomamba, vivit
+from vidjax.config.official import svt, timesformer, videomae, videomae_v2, videomamba, vivit
 from vidjax.config.official.table import Recipe, Row, Source
 
 RECIPES: tuple[Recipe, ...] = (
@@ -12,6 +12,7 @@ RECIPES: tuple[Recipe, ...] = (
     *timesformer.RECIPES,
     *videomamba.RECIPES,
     *vivit.RECIPES,
+    *svt.RECIPES,
 )
 
 __all__ = ["RECIPES", "Recipe", "Row", "Source"]
