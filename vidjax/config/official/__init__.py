@@ -3,7 +3,7 @@
 docs/recipes.md is made from them, and a test holds every configuration to them.
 """
 
-from vidjax.config.official import svt, timesformer, videomae, videomae_v2, videomamba, vivit
+from vidjax.config.official import svt, timesformer, videomae, videomae_v2, videomamba, videomamba_pretrain, vivit
 from vidjax.config.official.table import Recipe, Row, Source
 
 RECIPES: tuple[Recipe, ...] = (
@@ -11,6 +11,7 @@ RECIPES: tuple[Recipe, ...] = (
     *videomae_v2.RECIPES,
     *timesformer.RECIPES,
     *videomamba.RECIPES,
+    *videomamba_pretrain.RECIPES,
     *vivit.RECIPES,
     *svt.RECIPES,
 )

@@ -110,7 +110,7 @@ def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[R
 MIXED = "clips that are mixed"  # the row of data.mix_group, where a command's GPUs each mix their own
 
 
-def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, str]) -> tuple[Row, ...]:
+def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any]) -> tuple[Row, ...]:
     """The rows of a command: the defaults of its parser, but for the flags that it sets.
 
     Args:
