@@ -11,7 +11,8 @@ import pytest
 from vidjax.cli import main
 from vidjax.cli.recipes_page import read, resolved
 from vidjax.config import defaults, flatten, keys
-from vidjax.config.official import RECIPES
+from vidjax.config.official import RECIPES, Row
+from vidjax.config.official.table import MIXED, Script, command
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
 # Of our own, or published by others than the authors of a model: each file says where its numbers are from.
@@ -94,12 +95,32 @@ def test_every_size_of_every_published_experiment_has_a_recipe(capsys):
     assert of_one_size <= {name.partition(":")[0] for name in NAMES}, "likewise"
 
 
+def test_a_command_counts_gpus_and_micro_batches_and_mixes_within_a_gpu():
+    """By hand: 2 videos on each of 32 GPUs, twice before a step, are 128; those of a GPU have 4 clips."""
+    defaults = (
+        Row("--batch_size", "run.py:1", "64", "data.global_batch"),
+        Row("--update_freq", "run.py:2", "1", reason="counted"),
+        Row("--num_sample", "run.py:3", "1", "data.clips_per_decode"),
+        Row(MIXED, "run.py:4", "a GPU's", "data.mix_group"),
+        Row("--lr", "run.py:5", "1e-3", "optim.base_lr"),
+    )
+    flags = {"--batch_size": (12, "2"), "--update_freq": (13, "2"), "--num_sample": (14, "2")}
+    rows = {row.name: row for row in command(defaults, Script("go.sh", "11", 32, flags), {})}
+    assert rows["--batch_size"].expected == 2 * 32 * 2
+    assert rows["--batch_size"].where == "go.sh:12,11,13"
+    assert (rows[MIXED].expected, rows[MIXED].where) == (4, "go.sh:12")
+    assert (rows["--lr"].expected, rows["--lr"].where) == (1e-3, "run.py:5")
+    with pytest.raises(KeyError, match="--unknown"):
+        command(defaults, Script("go.sh", "11", 32, flags | {"--unknown": (15, "1")}), {})
+
+
 def test_the_page_is_up_to_date(capsys):
     assert main(["configs", "--markdown"]) == 0
     assert capsys.readouterr().out == PAGE.read_text(), "run: vidjax configs --markdown > docs/recipes.md"
 
 
-def test_the_page_has_a_verdict_in_every_row():
-    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    assert rows
+def test_the_page_has_a_row_for_each_hyper_parameter_and_a_verdict_in_each():
+    sections = PAGE.read_text().split("\n## ")[2:]  # after the head and the summary of what differs
+    rows = [line.split("|")[1:-1] for section in sections for line in section.splitlines() if line.startswith("| ")]
     assert all(len(row) == 5 and row[4].strip() for row in rows)
+    assert {row.name for recipe in RECIPES for row in recipe.rows} <= {row[0].strip(" `") for row in rows}

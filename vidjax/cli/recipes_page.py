@@ -14,7 +14,8 @@ _HEAD = """# Recipes
 
 Made by `vidjax configs --markdown`; do not edit. Every published recipe, line by line: what its authors set and where,
 which key of ours holds it, and whether it is equal. A test fails when a configuration no longer holds the authors'
-value, and when a reason is given for a value that is equal after all (`tests/config/test_official.py`).
+value, and when a reason is given for a value that is equal after all (`tests/config/test_official.py`);
+`python scripts/check_official.py CLONE...` looks the lines up in clones of the authors' repositories.
 
 *theirs* is a flag or what their code does; *where* is its file and line at the commit that the section names, further
 lines after commas. *ours* is the key and what it resolves to in the recipe, in our units; or, where there is no
@@ -27,10 +28,26 @@ _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD]
+    parts = [_HEAD, *_differences()]
     for _, recipes in itertools.groupby(sorted(RECIPES, key=_place), _place):
         parts += _section(list(recipes))
     return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _differences() -> list[str]:
+    """Every key that does not hold its authors' value, or is missing, with the experiments of which that is so."""
+    found: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+    for recipe in RECIPES:
+        for row in recipe.rows:
+            if row.reason and (row.key or row.reason.startswith("no key")):
+                found[row.key or row.name, row.reason].add(_name(recipe))
+    rows = [(_code(key), ", ".join(sorted(names)), reason) for (key, reason), names in sorted(found.items())]
+    total = sum(len(recipe.rows) for recipe in RECIPES)
+    equal = sum(not row.reason for recipe in RECIPES for row in recipe.rows)
+    counted = (
+        f"{len(RECIPES)} recipes have {total} rows, of which {equal} are equal. Of the others these have an effect:\n"
+    )
+    return ["## What differs\n", counted, _markdown(("what", "of", "why"), rows)]
 
 
 def resolved(config: Config, key: str) -> Any:
@@ -106,5 +123,8 @@ def _code(text: str) -> str:
 
 
 def _table(lines: Iterable[tuple[str, ...]], source: Source, script: str = "") -> str:
-    rows = [(name, _link(where, source, script), *others) for name, where, *others in lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (_HEADINGS, ("---",) * len(_HEADINGS), *rows)) + "\n"
+    return _markdown(_HEADINGS, [(name, _link(where, source, script), *others) for name, where, *others in lines])
+
+
+def _markdown(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, ("---",) * len(headings), *rows)) + "\n"

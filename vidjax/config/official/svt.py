@@ -9,6 +9,7 @@ SOURCE = Source("SVT", "https://github.com/kahnchana/svt", "1827106d56c3d69e7ceb
 
 _RUN, _SCRIPT, _VIEWS = "train_ssl.py", "scripts/train.sh", "datasets/transform.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
+_OFF = "its line is commented out, and nothing does it here"
 _JITTER = "img_brightness=0.4, img_contrast=0.4, img_saturation=0.2"
 
 SHARED = (
@@ -21,7 +22,7 @@ SHARED = (
     Row("window", f"{_FRAMES}:389", "frames * rate / 30 * fps", "data.sampling", value="seconds"),
     Row("share that a local view sees", f"{_FRAMES}:430", "max_len // 8", "data.local_span", value=0.125),
     Row("shift of the global views", f"{_FRAMES}:427,428", "5", place="vidjax.data.clips.ssl_views:view_indices"),
-    Row("TRAIN_CROP_SIZE", f"{_VIEWS}:701", "size=224", "data.image_size", value=224),
+    Row("global size", f"{_VIEWS}:701", "size=224", "data.image_size", value=224),
     Row("local size", f"{_VIEWS}:720", "size=96", "data.local_size", value=96),
     Row("crop", f"{_VIEWS}:701", "random_resized_crop", "data.crop", value="random_resized"),
     Row("its resize", f"{_VIEWS}:701", "bicubic", "data.interpolation"),
@@ -31,12 +32,12 @@ SHARED = (
     Row("colours", f"{_VIEWS}:673", _JITTER, "data.color_jitter", value=(0.4, 0.4, 0.2, 0.0)),
     Row("clips that are jittered", f"{_VIEWS}:672", "0.8", "data.color_jitter_prob"),
     Row("grey clips", f"{_VIEWS}:674", "0.2", "data.grayscale"),
-    Row("blur", f"{_VIEWS}:685,686", "returns its frames", reason="its line is commented out: no effect, none here"),
-    Row("solarisation", f"{_VIEWS}:691,692", "returns its frames", reason="likewise"),
+    Row("blur", f"{_VIEWS}:685,686", "returns its frames", reason=_OFF),
+    Row("solarisation", f"{_VIEWS}:691,692", "returns its frames", reason=_OFF),
     Row("mean", f"{_VIEWS}:680", "(0.485, 0.456, 0.406)", "data.mean"),
     Row("std", f"{_VIEWS}:680", "(0.229, 0.224, 0.225)", "data.std"),
     Row("drop_path_rate", "models/timesformer.py:597", "0.1", "model.drop_path"),
-    Row("of the teacher too", f"{_RUN}:561", "it is never in eval mode", "distill.teacher_drop_path", value=True),
+    Row("of the teacher too", f"{_RUN}:331,511", "frozen, never in eval mode", "distill.teacher_drop_path", value=True),
     Row("--out_dim", f"{_RUN}:62", "65536", "distill.prototypes"),
     Row("--norm_last_layer", f"{_RUN}:64", "True", place="vidjax.objectives:SelfDistillation"),
     Row("--use_bn_in_head", f"{_RUN}:71", "False", place="vidjax.objectives:SelfDistillation"),

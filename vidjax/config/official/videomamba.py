@@ -16,7 +16,7 @@ _DECAY = (
     "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, while patches and positions, at "
     "0.1 % of it or less, hardly move; here all learn at the full rate: optim.layer_decay would slow the blocks too"
 )
-_WARMUP = "no key: the warm-up is from 0 here, theirs from this, scaled like the rate; they meet after its five epochs"
+_WARMUP = "no key: the warm-up is from 0 here, theirs from this, scaled like the rate; they meet when it ends"
 _NOT_GIVEN = "run_class_finetuning.py:341 does not give it to VideoMamba"
 _DOUBLED = ("--lr", "--min_lr")  # their scale counts both clips of a video, ours videos
 # fmt: off
@@ -71,7 +71,7 @@ def _parser() -> tuple[Row, ...]:
             "data.sampling", value="segment_rounded"),
         Row("test clips", f"{_HERE}/datasets/kinetics_sparse.py:252,255", "(k + 1) / (clips + 1) of a segment",
             "data.sampling", value="segment_rounded"),
-        Row("--orig_t_size", f"{_RUN}:39", "8", reason="no key: the checkpoint says how many frames it was made with"),
+        Row("--orig_t_size", f"{_RUN}:39", "8", reason="the checkpoint itself says how many frames it was made with"),
         Row("--test_best", f"{_RUN}:190", "False", "eval.checkpoint", value="last"),
         Row("--bf16", f"{_RUN}:213", "False", "model.dtype", value="float16"),
         Row("both directions", "mamba/mamba_ssm/modules/mamba_simple.py:211", "added", "model.spec.merge_directions",

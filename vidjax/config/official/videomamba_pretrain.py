@@ -48,7 +48,6 @@ def _parser() -> tuple[Row, ...]:
         "--decoder_depth": _FOR_PIXELS,
         "--normlize_target": _FOR_PIXELS,
         "--warmup_lr": "parsed and scaled, but the schedule is not given it",
-        "--color_jitter": "off, as here: data.color_jitter is of other recipes",
         "--sampling_rate": "1: a frame of each segment, as data.sampling says",
     }
     rows = tuple(
@@ -59,6 +58,7 @@ def _parser() -> tuple[Row, ...]:
     return with_rows(
         rows,
         Row("--flip", f"{_RUN}:117", "False", "data.flip"),
+        Row("--color_jitter", f"{_RUN}:113", "0.0", "data.color_jitter", value=(0.0, 0.0, 0.0, 0.0)),
         Row("--num_sample", f"{_RUN}:112", "1", "data.clips_per_decode"),
         Row("--tubelet_size", f"{_RUN}:46", "2", "model.spec.tubelet_size"),
         Row("--num_segments", f"{_RUN}:128", "1", "data.num_frames"),
