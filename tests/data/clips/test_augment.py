@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vidjax.config import DataConfig
-from vidjax.data.clips.augment import augment, check_crop, eval_crops
+from vidjax.data.clips.augment import CROPS, augment, check_crop, eval_crops
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.resize import resize
 from vidjax.errors import ConfigError
@@ -19,7 +19,7 @@ def region(clip):
     return clip[0, 0, 0, 1] - 100, clip[0, 0, 0, 0], clip[0, -1, -1, 1] - 100, clip[0, -1, -1, 0]
 
 
-@pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "short_side", "center"])
+@pytest.mark.parametrize("crop", ["multi_scale", "random_resized", "short_side", "short_side_inverse", "center"])
 def test_every_frame_gets_the_same_draw(crop):
     still = np.random.default_rng(0).integers(0, 256, (1, 70, 90, 3), np.uint8).repeat(4, 0)
     data = DataConfig(image_size=32, crop=crop, short_side=(35, 60), flip=0.5, rand_augment="rand-m7-n4-mstd0.5-inc1")
@@ -109,6 +109,17 @@ def test_a_short_side_crop_is_a_cut_from_the_resized_frame(monkeypatch):
         shorts.append(short)
     assert 59 < min(shorts) < 64
     assert 86 < max(shorts) < 92
+
+
+def test_the_inverse_of_a_short_side_is_uniform_as_in_timesformer_on_ssv2():
+    """Its transform.py:32 in the test's own words; a square of 224 pixels is cut from what it resizes."""
+    data = DataConfig(image_size=224, crop="short_side_inverse", short_side=(256, 320))
+    for seed in range(50):
+        length = int(np.round(1.0 / np.random.default_rng(seed).uniform(1.0 / 320, 1.0 / 256)))
+        top, left, height, width = CROPS["short_side_inverse"](1120, 2000, data, np.random.default_rng(seed))
+        assert height == width == round(224 / length * 1120)
+        assert 0 <= top <= 1120 - height
+        assert 0 <= left <= 2000 - width
 
 
 @pytest.mark.parametrize("short_side", [(200, 256), (320, 256), (256,)])

@@ -20,7 +20,7 @@ SHARED = (
     Row("DATA.MEAN", f"{_DEFAULTS}:298", "[0.45, 0.45, 0.45]", "data.mean", value=(0.45, 0.45, 0.45)),
     Row("DATA.STD", f"{_DEFAULTS}:304", "[0.225, 0.225, 0.225]", "data.std", value=(0.225, 0.225, 0.225)),
     Row("DATA.RANDOM_FLIP", f"{_DEFAULTS}:328", "True", "data.flip", value=0.5),
-    Row("DATA.INV_UNIFORM_SAMPLE", f"{_DEFAULTS}:325", "False", place="vidjax.data.clips.augment:CROPS"),
+    Row("DATA.INV_UNIFORM_SAMPLE", f"{_DEFAULTS}:325", "False", "data.crop", value="short_side"),
     Row("DATA.ENSEMBLE_METHOD", f"{_DEFAULTS}:334", "sum", "eval.merge", value="sum_logits"),
     Row("DATA.COLOR_JITTER", f"{_DEFAULTS}:342", "0.", "data.color_jitter", value=(0.0, 0.0, 0.0, 0.0)),
     Row("DATA.AUTO_AUGMENT", f"{_DEFAULTS}:343", "''", "data.rand_augment"),
@@ -89,7 +89,6 @@ class _Yaml:
         return (
             Row("DATA.NUM_FRAMES", frames, str(self.frames), "data.num_frames"),
             Row("TRAIN_JITTER_SCALES", self.at(12), str(list(self.scales)), "data.short_side", value=self.scales),
-            Row("their crop", self.at(12), "random, of the short side", "data.crop", value="short_side"),
             Row("TRAIN_CROP_SIZE", self.at(13), str(self.side), "data.image_size"),
             Row("TEST_CROP_SIZE", self.at(14), str(self.side), "data.image_size"),
             Row("ATTENTION_TYPE", self.after(17), theirs, "model.spec.attention_type", value=ours),
@@ -119,7 +118,7 @@ class _Yaml:
         """What a file of Something-Something v2 sets beside."""
         return (
             Row("TRAIN.DATASET", self.at(3), "ssv2", "data.name"),
-            Row("DATA.INV_UNIFORM_SAMPLE", self.at(16), "True", reason=_INVERSE),
+            Row("DATA.INV_UNIFORM_SAMPLE", self.at(16), "True", "data.crop", value="short_side_inverse"),
             Row("DATA.RANDOM_FLIP", self.at(17), "False", "data.flip", value=0.0),
             Row("DATA.REVERSE_INPUT_CHANNEL", self.at(18), "True", reason=_REVERSE),
             Row("NUM_CLASSES", self.after(29), "174", "data.num_classes"),
@@ -139,10 +138,6 @@ class _Yaml:
         return self.at(line + self.shift)
 
 
-_INVERSE = (
-    "no key: theirs is uniform in 1 / length, 286 of 256 to 320 pixels in the mean and 479 of 448 to 512, here in the "
-    "length, 288 and 480"
-)
 _REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other models only"
 _POSITIONS = Row(
     "other positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",

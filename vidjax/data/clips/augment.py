@@ -60,7 +60,7 @@ def check_crop(data: DataConfig) -> None:
       ConfigError: with the values.
     """
     ends = data.short_side
-    if data.crop == "short_side" and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
+    if data.crop.startswith("short_side") and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
         raise ConfigError(
             f"config.data.short_side={ends} must be two lengths that grow, both at least image_size={data.image_size}"
         )
@@ -123,9 +123,18 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
 
 def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
+    return _cut(height, width, data.image_size, round(rng.uniform(*data.short_side)), rng)
+
+
+def _short_side_inverse(height, width, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """As `_short_side`, of a length whose inverse is uniform: TimeSformer's INV_UNIFORM_SAMPLE (transform.py:32)."""
     shortest, longest = data.short_side
-    short = round(rng.uniform(shortest, longest))
-    side = min(round(data.image_size * min(height, width) / short), height, width)
+    return _cut(height, width, data.image_size, round(1 / rng.uniform(1 / longest, 1 / shortest)), rng)
+
+
+def _cut(height: int, width: int, size: int, short: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """A square anywhere in the frame that has `size` pixels once the frame's short side has `short`."""
+    side = min(round(size * min(height, width) / short), height, width)
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     return int(top), int(left), side, side
 
@@ -138,7 +147,13 @@ def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator)
 
 
 # The choices of data.crop: each gives the place of a crop in a frame, as (top, left, height, width).
-CROPS = {"multi_scale": _multi_scale, "random_resized": _random_resized, "short_side": _short_side, "center": _center}
+CROPS = {
+    "multi_scale": _multi_scale,
+    "random_resized": _random_resized,
+    "short_side": _short_side,
+    "short_side_inverse": _short_side_inverse,
+    "center": _center,
+}
 # (down, right) in quarters of the room left: corners and centre, middles of the edges, centres of the quadrants
 _QUARTERS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
