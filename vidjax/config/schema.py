@@ -108,10 +108,7 @@ class DataConfig:
     crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of multi_scale
     crop_area: tuple[float, ...] = (0.08, 1.0)  # of random_resized
     crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # of random_resized, width / height
-    short_side: tuple[int, ...] = (
-        256,
-        320,
-    )  # of short_side(_inverse): pixels it is resized to before the crop, between
+    short_side: tuple[int, ...] = (256, 320)  # pixels it has before the crops short_side and short_side_inverse
     interpolation: Interpolation = "bilinear"  # of frames or crops to image_size, in training and in evaluation
     channels: Channels = "rgb"  # their order in a clip; TimeSformer's public SSv2 weights take bgr
     flip: Fraction = 0.0  # probability

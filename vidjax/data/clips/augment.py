@@ -123,7 +123,8 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
 
 def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
     """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
-    return _cut(height, width, data.image_size, round(rng.uniform(*data.short_side)), rng)
+    shortest, longest = data.short_side
+    return _cut(height, width, data.image_size, round(rng.uniform(shortest, longest)), rng)
 
 
 def _short_side_inverse(height, width, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
