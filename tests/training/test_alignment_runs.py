@@ -53,6 +53,7 @@ def test_checkpoints_hold_neither_teacher_nor_its_moments(run):
     assert stored < 4 * (3 * student + teacher / 2)  # float32: parameters and two moments
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_meets_the_same_teacher_again(run, tmp_path):
     """Half way, a new start: the losses after it are those of the run that was not stopped."""
     for steps in (STEPS // 2, STEPS):
@@ -112,6 +113,7 @@ def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
         np.testing.assert_array_equal(ours[path], theirs[path], err_msg=path)
 
 
+@pytest.mark.slow
 def test_a_run_teaches_the_next(run, tmp_path, capsys):
     """A student of a student: the teacher is the run's encoder, by the run's folder."""
     config = smoke(align__teacher="videomamba_tiny", align__teacher_from=run, model__mask="tube", train__steps=2)
