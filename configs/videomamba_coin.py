@@ -25,7 +25,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 30},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
-# Of each script --batch_size and GPUS, by the size and what follows it in our names.
+# --batch_size and GPUS of each script, by the size and the suffix in our names.
 SCRIPTS = {
     "ti": {"": (32, 8), "f64": (16, 16)},
     "small": {"": (16, 16), "f64": (8, 16)},

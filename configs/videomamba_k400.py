@@ -36,7 +36,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 50},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
 }
-# Of each script --batch_size, GPUS and --lr, by the size and what follows it in our names.
+# --batch_size, GPUS and --lr of each script, by the size and the suffix in our names.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 2e-4), "": (64, 8, 2e-4), "f32": (32, 8, 2e-4), "f64": (16, 16, 2e-4), "384": (6, 16, 5e-6)},
     "small": {

@@ -26,7 +26,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 30},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
-# Of each script --batch_size, GPUS and --lr, by the size and what follows it in our names. That of ti_288 says 64
+# --batch_size, GPUS and --lr of each script, by the size and the suffix in our names. That of ti_288 says 64
 # frames, its name and the model zoo 16.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 4e-4), "": (64, 8, 4e-4), "288": (32, 16, 5e-6)},

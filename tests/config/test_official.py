@@ -15,7 +15,7 @@ from vidjax.config.official import RECIPES, Row
 from vidjax.config.official.table import MIXED, Script, command
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "recipes.md"
-# Of our own, or published by others than the authors of a model: each file says where its numbers are from.
+# Our own experiments, and those published by others than a model's authors; each file names its sources.
 OURS = {
     "afew_va", "charades", "charades_caption", "coin", "finetune", "motion_align", "motion_caption", "motion_families",
     "motion_finetune", "motion_multi_label", "motion_pretrain", "motion_regression", "motion_svt", "pretrain",

@@ -133,7 +133,7 @@ def test_peak_learning_rates_are_the_published_ones():
 
 
 def test_each_gpu_of_the_authors_mixes_its_own_clips():
-    """Of each script: GPUs, --batch_size (videos a GPU), --num_sample (clips a video; 2 where it is left out)."""
+    """Each script's GPUs, --batch_size (videos a GPU), --num_sample (clips a video; 2 where it is left out)."""
     scripts = {
         ("finetune_k400", "small"): (32, 12, 2),  # VideoMAE/scripts
         ("finetune_k400", "base"): (64, 6, 2),

@@ -1,6 +1,6 @@
 """Clips a second and core of the loader beside plain PyAV and OpenCV loops, and how many cores a chip needs.
 
-The recipe is VideoMAE's for Kinetics, but for antialiasing: 16 frames with stride 4 from a random window, multi-scale
+The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, multi-scale
 crop to 224. Files with a key frame every 250 and every 12 frames, and what `vidjax prepare` makes of the former; 1 and
 4 clips per decode. What counts is CPU time, one video at a time, so that other work on the machine matters little.
 """

@@ -52,7 +52,7 @@ class Predictor:
         """The merged scores of the views of a video that `open_video` has opened.
 
         Args:
-          advance: is told of each view that is scored, as the share of the video that it is.
+          advance: called after each view with the share of the video that it makes up.
 
         Raises:
           VideoError: when it cannot be decoded.
@@ -66,14 +66,17 @@ class Predictor:
         """Start and end in seconds, and scores, of the windows that recipe.windows slides over an opened video.
 
         Args:
-          advance: is told of each view that is scored, as the share of the video that it is.
+          advance: called after each view with the share of the video that it makes up.
 
         Raises:
           VideoError: when it cannot be decoded.
         """
         times = windows_of(video.frames, video.fps, self.recipe)
-        part = lambda share: advance(share / len(times))  # noqa: E731
-        scores = [self._score(views, part) for views in window_views(video, self.recipe, times)]
+
+        def of_window(share: float) -> None:
+            advance(share / len(times))
+
+        scores = [self._score(views, of_window) for views in window_views(video, self.recipe, times)]
         return np.array(times), np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:

@@ -65,7 +65,7 @@ class AlignmentStudent(CompiledInit):
 
     @property
     def spec(self) -> Any:
-        """Of the encoder: a `ClipSpec` with a `depth` and `encoder_macs`."""
+        """The encoder's spec: a `ClipSpec` with a `depth` and `encoder_macs`."""
         return self.encoder.spec
 
     def __call__(
@@ -107,7 +107,7 @@ class AlignmentTeacher(CompiledInit):
 
     @property
     def spec(self) -> Any:
-        """Of the encoder: a `ClipSpec` with a `depth` and `encoder_macs`."""
+        """The encoder's spec: a `ClipSpec` with a `depth` and `encoder_macs`."""
         return self.encoder.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"]) -> dict[str, Array]:

@@ -215,7 +215,7 @@ def _normal(std: float) -> Callable:
 
 
 def _in_std(spec: CLIPVisionSpec) -> float:
-    """Of the projections to queries, keys and values and out of the MLP, smaller the deeper the tower."""
+    """Initial deviation of the projections to queries, keys and values and out of the MLP; deeper towers get less."""
     return spec.width**-0.5 * (2 * spec.depth) ** -0.5
 
 

@@ -111,7 +111,7 @@ MIXED = "clips that are mixed"  # the row of data.mix_group, where a command's G
 
 
 def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of a command: the defaults of its parser, but for the flags that it sets.
+    """The rows of a command: the defaults of its parser, except for the flags that it sets.
 
     Args:
       words: ours for theirs, such as "ssv2" for "SSV2", or for a flag and its value, such as "bfloat16" for

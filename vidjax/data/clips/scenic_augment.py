@@ -125,7 +125,7 @@ def _brightness(stack: Stack, strength: float) -> Stack:
 
 
 def _sharpness(stack: Stack, strength: float) -> Stack:
-    """Away from what Pillow's smoothing kernel gives, but for the outermost pixels of the stack."""
+    """Extrapolate from Pillow's smoothed picture to the frames; the outermost pixels of the stack stay as they are."""
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / np.float32(13)
     smooth = stack.copy()
     smooth[1:-1, 1:-1] = cv2.filter2D(stack.astype(np.float32), -1, kernel)[1:-1, 1:-1].clip(0, 255)
