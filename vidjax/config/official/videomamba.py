@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from vidjax.config.official import videomae
+from vidjax.config.official import videomae, videomamba_k400_scripts, videomamba_long_scripts, videomamba_ssv2_scripts
 from vidjax.config.official.table import MIXED, Recipe, Row, Source, cited, command, with_rows
-from vidjax.config.official.videomamba_scripts import FINETUNING, PUBLISHED
+
+_SCRIPTS = (videomamba_k400_scripts, videomamba_ssv2_scripts, videomamba_long_scripts)
+_FINETUNING = {name: script for module in _SCRIPTS for name, script in module.FINETUNING.items()}
+_PUBLISHED = {name: accuracy for module in _SCRIPTS for name, accuracy in module.PUBLISHED.items()}
 
 SOURCE = Source("VideoMamba", "https://github.com/OpenGVLab/VideoMamba", "f3427e42cb8453a523aec3a6f86d57b5bc1de5c3")
 
@@ -104,17 +107,17 @@ def _recipe(experiment: str) -> Recipe:
     data = experiment.removeprefix("videomamba_").partition(":")[0]
     words = {"videomamba_tiny": "videomamba_ti", "SSV2": "ssv2", "Kinetics_sparse": _SET.get(data, data)}
     words |= {"--bf16 True": "bfloat16", "--test_best True": "best"}
-    rows = command(_parser(), FINETUNING[experiment], words)
+    rows = command(_parser(), _FINETUNING[experiment], words)
     rows = tuple(_doubled(row) if row.name in _DOUBLED else row for row in rows)
     if data == "ssv2":
         rows = with_rows(tuple(row for row in rows if row.name != "test clips"), *_SSV2)
     slips = {name: reason for (slipped, name), reason in _SLIPS.items() if slipped == experiment}
     rows = tuple(dataclasses.replace(row, reason=slips.get(row.name, row.reason)) for row in rows)
-    return Recipe(experiment, SOURCE, PUBLISHED[experiment], rows)
+    return Recipe(experiment, SOURCE, _PUBLISHED[experiment], rows)
 
 
 def _doubled(row: Row) -> Row:
     return dataclasses.replace(row, value=2 * float(row.official))
 
 
-RECIPES = tuple(map(_recipe, FINETUNING))
+RECIPES = tuple(map(_recipe, _FINETUNING))

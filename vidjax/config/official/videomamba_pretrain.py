@@ -7,7 +7,7 @@ import dataclasses
 from vidjax.config.official import videomae
 from vidjax.config.official.table import Recipe, Row, cited, command, with_rows
 from vidjax.config.official.videomamba import SOURCE
-from vidjax.config.official.videomamba_scripts import PRETRAINING
+from vidjax.config.official.videomamba_pretrain_scripts import PRETRAINING
 
 _HERE = "videomamba/video_sm"
 _RUN = f"{_HERE}/run_videomamba_pretraining.py"
