@@ -1,5 +1,7 @@
 """Tables of positions: fixed ones, and learned ones at another size."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -25,9 +27,15 @@ def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
       >>> vidjax.ops.sincos_1d(1, 4).tolist()
       [[0.0, 1.0, 0.0, 1.0]]
     """
+    return jnp.asarray(_sincos_table(n, d))
+
+
+@functools.lru_cache(maxsize=8)  # a model is traced more than once, and base's table takes 0.12 s
+def _sincos_table(n: int, d: int) -> np.ndarray:
     angles = np.arange(n)[:, None] / 10000 ** (2 * (np.arange(d) // 2) / d)
-    table = np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles))
-    return jnp.asarray(table, jnp.float32)
+    table = np.where(np.arange(d) % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
