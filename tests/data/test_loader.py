@@ -86,6 +86,11 @@ def test_processes_together_see_the_ordered_batches_of_one(data, expected, proce
     assert_same(joined, expected)
 
 
+@pytest.mark.parametrize("cache_gb", [0.0, 1e-4, 1.0])
+def test_frames_kept_in_memory_do_not_change_the_batches(data, expected, cache_gb):
+    assert_same(take(dataclasses.replace(data, cache_gb=cache_gb), 6), expected)
+
+
 def test_worker_processes_do_not_change_the_batches(data, expected):
     assert_same(take(dataclasses.replace(data, workers=2), 6), expected)
 

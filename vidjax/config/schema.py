@@ -135,6 +135,8 @@ class DataConfig:
     workers: MayChange[Annotated[int, AtLeast(-1)]] = -1  # loader processes; 0: threads here; -1: by the cores
     threads: MayChange[Count] = 2  # loader threads per process
     prefetch: MayChange[Count] = 2  # batches made ahead
+    # GB of decoded training frames kept in memory, where threads decode; -1: up to a quarter of what is free
+    cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
 
     @property
     def clip_shape(self) -> tuple[int, ...]:

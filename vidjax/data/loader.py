@@ -26,6 +26,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
+from vidjax.data.video.frame_cache import FrameCache
 from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this m
 
 FEW_CORES = 4  # up to which no worker is started
 MOST_WORKERS = 64
+_CACHED_SHARE = 4  # one part in so many of the free memory is for decoded frames
 WORKER_MEMORY = 10**9  # bytes that a worker with its clips may come to
 _ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
 # What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
@@ -90,7 +92,7 @@ def train_batches(
         else grain.MapDataset.range(len(source))
     )
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
-    part = _Part(dataset.random_map(LoadTrain(source, data)), local, process, start_step)
+    part = _Part(dataset.random_map(LoadTrain(source, data, frame_cache(data))), local, process, start_step)
     return Batches(grain.MapDataset.source(part), local, _join, data)
 
 
@@ -198,6 +200,15 @@ def num_workers(data: DataConfig) -> int:
     if cores <= FEW_CORES:
         return 0
     return min(cores - 2, MOST_WORKERS if memory is None else max(memory // WORKER_MEMORY, 1), MOST_WORKERS)
+
+
+def frame_cache(data: DataConfig) -> FrameCache | None:
+    """Memory for decoded frames; none where workers decode, each of which would keep frames of its own."""
+    if not data.cache_gb or num_workers(data):
+        return None
+    if data.cache_gb > 0:
+        return FrameCache(int(data.cache_gb * 10**9))
+    return FrameCache((free_host_memory() or 0) // _CACHED_SHARE)
 
 
 def decoders(data: DataConfig) -> int:

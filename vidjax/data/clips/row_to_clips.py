@@ -18,6 +18,7 @@ from vidjax.data.sources.annotations import Seconds, batch_arrays, is_of_clip
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
+from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.video.readers import open_video
 from vidjax.errors import DataError, VideoError
 
@@ -27,8 +28,9 @@ SUBSTITUTES = 8  # rows tried in place of one that fails
 class LoadTrain(grain.transforms.RandomMap):
     """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
 
-    def __init__(self, source: VideoSource, data: DataConfig):
+    def __init__(self, source: VideoSource, data: DataConfig, cache: FrameCache | None = None):
         self._source, self._data = source, data
+        self._open = cache.open if cache else open_video
         check_clips(data)
 
     def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -51,7 +53,7 @@ class LoadTrain(grain.transforms.RandomMap):
     def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
         """The views or the clips of a row, and the seconds that clips were taken from."""
         if self._data.views:
-            return load_views(row, self._data, rng), None
+            return load_views(row, self._data, rng, self._open), None
         clips, seen = self._clips(row, rng)
         return {"video": cut(clips, *self._data.cubes) if self._data.cubes else clips}, seen
 
@@ -60,7 +62,7 @@ class LoadTrain(grain.transforms.RandomMap):
         if row.video is None:
             size = (data.image_size, data.image_size)
             return np.stack([noise(data.num_frames, size, rng) for _ in range(data.clips_per_decode)]), None
-        with open_video(row.video) as video:
+        with self._open(row.video) as video:
             first, count = span(video, row.window)
             indices = first + train_indices(count, video.fps, data, rng)
             frames = video.read(indices)

@@ -6,6 +6,7 @@ Source: Ranasinghe et al. 2022 (arXiv:2112.01514), section 3.2, with the numbers
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -15,7 +16,7 @@ from vidjax.data.clips.augment import augment
 from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.synthetic import noise
-from vidjax.data.video.readers import open_video
+from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError
 
 Views = dict[str, UInt8[np.ndarray, "r t s s c"]]
@@ -23,11 +24,19 @@ _GLOBALS = 2
 _SHIFT = 5  # frames that the first global view leaves out at the end of the window, and the second at its start
 
 
-def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
+def load_views(
+    row: Row,
+    data: DataConfig,
+    rng: np.random.Generator,
+    open: Callable[[VideoPlace], OpenVideo] = open_video,
+) -> Views:
     """The views of a row, by the keys of `data.views`; uint8.
 
     With r = data.clips_per_decode there are r of each: they share their frame numbers and differ in crops and colours.
     Global views are cropped by data.crop to data.image_size, local ones to data.local_size and data.local_area.
+
+    Args:
+      open: opens a video, as `open_video` does.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -35,7 +44,7 @@ def load_views(row: Row, data: DataConfig, rng: np.random.Generator) -> Views:
     if row.video is None:
         frames = None
     else:
-        with open_video(row.video) as video:
+        with open(row.video) as video:
             indices = view_indices(video.frames, video.fps, data, rng)
             wanted, places = np.unique(np.concatenate(indices), return_inverse=True)
             found, places = video.read(wanted), np.split(places, np.cumsum([len(view) for view in indices])[:-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.row_to_clips import LoadTrain
-from vidjax.data.loader import decoders
+from vidjax.data.loader import decoders, frame_cache
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError
 from vidjax.training.throughput import peak_flops
@@ -70,16 +71,30 @@ def device_rate() -> float:
 
 
 def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
-    """Seconds in which one decoder makes the clips of a video, on average over a few."""
-    load, rng = LoadTrain(source, data), np.random.default_rng(0)
-    rows = rng.permutation(len(source))[:_VIDEOS]
-    since, count = time.perf_counter(), 0
-    for row in rows.tolist():
-        try:
-            load.random_map(row, rng)
-        except DataError:  # none can be decoded: the run itself says so
-            return 0.0
+    """Seconds in which one decoder makes the clips of a video, on average over a few.
+
+    Videos that stay in memory count as if all of their frames already were there.
+    """
+    rows = np.random.default_rng(0).permutation(len(source))[:_VIDEOS].tolist()
+    cache = frame_cache(data)
+    load = LoadTrain(source, data, cache)
+    try:
+        decoded, count = _seconds_a_row(load, rows)
+        if not cache or not cache.kept_bytes:
+            return decoded
+        in_memory, _ = _seconds_a_row(load, rows[:count])
+    except DataError:  # none can be decoded: the run itself says so
+        return 0.0
+    share = min(1.0, cache.limit / (cache.bytes_per_video * len(source)))
+    return share * in_memory + (1 - share) * decoded
+
+
+def _seconds_a_row(load: LoadTrain, rows: Sequence[int]) -> tuple[float, int]:
+    """The mean over the rows that fit the time, and how many these are; the same draws at every call."""
+    rng, since, count = np.random.default_rng(0), time.perf_counter(), 0
+    for row in rows:
+        load.random_map(row, rng)
         count += 1
         if time.perf_counter() - since > _SECONDS:
             break
-    return (time.perf_counter() - since) / max(count, 1)
+    return (time.perf_counter() - since) / max(count, 1), count

@@ -1,0 +1,114 @@
+"""Decoded frames kept in memory: a small set of videos is decoded once, not once an epoch."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import UInt8
+
+from vidjax.data.video.decode import FrameNumbers, VideoInfo
+from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
+
+
+class FrameCache:
+    """Keeps the frames that it has decoded, up to a number of bytes; safe to use from several threads.
+
+    Attributes:
+      limit: the bytes that it may keep; kept_bytes: those that it keeps.
+
+    Nothing is decoded that nobody has asked for, and nothing is dropped again: where the videos exceed the memory, a
+    fixed part of them is served from it, whatever their order.
+
+    Example:
+      >>> cache = vidjax.data.FrameCache(10**9)
+      >>> with cache.open("video.mp4") as video:
+      ...     first = video.read([0, 4, 8])
+      >>> cache.kept_bytes == first.nbytes
+      True
+    """
+
+    def __init__(self, limit: int):
+        """Begin empty; with a `limit` of 0 bytes every video is decoded anew."""
+        self.limit, self.kept_bytes = limit, 0
+        self._videos: dict[VideoPlace, _Kept] = {}
+        self._lock = threading.Lock()
+
+    def open(self, place: VideoPlace) -> OpenVideo:
+        """Open a video for reading, as `open_video` does.
+
+        Raises:
+          VideoError: when it cannot be opened, here or where a frame that is not kept is read.
+        """
+        if place in self._videos:
+            return _CachedVideo(self, place, self._videos[place])
+        video = open_video(place)
+        return _CachedVideo(self, place, _Kept(video.frames, video.fps), video) if self.limit else video
+
+    @property
+    def bytes_per_video(self) -> float:
+        """What a video comes to once all of its frames are kept: the mean over those that it knows; 0 of none."""
+        sizes = [kept.frames * next(iter(kept.frames_by_number.values())).nbytes for kept in self._videos.values()]
+        return sum(sizes) / max(len(sizes), 1)
+
+    def keep(self, place: VideoPlace, kept: _Kept, numbers: FrameNumbers, frames: UInt8[np.ndarray, "t h w 3"]):
+        """Keep frames just decoded, if all of them fit."""
+        with self._lock:
+            if self.kept_bytes + frames.nbytes > self.limit:
+                return
+            self.kept_bytes += frames.nbytes
+            kept = self._videos.setdefault(place, kept)
+            kept.frames_by_number.update(zip(np.asarray(numbers).tolist(), frames, strict=True))
+
+
+@dataclass
+class _Kept:
+    """What is kept of a video: number of frames, frames per second, and some frames by their number."""
+
+    frames: int
+    fps: float
+    frames_by_number: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+class _CachedVideo:
+    """A video that is opened only for frames that are not kept."""
+
+    def __init__(self, cache: FrameCache, place: VideoPlace, kept: _Kept, video: OpenVideo | None = None):
+        self._cache, self._place, self._kept, self._video = cache, place, kept, video
+        self.frames, self.fps = kept.frames, kept.fps
+
+    def __enter__(self) -> _CachedVideo:
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Release the file, if it was opened."""
+        if self._video:
+            self._video.close()
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the video is."""
+        return self._opened().info
+
+    def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
+        """Exact display frames as RGB; a new array.
+
+        Raises:
+          VideoError: when one cannot be decoded.
+        """
+        numbers = np.asarray(indices).tolist()
+        found = dict(self._kept.frames_by_number)
+        if missing := sorted(set(numbers) - found.keys()):
+            decoded = self._opened().read(missing)
+            found.update(zip(missing, decoded, strict=True))
+            self._cache.keep(self._place, self._kept, missing, decoded)
+        return np.stack([found[number] for number in numbers])
+
+    def _opened(self) -> OpenVideo:
+        if self._video is None:
+            self._video = open_video(self._place)
+        return self._video
