@@ -14,7 +14,7 @@ SIZES = {
 @pytest.fixture(scope="session")
 def videos(tmp_path_factory):
     """Paths of a few videos of 20 frames of 48x48."""
-    spec = motion_videos.MotionSpec(train_videos=0, val_videos=3)
+    spec = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=3)
     root = motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec)
     return [f"{root}/{line['video']}" for line in motion_videos.annotations(root)]
 

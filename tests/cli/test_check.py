@@ -18,7 +18,8 @@ from vidjax.data.datasets import DATASETS
 def video(tmp_path_factory):
     """The bytes of a real video."""
     root = motion_videos.prepare(
-        str(tmp_path_factory.mktemp("data") / "motion"), motion_videos.MotionSpec(train_videos=0, val_videos=1)
+        str(tmp_path_factory.mktemp("data") / "motion"),
+        motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=1),
     )
     return (pathlib.Path(root) / motion_videos.annotations(root)[0]["video"]).read_bytes()
 

@@ -23,7 +23,7 @@ MODEL = ("--model", "random:videomae_tiny", "--num-frames", "4", "--image-size",
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two classes of three training videos each, the last of them cut off."""
-    spec = motion_videos.MotionSpec(train_videos=6, val_videos=0)
+    spec = motion_videos.MotionSpec(train_videos=6, test_videos=0, val_videos=0)
     made = pathlib.Path(motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), spec))
     root = tmp_path_factory.mktemp("videos")
     for number, line in enumerate(motion_videos.annotations(str(made))):
@@ -83,7 +83,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
 
 
 def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeypatch, capsys):
-    spec = motion_videos.MotionSpec(train_videos=4, val_videos=0)
+    spec = motion_videos.MotionSpec(train_videos=4, test_videos=0, val_videos=0)
     root = motion_videos.prepare(str(tmp_path / "motion"), spec)
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: root)
     assert embed("motion", tmp_path / "out", "--task", "regression") == 0

@@ -24,7 +24,7 @@ needs_beam = pytest.mark.skipif(not importlib.util.find_spec("apache_beam"), rea
 @pytest.fixture
 def folder(tmp_path):
     """Two classes, five training videos and one to validate on, of 20 frames of 48 x 48."""
-    spec = motion_videos.MotionSpec(train_videos=5, val_videos=1)
+    spec = motion_videos.MotionSpec(train_videos=5, test_videos=0, val_videos=1)
     made = pathlib.Path(motion_videos.prepare(str(tmp_path / "motion"), spec))
     lines = motion_videos.annotations(str(made))
     root = tmp_path / "videos"

@@ -6,7 +6,7 @@ import pytest
 
 from vidjax.data import motion_videos
 
-SPEC = motion_videos.MotionSpec(train_videos=8, val_videos=8, long_videos=3, size=32)
+SPEC = motion_videos.MotionSpec(train_videos=8, test_videos=0, val_videos=8, long_videos=3, size=32)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from vidjax.data.video.decode import read_frames
 from vidjax.errors import DataError
 
 SPEC = motion_videos.MotionSpec()
-SMALL = motion_videos.MotionSpec(train_videos=16, val_videos=8, long_videos=2, frames=6)
+SMALL = motion_videos.MotionSpec(train_videos=16, val_videos=8, test_videos=4, long_videos=2, frames=6)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_files_hold_what_was_drawn(prepared):
 
 def test_annotations_agree_with_folders_and_motion(prepared):
     rows = motion_videos.annotations(str(prepared))
-    assert Counter(row["split"] for row in rows) == {"train": 16, "val": 8, "long": 2}
+    assert Counter(row["split"] for row in rows) == {"train": 16, "val": 8, "test": 4, "long": 2}
     assert {row["video"] for row in rows} == {str(path.relative_to(prepared)) for path in prepared.rglob("*.mp4")}
     for row in rows:
         if row["split"] == "long":
@@ -163,11 +163,10 @@ def test_annotations_agree_with_folders_and_motion(prepared):
 def test_splits_share_no_handwriting():
     glyphs = {
         split: {motion_videos.draw_clip(SPEC, split, row).glyph for row in range(300)}
-        for split in ("train", "val", "long")
+        for split in ("train", "val", "test", "long")
     }
-    assert not glyphs["train"] & glyphs["val"]
-    assert not glyphs["train"] & glyphs["long"]
-    assert not glyphs["val"] & glyphs["long"]
+    for one, other in itertools.combinations(glyphs.values(), 2):
+        assert not one & other
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(prepared, tmp_path):
@@ -214,7 +213,7 @@ def test_two_writers_at_once_agree(tmp_path):
     for thread in threads:
         thread.join()
     assert found == [str(tmp_path / "motion")] * 2
-    assert len(list((tmp_path / "motion").rglob("*.mp4"))) == 26
+    assert len(list((tmp_path / "motion").rglob("*.mp4"))) == 30
     assert [path.name for path in tmp_path.iterdir()] == ["motion"]
 
 

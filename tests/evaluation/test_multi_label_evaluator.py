@@ -29,7 +29,7 @@ class Colours:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    spec = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=6, size=32)
+    spec = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=0, long_videos=6, size=32)
     folder = motion_videos.prepare(str(tmp_path_factory.mktemp("sliding") / "long"), spec)
     broken = pathlib.Path(folder, "long", "long_00004.mp4")
     broken.write_bytes(broken.read_bytes()[:700])

@@ -49,7 +49,7 @@ def vocabulary(tmp_path_factory):
 def small(vocabulary, tmp_path_factory):
     """A configuration of two steps on a few videos."""
     folder = tmp_path_factory.mktemp("motion")
-    short = motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=16, val_videos=8))
+    short = motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=16, test_videos=0, val_videos=8))
     vocab = len(json.loads((vocabulary / "vocab.json").read_text()))
     changes = {
         "caption__tokenizer": str(vocabulary), "caption__vocab_size": vocab, "caption__end_token": 0,

@@ -99,8 +99,10 @@ def small_motion(monkeypatch, tmp_path):
     from vidjax.data import motion_videos
     from vidjax.data.datasets import motion
 
-    short = motion_videos.prepare(str(tmp_path / "short"), motion_videos.MotionSpec(train_videos=16, val_videos=8))
-    long_spec = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=12)
+    short = motion_videos.prepare(
+        str(tmp_path / "short"), motion_videos.MotionSpec(train_videos=16, test_videos=0, val_videos=8)
+    )
+    long_spec = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=0, long_videos=12)
     long = motion_videos.prepare(str(tmp_path / "long"), long_spec)
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: long if split.startswith("long") else short)
     monkeypatch.setattr(motion, "is_in", lambda split, name: (int(name[-5:]) >= 8) == (split == "long_val"))

@@ -18,7 +18,9 @@ SHORT = {"probe__epochs": 3, "probe__components": 4, "probe__k": 3}
 
 @pytest.fixture
 def few_videos(monkeypatch, tmp_path):
-    made = motion_videos.prepare(str(tmp_path / "few"), motion_videos.MotionSpec(train_videos=24, val_videos=8))
+    made = motion_videos.prepare(
+        str(tmp_path / "few"), motion_videos.MotionSpec(train_videos=24, test_videos=0, val_videos=8)
+    )
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: made)
 
 

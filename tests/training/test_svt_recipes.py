@@ -49,7 +49,7 @@ class Stopped:
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "motion"
-    return motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=24, val_videos=8))
+    return motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=24, test_videos=0, val_videos=8))
 
 
 def smoke(name, videos):

@@ -58,7 +58,7 @@ _COLOURS = {
     "green": (0.5, 1.0, 0.4),
     "cyan": (0.4, 1.0, 1.0),
 }
-_SPLITS = ("train", "val", "long")
+_SPLITS = ("train", "val", "long", "test")  # a clip is drawn by its split's place in here
 _MANIFEST = "motion.json"
 
 
@@ -69,6 +69,7 @@ class MotionSpec:
     seed: int = 0
     train_videos: int = 4096
     val_videos: int = 256
+    test_videos: int = 512
     long_videos: int = 0  # of several intervals back to back, each with a class of its own
     size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 wants it
     frames: int = 20
@@ -92,6 +93,7 @@ class MotionSpec:
 # moments belong together. Movements are slow, and lost in the shaking.
 DIGITS = MotionSpec(
     val_videos=1024,
+    test_videos=0,
     min_side=0.6,
     max_side=0.6,
     cycle_frames=100,
@@ -172,7 +174,7 @@ def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
 def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
     """Write the data set unless it is there, and return its folder.
 
-    The folder holds `{train,val}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
+    The folder holds `{train,val,test}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
     written beside its place and moved there when whole, so that readers never see a part of it and processes that
     write at once agree. An empty root stands for a folder named after the spec in `$VIDJAX_CACHE` (or
     `~/.cache/vidjax`).
@@ -251,7 +253,7 @@ def _write(folder: Path, spec: MotionSpec) -> None:
     from rich.progress import track
 
     rows = [(split, row) for split in _SPLITS for row in range(getattr(spec, f"{split}_videos"))]
-    for split in ("train", "val"):
+    for split in ("train", "val", "test"):
         for label in CLASSES:
             (folder / split / label).mkdir(parents=True)
     (folder / "long").mkdir()
@@ -321,7 +323,7 @@ def glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
 
 def _rows_of_split(split: str) -> range:
     """No handwritten digit appears in two splits."""
-    bounds = {"train": (0, 1200), "val": (1200, 1500), "long": (1500, 1797)}
+    bounds = {"train": (0, 1200), "val": (1200, 1500), "test": (1500, 1600), "long": (1600, 1797)}
     return range(*bounds[split])
 
 

@@ -24,8 +24,8 @@ from vidjax.data.sources.windows import WindowSource, window_starts
 from vidjax.data.video.decode import Video
 from vidjax.errors import ConfigError, DataError
 
-SHORT = motion_videos.MotionSpec(train_videos=16, val_videos=8, size=32)
-LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=12, size=32)
+SHORT = motion_videos.MotionSpec(train_videos=16, test_videos=0, val_videos=8, size=32)
+LONG = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=0, long_videos=12, size=32)
 DATA = DataConfig(name="motion", num_frames=4, stride=2, image_size=16, global_batch=4, crop="center", threads=1)
 
 

@@ -1,7 +1,8 @@
 """The embedded motion videos with their classes, velocities and captions, and long videos of several motions.
 
-Splits are `train` and `val`, and for intervals `long_train` and `long_val`: the first has the long videos whose
-handwriting is in the first five sixths of what is set aside for long videos, the second the others.
+Splits are `train`, `val` to choose a recipe by, and `test` to score it once; for intervals `long_train` and `long_val`:
+the first has the long videos whose handwriting is in the first three quarters of what is set aside for long videos, the
+second the others. No handwriting is in two splits.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
 TARGETS = ("velocity_right", "velocity_down")
-LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, long_videos=640)
+LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, test_videos=0, long_videos=640)
 _HELD_OUT = 1750  # glyphs from here on are in long_val
 
 
@@ -51,7 +52,7 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
     """
     kind = split.split("_")[0]
     if (annotation == INTERVALS) != (kind == "long") and annotation != CAPTIONS:
-        where = "long_train and long_val" if annotation == INTERVALS else "train and val"
+        where = "long_train and long_val" if annotation == INTERVALS else "train, val and test"
         raise DataError(
             f"the motion split {split!r} has no {annotation}; set data.train_split and eval_split to {where}"
         )
@@ -69,7 +70,7 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
 
 DATASET = DatasetSpec(
     title="motion",
-    layout="{train,val}/<class>/<id>.mp4, long/<id>.mp4 and annotations.jsonl",
+    layout="{train,val,test}/<class>/<id>.mp4, long/<id>.mp4 and annotations.jsonl",
     annotations=(LABEL, TARGET, INTERVALS, CAPTIONS),
     num_classes=len(motion_videos.CLASSES),
     target_names=TARGETS,
