@@ -15,7 +15,7 @@ from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.tasks import build_objective, open_train
-from vidjax.training.choices.announce import choice_sentences, pace_sentence
+from vidjax.training.choices.announce import choice_sentences, few_videos_sentence, pace_sentence
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit, fit_step
@@ -117,6 +117,8 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
     )
     for sentence in choice_sentences(plan.asked, plan.fit):
         say(sentence)
+    if first == 0 and (warning := few_videos_sentence(config, len(plan.source))):
+        say(warning)
     if plan.fit.needed is not None and first < length.total:
         pace = estimate_pace(plan.objective.train_flops_per_clip, plan.source, data, loader_slice(mesh)[1])
         say(pace_sentence(pace, length.total - first))

@@ -7,7 +7,7 @@ import shipped
 
 from vidjax.config import DataConfig
 from vidjax.data.open import open_source
-from vidjax.training.choices.announce import choice_sentences, duration, pace_sentence
+from vidjax.training.choices.announce import choice_sentences, duration, few_videos_sentence, pace_sentence
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit
 from vidjax.training.choices.speed import Pace, device_rate, seconds_per_video
@@ -48,6 +48,15 @@ def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():
     assert f"train.epochs={config.train.epochs}" in chosen
     assert "data.global_batch" not in chosen
     assert memory.startswith("a step takes 3 of the 20 GB that are free")
+
+
+def test_few_videos_without_labels_are_said_to_be_few():
+    config = shipped.read("pretrain", arg="tiny")
+    assert "169 videos are few" in few_videos_sentence(config, 169)
+    assert "--config.init_from=" in few_videos_sentence(config, 169)
+    assert not few_videos_sentence(config, 4096)
+    assert not few_videos_sentence(dataclasses.replace(config, init_from="runs/other"), 169)
+    assert not few_videos_sentence(shipped.read("finetune", arg="tiny"), 169)
 
 
 def test_videos_that_cannot_be_decoded_do_not_stop_the_estimate(tmp_path):

@@ -9,6 +9,8 @@ from vidjax.data.loader import num_workers
 from vidjax.training.choices.memory import Fit
 from vidjax.training.choices.speed import Pace
 
+FEW_VIDEOS = 1000  # without labels; measured with 43 and 169, and with 4096, which are enough
+
 
 def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
     """What was chosen in place of what a configuration leaves open, and the memory that the step takes."""
@@ -28,6 +30,17 @@ def pace_sentence(pace: Pace, steps: int) -> str:
     return (
         f"time: about {duration(pace.step * steps)} for {steps} steps, by an estimate of {pace.compute:.2g} s to "
         f"compute one and {pace.decode:.2g} s to decode its videos"
+    )
+
+
+def few_videos_sentence(config: Config, num_videos: int) -> str:
+    """What to expect of masked autoencoding from random weights on few videos; empty where they are enough."""
+    if config.task != "masked_autoencoding" or config.init_from or num_videos >= FEW_VIDEOS:
+        return ""
+    return (
+        f"{num_videos} videos are few to learn from without labels: in our trials a tiny model learned nothing that a "
+        "classifier could use from 200; bring thousands, or start from public weights instead, for example with "
+        "--config=finetune --config.init_from=MCG-NJU/videomae-base"
     )
 
 
