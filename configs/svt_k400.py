@@ -1,8 +1,9 @@
 """SVT on Kinetics-400: self-distillation of a TimeSformer, no labels (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
-Expected   the paper's top-1 on Kinetics-400: 78.1 fine-tuned, 68.1 with a linear layer; UCF101 93.7 and HMDB51 67.2
-           fine-tuned (not re-run). Nobody is known to have reproduced them: with the public defaults a user reports
-           92.0 and 64.2 where the published weights gave 94.2 and 68.2 (kahnchana/svt, issue 22)
+Expected   the paper's top-1 on Kinetics-400: 78.1 fine-tuned (configs/svt_finetune.py), 68.1 with a linear layer
+           (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). Nobody is known to have
+           reproduced them: with the public defaults a user reports 92.0 and 64.2 where the published weights gave 94.2
+           and 68.2 (kahnchana/svt, issue 22)
 Hardware   the authors: 4 GPUs, 8 videos each
 Command    python -m vidjax.main --config=configs/svt_k400.py --config.init_from=IMAGE_VIT --config.data.root=DIR \
              --workdir=RUN

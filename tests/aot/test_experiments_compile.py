@@ -44,6 +44,8 @@ PODS = {  # experiment: topology, and what else must be set there
     "videomamba_coin:middle": ("v5e:8x8", ()),
     "videomamba_pretrain:middle": ("v5e:16x16", ()),
     "svt_k400:": ("v5e:4x4", ()),
+    "svt_linear:k400": ("v5e:2x2", ()),
+    "svt_finetune:k400": ("v5e:8x8", ()),
     "afew_va:": ("v5e:2x2", ()),
     "charades:videomamba": ("v5e:4x4", ()),
     "charades_caption:svt_trained_all": ("v5e:2x2", ()),

@@ -17,6 +17,8 @@ TRAINING = {
     ("videomamba_k400", "small"): ("segment_rounded", "bilinear", "bicubic"),  # kinetics_sparse.py:237-258
     ("videomamba_ssv2", "small"): ("segment_integer", "bilinear", "bicubic"),  # ssv2.py:587
     ("svt_k400", "base"): ("seconds", "bicubic"),  # datasets/decoder.py:260
+    ("svt_linear", "ucf101"): ("seconds", "bilinear"),
+    ("svt_finetune", "k400"): ("seconds", "bilinear"),
     ("timesformer_k400", "base"): ("seconds", "bilinear"),  # decoder.py:260 and 384, datasets/utils.py:110
     ("vivit_k400", "base"): ("dense_loop", "bilinear"),  # dmvr/processors.py:138 and 374
     ("vivit_ssv2", "large_fe"): ("dense_loop", "bilinear"),

@@ -13,12 +13,13 @@ from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import batch_shapes, init_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FAMILIES = ("videomamba_*.py", "finetune_*.py", "timesformer_*.py", "vivit_k600.py")
+FAMILIES = ("videomamba_*.py", "finetune_*.py", "timesformer_*.py", "vivit_k600.py", "svt_linear.py", "svt_finetune.py")
 FIRST = {  # traced in every run of the tests; the others are slow
     ("videomamba_pretrain", "middle"), ("videomamba_k400", "ti_384"), ("videomamba_ssv2", "small_288"),
     ("videomamba_breakfast", "small_f64"), ("videomamba_coin", "ti"), ("finetune_k400", "base_800"),
     ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
     ("timesformer_k400", "space_only"), ("timesformer_ssv2", "base"), ("vivit_k600", "large_fe"),
+    ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
 }  # fmt: skip
 
 

@@ -77,6 +77,20 @@ def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(name, videos, tmp
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+@pytest.mark.slow
+def test_what_follows_begins_with_the_teacher(videos, tmp_path):
+    """As eval_linear.py:101 of the authors takes it."""
+    loop.train(smoke("svt_k400", videos), tmp_path / "svt")
+    objective = build_objective(read("svt_linear", data__root=videos), num_classes=8)
+    params = jax.jit(lambda: objective.init(jax.random.key(0), {})[0])()
+    source = str(tmp_path / "svt")
+    params, words = init_video_model(params, objective.parts[0], source, mean=objective.mean, std=objective.std)
+    assert f"parameters of the teacher of {source} at step 5" in words
+    teacher, student = (read_params(tmp_path / "svt", ema=ema)[1]["encoder"] for ema in (True, False))
+    jax.tree.map(np.testing.assert_array_equal, params["encoder"], teacher)
+    assert not np.array_equal(teacher["cls_token"], student["cls_token"])
+
+
 def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
     transformers = pytest.importorskip("transformers", reason="it writes the image model (extra: test)")
     sizes = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384}

@@ -77,6 +77,7 @@ class ModelConfig:
     head_dropout: Fraction = 0.0
     pooling: Literal["", "weighted_tokens"] = ""  # a learned average of all tokens; empty: the family's own
     head_widths: tuple[int, ...] = ()  # of hidden layers between pooled tokens and classes; empty: a linear head
+    freeze_backbone: bool = False  # train the head alone, on a backbone that drops no paths, as in evaluation
     dtype: Dtype = "bfloat16"  # of the computation, parameters are float32; empty: float32 on a CPU, else bfloat16
     remat: MayChange[Remat] = "none"  # what the backward pass computes again, to save memory; empty: what must be
     unroll: MayChange[Count] = 1  # layers per iteration of the scan over them; the depth unrolls all

@@ -10,6 +10,9 @@ from vidjax.models.outputs import outputs
 from vidjax.objectives.base import Batch, Objective, Params, Rngs
 from vidjax.objectives.normalize import fit_frames, normalize
 
+# The parameters before the head of a `ClipClassifier` or a `PooledClassifier`.
+BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes)/)"
+
 
 @dataclasses.dataclass(frozen=True)
 class Supervised(Objective):
@@ -18,16 +21,24 @@ class Supervised(Objective):
     Attributes:
       module: gives logits, from a model with `spec` and `num_classes`.
       mean, std: of the module's input, per channel, of pixels in [0, 1].
+      freeze_backbone: train the head alone.
     """
 
     module: nn.Module
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    freeze_backbone: bool = dataclasses.field(default=False, kw_only=True)
+
+    @property
+    def frozen(self) -> str:
+        """Pattern of the parameters that are not trained; empty for none."""
+        return BACKBONE if self.freeze_backbone else ""
 
     @property
     def train_flops_per_clip(self) -> float:
-        """FLOPs of the forward and backward pass."""
-        return 6.0 * self.module.spec.classifier_macs(self.module.num_classes)
+        """FLOPs of the forward and backward pass; a frozen backbone has no backward pass."""
+        macs = self.module.spec.classifier_macs(self.module.num_classes)
+        return (2.0 if self.freeze_backbone else 6.0) * macs
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
         """Random parameters; the batch is not looked at, and there is no further state."""

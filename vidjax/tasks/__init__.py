@@ -1,11 +1,13 @@
 """What a run learns, scores and answers: one file for each task, found by the name in `config.task`."""
 
+import dataclasses
+
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.open import open_source
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.objectives import Objective
+from vidjax.objectives import Objective, Supervised
 from vidjax.registry import Registry
 from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
@@ -42,7 +44,15 @@ def build_objective(
       ConfigError: when task, model and data do not fit each other.
     """
     check(config)
-    return TASKS.find(config.task).build(config, num_classes, total_steps, source)
+    objective = TASKS.find(config.task).build(config, num_classes, total_steps, source)
+    if not config.model.freeze_backbone:
+        return objective
+    if not isinstance(objective, Supervised):
+        raise ConfigError(
+            f"model.freeze_backbone is for tasks that train a head on a backbone, such as classification; set it to "
+            f"False for task={config.task}"
+        )
+    return dataclasses.replace(objective, freeze_backbone=True)
 
 
 def check(config: Config) -> None:

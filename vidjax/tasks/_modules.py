@@ -25,7 +25,7 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
     options = {
         "num_frames": _num_frames(config, fit_frames),
         "image_size": data.image_size,
-        "drop_path": model.drop_path,
+        "drop_path": 0.0 if model.freeze_backbone else model.drop_path,
         "head_dropout": model.head_dropout,
         "dtype": model.dtype or "float32",
         "remat": model.remat or "none",

@@ -3,7 +3,16 @@
 docs/recipes.md is made from them, and a test holds every configuration to them.
 """
 
-from vidjax.config.official import svt, timesformer, videomae, videomae_v2, videomamba, videomamba_pretrain, vivit
+from vidjax.config.official import (
+    svt,
+    svt_downstream,
+    timesformer,
+    videomae,
+    videomae_v2,
+    videomamba,
+    videomamba_pretrain,
+    vivit,
+)
 from vidjax.config.official.table import Recipe, Row, Source
 
 RECIPES: tuple[Recipe, ...] = (
@@ -14,6 +23,7 @@ RECIPES: tuple[Recipe, ...] = (
     *videomamba_pretrain.RECIPES,
     *vivit.RECIPES,
     *svt.RECIPES,
+    *svt_downstream.RECIPES,
 )
 
 __all__ = ["RECIPES", "Recipe", "Row", "Source"]

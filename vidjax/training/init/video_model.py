@@ -32,8 +32,8 @@ def init_video_model(
 
     Args:
       params: of the part, with their shardings.
-      source: the folder of a run, whose raw parameters are used, not their moving average; or anything else that
-        `vidjax.from_pretrained` takes.
+      source: the folder of a run, whose raw parameters are used, not their moving average, but of self-distillation
+        the teacher's; or anything else that `vidjax.from_pretrained` takes.
       mean, std: of the new model's input.
       label_map: of `vidjax.weights.label_map`, by which the classes of a head are picked; empty for none.
 
@@ -75,8 +75,9 @@ def init_video_model(
 def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
     """Parameters for clips of the new model's grid, and what they are."""
     if is_run(init_from):
-        step, source = read_run.read_params(init_from)
-        notes = (f"parameters of {init_from} at step {step}",)
+        distilled = read_run.read_config(init_from).task == "self_distillation"
+        step, source = read_run.read_params(init_from, ema=distilled)
+        notes = (f"parameters of {'the teacher of ' if distilled else ''}{init_from} at step {step}",)
         module = read_run.read_module(init_from)[1] if spec is not None else None
         if module is not None and "backbone" in source:  # of a captioner
             module, source = module.backbone, source["backbone"]
