@@ -10,6 +10,8 @@ from vidjax.errors import WeightsError
 MODEL = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin))$")
 JSON_FILES = ["config.json", "preprocessor_config.json"]
+# The second pattern only if there is nothing of the first: many repositories hold both, with the same content.
+WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*")
 
 
 def fetch(source: str) -> Path:
@@ -36,8 +38,7 @@ def fetch(source: str) -> Path:
     try:
         if file:
             return Path(huggingface_hub.hf_hub_download(file[1], file[2]))
-        # The second pattern only if there is nothing of the first: many repositories hold both, with the same content.
-        for weights in ("model*.safetensors*", "pytorch_model*.bin*"):
+        for weights in WEIGHTS:
             folder = Path(huggingface_hub.snapshot_download(source, allow_patterns=[*JSON_FILES, weights]))
             if any(folder.glob(weights)):
                 break

@@ -1,0 +1,166 @@
+"""The public checkpoints that `make test-hub` fetches, one of every layout that vidjax reads, and their known outputs.
+
+The published numbers are those of the integration tests and of the conversion scripts of `transformers`, for a video
+of eating spaghetti whose frames Pillow has resized; pixels are in [-1, 1] whatever the model was trained with. Files:
+tests/models/videomae/test_modeling_videomae.py and tests/models/timesformer/test_modeling_timesformer.py at 040e1a7,
+tests/models/vivit/test_modeling_vivit.py at 05920b0, tests/models/gpt2/test_modeling_gpt2.py at 031e0ac, and
+src/transformers/models/{videomae,timesformer}/convert_*_to_pytorch.py at 01080c6. Left out are those
+of other models than the published ones: of VideoMAE's small ones (with 16 heads, where the authors have 6), and of
+TimeSformer-HR (on clips of 8 frames of 224 pixels).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+VIDEOMAE = "transformers, test_modeling_videomae.py"
+VIDEOMAE_CONVERTER = "transformers, convert_videomae_to_pytorch.py"
+TIMESFORMER = "transformers, test_modeling_timesformer.py"
+TIMESFORMER_CONVERTER = "transformers, convert_timesformer_to_pytorch.py"
+VIVIT = "transformers, test_modeling_vivit.py"
+GPT2 = "transformers, test_modeling_gpt2.py"
+
+_DROPBOX = "https://www.dropbox.com/s"  # links of facebookresearch/TimeSformer, README.md
+_SCENIC = "https://storage.googleapis.com/scenic-bucket/vivit"  # of google-research/scenic, projects/vivit/README.md
+_OPENAI = "https://openaipublic.azureedge.net/clip/models"  # of openai/CLIP, clip/clip.py; the folder is the SHA-256
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """Numbers that others have printed of a checkpoint's outputs.
+
+    Attributes:
+      output: "logits", the first ones; "reconstruction", the first entries of the first rows; "tokens", which greedy
+        decoding gives.
+      values: the numbers; of tokens the whole sequence, of which the first two are given.
+      where: they are printed.
+      resized: the short side of the frames before the crop; 0 for that of the model.
+      loss: of the reconstruction, with normalised patches; 0 where none is printed.
+    """
+
+    output: str
+    values: tuple
+    where: str
+    resized: int = 0
+    loss: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint to fetch and to compare.
+
+    Attributes:
+      source: a hub id, a file on the hub (owner/name/file.pth), or the address of the authors' file.
+      layout: that it should be recognised as, a name of `vidjax.weights.checkpoint_layouts`.
+      reference: that all of its outputs are compared with, a key of `references.REFERENCES`; empty for none.
+      published: numbers of others; None where nobody has printed any.
+      large: fetched with --large only: too much for a laptop, or more of a layout that another stands for.
+    """
+
+    source: str
+    layout: str
+    reference: str
+    published: Published | None = None
+    large: bool = False
+
+    @property
+    def name(self) -> str:
+        """A hub id or file as it is, of an address the file's name and what sets it apart."""
+        if not self.source.startswith("https://"):
+            return self.source
+        *_, folder, file = self.source.partition("?")[0].split("/")
+        return f"{folder}/{file}" if "." not in file else file
+
+
+def _logits(*values: float, where: str, resized: int = 0) -> Published:
+    return Published("logits", values, where, resized)
+
+
+_TIMESFORMER_K400 = (-0.3016, -0.7713, -0.4205)
+_VIVIT_K400 = (-1.0543, 2.0764, -0.2104, 0.4439, -0.9658)
+
+CHECKPOINTS = (
+    Checkpoint(
+        "MCG-NJU/videomae-base-finetuned-kinetics", "VideoMAE, transformers", "transformers",
+        _logits(0.3669, -0.0688, -0.2421, where=VIDEOMAE),
+    ),
+    Checkpoint(
+        "MCG-NJU/videomae-base-short", "VideoMAE, transformers", "transformers, pre-training",
+        Published(
+            "reconstruction", ((0.7994, 0.9612, 0.8508), (0.7401, 0.8958, 0.8302), (0.5862, 0.7468, 0.7325)), VIDEOMAE,
+            loss=0.5142,
+        ),
+    ),
+    Checkpoint("OpenGVLab/VideoMAE2/distill/vit_b_k710_dl_from_giant.pth", "VideoMAE, official", "VideoMAE"),
+    Checkpoint("OpenGVLab/VideoMAEv2-Base", "VideoMAE, official", "VideoMAE"),
+    Checkpoint(
+        "facebook/timesformer-base-finetuned-k400", "TimeSformer, transformers", "transformers",
+        _logits(*_TIMESFORMER_K400, where=TIMESFORMER),
+    ),
+    Checkpoint(
+        f"{_DROPBOX}/g5t24we9gl5yk88/TimeSformer_divST_8x32_224_K400.pyth?dl=1", "TimeSformer, official", "TimeSformer",
+        _logits(*_TIMESFORMER_K400, where=TIMESFORMER_CONVERTER),
+    ),
+    Checkpoint(
+        "https://github.com/kahnchana/svt/releases/download/v1.0/kinetics400_vitb_ssl.pth", "SVT, official",
+        "TimeSformer",
+    ),
+    Checkpoint("google/vit-base-patch16-224-in21k", "image ViT, transformers", "image ViT of transformers"),
+    Checkpoint("timm/vit_base_patch16_224.augreg_in21k", "image ViT, timm", "image ViT"),
+    Checkpoint(
+        "google/vivit-b-16x2-kinetics400", "ViViT, transformers", "transformers",
+        _logits(*_VIVIT_K400, where=VIVIT, resized=256),
+    ),
+    Checkpoint(
+        f"{_SCENIC}/kinetics_400/vivit_base_16x2_unfactorized/checkpoint", "ViViT, scenic", "ViViT",
+        _logits(*_VIVIT_K400, where=VIVIT, resized=256),
+    ),
+    Checkpoint(f"{_SCENIC}/kinetics_400/vivit_base_16x2_fe/checkpoint", "ViViT, scenic", "ViViT"),
+    Checkpoint("OpenGVLab/VideoMamba/videomamba_t16_k400_f8_res224.pth", "VideoMamba, official", "VideoMamba"),
+    Checkpoint("OpenGVLab/VideoMamba/videomamba_t16_in1k_res224.pth", "VideoMamba, images", "VideoMamba"),
+    Checkpoint(
+        "OpenGVLab/VideoMamba/videomamba_m16_k400_mask_pt_f8_res224.pth", "VideoMamba, masked pre-training",
+        "VideoMamba",
+    ),
+    Checkpoint("openai/clip-vit-base-patch16", "CLIP, transformers", "CLIP of transformers"),
+    Checkpoint(
+        f"{_OPENAI}/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt", "CLIP, OpenAI",
+        "CLIP of OpenAI",
+    ),
+    Checkpoint(
+        "openai-community/gpt2", "GPT-2, transformers", "GPT-2 of transformers",
+        Published(
+            "tokens",
+            (464, 3290, 373, 1043, 287, 257, 2214, 1474, 262, 16246, 286, 2688, 290, 2688, 27262, 13, 198, 198, 464,
+             3290),
+            GPT2,
+        ),
+    ),
+    Checkpoint(
+        "MCG-NJU/videomae-base-short-finetuned-kinetics", "VideoMAE, transformers", "transformers",
+        _logits(0.6588, 0.0990, -0.2493, where=VIDEOMAE_CONVERTER), large=True,
+    ),
+    Checkpoint(
+        "MCG-NJU/videomae-base-finetuned-ssv2", "VideoMAE, transformers", "transformers",
+        _logits(0.1961, -0.8337, -0.6389, where=VIDEOMAE_CONVERTER), large=True,
+    ),
+    Checkpoint(
+        "MCG-NJU/videomae-large-finetuned-kinetics", "VideoMAE, transformers", "transformers",
+        _logits(0.0771, 0.0011, -0.3625, where=VIDEOMAE_CONVERTER), large=True,
+    ),
+    Checkpoint(
+        "MCG-NJU/videomae-huge-finetuned-kinetics", "VideoMAE, transformers", "transformers",
+        _logits(0.2433, 0.1632, -0.4894, where=VIDEOMAE_CONVERTER), large=True,
+    ),
+    Checkpoint(
+        "facebook/timesformer-base-finetuned-k600", "TimeSformer, transformers", "transformers",
+        _logits(-0.7267, -0.7466, 3.2404, where=TIMESFORMER_CONVERTER), large=True,
+    ),
+    Checkpoint(
+        "facebook/timesformer-base-finetuned-ssv2", "TimeSformer, transformers", "transformers",
+        _logits(-0.9059, 0.6433, -3.1457, where=TIMESFORMER_CONVERTER), large=True,
+    ),
+    Checkpoint("facebook/timesformer-hr-finetuned-k400", "TimeSformer, transformers", "transformers", large=True),
+    Checkpoint(f"{_SCENIC}/kinetics_400/vivit_large_16x2_fe/checkpoint", "ViViT, scenic", "ViViT", large=True),
+    Checkpoint("openai/clip-vit-large-patch14", "CLIP, transformers", "CLIP of transformers", large=True),
+)  # fmt: skip

@@ -1,0 +1,82 @@
+"""The table that `make test-hub` writes: a row for each comparison, as Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+MEANINGS = {
+    "equal": "the largest difference is within the limit",
+    "finite": "nothing to compare with: every output is finite and has the shape that the module says",
+    "differs": "it is not, which is a mistake in vidjax or another file than was published",
+    "failed": "the checkpoint is here and could not be read or computed",
+    "not compared": "what the comparison needs could not be had",
+    "not had": "the checkpoint could not be had",
+}
+_HEADINGS = ("checkpoint", "layout", "revision", "MB", "compared with", "difference", "limit", "verdict", "s", "GB")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One comparison of one checkpoint.
+
+    Attributes:
+      name, layout: of the checkpoint.
+      revision: the commit of the hub, or the file's SHA-256; bytes: of what was read.
+      compared: with what, or why not.
+      largest: difference; limit: of it, above which it is a mistake; None where there is nothing to compare with.
+      verdict: a key of `MEANINGS`.
+      seconds, memory: of the process that read and compared it, the latter in bytes at its peak; the same in all rows
+        of a checkpoint.
+    """
+
+    name: str
+    layout: str
+    revision: str = ""
+    bytes: int | None = None
+    compared: str = ""
+    largest: float | None = None
+    limit: float | None = None
+    verdict: str = ""
+    seconds: float | None = None
+    memory: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The row in a line."""
+        if self.largest is None:
+            return f"{self.verdict}: {self.compared}"
+        return f"{self.verdict}: {self.compared}: {self.largest:.1e} of at most {self.limit:.1e}"
+
+
+def markdown(rows: Sequence[Row], total: int) -> str:
+    """The page of so many checkpoints in all, of which some may be still to come."""
+    done = len({row.name for row in rows})
+    used = [verdict for verdict in MEANINGS if any(row.verdict == verdict for row in rows)]
+    counts = ", ".join(f"{sum(row.verdict == verdict for row in rows)} {verdict}" for verdict in used)
+    lines = [_line(_HEADINGS), _line(["---"] * len(_HEADINGS)), *(_line(_cells(row)) for row in rows)]
+    meanings = "; ".join(f"*{verdict}*: {MEANINGS[verdict]}" for verdict in used)
+    return "\n".join(
+        [
+            "# First light on public weights\n",
+            f"{done} of {total} checkpoints, {len(rows)} comparisons: {counts}.\n",
+            *lines,
+            f"\n{meanings}. The difference is the largest; s and GB are the time and the peak memory of the process that reads a "
+            "checkpoint and computes both sides.\n",
+        ]
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def shown(value: float | None, form: str, unit: float = 1.0) -> str:
+        return "" if value is None else format(value / unit, form)
+
+    return (
+        f"`{row.name}`", row.layout, row.revision.removeprefix("sha256:")[:12], shown(row.bytes, ".1f", 1e6),
+        row.compared.replace("|", "\\|"), shown(row.largest, ".1e"), shown(row.limit, ".1e"), row.verdict,
+        shown(row.seconds, ".0f"), shown(row.memory, ".1f", 1e9),
+    )  # fmt: skip
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
