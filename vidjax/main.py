@@ -14,6 +14,7 @@ import difflib
 import os
 import re
 import sys
+from typing import Any
 
 from vidjax.training.stop_signal import leave_on_signal, stoppable
 
@@ -55,12 +56,27 @@ def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> conf
     choice = choose_model(config.init_from, workdir)
     say(f"model: the recipe for {choice.size} models, {choice.reason}; name another as --config=FILE:SIZE")
     sized = _parse([_with_size(word, choice.size) for word in argv], _define_flags())
+    return _with_keys(argv, sized, choice.keys)
+
+
+def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Config:
+    """The configuration of an evaluation of public weights, config.init_from: with their model and published protocol.
+
+    What the user has set on the command line stays.
+    """
+    from vidjax.training.choices.model import published_protocol
+
+    return _with_keys(argv, config, published_protocol(config.init_from))
+
+
+def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any]) -> config_lib.Config:
+    """The configuration with keys, but for those that the command line sets."""
     users = {name.removeprefix("config.") for name in _set_keys(argv)}
-    ours = {key: value for key, value in choice.keys.items() if key not in users}
+    ours = {key: value for key, value in keys.items() if key not in users}
     if "model.spec" in ours:
-        fields = {name: value for name, value in sized.model.spec.items() if f"model.spec.{name}" in users}
+        fields = {name: value for name, value in config.model.spec.items() if f"model.spec.{name}" in users}
         ours["model.spec"] = {**ours["model.spec"], **fields}
-    return config_lib.with_keys(sized, ours)
+    return config_lib.with_keys(config, ours)
 
 
 def read_config(words: list[str]) -> config_lib.Config:
@@ -137,6 +153,7 @@ def run(argv: list[str]) -> int:
     """Train, evaluate or probe as a command line says; returns the exit code."""
     config, values = read_flags(argv)
     from vidjax.training import config_checks, distributed
+    from vidjax.weights.run_files import is_run
 
     workdir = os.path.abspath(os.path.expanduser(values.workdir))
     if config.model.name:
@@ -145,6 +162,8 @@ def run(argv: list[str]) -> int:
     if not config.model.name:
         config = with_model(argv, config, workdir)
         config_checks.check_config(config)
+    if config.mode == "evaluate" and config.init_from and not (is_run(workdir) or is_run(config.init_from)):
+        config = with_weights(argv, config)
     results = _act(config.mode)(config, workdir)
     unscored = results.get("eval/num_expected", 0) - results.get("eval/num_scored", 0)
     if unscored and not config.eval.allow_missing:

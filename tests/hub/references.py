@@ -95,7 +95,7 @@ def of_transformers_pretraining(subject: Subject) -> dict:
 
 
 def of_videomae(subject: Subject) -> dict:
-    """The authors' VideoMAE, by the names of `transformers`: logits, or without a head the normed mean of the tokens."""
+    """The authors' VideoMAE, by the names of `transformers`: logits, or the normed mean of its tokens."""
     spec, state = subject.model.spec, subject.state
     state = {key.removeprefix("model."): value for key, value in state.items()}
     for key in [key for key in state if key.endswith("attn.qkv.weight")]:

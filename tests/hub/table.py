@@ -61,8 +61,8 @@ def markdown(rows: Sequence[Row], total: int) -> str:
             "# First light on public weights\n",
             f"{done} of {total} checkpoints, {len(rows)} comparisons: {counts}.\n",
             *lines,
-            f"\n{meanings}. The difference is the largest; s and GB are the time and the peak memory of the process that reads a "
-            "checkpoint and computes both sides.\n",
+            f"\n{meanings}. The difference is the largest; s and GB are the time and the peak memory of the process "
+            "that reads a checkpoint and computes both sides.\n",
         ]
     )
 

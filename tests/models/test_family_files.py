@@ -61,7 +61,7 @@ def test_its_files_are_all_that_a_family_needs(clockwork, capsys):
     assert family_of(clockwork) == ("clockwork", "tiny")
     assert vidjax.build_model(clockwork, num_classes=3).spec.width == 8
     assert describe(clockwork)["results"][0]["top1"] == 50.5
-    assert usual_clip("clockwork", 4, 101).stride == 3
+    assert usual_clip("clockwork", FAMILIES["clockwork"].specs["tiny"], 101).stride == 3
     assert main(["models", "--family", "clockwork"]) == 0
     assert "50.5" in capsys.readouterr().out
     assert [layout.name for layout in checkpoint_layouts.all_layouts() if layout.recognises({"spring"}, None)] == [

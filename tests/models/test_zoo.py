@@ -255,9 +255,19 @@ def test_cards_are_plain_values(name):
     ],
 )
 def test_clips_are_sampled_as_published_for_the_nearest_model(family, num_frames, num_classes, sampling, stride):
-    result = usual_clip(family, num_frames, num_classes)
+    spec = dataclasses.replace(FAMILIES[family].specs["tiny"], num_frames=num_frames)
+    result = usual_clip(family, spec, num_classes)
     assert (result.sampling, result.stride) == (sampling, stride)
 
 
 def test_nothing_is_made_up_for_a_family_without_publications():
-    assert usual_clip("something", 8, 400) is None
+    assert usual_clip("something", FAMILIES["videomae"].specs["tiny"], 400) is None
+
+
+def test_weights_are_known_by_their_name_and_else_by_their_size():
+    """HMDB51's giant takes every second frame, the base model every fourth."""
+    giant, base = (FAMILIES["videomae"].specs[size] for size in ("giant", "base"))
+    assert [usual_clip("videomae", spec, 51).stride for spec in (giant, base)] == [2, 4]
+    named = "weights/vit_g_hybrid_pt_1200e_k710_it_hmdb51_ft.pth"
+    assert usual_clip("videomae", base, 51, named).stride == 2
+    assert usual_clip("timesformer", FAMILIES["timesformer"].specs["base"], 7, "runs/checkpoint").data == "Kinetics-400"

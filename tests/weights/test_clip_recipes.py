@@ -46,7 +46,7 @@ def test_a_run_says_everything_itself(tmp_path):
 )
 def test_public_weights_are_sampled_and_resized_as_published(name, classes, num_frames, stride, sampling):
     spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
-    recipe = published_recipe(name.split("_")[0], spec, classes, mean=(0.5,) * 3, std=(0.2,) * 3)
+    recipe = published_recipe(name.split("_")[0], spec, classes, pixels=((0.5,) * 3, (0.2,) * 3))
     assert (recipe.num_frames, recipe.stride, recipe.sampling) == (num_frames, stride, sampling)
     assert (recipe.clips, recipe.crops, recipe.image_size, recipe.mean) == (1, 1, 224, (0.5,) * 3)
     assert recipe.interpolation == "bilinear"
@@ -64,7 +64,7 @@ def test_public_weights_are_sampled_and_resized_as_published(name, classes, num_
 def test_only_timesformers_weights_of_something_take_bgr(name, classes, num_frames, channels):
     """Its loader reads frames with OpenCV, whose order is BGR, and never reorders them (datasets/utils.py:36)."""
     spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
-    recipe = published_recipe(name.split("_")[0], spec, classes, mean=(0.5,) * 3, std=(0.2,) * 3)
+    recipe = published_recipe(name.split("_")[0], spec, classes, pixels=((0.5,) * 3, (0.2,) * 3))
     assert recipe.channels == channels
 
 

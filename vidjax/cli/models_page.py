@@ -29,12 +29,12 @@ def page(cards: list[dict[str, Any]]) -> str:
 def _family(family: str, cards: list[dict[str, Any]]) -> list[str]:
     from vidjax.models import FAMILIES
 
-    where = [(card["name"], f"`{weights}`", what) for card in cards for weights, what in sources(card)]
+    where = [(card["name"], f"`{weights}`", *others) for card in cards for weights, *others in sources(card)]
     names = dict.fromkeys(result["source"] for card in cards for result in card["results"])
     lines = [line for card in cards for line in rows(card)]
     parts = [f"## {FAMILIES[family].heading or FAMILIES[family].title}\n", _table(HEADINGS, lines)]
     if where:
-        parts.append(_table(("model", "weights", "trained on"), where))
+        parts.append(_table(("model", "weights", "trained on", "tested with"), where))
     if names:
         parts.append(f"Accuracies: {'; '.join(names)}.\n")
     return parts

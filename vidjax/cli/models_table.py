@@ -14,7 +14,10 @@ EXPLAINED = (
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
-    "hub, both are fetched; other files are the authors', or in Google's scenic-bucket, and to be downloaded first."
+    "hub, both are fetched; other files are the authors', or in Google's scenic-bucket, and to be downloaded first. "
+    "Behind them is how their accuracy was measured, which predict, embed and evaluate follow without a flag: the "
+    "sampling of frames (data.sampling), their resizing and the order of their channels, and whether it is that of the "
+    "last epoch or of the best one on the evaluation split itself."
 )
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 
@@ -32,10 +35,16 @@ def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
     return lines or [(*size, *_clip(card), "", "", "", "")]
 
 
-def sources(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """Where weights of one model come from, and what they are, the published results first."""
-    found = [(result["weights"], _holds(result)) for result in card["results"] if result["weights"]]
-    return found + [(entry["weights"], entry["what"]) for entry in card["pretrained"]]
+def sources(card: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Where weights of one model come from, what they are, and how they were tested, the published results first."""
+    found = [(result["weights"], _holds(result), tested(result)) for result in card["results"] if result["weights"]]
+    return found + [(entry["weights"], entry["what"], "") for entry in card["pretrained"]]
+
+
+def tested(result: dict[str, Any]) -> str:
+    """The protocol of an accuracy: how frames are sampled, resized and ordered, and which checkpoint was tested."""
+    words = (result["sampling"], result["interpolation"], result["channels"].upper(), f"{result['checkpoint']} epoch")
+    return ", ".join(words)
 
 
 def _clip(facts: dict[str, Any]) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from vidjax.config.schema import Channels
 
@@ -38,6 +38,7 @@ class Result:
       sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`, how its clips were taken in training and in the test.
       interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`, how its test frames were resized.
       channels: the order of the channels that it was trained and tested with, rgb or bgr.
+      checkpoint: of its training, whose accuracy this is: the last, or the best on the evaluation split itself.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
       gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
       weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the
@@ -55,6 +56,7 @@ class Result:
     sampling: str = "dense"
     interpolation: str = "bilinear"
     channels: Channels = "rgb"
+    checkpoint: Literal["best", "last"] = "last"
     overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gmacs: float | None = None
     weights: str = ""

@@ -22,6 +22,7 @@ from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.training.telemetry import say
+from vidjax.weights import pretrained
 from vidjax.weights.checkpoint_scores import read_scores, why_chosen
 from vidjax.weights.read_run import read_params
 from vidjax.weights.run_files import CHECKPOINTS, check_labels, is_run
@@ -39,7 +40,8 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     """Score the checkpoint that eval.checkpoint names in `workdir`, or in the run of `config.init_from` if it has none.
 
     So a training command scores what it has trained when `mode=evaluate` is added to it. The evaluation split is
-    scored. The moving average is scored when the run keeps one. Results go to `workdir`.
+    scored. The moving average is scored when the run keeps one. Results go to `workdir`. Where `config.init_from` is no
+    run, but anything else that `vidjax.from_pretrained` takes, its weights are scored.
 
     Raises:
       ConfigError: when the task has no labels to score, or the checkpoint is of another model.
@@ -55,18 +57,31 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    step, found = read_params(run, config.eval.checkpoint, ema=True)
+    found, said, sentence = _params_to_score(config, run)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
     workdir.mkdir(parents=True, exist_ok=True)
     evaluator = evaluator_of(config, objective, source, mesh, workdir, loader_slice(mesh))
     check_labels(run, evaluator.labels)
-    chosen = why_chosen(step, read_scores(Path(run) / CHECKPOINTS), config.eval.checkpoint)
-    say(f"scoring checkpoint {step} of {run}{chosen}")
-    results = evaluator(params, of=said_of(step, config))
+    say(sentence)
+    results = evaluator(params, of=said)
     write_report(config, workdir, "evaluated", results)
     return results
+
+
+def _params_to_score(config: Config, run: str | os.PathLike) -> tuple[Any, dict[str, Any], str]:
+    """The parameters, what results say of them, and a sentence."""
+    if not is_run(run) and run == config.init_from:
+        model = pretrained.load(run)
+        return (
+            model.params,
+            {"eval/weights": model.source},
+            f"scoring {run}: {'; '.join(model.notes) or 'as published'}",
+        )
+    step, found = read_params(run, config.eval.checkpoint, ema=True)
+    chosen = why_chosen(step, read_scores(Path(run) / CHECKPOINTS), config.eval.checkpoint)
+    return found, said_of(step, config), f"scoring checkpoint {step} of {run}{chosen}"
 
 
 def said_of(step: int, config: Config) -> dict[str, Any]:

@@ -45,5 +45,5 @@ def _random(source: str, **sizes: int) -> Pretrained:
     module = build_model(name, num_classes=0, **sizes)
     params = jax.jit(module.init)(jax.random.key(_SEED), jnp.zeros((1, *module.spec.clip_shape)))["params"]
     family = family_of(name)[0]
-    recipe = published_recipe(family, module.spec, 0, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    recipe = published_recipe(family, module.spec, 0, pixels=(IMAGENET_MEAN, IMAGENET_STD))
     return Pretrained(module, params, module.spec, family, recipe, source=source)

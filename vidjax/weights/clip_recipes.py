@@ -18,9 +18,9 @@ def published_recipe(
     spec: Any,
     num_classes: int | None,
     *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    pixels: tuple[tuple[float, ...], tuple[float, ...]],
     merge: str = "mean_softmax",
+    source: str = "",
 ) -> ClipRecipe | None:
     """The recipe of a model that no run of vidjax has made: sampled and resized as published, one view.
 
@@ -30,14 +30,16 @@ def published_recipe(
 
     Args:
       family: a key of `vidjax.models.FAMILIES`; spec: of the module.
+      pixels: mean and deviation of the module's input, per channel.
       merge: of several views, a rule of `vidjax.evaluation.merge_views`.
+      source: of the weights, by which those of the tables are known; otherwise the most similar ones are taken.
 
     Returns:
       None for a model that takes no clips.
     """
     if not isinstance(spec, ClipSpec):
         return None
-    usual = usual_clip(family, spec.num_frames, num_classes or 0)
+    usual = usual_clip(family, spec, num_classes or 0, source)
     return ClipRecipe(
         num_frames=spec.num_frames,
         stride=max(usual.stride or 1, 1) if usual else 1,
@@ -45,8 +47,8 @@ def published_recipe(
         image_size=spec.image_size,
         interpolation=usual.interpolation if usual else "bilinear",
         channels=usual.channels if usual and CLASSES[usual.data] == num_classes else "rgb",
-        mean=mean,
-        std=std,
+        mean=pixels[0],
+        std=pixels[1],
         merge=merge,
     )
 

@@ -104,7 +104,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     merge = rule_with(description.merge, answer.activation) if answer else description.merge
     recipe = published_recipe(
         description.family, description.spec, description.num_classes,
-        mean=mean, std=std, merge=merge,
+        pixels=(mean, std), merge=merge, source=os.fspath(source),
     )  # fmt: skip
     return Pretrained(
         module=module,
@@ -204,7 +204,7 @@ def _other_clips(
     recipe = model.clips
     if not isinstance(model.config, Config):
         usual = published_recipe(
-            model.family, module.spec, model.num_classes, mean=recipe.mean, std=recipe.std, merge=recipe.merge
+            model.family, module.spec, model.num_classes, pixels=(recipe.mean, recipe.std), merge=recipe.merge
         )
         return usual and dataclasses.replace(usual, channels=recipe.channels)
     changes = {"num_frames": num_frames, "image_size": image_size}

@@ -77,10 +77,11 @@ def _print_table(cards: list[dict[str, Any]]) -> None:
     console.print(f"\n{EXPLAINED} {meanings}", highlight=False, markup=False)
     console.print(f"\n{WEIGHTS_EXPLAINED}", highlight=False, markup=False)
     for card in cards:
-        for number, (where, what) in enumerate(sources(card)):
+        for number, (where, what, tested) in enumerate(sources(card)):
             if number == 0:
                 console.print(f"{card['name']}:", highlight=False)
-            console.print(f"  {where}  ({what})", highlight=False, markup=False, soft_wrap=True)
+            about = f"{what}; {tested}" if tested else what
+            console.print(f"  {where}  ({about})", highlight=False, markup=False, soft_wrap=True)
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax models --family=videomae")

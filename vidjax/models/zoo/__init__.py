@@ -5,6 +5,7 @@ Costs are computed from the modules and specs; only what others have printed is 
 
 import dataclasses
 import functools
+import pathlib
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ __all__ = ["CLASSES", "NOTES", "ZOO", "Published", "Result", "count_params", "de
 
 # What is published of each family, by size.
 ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")
+_FILES = (".pth", ".pyth")  # files of authors, whose names tell what they hold
 _CLASSES = 400  # of a preset that nothing is published of
 
 
@@ -73,21 +75,33 @@ def describe(name: str) -> dict[str, Any]:
     }
 
 
-def usual_clip(family: str, num_frames: int, num_classes: int) -> Result | None:
+def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") -> Result | None:
     """The published result whose clips are most like those of a classifier, to sample videos as it was trained.
 
-    Of the family's results those with the same number of classes come first, then those with the same frames, then
-    the order of the tables. None for a family of which nothing is published.
+    The result of the weights that `source` names comes first, then those with the same number of classes, with the same
+    frames, of the most similar size, and the order of the tables. None for a family of which nothing is published.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 
-    def unlike(candidate: tuple[str, Result]) -> tuple[bool, bool]:
+    def unlike(candidate: tuple[str, Result]) -> tuple[bool, bool, bool, int]:
         size, result = candidate
-        frames = result.overrides.get("num_frames", FAMILIES[family].specs[size].num_frames)
-        return CLASSES[result.data] != num_classes, frames != num_frames
+        preset = FAMILIES[family].specs[size]
+        frames = result.overrides.get("num_frames", preset.num_frames)
+        return (
+            not names_weights(source, result.weights),
+            CLASSES[result.data] != num_classes,
+            frames != spec.num_frames,
+            len(spec.differences(preset)),
+        )
 
     stated = [candidate for candidate in results if candidate[1].stride is not None]
     return min(stated, key=unlike)[1] if stated else None
+
+
+def names_weights(source: str, weights: str) -> bool:
+    """Whether a source is the weights of a `Result`: by their name, or a path to a file that has the name of theirs."""
+    ours, theirs = pathlib.PurePath(source), pathlib.PurePath(weights)
+    return bool(weights) and (source == weights or (theirs.suffix in _FILES and ours.name == theirs.name))
 
 
 def _result(name: str, result: Result) -> dict[str, Any]:

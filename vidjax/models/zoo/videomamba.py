@@ -9,7 +9,8 @@ from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "OpenGVLab/VideoMamba videomamba/video_sm/MODEL_ZOO.md"
 
-_spread = partial(Result, top5=None, crops=3, stride=0, source=_ZOO)
+# All of the authors' scripts say --test_best.
+_spread = partial(Result, top5=None, crops=3, stride=0, checkpoint="best", source=_ZOO)
 _k400 = partial(_spread, "Kinetics-400", clips=4, sampling="segment_rounded")
 _ssv2 = partial(_spread, "Something-Something v2", clips=2, sampling="segment_integer")
 

@@ -10,10 +10,12 @@ import jax
 
 from vidjax.config import Config, get_key, with_keys
 from vidjax.errors import ConfigError, WeightsError
+from vidjax.evaluation.merge_views import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.spec_keys import SET_BY
+from vidjax.models.zoo import CLASSES, usual_clip
 from vidjax.training.choices.kept import saved_config
-from vidjax.weights import pretrained
+from vidjax.weights import Pretrained, pretrained
 from vidjax.weights.run_files import CONFIG, is_run
 
 # What a model and the way its clips are taken consist of: what it was trained with is best for what follows.
@@ -61,6 +63,26 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     return ModelChoice(size, {}, f"for {kind}")
 
 
+def published_protocol(source: str) -> dict[str, Any]:
+    """The keys with which public weights are evaluated: their model, and the clips and views of their accuracy.
+
+    Views and their merging are the published ones where there is a published model of as many classes.
+
+    Raises:
+      ConfigError: when `source` holds no classifier of videos.
+    """
+    model = _load(source)
+    if not model.num_classes:
+        raise ConfigError(f"config.init_from={source!r} holds a {model.family} without classes; fine-tune it first")
+    keys = _keys_of(model)
+    usual = usual_clip(model.family, model.spec, model.num_classes, source)
+    if usual and CLASSES[usual.data] == model.num_classes:
+        views = {"eval.clips": usual.clips, "eval.crops": usual.crops}
+        keys |= {key: count for key, count in views.items() if count}
+        keys["eval.merge"] = rule_with(model.clips.merge, "softmax")
+    return keys
+
+
 def choose_dtype(config: Config) -> Config:
     """The configuration with the type to compute in, by platform where it is left open."""
     if config.model.dtype:
@@ -74,19 +96,30 @@ def _like_run(config: Config, reason: str) -> ModelChoice:
 
 
 def _like_weights(source: str) -> ModelChoice:
+    keys = _keys_of(_load(source))
+    return ModelChoice(_recipe_for(keys["model.name"]), keys, f"that of {source}")
+
+
+def _load(source: str) -> Pretrained:
     try:
         model = pretrained.load(source)
     except WeightsError as error:
         raise ConfigError(f"config.init_from: {error}") from error
     if not isinstance(model.spec, ClipSpec):
         raise ConfigError(f"config.init_from={source!r} holds a {model.family}, which takes no videos")
+    return model
+
+
+def _keys_of(model: Pretrained) -> dict[str, Any]:
+    """The model and the way that its clips are taken, as keys of a configuration."""
     name, fields = nearest_preset(model.family, model.spec.for_classes())
     recipe = model.clips
     if not isinstance(recipe.image_size, int):
-        raise ConfigError(f"{source} takes frames of {recipe.image_size} pixels; runs take square ones: name a size")
+        raise ConfigError(
+            f"{model.source} takes frames of {recipe.image_size} pixels; runs take square ones: name a size"
+        )
     keys: dict[str, Any] = {"model.name": name, "model.spec": fields}
-    keys |= {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}
-    return ModelChoice(_recipe_for(name), keys, f"that of {source}")
+    return keys | {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}
 
 
 def nearest_preset(family: str, spec: ClipSpec) -> tuple[str, dict[str, Any]]:
