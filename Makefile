@@ -11,10 +11,10 @@ quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embe
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
 
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
-	$(BIN)/python -m pytest -m "not slow and not aot and not hub" -n 2
+	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
 
 test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
-	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot and not hub" -n 2  # users' code generator
+	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # users' code generator
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 colabs
 	$(MAKE) test-aot
 	scripts/test_newest_python.sh
@@ -24,8 +24,8 @@ test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
 
-test-hub: $(VENV)/.installed-test  ## downloads public weights and compares with their published logits
-	$(BIN)/python -m pytest -m hub
+test-hub: $(VENV)/.installed-test  ## downloads public weights (6 GB; ARGS=--large for more) and compares their outputs
+	$(BIN)/python tests/hub $(ARGS)
 
 lint: $(VENV)/.installed-test  ## what CI checks
 	$(BIN)/ruff check .

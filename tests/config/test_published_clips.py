@@ -64,6 +64,7 @@ def test_public_weights_are_tested_on_frames_taken_as_in_their_experiment(experi
     official = [result for result in results if "mmaction2" not in result.source]  # which trained its own ablations
     assert {result.sampling for result in official} == {config.data.sampling}
     assert {result.interpolation for result in official} == {config.data.interpolation}
+    assert {result.checkpoint for result in official} == {config.eval.checkpoint}
 
 
 def test_coin_defaults_to_the_arm_that_did_better():

@@ -65,11 +65,11 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """A hub id or file as it is, of an address the file's name and what sets it apart."""
+        """A hub id or file as it is; of an address the file's name, with two folders where it has no ending."""
         if not self.source.startswith("https://"):
             return self.source
-        *_, folder, file = self.source.partition("?")[0].split("/")
-        return f"{folder}/{file}" if "." not in file else file
+        parts = self.source.partition("?")[0].split("/")
+        return parts[-1] if "." in parts[-1] else "/".join(parts[-3:])
 
 
 def _logits(*values: float, where: str, resized: int = 0) -> Published:

@@ -24,7 +24,9 @@ from vidjax.training.report import write_report
 from vidjax.training.telemetry import say
 from vidjax.weights import pretrained
 from vidjax.weights.checkpoint_scores import read_scores, why_chosen
+from vidjax.weights.label_map import pick_classes
 from vidjax.weights.read_run import read_params
+from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import CHECKPOINTS, check_labels, is_run
 
 
@@ -57,7 +59,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    found, said, sentence = _params_to_score(config, run)
+    found, said, sentence = _params_to_score(config, run, config.data.num_classes or source.num_classes)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
@@ -70,15 +72,14 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     return results
 
 
-def _params_to_score(config: Config, run: str | os.PathLike) -> tuple[Any, dict[str, Any], str]:
-    """The parameters, what results say of them, and a sentence."""
+def _params_to_score(config: Config, run: str | os.PathLike, classes: int) -> tuple[Any, dict[str, Any], str]:
+    """The parameters, what results say of them, and a sentence; of public weights by the label map, if it is needed."""
     if not is_run(run) and run == config.init_from:
         model = pretrained.load(run)
-        return (
-            model.params,
-            {"eval/weights": model.source},
-            f"scoring {run}: {'; '.join(model.notes) or 'as published'}",
-        )
+        params = model.params
+        if config.init_label_map and model.num_classes != classes:
+            params = nest(pick_classes(flatten(params), config.init_label_map, classes))
+        return params, {"eval/weights": model.source}, "; ".join((f"scoring {run}", *model.notes))
     step, found = read_params(run, config.eval.checkpoint, ema=True)
     chosen = why_chosen(step, read_scores(Path(run) / CHECKPOINTS), config.eval.checkpoint)
     return found, said_of(step, config), f"scoring checkpoint {step} of {run}{chosen}"

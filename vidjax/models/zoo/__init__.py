@@ -16,7 +16,18 @@ from vidjax.models.spec import ClipSpec
 from vidjax.models.zoo_types import CLASSES, NOTES, Published, Result
 from vidjax.registry import Registry
 
-__all__ = ["CLASSES", "NOTES", "ZOO", "Published", "Result", "count_params", "describe", "published", "usual_clip"]
+__all__ = [
+    "CLASSES",
+    "NOTES",
+    "ZOO",
+    "Published",
+    "Result",
+    "count_params",
+    "describe",
+    "names_weights",
+    "published",
+    "usual_clip",
+]
 
 # What is published of each family, by size.
 ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")

@@ -13,7 +13,7 @@ from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.spec_keys import SET_BY
-from vidjax.models.zoo import CLASSES, usual_clip
+from vidjax.models.zoo import CLASSES, names_weights, usual_clip
 from vidjax.training.choices.kept import saved_config
 from vidjax.weights import Pretrained, pretrained
 from vidjax.weights.run_files import CONFIG, is_run
@@ -66,7 +66,7 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
 def published_protocol(source: str) -> dict[str, Any]:
     """The keys with which public weights are evaluated: their model, and the clips and views of their accuracy.
 
-    Views and their merging are the published ones where there is a published model of as many classes.
+    Views and their merging are the published ones of these weights, or of a model of as many classes.
 
     Raises:
       ConfigError: when `source` holds no classifier of videos.
@@ -76,7 +76,7 @@ def published_protocol(source: str) -> dict[str, Any]:
         raise ConfigError(f"config.init_from={source!r} holds a {model.family} without classes; fine-tune it first")
     keys = _keys_of(model)
     usual = usual_clip(model.family, model.spec, model.num_classes, source)
-    if usual and CLASSES[usual.data] == model.num_classes:
+    if usual and (CLASSES[usual.data] == model.num_classes or names_weights(source, usual.weights)):
         views = {"eval.clips": usual.clips, "eval.crops": usual.crops}
         keys |= {key: count for key, count in views.items() if count}
         keys["eval.merge"] = rule_with(model.clips.merge, "softmax")
