@@ -6,7 +6,8 @@ tests/models/videomae/test_modeling_videomae.py and tests/models/timesformer/tes
 tests/models/vivit/test_modeling_vivit.py at 05920b0, tests/models/gpt2/test_modeling_gpt2.py at 031e0ac, and
 src/transformers/models/{videomae,timesformer}/convert_*_to_pytorch.py at 01080c6. Left out are those
 of other models than the published ones: of VideoMAE's small ones (with 16 heads, where the authors have 6), and of
-TimeSformer-HR (on clips of 8 frames of 224 pixels).
+TimeSformer-HR (on clips of 8 frames of 224 pixels). ViViT's are of the original (convert_vivit_flax_to_pytorch.py at
+00ca929, which asserts do_normalize=False); the processor's default normalises twice since pull request 25174.
 """
 
 from __future__ import annotations

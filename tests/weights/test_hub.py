@@ -116,6 +116,7 @@ def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
     [
         (lambda: errors.LocalEntryNotFoundError("no"), "cannot be reached; connect"),
         (lambda: ConnectionError("refused"), "cannot be reached; connect"),
+        (lambda: type("ReadTimeout", (Exception,), {})("of an HTTP client"), "cannot be reached; connect"),
         (lambda: errors.HfHubHTTPError("busy", response=no_answer(503)), "cannot be reached; connect"),
         (lambda: errors.RepositoryNotFoundError("no", response=no_answer(404)), "no such model on the hub"),
         (lambda: errors.GatedRepoError("no", response=no_answer(403)), "known users only: run `hf auth login` first"),
