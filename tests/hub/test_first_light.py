@@ -92,6 +92,26 @@ def test_a_checkpoint_that_cannot_be_had_is_said_and_passed_over(hub, tmp_path, 
     assert shown.count("not had: ") == 2
 
 
+def test_a_network_that_is_not_there_is_said_for_each_checkpoint(hub, monkeypatch, tmp_path, capsys):
+    """Errors of HTTP clients are of no common kind."""
+    import download
+    import huggingface_hub
+
+    class ConnectError(Exception):
+        pass
+
+    def refused(*args, **kwargs):
+        raise ConnectError("no such host")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refused)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refused)
+    code, rows, _, tasks = run(hub, tmp_path, "videomamba_t16", [EQUAL])
+    assert (code, tasks, {row["verdict"] for row in rows}) == (3, [], {"not had"})
+    assert capsys.readouterr().out.count("does not describe OpenGVLab/VideoMamba (no such host)") == len(rows) == 2
+    assert download.fetch_extra("someone/something", "video.npy") is None
+
+
 def test_a_plan_fetches_and_compares_nothing(hub, tmp_path, capsys):
     assert hub.main(["--plan", "--workdir", str(tmp_path / "out")], lambda task: pytest.fail("compared")) == 0
     assert "vivit_base_16x2_fe/checkpoint: 0.0 MB" in capsys.readouterr().out
