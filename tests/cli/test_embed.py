@@ -48,13 +48,16 @@ def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, caps
     shown = capsys.readouterr()
     assert shown.out.strip() == str(tmp_path / "out")
     assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)
-    assert "5 of 6 rows have token_mean (96), width_mean (8), pooled (96), float16, of 4 frames" in shown.err
+    assert (
+        "5 of 6 rows have token_mean (96), token_max (96), width_mean (8), pooled (96), float16, of 4 frames"
+        in shown.err
+    )
     store = FeatureStore.open(tmp_path / "out")
     assert (store.decoded.tolist(), store.labels.tolist()) == ([True] * 5 + [False], [0, 0, 0, 1, 1, 1])
     assert embed(folder, tmp_path / "out", "--json") == 3
     answer = json.loads(capsys.readouterr().out)
     assert (answer["rows"], answer["computed"], answer["complete"], answer["missing_parts"]) == (6, 0, True, [])
-    assert answer["arrays"] == {"token_mean": [96], "width_mean": [8], "pooled": [96]}
+    assert answer["arrays"] == {"token_mean": [96], "token_max": [96], "width_mean": [8], "pooled": [96]}
     assert [failure["id"] for failure in answer["failures"]] == ["train/b/5.mp4"]
     assert embed(folder, tmp_path / "out") == 3
     assert "all features were there; nothing was computed" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from vidjax.training import loop
 from vidjax.viz import report
 
 
-def test_the_two_classifiers_differ_in_where_they_start_and_in_nothing_else(tmp_path, monkeypatch, capsys):
+def test_the_two_classifiers_differ_in_where_they_start_and_in_what_suits_that(tmp_path, monkeypatch, capsys):
     runs, scores = {}, iter([{}, {"eval/top1": 0.9, "eval/top5": 1.0}, {"eval/top1": 0.4, "eval/top5": 0.8}] * 2)
 
     def train(config, workdir):
@@ -27,7 +27,10 @@ def test_the_two_classifiers_differ_in_where_they_start_and_in_nothing_else(tmp_
         pretrain, tuned, scratch = (runs[f"seed{seed}/{name}"] for name in ("pretrain", "finetune", "scratch"))
         assert (pretrain.task, tuned.task) == ("masked_autoencoding", "classification")
         assert tuned.init_from == str(tmp_path / f"seed{seed}" / "pretrain")
-        assert dataclasses.replace(tuned, init_from="") == scratch
+        assert tuned.data.eval_split == scratch.data.eval_split == "test"
+        optim = dataclasses.replace(tuned.optim, base_lr=scratch.optim.base_lr)
+        model = dataclasses.replace(tuned.model, spec={**tuned.model.spec, "init_std": scratch.model.spec["init_std"]})
+        assert dataclasses.replace(tuned, init_from="", optim=optim, model=model) == scratch
         assert pretrain.seed == tuned.seed == seed
     top1 = [(row["seed"], row["start"], row["top1"]) for row in answer["rows"]]
     starts = [(seed, start, score) for seed in (0, 1) for start, score in (("pre-trained", 0.9), ("from scratch", 0.4))]

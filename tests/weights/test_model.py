@@ -230,7 +230,7 @@ def test_numbers_of_a_regression_are_predicted_by_name(make_run, video, capsys):
         (lambda m, v: m.predict(v, score="sigmod"), ConfigError, "did you mean 'sigmoid'"),
         (lambda m, v: m.predict("gone.mp4"), VideoError, "gone.mp4"),
         (lambda m, v: m.embed(v, feature=["cls"]), ConfigError, "embed has no option 'feature'; did you mean 'feat"),
-        (lambda m, v: m.embed(v, features=["cls"]), ConfigError, "gives no 'cls'; .* tokens, token_mean, width_mean"),
+        (lambda m, v: m.embed(v, features=["cls"]), ConfigError, "gives no 'cls'; .* token_max, width_mean"),
         (lambda m, v: m.apply({}, v, trian=True), ConfigError, "apply has no option 'trian'; did you mean 'train'"),
         (
             lambda m, v: vidjax.from_pretrained(m.source, num_clases=2),
@@ -267,5 +267,5 @@ def test_embed_gives_what_the_verb_stores(source, videos, video, tmp_path, reque
         np.testing.assert_array_equal(array, store.array(name)[0], name)
     usual = vidjax.from_pretrained(run).embed(video)
     assert {name: array.shape for name, array in usual.items()} == {
-        "token_mean": (96,), "width_mean": (8,), "pooled": (96,),
+        "token_mean": (96,), "token_max": (96,), "width_mean": (8,), "pooled": (96,),
     }  # fmt: skip

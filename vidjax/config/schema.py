@@ -48,7 +48,7 @@ Channels = Literal["rgb", "bgr"]
 
 # Arrays of a backbone's features, and what a probe makes of them.
 ViewMerge = Literal["mean_softmax", "sum_logits", "max"]
-FeatureArray = Literal["token_mean", "width_mean", "cls", "pooled", "tokens"]
+FeatureArray = Literal["token_mean", "token_max", "width_mean", "cls", "pooled", "tokens"]
 Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 T = TypeVar("T")
 Length = Annotated[T, Changeable("schedules follow the new length of the run from here on")]

@@ -213,7 +213,7 @@ class Pretrained:
           stride: between the frames, other than the model's; 0 spreads them over the whole video.
 
         Returns:
-          float32 arrays by name: token_mean (d), width_mean (n), pooled (d), cls (d), tokens (n d).
+          float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d).
 
         Raises:
           VideoError: when the video cannot be decoded.
@@ -222,7 +222,7 @@ class Pretrained:
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
           >>> {name: array.shape for name, array in m.embed("video.mp4").items()}
-          {'token_mean': (96,), 'width_mean': (256,), 'pooled': (96,)}
+          {'token_mean': (96,), 'token_max': (96,), 'width_mean': (256,), 'pooled': (96,)}
           >>> m.embed("video.mp4", features=["tokens"])["tokens"].shape
           (256, 96)
         """

@@ -257,4 +257,9 @@ def test_parts_are_small_enough_to_be_held_in_memory(videos, tmp_path):
 
 
 def test_without_names_a_store_has_all_arrays_but_the_tokens(videos, tmp_path):
-    assert set(embed(videos, tmp_path, split="val", names=()).header.arrays) == {"token_mean", "width_mean", "pooled"}
+    assert set(embed(videos, tmp_path, split="val", names=()).header.arrays) == {
+        "token_mean",
+        "token_max",
+        "width_mean",
+        "pooled",
+    }

@@ -61,15 +61,17 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
     model = make()
     data = DataConfig(root=str(videos), train_split="val", threads=1)
     source, width = open_source(data, "val"), model.spec.width
-    wanted = {"tokens", "token_mean", "width_mean", "pooled"} | ({"cls"} if has_class_token else set())
+    wanted = {"tokens", "token_mean", "token_max", "width_mean", "pooled"} | ({"cls"} if has_class_token else set())
     write_features(model, Split(source, data, "val"), Storage(tmp_path, sorted(wanted), "float32"))
     store = FeatureStore.open(tmp_path)
     arrays = {name: store.array(name) for name in wanted}
     assert {name: array.shape[1:] for name, array in arrays.items()} == {
-        "tokens": (num_tokens, width), "token_mean": (width,), "width_mean": (num_tokens,), "pooled": (width,),
+        "tokens": (num_tokens, width), "token_mean": (width,), "token_max": (width,),
+        "width_mean": (num_tokens,), "pooled": (width,),
     } | ({"cls": (width,)} if has_class_token else {})  # fmt: skip
     assert store.decoded.tolist() == [True, True, False]
     np.testing.assert_allclose(arrays["token_mean"], arrays["tokens"].mean(1), atol=1e-5)
+    np.testing.assert_allclose(arrays["token_max"], arrays["tokens"].max(1), atol=1e-5)
     np.testing.assert_allclose(arrays["width_mean"], arrays["tokens"].mean(2), atol=1e-5)
     for number in range(2):
         frames = read_frames(source[number].video, eval_indices(20, 10.0, model.clip_recipe)[0])

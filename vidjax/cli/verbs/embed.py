@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "of the data set; default train, or all videos of a folder that is not divided into splits"
     add("--split", default="", help=about)
     add("--out", required=True, metavar="DIR", help="the folder of the features; one that holds some is completed")
-    about = "comma-separated: tokens, token_mean, width_mean, cls, pooled (all that the model gives but the tokens)"
+    about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled (all but the tokens)"
     add("--features", default="", metavar="NAMES", help=about)
     about = "what rows must carry to be probed: a class, or numbers (default: a class where they have one)"
     add("--task", default="", choices=TASKS, help=about)

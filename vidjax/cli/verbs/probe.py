@@ -19,7 +19,7 @@ from vidjax.errors import ConfigError
 
 SOME_FAILED = 3
 OPTIONS = {  # of config.probe, whose defaults are taken for those not given
-    "reductions": "comma-separated: token_mean, width_mean, cls, pooled, tokens, pca, weighted_tokens (what is stored)",
+    "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, tokens, pca, weighted_tokens (all)",
     "probes": "comma-separated: linear, svm, knn, mlp",
     "pca_of": "the array whose components pca takes",
     "components": "of pca",

@@ -28,7 +28,7 @@ from vidjax.models import ClipSpec
 from vidjax.objectives.normalize import fit_frames
 from vidjax.ops.mesh_axes import ROWS, local_mesh
 
-ARRAYS = ("tokens", "token_mean", "width_mean", "cls", "pooled")
+ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled")
 _BATCH = 8  # videos a step and device
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -76,11 +76,16 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
     """Feature arrays computed from a module's outputs, in float32.
 
     Returns:
-      tokens (b n d); token_mean (b d), their mean over tokens, and width_mean (b n), over width; pooled (b d), what a
-      classifier's head sees; cls (b d) where the model has a class token.
+      tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over
+      width; pooled (b d), what a classifier's head sees; cls (b d) where the model has a class token.
     """
     tokens = outputs["tokens"].astype(jnp.float32)
-    found = {"tokens": tokens, "token_mean": tokens.mean(axis=1), "width_mean": tokens.mean(axis=2)}
+    found = {
+        "tokens": tokens,
+        "token_mean": tokens.mean(axis=1),
+        "token_max": tokens.max(axis=1),
+        "width_mean": tokens.mean(axis=2),
+    }
     return found | {name: outputs[name].astype(jnp.float32) for name in ("cls", "pooled") if name in outputs}
 
 
