@@ -22,6 +22,7 @@ TRAINING = {
     ("timesformer_k400", "base"): ("seconds", "bilinear"),  # decoder.py:260 and 384, datasets/utils.py:110
     ("vivit_k400", "base"): ("dense_loop", "bilinear"),  # dmvr/processors.py:138 and 374
     ("vivit_ssv2", "large_fe"): ("dense_loop", "bilinear"),
+    ("vivit_epic_kitchens", "large_fe"): ("dense_loop", "bilinear"),
 }
 # Experiment: family and data of the results in the zoo, whose weights are tested on frames taken likewise.
 PUBLISHED = {

@@ -10,16 +10,24 @@ import pytest
 from vidjax import config as config_lib
 from vidjax.tasks import build_objective
 from vidjax.training.optim import RunLength, build_optimizer
-from vidjax.training.state import batch_shapes, init_state
+from vidjax.training.state import annotation_shapes, batch_shapes, init_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FAMILIES = ("videomamba_*.py", "finetune_*.py", "timesformer_*.py", "vivit_k600.py", "svt_linear.py", "svt_finetune.py")
+FAMILIES = (
+    "videomamba_*.py",
+    "finetune_*.py",
+    "timesformer_*.py",
+    "vivit_k600.py",
+    "vivit_epic_kitchens.py",
+    "svt_linear.py",
+    "svt_finetune.py",
+)
 FIRST = {  # traced in every run of the tests; the others are slow
     ("videomamba_pretrain", "middle"), ("videomamba_k400", "ti_384"), ("videomamba_ssv2", "small_288"),
     ("videomamba_breakfast", "small_f64"), ("videomamba_coin", "ti"), ("finetune_k400", "base_800"),
     ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
     ("timesformer_k400", "space_only"), ("timesformer_ssv2", "base"), ("vivit_k600", "large_fe"),
-    ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
+    ("vivit_epic_kitchens", "large_fe"), ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
 }  # fmt: skip
 
 
@@ -39,6 +47,7 @@ def test_the_recipe_traces_at_its_full_size(name, size):
     tx = build_optimizer(config.optim, RunLength(10), global_batch=config.data.global_batch).tx
     state = jax.eval_shape(lambda: init_state(objective, tx, config.data, config.optim.ema, config.seed))
     batch = batch_shapes(config.data)
+    batch |= annotation_shapes(config, len(batch["valid"]), config.data.num_classes)
     assert batch["video"].shape[0] % max(config.data.mix_group, 1) == 0
 
     def loss(params, extra, batch):

@@ -108,6 +108,7 @@ def motion(config) -> None:
     config.data.name = "motion"
     config.data.root = ""
     config.data.num_classes = 0
+    config.data.action_classes = (10, 8)  # digits that move
     config.data.num_frames = 8
     config.data.stride = 2
     config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)

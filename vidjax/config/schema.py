@@ -95,6 +95,7 @@ class DataConfig:
     val_fraction: Part = 0.2  # of videos that root does not divide into training and validation
     split_by: Literal["video", "folder"] = "video"  # folder: the videos of a folder, a scene, stay on one side
     num_classes: NotNegative[int] = 0  # 0: as the data set says
+    action_classes: tuple[int, int] = (300, 97)  # of task=action: the data's nouns and verbs
     num_frames: Count = 16
     tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"  # frames that fill no cube
     stride: Count = 4  # between frames, for the dense samplings

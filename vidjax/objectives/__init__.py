@@ -1,5 +1,6 @@
 """What is learned: a loss on batches, with the module whose parameters it trains."""
 
+from vidjax.objectives.action import ActionRecognition
 from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
@@ -11,6 +12,7 @@ from vidjax.objectives.self_distillation import SelfDistillation
 from vidjax.objectives.supervised import Supervised
 
 __all__ = [
+    "ActionRecognition",
     "Captioning",
     "Classification",
     "FeatureAlignment",

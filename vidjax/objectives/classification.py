@@ -46,7 +46,7 @@ class Classification(Supervised):
         clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
         if train:
-            clips, targets = self._augment(clips, targets, rngs["augment"], batch)
+            clips, targets = self.augment(clips, smooth(targets, self.label_smoothing), rngs["augment"], batch)
         logits = self.logits(params, clips, rngs, train)
         label = targets.argmax(axis=-1)
         metrics = {
@@ -58,10 +58,9 @@ class Classification(Supervised):
             targets = targets * jnp.asarray(self.class_weights, jnp.float32)
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
-    def _augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
+    def augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
         """Erased and mixed; boxes are drawn row by row, and the strength of mixing group by group."""
         erase_rng, mix_rng = jax.random.split(rng)
-        targets = smooth(targets, self.label_smoothing)
         if self.erase > 0:
             clips = random_erase(row_keys(erase_rng, batch), clips, self.erase)
         if self.mixing:

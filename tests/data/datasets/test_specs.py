@@ -15,8 +15,8 @@ EVERY = sorted(DATASETS)
 
 def test_these_are_the_data_sets():
     assert EVERY == [
-        "afew_va", "breakfast", "charades", "coin", "coin_domains", "folder", "hmdb51", "kinetics400", "kinetics600",
-        "kinetics700", "kinetics710", "motion", "motion_digits", "ssv2", "synthetic", "ucf101",
+        "afew_va", "breakfast", "charades", "coin", "coin_domains", "epic_kitchens", "folder", "hmdb51", "kinetics400",
+        "kinetics600", "kinetics700", "kinetics710", "motion", "motion_digits", "ssv2", "synthetic", "ucf101",
     ]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_specs_travel_to_other_processes(name):
     [
         (
             {"annotations": ("labels",)},
-            r"toys: annotations=\('labels',\) must be some of label, target, intervals, cap",
+            r"toys: annotations=\('labels',\) must be some of label, target, action, inter",
         ),
         ({"annotations": ()}, r"toys: annotations=\(\) must be some of"),
         ({"annotations": ("label", "target")}, "toys: rows with label, target need a function open_split"),

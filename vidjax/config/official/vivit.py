@@ -42,6 +42,7 @@ SHARED = (
 # What the names of a configuration are here: the key and, where it is not what they write, its value.
 _KEYS: dict[str, tuple[str, Any]] = {
     "num_classes": ("data.num_classes", None),
+    "class_splits": ("data.action_classes", (300, 97)),
     "num_frames": ("data.num_frames", None),
     "stride": ("data.stride", None),
     "crop_size": ("data.image_size", None),
@@ -65,6 +66,7 @@ _KEYS: dict[str, tuple[str, Any]] = {
     "base_learning_rate": ("optim.base_lr", None),
 }
 _PLACES = {
+    "split_names": "vidjax.objectives:ActionRecognition",
     "do_jitter_scale": "vidjax.data.clips.augment:CROPS",
     "prob_scale_jitter": "vidjax.data.clips.augment:CROPS",
     "attention_dropout_rate": "vidjax.models.vivit_blocks:Block",
@@ -84,7 +86,8 @@ def _file(path: str) -> tuple[Row, ...]:
         rows.append(Row(name, f"{FOLDER}/{path}:{line}", text, key, _PLACES.get(name, ""), value))
     short = float(texts["min_resize"])
     sides = short * float(texts["scale_min_factor"]), short * float(texts["scale_max_factor"])
-    random_augment = {"key": "data.rand_augment", "value": "scenic-m20-n2"}
+    magnitude, layers = (texts.get(f"rand_augment_{name}") for name in ("magnitude", "num_layers"))
+    random_augment = {"key": "data.rand_augment", "value": f"scenic-m{magnitude}-n{layers}"}
     resized = {"tile": "vidjax.weights.families.vivit_image:tile", "resize": "vidjax.models.vivit:ViViTSpec"}
     meant: dict[str, dict[str, Any]] = {
         "type": {"key": "model.spec.factorization", "value": _FACTORIZED[texts["type"]]},
@@ -112,14 +115,14 @@ def _number(text: str) -> float:
     return 0.0 if text == "None" else float(text)
 
 
-_SSV2 = (
-    Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),
+_MIXED = (
     Row("colours", f"{_OPS}:583", "RandAugment takes their place", "data.color_jitter", value=(0.0,) * 4),
     Row("clips that are mixed", f"{_HERE}/train_utils.py:105", "each device's", "data.mix_group", reason=_GROUPS),
     Row(
         "operations", f"{_OPS}:786", "11, none geometric", place="vidjax.data.clips.scenic_augment:scenic_rand_augment"
     ),
 )
+_SSV2 = (Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),)
 _DEPTH = "4 as in the paper, SSv2's and EPIC's configurations; large_fe_24 has what Kinetics' configurations say"
 _BASE, _BASE_FE = "kinetics400/vivit_base_k400.py", "kinetics400/vivit_base_factorised_encoder.py"
 _LARGE_FE = "vivit_large_factorised_encoder.py"
@@ -133,6 +136,10 @@ _RECIPES = {  # the configuration, and what is published
     "vivit_k400:large_fe_24": (f"kinetics400/{_LARGE_FE}", "80.3 (scenic/projects/vivit/README.md:51)"),
     "vivit_k600:large_fe": (f"kinetics600/{_LARGE_FE}", "81.6 (scenic/projects/vivit/README.md:52)"),
     "vivit_k600:large_fe_24": (f"kinetics600/{_LARGE_FE}", "81.6 (scenic/projects/vivit/README.md:52)"),
+    "vivit_epic_kitchens:large_fe": (
+        f"epic_kitchens/{_LARGE_FE}",
+        "43.6 at 4 x 1 views (scenic/projects/vivit/README.md:53)",
+    ),
     "vivit_ssv2:large_fe": (f"something_something_v2/{_LARGE_FE}", "no weights; arXiv:2103.15691, table 6"),
 }
 _OTHERS = {"base_fsa": "self_attention", "base_fdp": "dot_product"}  # models 3 and 4
@@ -142,7 +149,8 @@ def _recipe(experiment: str) -> Recipe:
     path, published = _RECIPES[experiment]
     data, size = experiment.removeprefix("vivit_").split(":")
     name = {"k400": "kinetics400", "k600": "kinetics600"}.get(data, data)
-    line = f"{FOLDER}/{path}:{FILES[path]['num_classes'][0]}"
+    counted = FILES[path].get("num_classes") or FILES[path]["class_splits"]
+    line = f"{FOLDER}/{path}:{counted[0]}"
     rows = with_rows(
         (*SHARED, *_file(path)),
         Row("data set", line, "by its number of classes", "data.name", value=name),
@@ -152,9 +160,10 @@ def _recipe(experiment: str) -> Recipe:
     for row in rows:
         if row.name == "type" and size in _OTHERS:
             changed.append(dataclasses.replace(row, reason=f"model {3 + list(_OTHERS).index(size)}: {_PAPER}"))
-        if row.name == "temporal_transformer.num_layers" and size == "large_fe" and data != "ssv2":
+        if row.name == "temporal_transformer.num_layers" and size == "large_fe" and data in ("k400", "k600"):
             changed.append(dataclasses.replace(row, reason=_DEPTH))
-    return Recipe(experiment, SOURCE, published, with_rows(rows, *changed, *(_SSV2 if data == "ssv2" else ())))
+    mixed = _MIXED if "mixup.alpha" in FILES[path] else ()
+    return Recipe(experiment, SOURCE, published, with_rows(rows, *changed, *mixed, *(_SSV2 if data == "ssv2" else ())))
 
 
 RECIPES = tuple(map(_recipe, _RECIPES))

@@ -81,5 +81,22 @@ FILES = {
         "warmup_steps": (154, "int(2.5 * steps_per_epoch)"), "steps_per_cycle": (155, "total_steps"),
         "base_learning_rate": (156, "0.4"),
     },
+    "epic_kitchens/vivit_large_factorised_encoder.py": {
+        "class_splits": (54, "[300, 97]"), "split_names": (55, "['noun', 'verb']"), "num_frames": (58, "32"),
+        "stride": (59, "1"), "min_resize": (60, "256"), "crop_size": (61, "224"), "zero_centering": (63, "True"),
+        "num_test_clips": (70, "4"), "do_three_spatial_crops": (73, "True"), "do_jitter_scale": (78, "True"),
+        "scale_min_factor": (79, "0.9"), "scale_max_factor": (80, "1.33"), "prob_scale_jitter": (81, "1.0"),
+        "do_color_augment": (82, "False"), "prob_color_augment": (83, "0.8"), "prob_color_drop": (84, "0.1"),
+        "mixup.alpha": (89, "0.1"), "do_rand_augment": (91, "True"), "rand_augment_num_layers": (92, "2"),
+        "rand_augment_magnitude": (93, "15"), "hidden_size": (100, "1024"), "type": (105, "factorized_encoder"),
+        "temporal_transformer.num_layers": (115, "4"), "classifier": (118, "token"),
+        "attention_dropout_rate": (119, "0."), "dropout_rate": (120, "0."), "stochastic_droplayer_rate": (121, "0.2"),
+        "model_dtype_str": (122, "float32"), "kernel_init_method": (127, "central_frame_initializer"),
+        "optimizer": (131, "momentum"), "l2_decay_factor": (133, "0"), "max_grad_norm": (134, "1"),
+        "label_smoothing": (135, "0.2"), "num_training_epochs": (136, "50"), "batch_size": (137, "64"),
+        "positional_embed_size_change": (151, "tile"), "factors": (158, "constant * cosine_decay * linear_warmup"),
+        "warmup_steps": (159, "int(2.5 * steps_per_epoch)"), "steps_per_cycle": (160, "total_steps"),
+        "base_learning_rate": (161, "0.5"),
+    },
 }
 # fmt: on

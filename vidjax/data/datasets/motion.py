@@ -1,4 +1,4 @@
-"""The embedded motion videos with their classes, velocities and captions, and long videos of several motions.
+"""The embedded motion videos with their classes, velocities, actions and captions, and long videos of several motions.
 
 Splits are `train`, `val` to choose a recipe by, and `test` to score it once; for intervals `long_train` and `long_val`:
 the first has the long videos whose handwriting is in the first three quarters of what is set aside for long videos, the
@@ -13,7 +13,7 @@ from vidjax.config import DataConfig
 from vidjax.data import motion_videos
 from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources.annotation_checks import check_intervals
-from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, TARGET
+from vidjax.data.sources.annotations import ACTION, CAPTIONS, INTERVALS, LABEL, TARGET
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.root_layouts import open_classes
@@ -21,6 +21,7 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
 TARGETS = ("velocity_right", "velocity_down")
+DIGITS = tuple(map(str, range(10)))  # the nouns of actions, whose verbs are the motions
 LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, test_videos=0, long_videos=640)
 _HELD_OUT = 1750  # glyphs from here on are in long_val
 
@@ -45,7 +46,7 @@ def write_videos(root: str, split: str) -> str:
 
 
 def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
-    """Read velocities (to the right and downwards, as shares of the fastest), intervals or captions of a split.
+    """Read velocities (right and down, as shares of the fastest), actions, intervals or captions of a split.
 
     Raises:
       DataError: as `open_split`.
@@ -61,7 +62,8 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
         for about in motion_videos.annotations(folder)
         if about["split"] == kind and (kind != "long" or is_in(split, about["id"]))
     ]
-    labels = {TARGET: TARGETS, INTERVALS: motion_videos.CLASSES}.get(annotation)
+    names = {TARGET: TARGETS, ACTION: (*DIGITS, *motion_videos.CLASSES), INTERVALS: motion_videos.CLASSES}
+    labels = names.get(annotation)
     source = InMemorySource(f"motion/{split}", rows, annotation=annotation, labels=labels)
     for row in rows:
         check_intervals(row, len(motion_videos.CLASSES))
@@ -71,7 +73,7 @@ def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
 DATASET = DatasetSpec(
     title="motion",
     layout="{train,val,test}/<class>/<id>.mp4, long/<id>.mp4 and annotations.jsonl",
-    annotations=(LABEL, TARGET, INTERVALS, CAPTIONS),
+    annotations=(LABEL, TARGET, ACTION, INTERVALS, CAPTIONS),
     num_classes=len(motion_videos.CLASSES),
     target_names=TARGETS,
     needs_root=False,
@@ -88,6 +90,7 @@ def _row(folder: str, about: dict, annotation: str) -> Row:
         0,
         about["id"],
         target=tuple(about["velocity"]) if annotation == TARGET else (),
+        action=(about["digit"], motion_videos.CLASSES.index(about["class"])) if annotation == ACTION else (),
         intervals=intervals,
         captions=(about["caption"],),
         duration=about["frames"] / about["fps"],

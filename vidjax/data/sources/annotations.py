@@ -1,4 +1,4 @@
-"""What rows carry for a task to learn from: a label, a target, intervals or captions; and what a batch has of it."""
+"""What rows carry for a task to learn from, such as a label, a target or intervals; and what a batch has of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from vidjax.data.sources.rows import Interval, Row
 
-LABEL, TARGET, INTERVALS, CAPTIONS = "label", "target", "intervals", "captions"
+LABEL, TARGET, ACTION, INTERVALS, CAPTIONS = "label", "target", "action", "intervals", "captions"
 NOTHING = ""  # of rows that are videos alone, and of tasks that learn from videos alone
 
 Seconds = tuple[float, float] | None
@@ -81,6 +81,11 @@ def _target(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Generat
     return np.asarray(row.target, np.float32)
 
 
+def _action(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Generator) -> np.ndarray:
+    del seconds, num_outputs, rng
+    return np.asarray(row.action, np.int32)
+
+
 def _labels_seen(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Generator) -> np.ndarray:
     del rng
     return window_labels(row.intervals, seconds, num_outputs)
@@ -97,6 +102,7 @@ def _one_caption(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Ge
 ANNOTATIONS = {
     LABEL: Annotation("label", np.int32, lambda outputs, tokens: (), _label),
     TARGET: Annotation("target", np.float32, lambda outputs, tokens: (outputs,), _target),
+    ACTION: Annotation("action", np.int32, lambda outputs, tokens: (2,), _action),
     INTERVALS: Annotation("labels", np.float32, lambda outputs, tokens: (outputs,), _labels_seen, of_clip=True),
     CAPTIONS: Annotation("tokens", np.int32, lambda outputs, tokens: (tokens,), _one_caption),
 }

@@ -45,9 +45,10 @@ class InMemorySource(VideoSource):
         self._rows = list(rows)
         self._labels = np.array([row.label for row in rows])
         groups = [row.group for row in rows if row.group]
+        actions = [(row.window, row.action) for row in rows if row.action]
         known = ((row.id, _size(row.video), row.label, row.target, row.intervals, row.captions) for row in rows)
         carried = "" if annotation == LABEL else annotation
-        self.content_id = content_id([name, carried, self.num_classes, *known, *groups])
+        self.content_id = content_id([name, carried, self.num_classes, *known, *groups, *actions])
 
     def __len__(self) -> int:
         return len(self._rows)

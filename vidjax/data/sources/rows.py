@@ -22,6 +22,7 @@ class Row:
       label: class number; 0 where the row has another annotation to learn from.
       id: name for messages.
       target: numbers that a regression predicts.
+      action: class numbers of the noun and the verb that name an action; empty where it has none.
       intervals: the classes of a multi-label video and when they are seen, in seconds of the video; intervals may
         overlap, and run past the end.
       captions: sentences that describe the video.
@@ -35,6 +36,7 @@ class Row:
     label: int
     id: str
     target: tuple[float, ...] = ()
+    action: tuple[int, ...] = ()
     intervals: tuple[Interval, ...] = ()
     captions: tuple[str, ...] = ()
     tokens: tuple[tuple[int, ...], ...] = ()
