@@ -1,5 +1,8 @@
 """Scan, unrolling and rematerialisation change speed, not numbers; drop path; initialisers."""
 
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -135,3 +138,52 @@ def test_initial_weights_have_the_ranges_of_the_official_modules():
     params = jax.jit(classifier.init)(jax.random.key(0), clips)["params"]
     assert float(params["head"]["kernel"].std()) == pytest.approx(2e-5, rel=0.05)
     assert float(params["encoder"]["blocks"]["mlp"]["fc1"]["kernel"].std()) == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("layer", ["gelu", "tanh_gelu", "norm"])
+def test_the_backward_pass_of_gelu_and_norm_keeps_its_input_alone(layer):
+    """In the type of the computation, where float32 values in between would be several times as much."""
+    x = jnp.ones((4, 50, 64), jnp.bfloat16)
+    norm = layers.LayerNorm(1e-6, dtype=jnp.bfloat16)
+    params = jax.jit(norm.init)(jax.random.key(0), x)
+
+    def function(x):
+        return norm.apply(params, x) if layer == "norm" else layers.gelu(x, layer == "tanh_gelu")
+
+    kept = jax.eval_shape(lambda x: jax.vjp(function, x)[1], x)
+    assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept)) <= 2 * x.size + 2 * 4 * 64
+
+
+def test_gelu_has_the_slope_of_its_definition():
+    """Of x Phi(x): Phi(x) + x phi(x), in double precision; of its tanh approximation by differences."""
+    x = np.linspace(-6, 6, 241)
+    phi = np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
+    slopes = jax.jit(jax.vmap(jax.grad(layers.gelu)))(jnp.float32(x))
+    np.testing.assert_allclose(slopes, phi + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi), atol=1e-6)
+
+    def tanh_gelu(x):  # Hendrycks & Gimpel 2016, section 2
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+    slopes = jax.jit(jax.vmap(jax.grad(lambda x: layers.gelu(x, True))))(jnp.float32(x))
+    np.testing.assert_allclose(slopes, (tanh_gelu(x + 1e-6) - tanh_gelu(x - 1e-6)) / 2e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("bfloat16", 1e-2)])
+def test_the_norm_has_the_gradient_of_its_definition(dtype, tolerance):
+    """(x - mean) / sqrt(variance + eps) * scale + bias, whose gradient is written out here in double precision."""
+    x, out = (np.random.default_rng(seed).normal(1.0, 2.0, (6, 32)) for seed in (0, 1))
+    x, out = (np.asarray(jnp.asarray(array, dtype), np.float64) for array in (x, out))
+    scale = np.linspace(0.5, 1.5, 32)
+    centred = x - x.mean(-1, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6)
+    normed, into = centred / deviation, out * scale
+    expected = (into - into.mean(-1, keepdims=True) - normed * (into * normed).mean(-1, keepdims=True)) / deviation
+
+    norm = layers.LayerNorm(1e-6, dtype=dtype)
+    params = {"scale": jnp.float32(scale), "bias": jnp.zeros(32)}
+    run = jax.jit(lambda params, x, out: jax.vjp(lambda p, x: norm.apply({"params": p}, x), params, x)[1](out))
+    of_params, of_x = run(params, jnp.asarray(x, dtype), jnp.asarray(out, dtype))
+    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    close(of_x, expected)
+    close(of_params["scale"], (out * normed).sum(0))
+    close(of_params["bias"], out.sum(0))

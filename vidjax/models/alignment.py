@@ -38,7 +38,7 @@ class AlignmentDecoder(nn.Module):
         if self.kind == "mlp":
             x = layers.gelu(layers.Dense(x.shape[-1], self.dtype, self.kernel_init, name="fc")(x))
         x = layers.Dense(self.features, self.dtype, self.kernel_init, name="head")(x)
-        return nn.LayerNorm(self.norm_eps, name="norm")(x)
+        return layers.LayerNorm(self.norm_eps, name="norm")(x)
 
 
 class AlignmentStudent(CompiledInit):

@@ -113,9 +113,9 @@ class CLIPBlock(nn.Module):
         self, x: Float[Array, "b n d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b n d"], Float[Array, "b n"]]:
         s, dtype = self.spec, jnp.dtype(self.spec.dtype)
-        y, attention = CLIPAttention(s, name="attn")(nn.LayerNorm(s.norm_eps, dtype=dtype, name="norm1")(x))
+        y, attention = CLIPAttention(s, name="attn")(layers.LayerNorm(s.norm_eps, dtype=dtype, name="norm1")(x))
         x = x + layers.DropPath()(y, drop_path)
-        y = nn.LayerNorm(s.norm_eps, dtype=dtype, name="norm2")(x)
+        y = layers.LayerNorm(s.norm_eps, dtype=dtype, name="norm2")(x)
         y = layers.Dense(s.mlp_dim, dtype, _normal((2 * s.width) ** -0.5), name="fc1")(y)
         y = layers.Dense(s.width, dtype, _normal(_in_std(s)), name="fc2")(ACTIVATIONS[s.activation](y))
         return x + layers.DropPath()(y, drop_path), attention
@@ -138,10 +138,10 @@ class CLIPEncoder(nn.Module):
         self.patch_embed = layers.Linear(s.width, use_bias=False, dtype=s.dtype, kernel_init=_normal(0.02))
         self.cls_token = self.param("cls_token", _normal(s.width**-0.5), (s.width,), jnp.float32)
         self.pos_embed = self.param("pos_embed", _normal(0.02), (1 + h * w, s.width), jnp.float32)
-        self.pre_norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+        self.pre_norm = layers.LayerNorm(s.norm_eps, dtype=s.dtype)
         block = layers.tapped(CLIPBlock) if self.taps else CLIPBlock
         self.blocks = layers.stack_blocks(block, s.depth, unroll=s.unroll, remat=s.remat)(s)
-        self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+        self.norm = layers.LayerNorm(s.norm_eps, dtype=s.dtype)
         if s.projection:
             self.projection = layers.Linear(
                 s.projection, use_bias=False, dtype=s.dtype, kernel_init=_normal(s.width**-0.5)

@@ -99,7 +99,7 @@ class GPT2(CompiledInit):
         self.drop = Dropout()
         stacked = layers.stack_blocks(GPT2Block, s.depth, unroll=s.unroll, remat=s.remat, in_axes=(0, nn.broadcast))
         self.blocks = stacked(s)
-        self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+        self.norm = layers.LayerNorm(s.norm_eps, dtype=s.dtype)
 
     def __call__(
         self,
@@ -192,7 +192,7 @@ class GPT2Block(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"], layer: dict, context: dict) -> tuple[Array, dict | None]:
         s, rate, past, memory = self.spec, layer["dropout"], layer["past"], layer["memory"]
-        norm = partial(nn.LayerNorm, s.norm_eps, dtype=s.dtype)
+        norm = partial(layers.LayerNorm, s.norm_eps, dtype=s.dtype)
         y, past = SelfAttention(s, name="attn")(norm(name="norm1")(x), past, context["length"])
         x = x + Dropout()(y, rate)
         if s.cross_attention:

@@ -56,14 +56,24 @@ def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
 Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's, its bias added in the dtype of the computation
 
 
-def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
-    """x Phi(x) computed in float32, or its tanh approximation.
+# The backward pass computes these again from their input, where it would else read several float32 arrays.
+LayerNorm = nn.remat(nn.LayerNorm, prevent_cse=False)
 
-    The exact one is written with erf, as PyTorch does: with erfc, which keeps more digits of values near 0 on the far
-    left, it takes a TPU twice the time. Source: Hendrycks & Gimpel 2016.
+
+def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
+    """x Phi(x) computed in float32, or its tanh approximation; the backward pass keeps x alone.
+
+    Source: Hendrycks & Gimpel 2016.
     """
-    if approximate:
-        return jax.nn.gelu(x, approximate=True)
+    return jax.checkpoint(_tanh_gelu if approximate else _exact_gelu, prevent_cse=False)(x)
+
+
+def _tanh_gelu(x):
+    return jax.nn.gelu(x, approximate=True)
+
+
+def _exact_gelu(x):
+    """With erf, as PyTorch does: erfc, which keeps more digits of values near 0 on the far left, takes a TPU twice."""
     wide = x.astype(jnp.float32)
     return (wide * (0.5 + 0.5 * jax.lax.erf(wide * 2**-0.5))).astype(x.dtype)
 
@@ -219,10 +229,10 @@ class Block(nn.Module):
     def __call__(
         self, x: Float[Array, "b n d"], drop_path: Float[Array, ""] | None = None
     ) -> tuple[Float[Array, "b n d"], None]:
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        y = LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         y = Attention(self.num_heads, self.key_bias, self.attention, self.dtype, self.kernel_init, name="attn")(y)
         x = x + DropPath()(y, drop_path)
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        y = LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
         y = MLP(self.mlp_dim, self.approximate_gelu, self.dtype, self.kernel_init, name="mlp")(y)
         return x + DropPath()(y, drop_path), None
 
@@ -235,7 +245,7 @@ def stack_blocks(
     Args:
       block: a module whose call is (x, one layer's input) -> (x, one layer's output).
       depth: number of layers.
-      unroll: layers an iteration of the scan; `depth` leaves no loop, which compiles slower and runs faster.
+      unroll: up to so many layers there is no loop over them, which compiles slower and runs faster on a TPU.
       remat: what the backward pass recomputes, one of `REMAT`.
       in_axes: of the arguments after x: 0 where each layer has its own, `nn.broadcast` where all have the same.
     """
@@ -248,7 +258,7 @@ def stack_blocks(
         split_rngs={"params": True, "dropout": True},
         in_axes=in_axes,
         length=depth,
-        unroll=min(unroll, depth),
+        unroll=depth if unroll >= depth else 1,  # several layers an iteration cost more than one (docs/performance.md)
     )
 
 

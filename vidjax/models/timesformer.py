@@ -114,7 +114,7 @@ class DividedBlock(nn.Module):
     kernel_init: Callable = layers.normal_002
 
     def setup(self):
-        norm = partial(nn.LayerNorm, self.norm_eps, dtype=self.dtype)
+        norm = partial(layers.LayerNorm, self.norm_eps, dtype=self.dtype)
         attention = partial(
             layers.Attention, self.num_heads,
             implementation=self.attention, dtype=self.dtype, kernel_init=self.kernel_init,
@@ -195,7 +195,7 @@ class TimeSformerEncoder(nn.Module):
             block = layers.Block
         blocks = layers.stack_blocks(block, s.depth, unroll=s.unroll, remat=s.remat)
         self.blocks = blocks(num_heads=s.num_heads, mlp_dim=s.mlp_dim, **options)
-        self.norm = nn.LayerNorm(s.norm_eps)
+        self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
         """Encode normalised clips of any length and size that the cubes tile; the positions are resized to fit.

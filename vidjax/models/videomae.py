@@ -132,7 +132,7 @@ class VideoMAEEncoder(nn.Module):
         block = layers.tapped(layers.Block) if self.taps else layers.Block
         self.blocks = _blocks(block, s, (s.depth, s.num_heads, s.mlp_dim), self.kernel_init)
         if self.final_norm:
-            self.norm = nn.LayerNorm(s.norm_eps, dtype=s.dtype)
+            self.norm = layers.LayerNorm(s.norm_eps, dtype=s.dtype)
 
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
@@ -184,7 +184,7 @@ class VideoMAEDecoder(nn.Module):
         s = self.spec
         sizes = s.decoder_depth, s.decoder_heads, s.decoder_mlp_dim
         self.blocks = _blocks(layers.Block, s, sizes, layers.xavier_uniform)
-        self.norm = nn.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
+        self.norm = layers.LayerNorm(s.decoder_norm_eps, dtype=s.dtype)
         self.head = layers.Dense(s.patch_dim, s.dtype, layers.xavier_uniform)
 
     def __call__(self, x: Float[Array, "b n d"], num_predicted: int, train: bool = False) -> Float[Array, "b q p"]:
@@ -246,7 +246,7 @@ class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
         mean = self.spec.pooling == "mean"
         self.encoder = VideoMAEEncoder(self.spec, nn.initializers.normal(self.spec.init_std), final_norm=not mean)
         if mean:
-            self.fc_norm = nn.LayerNorm(self.spec.fc_norm_eps)
+            self.fc_norm = layers.LayerNorm(self.spec.fc_norm_eps)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:

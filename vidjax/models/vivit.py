@@ -174,7 +174,7 @@ class ViViTEncoder(nn.Module):
         self.blocks = blocks(
             s.num_heads, s.mlp_dim, norm_eps=s.norm_eps, attention=s.attention, dtype=jnp.dtype(s.dtype), **options
         )
-        self.norm = nn.LayerNorm(s.norm_eps)
+        self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, x: Float[Array, "b *n p"], train: bool = False) -> Float[Array, "b *m d"]:
         """Tokens after the final norm, float32; a class token is the first along the last of the axes n."""

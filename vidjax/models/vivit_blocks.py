@@ -84,9 +84,9 @@ class Block(nn.Module):
             self.num_heads,
             implementation=self.attention, dtype=self.dtype, kernel_init=square_xavier, name="attn",
         )  # fmt: skip
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         x = x + layers.DropPath(rescale=False)(self.over(attn, y), drop_path)
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
         y = layers.MLP(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y)
         return x + layers.DropPath(rescale=False)(y, drop_path), None
 
@@ -107,9 +107,9 @@ class TimeSpaceBlock(nn.Module):
             layers.Attention, self.num_heads,
             implementation=self.attention, dtype=self.dtype, kernel_init=square_xavier,
         )  # fmt: skip
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="temporal_norm")(x)
+        y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="temporal_norm")(x)
         x = x + over_time(attention(name="temporal_attn"), y)
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
+        y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         x = x + over_space(attention(name="attn"), y)
-        y = nn.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
+        y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)
         return x + layers.MLP(self.mlp_dim, True, self.dtype, layers.xavier_uniform, name="mlp")(y), None
