@@ -9,8 +9,8 @@ import pytest
 
 from vidjax.aot.bundles import dump_flags, kernel_cycles, schedule_cycles
 
-# A grid of 6 in a pipeline of three stages; in it a loop from 1 to 8, in that a loop of 4; then one that only runs when
-# something is left over; a loop of 3 that the compiler has removed.
+# A grid of 6 in a pipeline of three stages; in it a loop from 1 to 8, in that a loop of 4; then one of 5; a loop of 3
+# that the compiler has removed.
 ORIGINAL = """
     loop: start=0, step=1, limit=8
       %s3 = sphi 0, %s4 /* iteration index, stage = 0 */
@@ -18,7 +18,7 @@ ORIGINAL = """
         loop: start=0, step=1, limit=3
         loop: start=1, step=1, limit=9
           loop: start=0, step=2, limit=8
-        // While loop
+        loop: start=0, step=1, limit=5
 """
 BUNDLES = """
 LB: loop body
@@ -37,14 +37,16 @@ LB: loop body
    0xb   : >> { %9 = sbr.rel (!%p21_p4) target = $region71 /*
 hlo: kernel.1 */ } /* End region 71 */
    0xc LB: >> { %v10 = vadd.f32 %v1, %v2  ;;  %11 = sbr.rel (!%p30_p5) target = $region73 } /* Start region 73 */
-   0xd   : >> { %p27_p0 = scmp.ge.s32.totalorder %s30_s29, 8 /* loop exit test */ } /* End region 73 */
-   0xe   : > { %29 = sbr.rel (!%p27_p0) target = $region70 }
-   0xf   :  {}
-  0x10   :  {} /* End region 70 */
-  0x11   :  { %12 = vsyncpa [#allocation9], 1 }
+   0xd   : >> { %p28_p6 = scmp.ge.s32.totalorder %s31_s32, 5 /* loop exit test */ }
+   0xe   : >> { %30 = sbr.rel (!%p28_p6) target = $region73 } /* End region 73 */
+   0xf   : > { %p27_p0 = scmp.ge.s32.totalorder %s30_s29, 8 /* loop exit test */ }
+  0x10   : > { %29 = sbr.rel (!%p27_p0) target = $region70 }
+  0x11   :  {}
+  0x12   :  {} /* End region 70 */
+  0x13   :  { %12 = vsyncpa [#allocation9], 1 }
 """
-OUTSIDE, GRID, MIDDLE, INNER = 3, 3 + 2 + 3, 1 + 1, 5
-CYCLES = OUTSIDE + 6 * (GRID + 8 * (MIDDLE + 4 * INNER))
+OUTSIDE, GRID, MIDDLE, INNER, LAST = 3, 3 + 4, 1 + 1, 5, 3
+CYCLES = OUTSIDE + 6 * (GRID + 8 * (MIDDLE + 4 * INNER) + 5 * LAST)
 NAMES = "key:{}\nordinal:7\nequivalent_hlos[size={}]:\n"
 
 
@@ -63,6 +65,11 @@ def test_bundles_count_as_often_as_the_loops_around_them_run():
 def test_a_schedule_with_other_loops_is_unknown():
     assert schedule_cycles(ORIGINAL.replace("limit=9", "limit=7"), BUNDLES) is None
     assert schedule_cycles(ORIGINAL, "") is None
+
+
+def test_a_loop_that_only_the_running_kernel_can_count_makes_the_time_unknown():
+    """Counted once, as before, it would look free."""
+    assert schedule_cycles(ORIGINAL, BUNDLES.replace("%s31_s32, 5 /* loop", "%s31_s32, %s33 /* loop")) is None
 
 
 def test_equal_kernels_share_a_schedule_and_only_the_last_program_counts(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from vidjax.aot import compile_step as compiling
 from vidjax.aot import llo_dump
+from vidjax.aot.hlo import Kernel
 from vidjax.cli.verbs import compile as cli
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.errors import ConfigError
@@ -37,7 +38,7 @@ def steps_of(line, limit):
         tried.append(clips)
         needed = line(clips)
         fits = needed <= limit
-        rest = dict.fromkeys(("temp_gb", "argument_gb", "estimated_ms", "kernel_ms"))
+        rest = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms"))
         return compiling.Compiled(
             topology,
             4,
@@ -159,6 +160,20 @@ def test_the_time_of_kernels_is_in_the_answer_and_in_the_share_of_the_peak(tmp_p
     assert not list(tmp_path.glob("vidjax-*"))  # schedules are large
 
 
+@pytest.mark.parametrize(
+    ("cycles", "moved", "milliseconds"),
+    [(3_000_000, 8_190_000, 4 * 2.0), (3_000_000, 8_190_000_000, 4 * 10.0), (None, 8_190_000, None)],
+)
+def test_a_kernel_takes_its_schedule_or_its_bytes_whichever_is_longer(
+    monkeypatch, tmp_path, cycles, moved, milliseconds
+):
+    """On a v5e, whose clock is 1.5 GHz and whose memory moves 819 GB/s; a schedule that does not tell is no zero."""
+    monkeypatch.setattr(compiling.bundles, "kernel_cycles", lambda folder, names: dict.fromkeys(names, cycles))
+    kernels = {"kernel.1": Kernel(calls=3, bytes=moved), "kernel.2": Kernel(calls=1, bytes=moved)}
+    found = compiling._kernel_ms(kernels, tmp_path, compiling.CHIPS["v5e"])
+    assert found == (None if milliseconds is None else pytest.approx(milliseconds))
+
+
 def test_schedules_are_only_asked_of_a_compiler_that_knows_how(monkeypatch, tmp_path):
     """An unknown flag would end the process, so that a newer compiler must not meet it."""
 
@@ -175,7 +190,7 @@ def test_schedules_are_only_asked_of_a_compiler_that_knows_how(monkeypatch, tmp_
 
 def compiled(**fields):
     known = {
-        "topology": "v5e:1x1", "chips": 1, "mesh": {}, "clips": 32, "fits": True, "temp_gb": 1.0, "argument_gb": 1.0,
+        "topology": "v5e:1x1", "chips": 1, "mesh": {}, "clips": 32, "fits": True, "argument_gb": 1.0,
         "needed_gb": 2.0, "flops_per_clip": 1e9, "ideal_ms": 33.0, "estimated_ms": 90.0, "kernel_ms": 20.0,
         "kernels": 48, "collectives": {},
     }  # fmt: skip

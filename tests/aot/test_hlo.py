@@ -2,7 +2,7 @@
 
 import pytest
 
-from vidjax.aot.hlo import Collective, Program
+from vidjax.aot.hlo import Collective, Kernel, Program
 
 LOOP = """
 HloModule jit_step
@@ -51,8 +51,14 @@ def test_collectives_count_what_they_produce():
     }
 
 
-def test_kernels_are_counted_by_name_because_nobody_estimates_them():
-    assert Program(LOOP).kernels == {"kernel": 12}
+def test_a_kernel_is_counted_as_often_as_it_runs_and_moves_what_it_reads_and_writes():
+    assert Program(LOOP).kernels == {"kernel": Kernel(calls=12, bytes=2 * 8 * 128 * 4)}
+
+
+def test_a_kernel_moves_nothing_for_an_array_that_lies_in_the_core():
+    placed = LOOP.replace("%y = f32[8,128]{1,0}", "%y = f32[8,128]{1,0:T(8,128)S(1)}")
+    several = placed.replace("%kernel = f32[8,128]{1,0}", "%kernel = (bf16[16,128]{1,0:T(8,128)}, f32[8]{0:T(8)S(1)})")
+    assert Program(several).kernels == {"kernel": Kernel(calls=12, bytes=16 * 128 * 2)}
 
 
 @pytest.mark.parametrize("times", [1, 5])

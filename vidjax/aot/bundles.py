@@ -66,14 +66,14 @@ def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | N
 def schedule_cycles(original: str, final_bundles: str) -> int | None:
     """Cycles of one call, from a kernel's text before scheduling, which tells trip counts, and its final bundles.
 
-    Both sides of a condition count. A loop without a fixed limit counts once: the compiler adds some, to copy what is
-    left of a block. None if the two texts have other loops.
+    Both sides of a condition count. None if the two texts have other loops, or if one runs as often as only the
+    running kernel knows.
     """
     count, loops = _read(final_bundles)
     times, known = [1] * count, iter(_limits(original))
     for loop in loops:
         # Some of the first text's loops are gone from the last, but those that remain come in the same order.
-        turns = next((turns for limit, turns in known if limit == loop.limit), None) if loop.limit else 1
+        turns = next((turns for limit, turns in known if limit == loop.limit), None)
         if turns is None:
             return None
         times[loop.first : loop.last + 1] = [turns * time for time in times[loop.first : loop.last + 1]]

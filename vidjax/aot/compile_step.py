@@ -1,7 +1,8 @@
 """Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
 
 Only the TPU compiler is needed (extra `aot`). Memory is that of the compiled program; times are the compiler's own
-estimates (see `vidjax.aot.hlo`), those of Pallas kernels come from their schedules (`vidjax.aot.bundles`).
+estimates (see `vidjax.aot.hlo`). A Pallas kernel, which has none, takes the larger of its schedule
+(`vidjax.aot.bundles`) and of moving its arrays once at the chip's bandwidth.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.aot import bundles, llo_dump
-from vidjax.aot.hlo import Collective, Program
-from vidjax.aot.topology import CHIPS, topology_devices
+from vidjax.aot.hlo import Collective, Kernel, Program
+from vidjax.aot.topology import CHIPS, Chip, topology_devices
 from vidjax.config import Config, left_open, with_keys
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
@@ -40,11 +41,11 @@ class Compiled:
       topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
       clips: of a step, over all chips.
       fits: whether the program fits in the memory of a chip.
-      temp_gb: of intermediate values; argument_gb: of parameters, optimiser state and batch. None if it does not fit.
-      needed_gb: memory that the compiler asks for: their sum, or what it says when it gives up.
+      needed_gb: the most that the program holds at once, or what the compiler says when it gives up.
+      argument_gb: parameters, optimiser state and batch among them; None if it does not fit.
       flops_per_clip: 2 x MACs of the forward and backward pass, from the architecture.
       ideal_ms: of a step at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
-      kernel_ms: of the Pallas kernels by their schedules, None where the compiler did not write all of them.
+      kernel_ms: of the Pallas kernels, None where the schedule of one is not written or does not tell its time.
       kernels: calls of Pallas kernels a step.
       collectives: by kind.
     """
@@ -54,9 +55,8 @@ class Compiled:
     mesh: dict[str, int]
     clips: int
     fits: bool
-    temp_gb: float | None
-    argument_gb: float | None
     needed_gb: float
+    argument_gb: float | None
     flops_per_clip: float
     ideal_ms: float
     estimated_ms: float | None
@@ -108,9 +108,8 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
             raise
         return result(
             fits=False,
-            temp_gb=None,
-            argument_gb=None,
             needed_gb=needed,
+            argument_gb=None,
             estimated_ms=None,
             kernel_ms=None,
             kernels=0,
@@ -120,15 +119,14 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
     if memory is None or text is None:
         raise ConfigError(f"the compiler for {topology} says nothing of the program's memory or instructions")
     program = Program(text)
-    temp, argument = memory.temp_size_in_bytes / 1e9, memory.argument_size_in_bytes / 1e9
+    kernels = program.kernels
     return result(
         fits=True,
-        temp_gb=temp,
-        argument_gb=argument,
-        needed_gb=temp + argument,
+        needed_gb=memory.peak_memory_in_bytes / 1e9,
+        argument_gb=memory.argument_size_in_bytes / 1e9,
         estimated_ms=1e3 * program.estimated_cycles / chip.clock,
-        kernel_ms=_kernel_ms(program.kernels, dump, chip.clock),
-        kernels=sum(program.kernels.values()),
+        kernel_ms=_kernel_ms(kernels, dump, chip),
+        kernels=sum(kernel.calls for kernel in kernels.values()),
         collectives=program.collectives,
     )
 
@@ -189,14 +187,19 @@ def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.L
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
-def _kernel_ms(calls: dict[str, int], dump: Path | None, clock: float) -> float | None:
-    """The time of all calls together; None where a schedule is missing."""
-    if not calls or dump is None:
-        return None if calls else 0.0
-    cycles = bundles.kernel_cycles(dump, calls)
+def _kernel_ms(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> float | None:
+    """The time of all calls together; None where a schedule is missing or does not tell."""
+    if not kernels or dump is None:
+        return None if kernels else 0.0
+    cycles = bundles.kernel_cycles(dump, kernels)
     llo_dump.empty(dump)
-    known = {name: count for name, count in cycles.items() if count is not None}
-    return 1e3 * sum(times * known[name] for name, times in calls.items()) / clock if known == cycles else None
+    total = 0.0
+    for name, kernel in kernels.items():
+        scheduled = cycles[name]
+        if scheduled is None:
+            return None
+        total += kernel.calls * max(scheduled / chip.clock, kernel.bytes / chip.bandwidth)
+    return 1e3 * total
 
 
 def _closed(config: Config) -> Config:

@@ -21,6 +21,9 @@ _SCATTERED = re.compile(r"= (?P<shape>.*?) fusion\(.*calls=%?all-reduce-scatter"
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _NAME = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = ")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+_IN_CORE = re.compile(r"\w+\[[\d,]*\]\{[^}]*S\([1-9]\)[^}]*\}")  # an array that is not in the main memory
+_RESULT = re.compile(r"\s*(?:ROOT )?%?([\w.\-]+) = (.*?) [\w\-]+\(%")
+_OPERANDS = re.compile(r" custom-call\(([^)]*)\)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,19 @@ class Collective:
       calls: how often it runs.
       bytes: that all calls together produce on a chip: the summed gradient of an all-reduce, the whole array of an
         all-gather, the own part of a reduce-scatter.
+    """
+
+    calls: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A Pallas kernel of a program.
+
+    Attributes:
+      calls: how often it runs.
+      bytes: that a call moves at least: arrays that it reads or writes once, where they are in the main memory.
     """
 
     calls: int
@@ -85,13 +101,17 @@ class Program:
         return {kind: Collective(calls[kind], sizes[kind]) for kind in sorted(calls)}
 
     @property
-    def kernels(self) -> dict[str, int]:
-        """How often each Pallas kernel runs, by the name of its instruction; the compiler does not estimate them."""
-        calls = collections.Counter()
+    def kernels(self) -> dict[str, Kernel]:
+        """The Pallas kernels by the names of their instructions; the compiler does not estimate their time."""
+        made = dict(found.groups() for body in self._bodies.values() for line in body if (found := _RESULT.match(line)))
+        calls, sizes = collections.Counter(), {}
         for line, times, _ in self._walk(self._entry, 1, False):
             if '"tpu_custom_call"' in line and (named := _NAME.match(line)):
-                calls[named[1]] += times
-        return dict(calls)
+                name, operands = named[1], _OPERANDS.search(line)
+                read = re.findall(r"%([\w.\-]+)", operands[1]) if operands else []
+                calls[name] += times
+                sizes[name] = sum(_main_memory_bytes(made.get(array, "")) for array in (name, *read))
+        return {name: Kernel(count, sizes[name]) for name, count in calls.items()}
 
     def _walk(self, name: str, times: int, fused: bool) -> Iterator[tuple[str, int, bool]]:
         """Instructions, how often each runs, and whether it lies in a fusion, whose cost is that of the whole."""
@@ -112,11 +132,20 @@ class Program:
         return max((int(limit) for text in tests for limit in re.findall(r" constant\((\d+)\)", text)), default=1)
 
 
+def _main_memory_bytes(shape: str) -> int:
+    """Bytes of an instruction's result, without what lies in the memory of a core."""
+    return sum(_sizes(_IN_CORE.sub("", shape)))
+
+
+def _sizes(shape: str) -> list[int]:
+    """Bytes of every array of an instruction's result."""
+    arrays = _ARRAY.findall(shape)
+    return [math.prod(map(int, filter(None, dims.split(",")))) * _width(dtype) // 8 for dtype, dims in arrays]
+
+
 def _result_bytes(shape: str, *, started: bool) -> int:
     """Bytes of an instruction's result; that of a started collective comes after its operand, and is the larger."""
-    sizes = [
-        math.prod(map(int, filter(None, dims.split(",")))) * _width(dtype) // 8 for dtype, dims in _ARRAY.findall(shape)
-    ]
+    sizes = _sizes(shape)
     return max(sizes, default=0) if started and shape.startswith("(") else sum(sizes)
 
 

@@ -1,6 +1,6 @@
 """`vidjax compile`: compile a run's step for a TPU pod without one: does it fit, what should it cost.
 
-Needs the TPU compiler (extra `aot`), no TPU. Memory is exact, times are the compiler's estimates.
+Needs the TPU compiler (extra `aot`), no TPU. Memory is the compiler's count, times are its estimates.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from vidjax.aot.compile_step import Compiled
 
 ESTIMATES = (
-    "Memory is that of the compiled program. Times are the compiler's own estimate of its instructions at the chip's "
+    "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its instructions at the chip's "
     "clock, good to a factor of two: compare variants with it, do not predict. "
 )
 KERNELS = (
-    "A Pallas kernel has no such estimate: its time is that of its schedule, one bundle of instructions a cycle and no "
-    "wait for memory. The share of the peak counts both."
+    "A Pallas kernel has no such estimate: its time is that of its schedule, one bundle of instructions a cycle, or of "
+    "moving its arrays once at the chip's bandwidth, whichever is longer. The share of the peak counts both."
 )
 NO_SCHEDULES = (
-    "A Pallas kernel has no such estimate, and this compiler did not write down its schedule, so that the time of "
-    "kernels and the share of the peak are unknown."
+    "A Pallas kernel has no such estimate, and the schedule of one was not written down or has a loop whose length it "
+    "does not tell, so that the time of kernels and the share of the peak are unknown."
 )
 
 
@@ -91,7 +91,7 @@ def print_plan(step: Compiled, largest: Compiled | None) -> None:
         "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} a chip",
     }
     if step.fits:
-        rows["memory a chip"] = f"{gigabytes(step.argument_gb)} state and batch, {gigabytes(step.temp_gb)} temporary"
+        rows["memory a chip"] = f"{gigabytes(step.needed_gb)}, of which {gigabytes(step.argument_gb)} are state and batch"
         rows["estimated"] = f"{step.estimated_ms:.1f} ms a step" + (" without kernels" if step.kernels else "")
         if step.kernels:
             time = "unknown time" if step.kernel_ms is None else f"{step.kernel_ms:.1f} ms"
