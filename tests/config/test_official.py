@@ -24,7 +24,7 @@ OURS = {
 # Keys that change how fast a recipe trains or what is written when, or name what the user chooses, but not what is
 # learned.
 NOT_LEARNED = {
-    "task", "model.remat", "data.cubes", "train.checkpoint_every", "train.eval_every",
+    "task", "model.remat", "model.unroll", "data.cubes", "train.checkpoint_every", "train.eval_every",
 }  # fmt: skip
 NAMES = [recipe.experiment for recipe in RECIPES]
 

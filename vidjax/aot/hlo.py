@@ -103,7 +103,8 @@ class Program:
     @property
     def kernels(self) -> dict[str, Kernel]:
         """The Pallas kernels by the names of their instructions; the compiler does not estimate their time."""
-        made = dict(found.groups() for body in self._bodies.values() for line in body if (found := _RESULT.match(line)))
+        lines = (line for body in self._bodies.values() for line in body)
+        made = {found[1]: found[2] for line in lines if (found := _RESULT.match(line))}
         calls, sizes = collections.Counter(), {}
         for line, times, _ in self._walk(self._entry, 1, False):
             if '"tpu_custom_call"' in line and (named := _NAME.match(line)):

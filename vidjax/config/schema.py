@@ -80,7 +80,7 @@ class ModelConfig:
     freeze_backbone: bool = False  # train the head alone, on a backbone that drops no paths, as in evaluation
     dtype: Dtype = "bfloat16"  # of the computation, parameters are float32; empty: float32 on a CPU, else bfloat16
     remat: MayChange[Remat] = "none"  # what the backward pass computes again, to save memory; empty: what must be
-    unroll: MayChange[Count] = 1  # layers per iteration of the scan over them; the depth unrolls all
+    unroll: MayChange[Count] = 1  # stacks of up to so many layers have no loop over them
     attention: MayChange[Attention] = ""  # of vidjax.ops.attention; empty: chosen by platform
 
 

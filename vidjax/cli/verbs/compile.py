@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vidjax.aot.compile_step import Compiled
 
 ESTIMATES = (
-    "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its instructions at the chip's "
-    "clock, good to a factor of two: compare variants with it, do not predict. "
+    "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its "
+    "instructions at the chip's clock, good to a factor of two: compare variants with it, do not predict. "
 )
 KERNELS = (
     "A Pallas kernel has no such estimate: its time is that of its schedule, one bundle of instructions a cycle, or of "
@@ -91,7 +91,8 @@ def print_plan(step: Compiled, largest: Compiled | None) -> None:
         "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} a chip",
     }
     if step.fits:
-        rows["memory a chip"] = f"{gigabytes(step.needed_gb)}, of which {gigabytes(step.argument_gb)} are state and batch"
+        held, state = gigabytes(step.needed_gb), gigabytes(step.argument_gb)
+        rows["memory a chip"] = f"{held}, of which {state} are state and batch"
         rows["estimated"] = f"{step.estimated_ms:.1f} ms a step" + (" without kernels" if step.kernels else "")
         if step.kernels:
             time = "unknown time" if step.kernel_ms is None else f"{step.kernel_ms:.1f} ms"
