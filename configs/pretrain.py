@@ -31,7 +31,10 @@ TINY = {
     "optim.min_lr": 2e-5,
     "optim.reference_batch": 16,
 }
-LARGER = {"data.cubes": (2, 16)}  # cut by the loader, as in configs/videomae_k400.py
+LARGER = {
+    "model.unroll": 4,  # as in configs/videomae_k400.py
+    "data.cubes": (2, 16),  # cut by the loader
+}
 RECIPES = {"tiny": TINY, "small": LARGER, "base": LARGER, "large": LARGER, "huge": LARGER}
 
 
