@@ -9,6 +9,7 @@ from videos import encode, moving_texture
 from vidjax.data import read_frames
 from vidjax.data.video import frame_cache as frame_cache_module
 from vidjax.data.video.frame_cache import FrameCache
+from vidjax.data.video.readers import StoredVideo
 from vidjax.errors import VideoError
 
 SHOWN = moving_texture(24, 48, 64)
@@ -71,6 +72,15 @@ def test_a_video_that_cannot_be_read_is_refused_each_time(tmp_path):
     for _ in range(2):
         with pytest.raises(VideoError, match="missing"):
             cache.open(str(tmp_path / "gone.mp4"))
+
+
+def test_records_of_two_splits_are_told_apart():
+    """Both have a record 0."""
+    cache, shown = FrameCache(10**9), [moving_texture(6, 48, 64), moving_texture(6, 48, 64)[::-1]]
+    splits = [[{"video": encode(np.ascontiguousarray(frames))}] for frames in shown]
+    for records in (*splits, *splits):
+        found = read(cache, StoredVideo(records, 0), [0, 5])
+        np.testing.assert_array_equal(found, read_frames(records[0]["video"], [0, 5]))
 
 
 def test_threads_share_it(path):

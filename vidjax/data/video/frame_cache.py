@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.data.video.decode import FrameNumbers, VideoInfo
-from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
+from vidjax.data.video.readers import OpenVideo, StoredVideo, VideoPlace, open_video
 
 
 class FrameCache:
@@ -32,7 +34,7 @@ class FrameCache:
     def __init__(self, limit: int):
         """Begin empty; with a `limit` of 0 bytes every video is decoded anew."""
         self.limit, self.kept_bytes = limit, 0
-        self._videos: dict[VideoPlace, _Kept] = {}
+        self._videos: dict[Hashable, _Kept] = {}
         self._lock = threading.Lock()
 
     def open(self, place: VideoPlace) -> OpenVideo:
@@ -41,8 +43,8 @@ class FrameCache:
         Raises:
           VideoError: when it cannot be opened, here or where a frame that is not kept is read.
         """
-        if place in self._videos:
-            return _CachedVideo(self, place, self._videos[place])
+        if kept := self._videos.get(_key(place)):
+            return _CachedVideo(self, place, kept)
         video = open_video(place)
         return _CachedVideo(self, place, _Kept(video.frames, video.fps), video) if self.limit else video
 
@@ -58,8 +60,15 @@ class FrameCache:
             if self.kept_bytes + frames.nbytes > self.limit:
                 return
             self.kept_bytes += frames.nbytes
-            kept = self._videos.setdefault(place, kept)
+            kept = self._videos.setdefault(_key(place), kept)
             kept.frames_by_number.update(zip(np.asarray(numbers).tolist(), frames, strict=True))
+
+
+def _key(place: VideoPlace) -> Hashable:
+    """What tells a video from all others; records of two splits number theirs alike."""
+    if isinstance(place, StoredVideo):
+        return id(place.records), place
+    return os.fspath(place) if isinstance(place, os.PathLike) else place
 
 
 @dataclass
