@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from vidjax.main import read_config
+from vidjax.main import main, read_config
 
 
 def vidjax(*args, **kwargs):
@@ -76,3 +76,8 @@ def test_loader_workers_can_import_main_and_the_loader_without_starting_a_backen
 def test_importing_vidjax_is_light():
     code = "import vidjax, sys; sys.exit(any(m in sys.modules for m in ('jax', 'grain', 'numpy', 'av')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_help_says_how_a_run_is_made(capsys):
+    assert main(["vidjax.main", "--help"]) == 0
+    assert "--config=FILE[:ARG,ARG] --workdir=DIR" in capsys.readouterr().out

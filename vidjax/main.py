@@ -189,9 +189,13 @@ def _act(mode: str):
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    words = sys.argv if argv is None else argv
+    if not {"-h", "--help"}.isdisjoint(words):
+        print(__doc__)
+        return 0
     with stoppable(program=argv is None):
         try:
-            return run(sys.argv if argv is None else argv)
+            return run(words)
         except UserError as error:
             print(f"vidjax: {error}", file=sys.stderr)
             return EXIT_USER_ERROR

@@ -84,3 +84,9 @@ def test_mistakes_are_one_sentence_and_exit_code_2(words, sentence, capsys):
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_documentation_shows_every_verb(verb):
     assert f"\n$ vidjax {verb} " in (ROOT / "docs" / "cli.md").read_text()
+
+
+@pytest.mark.parametrize("word", ["train", "finetune", "evaluate"])
+def test_who_looks_for_training_among_the_verbs_is_told_where_it_is(word, capsys):
+    assert main([word, "videos"]) == 2
+    assert "python -m vidjax.main --config=finetune" in capsys.readouterr().err

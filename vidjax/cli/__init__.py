@@ -20,6 +20,7 @@ from vidjax.errors import ConfigError, UserError
 from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
+_OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # looked for among the verbs
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +50,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     Raises:
       ConfigError: for anything that cannot be used; an unknown verb or option names the nearest.
     """
+    if argv and argv[0] in _OF_MAIN:
+        raise ConfigError(
+            f"vidjax has no verb {argv[0]!r}: runs are made by python -m vidjax.main --config=finetune "
+            "--config.data.root=DIR --workdir=RUN (see its --help; vidjax configs lists experiments)"
+        )
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         near = difflib.get_close_matches(argv[0], VERBS, 1, 0.0)[0]
         raise ConfigError(f"there is no verb {argv[0]!r}; did you mean {near!r}? The verbs: {', '.join(VERBS)}")

@@ -38,6 +38,7 @@ from vidjax.training.step_monitor import Watch
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
+from vidjax.training.workdir_lock import locked
 from vidjax.viz.document import REPORT
 from vidjax.weights.checkpoint_scores import choose_step, why_chosen
 from vidjax.weights.read_run import read_params
@@ -82,6 +83,8 @@ def train(
         def opened(thing):
             return stack.enter_context(contextlib.closing(thing))
 
+        if jax.process_index() == 0:
+            stack.enter_context(locked(workdir))
         stack.enter_context(jax.set_mesh(mesh))
         stop = stack.enter_context(StopSignal())
         known = objective is None and make_batches is train_batches

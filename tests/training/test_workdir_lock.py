@@ -1,0 +1,39 @@
+"""Two runs never train in one folder at once, and one that has died holds nobody up."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vidjax.errors import ConfigError
+from vidjax.training.workdir_lock import locked
+
+HOLD = """
+import pathlib, sys, time
+from vidjax.training.workdir_lock import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_run_is_refused_with_the_first_one_named_until_that_is_dead(tmp_path):
+    first = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert first.stdout.readline() == "held\n"
+        with (
+            pytest.raises(ConfigError, match=f"is being trained by process {first.pid} on .* since "),
+            locked(tmp_path),
+        ):
+            pass
+    finally:
+        first.kill()
+        first.wait()
+    with locked(tmp_path):
+        pass
+
+
+def test_one_run_after_the_other_is_no_conflict(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
