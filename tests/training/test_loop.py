@@ -225,7 +225,7 @@ def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):
     assert lines(tmp_path / "three")[-1]["train/loss"] is None
 
 
-def test_failed_videos_are_listed_once_with_their_reason(tmp_path):
+def test_failed_videos_are_listed_and_said_once_with_their_reason(tmp_path, capsys):
     broken = functools.partial(toy.ToyBatches, broken=(3, 17))
     run(tmp_path, batches=broken, train__log_every=2)
     found = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
@@ -233,6 +233,7 @@ def test_failed_videos_are_listed_once_with_their_reason(tmp_path):
         {"step": 1, "id": "video 3", "path": "/videos/3.mp4", "reason": "truncated"},
         {"step": 2, "id": "video 17", "path": "/videos/17.mp4", "reason": "truncated"},
     ]  # though each was met twice: 64 videos are 4 steps
+    assert capsys.readouterr().err.count("video 3 cannot be decoded (truncated); another video takes its place") == 1
     assert [line["train/decode_failures"] for line in lines(tmp_path)] == [2, 0, 2, 0]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
+from vidjax.training.telemetry import say
 
 FILE = "quarantine.jsonl"
 LIMIT, SHARE = 10, 0.01  # a run goes on while at most max(LIMIT, SHARE of all videos) distinct videos have failed
@@ -57,3 +58,4 @@ class Quarantine:
             path = video.video if isinstance(video.video, str) else ""
             with self._path.open("a") as file:
                 file.write(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}) + "\n")
+        say(f"{video.id} cannot be decoded ({reason}); another video takes its place in every batch, see {self._path}")
