@@ -70,7 +70,7 @@ def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Confi
 
 
 def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any]) -> config_lib.Config:
-    """The configuration with keys, but for those that the command line sets."""
+    """The configuration with these keys, except those that the command line sets."""
     users = {name.removeprefix("config.") for name in _set_keys(argv)}
     ours = {key: value for key, value in keys.items() if key not in users}
     if "model.spec" in ours:

@@ -79,7 +79,7 @@ def test_the_exit_code_and_the_table_tell_what_was_found(hub, tmp_path, answers,
 
 
 def test_a_checkpoint_that_cannot_be_had_is_said_and_passed_over(hub, tmp_path, capsys):
-    """Of three ViViTs one file is here; the others are neither on this machine nor to be fetched while offline."""
+    """One of three ViViT files is on this machine; the other two cannot be fetched while it is offline."""
     code, rows, page, tasks = run(hub, tmp_path, "vivit", [EQUAL])
     assert code == 3
     assert [(row["verdict"], row["bytes"]) for row in rows] == [("not had", None), ("not had", None), ("equal", 3)]

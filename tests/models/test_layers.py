@@ -155,7 +155,7 @@ def test_the_backward_pass_of_gelu_and_norm_keeps_its_input_alone(layer):
 
 
 def test_gelu_has_the_slope_of_its_definition():
-    """Of x Phi(x): Phi(x) + x phi(x), in double precision; of its tanh approximation by differences."""
+    """The slope of x Phi(x) is Phi(x) + x phi(x), here in double precision; the tanh form's is taken by differences."""
     x = np.linspace(-6, 6, 241)
     phi = np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
     slopes = jax.jit(jax.vmap(jax.grad(layers.gelu)))(jnp.float32(x))

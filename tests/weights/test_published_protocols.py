@@ -116,7 +116,7 @@ def test_an_evaluation_of_public_weights_has_their_model_and_their_published_vie
 
 
 def test_public_weights_are_scored_as_they_predict(tmp_path, capsys):
-    """Labels of a folder are those that `predict` gives, but for one video."""
+    """The labels of a folder are those that `predict` gives, except that of one video."""
     weights = tmp_path / "weights"
     peer(TimeSformerSpec(16, 1, 2, 24, patch_size=4, num_frames=8, image_size=16), 3).float().save_pretrained(weights)
     clips = [encode(moving_texture(12, 24, 24, seed=number)) for number in range(4)]

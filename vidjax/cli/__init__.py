@@ -20,7 +20,7 @@ from vidjax.errors import ConfigError, UserError
 from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
-_OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # looked for among the verbs
+_OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # what new users take for verbs
 
 
 class _Parser(argparse.ArgumentParser):

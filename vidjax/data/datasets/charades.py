@@ -21,7 +21,12 @@ from typing import Any
 from vidjax.config import DataConfig
 from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources import records
-from vidjax.data.sources.annotated_videos import AnnotatedVideo, AnnotatedVideos, read_annotated_videos
+from vidjax.data.sources.annotated_videos import (
+    AnnotatedVideo,
+    AnnotatedVideos,
+    locate_videos,
+    read_annotated_videos,
+)
 from vidjax.data.sources.annotation_checks import (
     caption_warnings,
     interval_warnings,
@@ -32,7 +37,7 @@ from vidjax.data.sources.annotation_checks import (
 from vidjax.data.sources.annotations import CAPTIONS, INTERVALS
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
-from vidjax.data.sources.official_lists import Listing, first_existing, locate, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, first_existing, videos_by_stem
 from vidjax.data.sources.rows import Interval, Row
 from vidjax.errors import DataError
 
@@ -66,19 +71,12 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
 
 
 def open_videos(root: str, split: str) -> AnnotatedVideos:
-    """Open the videos of a split with everything annotated of them, missing ones as `listing.locate` treats them.
+    """Open the videos of a split with all annotations, missing ones as `official_lists.locate` treats them.
 
     Raises:
       DataError: as `open_split`.
     """
-    whole = _listed(root, split)
-    if any(not isinstance(video.video, str) for video in whole.videos):
-        return whole
-    order = [(video.id, place) for place, video in enumerate(whole.videos)]
-    paths = {video.id: video.video for video in whole.videos if isinstance(video.video, str)}
-    there = {name: path for name, path in paths.items() if os.path.isfile(path)}
-    _, places = locate(TITLE, order, there, folder=root, split=split, extension=".mp4")
-    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels or ())
+    return locate_videos(_listed(root, split), TITLE, root, split, ".mp4")
 
 
 def inventory(root: str, split: str) -> Inventory:

@@ -18,11 +18,16 @@ from typing import Any
 from vidjax.config import DataConfig
 from vidjax.data.datasets import DatasetSpec
 from vidjax.data.sources import records
-from vidjax.data.sources.annotated_videos import AnnotatedVideo, AnnotatedVideos, read_annotated_videos
+from vidjax.data.sources.annotated_videos import (
+    AnnotatedVideo,
+    AnnotatedVideos,
+    locate_videos,
+    read_annotated_videos,
+)
 from vidjax.data.sources.annotations import ACTION
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.inventory import Inventory, Listed
-from vidjax.data.sources.official_lists import Listing, first_existing, locate, videos_by_stem
+from vidjax.data.sources.official_lists import Listing, first_existing, videos_by_stem
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
@@ -61,14 +66,7 @@ def open_videos(root: str, split: str) -> AnnotatedVideos:
     Raises:
       DataError: as `open_split`.
     """
-    whole = _listed(root, split)
-    if any(not isinstance(video.video, str) for video in whole.videos):
-        return whole
-    order = [(video.id, place) for place, video in enumerate(whole.videos)]
-    there = {video.id: video.video for video in whole.videos if isinstance(video.video, str)}
-    there = {name: path for name, path in there.items() if os.path.isfile(path)}
-    _, places = locate(TITLE, order, there, folder=root, split=split, extension=".MP4")
-    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels or ())
+    return locate_videos(_listed(root, split), TITLE, root, split, ".MP4")
 
 
 def inventory(root: str, split: str) -> Inventory:
@@ -155,7 +153,7 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def _seconds(text: str, where: str) -> float:
-    """Of `00:01:02.34`."""
+    """The seconds of a time such as `00:01:02.34`."""
     found = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)", text)
     if not found:
         raise DataError(f"{where}: {text!r} is not a time such as 00:01:02.34")

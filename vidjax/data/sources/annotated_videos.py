@@ -18,6 +18,7 @@ from jaxtyping import Int64
 
 from vidjax.data.sources import labelmap, records
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.official_lists import locate
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import FrameWindow, StoredVideo
 from vidjax.errors import DataError
@@ -93,6 +94,21 @@ def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos
     info = builder.info.splits[split]
     title = f"{builder.info.full_name}/{split}/{info.num_bytes}"
     return AnnotatedVideos(title, videos, labelmap.load(folder))
+
+
+def locate_videos(whole: AnnotatedVideos, title: str, root: str, split: str, extension: str) -> AnnotatedVideos:
+    """A split whose videos are files, missing ones as `official_lists.locate` treats them; records as they are.
+
+    Raises:
+      DataError: as `official_lists.locate`.
+    """
+    if any(not isinstance(video.video, str) for video in whole.videos):
+        return whole
+    paths = {video.id: video.video for video in whole.videos if isinstance(video.video, str)}
+    order = [(video.id, place) for place, video in enumerate(whole.videos)]
+    there = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    _, places = locate(title, order, there, folder=root, split=split, extension=extension)
+    return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels or ())
 
 
 def _path(folder: str | os.PathLike, split: str) -> str:

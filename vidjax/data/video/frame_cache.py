@@ -22,13 +22,6 @@ class FrameCache:
 
     Nothing is decoded that nobody has asked for, and nothing is dropped again: where the videos exceed the memory, a
     fixed part of them is served from it, whatever their order.
-
-    Example:
-      >>> cache = vidjax.data.FrameCache(10**9)
-      >>> with cache.open("video.mp4") as video:
-      ...     first = video.read([0, 4, 8])
-      >>> cache.kept_bytes == first.nbytes
-      True
     """
 
     def __init__(self, limit: int):

@@ -52,7 +52,7 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
 
 # For tiny models, what a CPU makes in a quarter of an hour; for others, VideoMAE's scripts for Kinetics-400 and UCF101.
 PRETRAIN = {
-    # Of 169 videos, 600 steps made features no better than random weights, 2400 far better ones.
+    # On 169 videos, features were no better than those of random weights after 600 steps, and far better after 2400.
     "tiny": Scale(4, 16, 16, _tiny(2400, epochs=224, fewest=600)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
 }
