@@ -88,15 +88,36 @@ def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(w
     results = evaluate(make_config(eval__checkpoint=which), worsened)
     assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
     assert json.loads((worsened / "results.json").read_text()) == results
-    words = {"best": "the best of 2 on the evaluation split itself", "last": "the last"}[which]
-    assert f"scoring checkpoint {step} of {worsened}, {words} (eval.checkpoint={which})" in capsys.readouterr().err
+    here = {
+        "best": "chosen of 2 validations on the same 1024 videos that are scored here: optimistic",
+        "last": "the last",
+    }
+    words = f"{here[which]} (eval.checkpoint={which})"
+    assert f"scoring checkpoint {step} of {worsened}, {words}" in capsys.readouterr().err
+    assert results["eval/chosen"] == words
+    assert f"Checkpoint {step} was scored, {words}." in (worsened / "report.md").read_text()
     config = json.loads((worsened / "config.json").read_text())
     config["eval"]["checkpoint"] = which
     (worsened / "config.json").write_text(json.dumps(config))
     used = vidjax.from_pretrained(worsened)
-    assert used.notes == (f"checkpoint {step} of {worsened}, {words} (eval.checkpoint={which})",)
+    before = {"best": "chosen of 2 validations on the 1024 validation videos of its run", "last": "the last"}
+    assert used.notes == (f"checkpoint {step} of {worsened}, {before[which]} (eval.checkpoint={which})",)
     average = read_params(worsened, which, ema=True)[1]
     jax.tree.map(np.testing.assert_array_equal, dict(used.params), average)
+
+
+def test_a_score_on_other_videos_is_not_said_to_be_optimistic(worsened, tmp_path, capsys):
+    """The checkpoint was chosen on the rows of this split, and other rows are scored."""
+    data = json.loads((worsened / "data.json").read_text())
+    data["validation"]["content_id"] = "of other videos"
+    (worsened / "data.json").write_text(json.dumps(data))
+    results = evaluate(make_config(init_from=str(worsened)), tmp_path / "elsewhere")
+    assert results["eval/chosen"] == (
+        "chosen of 2 validations on the 1024 validation videos of its run (eval.checkpoint=best)"
+    )
+    (worsened / "data.json").unlink()  # of a run that has not kept it
+    evaluate(make_config(), worsened)
+    assert "chosen of 2 validations on the validation videos of its run (eval" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
@@ -120,7 +141,10 @@ def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):
 
 def test_a_run_leaves_a_report_with_its_results(run):
     workdir, results = run
-    assert f"{results['eval/top1']:.4g}" in (workdir / "report.md").read_text()
+    text = (workdir / "report.md").read_text()
+    assert f"{results['eval/top1']:.4g}" in text
+    assert "The figures eval/ stand on 1024 videos." in text
+    assert "The run was trained on 1024 and validated on 1024 videos." in text
 
 
 def test_classes_in_another_order_are_refused(tmp_path):

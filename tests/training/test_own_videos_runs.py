@@ -10,7 +10,7 @@ from vidjax.config import DataConfig
 from vidjax.data import open_source
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.main import main
-from vidjax.training.reading import say_reading
+from vidjax.training.reading import keep_reading
 
 
 def put(root, *names, frames=12):
@@ -23,7 +23,7 @@ def put(root, *names, frames=12):
 def told(root, tmp_path, capsys, annotation=LABEL):
     data = DataConfig(root=str(root))
     source, val = (open_source(data, split, annotation) for split in ("train", "val"))
-    say_reading(source, types.SimpleNamespace(source=val) if annotation else None, tmp_path)
+    keep_reading(source, types.SimpleNamespace(source=val) if annotation else None, tmp_path)
     return capsys.readouterr().err
 
 
@@ -35,6 +35,23 @@ def test_a_run_says_and_keeps_how_its_videos_were_read(tmp_path, capsys):
     kept = json.loads((tmp_path / "data.json").read_text())
     assert kept["classes"] == {"run": 0, "sit": 1}
     assert len(kept["splits"]["train"]) + len(kept["splits"]["val"]) == 20
+    assert [kept[side]["videos"] for side in ("train", "validation")] == [*map(len, kept["splits"].values())]
+    assert kept["sentence"] in said
+
+
+def test_empty_class_folders_are_said_and_kept(tmp_path, capsys):
+    put(tmp_path / "set", *(f"{label}/{number}.mp4" for label in ("run", "sit") for number in range(10)))
+    assert "ignored" not in told(tmp_path / "set", tmp_path, capsys)
+    (tmp_path / "set" / "jump").mkdir()
+    (tmp_path / "set" / "jump" / "notes.txt").touch()
+    assert "; a folder holds no videos and is ignored: jump\n" in told(tmp_path / "set", tmp_path, capsys)
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / "set" / name).mkdir()
+    said = told(tmp_path / "set", tmp_path, capsys)
+    assert "; folders hold no videos and are ignored: a, b, c, d, e and 1 more\n" in said
+    kept = json.loads((tmp_path / "data.json").read_text())
+    assert kept["empty_folders"] == ["a", "b", "c", "d", "e", "jump"]
+    assert kept["classes"] == {"run": 0, "sit": 1}
 
 
 def test_one_class_and_too_few_videos_are_warned_of_where_classes_are_learned(tmp_path, capsys):

@@ -17,7 +17,7 @@ WEIGHTS_EXPLAINED = (
     "hub, both are fetched; other files are the authors', or in Google's scenic-bucket, and to be downloaded first. "
     "Behind them is how their accuracy was measured, which predict, embed and evaluate follow without a flag: the "
     "sampling of frames (data.sampling), their resizing and the order of their channels, and whether it is that of the "
-    "last epoch or of the best one on the evaluation split itself."
+    "last epoch or of the epoch that scored best on the very videos of that accuracy."
 )
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 

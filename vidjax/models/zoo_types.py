@@ -38,7 +38,7 @@ class Result:
       sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`, how its clips were taken in training and in the test.
       interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`, how its test frames were resized.
       channels: the order of the channels that it was trained and tested with, rgb or bgr.
-      checkpoint: of its training, whose accuracy this is: the last, or the best on the evaluation split itself.
+      checkpoint: of its training, whose accuracy this is: the last, or the one that scored best on the same videos.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
       gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
       weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the

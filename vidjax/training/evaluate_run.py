@@ -10,6 +10,7 @@ import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
+from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
 from vidjax.models.param_paths import path_name
@@ -23,11 +24,11 @@ from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.training.telemetry import say
 from vidjax.weights import pretrained
-from vidjax.weights.checkpoint_scores import read_scores, why_chosen
+from vidjax.weights.checkpoint_scores import why_chosen
 from vidjax.weights.label_map import pick_classes
 from vidjax.weights.read_run import read_params
 from vidjax.weights.rules import flatten, nest
-from vidjax.weights.run_files import CHECKPOINTS, check_labels, is_run
+from vidjax.weights.run_files import check_labels, is_run
 
 
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
@@ -59,7 +60,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     use_compile_cache(config.train.compile_cache)
     workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
-    found, said, sentence = _params_to_score(config, run, config.data.num_classes or source.num_classes)
+    found, said, sentence = _params_to_score(config, run, source)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
@@ -72,8 +73,9 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     return results
 
 
-def _params_to_score(config: Config, run: str | os.PathLike, classes: int) -> tuple[Any, dict[str, Any], str]:
+def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource) -> tuple[Any, dict[str, Any], str]:
     """The parameters, what results say of them, and a sentence; of public weights by the label map, if it is needed."""
+    classes = config.data.num_classes or source.num_classes
     if not is_run(run) and run == config.init_from:
         model = pretrained.load(run)
         params = model.params
@@ -81,13 +83,18 @@ def _params_to_score(config: Config, run: str | os.PathLike, classes: int) -> tu
             params = nest(pick_classes(flatten(params), config.init_label_map, classes))
         return params, {"eval/weights": model.source}, "; ".join((f"scoring {run}", *model.notes))
     step, found = read_params(run, config.eval.checkpoint, ema=True)
-    chosen = why_chosen(step, read_scores(Path(run) / CHECKPOINTS), config.eval.checkpoint)
-    return found, said_of(step, config), f"scoring checkpoint {step} of {run}{chosen}"
+    chosen = why_chosen(run, step, config.eval.checkpoint, source.content_id)
+    return found, said_of(step, config, chosen), f"scoring checkpoint {step} of {run}{chosen}"
 
 
-def said_of(step: int, config: Config) -> dict[str, Any]:
-    """What results say of the checkpoint that was scored."""
-    return {"eval/checkpoint": config.eval.checkpoint, "eval/step": step}
+def said_of(step: int, config: Config, chosen: str) -> dict[str, Any]:
+    """What results say of the checkpoint that was scored.
+
+    Args:
+      chosen: why it is that one, as `why_chosen` says it.
+    """
+    why = {"eval/chosen": chosen.removeprefix(", ")} if chosen else {}
+    return {"eval/checkpoint": config.eval.checkpoint, "eval/step": step, **why}
 
 
 def _check_same(shapes, found, run) -> None:

@@ -31,7 +31,7 @@ from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh, place_
 from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
-from vidjax.training.reading import say_reading
+from vidjax.training.reading import keep_reading
 from vidjax.training.report import draw_pictures, write_report
 from vidjax.training.state import TrainState
 from vidjax.training.step_monitor import Watch
@@ -102,7 +102,7 @@ def train(
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
-            say_reading(source, evaluator, workdir)
+            keep_reading(source, evaluator, workdir)
             TASKS.find(config.task).save_files(source, workdir)
             stop.sentence = lambda: f"stopped at step {done} of {total}; start again with the same workdir to go on"
             stop.last_words = lambda: write_report(config, workdir, f"stopped at step {done} of {total}")
@@ -190,13 +190,14 @@ def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) ->
     """Score the checkpoint that eval.checkpoint names by the whole protocol; the last, in a run without validations."""
     config, step, params = evaluator.config, int(state.step), state.ema or state.params
     results = _validate(evaluator, state, checkpoints) if config.train.eval_every > 0 else {}
-    chosen = step
+    chosen, why = step, ""
     if checkpoints.score(step) is not None:
         chosen = choose_step(checkpoints.steps(), checkpoints.scores, config.eval.checkpoint)
-        say(f"scoring checkpoint {chosen}{why_chosen(chosen, checkpoints.scores, config.eval.checkpoint)}")
+        why = why_chosen(evaluator.workdir, chosen, config.eval.checkpoint, evaluator.source.content_id)
+        say(f"scoring checkpoint {chosen}{why}")
     if chosen != step:
         params = jax.tree.map(place_like, read_params(evaluator.workdir, "best", ema=True)[1], params)
-    results |= evaluator(params, progress=False, of=said_of(chosen, config))
+    results |= evaluator(params, progress=False, of=said_of(chosen, config, why))
     if checkpoints.score(step) is None:
         checkpoints.set_score(step, results[f"eval/{evaluator.main}"])
     return results

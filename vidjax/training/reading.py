@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from vidjax.data.sources.annotation_checks import class_counts, class_warnings
 from vidjax.data.sources.annotations import LABEL
@@ -10,18 +11,22 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
 from vidjax.training.telemetry import say
+from vidjax.weights.run_files import DATA
 
-FILE = "data.json"
 
-
-def say_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
+def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
     """Say how a user's own videos were read and divided, and which classes have too few of them.
 
-    The first is written to data.json too, with the names in each split.
+    The first is written to data.json too, with the names in each split; of any data set it says how many videos the run
+    is trained and validated on.
     """
+    record: dict[str, Any] = {}
     if source.reading is not None:
         say(source.reading.sentence)
-        write_json(workdir / FILE, source.reading.record)
+        record = source.reading.record
+    sides = {"train": source, "validation": evaluator.source if evaluator else None}
+    counts = {side: {"videos": len(of), "content_id": of.content_id} for side, of in sides.items() if of is not None}
+    write_json(workdir / DATA, record | counts)
     if evaluator is None or not all(of.annotation == LABEL and of.knows_labels for of in (source, evaluator.source)):
         return
     for sentence in class_warnings(class_counts(source), class_counts(evaluator.source)):

@@ -12,6 +12,7 @@ import numpy as np
 
 from vidjax.config import Config, flatten, to_saved
 from vidjax.viz import made
+from vidjax.viz.behind_scores import score_sentences, video_blocks
 from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 
@@ -33,8 +34,9 @@ def write_run_report(
 ) -> pathlib.Path:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
-    Reads config.json, results.json and metrics.jsonl where they exist, draws the training loss and the curves of its
-    task, and adds to the folder's history, so that what was done there before stays in the report.
+    Reads config.json, data.json, results.json, metrics.jsonl and quarantine.jsonl where they exist, draws the training
+    loss and the curves of its task, and adds to the folder's history, so that what was done there before stays in the
+    report.
 
     Args:
       workdir: of the run.
@@ -49,7 +51,7 @@ def write_run_report(
     changed = changes(trained, to_saved(config)) if trained and config else ""
     history = made.add(workdir, made.make(act, _whole(results or {}), changed))
     latest = _read(workdir / "results.json")
-    blocks = [*_results(history, latest), *_class_table(latest)]
+    blocks = [*_results(history, latest, workdir), *video_blocks(workdir), *_class_table(latest)]
     drawn = _curve_blocks({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
     if pictures := [*drawn, *_pictures(workdir)]:
         blocks += [Heading("Pictures"), *pictures]
@@ -111,15 +113,19 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("start", "top-1", "top-5"), lines)
 
 
-def _results(history: Sequence[made.Made], latest: Mapping[str, Any]) -> list[Block]:
-    """The figures of each start that ended with some, or else the latest."""
+def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: pathlib.Path) -> list[Block]:
+    """The figures of each start that ended with some, or else the latest, and what they stand on."""
+
+    def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
+        return [_results_table(results), *map(Text, score_sentences(results, workdir))]
+
     scored = [done for done in history if done.results]
     if len(scored) < 2:
         figures = scored[0].results if scored else _whole(latest)
-        return [Heading("Results"), _results_table(figures)] if figures else []
+        return [Heading("Results"), *figures_and_words(figures)] if figures else []
     blocks: list[Block] = []
     for done in scored:
-        blocks += [Heading(f"Results: {done.act}, {done.when}"), _results_table(done.results)]
+        blocks += [Heading(f"Results: {done.act}, {done.when}"), *figures_and_words(done.results)]
         if done.settings:
             blocks += [Text("Settings that differ from the run's:"), Code(done.settings)]
     return blocks

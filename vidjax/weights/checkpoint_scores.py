@@ -1,11 +1,14 @@
-"""What evaluations said of a run's checkpoints: scores.json, beside their folders."""
+"""What validations said of a run's checkpoints: scores.json, beside their folders."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
+
+from vidjax.weights.run_files import CHECKPOINTS, DATA
 
 Which = Literal["best", "last"]
 SCORES = "scores.json"
@@ -23,13 +26,30 @@ def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) ->
     return max(steps) if best is None else best
 
 
-def why_chosen(step: int, scores: dict[int, float], which: Which) -> str:
-    """Words on the choice of a step; empty where fewer than two have scores. A best score flatters: it was chosen."""
+def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str = "") -> str:
+    """Words on the choice of a run's step, after a comma; empty where fewer than two steps have scores.
+
+    Args:
+      scored: the `content_id` of the videos that the step is scored on now; empty where it is only used. A score on the
+        videos that it was chosen by is too good to expect again.
+    """
+    scores = read_scores(Path(workdir) / CHECKPOINTS)
     if len(scores) < 2:
         return ""
     if which == "best" and step in scores:
-        return f", the best of {len(scores)} on the evaluation split itself (eval.checkpoint=best)"
+        return f", chosen of {len(scores)} validations on {_validated(Path(workdir), scored)} (eval.checkpoint=best)"
     return ", the last (eval.checkpoint=last)"
+
+
+def _validated(workdir: Path, scored: str) -> str:
+    """The videos that the steps of a run were scored on; older runs have not kept how many those are."""
+    path = workdir / DATA
+    known = json.loads(path.read_text()).get("validation") if path.is_file() else None
+    if known is None:
+        return "the validation videos of its run"
+    if known["content_id"] == scored:
+        return f"the same {known['videos']} videos that are scored here: optimistic"
+    return f"the {known['videos']} validation videos of its run"
 
 
 def read_scores(directory: Path) -> dict[int, float]:

@@ -112,7 +112,7 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
     num_classes = next((len(params[name]["bias"]) for name in _HEADS if "bias" in params.get(name, {})), 0)
     config, objective = read_objective(workdir, num_classes)
     module, params = TASKS.find(config.task).for_inference(config, objective.module, params)
-    chosen = why_chosen(step, read_scores(Path(workdir) / CHECKPOINTS), which)
+    chosen = why_chosen(workdir, step, which)
     return RunModel(config, objective if module is objective.module else None, module, params, step, chosen)
 
 

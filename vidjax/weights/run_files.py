@@ -11,6 +11,7 @@ from vidjax.files import write_json
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
+DATA = "data.json"  # what the run was trained and validated on
 LABELS = "labels.json"
 RESULTS = "results.json"
 

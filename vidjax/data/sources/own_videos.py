@@ -41,16 +41,16 @@ ALIASES = {
 class OwnVideos:
     """What a root holds.
 
-        Attributes:
-          root: folder that names are relative to.
-          layout: ALL = "all"  # the name of a split that has the videos of all others
-    LIST, CLASS_FOLDERS or FOLDERS.
-          splits: the videos by the name of their split; a split that the root does not have is absent.
-          places: the list or the folder that a split was read from; one list or folder for all where they share it.
-          hashed: the splits that a hash divides; empty where the root says which video is in which.
-          names: of the classes, in the order of their numbers; empty where labels are numbers, or there are none.
-          columns: of lists: what was found in which column.
-          unlabelled: why videos have no classes, for a message; empty where they have.
+    Attributes:
+      root: folder that names are relative to.
+      layout: LIST, CLASS_FOLDERS or FOLDERS.
+      splits: the videos by the name of their split; a split that the root does not have is absent.
+      places: the list or the folder that a split was read from; one list or folder for all where they share it.
+      hashed: the splits that a hash divides; empty where the root says which video is in which.
+      names: of the classes, in the order of their numbers; empty where labels are numbers, or there are none.
+      columns: of lists: what was found in which column.
+      unlabelled: why videos have no classes, for a message; empty where they have.
+      empty: folders beside the class folders that hold no videos; they are no classes.
     """
 
     root: str
@@ -61,6 +61,7 @@ class OwnVideos:
     names: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
     unlabelled: str = ""
+    empty: tuple[str, ...] = ()
 
     def place(self, entry: Entry, split: str) -> str:
         """Where a video is named, for messages."""
@@ -255,7 +256,8 @@ def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, list[Entry]]:
     places = {"": root}
     if depths == {1} and len(folders) > 1 and data.split_by == "video":
         entries = [Entry(file.name, (file.name.split("/")[0],), size=file.size) for file in files]
-        return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders))), entries
+        empty = tuple(name for name in subfolders(root) if name not in folders)
+        return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders)), empty=empty), entries
     why = f"{root} is not made of class folders, each with videos in it and no other videos beside them"
     if depths == {1} and len(folders) > 1:
         why = f"with data.split_by=folder the folders of {root} are scenes, which are kept together, not classes"

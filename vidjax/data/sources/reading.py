@@ -9,6 +9,8 @@ from typing import Any
 from vidjax.config import DataConfig
 from vidjax.data.sources.own_videos import CLASS_FOLDERS, OwnVideos
 
+_SHOWN = 5  # empty folders told by name
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -16,7 +18,8 @@ class Reading:
 
     Attributes:
       sentence: for the screen.
-      record: for a file of the run: the layout, the columns, the classes with their numbers, the names in each split.
+      record: for a file of the run: the sentence, the layout, the columns, the classes with their numbers, the folders
+        that hold nothing, the names in each split.
     """
 
     sentence: str
@@ -27,15 +30,6 @@ def describe(own: OwnVideos, data: DataConfig) -> Reading:
     """Say what was found, and how it was divided into training and evaluation."""
     splits = {name: own.splits[name] for name in (data.train_split, data.eval_split) if name in own.splits}
     sizes = {name: len(entries) for name, entries in splits.items()}
-    record = {
-        "root": own.root,
-        "layout": own.layout,
-        "read_from": {name: own.places[name] for name in splits},
-        "columns": own.columns,
-        "classes": {name: number for number, name in enumerate(own.names)},
-        "divided": _rule(data) if own.hashed else "",
-        "splits": {name: [entry.name for entry in entries] for name, entries in splits.items()},
-    }
     place, total = own.places[next(iter(sizes))], sum(sizes.values())
     what = f"{_videos(total)} {_classes(own)}{_columns(own)}"
     if own.hashed:
@@ -43,7 +37,19 @@ def describe(own: OwnVideos, data: DataConfig) -> Reading:
     else:
         division = ", ".join(f"{size} in {os.path.relpath(own.places[name], own.root)}" for name, size in sizes.items())
         place = own.root if len(set(own.places.values())) > 1 else place
-    return Reading(f"{place}: {what}; {division}", record)
+    sentence = f"{place}: {what}; {division}{_empty(own)}"
+    record = {
+        "sentence": sentence,
+        "root": own.root,
+        "layout": own.layout,
+        "read_from": {name: own.places[name] for name in splits},
+        "columns": own.columns,
+        "classes": {name: number for number, name in enumerate(own.names)},
+        "empty_folders": list(own.empty),
+        "divided": _rule(data) if own.hashed else "",
+        "splits": {name: [entry.name for entry in entries] for name, entries in splits.items()},
+    }
+    return Reading(sentence, record)
 
 
 def _videos(count: int) -> str:
@@ -58,6 +64,15 @@ def _classes(own: OwnVideos) -> str:
     if own.layout == CLASS_FOLDERS:
         return f"in {len(found)} class folder{'s' * (len(found) != 1)}"
     return f"of {len(found)} class{'es' * (len(found) != 1)}"
+
+
+def _empty(own: OwnVideos) -> str:
+    """Folders that look like classes and are none."""
+    if not own.empty:
+        return ""
+    shown = ", ".join(own.empty[:_SHOWN]) + (f" and {len(own.empty) - _SHOWN} more" if len(own.empty) > _SHOWN else "")
+    one = len(own.empty) == 1
+    return f"; {'a folder holds no videos and is' if one else 'folders hold no videos and are'} ignored: {shown}"
 
 
 def _columns(own: OwnVideos) -> str:

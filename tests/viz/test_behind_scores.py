@@ -1,0 +1,64 @@
+"""A report says how many videos a figure stands on, which checkpoint it is of, and which videos were left out."""
+
+import json
+
+import pytest
+
+from vidjax.viz.behind_scores import score_sentences, video_blocks
+from vidjax.viz.document import write_document
+
+SCORED = {"eval/top1": 0.9412, "eval/num_scored": 17, "eval/num_expected": 17, "eval/clips": 3, "eval/crops": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "The figures eval/ stand on 17 videos and 51 clips, 3 x 1 views of each. One video is 5.9% of them."),
+        ({"eval/clips": 1}, "The figures eval/ stand on 17 videos. One video is 5.9% of them."),
+        (
+            {"eval/num_scored": 15, "eval/clips": 1},
+            "The figures eval/ stand on 17 videos; 2 of them could not be scored. One video is 5.9% of them.",
+        ),
+        ({"eval/num_expected": 20_000, "eval/num_scored": 20_000, "eval/clips": 1}, "stand on 20000 videos."),
+    ],
+)
+def test_a_score_says_how_many_videos_and_clips_it_stands_on(changes, sentence, tmp_path):
+    (said,) = score_sentences(SCORED | changes, tmp_path)
+    assert said.endswith(sentence)
+
+
+def test_two_figures_of_one_name_are_explained_by_the_checkpoint_and_the_views(tmp_path):
+    lines = [{"step": step, "val/top1": value} for step, value in ((1804, 0.97), (2005, 0.8824))]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chosen = {"eval/step": 1804, "eval/chosen": "chosen of 49 validations"}
+    _, which, why = score_sentences(SCORED | chosen | {"val/top1": 0.8824}, tmp_path)
+    assert which == "Checkpoint 1804 was scored, chosen of 49 validations."
+    assert why == (
+        "val/top1 (0.8824) and eval/top1 (0.9412) are two measurements: val/ scores the model of the last step, 2005, "
+        "on one central view of each video, eval/ that of step 1804 on 3 x 1 views."
+    )
+    assert not any("two measurements" in said for said in score_sentences(SCORED | {"val/top1": 0.9412}, tmp_path))
+
+
+def test_a_run_without_scores_has_nothing_to_explain(tmp_path):
+    assert not list(score_sentences({"train/loss": 0.5}, tmp_path))
+    assert not video_blocks(tmp_path)
+
+
+def test_the_videos_that_could_not_be_decoded_are_named_with_their_reasons(tmp_path):
+    failed = [
+        {"step": 7, "id": "run/half.mp4", "path": "", "reason": "truncated"},
+        {"step": None, "id": "sit/no.mp4", "path": "", "reason": "not_video", "split": "val"},
+    ]
+    (tmp_path / "quarantine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in failed) + '{"step": 9, "i')
+    (tmp_path / "data.json").write_text(json.dumps({"sentence": "videos: 9 videos; ignored: blue"}))
+    text = write_document(tmp_path, "run", video_blocks(tmp_path)).read_text()
+    assert "videos: 9 videos; ignored: blue." in text
+    assert "2 videos could not be decoded (quarantine.jsonl):" in text
+    assert "| run/half.mp4 | truncated | training, step 7 |" in text
+    assert "| sit/no.mp4 | not_video | evaluation of val |" in text
+    many = "".join(json.dumps(failed[0] | {"id": f"{number}.mp4"}) + "\n" for number in range(25))
+    (tmp_path / "quarantine.jsonl").write_text(many)
+    text = write_document(tmp_path, "run", video_blocks(tmp_path)).read_text()
+    assert "25 videos could not be decoded (quarantine.jsonl, the first 20 of them here):" in text
+    assert text.count("truncated") == 20

@@ -1,0 +1,105 @@
+"""What the figures of a report stand on: how many videos, which checkpoint, and which videos were left out."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vidjax.viz.curves import METRICS, read_metric
+from vidjax.viz.document import Block, Heading, Table, Text
+
+DATA, QUARANTINE = "data.json", "quarantine.jsonl"  # of a run
+_SHOWN = 20  # quarantined videos
+_FEW = 500  # videos, up to which a single one moves a figure
+
+
+def score_sentences(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterator[str]:
+    """What one should know of the figures of an evaluation, in sentences.
+
+    Args:
+      results: flat, of one start of a run; its validation's too, where there was one.
+      workdir: of the run, whose metrics.jsonl says when the validation was.
+    """
+    videos = results.get("eval/num_expected")
+    if not videos:
+        return
+    missed, views = videos - results.get("eval/num_scored", videos), _views(results)
+    clips = f" and {videos * views} clips, {_view_words(results)} of each" if views > 1 else ""
+    unscored = f"; {missed} of them could not be scored" if missed else ""
+    share = f" One video is {1 / videos:.1%} of them." if videos <= _FEW else ""
+    yield f"The figures eval/ stand on {_videos(videos)}{clips}{unscored}.{share}"
+    if chosen := results.get("eval/chosen"):
+        yield f"Checkpoint {results['eval/step']} was scored, {chosen}."
+    yield from _two_figures(results, workdir)
+
+
+def video_blocks(workdir: pathlib.Path) -> list[Block]:
+    """A section on the videos of a run: how many there are, and those that could not be decoded with the reason."""
+    data, blocks = _read_data(workdir), []
+    if sentence := data.get("sentence"):
+        blocks.append(Text(f"{sentence}."))
+    counts = [f"{verb} {data[side]['videos']}" for side, verb in _SIDES.items() if side in data]
+    if counts and not sentence:
+        blocks.append(Text(f"The run was {' and '.join(counts)} videos."))
+    failed = _read_quarantine(workdir / QUARANTINE)
+    if failed:
+        rest = f", the first {_SHOWN} of them here" if len(failed) > _SHOWN else ""
+        blocks.append(Text(f"{_videos(len(failed))} could not be decoded ({QUARANTINE}{rest}):"))
+        rows = [[row["id"], row["reason"], _when(row)] for row in failed[:_SHOWN]]
+        blocks.append(Table(("video", "reason", "found in"), rows))
+    return [Heading("Videos"), *blocks] if blocks else []
+
+
+_SIDES = {"train": "trained on", "validation": "validated on"}
+
+
+def _two_figures(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterator[str]:
+    """Why the last validation and the final evaluation give two figures of one name, where they do."""
+    pairs = ((name, name.replace("val/", "eval/", 1)) for name in results if name.startswith("val/"))
+    differing = next(((val, final) for val, final in pairs if results.get(final, results[val]) != results[val]), None)
+    if differing is None:
+        return
+    val, final = differing
+    steps, _ = read_metric(workdir / METRICS, val)
+    when = f" of the last step, {steps[-1]:.0f}," if len(steps) else ""
+    which = f" of step {results['eval/step']}" if "eval/step" in results else ""
+    yield (
+        f"{val} ({_figure(results[val])}) and {final} ({_figure(results[final])}) are two measurements: val/ scores "
+        f"the model{when} on one central view of each video, eval/ that{which} on {_view_words(results)}."
+    )
+
+
+def _views(results: Mapping[str, Any]) -> int:
+    return results.get("eval/clips", 1) * results.get("eval/crops", 1)
+
+
+def _view_words(results: Mapping[str, Any]) -> str:
+    if "eval/num_windows" in results:
+        return f"{results['eval/num_windows']} windows in all"
+    if _views(results) == 1:
+        return "one view"
+    return f"{results.get('eval/clips', 1)} x {results.get('eval/crops', 1)} views"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _videos(count: int) -> str:
+    return f"{count} video{'s' * (count != 1)}"
+
+
+def _when(row: Mapping[str, Any]) -> str:
+    return f"training, step {row['step']}" if row.get("step") is not None else f"evaluation of {row.get('split', '')}"
+
+
+def _read_data(workdir: pathlib.Path) -> dict[str, Any]:
+    path = workdir / DATA
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _read_quarantine(path: pathlib.Path) -> list[dict[str, Any]]:
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]  # a kill may cut the last line
