@@ -6,9 +6,11 @@
 import difflib
 import functools
 import inspect
+import os
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar, cast
 
+_LIKE = 0.7  # how like a name must be to a mistyped one, from 0 to 1
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -61,6 +63,24 @@ def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
     """The remedy for an unknown name: the nearest that there is, as `shown`; where none is like it, all of them."""
     near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
     return f"did you mean {shown.format(near[0])}?" if near else f"there are {', '.join(names)}"
+
+
+def nearest_path(path: str) -> str:
+    """A file or folder that is there and whose path is almost this one, as runs/finetune is for run/finetun; or ""."""
+    place, *parts = os.path.normpath(path).split("/")
+    folder = place + "/" if not place else ""
+    for part in parts if not place else (place, *parts):
+        try:
+            there = {name.lower(): name for name in os.listdir(folder or os.curdir) if not name.startswith(".")}
+        except OSError:  # no folder, or one that cannot be read
+            return ""
+        if not os.path.lexists(folder + part):
+            near = difflib.get_close_matches(part.lower(), there, 1, _LIKE)
+            if not near:
+                return ""
+            part = there[near[0]]
+        folder += f"{part}/"
+    return folder[:-1]
 
 
 def check_options(what: str, given: Collection[str], names: Collection[str]) -> None:

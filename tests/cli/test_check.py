@@ -226,6 +226,9 @@ def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):
         "gone is neither a folder, a list of videos nor the name of a data set; the names: afew_va"
         in capsys.readouterr().err
     )
+    (tmp_path / "videos").mkdir()
+    assert main(["check", str(tmp_path / "video")]) == 2
+    assert f"did you mean '{tmp_path}/videos'?" in capsys.readouterr().err
     assert main(["check", "ucf102"]) == 2
     assert "did you mean 'ucf101'?" in capsys.readouterr().err
     assert main(["check", "ucf101"]) == 2

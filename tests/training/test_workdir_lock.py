@@ -1,5 +1,6 @@
 """Two runs never train in one folder at once, and one that has died holds nobody up."""
 
+import fcntl
 import subprocess
 import sys
 
@@ -30,6 +31,27 @@ def test_a_second_run_is_refused_with_the_first_one_named_until_that_is_dead(tmp
         first.kill()
         first.wait()
     with locked(tmp_path):
+        pass
+
+
+def test_the_file_of_the_lock_is_gone_afterwards_and_one_that_was_removed_holds_nobody(tmp_path, monkeypatch):
+    """The second run has opened the file of the first before it is removed, and takes a lock that a third would see."""
+    with locked(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+    flock, first = fcntl.flock, []
+
+    def removed_meanwhile(file, how):
+        if not first:
+            first.append((tmp_path / ".lock").unlink())
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with (
+        locked(tmp_path),
+        pytest.raises(ConfigError, match="is being trained by process"),
+        locked(tmp_path),
+    ):
         pass
 
 

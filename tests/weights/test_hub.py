@@ -142,3 +142,41 @@ def test_a_mistyped_file_in_a_folder_that_exists_is_not_sought_on_the_hub(monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked the hub"))
     refused("runs/one/checkpiont.pth", "there is no file or folder")
+
+
+@pytest.fixture
+def folders(monkeypatch, tmp_path):
+    """A run, a model of transformers, and a hub that must not be asked."""
+    (tmp_path / "runs" / "finetune" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "MCG-NJU" / "videomae-base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("hf_hub_download", "snapshot_download"):
+        monkeypatch.setattr(huggingface_hub, name, lambda *args, **kwargs: pytest.fail("asked the hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("runs/finetun", r"'runs/finetun' here; did you mean runs/finetune\?$"),
+        ("run/finetune", r"'run/finetune' here; did you mean runs/finetune\?$"),
+        ("./runs/finetun", r"'./runs/finetun'; did you mean runs/finetune\?$"),
+        ("finetun", r"'finetun', and it is no hub id"),
+        ("runs/else", r"'runs/else' here; the folder runs holds finetune\. If you mean a model on the hub, fetch it"),
+        ("MCG-NJU/videomae-large", r"did you mean MCG-NJU/videomae-base\? If .*: hf download MCG-NJU/videomae-large$"),
+    ],
+)
+def test_a_name_that_is_almost_one_of_a_folder_here_is_not_sought_on_the_hub(folders, source, words):
+    refused(source, words)
+
+
+def test_a_model_in_the_local_cache_is_taken_though_a_folder_here_has_its_owners_name(folders, monkeypatch):
+    cached = folders / "cache" / "models--MCG-NJU--videomae-large"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (cached / "snapshots" / ("0" * 40) / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **kwargs: str(folders / "none"))
+    with pytest.raises(WeightsError, match=r"there is no file or folder .*none"):  # what the cache gave
+        load("MCG-NJU/videomae-large")

@@ -6,7 +6,7 @@ import glob
 import os
 import pathlib
 
-from vidjax.errors import ConfigError, DataError
+from vidjax.errors import ConfigError, DataError, nearest_path
 
 VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or lists of videos (.txt, .csv, .jsonl)"
 
@@ -23,7 +23,8 @@ def find_videos(words: list[str]) -> list[str]:
     """
     found = [video for word in words for video in _videos_of(word)]
     if not any(os.path.exists(video) for video in found):
-        raise DataError(f"{found[0]} cannot be found; name {VIDEOS_HELP}")
+        near = nearest_path(found[0])
+        raise DataError(f"{found[0]} cannot be found; {f'did you mean {near}?' if near else f'name {VIDEOS_HELP}'}")
     return found
 
 

@@ -12,7 +12,7 @@ from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.own_videos import ALL, place_of
 from vidjax.data.sources.root_layouts import open_classes
-from vidjax.errors import DataError
+from vidjax.errors import DataError, nearest_path
 
 
 def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoSource:
@@ -88,7 +88,9 @@ def find_root(spec: DatasetSpec, root: str, split: str) -> str:
     if spec.any_videos and os.path.isfile(folder):
         return folder
     if not os.path.isdir(folder):
-        raise DataError(f"data.root={root} is not a folder; create it or set --config.data.root=DIR")
+        near = nearest_path(root)
+        remedy = f"did you mean {near}?" if near else "create it or set --config.data.root=DIR"
+        raise DataError(f"data.root={root} is not a folder; {remedy}")
     if not os.listdir(folder):
         raise DataError(f"data.root={root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
     return folder

@@ -23,6 +23,7 @@ from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.training.telemetry import say
+from vidjax.training.workdir import opened as open_workdir
 from vidjax.weights import pretrained
 from vidjax.weights.checkpoint_scores import why_chosen
 from vidjax.weights.label_map import pick_classes
@@ -58,18 +59,18 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     config = choose_dtype(keep_choices(config, run))
     check_config(config)
     use_compile_cache(config.train.compile_cache)
-    workdir, mesh, source = Path(workdir), make_mesh(config.mesh), open_eval(config)
+    mesh, source = make_mesh(config.mesh), open_eval(config)
     objective = build_objective(config, config.data.num_classes or source.num_classes)
     found, said, sentence = _params_to_score(config, run, source)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     _check_same(shapes, found, run)
     params = jax.device_put(found, param_shardings(shapes, mesh, config.mesh.fsdp_min_size))
-    workdir.mkdir(parents=True, exist_ok=True)
-    evaluator = evaluator_of(config, objective, source, mesh, workdir, loader_slice(mesh))
-    check_labels(run, evaluator.labels)
-    say(sentence)
-    results = evaluator(params, of=said)
-    write_report(config, workdir, "evaluated", results)
+    with open_workdir(workdir) as folder:
+        evaluator = evaluator_of(config, objective, source, mesh, folder, loader_slice(mesh))
+        check_labels(run, evaluator.labels)
+        say(sentence)
+        results = evaluator(params, of=said)
+        write_report(config, folder, "evaluated", results)
     return results
 
 

@@ -15,7 +15,6 @@ import jax
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.data.sources.base import VideoSource
-from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
 from vidjax.files import write_json
 from vidjax.objectives import Objective
@@ -27,6 +26,7 @@ from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate_run import evaluate, said_of
 from vidjax.training.init.state import start
+from vidjax.training.init.video_model import check_source
 from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh, place_like
 from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
@@ -38,11 +38,12 @@ from vidjax.training.step_monitor import Watch
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
+from vidjax.training.workdir import opened as open_workdir
 from vidjax.training.workdir_lock import locked
 from vidjax.viz.document import REPORT
 from vidjax.weights.checkpoint_scores import choose_step, why_chosen
 from vidjax.weights.read_run import read_params
-from vidjax.weights.run_files import CONFIG, RESULTS, write_labels
+from vidjax.weights.run_files import CONFIG, RESULTS, is_run, write_labels
 
 __all__ = ["evaluate", "num_train_steps", "train"]
 
@@ -74,11 +75,13 @@ def train(
     """
     if objective is None:
         check_config(config)
-    workdir = _open_workdir(workdir)
+    if config.init_from and not is_run(workdir):
+        check_source("init_from", config.init_from)
     use_compile_cache(config.train.compile_cache)
     mesh = make_mesh(config.mesh)
 
     with contextlib.ExitStack() as stack:
+        workdir = stack.enter_context(open_workdir(workdir))
 
         def opened(thing):
             return stack.enter_context(contextlib.closing(thing))
@@ -166,16 +169,6 @@ def train(
             _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`
         write_report(config, workdir, f"trained to step {done} of {total}", results)
     return results
-
-
-def _open_workdir(workdir: str | os.PathLike) -> Path:
-    if "://" in str(workdir):
-        raise ConfigError(f"workdir {workdir} is not a folder; mount the bucket (gcsfuse) and give the folder")
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"workdir {workdir} cannot be created: {error.strerror}") from error
-    return Path(workdir).absolute()
 
 
 def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import TextIO
 
 from vidjax.errors import ConfigError
 
@@ -19,22 +20,47 @@ LOCK = ".lock"  # of a workdir; says who trains there
 def locked(workdir: Path) -> Generator[None]:
     """Hold the lock of a folder; the system gives it back when the process ends, however it does.
 
+    Its file is removed at the end; a process that had opened it just before makes a new one.
+
     Raises:
       ConfigError: when another run holds it, with its process and host.
     """
-    with open(workdir / LOCK, "a+") as file:
+    path = workdir / LOCK
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("a+"))
+        while _lock(file, workdir) and not _is_still(path, file):
+            file = stack.enter_context(path.open("a+"))
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise ConfigError(
-                f"{workdir} is being trained by {file.read().strip() or 'another process'}; wait for it, stop it, or "
-                "name another workdir"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        else:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-            file.flush()
-        yield
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: TextIO, workdir: Path) -> bool:
+    """Take the lock of an open file and write into it whose it is; False on a file system without locks.
+
+    Raises:
+      ConfigError: when another process has it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise ConfigError(
+            f"{workdir} is being trained by {file.read().strip() or 'another process'}; wait for it, stop it, or name "
+            "another workdir"
+        ) from None
+    except OSError:
+        return False
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    file.flush()
+    return True
+
+
+def _is_still(path: Path, file: TextIO) -> bool:
+    """Whether an open file is the one that the path leads to."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

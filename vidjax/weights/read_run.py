@@ -21,7 +21,7 @@ from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
 from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, why_chosen
 from vidjax.weights.checksums import damaged_files
-from vidjax.weights.run_files import CHECKPOINTS, CONFIG
+from vidjax.weights.run_files import CHECKPOINTS, CONFIG, check_saved
 
 if TYPE_CHECKING:  # public weights are read without it
     import orbax.checkpoint as ocp
@@ -44,8 +44,7 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
       ResumeError: when the folder holds no checkpoint, or the one asked for is damaged.
     """
     root = Path(workdir).absolute() / CHECKPOINTS
-    if not any(path.name.isdigit() for path in root.glob("*")):
-        raise ResumeError(f"{workdir} holds no checkpoint; give the workdir of a vidjax run that has saved one")
+    check_saved(workdir)
     import orbax.checkpoint as ocp
 
     trees = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
@@ -104,8 +103,9 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
     Raises:
       WeightsError: when the folder has no usable config.json or checkpoint.
     """
-    which = read_config(workdir).eval.checkpoint
     try:
+        check_saved(workdir)
+        which = read_config(workdir).eval.checkpoint
         step, params = read_params(workdir, which, ema=True)
     except ResumeError as error:
         raise WeightsError(str(error)) from error

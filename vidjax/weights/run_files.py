@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from vidjax.errors import DataError
+from vidjax.errors import DataError, ResumeError
 from vidjax.files import write_json
 
 CHECKPOINTS = "checkpoints"
@@ -19,6 +19,18 @@ RESULTS = "results.json"
 def is_run(folder: str | os.PathLike) -> bool:
     """Whether a folder is that of a run that has saved checkpoints."""
     return (Path(folder) / CHECKPOINTS).is_dir()
+
+
+def check_saved(folder: str | os.PathLike) -> None:
+    """Refuse a run that has saved no checkpoint.
+
+    Raises:
+      ResumeError: with what helps.
+    """
+    if not any(path.name.isdigit() for path in (Path(folder) / CHECKPOINTS).glob("*")):
+        raise ResumeError(
+            f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
+        )
 
 
 def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:

@@ -1,6 +1,7 @@
 """The model of a run that leaves it open: its own, that of init_from with its clips, or what suits the machine."""
 
 import dataclasses
+import shutil
 
 import peers
 import pytest
@@ -10,6 +11,7 @@ from random_runs import write_run
 from vidjax.errors import ConfigError
 from vidjax.main import main, read_config, with_model
 from vidjax.models import preset
+from vidjax.training import train
 from vidjax.training.choices.model import CLIP_KEYS, choose_dtype, choose_model, nearest_preset
 
 
@@ -79,6 +81,19 @@ def test_a_spec_is_named_by_the_preset_that_it_differs_least_from(name):
 def test_init_from_that_holds_no_model_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match=r"config\.init_from"):
         choose_model(str(tmp_path / "nothing.pth"), tmp_path)
+
+
+def test_init_from_that_is_mistyped_or_has_no_checkpoint_yet_is_said_before_anything_is_read(tmp_path, monkeypatch):
+    write_run(tmp_path / "runs" / "pretrain", saved_runs.make_config(task="masked_autoencoding"), 0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"init_from: .*'runs/pretran' here; did you mean runs/pretrain\?"):
+        choose_model("runs/pretran", tmp_path)
+    with pytest.raises(ConfigError, match=r"init_from: .* did you mean runs/pretrain\?"):  # of a size that is named
+        train(saved_runs.make_config(data__name="synthetic", init_from="runs/pretran"), tmp_path / "runs" / "new")
+    shutil.rmtree(tmp_path / "runs" / "pretrain" / "checkpoints" / "0")
+    with pytest.raises(ConfigError, match=r"config.init_from: runs/pretrain holds no checkpoint; wait until its run"):
+        choose_model("runs/pretrain", tmp_path)
+    assert not (tmp_path / "runs" / "new").exists()
 
 
 def test_a_size_that_is_named_is_taken_as_it_is(tmp_path, capsys):

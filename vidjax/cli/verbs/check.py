@@ -16,7 +16,7 @@ from vidjax.cli import paths
 from vidjax.cli.check_page import print_audits
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, nearest_path
 from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
 
@@ -82,8 +82,8 @@ def _which(word: str, root: str) -> tuple[str, str]:
     if named and not root:
         raise ConfigError(f"--root=DIR is missing, the folder that {word} is in")
     if not root:
-        near = difflib.get_close_matches(word, NAMES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(NAMES)}"
+        near = nearest_path(word) or next(iter(difflib.get_close_matches(word, NAMES, 1)), "")
+        hint = f"did you mean {near!r}?" if near else f"the names: {', '.join(NAMES)}"
         raise ConfigError(f"{word} is neither a folder, a list of videos nor the name of a data set; {hint}")
     return word, root
 

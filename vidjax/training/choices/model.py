@@ -15,6 +15,7 @@ from vidjax.models import FAMILIES, ClipSpec, family_of
 from vidjax.models.spec_keys import SET_BY
 from vidjax.models.zoo import CLASSES, names_weights, usual_clip
 from vidjax.training.choices.kept import saved_config
+from vidjax.training.init.video_model import check_source
 from vidjax.weights import Pretrained, pretrained
 from vidjax.weights.run_files import CONFIG, is_run
 
@@ -50,6 +51,8 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     """
     if saved := saved_config(workdir):
         return _like_run(saved, "as this run began")
+    if init_from:
+        check_source("init_from", init_from)
     if init_from and is_run(init_from):
         begun = saved_config(init_from)
         if begun is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -12,11 +13,11 @@ from vidjax.models import ClipSpec
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
 from vidjax.training.mesh import place_like
-from vidjax.weights import adapt, pretrained, read_run
+from vidjax.weights import adapt, hub, pretrained, read_run
 from vidjax.weights.label_map import BIAS, pick_classes
 from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
-from vidjax.weights.run_files import is_run
+from vidjax.weights.run_files import check_saved, is_run
 
 _NUMERICS = ("norm_eps", "merge_directions", "activation")  # what is computed with the same parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
@@ -70,6 +71,25 @@ def init_video_model(
     new, unused = adapt.groups(set(named) - fitting), adapt.groups(set(found) - fitting)
     notes = (*notes, f"new: {new or 'none'}", f"not used: {unused or 'none'}")
     return nest(used), "; ".join(notes)
+
+
+def check_source(key: str, source: str) -> None:
+    """Refuse a checkpoint that is not there, or a name that is mistyped, before anything is read or compiled.
+
+    Args:
+      key: of the configuration, for the message.
+      source: as for `init_video_model`; a hub id is not sought.
+
+    Raises:
+      ConfigError: with what helps.
+    """
+    try:
+        if is_run(source):
+            check_saved(source)
+        elif not Path(source).expanduser().exists():
+            hub.check_name(source)
+    except (ResumeError, WeightsError) as error:
+        raise ConfigError(f"config.{key}: {error}") from error
 
 
 def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
