@@ -29,7 +29,6 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.model.name = "videomae_base"
     config.model.drop_path = 0.1
-    config.model.remat = "dots"  # without, 16 clips of 1568 tokens need 24 GB
 
     config.data.name = "afew_va"
     config.data.num_frames = 16

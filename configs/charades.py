@@ -32,7 +32,6 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "multi_label"
     config.model.head_dropout = 0.7
-    config.model.remat = "full"  # without, two clips of 3137 tokens need 21 GB in VideoMamba
 
     config.data.name = "charades"
     config.data.stride = 4

@@ -20,7 +20,6 @@ TINY = {
     "model.spec.patch_size": 8,
     "model.spec.decoder_depth": 1,
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
-    "model.unroll": 4,
     "model.drop_path": 0.0,
     "data.image_size": 32,
     "data.crop_area": (0.4, 1.0),
@@ -56,7 +55,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomae_{size}" if size else ""
     config.model.dtype = ""
-    config.model.remat = ""
     config.model.drop_path = 0.1
 
     config.data.num_frames = 16

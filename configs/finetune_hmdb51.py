@@ -22,7 +22,6 @@ def get_config(arg=None):
     config.model.name = f"videomae_{size}"
     config.model.drop_path = 0.35
     config.model.head_dropout = 0.5
-    config.model.remat = "dots"
 
     config.data.name = "hmdb51"
     config.data.num_classes = 51

@@ -94,7 +94,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomae_{size}"
     config.model.drop_path = 0.1
-    config.model.remat = "dots"  # without, 12 clips of 1568 tokens need 18 GB
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400

@@ -21,7 +21,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomae_{size}"
     config.model.drop_path = 0.25
-    config.model.remat = "dots"
 
     config.data.name = "kinetics600"
     config.data.num_classes = 600

@@ -52,7 +52,6 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = f"videomae_{size}"
-    config.model.remat = "dots"
 
     config.data.name = "kinetics710"
     config.data.num_classes = 710

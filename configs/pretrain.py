@@ -17,7 +17,6 @@ TINY = {
     "model.spec.patch_size": 8,
     "model.spec.decoder_depth": 1,
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
-    "model.unroll": 4,
     "model.mask": "frame",  # half of the clip is hidden whole, so that only motion tells what is there
     "model.mask_ratio": 0.5,
     "model.normalize_target": False,  # with it, this model's loss stayed above 0.96 for 700 steps of 60 clips
@@ -32,7 +31,6 @@ TINY = {
     "optim.reference_batch": 16,
 }
 LARGER = {
-    "model.unroll": 4,  # as in configs/videomae_k400.py
     "data.cubes": (2, 16),  # cut by the loader
 }
 RECIPES = {"tiny": TINY, "small": LARGER, "base": LARGER, "large": LARGER, "huge": LARGER}
@@ -46,7 +44,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomae_{size}" if size else ""
     config.model.dtype = ""
-    config.model.remat = ""
     config.model.mask = "tube"
     config.model.mask_ratio = 0.9
 

@@ -31,7 +31,6 @@ def get_config(arg=None):
 
     config.model.name = "timesformer_base"
     config.model.drop_path = 0.1  # of the teacher too
-    config.model.remat = "full"  # without, the views of two videos need 18 GB
 
     config.data.name = "kinetics400"
     config.data.num_frames = 8  # the window is 8 * 32 frames at 30 a second, 8.5 s

@@ -23,9 +23,8 @@ RECIPES = {  # section 4.3 and the authors' configs/Kinetics: the sizes differ i
         "data.stride": 16,
         "data.image_size": 448,
         "data.short_side": (448, 512),
-        "model.remat": "dots",
     },
-    "large": {"data.num_frames": 96, "data.stride": 4, "model.remat": "dots"},
+    "large": {"data.num_frames": 96, "data.stride": 4},
     "joint": {"data.num_frames": 8, "data.stride": 32, "model.spec.attention_type": "joint"},
     "space_only": {"data.num_frames": 8, "data.stride": 32, "model.spec.attention_type": "space_only"},
 }

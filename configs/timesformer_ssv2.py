@@ -15,8 +15,8 @@ from vidjax import config as config_lib
 
 RECIPES = {  # the authors' configs/SSv2: the sizes differ in the clip only
     "base": {"data.num_frames": 8},
-    "hr": {"data.num_frames": 16, "data.image_size": 448, "data.short_side": (448, 512), "model.remat": "dots"},
-    "large": {"data.num_frames": 64, "model.remat": "dots"},
+    "hr": {"data.num_frames": 16, "data.image_size": 448, "data.short_side": (448, 512)},
+    "large": {"data.num_frames": 64},
 }
 
 

@@ -14,7 +14,7 @@ RECIPES = {  # official scripts, 1600 epochs
     "small": {"data.global_batch": 1024},
     "base": {"data.global_batch": 2048},
     "large": {"data.global_batch": 512},
-    "huge": {"data.global_batch": 1024, "model.remat": "dots"},
+    "huge": {"data.global_batch": 1024},
 }
 
 
@@ -26,7 +26,6 @@ def get_config(arg=None):
     config.model.name = f"videomae_{size}"
     config.model.mask = "tube"
     config.model.mask_ratio = 0.9
-    config.model.unroll = 4  # no loop over a decoder of 4 layers: faster on a TPU
 
     config.data.name = "kinetics400"
     config.data.num_frames = 16

@@ -18,7 +18,6 @@ def get_config(arg=None):
     config.model.name = f"videomae_{size}"
     config.model.mask = "tube"
     config.model.mask_ratio = 0.75  # lower than for the larger data sets
-    config.model.unroll = 4  # no loop over a decoder of 4 layers: faster on a TPU
 
     config.data.name = "ucf101"
     config.data.num_frames = 16

@@ -14,12 +14,11 @@ from vidjax import config as config_lib
 RECIPES = {  # official scripts; 32 videos a GPU
     "base": {"model.name": "videomae_base", "data.global_batch": 1024, "train.epochs": 200, "optim.warmup_epochs": 20},
     "large": {"model.name": "videomae_large", "data.global_batch": 1536},
-    "huge": {"model.name": "videomae_huge_v2", "data.global_batch": 2048, "model.remat": "dots"},
+    "huge": {"model.name": "videomae_huge_v2", "data.global_batch": 2048},
     "giant": {
         "model.name": "videomae_giant",
         "data.cubes": (2, 14),
         "data.global_batch": 2048,
-        "model.remat": "dots",
         "optim.base_lr": 6e-4,
         "optim.clip_norm": 0.02,
     },
@@ -34,7 +33,6 @@ def get_config(arg=None):
     config.model.spec.decoder_depth = 4
     config.model.mask = "tube"
     config.model.mask_ratio = 0.9
-    config.model.unroll = 4  # no loop over a decoder of 4 layers: faster on a TPU
     config.model.decoder_mask = "running_cell"
     config.model.decoder_mask_ratio = 0.5
 

@@ -51,7 +51,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomamba_{size.split('_')[0]}"
     config.model.spec.merge_directions = "sum"
-    config.model.remat = "full"  # of the 6273 tokens of a clip, a block keeps its input only
 
     config.data.name = "coin"
     config.data.num_classes = 180

@@ -92,7 +92,6 @@ def get_config(arg=None):
 
     config.model.name = f"videomamba_{size.split('_')[0]}"
     config.model.spec.merge_directions = "sum"
-    config.model.remat = "full"  # of the 3137 tokens of a clip, a block keeps its input only
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400

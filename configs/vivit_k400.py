@@ -25,8 +25,8 @@ RECIPES = {  # base learning rates: scenic's configurations; of models 3 and 4, 
     "base_fe": {"optim.base_lr": 0.05},
     "base_fsa": {"optim.base_lr": 0.1},
     "base_fdp": {"optim.base_lr": 0.1},
-    "large_fe": {"optim.base_lr": 0.1, "model.remat": "dots"},
-    "large_fe_24": {"optim.base_lr": 0.1, "model.spec.temporal_depth": 24, "model.remat": "dots"},
+    "large_fe": {"optim.base_lr": 0.1},
+    "large_fe_24": {"optim.base_lr": 0.1, "model.spec.temporal_depth": 24},
 }
 
 

@@ -20,7 +20,6 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = "vivit_large_fe"
-    config.model.remat = "dots"
 
     config.data.name = "kinetics600"
     config.data.num_classes = 600

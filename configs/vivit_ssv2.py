@@ -24,7 +24,6 @@ def get_config(arg=None):
     config.model.spec.factorization = "encoder"  # large_fe has it; the tiny model of a smoke run takes it from here
     config.model.spec.temporal_depth = 4
     config.model.drop_path = 0.3
-    config.model.remat = "dots"
 
     config.data.name = "ssv2"
     config.data.num_classes = 174

@@ -12,6 +12,7 @@ import tempfile
 import pytest
 
 from vidjax.aot import compile_step as compiling
+from vidjax.aot import compiled as describing
 from vidjax.aot import llo_dump
 from vidjax.aot.hlo import Kernel
 from vidjax.cli.verbs import compile as cli
@@ -39,9 +40,10 @@ def steps_of(line, limit):
         needed = line(clips)
         fits = needed <= limit
         rest = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms"))
-        return compiling.Compiled(
+        return describing.Compiled(
             topology,
             4,
+            {},
             {},
             clips,
             fits,
@@ -105,10 +107,11 @@ def test_a_model_too_large_for_one_row_is_told_so(four_chips):
 def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, needed):
     import jax
 
-    def lower(config, objective, mesh):
-        raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
+    class Lowered:
+        def compile(self):
+            raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
 
-    four_chips.setattr(compiling, "lower_step", lower)
+    four_chips.setattr(compiling, "lower_step", lambda config, objective, mesh: Lowered())
     step = compiling.compile_step(CONFIG, "v5e:1x1")
     assert not step.fits
     assert step.needed_gb == pytest.approx(needed, abs=0.05)
@@ -168,9 +171,9 @@ def test_a_kernel_takes_its_schedule_or_its_bytes_whichever_is_longer(
     monkeypatch, tmp_path, cycles, moved, milliseconds
 ):
     """On a v5e, whose clock is 1.5 GHz and whose memory moves 819 GB/s; a schedule that does not tell is no zero."""
-    monkeypatch.setattr(compiling.bundles, "kernel_cycles", lambda folder, names: dict.fromkeys(names, cycles))
+    monkeypatch.setattr(describing.bundles, "kernel_cycles", lambda folder, names: dict.fromkeys(names, cycles))
     kernels = {"kernel.1": Kernel(calls=3, bytes=moved), "kernel.2": Kernel(calls=1, bytes=moved)}
-    found = compiling._kernel_ms(kernels, tmp_path, compiling.CHIPS["v5e"])
+    found = describing._kernel_ms(kernels, tmp_path, compiling.CHIPS["v5e"])
     assert found == (None if milliseconds is None else pytest.approx(milliseconds))
 
 
@@ -190,19 +193,19 @@ def test_schedules_are_only_asked_of_a_compiler_that_knows_how(monkeypatch, tmp_
 
 def compiled(**fields):
     known = {
-        "topology": "v5e:1x1", "chips": 1, "mesh": {}, "clips": 32, "fits": True, "argument_gb": 1.0,
+        "topology": "v5e:1x1", "chips": 1, "mesh": {}, "chosen": {}, "clips": 32, "fits": True, "argument_gb": 1.0,
         "needed_gb": 2.0, "flops_per_clip": 1e9, "ideal_ms": 33.0, "estimated_ms": 90.0, "kernel_ms": 20.0,
         "kernels": 48, "collectives": {},
     }  # fmt: skip
-    return compiling.Compiled(**known | fields)
+    return describing.Compiled(**known | fields)
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({}, ["90.0 ms a step without kernels", "20.0 ms, 48 calls", "30%", "counts both"]),
+        ({}, ["90.0 ms without kernels", "20.0 ms, 48 calls", "30%", "counts both"]),
         ({"kernel_ms": None}, ["without kernels", "unknown time, 48 calls", "share of the peak are unknown"]),
-        ({"kernels": 0, "kernel_ms": 0.0}, ["90.0 ms a step\n", "37%"]),
+        ({"kernels": 0, "kernel_ms": 0.0}, ["90.0 ms\n", "37%"]),
     ],
 )
 def test_text_says_what_the_time_of_kernels_is_or_that_it_is_unknown(fields, told, capsys, monkeypatch):

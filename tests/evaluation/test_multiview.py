@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +154,14 @@ def test_a_batch_that_does_not_divide_the_mesh_is_refused_with_one_that_does():
     config = Config(eval=EvalConfig(batch=6))
     with pytest.raises(ConfigError, match="use 8"):
         multiview.eval_batch_size(config, mesh_of(2, 2))
-    assert multiview.eval_batch_size(Config(), mesh_of(2, 2, 2)) == 8
+
+
+def test_an_accelerator_scores_several_videos_at_once():
+    """The devices of a mesh are all that is asked for."""
+    for platform, batch in (("cpu", 4), ("gpu", 32), ("tpu", 32)):
+        devices = np.full((2, 2, 1), SimpleNamespace(platform=platform))
+        mesh = SimpleNamespace(devices=devices, size=4, shape={"data": 2, "fsdp": 2, "tensor": 1})
+        assert multiview.eval_batch_size(Config(), mesh) == batch
 
 
 def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, tmp_path, capsys):

@@ -21,6 +21,7 @@ KEYS = {
     "eval.batch": 128,
     "eval.merge": "sum_logits",
     "train.steps": 1,
+    "model.unroll": 1,  # compiles faster
     "mesh.fsdp_min_size": 1,
 }
 

@@ -1,133 +1,61 @@
 """Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
 
-Only the TPU compiler is needed (extra `aot`). Memory is that of the compiled program; times are the compiler's own
-estimates (see `vidjax.aot.hlo`). A Pallas kernel, which has none, takes the larger of its schedule
-(`vidjax.aot.bundles`) and of moving its arrays once at the chip's bandwidth.
+Only the TPU compiler is needed (extra `aot`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
-from vidjax.aot import bundles, llo_dump
-from vidjax.aot.hlo import Collective, Kernel, Program
-from vidjax.aot.topology import CHIPS, Chip, topology_devices
-from vidjax.config import Config, left_open, with_keys
+from vidjax.aot.compiled import Compiled, Target, compile_or_need
+from vidjax.aot.topology import CHIPS, topology_devices
+from vidjax.config import Config, get_key, left_open, with_keys
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective
+from vidjax.training.choices.memory import candidates
+from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import make_mesh, smallest_rows
 from vidjax.training.optim import RunLength
-from vidjax.training.run_step import build_step, loaded_shapes
+from vidjax.training.run_step import RunStep, build_step, loaded_shapes
 
 _STEPS = 1000  # of the schedule, which costs the same for any number
 
 
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-    """What the compiler says of one training step. Bytes, FLOPs and times are those of one chip unless they say clips.
-
-    Attributes:
-      topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
-      clips: of a step, over all chips.
-      fits: whether the program fits in the memory of a chip.
-      needed_gb: the most that the program holds at once, or what the compiler says when it gives up.
-      argument_gb: parameters, optimiser state and batch among them; None if it does not fit.
-      flops_per_clip: 2 x MACs of the forward and backward pass, from the architecture.
-      ideal_ms: of a step at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
-      kernel_ms: of the Pallas kernels, None where the schedule of one is not written or does not tell its time.
-      kernels: calls of Pallas kernels a step.
-      collectives: by kind.
-    """
-
-    topology: str
-    chips: int
-    mesh: dict[str, int]
-    clips: int
-    fits: bool
-    needed_gb: float
-    argument_gb: float | None
-    flops_per_clip: float
-    ideal_ms: float
-    estimated_ms: float | None
-    kernel_ms: float | None
-    kernels: int
-    collectives: dict[str, Collective]
-
-    @property
-    def estimated_mfu(self) -> float | None:
-        """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
-        if self.estimated_ms is None or self.kernel_ms is None:
-            return None
-        return self.ideal_ms / (self.estimated_ms + self.kernel_ms)
-
-
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the training step of a run.
+    """Compile the training step of a run: the first that fits, of those that a run on these chips would try.
 
     Args:
       config: the run; its data is not opened, so `data.num_classes` must be set where the data set does not say.
       topology: for example v5e:16x16.
-      dump: where the compiler writes schedules, as `schedules.ask` says; it is emptied.
+      dump: where the compiler writes schedules, as `llo_dump.ask` says; it is emptied.
 
     Raises:
       ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
     """
     check_config(config)
-    devices = topology_devices(topology)
-    mesh = make_mesh(config.mesh, devices)
-    config = _closed(config)
-    data = config.data
-    objective = build_objective(config, _num_classes(config), total_steps=_STEPS)
-    chip, clips = CHIPS[topology.partition(":")[0]], data.global_batch * data.clips_per_decode
-    flops = objective.train_flops_per_clip
-    result = functools.partial(
-        Compiled,
-        topology=topology,
-        chips=len(devices),
-        mesh=dict(mesh.shape),
-        clips=clips,
-        flops_per_clip=flops,
-        ideal_ms=1e3 * flops * clips / (chip.peak * len(devices)),
-    )
-    try:
-        compiled = lower_step(config, objective, mesh).compile()
-    except jax.errors.JaxRuntimeError as error:
-        needed = _needed_gb(str(error))
-        if needed is None:
-            raise
-        return result(
-            fits=False,
-            needed_gb=needed,
-            argument_gb=None,
-            estimated_ms=None,
-            kernel_ms=None,
-            kernels=0,
-            collectives={},
-        )
-    memory, text = compiled.memory_analysis(), compiled.as_text()
-    if memory is None or text is None:
-        raise ConfigError(f"the compiler for {topology} says nothing of the program's memory or instructions")
-    program = Program(text)
-    kernels = program.kernels
-    return result(
-        fits=True,
-        needed_gb=memory.peak_memory_in_bytes / 1e9,
-        argument_gb=memory.argument_size_in_bytes / 1e9,
-        estimated_ms=1e3 * program.estimated_cycles / chip.clock,
-        kernel_ms=_kernel_ms(kernels, dump, chip),
-        kernels=sum(kernel.calls for kernel in kernels.values()),
-        collectives=program.collectives,
+    target = Target(topology, make_mesh(config.mesh, topology_devices(topology)), dump)
+    least, found = math.inf, math.nan
+    for candidate, objective in _candidates(config, target):
+        closed, learned = candidate, objective
+        found = compile_or_need(lower_step(candidate, objective, target.mesh))
+        if not isinstance(found, float):
+            break
+        least = found = min(least, found)
+    return target.describe(
+        found,
+        clips=config.data.global_batch * config.data.clips_per_decode,
+        flops=learned.train_flops_per_clip,
+        chosen={key: get_key(closed, key) for key in left_open(config)},
     )
 
 
@@ -145,7 +73,8 @@ def largest_batch(
     Raises:
       ConfigError: as `compile_step`, and when not even the smallest batch fits.
     """
-    group = build_objective(config, _num_classes(config), total_steps=_STEPS).group
+    config = with_keys(config, tried.chosen) if tried else config  # or memory would not grow with the rows
+    group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
     unit = smallest_rows(make_mesh(config.mesh, topology_devices(topology)), group, config.train.accumulate)
     unit //= math.gcd(unit, config.data.clips_per_decode)
 
@@ -180,41 +109,38 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
 
 def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.Lowered:
     """The training step, lowered for the chips of the mesh."""
-    length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=1 if config.optim.frozen_epochs else 0, per_epoch=_STEPS)
     with jax.set_mesh(mesh):
-        step = build_step(config, objective, length, mesh)
-        batch = loaded_shapes(config, _num_classes(config), mesh)
+        step = _build(config, objective, mesh)
+        batch = loaded_shapes(config, num_outputs(config), mesh)
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
-def _kernel_ms(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> float | None:
-    """The time of all calls together; None where a schedule is missing or does not tell."""
-    if not kernels or dump is None:
-        return None if kernels else 0.0
-    cycles = bundles.kernel_cycles(dump, kernels)
-    llo_dump.empty(dump)
-    total = 0.0
-    for name, kernel in kernels.items():
-        scheduled = cycles[name]
-        if scheduled is None:
-            return None
-        total += kernel.calls * max(scheduled / chip.clock, kernel.bytes / chip.bandwidth)
-    return 1e3 * total
+def _build(config: Config, objective: Objective, mesh: Mesh) -> RunStep:
+    frozen = 1 if config.optim.frozen_epochs else 0
+    length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=frozen, per_epoch=_STEPS)
+    return build_step(config, objective, length, mesh)
 
 
-def _closed(config: Config) -> Config:
-    """The configuration as for a TPU, where it is left open: bfloat16, one batch, nothing recomputed.
+def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, Objective]]:
+    """What a run on such chips would try in place of what its configuration leaves open, and what it would train.
 
     Raises:
       ConfigError: when the batch is left open, which the number of videos decides.
     """
     if not config.data.global_batch:
         raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
-    closed = {"model.dtype": "bfloat16", "model.remat": "none", "train.accumulate": 1}
-    return with_keys(config, {key: closed[key] for key in left_open(config) if key in closed})
+    classes, mesh = num_outputs(config), target.mesh
+
+    def build(config: Config) -> RunStep:
+        return _build(config, build_objective(config, classes, total_steps=_STEPS), mesh)
+
+    config = choose_by_platform(config, "tpu")
+    with jax.set_mesh(mesh):
+        for candidate, step in candidates(config, build, loaded_shapes(config, classes, mesh), int(target.chip.memory)):
+            yield candidate, step.objective
 
 
-def _num_classes(config: Config) -> int:
+def num_outputs(config: Config) -> int:
     """The number of classes, or of the numbers of a target, that the configuration or the data set states."""
     task = TASKS.find(config.task)
     if config.data.num_classes or not task.sized_by_data:
@@ -224,11 +150,3 @@ def _num_classes(config: Config) -> int:
     if found:
         return found
     raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
-
-
-def _needed_gb(message: str) -> float | None:
-    """The memory that a program would need, or its temporaries alone, if the compiler gave up for lack of it."""
-    if "RESOURCE_EXHAUSTED" not in message:
-        return None
-    used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)
-    return float(used[1]) * {"M": 2**20, "G": 2**30}[used[2]] / 1e9 if used else math.nan

@@ -104,7 +104,6 @@ def motion(config) -> None:
     if config.model.name == "videomae_tiny":
         config.model.spec.update(tubelet_size=4, patch_size=8, decoder_depth=1)
     config.model.dtype = "float32"  # a CPU has no faster bfloat16
-    config.model.unroll = 4
     config.data.name = "motion"
     config.data.root = ""
     config.data.num_classes = 0

@@ -79,8 +79,8 @@ class ModelConfig:
     head_widths: tuple[int, ...] = ()  # of hidden layers between pooled tokens and classes; empty: a linear head
     freeze_backbone: bool = False  # train the head alone, on a backbone that drops no paths, as in evaluation
     dtype: Dtype = "bfloat16"  # of the computation, parameters are float32; empty: float32 on a CPU, else bfloat16
-    remat: MayChange[Remat] = "none"  # what the backward pass computes again, to save memory; empty: what must be
-    unroll: MayChange[Count] = 1  # stacks of up to so many layers have no loop over them
+    remat: MayChange[Remat] = ""  # what the backward pass computes again, to save memory; empty: what must be
+    unroll: MayChange[OrAuto[int]] = 0  # stacks of up to so many layers have no loop over them; 0: by the platform
     attention: MayChange[Attention] = ""  # of vidjax.ops.attention; empty: chosen by platform
 
 
@@ -321,7 +321,7 @@ class EvalConfig:
     # Which checkpoint of a run is scored at its end and by mode=evaluate, and what predict, embed and export use. best:
     # by the validations of train.eval_every, on the very videos that are scored, which flatters it. last: as VideoMAE.
     checkpoint: Literal["best", "last"] = "best"
-    batch: NotNegative[int] = 0  # videos per step over all devices; 0: the number of devices
+    batch: NotNegative[int] = 0  # videos per step over all devices; 0: 8 a device, on a CPU 1
     allow_missing: bool = False  # exit with code 0 though some videos could not be scored
 
 

@@ -29,7 +29,7 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
         "head_dropout": model.head_dropout,
         "dtype": model.dtype or "float32",
         "remat": model.remat or "none",
-        "unroll": model.unroll,
+        "unroll": model.unroll or 1,
         "attention": model.attention or None,
     }
     return options | spec_fields(model.name, model.spec)

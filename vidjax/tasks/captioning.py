@@ -33,7 +33,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     spec = dataclasses.replace(
         GPT2_SPECS[caption.decoder],
         vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=options["dtype"],
-        remat=options["remat"], unroll=model.unroll, attention=model.attention or None,
+        remat=options["remat"], unroll=options["unroll"], attention=model.attention or None,
     )  # fmt: skip
     spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
     joined = CaptionerSpec(

@@ -17,7 +17,7 @@ from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
 from vidjax.training.choices.kept import keep_choices
-from vidjax.training.choices.model import choose_dtype
+from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
@@ -56,7 +56,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
         able = ", ".join(name for name, task in TASKS.items() if task.evaluator)
         raise ConfigError(f"config.mode=evaluate scores {able}; config.task is {config.task!r}")
     run = workdir if is_run(workdir) else config.init_from or workdir
-    config = choose_dtype(keep_choices(config, run))
+    config = choose_by_platform(keep_choices(config, run), jax.default_backend())
     check_config(config)
     use_compile_cache(config.train.compile_cache)
     mesh, source = make_mesh(config.mesh), open_eval(config)

@@ -19,7 +19,7 @@ from vidjax.training.choices.announce import choice_sentences, few_videos_senten
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit, fit_step
-from vidjax.training.choices.model import choose_dtype
+from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.choices.speed import estimate_pace
 from vidjax.training.evaluate_run import build_evaluator
 from vidjax.training.mesh import loader_slice
@@ -68,7 +68,8 @@ def plan_run(
     """
     asked = keep_choices(config, workdir)
     source = source or open_train(asked)
-    config = choose_length(choose_dtype(asked), len(source), row_blocks(mesh))
+    suited = choose_by_platform(asked, jax.default_backend())
+    config = choose_length(suited, len(source), row_blocks(mesh))
     length, num_classes = run_length(config, len(source)), config.data.num_classes or source.num_classes
 
     def learn(config: Config) -> Objective:

@@ -63,17 +63,17 @@ def make_train_step(
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         direction, opt_state = tx.update(grads, state.opt_state, state.params, step=state.step)
-        updates = jax.tree.map(lambda u: -lr * u, direction)
-        params = optax.apply_updates(state.params, updates)
+        params = optax.apply_updates(state.params, jax.tree.map(lambda u: -lr * u, direction))
         average = jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, state.ema, params) if ema else state.ema
         extra = objective.after_update(params, extra, state.step)
         tried = TrainState(state.step + 1, params, opt_state, average, extra)
         kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), tried, state)
+        change = jax.tree.map(jnp.subtract, kept.params, state.params)  # as applied, in one pass over the parameters
         numbers = {
             "train/loss": loss,
             "train/lr": lr,
             "train/grad_norm": grad_norm,
-            "train/update_norm": jnp.where(finite, optax.tree.norm(updates), 0.0),
+            "train/update_norm": optax.tree.norm(change),
             "train/nonfinite": ~finite,
             **{name if "/" in name else f"train/{name}": value for name, value in metrics.items() if name != "loss"},
         }

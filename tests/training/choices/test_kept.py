@@ -10,11 +10,13 @@ from vidjax.training.choices.length import choose_length
 
 
 def test_what_a_run_chose_holds_when_it_goes_on_with_more_videos(tmp_path):
-    begun = saved_runs.make_config(data__global_batch=24, train__epochs=7.0, train__accumulate=3, model__remat="dots")
+    begun = saved_runs.make_config(
+        data__global_batch=24, train__epochs=7.0, train__accumulate=3, model__remat="dots", model__unroll=2,
+    )  # fmt: skip
     write_run(tmp_path / "run", begun, 3)
-    config = keep_choices(shipped.read("finetune", arg="tiny"), tmp_path / "run")
+    config = keep_choices(shipped.read("finetune", arg="tiny", model__unroll=0), tmp_path / "run")
     assert left_open(config) == ()
-    for key in ("data.global_batch", "train.epochs", "train.accumulate", "model.remat", "model.dtype"):
+    for key in ("data.global_batch", "train.epochs", "train.accumulate", "model.remat", "model.unroll", "model.dtype"):
         assert get_key(config, key) == get_key(begun, key)
     assert choose_length(config, 5000, row_blocks=1) == config
 

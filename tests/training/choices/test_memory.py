@@ -1,5 +1,7 @@
 """Whether a step fits: what is chosen for it, what the estimate is worth, and what is said when nothing fits."""
 
+import dataclasses
+
 import jax
 import pytest
 import saved_runs
@@ -72,7 +74,7 @@ def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, monkeypatch):
 def test_a_run_that_cannot_fit_says_what_it_needs_and_what_would(fitted, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
     with pytest.raises(ConfigError, match=r"needs about 0\.\d GB a device, and 0\.0 GB are free; use model.rem"):
-        fitted()
+        fitted(**{"model.remat": "none"})
     with pytest.raises(ConfigError, match="a smaller model"):
         fitted(**OPEN)
 
@@ -84,3 +86,26 @@ def test_the_estimate_before_compiling_is_near_what_the_compiler_finds(fitted, t
     with jax.set_mesh(mesh):
         estimate = memory.estimate_memory(fit.step, loaded_shapes(fit.config, 3, mesh), 1)
     assert 0.6 * fit.needed < estimate < 1.5 * fit.needed
+
+
+def test_a_step_that_the_compiler_refuses_gives_way_to_a_smaller_one(fitted, monkeypatch):
+    """A TPU's compiler knows better than the estimate, and says so when it gives up."""
+
+    class Refusing:
+        def __init__(self, call, lowered):
+            self.call, self.lowered = call, lowered
+
+        def lower(self, *shapes):
+            self.lowered.append(self)
+            if len(self.lowered) == 1:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm.")
+            return self.call.lower(*shapes)
+
+    lowered, build = [], build_step
+
+    def refusing(*arguments):
+        step = build(*arguments)
+        return dataclasses.replace(step, call=Refusing(step.call, lowered))
+
+    monkeypatch.setattr(f"{__name__}.build_step", refusing)
+    assert fitted(**{"model.remat": ""}).config.model.remat == "dots"

@@ -12,7 +12,7 @@ from vidjax.errors import ConfigError
 from vidjax.main import main, read_config, with_model
 from vidjax.models import preset
 from vidjax.training import train
-from vidjax.training.choices.model import CLIP_KEYS, choose_dtype, choose_model, nearest_preset
+from vidjax.training.choices.model import CLIP_KEYS, choose_model, nearest_preset
 
 
 def command(*settings, experiment="finetune"):
@@ -28,7 +28,6 @@ def test_on_a_cpu_it_is_a_small_model_and_small_frames(tmp_path):
     config = chosen(tmp_path, "data.stride=2", experiment="pretrain")
     assert (config.model.name, config.data.stride) == ("videomae_tiny", 2)
     assert config.data.image_size < 224
-    assert choose_dtype(config).model.dtype == "float32"
 
 
 def test_fine_tuning_takes_model_and_clips_of_the_run_that_it_begins_from(tmp_path):

@@ -1,4 +1,4 @@
-"""`vidjax compile`: compile a run's step for a TPU pod without one: does it fit, what should it cost.
+"""`vidjax compile`: compile what a run does for a TPU pod without one: does it fit, what should it cost.
 
 Needs the TPU compiler (extra `aot`), no TPU. Memory is the compiler's count, times are its estimates.
 """
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli.terminal import print_json
 from vidjax.cli.verb import Verb
+from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
-    from vidjax.aot.compile_step import Compiled
+    from vidjax.aot.compiled import Compiled
 
 ESTIMATES = (
     "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its "
@@ -38,12 +39,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "experiment, by name or file, as for vidjax.main; --config.KEY=VALUE too"
     parser.add_argument("--config", required=True, metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--topology", required=True, help="chips, such as v5e:1x1, v5e:16x16, v5p:2x2x1 or v6e:8x8")
+    about = "a training step, scoring eval.batch videos, or the features of 8 clips a chip (default: %(default)s)"
+    parser.add_argument("--what", choices=("step", "evaluate", "embed"), default="step", help=about)
     parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
     parser.add_argument("--json", action="store_true", help="everything as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compile and print; the exit code is 0 if it fits, 1 if not."""
+    """Compile and print; the exit code is 0 if it fits, 1 if not.
+
+    Raises:
+      ConfigError: for --largest-batch of anything but a training step, and as what compiles.
+    """
+    if arguments.largest_batch and arguments.what != "step":
+        raise ConfigError(f"--largest-batch is of a training step; leave it out with --what={arguments.what}")
     step, largest = _plan(arguments)
     if arguments.json:
         print_json(as_json(step) | ({"largest": as_json(largest)} if largest else {}))
@@ -53,19 +62,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
-    """The step as configured, and with the largest batch if that is asked."""
+    """What is asked for as configured, and a step with the largest batch if that is asked."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from vidjax.main import read_config
 
     config = read_config([f"--config={arguments.config}", *arguments.settings])
     with progress(f"compiling for {arguments.topology}"), contextlib.ExitStack() as stack:
         from vidjax.aot import llo_dump
+        from vidjax.aot.compile_forward import compile_embedding, compile_evaluation
         from vidjax.aot.compile_step import compile_step, largest_batch
 
+        programs = {"step": compile_step, "evaluate": compile_evaluation, "embed": compile_embedding}
         dump = llo_dump.ask()
         if dump:
             stack.callback(shutil.rmtree, dump)
-        step = compile_step(config, arguments.topology, dump=dump)
+        step = programs[arguments.what](config, arguments.topology, dump=dump)
         if not arguments.largest_batch:
             return step, None
         return step, largest_batch(config, arguments.topology, tried=step, dump=dump)
@@ -87,13 +98,15 @@ def print_plan(step: Compiled, largest: Compiled | None) -> None:
 
     mesh = " x ".join(f"{axis} {size}" for axis, size in step.mesh.items())
     rows = {
-        "step": f"{step.clips} clips on {step.chips} chips ({step.topology}; {mesh})",
+        "clips": f"{step.clips} on {step.chips} chips ({step.topology}; {mesh})",
         "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} a chip",
     }
+    if step.chosen:
+        rows["chosen"] = ", ".join(f"{key}={value}" for key, value in step.chosen.items())
     if step.fits:
         held, state = gigabytes(step.needed_gb), gigabytes(step.argument_gb)
-        rows["memory a chip"] = f"{held}, of which {state} are state and batch"
-        rows["estimated"] = f"{step.estimated_ms:.1f} ms a step" + (" without kernels" if step.kernels else "")
+        rows["memory a chip"] = f"{held}, of which {state} are what goes in"
+        rows["estimated"] = f"{step.estimated_ms:.1f} ms" + (" without kernels" if step.kernels else "")
         if step.kernels:
             time = "unknown time" if step.kernel_ms is None else f"{step.kernel_ms:.1f} ms"
             rows["kernels"] = f"{time}, {step.kernels} calls of Pallas kernels"

@@ -29,7 +29,7 @@ from vidjax.objectives.normalize import fit_frames
 from vidjax.ops.mesh_axes import ROWS, local_mesh
 
 ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled")
-_BATCH = 8  # videos a step and device
+VIDEOS_A_DEVICE = 8  # of a step
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -233,4 +233,4 @@ def _batch_size(batch: int, most_rows: int, devices: int) -> int:
     if batch < 0 or batch % devices:
         near = max(1, round(batch / devices)) * devices
         raise ConfigError(f"a batch of {batch} videos is no multiple of the {devices} devices here; use {near}")
-    return min(batch or _BATCH * devices, -(-most_rows // devices) * devices)
+    return min(batch or VIDEOS_A_DEVICE * devices, -(-most_rows // devices) * devices)

@@ -18,7 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 
-from vidjax.config import Config, get_key, left_open, with_keys
+from vidjax.config import Config, left_open, with_keys
 from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
 from vidjax.ops.mesh_axes import row_blocks
@@ -27,10 +27,11 @@ from vidjax.training.random_streams import streams
 from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState
 
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what a compiler says
 SHARE = 0.9  # of the free memory that a step may take
 ROWS_A_DEVICE = 4  # of a micro-batch, below which recomputing costs less than smaller matrix products
-_CHOSEN = ("train.accumulate", "model.remat")
 _REMAT = ("none", "dots", "full")  # from fast to small
+_FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # of what is chosen here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,31 +59,54 @@ def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str
     Args:
       build: makes the step of a configuration.
       batch: shapes of the global batch, with shardings; None where they are not known before a batch is there: the step
-        is then compiled when it is called, with what is left open at its default.
+        is then compiled when it is called, with what is left open at its fastest.
 
     Raises:
       ConfigError: when no step fits, with what it would need and what would help.
     """
     if batch is None:
-        config = with_keys(config, {key: get_key(Config(), key) for key in _CHOSEN if key in left_open(config)})
+        config = with_keys(config, {key: value for key, value in _FASTEST.items() if key in left_open(config)})
         step = build(config)
         return Fit(config, step, step.call, None, None, 0.0)
-    open_keys = {*_CHOSEN} & {*left_open(config)}
-    free, tried = _least(free_memory()), None
-    for candidate in _candidates(config, _mesh(batch), _rows(batch)):
-        step = build(candidate)
-        if open_keys and free is not None:  # with nothing to choose, the compiler's word is enough
-            estimate = estimate_memory(step, batch, candidate.train.accumulate)
-            if estimate > SHARE * free:
-                tried = estimate if tried is None else min(tried, estimate)
-                continue
+    free, tried = _least(free_memory()), []
+    eager = jax.default_backend() == "cpu"
+    for candidate, step in candidates(config, build, batch, free, eager=eager):
         since = time.monotonic()
-        compiled = step.call.lower(step.shapes, batch).compile()
+        try:
+            compiled = step.call.lower(step.shapes, batch).compile()
+        except jax.errors.JaxRuntimeError as error:
+            if OUT_OF_MEMORY not in str(error):
+                raise
+            tried.append(estimate_memory(step, batch, candidate.train.accumulate))
+            continue
         needed, seconds = _compiled_memory(compiled), time.monotonic() - since
         if needed is None or free is None or needed <= free:
             return Fit(candidate, step, compiled, needed, free, seconds)
-        tried = needed if tried is None else min(tried, needed)
-    raise ConfigError(_too_large(config, tried or 0, free or 0))
+        tried.append(needed)
+    raise ConfigError(_too_large(config, min(tried), free or 0))
+
+
+def candidates(
+    config: Config,
+    build: Callable[[Config], RunStep],
+    batch: dict[str, jax.ShapeDtypeStruct],
+    free: int | None,
+    *,
+    eager: bool = False,
+) -> Iterator[tuple[Config, RunStep]]:
+    """Configurations and their steps, from fast to small: those that should fit, and the smallest in any case.
+
+    Args:
+      build, batch: as of `fit_step`.
+      free: bytes a device; None where nobody knows.
+      eager: yield the fastest in any case, too: for a compiler that is quicker than the estimate of a small step.
+    """
+    found = list(_closed(config, _mesh(batch), _rows(batch)))
+    for candidate in found:
+        step = build(candidate)
+        certain = free is None or candidate is found[-1] or (eager and candidate is found[0])
+        if certain or estimate_memory(step, batch, candidate.train.accumulate) <= SHARE * free:
+            yield candidate, step
 
 
 def free_memory() -> int | None:
@@ -116,7 +140,7 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
     return _device_bytes(step.shapes) + gradients + 2 * _device_bytes(batch) + (two - one) * rows
 
 
-def _candidates(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
+def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
     """Configurations from fast to small; one alone when nothing is left open."""
     opened = left_open(config)
     mixed = config.data.mixup > 0 or config.data.cutmix > 0
@@ -147,9 +171,12 @@ def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], ro
 
 
 def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:
+    """What a program holds at once; a CPU's takes its temporary memory whole."""
     found = compiled.memory_analysis()
     if found is None:
         return None
+    if jax.default_backend() == "tpu":
+        return found.peak_memory_in_bytes
     return (
         found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
     )
@@ -181,7 +208,7 @@ def _too_large(config: Config, needed: int, free: int) -> str:
     ways = ["a smaller model", "data.num_frames or data.image_size lower"]
     if config.train.accumulate:
         ways.insert(0, f"train.accumulate=0 (micro-batches; now {config.train.accumulate})")
-    if config.model.remat != "full":
+    if config.model.remat not in ("", "full"):
         ways.insert(0, "model.remat=full")
     return (
         f"a training step of {config.model.name} with {batch} x {data.clips_per_decode} clips of {data.num_frames} "

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from vidjax.config import Config, get_key, with_keys
+from vidjax.config import Config, get_key
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.models import FAMILIES, ClipSpec, family_of
@@ -84,13 +84,6 @@ def published_protocol(source: str) -> dict[str, Any]:
         keys |= {key: count for key, count in views.items() if count}
         keys["eval.merge"] = rule_with(model.clips.merge, "softmax")
     return keys
-
-
-def choose_dtype(config: Config) -> Config:
-    """The configuration with the type to compute in, by platform where it is left open."""
-    if config.model.dtype:
-        return config
-    return with_keys(config, {"model.dtype": "float32" if jax.default_backend() == "cpu" else "bfloat16"})
 
 
 def _like_run(config: Config, reason: str) -> ModelChoice:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from vidjax.config import OptimConfig
@@ -82,11 +83,11 @@ def step_schedule(
       ConfigError: as `check_steps`.
     """
     check_steps(step_epochs, step_factors)
-    starts = jnp.asarray([math.ceil(epoch * steps_per_epoch) for epoch in step_epochs])
-    factors = jnp.asarray([1.0, *step_factors], jnp.float32)
+    starts = np.asarray([math.ceil(epoch * steps_per_epoch) for epoch in step_epochs])
+    factors = np.asarray([1.0, *step_factors], np.float32)
 
     def steps(step):
-        return peak * factors[jnp.searchsorted(starts, step, side="right")]
+        return peak * jnp.asarray(factors)[jnp.searchsorted(starts, step, side="right")]
 
     return _warmed_up(steps, peak, warmup_steps)
 

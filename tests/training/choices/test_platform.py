@@ -1,0 +1,38 @@
+"""What the platform decides: the type to compute in, loops over layers, and what is computed again in them."""
+
+import pytest
+import saved_runs
+
+from vidjax.training.choices.platform import choose_by_platform
+
+OPEN = {"model__dtype": "", "model__unroll": 0, "model__remat": ""}
+
+
+@pytest.mark.parametrize(("platform", "dtype"), [("cpu", "float32"), ("gpu", "bfloat16"), ("tpu", "bfloat16")])
+def test_accelerators_compute_in_bfloat16(platform, dtype):
+    assert choose_by_platform(saved_runs.make_config(**OPEN), platform).model.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "loop"),
+    [("videomae_base", {}, False), ("videomae_large", {}, True), ("videomamba_middle", {}, True),
+     ("videomae_base", {"depth": 40}, True)],
+)  # fmt: skip
+def test_on_a_tpu_only_a_deep_stack_has_a_loop_which_keeps_nothing_for_gradients(name, spec, loop):
+    model = choose_by_platform(saved_runs.make_config(**OPEN, model__name=name, model__spec=spec), "tpu").model
+    depth = spec.get("depth", {"videomae_base": 12, "videomae_large": 24, "videomamba_middle": 32}[name])
+    assert (model.unroll < depth) == loop
+    assert model.remat == ("full" if loop else "")  # left to what memory there is
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_elsewhere_a_base_model_has_a_loop_and_memory_decides_what_it_keeps(platform):
+    model = choose_by_platform(saved_runs.make_config(**OPEN, model__name="videomae_base"), platform).model
+    assert model.unroll < 12
+    assert model.remat == ""
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_what_the_user_says_stays(platform):
+    config = saved_runs.make_config(model__dtype="float32", model__unroll=2, model__remat="none")
+    assert choose_by_platform(config, platform) == config

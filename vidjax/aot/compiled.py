@@ -1,0 +1,157 @@
+"""What the TPU compiler says of a program for chips that are not there: does it fit, and what should it cost.
+
+Memory is that of the compiled program; times are the compiler's own estimates (see `vidjax.aot.hlo`). A Pallas kernel,
+which has none, takes the larger of its schedule (`vidjax.aot.bundles`) and of moving its arrays once at the chip's
+bandwidth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from vidjax.aot import bundles, llo_dump
+from vidjax.aot.hlo import Collective, Kernel, Program
+from vidjax.aot.topology import CHIPS, Chip
+from vidjax.errors import ConfigError
+from vidjax.training.choices.memory import OUT_OF_MEMORY
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of one program. Bytes and times are those of one chip.
+
+    Attributes:
+      topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
+      chosen: keys that the configuration leaves open, and what a run on these chips would take for them.
+      clips: of a call, over all chips.
+      fits: whether the program fits in the memory of a chip.
+      needed_gb: the most that the program holds at once, or what the compiler says when it gives up.
+      argument_gb: parameters, optimiser state and batch among them; None if it does not fit.
+      flops_per_clip: 2 x MACs of all passes, from the architecture.
+      ideal_ms: of a call at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
+      kernel_ms: of the Pallas kernels, None where the schedule of one is not written or does not tell its time.
+      kernels: calls of Pallas kernels.
+      collectives: by kind.
+    """
+
+    topology: str
+    chips: int
+    mesh: dict[str, int]
+    chosen: dict[str, Any]
+    clips: int
+    fits: bool
+    needed_gb: float
+    argument_gb: float | None
+    flops_per_clip: float
+    ideal_ms: float
+    estimated_ms: float | None
+    kernel_ms: float | None
+    kernels: int
+    collectives: dict[str, Collective]
+
+    @property
+    def estimated_mfu(self) -> float | None:
+        """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
+        if self.estimated_ms is None or self.kernel_ms is None:
+            return None
+        return self.ideal_ms / (self.estimated_ms + self.kernel_ms)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a program is compiled for.
+
+    Attributes:
+      topology: for example v5e:16x16; mesh: over its devices.
+      dump: where the compiler writes schedules, as `llo_dump.ask` says; it is emptied.
+    """
+
+    topology: str
+    mesh: Mesh
+    dump: Path | None = None
+
+    @property
+    def chip(self) -> Chip:
+        """One device of the topology."""
+        return CHIPS[self.topology.partition(":")[0]]
+
+    def describe(
+        self, found: jax.stages.Compiled | float, *, clips: int, flops: float, chosen: dict[str, Any]
+    ) -> Compiled:
+        """What is known of a compiled program, or of one that the compiler gave up for the GB that it would need.
+
+        Args:
+          clips, flops, chosen: `clips`, `flops_per_clip` and `chosen` of the result.
+
+        Raises:
+          ConfigError: when the compiler says nothing of its memory or its instructions.
+        """
+        result = functools.partial(
+            Compiled,
+            topology=self.topology,
+            chips=self.mesh.size,
+            mesh=dict(self.mesh.shape),
+            chosen=chosen,
+            clips=clips,
+            flops_per_clip=flops,
+            ideal_ms=1e3 * flops * clips / (self.chip.peak * self.mesh.size),
+        )
+        if not isinstance(found, jax.stages.Compiled):
+            unknown = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms"))
+            return result(fits=False, needed_gb=found, **unknown, kernels=0, collectives={})
+        memory, text = found.memory_analysis(), found.as_text()
+        if memory is None or text is None:
+            raise ConfigError(f"the compiler for {self.topology} says nothing of the program's memory or instructions")
+        program = Program(text)
+        kernels = program.kernels
+        return result(
+            fits=True,
+            needed_gb=memory.peak_memory_in_bytes / 1e9,
+            argument_gb=memory.argument_size_in_bytes / 1e9,
+            estimated_ms=1e3 * program.estimated_cycles / self.chip.clock,
+            kernel_ms=_kernel_ms(kernels, self.dump, self.chip),
+            kernels=sum(kernel.calls for kernel in kernels.values()),
+            collectives=program.collectives,
+        )
+
+
+def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
+    """The compiled program, or the GB that it would need when it does not fit; nan where the compiler does not say."""
+    try:
+        return lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        found = _needed_gb(str(error))
+        if found is None:
+            raise
+        return found
+
+
+def _kernel_ms(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> float | None:
+    """The time of all calls together; None where a schedule is missing or does not tell."""
+    if not kernels or dump is None:
+        return None if kernels else 0.0
+    cycles = bundles.kernel_cycles(dump, kernels)
+    llo_dump.empty(dump)
+    total = 0.0
+    for name, kernel in kernels.items():
+        scheduled = cycles[name]
+        if scheduled is None:
+            return None
+        total += kernel.calls * max(scheduled / chip.clock, kernel.bytes / chip.bandwidth)
+    return 1e3 * total
+
+
+def _needed_gb(message: str) -> float | None:
+    """The memory that a program would need, or its temporaries alone, if the compiler gave up for lack of it."""
+    if OUT_OF_MEMORY not in message:
+        return None
+    used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)
+    return float(used[1]) * {"M": 2**20, "G": 2**30}[used[2]] / 1e9 if used else math.nan

@@ -1,0 +1,28 @@
+"""What the platform decides where a configuration leaves it open: the type to compute in, and loops over layers."""
+
+from __future__ import annotations
+
+from vidjax.config import Config, left_open, with_keys
+from vidjax.models import preset
+
+# Stacks of up to so many layers have no loop over them. A TPU's loop copies all that a layer keeps for its gradients,
+# so a deeper stack, which has one to spare the compiler, keeps nothing. docs/performance.md compares them.
+UNROLLED = {"tpu": 12}
+SHORT = 4  # on other platforms
+
+
+def choose_by_platform(config: Config, platform: str) -> Config:
+    """The configuration with what suits a platform, such as "tpu", in place of what it leaves open of this."""
+    suited = {
+        "model.dtype": "float32" if platform == "cpu" else "bfloat16",
+        "model.unroll": UNROLLED.get(platform, SHORT),
+    }
+    config = with_keys(config, {key: suited[key] for key in left_open(config) if key in suited})
+    if platform == "tpu" and "model.remat" in left_open(config) and _depth(config) > config.model.unroll:
+        return with_keys(config, {"model.remat": "full"})
+    return config
+
+
+def _depth(config: Config) -> int:
+    """Layers of the model's encoder; 0 where a family of one's own does not say."""
+    return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))
