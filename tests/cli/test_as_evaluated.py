@@ -150,6 +150,41 @@ def test_numbers_are_those_of_the_evaluation(videos_of_motion, tmp_path, capsys)
     assert np.ptp([line["prediction"][0] for line in lines]) > 1e-3
 
 
+def test_actions_are_those_of_the_evaluation_and_as_probable_as_noun_and_verb_together(
+    videos_of_motion, tmp_path, capsys
+):
+    changes = {"data.action_classes": (10, 8), "eval.clips": 2, "eval.crops": 1, "eval.merge": "sum_logits"}
+    config = config_of(
+        "action", **{"model.name": "timesformer_tiny", "data.name": "motion", "data.stride": 2}, **changes
+    )
+    nouns, verbs = motion.DIGITS, motion_videos.CLASSES
+    run = write_run(tmp_path / "run", config, 0, (*nouns, *verbs), scale=0.1)
+    lines = evaluated(config, run, tmp_path / "scores", "predictions.jsonl")
+    videos = [videos_of_motion[line["id"]] for line in lines]
+    answers = said(capsys, "predict", run, videos, "--top", "80")
+    batches = eval_batches(
+        open_source(config.data, "val", "action"), config.data, ClipRecipe.of(config.data, config.eval), batch=4
+    )
+    views, model = np.moveaxis(next(batches)["video"], 1, 0), vidjax.from_pretrained(run)
+    batches.close()
+    logits = np.mean([jax.jit(model.outputs)(model.params, view)["logits"] for view in views], axis=0)
+    for line, entry, (noun, verb) in zip(lines, answers, ((row[:10], row[10:]) for row in logits), strict=True):
+        pairs = [(nouns.index(top["noun"]), verbs.index(top["verb"])) for top in entry["top"]]
+        assert [list(pair) for pair in pairs[:5]] == line["top"]
+        expected = np.outer(softmax(noun), softmax(verb))
+        np.testing.assert_allclose(
+            [top["probability"] for top in entry["top"]], [expected[pair] for pair in pairs], rtol=1e-4
+        )
+        assert sum(top["probability"] for top in entry["top"]) == pytest.approx(1, abs=1e-5)  # all 10 x 8 of them
+        assert entry["top"][0]["label"] == f"{entry['top'][0]['verb']} {entry['top'][0]['noun']}"
+    assert np.ptp([entry["top"][0]["probability"] for entry in answers]) > 1e-3
+    assert main(["predict", videos[0], "--model", str(run), "--top", "1"]) == 0
+    shown, best = capsys.readouterr(), answers[0]["top"][0]
+    assert [word in shown.out for word in ("verb", "noun", best["verb"], f"{best['probability']:.1%}")] == [True] * 4
+    assert main(["predict", videos[0], "--model", str(run), "--every", "0.5"]) == 2
+    assert "this model predicts verbs and nouns, whose logits views add" in capsys.readouterr().err
+
+
 def test_captions_are_those_of_the_evaluation(videos_of_motion, tmp_path, capsys):
     backend = tokenizers.ByteLevelBPETokenizer()
     backend.train_from_iterator(["a red five moves left"], vocab_size=280, special_tokens=["<|endoftext|>"])

@@ -13,6 +13,7 @@ from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.windows import windows_of
 from vidjax.data.video.readers import OpenVideo
+from vidjax.evaluation.action import best_actions
 from vidjax.evaluation.merge_views import merge_views, merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
@@ -83,10 +84,11 @@ class Predictor:
         """The scores of a video from those of its windows."""
         return merge_windows(windows, self.recipe.window_merge)
 
-    def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[tuple[str, float]]:
-        """The `k` classes with the highest scores, or all where there are fewer: (name, probability), highest first."""
+    def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[dict[str, Any]]:
+        """The `k` classes with the highest scores, or all where there are fewer: label and probability, highest first."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
-        return [(self.name(number), float(shown[number])) for number in top_k(scores[None], k)[0]]
+        best = top_k(scores[None], k)[0]
+        return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
 
     def name(self, number: int) -> str:
         """The name of a class or a target."""
@@ -99,3 +101,22 @@ class Predictor:
             logits.append(np.asarray(self._logits(self._params, view[None])))
             advance(1 / len(views))
         return np.asarray(self._merged(np.stack(logits)))
+
+
+class ActionPredictor(Predictor):
+    """A `Predictor` of actions, whose outputs are the nouns and then the verbs."""
+
+    def __init__(self, nouns: int, *arguments: Any, **options: Any):
+        """Of a model whose first `nouns` outputs are nouns; what follows is as for a `Predictor`."""
+        super().__init__(*arguments, **options)
+        self._nouns = nouns
+
+    def top(self, scores: Float[np.ndarray, " outputs"], k: int) -> list[dict[str, Any]]:
+        """The `k` most probable actions: label, verb, noun, and the product of their probabilities, highest first."""
+        parts = np.split(scores, [self._nouns])
+        noun, verb = (probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts)
+        return [self._action(*best, float(noun[best[0]] * verb[best[1]])) for best in best_actions(*parts, k)]
+
+    def _action(self, noun: int, verb: int, probability: float) -> dict[str, Any]:
+        names = {"verb": self.name(self._nouns + verb), "noun": self.name(noun)}
+        return {"label": f"{names['verb']} {names['noun']}", **names, "probability": probability}

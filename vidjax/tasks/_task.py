@@ -24,11 +24,12 @@ class Answer:
     """What a trained model says of a video, and how that is shown.
 
     Attributes:
-      kind: `classes` (the most probable ones), `values` (a number for each target) or `caption` (a sentence).
+      kind: `classes` (the most probable ones), `actions` (each a verb and a noun), `values` (a number for each target)
+        or `caption` (a sentence).
       activation: turns the module's outputs into what is shown; empty where they are shown as they are.
     """
 
-    kind: Literal["classes", "values", "caption"]
+    kind: Literal["classes", "actions", "values", "caption"]
     activation: Literal["softmax", "sigmoid", "tanh", ""] = ""
 
 

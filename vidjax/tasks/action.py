@@ -12,7 +12,7 @@ from vidjax.evaluation.action import ActionEvaluator
 from vidjax.objectives import ActionRecognition
 from vidjax.objectives.mixing import Mixing
 from vidjax.tasks._modules import build_classifier, refuse
-from vidjax.tasks._task import Task
+from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 
 
@@ -49,4 +49,11 @@ CURVES = (
     Curve("val/noun_top1", "noun right, one view", fraction=True),
     Curve("val/verb_top1", "verb right, one view", fraction=True),
 )
-TASK = Task(build=build, annotation=ACTION, check=check, evaluator=ActionEvaluator, curves=CURVES)
+TASK = Task(
+    build=build,
+    annotation=ACTION,
+    check=check,
+    evaluator=ActionEvaluator,
+    curves=CURVES,
+    answer=Answer("actions", "softmax"),
+)

@@ -254,7 +254,8 @@ class Pretrained:
     @property
     def _role(self) -> str:
         if self.num_classes:
-            return f"{self.num_classes} classes" if self.answer is None or self.answer.kind == "classes" else "numbers"
+            words = {"values": "numbers", "actions": f"{self.num_classes} nouns and verbs"}
+            return words.get(self.answer.kind if self.answer else "", f"{self.num_classes} classes")
         return "backbone" if self.num_classes == 0 else type(self.module).__name__
 
     def _check(self, clips: Any) -> None:

@@ -16,13 +16,14 @@ from vidjax.data.video.readers import open_video
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.caption_generator import CaptionGenerator
 from vidjax.evaluation.multiview import Scoring
-from vidjax.evaluation.predict import Advance, Predictor
-from vidjax.objectives import Captioning
+from vidjax.evaluation.predict import ActionPredictor, Advance, Predictor
+from vidjax.objectives import ActionRecognition, Captioning
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
 if TYPE_CHECKING:
     from vidjax.weights.model import Pretrained
 
+_OTHERS = {"values": "numbers, which views average", "actions": "verbs and nouns, whose logits views add"}
 Remark = Callable[[str], None]  # is given a sentence about a video that is answered all the same
 
 
@@ -34,19 +35,21 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
       asked: changes to its recipe; None for none.
 
     Raises:
-      ConfigError: for what only classes have, of a model that predicts numbers.
+      ConfigError: for what only classes have, of a model that predicts numbers or actions.
       WeightsError: for a model that gives neither.
     """
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
     if trained is None or not isinstance(objective, Scoring):
         raise WeightsError(f"{model.source} holds a {model.family} that gives neither classes nor numbers of a video")
     activation = asked.score or trained.activation
-    if trained.kind != "values":
+    if trained.kind == "classes":
         asked = dataclasses.replace(asked, score=activation)
     elif asked.score or asked.merge or asked.every:
-        raise ConfigError("score, merge and every are for classes; this model predicts numbers, which views average")
-    recipe = change_recipe(model.clips, asked)
-    return Predictor(objective, model.params, recipe, activation=activation, labels=model.labels)
+        raise ConfigError(f"score, merge and every are for classes; this model predicts {_OTHERS[trained.kind]}")
+    recipe, labels = change_recipe(model.clips, asked), model.labels
+    if isinstance(objective, ActionRecognition):
+        return ActionPredictor(objective.nouns, objective, model.params, recipe, activation=activation, labels=labels)
+    return Predictor(objective, model.params, recipe, activation=activation, labels=labels)
 
 
 def make_caption_generator(
@@ -77,7 +80,7 @@ def answer(
     """What a predictor says of a video file, and to `advance` how much more of it is done.
 
     Returns:
-      the `k` best classes as `top`, with `windows` in the order of time if they slide; `values` of a regression.
+      the `k` best classes or actions as `top`, with `windows` in the order of time if they slide; `values` of a regression.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -90,7 +93,7 @@ def answer(
         scores = predictor(video, advance)
     if predictor.numbers:
         return {"values": [{"name": predictor.name(n), "value": float(value)} for n, value in enumerate(scores)]}
-    return {"top": _labelled(predictor.top(scores, k))}
+    return {"top": predictor.top(scores, k)}
 
 
 def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str, Any]:
@@ -108,11 +111,7 @@ def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str,
 
 def _windows(predictor: Predictor, times: Any, scores: Any, k: int) -> dict[str, Any]:
     windows = [
-        {"start": round(float(start), 3), "end": round(float(end), 3), "top": _labelled(predictor.top(own, k))}
+        {"start": round(float(start), 3), "end": round(float(end), 3), "top": predictor.top(own, k)}
         for (start, end), own in zip(times, scores, strict=True)
     ]
-    return {"top": _labelled(predictor.top(predictor.merge(scores), k)), "windows": windows}
-
-
-def _labelled(top: list[tuple[str, float]]) -> list[dict[str, Any]]:
-    return [{"label": label, "probability": probability} for label, probability in top]
+    return {"top": predictor.top(predictor.merge(scores), k), "windows": windows}

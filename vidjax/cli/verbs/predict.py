@@ -1,7 +1,8 @@
 """`vidjax predict`: say what happens in videos: the most probable classes of a trained or downloaded classifier.
 
-Of a model that was trained on several labels a video, its windows with a time line; of a regression, its numbers. A
-video that cannot be decoded is reported with the reason; the others are answered, and the exit code is 3.
+Of a model that was trained on several labels a video, its windows with a time line; of one of actions, the verb and the
+noun of each; of a regression, its numbers. A video that cannot be decoded is reported with the reason; the others are
+answered, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -102,9 +103,10 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
             for line in answer["values"]:
                 table.add_row(Text(line["name"]), f"{line['value']:+.3f}")
         else:
-            table = Table("label", "probability")
+            named = ("verb", "noun") if "verb" in answer["top"][0] else ("label",)
+            table = Table(*named, "probability")
             for line in answer["top"]:
-                table.add_row(Text(line["label"]), f"{line['probability']:.1%}")
+                table.add_row(*(Text(line[name]) for name in named), f"{line['probability']:.1%}")
         console.print(table)
         for line in time_lines(answer.get("windows", [])):
             console.print(Text(line), soft_wrap=True)
