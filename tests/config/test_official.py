@@ -119,8 +119,58 @@ def test_the_page_is_up_to_date(capsys):
     assert capsys.readouterr().out == PAGE.read_text(), "run: vidjax configs --markdown > docs/recipes.md"
 
 
-def test_the_page_has_a_row_for_each_hyper_parameter_and_a_verdict_in_each():
-    sections = PAGE.read_text().split("\n## ")[2:]  # after the head and the summary of what differs
-    rows = [line.split("|")[1:-1] for section in sections for line in section.splitlines() if line.startswith("| ")]
-    assert all(len(row) == 5 and row[4].strip() for row in rows)
-    assert {row.name for recipe in RECIPES for row in recipe.rows} <= {row[0].strip(" `") for row in rows}
+def test_the_page_holds_every_row_of_every_recipe(configs):
+    """Read back by hand: rows of a family are of all its recipes, others of the sizes that they name."""
+    for recipe, told in zip(sorted(RECIPES, key=lambda each: each.experiment), read_page(), strict=True):
+        experiment, published, rows = told
+        assert (experiment, published) == (recipe.experiment, recipe.published)
+        expected = set()
+        for row in recipe.rows:
+            ours = f"`{row.place}`" if row.place else "-"
+            if row.key:
+                value = resolved(configs[recipe.experiment], row.key)
+                ours = f"`{row.key}={value!r}`" if value == "" else f"`{row.key}={value}`"
+            where = f"{recipe.source.repository}/blob/{recipe.source.commit}/{row.where}"
+            expected.add((row.name, where, row.official, ours, row.reason or "equal"))
+        assert rows == expected, recipe.experiment
+
+
+def read_page():
+    """(experiment, published, rows) of each recipe on the page, in the order of their names."""
+    text = PAGE.read_text()
+    addresses = dict(re.findall(r"^\[(\d+)\]: (\S+)$", text, re.MULTILINE))
+
+    def place(cell, script):
+        if cell.startswith("script:"):
+            return f"{script}:{cell.removeprefix('script:')}"
+        name, lines, number = re.fullmatch(r"\[([^:\]]+)(?::([\d,]+))?\]\[(\d+)\]", cell).groups()
+        assert addresses[number].endswith(f"/{name}")
+        return f"{addresses[number]}:{lines}" if lines else addresses[number]
+
+    def tables(part):
+        found = [table.splitlines() for table in re.findall(r"(?:^\|.*\n)+", part, re.MULTILINE)]
+        return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]] for lines in found]
+
+    def named(words, sizes):
+        but = set(words.removeprefix("all but ").split(", "))
+        return sizes if words == "all" else sizes - but if words.startswith("all but ") else but
+
+    recipes = []
+    for family in text.split("\n## ")[2:]:  # after the head and the summary of what differs
+        head, *experiments = family.split("\n### ")
+        shared = {
+            (name.strip("`"), place(where, ""), *cells) for table in tables(head) for name, where, *cells in table
+        }
+        for experiment in experiments:
+            about, rows = tables(experiment)
+            sizes = {name.strip("`").partition(":")[2] for name, *_ in about}
+            for name, published, script in about:
+                size, own = name.strip("`").partition(":")[2], set(shared)
+                for row, of, wheres, *cells in rows:
+                    if size in named(of, sizes):
+                        usual, *others = wheres.split("; ")
+                        others = [other.split(": ") for other in others]
+                        where = next((where for words, where in others if size in named(words, sizes)), usual)
+                        own.add((row.strip("`"), place(where, place(script, "")), *cells))
+                recipes.append((name.strip("`"), published, own))
+    return sorted(recipes)

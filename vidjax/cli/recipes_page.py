@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from vidjax.config import Config, get_key
 from vidjax.config.official import RECIPES, Recipe, Row, Source
+from vidjax.data.sources.annotations import NOTHING
+from vidjax.tasks import TASKS
 
 _HEAD = """# Recipes
 
@@ -17,21 +19,28 @@ which key of ours holds it, and whether it is equal. A test fails when a configu
 value, and when a reason is given for a value that is equal after all (`tests/config/test_official.py`);
 `python scripts/check_official.py CLONE...` looks the lines up in clones of the authors' repositories.
 
-*theirs* is a flag or what their code does; *where* is its file and line at the commit that the section names, further
-lines after commas. *ours* is the key and what it resolves to in the recipe, in our units; or, where there is no
-key, the code that does it. Left out is what changes no result: paths, loader workers, checkpointing, logging. The batch
-is for all devices, so that the number of GPUs is free. Accuracies are top-1 / top-5 in percent, as published, and not
-re-run by us.
+Rows that several recipes share are written once: first those of a whole family; then, for each experiment, the others
+with the *sizes* of which they are true.
+
+*theirs* is a flag or what their code does; *where* is its file, which the link opens at the commit that the family
+names, with lines after the colon; *script* is the file that the experiment's first table names for a size. *ours* is
+the key and what it resolves to in the recipe, in our units; or, where there is no key, the code that does it. Left out
+is what changes no result: paths, loader workers, checkpointing, logging. The batch is for all devices, so that the
+number of GPUs is free. Accuracies are top-1 / top-5 in percent, as published, and not re-run by us.
 """
 _HEADINGS = ("theirs", "where", "value", "ours", "same?")
+_SCRIPT = "script"
+_Recipes = Sequence[Recipe]
+_Cells = Sequence[tuple[str, ...]]
+_Names = Collection[str]  # of experiments
 
 
 def page() -> str:
     """The whole page."""
-    parts = [_HEAD, *_differences()]
-    for _, recipes in itertools.groupby(sorted(RECIPES, key=_place), _place):
-        parts += _section(list(recipes))
-    return "\n".join(parts).rstrip("\n") + "\n"
+    parts, links = [_HEAD, *_differences()], _Links()
+    for _, recipes in itertools.groupby(sorted(RECIPES, key=_family), _family):
+        parts += _sections(list(recipes), links)
+    return "\n".join([*parts, *links.definitions]) + "\n"
 
 
 def _differences() -> list[str]:
@@ -67,48 +76,109 @@ def read(recipe: Recipe) -> Config:
     return read_config([f"--config={recipe.experiment}"])
 
 
-def _place(recipe: Recipe) -> tuple[str, str]:
-    """The section: an experiment, and whose recipes it has."""
-    return _name(recipe), recipe.source.title
+class _Links:
+    """Links to files, each address written once, at the end of the page."""
+
+    def __init__(self):
+        self._numbers: dict[str, int] = {}
+
+    def __call__(self, where: str, source: Source) -> str:
+        """A link to the file of `file:line`, which shows its name and the lines."""
+        file, _, lines = where.partition(":")
+        number = self._numbers.setdefault(source.file_url(file), len(self._numbers) + 1)
+        return f"[{file.rpartition('/')[2]}{lines and f':{lines}'}][{number}]"
+
+    @property
+    def definitions(self) -> list[str]:
+        """What the links of the page mean."""
+        return [f"[{number}]: {address}" for address, number in self._numbers.items()]
+
+
+def _family(recipe: Recipe) -> tuple[str, bool]:
+    """Recipes that share most rows: those of a repository with labels, or without."""
+    return recipe.source.title, TASKS[read(recipe).task].annotation != NOTHING
 
 
 def _name(recipe: Recipe) -> str:
     return recipe.experiment.partition(":")[0]
 
 
-def _section(recipes: list[Recipe]) -> list[str]:
-    """An experiment's recipes of one repository: what they share, and then each."""
-    tables = {recipe.experiment: dict.fromkeys(_lines(recipe)) for recipe in recipes}
-    shared = [line for line in next(iter(tables.values())) if all(line in lines for lines in tables.values())]
-    name, source = _name(recipes[0]), recipes[0].source
+def _sections(recipes: _Recipes, links: _Links) -> Iterable[str]:
+    """A family: what all of its recipes share, and then each experiment."""
+    source, experiments = recipes[0].source, list(dict.fromkeys(map(_name, recipes)))
     commit = f"[{source.commit[:7]}]({source.repository}/tree/{source.commit})"
-    parts = [f"## {name}, {source.title}\n", f"`configs/{name}.py`, against {source.repository} at {commit}.\n"]
-    if len(recipes) > 1:
-        parts += ["All sizes:\n", _table(shared, source)]
-    for recipe in recipes:
-        own = [line for line in tables[recipe.experiment] if len(recipes) == 1 or line not in shared]
-        files = collections.Counter(where.partition(":")[0] for _, where, *_ in own)
-        script = max(files, key=files.__getitem__)
-        parts += [
-            f"### {recipe.experiment}\n",
-            f"Published: {recipe.published}. Most of it is set in [`{script}`]({source.url(f'{script}:1')}).\n",
-            _table(own, source, script),
-        ]
-    return parts
+    kind = "training with labels" if _family(recipes[0])[1] else "pre-training"
+    yield f"## {source.title}, {kind}\n"
+    yield f"Against {source.repository} at {commit}.\n"
+    cells = {recipe.experiment: _cells(recipe) for recipe in recipes}
+    shared = set.intersection(*map(set, cells.values())) if len(experiments) > 1 else set()
+    if shared:
+        yield f"All of {', '.join(map(_code, experiments))}:\n"
+        rows = [row for row in cells[recipes[0].experiment] if row in shared]
+        yield _markdown(_HEADINGS, [(name, links(where, source), *others) for name, where, *others in rows])
+    for experiment in experiments:
+        own = [recipe for recipe in recipes if _name(recipe) == experiment]
+        rest = {each.experiment: [row for row in cells[each.experiment] if row not in shared] for each in own}
+        yield from _section(own, rest, links)
 
 
-def _lines(recipe: Recipe) -> Iterable[tuple[str, ...]]:
+def _section(recipes: _Recipes, cells: Mapping[str, _Cells], links: _Links) -> Iterable[str]:
+    """An experiment: its sizes, and the rows that it does not share with its family."""
+    name, source, scripts = _name(recipes[0]), recipes[0].source, _scripts(cells)
+    yield f"### {name}\n"
+    found = [(_code(each.experiment), each.published, links(scripts[each.experiment], source)) for each in recipes]
+    yield _markdown((f"`configs/{name}.py`", "published", _SCRIPT), found)
+    rows = []
+    for (row, *others), told in _merged(cells).items():
+        places: dict[str, list[str]] = {}
+        for experiment, where in told.items():
+            file, _, lines = where.partition(":")
+            place = f"{_SCRIPT}:{lines}" if file == scripts[experiment] else links(where, source)
+            places.setdefault(place, []).append(experiment)
+        rows.append((row, _sizes(told, cells), _wheres(places, cells), *others))
+    yield _markdown((_HEADINGS[0], "sizes", *_HEADINGS[1:]), rows)
+
+
+def _wheres(places: Mapping[str, _Names], experiments: _Names) -> str:
+    """The place that a row has for most sizes, and then each other one with its sizes."""
+    usual, *others = sorted(places, key=lambda place: -len(places[place]))
+    return "; ".join([usual, *(f"{_sizes(places[place], experiments)}: {place}" for place in others)])
+
+
+def _cells(recipe: Recipe) -> _Cells:
     """The cells of each row, in which `where` is not yet a link."""
-    config = read(recipe)
+    config, found = read(recipe), []
     for row in recipe.rows:
         name = _code(row.name) if row.name.startswith("-") else row.name
-        yield name, row.where, row.official, _ours(row, config), row.reason or "equal"
+        found.append((name, row.where, row.official, _ours(row, config), row.reason or "equal"))
+    return found
 
 
-def _link(where: str, source: Source, script: str) -> str:
-    """A link to `file:line`; of the script that the section names, its name alone."""
-    short = where.rpartition("/")[2]
-    return short if where.partition(":")[0] == script else f"[{short}]({source.url(where)})"
+def _scripts(cells: Mapping[str, _Cells]) -> dict[str, str]:
+    """Of each recipe, the file that most rows cite, where possible one that is not cited for all sizes."""
+    files = {
+        name: collections.Counter(where.partition(":")[0] for _, where, *_ in rows) for name, rows in cells.items()
+    }
+    common = set.intersection(*map(set, files.values()))
+    return {name: max(cited, key=lambda file: (file not in common, cited[file])) for name, cited in files.items()}
+
+
+def _merged(cells: Mapping[str, _Cells]) -> dict[tuple[str, ...], dict[str, str]]:
+    """Each row but for its place, those of a name together, with the place for each recipe that it is true of."""
+    found: dict[str, dict[tuple[str, ...], dict[str, str]]] = {}
+    for experiment, rows in cells.items():
+        for name, where, *others in rows:
+            found.setdefault(name, {}).setdefault((name, *others), {})[experiment] = where
+    return {row: told for rows in found.values() for row, told in rows.items()}
+
+
+def _sizes(meant: _Names, experiments: _Names) -> str:
+    """Which of a section's recipes are meant, in few words."""
+    sizes = [(experiment in meant, experiment.partition(":")[2]) for experiment in experiments]
+    named, others = ([size for inside, size in sizes if inside == wanted] for wanted in (True, False))
+    if not others:
+        return "all"
+    return f"all but {', '.join(others)}" if len(others) < len(named) else ", ".join(named)
 
 
 def _ours(row: Row, config: Config) -> str:
@@ -120,10 +190,6 @@ def _ours(row: Row, config: Config) -> str:
 
 def _code(text: str) -> str:
     return f"`{text}`"
-
-
-def _table(lines: Iterable[tuple[str, ...]], source: Source, script: str = "") -> str:
-    return _markdown(_HEADINGS, [(name, _link(where, source, script), *others) for name, where, *others in lines])
 
 
 def _markdown(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -85,7 +85,7 @@ class Predictor:
         return merge_windows(windows, self.recipe.window_merge)
 
     def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[dict[str, Any]]:
-        """The `k` classes with the highest scores, or all where there are fewer: label and probability, highest first."""
+        """The `k` classes with the highest scores, or all where there are fewer: label and probability, best first."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         best = top_k(scores[None], k)[0]
         return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
@@ -112,7 +112,7 @@ class ActionPredictor(Predictor):
         self._nouns = nouns
 
     def top(self, scores: Float[np.ndarray, " outputs"], k: int) -> list[dict[str, Any]]:
-        """The `k` most probable actions: label, verb, noun, and the product of their probabilities, highest first."""
+        """The `k` most probable actions: label, verb, noun, and the product of their probabilities, best first."""
         parts = np.split(scores, [self._nouns])
         noun, verb = (probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts)
         return [self._action(*best, float(noun[best[0]] * verb[best[1]])) for best in best_actions(*parts, k)]

@@ -80,7 +80,8 @@ def answer(
     """What a predictor says of a video file, and to `advance` how much more of it is done.
 
     Returns:
-      the `k` best classes or actions as `top`, with `windows` in the order of time if they slide; `values` of a regression.
+      the `k` best classes or actions as `top`, with `windows` in the order of time if they slide; `values` of a
+      regression.
 
     Raises:
       VideoError: when the video cannot be decoded.

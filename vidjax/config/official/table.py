@@ -49,10 +49,9 @@ class Source:
     repository: str
     commit: str
 
-    def url(self, where: str) -> str:
-        """The address of `file:line`, of the first line where there are more."""
-        file, _, lines = where.partition(":")
-        return f"{self.repository}/blob/{self.commit}/{file}#L{lines.partition(',')[0]}"
+    def file_url(self, file: str) -> str:
+        """The address of a file at the commit."""
+        return f"{self.repository}/blob/{self.commit}/{file}"
 
 
 @dataclasses.dataclass(frozen=True)
