@@ -57,7 +57,7 @@ def smoke(config):
     config.data.flip = 0.0
     config.data.mix_group = min(config.data.mix_group, 2)  # which any number of devices up to 8 can hold
     config.optim.clip_group = min(config.optim.clip_group, 2)
-    config.optim.base_lr = 1e-3
+    config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # at which 30 steps of each learn
     config.optim.reference_batch = 16
     config.optim.warmup_steps = 5
     config.optim.frozen_epochs = min(config.optim.frozen_epochs, 0.02)  # 5 steps

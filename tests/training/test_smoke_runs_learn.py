@@ -1,0 +1,46 @@
+"""The smoke run of every published experiment learns: on sixteen videos, its loss falls in its thirty steps."""
+
+import json
+
+import numpy as np
+import pytest
+from shipped import read
+
+from vidjax.config.official import RECIPES
+from vidjax.data import motion_videos
+from vidjax.training import loop
+
+ENDS = 5  # steps whose losses are averaged, at each end of the run
+FALL = 0.02  # of the first loss: a classifier begins at log(8), within 0.3 %, and its videos are of all classes alike
+# Sizes whose smoke runs are not those of the others: another attention, two views, a teacher's layers.
+VARIANTS = {
+    "timesformer_k400:joint", "timesformer_k400:space_only", "svt_k400:slow_fast", "videomamba_pretrain:middle_whole",
+    "vivit_k400:base_fe", "vivit_k400:base_fsa", "vivit_k400:base_fdp",
+}  # fmt: skip
+
+
+def runs():
+    """The first size of each experiment and repository, and the variants."""
+    first = {(each.experiment.partition(":")[0], each.source.title): each.experiment for each in reversed(RECIPES)}
+    return sorted({*first.values(), *VARIANTS})
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "motion"
+    return motion_videos.prepare(str(folder), motion_videos.MotionSpec(train_videos=16, val_videos=8, test_videos=0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", runs())
+def test_the_smoke_run_learns(experiment, videos, tmp_path, monkeypatch):
+    name, _, size = experiment.partition(":")
+    data = "motion" if name == "vivit_epic_kitchens" else "folder"  # actions are in the annotations of the first
+    monkeypatch.setattr("vidjax.data.datasets.motion.write_videos", lambda root, split: root)
+    changes = {"data__name": data, "data__root": videos, "train__log_every": 1, "train__checkpoint_every": 1000}
+    loop.train(read(name, ",".join(filter(None, (size, "smoke"))), **changes), tmp_path)
+    lines = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    losses = [line["train/loss"] for line in lines if "train/loss" in line]
+    begins, ends = np.mean(losses[:ENDS]), np.mean(losses[-ENDS:])
+    print(f"{experiment}: {begins:.3f} to {ends:.3f} in {len(losses)} steps")
+    assert ends < begins * (1 - FALL)
