@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from vidjax.errors import WeightsError
 from vidjax.weights.rules import State
 
+NO_BIASES = "its attention has no biases (qkv_bias=False); they are zeros here, which training would move"
+
 
 def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
     """The shape of an array that must be there.

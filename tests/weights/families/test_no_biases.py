@@ -1,4 +1,4 @@
-"""VideoMAE and ViViT of `transformers` without biases of queries and values: the same outputs, in and out again."""
+"""VideoMAE, TimeSformer and ViViT of `transformers` without biases of queries and values: the same outputs."""
 
 import jax
 import numpy as np
@@ -13,27 +13,53 @@ transformers = pytest.importorskip("transformers", reason="the oracle is in tran
 safetensors_torch = pytest.importorskip("safetensors.torch", reason="it writes a damaged file")
 import peers  # noqa: E402 - needs torch and transformers
 
-VIVIT = {
+SIZES = {
     "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40, "image_size": 16,
-    "num_frames": 4, "tubelet_size": [2, 8, 8], "num_labels": 5,
+    "num_frames": 4, "num_labels": 5,
 }  # fmt: skip
 
 
 def vivit(**options):
     """A VivitForVideoClassification, no parameter zero or small."""
+    config = transformers.VivitConfig(**SIZES, tubelet_size=[2, 8, 8], **options)
+    return shaken(transformers.VivitForVideoClassification, config)
+
+
+def timesformer(attention_type="divided_space_time", **options):
+    """A TimesformerForVideoClassification, no parameter zero or small."""
+    config = transformers.TimesformerConfig(**SIZES, patch_size=8, attention_type=attention_type, **options)
+    return shaken(transformers.TimesformerForVideoClassification, config)
+
+
+def shaken(model_class, config):
     torch.manual_seed(0)
-    model = transformers.VivitForVideoClassification(transformers.VivitConfig(**VIVIT | options)).eval()
+    model = model_class(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return model
 
 
-MODELS = {"videomae": lambda **options: peers.classifier(**options), "vivit": vivit}
+MODELS = {
+    "videomae": lambda **options: peers.classifier(**options),
+    "timesformer": timesformer,
+    "timesformer, joint": lambda **options: timesformer("joint_space_time", **options),
+    "vivit": vivit,
+}
 
 
 def biases(model):
     """Those of queries, keys and values."""
-    ends = ("q_bias", "v_bias", "query.bias", "key.bias", "value.bias", "q_proj.bias", "k_proj.bias", "v_proj.bias")
+    ends = (
+        "q_bias",
+        "v_bias",
+        "query.bias",
+        "key.bias",
+        "value.bias",
+        "q_proj.bias",
+        "k_proj.bias",
+        "v_proj.bias",
+        "qkv.bias",
+    )
     return [key for key in model.state_dict() if key.endswith(ends)]
 
 

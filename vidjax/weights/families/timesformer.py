@@ -9,7 +9,16 @@ from vidjax.models.timesformer import TIMESFORMER_SPECS, TimeSformerSpec
 from vidjax.weights import array_layouts
 from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.families._timesformer_names import OFFICIAL, TRANSFORMERS, Names
-from vidjax.weights.inspection import check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of, square_side
+from vidjax.weights.inspection import (
+    NO_BIASES,
+    check_sizes,
+    depth_note,
+    depth_of,
+    frames_note,
+    labels_of,
+    shape_of,
+    square_side,
+)
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
@@ -21,16 +30,22 @@ PER_FRAME = (
 TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_time", "space_only": "space_only"}
 
 
-def rules(spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "") -> tuple[Rule, ...]:
-    """From a TimeSformer's keys, which begin with `prefix` but for those of transformers' head."""
+def rules(
+    spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "", *, biases: bool = True
+) -> tuple[Rule, ...]:
+    """From a TimeSformer's keys, which begin with `prefix` but for those of transformers' head.
+
+    Args:
+      biases: whether the file has those of queries, keys and values.
+    """
     depth, block = spec.depth, f"{prefix}{names.blocks}{{}}."
-    found = [*stem_rules(spec, names, prefix), *block_rules(spec, names, block)]
+    found = [*stem_rules(spec, names, prefix), *block_rules(spec, names, block, biases=biases)]
     if spec.attention_type != "space_only":
         found += [Rule((prefix + names.time_embed,), ("encoder/time_embed",), array_layouts.POSITIONS)]
     if spec.attention_type == "divided":
         found += [
             *array_layouts.norm(block + names.temporal_norm, "encoder/blocks/temporal_norm", depth),
-            *attention_rules(spec, block, names.temporal_attn, names.temporal_proj, "temporal_attn"),
+            *attention_rules(spec, block, names.temporal_attn, names.temporal_proj, "temporal_attn", biases=biases),
             *array_layouts.linear(block + names.temporal_fc, "encoder/blocks/temporal_fc", depth),
         ]
     if num_classes:
@@ -49,27 +64,31 @@ def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
     ]
 
 
-def block_rules(spec: TimeSformerSpec, names: Names, block: str) -> list[Rule]:
+def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool = True) -> list[Rule]:
     """Attention over space and the MLP, of the blocks whose keys begin with `block`."""
     return [
         *array_layouts.norm(block + names.norm1, "encoder/blocks/norm1", spec.depth),
-        *attention_rules(spec, block, names.attn, names.proj, "attn"),
+        *attention_rules(spec, block, names.attn, names.proj, "attn", biases=biases),
         *array_layouts.norm(block + names.norm2, "encoder/blocks/norm2", spec.depth),
         *array_layouts.linear(block + names.fc1, "encoder/blocks/mlp/fc1", spec.depth),
         *array_layouts.linear(block + names.fc2, "encoder/blocks/mlp/fc2", spec.depth),
     ]
 
 
-def attention_rules(spec: TimeSformerSpec, block: str, parts: tuple[str, ...], proj: str, target: str) -> list[Rule]:
+def attention_rules(
+    spec: TimeSformerSpec, block: str, parts: tuple[str, ...], proj: str, target: str, *, biases: bool = True
+) -> list[Rule]:
     """One attention: its projections `parts` and `proj`, to the module `target`."""
     heads, depth, at = spec.num_heads, spec.depth, f"encoder/blocks/{target}"
     fused = len(parts) == 1
-    weights, biases = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
+    weights, theirs = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
+    ours = tuple(f"{at}/qkv/{part}_bias" for part in "qkv")
     kernel = array_layouts.qkv_fused(heads) if fused else array_layouts.qkv_split(heads)
     bias = array_layouts.qkv_fused_bias(heads) if fused else array_layouts.by_head(heads)
+    found = [Rule(theirs, ours, bias, depth)] if biases else array_layouts.no_biases(ours, heads, spec.width, depth)
     return [
         Rule(weights, (f"{at}/qkv/kernel",), kernel, depth),
-        Rule(biases, tuple(f"{at}/qkv/{part}_bias" for part in "qkv"), bias, depth),
+        *found,
         Rule((f"{block}{proj}.weight",), (f"{at}/proj/kernel",), array_layouts.heads_out(heads), depth),
         Rule((f"{block}{proj}.bias",), (f"{at}/proj/bias",), array_layouts.SAME, depth),
     ]
@@ -179,9 +198,12 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
     notes = assumed(config, spec, time=attention_type != "space_only")
     if attention_type == "space_only":
         notes = (PER_FRAME, *notes)
+    biases = config.get("qkv_bias", True)
+    if not biases:
+        notes = (NO_BIASES, *notes)
     return Description(
-        "timesformer", spec, num_classes, rules(spec, num_classes, TRANSFORMERS, prefix), MEAN, STD, MERGE,
-        labels=labels_of(config, num_classes), notes=notes,
+        "timesformer", spec, num_classes, rules(spec, num_classes, TRANSFORMERS, prefix, biases=biases), MEAN, STD,
+        MERGE, labels=labels_of(config, num_classes), notes=notes,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from vidjax.errors import WeightsError
 from vidjax.models.vivit import VIVIT_SPECS, ViViTSpec
 from vidjax.weights import array_layouts
 from vidjax.weights.checkpoint_layouts import Description, Layout
-from vidjax.weights.inspection import check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of
+from vidjax.weights.inspection import NO_BIASES, check_sizes, depth_note, depth_of, frames_note, labels_of, shape_of
 from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
@@ -17,7 +17,6 @@ MERGE = "sum_logits"
 NUM_FRAMES = 32  # of all published models; where frames and places share one table, the arrays do not tell
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
-NO_BIASES = "its attention has no biases (qkv_bias=False); they are zeros here, which training would move"
 
 
 def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, biases: bool = True) -> tuple[Rule, ...]:
