@@ -10,7 +10,7 @@ from vidjax.config import DataConfig
 from vidjax.data import open_source
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.main import main
-from vidjax.training.reading import keep_reading
+from vidjax.training.reading import keep_reading, say_reading
 
 
 def put(root, *names, frames=12):
@@ -23,7 +23,9 @@ def put(root, *names, frames=12):
 def told(root, tmp_path, capsys, annotation=LABEL):
     data = DataConfig(root=str(root))
     source, val = (open_source(data, split, annotation) for split in ("train", "val"))
-    keep_reading(source, types.SimpleNamespace(source=val) if annotation else None, tmp_path)
+    evaluator = types.SimpleNamespace(source=val) if annotation else None
+    say_reading(source, evaluator)
+    keep_reading(source, evaluator, tmp_path)
     return capsys.readouterr().err
 
 

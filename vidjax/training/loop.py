@@ -163,7 +163,8 @@ def train(
             with telemetry.waiting(f"evaluating step {done}"):
                 results = _judge(evaluator, state, checkpoints)
             telemetry.log(total, _numbers(results))
-        draw_pictures(config, plan.objective, state.params, mesh, workdir)
+        with telemetry.waiting("drawing pictures for the report"):
+            draw_pictures(config, plan.objective, state.params, mesh, workdir)
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import jax
@@ -14,17 +15,20 @@ from vidjax.evaluation import Evaluator
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.ops.mesh_axes import row_blocks
+from vidjax.progress import progress
 from vidjax.tasks import build_objective, open_train
 from vidjax.training.choices.announce import choice_sentences, few_videos_sentence, pace_sentence
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit, fit_step
+from vidjax.training.choices.pauses import estimate_pauses
 from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.choices.speed import estimate_pace
 from vidjax.training.evaluate_run import build_evaluator
 from vidjax.training.mesh import loader_slice
 from vidjax.training.optim import RunLength
 from vidjax.training.optim.learning_rate import fitting_warmup, scaled_lr, warmup_steps
+from vidjax.training.reading import say_reading
 from vidjax.training.run_step import RunStep, build_step, loaded_shapes
 from vidjax.training.telemetry import say
 
@@ -67,7 +71,8 @@ def plan_run(
       UserError: for anything that cannot be trained.
     """
     asked = keep_choices(config, workdir)
-    source = source or open_train(asked)
+    with _shown(f"looking for the videos of {asked.data.root or asked.data.name}"):
+        source = source or open_train(asked)
     suited = choose_by_platform(asked, jax.default_backend())
     config = choose_length(suited, len(source), row_blocks(mesh))
     length, num_classes = run_length(config, len(source)), config.data.num_classes or source.num_classes
@@ -79,7 +84,9 @@ def plan_run(
         return build_step(config, learn(config), length, mesh)
 
     evaluator = build_evaluator(config, learn(config), mesh, workdir)
-    fit = fit_step(config, build, loaded_shapes(config, num_classes, mesh) if known else None)
+    say_reading(source, evaluator)
+    with _shown("compiling the training step"):
+        fit = fit_step(config, build, loaded_shapes(config, num_classes, mesh) if known else None)
     return Plan(asked, fit.config, source, length, fit, evaluator)
 
 
@@ -121,5 +128,13 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
     if first == 0 and (warning := few_videos_sentence(config, len(plan.source))):
         say(warning)
     if plan.fit.needed is not None and first < length.total:
-        pace = estimate_pace(plan.objective.train_flops_per_clip, plan.source, data, loader_slice(mesh)[1])
-        say(pace_sentence(pace, length.total - first))
+        flops, steps = plan.objective.train_flops_per_clip, range(first + 1, length.total + 1)
+        with _shown("timing a few videos"):
+            pace = estimate_pace(flops, plan.source, data, loader_slice(mesh)[1])
+            pauses = estimate_pauses(config.train, steps, plan.fit.step.shapes, plan.evaluator, flops)
+        say(pace_sentence(pace, len(steps), pauses))
+
+
+def _shown(text: str) -> AbstractContextManager:
+    """Around what may take long on a slow machine: says what it is once it has taken over two seconds."""
+    return progress(text, visible=jax.process_index() == 0)

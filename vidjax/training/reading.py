@@ -14,20 +14,22 @@ from vidjax.training.telemetry import say
 from vidjax.weights.run_files import DATA
 
 
-def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
-    """Say how a user's own videos were read and divided, and which classes have too few of them.
-
-    The first is written to data.json too, with the names in each split; of any data set it says how many videos the run
-    is trained and validated on.
-    """
-    record: dict[str, Any] = {}
+def say_reading(source: VideoSource, evaluator: Evaluator | None) -> None:
+    """Say how a user's own videos were read and divided, and which classes have too few of them."""
     if source.reading is not None:
         say(source.reading.sentence)
-        record = source.reading.record
-    sides = {"train": source, "validation": evaluator.source if evaluator else None}
-    counts = {side: {"videos": len(of), "content_id": of.content_id} for side, of in sides.items() if of is not None}
-    write_json(workdir / DATA, record | counts)
     if evaluator is None or not all(of.annotation == LABEL and of.knows_labels for of in (source, evaluator.source)):
         return
     for sentence in class_warnings(class_counts(source), class_counts(evaluator.source)):
         say(f"warning: {sentence}")
+
+
+def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
+    """Write to data.json how many videos the run is trained and validated on.
+
+    Of a user's own videos it also says how they were read and divided, with the names in each split.
+    """
+    record: dict[str, Any] = dict(source.reading.record) if source.reading else {}
+    sides = {"train": source, "validation": evaluator.source if evaluator else None}
+    counts = {side: {"videos": len(of), "content_id": of.content_id} for side, of in sides.items() if of is not None}
+    write_json(workdir / DATA, record | counts)

@@ -10,7 +10,10 @@ from vidjax.data.open import open_source
 from vidjax.training.choices.announce import choice_sentences, duration, few_videos_sentence, pace_sentence
 from vidjax.training.choices.length import choose_length
 from vidjax.training.choices.memory import Fit
+from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace, device_rate, seconds_per_video
+
+NONE = Pauses(1, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -29,13 +32,22 @@ def test_lengths_of_time_are_read_at_a_glance(seconds, words):
 
 
 def test_the_slower_of_computing_and_decoding_sets_the_time():
-    assert pace_sentence(Pace(compute=0.5, decode=2.0), 60).startswith("time: about 2 minutes for 60 steps")
-    assert pace_sentence(Pace(compute=4.0, decode=2.0), 60).startswith("time: about 4 minutes for 60 steps")
+    assert pace_sentence(Pace(compute=0.5, decode=2.0), 60, NONE).startswith("time: about 2 minutes for 60 steps")
+    assert pace_sentence(Pace(compute=4.0, decode=2.0), 60, NONE).startswith("time: about 4 minutes for 60 steps")
 
 
 def test_on_a_cpu_computing_and_decoding_add_up():
     together = Pace(compute=4.0, decode=2.0, shared=True)
-    assert pace_sentence(together, 60).startswith("time: about 6 minutes for 60 steps")
+    assert pace_sentence(together, 60, NONE).startswith("time: about 6 minutes for 60 steps")
+
+
+def test_the_time_counts_what_the_steps_wait_for():
+    pauses = Pauses(3, 5.0, validations=2, validation=30.0, videos=17, final=105.0, views="3 x 1 views of each")
+    assert pace_sentence(Pace(compute=1.0, decode=0.5), 60, pauses) == (
+        "time: about 4 minutes for 60 steps, 2 validations of 17 videos, 3 checkpoints and a final evaluation of 3 x 1 "
+        "views of each, by an estimate of 1 s to compute a step and 0.5 s to decode its videos, and 30 s for a "
+        "validation"
+    )
 
 
 def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():

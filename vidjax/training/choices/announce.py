@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from vidjax.config import Config, get_key, left_open
 from vidjax.data.loader import num_workers
 from vidjax.training.choices.memory import Fit
+from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace
 
 FEW_VIDEOS = 100  # to learn from without labels: 43 did not help a classifier, 169 gave features of use
@@ -25,11 +26,13 @@ def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
         )
 
 
-def pace_sentence(pace: Pace, steps: int) -> str:
-    """How long so many steps should take, and by what."""
+def pace_sentence(pace: Pace, steps: int, pauses: Pauses) -> str:
+    """How long so many steps should take, with what they wait for, and by what."""
+    *parts, last = (f"{steps} steps", *pauses.words)
+    validation = f", and {pauses.validation:.2g} s for a validation" if pauses.validations else ""
     return (
-        f"time: about {duration(pace.step * steps)} for {steps} steps, by an estimate of {pace.compute:.2g} s to "
-        f"compute one and {pace.decode:.2g} s to decode its videos"
+        f"time: about {duration(pace.step * steps + pauses.seconds)} for {', '.join(parts)} and {last}, by an estimate "
+        f"of {pace.compute:.2g} s to compute a step and {pace.decode:.2g} s to decode its videos{validation}"
     )
 
 

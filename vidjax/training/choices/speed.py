@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Sequence
 
@@ -54,8 +55,9 @@ def estimate_pace(flops_per_clip: float, source: VideoSource, data: DataConfig, 
     return Pace(compute, decode, shared=jax.default_backend() == "cpu")
 
 
+@functools.cache
 def device_rate() -> float:
-    """FLOP/s that a training step should reach on one device."""
+    """FLOP/s that a training step should reach on one device; measured once."""
     peak = peak_flops(jax.devices()[0].device_kind)
     if peak:
         return _SHARE_OF_PEAK * peak

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from vidjax.config import Config
 from vidjax.objectives import Objective
 from vidjax.objectives.base import FIXED
+from vidjax.progress import progress
 from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
@@ -44,7 +45,9 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
             return state
         fixed = jax.jit(lambda: init().extra[FIXED], out_shardings=places.extra[FIXED])()
         return _with_fixed(state._replace(extra=state.extra | {FIXED: fixed}), config, objective)
-    state = _with_fixed(jax.jit(init, out_shardings=places)(), config, objective)
+    with progress("drawing the first parameters", visible=jax.process_index() == 0):
+        drawn = jax.block_until_ready(jax.jit(init, out_shardings=places)())
+    state = _with_fixed(drawn, config, objective)
     params, sentences = init_parts(state.params, config, objective.parts)
     if not sentences:
         return state
