@@ -43,6 +43,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "videomamba_ssv2:middle": ("v5e:8x8", ()),
     "videomamba_breakfast:middle": ("v5e:8x8", ()),
     "videomamba_coin:middle": ("v5e:8x8", ()),
+    "videomamba_lvu:director": ("v5e:8x8", ()),
     "videomamba_pretrain:middle": ("v5e:16x16", ()),
     "svt_k400:": ("v5e:4x4", ()),
     "svt_linear:k400": ("v5e:2x2", ()),

@@ -1,4 +1,4 @@
-"""Every published recipe of a family that has several fits together: its step is traced at its full size."""
+"""Every published recipe fits together: its step is traced at its full size."""
 
 import runpy
 from pathlib import Path
@@ -8,35 +8,26 @@ import jax.numpy as jnp
 import pytest
 
 from vidjax import config as config_lib
+from vidjax.config.official import RECIPES
 from vidjax.tasks import build_objective
 from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import annotation_shapes, batch_shapes, init_state
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FAMILIES = (
-    "videomamba_*.py",
-    "finetune_*.py",
-    "timesformer_*.py",
-    "vivit_k600.py",
-    "vivit_epic_kitchens.py",
-    "svt_linear.py",
-    "svt_finetune.py",
-)
 FIRST = {  # traced in every run of the tests; the others are slow
     ("videomamba_pretrain", "middle"), ("videomamba_k400", "ti_384"), ("videomamba_ssv2", "small_288"),
     ("videomamba_breakfast", "small_f64"), ("videomamba_coin", "ti"), ("finetune_k400", "base_800"),
     ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
     ("timesformer_k400", "space_only"), ("timesformer_ssv2", "base"), ("vivit_k600", "large_fe"),
     ("vivit_epic_kitchens", "large_fe"), ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
+    ("videomamba_lvu", "director"),
 }  # fmt: skip
 
 
 def recipes():
-    for path in sorted(path for pattern in FAMILIES for path in CONFIGS.glob(pattern)):
-        sizes = runpy.run_path(str(path)).get("RECIPES", ("giant",))
-        for size in sizes:
-            marks = [] if (path.stem, size) in FIRST else [pytest.mark.slow]
-            yield pytest.param(path.stem, size, marks=marks, id=f"{path.stem}:{size}")
+    for experiment in sorted(recipe.experiment for recipe in RECIPES):
+        name, _, size = experiment.partition(":")
+        yield pytest.param(name, size, marks=[] if (name, size) in FIRST else [pytest.mark.slow], id=experiment)
 
 
 @pytest.mark.parametrize(("name", "size"), list(recipes()))

@@ -104,6 +104,52 @@ def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
 
 
 @pytest.fixture
+def lvu_root(videos, tmp_path):
+    """The authors' lists of one task, with a class that no list names and a video that is gone."""
+    lists = {
+        "train": ["0 nm0000229 -wX6_qCCnPc tt0102057", "5 nm0001675 gone0000000 tt0000001"],
+        "val": ["4 nm0000165 0xWMqsZOYWg tt0083866", "0 nm0000229 gone1111111 tt0000002"],
+        "test": ["9 nm0000233 5rkWzIzJiiA tt0087469"],
+    }
+    (tmp_path / "lvu_1.0" / "director").mkdir(parents=True)
+    for part, lines in lists.items():
+        text = "\n".join(["class_id class_name youtube_id imdb_id", *lines])
+        (tmp_path / "lvu_1.0" / "director" / f"{part}.csv").write_text(text + "\n")
+    for number, name in enumerate(("-wX6_qCCnPc", "0xWMqsZOYWg", "5rkWzIzJiiA")):
+        put(videos[f"train_{number:05d}"][0], tmp_path / "mc_videos" / f"{name}.mp4")
+    return tmp_path
+
+
+def test_lvu_numbers_a_task_as_its_lists_do(lvu_root):
+    data = DataConfig(name="lvu", root=str(lvu_root))
+    train, val, test = (open_source(data, f"{part}_director") for part in ("train", "val", "test"))
+    assert [train[i].label for i in range(len(train))] == [0]  # the missing video is left out of training
+    assert [val[i].label for i in range(len(val))] == [4, 0]  # and counts in what is scored
+    assert (test[0].label, pathlib.Path(test[0].video).stem) == (9, "5rkWzIzJiiA")
+    assert train.labels == val.labels == test.labels
+    assert (train.num_classes, train.labels[0], train.labels[2], train.labels[9]) == (
+        10,
+        "nm0000229",
+        "class 2",
+        "nm0000233",
+    )
+
+
+def test_lvu_says_what_is_wrong_with_a_split_or_a_list(lvu_root):
+    data, path = DataConfig(name="lvu", root=str(lvu_root)), lvu_root / "lvu_1.0" / "director" / "train.csv"
+    with pytest.raises(
+        DataError, match=r"no list of the split 'train_view_count' .* relationship, way_speaking, scene"
+    ):
+        open_source(data, "train_view_count")
+    path.write_text(path.read_text().replace("5 nm0001675", "10 nm0001675"))
+    with pytest.raises(DataError, match=r"train.csv, line 3: not .* with a class from 0 to 9"):
+        open_source(data, "train_director")
+    path.write_text("class_id class_name youtube_id\n0 nm0000229 -wX6_qCCnPc\n")
+    with pytest.raises(DataError, match=r"does not begin with 'class_id class_name youtube_id imdb_id'"):
+        open_source(data, "train_director")
+
+
+@pytest.fixture
 def breakfast_root(videos, tmp_path):
     """The lists of ViS4mer, whose names are places; two cameras see the same dish, and one listed video is gone."""
     lists = {

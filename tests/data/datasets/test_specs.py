@@ -16,7 +16,7 @@ EVERY = sorted(DATASETS)
 def test_these_are_the_data_sets():
     assert EVERY == [
         "afew_va", "breakfast", "charades", "coin", "coin_domains", "epic_kitchens", "folder", "hmdb51", "kinetics400",
-        "kinetics600", "kinetics700", "kinetics710", "motion", "motion_digits", "ssv2", "synthetic", "ucf101",
+        "kinetics600", "kinetics700", "kinetics710", "lvu", "motion", "motion_digits", "ssv2", "synthetic", "ucf101",
     ]  # fmt: skip
 
 

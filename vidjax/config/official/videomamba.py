@@ -91,7 +91,7 @@ _SSV2 = (
     Row("mean", f"{_HERE}/datasets/ssv2.py:502", "(0.485, 0.456, 0.406)", "data.mean"),
     Row("std", f"{_HERE}/datasets/ssv2.py:502", "(0.229, 0.224, 0.225)", "data.std"),
 )  # fmt: skip
-_SET = {"k400": "kinetics400", "breakfast": "breakfast", "coin": "coin"}
+_SET = {"k400": "kinetics400", "breakfast": "breakfast", "coin": "coin", "lvu": "lvu"}
 _SLIPS = {  # of the scripts
     ("videomamba_k400:ti_384", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
     ("videomamba_ssv2:ti_288", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
@@ -111,9 +111,22 @@ def _recipe(experiment: str) -> Recipe:
     rows = tuple(_doubled(row) if row.name in _DOUBLED else row for row in rows)
     if data == "ssv2":
         rows = with_rows(tuple(row for row in rows if row.name != "test clips"), *_SSV2)
+    if data == "lvu":
+        rows = with_rows(rows, *_lvu(experiment.partition(":")[2]))
     slips = {name: reason for (slipped, name), reason in _SLIPS.items() if slipped == experiment}
     rows = tuple(dataclasses.replace(row, reason=slips.get(row.name, row.reason)) for row in rows)
     return Recipe(experiment, SOURCE, _PUBLISHED[experiment], rows)
+
+
+def _lvu(task: str) -> tuple[Row, ...]:
+    """What a task of LVU sets instead of the script, which is director's."""
+    line, classes = videomamba_long_scripts.LVU_CLASSES[task]
+    return (
+        Row("--nb_classes", f"{_HERE}/datasets/build.py:{line}", classes, "data.num_classes"),
+        Row("--data_path", f"{_HERE}/exp/lvu/run_class.sh:25", "the folder of the task", "data.train_split",
+            value=f"train_{task}"),
+        Row("chosen on", f"{_HERE}/datasets/build.py:113", "val.csv", "data.eval_split", value=f"val_{task}"),
+    )  # fmt: skip
 
 
 def _doubled(row: Row) -> Row:

@@ -1,4 +1,4 @@
-"""What the commands of VideoMamba's Breakfast and COIN scripts set, by our experiments: each flag with its line."""
+"""What the commands of VideoMamba's Breakfast, COIN and LVU scripts set, by our experiments: flags with their lines."""
 
 from vidjax.config.official.table import Script
 
@@ -212,6 +212,27 @@ FINETUNING = {
     ),
 }
 
+# The command is director's; the other tasks have other --nb_classes and folders, and the same script.
+_LVU = Script(
+    f"{_HERE}/exp/lvu/run_class.sh", "11", 8,
+    {
+        "--model": (23, "videomamba_tiny"), "--data_set": (27, "Kinetics_sparse"), "--nb_classes": (29, "10"),
+        "--batch_size": (32, "8"), "--num_sample": (33, "2"), "--input_size": (34, "224"),
+        "--short_side_size": (35, "224"), "--num_frames": (37, "32"), "--orig_t_size": (38, "32"),
+        "--warmup_epochs": (40, "5"), "--tubelet_size": (41, "1"), "--epochs": (42, "70"), "--lr": (43, "4e-4"),
+        "--drop_path": (44, "0.15"), "--aa": (45, "rand-m5-n2-mstd0.25-inc1"), "--opt": (46, "adamw"),
+        "--opt_betas[0]": (47, "0.9"), "--opt_betas[1]": (47, "0.999"), "--weight_decay": (48, "0.1"),
+        "--test_num_segment": (49, "4"), "--test_num_crop": (50, "3"), "--test_best": (52, "True"),
+        "--bf16": (53, "True"),
+    },
+)  # fmt: skip
+# The classes of each task, with the line of datasets/build.py that counts them.
+LVU_CLASSES = {
+    "relationship": (255, "4"), "way_speaking": (257, "5"), "scene": (259, "6"), "director": (261, "10"),
+    "genre": (263, "4"), "writer": (265, "10"), "year": (267, "9"),
+}  # fmt: skip
+FINETUNING |= {f"videomamba_lvu:{task}": _LVU for task in LVU_CLASSES}
+
 # The published top-1, each on the line of its script.
 PUBLISHED = {
     "videomamba_breakfast:ti": "94.3 (videomamba/video_sm/MODEL_ZOO.md:73)",
@@ -231,3 +252,5 @@ PUBLISHED = {
     "videomamba_coin:middle_masked": "89.6 (videomamba/video_sm/MODEL_ZOO.md:94)",
     "videomamba_coin:middle_masked_f64": "90.4 (videomamba/video_sm/MODEL_ZOO.md:95)",
 }
+_UNSTABLE = "unstable, and not in the repository (videomamba/video_sm/MODEL_ZOO.md:99)"
+PUBLISHED |= {f"videomamba_lvu:{task}": _UNSTABLE for task in LVU_CLASSES}
