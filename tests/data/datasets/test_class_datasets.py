@@ -9,6 +9,7 @@ from miniatures import SMALL, put
 from vidjax.config import DataConfig, EvalConfig
 from vidjax.data import eval_batches, open_source
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.datasets import lvu
 from vidjax.errors import DataError
 
 
@@ -137,10 +138,8 @@ def test_lvu_numbers_a_task_as_its_lists_do(lvu_root):
 
 def test_lvu_says_what_is_wrong_with_a_split_or_a_list(lvu_root):
     data, path = DataConfig(name="lvu", root=str(lvu_root)), lvu_root / "lvu_1.0" / "director" / "train.csv"
-    with pytest.raises(
-        DataError, match=r"no list of the split 'train_view_count' .* relationship, way_speaking, scene"
-    ):
-        open_source(data, "train_view_count")
+    with pytest.raises(DataError, match=r"no list of the split 'train_view_count' .*relationship, way_speaking, scene"):
+        lvu.listing(str(lvu_root), "train_view_count")
     path.write_text(path.read_text().replace("5 nm0001675", "10 nm0001675"))
     with pytest.raises(DataError, match=r"train.csv, line 3: not .* with a class from 0 to 9"):
         open_source(data, "train_director")
