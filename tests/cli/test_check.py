@@ -180,12 +180,50 @@ def test_a_folder_is_told_as_it_will_be_trained_on(write, tmp_path, capsys):
         counts = [len(source.rows_of_class(number)) for source in lists.values()]
         assert re.search(rf"^ {name} +{counts[0]} +{counts[1]} $", said, re.MULTILINE)
     assert re.search(r"^ train +2 +20 +10 +48x48 +$", said, re.MULTILINE)  # seconds, frames, rate, size
-    for experiment, batch in (("pretrain", 16), ("finetune", 8)):
-        assert f"configs/{experiment}.py: {train / batch:.3g} steps of {batch} videos an epoch, " in said
+    for experiment, batch, least in (("pretrain", 16, 600), ("finetune", 8, 2000)):  # for a tiny model
+        words = rf"configs/{experiment}.py: (\d+) steps of {batch} videos, (\d+) times through the {train}, for a tiny"
+        steps, epochs = map(int, re.search(words, said).groups())
+        assert steps == pytest.approx(epochs * train / batch, abs=0.5)
+        assert least <= steps < least + train / batch + 1
     assert f"{17} of {17} videos are shorter than a clip of 16 frames, every 4th" in said
     assert re.search(r"not_video: .*run/broken.mp4", said)
     assert "train: note: 1 of 3 classes have fewer than 5 videos, the fewest 'sit' with 2" in said
     assert "nothing is missing" not in said
+
+
+def test_the_same_flags_as_a_run_say_how_it_would_divide(write, tmp_path, capsys):
+    for number in range(24):
+        write(f"{'ab'[number % 2]}/{number}.mp4", "no video")
+    counts = {}
+    for share in ("0.2", "0.5"):
+        assert main(["check", str(tmp_path), "--val-fraction", share]) == 1
+        said = capsys.readouterr().out
+        data = DataConfig(root=str(tmp_path), val_fraction=float(share))
+        train, val = (open_source(data, split) for split in ("train", "val"))
+        assert (
+            f"{len(train)} to train, {len(val)} to validate, by a hash of each name (data.val_fraction={share})" in said
+        )
+        counts[share] = [len(val.rows_of_class(number)) for number in (0, 1)]
+        few, many = sorted(counts[share])
+        assert (f"it holds out {few} of the 12 of '" in said) == (f"and {many} of the 12 of '" in said) == (few < many)
+    assert counts["0.2"] != counts["0.5"]
+    main(["check", str(tmp_path), "--split-by", "folder"])
+    assert "12 to train, 12 to validate, by a hash of each folder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--val-fraction", "1.5"], "config.data.val_fraction=1.5 must lie between 0 and 1"),
+        (["--split-by", "scene"], "invalid choice: 'scene'"),
+        (["--val-fractoin", "0.1"], "did you mean --val-fraction?"),
+    ],
+)
+def test_a_division_that_cannot_be_is_refused(words, told, tmp_path, capsys):
+    assert main(["check", str(tmp_path), *words]) == 2
+    assert told in capsys.readouterr().err
+    assert main(["check", "ucf101", "--root", str(tmp_path), "--val-fraction", "0.1"]) == 2
+    assert "divide a folder or a list of your own; ucf101 has its splits" in capsys.readouterr().err
 
 
 def test_a_folder_without_classes_and_a_list_are_told_too(write, tmp_path, capsys):

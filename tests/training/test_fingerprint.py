@@ -74,7 +74,7 @@ def test_every_key_is_refused_or_noted_as_its_type_says(key):
         assert notes[0].startswith(f"{key} was ")
         assert (LENGTH in notes[0]) == (key in ("train.steps", "train.epochs"))
     else:
-        with pytest.raises(ResumeError, match=f"here holds another experiment: .*{key} was .*is now"):
+        with pytest.raises(ResumeError, match=f"{key} was .*is now .*: this is not the experiment that here holds"):
             resume_check.compare(saved, current, "here")
 
 
@@ -125,3 +125,22 @@ def test_a_checkpoint_of_another_schema_is_neither_resumed_nor_read(tmp_path, mo
     with pytest.raises(WeightsError, match=f"it has schema {later}"):
         read_run.read_model(tmp_path)
     assert Checkpoints(tmp_path).steps() == [2]
+
+
+def test_a_refusal_begins_with_what_the_user_did_and_ends_with_what_helps():
+    def run(length, content_id, **data):
+        config = config_lib.Config()
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+        return resume_check.fingerprint(config, toy.ToySource(length=length, content_id=content_id))
+
+    before = run(43, "aaaa")
+    with pytest.raises(ResumeError) as refused:
+        resume_check.compare(before, run(51, "bbbb", val_fraction=0.1), "runs/one")
+    assert str(refused.value) == (
+        "data.val_fraction was 0.2, is now 0.1 (which gives other training videos: number of videos was 43, is now "
+        "51): this is not the experiment that runs/one holds. Set it back to go on with it, or choose another workdir"
+    )
+    with pytest.raises(ResumeError, match=r"run in runs/one: number of videos was 43, is now 51\. Bring them"):
+        resume_check.compare(before, run(51, "bbbb"), "runs/one")
+    with pytest.raises(ResumeError, match=r"runs/one: some of their names, classes or sizes differ\. Bring"):
+        resume_check.compare(before, run(43, "bbbb"), "runs/one")

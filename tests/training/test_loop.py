@@ -175,8 +175,19 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
     before = (uninterrupted / "metrics.jsonl").read_text()
     results = run(uninterrupted)
     assert results == json.loads((uninterrupted / "results.json").read_text())
-    assert "is at step 8 of 8; raise train.steps" in capsys.readouterr().err
+    assert "has made 8 steps; ask for more by train.steps or train.epochs" in capsys.readouterr().err
     assert (uninterrupted / "metrics.jsonl").read_text() == before
+
+
+def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_where_it_is(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(tmp_path, batches=StoppingBatches)
+    made = max(losses(tmp_path))
+    run(tmp_path, train__steps=made - 1)
+    said = capsys.readouterr().err
+    assert f"has made {made} steps, more than the {made - 1} that are asked for; it is scored as it is" in said
+    assert f"Trained to step {made} of {made}: " in (tmp_path / "report.md").read_text()
+    assert max(losses(tmp_path)) == made
 
 
 @pytest.mark.parametrize(
@@ -185,13 +196,13 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
         ({"seed": 1}, toy.ToySource(), "seed was 0, is now 1"),
         ({"data__global_batch": 32}, toy.ToySource(), "data.global_batch was 16, is now 32"),
         ({"data__flip": 0.5}, toy.ToySource(), "data.flip was 0.0, is now 0.5"),
-        ({}, toy.ToySource(content_id="other"), "content of the data set was toy, is now other"),
+        ({}, toy.ToySource(content_id="other"), "the training videos are not those of the run in"),
         ({}, toy.ToySource(length=65), "number of videos was 64, is now 65"),
         ({"model__name": "videomae_small"}, toy.ToySource(), "model.name was videomae_base, is now videomae_small"),
     ],
 )
 def test_the_folder_of_another_experiment_is_refused_with_what_changed(uninterrupted, changes, source, message):
-    with pytest.raises(ResumeError, match="holds another experiment") as refused:
+    with pytest.raises(ResumeError, match="to go on with it, or choose another workdir") as refused:
         run(uninterrupted, source=source, train__steps=9, **changes)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)

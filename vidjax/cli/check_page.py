@@ -44,18 +44,38 @@ def steps_sentence(videos: int, experiment: str) -> str:
     """The steps that configs/pretrain.py or configs/finetune.py takes with so many training videos on one device."""
     from vidjax.main import read_config
     from vidjax.training.choices.length import choose_length
+    from vidjax.training.plan import num_train_steps
 
     runs = [choose_length(read_config([f"--config={experiment}:{size}"]), videos, 1) for size in ("tiny", "base")]
     tiny, larger = (
-        f"{videos / batch:.3g} steps of {batch} videos an epoch, {run.train.epochs:g} epochs"
-        for run, batch in ((run, run.data.global_batch) for run in runs)
+        f"{num_train_steps(run, videos)} steps of {run.data.global_batch} videos, {run.train.epochs:g} times through "
+        f"the {videos}"
+        for run in runs
     )
-    return f"configs/{experiment}.py: {tiny} of a tiny model; {larger} of a larger one"
+    return f"configs/{experiment}.py: {tiny}, for a tiny model (that of a CPU); {larger}, for a larger one"
+
+
+def division_sentence(audits: Sequence[SplitAudit]) -> str:
+    """How unevenly a hash divides the classes, if it does; empty where there are no classes, or no hash."""
+    if len(audits) < 2 or not all(about.hashed and about.class_counts for about in audits):
+        return ""
+    train, val = audits[0].class_counts, audits[1].class_counts
+    shares = {name: val[name] / count for name in train if (count := train[name] + val[name])}
+    if len({*shares.values()}) < 2:
+        return ""
+    extremes = (min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__))
+    held = [f"{val[name]} of the {train[name] + val[name]} of {name!r}" for name in extremes]
+    return (
+        f"the hash looks at each video by itself, so that videos added later move none: it holds out {held[0]} and "
+        f"{held[1]}. Lists or folders train/ and val/ divide as you like"
+    )
 
 
 def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
     if any(about.class_counts for about in audits):
         _print_table(console, _classes(audits))
+    if said := division_sentence(audits):
+        console.print(said, highlight=False, markup=False)
     if any(about.measured for about in audits):
         _print_table(console, _lengths(audits))
     train = audits[0]

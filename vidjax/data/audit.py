@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 
+from vidjax.config import DataConfig
 from vidjax.data.datasets import DATASETS, DatasetSpec
 from vidjax.data.prepare.codec import CHECKS
 from vidjax.data.sources.annotation_checks import class_warnings
@@ -45,7 +46,7 @@ class SplitAudit:
     Attributes:
       layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if there is
         none.
-      reading: how a user's own videos were read and divided, in a sentence.
+      reading: how a user's own videos were read and divided, in a sentence; hashed: by a hash of each name.
       listed: number of videos listed; missing: paths that are listed but not there.
       classes: number of classes that occur; num_classes: that there are; class_counts: how often each occurs, in units
         of `unit`.
@@ -58,6 +59,7 @@ class SplitAudit:
     split: str
     layout: str = ""
     reading: str = ""
+    hashed: bool = False
     listed: int = 0
     missing: list[str] = dataclasses.field(default_factory=list)
     classes: int = 0
@@ -76,7 +78,7 @@ class SplitAudit:
         return {key: value for key, value in vars(self).items() if key not in ("measured", "targets")}
 
 
-_NAMES_ONLY = Opening()
+_NAMES_ONLY, _BY_DEFAULT = Opening(), DataConfig()
 
 
 def audit(
@@ -84,6 +86,7 @@ def audit(
     root: str,
     splits: tuple[str, ...] = (),
     opening: Opening = _NAMES_ONLY,
+    data: DataConfig = _BY_DEFAULT,
 ) -> list[SplitAudit]:
     """Look at the splits of a data set.
 
@@ -91,6 +94,7 @@ def audit(
       name: a `data.name` of a data set with a root.
       splits: default those of the data set's `DatasetSpec`.
       opening: which videos that are there are opened.
+      data: how a user's own videos are divided.
 
     Raises:
       ConfigError: when there is no data set of that name, or it has no files to check.
@@ -106,7 +110,7 @@ def audit(
         about = SplitAudit(split)
         audits.append(about)
         try:
-            about.layout, found = _find(spec, root, split)
+            about.layout, found = _find(spec, root, split, data)
         except DataError as error:
             about.problems.append(str(error))
             continue
@@ -138,7 +142,7 @@ def _warn_of_classes(audits: list[SplitAudit]) -> None:
 def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
     """Compare what is there with what is listed and what is published."""
     about.listed, about.num_classes, about.unit = len(found.videos), len(found.names), found.unit
-    about.reading = found.reading
+    about.reading, about.hashed = found.reading, found.hashed
     about.missing = [video.id for video in found.videos if not video.there]
     about.class_counts, about.subjects, about.targets = found.class_counts(), found.subjects, found.targets
     about.classes = sum(count > 0 for count in about.class_counts.values())
@@ -182,10 +186,10 @@ def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
         about.problems.append(f"{len(about.unreadable)} videos cannot be read: {told}")
 
 
-def _find(spec: DatasetSpec, root: str, split: str) -> tuple[str, Inventory]:
+def _find(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> tuple[str, Inventory]:
     """The name of the layout in which a root has a split, and what it lists."""
     if spec.any_videos and spec.inventory is not None and (os.path.isfile(root) or os.listdir(root)):
-        found = spec.inventory(root, split)
+        found = spec.inventory(root, split, data)
         return found.layout, found
     layout = find_layout(spec, root, split)
     if layout is None:

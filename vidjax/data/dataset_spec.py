@@ -40,7 +40,8 @@ class DatasetSpec:
       listing: (root, split) -> the videos that the official annotations list, each with its class.
       open_split: (root, split, data, annotation) -> the rows to train on or to evaluate.
       open_videos: (root, split) -> whole videos with everything annotated of them, to be stored as records.
-      inventory: (root, split) -> what is listed and what is wrong with it, for `vidjax check`.
+      inventory: (root, split) -> what is listed and what is wrong with it, for `vidjax check`; with any_videos,
+        (root, split, data), where `data` says how to divide.
 
     Raises:
       ConfigError: when the functions that it needs are not given.
@@ -60,7 +61,7 @@ class DatasetSpec:
     listing: Callable[[str, str], Listing] | None = None
     open_split: Callable[[str, str, DataConfig, str], VideoSource] | None = None
     open_videos: Callable[[str, str], AnnotatedVideos] | None = None
-    inventory: Callable[[str, str], Inventory] | None = None
+    inventory: Callable[..., Inventory] | None = None
 
     def __post_init__(self):
         unknown = [name for name in self.annotations if name not in ANNOTATIONS]

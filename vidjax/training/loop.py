@@ -99,8 +99,11 @@ def train(
         state = start(config, plan.fit.step, checkpoints, identity)
         done = first = int(state.step)
         if first >= total and _finished(workdir, evaluator, checkpoints, first):
-            say(f"nothing to train: {workdir} is at step {first} of {total}; raise train.steps or epochs to go on")
+            say(f"nothing to train: {workdir} has made {first} steps; ask for more by train.steps or train.epochs")
             return _read_results(workdir)
+        if first > total:
+            say(f"{workdir} has made {first} steps, more than the {total} that are asked for; it is scored as it is")
+            total = first
         announce(plan, state.params, mesh, first)
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))

@@ -24,11 +24,13 @@ from vidjax.errors import ResumeError
 from vidjax.models import preset
 from vidjax.models.spec_keys import SET_BY, changeable, spec_fields
 
+_CONTENT, _NUMBER = _OF_VIDEOS = "content of the data set", "number of videos"
+
 
 def fingerprint(config: Config, source: VideoSource) -> dict:
     """Flat values, under `same` those that must not change and under `noted` those that may, with a warning."""
     found = {
-        "same": {"content of the data set": source.content_id, "number of videos": len(source)},
+        "same": {_CONTENT: source.content_id, _NUMBER: len(source)},
         "noted": {
             "vidjax version": vidjax.__version__,
             "jax version": jax.__version__,
@@ -52,13 +54,26 @@ def compare(saved: dict, current: dict, workdir: Path) -> list[str]:
     """
     changed = _differences(saved["same"], current["same"])
     if changed:
-        raise ResumeError(
-            f"{workdir} holds another experiment: {'; '.join(changed.values())}. "
-            "Choose another workdir, or set these back to go on with this run"
-        )
+        raise ResumeError(_refusal(changed, workdir))
     effects = {key: change.effect for key, _, change in _keys(Config()) if change and change.effect}
     notes = _differences(saved["noted"], current["noted"])
     return [f"{sentence}: {effects[key]}" if key in effects else sentence for key, sentence in notes.items()]
+
+
+def _refusal(changed: dict[str, str], workdir: Path) -> str:
+    """What the user has changed, what that has changed of the videos, and what helps."""
+    keys = [sentence for name, sentence in changed.items() if name not in _OF_VIDEOS]
+    videos = changed.get(_NUMBER, "some of their names, classes or sizes differ" if _CONTENT in changed else "")
+    if not keys:
+        return (
+            f"the training videos are not those of the run in {workdir}: {videos}. Bring them back to go on with it, "
+            "or choose another workdir"
+        )
+    so = f" (which gives other training videos: {videos})" if videos else ""
+    return (
+        f"{'; '.join(keys)}{so}: this is not the experiment that {workdir} holds. Set "
+        f"{'it' if len(keys) == 1 else 'these'} back to go on with it, or choose another workdir"
+    )
 
 
 def _keys(

@@ -16,6 +16,7 @@ from vidjax.cli import paths
 from vidjax.cli.check_page import print_audits
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
+from vidjax.config import Config, DataConfig, choices, with_keys
 from vidjax.errors import ConfigError, nearest_path
 from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
@@ -37,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
+    about = "of a folder that is not divided, the share to validate, from 0 to 1 (0.2), as --config.data.val_fraction"
+    parser.add_argument("--val-fraction", type=float, metavar="F", help=about)
+    about = "folder: the videos of a folder, a scene, stay on one side (video), as --config.data.split_by"
+    parser.add_argument("--split-by", choices=choices("data.split_by"), help=about)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read at a time")
     parser.add_argument("--json", action="store_true", help="everything as JSON, with every missing file")
 
@@ -47,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.data.datasets import DATASETS
 
     name, root = _which(arguments.dataset, arguments.root)
+    data = _division(arguments, name)
     if arguments.charts:
         paths.check_writable(arguments.charts)
     splits = tuple(filter(None, arguments.splits.split(",")))
@@ -57,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         threads=max(1, arguments.threads),
     )
     with progress(f"checking {root}") as advance:
-        audits = audit(name, root, splits, dataclasses.replace(opening, on_video=advance))
+        audits = audit(name, root, splits, dataclasses.replace(opening, on_video=advance), data)
     complete = not any(about.problems for about in audits)
     if arguments.json:
         listed = [about.as_json() for about in audits]
@@ -70,6 +76,15 @@ def run(arguments: argparse.Namespace) -> int:
         for path in draw_dataset(DATASETS.find(name).title, audits, arguments.charts):
             say(f"wrote {path}")
     return 0 if complete else SOMETHING_MISSING
+
+
+def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
+    """How a user's own videos are to be divided."""
+    asked = {"data.val_fraction": arguments.val_fraction, "data.split_by": arguments.split_by}
+    changes = {key: value for key, value in asked.items() if value is not None}
+    if changes and name != "folder":
+        raise ConfigError(f"--val-fraction and --split-by divide a folder or a list of your own; {name} has its splits")
+    return with_keys(Config(), changes).data
 
 
 def _which(word: str, root: str) -> tuple[str, str]:

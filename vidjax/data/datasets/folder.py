@@ -27,15 +27,15 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
     return source
 
 
-def inventory(root: str, split: str) -> Inventory:
-    """List what `open_split` opens by default, there or not.
+def inventory(root: str, split: str, data: DataConfig) -> Inventory:
+    """List what `open_split` opens, there or not.
 
     Raises:
       DataError: when there are no videos, or lists are malformed.
     """
     folder = records.find(root)
     if folder is None:
-        return inventories.of_own_videos(root, split, DataConfig(name="folder"))
+        return inventories.of_own_videos(root, split, data)
     return inventories.of_records(folder, split)
 
 

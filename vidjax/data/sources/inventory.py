@@ -48,6 +48,7 @@ class Inventory:
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
       layout: how the root holds the split, where that is not told otherwise.
       reading: of a user's own videos, how they were read and divided, in a sentence.
+      hashed: whether a hash of each name has put the videos into this split.
     """
 
     videos: list[Listed]
@@ -59,6 +60,7 @@ class Inventory:
     targets: list[tuple[float, float]] = field(default_factory=list)
     layout: str = ""
     reading: str = ""
+    hashed: bool = False
 
     def class_counts(self) -> dict[str, int]:
         """Count each class in the videos that are there, by name; classes that do not occur count 0."""
@@ -95,7 +97,8 @@ def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = Tru
     if outside:
         problems.append(f"{len(outside)} labels are not one of the {len(names)} classes; the first is of {outside[0]}")
     notes, reading = [own.unlabelled] if own.unlabelled else [], describe(own, data).sentence
-    return Inventory(videos, names, problems=problems, notes=notes, layout=own.layout, reading=reading)
+    hashed = split in own.hashed
+    return Inventory(videos, names, problems=problems, notes=notes, layout=own.layout, reading=reading, hashed=hashed)
 
 
 def _numbers(count: int) -> tuple[str, ...]:
