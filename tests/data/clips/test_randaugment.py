@@ -8,14 +8,23 @@ from PIL import Image, ImageEnhance
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
-from vidjax.data.clips.randaugment import OPERATIONS, parse_rand_augment, rand_augment
+from vidjax.data.clips.randaugment import OPERATIONS, Draw, draw_operations, parse_rand_augment, rand_augment
 from vidjax.errors import ConfigError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8).repeat(2, 0).repeat(2, 1)
 IMAGE = Image.fromarray(PICTURE)
 
 
+SPEC = "rand-m7-n4-mstd0.5-inc1"
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
+
+
+def operate(name, strength, sign, resample=BICUBIC, image=IMAGE):
+    """The whole picture after one operation."""
+    size = image.size[::-1]
+    read, step = OPERATIONS[name].plan(Draw(name, strength, sign), (0, 0, *size), size)
+    top, left, height, width = read
+    return np.asarray(step(image.crop((left, top, left + width, top + height)), resample))
 
 
 def moved(matrix, resample=BICUBIC):
@@ -27,20 +36,23 @@ def solarize_add(added):
     return np.where(PICTURE < 128, raised, PICTURE)
 
 
-EXPECTED = {  # magnitude 7 of 10; symmetric operations with a positive sign
+# Of 1. With 0.7, places such as 20.16 pixels fall together with steps of the grey values, and rounding decides.
+STRENGTH = 0.6873
+FACTOR = 1 + 0.9 * STRENGTH
+EXPECTED = {  # symmetric operations with a positive sign
     "invert": lambda: 255 - PICTURE,
-    "rotate": lambda: IMAGE.rotate(21, BICUBIC, fillcolor=(128,) * 3),
-    "posterize": lambda: PICTURE & 0b11000000,  # 4 - int(2.8) = 2 bits
-    "solarize": lambda: np.where(PICTURE < 256 - 179, PICTURE, 255 - PICTURE),
-    "solarize_add": lambda: solarize_add(77),
-    "color": lambda: ImageEnhance.Color(IMAGE).enhance(1.63),
-    "contrast": lambda: ImageEnhance.Contrast(IMAGE).enhance(1.63),
-    "brightness": lambda: ImageEnhance.Brightness(IMAGE).enhance(1.63),
-    "sharpness": lambda: ImageEnhance.Sharpness(IMAGE).enhance(1.63),
-    "shear_x": lambda: moved((1, 0.21, 0, 0, 1, 0)),
-    "shear_y": lambda: moved((1, 0, 0, 0.21, 1, 0)),
-    "translate_x": lambda: moved((1, 0, 0.315 * 64, 0, 1, 0)),
-    "translate_y": lambda: moved((1, 0, 0, 0, 1, 0.315 * 48)),
+    "rotate": lambda: IMAGE.rotate(30 * STRENGTH, BICUBIC, fillcolor=(128,) * 3),
+    "posterize": lambda: PICTURE & 0b11000000,  # 4 - int(2.7) = 2 bits
+    "solarize": lambda: np.where(PICTURE < 256 - 175, PICTURE, 255 - PICTURE),
+    "solarize_add": lambda: solarize_add(75),
+    "color": lambda: ImageEnhance.Color(IMAGE).enhance(FACTOR),
+    "contrast": lambda: ImageEnhance.Contrast(IMAGE).enhance(FACTOR),
+    "brightness": lambda: ImageEnhance.Brightness(IMAGE).enhance(FACTOR),
+    "sharpness": lambda: ImageEnhance.Sharpness(IMAGE).enhance(FACTOR),
+    "shear_x": lambda: moved((1, 0.3 * STRENGTH, 0, 0, 1, 0)),
+    "shear_y": lambda: moved((1, 0, 0, 0.3 * STRENGTH, 1, 0)),
+    "translate_x": lambda: moved((1, 0, 0.45 * STRENGTH * 64, 0, 1, 0)),
+    "translate_y": lambda: moved((1, 0, 0, 0, 1, 0.45 * STRENGTH * 48)),
 }
 
 
@@ -50,23 +62,28 @@ def test_the_fifteen_operations_of_timm_are_there():
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_an_operation_does_what_timm_defines(name):
-    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.7, 1, BICUBIC)), np.asarray(EXPECTED[name]()))
+    np.testing.assert_array_equal(operate(name, STRENGTH, 1), np.asarray(EXPECTED[name]()))
 
 
 def test_geometric_operations_alone_interpolate():
     """VideoMAE's --train_interpolation reaches these operations and nothing else (rand_augment.py:61 and 139)."""
-    for name, operation in OPERATIONS.items():
-        found = [np.asarray(operation(IMAGE, 0.7, 1, method)) for method in (BICUBIC, BILINEAR)]
+    for name in OPERATIONS:
+        found = [operate(name, STRENGTH, 1, method) for method in (BICUBIC, BILINEAR)]
         assert np.array_equal(*found) == (name not in GEOMETRIC)
-    sheared = OPERATIONS["shear_x"](IMAGE, 0.7, 1, BILINEAR)
-    np.testing.assert_array_equal(np.asarray(sheared), np.asarray(moved((1, 0.21, 0, 0, 1, 0), BILINEAR)))
+    sheared = operate("shear_x", STRENGTH, 1, BILINEAR)
+    np.testing.assert_array_equal(sheared, np.asarray(moved((1, 0.3 * STRENGTH, 0, 0, 1, 0), BILINEAR)))
 
 
 @pytest.mark.parametrize(("interpolation", "method"), [("bilinear", BILINEAR), ("bicubic", BICUBIC)])
 def test_operations_interpolate_as_asked_whatever_the_crop_does(monkeypatch, interpolation, method):
     seen = []
+
+    class Seeing:
+        def plan(self, draw, box, size):
+            return box, lambda image, resample: seen.append(resample) or image
+
     for name in OPERATIONS:
-        monkeypatch.setitem(OPERATIONS, name, lambda image, strength, sign, resample: seen.append(resample) or image)
+        monkeypatch.setitem(OPERATIONS, name, Seeing())
     data = DataConfig(image_size=24, interpolation="area", rand_augment="rand-m7-n4-inc1")
     data = dataclasses.replace(data, rand_augment_interpolation=interpolation)
     for seed in range(5):
@@ -85,16 +102,16 @@ def test_auto_contrast_stretches_each_channel_from_its_least_to_its_greatest_val
     """(v - least) * 255 / (greatest - least); a channel of one value stays."""
     picture = with_channels([100, 110, 120, 151], [0, 128, 200, 255], [7])
     expected = with_channels([0, 50, 100, 255], [0, 128, 200, 255], [7])
-    found = OPERATIONS["auto_contrast"](Image.fromarray(picture), 0.7, 1, BICUBIC)
-    np.testing.assert_array_equal(np.asarray(found), expected)
+    found = operate("auto_contrast", 0.7, 1, image=Image.fromarray(picture))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_equalize_spreads_the_ranks_of_each_channel_evenly():
     """A value becomes the share of pixels below it, of 255; the greatest value becomes 255, one value alone stays."""
     picture = with_channels([10, 20, 30, 40], [5, 5, 6, 250], [7])
     expected = with_channels([0, 85, 170, 255], [0, 0, 170, 255], [7])
-    found = OPERATIONS["equalize"](Image.fromarray(picture), 0.7, 1, BICUBIC)
-    np.testing.assert_array_equal(np.asarray(found), expected)
+    found = operate("equalize", 0.7, 1, image=Image.fromarray(picture))
+    np.testing.assert_array_equal(found, expected)
 
 
 GEOMETRIC = {"rotate", "shear_x", "shear_y", "translate_x", "translate_y"}
@@ -114,45 +131,59 @@ SYMMETRIC = [
 @pytest.mark.parametrize("name", [*SYMMETRIC, "solarize", "solarize_add"])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_magnitude_zero_changes_nothing(name, sign):
-    np.testing.assert_array_equal(np.asarray(OPERATIONS[name](IMAGE, 0.0, sign, BICUBIC)), PICTURE)
+    np.testing.assert_array_equal(operate(name, 0.0, sign), PICTURE)
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_symmetric_operations_go_both_ways(name):
-    there, back = (np.asarray(OPERATIONS[name](IMAGE, 0.5, sign, BICUBIC)) for sign in (1, -1))
+    there, back = (operate(name, 0.5, sign) for sign in (1, -1))
     assert not np.array_equal(there, back)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations_stand_the_strongest_magnitude(name):
-    assert np.asarray(OPERATIONS[name](IMAGE, 1.0, 1, BICUBIC)).shape == PICTURE.shape
+    assert operate(name, 1.0, 1).shape == PICTURE.shape
 
 
 def test_all_frames_get_the_same_operations():
-    clip = np.stack([PICTURE] * 5)
+    clip, data = np.stack([PICTURE] * 5), DataConfig(image_size=24, crop="center", rand_augment=SPEC)
+    plain = augment(clip, dataclasses.replace(data, rand_augment=""), np.random.default_rng(0))
     changed = 0
     for seed in range(40):
-        result = rand_augment(clip, "rand-m7-n4-mstd0.5-inc1", np.random.default_rng(seed))
+        result = augment(clip, data, np.random.default_rng(seed))
         assert (result == result[:1]).all()
-        changed += not np.array_equal(result, clip)
+        changed += not np.array_equal(result, plain)
     assert changed > 30  # 1 - 0.5 ** 4 of them
 
 
-def test_each_operation_is_drawn_and_applied_half_of_the_time(monkeypatch):
-    counts = dict.fromkeys(OPERATIONS, 0)
-    for name in OPERATIONS:
-
-        def count(image, strength, sign, resample, name=name):
-            counts[name] += 1
-            assert 0.5 < strength < 0.9  # magnitude 7, spread by 0.5
-            return image
-
-        monkeypatch.setitem(OPERATIONS, name, count)
-    rng = np.random.default_rng(0)
-    for _ in range(1500):
-        rand_augment(PICTURE[None], "rand-m7-n4-mstd0.5-inc1", rng)
+def test_each_operation_is_drawn_and_applied_half_of_the_time():
+    counts, rng = dict.fromkeys(OPERATIONS, 0), np.random.default_rng(0)
+    for draw in (draw for _ in range(1500) for draw in draw_operations(SPEC, rng)):
+        counts[draw.name] += 1
+        assert 0.5 < draw.strength < 0.9  # magnitude 7, spread by 0.5
     assert sum(counts.values()) == pytest.approx(3000, rel=0.06)
     assert min(counts.values()) > 140  # 200 expected
+
+
+PLACES = [(0, 0, 48, 64), (0, 0, 9, 11), (13, 20, 21, 30), (40, 50, 8, 14), (0, 63, 48, 1)]
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_part_of_the_result_is_that_part_of_the_whole_result(place, interpolation):
+    """Through every operation alone, then through chains as they are drawn: the same bits."""
+    top, left, height, width = place
+    clip = np.stack([PICTURE, PICTURE[::-1]])
+    alone = [[Draw(name, STRENGTH, sign)] for name in OPERATIONS for sign in (-1, 1)]
+    drawn = [draw_operations(SPEC, np.random.default_rng(seed)) for seed in range(40)]
+    for draws in alone + drawn:
+        whole = clip
+        for draw in draws:
+            pictures = [Image.fromarray(frame) for frame in whole]
+            method = {"bicubic": BICUBIC, "bilinear": BILINEAR}[interpolation]
+            whole = np.stack([operate(*draw, method, picture) for picture in pictures])
+        part = rand_augment(clip, draws, place, interpolation)
+        np.testing.assert_array_equal(part, whole[:, top : top + height, left : left + width], str(draws))
 
 
 def test_the_specification_is_read():

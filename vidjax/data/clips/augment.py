@@ -15,7 +15,7 @@ from jaxtyping import Num, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.color import color_augment
-from vidjax.data.clips.randaugment import parse_rand_augment, rand_augment
+from vidjax.data.clips.randaugment import draw_operations, parse_rand_augment, rand_augment
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.resize import resize
 from vidjax.data.clips.scenic_augment import scenic_rand_augment
@@ -36,11 +36,12 @@ def augment(
       out: where to put the clip, a part of a batch for instance; a new array if None.
     """
     variant = parse_rand_augment(data.rand_augment).variant if data.rand_augment else ""
-    if variant == "rand":
-        frames = rand_augment(frames, data.rand_augment, rng, data.rand_augment_interpolation)
-    height, width = frames.shape[1:3]
-    top, left, crop_height, crop_width = CROPS[data.crop](height, width, data, rng)
-    frames = frames[:, top : top + crop_height, left : left + crop_width]
+    draws = draw_operations(data.rand_augment, rng) if variant == "rand" else []
+    top, left, height, width = box = CROPS[data.crop](*frames.shape[1:3], data, rng)
+    if draws:
+        frames = rand_augment(frames, draws, box, data.rand_augment_interpolation)
+    else:
+        frames = frames[:, top : top + height, left : left + width]
     clip = resize(frames, (data.image_size, data.image_size), data.interpolation, out)
     if data.flip and rng.random() < data.flip:
         for frame in clip:

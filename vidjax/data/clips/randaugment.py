@@ -1,5 +1,7 @@
 """RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
 
+Only those pixels are computed that the crop after it, and the operations in between, have a use for.
+
 A specification such as `rand-m7-n4-mstd0.5-inc1` says magnitude 7 of 10, four operations, magnitudes spread by 0.5,
 and operations that grow stronger with the magnitude. Each chosen operation is applied with probability one half.
 Specifications that begin with `scenic` are of `vidjax.data.clips.scenic_augment`.
@@ -8,8 +10,10 @@ Specifications that begin with `scenic` are of `vidjax.data.clips.scenic_augment
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -62,32 +66,59 @@ def parse_rand_augment(text: str) -> RandAugmentSpec:
     return RandAugmentSpec(variant, magnitude, int(num_ops), std)
 
 
-def rand_augment(
-    frames: UInt8[np.ndarray, "t h w 3"], spec: str, rng: np.random.Generator, interpolation: str = "bicubic"
-) -> UInt8[np.ndarray, "t h w 3"]:
-    """Apply one random sequence of operations to every frame.
+class Draw(NamedTuple):
+    """One of `OPERATIONS` to apply, how strongly (0 to 1), and the direction (-1 or 1) of one that has two."""
 
-    Statistics that an operation takes from the picture (auto-contrast, equalise) are those of each frame.
+    name: str
+    strength: float
+    sign: int
+
+
+def draw_operations(spec: str, rng: np.random.Generator) -> list[Draw]:
+    """The operations of one clip, in their order; those that are drawn but not applied are left out.
 
     Args:
       spec: as `parse_rand_augment` takes it.
-      interpolation: of rotations, shears and translations, one of `INTERPOLATIONS`.
     """
-    parsed = parse_rand_augment(spec)
+    parsed, names = parse_rand_augment(spec), tuple(OPERATIONS)
     chosen = []
-    for place in rng.integers(len(OPERATIONS), size=parsed.num_ops):
+    for place in rng.integers(len(names), size=parsed.num_ops):
         applied, level = rng.random() < APPLY, parsed.magnitude
         if parsed.magnitude_std:
             level = rng.normal(level, parsed.magnitude_std)
         sign = -1 if rng.random() < 0.5 else 1
         if applied:
-            chosen.append((list(OPERATIONS.values())[place], min(max(level, 0.0), MAX_MAGNITUDE) / MAX_MAGNITUDE, sign))
-    if not chosen:
-        return frames
-    images = [Image.fromarray(frame) for frame in frames]
-    for operation, strength, sign in chosen:
-        images = [operation(image, strength, sign, INTERPOLATIONS[interpolation]) for image in images]
-    return np.stack([np.asarray(image) for image in images])
+            chosen.append(Draw(names[place], min(max(level, 0.0), MAX_MAGNITUDE) / MAX_MAGNITUDE, sign))
+    return chosen
+
+
+def rand_augment(
+    frames: UInt8[np.ndarray, "t h w 3"], draws: Sequence[Draw], box: Box, interpolation: str = "bicubic"
+) -> UInt8[np.ndarray, "t h2 w2 3"]:
+    """A part of every frame as it is after the operations.
+
+    Statistics that an operation takes from the picture (auto-contrast, contrast, equalise) are those of each frame.
+    The result is that part of the whole result, to the bit, except where a place lies on the very edge between two
+    pixels or a value between two grey levels: there rounding decides, for the nearest pixel most often.
+
+    Args:
+      draws: as `draw_operations` makes them.
+      box: the part, as (top, left, height, width).
+      interpolation: of rotations, shears and translations, one of `INTERPOLATIONS`.
+    """
+    steps, size, resample = [], frames.shape[1:3], INTERPOLATIONS[interpolation]
+    shape = len(frames), *box[2:], 3
+    for draw in reversed(draws):
+        box, step = OPERATIONS[draw.name].plan(draw, box, size)
+        steps.insert(0, step)
+    top, left, height, width = box
+    result = np.empty(shape, np.uint8)
+    for frame, out in zip(frames[:, top : top + height, left : left + width], result, strict=True):
+        image = Image.fromarray(frame)
+        for step in steps:
+            image = step(image, resample)
+        out[:] = image
+    return result
 
 
 _EXAMPLE = "rand-m7-n4-mstd0.5-inc1"
@@ -97,67 +128,109 @@ INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-# A picture, strength 0 to 1, sign of symmetric operations, interpolation of geometric ones.
-Operation = Callable[[Image.Image, float, int, Image.Resampling], Image.Image]
+Box = tuple[int, int, int, int]  # top, left, height, width
+Step = Callable[[Image.Image, Image.Resampling], Image.Image]  # from the part that an operation reads to another
 
 
-def _affine(image: Image.Image, matrix: tuple[float, ...], resample: Image.Resampling) -> Image.Image:
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, resample, fillcolor=GREY)
+@dataclass(frozen=True)
+class Pixels:
+    """An operation on values.
+
+    Attributes:
+      change: of a picture, a strength and a sign.
+      reach: pixels around one that decide its value; None for the whole picture.
+    """
+
+    change: Callable[[Image.Image, float, int], Image.Image]
+    reach: int | None = 0
+
+    def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
+        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        (top, left, height, width), reach = box, max(size) if self.reach is None else self.reach
+        read = _within((top - reach, left - reach, top + height + reach, left + width + reach), size)
+        place = left - read[1], top - read[0], left - read[1] + width, top - read[0] + height
+
+        def step(image: Image.Image, resample: Image.Resampling) -> Image.Image:
+            changed = self.change(image, draw.strength, draw.sign)
+            return changed if read == box else changed.crop(place)
+
+        return read, step
 
 
-def _rotate(image, strength, sign, resample):
-    return image.rotate(sign * 30 * strength, resample, fillcolor=GREY)
+@dataclass(frozen=True)
+class Moves:
+    """An operation on places.
+
+    Attributes:
+      matrix: of a strength, a sign, width and height: (a, b, c, d, e, f), by which the result at x, y is the picture at
+        a x + b y + c, d x + e y + f.
+    """
+
+    matrix: Callable[[float, int, int, int], tuple[float, ...]]
+
+    def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
+        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        top, left, height, width = box
+        a, b, c, d, e, f = self.matrix(draw.strength, draw.sign, *size[::-1])
+        corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
+        xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
+        ends = min(ys) - _TAPS, min(xs) - _TAPS, max(ys) + _TAPS, max(xs) + _TAPS
+        read = _within(tuple(math.floor(end) for end in ends), size)
+        moved = a, b, c + a * left + b * top - read[1], d, e, f + d * left + e * top - read[0]
+
+        def step(image: Image.Image, resample: Image.Resampling) -> Image.Image:
+            return image.transform((width, height), Image.Transform.AFFINE, moved, resample, fillcolor=GREY)
+
+        return read, step
 
 
-def _shear_x(image, strength, sign, resample):
-    return _affine(image, (1, sign * 0.3 * strength, 0, 0, 1, 0), resample)
+_TAPS = 3  # pixels to each side of a place that an interpolation may read, and one for rounding
 
 
-def _shear_y(image, strength, sign, resample):
-    return _affine(image, (1, 0, 0, sign * 0.3 * strength, 1, 0), resample)
+def _within(ends: tuple[int, ...], size: tuple[int, int]) -> Box:
+    """The part of a picture between (top, left, bottom, right); at least one pixel of it."""
+    start = [min(max(end, 0), side - 1) for end, side in zip(ends[:2], size, strict=True)]
+    stop = [min(max(end, at + 1), side) for end, at, side in zip(ends[2:], start, size, strict=True)]
+    return start[0], start[1], stop[0] - start[0], stop[1] - start[1]
 
 
-def _translate_x(image, strength, sign, resample):
-    return _affine(image, (1, 0, sign * 0.45 * strength * image.size[0], 0, 1, 0), resample)
+def _rotation(strength: float, sign: int, width: int, height: int) -> tuple[float, ...]:
+    """Up to 30 degrees against the clock around the centre; Pillow rounds sine and cosine so."""
+    angle = math.radians(-sign * 30 * strength)
+    cosine, sine = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x, y = width / 2, height / 2
+    return cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y
 
 
-def _translate_y(image, strength, sign, resample):
-    return _affine(image, (1, 0, 0, 0, 1, sign * 0.45 * strength * image.size[1]), resample)
-
-
-def _posterize(image, strength, sign, resample):
+def _posterize(image, strength, sign):
     keep = 0xFF ^ (0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
     return image.point([value & keep for value in range(256)] * 3)
 
 
-def _solarize(image, strength, sign, resample):
-    return ImageOps.solarize(image, 256 - int(256 * strength))
-
-
-def _solarize_add(image, strength, sign, resample):
+def _solarize_add(image, strength, sign):
     added = int(110 * strength)
     table = [min(255, value + added) if value < 128 else value for value in range(256)]
     return image.point(table * 3)
 
 
-def _enhance(kind: type) -> Operation:
-    return lambda image, strength, sign, resample: kind(image).enhance(1 + sign * 0.9 * strength)
+def _enhance(kind: type, reach: int | None = 0) -> Pixels:
+    return Pixels(lambda image, strength, sign: kind(image).enhance(1 + sign * 0.9 * strength), reach)
 
 
-OPERATIONS: dict[str, Operation] = {
-    "auto_contrast": lambda image, strength, sign, resample: ImageOps.autocontrast(image),
-    "equalize": lambda image, strength, sign, resample: ImageOps.equalize(image),
-    "invert": lambda image, strength, sign, resample: ImageOps.invert(image),
-    "rotate": _rotate,
-    "posterize": _posterize,
-    "solarize": _solarize,
-    "solarize_add": _solarize_add,
+OPERATIONS: dict[str, Pixels | Moves] = {
+    "auto_contrast": Pixels(lambda image, strength, sign: ImageOps.autocontrast(image), None),
+    "equalize": Pixels(lambda image, strength, sign: ImageOps.equalize(image), None),
+    "invert": Pixels(lambda image, strength, sign: ImageOps.invert(image)),
+    "rotate": Moves(_rotation),
+    "posterize": Pixels(_posterize),
+    "solarize": Pixels(lambda image, strength, sign: ImageOps.solarize(image, 256 - int(256 * strength))),
+    "solarize_add": Pixels(_solarize_add),
     "color": _enhance(ImageEnhance.Color),
-    "contrast": _enhance(ImageEnhance.Contrast),
+    "contrast": _enhance(ImageEnhance.Contrast, None),
     "brightness": _enhance(ImageEnhance.Brightness),
-    "sharpness": _enhance(ImageEnhance.Sharpness),
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "translate_x": _translate_x,
-    "translate_y": _translate_y,
+    "sharpness": _enhance(ImageEnhance.Sharpness, 1),
+    "shear_x": Moves(lambda strength, sign, width, height: (1, sign * 0.3 * strength, 0, 0, 1, 0)),
+    "shear_y": Moves(lambda strength, sign, width, height: (1, 0, 0, sign * 0.3 * strength, 1, 0)),
+    "translate_x": Moves(lambda strength, sign, width, height: (1, 0, sign * 0.45 * strength * width, 0, 1, 0)),
+    "translate_y": Moves(lambda strength, sign, width, height: (1, 0, 0, 0, 1, sign * 0.45 * strength * height)),
 }
