@@ -4,15 +4,13 @@
 
 Compiles the training step for 1, 8, 64 and 256 chips of v5e, data-parallel and with parameters divided (fsdp), and
 reads the collectives from the program. Needs the compiler (extra `aot`), no TPU. With t the step's time on one chip, by
-the compiler's estimate and the schedules of its kernels, and a link that sends L bytes a second,
+the compiler's estimate and the schedules of its kernels, and communication as `vidjax.aot.collectives` has it,
 
-    all-reduce of B bytes over n chips    2 (n - 1) / n  B / L
-    all-gather or reduce-scatter of B       (n - 1) / n  B / L
     efficiency, nothing overlapped        t / (t + communication)
     efficiency, all overlapped that can   t / max(t, communication)
 
-B of an all-gather is the whole array, of a reduce-scatter n times the part that it leaves. L is 100 GB/s: half of v5e's
-published 1600 Gbit/s a chip, for one direction. All of this is an estimate; nothing ran on a TPU.
+The link sends 100 GB/s: half of v5e's published 1600 Gbit/s a chip, for one direction. All of this is an estimate;
+nothing ran on a TPU.
 """
 
 from __future__ import annotations
@@ -30,6 +28,7 @@ from rich.table import Table
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+from vidjax.aot.collectives import communication_ms
 from vidjax.aot.compile_step import compile_step
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError, UserError
@@ -37,18 +36,6 @@ from vidjax.main import read_config
 
 TOPOLOGIES = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
 REMEDY = "use fewer --rows, or --config.model.remat=full"
-LINK = 100e9  # bytes a second
-ROUNDS = {"all-reduce": 2, "all-gather": 1, "reduce-scatter": 1, "all-to-all": 1, "collective-permute": 1}
-
-
-def communication_ms(step) -> float:
-    """The time of the collectives of a `compiling.Compiled`, if nothing hides it."""
-    chips = step.chips
-    sent = 0.0
-    for kind, found in step.collectives.items():
-        whole = found.bytes * chips if kind == "reduce-scatter" else found.bytes
-        sent += ROUNDS[kind] * (chips - 1) / chips * whole
-    return 1e3 * sent / LINK
 
 
 def one_chip(args, base, settings: list[str]) -> dict:

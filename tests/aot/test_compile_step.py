@@ -210,7 +210,7 @@ def compiled(**fields):
 )
 def test_text_says_what_the_time_of_kernels_is_or_that_it_is_unknown(fields, told, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    cli.print_plan(compiled(**fields), None)
+    cli.print_compiled(compiled(**fields), None)
     printed = capsys.readouterr().out
     shown = "\n".join(line.rstrip() for line in printed.splitlines())
     assert all(words in shown for words in told)

@@ -16,20 +16,22 @@ class Chip:
 
     Attributes:
       memory: bytes that a program may use; peak: bf16 FLOP/s, bandwidth: bytes/s, from the makers' data sheets.
+      link: bytes/s between chips in one direction, half of what the data sheets say of a chip.
       clock: Hz, inferred from the peak and the sizes of the matrix units.
     """
 
     memory: float
     peak: float
     bandwidth: float
+    link: float
     clock: float
 
 
 CHIPS = {
-    "v4": Chip(15.75 * 2**30, 137.5e12, 614e9, 1.05e9),
-    "v5e": Chip(15.75 * 2**30, 197e12, 819e9, 1.5e9),
-    "v5p": Chip(95.0 * 2**30, 459e12, 2765e9, 1.75e9),
-    "v6e": Chip(31.25 * 2**30, 918e12, 1640e9, 1.75e9),
+    "v4": Chip(15.75 * 2**30, 137.5e12, 614e9, 150e9, 1.05e9),
+    "v5e": Chip(15.75 * 2**30, 197e12, 819e9, 100e9, 1.5e9),
+    "v5p": Chip(95.0 * 2**30, 459e12, 2765e9, 300e9, 1.75e9),
+    "v6e": Chip(31.25 * 2**30, 918e12, 1640e9, 224e9, 1.75e9),
 }
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli.terminal import print_json
@@ -19,6 +22,7 @@ from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.aot.compiled import Compiled
+    from vidjax.aot.planner import Compile, Plan
 
 ESTIMATES = (
     "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its "
@@ -42,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "a training step, scoring eval.batch videos, or the features of 8 clips a chip (default: %(default)s)"
     parser.add_argument("--what", choices=("step", "evaluate", "embed"), default="step", help=about)
     parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
+    about = "the mesh, micro-batches and loops that make the recipe fastest; several compilations, minutes each"
+    parser.add_argument("--plan", action="store_true", help=about)
+    about = "training videos, where the data set does not say: the length of the recipe"
+    parser.add_argument("--videos", type=int, default=0, metavar="N", help=about)
+    about = "keep what --plan compiles in this file of JSON lines, and take from it what is there"
+    parser.add_argument("--results", default="", metavar="FILE", help=about)
     parser.add_argument("--json", action="store_true", help="everything as JSON")
 
 
@@ -49,19 +59,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Compile and print; the exit code is 0 if it fits, 1 if not.
 
     Raises:
-      ConfigError: for --largest-batch of anything but a training step, and as what compiles.
+      ConfigError: for --largest-batch and --plan of anything but a training step, and as what compiles.
     """
-    if arguments.largest_batch and arguments.what != "step":
-        raise ConfigError(f"--largest-batch is of a training step; leave it out with --what={arguments.what}")
-    step, largest = _plan(arguments)
+    for option in ("largest_batch", "plan"):
+        if getattr(arguments, option) and arguments.what != "step":
+            name = option.replace("_", "-")
+            raise ConfigError(f"--{name} is of a training step; leave it out with --what={arguments.what}")
+    if arguments.plan:
+        return _print_plans(arguments)
+    step, largest = _compile(arguments)
     if arguments.json:
         print_json(as_json(step) | ({"largest": as_json(largest)} if largest else {}))
     else:
-        print_plan(step, largest)
+        print_compiled(step, largest)
     return 0 if step.fits else 1
 
 
-def _plan(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
+def _compile(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
     """What is asked for as configured, and a step with the largest batch if that is asked."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from vidjax.main import read_config
@@ -82,12 +96,83 @@ def _plan(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
         return step, largest_batch(config, arguments.topology, tried=step, dump=dump)
 
 
+def _print_plans(arguments: argparse.Namespace) -> int:
+    """Try the plans of a recipe and print those that fit, the fastest first."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from vidjax.main import read_config
+
+    config, videos = read_config([f"--config={arguments.config}", *arguments.settings]), arguments.videos
+    with progress(f"planning for {arguments.topology}"), contextlib.ExitStack() as stack:
+        from vidjax.aot import llo_dump
+        from vidjax.aot.compile_step import compile_step
+        from vidjax.aot.planner import find_plans, remembered
+        from vidjax.data.datasets import DATASETS
+
+        videos = videos or DATASETS.find(config.data.name).videos.get(config.data.train_split, 0)
+        if not videos:
+            raise ConfigError(f"data.name={config.data.name} does not say how many videos there are; add --videos=N")
+        dump = llo_dump.ask()
+        if dump:
+            stack.callback(shutil.rmtree, dump)
+
+        def compile_on(topology: str) -> Compile:
+            one = functools.partial(compile_step, topology=topology, dump=dump)
+            return remembered(one, topology, Path(arguments.results)) if arguments.results else one
+
+        plans = find_plans(config, arguments.topology, videos, compile_on)
+    if arguments.json:
+        print_json([plan_as_json(plan) for plan in plans])
+    else:
+        print_plans(plans)
+    return 0
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Every figure by name."""
+    figures = {"settings": plan.settings, "steps": plan.steps, "step_ms": plan.step_ms, "hours": plan.hours}
+    return figures | {"compiled": as_json(plan.step)}
+
+
+def print_plans(plans: Sequence[Plan]) -> None:
+    """Print a table of plans, a row each, and what the figures are."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    def figure(value: float | None, form: str) -> str:
+        return "?" if value is None else format(value, form)
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("set beside the recipe")
+    for heading in ("ms a step", "of the peak", "clips/s", "GB a chip", "hours", "chip-hours"):
+        table.add_column(heading, justify="right")
+    for plan in plans:
+        step, ms, hours = plan.step, plan.step_ms, plan.hours
+        flags = " ".join(f"--config.{key}={value}" for key, value in plan.settings.items()) or "nothing"
+        peak, speed = (None, None) if ms is None else (step.ideal_ms / ms, 1e3 * step.clips / ms)
+        spent = None if hours is None else hours * step.chips
+        table.add_row(
+            flags, figure(ms, ".1f"), figure(peak, ".0%"), figure(speed, ",.0f"), f"{step.needed_gb:.2f}",
+            figure(hours, ",.1f"), figure(spent, ",.0f"),
+        )  # fmt: skip
+    console, step = Console(), plans[0].step
+    console.print(table)
+    chosen = ", ".join(f"{key}={value}" for key, value in step.chosen.items())
+    console.print(
+        f"{plans[0].steps:,} steps of {step.clips} clips on {step.chips} chips ({step.topology})"
+        + (f"; the first plan chooses {chosen}" if chosen else "")
+        + ". A step's communication is counted in full, as if nothing hid it; evaluation, checkpoints and waiting for "
+        f"videos are not. {ESTIMATES}{KERNELS}",
+        highlight=False,
+    )
+
+
 def as_json(step: Compiled) -> dict[str, Any]:
     """Every figure by name."""
     return dataclasses.asdict(step) | {"estimated_mfu": step.estimated_mfu}
 
 
-def print_plan(step: Compiled, largest: Compiled | None) -> None:
+def print_compiled(step: Compiled, largest: Compiled | None) -> None:
     """Print what a step needs, and the largest batch if it was asked for."""
     from rich import box
     from rich.console import Console

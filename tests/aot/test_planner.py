@@ -1,0 +1,139 @@
+"""Plans for a slice: which are tried, how they are ordered, what is said when none fits. No compiler is asked."""
+
+import dataclasses
+
+import pytest
+import saved_runs
+
+from vidjax.aot.compiled import Compiled
+from vidjax.aot.hlo import Collective
+from vidjax.aot.planner import find_plans, remembered
+from vidjax.cli import main
+from vidjax.cli.verbs.compile import print_plans
+from vidjax.errors import ConfigError
+
+CONFIG = saved_runs.make_config(
+    data__global_batch=256, train__steps=0, train__epochs=10.0, model__remat="", model__unroll=0
+)
+OPEN = {"model.remat": "none", "model.unroll": 12}
+
+
+class Chips:
+    """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
+
+    Of parameters that are divided each chip gets 10 GB a second in an all-gather.
+    """
+
+    def __init__(self, held, chosen=None, rest=4.0):
+        self.held, self.chosen, self.rest, self.asked = held, chosen or OPEN, rest, []
+
+    def on(self, topology):
+        sides = [int(side) for side in topology.partition(":")[2].split("x")]
+        chips = sides[0] * sides[1]
+
+        def compile_step(config):
+            fsdp = config.mesh.fsdp
+            self.asked.append((topology, fsdp, config.train.accumulate, config.model.unroll))
+            needed = self.held / fsdp + self.rest / config.train.accumulate
+            fits = needed <= 16
+            sent = {"all-gather": Collective(1, int(1e9))} if fsdp > 1 else {}
+            milliseconds = (100.0, 0.0) if fits else (None, None)
+            chosen = {
+                key: value for key, value in self.chosen.items() if key != "model.unroll" or not config.model.unroll
+            }
+            return Compiled(
+                topology,
+                chips,
+                {},
+                chosen,
+                256,
+                fits,
+                needed,
+                1.0 if fits else None,
+                1e12,
+                50.0,
+                *milliseconds,
+                0,
+                sent,
+            )
+
+        return compile_step
+
+
+def test_what_fits_without_recomputation_is_the_plan_after_one_compilation():
+    chips = Chips(held=2.0)
+    (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
+    assert len(chips.asked) == 1
+    assert (plan.settings, plan.steps, plan.step_ms) == ({}, 100, 100.0)
+    assert plan.hours == pytest.approx(100 * 0.1 / 3600)
+
+
+def test_parameters_are_divided_over_a_host_and_then_over_all_chips_where_memory_asks_for_it():
+    chips = Chips(held=200.0)  # 25 GB on each of 8, 3.1 on each of 64
+    (plan,) = find_plans(CONFIG, "v5e:8x8", 2560, chips.on)
+    assert [fsdp for _, fsdp, *_ in chips.asked] == [1, 8, 64]
+    assert plan.settings == {"mesh.fsdp": 64}
+    assert plan.step_ms == pytest.approx(100 + 1e3 * 63 / 64 * 1e9 / 100e9)  # 1 GB gathered over a link of 100 GB/s
+
+
+def test_recomputing_for_lack_of_memory_is_held_against_dividing_parameters():
+    chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
+    plans = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
+    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 8}]  # what sends nothing is faster here
+
+
+def test_micro_batches_are_tried_where_nothing_else_fits():
+    chips = Chips(held=2.0, rest=50.0)
+    (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
+    assert plan.settings == {"mesh.fsdp": 8, "train.accumulate": 4}
+
+
+def test_a_deep_stack_is_also_tried_without_its_loop():
+    model = dataclasses.replace(CONFIG.model, name="videomae_large")
+    chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
+    plans = find_plans(dataclasses.replace(CONFIG, model=model), "v5e:2x4", 2560, chips.on)
+    assert {tuple(plan.settings.items()) for plan in plans} == {(), (("model.unroll", 24),)}
+    assert [fsdp for _, fsdp, *_ in chips.asked] == [1, 1]  # its loop recomputes, for no lack of memory
+
+
+def test_what_the_recipe_sets_is_not_tried_otherwise():
+    mesh = dataclasses.replace(CONFIG.mesh, fsdp=2)
+    chips = Chips(held=200.0)
+    with pytest.raises(ConfigError, match="fits v5e:2x4"):
+        find_plans(dataclasses.replace(CONFIG, mesh=mesh), "v5e:2x4", 2560, chips.on)
+    assert {fsdp for topology, fsdp, *_ in chips.asked if topology == "v5e:2x4"} == {2}
+
+
+def test_a_slice_that_is_too_small_is_answered_with_the_smallest_that_is_not():
+    with pytest.raises(ConfigError, match=r"fits v5e:2x4; the smallest .* v5e:4x4, with --config\.mesh\.fsdp=16"):
+        find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=150.0).on)
+    with pytest.raises(ConfigError, match=r"nor any larger slice of v5e; use a smaller data\.global_batch"):
+        find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=1e6).on)
+
+
+def test_results_in_a_file_are_not_compiled_again(tmp_path):
+    chips, path = Chips(held=200.0), tmp_path / "plans.jsonl"
+
+    def on(topology):
+        return remembered(chips.on(topology), topology, path)
+
+    first = find_plans(CONFIG, "v5e:8x8", 2560, on)
+    count = len(chips.asked)
+    assert find_plans(CONFIG, "v5e:8x8", 2560, on) == first
+    assert len(chips.asked) == count
+    other = dataclasses.replace(CONFIG, seed=CONFIG.seed + 1)
+    find_plans(other, "v5e:8x8", 2560, on)
+    assert len(chips.asked) == 2 * count
+
+
+def test_the_table_says_what_to_set_and_what_it_costs(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    print_plans(find_plans(CONFIG, "v5e:8x8", 25_600_000, Chips(held=200.0).on))
+    printed = capsys.readouterr().out
+    for words in ("--config.mesh.fsdp=64", "109.8", "46%", "2,331", "30.5", "1,953", "1,000,000 steps"):
+        assert words in printed
+
+
+def test_the_length_of_a_recipe_needs_the_number_of_videos(capsys):
+    assert main(["compile", "--plan", "--config=videomae_k400:base", "--topology=v5e:2x4"]) != 0
+    assert "add --videos=N" in capsys.readouterr().err

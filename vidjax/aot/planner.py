@@ -1,0 +1,163 @@
+"""Which mesh, rematerialisation and micro-batches make a recipe fastest on TPU chips that are not there.
+
+Each try is a compilation of minutes. What a recipe leaves open is chosen as a run would choose it (`compile_step`), so
+that few are needed: dividing parameters over more chips is tried only where memory asks for it, since it sends more;
+micro-batches only where nothing fits; a stack without a loop only where a deep one has one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vidjax.aot.collectives import communication_ms
+from vidjax.aot.compiled import Compiled
+from vidjax.aot.hlo import Collective
+from vidjax.config import Config, get_key, with_keys
+from vidjax.errors import ConfigError
+from vidjax.models import preset
+from vidjax.training.plan import num_train_steps
+
+Compile = Callable[[Config], Compiled]
+HOST = 8  # chips over which parameters are divided first
+_MICRO_BATCHES = (2, 4, 8)
+# Slices from small to large, by the kind of chip.
+_FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_SOLID = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
+SLICES = {"v4": _SOLID, "v5e": _FLAT, "v5p": _SOLID, "v6e": _FLAT}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A way to run a recipe on a slice.
+
+    Attributes:
+      settings: keys of the configuration to set beside the recipe.
+      step: what the compiler says of it.
+      steps: of the whole recipe.
+    """
+
+    settings: dict[str, Any]
+    step: Compiled
+    steps: int
+
+    @property
+    def step_ms(self) -> float | None:
+        """Of a step, kernels counted and no communication hidden; None where that is unknown, or it does not fit."""
+        if self.step.estimated_ms is None or self.step.kernel_ms is None:
+            return None
+        return self.step.estimated_ms + self.step.kernel_ms + communication_ms(self.step)
+
+    @property
+    def hours(self) -> float | None:
+        """Of all steps; without evaluation, checkpoints and waiting for videos."""
+        return None if self.step_ms is None else self.steps * self.step_ms / 3.6e6
+
+
+def find_plans(config: Config, topology: str, num_videos: int, compile_on: Callable[[str], Compile]) -> list[Plan]:
+    """The plans that fit a slice, the fastest first; those of unknown time last.
+
+    Args:
+      config: the recipe; keys that it sets to other values than their defaults stay as they are.
+      num_videos: of the training split.
+      compile_on: gives what compiles a step for a topology.
+
+    Raises:
+      ConfigError: when nothing fits, with the smallest slice that would.
+    """
+    steps = num_train_steps(config, num_videos)
+    plans = [Plan(settings, step, steps) for settings, step in _tries(config, compile_on(topology)) if step.fits]
+    if plans:
+        return sorted(plans, key=lambda plan: math.inf if plan.step_ms is None else plan.step_ms)
+    raise ConfigError(
+        f"no plan for {config.model.name} with data.global_batch={config.data.global_batch} fits {topology}; "
+        f"{_smallest_slice(config, topology, compile_on)}"
+    )
+
+
+def remembered(compile_step: Compile, topology: str, path: Path) -> Compile:
+    """The same, with results kept in a file of JSON lines: what is there is not compiled again."""
+    known = {}
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            known[entry["topology"], json.dumps(entry["config"], sort_keys=True)] = entry["step"]
+
+    def compile_once(config: Config) -> Compiled:
+        values = dataclasses.asdict(config)
+        name = topology, json.dumps(values, sort_keys=True)
+        if name not in known:
+            step = compile_step(config)
+            known[name] = dataclasses.asdict(step)
+            with path.open("a") as file:
+                file.write(json.dumps({"topology": topology, "config": values, "step": known[name]}) + "\n")
+        fields = known[name]
+        collectives = {kind: Collective(**found) for kind, found in fields["collectives"].items()}
+        return Compiled(**fields | {"collectives": collectives})
+
+    return compile_once
+
+
+def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, Any], Compiled]]:
+    """Settings and what they compile to, as far as it is worth while."""
+    compile_with = functools.cache(lambda pairs: compile_step(with_keys(config, dict(pairs))))
+
+    def attempt(settings: dict[str, Any]) -> Compiled:
+        return compile_with(tuple(settings.items()))
+
+    whole = attempt({})
+    yield {}, whole
+    depth, least = _depth(config), {}
+    if config.mesh.fsdp == 1 and _short_of_memory(config, whole, depth):
+        for fsdp in sorted({n for n in (HOST, whole.chips) if n <= whole.chips and whole.chips % n == 0} - {1}):
+            least = {"mesh.fsdp": fsdp}
+            step = attempt(least)
+            yield least, step
+            if not _short_of_memory(config, step, depth):
+                break
+    fitting = [settings for settings in ({}, least) if attempt(settings).fits]
+    if not fitting and config.train.accumulate == 1:
+        for accumulate in _MICRO_BATCHES:
+            settings = least | {"train.accumulate": accumulate}
+            step = attempt(settings)
+            yield settings, step
+            if step.fits:
+                fitting.append(settings)
+                break
+    if fitting and config.model.unroll == 0 and attempt(fitting[-1]).chosen.get("model.unroll", depth) < depth:
+        settings = fitting[-1] | {"model.unroll": depth}
+        yield settings, attempt(settings)
+
+
+def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
+    """Whether a step does not fit, or computes again what a larger share of the chips would keep.
+
+    In a loop over a deep stack all is computed again for another reason, see `choose_by_platform`.
+    """
+    remat, unroll = (step.chosen.get(key, get_key(config, key)) for key in ("model.remat", "model.unroll"))
+    return not step.fits or (remat not in ("", "none") and unroll >= depth)
+
+
+def _depth(config: Config) -> int:
+    return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))
+
+
+def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:
+    """A sentence that names the smallest larger slice on which the step fits with its parameters divided over all."""
+    chip, _, shape = topology.partition(":")
+    slices = SLICES[chip]
+    start = slices.index(shape) + 1 if shape in slices else 0
+    for larger in slices[start:]:
+        chips = math.prod(map(int, larger.split("x")))
+        if chips <= math.prod(map(int, shape.split("x"))):
+            continue
+        if config.data.global_batch % chips:
+            break
+        if compile_on(f"{chip}:{larger}")(with_keys(config, {"mesh.fsdp": chips})).fits:
+            return f"the smallest slice that it fits is {chip}:{larger}, with --config.mesh.fsdp={chips}"
+    return f"nor any larger slice of {chip}; use a smaller data.global_batch"
