@@ -46,7 +46,12 @@ def embed(data, out, *words, model=MODEL):
 def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, capsys):
     assert embed(folder, tmp_path / "out") == 3
     shown = capsys.readouterr()
-    assert shown.out.strip() == str(tmp_path / "out")
+    out = tmp_path / "out"
+    assert shown.out == (
+        f"{out}: 6 videos; in Python FeatureStore.open('{out}').array('token_mean'), of shape (6, 96) "
+        f"(vidjax.evaluation.features.store); for probes vidjax probe --train {out} --test ANOTHER\n"
+    )
+    assert FeatureStore.open(out).array("token_mean").shape == (6, 96)
     assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)
     assert (
         "5 of 6 rows have token_mean (96), token_max (96), width_mean (8), pooled (96), float16, of 4 frames"
@@ -83,6 +88,37 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
     assert "2 rows were there; 4 were computed" in capsys.readouterr().err
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "shared")]
     assert files[0] == files[1]
+
+
+def test_videos_are_named_as_for_predict(folder, tmp_path, monkeypatch, capsys, small_parts):
+    """A pattern in quotes, files, folders and lists; the same videos give the same features however they are named."""
+    monkeypatch.chdir(folder)
+    (tmp_path / "list.txt").write_text("\n".join(str(folder / "train" / "a" / f"{number}.mp4") for number in (0, 1, 2)))
+    named = {
+        "pattern": ["train/a/*.mp4"],
+        "files": [f"train/a/{number}.mp4" for number in (0, 1, 2)],
+        "mixed": ["train/a/0.mp4", str(tmp_path / "list.txt")],
+        "folders": ["train/a", "train/b"],
+    }
+    stores = {}
+    for name, words in named.items():
+        code = main(["embed", *MODEL, "--data", *words, "--out", str(tmp_path / name)])
+        assert code == (3 if name == "folders" else 0)  # one in b is cut off
+        stores[name] = FeatureStore.open(tmp_path / name)
+    assert stores["pattern"].ids == tuple(named["files"])
+    assert [len(store.ids) for store in stores.values()] == [3, 3, 4, 6]
+    for name in ("files", "mixed", "folders"):
+        ours = stores[name].array("pooled")[-3:] if name == "mixed" else stores[name].array("pooled")[:3]
+        np.testing.assert_array_equal(ours, stores["pattern"].array("pooled"))
+    assert "--data train/a train/b" in stores["folders"].header.command("out")
+    assert "--data 'train/a/*.mp4'" in (command := stores["pattern"].header.command(tmp_path / "again"))
+    assert main(shlex.split(command)[1:]) == 0
+    assert FeatureStore.open(tmp_path / "again").header == stores["pattern"].header
+    capsys.readouterr()
+    assert main(["embed", *MODEL, "--data", "train/a/*.mp4", "--split", "val", "--out", str(tmp_path / "no")]) == 2
+    assert "--split is for a data set, and --data names videos" in capsys.readouterr().err
+    assert main(["embed", *MODEL, "--data", "train/c/*.mp4", "--out", str(tmp_path / "no")]) == 2
+    assert "nothing matches the pattern train/c/*.mp4" in capsys.readouterr().err
 
 
 def test_numbers_to_predict_and_handwriting_come_with_the_rows(tmp_path, monkeypatch, capsys):

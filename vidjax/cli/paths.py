@@ -36,13 +36,19 @@ def _videos_of(word: str) -> list[str]:
         if not matches:
             raise DataError(f"nothing matches the pattern {word}; name {VIDEOS_HELP}")
         return [video for match in matches for video in _videos_of(match)]
-    return _in_list(word) if os.path.isfile(word) and _is_list(word) else [word]
+    return _in_list(word) if is_list(word) else [word]
 
 
-def _is_list(path: str) -> bool:
+def is_list(path: str) -> bool:
+    """Whether a path is a list of videos that is there."""
     from vidjax.data.sources.tables import SUFFIXES
 
-    return path.lower().endswith(SUFFIXES)
+    return os.path.isfile(path) and path.lower().endswith(SUFFIXES)
+
+
+def means_videos(word: str) -> bool:
+    """Whether a word is a file that is there, or a pattern."""
+    return os.path.isfile(word) or glob.has_magic(word)
 
 
 def _in_folder(folder: str) -> list[str]:

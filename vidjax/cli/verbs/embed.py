@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, nearest_path
 from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
 from vidjax.training.compile_cache import use_compile_cache
@@ -35,8 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, to compare with")
-    about = f"a folder or a list of videos, with classes or without, or a data set: {', '.join(_NAMES)}"
-    add("--data", required=True, metavar="NAME_OR_ROOT", help=about)
+    about = "a folder or a list of videos, with classes or without; several of these, videos or patterns such as "
+    about += f"'clips/*.mp4', without classes; or a data set: {', '.join(_NAMES)}"
+    add("--data", required=True, nargs="+", metavar="VIDEOS", help=about)
     add("--root", default="", metavar="DIR", help="where the data set of that name is")
     about = "of the data set; default train, or all videos of a folder that is not divided into splits"
     add("--split", default="", help=about)
@@ -62,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
     if min(arguments.batch, arguments.workers) < 0:
         raise ConfigError("--batch and --workers must be at least 0")
-    name, root = _data(arguments.data, arguments.root)
+    words = _of_no_data_set(arguments)
+    name, root = ("folder", os.curdir) if words else _data(arguments.data[0], arguments.root)
     share = _share(arguments.share)
     paths.check_writable(arguments.out)
     clip_options.check_stride(arguments)
@@ -70,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.config import DataConfig
     from vidjax.data.open import open_source, usual_split
     from vidjax.data.sources.annotations import NOTHING
+    from vidjax.data.sources.own_videos import ALL
+    from vidjax.data.sources.video_files import Files, FileSource
     from vidjax.evaluation.features.writer import Split, Storage, write_features
     from vidjax.training import distributed
 
@@ -79,18 +83,29 @@ def run(arguments: argparse.Namespace) -> int:
     data = DataConfig(name=name, root=root, workers=arguments.workers, threads=os.cpu_count() or 1)
     data = backbone.clips.sample(data)
     wanted = tasks.TASKS[arguments.task].annotation if arguments.task else NOTHING
-    chosen = arguments.split or usual_split(data)
-    source = open_source(data, chosen, wanted)
+    chosen = ALL if words else arguments.split or usual_split(data)
+    source = FileSource(ALL, Files.of(root, paths.find_videos(words))) if words else open_source(data, chosen, wanted)
     names = [word.strip() for word in arguments.features.split(",") if word.strip()]
     with progress(f"embedding {len(source)} rows", len(source)) as advance:
-        split, storage = Split(source, data, chosen), Storage(arguments.out, names, arguments.dtype)
+        split, storage = Split(source, data, chosen, tuple(words)), Storage(arguments.out, names, arguments.dtype)
         written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
     if arguments.json:
         print_json(_answer(arguments.out, written))
     else:
         _say(written, backbone.clips)
-        print(arguments.out)
+        print(_how_to_read(arguments.out, written))
     return SOME_FAILED if written.failed else 0
+
+
+def _of_no_data_set(arguments: argparse.Namespace) -> list[str]:
+    """The words that name videos as `vidjax predict` takes them; none where they are one folder, list or data set."""
+    words = arguments.data
+    if len(words) == 1 and (os.path.isdir(words[0]) or paths.is_list(words[0]) or not paths.means_videos(words[0])):
+        return []
+    for option in ("root", "split", "task"):
+        if getattr(arguments, option):
+            raise ConfigError(f"--{option} is for a data set, and --data names videos; leave it out")
+    return words
 
 
 def _data(word: str, root: str) -> tuple[str, str]:
@@ -106,6 +121,8 @@ def _data(word: str, root: str) -> tuple[str, str]:
     if root:
         raise ConfigError(f"--root is for a data set with a name, and --data={word} is none; {hint}")
     if not os.path.exists(word):
+        if path := nearest_path(word):
+            hint = f"did you mean {path}?"
         raise ConfigError(f"--data={word} is neither a folder nor the name of a data set; {hint}")
     return "folder", word
 
@@ -146,6 +163,20 @@ def _answer(folder: str, written: Written) -> dict[str, Any]:
         "arrays": {name: list(shape) for name, shape in header.arrays.items()},
         "failures": [{"id": name, "reason": reason} for name, reason in written.failed],
     }
+
+
+def _how_to_read(folder: str, written: Written) -> str:
+    """What the folder holds, and the two ways to use it; the folder alone while shares are missing."""
+    header = written.header
+    if written.missing:
+        return folder
+    (name, shape), *_ = header.arrays.items()
+    unit = "videos" if header.data["annotation"] in ("", "label") else "rows"
+    return (
+        f"{folder}: {header.num_rows} {unit}; in Python FeatureStore.open({folder!r}).array({name!r}), of shape "
+        f"{(header.num_rows, *shape)} (vidjax.evaluation.features.store); for probes vidjax probe --train {folder} "
+        "--test ANOTHER"
+    )
 
 
 def _say(written: Written, recipe: ClipRecipe) -> None:

@@ -35,8 +35,8 @@ class Header:
 
     Attributes:
       backbone: source and family, for people, and the digest of its weights and spec.
-      data: name, root, labels (of classes or targets, or None) and num_classes; split, annotation, content_id,
-        num_rows.
+      data: name, root (or the words that name the videos), labels (of classes or targets, or None) and num_classes;
+        split, annotation, content_id, num_rows.
       clip: how the one clip of each video is taken and normalised.
       arrays: shape of a row of each array, by name.
       rows_per_part: but for the last part.
@@ -91,8 +91,15 @@ class Header:
         square = isinstance(clip["image_size"], int)
         options |= {"num-frames": clip["num_frames"], "image-size": clip["image_size"] if square else ""}
         options |= {"features": ",".join(self.arrays), "dtype": "" if self.dtype == DTYPES[0] else self.dtype}
-        words = [f"--{name} {shlex.quote(str(value))}" for name, value in options.items() if value != ""]
+        if isinstance(data["root"], list):
+            options = options | {"split": ""}
+        words = [f"--{name} {_quoted(value)}" for name, value in options.items() if value != ""]
         return f"vidjax embed {' '.join(words)} --out {shlex.quote(os.fspath(folder))}"
+
+
+def _quoted(value: Any) -> str:
+    """A value, or each of several, as one types it in a shell."""
+    return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
 
 
 def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None:

@@ -46,11 +46,13 @@ class Split:
       source: the videos.
       data: names their data set, and says how fast it is read: workers, threads and prefetch.
       name: of the split.
+      words: that name the videos on a command line, where they are no split of a data set; empty where they are.
     """
 
     source: VideoSource
     data: DataConfig
     name: str
+    words: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
     arrays = {name: shapes[name] for name in names}
     of_data: dict[str, object] = {
         "name": data.name,
-        "root": data.root,
+        "root": list(split.words) or data.root,
         "split": split.name,
         "annotation": source.annotation,
     }
