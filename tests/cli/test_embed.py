@@ -48,8 +48,9 @@ def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, caps
     shown = capsys.readouterr()
     out = tmp_path / "out"
     assert shown.out == (
-        f"{out}: 6 videos; in Python FeatureStore.open('{out}').array('token_mean'), of shape (6, 96) "
-        f"(vidjax.evaluation.features.store); for probes vidjax probe --train {out} --test ANOTHER\n"
+        f"{out}: features of 6 videos; token_mean has the shape (6, 96)\n"
+        f"read them by vidjax.evaluation.features.store.FeatureStore.open('{out}').array('token_mean'), or probe them: "
+        f"vidjax probe --train {out} --test ANOTHER\n"
     )
     assert FeatureStore.open(out).array("token_mean").shape == (6, 96)
     assert re.search(r"train/b/5.mp4 has no features: (truncated|corrupt)", shown.err)

@@ -173,9 +173,9 @@ def _how_to_read(folder: str, written: Written) -> str:
     (name, shape), *_ = header.arrays.items()
     unit = "videos" if header.data["annotation"] in ("", "label") else "rows"
     return (
-        f"{folder}: {header.num_rows} {unit}; in Python FeatureStore.open({folder!r}).array({name!r}), of shape "
-        f"{(header.num_rows, *shape)} (vidjax.evaluation.features.store); for probes vidjax probe --train {folder} "
-        "--test ANOTHER"
+        f"{folder}: features of {header.num_rows} {unit}; {name} has the shape {(header.num_rows, *shape)}\n"
+        f"read them by vidjax.evaluation.features.store.FeatureStore.open({folder!r}).array({name!r}), or probe them: "
+        f"vidjax probe --train {folder} --test ANOTHER"
     )
 
 
