@@ -13,11 +13,14 @@ SCORED = {"eval/top1": 0.9412, "eval/num_scored": 17, "eval/num_expected": 17, "
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, "The figures eval/ stand on 17 videos and 51 clips, 3 x 1 views of each. One video is 5.9% of them."),
-        ({"eval/clips": 1}, "The figures eval/ stand on 17 videos. One video is 5.9% of them."),
+        (
+            {},
+            "The eval/ figures stand on 17 videos and 51 clips (3 x 1 views of each). A single video counts for 5.9%.",
+        ),
+        ({"eval/clips": 1}, "The eval/ figures stand on 17 videos. A single video counts for 5.9%."),
         (
             {"eval/num_scored": 15, "eval/clips": 1},
-            "The figures eval/ stand on 17 videos; 2 of them could not be scored. One video is 5.9% of them.",
+            "The eval/ figures stand on 17 videos; 2 videos could not be scored. A single video counts for 5.9%.",
         ),
         ({"eval/num_expected": 20_000, "eval/num_scored": 20_000, "eval/clips": 1}, "stand on 20000 videos."),
     ],

@@ -26,10 +26,10 @@ def score_sentences(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterat
     if not videos:
         return
     missed, views = videos - results.get("eval/num_scored", videos), _views(results)
-    clips = f" and {videos * views} clips, {_view_words(results)} of each" if views > 1 else ""
-    unscored = f"; {missed} of them could not be scored" if missed else ""
-    share = f" One video is {1 / videos:.1%} of them." if videos <= _FEW else ""
-    yield f"The figures eval/ stand on {_videos(videos)}{clips}{unscored}.{share}"
+    clips = f" and {videos * views} clips ({_view_words(results)} of each)" if views > 1 else ""
+    unscored = f"; {_videos(missed)} could not be scored" if missed else ""
+    share = f" A single video counts for {1 / videos:.1%}." if videos <= _FEW else ""
+    yield f"The eval/ figures stand on {_videos(videos)}{clips}{unscored}.{share}"
     if chosen := results.get("eval/chosen"):
         yield f"Checkpoint {results['eval/step']} was scored, {chosen}."
     yield from _two_figures(results, workdir)

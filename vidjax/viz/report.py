@@ -137,7 +137,8 @@ def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _results_table(results: Mapping[str, Any]) -> Table:
-    return Table(("figure", "value"), [[name, _number(value)] for name, value in results.items()])
+    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # a sentence says it
+    return Table(("figure", "value"), [[name, _number(value)] for name, value in figures.items()])
 
 
 def _class_table(results: Mapping[str, Any]) -> list[Block]:
