@@ -92,6 +92,27 @@ def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes,
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), params, alone)
 
 
+@pytest.mark.parametrize("student", ["videomae_tiny", pytest.param("videomamba_tiny", marks=pytest.mark.slow)])
+def test_feature_alignment_has_the_gradients_of_the_whole_batch_in_parts_and_on_any_mesh(student):
+    """One step of plain SGD at a rate of 1: parameters move by the gradient. The teacher's attention hides tokens."""
+    changes = {
+        "task": "feature_alignment", "model__name": student, "model__mask": "attention", "model__mask_ratio": 0.5,
+        "align__teacher": "clip_tiny", "align__class_token": student == "videomamba_tiny", "optim__name": "sgd",
+        "optim__base_lr": 1.0, "optim__warmup_epochs": 0.0, "optim__weight_decay": 0.0, "optim__clip_norm": 0.0,
+    }  # fmt: skip
+    begins = losses(make_config(**changes | {"optim__base_lr": 0.0}), 1, MeshConfig(), jax.devices()[:1])[1]
+    whole, alone = losses(make_config(**changes), 1, MeshConfig(), jax.devices()[:1])
+    gradients = jax.tree.map(np.subtract, begins, alone)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
+    assert largest > 1e-2
+    for accumulate, devices, mesh in ((2, 1, {}), (2, 2, {}), (1, 8, {"data": 2, "fsdp": 2, "tensor": 2})):
+        config = make_config(**changes, train__accumulate=accumulate)
+        found, params = losses(config, 1, MeshConfig(**mesh), jax.devices()[:devices])
+        np.testing.assert_allclose(found, whole, rtol=1e-5)
+        moved = jax.tree.map(np.subtract, begins, params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5 * largest), moved, gradients)
+
+
 def test_groups_of_mixed_rows_may_lie_on_several_devices():
     """A group of 4 on 8 devices of 2 rows each is mixed as on one device."""
     changes = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__mix_group": 4, "data__global_batch": 16}
