@@ -12,17 +12,19 @@ from vidjax.training import loop
 
 ENDS = 5  # steps whose losses are averaged, at each end of the run
 FALL = 0.02  # of the first loss: a classifier begins at log(8), within 0.3 %, and its videos are of all classes alike
-# Sizes whose smoke runs are not those of the others: another attention, two views, a teacher's layers.
+# Sizes whose smoke runs are not those of the others: another attention, a teacher's layers.
 VARIANTS = {
-    "timesformer_k400:joint", "timesformer_k400:space_only", "svt_k400:slow_fast", "videomamba_pretrain:middle_whole",
-    "vivit_k400:base_fe", "vivit_k400:base_fsa", "vivit_k400:base_fdp",
+    "timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_pretrain:middle_whole", "vivit_k400:base_fe",
+    "vivit_k400:base_fsa", "vivit_k400:base_fdp",
 }  # fmt: skip
+# The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges its features.
+UNFIT = "svt_k400:base"
 
 
 def runs():
     """The first size of each experiment and repository, and the variants."""
     first = {(each.experiment.partition(":")[0], each.source.title): each.experiment for each in reversed(RECIPES)}
-    return sorted({*first.values(), *VARIANTS})
+    return sorted({*first.values(), *VARIANTS} - {UNFIT})
 
 
 @pytest.fixture(scope="module")
