@@ -17,7 +17,7 @@ VARIANTS = {
     "timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_pretrain:middle_whole", "vivit_k400:base_fe",
     "vivit_k400:base_fsa", "vivit_k400:base_fdp",
 }  # fmt: skip
-# The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges its features.
+# The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges features that it learns.
 UNFIT = "svt_k400:base"
 
 
