@@ -13,10 +13,7 @@ from vidjax.training import loop
 ENDS = 5  # steps whose losses are averaged, at each end of the run
 FALL = 0.02  # of the first loss: a classifier begins at log(8), within 0.3 %, and its videos are of all classes alike
 # Sizes whose smoke runs are not those of the others: another attention, a teacher's layers.
-VARIANTS = {
-    "timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_pretrain:middle_whole", "vivit_k400:base_fe",
-    "vivit_k400:base_fsa", "vivit_k400:base_fdp",
-}  # fmt: skip
+VARIANTS = {"timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_pretrain:middle_whole"}
 # The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges features that it learns.
 UNFIT = "svt_k400:base"
 
