@@ -38,7 +38,6 @@ def get_config(arg=None):
     config.model.name = "videomamba_ti"
     config.model.spec.merge_directions = "sum"
     config.model.drop_path = 0.15
-    config.model.remat = "full"  # of the 6273 tokens of a clip, a block keeps its input only
 
     config.data.name = "lvu"
     config.data.num_frames = 32
