@@ -53,7 +53,7 @@ def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
         Text("Two runs that differ in mixup alone. With mixup the training loss is of mixed labels, so higher."),
         Heading("Results"),
         Table(columns, lines),
-        Picture(picture, "Curves of both runs."),
+        *([Picture(picture, "Curves of both runs.")] if picture else []),  # a run may be too short for a curve
     ]
     return write_document(workdir, "With and without mixup", blocks)
 
