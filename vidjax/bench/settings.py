@@ -21,7 +21,7 @@ class Settings:
       batch: clips; 0: by benchmark, size and platform.
       dtype: of the computation; empty: bfloat16, on a CPU float32.
       rounds: of each contender.
-      remat, unroll, attention, scan: as in the configuration of a model; empty or 0: as it is.
+      remat, unroll, attention, scan: as in the configuration of a model; empty or 0: by the platform, as in a run.
       step_ms, step_clips: how long an accelerator takes for how many clips, which the loader has to keep up with.
       videos: that the loader decodes.
       compile_peer: whether torch.compile is tried; None: on a GPU.
@@ -33,7 +33,7 @@ class Settings:
     dtype: Literal["", "float32", "bfloat16"] = ""
     rounds: int = 5
     remat: str = "none"
-    unroll: int = 1
+    unroll: int = 0
     attention: str = ""
     scan: str = ""
     step_ms: float = 130.0

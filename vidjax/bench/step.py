@@ -21,6 +21,7 @@ from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConf
 from vidjax.models import build_model
 from vidjax.models.videomae import VIDEOMAE_SPECS
 from vidjax.objectives import MaskedAutoencoding
+from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.mesh import batch_sharding, make_mesh, replicated
 from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.state import init_state
@@ -131,7 +132,7 @@ def bench_config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], s
         remat=settings.remat, unroll=settings.unroll, attention=settings.attention,
     )  # fmt: skip
     data = DataConfig(num_frames=spec.num_frames, image_size=spec.frame_size[0], global_batch=batch)
-    return Config(model=model, data=data, optim=OptimConfig(beta2=0.95))
+    return choose_by_platform(Config(model=model, data=data, optim=OptimConfig(beta2=0.95)), platform())
 
 
 def bench_objective(config: Config) -> MaskedAutoencoding:

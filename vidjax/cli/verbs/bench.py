@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=default.rounds, help="of each contender; the fastest counts")
     parser.add_argument("--threads", type=int, default=0, help="of a CPU; default all")
     parser.add_argument("--remat", default=default.remat, choices=("none", "dots", "full"), help="vidjax's")
-    parser.add_argument("--unroll", type=int, default=default.unroll, help="layers an iteration of vidjax's scan")
+    about = "layers up to which a stack has no loop; default by platform"
+    parser.add_argument("--unroll", type=int, default=default.unroll, help=about)
     parser.add_argument("--attention", default="", help="an implementation of vidjax.ops.attention")
     parser.add_argument("--scan", default="", help="an implementation of vidjax.ops.selective_scan")
     parser.add_argument(
