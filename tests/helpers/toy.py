@@ -155,6 +155,8 @@ def toy_config(**changes) -> config_lib.Config:
         "mesh.fsdp_min_size": 1,
         "data.name": "synthetic",
         "task": "toy:TASK",
+        "model.remat": "none",
+        "model.unroll": 1,
     }
     keys |= {key.replace("__", "."): value for key, value in changes.items()}
     config = config_lib.defaults()
