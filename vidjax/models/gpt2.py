@@ -35,7 +35,7 @@ class GPT2Spec:
       dropout: rate in training, of the embedding and the residual branches, in [0, 1). The original also drops
         attention weights, which fused attention cannot.
       dtype: of the computation, float32 or bfloat16; parameters are float32.
-      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers an iteration of the scan.
+      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers up to which a stack has no loop.
       attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
 
     Raises:

@@ -37,7 +37,7 @@ class ClipSpec(abc.ABC):
       drop_path: rate at the last block; head_dropout: before the classifier's head. Both in [0, 1).
       norm_eps: of every norm, unless the family says otherwise.
       dtype: of the computation, float32 or bfloat16; parameters are float32.
-      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers an iteration of the scan.
+      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers up to which a stack has no loop.
       attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
 
     Raises:
