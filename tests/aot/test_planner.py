@@ -88,6 +88,22 @@ def test_micro_batches_are_tried_where_nothing_else_fits():
     assert plan.settings == {"mesh.fsdp": 8, "train.accumulate": 4}
 
 
+def test_micro_batches_that_do_not_divide_the_batch_are_passed_over():
+    class Odd(Chips):
+        def on(self, topology):
+            compile_step = super().on(topology)
+
+            def checked(config):
+                if config.train.accumulate == 4:
+                    raise ConfigError("train.accumulate=4 does not divide the rows")
+                return compile_step(config)
+
+            return checked
+
+    (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, Odd(held=2.0, rest=50.0).on)
+    assert plan.settings == {"mesh.fsdp": 8, "train.accumulate": 8}
+
+
 def test_a_deep_stack_is_also_tried_without_its_loop():
     model = dataclasses.replace(CONFIG.model, name="videomae_large")
     chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})

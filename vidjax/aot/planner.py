@@ -124,7 +124,10 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
     if not fitting and config.train.accumulate == 1:
         for accumulate in _MICRO_BATCHES:
             settings = least | {"train.accumulate": accumulate}
-            step = attempt(settings)
+            try:
+                step = attempt(settings)
+            except ConfigError:  # so many parts do not divide the batch
+                continue
             yield settings, step
             if step.fits:
                 fitting.append(settings)
