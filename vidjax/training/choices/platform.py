@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from vidjax.config import Config, left_open, with_keys
-from vidjax.models import preset
+from vidjax.models import family_of, preset
 
 # Stacks of up to so many layers have no loop over them. A TPU's loop copies all that a layer keeps for its gradients,
 # so a deeper stack, which has one to spare the compiler, keeps nothing. docs/performance.md compares them.
-UNROLLED = {"tpu": 12}
-SHORT = 4  # on other platforms
+SHORT = 4
+UNROLLED = {"videomae": 12}  # on a TPU, by family; the layers of others take the compiler too long, or were not tried
 
 
 def choose_by_platform(config: Config, platform: str) -> Config:
     """The configuration with what suits a platform, such as "tpu", in place of what it leaves open of this."""
+    family, _ = family_of(config.model.name)
     suited = {
         "model.dtype": "float32" if platform == "cpu" else "bfloat16",
-        "model.unroll": UNROLLED.get(platform, SHORT),
+        "model.unroll": UNROLLED.get(family, SHORT) if platform == "tpu" else SHORT,
     }
     config = with_keys(config, {key: suited[key] for key in left_open(config) if key in suited})
     if platform == "tpu" and "model.remat" in left_open(config) and _depth(config) > config.model.unroll:
