@@ -8,6 +8,7 @@ import pytest
 
 import vidjax
 from vidjax import main
+from vidjax.data.sources.synthetic import SyntheticSource
 from vidjax.models import build_model
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomamba import VideoMambaSpec
@@ -148,7 +149,8 @@ def test_a_head_of_more_classes_is_scored_by_the_label_map(something, tmp_path):
     """The head of Kinetics-710 scores Kinetics-400; here three of 174."""
     words = ["--config=finetune_k400:base", f"--config.init_from={something}"]
     (tmp_path / "map.json").write_text("[7, 0, 173]")
-    config = main.read_config([*words, f"--config.init_label_map={tmp_path / 'map.json'}"])
-    params, _, _ = evaluate_run._params_to_score(config, config.init_from, 3)
+    words += [f"--config.init_label_map={tmp_path / 'map.json'}", "--config.data.num_classes=3"]
+    config = main.read_config(words)
+    params, _, _ = evaluate_run._params_to_score(config, config.init_from, SyntheticSource("val", 3))
     whole = vidjax.from_pretrained(something).params["head"]["kernel"]
     np.testing.assert_array_equal(params["head"]["kernel"], whole[:, [7, 0, 173]])
