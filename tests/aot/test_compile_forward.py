@@ -37,7 +37,7 @@ def test_the_largest_batch_is_of_a_training_step(capsys):
 
 
 def bytes_of(config, clips):
-    """Of float32 parameters and uint8 clips."""
+    """Bytes of float32 parameters and uint8 clips."""
     params = jax.eval_shape(lambda: build_objective(config, 3).init(jax.random.key(0), {})[0])
     return 4 * sum(leaf.size for leaf in jax.tree.leaves(params)) + clips * 4 * 64 * 64 * 3
 

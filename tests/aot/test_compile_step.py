@@ -111,7 +111,7 @@ def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, ne
         def compile(self):
             raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
 
-    four_chips.setattr(compiling, "lower_step", lambda config, objective, mesh: Lowered())
+    four_chips.setattr(compiling, "lower_step", lambda config, step, mesh: Lowered())
     step = compiling.compile_step(CONFIG, "v5e:1x1")
     assert not step.fits
     assert step.needed_gb == pytest.approx(needed, abs=0.05)

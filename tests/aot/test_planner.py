@@ -21,7 +21,7 @@ OPEN = {"model.remat": "none", "model.unroll": 12}
 class Chips:
     """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
 
-    Of parameters that are divided each chip gets 10 GB a second in an all-gather.
+    Where parameters are divided, a step gathers 1 GB.
     """
 
     def __init__(self, held, chosen=None, rest=4.0):
@@ -148,6 +148,11 @@ def test_the_table_says_what_to_set_and_what_it_costs(capsys, monkeypatch):
     printed = capsys.readouterr().out
     for words in ("--config.mesh.fsdp=64", "109.8", "46%", "2,331", "30.5", "1,953", "1,000,000 steps"):
         assert words in printed
+
+
+def test_a_batch_that_is_left_open_is_asked_for(capsys):
+    assert main(["compile", "--plan", "--config=pretrain:base", "--topology=v5e:2x4", "--videos=10"]) != 0
+    assert "--config.data.global_batch=N" in capsys.readouterr().err
 
 
 def test_the_length_of_a_recipe_needs_the_number_of_videos(capsys):

@@ -29,8 +29,6 @@ from vidjax.training.config_checks import check_config
 from vidjax.training.mesh import make_mesh, param_shardings
 from vidjax.weights import Pretrained
 
-FEATURES = ("token_mean", "token_max", "width_mean", "pooled", "cls")  # that `vidjax embed` stores by default
-
 
 def compile_evaluation(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
     """Compile the scoring of a batch of videos, all their views, as `mode=evaluate` does it.
@@ -80,7 +78,7 @@ def compile_embedding(config: Config, topology: str, *, dump: Path | None = None
 
     def step(params, clips):
         found = clip_features(model, params, clips)
-        return {name: found[name].astype(jnp.float16) for name in FEATURES if name in found}
+        return {name: array.astype(jnp.float16) for name, array in found.items() if name != "tokens"}
 
     clips = jax.ShapeDtypeStruct((rows, *_clip_shape(recipe)), jnp.uint8)
     return target.describe(

@@ -19,7 +19,6 @@ from vidjax.config import Config, get_key, left_open, with_keys
 from vidjax.data.datasets import DATASETS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import ConfigError
-from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective
 from vidjax.training.choices.memory import candidates
 from vidjax.training.choices.platform import choose_by_platform
@@ -40,21 +39,23 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
       dump: where the compiler writes schedules, as `llo_dump.ask` says; it is emptied.
 
     Raises:
-      ConfigError: when the configuration does not fit the topology, or the compiler is not installed.
+      ConfigError: when the configuration does not fit the topology, the batch is left open, which the number of videos
+        decides, or the compiler is not installed.
     """
     check_config(config)
+    if not config.data.global_batch:
+        raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
     target = Target(topology, make_mesh(config.mesh, topology_devices(topology)), dump)
-    least, found = math.inf, math.nan
-    for candidate, objective in _candidates(config, target):
-        closed, learned = candidate, objective
-        found = compile_or_need(lower_step(candidate, objective, target.mesh))
+    least = math.inf
+    for closed, step in _candidates(config, target):
+        found = compile_or_need(lower_step(closed, step, target.mesh))
         if not isinstance(found, float):
             break
-        least = found = min(least, found)
+        least = found = min(found, least)
     return target.describe(
         found,
         clips=config.data.global_batch * config.data.clips_per_decode,
-        flops=learned.train_flops_per_clip,
+        flops=step.objective.train_flops_per_clip,
         chosen={key: get_key(closed, key) for key in left_open(config)},
     )
 
@@ -107,37 +108,26 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
     return int(min(max(first + (limit - low) / max(slope, 1e-3), best + 1), over - 1))
 
 
-def lower_step(config: Config, objective: Objective, mesh: Mesh) -> jax.stages.Lowered:
-    """The training step, lowered for the chips of the mesh."""
+def lower_step(config: Config, step: RunStep, mesh: Mesh) -> jax.stages.Lowered:
+    """The training step of a configuration, lowered for the chips of the mesh."""
     with jax.set_mesh(mesh):
-        step = _build(config, objective, mesh)
         batch = loaded_shapes(config, num_outputs(config), mesh)
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
-def _build(config: Config, objective: Objective, mesh: Mesh) -> RunStep:
-    frozen = 1 if config.optim.frozen_epochs else 0
-    length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=frozen, per_epoch=_STEPS)
-    return build_step(config, objective, length, mesh)
-
-
-def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, Objective]]:
-    """What a run on such chips would try in place of what its configuration leaves open, and what it would train.
-
-    Raises:
-      ConfigError: when the batch is left open, which the number of videos decides.
-    """
-    if not config.data.global_batch:
-        raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
+def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunStep]]:
+    """What a run on such chips would try in place of what its configuration leaves open, with its steps."""
     classes, mesh = num_outputs(config), target.mesh
 
+    frozen = 1 if config.optim.frozen_epochs else 0
+    length = RunLength(_STEPS, _STEPS // 10, last_layer_frozen=frozen, per_epoch=_STEPS)
+
     def build(config: Config) -> RunStep:
-        return _build(config, build_objective(config, classes, total_steps=_STEPS), mesh)
+        return build_step(config, build_objective(config, classes, total_steps=_STEPS), length, mesh)
 
     config = choose_by_platform(config, "tpu")
     with jax.set_mesh(mesh):
-        for candidate, step in candidates(config, build, loaded_shapes(config, classes, mesh), int(target.chip.memory)):
-            yield candidate, step.objective
+        yield from candidates(config, build, loaded_shapes(config, classes, mesh), int(target.chip.memory))
 
 
 def num_outputs(config: Config) -> int:

@@ -20,7 +20,7 @@ from vidjax.aot.compiled import Compiled
 from vidjax.aot.hlo import Collective
 from vidjax.config import Config, get_key, with_keys
 from vidjax.errors import ConfigError
-from vidjax.models import preset
+from vidjax.training.choices.platform import encoder_depth
 from vidjax.training.plan import num_train_steps
 
 Compile = Callable[[Config], Compiled]
@@ -48,14 +48,14 @@ class Plan:
 
     @property
     def step_ms(self) -> float | None:
-        """Of a step, kernels counted and no communication hidden; None where that is unknown, or it does not fit."""
+        """Milliseconds of a step, kernels counted and no communication hidden; None where that is unknown."""
         if self.step.estimated_ms is None or self.step.kernel_ms is None:
             return None
         return self.step.estimated_ms + self.step.kernel_ms + communication_ms(self.step)
 
     @property
     def hours(self) -> float | None:
-        """Of all steps; without evaluation, checkpoints and waiting for videos."""
+        """Hours of all steps, without evaluation, checkpoints and waiting for videos."""
         return None if self.step_ms is None else self.steps * self.step_ms / 3.6e6
 
 
@@ -70,9 +70,10 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
     Raises:
       ConfigError: when nothing fits, with the smallest slice that would.
     """
-    steps = num_train_steps(config, num_videos)
-    plans = [Plan(settings, step, steps) for settings, step in _tries(config, compile_on(topology)) if step.fits]
-    if plans:
+    fitting = [(settings, step) for settings, step in _tries(config, compile_on(topology)) if step.fits]
+    if fitting:
+        steps = num_train_steps(config, num_videos)
+        plans = [Plan(settings, step, steps) for settings, step in fitting]
         return sorted(plans, key=lambda plan: math.inf if plan.step_ms is None else plan.step_ms)
     raise ConfigError(
         f"no plan for {config.model.name} with data.global_batch={config.data.global_batch} fits {topology}; "
@@ -112,7 +113,7 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 
     whole = attempt({})
     yield {}, whole
-    depth, least = _depth(config), {}
+    depth, least = encoder_depth(config), {}
     if config.mesh.fsdp == 1 and _short_of_memory(config, whole, depth):
         for fsdp in sorted({n for n in (HOST, whole.chips) if n <= whole.chips and whole.chips % n == 0} - {1}):
             least = {"mesh.fsdp": fsdp}
@@ -144,10 +145,6 @@ def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
     """
     remat, unroll = (step.chosen.get(key, get_key(config, key)) for key in ("model.remat", "model.unroll"))
     return not step.fits or (remat not in ("", "none") and unroll >= depth)
-
-
-def _depth(config: Config) -> int:
-    return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))
 
 
 def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:

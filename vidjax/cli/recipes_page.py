@@ -155,7 +155,7 @@ def _cells(recipe: Recipe) -> _Cells:
 
 
 def _scripts(cells: Mapping[str, _Cells]) -> dict[str, str]:
-    """Of each recipe, the file that most rows cite, where possible one that is not cited for all sizes."""
+    """The file that most rows of each recipe cite; if possible, one that not every size cites."""
     files = {
         name: collections.Counter(where.partition(":")[0] for _, where, *_ in rows) for name, rows in cells.items()
     }
@@ -164,7 +164,7 @@ def _scripts(cells: Mapping[str, _Cells]) -> dict[str, str]:
 
 
 def _merged(cells: Mapping[str, _Cells]) -> dict[tuple[str, ...], dict[str, str]]:
-    """Each row but for its place, those of a name together, with the place for each recipe that it is true of."""
+    """The rows without their places, grouped by name, each with its place in every recipe that has it."""
     found: dict[str, dict[tuple[str, ...], dict[str, str]]] = {}
     for experiment, rows in cells.items():
         for name, where, *others in rows:

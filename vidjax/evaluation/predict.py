@@ -107,7 +107,7 @@ class ActionPredictor(Predictor):
     """A `Predictor` of actions, whose outputs are the nouns and then the verbs."""
 
     def __init__(self, nouns: int, *arguments: Any, **options: Any):
-        """Of a model whose first `nouns` outputs are nouns; what follows is as for a `Predictor`."""
+        """Take a model whose first `nouns` outputs are nouns, and what a `Predictor` takes."""
         super().__init__(*arguments, **options)
         self._nouns = nouns
 

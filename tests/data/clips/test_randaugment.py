@@ -36,7 +36,7 @@ def solarize_add(added):
     return np.where(PICTURE < 128, raised, PICTURE)
 
 
-# Of 1. With 0.7, places such as 20.16 pixels fall together with steps of the grey values, and rounding decides.
+# On a scale to 1. With 0.7, places such as 20.16 pixels coincide with steps of the grey values: rounding decides.
 STRENGTH = 0.6873
 FACTOR = 1 + 0.9 * STRENGTH
 EXPECTED = {  # symmetric operations with a positive sign

@@ -16,7 +16,7 @@ STATE = {"kernel": np.zeros((500, 1000), np.float32)}  # 2 MB
 
 
 def evaluator(seconds=0.0, clips=3, videos=20):
-    """Of videos that take so long to decode for each view, on one thread."""
+    """An evaluator of videos whose views take `seconds` each to decode, on one thread."""
 
     class Videos:
         def __len__(self):

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "experiment, by name or file, as for vidjax.main; --config.KEY=VALUE too"
     parser.add_argument("--config", required=True, metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--topology", required=True, help="chips, such as v5e:1x1, v5e:16x16, v5p:2x2x1 or v6e:8x8")
-    about = "a training step, scoring eval.batch videos, or the features of 8 clips a chip (default: %(default)s)"
+    about = "a training step, the scoring of eval.batch videos, or features of 8 clips per chip (%(default)s)"
     parser.add_argument("--what", choices=("step", "evaluate", "embed"), default="step", help=about)
     parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
     about = "the mesh, micro-batches and loops that make the recipe fastest; several compilations, minutes each"

@@ -19,11 +19,11 @@ def choose_by_platform(config: Config, platform: str) -> Config:
         "model.unroll": UNROLLED.get(family, SHORT) if platform == "tpu" else SHORT,
     }
     config = with_keys(config, {key: suited[key] for key in left_open(config) if key in suited})
-    if platform == "tpu" and "model.remat" in left_open(config) and _depth(config) > config.model.unroll:
+    if platform == "tpu" and "model.remat" in left_open(config) and encoder_depth(config) > config.model.unroll:
         return with_keys(config, {"model.remat": "full"})
     return config
 
 
-def _depth(config: Config) -> int:
+def encoder_depth(config: Config) -> int:
     """Layers of the model's encoder; 0 where a family of one's own does not say."""
     return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))
