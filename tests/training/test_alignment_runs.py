@@ -92,6 +92,7 @@ def test_it_gives_a_backbone(run):
     assert np.all(np.asarray(model.params["encoder"]["norm"]["scale"]) == 1)
 
 
+@pytest.mark.slow
 def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
     """As the recipe says: videomamba_k400.py with --config.init_from=RUN; the head and the last norm are new."""
     words = ["--config=videomamba_k400:middle_masked,smoke", f"--config.init_from={run}", "--config.train.steps=1"]
@@ -121,6 +122,7 @@ def test_a_run_teaches_the_next(run, tmp_path, capsys):
     assert f"teacher: parameters of {run} at step {STEPS}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_family_than_its_name_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match=r"align\.teacher_from: .* holds a VideoMamba; model\.name is a CLIPVision"):
         train(smoke(align__teacher_from=run, train__steps=2), tmp_path)
