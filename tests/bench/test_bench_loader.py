@@ -36,7 +36,7 @@ def test_several_clips_are_of_the_same_frames_and_differ(source):
     assert len({clip.tobytes() for clip in clips}) > 1  # multi-scale crops have 130 places, and may repeat
 
 
-def test_every_contender_is_given_the_same_windows_and_its_fastest_round_counts(monkeypatch):
+def test_every_contender_is_given_the_same_windows_and_each_round_is_told(monkeypatch):
     drawn = {"a": [], "b": []}
     clock = iter([0.0, 2.0, 10.0, 14.0, 20.0, 21.0, 30.0, 38.0])
     monkeypatch.setattr(loader, "time", types.SimpleNamespace(process_time=lambda: next(clock)))
@@ -44,7 +44,7 @@ def test_every_contender_is_given_the_same_windows_and_its_fastest_round_counts(
         name: (clips, lambda video, rng, name=name: drawn[name].append((video, rng.random())))
         for name, clips in (("a", 1), ("b", 4))
     }
-    assert loader.clips_per_core(contenders, videos=2, rounds=2) == {"a": 4.0, "b": 4.0}
+    assert loader.clips_per_core(contenders, videos=2, rounds=2) == {"a": [2.0, 4.0], "b": [4.0, 2.0]}
     assert drawn["a"] == drawn["b"]
     assert drawn["a"][:4] == drawn["a"][4:]
     assert len(set(drawn["a"])) == 4
@@ -52,8 +52,8 @@ def test_every_contender_is_given_the_same_windows_and_its_fastest_round_counts(
 
 def test_cores_are_what_the_chip_takes_over_what_a_core_gives():
     files = "files, key frame every 250"
-    speed = {(files, "1"): 25.0, (files, "4"): 75.0, ("records", "1"): 50.0, ("records", "4"): 200.0}
-    speed[files, "a PyAV loop"] = 20.0
+    speed = {(files, "1"): [25.0], (files, "4"): [75.0], ("records", "1"): [50.0], ("records", "4"): [200.0]}
+    speed[files, "a PyAV loop"] = [20.0]
     rows = loader.cores(speed, files, Settings(step_ms=160.0, step_clips=32))
     assert [row.ours for row in rows] == [8.0, 200 / 75, 4.0, 1.0]
     assert {row.peer for row in rows} == {10.0}

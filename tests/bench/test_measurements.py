@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax.bench import attention, peers, scan, step
+from vidjax.bench import attention, forward, peers, scan, step
 from vidjax.bench.settings import SIZES, Settings
 from vidjax.models.videomae import VIDEOMAE_SPECS
 
@@ -59,6 +59,45 @@ def test_the_peer_has_as_many_parameters(monkeypatch):
     assert ours == theirs
 
 
+def test_the_forward_pass_that_is_timed_is_that_of_the_whole_batch(monkeypatch):
+    monkeypatch.setattr(forward, "repeat", lambda call: call)
+    call, spec = forward.vidjax_call("timesformer_tiny", 2, Settings())
+    assert call().shape == (2, 400)
+    assert spec == forward.build_model("timesformer_tiny", num_classes=400, unroll=4).spec
+
+
+@pytest.mark.parametrize("family", forward.COMPARED)
+def test_the_peers_classifier_is_the_same_architecture(family, monkeypatch):
+    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: test)")
+    pytest.importorskip("transformers", reason="it is the peer (extra: test)")
+    module = forward.build_model(f"{family}_tiny", num_classes=400)
+    theirs = peers._classifier(family, module.spec)
+    clip = np.zeros((1, *module.spec.clip_shape), np.float32)
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), clip))["params"]
+    ours = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert ours == sum(parameter.numel() for parameter in theirs.parameters() if parameter.requires_grad)
+    with torch.no_grad():
+        assert theirs(torch.zeros(1, module.spec.num_frames, 3, *module.spec.frame_size)).logits.shape == (1, 400)
+
+
+def test_forward_passes_have_a_row_for_each_family():
+    pytest.importorskip("transformers", reason="it is the peer (extra: test)")
+    rows = forward.measure(Settings(sizes=("tiny",), batch=1, rounds=2))
+    assert [row.name for row in rows] == [
+        f"{family}_tiny forward, 1 clip, float32, against transformers"
+        for family in ("videomae", "timesformer", "vivit")
+    ]
+    for row in rows:
+        assert row.ratio == pytest.approx(row.ours / row.peer)
+
+
+def test_a_size_that_a_family_has_not_is_said(monkeypatch):
+    said = []
+    monkeypatch.setattr(forward, "COMPARED", ("timesformer",))
+    assert forward.measure(Settings(sizes=("small",), remark=said.append)) == []
+    assert said == ["timesformer has no size small"]
+
+
 def test_scan_operands_are_those_of_a_mamba():
     plain = scan.operands((1, 9, 4))
     assert plain["dt"].min() > 0
@@ -94,7 +133,7 @@ def test_peers_that_are_not_installed_are_said(monkeypatch):
 
 
 def test_steps_scan_and_attention_import_no_data_library():
-    code = BLOCKED + "from vidjax.bench import attention, peers, scan, step\nimport vidjax.cli.verbs.bench"
+    code = BLOCKED + "from vidjax.bench import attention, forward, peers, scan, step\nimport vidjax.cli.verbs.bench"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
@@ -103,15 +142,16 @@ def test_steps_scan_and_attention_import_no_data_library():
 def test_steps_scan_and_attention_run_without_data_libraries(tmp_path):
     code = BLOCKED + (
         "from vidjax.cli import main\n"
-        "words = 'step scan attention --size tiny --batch 1 --rounds 1'.split()\n"
+        "words = 'step forward scan attention --size tiny --batch 1 --rounds 1'.split()\n"
         f"sys.exit(main(['bench', *words, '--json', {str(tmp_path / 'rows.json')!r}]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "rows.json").read_text())
-    assert {row["name"].split()[0] for row in rows} == {"videomae_tiny", "scan", "attention"}
+    models = {"videomae_tiny", "timesformer_tiny", "vivit_tiny"}
+    assert {row["name"].split()[0] for row in rows} == models | {"scan", "attention"}
     for row in rows:
-        assert set(row) == {"name", "ours", "peer", "unit", "ratio"}
+        assert set(row) == {"name", "ours", "peer", "unit", "ratio", "spread"}
         assert row["ours"] > 0
 
 
@@ -120,7 +160,7 @@ def test_mfu_is_flops_of_the_clips_over_the_peak_that_the_unit_names(monkeypatch
     monkeypatch.setattr(step, "vidjax_calls", lambda config: (calls, 202e9))
     monkeypatch.setattr(step.peers, "videomae", lambda *args: {"them": calls})
     monkeypatch.setattr(
-        step, "race", lambda contenders, *args, **kwargs: dict.fromkeys(contenders, 0.04) | {"them": 0.08}
+        step, "race", lambda contenders, *args, **kwargs: {key: [0.04] for key in contenders} | {"them": [0.08]}
     )
     monkeypatch.setattr(step, "peak_flops", lambda kind: 989e12)
     rows = step.measure(Settings(batch=64, dtype="bfloat16"))

@@ -1,6 +1,9 @@
 """`vidjax bench`: what it refuses, and where its rows go."""
 
 import json
+import os
+import subprocess
+import sys
 import types
 
 import pytest
@@ -13,9 +16,10 @@ from vidjax.cli.verbs import bench
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["stp"], "there is no benchmark 'stp'; choose from step, scan, attention, loader"),
+        (["stp"], "there is no benchmark 'stp'; choose from step, forward, scan, attention, loader, predict, embed"),
         (["--json", "step"], "--json step: name a file, or put --json last"),
-        (["step", "--rounds", "0"], "--rounds, --videos, --step-clips and --step-ms must be above 0"),
+        (["step", "--rounds", "0"], "--rounds, --step-clips and --step-ms must be above 0"),
+        (["embed", "--videos", "-1"], "--batch and --videos must be at least 0"),
         (["step", "--threads", "4096"], "--threads=4096 of a machine on which this process may use"),
     ],
 )
@@ -37,7 +41,7 @@ def instant(monkeypatch):
         def measure(settings):
             if name.endswith("scan"):
                 raise RuntimeError("out of memory")
-            return rates(name, "clips/s", 2.0, {"them": 1.0})
+            return rates(name, "clips/s", [2.0], {"them": [1.0]})
 
         return types.SimpleNamespace(measure=measure, NOTE="how it was measured")
 
@@ -58,3 +62,34 @@ def test_what_was_measured_before_a_failure_is_in_the_file(instant, tmp_path):
     with pytest.raises(RuntimeError, match="out of memory"):
         main(["bench", "step", "scan", "--json", str(path)])
     assert len(json.loads(path.read_text())) == 1
+
+
+def test_avx2_holds_both_sides_and_is_said(instant, monkeypatch, capsys):
+    for name in ("XLA_FLAGS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=somewhere")
+    assert main(["bench", "step"]) == 0
+    assert "ATEN_CPU_CAPABILITY" not in os.environ
+    assert "AVX2" not in capsys.readouterr().out
+    assert main(["bench", "step", "--avx2"]) == 0
+    assert os.environ["XLA_FLAGS"] == "--xla_dump_to=somewhere --xla_cpu_max_isa=AVX2"
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert "held to AVX2" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_avx2_reaches_pytorch_and_the_code_that_xla_makes(tmp_path):
+    """What PyTorch says of itself, and the registers that XLA's own listing of the compiled code names."""
+    pytest.importorskip("torch", reason="it is the peer (extra: test)")
+    code = (
+        "import sys, torch\n"
+        "from vidjax.cli import main\n"
+        "words = 'attention --size tiny --batch 1 --rounds 1 --avx2'.split()\n"
+        "sys.exit(main(['bench', *words]) or torch.backends.cpu.get_cpu_capability() != 'AVX2')\n"
+    )
+    environ = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600, env=environ)
+    listings = [path.read_text() for path in tmp_path.glob("*.ll")]
+    assert listings
+    assert not any("+avx512f" in text or 'prefer-vector-width"="512' in text for text in listings)

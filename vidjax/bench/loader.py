@@ -17,7 +17,7 @@ import av
 import cv2
 import numpy as np
 
-from vidjax.bench.report import Row, rates
+from vidjax.bench.report import Row, rates, times
 from vidjax.bench.settings import Settings
 from vidjax.bench.videos import FRAMES, RATE, write_videos
 from vidjax.config import DataConfig
@@ -32,6 +32,7 @@ from vidjax.data.sources.base import VideoSource
 RECIPE = DataConfig(num_frames=16, stride=4, sampling="dense", crop="multi_scale", image_size=224)
 SPAN = RECIPE.num_frames * RECIPE.stride
 SEVERAL = 4  # clips per decode
+VIDEOS = 8
 _DRAWS = 2  # windows of each video
 LONG, SHORT = 250, 12  # frames between key frames; 250 is x264's own choice
 NOTE = (
@@ -44,8 +45,9 @@ Make = Callable[[int, np.random.Generator], object]
 def measure(settings: Settings) -> list[Row]:
     """Clips a second and core, several clips per decode beside one, and cores a chip."""
     cv2.setNumThreads(1)
+    videos = settings.videos or VIDEOS
     with tempfile.TemporaryDirectory() as folder:
-        sources = _sources(pathlib.Path(folder), settings.videos)
+        sources = _sources(pathlib.Path(folder), videos)
         files = f"files, key frame every {LONG}"
         contenders: dict[tuple[str, str], tuple[int, Make]] = {}
         for name, source in sources.items():
@@ -54,7 +56,7 @@ def measure(settings: Settings) -> list[Row]:
             if name != "records":  # the other loops read files
                 contenders[name, "a PyAV loop"] = (1, _from_file(source, pyav_clip))
                 contenders[name, "an OpenCV loop"] = (1, _from_file(source, opencv_clip))
-        speed = clips_per_core(contenders, settings.videos, settings.rounds)
+        speed = clips_per_core(contenders, videos, settings.rounds)
     rows = []
     for name in sources:
         against = name if name != "records" else files
@@ -73,34 +75,34 @@ def measure(settings: Settings) -> list[Row]:
     return rows + cores(speed, files, settings)
 
 
-def cores(speed: dict[tuple[str, str], float], files: str, settings: Settings) -> list[Row]:
+def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Settings) -> list[Row]:
     """How many cores keep up with a chip, beside how many a plain loop over the files takes."""
     chip = settings.step_clips / settings.step_ms * 1e3
-    rows = []
+    rows, loop = [], [chip / rate for rate in speed[files, "a PyAV loop"]]
     for name, clips in ((files, 1), (files, SEVERAL), ("records", 1), ("records", SEVERAL)):
-        ours, peer = chip / speed[name, f"{clips}"], chip / speed[files, "a PyAV loop"]
-        shown = f"cores for {chip:.0f} clips/s, {name}, {clips} clip{'s' * (clips > 1)} per decode, against a PyAV loop"
-        rows.append(Row(shown, ours, peer, "cores", peer / ours))
+        shown = f"cores for {chip:.0f} clips/s, {name}, {clips} clip{'s' * (clips > 1)} per decode"
+        ours = [chip / rate for rate in speed[name, f"{clips}"]]
+        rows += times(shown, ours, {"a PyAV loop": loop}, "cores")
     return rows
 
 
 def clips_per_core(
     contenders: dict[tuple[str, str], tuple[int, Make]], videos: int, rounds: int
-) -> dict[tuple[str, str], float]:
-    """Clips a CPU second of each contender in its fastest round, all in turn on the same videos and windows.
+) -> dict[tuple[str, str], list[float]]:
+    """Clips a CPU second of each contender, round by round, all in turn on the same videos and windows.
 
     Args:
       contenders: how many clips a call makes, and the call on (video number, random generator).
     """
-    best = dict.fromkeys(contenders, 0.0)
+    speed = {name: [] for name in contenders}
     calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same every round: luck is shared
     for _ in range(rounds):
         for name, (clips, make) in contenders.items():
             start = time.process_time()
             for video, draw in calls:
                 make(video, np.random.default_rng((draw, video)))
-            best[name] = max(best[name], clips * len(calls) / (time.process_time() - start))
-    return best
+            speed[name].append(clips * len(calls) / (time.process_time() - start))
+    return speed
 
 
 def vidjax_clips(source: VideoSource, clips: int) -> Make:

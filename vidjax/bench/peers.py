@@ -9,16 +9,25 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import pathlib
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from vidjax import ops
 from vidjax.bench.race import Run
-from vidjax.bench.settings import Settings
-from vidjax.models.videomae import VideoMAESpec
+from vidjax.bench.settings import Settings, compute_dtype
+from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAESpec
+from vidjax.models.vivit import ViViTSpec
+
+if TYPE_CHECKING:
+    import torch
+
+NUM_CLASSES = 400  # of Kinetics-400
 
 
 def installed(*names: str) -> bool:
@@ -35,9 +44,8 @@ def videomae(
         return {}
     import torch
 
-    device = torch_device()
     contenders = {"transformers": _videomae(spec, batch, dtype, mask_ratio, lambda model: model)}
-    if settings.compile_peer or (settings.compile_peer is None and device == "cuda"):
+    if _is_compiled_too(settings):
         contenders["transformers + torch.compile"] = _videomae(spec, batch, dtype, mask_ratio, torch.compile)
     return contenders
 
@@ -80,6 +88,79 @@ def _videomae(spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, pre
         optimizer.step()
 
     return {"forward": torch_repeat(forward), "step": torch_repeat(step)}
+
+
+def classifier(
+    family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec, batch: int, settings: Settings
+) -> dict[str, Run]:
+    """The forward pass of transformers' classifier by contender; none where transformers or PyTorch is missing.
+
+    Args:
+      family: videomae, timesformer or vivit.
+    """
+    if not installed("torch", "transformers"):
+        settings.remark("transformers and PyTorch are not installed: the forward pass has nobody to compare with")
+        return {}
+    import torch
+
+    device, dtype = torch_device(), compute_dtype(settings)
+    model = _classifier(family, spec).to(device).eval()
+    clips = torch.randn(batch, spec.num_frames, 3, *spec.frame_size, device=device)
+
+    def forward_of(run_model: Callable[[torch.Tensor], Any]) -> Run:
+        def forward():
+            with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+                run_model(clips)
+
+        return torch_repeat(forward)
+
+    contenders = {"transformers": forward_of(model)}
+    if _is_compiled_too(settings):
+        contenders["transformers + torch.compile"] = forward_of(torch.compile(model))
+    return contenders
+
+
+def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
+    """Write a classifier with random weights as transformers does; False where it or PyTorch is missing."""
+    if not installed("torch", "transformers"):
+        settings.remark("transformers and PyTorch are not installed: nothing writes the model of predict and embed")
+        return False
+    import transformers
+
+    _classifier("videomae", VIDEOMAE_SPECS[size]).save_pretrained(folder)
+    side = VIDEOMAE_SPECS[size].frame_size[0]
+    processor = transformers.VideoMAEImageProcessorPil(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
+    processor.save_pretrained(folder)
+    return True
+
+
+def script_words(*words: str) -> list[str]:
+    """The command line of `torch_script.py`, beside which no module of this folder is found by its bare name."""
+    return [sys.executable, "-P", str(pathlib.Path(__file__).with_name("torch_script.py")), *words]
+
+
+def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> torch.nn.Module:
+    """The module of the same shape, with attention by PyTorch's own where transformers has that for the family."""
+    import transformers
+
+    cubes = [spec.tubelet_size, spec.patch_size, spec.patch_size]
+    own: dict[str, dict[str, Any]] = {
+        "videomae": {"patch_size": spec.patch_size, "tubelet_size": spec.tubelet_size},
+        "timesformer": {"patch_size": spec.patch_size},
+        "vivit": {"tubelet_size": cubes},
+    }
+    config = transformers.AutoConfig.for_model(
+        family, image_size=spec.frame_size[0], num_frames=spec.num_frames, num_labels=NUM_CLASSES,
+        hidden_size=spec.width, num_hidden_layers=spec.depth, num_attention_heads=spec.num_heads,
+        intermediate_size=spec.mlp_dim, **own[family],
+    )  # fmt: skip
+    return transformers.AutoModelForVideoClassification.from_config(config)
+
+
+def _is_compiled_too(settings: Settings) -> bool:
+    return settings.compile_peer or (settings.compile_peer is None and torch_device() == "cuda")
 
 
 def attention(shape: tuple[int, int, int, int], dtype: str) -> dict[str, dict[str, Run]]:

@@ -11,19 +11,33 @@ _MOST = 50  # calls a round
 
 
 def race(
-    contenders: dict[str, Run], rounds: int, *, peers: Collection[str] = (), remark: Callable[[str], None] = print
-) -> dict[str, float]:
-    """Seconds a call in the fastest round of each contender.
+    contenders: dict[str, Run],
+    rounds: int,
+    *,
+    peers: Collection[str] = (),
+    remark: Callable[[str], None] = print,
+    clock: Callable[[], float] = time.perf_counter,
+    processes: bool = False,
+) -> dict[str, list[float]]:
+    """Seconds a call of each contender, round by round.
 
     Args:
       contenders: by name; each is called twice before anything counts, to compile and to allocate.
       peers: those that may fail: they are left out with a remark, since their failure says nothing of vidjax.
+      clock: tells the seconds.
+      processes: whether a call is a whole process: it is called once before anything counts, and once a round.
     """
-    calls, best = {}, {}
+
+    def timed(run: Run, count: int) -> float:
+        start = clock()
+        run(count)
+        return (clock() - start) / count
+
+    calls, seconds = {}, {}
     for name, run in contenders.items():
         try:
             run(1)
-            calls[name] = min(_MOST, max(1, round(_ROUND / _seconds(run, 1))))
+            calls[name] = 1 if processes else min(_MOST, max(1, round(_ROUND / timed(run, 1))))
         except Exception as error:  # whatever other people's code may raise
             if name not in peers:
                 raise
@@ -31,11 +45,5 @@ def race(
             remark(f"{name} is left out: {type(error).__name__}: {reason}")
     for _ in range(rounds):
         for name, count in calls.items():
-            best[name] = min(best.get(name, float("inf")), _seconds(contenders[name], count) / count)
-    return best
-
-
-def _seconds(run: Run, count: int) -> float:
-    start = time.perf_counter()
-    run(count)
-    return time.perf_counter() - start
+            seconds.setdefault(name, []).append(timed(contenders[name], count))
+    return seconds

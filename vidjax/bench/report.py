@@ -1,4 +1,4 @@
-"""The answer of a benchmark: rows of a table and of JSON, `{name, ours, peer, unit, ratio}`.
+"""The answer of a benchmark: rows of a table and of JSON, `{name, ours, peer, unit, ratio, spread}`.
 
 The ratio says how many times faster vidjax is, whether the unit is a rate or a time.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from vidjax.files import write_json
+
+NOTE = (
+    "The fastest of interleaved rounds counts. A ratio above 1 means that vidjax is faster; beside it, the lowest and "
+    "the highest ratio of one round."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +23,9 @@ class Row:
 
     Attributes:
       name: what was measured, and against whom.
-      ours, peer: in `unit`; peer is None where there was nobody to compare with.
+      ours, peer: of the fastest round of each, in `unit`; peer is None where there was nobody to compare with.
       ratio: above 1 where vidjax is faster; None without a peer.
+      spread: the lowest and the highest ratio of one round; None without a peer.
     """
 
     name: str
@@ -27,20 +33,41 @@ class Row:
     peer: float | None
     unit: str
     ratio: float | None
+    spread: tuple[float, float] | None = None
 
 
-def rates(name: str, unit: str, ours: float, peers: dict[str, float]) -> list[Row]:
-    """A row for each peer, of rates (more is faster)."""
+def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]]) -> list[Row]:
+    """A row for each peer, of rates (more is faster).
+
+    Args:
+      ours, peers: by round; all have the same rounds.
+    """
     if not peers:
-        return [Row(name, ours, None, unit, None)]
-    return [Row(f"{name}, against {who}", ours, peer, unit, ours / peer) for who, peer in peers.items()]
+        return [Row(name, max(ours), None, unit, None)]
+    return [
+        Row(f"{name}, against {who}", max(ours), max(peer), unit, max(ours) / max(peer), _spread(ours, peer))
+        for who, peer in peers.items()
+    ]
 
 
-def times(name: str, ours: float, peers: dict[str, float]) -> list[Row]:
-    """A row for each peer, of seconds (less is faster), in milliseconds."""
+def times(name: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]], unit: str = "ms") -> list[Row]:
+    """A row for each peer, of seconds (less is faster), in milliseconds or as the unit says.
+
+    Args:
+      ours, peers: by round; all have the same rounds.
+    """
+    scale, best = (1e3 if unit == "ms" else 1.0), min(ours)
     if not peers:
-        return [Row(name, 1e3 * ours, None, "ms", None)]
-    return [Row(f"{name}, against {who}", 1e3 * ours, 1e3 * peer, "ms", peer / ours) for who, peer in peers.items()]
+        return [Row(name, scale * best, None, unit, None)]
+    return [
+        Row(f"{name}, against {who}", scale * best, scale * min(peer), unit, min(peer) / best, _spread(peer, ours))
+        for who, peer in peers.items()
+    ]
+
+
+def _spread(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
+    ratios = [one / other for one, other in zip(above, below, strict=True)]
+    return min(ratios), max(ratios)
 
 
 def as_dict(row: Row) -> dict[str, str | float | None]:
@@ -60,10 +87,11 @@ def print_table(rows: Iterable[Row], title: str, notes: Iterable[str]) -> None:
     from rich.table import Table
 
     table = Table("measurement", title=title, title_justify="left")
-    for column in ("vidjax", "peer", "unit", "ratio"):
+    for column in ("vidjax", "peer", "unit", "ratio", "of rounds"):
         table.add_column(column, justify="left" if column == "unit" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(row.name, _short(row.ours), _short(row.peer), row.unit, _short(row.ratio))
+        spread = "-" if row.spread is None else " to ".join(map(_short, row.spread))
+        table.add_row(row.name, _short(row.ours), _short(row.peer), row.unit, _short(row.ratio), spread)
     console = Console()
     console.print(table)
     for note in notes:

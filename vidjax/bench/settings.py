@@ -23,7 +23,7 @@ class Settings:
       rounds: of each contender.
       remat, unroll, attention, scan: as in the configuration of a model; empty or 0: by the platform, as in a run.
       step_ms, step_clips: how long an accelerator takes for how many clips, which the loader has to keep up with.
-      videos: that the loader decodes.
+      videos: that the loader decodes, or that are embedded; 0: by benchmark.
       compile_peer: whether torch.compile is tried; None: on a GPU.
       remark: told of contenders that are left out, and why.
     """
@@ -38,7 +38,7 @@ class Settings:
     scan: str = ""
     step_ms: float = 130.0
     step_clips: int = 32
-    videos: int = 8
+    videos: int = 0
     compile_peer: bool | None = None
     remark: Callable[[str], None] = print
 

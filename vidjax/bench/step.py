@@ -65,14 +65,15 @@ def _measure(size: str, settings: Settings) -> list[Row]:
         if what == "step":
             contenders["dual"] = vidjax_calls(dual)[0]["step"]
         seconds = race(contenders, settings.rounds, peers=theirs, remark=settings.remark)
-        clips = {who: batch / value for who, value in seconds.items()}
+        clips = {who: [batch / value for value in rounds] for who, rounds in seconds.items()}
         mine, with_dual = clips.pop("vidjax"), clips.pop("dual", None)
         rows += rates(name.format(what), "clips/s", mine, clips)
         if what == "step":
             peak = peak_flops(jax.devices()[0].device_kind)
             if peak and dtype == "bfloat16":
-                share = {who: value * flops / peak for who, value in clips.items()}
-                rows += rates(name.format("MFU"), f"of {peak / 1e12:.0f} TFLOP/s", mine * flops / peak, share)
+                share = {who: [value * flops / peak for value in rounds] for who, rounds in clips.items()}
+                own = [value * flops / peak for value in mine]
+                rows += rates(name.format("MFU"), f"of {peak / 1e12:.0f} TFLOP/s", own, share)
         if with_dual is not None:
             rows += rates(name.format("step with dual masking"), "clips/s", with_dual, {})
     return rows

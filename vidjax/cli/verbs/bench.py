@@ -1,6 +1,6 @@
-"""`vidjax bench`: time steps, scan, attention and loading beside what else is installed for them.
+"""`vidjax bench`: time steps, forward passes, scan, attention, loading and verbs beside what else is installed.
 
-Steps, scan and attention need none of the data libraries, and loading needs no accelerator.
+Only loading, predict and embed need the data libraries, and they run on the CPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
-BENCHES = ("step", "scan", "attention", "loader")
+BENCHES = ("step", "forward", "scan", "attention", "loader", "predict", "embed")
 _STDOUT = "-"
 
 
@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=default.rounds, help="of each contender; the fastest counts")
     parser.add_argument("--threads", type=int, default=0, help="of a CPU; default all")
+    about = "hold vidjax and its peers to AVX2 on a CPU that has wider vectors"
+    parser.add_argument("--avx2", action="store_true", help=about)
     parser.add_argument("--remat", default=default.remat, choices=("none", "dots", "full"), help="vidjax's")
     about = "layers up to which a stack has no loop; default by platform"
     parser.add_argument("--unroll", type=int, default=default.unroll, help=about)
@@ -40,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compile-peer", action=argparse.BooleanOptionalAction, help="torch.compile too; default on a GPU"
     )
-    parser.add_argument("--videos", type=int, default=default.videos, help="that the loader decodes")
+    about = "that the loader decodes, or that are embedded; default 8 and 50"
+    parser.add_argument("--videos", type=int, default=default.videos, help=about)
     about = "an accelerator's time for --step-clips clips, which the loader has to keep up with; default %(default)s"
     parser.add_argument("--step-ms", type=float, default=default.step_ms, help=about)
     parser.add_argument("--step-clips", type=int, default=default.step_clips, help="default %(default)s")
@@ -55,9 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHES)}")
     if arguments.json in BENCHES:
         raise ConfigError(f"--json {arguments.json}: name a file, or put --json last to print the rows")
-    if min(arguments.rounds, arguments.videos, arguments.step_clips) < 1 or arguments.step_ms <= 0:
-        raise ConfigError("--rounds, --videos, --step-clips and --step-ms must be above 0")
+    if min(arguments.rounds, arguments.step_clips) < 1 or arguments.step_ms <= 0:
+        raise ConfigError("--rounds, --step-clips and --step-ms must be above 0")
+    if min(arguments.batch, arguments.videos) < 0:
+        raise ConfigError("--batch and --videos must be at least 0")
     threads = _limit_threads(arguments.threads)
+    if arguments.avx2:
+        _hold_to_avx2()
     from vidjax.bench import report
     from vidjax.bench.settings import Settings, hardware
 
@@ -67,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         compile_peer=arguments.compile_peer, videos=arguments.videos, step_ms=arguments.step_ms,
         step_clips=arguments.step_clips, remark=say,
     )  # fmt: skip
-    rows, notes = [], ["The fastest of interleaved rounds counts. A ratio above 1 means that vidjax is faster."]
+    rows, notes = [], [report.NOTE]
     for what in dict.fromkeys(arguments.what or BENCHES):
         bench = importlib.import_module(f"vidjax.bench.{what}")
         with progress(f"measuring {what}"):
@@ -78,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json == _STDOUT:
         print_json([report.as_dict(row) for row in rows])
     else:
-        report.print_table(rows, hardware(threads), notes)
+        held = ", all held to AVX2" if arguments.avx2 else ""
+        report.print_table(rows, hardware(threads) + held, notes)
     return 0
 
 
@@ -93,6 +101,13 @@ def _limit_threads(threads: int) -> int:
     os.environ["OMP_NUM_THREADS"] = os.environ["NPROC"] = str(count)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU's memory is shared with the peers
     return count
+
+
+def _hold_to_avx2() -> None:
+    """Let XLA, PyTorch and the libraries that PyTorch calls use no wider vectors; read when the backends start."""
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa=AVX2".strip()
+    os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
+    os.environ["ONEDNN_MAX_CPU_ISA"] = os.environ["MKL_ENABLE_INSTRUCTIONS"] = "AVX2"
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax bench step scan --size=tiny --json=bench.json")

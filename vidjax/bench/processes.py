@@ -1,0 +1,41 @@
+"""Contenders that are whole processes, as a user starts them: from an empty process to the answer."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+from vidjax.bench.race import Run
+
+_ON_THE_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def vidjax_words(*words: str) -> list[str]:
+    """The command line of a verb."""
+    return [sys.executable, "-m", "vidjax.cli", *words]
+
+
+def command(words: list[str], **environ: str) -> Run:
+    """Start a process on the CPU so many times, one after the other; one that fails raises the end of what it said.
+
+    Args:
+      environ: variables in place of this process's.
+    """
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            environment = os.environ | _ON_THE_CPU | environ
+            done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+            if done.returncode:
+                said = done.stderr.strip().splitlines() or ["it said nothing"]
+                raise RuntimeError(f"exit code {done.returncode}: {said[-1]}")
+
+    return run
+
+
+def children_seconds() -> float:
+    """Processor seconds of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

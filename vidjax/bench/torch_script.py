@@ -1,0 +1,91 @@
+"""What users of PyTorch write to classify a video and to embed a folder of them; run as a script, without vidjax.
+
+`python torch_script.py predict MODEL VIDEO`, `pipeline MODEL VIDEO` and `embed MODEL FOLDER FILE`, where MODEL is a
+folder of a transformers VideoMAE. Clips are those of its Kinetics checkpoints: every 4th frame from the middle.
+"""
+
+import json
+import os
+import sys
+
+STRIDE = 4
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BATCH = 8  # clips that are embedded together
+
+
+def read_clip(path, num_frames, size):
+    """Decode a video up to the last wanted frame, resize its short side, crop the centre; normalised (t 3 h w)."""
+    import av
+    import numpy as np
+    import torch
+
+    frames = []
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        first = STRIDE * max((-(-stream.frames // STRIDE) - num_frames) // 2, 0)
+        wanted = range(first, first + STRIDE * num_frames, STRIDE)
+        for number, frame in enumerate(container.decode(stream)):
+            if number in wanted:
+                frames.append(frame.to_ndarray(format="rgb24"))
+            if number >= wanted[-1]:
+                break
+    clip = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2) / 255
+    height, width = clip.shape[2:]
+    short = min(height, width)
+    sides = (round(height * size / short), round(width * size / short))
+    clip = torch.nn.functional.interpolate(clip, sides, mode="bilinear")
+    top, left = (sides[0] - size) // 2, (sides[1] - size) // 2
+    clip = clip[:, :, top : top + size, left : left + size]
+    return (clip - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+
+
+def load(folder):
+    """The classifier of a folder, ready to be called."""
+    from transformers import VideoMAEForVideoClassification
+
+    return VideoMAEForVideoClassification.from_pretrained(folder).eval()
+
+
+def predict(folder, video):
+    """The five most probable classes of a video."""
+    import torch
+
+    model = load(folder)
+    with torch.inference_mode():
+        clip = read_clip(video, model.config.num_frames, model.config.image_size)
+        best = model(clip[None]).logits[0].softmax(-1).topk(5)
+    labels = model.config.id2label
+    found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [{"label": labels[number], "probability": value} for number, value in found]
+
+
+def pipeline(folder, video):
+    """The same by transformers' pipeline, which takes its clip from the beginning of the video."""
+    import transformers
+
+    answer = transformers.pipeline("video-classification", model=folder)
+    found = answer(video, frame_sampling_rate=STRIDE, top_k=5)
+    return [{"label": line["label"], "probability": line["score"]} for line in found]
+
+
+def embed(folder, videos, file):
+    """Write the mean token of a clip of every video, (n d); returns their names."""
+    import numpy as np
+    import torch
+
+    model, pooled = load(folder), []
+    names = sorted(os.listdir(videos))
+    with torch.inference_mode():
+        for start in range(0, len(names), BATCH):
+            paths = [os.path.join(videos, name) for name in names[start : start + BATCH]]
+            clips = [read_clip(path, model.config.num_frames, model.config.image_size) for path in paths]
+            tokens = model.videomae(torch.stack(clips)).last_hidden_state
+            pooled.append(model.fc_norm(tokens.mean(1)).numpy())
+    np.save(file, np.concatenate(pooled))
+    return names
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    print(json.dumps({"predict": predict, "pipeline": pipeline, "embed": embed}[what](*arguments)))
