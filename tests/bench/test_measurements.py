@@ -12,6 +12,7 @@ import pytest
 from vidjax.bench import attention, forward, peers, scan, step
 from vidjax.bench.settings import SIZES, Settings
 from vidjax.models.videomae import VIDEOMAE_SPECS
+from vidjax.objectives import configured
 
 DATA_LIBRARIES = ("grain", "tensorflow_datasets", "av", "cv2", "ml_collections", "array_record", "orbax", "sklearn")
 BLOCKED = (
@@ -54,7 +55,7 @@ def test_the_peer_has_as_many_parameters(monkeypatch):
     monkeypatch.setattr(torch.optim, "AdamW", optimizer)
     peers.videomae(VIDEOMAE_SPECS["tiny"], 1, "float32", 0.9, Settings(compile_peer=False))
     theirs = sum(parameter.numel() for parameter in built[0] if parameter.requires_grad)
-    objective = step.bench_objective(step.bench_config("tiny", 1, "float32", Settings()))
+    objective = configured.masked_autoencoding(step.bench_config("tiny", 1, "float32", Settings()))
     ours = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])))
     assert ours == theirs
 

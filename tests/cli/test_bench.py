@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+from vidjax.bench import all_steps
 from vidjax.bench.report import rates
 from vidjax.cli import main
 from vidjax.cli.verbs import bench
@@ -20,6 +21,10 @@ from vidjax.cli.verbs import bench
         (["--json", "step"], "--json step: name a file, or put --json last"),
         (["step", "--rounds", "0"], "--rounds, --step-clips and --step-ms must be above 0"),
         (["embed", "--videos", "-1"], "--batch and --videos must be at least 0"),
+        (["scan", "--all"], "--all is of the training steps: vidjax bench step --all"),
+        (["step", "--only", "svt_k400:base"], "--only and --results are for vidjax bench step --all"),
+        (["step", "--all", "--size", "large"], "--all measures the sizes that are shipped; --size=tiny is to try"),
+        (["step", "--all", "--dtype", "float32"], "--dtype is not for --all, which measures the shipped steps as"),
         (["step", "--threads", "4096"], "--threads=4096 of a machine on which this process may use"),
     ],
 )
@@ -62,6 +67,20 @@ def test_what_was_measured_before_a_failure_is_in_the_file(instant, tmp_path):
     with pytest.raises(RuntimeError, match="out of memory"):
         main(["bench", "step", "scan", "--json", str(path)])
     assert len(json.loads(path.read_text())) == 1
+
+
+@pytest.mark.parametrize(("failed", "code"), [(False, 0), (True, 1)])
+def test_all_prints_the_table_where_to_paste_it_and_what_has_no_figure(failed, code, monkeypatch, capsys, tmp_path):
+    machine = {"device": "TPU v5 lite", "platform": "tpu", "jax": "0.10.2"}
+    timed = {"clips": 2, "ms": [2.0], "flops_per_clip": 1e9, "compile_s": 3.0, "needed_gb": None, "chosen": {}}
+    answer = {"error": "it does not fit"} if failed else timed
+    monkeypatch.setattr(all_steps, "start_process", lambda words: answer if words else machine)
+    path = tmp_path / "rows.jsonl"
+    assert main(["bench", "step", "--all", "--only", "svt_k400:base", "--results", str(path)]) == code
+    out, err = capsys.readouterr()
+    assert len([line for line in out.splitlines() if line.startswith("|")]) == 3
+    assert "paste the table into docs/performance.md" in err
+    assert (f"no figure for svt_k400:base; to try again, remove their lines from {path}" in err) == failed
 
 
 def test_avx2_holds_both_sides_and_is_said(instant, monkeypatch, capsys):

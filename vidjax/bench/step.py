@@ -18,9 +18,8 @@ from vidjax.bench.race import Run, race
 from vidjax.bench.report import Row, rates
 from vidjax.bench.settings import Settings, compute_dtype, platform
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConfig
-from vidjax.models import build_model
 from vidjax.models.videomae import VIDEOMAE_SPECS
-from vidjax.objectives import MaskedAutoencoding
+from vidjax.objectives import configured
 from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.mesh import batch_sharding, make_mesh, replicated
 from vidjax.training.optim import RunLength, build_optimizer
@@ -82,7 +81,7 @@ def _measure(size: str, settings: Settings) -> list[Row]:
 def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
     """The forward pass and the training step of a run on one device, and the FLOPs of the step a clip."""
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
-    objective = bench_objective(config)
+    objective = configured.masked_autoencoding(config)
     length = RunLength(_STEPS, per_epoch=_STEPS)
     optimizer = build_optimizer(config.optim, length, global_batch=config.data.global_batch)
 
@@ -134,16 +133,3 @@ def bench_config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], s
     )  # fmt: skip
     data = DataConfig(num_frames=spec.num_frames, image_size=spec.frame_size[0], global_batch=batch)
     return choose_by_platform(Config(model=model, data=data, optim=OptimConfig(beta2=0.95)), platform())
-
-
-def bench_objective(config: Config) -> MaskedAutoencoding:
-    """The objective of the task, which itself would import the data libraries for its evaluation."""
-    model, data = config.model, config.data
-    module = build_model(
-        model.name, num_frames=data.num_frames, image_size=data.image_size, dtype=model.dtype,
-        remat=model.remat, unroll=model.unroll, attention=model.attention or None,
-    )  # fmt: skip
-    return MaskedAutoencoding(
-        module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
-        decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
-    )  # fmt: skip

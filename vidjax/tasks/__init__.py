@@ -8,8 +8,8 @@ from vidjax.data.open import open_source
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.objectives import Objective, Supervised
+from vidjax.objectives.configured import build_classifier
 from vidjax.registry import Registry
-from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 

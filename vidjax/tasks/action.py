@@ -10,8 +10,9 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation.action import ActionEvaluator
 from vidjax.objectives import ActionRecognition
+from vidjax.objectives.configured import build_classifier
 from vidjax.objectives.mixing import Mixing
-from vidjax.tasks._modules import build_classifier, refuse
+from vidjax.tasks._refuse import refuse
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 

@@ -15,7 +15,8 @@ from vidjax.models import FAMILIES, ClipSpec, build_model
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS
 from vidjax.objectives import Captioning
-from vidjax.tasks._modules import OF_CLASSIFICATION, refuse, spec_options
+from vidjax.objectives.configured import spec_options
+from vidjax.tasks._refuse import OF_CLASSIFICATION, refuse
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 

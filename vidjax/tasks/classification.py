@@ -5,10 +5,8 @@ from __future__ import annotations
 from vidjax.config import Config
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation.classification import ClassificationEvaluator
-from vidjax.objectives import Classification
+from vidjax.objectives import Classification, configured
 from vidjax.objectives.classification import balanced_weights
-from vidjax.objectives.mixing import Mixing
-from vidjax.tasks._modules import build_classifier
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 
@@ -16,13 +14,8 @@ from vidjax.viz.curves import Curve
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
     """Classification by cross-entropy, mixed, erased and smoothed as configured."""
     del total_steps
-    data, optim = config.data, config.optim
-    mixing = Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
-    return Classification(
-        build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
-        erase=data.erase, mixing=mixing,
-        class_weights=class_weights(config, num_classes, source) if source is not None else (),
-    )  # fmt: skip
+    weights = () if source is None else class_weights(config, num_classes, source)
+    return configured.classification(config, num_classes, weights)
 
 
 def class_weights(config: Config, num_classes: int, source: VideoSource) -> tuple[float, ...]:

@@ -16,8 +16,9 @@ from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model, family_of, preset
 from vidjax.models.alignment import AlignmentStudent, AlignmentTeacher, match_teacher
 from vidjax.objectives import FeatureAlignment
+from vidjax.objectives.configured import spec_options
 from vidjax.objectives.feature_alignment import ATTENTION
-from vidjax.tasks._modules import refuse, spec_options
+from vidjax.tasks._refuse import refuse
 from vidjax.tasks._task import Task
 
 

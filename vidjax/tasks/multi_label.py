@@ -8,7 +8,8 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation.multi_label import MultiLabelEvaluator
 from vidjax.objectives import MultiLabel
-from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
+from vidjax.objectives.configured import build_classifier
+from vidjax.tasks._refuse import OF_CLASSIFICATION, refuse
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 

@@ -11,35 +11,16 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.models import FAMILIES, build_model, family_of
-from vidjax.models.projection import ProjectedTimeSformer
-from vidjax.models.timesformer import TimeSformerSpec
-from vidjax.objectives import SelfDistillation
-from vidjax.tasks._modules import refuse, spec_options
+from vidjax.models import FAMILIES, family_of
+from vidjax.objectives import SelfDistillation, configured
+from vidjax.tasks._refuse import refuse
 from vidjax.tasks._task import Task
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> SelfDistillation:
     """Self-distillation of a TimeSformer with the projection head of config.distill."""
     del num_classes, source
-    model, data, distill = config.model, config.data, config.distill
-    spec = build_model(model.name, num_classes=0, **spec_options(config)).spec
-    if not isinstance(spec, TimeSformerSpec):
-        raise ConfigError(f"task=self_distillation trains a TimeSformer; model.name={model.name!r} is none")
-    module = ProjectedTimeSformer(spec, distill.prototypes, distill.hidden_dim, distill.bottleneck_dim)
-    objective = SelfDistillation(
-        module, data.views, data.mean, data.std, total_steps,
-        num_global=len(data.global_views),
-        student_temp=distill.student_temp,
-        teacher_temp=distill.teacher_temp,
-        teacher_temp_start=distill.teacher_temp_start,
-        teacher_temp_steps=distill.teacher_temp_steps,
-        teacher_momentum=distill.teacher_momentum,
-        center_momentum=distill.center_momentum,
-        teacher_drop_path=distill.teacher_drop_path,
-    )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - refuses views that the patches do not tile before any work is done
-    return objective
+    return configured.self_distillation(config, total_steps)
 
 
 def check(config: Config) -> None:

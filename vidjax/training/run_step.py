@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vidjax.config import Config
-from vidjax.data.clips.row_to_clips import SUBSTITUTES
 from vidjax.objectives import Objective
 from vidjax.training.group_gradients import check_group_gradients
 from vidjax.training.mesh import batch_sharding, check_groups, check_rows
@@ -64,6 +63,8 @@ def loaded_shapes(config: Config, num_outputs: int, mesh: Mesh) -> dict[str, jax
     Args:
       num_outputs: classes, or numbers that a regression predicts.
     """
+    from vidjax.data.clips.row_to_clips import SUBSTITUTES  # the data libraries, which a step does without
+
     leaves = batch_shapes(config.data)
     rows = leaves["valid"].shape[0]
     leaves |= annotation_shapes(config, rows, num_outputs)

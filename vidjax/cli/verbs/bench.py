@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pathlib
 
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
@@ -15,7 +16,9 @@ from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
 BENCHES = ("step", "forward", "scan", "attention", "loader", "predict", "embed")
-_STDOUT = "-"
+_STDOUT, _RESULTS = "-", "bench-steps.jsonl"
+_NOT_OF_ALL = ("batch", "dtype", "unroll", "attention", "scan", "avx2", "json")  # what --all takes from the experiments
+EXIT_SOME_FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = Settings()
     listed = ", ".join(BENCHES)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"which of {listed}; default all")
+    about = "with step: every shipped training step on an accelerator, unattended, as a table for docs/performance.md"
+    parser.add_argument("--all", action="store_true", help=about)
+    about = "with --all: this experiment alone, such as videomae_k400:base; may be repeated"
+    parser.add_argument("--only", action="append", default=[], metavar="EXPERIMENT", help=about)
+    about = "with --all: keep its rows in this file of JSON lines, and take from it what is there; default %(default)s"
+    parser.add_argument("--results", default=_RESULTS, metavar="FILE", help=about)
     parser.add_argument("--size", action="append", choices=SIZES, help="of models; may be repeated; default base")
     parser.add_argument("--batch", type=int, default=0, help="clips; default by benchmark, size and platform")
     parser.add_argument(
@@ -52,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, and write after each benchmark; the exit code is 0."""
+    """Measure, print, and write after each benchmark; the exit code is 0, or 1 if a step of --all has no figure."""
     unknown = [what for what in arguments.what if what not in BENCHES]
     if unknown:
         raise ConfigError(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHES)}")
@@ -62,9 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--rounds, --step-clips and --step-ms must be above 0")
     if min(arguments.batch, arguments.videos) < 0:
         raise ConfigError("--batch and --videos must be at least 0")
+    _check_all(arguments)
     threads = _limit_threads(arguments.threads)
     if arguments.avx2:
         _hold_to_avx2()
+    if arguments.all:
+        return _all_steps(arguments)
     from vidjax.bench import report
     from vidjax.bench.settings import Settings, hardware
 
@@ -88,6 +100,36 @@ def run(arguments: argparse.Namespace) -> int:
         held = ", all held to AVX2" if arguments.avx2 else ""
         report.print_table(rows, hardware(threads) + held, notes)
     return 0
+
+
+def _check_all(arguments: argparse.Namespace) -> None:
+    """Refuse --all with what it ignores, and what is for --all without it."""
+    if not arguments.all:
+        if arguments.only or arguments.results != _RESULTS:
+            raise ConfigError("--only and --results are for vidjax bench step --all")
+        return
+    if arguments.what != ["step"]:
+        raise ConfigError("--all is of the training steps: vidjax bench step --all")
+    if arguments.size not in (None, ["tiny"]):
+        raise ConfigError("--all measures the sizes that are shipped; --size=tiny is to try it out")
+    for name in _NOT_OF_ALL:
+        if getattr(arguments, name):
+            raise ConfigError(f"--{name} is not for --all, which measures the shipped steps as they are")
+
+
+def _all_steps(arguments: argparse.Namespace) -> int:
+    """Measure the shipped steps that the results lack, and print the table of all."""
+    from vidjax.bench.all_steps import markdown, measure_all, start_process
+
+    size, path = "tiny" if arguments.size else "shipped", pathlib.Path(arguments.results)
+    rows = measure_all(path, size, arguments.only, arguments.rounds, remark=say, start=start_process)
+    print(markdown(rows))
+    say(f'paste the table into docs/performance.md, under "Measured on accelerators"; its rows are kept in {path}')
+    failed = [row.experiment for row in rows if row.failed]
+    if not failed:
+        return 0
+    say(f"no figure for {', '.join(failed)}; to try again, remove their lines from {path}")
+    return EXIT_SOME_FAILED
 
 
 def _limit_threads(threads: int) -> int:

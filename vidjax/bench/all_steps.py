@@ -1,0 +1,170 @@
+"""Every shipped step on this machine's accelerator, unattended: measured beside estimated, as a Markdown table.
+
+Each step has a process of its own (`vidjax.bench.shipped_step`). What was found is in a file at once, one JSON object a
+line; a later call measures what that file lacks for this device and version of jax.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from vidjax.bench.shipped import SHIPPED, Shipped
+from vidjax.errors import ConfigError, DataError, nearest
+from vidjax.training.throughput import peak_flops
+
+LIMIT = 1200  # seconds of a step's process, compilation included
+CHIPS = {"TPU v5 lite": "v5e", "TPU v5e": "v5e"}  # device kinds of JAX as docs/performance.md names them
+_HEAD = ("step", "clips", "measured", "estimated", "measured / estimated", "MFU", "memory", "compiled in")
+Start = Callable[[Sequence[str]], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What is measured on: a device as JAX names it, its platform (cpu, gpu or tpu) and the version of jax."""
+
+    device: str
+    platform: str
+    jax: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What came of a step.
+
+    Attributes:
+      experiment: a key of `SHIPPED`; size: shipped or tiny.
+      machine: where.
+      timed: the fields of `shipped_step.Timed`, or `error` with the reason why there are none.
+    """
+
+    experiment: str
+    size: str
+    machine: Machine
+    timed: dict[str, Any]
+
+    @property
+    def shipped(self) -> Shipped:
+        """The row of the table."""
+        return SHIPPED[self.experiment]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no figure."""
+        return "error" in self.timed
+
+
+def measure_all(
+    path: pathlib.Path, size: str, only: Sequence[str], rounds: int, *, remark: Callable[[str], None], start: Start
+) -> list[Found]:
+    """Measure what the file lacks, and give the rows that are asked for, in the order of the table.
+
+    Args:
+      path: of the results; it is made if need be.
+      size: shipped, or tiny to try it out.
+      only: keys of `SHIPPED`; all where empty.
+      remark: told of each row.
+      start: makes a process of `vidjax.bench.shipped_step` and gives its answer.
+
+    Raises:
+      ConfigError: for an unknown experiment, and on a machine without an accelerator unless size is tiny.
+      DataError: when the file is not one of results.
+    """
+    for experiment in only:
+        if experiment not in SHIPPED:
+            raise ConfigError(f"--only={experiment} is no shipped step; {nearest(experiment, tuple(SHIPPED))}")
+    known = read_results(path)
+    answer = start(())
+    if "error" in answer:
+        raise ConfigError(f"jax finds no device: {answer['error']}")
+    machine = Machine(**answer)
+    if machine.platform == "cpu" and size != "tiny":
+        raise ConfigError("--all measures steps on an accelerator, and jax finds none; --size=tiny tries it out")
+    rows = []
+    for experiment in only or SHIPPED:
+        wanted = (experiment, size, machine)
+        found = next((row for row in known if (row.experiment, row.size, row.machine) == wanted), None)
+        if found is None:
+            found = Found(experiment, size, machine, start((experiment, size, str(rounds))))
+            append_result(path, found)
+        remark(f"{found.shipped.title}: {_measured(found)}")
+        rows.append(found)
+    return rows
+
+
+def start_process(words: Sequence[str], limit: float = LIMIT) -> dict[str, Any]:
+    """Run `vidjax.bench.shipped_step`; what it prints, or `error` where it came to nothing."""
+    command = [sys.executable, "-m", "vidjax.bench.shipped_step", *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"error": f"stopped after {limit / 60:.3g} minutes"}
+    if done.returncode or not done.stdout.strip():
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        return {"error": f"its process ended with code {done.returncode}: {said[-1]}"}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def read_results(path: pathlib.Path) -> list[Found]:
+    """The rows of a file of results; none where there is no file.
+
+    Raises:
+      DataError: for a line that is no row.
+    """
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            entry = json.loads(line)
+            rows.append(Found(**entry | {"machine": Machine(**entry["machine"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{path}, line {number} is no result of vidjax bench step --all; name another file"
+            ) from error
+    return rows
+
+
+def append_result(path: pathlib.Path, found: Found) -> None:
+    """Add a row; a process that is stopped loses none that was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(dataclasses.asdict(found)) + "\n")
+
+
+def markdown(rows: Iterable[Found], date: str | None = None) -> str:
+    """The table of docs/performance.md, with where and when it was measured."""
+    rows = list(rows)
+    lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    machine, date = rows[0].machine, date or time.strftime("%Y-%m-%d")
+    return "\n".join([f"One {machine.device}, jax {machine.jax}, {date}, `vidjax bench step --all`:", "", *lines])
+
+
+def _cells(row: Found) -> tuple[str, ...]:
+    timed, shipped = row.timed, row.shipped
+    title = f"{shipped.title}, `{row.experiment}`" + (", tiny" if row.size == "tiny" else "")
+    estimated = shipped.estimated_ms.get(CHIPS.get(row.machine.device, "")) if row.size == "shipped" else None
+    shown = "-" if estimated is None else f"{estimated:.1f} ms"
+    if row.failed:
+        clips = shipped.config(tiny=row.size == "tiny").data
+        return title, f"{clips.global_batch * clips.clips_per_decode}", _measured(row), shown, "-", "-", "-", "-"
+    best, peak = min(timed["ms"]), peak_flops(row.machine.device)
+    factor = "-" if estimated is None else f"{best / estimated:.2f}"
+    mfu = f"{timed['clips'] * timed['flops_per_clip'] / (best / 1e3 * peak):.0%}".replace("%", " %") if peak else "-"
+    memory = "-" if timed["needed_gb"] is None else f"{timed['needed_gb']:.2f} GB"
+    return title, f"{timed['clips']}", _measured(row), shown, factor, mfu, memory, f"{timed['compile_s']:.0f} s"
+
+
+def _measured(row: Found) -> str:
+    """The fastest round, and the slowest; or why there is none."""
+    if row.failed:
+        return f"not measured: {row.timed['error']}".replace("|", "/")
+    best, worst = min(row.timed["ms"]), max(row.timed["ms"])
+    return f"{best:.1f} ms (to {worst:.1f})"

@@ -1,0 +1,131 @@
+"""The steps of docs/performance.md's table: shipped experiments with as many videos as its rows have on a chip.
+
+Experiment files are read with ml_collections, which a machine for measuring may lack. So what a step takes from each
+stands here too; `tests/bench/test_all_steps.py` compares it with the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from vidjax.config import Config, with_keys
+from vidjax.models import family_of, preset
+
+NUM_CLASSES = 400  # of Kinetics-400
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """A row of the table.
+
+    Attributes:
+      title: its name there.
+      videos: of a step, on one chip.
+      keys: what the experiment sets, of what a step depends on, and what so few videos ask for.
+      estimated_ms: milliseconds by the TPU compiler and the kernels' schedules together, by the chip as
+        `vidjax.aot.topology` names it, from docs/performance.md; none where that has no figure.
+    """
+
+    title: str
+    videos: int
+    keys: Mapping[str, Any]
+    estimated_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def config(self, tiny: bool = False) -> Config:
+        """The configuration of a step; tiny: of the family's model for tests, with two videos."""
+        config = with_keys(Config(), {"data.global_batch": self.videos, **self.keys})
+        return _tiny(config) if tiny else config
+
+
+_PRETRAINING = {
+    "task": "masked_autoencoding", "model.name": "videomae_base", "model.mask": "tube", "model.mask_ratio": 0.9,
+    "data.num_frames": 16, "data.cubes": (2, 16),
+    "optim.base_lr": 1.5e-4, "optim.min_lr": 1e-5, "optim.warmup_epochs": 40.0, "optim.beta2": 0.95,
+    "optim.weight_decay": 0.05,
+}  # fmt: skip
+_MIXED = {
+    "task": "classification", "data.num_classes": NUM_CLASSES, "data.num_frames": 16, "data.clips_per_decode": 2,
+    "data.erase": 0.25, "data.mixup": 0.8, "data.cutmix": 1.0, "optim.warmup_epochs": 5.0, "optim.weight_decay": 0.05,
+    "optim.label_smoothing": 0.1,
+}  # fmt: skip
+
+SHIPPED = {
+    "videomae_k400:base": Shipped("VideoMAE-B pre-training", 32, _PRETRAINING, {"v5e": 75.9}),
+    "videomae_v2_k400:base": Shipped(
+        "VideoMAE V2-B pre-training, dual masking", 8,
+        _PRETRAINING | {
+            "model.decoder_mask": "running_cell", "model.decoder_mask_ratio": 0.5, "model.spec.decoder_depth": 4,
+            "data.clips_per_decode": 4, "optim.base_lr": 1e-3, "optim.warmup_epochs": 20.0,
+        },
+        {"v5e": 57.9},
+    ),
+    "finetune_k400:base": Shipped(
+        "VideoMAE-B fine-tuning", 12,
+        _MIXED | {
+            "model.name": "videomae_base", "model.drop_path": 0.1, "data.mix_group": 12,
+            "optim.base_lr": 5e-4, "optim.min_lr": 1e-6, "optim.layer_decay": 0.75,
+        },
+        {"v5e": 258.1},
+    ),
+    "timesformer_k400:base": Shipped(
+        "TimeSformer-B", 8,
+        {
+            "task": "classification", "model.name": "timesformer_base", "model.drop_path": 0.1,
+            "data.num_classes": NUM_CLASSES, "data.num_frames": 8,
+            "data.mean": (0.45, 0.45, 0.45), "data.std": (0.225, 0.225, 0.225),
+            "optim.name": "sgd", "optim.base_lr": 0.005, "optim.reference_batch": 64, "optim.schedule": "steps",
+            "optim.step_epochs": (11.0, 14.0), "optim.step_factors": (0.1, 0.01), "optim.momentum": 0.9,
+            "optim.nesterov": True, "optim.weight_decay": 1e-4, "optim.decayed": "all",
+        },
+        {"v5e": 178.9},
+    ),
+    "svt_k400:base": Shipped(
+        "SVT", 2,
+        {
+            "task": "self_distillation", "model.name": "timesformer_base", "model.drop_path": 0.1,
+            "data.num_frames": 8, "data.global_views": (8, 8), "data.local_views": (8,) * 8, "data.local_size": 96,
+            "distill.prototypes": 65536, "distill.teacher_temp": 0.04, "distill.teacher_temp_start": 0.04,
+            "distill.teacher_momentum": 0.996,
+            "optim.base_lr": 5e-4, "optim.min_lr": 8e-6, "optim.warmup_epochs": 10.0, "optim.weight_decay": 0.04,
+            "optim.final_weight_decay": 0.4, "optim.decayed": "matrices", "optim.clip_each": 3.0,
+            "optim.frozen_epochs": 1.0,
+        },
+        {"v5e": 182.3},
+    ),
+    "vivit_k400:base": Shipped(
+        "ViViT-B, model 1", 8,
+        {
+            "task": "classification", "model.name": "vivit_base",
+            "data.num_classes": NUM_CLASSES, "data.num_frames": 32,
+            "data.mean": (0.5, 0.5, 0.5), "data.std": (0.5, 0.5, 0.5),
+            "optim.name": "sgd", "optim.base_lr": 0.1, "optim.reference_batch": 64, "optim.momentum": 0.9,
+            "optim.min_lr": 0.0, "optim.warmup_epochs": 2.5, "optim.weight_decay": 0.0, "optim.clip_norm": 1.0,
+            "optim.clip_group": 2,
+        },
+        {"v5e": 247.6},
+    ),
+    "videomamba_k400:middle": Shipped(
+        "VideoMamba-M", 4,
+        _MIXED | {
+            "model.name": "videomamba_middle", "model.spec.merge_directions": "sum", "model.drop_path": 0.8,
+            "data.mix_group": 8,
+            "optim.base_lr": 2e-4, "optim.min_lr": 2e-6,
+        },
+    ),
+}  # fmt: skip
+
+
+def _tiny(config: Config) -> Config:
+    """The same with a model for tests and two videos."""
+    name = f"{family_of(config.model.name)[0]}_tiny"
+    shape, clips = preset(name), 2 * config.data.clips_per_decode
+    keys = {
+        "model.name": name, "model.dtype": "", "data.num_frames": shape.num_frames, "data.image_size": shape.image_size,
+        "data.global_batch": 2, "data.mix_group": clips if config.data.mix_group else 0,
+        "data.cubes": (shape.tubelet_size, shape.patch_size) if config.data.cubes else (),
+        "data.local_size": 4 * shape.patch_size,
+        "distill.prototypes": 256, "distill.hidden_dim": 128, "distill.bottleneck_dim": 32,
+    }  # fmt: skip
+    return with_keys(config, keys)

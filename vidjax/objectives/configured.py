@@ -1,0 +1,122 @@
+"""Objectives with their modules as a configuration asks for them, from `config.model` and the clips of `config.data`.
+
+Nothing here needs the data libraries, so that steps can be built and timed without them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+
+from vidjax.config import Config
+from vidjax.errors import ConfigError
+from vidjax.models import build_model, preset
+from vidjax.models.pooling import PooledClassifier
+from vidjax.models.projection import ProjectedTimeSformer
+from vidjax.models.spec_keys import spec_fields
+from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.objectives.classification import Classification
+from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
+from vidjax.objectives.mixing import Mixing
+from vidjax.objectives.self_distillation import SelfDistillation
+
+
+def masked_autoencoding(config: Config) -> MaskedAutoencoding:
+    """Masked autoencoding with the family's pre-training module.
+
+    Raises:
+      ConfigError: for masks that do not fit.
+    """
+    model, data = config.model, config.data
+    module = build_model(model.name, **spec_options(config))
+    objective = MaskedAutoencoding(
+        module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
+        decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
+    )  # fmt: skip
+    objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
+    return objective
+
+
+def classification(config: Config, num_classes: int, class_weights: tuple[float, ...] = ()) -> Classification:
+    """Classification by cross-entropy, mixed, erased and smoothed as configured.
+
+    Args:
+      class_weights: factor of each class in the loss; () for none.
+    """
+    data, optim = config.data, config.optim
+    mixing = Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
+    return Classification(
+        build_classifier(config, num_classes), data.mean, data.std, label_smoothing=optim.label_smoothing,
+        erase=data.erase, mixing=mixing, class_weights=class_weights,
+    )  # fmt: skip
+
+
+def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
+    """Self-distillation of a TimeSformer with the projection head of config.distill.
+
+    Args:
+      total_steps: of the run, over which the teacher slows down.
+
+    Raises:
+      ConfigError: for a model of another family, and for views that its patches do not tile.
+    """
+    model, data, distill = config.model, config.data, config.distill
+    spec = build_model(model.name, num_classes=0, **spec_options(config)).spec
+    if not isinstance(spec, TimeSformerSpec):
+        raise ConfigError(f"task=self_distillation trains a TimeSformer; model.name={model.name!r} is none")
+    module = ProjectedTimeSformer(spec, distill.prototypes, distill.hidden_dim, distill.bottleneck_dim)
+    objective = SelfDistillation(
+        module, data.views, data.mean, data.std, total_steps,
+        num_global=len(data.global_views),
+        student_temp=distill.student_temp,
+        teacher_temp=distill.teacher_temp,
+        teacher_temp_start=distill.teacher_temp_start,
+        teacher_temp_steps=distill.teacher_temp_steps,
+        teacher_momentum=distill.teacher_momentum,
+        center_momentum=distill.center_momentum,
+        teacher_drop_path=distill.teacher_drop_path,
+    )  # fmt: skip
+    objective.train_flops_per_clip  # noqa: B018 - refuses views that the patches do not tile before any work is done
+    return objective
+
+
+def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
+    """The fields of a model's spec that a run sets.
+
+    Args:
+      fit_frames: whether a module may see fewer or more frames than a clip has, as data.tubelet_remainder asks.
+    """
+    model, data = config.model, config.data
+    options = {
+        "num_frames": _num_frames(config, fit_frames),
+        "image_size": data.image_size,
+        "drop_path": 0.0 if model.freeze_backbone else model.drop_path,
+        "head_dropout": model.head_dropout,
+        "dtype": model.dtype or "float32",
+        "remat": model.remat or "none",
+        "unroll": model.unroll or 1,
+        "attention": model.attention or None,
+    }
+    return options | spec_fields(model.name, model.spec)
+
+
+def build_classifier(config: Config, num_classes: int) -> nn.Module:
+    """The family's classifier, or its backbone with the pooling and the hidden layers that are asked for."""
+    model, options = config.model, spec_options(config, fit_frames=True)
+    if not model.pooling and not model.head_widths:
+        return build_model(model.name, num_classes=num_classes, **options)
+    backbone = build_model(model.name, num_classes=0, **options)
+    return PooledClassifier(backbone, num_classes, model.pooling, tuple(model.head_widths))
+
+
+def _num_frames(config: Config, fit_frames: bool) -> int:
+    """Frames of a clip once those that fill no cube are dropped, or the last is repeated until they do."""
+    frames, remainder = config.data.num_frames, config.data.tubelet_remainder
+    name, fields = config.model.name, spec_fields(config.model.name, config.model.spec)
+    tubelet = fields.get("tubelet_size", preset(name).tubelet_size)
+    if remainder == "error" or frames % tubelet == 0:
+        return frames
+    if not fit_frames:
+        raise ConfigError(f"data.tubelet_remainder={remainder} is not for task={config.task}; use it with a classifier")
+    return frames // tubelet * tubelet if remainder == "drop" else -(-frames // tubelet) * tubelet
