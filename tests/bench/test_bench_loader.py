@@ -1,11 +1,12 @@
 """The loader's contenders do the same work on the same frames, and the cores a chip needs follow from its step."""
 
+import sys
 import types
 
 import numpy as np
 import pytest
 
-from vidjax.bench import loader
+from vidjax.bench import decoders, loader
 from vidjax.bench.settings import Settings
 from vidjax.bench.videos import FRAMES, write_videos
 from vidjax.config import DataConfig
@@ -25,9 +26,30 @@ def test_all_contenders_make_the_same_clip(source):
     assert probe_video(path).frames == FRAMES
     for seed in range(3):
         (ours,) = loader.vidjax_clips(source, 1)(0, np.random.default_rng(seed))
-        np.testing.assert_array_equal(ours, loader.pyav_clip(path, np.random.default_rng(seed)))
-        theirs = loader.opencv_clip(path, np.random.default_rng(seed)).astype(int)
-        assert np.abs(ours - theirs).mean() < 3  # it converts colours in its own way
+        np.testing.assert_array_equal(ours, decoders.pyav_clip(path, np.random.default_rng(seed)))
+        for clip in decoders.LOOPS.values():
+            if not decoders.why_not(clip, path):
+                theirs = clip(path, np.random.default_rng(seed)).astype(int)
+                assert np.abs(ours - theirs).mean() < 3  # they convert colours in their own ways
+
+
+def test_a_loop_that_does_not_work_here_is_named_with_the_reason(source, monkeypatch):
+    path, reasons = source[0].video, {}
+    monkeypatch.setitem(sys.modules, "decord", None)  # importing it raises ImportError
+    broken = types.SimpleNamespace(VideoDecoder=lambda *args, **options: 1 / 0)
+    monkeypatch.setitem(sys.modules, "torchcodec", types.SimpleNamespace(decoders=broken))
+    monkeypatch.setitem(sys.modules, "torchcodec.decoders", broken)
+    for name, clip in decoders.LOOPS.items():
+        reasons[name] = decoders.why_not(clip, path)
+    assert reasons == {
+        "a PyAV loop": "", "an OpenCV loop": "", "decord2": "not installed",
+        "torchcodec": "does not work here: division by zero",
+    }  # fmt: skip
+    rows = loader.absent("loader, files", [20.0, 21.0], reasons)
+    assert [(row.name, row.ours, row.peer) for row in rows] == [
+        ("loader, files, against decord2 (not installed)", 21.0, None),
+        ("loader, files, against torchcodec (does not work here: division by zero)", 21.0, None),
+    ]
 
 
 def test_several_clips_are_of_the_same_frames_and_differ(source):
@@ -53,7 +75,7 @@ def test_every_contender_is_given_the_same_windows_and_each_round_is_told(monkey
 def test_cores_are_what_the_chip_takes_over_what_a_core_gives():
     files = "files, key frame every 250"
     speed = {(files, "1"): [25.0], (files, "4"): [75.0], ("records", "1"): [50.0], ("records", "4"): [200.0]}
-    speed[files, "a PyAV loop"] = [20.0]
+    speed[files, decoders.PYAV] = [20.0]
     rows = loader.cores(speed, files, Settings(step_ms=160.0, step_clips=32))
     assert [row.ours for row in rows] == [8.0, 200 / 75, 4.0, 1.0]
     assert {row.peer for row in rows} == {10.0}

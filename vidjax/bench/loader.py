@@ -1,4 +1,4 @@
-"""Clips a second and core of the loader beside plain PyAV and OpenCV loops, and how many cores a chip needs.
+"""Clips a second and core of the loader beside loops over other decoders, and how many cores a chip needs.
 
 The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, multi-scale
 crop to 224. Files with a key frame every 250 and every 12 frames, and what `vidjax prepare` makes of the former; 1 and
@@ -13,15 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable
 
-import av
 import cv2
 import numpy as np
 
+from vidjax.bench.decoders import LOOPS, PYAV, RECIPE, Clip, why_not
 from vidjax.bench.report import Row, rates, times
 from vidjax.bench.settings import Settings
-from vidjax.bench.videos import FRAMES, RATE, write_videos
+from vidjax.bench.videos import write_videos
 from vidjax.config import DataConfig
-from vidjax.data.clips.augment import augment
 from vidjax.data.clips.row_to_clips import LoadTrain
 from vidjax.data.open import open_source
 from vidjax.data.prepare.builder import prepare_records
@@ -29,8 +28,6 @@ from vidjax.data.prepare.codec import Storing
 from vidjax.data.prepare.encode import Encoding
 from vidjax.data.sources.base import VideoSource
 
-RECIPE = DataConfig(num_frames=16, stride=4, sampling="dense", crop="multi_scale", image_size=224)
-SPAN = RECIPE.num_frames * RECIPE.stride
 SEVERAL = 4  # clips per decode
 VIDEOS = 8
 _DRAWS = 2  # windows of each video
@@ -49,21 +46,24 @@ def measure(settings: Settings) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         sources = _sources(pathlib.Path(folder), videos)
         files = f"files, key frame every {LONG}"
+        reasons = {who: why_not(clip, str(sources[files][0].video)) for who, clip in LOOPS.items()}
+        loops = {who: clip for who, clip in LOOPS.items() if not reasons[who]}
         contenders: dict[tuple[str, str], tuple[int, Make]] = {}
         for name, source in sources.items():
             for clips in (1, SEVERAL):
                 contenders[name, f"{clips}"] = (clips, vidjax_clips(source, clips))
             if name != "records":  # the other loops read files
-                contenders[name, "a PyAV loop"] = (1, _from_file(source, pyav_clip))
-                contenders[name, "an OpenCV loop"] = (1, _from_file(source, opencv_clip))
+                for who, clip in loops.items():
+                    contenders[name, who] = (1, _from_file(source, clip))
         speed = clips_per_core(contenders, videos, settings.rounds)
     rows = []
     for name in sources:
-        against = name if name != "records" else files
-        peers = {who: speed[against, who] for who in ("a PyAV loop", "an OpenCV loop")}
+        peers = {who: speed[name, who] for who in loops} if name != "records" else {}
         for clips in (1, SEVERAL):
             shown = f"loader, {name}, {clips} clip{'s' * (clips > 1)} per decode"
-            rows += rates(shown, "clips/s/core", speed[name, f"{clips}"], peers if name != "records" else {})
+            rows += rates(shown, "clips/s/core", speed[name, f"{clips}"], peers)
+        if peers:
+            rows += absent(f"loader, {name}, 1 clip per decode", speed[name, "1"], reasons)
         rows += rates(
             f"loader, {name}, {SEVERAL} clips per decode", "clips/s/core", speed[name, f"{SEVERAL}"],
             {"1 clip": speed[name, "1"]},
@@ -75,14 +75,23 @@ def measure(settings: Settings) -> list[Row]:
     return rows + cores(speed, files, settings)
 
 
+def absent(name: str, ours: list[float], reasons: dict[str, str]) -> list[Row]:
+    """A row for each loop that makes no clips here, with the reason in the place of its figure."""
+    return [
+        Row(f"{name}, against {who} ({why})", max(ours), None, "clips/s/core", None)
+        for who, why in reasons.items()
+        if why
+    ]
+
+
 def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Settings) -> list[Row]:
     """How many cores keep up with a chip, beside how many a plain loop over the files takes."""
     chip = settings.step_clips / settings.step_ms * 1e3
-    rows, loop = [], [chip / rate for rate in speed[files, "a PyAV loop"]]
+    rows, loop = [], [chip / rate for rate in speed[files, PYAV]]
     for name, clips in ((files, 1), (files, SEVERAL), ("records", 1), ("records", SEVERAL)):
         shown = f"cores for {chip:.0f} clips/s, {name}, {clips} clip{'s' * (clips > 1)} per decode"
         ours = [chip / rate for rate in speed[name, f"{clips}"]]
-        rows += times(shown, ours, {"a PyAV loop": loop}, "cores")
+        rows += times(shown, ours, {PYAV: loop}, "cores")
     return rows
 
 
@@ -111,37 +120,7 @@ def vidjax_clips(source: VideoSource, clips: int) -> Make:
     return lambda row, rng: load.random_map(row, rng)["video"]
 
 
-def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """What people write: seek, decode to the end of the window, convert the wanted frames."""
-    start = int(rng.integers(0, FRAMES - SPAN + 1))
-    wanted, frames = set(range(start, start + SPAN, RECIPE.stride)), []
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        unit = float(stream.time_base or 1)
-        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        container.seek(int(start / RATE / unit), stream=stream)
-        for frame in container.decode(stream):
-            if round((frame.pts or 0) * unit * RATE) in wanted:
-                frames.append(frame.to_ndarray(format="rgb24"))
-            if len(frames) == RECIPE.num_frames:
-                break
-    return augment(np.stack(frames), RECIPE, rng)
-
-
-def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """OpenCV's reader on one thread, which converts only the frames that are retrieved."""
-    start = int(rng.integers(0, FRAMES - SPAN + 1))
-    video, frames = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]), []
-    video.set(cv2.CAP_PROP_POS_FRAMES, start)
-    for number in range(SPAN - RECIPE.stride + 1):
-        video.grab()
-        if number % RECIPE.stride == 0:
-            frames.append(cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB))
-    video.release()
-    return augment(np.stack(frames), RECIPE, rng)
-
-
-def _from_file(source: VideoSource, clip: Callable[[str, np.random.Generator], np.ndarray]) -> Make:
+def _from_file(source: VideoSource, clip: Clip) -> Make:
     return lambda row, rng: clip(str(source[row].video), rng)
 
 
