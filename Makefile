@@ -36,7 +36,7 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-test  ## steps, scan, attention and loading beside what else is installed; a table and JSON
+bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside what else is installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
 
 test-beam:  ## prepares records on Apache Beam, in an environment that its own pins can have

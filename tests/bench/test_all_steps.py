@@ -159,6 +159,24 @@ def test_a_process_that_ends_without_an_answer_or_too_late_is_a_reason():
     assert all_steps.start_process((), limit=0.3) == {"error": "stopped after 0.005 minutes"}
 
 
+def test_the_caller_of_the_processes_leaves_the_device_to_them(tmp_path):
+    code = (
+        "import vidjax.cli.verbs.bench\n"
+        "from jax._src import xla_bridge\n"
+        "from vidjax.bench import all_steps\n"
+        "from vidjax.bench.shipped import SHIPPED\n"
+        "for row in SHIPPED.values():\n"
+        "    row.config()\n"
+        f"machine = {V5E!r}\n"
+        f"start = lambda words: {TIMED!r} if words else machine\n"
+        f"path = all_steps.pathlib.Path({str(tmp_path / 'rows.jsonl')!r})\n"
+        "all_steps.markdown(all_steps.measure_all(path, 'shipped', (), 1, remark=print, start=start))\n"
+        "assert not xla_bridge.backends_are_initialized()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_timed_step_is_a_run_of_the_experiment_on_one_device():
     timed = shipped_step.time_step(SHIPPED["videomae_v2_k400:base"].config(tiny=True), 2)
     spec = VIDEOMAE_SPECS["tiny"]

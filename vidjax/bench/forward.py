@@ -13,7 +13,7 @@ import numpy as np
 from vidjax.bench import peers
 from vidjax.bench.race import Run, race
 from vidjax.bench.report import Row, rates
-from vidjax.bench.settings import Settings, compute_dtype, platform
+from vidjax.bench.settings import NUM_CLASSES, Settings, compute_dtype, platform
 from vidjax.bench.step import repeat
 from vidjax.config import Config, ModelConfig
 from vidjax.models import FAMILIES, build_model
@@ -46,7 +46,7 @@ def vidjax_call(name: str, batch: int, settings: Settings) -> tuple[Run, Any]:
     model = ModelConfig(name=name, dtype=compute_dtype(settings), unroll=settings.unroll, attention=settings.attention)
     model = choose_by_platform(Config(model=model), platform()).model
     module = build_model(
-        name, num_classes=peers.NUM_CLASSES, dtype=model.dtype, unroll=model.unroll, attention=model.attention or None
+        name, num_classes=NUM_CLASSES, dtype=model.dtype, unroll=model.unroll, attention=model.attention or None
     )
     clips = np.random.default_rng(0).standard_normal((batch, *module.spec.clip_shape), np.float32)
     variables, clips = module.init(jax.random.key(0), clips[:1]), jax.device_put(clips)

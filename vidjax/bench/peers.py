@@ -19,15 +19,13 @@ import numpy as np
 
 from vidjax import ops
 from vidjax.bench.race import Run
-from vidjax.bench.settings import Settings, compute_dtype
+from vidjax.bench.settings import NUM_CLASSES, Settings, compute_dtype
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAESpec
 from vidjax.models.vivit import ViViTSpec
 
 if TYPE_CHECKING:
     import torch
-
-NUM_CLASSES = 400  # of Kinetics-400
 
 
 def installed(*names: str) -> bool:

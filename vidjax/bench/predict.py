@@ -5,7 +5,6 @@ The model is a VideoMAE with random weights in a folder of transformers, the vid
 
 from __future__ import annotations
 
-import os
 import pathlib
 import tempfile
 
@@ -31,11 +30,12 @@ def measure(settings: Settings) -> list[Row]:
             if not peers.write_videomae(size, folder / "model", settings):
                 continue
             (video,) = write_videos(folder / "videos", 1, key_every=250)
-            rows += _measure(size, str(folder / "model"), str(video), settings)
+            rows += _measure(size, folder, str(video), settings)
     return rows
 
 
-def _measure(size: str, model: str, video: str, settings: Settings) -> list[Row]:
+def _measure(size: str, folder: pathlib.Path, video: str, settings: Settings) -> list[Row]:
+    model = str(folder / "model")
     words = vidjax_words("predict", video, "--model", model, "--json")
     before, anew = "compiled before", "compiled anew"
     theirs = {
@@ -43,7 +43,7 @@ def _measure(size: str, model: str, video: str, settings: Settings) -> list[Row]
         "transformers' pipeline": command(peers.script_words("pipeline", model, video)),
     }
     ours = {
-        before: command(words, VIDJAX_COMPILE_CACHE=os.path.join(model, "compiled")),
+        before: command(words, VIDJAX_COMPILE_CACHE=str(folder / "compiled")),
         anew: command(words, VIDJAX_COMPILE_CACHE="off"),
     }
     seconds = race(ours | theirs, settings.rounds, peers=theirs, remark=settings.remark, processes=True)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+NUM_CLASSES = 400  # of Kinetics-400
 SIZES = ("tiny", "small", "base", "large", "huge", "huge_v2", "giant")
 
 

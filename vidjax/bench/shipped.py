@@ -10,10 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from vidjax.bench.settings import NUM_CLASSES
 from vidjax.config import Config, with_keys
 from vidjax.models import family_of, preset
-
-NUM_CLASSES = 400  # of Kinetics-400
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vidjax.bench.race import race
-from vidjax.bench.settings import platform
-from vidjax.bench.shipped import NUM_CLASSES, SHIPPED
+from vidjax.bench.settings import NUM_CLASSES, platform
+from vidjax.bench.shipped import SHIPPED
 from vidjax.bench.step import repeat
 from vidjax.config import Config, get_key, left_open
 from vidjax.objectives import Objective, configured
