@@ -50,5 +50,10 @@ def vidjax_call(name: str, batch: int, settings: Settings) -> tuple[Run, Any]:
     )
     clips = np.random.default_rng(0).standard_normal((batch, *module.spec.clip_shape), np.float32)
     variables, clips = module.init(jax.random.key(0), clips[:1]), jax.device_put(clips)
-    forward = jax.jit(lambda variables, clips: module.apply(variables, clips)["logits"])
+
+    @jax.jit
+    def forward(variables: Any, clips: jax.Array) -> jax.Array:
+        outputs: Any = module.apply(variables, clips)
+        return outputs["logits"]
+
     return repeat(lambda: forward(variables, clips)), module.spec

@@ -26,6 +26,7 @@ from vidjax.models.vivit import ViViTSpec
 
 if TYPE_CHECKING:
     import torch
+    import transformers
 
 
 def installed(*names: str) -> bool:
@@ -139,7 +140,7 @@ def script_words(*words: str) -> list[str]:
     return [sys.executable, "-P", str(pathlib.Path(__file__).with_name("torch_script.py")), *words]
 
 
-def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> torch.nn.Module:
+def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> transformers.PreTrainedModel:
     """The module of the same shape, with attention by PyTorch's own where transformers has that for the family."""
     import transformers
 
