@@ -20,6 +20,7 @@ import numpy as np
 from vidjax import ops
 from vidjax.bench.race import Run
 from vidjax.bench.settings import NUM_CLASSES, Settings, compute_dtype
+from vidjax.config import IMAGENET_MEAN, IMAGENET_STD
 from vidjax.models.timesformer import TimeSformerSpec
 from vidjax.models.videomae import VIDEOMAE_SPECS, VideoMAESpec
 from vidjax.models.vivit import ViViTSpec
@@ -129,7 +130,10 @@ def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
     _classifier("videomae", VIDEOMAE_SPECS[size]).save_pretrained(folder)
     side = VIDEOMAE_SPECS[size].frame_size[0]
     processor = transformers.VideoMAEImageProcessorPil(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_mean=IMAGENET_MEAN,
+        image_std=IMAGENET_STD,
     )
     processor.save_pretrained(folder)
     return True
