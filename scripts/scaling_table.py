@@ -1,26 +1,30 @@
 """Weak scaling on paper: the same work a chip on more and more chips, by what the TPU compiler makes of the step.
 
-    python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...] [--json]
+    python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
-Compiles the training step for 1, 8, 64 and 256 chips of v5e, data-parallel and with parameters divided (fsdp), and
-reads the collectives from the program. Needs the compiler (extra `aot`), no TPU. With t the step's time on one chip, by
-the compiler's estimate and the schedules of its kernels, and communication as `vidjax.aot.collectives` has it,
+Compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256: data-parallel, with parameters
+divided over 8 chips (fsdp 8) and over all chips of a slice (fsdp). Needs the compiler (extra `aot`), no TPU. A step
+takes the compiler's estimate, the schedules of its kernels, and what it waits for communication, as
+`vidjax.aot.overlap` reads the compiled schedule. Kernels are the same on any number of chips: their time is that on one
+chip, and nothing is taken to be hidden behind them. With t the step on one chip,
 
-    efficiency, nothing overlapped        t / (t + communication)
-    efficiency, all overlapped that can   t / max(t, communication)
+    efficiency                       t / step
+    efficiency, nothing overlapped   t / (step - waited + communication)
 
-The link sends 100 GB/s: half of v5e's published 1600 Gbit/s a chip, for one direction. All of this is an estimate;
-nothing ran on a TPU.
+All of this is an estimate; nothing ran on a TPU. The assumptions on links are in `vidjax.aot.topology`.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -28,17 +32,32 @@ from rich.table import Table
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from vidjax.aot.collectives import communication_ms
 from vidjax.aot.compile_step import compile_step
-from vidjax.config import MeshConfig
+from vidjax.aot.compiled import Compiled
+from vidjax.aot.planner import remembered
+from vidjax.config import Config, MeshConfig
 from vidjax.errors import ConfigError, UserError
 from vidjax.main import read_config
 
-TOPOLOGIES = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
+CHIPS = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
+HOST = 8  # chips
 REMEDY = "use fewer --rows, or --config.model.remat=full"
 
 
-def one_chip(args, base, settings: list[str]) -> dict:
+def meshes(topologies: list[str]) -> Iterator[tuple[str, str, MeshConfig]]:
+    """Topology, a name and a mesh for each row of the table."""
+    for topology in topologies:
+        chips = CHIPS[topology]
+        yield topology, "data", MeshConfig()
+        if chips > HOST:
+            yield topology, f"fsdp {HOST}", MeshConfig(fsdp=HOST)
+        yield topology, f"fsdp {chips}", MeshConfig(fsdp=chips)
+    if topologies[-1] == list(CHIPS)[-1]:
+        yield topologies[-1], "2 slices, data", MeshConfig(slices=2)
+        yield topologies[-1], f"2 slices, fsdp {HOST}", MeshConfig(fsdp=HOST, slices=2)
+
+
+def one_chip(args, base: Config, settings: list[str]) -> dict:
     """What `vidjax compile` says of one chip; in its own process, as it writes down schedules, which takes minutes."""
     batch = args.rows // base.data.clips_per_decode
     command = [
@@ -54,54 +73,51 @@ def one_chip(args, base, settings: list[str]) -> dict:
     return step
 
 
-def as_row(chips: int, parallel: str, memory: float, megabytes: dict, sent: float, alone: float) -> dict:
-    """A line of the table; times in ms, `sent` of the communication and `alone` of the step on one chip."""
-    return {
-        "chips": chips,
-        "parallel": parallel,
-        "memory_gb": memory,
-        "collective_mb": megabytes,
-        "communication_ms": sent,
-        "efficiency": alone / (alone + sent),
-        "efficiency_overlapped": alone / max(alone, sent),
-    }
+def as_row(name: str, step: Compiled, kernels: float, alone: float) -> tuple[str, ...]:
+    """A line of the table; times in ms, `kernels` of them and `alone` of the step on one chip."""
+    work = step.estimated_ms + kernels
+    sent = ", ".join(f"{kind} {found.bytes / 1e6:.0f}" for kind, found in step.collectives.items()) or "none"
+    times = (step.estimated_ms, step.communication_ms, step.waited_ms)
+    shares = (alone / (work + time) for time in (step.communication_ms, step.waited_ms))
+    return (
+        str(step.chips), name, f"{step.needed_gb:.2f}", sent, *(f"{time:.1f}" for time in times),
+        *(f"{share:.1%}" for share in shares),
+    )  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]")
     parser.add_argument("--rows", type=int, default=32, help="clips a chip")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--topologies", nargs="+", choices=CHIPS, default=list(CHIPS), help="beside one chip")
+    parser.add_argument("--results", type=Path, help="JSON lines of what was compiled; what is there is taken from it")
+    parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="estimate and kernels, if they are known")
     args, settings = parser.parse_known_args()
 
     base = read_config([f"--config={args.config}", *settings])
-    one = one_chip(args, base, settings)
-    alone = one["estimated_ms"] + (one["kernel_ms"] or 0.0)
-    rows = [as_row(1, "none", one["needed_gb"], {}, 0.0, alone)]
-    for topology, chips in TOPOLOGIES.items():
-        for name, mesh in (("data", MeshConfig(-1, 1, 1)), ("fsdp", MeshConfig(1, -1, 1))):
-            data = dataclasses.replace(base.data, global_batch=args.rows * chips // base.data.clips_per_decode)
-            step = compile_step(dataclasses.replace(base, data=data, mesh=mesh), topology)
-            if not step.fits:
-                raise ConfigError(f"{step.needed_gb:.1f} GB a chip do not fit {topology}; {REMEDY}")
-            megabytes = {kind: found.bytes / 1e6 for kind, found in step.collectives.items()}
-            rows.append(as_row(chips, name, step.needed_gb, megabytes, communication_ms(step), alone))
-            print(f"{topology} {name} compiled", file=sys.stderr)
-    if args.json:
-        print(json.dumps(rows))
-        return 0
+    if args.one_chip:
+        estimate, kernels = args.one_chip
+    else:
+        one = one_chip(args, base, settings)
+        estimate, kernels = one["estimated_ms"], one["kernel_ms"] or 0.0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("chips", "parallel", "GB a chip", "collectives, MB a chip", "sent, ms", "efficiency", "overlapped"):
-        table.add_column(heading, justify="right" if heading != "parallel" else "left")
-    for row in rows:
-        kinds = ", ".join(f"{kind} {size:.0f}" for kind, size in row["collective_mb"].items()) or "none"
-        cells = (f"{row['memory_gb']:.1f}", kinds, f"{row['communication_ms']:.1f}")
-        shares = (f"{row['efficiency']:.1%}", f"{row['efficiency_overlapped']:.1%}")
-        table.add_row(str(row["chips"]), row["parallel"], *cells, *shares)
+    headings = ("chips", "parallel", "GB a chip", "collectives, MB a chip", "estimated", "sent", "waited for")
+    for heading in (*headings, "nothing overlapped", "efficiency"):
+        table.add_column(heading, justify="left" if heading in headings[1:4:2] else "right")
+    for topology, name, mesh in meshes(args.topologies):
+        chips = CHIPS[topology] * max(mesh.slices, 1)
+        data = dataclasses.replace(base.data, global_batch=args.rows * chips // base.data.clips_per_decode)
+        compile_once = functools.partial(compile_step, topology=topology)
+        if args.results:
+            compile_once = remembered(compile_once, topology, args.results)
+        step = compile_once(dataclasses.replace(base, data=data, mesh=mesh))
+        if not step.fits:
+            raise ConfigError(f"{step.needed_gb:.1f} GB a chip do not fit {topology}; {REMEDY}")
+        table.add_row(*as_row(name, step, kernels, estimate + kernels))
+        print(f"{topology} {name} compiled", file=sys.stderr)
     console = Console()
     console.print(table)
-    kernels = "without its kernels, whose time is unknown" if one["kernel_ms"] is None else "kernels included"
-    console.print(f"{args.rows} clips a chip, {alone:.0f} ms a step on one chip, {kernels}.", highlight=False)
+    console.print(f"{args.rows} clips a chip; on one {estimate:.1f} ms and {kernels:.1f} of kernels.", highlight=False)
     return 0
 
 

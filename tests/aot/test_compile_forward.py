@@ -7,7 +7,7 @@ import jax
 import pytest
 import saved_runs
 
-from vidjax.aot import compile_forward
+from vidjax.aot import compile_step
 from vidjax.aot.compile_forward import compile_embedding, compile_evaluation
 from vidjax.cli import main
 from vidjax.errors import ConfigError
@@ -21,7 +21,7 @@ CONFIG = saved_runs.make_config(eval__clips=2, eval__crops=3, eval__batch=4, dat
 
 @pytest.fixture
 def one_device(monkeypatch):
-    monkeypatch.setattr(compile_forward, "topology_devices", lambda topology: jax.devices()[:1])
+    monkeypatch.setattr(compile_step, "topology_devices", lambda topology, slices: jax.devices()[:1])
 
 
 def test_a_task_without_scores_of_clips_names_what_can_be_compiled(one_device):

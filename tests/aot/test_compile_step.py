@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+import jax
 import pytest
 
 from vidjax.aot import compile_step as compiling
@@ -18,6 +19,7 @@ from vidjax.aot.hlo import Kernel
 from vidjax.cli.verbs import compile as cli
 from vidjax.config import Config, DataConfig, MeshConfig, ModelConfig
 from vidjax.errors import ConfigError
+from vidjax.tasks import build_objective
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
@@ -39,7 +41,7 @@ def steps_of(line, limit):
         tried.append(clips)
         needed = line(clips)
         fits = needed <= limit
-        rest = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms"))
+        rest = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms", "communication_ms", "waited_ms"))
         return describing.Compiled(
             topology,
             4,
@@ -60,9 +62,7 @@ def steps_of(line, limit):
 
 @pytest.fixture
 def four_chips(monkeypatch):
-    import jax
-
-    monkeypatch.setattr(compiling, "topology_devices", lambda topology: jax.devices()[:1])
+    monkeypatch.setattr(compiling, "topology_devices", lambda topology, slices: jax.devices()[:1])
     return monkeypatch
 
 
@@ -105,8 +105,6 @@ def test_a_model_too_large_for_one_row_is_told_so(four_chips):
     ],
 )
 def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, needed):
-    import jax
-
     class Lowered:
         def compile(self):
             raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {message}")
@@ -146,6 +144,24 @@ def test_more_chips_divide_the_state_and_add_communication():
 @needs_libtpu
 @pytest.mark.aot
 @pytest.mark.slow
+def test_each_chip_sends_its_part_of_the_gradients_to_the_other_slice():
+    model = dataclasses.replace(CONFIG.model, attention="xla")
+    data = dataclasses.replace(CONFIG.data, global_batch=16)
+    config = dataclasses.replace(CONFIG, model=model, data=data, mesh=MeshConfig(slices=2))
+    mesh = compiling.mesh_for(config, "v5e:2x4")
+    assert [device.slice_index for device in mesh.devices.flat] == [0] * 8 + [1] * 8  # data's outer half each
+    step = compiling.compile_step(config, "v5e:2x4")
+    shapes = jax.eval_shape(lambda: build_objective(config, 1).init(jax.random.key(0), {})[0])
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert step.chips == 16
+    # Of 2 or 4 bytes a gradient, an eighth from each chip; the compiler may pad small ones, or send them whole.
+    assert 2 * parameters / 8 < step.collectives["between slices"].sent < 4 * parameters
+    assert 0 < step.waited_ms <= step.communication_ms
+
+
+@needs_libtpu
+@pytest.mark.aot
+@pytest.mark.slow
 def test_the_time_of_kernels_is_in_the_answer_and_in_the_share_of_the_peak(tmp_path):
     command = [
         sys.executable, "-m", "vidjax.cli", "compile", "--json", "--topology=v5e:1x1",
@@ -173,7 +189,8 @@ def test_a_kernel_takes_its_schedule_or_its_bytes_whichever_is_longer(
     """On a v5e, whose clock is 1.5 GHz and whose memory moves 819 GB/s; a schedule that does not tell is no zero."""
     monkeypatch.setattr(describing.bundles, "kernel_cycles", lambda folder, names: dict.fromkeys(names, cycles))
     kernels = {"kernel.1": Kernel(calls=3, bytes=moved), "kernel.2": Kernel(calls=1, bytes=moved)}
-    found = describing._kernel_ms(kernels, tmp_path, compiling.CHIPS["v5e"])
+    seconds = describing._kernel_seconds(kernels, tmp_path, compiling.CHIPS["v5e"])
+    found = describing._kernel_ms(kernels, seconds)
     assert found == (None if milliseconds is None else pytest.approx(milliseconds))
 
 
@@ -195,7 +212,7 @@ def compiled(**fields):
     known = {
         "topology": "v5e:1x1", "chips": 1, "mesh": {}, "chosen": {}, "clips": 32, "fits": True, "argument_gb": 1.0,
         "needed_gb": 2.0, "flops_per_clip": 1e9, "ideal_ms": 33.0, "estimated_ms": 90.0, "kernel_ms": 20.0,
-        "kernels": 48, "collectives": {},
+        "kernels": 48, "collectives": {}, "communication_ms": 0.0, "waited_ms": 0.0,
     }  # fmt: skip
     return describing.Compiled(**known | fields)
 
@@ -206,6 +223,7 @@ def compiled(**fields):
         ({}, ["90.0 ms without kernels", "20.0 ms, 48 calls", "30%", "counts both"]),
         ({"kernel_ms": None}, ["without kernels", "unknown time, 48 calls", "share of the peak are unknown"]),
         ({"kernels": 0, "kernel_ms": 0.0}, ["90.0 ms\n", "37%"]),
+        ({"communication_ms": 8.0, "waited_ms": 5.0}, ["8.0 ms, of which 3.0 beside other work", "29%"]),
     ],
 )
 def test_text_says_what_the_time_of_kernels_is_or_that_it_is_unknown(fields, told, capsys, monkeypatch):

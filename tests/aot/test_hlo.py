@@ -44,10 +44,12 @@ def test_a_loop_counts_as_often_as_it_runs_and_a_fusion_once():
     assert Program(LOOP).estimated_cycles == 12 * 100 + 7
 
 
-def test_collectives_count_what_they_produce():
-    assert Program(LOOP).collectives == {
-        "all-gather": Collective(1, 8 * 128 * 2),
-        "all-reduce": Collective(12, 12 * 8 * 128 * 4),
+def test_collectives_count_what_they_produce_and_what_a_chip_sends_for_it():
+    """The all-reduce runs over pairs, the all-gather, which names no groups, over the four chips of the program."""
+    four = LOOP.replace("HloModule jit_step", "HloModule jit_step, num_partitions=4")
+    assert Program(four).collectives == {
+        "all-gather": Collective(1, 8 * 128 * 2, 0.75 * 8 * 128 * 2),
+        "all-reduce": Collective(12, 12 * 8 * 128 * 4, 12 * 8 * 128 * 4),
     }
 
 
@@ -68,7 +70,8 @@ def test_a_trip_count_that_the_compiler_knows_wins(times):
     assert Program(known).estimated_cycles == times * 100 + 7
 
 
-BESIDE = """
+BESIDE = """HloModule jit_step, num_partitions=4
+
 %carried (p: bf16[2,128]) -> bf16[8,128] {
   ROOT %one = bf16[8,128]{1,0} all-gather(%p), channel_id=5, dimensions={0}
 }
@@ -94,6 +97,6 @@ ENTRY %main (x: bf16[2,128]) -> bf16[8,128] {
 
 def test_a_collective_in_the_fusions_that_start_and_end_it_is_one_and_a_fused_reduce_scatter_is_none_of_all():
     assert Program(BESIDE).collectives == {
-        "all-gather": Collective(2, (8 + 16) * 128 * 2),
-        "reduce-scatter": Collective(1, 2 * 128 * 2),
+        "all-gather": Collective(2, (8 + 16) * 128 * 2, 0.75 * (8 + 16) * 128 * 2),
+        "reduce-scatter": Collective(1, 2 * 128 * 2, 3 * 2 * 128 * 2),
     }

@@ -21,7 +21,7 @@ OPEN = {"model.remat": "none", "model.unroll": 12}
 class Chips:
     """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
 
-    Where parameters are divided, a step gathers 1 GB.
+    Where parameters are divided, a step gathers 1 GB in 10 ms, 6 of them beside other work.
     """
 
     def __init__(self, held, chosen=None, rest=4.0):
@@ -36,7 +36,7 @@ class Chips:
             self.asked.append((topology, fsdp, config.train.accumulate, config.model.unroll))
             needed = self.held / fsdp + self.rest / config.train.accumulate
             fits = needed <= 16
-            sent = {"all-gather": Collective(1, int(1e9))} if fsdp > 1 else {}
+            sent = {"all-gather": Collective(1, int(1e9), 1e9)} if fsdp > 1 else {}
             milliseconds = (100.0, 0.0) if fits else (None, None)
             chosen = {
                 key: value for key, value in self.chosen.items() if key != "model.unroll" or not config.model.unroll
@@ -55,6 +55,7 @@ class Chips:
                 *milliseconds,
                 0,
                 sent,
+                *((10.0, 4.0) if fsdp > 1 else (0.0, 0.0)),
             )
 
         return compile_step
@@ -73,7 +74,7 @@ def test_parameters_are_divided_over_a_host_and_then_over_all_chips_where_memory
     (plan,) = find_plans(CONFIG, "v5e:8x8", 2560, chips.on)
     assert [fsdp for _, fsdp, *_ in chips.asked] == [1, 8, 64]
     assert plan.settings == {"mesh.fsdp": 64}
-    assert plan.step_ms == pytest.approx(100 + 1e3 * 63 / 64 * 1e9 / 100e9)  # 1 GB gathered over a link of 100 GB/s
+    assert plan.step_ms == 104.0
 
 
 def test_recomputing_for_lack_of_memory_is_held_against_dividing_parameters():
@@ -146,7 +147,7 @@ def test_the_table_says_what_to_set_and_what_it_costs(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     print_plans(find_plans(CONFIG, "v5e:8x8", 25_600_000, Chips(held=200.0).on))
     printed = capsys.readouterr().out
-    for words in ("--config.mesh.fsdp=64", "109.8", "46%", "2,331", "30.5", "1,953", "1,000,000 steps"):
+    for words in ("--config.mesh.fsdp=64", "104.0", "48%", "2,462", "28.9", "1,849", "1,000,000 steps"):
         assert words in printed
 
 

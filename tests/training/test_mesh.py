@@ -1,5 +1,7 @@
 """Where things lie: the mesh from its sizes, rows to processes, parameters to devices."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +34,25 @@ def test_the_axis_of_minus_one_takes_the_devices_that_are_left():
 def test_sizes_that_do_not_fit_the_devices_are_refused(config):
     with pytest.raises(ConfigError, match=r"mesh\.data="):
         mesh_lib.make_mesh(config)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A device of a TPU slice, of which a mesh asks where it lies."""
+
+    slice_index: int
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (MeshConfig(data=1, fsdp=-1), r"lie in 2 slices.* use mesh\.data=2 or a multiple"),
+        (MeshConfig(slices=4), r"mesh\.slices=4, but the 8 devices lie in 2; use 0 or 2"),
+    ],
+)
+def test_only_data_lies_over_slices(config, words):
+    with pytest.raises(ConfigError, match=words):
+        mesh_lib.make_mesh(config, [Chip(number // 4) for number in range(8)])
 
 
 def test_a_batch_that_does_not_divide_names_the_next_that_does():

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from vidjax.aot.compile_step import num_outputs
+from vidjax.aot.compile_step import mesh_for, num_outputs
 from vidjax.aot.compiled import Compiled, Target, compile_or_need
-from vidjax.aot.topology import topology_devices
 from vidjax.config import Config, get_key, left_open
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
@@ -26,7 +25,7 @@ from vidjax.ops.mesh_axes import ROWS
 from vidjax.tasks import build_objective
 from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.config_checks import check_config
-from vidjax.training.mesh import make_mesh, param_shardings
+from vidjax.training.mesh import param_shardings
 from vidjax.weights import Pretrained
 
 
@@ -97,8 +96,7 @@ _PER_VIDEO = {
 def _target(config: Config, topology: str, dump: Path | None) -> tuple[Config, Target]:
     """The configuration as a TPU would have it, and what to compile for."""
     check_config(config)
-    mesh = make_mesh(config.mesh, topology_devices(topology))
-    return choose_by_platform(config, "tpu"), Target(topology, mesh, dump)
+    return choose_by_platform(config, "tpu"), Target(topology, mesh_for(config, topology), dump)
 
 
 def _clip_shape(recipe: ClipRecipe) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> 
     check_config(config)
     if not config.data.global_batch:
         raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
-    target = Target(topology, make_mesh(config.mesh, topology_devices(topology)), dump)
+    target = Target(topology, mesh_for(config, topology), dump)
     least = math.inf
     for closed, step in _candidates(config, target):
         found = compile_or_need(lower_step(closed, step, target.mesh))
@@ -76,7 +76,7 @@ def largest_batch(
     """
     config = with_keys(config, tried.chosen) if tried else config  # or memory would not grow with the rows
     group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
-    unit = smallest_rows(make_mesh(config.mesh, topology_devices(topology)), group, config.train.accumulate)
+    unit = smallest_rows(mesh_for(config, topology), group, config.train.accumulate)
     unit //= math.gcd(unit, config.data.clips_per_decode)
 
     def attempt(units: int) -> Compiled:
@@ -115,6 +115,10 @@ def lower_step(config: Config, step: RunStep, mesh: Mesh) -> jax.stages.Lowered:
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
+def _mesh(config: Config, topology: str) -> Mesh:
+    return make_mesh(config.mesh, topology_devices(topology, max(config.mesh.slices, 1)))
+
+
 def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunStep]]:
     """What a run on such chips would try in place of what its configuration leaves open, with its steps."""
     classes, mesh = num_outputs(config), target.mesh
@@ -128,6 +132,11 @@ def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunSte
     config = choose_by_platform(config, "tpu")
     with jax.set_mesh(mesh):
         yield from candidates(config, build, loaded_shapes(config, classes, mesh), int(target.chip.memory))
+
+
+def mesh_for(config: Config, topology: str) -> Mesh:
+    """The mesh of a configuration over the chips of a topology, or of several slices of it (`mesh.slices`)."""
+    return make_mesh(config.mesh, topology_devices(topology, max(config.mesh.slices, 1)))
 
 
 def num_outputs(config: Config) -> int:

@@ -2,7 +2,8 @@
 
 Memory is that of the compiled program; times are the compiler's own estimates (see `vidjax.aot.hlo`). A Pallas kernel,
 which has none, takes the larger of its schedule (`vidjax.aot.bundles`) and of moving its arrays once at the chip's
-bandwidth.
+bandwidth. Communication, which has none either, takes its bytes over the bandwidth of the links, where nothing hides it
+(`vidjax.aot.overlap`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from vidjax.aot import bundles, llo_dump
+from vidjax.aot import bundles, llo_dump, overlap
 from vidjax.aot.hlo import Collective, Kernel, Program
 from vidjax.aot.topology import CHIPS, Chip
 from vidjax.errors import ConfigError
@@ -40,6 +41,8 @@ class Compiled:
       kernel_ms: of the Pallas kernels, None where the schedule of one is not written or does not tell its time.
       kernels: calls of Pallas kernels.
       collectives: by kind.
+      communication_ms: of all of them, one after another; waited_ms: what of it the schedule does not hide. None if it
+        does not fit.
     """
 
     topology: str
@@ -56,13 +59,20 @@ class Compiled:
     kernel_ms: float | None
     kernels: int
     collectives: dict[str, Collective]
+    communication_ms: float | None
+    waited_ms: float | None
+
+    @property
+    def call_ms(self) -> float | None:
+        """With kernels and waits for communication; None where a kernel's time is unknown, or if it does not fit."""
+        if self.estimated_ms is None or self.kernel_ms is None or self.waited_ms is None:
+            return None
+        return self.estimated_ms + self.kernel_ms + self.waited_ms
 
     @property
     def estimated_mfu(self) -> float | None:
-        """Share of the peak, kernels counted; None where a kernel's time is unknown, or when it does not fit."""
-        if self.estimated_ms is None or self.kernel_ms is None:
-            return None
-        return self.ideal_ms / (self.estimated_ms + self.kernel_ms)
+        """Share of the peak; None where `call_ms` is unknown."""
+        return None if self.call_ms is None else self.ideal_ms / self.call_ms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +115,25 @@ class Target:
             ideal_ms=1e3 * flops * clips / (self.chip.peak * self.mesh.size),
         )
         if not isinstance(found, jax.stages.Compiled):
-            unknown = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms"))
+            unknown = dict.fromkeys(("argument_gb", "estimated_ms", "kernel_ms", "communication_ms", "waited_ms"))
             return result(fits=False, needed_gb=found, **unknown, kernels=0, collectives={})
         memory, text = found.memory_analysis(), found.as_text()
         if memory is None or text is None:
             raise ConfigError(f"the compiler for {self.topology} says nothing of the program's memory or instructions")
         program = Program(text)
         kernels = program.kernels
+        seconds = _kernel_seconds(kernels, self.dump, self.chip)
+        sent = overlap.communication(program, self.chip, seconds)
         return result(
             fits=True,
             needed_gb=memory.peak_memory_in_bytes / 1e9,
             argument_gb=memory.argument_size_in_bytes / 1e9,
             estimated_ms=1e3 * program.estimated_cycles / self.chip.clock,
-            kernel_ms=_kernel_ms(kernels, self.dump, self.chip),
+            kernel_ms=_kernel_ms(kernels, seconds),
             kernels=sum(kernel.calls for kernel in kernels.values()),
             collectives=program.collectives,
+            communication_ms=1e3 * sent.alone,
+            waited_ms=1e3 * sent.waited,
         )
 
 
@@ -134,19 +148,21 @@ def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
         return found
 
 
-def _kernel_ms(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> float | None:
-    """The time of all calls together; None where a schedule is missing or does not tell."""
+def _kernel_seconds(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> dict[str, float]:
+    """The time of a call of each of those whose schedule is written and tells it."""
     if not kernels or dump is None:
-        return None if kernels else 0.0
+        return {}
     cycles = bundles.kernel_cycles(dump, kernels)
     llo_dump.empty(dump)
-    total = 0.0
-    for name, kernel in kernels.items():
-        scheduled = cycles[name]
-        if scheduled is None:
-            return None
-        total += kernel.calls * max(scheduled / chip.clock, kernel.bytes / chip.bandwidth)
-    return 1e3 * total
+    found = ((name, count, kernels[name].bytes) for name, count in cycles.items())
+    return {name: max(count / chip.clock, size / chip.bandwidth) for name, count, size in found if count is not None}
+
+
+def _kernel_ms(kernels: dict[str, Kernel], seconds: dict[str, float]) -> float | None:
+    """The time of all calls together; None where that of one is unknown."""
+    if kernels.keys() - seconds.keys():
+        return None
+    return 1e3 * sum(kernel.calls * seconds[name] for name, kernel in kernels.items())
 
 
 def _needed_gb(message: str) -> float | None:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vidjax.aot.collectives import communication_ms
 from vidjax.aot.compiled import Compiled
 from vidjax.aot.hlo import Collective
 from vidjax.config import Config, get_key, with_keys
@@ -48,10 +47,8 @@ class Plan:
 
     @property
     def step_ms(self) -> float | None:
-        """Milliseconds of a step, kernels counted and no communication hidden; None where that is unknown."""
-        if self.step.estimated_ms is None or self.step.kernel_ms is None:
-            return None
-        return self.step.estimated_ms + self.step.kernel_ms + communication_ms(self.step)
+        """Milliseconds of a step; None where that is unknown."""
+        return self.step.call_ms
 
     @property
     def hours(self) -> float | None:

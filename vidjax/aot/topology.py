@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import re
+from typing import Any
 
 from vidjax.errors import ConfigError
 
@@ -17,6 +18,8 @@ class Chip:
     Attributes:
       memory: bytes that a program may use; peak: bf16 FLOP/s, bandwidth: bytes/s, from the makers' data sheets.
       link: bytes/s between chips in one direction, half of what the data sheets say of a chip.
+      network: bytes/s that a chip sends to other slices, the data sheets' share of a pod's or a chip's network; 0 where
+        they do not say.
       clock: Hz, inferred from the peak and the sizes of the matrix units.
     """
 
@@ -24,19 +27,23 @@ class Chip:
     peak: float
     bandwidth: float
     link: float
+    network: float
     clock: float
 
 
 CHIPS = {
-    "v4": Chip(15.75 * 2**30, 137.5e12, 614e9, 150e9, 1.05e9),
-    "v5e": Chip(15.75 * 2**30, 197e12, 819e9, 100e9, 1.5e9),
-    "v5p": Chip(95.0 * 2**30, 459e12, 2765e9, 300e9, 1.75e9),
-    "v6e": Chip(31.25 * 2**30, 918e12, 1640e9, 224e9, 1.75e9),
+    "v4": Chip(15.75 * 2**30, 137.5e12, 614e9, 150e9, 0.0, 1.05e9),
+    "v5e": Chip(15.75 * 2**30, 197e12, 819e9, 100e9, 3.125e9, 1.5e9),
+    "v5p": Chip(95.0 * 2**30, 459e12, 2765e9, 300e9, 6.25e9, 1.75e9),
+    "v6e": Chip(31.25 * 2**30, 918e12, 1640e9, 224e9, 12.5e9, 1.75e9),
 }
 
 
-def topology_devices(topology: str) -> list:
+def topology_devices(topology: str, slices: int = 1) -> list:
     """The devices of a topology, such as v5e:16x16, to compile for.
+
+    Args:
+      slices: how many of them are joined by the data-centre network.
 
     Raises:
       ConfigError: when the compiler is not installed or knows no such topology.
@@ -52,8 +59,11 @@ def topology_devices(topology: str) -> list:
         raise ConfigError("the TPU compiler is not installed; pip install 'vidjax[aot]' adds it (0.7 GB)")
     if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
         raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
-    bounds = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
+    if slices > 1 and not CHIPS[chip].network:
+        raise ConfigError(f"mesh.slices={slices}: how much {chip} chips send to other slices is not published; use 1")
+    options: dict[str, Any] = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
+    options |= {"num_slices": slices} if slices > 1 else {}
     try:
-        return list(topologies.get_topology_desc(topology, "tpu", **bounds).devices)
+        return list(topologies.get_topology_desc(topology, "tpu", **options).devices)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"topology {topology!r}: {str(error).splitlines()[0]}") from error

@@ -303,9 +303,12 @@ class TrainConfig:
 class MeshConfig:
     """Devices along each mesh axis; one of them -1, which takes what is left."""
 
-    data: int = -1
+    data: int = -1  # over all slices
     fsdp: int = 1
     tensor: int = 1
+    # TPU slices joined by the data-centre network, which share the data axis; 0: as many as the devices lie in, and
+    # for `vidjax compile` one.
+    slices: NotNegative[int] = 0
     fsdp_min_size: int = 2**16  # elements; smaller parameters are replicated
 
 

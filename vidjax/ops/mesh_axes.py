@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 DATA, FSDP, TENSOR = AXES = ("data", "fsdp", "tensor")
@@ -15,8 +16,21 @@ CHANNELS = (TENSOR,)
 
 
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays."""
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    """A mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
+
+    TPU slices, which only the data-centre network joins, follow each other along data: gradients are the one thing that
+    goes from slice to slice, and each chip sends its part of them.
+    """
+    slices, kinds = count_slices(devices), (AxisType.Auto,) * len(AXES)
+    if slices == 1:
+        return jax.make_mesh(tuple(sizes), AXES, axis_types=kinds, devices=devices)
+    within = (sizes[0] // slices, *sizes[1:])
+    return Mesh(mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), devices), AXES, axis_types=kinds)
+
+
+def count_slices(devices: Sequence[jax.Device]) -> int:
+    """How many TPU slices the devices lie in; 1 where they do not say."""
+    return len({getattr(device, "slice_index", 0) for device in devices})
 
 
 def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:

@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 from vidjax.config import MeshConfig
 from vidjax.errors import ConfigError
 from vidjax.models.param_paths import path_name
-from vidjax.ops.mesh_axes import AXES, FSDP, ROWS, TENSOR, mesh_of, row_blocks
+from vidjax.ops.mesh_axes import AXES, FSDP, ROWS, TENSOR, count_slices, mesh_of, row_blocks
 
 # The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
 # that they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).
@@ -39,7 +39,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
       devices: default all devices of all processes.
 
     Raises:
-      ConfigError: when the sizes do not multiply to the number of devices.
+      ConfigError: when the sizes do not multiply to the number of devices, or an axis but data would lie over slices.
     """
     devices = jax.devices() if devices is None else devices
     sizes = [getattr(config, axis) for axis in AXES]
@@ -49,7 +49,17 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     known = math.prod(size for size in sizes if size != -1)
     if len(devices) % known or (-1 not in sizes and known != len(devices)):
         raise ConfigError(f"{shown} does not fit {len(devices)} devices; their product must be that, and one may be -1")
-    return mesh_of([len(devices) // known if size == -1 else size for size in sizes], devices)
+    sizes, slices = [len(devices) // known if size == -1 else size for size in sizes], count_slices(devices)
+    if config.slices not in (0, slices):
+        raise ConfigError(
+            f"mesh.slices={config.slices}, but the {len(devices)} devices lie in {slices}; use 0 or {slices}"
+        )
+    if sizes[0] % slices:
+        raise ConfigError(
+            f"{shown}: the devices lie in {slices} slices, of which each must have a whole part of data; use "
+            f"mesh.data={slices} or a multiple of it, and a smaller mesh.fsdp or mesh.tensor"
+        )
+    return mesh_of(sizes, devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

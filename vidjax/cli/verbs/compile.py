@@ -161,8 +161,8 @@ def print_plans(plans: Sequence[Plan]) -> None:
     console.print(
         f"{plans[0].steps:,} steps of {step.clips} clips on {step.chips} chips ({step.topology})"
         + (f"; the first plan chooses {chosen}" if chosen else "")
-        + ". A step's communication is counted in full, as if nothing hid it; evaluation, checkpoints and waiting for "
-        f"videos are not. {ESTIMATES}{KERNELS}",
+        + ". Communication counts where the schedule does not hide it; evaluation, checkpoints and waiting for videos "
+        f"do not. {ESTIMATES}{KERNELS}",
         highlight=False,
     )
 
@@ -200,6 +200,9 @@ def print_compiled(step: Compiled, largest: Compiled | None) -> None:
     rows["ideal"] = f"{step.ideal_ms:.1f} ms at the peak; {step.flops_per_clip / 1e9:.0f} GFLOP a clip"
     for kind, found in step.collectives.items():
         rows[kind] = f"{found.calls} calls, {found.bytes / 1e6:.1f} MB a chip"
+    if step.communication_ms and step.waited_ms is not None:
+        hidden = step.communication_ms - step.waited_ms
+        rows["communication"] = f"{step.communication_ms:.1f} ms, of which {hidden:.1f} beside other work"
     if largest:
         rows["largest batch"] = f"{largest.clips} clips, {largest.needed_gb:.2f} GB a chip"
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
