@@ -68,7 +68,9 @@ def test_settings_that_an_evaluator_cannot_score_by_are_refused_without_data():
         TASKS["multi_label"].evaluator.check(make_config(task="multi_label", eval__window_stride=-1.0))
 
 
-@pytest.mark.parametrize("name", ["classification", "regression", "action", "multi_label", "captioning"])
+@pytest.mark.parametrize(
+    "name", ["classification", "regression", "least_squares", "action", "multi_label", "captioning"]
+)
 def test_a_batch_has_the_arrays_that_are_compiled_for(name):
     """The shapes that `vidjax compile` takes on trust are those of the loader, for the rows that the task opens."""
     from vidjax.data.loader import train_batches

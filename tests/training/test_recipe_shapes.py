@@ -20,7 +20,7 @@ FIRST = {  # traced in every run of the tests; the others are slow
     ("finetune_ssv2", "giant"), ("finetune_k600", "giant"), ("finetune_hmdb51", "giant"), ("finetune_ucf101", "giant"),
     ("timesformer_k400", "space_only"), ("timesformer_ssv2", "base"), ("vivit_k600", "large_fe"),
     ("vivit_epic_kitchens", "large_fe"), ("svt_linear", "ucf101"), ("svt_finetune", "ssv2"),
-    ("videomamba_lvu", "director"),
+    ("videomamba_lvu", "director"), ("videomamba_lvu", "like_ratio"),
 }  # fmt: skip
 
 

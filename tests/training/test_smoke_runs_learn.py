@@ -12,8 +12,12 @@ from vidjax.training import loop
 
 ENDS = 5  # steps whose losses are averaged, at each end of the run
 FALL = 0.02  # of the first loss: a classifier begins at log(8), within 0.3 %, and its videos are of all classes alike
-# Sizes whose smoke runs are not those of the others: another attention, a teacher's layers.
-VARIANTS = {"timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_pretrain:middle_whole"}
+# Sizes whose smoke runs are not those of the others: another attention, a teacher's layers, another loss.
+VARIANTS = {
+    "timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_lvu:like_ratio",
+    "videomamba_pretrain:middle_whole",
+}  # fmt: skip
+ANNOTATED = ("vivit_epic_kitchens", "videomamba_lvu:like_ratio")  # of actions and velocities, which motion alone has
 # The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges features that it learns.
 UNFIT = "svt_k400:base"
 
@@ -34,7 +38,7 @@ def videos(tmp_path_factory):
 @pytest.mark.parametrize("experiment", runs())
 def test_the_smoke_run_learns(experiment, videos, tmp_path, monkeypatch):
     name, _, size = experiment.partition(":")
-    data = "motion" if name == "vivit_epic_kitchens" else "folder"  # actions are in the annotations of the first
+    data = "motion" if experiment.startswith(ANNOTATED) else "folder"
     monkeypatch.setattr("vidjax.data.datasets.motion.write_videos", lambda root, split: root)
     changes = {"data__name": data, "data__root": videos, "train__log_every": 1, "train__checkpoint_every": 1000}
     loop.train(read(name, ",".join(filter(None, (size, "smoke"))), **changes), tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidjax.config import Config, get_key
 from vidjax.config.official import RECIPES, Recipe, Row, Source
-from vidjax.data.sources.annotations import NOTHING
+from vidjax.data.sources.annotations import NOTHING, TARGET
 from vidjax.tasks import TASKS
 
 _HEAD = """# Recipes
@@ -30,6 +30,8 @@ number of GPUs is free. Accuracies are top-1 / top-5 in percent, as published, a
 """
 _HEADINGS = ("theirs", "where", "value", "ours", "same?")
 _SCRIPT = "script"
+_LABELS = "training with labels"
+_KINDS = {NOTHING: "pre-training", TARGET: "regression"}  # by what rows carry
 _Recipes = Sequence[Recipe]
 _Cells = Sequence[tuple[str, ...]]
 _Names = Collection[str]  # of experiments
@@ -94,9 +96,9 @@ class _Links:
         return [f"[{number}]: {address}" for address, number in self._numbers.items()]
 
 
-def _family(recipe: Recipe) -> tuple[str, bool]:
-    """Recipes that share most rows: those of a repository with labels, or without."""
-    return recipe.source.title, TASKS[read(recipe).task].annotation != NOTHING
+def _family(recipe: Recipe) -> tuple[str, str]:
+    """Recipes that share most rows: those of a repository by what they learn from."""
+    return recipe.source.title, _KINDS.get(TASKS[read(recipe).task].annotation, _LABELS)
 
 
 def _name(recipe: Recipe) -> str:
@@ -107,8 +109,7 @@ def _sections(recipes: _Recipes, links: _Links) -> Iterable[str]:
     """A family: what all of its recipes share, and then each experiment."""
     source, experiments = recipes[0].source, list(dict.fromkeys(map(_name, recipes)))
     commit = f"[{source.commit[:7]}]({source.repository}/tree/{source.commit})"
-    kind = "training with labels" if _family(recipes[0])[1] else "pre-training"
-    yield f"## {source.title}, {kind}\n"
+    yield f"## {source.title}, {_family(recipes[0])[1]}\n"
     yield f"Against {source.repository} at {commit}.\n"
     cells = {recipe.experiment: _cells(recipe) for recipe in recipes}
     shared = set.intersection(*map(set, cells.values())) if len(experiments) > 1 else set()

@@ -48,6 +48,8 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     if annotation == NOTHING and source.annotation != LABEL:
         source.annotation = NOTHING  # of which a batch has no array
         return source
+    if annotation not in (NOTHING, source.annotation):
+        raise DataError(f"rows of data.name={data.name}, split {split!r}, carry {source.annotation}, no {annotation}")
     if data.num_classes not in (0, source.num_classes):
         raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
     return source

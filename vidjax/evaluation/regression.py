@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.evaluation.evaluator import VideoEvaluator
-from vidjax.evaluation.metrics.regression import FIGURES, summarise_regression
+from vidjax.evaluation.metrics.regression import FIGURES, SQUARES, summarise_regression
 from vidjax.evaluation.result_files import VideoScores
 
 
 class RegressionEvaluator(VideoEvaluator):
-    """Predictions averaged over the views of each row, and their agreement with the targets over all rows."""
+    """Predictions averaged over the views of each row, and their agreement with the targets over all rows.
+
+    Attributes:
+      figures: of `metrics.regression.agreement`, in the order in which they are told.
+    """
 
     main = "ccc"
     quick = ("ccc", "rmse")
+    figures: ClassVar[tuple[str, ...]] = FIGURES
 
     def prepare(self) -> None:
         """Read the targets of all rows."""
@@ -32,8 +37,8 @@ class RegressionEvaluator(VideoEvaluator):
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
         """The agreement of all targets and of each, beside that of the best constant."""
-        figures = summarise_regression(found.scores, self._targets, found.scored, self.labels)
-        return figures | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
+        results = summarise_regression(found.scores, self._targets, found.scored, self.labels, self.figures)
+        return results | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
         """Target and prediction of each row."""
@@ -53,8 +58,16 @@ class RegressionEvaluator(VideoEvaluator):
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
         """The agreement, and that of the best constant."""
         figures, constant = (
-            ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in FIGURES)
+            ", ".join(f"{name.upper()} {results[prefix + name]:.4f}" for name in self.figures)
             for prefix in ("eval/", "eval/constant_")
         )
         scored = f"scored {results['eval/num_scored']} of {results['eval/num_expected']} rows"
         return f"{scored}: {figures} (the best constant: {constant})"
+
+
+class LeastSquaresEvaluator(RegressionEvaluator):
+    """The same by squared errors: checkpoints are ranked by R2, which for one target is the order of the MSE."""
+
+    main = "r2"
+    quick = ("r2", "mse")
+    figures = SQUARES

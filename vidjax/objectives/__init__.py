@@ -5,6 +5,7 @@ from vidjax.objectives.base import Objective
 from vidjax.objectives.captioning import Captioning
 from vidjax.objectives.classification import Classification
 from vidjax.objectives.feature_alignment import FeatureAlignment
+from vidjax.objectives.least_squares import LeastSquares
 from vidjax.objectives.masked_autoencoding import MaskedAutoencoding
 from vidjax.objectives.multi_label import MultiLabel
 from vidjax.objectives.regression import Regression
@@ -16,6 +17,7 @@ __all__ = [
     "Captioning",
     "Classification",
     "FeatureAlignment",
+    "LeastSquares",
     "MaskedAutoencoding",
     "MultiLabel",
     "Objective",

@@ -141,7 +141,7 @@ def test_lvu_says_what_is_wrong_with_a_split_or_a_list(lvu_root):
     with pytest.raises(DataError, match=r"no list of the split 'train_view_count' .*relationship, way_speaking, scene"):
         lvu.listing(str(lvu_root), "train_view_count")
     path.write_text(path.read_text().replace("5 nm0001675", "10 nm0001675"))
-    with pytest.raises(DataError, match=r"train.csv, line 3: not .* with a class from 0 to 9"):
+    with pytest.raises(DataError, match=r"train.csv, line 3: class_id '10' is not a class from 0 to 9"):
         open_source(data, "train_director")
     path.write_text("class_id class_name youtube_id\n0 nm0000229 -wX6_qCCnPc\n")
     with pytest.raises(DataError, match=r"does not begin with 'class_id class_name youtube_id imdb_id'"):

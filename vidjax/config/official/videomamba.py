@@ -15,12 +15,14 @@ SOURCE = Source("VideoMamba", "https://github.com/OpenGVLab/VideoMamba", "f3427e
 
 _HERE = "videomamba/video_sm"
 _RUN = f"{_HERE}/run_class_finetuning.py"
+_REGRESSION = f"{_HERE}/run_regression_finetuning.py"
 _DECAY = (
     "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, while patches and positions, at "
     "0.1 % of it or less, hardly move; here all learn at the full rate: optim.layer_decay would slow the blocks too"
 )
 _WARMUP = "no key: the warm-up is from 0 here, theirs from this, scaled like the rate; they meet when it ends"
 _NOT_GIVEN = "run_class_finetuning.py:341 does not give it to VideoMamba"
+_UNCUT = "neither reads it: Kinetics_sparse shows whole clips"
 _DOUBLED = ("--lr", "--min_lr")  # their scale counts both clips of a video, ours videos
 # fmt: off
 _LINES = {
@@ -82,6 +84,33 @@ def _parser() -> tuple[Row, ...]:
     )  # fmt: skip
 
 
+def _regression_parser() -> tuple[Row, ...]:
+    """Rows of the regressions' script: the same flags elsewhere, four other defaults, another loss, nothing mixed."""
+    rows = tuple(map(_in_regression, (row for row in _parser() if row.name != MIXED)))
+    return with_rows(
+        rows,
+        Row("--smoothing", f"{_REGRESSION}:95", "0.", "optim.label_smoothing"),
+        Row("--mixup", f"{_REGRESSION}:117", "0.", "data.mixup"),
+        Row("--cutmix", f"{_REGRESSION}:119", "0.", "data.cutmix"),
+        Row("--trimmed", f"{_REGRESSION}:162", "60", reason=_UNCUT),
+        Row("--time_stride", f"{_REGRESSION}:163", "16", reason=_UNCUT),
+        Row("loss", f"{_REGRESSION}:577", "MSELoss", place="vidjax.objectives:LeastSquares"),
+        Row("labels", f"{_HERE}/README.md:79", "normalised as in ViS4mer", place="vidjax.data.datasets.lvu:NUMBERS"),
+        Row("merged views", f"{_HERE}/engines/engine_for_finetuning_regression.py:290,291", "mean of outputs",
+            place="vidjax.evaluation.regression:RegressionEvaluator"),
+    )  # fmt: skip
+
+
+def _in_regression(row: Row) -> Row:
+    """A row of run_class_finetuning.py where run_regression_finetuning.py has it: without some imports, and mixing."""
+    reason = row.reason.replace("run_class_finetuning.py:341", "run_regression_finetuning.py:331")
+    file, _, lines = row.where.partition(":")
+    if file != _RUN:
+        return dataclasses.replace(row, reason=reason)
+    moved = ",".join(str(int(line) - (2 if int(line) < 250 else 10)) for line in lines.split(","))
+    return dataclasses.replace(row, where=f"{_REGRESSION}:{moved}", reason=reason)
+
+
 _SSV2 = (
     Row("training window", f"{_HERE}/datasets/ssv2.py:587,589", "a frame of each N // frames", "data.sampling",
         value="segment_integer"),
@@ -107,26 +136,29 @@ def _recipe(experiment: str) -> Recipe:
     data = experiment.removeprefix("videomamba_").partition(":")[0]
     words = {"videomamba_tiny": "videomamba_ti", "SSV2": "ssv2", "Kinetics_sparse": _SET.get(data, data)}
     words |= {"--bf16 True": "bfloat16", "--test_best True": "best"}
-    rows = command(_parser(), _FINETUNING[experiment], words)
+    parser = _regression_parser() if experiment in videomamba_long_scripts.LVU_NUMBERS else _parser()
+    rows = command(parser, _FINETUNING[experiment], words)
     rows = tuple(_doubled(row) if row.name in _DOUBLED else row for row in rows)
     if data == "ssv2":
         rows = with_rows(tuple(row for row in rows if row.name != "test clips"), *_SSV2)
     if data == "lvu":
-        rows = with_rows(rows, *_lvu(experiment.partition(":")[2]))
+        rows = with_rows(rows, *_lvu(experiment))
     slips = {name: reason for (slipped, name), reason in _SLIPS.items() if slipped == experiment}
     rows = tuple(dataclasses.replace(row, reason=slips.get(row.name, row.reason)) for row in rows)
     return Recipe(experiment, SOURCE, _PUBLISHED[experiment], rows)
 
 
-def _lvu(task: str) -> tuple[Row, ...]:
-    """What a task of LVU sets instead of the script, which is director's."""
-    line, classes = videomamba_long_scripts.LVU_CLASSES[task]
-    return (
-        Row("--nb_classes", f"{_HERE}/datasets/build.py:{line}", classes, "data.num_classes"),
-        Row("--data_path", f"{_HERE}/exp/lvu/run_class.sh:25", "the folder of the task", "data.train_split",
-            value=f"train_{task}"),
+def _lvu(experiment: str) -> tuple[Row, ...]:
+    """What a task of LVU sets instead of its script, which is director's."""
+    task, script = experiment.partition(":")[2], _FINETUNING[experiment].file
+    rows = (
+        Row("--data_path", f"{script}:25", "the folder of the task", "data.train_split", value=f"train_{task}"),
         Row("chosen on", f"{_HERE}/datasets/build.py:113", "val.csv", "data.eval_split", value=f"val_{task}"),
-    )  # fmt: skip
+    )
+    if experiment in videomamba_long_scripts.LVU_NUMBERS:
+        return rows
+    line, classes = videomamba_long_scripts.LVU_CLASSES[task]
+    return (*rows, Row("--nb_classes", f"{_HERE}/datasets/build.py:{line}", classes, "data.num_classes"))
 
 
 def _doubled(row: Row) -> Row:

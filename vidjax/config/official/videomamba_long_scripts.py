@@ -232,6 +232,23 @@ LVU_CLASSES = {
     "genre": (263, "4"), "writer": (265, "10"), "year": (267, "9"),
 }  # fmt: skip
 FINETUNING |= {f"videomamba_lvu:{task}": _LVU for task in LVU_CLASSES}
+# The tasks with a number. run_regression.sh and run_regression_trim.sh have each other's --data_set: by the README (84)
+# whole clips are of Kinetics_sparse, and run_regression.sh, with LVU, stops at datasets/build.py:274.
+_LVU_NUMBER = Script(
+    f"{_HERE}/exp/lvu/run_regression_trim.sh", "11", 8,
+    {
+        "--model": (23, "videomamba_tiny"), "--data_set": (27, "Kinetics_sparse"), "--nb_classes": (29, "1"),
+        "--batch_size": (32, "8"), "--num_sample": (33, "2"), "--input_size": (34, "224"),
+        "--short_side_size": (35, "224"), "--num_frames": (37, "32"), "--orig_t_size": (38, "32"),
+        "--trimmed": (39, "60"), "--time_stride": (40, "16"), "--warmup_epochs": (42, "5"),
+        "--tubelet_size": (43, "1"), "--epochs": (44, "70"), "--lr": (45, "4e-4"), "--drop_path": (46, "0.15"),
+        "--aa": (47, "rand-m5-n2-mstd0.25-inc1"), "--opt": (48, "adamw"), "--opt_betas[0]": (49, "0.9"),
+        "--opt_betas[1]": (49, "0.999"), "--weight_decay": (50, "0.1"), "--test_num_segment": (51, "4"),
+        "--test_num_crop": (52, "3"), "--test_best": (54, "True"), "--bf16": (55, "True"),
+    },
+)  # fmt: skip
+LVU_NUMBERS = {f"videomamba_lvu:{task}": _LVU_NUMBER for task in ("like_ratio", "view_count")}
+FINETUNING |= LVU_NUMBERS
 
 # The published top-1, each on the line of its script.
 PUBLISHED = {
@@ -253,4 +270,4 @@ PUBLISHED = {
     "videomamba_coin:middle_masked_f64": "90.4 (videomamba/video_sm/MODEL_ZOO.md:95)",
 }
 _UNSTABLE = "unstable, and not in the repository (videomamba/video_sm/MODEL_ZOO.md:99)"
-PUBLISHED |= {f"videomamba_lvu:{task}": _UNSTABLE for task in LVU_CLASSES}
+PUBLISHED |= {f"videomamba_lvu:{task}": _UNSTABLE for task in LVU_CLASSES} | dict.fromkeys(LVU_NUMBERS, _UNSTABLE)

@@ -1,6 +1,7 @@
-"""Agreement of predicted numbers with what was annotated: CCC, PCC, RMSE and SAGR, pooled over all rows.
+"""Agreement of predicted numbers with what was annotated, pooled over all rows.
 
-Source: the metrics of the AFEW-VA protocol (Kossaifi et al. 2017; emonet's `metrics.py`), with population deviations.
+Sources: CCC, PCC, RMSE and SAGR of the AFEW-VA protocol (Kossaifi et al. 2017; emonet's `metrics.py`), with population
+deviations; the MSE of LVU's protocol (Wu and Krähenbühl 2021; their src/run.py:1253).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-FIGURES = ("ccc", "pcc", "rmse", "sagr")
+FIGURES = ("ccc", "pcc", "rmse", "sagr")  # of numbers in [-1, 1] whose sign means something
+SQUARES = ("r2", "mse", "pcc")  # of numbers of any size
 
 
 def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, " n"]) -> dict[str, float]:
@@ -19,18 +21,22 @@ def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, "
     Returns:
       ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 where one side is constant.
       pcc: Pearson's correlation; 0 likewise.
-      rmse: root of the mean squared error.
+      mse: mean squared error; rmse: its root.
+      r2: the share of the targets' variance that is predicted, 1 - mse / var; below 0 for predictions that are worse
+        than the targets' mean, and 0 where the targets are constant.
       sagr: share of rows whose signs are equal.
     """
     predictions, targets = (np.asarray(values, np.float64) for values in (predictions, targets))
     off_p, off_t = predictions - predictions.mean(), targets - targets.mean()
     covariance, deviations = (off_p * off_t).mean(), predictions.std() * targets.std()
     below = predictions.var() + targets.var() + (predictions.mean() - targets.mean()) ** 2
-    varied = deviations > 1e-12
+    varied, mse, spread = deviations > 1e-12, float(np.mean((predictions - targets) ** 2)), targets.var()
     return {
         "ccc": float(2 * covariance / below) if varied else 0.0,
         "pcc": float(covariance / deviations) if varied else 0.0,
-        "rmse": float(np.sqrt(np.mean((predictions - targets) ** 2))),
+        "mse": mse,
+        "rmse": mse**0.5,
+        "r2": float(1 - mse / spread) if spread > 1e-24 else 0.0,
         "sagr": float((np.sign(predictions) == np.sign(targets)).mean()),
     }
 
@@ -40,6 +46,7 @@ def summarise_regression(
     targets: Float[np.ndarray, "n k"],
     scored: np.ndarray,
     names: Sequence[str] | None = None,
+    figures: Sequence[str] = FIGURES,
 ) -> dict[str, float | int | str]:
     """The flat results: each figure of each target and its mean over targets, and those of the best constant.
 
@@ -49,6 +56,7 @@ def summarise_regression(
     Args:
       scored: (n,) bool.
       names: of the targets.
+      figures: of `agreement`.
     """
     names = names or [str(number) for number in range(targets.shape[1])]
     predictions = np.where(scored[:, None], predictions, 0.0)
@@ -56,8 +64,8 @@ def summarise_regression(
     results: dict[str, float | int | str] = {}
     for prefix, found in (("eval/", predictions), ("eval/constant_", constant)):
         columns = [agreement(found[:, k], targets[:, k]) for k in range(targets.shape[1])]
-        results |= {f"{prefix}{figure}": float(np.mean([c[figure] for c in columns])) for figure in FIGURES}
+        results |= {f"{prefix}{figure}": float(np.mean([c[figure] for c in columns])) for figure in figures}
         if prefix == "eval/":
             pairs = zip(names, columns, strict=True)
-            results |= {f"eval/{figure}_{name}": column[figure] for name, column in pairs for figure in FIGURES}
+            results |= {f"eval/{figure}_{name}": column[figure] for name, column in pairs for figure in figures}
     return results | {"eval/num_scored": int(scored.sum()), "eval/num_expected": len(scored)}

@@ -1,0 +1,36 @@
+"""Least squares: numbers of any size for each video, such as the logarithm of how often it was viewed."""
+
+from __future__ import annotations
+
+from vidjax.config import Config
+from vidjax.data.sources.annotations import TARGET
+from vidjax.data.sources.base import VideoSource
+from vidjax.evaluation.regression import LeastSquaresEvaluator
+from vidjax.objectives import LeastSquares
+from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
+from vidjax.tasks._task import Answer, Task
+from vidjax.viz.curves import Curve
+
+
+def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> LeastSquares:
+    """Regression by the squared error of the outputs as they are, one for each target."""
+    del total_steps, source
+    data = config.data
+    return LeastSquares(build_classifier(config, num_classes), data.mean, data.std, erase=data.erase)
+
+
+def check(config: Config) -> None:
+    """Refuse what only classification does with its targets."""
+    refuse(config, *(key for key in OF_CLASSIFICATION if key != "data.erase"), "optim.class_weights")
+
+
+CURVES = (Curve("val/r2", "share of the variance that is predicted, one view"), Curve("val/mse", "MSE, one view"))
+TASK = Task(
+    build=build,
+    annotation=TARGET,
+    sized_by_data=True,
+    check=check,
+    evaluator=LeastSquaresEvaluator,
+    curves=CURVES,
+    answer=Answer("values"),
+)
