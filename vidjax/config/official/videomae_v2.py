@@ -146,6 +146,10 @@ def _recipe(experiment: str) -> Recipe:
         rows = command(_finetune(), FINETUNING[experiment], _WORDS)
     if experiment.startswith("finetune_ssv2"):
         rows = videomae.over_segments(rows, cited(videomae.SSV2_FRAMES, "dataset/datasets.py", _SSV2_LINES))
+    if experiment == "finetune_k600:huge_v2":
+        said = "4 x 32 GPUs, as for Kinetics-400; this script's default is one GPU"
+        batch = Row("--batch_size", f"{FINETUNING[experiment].file}:38,14", said, "data.global_batch", value=128)
+        rows = with_rows(rows, batch)
     if experiment in _MAPPED:
         rows = with_rows(rows, _MAPPED[experiment])
     return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy of this size alone"), rows)

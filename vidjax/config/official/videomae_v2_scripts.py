@@ -225,5 +225,17 @@ FINETUNING = {
             "--test_num_crop": (55, "3"),
         },
     ),
+    "finetune_k600:huge_v2": Script(
+        "scripts/finetune/vit_h_k600_ft.sh", "14", 32,
+        {
+            "--model": (31, "vit_huge_patch16_224"), "--data_set": (32, "Kinetics-600"), "--nb_classes": (33, "600"),
+            "--batch_size": (38, "4"), "--input_size": (39, "224"), "--short_side_size": (40, "224"),
+            "--num_frames": (42, "16"), "--sampling_rate": (43, "4"), "--num_sample": (44, "2"),
+            "--opt": (46, "adamw"), "--lr": (47, "1e-3"), "--drop_path": (48, "0.2"), "--head_drop_rate": (49, "0.5"),
+            "--layer_decay": (50, "0.8"), "--opt_betas[0]": (51, "0.9"), "--opt_betas[1]": (51, "0.999"),
+            "--weight_decay": (52, "0.05"), "--warmup_epochs": (53, "5"), "--epochs": (54, "40"),
+            "--test_num_segment": (55, "5"), "--test_num_crop": (56, "3"),
+        },
+    ),
 }
 # fmt: on
