@@ -51,7 +51,7 @@ def test_loss_and_gradient_are_those_of_pytorch_over_the_valid_rows():
 
 
 def test_clips_are_erased_in_training_alone():
-    batch, rngs = batch_of(), {"augment": jax.random.key(3)}
+    batch, rngs = batch_of(), {"augment": jax.random.key(3), "dropout": jax.random.key(4)}
     plain, erasing = (LeastSquares(Linear(), (0.5,) * 3, (0.25,) * 3, erase=erase) for erase in (0.0, 1.0))
     params, extra = plain.init(jax.random.key(0), batch)
     assert erasing.loss(params, extra, batch, rngs, False)[0] == plain.loss(params, extra, batch, rngs, False)[0]

@@ -11,7 +11,6 @@ from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:
     from vidjax.config import DataConfig
-    from vidjax.data.sources.annotated_videos import AnnotatedVideos
     from vidjax.data.sources.base import VideoSource
     from vidjax.data.sources.inventory import Inventory
     from vidjax.data.sources.official_lists import Listing
@@ -60,7 +59,7 @@ class DatasetSpec:
     find_annotations: Callable[[str, str], str | None] | None = None
     listing: Callable[[str, str], Listing] | None = None
     open_split: Callable[[str, str, DataConfig, str], VideoSource] | None = None
-    open_videos: Callable[[str, str], AnnotatedVideos] | None = None
+    open_videos: Callable[[str, str], VideoSource] | None = None
     inventory: Callable[..., Inventory] | None = None
 
     def __post_init__(self):

@@ -76,13 +76,13 @@ LINEAR = (
 
 def _linear(size: str, published: str, classes: str, *others: Row) -> Recipe:
     name = {"k400": "kinetics400"}.get(size, size)
-    place, classes_at = (f"{_SCRIPT}:28,5", f"{_SCRIPT}:27") if size == "ucf101" else (f"{_RUN}:352", f"{_RUN}:351")
-    rows = with_rows(
-        LINEAR,
-        Row("--dataset", place, name, "data.name"),
-        Row("--num_labels", classes_at, classes, "data.num_classes"),
-        *others,
-    )
+    if size == "ucf101":
+        dataset = Row("--dataset", f"{_SCRIPT}:28,5", name, "data.name")
+        labels = Row("--num_labels", f"{_SCRIPT}:27", classes, "data.num_classes")
+    else:  # there is no script: the user is to give them
+        dataset = Row("dataset", f"{_RUN}:352", name, "data.name")
+        labels = Row("num_labels", f"{_RUN}:351", classes, "data.num_classes")
+    rows = with_rows(LINEAR, dataset, labels, *others)
     return Recipe(f"svt_linear:{size}", SOURCE, f"{published} {_PAPER}", rows)
 
 

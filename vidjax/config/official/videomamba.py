@@ -142,23 +142,25 @@ def _recipe(experiment: str) -> Recipe:
     if data == "ssv2":
         rows = with_rows(tuple(row for row in rows if row.name != "test clips"), *_SSV2)
     if data == "lvu":
-        rows = with_rows(rows, *_lvu(experiment))
+        rows = _lvu(experiment, rows)
     slips = {name: reason for (slipped, name), reason in _SLIPS.items() if slipped == experiment}
     rows = tuple(dataclasses.replace(row, reason=slips.get(row.name, row.reason)) for row in rows)
     return Recipe(experiment, SOURCE, _PUBLISHED[experiment], rows)
 
 
-def _lvu(experiment: str) -> tuple[Row, ...]:
-    """What a task of LVU sets instead of its script, which is director's."""
+def _lvu(experiment: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows of a task of LVU, whose script is director's."""
     task, script = experiment.partition(":")[2], _FINETUNING[experiment].file
     rows = (
-        Row("--data_path", f"{script}:25", "the folder of the task", "data.train_split", value=f"train_{task}"),
+        *rows,
+        Row("DATA_PATH", f"{script}:8", "the folder of the task", "data.train_split", value=f"train_{task}"),
         Row("chosen on", f"{_HERE}/datasets/build.py:113", "val.csv", "data.eval_split", value=f"val_{task}"),
     )
     if experiment in videomamba_long_scripts.LVU_NUMBERS:
         return rows
     line, classes = videomamba_long_scripts.LVU_CLASSES[task]
-    return (*rows, Row("--nb_classes", f"{_HERE}/datasets/build.py:{line}", classes, "data.num_classes"))
+    counted = Row("nb_classes", f"{_HERE}/datasets/build.py:{line}", classes, "data.num_classes")
+    return (*(row for row in rows if row.name != "--nb_classes"), counted)
 
 
 def _doubled(row: Row) -> Row:
