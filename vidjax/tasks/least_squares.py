@@ -7,7 +7,8 @@ from vidjax.data.sources.annotations import TARGET
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation.regression import LeastSquaresEvaluator
 from vidjax.objectives import LeastSquares
-from vidjax.tasks._modules import OF_CLASSIFICATION, build_classifier, refuse
+from vidjax.objectives.configured import build_classifier
+from vidjax.tasks._refuse import OF_CLASSIFICATION, refuse
 from vidjax.tasks._task import Answer, Task
 from vidjax.viz.curves import Curve
 
