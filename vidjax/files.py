@@ -1,4 +1,4 @@
-"""Files that appear whole: a reader sees the old content or the new one, never half of it.
+"""Files that appear whole, on a disk or in a bucket: a reader sees the old content or the new one, never half of it.
 
 Usable from every room; the caller decides which process writes.
 """
@@ -9,17 +9,65 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
+import time
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidjax.errors import DataError
+from vidjax.errors import ConfigError, DataError
+
+if TYPE_CHECKING:  # imported for buckets only
+    from etils import epath
+
+    Place: TypeAlias = pathlib.Path | epath.Path  # what `located` returns
+else:
+    Place = os.PathLike
 
 DRAFTS = ".*.part"  # the pattern of what a killed process leaves behind
+_BUCKETS = {"gs": "gcs", "s3": "s3"}  # the extra that holds what each kind of bucket is reached by
+_UPLOAD_EVERY = 30.0  # seconds between two copies of a growing file to a bucket
+
+
+def in_bucket(path: str | os.PathLike) -> bool:
+    """Whether a path names something in an object store, such as `gs://bucket/run`."""
+    return "://" in os.fspath(path)
+
+
+def located(path: str | os.PathLike) -> Place:
+    """The path as an object with the methods of `pathlib.Path`, on a disk or in a bucket (`gs://`, `s3://`).
+
+    Raises:
+      ConfigError: for a kind of bucket that is unknown, or whose package is not installed.
+    """
+    text = os.fspath(path)
+    if not in_bucket(text):
+        return pathlib.Path(text)
+    kind = text.split("://", 1)[0]
+    if kind not in _BUCKETS:
+        raise ConfigError(f"{text}: paths begin with {' or '.join(f'{name}://' for name in _BUCKETS)}, or are local")
+    import fsspec.config
+    from etils import epath
+
+    try:
+        fsspec.get_filesystem_class(kind)
+    except ImportError as error:
+        raise ConfigError(f"{text} needs a package: pip install 'vidjax[{_BUCKETS[kind]}]'") from error
+    # Other processes write there too: a listing that was kept would show what is gone.
+    fsspec.config.conf.setdefault(kind, {}).setdefault("use_listings_cache", False)
+    return epath.Path(text)
+
+
+def absolute(path: str | os.PathLike) -> Place:
+    """`located`, a local path without the working folder that it is relative to."""
+    place = located(path)
+    return place.absolute() if isinstance(place, pathlib.Path) else place
 
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     """Write a draft beside `path` and move it there; several processes may do so at once.
+
+    An object of a bucket is written directly, since it appears whole by itself.
 
     Args:
       content: text is written as UTF-8.
@@ -27,11 +75,15 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     Raises:
       DataError: when the file cannot be written.
     """
+    content = content.encode() if isinstance(content, str) else content
+    if in_bucket(path):
+        located(path).write_bytes(content)
+        return
     path = pathlib.Path(path)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with draft.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -49,3 +101,63 @@ def write_json(path: str | os.PathLike, tree: Any) -> None:
 def write_json_lines(path: str | os.PathLike, lines: Iterable[Any]) -> None:
     """Write one JSON value per line, in ASCII: text may hold characters that end a line for `str.splitlines`."""
     write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def copy_tree(source: pathlib.Path, target: Place) -> None:
+    """Copy the files below a local folder to the same relative paths below another, which may be in a bucket."""
+    for path in source.rglob("*"):
+        if path.is_file():
+            there = target / path.relative_to(source).as_posix()
+            there.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(there, path.read_bytes())
+
+
+def move_tree(source: Place, target: Place) -> None:
+    """Give a folder another name, in place of what has that name; in a bucket each of its objects is copied."""
+    if isinstance(target, pathlib.Path):
+        shutil.rmtree(target, ignore_errors=True)
+    else:
+        target.rmtree(missing_ok=True)
+    source.rename(target)
+
+
+class GrowingFile:
+    """A text file to which lines are added; in a bucket, whose objects cannot grow, its copy is written anew at times.
+
+    Args:
+      path: of the file; missing folders are not made.
+      content: what the file holds at the beginning; None leaves what is there.
+    """
+
+    def __init__(self, path: Place, content: str | None = None):
+        self._path, self._written, self._file = path, time.monotonic(), None
+        if content is not None:
+            write_whole(path, content)
+        if in_bucket(path):
+            self._lines = [content if content is not None else path.read_text() if path.exists() else ""]
+            self._changed = False
+        else:
+            self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115
+
+    def add(self, line: str) -> None:
+        """Write one line, without its end; on a disk it is there at once, in a bucket after half a minute at most."""
+        if self._file:
+            self._file.write(line + "\n")
+            return
+        self._lines.append(line + "\n")
+        self._changed = True
+        if time.monotonic() > self._written + _UPLOAD_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write now what a bucket does not have yet."""
+        if not self._file and self._changed:
+            self._lines = ["".join(self._lines)]
+            write_whole(self._path, self._lines[0])
+            self._changed, self._written = False, time.monotonic()
+
+    def close(self) -> None:
+        """Flush, and let go of the file."""
+        self.flush()
+        if self._file:
+            self._file.close()

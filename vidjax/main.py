@@ -26,6 +26,7 @@ from ml_collections import config_flags
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, UserError
+from vidjax.files import absolute
 
 EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3
@@ -90,7 +91,9 @@ def read_config(words: list[str]) -> config_lib.Config:
 
 def _define_flags() -> flags.FlagValues:
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, report.", values)
+    flags.DEFINE_string(
+        "workdir", None, "Folder or bucket (gs://, s3://) of the run: checkpoints, logs, report.", values
+    )
     flags.DEFINE_string("coordinator", "", "host:port of process 0; only where JAX cannot find it out.", values)
     flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=values)
     flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=values)
@@ -155,7 +158,7 @@ def run(argv: list[str]) -> int:
     from vidjax.training import config_checks, distributed
     from vidjax.weights.run_files import is_run
 
-    workdir = os.path.abspath(os.path.expanduser(values.workdir))
+    workdir = os.fspath(absolute(os.path.expanduser(values.workdir)))
     if config.model.name:
         config_checks.check_config(config)
     distributed.initialize(values.coordinator, values.num_processes, values.process_id)

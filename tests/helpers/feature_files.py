@@ -4,7 +4,8 @@ import numpy as np
 
 from vidjax.data.sources.rows import Row
 from vidjax.evaluation.features.header import Header, write_header
-from vidjax.evaluation.features.store import FeatureStore, write_part
+from vidjax.evaluation.features.parts import write_part
+from vidjax.evaluation.features.store import FeatureStore
 
 
 def write_store(

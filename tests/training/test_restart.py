@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 
+import bucket
 import jax
 import numpy as np
 import pytest
 
+from vidjax.files import located
 from vidjax.weights.read_run import read_params
 
 RUNNER = pathlib.Path(__file__).parents[1] / "helpers" / "runner.py"
@@ -38,6 +40,16 @@ def finish(*processes):
     codes = [process.returncode for process in processes]
     print("\n---\n".join(words))
     return codes
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request, tmp_path):
+    """A folder for runs, on a disk or in an emulated bucket."""
+    if request.param == "disk":
+        yield tmp_path
+        return
+    with bucket.emulated() as address:
+        yield located(address) / "runs"
 
 
 def losses(workdir):
@@ -65,21 +77,21 @@ def pair(workdir, *changes, seconds=0.0):
 
 
 @pytest.mark.slow
-def test_resume_after_kill_repeats_losses_to_the_bit(tmp_path):
+def test_resume_after_kill_repeats_losses_to_the_bit(place):
     changes = ("train__steps=40", "train__checkpoint_every=3", "optim__ema=0.9")
-    assert finish(spawn(tmp_path / "whole", *changes)) == [0]
+    assert finish(spawn(place / "whole", *changes)) == [0]
     seed = int(os.environ.get("VIDJAX_TEST_SEED") or int.from_bytes(os.urandom(4)))
     print(f"the moments of the kills are those of VIDJAX_TEST_SEED={seed}")  # shown when the test fails
     rng = random.Random(seed)
     for _ in range(4):
-        process = spawn(tmp_path / "killed", *changes, seconds=0.05)
-        wait_for_step(tmp_path / "killed", max(losses(tmp_path / "killed"), default=0) + 1)
+        process = spawn(place / "killed", *changes, seconds=0.05)
+        wait_for_step(place / "killed", max(losses(place / "killed"), default=0) + 1)
         time.sleep(rng.uniform(0, 0.4))
         process.kill()
         assert finish(process) == [-signal.SIGKILL]
-    assert finish(spawn(tmp_path / "killed", *changes)) == [0]
-    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    assert list(losses(tmp_path / "killed")) == list(range(1, 41))
+    assert finish(spawn(place / "killed", *changes)) == [0]
+    assert losses(place / "killed") == losses(place / "whole")
+    assert list(losses(place / "killed")) == list(range(1, 41))
 
 
 @pytest.mark.slow
@@ -92,19 +104,19 @@ def test_sigterm_saves_the_step_and_exits_with_143(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_stop_and_resume_like_one(tmp_path):
+def test_two_processes_train_and_stop_and_resume_like_one(place):
     changes = ("train__steps=12", "mesh__fsdp=2", "train__checkpoint_every=5")
-    assert finish(spawn(tmp_path / "one", *changes)) == [0]
-    first = pair(tmp_path / "two", *changes, seconds=0.2)
-    wait_for_step(tmp_path / "two", 3)
+    assert finish(spawn(place / "one", *changes)) == [0]
+    first = pair(place / "two", *changes, seconds=0.2)
+    wait_for_step(place / "two", 3)
     first[1].terminate()  # one of them hears of it, both stop at the same step
     assert finish(*first) == [143, 143]
-    assert 3 < max(losses(tmp_path / "two")) < 12
-    assert finish(*pair(tmp_path / "two", *changes)) == [0, 0]
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert 3 < max(losses(place / "two")) < 12
+    assert finish(*pair(place / "two", *changes)) == [0, 0]
+    one, two = losses(place / "one"), losses(place / "two")
     assert list(two) == list(range(1, 13))
     np.testing.assert_allclose([two[step] for step in one], [one[step] for step in one], rtol=1e-6)
-    ours, theirs = read_params(tmp_path / "two")[1], read_params(tmp_path / "one")[1]
+    ours, theirs = read_params(place / "two")[1], read_params(place / "one")[1]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
 
 

@@ -7,6 +7,7 @@ import os
 import pathlib
 
 from vidjax.errors import ConfigError, DataError, nearest_path
+from vidjax.files import in_bucket
 
 VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or lists of videos (.txt, .csv, .jsonl)"
 
@@ -76,7 +77,9 @@ def check_new(folder: str) -> None:
 
 
 def check_writable(folder: str) -> None:
-    """Refuse a folder that cannot be made or written into."""
+    """Refuse a folder that cannot be made or written into; what may be written in a bucket shows when it is."""
+    if in_bucket(folder):
+        return
     path = pathlib.Path(folder).absolute()
     there = next(place for place in (path, *path.parents) if place.exists())
     if not there.is_dir():

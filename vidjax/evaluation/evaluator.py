@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
@@ -19,7 +18,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import result_files
 from vidjax.evaluation.multiview import Scoring, counted, eval_batch_size, make_eval_step, score_videos
 from vidjax.evaluation.result_files import VideoScores
-from vidjax.files import write_json, write_json_lines
+from vidjax.files import Place, write_json, write_json_lines
 from vidjax.objectives.base import Params
 from vidjax.progress import progress as show_progress
 
@@ -46,7 +45,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         objective: Learned,
         source: VideoSource,
         mesh: Mesh,
-        workdir: Path,
+        workdir: Place,
         process: tuple[int, int] = (0, 1),
     ):
         """Compile nothing yet, but refuse what cannot be scored before any training is done.

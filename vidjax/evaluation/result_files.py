@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
+from vidjax.files import GrowingFile, Place, write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,7 @@ class VideoScores:
     reasons: tuple[str, ...]
 
 
-def write_quarantine(path: pathlib.Path, reasons: Sequence[str], source: VideoSource, split: str) -> None:
+def write_quarantine(path: Place, reasons: Sequence[str], source: VideoSource, split: str) -> None:
     """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training.
 
     Args:
@@ -42,18 +44,19 @@ def write_quarantine(path: pathlib.Path, reasons: Sequence[str], source: VideoSo
         return
     lines = path.read_text().splitlines() if path.is_file() else []
     listed = {json.loads(line)["id"] for line in lines if line.endswith("}")}
-    with path.open("a") as file:
+    with contextlib.closing(GrowingFile(path)) as file:
         for row, reason in ((source[index], reasons[index]) for index in failed):
             if row.id not in listed:
                 where = row.video if isinstance(row.video, str) else ""
                 line = {"step": None, "id": row.id, "path": where, "reason": reason, "split": split}
-                file.write(json.dumps(line) + "\n")
+                file.add(json.dumps(line))
 
 
-def write_matrix(path: pathlib.Path, matrix: np.ndarray, names: Sequence[str]) -> None:
+def write_matrix(path: Place, matrix: np.ndarray, names: Sequence[str]) -> None:
     """Write a confusion matrix as CSV: a line for each label, a column for each prediction."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["label \\ prediction", *names])
-        for name, row in zip(names, matrix.tolist(), strict=True):
-            writer.writerow([name, *row])
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["label \\ prediction", *names])
+    for name, row in zip(names, matrix.tolist(), strict=True):
+        writer.writerow([name, *row])
+    write_whole(path, text.getvalue())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -14,6 +13,7 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
+from vidjax.files import Place
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.viz.curves import Curve
@@ -42,7 +42,7 @@ def _same_rows(source: VideoSource, config: Config) -> VideoSource:
     return source
 
 
-def _no_files(source: VideoSource, workdir: Path) -> None:
+def _no_files(source: VideoSource, workdir: Place) -> None:
     del source, workdir
 
 
@@ -78,9 +78,9 @@ class Task:
     takes_views: bool = False
     check: Callable[[Config], None] = _pass
     training_rows: Callable[[VideoSource, Config], VideoSource] = _same_rows
-    save_files: Callable[[VideoSource, Path], None] = _no_files
+    save_files: Callable[[VideoSource, Place], None] = _no_files
     for_inference: Callable[[Config, nn.Module, Mapping[str, Any]], tuple[nn.Module, Mapping[str, Any]]] = _same_module
     evaluator: type[Evaluator] | None = None
     curves: tuple[Curve, ...] = ()
-    draw: Callable[[Any, Params, VideoSource, Config, Mesh, Path], Any] | None = None
+    draw: Callable[[Any, Params, VideoSource, Config, Mesh, Place], Any] | None = None
     answer: Answer | None = None

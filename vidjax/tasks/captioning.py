@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from vidjax.config import Config
 from vidjax.data.sources.annotations import CAPTIONS
@@ -11,6 +10,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.tokenized import TokenSource, find_tokenizer
 from vidjax.errors import ConfigError
 from vidjax.evaluation.captioning import CaptioningEvaluator
+from vidjax.files import Place
 from vidjax.models import FAMILIES, ClipSpec, build_model
 from vidjax.models.captioner import Captioner, CaptionerSpec
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS
@@ -62,7 +62,7 @@ def training_rows(source: VideoSource, config: Config) -> TokenSource:
     return TokenSource(source, find_tokenizer(config.caption), config.caption.num_tokens)
 
 
-def save_files(source: VideoSource, workdir: Path) -> None:
+def save_files(source: VideoSource, workdir: Place) -> None:
     """Write the vocabulary, so that the run can caption without the files that it came from."""
     if isinstance(source, TokenSource):
         source.tokenizer.save(workdir)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,12 +21,14 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
-from vidjax.files import write_json
+from vidjax.files import absolute, in_bucket, move_tree, write_json
 from vidjax.objectives.base import FIXED
 from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 from vidjax.weights.run_files import CHECKPOINTS
+
+_COMMITTED = "commit_success.txt"  # what orbax writes last into a step's folder in a bucket
 
 
 class Checkpoints:
@@ -41,7 +41,7 @@ class Checkpoints:
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
         """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
-        self.directory = Path(workdir).absolute() / CHECKPOINTS
+        self.directory = absolute(workdir) / CHECKPOINTS
         self.scores = read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_LatestAndBest(keep_latest, self.scores),
@@ -132,16 +132,22 @@ class Checkpoints:
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:
-            aside = self.directory / f"{step}.damaged"
-            shutil.rmtree(aside, ignore_errors=True)
-            (self.directory / str(step)).rename(aside)
+            move_tree(self.directory / str(step), self.directory / f"{step}.damaged")
         _barrier(f"set aside {step}")
         self._manager.reload()
 
     def _write_manifest(self) -> None:
-        """Runs on the first process, in the background, when all files of a step are written but not yet committed."""
-        unfinished = [path for path in self.directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()]
-        folder = max(unfinished, key=lambda path: path.stat().st_mtime)
+        """Runs on the first process, in the background, when all files of a step are written but not yet committed.
+
+        An unfinished step has a name of its own on a disk; in a bucket, which cannot rename, it lacks orbax's marker.
+        """
+        if in_bucket(self.directory):
+            steps = (path for path in self.directory.iterdir() if path.name.isdigit())
+            unfinished = [path for path in steps if not (path / _COMMITTED).exists()]
+            folder = max(unfinished, key=lambda path: int(path.name))
+        else:
+            unfinished = [path for path in self.directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()]
+            folder = max(unfinished, key=os.path.getmtime)
         write_json(folder / MANIFEST, checksums(folder))
 
 

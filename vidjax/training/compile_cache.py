@@ -9,6 +9,8 @@ import pathlib
 import platform
 import sys
 
+from vidjax.files import in_bucket
+
 OFF = "off"
 VARIABLE = "VIDJAX_COMPILE_CACHE"
 _JAXS_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
@@ -24,13 +26,17 @@ def use_compile_cache(setting: str = "") -> None:
     default.
 
     Args:
-      setting: a folder, or `off`. Empty: the variable VIDJAX_COMPILE_CACHE, which is either, or else `default_folder`.
+      setting: a folder, also of a bucket that the hosts of a pod share, or `off`. Empty: the variable
+        VIDJAX_COMPILE_CACHE, which is either, or else `default_folder`.
     """
     wanted = setting or os.environ.get(VARIABLE, "")
     if wanted == OFF or os.environ.get(_JAXS_VARIABLE):
         return
     imported = sys.modules.get("jax")
     if imported and not wanted and imported.config.jax_compilation_cache_dir:
+        return
+    if in_bucket(wanted):
+        _keep_in(wanted)
         return
     folder = pathlib.Path(wanted).expanduser().absolute() if wanted else default_folder()
     try:
@@ -41,9 +47,14 @@ def use_compile_cache(setting: str = "") -> None:
         print(f"vidjax: nothing compiled is kept: {folder} cannot be used: {error.strerror}", file=sys.stderr)
         return
     _make_room(folder)
+    _keep_in(str(folder))
+
+
+def _keep_in(folder: str) -> None:
+    """Tell jax where it keeps what is compiled."""
     import jax  # after the checks: most verbs that fail do so without it
 
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_dir", folder)
     shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
     if shortest == _JAXS_SHORTEST:  # nobody has set it
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)

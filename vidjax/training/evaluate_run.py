@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from vidjax.config import Config
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
+from vidjax.files import Place
 from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
@@ -32,7 +32,7 @@ from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import check_labels, is_run
 
 
-def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Path) -> Evaluator | None:
+def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Place) -> Evaluator | None:
     """The evaluator of a run's task, with the evaluation split; None for a task that has nothing to be scored by."""
     evaluator = TASKS.find(config.task).evaluator
     if evaluator is None:

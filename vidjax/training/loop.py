@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jax
 
@@ -16,7 +15,7 @@ from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
-from vidjax.files import write_json
+from vidjax.files import Place, write_json
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
@@ -205,7 +204,7 @@ def _numbers(results: dict) -> dict:
     return {name: value for name, value in results.items() if not isinstance(value, str) and name.count("/") == 1}
 
 
-def _finished(workdir: Path, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
+def _finished(workdir: Place, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
     """Whether nothing is missing of a run that has made its last step."""
     scored = evaluator is None or checkpoints.score(step) is not None
     return scored and (workdir / RESULTS).exists() and (workdir / REPORT).exists()
@@ -215,12 +214,12 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _read_results(workdir: Path) -> dict:
+def _read_results(workdir: Place) -> dict:
     path = workdir / RESULTS
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _write_json(path: Path, tree: dict) -> None:
+def _write_json(path: Place, tree: dict) -> None:
     """Write a file of the run, once for all processes."""
     if jax.process_index() == 0:
         write_json(path, tree)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
@@ -12,6 +11,7 @@ from jax.sharding import Mesh
 from vidjax.config import Config
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
+from vidjax.files import Place
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.ops.mesh_axes import row_blocks
@@ -59,7 +59,7 @@ class Plan:
 
 
 def plan_run(
-    config: Config, workdir: Path, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
+    config: Config, workdir: Place, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
 ) -> Plan:
     """Open the videos, choose what is left open, and make the step; call it within the mesh.
 

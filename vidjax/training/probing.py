@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 
 import jax
 from jax.experimental import multihost_utils
@@ -18,7 +17,7 @@ from vidjax.evaluation.features.store import FeatureStore
 from vidjax.evaluation.features.writer import Split, Storage, write_features
 from vidjax.evaluation.probes.fit_and_report import print_table, probe_features
 from vidjax.evaluation.probes.table import short_names
-from vidjax.files import write_json
+from vidjax.files import Place, located, write_json
 from vidjax.progress import progress
 from vidjax.tasks import TASKS
 from vidjax.training.compile_cache import use_compile_cache
@@ -44,7 +43,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
     """
     check_config(config)
     use_compile_cache(config.train.compile_cache)
-    workdir, splits = Path(workdir), (config.data.train_split, config.data.eval_split)
+    workdir, splits = located(workdir), (config.data.train_split, config.data.eval_split)
     names = short_names(config.probe.backbones)
     for name, source in zip(names, config.probe.backbones, strict=True):
         backbone = open_backbone(source, config.data)
@@ -84,7 +83,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
     return dataclasses.replace(backbone, clip_recipe=recipe)
 
 
-def embed(backbone: Pretrained, config: Config, split: str, folder: Path, arrays: tuple[str, ...]) -> None:
+def embed(backbone: Pretrained, config: Config, split: str, folder: Place, arrays: tuple[str, ...]) -> None:
     """Write what a store lacks, with a bar, and say how much that was."""
     data = backbone.clips.sample(config.data)
     source = open_source(data, split, TASKS.find(config.task).annotation)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pathlib
+import tempfile
 
 import jax
 
 from vidjax.config import TrainConfig
+from vidjax.files import Place, copy_tree, in_bucket
 
 
 class Profile:
     """Records the steps profile_start .. profile_start + profile_steps - 1; nothing when profile_start is 0."""
 
-    def __init__(self, workdir: Path, config: TrainConfig):
+    def __init__(self, workdir: Place, config: TrainConfig):
         self._folder, self._first = workdir / "profile", config.profile_start
+        self._drafts = tempfile.TemporaryDirectory() if in_bucket(workdir) else None
         self._last = config.profile_start + config.profile_steps - 1
         self._running = False
 
     def before(self, step: int) -> None:
         """Begin when the step is the first of the window."""
         if step == self._first:
-            jax.profiler.start_trace(str(self._folder))
+            jax.profiler.start_trace(self._drafts.name if self._drafts else str(self._folder))
             self._running = True
 
     def after(self, step: int, output: jax.Array) -> None:
@@ -34,3 +37,6 @@ class Profile:
         if self._running:
             jax.profiler.stop_trace()
             self._running = False
+            if self._drafts:
+                copy_tree(pathlib.Path(self._drafts.name), self._folder)
+                self._drafts.cleanup()

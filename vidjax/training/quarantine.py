@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
+from vidjax.files import GrowingFile, Place
 from vidjax.training.telemetry import say
 
 FILE = "quarantine.jsonl"
@@ -22,7 +23,7 @@ class Quarantine:
     Every process counts, from the failures of the global batch, so that all stop at the same step; the first writes.
     """
 
-    def __init__(self, workdir: Path, source: VideoSource):
+    def __init__(self, workdir: Place, source: VideoSource):
         self._path, self._source = workdir / FILE, source
         self._limit = max(LIMIT, int(SHARE * len(source)))
         lines = self._path.read_text().splitlines() if self._path.exists() else []
@@ -56,6 +57,6 @@ class Quarantine:
         self._ids.add(video.id)
         if jax.process_index() == 0:
             path = video.video if isinstance(video.video, str) else ""
-            with self._path.open("a") as file:
-                file.write(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}) + "\n")
+            with contextlib.closing(GrowingFile(self._path)) as file:
+                file.add(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}))
         say(f"{video.id} cannot be decoded ({reason}); another video takes its place in every batch, see {self._path}")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from vidjax.data.sources.annotation_checks import class_counts, class_warnings
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
-from vidjax.files import write_json
+from vidjax.files import Place, write_json
 from vidjax.training.telemetry import say
 from vidjax.weights.run_files import DATA
 
@@ -24,7 +23,7 @@ def say_reading(source: VideoSource, evaluator: Evaluator | None) -> None:
         say(f"warning: {sentence}")
 
 
-def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Path) -> None:
+def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Place) -> None:
     """Write to data.json how many videos the run is trained and validated on.
 
     Of a user's own videos it also says how they were read and divided, with the names in each split.

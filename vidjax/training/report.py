@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import jax
 from jax.sharding import Mesh
 
 from vidjax.config import Config
 from vidjax.errors import DataError
+from vidjax.files import Place
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, open_eval
@@ -16,7 +15,7 @@ from vidjax.training.telemetry import say
 from vidjax.viz.report import PICTURES, write_run_report
 
 
-def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Mesh, workdir: Path) -> None:
+def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Mesh, workdir: Place) -> None:
     """Draw what the task draws of videos of the evaluation split, if anything; every process calls it."""
     draw = TASKS.find(config.task).draw
     if draw is None:
@@ -29,7 +28,7 @@ def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Me
     draw(objective, params, source, config, mesh, workdir / PICTURES)
 
 
-def write_report(config: Config, workdir: Path, act: str, results: dict | None = None) -> None:
+def write_report(config: Config, workdir: Place, act: str, results: dict | None = None) -> None:
     """Write report.md from what is in the folder; by the first process only.
 
     Args:

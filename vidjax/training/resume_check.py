@@ -11,7 +11,6 @@ import dataclasses
 import json
 import platform
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,6 +20,7 @@ from vidjax.config import Config, hints_of
 from vidjax.config.types import Changeable, marks, plain
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ResumeError
+from vidjax.files import Place
 from vidjax.models import preset
 from vidjax.models.spec_keys import SET_BY, changeable, spec_fields
 
@@ -46,7 +46,7 @@ def fingerprint(config: Config, source: VideoSource) -> dict:
     return json.loads(json.dumps(found))  # as it will read back: lists, not tuples
 
 
-def compare(saved: dict, current: dict, workdir: Path) -> list[str]:
+def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
     """What may differ and does, as sentences for a warning.
 
     Raises:
@@ -60,7 +60,7 @@ def compare(saved: dict, current: dict, workdir: Path) -> list[str]:
     return [f"{sentence}: {effects[key]}" if key in effects else sentence for key, sentence in notes.items()]
 
 
-def _refusal(changed: dict[str, str], workdir: Path) -> str:
+def _refusal(changed: dict[str, str], workdir: Place) -> str:
     """What the user has changed, what that has changed of the videos, and what helps."""
     keys = [sentence for name, sentence in changed.items() if name not in _OF_VIDEOS]
     videos = changed.get(_NUMBER, "some of their names, classes or sizes differ" if _CONTENT in changed else "")

@@ -39,10 +39,11 @@ class Watch:
             self._look(*waiting)
 
     def flush(self) -> None:
-        """Look at the last step, waiting for it."""
+        """Look at the last step, waiting for it, and see that everything logged is in the run's folder."""
         waiting, self._waiting = self._waiting, None
         if waiting:
             self._look(*waiting)
+        self._telemetry.flush()
 
     def _look(self, step: int, metrics: dict[str, jax.Array]) -> None:
         numbers = jax.device_get(metrics)

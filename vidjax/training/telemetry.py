@@ -11,10 +11,11 @@ import importlib
 import json
 import math
 import os
+import pathlib
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import jax
 from rich.console import Console
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
-from vidjax.files import write_whole
+from vidjax.files import GrowingFile, Place, copy_tree, in_bucket
 
 METRICS = "metrics.jsonl"
 _PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
@@ -47,7 +48,7 @@ class Telemetry:
       main: the figure of an evaluation that is shown beside the loss, without its prefix; empty for none.
     """
 
-    def __init__(self, workdir: Path, config: Config, *, step: int, total_steps: int, main: str = ""):
+    def __init__(self, workdir: Place, config: Config, *, step: int, total_steps: int, main: str = ""):
         self._first = jax.process_index() == 0
         self._shown = (f"val/{main}", f"eval/{main}", *_SHOWN)
         self._total, self._first_seen = total_steps, None
@@ -114,6 +115,11 @@ class Telemetry:
             if self._bar:
                 self._bar.update(self._task, description=self._line)
 
+    def flush(self) -> None:
+        """Write what is not in a bucket yet, such as before a checkpoint, so that it holds the metrics until then."""
+        for writer in self._writers:
+            writer.flush()
+
     def close(self) -> None:
         """Flush and close everything."""
         if self._bar:
@@ -132,35 +138,49 @@ class Telemetry:
 class _Lines:
     """metrics.jsonl; a value that is not finite is written as null, since JSON has no word for it."""
 
-    def __init__(self, path: Path, step: int):
+    def __init__(self, path: Place, step: int):
         kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-        write_whole(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)
+        self._file = GrowingFile(path, "".join(line + "\n" for line in kept))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        self._file.write(json.dumps({"step": step, **clean}) + "\n")
+        self._file.add(json.dumps({"step": step, **clean}))
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()
 
 
 class _TensorBoard:
-    def __init__(self, folder: Path, step: int):
+    """Events of one start; those of a bucket grow in a temporary folder and are copied there when they are flushed."""
+
+    def __init__(self, folder: Place, step: int):
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None, flush_secs=30)
+        self._folder, self._drafts = folder, tempfile.TemporaryDirectory() if in_bucket(folder) else None
+        local = self._drafts.name if self._drafts else str(folder)
+        self._writer = SummaryWriter(local, purge_step=step + 1 if step else None, flush_secs=30)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
+    def flush(self) -> None:
+        if self._drafts:
+            self._writer.flush()
+            copy_tree(pathlib.Path(self._drafts.name), self._folder)
+
     def close(self) -> None:
         self._writer.close()
+        if self._drafts:
+            copy_tree(pathlib.Path(self._drafts.name), self._folder)
+            self._drafts.cleanup()
 
 
 class _Wandb:
-    def __init__(self, config: Config, workdir: Path):
+    def __init__(self, config: Config, workdir: Place):
         try:
             wandb = importlib.import_module("wandb")
         except ImportError as error:
@@ -178,11 +198,14 @@ class _Wandb:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         self._run.log(metrics, step=step)
 
+    def flush(self) -> None:
+        """Nothing to do: wandb sends what it has by itself."""
+
     def close(self) -> None:
         self._run.finish()
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _whole_lines(path: Place) -> list[str]:
     """Lines of a file that a kill may have cut short."""
     if not path.exists():
         return []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pathlib
 from collections.abc import Generator
-from pathlib import Path
 
 from vidjax.errors import ConfigError
+from vidjax.files import Place, in_bucket, located
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG
 
 
 @contextlib.contextmanager
-def opened(workdir: str | os.PathLike) -> Generator[Path]:
+def opened(workdir: str | os.PathLike) -> Generator[Place]:
     """The absolute path of a run's folder, which exists from now on.
 
     A start that ends before it has written config.json has trained nothing: the folders that it has made are removed,
@@ -21,9 +22,10 @@ def opened(workdir: str | os.PathLike) -> Generator[Path]:
     Raises:
       ConfigError: when it is no folder, or cannot be made.
     """
-    if "://" in str(workdir):
-        raise ConfigError(f"workdir {workdir} is not a folder; mount the bucket (gcsfuse) and give the folder")
-    path = Path(workdir).absolute()
+    if in_bucket(workdir):
+        yield located(workdir)  # a bucket has no folders that would have to be made or removed
+        return
+    path = pathlib.Path(workdir).absolute()
     places = (path / CHECKPOINTS, path, *path.parents)
     made = [place for place in places if not place.exists()]
     try:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import pathlib
 import socket
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import TextIO
 
 from vidjax.errors import ConfigError
+from vidjax.files import Place, in_bucket
+from vidjax.training.workdir_lease import leased
 
 LOCK = ".lock"  # of a workdir; says who trains there
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Generator[None]:
+def locked(workdir: Place) -> Generator[None]:
     """Hold the lock of a folder; the system gives it back when the process ends, however it does.
 
-    Its file is removed at the end; a process that had opened it just before makes a new one.
+    A bucket has a lease in its place. The file is removed at the end; a process that had opened it just before makes a
+    new one.
 
     Raises:
       ConfigError: when another run holds it, with its process and host.
     """
-    path = workdir / LOCK
+    if in_bucket(workdir):
+        with leased(workdir / LOCK):
+            yield
+        return
+    path = pathlib.Path(workdir, LOCK)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("a+"))
         while _lock(file, workdir) and not _is_still(path, file):
@@ -36,7 +43,7 @@ def locked(workdir: Path) -> Generator[None]:
             path.unlink(missing_ok=True)
 
 
-def _lock(file: TextIO, workdir: Path) -> bool:
+def _lock(file: TextIO, workdir: Place) -> bool:
     """Take the lock of an open file and write into it whose it is; False on a file system without locks.
 
     Raises:
@@ -58,7 +65,7 @@ def _lock(file: TextIO, workdir: Path) -> bool:
     return True
 
 
-def _is_still(path: Path, file: TextIO) -> bool:
+def _is_still(path: pathlib.Path, file: TextIO) -> bool:
     """Whether an open file is the one that the path leads to."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))

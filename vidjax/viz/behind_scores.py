@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vidjax.files import Place
 from vidjax.viz.curves import METRICS, read_metric
 from vidjax.viz.document import Block, Heading, Table, Text
 
@@ -15,7 +15,7 @@ _SHOWN = 20  # quarantined videos
 _FEW = 500  # videos, up to which a single one moves a figure
 
 
-def score_sentences(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterator[str]:
+def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     """What one should know of the figures of an evaluation, in sentences.
 
     Args:
@@ -35,7 +35,7 @@ def score_sentences(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterat
     yield from _two_figures(results, workdir)
 
 
-def video_blocks(workdir: pathlib.Path) -> list[Block]:
+def video_blocks(workdir: Place) -> list[Block]:
     """A section on the videos of a run: how many there are, and those that could not be decoded with the reason."""
     data, blocks = _read_data(workdir), []
     if sentence := data.get("sentence"):
@@ -55,7 +55,7 @@ def video_blocks(workdir: pathlib.Path) -> list[Block]:
 _SIDES = {"train": "trained on", "validation": "validated on"}
 
 
-def _two_figures(results: Mapping[str, Any], workdir: pathlib.Path) -> Iterator[str]:
+def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
     """Why the last validation and the final evaluation give two figures of one name, where they do."""
     pairs = ((name, name.replace("val/", "eval/", 1)) for name in results if name.startswith("val/"))
     differing = next(((val, final) for val, final in pairs if results.get(final, results[val]) != results[val]), None)
@@ -95,11 +95,11 @@ def _when(row: Mapping[str, Any]) -> str:
     return f"training, step {row['step']}" if row.get("step") is not None else f"evaluation of {row.get('split', '')}"
 
 
-def _read_data(workdir: pathlib.Path) -> dict[str, Any]:
+def _read_data(workdir: Place) -> dict[str, Any]:
     path = workdir / DATA
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def _read_quarantine(path: pathlib.Path) -> list[dict[str, Any]]:
+def _read_quarantine(path: Place) -> list[dict[str, Any]]:
     lines = path.read_text().splitlines() if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("}")]  # a kill may cut the last line

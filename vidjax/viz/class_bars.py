@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from vidjax.files import Place
 from vidjax.viz.figures import new_figure, save_figure
 
 _ROW, _NAME, _BAR = 0.155, 0.058, 1.5  # inches: a row, a letter of a name, the longest bar with its number
@@ -16,7 +16,7 @@ _ACROSS = 3  # panels
 _SHAPE = 1.35  # width over height that is aimed at
 
 
-def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | pathlib.Path) -> pathlib.Path:
+def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | Place) -> Place:
     """Draw many classes, the most frequent first, in as many columns as make a page.
 
     Args:
@@ -46,8 +46,8 @@ def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | p
 
 
 def draw_few_classes(
-    title: str, counted: Mapping[str, Mapping[str, int]], units: Mapping[str, str], path: str | pathlib.Path
-) -> pathlib.Path:
+    title: str, counted: Mapping[str, Mapping[str, int]], units: Mapping[str, str], path: str | Place
+) -> Place:
     """Draw a panel a split, up to three in a row.
 
     Args:

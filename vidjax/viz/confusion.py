@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
+from vidjax.files import Place
 from vidjax.viz.figures import new_figure, save_figure
 
 MAX_NAMED = 60  # classes; beyond that names would not be legible
 
 
-def draw_confusion_matrix(
-    matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], path: str | pathlib.Path
-) -> pathlib.Path:
+def draw_confusion_matrix(matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], path: str | Place) -> Place:
     """Draw rows as shares of their class; counts stand in the cells if there are at most 12 classes.
 
     Args:

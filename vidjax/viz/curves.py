@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from vidjax.files import Place, located
 from vidjax.viz.figures import new_figure, save_figure
 
 
@@ -33,12 +33,12 @@ LOSS = Curve("train/loss", "training loss")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 
 
-def read_metric(path: str | pathlib.Path, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def read_metric(path: str | Place, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Steps and values of one metric in a metrics.jsonl; lines without a finite value of it are left out.
 
     A last line that a killed run left unfinished is left out too.
     """
-    path = pathlib.Path(path)
+    path = located(path)
     lines = path.read_text().splitlines() if path.is_file() else []
     rows = [json.loads(line) for line in lines if line.endswith("}")]
     found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
@@ -55,9 +55,7 @@ def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " 
     return (total[high] - total[low]) / (high - low)
 
 
-def draw_curves(
-    runs: Mapping[str, str | pathlib.Path], curves: Sequence[Curve | str], path: str | pathlib.Path
-) -> pathlib.Path | None:
+def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], path: str | Place) -> Place | None:
     """Draw one panel per metric of which a run has two values, with a line for each run that has it.
 
     Args:
@@ -70,7 +68,7 @@ def draw_curves(
     """
     curves = [Curve(curve, curve) if isinstance(curve, str) else curve for curve in curves]
     found = {
-        curve: {run: read_metric(pathlib.Path(folder) / METRICS, curve.metric) for run, folder in runs.items()}
+        curve: {run: read_metric(located(folder) / METRICS, curve.metric) for run, folder in runs.items()}
         for curve in curves
     }
     shown = [curve for curve in curves if any(len(steps) > 1 for steps, _ in found[curve].values())]

@@ -5,7 +5,6 @@ Every picture's numbers are in charts.json beside it.
 
 from __future__ import annotations
 
-import pathlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,7 +14,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.data.audit import SplitAudit
-from vidjax.files import write_json
+from vidjax.files import Place, located, write_json
 from vidjax.viz.class_bars import draw_classes, draw_few_classes
 from vidjax.viz.dataset_statistics import bin_edges, failures_of, frames_by_target, numbers_of
 from vidjax.viz.figures import new_figure, save_figure
@@ -30,7 +29,7 @@ _GREY = "0.45"
 Draw = Callable[[Axes, SplitAudit], None]
 
 
-def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib.Path) -> list[pathlib.Path]:
+def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | Place) -> list[Place]:
     """Draw all charts that there are numbers for.
 
     Args:
@@ -40,7 +39,7 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib
     Returns:
       the pictures, and charts.json last.
     """
-    folder = pathlib.Path(folder)
+    folder = located(folder)
     found = [about for about in audits if about.listed]
     numbers = {about.split: numbers_of(about) for about in found}
     pictures = _draw_classes(title, found, folder)
@@ -57,7 +56,7 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | pathlib
     return [*pictures, folder / FILE]
 
 
-def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: pathlib.Path) -> list[pathlib.Path]:
+def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: Place) -> list[Place]:
     counted = {about.split: about.class_counts for about in audits if about.class_counts}
     if not counted:
         return []
@@ -70,7 +69,7 @@ def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: pathlib.Path
     ]
 
 
-def _panels(audits: Sequence[SplitAudit], draws: Sequence[Draw], title: str, path: pathlib.Path) -> pathlib.Path:
+def _panels(audits: Sequence[SplitAudit], draws: Sequence[Draw], title: str, path: Place) -> Place:
     """A row of panels a split, or, where there is one for each, up to three splits in a row."""
     columns = len(draws) if len(draws) > 1 else min(_ACROSS, len(audits))
     rows = -(-len(audits) * len(draws) // columns)

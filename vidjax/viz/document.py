@@ -9,7 +9,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from vidjax.files import write_whole
+from vidjax.files import Place, located, write_whole
 
 REPORT = "report.md"
 _STYLE = (
@@ -26,7 +26,7 @@ class Heading:
 
     text: str
 
-    def markdown(self, folder: pathlib.Path) -> str:
+    def markdown(self, folder: Place) -> str:
         return f"## {self.text}"
 
     def html(self) -> str:
@@ -39,7 +39,7 @@ class Text:
 
     text: str
 
-    def markdown(self, folder: pathlib.Path) -> str:
+    def markdown(self, folder: Place) -> str:
         return self.text
 
     def html(self) -> str:
@@ -52,7 +52,7 @@ class Code:
 
     text: str
 
-    def markdown(self, folder: pathlib.Path) -> str:
+    def markdown(self, folder: Place) -> str:
         return f"```\n{self.text}\n```"
 
     def html(self) -> str:
@@ -66,7 +66,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def markdown(self, folder: pathlib.Path) -> str:
+    def markdown(self, folder: Place) -> str:
         lines = [[cell.replace("|", r"\|") for cell in line] for line in [self.columns, *self.rows]]
         lines.insert(1, ["---"] * len(self.columns))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -82,11 +82,11 @@ class Table:
 class Picture:
     """A PNG or GIF with its caption."""
 
-    path: pathlib.Path
+    path: Place
     caption: str
 
-    def markdown(self, folder: pathlib.Path) -> str:
-        link = pathlib.Path(os.path.relpath(self.path, folder)).as_posix().replace(" ", "%20")
+    def markdown(self, folder: Place) -> str:
+        link = pathlib.PurePath(os.path.relpath(self.path, folder)).as_posix().replace(" ", "%20")
         return f"![{self.caption}]({link})\n\n*{self.caption}*"
 
     def html(self) -> str:
@@ -99,9 +99,9 @@ class Picture:
 Block = Heading | Text | Code | Table | Picture
 
 
-def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> pathlib.Path:
+def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> Place:
     """Write report.md and report.html into the folder; returns the path of report.md."""
-    folder = pathlib.Path(folder)
+    folder = located(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / REPORT
     write_whole(path, "\n\n".join([f"# {title}", *(block.markdown(folder) for block in blocks)]) + "\n")

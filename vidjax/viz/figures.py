@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import TYPE_CHECKING
+
+from vidjax.files import Place, located
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,9 +20,10 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: str | pathlib.Path, dpi: int = 120) -> pathlib.Path:
+def save_figure(figure: Figure, path: str | Place, dpi: int = 120) -> Place:
     """Write the figure as a PNG, making its folder if needed."""
-    path = pathlib.Path(path)
+    path = located(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
+    with path.open("wb") as file:
+        figure.savefig(file, dpi=dpi)
     return path

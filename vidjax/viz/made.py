@@ -6,14 +6,13 @@ import dataclasses
 import datetime
 import json
 import os
-import pathlib
 import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidjax.files import write_json_lines
+from vidjax.files import Place, write_json_lines
 from vidjax.viz.document import Block, Code, Heading, Text
 
 HISTORY = "history.jsonl"
@@ -57,7 +56,7 @@ def command(words: Sequence[str]) -> str:
     Args:
       words: those after the interpreter.
     """
-    words = ["vidjax", *words[1:]] if words and pathlib.Path(words[0]).name == "vidjax" else ["python", *words]
+    words = ["vidjax", *words[1:]] if words and os.path.basename(words[0]) == "vidjax" else ["python", *words]
     lines = [""]
     for word in words:
         if word.startswith("--"):
@@ -66,7 +65,7 @@ def command(words: Sequence[str]) -> str:
     return " \\\n".join(lines)
 
 
-def add(workdir: pathlib.Path, made: Made) -> list[Made]:
+def add(workdir: Place, made: Made) -> list[Made]:
     """Add a line to the folder's history; returns all of it, oldest first. A line that cannot be read is dropped."""
     found = []
     path = workdir / HISTORY

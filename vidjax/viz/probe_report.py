@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.config import Config
+from vidjax.files import Place, located
 from vidjax.viz import made
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
 from vidjax.viz.figures import new_figure, save_figure
@@ -38,9 +38,9 @@ class ProbeReport:
     searches: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> pathlib.Path:
+def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> Place:
     """Write report.md, report.html and the pictures of a run; returns the path of report.md."""
-    workdir, tree = pathlib.Path(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
+    workdir, tree = located(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
     blocks: list[Block] = [Text(report.introduction), Heading("Results"), Table(*report.table)]
     for backbone, of_reduction in report.curves.items():
         path = draw_probe_curves(of_reduction, workdir / PICTURES / f"curves_{backbone}.png")
@@ -57,7 +57,7 @@ _CURVES = (
 )
 
 
-def draw_probe_curves(curves: Mapping[str, Curve], path: str | pathlib.Path) -> pathlib.Path:
+def draw_probe_curves(curves: Mapping[str, Curve], path: str | Place) -> Place:
     """Draw one panel a figure, a colour a reduction.
 
     Args:

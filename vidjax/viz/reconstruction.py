@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import pathlib
 import textwrap
 from collections.abc import Mapping
 
@@ -19,6 +18,7 @@ from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.row_to_clips import LoadEval
 from vidjax.data.sources.base import VideoSource
+from vidjax.files import Place, located
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.objectives.base import Params
 from vidjax.viz.figures import new_figure, save_figure
@@ -39,8 +39,8 @@ Clips = Float[np.ndarray, "b t h w 3"]
 class Pictures:
     """The files that were written, and what has to be said beside them."""
 
-    png: pathlib.Path
-    gif: pathlib.Path
+    png: Place
+    gif: Place
     caption: str
 
 
@@ -50,7 +50,7 @@ def reconstruct_held_out(
     source: VideoSource,
     config: Config,
     mesh: Mesh,
-    folder: str | pathlib.Path,
+    folder: str | Place,
 ) -> Pictures | None:
     """Reconstruct three videos spread over a data set; see `write_reconstructions`.
 
@@ -76,7 +76,7 @@ def write_reconstructions(
     video: UInt8[np.ndarray, "b t h w 3"],
     mask_key: jax.Array,
     mesh: Mesh,
-    folder: str | pathlib.Path,
+    folder: str | Place,
 ) -> Pictures:
     """Reconstruct a few clips and write folder/reconstruction.png and .gif; every process calls it, the first writes.
 
@@ -87,14 +87,14 @@ def write_reconstructions(
     with jax.set_mesh(mesh):
         clips = jax.device_get(reconstruct(params, {"video": video}, {"mask": mask_key}))
     caption = NORMALIZED if objective.normalize_target else PLAIN
-    png, gif = (pathlib.Path(folder, f"reconstruction.{kind}") for kind in ("png", "gif"))
+    png, gif = (located(folder) / f"reconstruction.{kind}" for kind in ("png", "gif"))
     if jax.process_index() == 0:
         draw_strips(clips, png, caption)
         draw_animation(clips, gif, caption)
     return Pictures(png, gif, caption)
 
 
-def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: str) -> pathlib.Path:
+def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str) -> Place:
     """Draw three rows of frames a clip as a PNG, with the caption below.
 
     Args:
@@ -121,9 +121,7 @@ def draw_strips(clips: Mapping[str, Clips], path: str | pathlib.Path, caption: s
     return save_figure(figure, path)
 
 
-def draw_animation(
-    clips: Mapping[str, Clips], path: str | pathlib.Path, caption: str, frames_per_second: float = 8
-) -> pathlib.Path:
+def draw_animation(clips: Mapping[str, Clips], path: str | Place, caption: str, frames_per_second: float = 8) -> Place:
     """Write input, masked and reconstructed side by side, one row a clip, as an endless GIF; arguments as above."""
     count, _ = _shown(clips)
     font, header = ImageFont.load_default(13), 22
@@ -145,9 +143,11 @@ def draw_animation(
                 sharp = Image.Resampling.NEAREST if high >= len(frame) else Image.Resampling.BOX
                 picture = Image.fromarray(frame).resize((wide, high), sharp)
                 pages[-1].paste(picture, (_MARGIN + column * (wide + _MARGIN), header + row * (high + _MARGIN)))
-    path = pathlib.Path(path)
+    path = located(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages[0].save(path, save_all=True, append_images=pages[1:], duration=round(1000 / frames_per_second), loop=0)
+    pause = round(1000 / frames_per_second)  # milliseconds
+    with path.open("wb") as file:
+        pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=pause, loop=0)
     return path
 
 

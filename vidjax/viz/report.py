@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vidjax.config import Config, flatten, to_saved
+from vidjax.files import Place, located
 from vidjax.viz import made
 from vidjax.viz.behind_scores import score_sentences, video_blocks
 from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
@@ -31,7 +31,7 @@ def write_run_report(
     act: str = "",
     config: Config | None = None,
     results: Mapping[str, Any] | None = None,
-) -> pathlib.Path:
+) -> Place:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
     Reads config.json, data.json, results.json, metrics.jsonl and quarantine.jsonl where they exist, draws the training
@@ -45,7 +45,7 @@ def write_run_report(
       config: it was done with, where that may differ from config.json.
       results: that came of it, flat.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = located(workdir)
     trained = _read(workdir / "config.json")
     tree = trained or (to_saved(config) if config else {})
     changed = changes(trained, to_saved(config)) if trained and config else ""
@@ -65,7 +65,7 @@ def write_run_report(
 
 def write_comparison(
     workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], seconds: float
-) -> pathlib.Path:
+) -> Place:
     """Write the report of the quickstart: pre-trained against from scratch; returns the path of report.md.
 
     Args:
@@ -74,7 +74,7 @@ def write_comparison(
       curves: of the classifiers, beside the training loss.
       seconds: how long all of it took.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = located(workdir)
     seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
     first = workdir / f"seed{seeds[0]}"
     blocks: list[Block] = [
@@ -113,7 +113,7 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(("start", "top-1", "top-5"), lines)
 
 
-def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: pathlib.Path) -> list[Block]:
+def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place) -> list[Block]:
     """The figures of each start that ended with some, or else the latest, and what they stand on."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
@@ -159,9 +159,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _curve_blocks(
-    runs: Mapping[str, pathlib.Path], curves: Sequence[Curve], path: pathlib.Path
-) -> list[Picture | Text]:
+def _curve_blocks(runs: Mapping[str, Place], curves: Sequence[Curve], path: Place) -> list[Picture | Text]:
     """Curves where there are two points, and in words what has one."""
     picture = draw_curves(runs, curves, path)
     caption = "Curves over training steps; the pale line is every logged value."
@@ -179,7 +177,7 @@ def _curve_blocks(
     return blocks
 
 
-def _pictures(run: pathlib.Path) -> list[Block]:
+def _pictures(run: Place) -> list[Block]:
     paths = ((run / PICTURES / name, caption) for name, caption in _CAPTIONS.items())
     return [Picture(path, caption) for path, caption in paths if path.is_file()]
 
@@ -198,5 +196,5 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return "\n".join(f"{key} = {value!r}" for key, value in new.items() if value != old.get(key) and key not in own)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+def _read(path: Place) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
+from vidjax.files import Place, located
 from vidjax.weights.run_files import CHECKPOINTS, DATA
 
 Which = Literal["best", "last"]
@@ -33,15 +33,15 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
       scored: the `content_id` of the videos that the step is scored on now; empty where it is only used. A score on the
         videos that it was chosen by is too good to expect again.
     """
-    scores = read_scores(Path(workdir) / CHECKPOINTS)
+    scores = read_scores(located(workdir) / CHECKPOINTS)
     if len(scores) < 2:
         return ""
     if which == "best" and step in scores:
-        return f", chosen of {len(scores)} validations on {_validated(Path(workdir), scored)} (eval.checkpoint=best)"
+        return f", chosen of {len(scores)} validations on {_validated(located(workdir), scored)} (eval.checkpoint=best)"
     return ", the last (eval.checkpoint=last)"
 
 
-def _validated(workdir: Path, scored: str) -> str:
+def _validated(workdir: Place, scored: str) -> str:
     """The videos that the steps of a run were scored on; older runs have not kept how many those are."""
     path = workdir / DATA
     known = json.loads(path.read_text()).get("validation") if path.is_file() else None
@@ -52,7 +52,7 @@ def _validated(workdir: Path, scored: str) -> str:
     return f"the {known['videos']} validation videos of its run"
 
 
-def read_scores(directory: Path) -> dict[int, float]:
+def read_scores(directory: Place) -> dict[int, float]:
     """The score of each step that has one."""
     path = directory / SCORES
     return {int(step): score for step, score in json.loads(path.read_text()).items()} if path.exists() else {}

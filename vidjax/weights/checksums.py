@@ -1,17 +1,26 @@
-"""Checksums of a checkpoint's files: Orbax does not notice a flipped bit, so each step's folder holds a manifest."""
+"""Checksums of a checkpoint's files: Orbax does not notice a flipped bit, so each step's folder holds a manifest.
+
+On a disk they are SHA-256 of what is read. In a bucket they are the store's own (crc32c or md5 in its metadata), so
+that nothing is read for them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+import os
+import pathlib
+
+from vidjax.files import Place
 
 MANIFEST = "manifest.json"
-_REWRITTEN = ("_CHECKPOINT_METADATA", MANIFEST)  # orbax writes the first again when it commits
+_REWRITTEN = ("_CHECKPOINT_METADATA", "commit_success.txt", MANIFEST)  # orbax writes the first two when it commits
 
 
-def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder, by relative path."""
+def checksums(folder: Place) -> dict[str, str]:
+    """A checksum of every file below a folder, by relative path."""
+    if not isinstance(folder, pathlib.Path):
+        return of_objects(os.fspath(folder))
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _REWRITTEN)
     sums = {}
     for path in files:
@@ -20,7 +29,7 @@ def checksums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def damaged_files(folder: Path) -> str:
+def damaged_files(folder: Place) -> str:
     """What differs from the manifest, in words; empty when nothing does."""
     try:
         wanted = json.loads((folder / MANIFEST).read_text())
@@ -31,3 +40,20 @@ def damaged_files(folder: Path) -> str:
     found = checksums(folder)
     bad = sorted(name for name in wanted if found.get(name) != wanted[name])
     return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
+
+
+def of_objects(folder: str) -> dict[str, str]:
+    """The store's checksum of every object below a prefix.
+
+    An object without one, such as an s3 object of several parts under a key of its own, counts with its size.
+    """
+    import fsspec
+
+    system, root = fsspec.core.url_to_fs(folder)
+    system.invalidate_cache()
+    sums = {}
+    for path, about in system.find(root, detail=True).items():
+        if path.rsplit("/", 1)[-1] not in _REWRITTEN:
+            known = next((f"{kind} {about[kind]}" for kind in ("crc32c", "md5Hash", "ETag") if about.get(kind)), "")
+            sums[path.removeprefix(f"{root}/")] = known or f"{about['size']} bytes"
+    return sums

@@ -7,7 +7,6 @@ import functools
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +17,7 @@ from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError, WeightsError, names_options
 from vidjax.evaluation.merge_views import rule_with
+from vidjax.files import Place, located
 from vidjax.models import ClipSpec, family_of
 from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
@@ -25,6 +25,7 @@ from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, clip_recipe
 from vidjax.weights import hub, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
+from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checkpoint_contents import Contents, read_contents
 from vidjax.weights.checkpoint_layouts import Description, example_inputs, recognise
 from vidjax.weights.clip_recipes import published_recipe
@@ -92,10 +93,10 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
       begin: the spec of a model that is to begin from it; where that is a ViViT and the source an image model, the
         result is a ViViT of this spec.
     """
-    path = Path(source).expanduser()
+    path = located(os.path.expanduser(source))
     if run_files.is_run(path):
         return _from_run(path)
-    contents = read_contents(path if path.exists() else hub.fetch(os.fspath(source)))
+    contents = read_contents(hub.fetch(os.fspath(source)) if not path.exists() else downloaded(path))
     description = _describe(contents, begin)
     mean, std, notes = _pixels(description, contents.preprocessor)
     said, module = contents.config or {}, description.build()
@@ -179,7 +180,7 @@ def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
     )
 
 
-def _from_run(path: Path) -> Pretrained:
+def _from_run(path: Place) -> Pretrained:
     run = read_run.read_model(path)
     config, module = run.config, run.module
     return Pretrained(

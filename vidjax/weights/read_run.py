@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import absl.logging
@@ -16,6 +15,7 @@ import numpy as np
 
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.files import absolute, located
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
@@ -43,7 +43,7 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     Raises:
       ResumeError: when the folder holds no checkpoint, or the one asked for is damaged.
     """
-    root = Path(workdir).absolute() / CHECKPOINTS
+    root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
     import orbax.checkpoint as ocp
 
@@ -140,7 +140,7 @@ def read_config(workdir: str | os.PathLike) -> Config:
     Raises:
       WeightsError: when the folder has no usable config.json.
     """
-    path = Path(workdir) / CONFIG
+    path = located(workdir) / CONFIG
     if not path.is_file():
         raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
     with _readable(workdir):
@@ -153,7 +153,7 @@ def _readable(workdir: str | os.PathLike):
     try:
         yield
     except (ValueError, TypeError, ConfigError) as error:
-        path = Path(workdir) / CONFIG
+        path = located(workdir) / CONFIG
         raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
 
 

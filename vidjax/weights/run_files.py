@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from vidjax.errors import DataError, ResumeError
-from vidjax.files import write_json
+from vidjax.files import located, write_json
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
@@ -18,7 +17,7 @@ RESULTS = "results.json"
 
 def is_run(folder: str | os.PathLike) -> bool:
     """Whether a folder is that of a run that has saved checkpoints."""
-    return (Path(folder) / CHECKPOINTS).is_dir()
+    return (located(folder) / CHECKPOINTS).is_dir()
 
 
 def check_saved(folder: str | os.PathLike) -> None:
@@ -27,7 +26,7 @@ def check_saved(folder: str | os.PathLike) -> None:
     Raises:
       ResumeError: with what helps.
     """
-    if not any(path.name.isdigit() for path in (Path(folder) / CHECKPOINTS).glob("*")):
+    if not any(path.name.isdigit() for path in (located(folder) / CHECKPOINTS).glob("*")):
         raise ResumeError(
             f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
         )
@@ -36,12 +35,12 @@ def check_saved(folder: str | os.PathLike) -> None:
 def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
     """Write the class names, in the order of the model's outputs, where the data has names."""
     if labels:
-        write_json(Path(workdir) / LABELS, labels)
+        write_json(located(workdir) / LABELS, labels)
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
     """The class names of a run, where its data had names."""
-    path = Path(workdir) / LABELS
+    path = located(workdir) / LABELS
     return tuple(json.loads(path.read_text())) if path.is_file() else None
 
 
@@ -58,6 +57,6 @@ def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> 
     number = next((n for n, (there, here) in enumerate(pairs) if there != here), len(pairs))
     names = [repr(of[number]) if number < len(of) else "missing" for of in (trained, labels)]
     raise DataError(
-        f"class {number} is {names[0]} in {Path(workdir) / LABELS} and {names[1]} in the data; "
+        f"class {number} is {names[0]} in {located(workdir) / LABELS} and {names[1]} in the data; "
         "evaluate on data with the classes the run was trained with"
     )

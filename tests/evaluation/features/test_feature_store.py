@@ -19,7 +19,8 @@ from vidjax.data.sources.rows import Row
 from vidjax.data.video.decode import read_frames
 from vidjax.errors import ConfigError, DataError, ResumeError
 from vidjax.evaluation.features import extraction
-from vidjax.evaluation.features.store import FeatureStore, check_pair, write_part
+from vidjax.evaluation.features.parts import write_part
+from vidjax.evaluation.features.store import FeatureStore, check_pair
 
 BROKEN = "train/b/05.mp4"
 
@@ -215,6 +216,29 @@ def test_a_folder_without_features_and_a_damaged_part_are_named(videos, whole, t
     (broken / "features.json").write_text("{}")
     with pytest.raises(DataError, match=r"features.json is no header of features"):
         FeatureStore.open(broken)
+
+
+def test_a_flipped_bit_is_found_wherever_it_is(whole, tmp_path):
+    """A hundred flips over header and parts: each is refused, or in a place that says nothing and changes nothing."""
+    rng, found, harmless = np.random.default_rng(0), 0, 0
+    store = FeatureStore.open(whole)
+    wanted = (store.header, store.ids, store.labels.tolist(), [store.array(name) for name in store.header.arrays])
+    for number in range(100):
+        folder = shutil.copytree(whole, tmp_path / str(number))
+        path = rng.choice(sorted(folder.iterdir()))
+        content = bytearray(path.read_bytes())
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            store = FeatureStore.open(folder)
+            read = (store.header, store.ids, store.labels.tolist(), [store.array(name) for name in store.header.arrays])
+        except DataError:
+            found += 1
+            continue
+        np.testing.assert_equal(read, wanted)
+        harmless += 1
+    assert found + harmless == 100
+    assert found >= 95  # a space for a tab between two entries of JSON is harmless
 
 
 def test_targets_and_groups_are_those_of_the_rows(tmp_path, whole):

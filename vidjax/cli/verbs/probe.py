@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 from vidjax.cli import paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.files import located
 
 SOME_FAILED = 3
 OPTIONS = {  # of config.probe, whose defaults are taken for those not given
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     pairs = dict(zip(short_names([train.header.backbone["source"] for train, _ in stores]), stores, strict=True))
     task = arguments.task or ("regression" if stores[0][0].targets.shape[1] else "classification")
     config = _config(arguments, task, stores)
-    found = probe_features(pairs, TASKS[task].annotation, config, Path(arguments.out), say)
+    found = probe_features(pairs, TASKS[task].annotation, config, located(arguments.out), say)
     if arguments.json:
         print_json(found.results)
     else:

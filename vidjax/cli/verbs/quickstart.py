@@ -16,6 +16,7 @@ from vidjax.cli import paths
 from vidjax.cli.terminal import print_json
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
+from vidjax.files import Place
 
 # The recipe from random weights: of four tries, as for the other start, the best on val (scripts/motion_starts.py).
 SCRATCH = ("--config.optim.base_lr=1e-3", "--config.model.spec.init_std=0.1")
@@ -69,7 +70,7 @@ def _run_seed(seed: int, folder: pathlib.Path, smoke: bool) -> dict[str, dict[st
     }
 
 
-def _print_table(rows: list[dict[str, Any]], seconds: float, path: pathlib.Path) -> None:
+def _print_table(rows: list[dict[str, Any]], seconds: float, path: Place) -> None:
     from rich.console import Console
     from rich.table import Table
 

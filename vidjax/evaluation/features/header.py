@@ -1,14 +1,14 @@
 """What the features in a folder are: of which backbone, data and clips; and whether two such descriptions agree.
 
-It lies in the folder as `features.json`, beside the parts of `vidjax.evaluation.features.store`.
+It lies in the folder as `features.json`, beside the parts (`vidjax.evaluation.features.parts`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
-import pathlib
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.data.sources.annotations import TARGET
 from vidjax.errors import DataError, ResumeError
-from vidjax.files import write_json
+from vidjax.files import Place, write_json
 
 HEADER = "features.json"
 DTYPES = ("float16", "float32")
-_FORMAT = 2
+_FORMAT = 3
 _DATA = {
     "split": "split",
     "annotation": "annotation",
@@ -39,7 +39,7 @@ class Header:
         split, annotation, content_id, num_rows.
       clip: how the one clip of each video is taken and normalised.
       arrays: shape of a row of each array, by name.
-      rows_per_part: but for the last part.
+      rows_per_part: the last part may have fewer.
       dtype: of the arrays on disk, one of `DTYPES`.
     """
 
@@ -115,7 +115,7 @@ def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None
         )
 
 
-def read_header(folder: pathlib.Path) -> Header | None:
+def read_header(folder: Place) -> Header | None:
     """What a folder says that it holds; None when it says nothing."""
     path = folder / HEADER
     if not path.is_file():
@@ -124,15 +124,21 @@ def read_header(folder: pathlib.Path) -> Header | None:
         tree = json.loads(path.read_text())
         if tree.pop("format") != _FORMAT:
             raise DataError(f"{path} is of another version of vidjax; embed into another folder")
+        if tree.pop("sha256") != _hash(tree):
+            raise ValueError("it is not what was written")
         return Header(**tree | {"arrays": {name: tuple(shape) for name, shape in tree["arrays"].items()}})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no header of features: {type(error).__name__} {error}") from error
 
 
-def write_header(folder: pathlib.Path, header: Header) -> None:
+def write_header(folder: Place, header: Header) -> None:
     """Write `features.json`; several processes may do so at once."""
-    tree = {"format": _FORMAT, **dataclasses.asdict(header)}
-    write_json(folder / HEADER, tree)
+    tree = dataclasses.asdict(header)
+    write_json(folder / HEADER, {"format": _FORMAT, **tree, "sha256": _hash(tree)})
+
+
+def _hash(tree: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
 
 
 def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:

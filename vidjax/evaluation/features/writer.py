@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,8 +17,9 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, DataError
 from vidjax.evaluation.features.extraction import Backbone, Extraction, clip_recipe_of, extract, feature_shapes
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
-from vidjax.evaluation.features.store import failures, missing_parts, remove_leftovers, write_part
+from vidjax.evaluation.features.parts import failures, missing_parts, remove_leftovers, write_part
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.files import Place, located
 
 _PART_BYTES, PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
 
@@ -94,7 +94,7 @@ def write_features(
       ConfigError: for arrays that the model does not give, or clips that do not fit it.
       DataError: when a value is too large for float16, with its row, or a file cannot be written.
     """
-    folder, source = pathlib.Path(storage.folder), split.source
+    folder, source = located(storage.folder), split.source
     header = _header(backbone, split, storage)
     place, count = process or (jax.process_index(), jax.process_count())
     _begin(folder, header)
@@ -138,7 +138,7 @@ def digest(backbone: Backbone) -> str:
     return found.hexdigest()[:32]
 
 
-def _begin(folder: pathlib.Path, header: Header) -> None:
+def _begin(folder: Place, header: Header) -> None:
     """Make the folder say what it holds, or refuse it."""
     found = read_header(folder)
     if found is not None:

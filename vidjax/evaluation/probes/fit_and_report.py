@@ -7,7 +7,6 @@ report.html with pictures.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,7 +19,7 @@ from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL, TARGET
 from vidjax.evaluation.probes import table as probe_table
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
-from vidjax.files import write_json, write_json_lines
+from vidjax.files import Place, write_json, write_json_lines
 from vidjax.viz.probe_report import ProbeReport, write_probe_report
 
 TITLES = {LABEL: "classification", TARGET: "regression"}
@@ -38,11 +37,11 @@ class Probed:
 
     results: dict[str, float | int | str]
     table: tuple[Sequence[str], Sequence[Sequence[str]]]
-    report: pathlib.Path
+    report: Place
 
 
 def probe_features(
-    pairs: Mapping[str, Pair], annotation: str, config: Config, workdir: pathlib.Path, say: Callable[[str], None]
+    pairs: Mapping[str, Pair], annotation: str, config: Config, workdir: Place, say: Callable[[str], None]
 ) -> Probed:
     """Fit what `config.probe` asks for to the features of each backbone, and write what came of it into a folder.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 from vidjax.config import Config, from_saved, get_key, left_open, with_keys
 from vidjax.errors import ConfigError
+from vidjax.files import located
 from vidjax.weights.run_files import CONFIG, is_run
 
 
 def saved_config(workdir: str | os.PathLike) -> Config | None:
     """The configuration of a run that has saved a checkpoint in a folder; None where there is none that can be read."""
-    path = Path(workdir) / CONFIG
+    path = located(workdir) / CONFIG
     if not is_run(workdir) or not path.is_file():
         return None
     try:

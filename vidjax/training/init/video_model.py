@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from vidjax.errors import ConfigError, ResumeError, WeightsError
+from vidjax.files import located
 from vidjax.models import ClipSpec
 from vidjax.models.gpt2 import GPT2Spec
 from vidjax.objectives.base import Part
@@ -86,7 +87,7 @@ def check_source(key: str, source: str) -> None:
     try:
         if is_run(source):
             check_saved(source)
-        elif not Path(source).expanduser().exists():
+        elif not located(os.path.expanduser(source)).exists():
             hub.check_name(source)
     except (ResumeError, WeightsError) as error:
         raise ConfigError(f"config.{key}: {error}") from error

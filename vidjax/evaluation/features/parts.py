@@ -1,0 +1,151 @@
+"""The parts of a feature store: files of consecutive rows, each there when it is whole, with the hash of all they hold.
+
+`part-00012.safetensors` holds every array of a block of rows with their labels, targets, ids, groups and, where a video
+has no features, the reason. Arrays and rows are checked against their hash when they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from vidjax.data.sources.rows import Row
+from vidjax.errors import DataError, VideoError
+from vidjax.evaluation.features.header import Header
+from vidjax.evaluation.multiview import NOT_FINITE
+from vidjax.files import DRAFTS, Place, in_bucket, write_whole
+
+REASONS = (*VideoError.REASONS, NOT_FINITE)  # of a row without features; parts hold their numbers, -1 for none
+_ABOUT = "about"  # the one entry of metadata: several have no fixed order in the file
+_ROWS = "rows"
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """An open part.
+
+    Attributes:
+      file: of safetensors.
+      rows: id and group of each row.
+      hashes: of the arrays by name.
+    """
+
+    file: Any
+    rows: list[dict[str, Any]]
+    hashes: dict[str, str]
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of all rows of the part.
+
+        Raises:
+          ValueError: when it is not what was written.
+        """
+        found = self.file.get_tensor(name)
+        if _hash(found) != self.hashes[name]:
+            raise ValueError(f"{name} is not what was written")
+        return found
+
+
+def write_part(
+    folder: Place,
+    part: int,
+    arrays: dict[str, np.ndarray],
+    rows: Sequence[Row],
+    reasons: Sequence[str],
+) -> None:
+    """Write one part, which appears only when it is whole.
+
+    Args:
+      arrays: of the rows of the part, in the dtype of the store.
+      rows: for their labels, targets, ids and groups.
+      reasons: one of `REASONS` for a row without features, else empty.
+    """
+    codes = [REASONS.index(reason) if reason else -1 for reason in reasons]
+    arrays = arrays | {
+        "label": np.array([row.label for row in rows], np.int64),
+        "target": np.array([row.target for row in rows], np.float32).reshape(len(rows), -1),
+        "reason": np.array(codes, np.int8),
+    }
+    names = [{"id": row.id, "group": row.group} for row in rows]
+    hashes = {name: _hash(array) for name, array in arrays.items()} | {_ROWS: _hash_rows(names)}
+    about = {_ABOUT: json.dumps({_ROWS: names, "sha256": hashes}, ensure_ascii=False)}
+    write_whole(part_path(folder, part), safetensors.numpy.save(arrays, about))
+
+
+@contextlib.contextmanager
+def open_part(folder: Place, header: Header, part: int) -> Generator[Part]:
+    """Open a part for reading.
+
+    Raises:
+      DataError: when it is damaged, also from within the block, with the command that writes it again.
+    """
+    path = part_path(folder, part)
+    try:
+        with _on_disk(path) as local, safetensors.safe_open(local, framework="numpy") as file:
+            about = json.loads(file.metadata()[_ABOUT])
+            if _hash_rows(about[_ROWS]) != about["sha256"][_ROWS]:
+                raise ValueError("its rows are not those that were written")
+            yield Part(file, about[_ROWS], about["sha256"])
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}); remove it and write it again with `{header.command(folder)}`"
+        ) from error
+
+
+def missing_parts(folder: Place, header: Header) -> list[int]:
+    """The parts that are not there yet."""
+    there = {path.name for path in folder.glob("part-*.safetensors")}
+    return [part for part in range(header.num_parts) if part_path(folder, part).name not in there]
+
+
+def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[str, str]]:
+    """Id and reason of each row of some parts that has no features."""
+    found = []
+    for part in parts:
+        with open_part(folder, header, part) as content:
+            codes = zip(content.rows, content.array("reason"), strict=True)
+            found += [(row["id"], REASONS[code]) for row, code in codes if code >= 0]
+    return found
+
+
+def part_path(folder: Place, part: int) -> Place:
+    """Where a part lies."""
+    return folder / f"part-{part:05d}.safetensors"
+
+
+def remove_leftovers(folder: Place) -> None:
+    """Remove what killed processes have left half written; nobody may be writing."""
+    for path in folder.glob(DRAFTS):
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _on_disk(path: Place) -> Generator[str]:
+    """A local path with the content of a part, which is copied there from a bucket."""
+    if not in_bucket(path):
+        yield str(path)
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        copy.write(path.read_bytes())
+        copy.flush()
+        yield copy.name
+
+
+def _hash(array: np.ndarray) -> str:
+    """Of dtype, shape and values."""
+    found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _hash_rows(rows: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()

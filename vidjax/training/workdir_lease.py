@@ -1,0 +1,144 @@
+"""One run at a time trains in a bucket: an object says who does, and is written again while that run lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Generator
+
+from vidjax.errors import ConfigError
+from vidjax.files import Place
+from vidjax.training.telemetry import say
+
+BEAT = 15.0  # seconds between two writings
+PATIENCE = 4  # beats without a change, after which its run counts as dead
+
+
+@contextlib.contextmanager
+def leased(path: Place) -> Generator[None]:
+    """Hold the lock that an object of a bucket is; it is removed at the end.
+
+    A store has no lock that is given back when a process dies. One whose process has ended on this host is taken over
+    at once, another's after a minute in which it has not changed. A run whose lock was taken, as after a minute without
+    a connection, is told to stop as by a signal.
+
+    Raises:
+      ConfigError: when another run holds it, with its process and host, or the bucket cannot be written.
+    """
+    beat = _Beat(path)
+    try:
+        _wait_for_the_dead(path)
+        beat.write(new=True)
+    except ConfigError:
+        raise
+    except Exception as error:  # every store has its own: of credentials, permissions, names, connections
+        raise ConfigError(f"{path.parent} cannot be written: {str(error) or type(error).__name__}") from error
+    if _read(path) != beat.content:
+        raise _taken(path)
+    thread = threading.Thread(target=beat.keep, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        beat.over.set()
+        thread.join()
+        if _read(path) == beat.content:
+            path.unlink()
+
+
+class _Beat:
+    """What writes the lock again and again, so that others see that its run lives.
+
+    Attributes:
+      content: of the lock, as last written.
+      over: set when the run ends.
+    """
+
+    def __init__(self, path: Place):
+        self._path, self._token, self._count = path, uuid.uuid4().hex, 0
+        self._about = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        self.content, self.over = "", threading.Event()
+
+    def write(self, *, new: bool = False) -> None:
+        """Write the lock.
+
+        Args:
+          new: refuse to write over another's, where the store can; the caller reads it back in any case.
+        """
+        import fsspec
+
+        self._count += 1
+        self.content = f"{self._about}\n{self._token} {self._count}\n"
+        system, path = fsspec.core.url_to_fs(os.fspath(self._path))
+        try:
+            system.pipe_file(path, self.content.encode(), mode="create" if new else "overwrite")
+        except FileExistsError:
+            raise _taken(self._path) from None
+
+    def keep(self) -> None:
+        """Write until the run is over; a writing that fails is tried again with the next."""
+        while not self.over.wait(BEAT):
+            try:
+                found = _read(self._path)
+                if found != self.content:
+                    say(f"the lock {self._path} was taken by {_owner(found)}; this run stops")
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
+                self.write()
+            except Exception as error:  # of the store; the lock is another's only after several of them
+                say(f"the lock {self._path} could not be written again: {error}")
+
+
+def _wait_for_the_dead(path: Place) -> None:
+    """Remove the lock of a run that is dead.
+
+    Raises:
+      ConfigError: when its run lives.
+    """
+    found = _read(path)
+    if not found:
+        return
+    if not _has_ended(found):
+        say(f"{path.parent} is locked by {_owner(found)}; waiting {PATIENCE * BEAT:.0f} s to see whether that runs")
+        for _ in range(PATIENCE):
+            time.sleep(BEAT)
+            if _read(path) != found:
+                raise _taken(path)
+    path.unlink(missing_ok=True)
+
+
+def _has_ended(content: str) -> bool:
+    """Whether a lock is of a process of this host that is no more."""
+    words = content.split()
+    if len(words) < 4 or words[3] != socket.gethostname() or not words[1].isdigit():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it runs, as another user
+        return False
+    return int(words[1]) == os.getpid()  # of an earlier process with this number, as in a container that began again
+
+
+def _read(path: Place) -> str:
+    """The content of the lock; empty where there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _owner(content: str) -> str:
+    return content.split("\n", 1)[0] or "another process"
+
+
+def _taken(path: Place) -> ConfigError:
+    return ConfigError(
+        f"{path.parent} is being trained by {_owner(_read(path))}; wait for it, stop it, or name another workdir"
+    )

@@ -1,0 +1,56 @@
+"""Weights in a bucket: their files are copied once into the user's cache folder, and read there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+from vidjax.errors import WeightsError
+from vidjax.files import Place, in_bucket
+from vidjax.weights.checksums import of_objects
+from vidjax.weights.hub import JSON_FILES
+
+
+def downloaded(source: Place) -> pathlib.Path:
+    """The local path of a checkpoint: of a file with the JSON files beside it, or of a folder with what is in it.
+
+    A copy is kept under the store's checksums, so that files that have changed are copied again.
+
+    Raises:
+      WeightsError: when the bucket cannot be read, or the disk has no room.
+    """
+    if not in_bucket(source):
+        return pathlib.Path(source)
+    import fsspec
+
+    one_file = source.is_file()
+    folder = os.fspath(source.parent if one_file else source)
+    wanted = {
+        name: sum
+        for name, sum in of_objects(folder).items()
+        if "/" not in name and (not one_file or name in (source.name, *JSON_FILES))
+    }
+    key = hashlib.sha256(json.dumps([folder, wanted], sort_keys=True).encode()).hexdigest()[:16]
+    kept = _cache() / key
+    if not kept.is_dir():
+        draft = kept.with_name(f".{key}.{os.getpid()}.part")
+        draft.mkdir(parents=True, exist_ok=True)
+        system, root = fsspec.core.url_to_fs(folder)
+        try:
+            for name in wanted:
+                system.get_file(f"{root}/{name}", str(draft / name))
+            draft.replace(kept)
+        except Exception as error:  # every store has its own
+            if not kept.is_dir():  # another process has made it meanwhile
+                raise WeightsError(f"{source} cannot be copied to {kept}: {error}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return kept / source.name if one_file else kept
+
+
+def _cache() -> pathlib.Path:
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return (pathlib.Path(root) if os.path.isabs(root) else pathlib.Path("~/.cache").expanduser()) / "vidjax" / "weights"
