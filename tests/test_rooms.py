@@ -17,8 +17,18 @@ MODULES = {
     ".".join(("vidjax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py")
 }
-FREE = {"config", "errors", "files", "progress", "registry", "_lazy", "__version__"}  # every room may import them
+FREE = {
+    "buckets",
+    "config",
+    "errors",
+    "files",
+    "progress",
+    "registry",
+    "_lazy",
+    "__version__",
+}  # every room may import them
 FREE_MAY_IMPORT = {
+    "buckets": set(),
     "config": {"errors", "registry"},
     "files": {"errors"},
     "progress": set(),

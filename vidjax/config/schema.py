@@ -90,6 +90,7 @@ class DataConfig:
 
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"  # or module:ATTR, a DatasetSpec of your own
     root: MayChange[str] = ""  # a folder of videos, or a list of them; motion and synthetic need none
+    stage: MayChange[str] = ""  # local folder for a copy of a root in a bucket (gs://, s3://)
     train_split: str = "train"
     eval_split: MayChange[str] = "val"
     val_fraction: Part = 0.2  # of videos that root does not divide into training and validation

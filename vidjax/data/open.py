@@ -12,7 +12,9 @@ from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.own_videos import ALL, place_of
 from vidjax.data.sources.root_layouts import open_classes
+from vidjax.data.staging import staged
 from vidjax.errors import DataError, nearest_path
+from vidjax.files import in_bucket
 
 
 def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoSource:
@@ -41,7 +43,7 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     """
     spec = DATASETS.find(data.name)
     check_annotation(data.name, spec, annotation)
-    root = find_root(spec, data.root, split)
+    root = find_root(spec, data, split)
     if spec.open_split is None:
         return open_classes(spec, root, split, data, annotation)
     source = spec.open_split(root, split, data, annotation if annotation or spec.any_videos else spec.annotations[0])
@@ -60,7 +62,7 @@ def usual_split(data: DataConfig) -> str:
     spec = DATASETS.find(data.name)
     if not spec.any_videos:
         return data.train_split
-    root, splits = find_root(spec, data.root, data.train_split), (data.train_split, data.eval_split)
+    root, splits = find_root(spec, data, data.train_split), (data.train_split, data.eval_split)
     return data.train_split if records.find(root) or all(place_of(root, split) for split in splits) else ALL
 
 
@@ -73,17 +75,26 @@ def open_videos(data: DataConfig, split: str) -> VideoSource:
     spec = DATASETS.find(data.name)
     if spec.open_videos is None:
         return open_source(data, split, NOTHING)
-    return spec.open_videos(find_root(spec, data.root, split), split)
+    return spec.open_videos(find_root(spec, data, split), split)
 
 
-def find_root(spec: DatasetSpec, root: str, split: str) -> str:
-    """The absolute path of a data set's root; as it is for one that needs none.
+def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
+    """The absolute path of a data set's root, in a bucket that of its local copy; as it is for one that needs none.
 
     Raises:
-      DataError: when it is not a folder with something in it, or a list where the data set may be one.
+      DataError: when it is not a folder with something in it, or a list where the data set may be one, or it is in a
+        bucket and there is no place for a copy.
     """
+    root = data.root
     if not spec.needs_root:
         return root
+    if in_bucket(root):
+        if not data.stage:
+            raise DataError(
+                f"data.root={root} is in a bucket: name a local folder with room for a copy of it, on every host "
+                "(--config.data.stage=DIR), or mount the bucket (gcsfuse) and give the mounted folder"
+            )
+        root = staged(root, data.stage)
     if not root:
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     folder = os.path.abspath(os.path.expanduser(root))

@@ -8,9 +8,9 @@ import os
 import pathlib
 import shutil
 
+from vidjax.buckets import download, object_checksums
 from vidjax.errors import WeightsError
 from vidjax.files import Place, in_bucket
-from vidjax.weights.checksums import of_objects
 from vidjax.weights.hub import JSON_FILES
 
 
@@ -24,24 +24,20 @@ def downloaded(source: Place) -> pathlib.Path:
     """
     if not in_bucket(source):
         return pathlib.Path(source)
-    import fsspec
-
     one_file = source.is_file()
     folder = os.fspath(source.parent if one_file else source)
     wanted = {
-        name: sum
-        for name, sum in of_objects(folder).items()
+        name: checksum
+        for name, checksum in object_checksums(folder).items()
         if "/" not in name and (not one_file or name in (source.name, *JSON_FILES))
     }
     key = hashlib.sha256(json.dumps([folder, wanted], sort_keys=True).encode()).hexdigest()[:16]
     kept = _cache() / key
     if not kept.is_dir():
         draft = kept.with_name(f".{key}.{os.getpid()}.part")
-        draft.mkdir(parents=True, exist_ok=True)
-        system, root = fsspec.core.url_to_fs(folder)
         try:
-            for name in wanted:
-                system.get_file(f"{root}/{name}", str(draft / name))
+            draft.mkdir(parents=True, exist_ok=True)
+            list(download(folder, draft, wanted))
             draft.replace(kept)
         except Exception as error:  # every store has its own
             if not kept.is_dir():  # another process has made it meanwhile

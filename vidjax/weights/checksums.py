@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 
+from vidjax.buckets import object_checksums
 from vidjax.files import Place
 
 MANIFEST = "manifest.json"
@@ -20,7 +21,8 @@ _REWRITTEN = ("_CHECKPOINT_METADATA", "commit_success.txt", MANIFEST)  # orbax w
 def checksums(folder: Place) -> dict[str, str]:
     """A checksum of every file below a folder, by relative path."""
     if not isinstance(folder, pathlib.Path):
-        return of_objects(os.fspath(folder))
+        objects = object_checksums(os.fspath(folder))
+        return {path: sum for path, sum in objects.items() if path.rsplit("/", 1)[-1] not in _REWRITTEN}
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _REWRITTEN)
     sums = {}
     for path in files:
@@ -40,20 +42,3 @@ def damaged_files(folder: Place) -> str:
     found = checksums(folder)
     bad = sorted(name for name in wanted if found.get(name) != wanted[name])
     return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
-
-
-def of_objects(folder: str) -> dict[str, str]:
-    """The store's checksum of every object below a prefix.
-
-    An object without one, such as an s3 object of several parts under a key of its own, counts with its size.
-    """
-    import fsspec
-
-    system, root = fsspec.core.url_to_fs(folder)
-    system.invalidate_cache()
-    sums = {}
-    for path, about in system.find(root, detail=True).items():
-        if path.rsplit("/", 1)[-1] not in _REWRITTEN:
-            known = next((f"{kind} {about[kind]}" for kind in ("crc32c", "md5Hash", "ETag") if about.get(kind)), "")
-            sums[path.removeprefix(f"{root}/")] = known or f"{about['size']} bytes"
-    return sums
