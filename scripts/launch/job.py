@@ -1,0 +1,126 @@
+"""What is launched: a command of vidjax on a slice of TPU chips, and what the engines call such a slice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+
+
+class LaunchError(Exception):
+    """A job that cannot be launched; the message says what to change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """A kind of TPU chip.
+
+    Attributes:
+      accelerator: its name in an accelerator type of Cloud TPU, before the number of units.
+      units: in that number, of one chip: v4 and v5p count cores.
+      runtime: software version of a Cloud TPU machine.
+      podslice: its name on GKE (cloud.google.com/gke-tpu-accelerator).
+      host: chips of one machine in a slice of several.
+    """
+
+    accelerator: str
+    units: int
+    runtime: str
+    podslice: str
+    host: int = 4
+
+
+CHIPS = {
+    "v4": Chip("v4", 2, "tpu-ubuntu2204-base", "tpu-v4-podslice"),
+    "v5e": Chip("v5litepod", 1, "v2-alpha-tpuv5-lite", "tpu-v5-lite-podslice"),
+    "v5p": Chip("v5p", 2, "v2-alpha-tpuv5", "tpu-v5p-slice"),
+    "v6e": Chip("v6e", 1, "v2-alpha-tpuv6e", "tpu-v6e-slice"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command on every host of one or more slices.
+
+    Attributes:
+      name: of the job, lower-case letters, digits and hyphens.
+      words: of `python -m vidjax.main`.
+      topology: such as v5e:8x8, as `vidjax compile` takes it; empty where an engine has no TPU.
+      slices: of that topology, joined by the data-centre network.
+      spot: chips that may be taken away at any time, and cost less.
+      install: what pip installs; empty for vidjax with what the engine's machines need.
+      engine: its own settings, such as zone and project.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    topology: str = ""
+    slices: int = 1
+    spot: bool = False
+    install: str = ""
+    engine: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def chip(self) -> Chip:
+        """The kind of chip of the topology."""
+        kind = self.topology.partition(":")[0]
+        if kind not in CHIPS:
+            raise LaunchError(f"--topology={self.topology}: there are {', '.join(f'{name}:...' for name in CHIPS)}")
+        return CHIPS[kind]
+
+    @property
+    def shape(self) -> str:
+        """Chips along each side of a slice, such as 8x8."""
+        return self.topology.partition(":")[2]
+
+    @property
+    def chips(self) -> int:
+        """Of one slice."""
+        try:
+            return math.prod(int(side) for side in self.shape.split("x"))
+        except ValueError:
+            raise LaunchError(f"--topology={self.topology} is not of the form v5e:8x8") from None
+
+    @property
+    def hosts(self) -> int:
+        """Of one slice."""
+        return max(1, self.chips // self.chip.host)
+
+    @property
+    def accelerator_type(self) -> str:
+        """What Cloud TPU calls a slice, such as v5litepod-64."""
+        return f"{self.chip.accelerator}-{self.chips * self.chip.units}"
+
+    @property
+    def command(self) -> str:
+        """The command as it is typed in a shell."""
+        return shlex.join(["python", "-m", "vidjax.main", *self.words])
+
+    def check(self, *, bucket: bool) -> None:
+        """Refuse a job that would lose its work or could not be named.
+
+        Args:
+          bucket: the machines' disks are gone when they are, so that the run has to be in a bucket.
+        """
+        if not self.name or not all(sign.isdigit() or sign.islower() or sign == "-" for sign in self.name):
+            raise LaunchError(f"--name={self.name}: use lower-case letters, digits and hyphens")
+        folders = [word.partition("=")[2] for word in self.words if word.lstrip("-").startswith("workdir=")]
+        if not folders:
+            raise LaunchError("after -- come the words of vidjax.main; --workdir=DIR is missing among them")
+        if bucket and not folders[-1].startswith("gs://"):
+            raise LaunchError(f"--workdir={folders[-1]} is lost with its machine; name a bucket: --workdir=gs://...")
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """What an engine would do.
+
+    Attributes:
+      files: by name.
+      commands: one after the other, with the names of files as words or after an equals sign.
+      then: words for the person who has launched it: how to look at it, and how to end it.
+    """
+
+    files: dict[str, str]
+    commands: tuple[tuple[str, ...], ...]
+    then: str
