@@ -30,7 +30,7 @@ def test_unrolling_and_rematerialisation_leave_values_and_gradients_alone():
         return jax.jit(jax.value_and_grad(lambda p: jnp.mean(jnp.sin(run_stack(p, x, rates, **options)))))(params)
 
     reference = value_and_gradients()
-    for options in ({"unroll": 2}, {"unroll": 3, "remat": "full"}, {"remat": "dots"}):
+    for options in ({"unroll": 2}, {"unroll": 3, "remat": "full"}, {"remat": "dots"}, {"remat": "attention"}):
         for ours, expected in zip(
             jax.tree.leaves(value_and_gradients(**options)), jax.tree.leaves(reference), strict=True
         ):
@@ -58,7 +58,7 @@ def test_keeping_matmuls_keeps_what_attention_computed_too():
         return str(jaxpr).count("attention_forward")
 
     assert attentions("full") > attentions("none") > 0
-    assert attentions("dots") == attentions("none")
+    assert attentions("dots") == attentions("attention") == attentions("none")
 
 
 def test_stacked_blocks_apply_block_after_block_each_with_its_own_weights():

@@ -24,6 +24,8 @@ SHAPES = {  # rows, queries, keys, heads, head width
     "wide heads": (1, 40, 140, 2, 128),
     "heads of VideoMAE-H": (1, 130, 150, 8, 80),
     "heads of VideoMAE-g": (1, 20, 36, 2, 88),
+    "more tiles than are written out": (1, 1100, 500, 2, 64),
+    "more tiles than are written out, of one head": (1, 2100, 500, 1, 128),
     "short sequences, 32 at once": (64, 8, 8, 2, 64),
     "short sequences, as many at once as divide the rows": (35, 16, 16, 3, 64),
 }

@@ -23,6 +23,7 @@ REMAT = {  # the choices of model.remat: what is kept for the backward pass, the
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
+    "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # and the input of each block
     "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
 }
 

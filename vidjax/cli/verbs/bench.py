@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="of a CPU; default all")
     about = "hold vidjax and its peers to AVX2 on a CPU that has wider vectors"
     parser.add_argument("--avx2", action="store_true", help=about)
-    parser.add_argument("--remat", default=default.remat, choices=("none", "dots", "full"), help="vidjax's")
+    choices = ("none", "dots", "attention", "full")
+    parser.add_argument("--remat", default=default.remat, choices=choices, help="vidjax's")
     about = "layers up to which a stack has no loop; default by platform"
     parser.add_argument("--unroll", type=int, default=default.unroll, help=about)
     parser.add_argument("--attention", default="", help="an implementation of vidjax.ops.attention")

@@ -63,7 +63,7 @@ def sequences_at_once(q, k) -> int:
         joined = (jax.ShapeDtypeStruct((b // count, count * n, heads * d), x.dtype) for x in (q, k))
         return rows % count == 0 and not _obstacle(*joined, heads)
 
-    return max(filter(fits, range(1, kernels.TILE // n + 1)), default=1)
+    return max(filter(fits, range(1, kernels.PAIR // n + 1)), default=1)
 
 
 def _several_at_once(q, k, v, scale):

@@ -2,12 +2,13 @@
 
 Logits are held transposed, (keys, queries): the softmax reduces over sublanes, its statistics are rows, and weights are
 the stationary operand of every product whose other side is only as wide as a head, so that half the matrix unit is idle
-in the products that make logits alone. A step of the grid takes one row of the batch and as many heads as fill
-whole lanes; it walks over (tile of queries, head) and computes the logits of the next pair while it uses this one's.
+in the products that make logits alone. A step of the grid takes a few rows of the batch and as many heads as fill whole
+lanes; it walks over pairs of (tile of queries, head) and computes the next pair's logits while it uses this pair's.
 """
 
 import functools
 import itertools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 LANES, SUBLANES = 128, 16  # of a register of bfloat16
-TILE = 256  # queries; both halves of a tile keep the four matrix units busy
+PAIR = 2 * LANES  # queries of a turn: two tiles keep the four matrix units busy
+SHORT = 4096  # turns times keys, at most, that are written out, not looped over: one's work then fills another's waits
 CHUNK = 512  # keys, at most, whose logits are used at a time
 LOG2_E = 1.4426950408889634
 _NT = (((1,), (1,)), ((), ()))  # a b^T
@@ -34,72 +36,72 @@ def padded(n: int, multiple: int) -> int:
 
 def vmem_bytes(q, k, heads: int) -> int:
     """What the backward kernel keeps in VMEM: blocks of its operands and results twice, and its scratch."""
-    (n, m), width, d = (q.shape[1], k.shape[1]), q.dtype.itemsize, q.shape[-1] // heads
-    at_once, rows, keys = heads_at_once(heads, d), padded(n, TILE), padded(m, LANES)
+    sizes, n, m, width = _sizes(q, k, heads), q.shape[1], k.shape[1], q.dtype.itemsize
+    d, at_once, keys = sizes.d, sizes.heads, padded(m, LANES)
     blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
-    transposed = at_once * d * (rows * (2 * width + 4) + keys * (width + 8))
+    transposed = at_once * d * (sizes.queries * (2 * width + 4) + keys * (width + 8))
     split = 2 * at_once * keys * padded(d, LANES) * width
-    return blocks + transposed + split + 4 * min(keys, CHUNK) * TILE * 4
+    return sizes.rows * (blocks + transposed + split) + 4 * min(keys, CHUNK) * PAIR * 4
 
 
 def forward(q, k, v, heads: int, scale: float, segment: int = 0):
     """Attention of q (b n h*d) to k, v (b m h*d), heads side by side.
 
-    With a `segment`, a power of two, the up to `TILE` tokens are sequences of that many that do not see each other.
+    With a `segment`, a power of two, tokens are sequences of that many that do not see each other.
 
     Returns:
       out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials.
     """
-    b, d, at_once, groups, rows, keys = _sizes(q, k, heads)
+    sizes = _sizes(q, k, heads)
+    at_once, d, queries, keys = sizes.rows * sizes.heads, sizes.d, sizes.queries, sizes.keys
     out, lse = pl.pallas_call(
         functools.partial(_forward_kernel, scale=scale, segment=segment),
-        grid=(b, groups),
-        in_specs=[_block(q, groups), _block(k, groups), _block(v, groups)],
-        out_specs=[_block(q, groups), _statistics_block(at_once, rows)],
-        out_shape=[
-            jax.ShapeDtypeStruct(q.shape, q.dtype),
-            jax.ShapeDtypeStruct((b, groups, at_once, rows), jnp.float32),
-        ],
+        grid=sizes.grid,
+        in_specs=[_block(x, sizes) for x in (q, k, v)],
+        out_specs=[_block(q, sizes), _statistics_block(sizes)],
+        out_shape=[jax.ShapeDtypeStruct(q.shape, q.dtype), _statistics(q, sizes)],
         scratch_shapes=[
-            pltpu.VMEM((at_once, d, rows), q.dtype),
+            pltpu.VMEM((at_once, d, queries), q.dtype),
             pltpu.VMEM((at_once, keys, d), k.dtype),
             pltpu.VMEM((at_once, d, keys), v.dtype),
-            pltpu.VMEM((at_once, d, rows), q.dtype),
-            pltpu.VMEM((keys, TILE), jnp.float32),
+            pltpu.VMEM((at_once, d, queries), q.dtype),
+            pltpu.VMEM((2, keys, LANES), jnp.float32),
         ],
         compiler_params=_parameters(q, k, heads),
         cost_estimate=_cost(q, k, heads, products=2, arrays=2),
         name="attention_forward",
     )(q, k, v)
-    return out, lse.reshape(b, heads, rows)[:, :, : q.shape[1]]
+    return out, lse.reshape(q.shape[0], heads, -1)[:, :, : q.shape[1]]
 
 
 def backward(q, k, v, out, lse, dout, heads: int, scale: float, segment: int = 0):
     """The gradients of q, k and v, from what `forward` took and returned and the gradient of its first result."""
-    b, d, at_once, groups, rows, keys = _sizes(q, k, heads)
-    lse = jnp.pad(lse, ((0, 0), (0, 0), (0, rows - q.shape[1]))).reshape(b, groups, at_once, rows)
+    sizes = _sizes(q, k, heads)
+    at_once, d, queries, keys = sizes.rows * sizes.heads, sizes.d, sizes.queries, sizes.keys
+    statistics = _statistics(q, sizes).shape
+    lse = jnp.pad(lse, ((0, 0), (0, 0), (0, statistics[-1] - lse.shape[-1]))).reshape(statistics)
     return pl.pallas_call(
         functools.partial(_backward_kernel, scale=scale, segment=segment),
-        grid=(b, groups),
+        grid=sizes.grid,
         in_specs=[
-            *(_block(x, groups) for x in (q, k, v, out)),
-            _statistics_block(at_once, rows),
-            _block(dout, groups),
+            *(_block(x, sizes) for x in (q, k, v, out)),
+            _statistics_block(sizes),
+            _block(dout, sizes),
         ],
-        out_specs=[_block(x, groups) for x in (q, k, v)],
+        out_specs=[_block(x, sizes) for x in (q, k, v)],
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, k, v)],
         scratch_shapes=[
-            pltpu.VMEM((at_once, d, rows), q.dtype),
-            pltpu.VMEM((at_once, d, rows), q.dtype),
+            pltpu.VMEM((at_once, d, queries), q.dtype),
+            pltpu.VMEM((at_once, d, queries), q.dtype),
             pltpu.VMEM((at_once, keys, d), k.dtype),
             pltpu.VMEM((at_once, keys, d), k.dtype),
             pltpu.VMEM((at_once, d, keys), k.dtype),
-            pltpu.VMEM((at_once, 1, rows), jnp.float32),
-            pltpu.VMEM((at_once, d, rows), jnp.float32),
+            pltpu.VMEM((at_once, 1, queries), jnp.float32),
+            pltpu.VMEM((at_once, d, queries), jnp.float32),
             pltpu.VMEM((at_once, d, keys), jnp.float32),
             pltpu.VMEM((at_once, d, keys), jnp.float32),
-            pltpu.VMEM((2, min(keys, CHUNK), TILE), jnp.float32),
-            pltpu.VMEM((2, min(keys, CHUNK), TILE), jnp.float32),
+            pltpu.VMEM((2, 2, min(keys, CHUNK), LANES), jnp.float32),
+            pltpu.VMEM((2, 2, min(keys, CHUNK), LANES), jnp.float32),
         ],
         compiler_params=_parameters(q, k, heads),
         cost_estimate=_cost(q, k, heads, products=5, arrays=4),
@@ -107,92 +109,133 @@ def backward(q, k, v, out, lse, dout, heads: int, scale: float, segment: int = 0
     )(q, k, v, out, lse, dout)
 
 
-def _forward_kernel(q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, segment):
-    n, m, (heads, d, rows), keys = q_ref.shape[1], k_ref.shape[1], q_t.shape, k_heads.shape[1]
-    _transpose_heads(q_ref[0], q_t)
-    _transpose_heads(v_ref[0], v_t)
-    _split_heads(k_ref[0], k_heads)
-    steps = rows // TILE * heads
+def _forward_kernel(
+    q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, segment
+):  # fmt: skip
+    (heads, d, queries), keys = q_t.shape, k_heads.shape[1]
+    q, k, v = (_read(ref) for ref in (q_ref, k_ref, v_ref))
+    n, m = q[0].shape[0], k[0].shape[0]
+    _transpose_heads(q, q_t)
+    _transpose_heads(v, v_t)
+    _split_heads(k, k_heads)
+    turns, chunks = heads * queries // PAIR, _chunks(keys)
 
-    def score(step, chunk):
-        h, queries = _place(step, heads)
-        s = jnp.dot(k_heads[h, chunk], q_t[h, :, queries], preferred_element_type=jnp.float32)
-        logits[chunk] = s = _hide(s, chunk, m, segment)
-        return s.max(axis=0, keepdims=True)
+    def score(turn, chunk):
+        tops = []
+        for half, (h, tile) in enumerate(_tiles(turn, heads)):
+            s = jnp.dot(k_heads[h, chunk], q_t[h, :, tile], preferred_element_type=jnp.float32)
+            logits[half, chunk] = s = _hide(s, chunk, tile, m, segment)
+            tops.append(s.max(axis=0, keepdims=True))
+        return tops
 
-    def use(step, top):
-        h, queries = _place(step, heads)
-        total, out = jnp.zeros_like(top), jnp.zeros((d, TILE), jnp.float32)
-        next_top = jnp.full_like(top, -jnp.inf)
-        for chunk in _chunks(keys):
-            # Read, then overwritten with logits of the next step: the two share memory, and so take turns.
-            weights = jnp.exp2((logits[chunk] - top) * (scale * LOG2_E))
-            next_top = jnp.maximum(next_top, score(jnp.minimum(step + 1, steps - 1), chunk))
-            total += weights.sum(axis=0, keepdims=True)
-            out += jnp.dot(v_t[h, :, chunk], weights.astype(v_t.dtype), preferred_element_type=jnp.float32)
-        out_t[h, :, queries] = (out / total).astype(out_t.dtype)
-        lse_ref[0, 0, pl.ds(h, 1), queries] = top * (scale * LOG2_E) + jnp.log2(total)
-        return next_top
+    def use(turn, tops, following):
+        """Write a turn's results, and compute the logits of the following one, if any, in the place of its own."""
+        outs, totals = [jnp.zeros((d, LANES), jnp.float32)] * 2, [jnp.zeros_like(top) for top in tops]
+        next_tops = [jnp.full_like(top, -jnp.inf) for top in tops]
+        for chunk in chunks:
+            weights = [jnp.exp2((logits[half, chunk] - tops[half]) * (scale * LOG2_E)) for half in range(2)]
+            if following is not None:
+                next_tops = list(map(jnp.maximum, next_tops, score(following, chunk)))
+            for half, (h, _) in enumerate(_tiles(turn, heads)):
+                totals[half] += weights[half].sum(axis=0, keepdims=True)
+                w = weights[half].astype(v_t.dtype)
+                outs[half] += jnp.dot(v_t[h, :, chunk], w, preferred_element_type=jnp.float32)
+        for half, (h, tile) in enumerate(_tiles(turn, heads)):
+            out_t[h, :, tile] = (outs[half] / totals[half]).astype(out_t.dtype)
+            lse = tops[half] * (scale * LOG2_E) + jnp.log2(totals[half])
+            lse_ref[*_statistics_of(h, lse_ref), tile] = lse
+        return next_tops
 
-    top = jnp.full((1, TILE), -jnp.inf, jnp.float32)
-    for chunk in _chunks(keys):
-        top = jnp.maximum(top, score(0, chunk))
-    lax.fori_loop(0, steps, use, top)
-    out_ref[0] = _join_heads(out_t[...], n)
+    tops = [jnp.full((1, LANES), -jnp.inf, jnp.float32)] * 2
+    for chunk in chunks:
+        tops = list(map(jnp.maximum, tops, score(0, chunk)))
+    if turns * keys <= SHORT:
+        for turn in range(turns - 1):
+            tops = use(turn, tops, turn + 1)
+    else:
+        tops = lax.fori_loop(0, turns - 1, lambda turn, tops: use(turn, tops, turn + 1), tops)
+    use(turns - 1, tops, None)
+    _write(out_ref, _join_heads(out_t[...], n, len(q)))
 
 
 def _backward_kernel(
     q_ref, k_ref, v_ref, out_ref, lse_ref, dout_ref, dq_ref, dk_ref, dv_ref,
     q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale, segment,
 ):  # fmt: skip
-    n, m, (heads, d, rows), keys = q_ref.shape[1], k_ref.shape[1], q_t.shape, k_heads.shape[1]
-    dtype = q_t.dtype
-    _transpose_heads(q_ref[0], q_t)
-    _transpose_heads(dout_ref[0], dout_t)
-    _transpose_heads(k_ref[0], k_t)
-    _split_heads(k_ref[0], k_heads)
-    _split_heads(v_ref[0], v_heads)
-    _transpose_heads(out_ref[0].astype(jnp.float32), dq_t)  # its place is not needed yet
+    (heads, d, queries), keys, dtype = q_t.shape, k_heads.shape[1], q_t.dtype
+    q, k, v, out, dout = (_read(ref) for ref in (q_ref, k_ref, v_ref, out_ref, dout_ref))
+    n, m = q[0].shape[0], k[0].shape[0]
+    _transpose_heads(q, q_t)
+    _transpose_heads(dout, dout_t)
+    _transpose_heads(k, k_t)
+    _split_heads(k, k_heads)
+    _split_heads(v, v_heads)
+    _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # its place is not needed yet
     inner[...] = jnp.sum(dq_t[...] * dout_t[...].astype(jnp.float32), axis=1, keepdims=True)
     dk_t[...] = jnp.zeros_like(dk_t)
     dv_t[...] = jnp.zeros_like(dv_t)
-    steps, chunks = rows // TILE * heads, _chunks(keys)
+    turns, chunks = heads * queries // PAIR, _chunks(keys)
 
-    def score(step, number):
-        h, queries = _place(step, heads)
-        chunk, place = chunks[number], (number % 2, slice(0, chunks[number].stop - chunks[number].start))
-        s = jnp.dot(k_heads[h, chunk], q_t[h, :, queries], preferred_element_type=jnp.float32)
-        logits[place] = _hide(s, chunk, m, segment)
-        dweights[place] = jnp.dot(v_heads[h, chunk], dout_t[h, :, queries], preferred_element_type=jnp.float32)
+    def score(turn, number):
+        chunk, buffer = chunks[number], (number % 2, slice(0, chunks[number].stop - chunks[number].start))
+        for half, (h, tile) in enumerate(_tiles(turn, heads)):
+            s = jnp.dot(k_heads[h, chunk], q_t[h, :, tile], preferred_element_type=jnp.float32)
+            logits[half, *buffer] = _hide(s, chunk, tile, m, segment)
+            dw = jnp.dot(v_heads[h, chunk], dout_t[h, :, tile], preferred_element_type=jnp.float32)
+            dweights[half, *buffer] = dw
 
-    def use(step, _):
-        h, queries = _place(step, heads)
-        lse, shift, dq = lse_ref[0, 0, pl.ds(h, 1), queries], inner[h, :, queries], jnp.zeros((d, TILE), jnp.float32)
+    def use(turn, following):
+        dq = [jnp.zeros((d, LANES), jnp.float32)] * 2
         for number, chunk in enumerate(chunks):
-            place = number % 2, slice(0, chunk.stop - chunk.start)
-            s, dw = logits[place], dweights[place]
+            buffer = number % 2, slice(0, chunk.stop - chunk.start)
+            s, dw = ([ref[half, *buffer] for half in range(2)] for ref in (logits, dweights))
             if number + 1 < len(chunks):
-                score(step, number + 1)
-            else:
-                score(jnp.minimum(step + 1, steps - 1), 0)
-            weights = jnp.exp2(s * (scale * LOG2_E) - lse)
-            ds = (weights * (dw - shift)).astype(dtype)
-            dv_t[h, :, chunk] += _dot_nt(dout_t[h, :, queries], weights.astype(dtype))
-            dk_t[h, :, chunk] += _dot_nt(q_t[h, :, queries], ds)
-            dq += jnp.dot(k_t[h, :, chunk], ds, preferred_element_type=jnp.float32)
-        dq_t[h, :, queries] = dq
-        return 0
+                score(turn, number + 1)
+            elif following is not None:
+                score(following, 0)
+            for half, (h, tile) in enumerate(_tiles(turn, heads)):
+                weights = jnp.exp2(s[half] * (scale * LOG2_E) - lse_ref[*_statistics_of(h, lse_ref), tile])
+                ds = (weights * (dw[half] - inner[h, :, tile])).astype(dtype)
+                dv_t[h, :, chunk] += _dot_nt(dout_t[h, :, tile], weights.astype(dtype))
+                dk_t[h, :, chunk] += _dot_nt(q_t[h, :, tile], ds)
+                dq[half] += jnp.dot(k_t[h, :, chunk], ds, preferred_element_type=jnp.float32)
+        for half, (h, tile) in enumerate(_tiles(turn, heads)):
+            dq_t[h, :, tile] = dq[half]
 
     score(0, 0)
-    lax.fori_loop(0, steps, use, 0)
-    dq_ref[0] = _join_heads((dq_t[...] * scale).astype(dtype), n)
-    dk_ref[0] = _join_heads((dk_t[...] * scale).astype(dtype), m)
-    dv_ref[0] = _join_heads(dv_t[...].astype(dtype), m)
+    if turns * keys <= SHORT:
+        for turn in range(turns):
+            use(turn, turn + 1 if turn + 1 < turns else None)
+    else:  # the last turn computes a chunk's logits in vain, which costs less than its code once more
+
+        def body(turn, _):
+            use(turn, jnp.minimum(turn + 1, turns - 1))
+            return 0
+
+        lax.fori_loop(0, turns, body, 0)
+    _write(dq_ref, _join_heads((dq_t[...] * scale).astype(dtype), n, len(q)))
+    _write(dk_ref, _join_heads((dk_t[...] * scale).astype(dtype), m, len(q)))
+    _write(dv_ref, _join_heads(dv_t[...].astype(dtype), m, len(q)))
 
 
-def _place(step, heads):
-    """Head and queries of a step."""
-    return lax.rem(step, heads), pl.ds(pl.multiple_of(lax.div(step, heads) * TILE, TILE), TILE)
+def _tiles(turn, heads: int):
+    """Head and queries of both halves of a turn: a tile of two heads, or two tiles of one where heads are odd."""
+    if heads % 2:
+        return [(turn % heads, _tile(2 * (turn // heads) + half)) for half in range(2)]
+    pairs = heads // 2
+    first, tile = (0, turn) if pairs == 1 else (2 * (turn % pairs), turn // pairs)
+    return [(first + half, _tile(tile)) for half in range(2)]
+
+
+def _tile(number):
+    start = number * LANES
+    return pl.ds(start if isinstance(start, int) else pl.multiple_of(start, LANES), LANES)
+
+
+def _statistics_of(h, lse_ref):
+    """Where the h-th head of all sequences of a step has its statistics."""
+    heads = lse_ref.shape[2]
+    return h // heads, 0, pl.ds(h % heads, 1)
 
 
 def _chunks(keys: int) -> list[slice]:
@@ -203,61 +246,96 @@ def _chunks(keys: int) -> list[slice]:
     return list(itertools.starmap(slice, itertools.pairwise(edges)))
 
 
-def _hide(logits, chunk: slice, m: int, segment: int):
+def _hide(logits, chunk: slice, tile, m: int, segment: int):
     """Keys from the m-th on do not exist; others are of another segment than the query."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
     if segment:
         # Equal but for the bits within a segment, whose length is a power of two.
-        logits = jnp.where((key + chunk.start) ^ query < segment, logits, -jnp.inf)
+        logits = jnp.where((key + chunk.start) ^ (query + tile.start) < segment, logits, -jnp.inf)
     return logits
 
 
-def _transpose_heads(x, ref):
-    """Write (n, h d) to (h, d, n'), zeros beyond n."""
-    n, (heads, d, rows) = x.shape[0], ref.shape
-    x = x.T
-    if rows > n:
-        x = jnp.concatenate([x, jnp.zeros((x.shape[0], rows - n), x.dtype)], axis=1)
-    for h in range(heads):
-        ref[h] = x[h * d : (h + 1) * d]
+def _read(ref):
+    """The rows of a block."""
+    return [ref[row] for row in range(ref.shape[0])]
 
 
-def _split_heads(x, ref):
-    """Write (m, h d) to (h, m', d), zeros beyond m."""
-    m, (heads, keys, d) = x.shape[0], ref.shape
-    for h in range(heads):
-        if keys > m:
-            ref[h, keys - SUBLANES :] = jnp.zeros((SUBLANES, d), x.dtype)
-        ref[h, :m] = x[:, h * d : (h + 1) * d]
+def _write(ref, rows) -> None:
+    for row, x in enumerate(rows):
+        ref[row] = x
 
 
-def _join_heads(x, n: int):
-    """(h, d, n') to (n, h d)."""
-    return x.reshape(-1, x.shape[-1]).T[:n]
+def _transpose_heads(rows, ref):
+    """Write rows of (n, h d) to (rows h, d, n'), zeros beyond n."""
+    n, (count, d, queries) = rows[0].shape[0], ref.shape
+    each = count // len(rows)
+    for row, x in enumerate(rows):
+        x = x.T
+        if queries > n:
+            x = jnp.concatenate([x, jnp.zeros((x.shape[0], queries - n), x.dtype)], axis=1)
+        for h in range(each):
+            ref[row * each + h] = x[h * d : (h + 1) * d]
+
+
+def _split_heads(rows, ref):
+    """Write rows of (m, h d) to (rows h, m', d), zeros beyond m."""
+    m, (count, keys, d) = rows[0].shape[0], ref.shape
+    each = count // len(rows)
+    for row, x in enumerate(rows):
+        for h in range(each):
+            if keys > m:
+                ref[row * each + h, keys - SUBLANES :] = jnp.zeros((SUBLANES, d), x.dtype)
+            ref[row * each + h, :m] = x[:, h * d : (h + 1) * d]
+
+
+def _join_heads(x, n: int, rows: int):
+    """(rows h, d, n') to rows of (n, h d)."""
+    return [one.reshape(-1, x.shape[-1]).T[:n] for one in jnp.split(x, rows)]
 
 
 def _dot_nt(a, b):
     return lax.dot_general(a, b, _NT, preferred_element_type=jnp.float32)
 
 
-def _sizes(q, k, heads: int):
-    d, at_once = q.shape[-1] // heads, heads_at_once(heads, q.shape[-1] // heads)
-    return q.shape[0], d, at_once, heads // at_once, padded(q.shape[1], TILE), padded(k.shape[1], SUBLANES)
+class _Sizes(NamedTuple):
+    """Of a step of the grid: rows of the batch, heads and their channels; queries and keys with those that fill up."""
+
+    rows: int
+    heads: int
+    d: int
+    queries: int
+    keys: int
+    grid: tuple[int, int]
 
 
-def _block(x, groups: int) -> pl.BlockSpec:
-    return pl.BlockSpec((1, x.shape[1], x.shape[2] // groups), lambda row, group: (row, 0, group))
+def _sizes(q, k, heads: int) -> _Sizes:
+    b, d = q.shape[0], q.shape[-1] // heads
+    at_once = heads_at_once(heads, d)
+    queries = padded(q.shape[1], PAIR if at_once % 2 else LANES)
+    keys = padded(k.shape[1], SUBLANES)
+    few = SHORT * PAIR // (at_once * queries * keys)
+    rows = next((rows for rows in (4, 2) if b % rows == 0 and rows <= few), 1)
+    return _Sizes(rows, at_once, d, queries, keys, (b // rows, heads // at_once))
 
 
-def _statistics_block(at_once: int, rows: int) -> pl.BlockSpec:
-    return pl.BlockSpec((1, 1, at_once, rows), lambda row, group: (row, group, 0, 0))
+def _block(x, sizes: _Sizes) -> pl.BlockSpec:
+    return pl.BlockSpec((sizes.rows, x.shape[1], sizes.heads * sizes.d), lambda row, group: (row, 0, group))
+
+
+def _statistics(q, sizes: _Sizes) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((q.shape[0], sizes.grid[1], sizes.heads, sizes.queries), jnp.float32)
+
+
+def _statistics_block(sizes: _Sizes) -> pl.BlockSpec:
+    shape = (sizes.rows, 1, sizes.heads, sizes.queries)
+    return pl.BlockSpec(shape, lambda row, group: (row, group, 0, 0))
 
 
 def _parameters(q, k, heads: int) -> pltpu.CompilerParams:
     needed = vmem_bytes(q, k, heads)
-    return pltpu.CompilerParams(dimension_semantics=("parallel", "parallel"), vmem_limit_bytes=needed + needed // 2)
+    return pltpu.CompilerParams(dimension_semantics=("parallel",) * 2, vmem_limit_bytes=needed + needed // 2)
 
 
 def _cost(q, k, heads: int, *, products: int, arrays: int) -> pl.CostEstimate:
