@@ -3,6 +3,8 @@
 Times are of a v5e: 1.5 GHz, 100 GB/s between chips, 3.125 GB/s between slices.
 """
 
+import re
+
 import pytest
 
 from vidjax.aot.collectives import message_of
@@ -143,6 +145,20 @@ def test_what_the_core_carries_on_moves_only_in_fusions_that_hold_it():
     )
     assert times(found) == pytest.approx((0.875, 0.575))
     assert found.collectives["all-gather"].calls == 1
+
+
+def test_collectives_of_one_channel_that_are_carried_apart_are_two():
+    """As those are that a program asks for itself: JAX gives them all the same channel."""
+    both = CARRIED + "\n\n" + re.sub(r"%(\w*fus\w*)\.(\d+) \(", r"%\1.9\2 (", CARRIED).replace('id="0"', 'id="1"')
+    chains = [
+        f"""  %begun = (bf16[125,50000]{{1,0}}, u32[]{{:S(2)}}) fusion(%x), kind=kCustom, calls=%fused_computation.{n}67
+{CARRIER.replace("collective_fusion.70", f"collective_fusion.{n}70")}
+  %whole = bf16[1000,50000]{{1,0}} fusion(%fusion.70), kind=kCustom, calls=%fused_computation.{n}69"""
+        for n in ("", "9")
+    ]
+    found = program("\n".join(chains), both)
+    assert found.collectives["all-gather"].calls == 2
+    assert times(found) == pytest.approx((2 * 0.875, 2 * 0.575))
 
 
 LOOP = """%body (state: (s32[], bf16[8])) -> (s32[], bf16[8]) {

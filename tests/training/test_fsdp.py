@@ -19,13 +19,13 @@ MODELS = {
 }
 
 
-def bytes_sent(name, task, clips):
-    """Of all collectives of a step on eight devices that share its parameters."""
+def collectives(name, task, clips, fsdp=8):
+    """Of a step on eight devices, `fsdp` of which share its parameters."""
     config = config_lib.defaults()
     keys = {
         "task": task, "model.name": name, "model.dtype": "float32", "model.mask_ratio": 0.75, "data.name": "synthetic",
         "data.num_classes": 4, "data.num_frames": 4, "data.image_size": 32, "data.global_batch": clips,
-        "mesh.data": 1, "mesh.fsdp": -1, "mesh.fsdp_min_size": 1,
+        "mesh.data": -1, "mesh.fsdp": fsdp, "mesh.fsdp_min_size": 1,
     }  # fmt: skip
     config.update_from_flattened_dict(keys)
     config = config_lib.from_dict(config.to_dict())
@@ -35,12 +35,22 @@ def bytes_sent(name, task, clips):
         shapes = state_shapes(config, objective, optimizer.tx, mesh)
         step = make_train_step(objective, optimizer, seed=0, shapes=shapes)
         text = step.lower(shapes, batch_shapes(config.data)).compile().as_text()
-    return {kind: found.bytes for kind, found in Program(text).collectives.items()}
+    parameters = sum(4 * leaf.size for leaf in jax.tree.leaves(shapes.params))
+    return Program(text).collectives, parameters
 
 
 @pytest.mark.parametrize(
     "name", [name if name == "videomae_tiny" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 )
 def test_no_activations_are_sent_between_devices_that_share_parameters(name):
-    few, many = (sum(bytes_sent(name, MODELS[name], clips).values()) for clips in (8, 24))
+    few, many = (sum(found.bytes for found in collectives(name, MODELS[name], clips)[0].values()) for clips in (8, 24))
     assert many < 1.1 * few
+
+
+@pytest.mark.parametrize("fsdp", [8, 4])
+def test_gradients_are_summed_and_divided_in_one(fsdp):
+    """A device sends each gradient once round its group, and its own part of it to those that have a copy of that."""
+    found, parameters = collectives("videomae_tiny", "masked_autoencoding", 8, fsdp)
+    assert found["reduce-scatter"].sent > 0.8 * (fsdp - 1) / fsdp * parameters
+    copies = 2 * (8 // fsdp - 1) / (8 // fsdp) * parameters / fsdp
+    assert found["all-reduce"].sent < copies + 0.2 * parameters  # biases and norms, which few chips divide, included

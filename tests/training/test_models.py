@@ -145,12 +145,13 @@ def test_groups_that_are_clipped_apart_train_alike_on_any_mesh(name, mesh):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), params, alone)
 
 
+@pytest.mark.parametrize("mesh", [MeshConfig(data=2, fsdp=2, tensor=2), MeshConfig(data=2, fsdp=4)], ids=str)
 @pytest.mark.parametrize("task", ["masked_autoencoding", pytest.param("classification", marks=pytest.mark.slow)])
-def test_a_mesh_of_all_three_axes_trains_like_one_device(task):
+def test_a_mesh_of_several_axes_trains_like_one_device(task, mesh):
     extra = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__erase": 0.25, "model__drop_path": 0.1}
     config = make_config(task=task, **(extra if task == "classification" else {}))
     one, alone = losses(config, 3, MeshConfig(), jax.devices()[:1])
-    many, params = losses(config, 3, MeshConfig(data=2, fsdp=2, tensor=2), jax.devices())
+    many, params = losses(config, 3, mesh, jax.devices())
     np.testing.assert_allclose(many, one, rtol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4), params, alone)
 

@@ -25,6 +25,7 @@ _COLLECTIVE = re.compile(
 )
 _SCATTERED = re.compile(r"= (?P<shape>.*?) fusion\(.*calls=%?all-reduce-scatter")  # a TPU's reduce-scatter
 _SEND = re.compile(r"= (?P<shape>.*?) send\(.*xla_megascale_runtime")
+_CHAIN = re.compile(r'chain_id="(\d+)"')
 _CHANNEL = re.compile(r"channel_id=(\d+)")
 _LISTED = re.compile(r"replica_groups=\{\{([\d,]*)\}")
 _COUNTED = re.compile(r"replica_groups=\[\d+,(\d+)\]<=")
@@ -38,7 +39,8 @@ class Message:
 
     Attributes:
       kind: such as all-reduce; `BETWEEN_SLICES` for what goes over the data-centre network.
-      channel: tells collectives apart that run beside other work.
+      chain: tells collectives apart that run beside other work: that of the fusions which carry one on, or a channel,
+        which those that a program names itself may share.
       arrays: that it produces, types and sizes.
       bytes: that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the own
         part of a reduce-scatter.
@@ -46,7 +48,7 @@ class Message:
     """
 
     kind: str
-    channel: str
+    chain: str
     arrays: tuple[tuple[str, str], ...]
     bytes: int
     sent: float
@@ -73,8 +75,8 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
         kind, group = named.get("kind", "reduce-scatter"), next(filter(None, map(_group_size, (line, *inside))), chips)
         around = (group - 1) / group
         factor = {"all-reduce": 2 * around, "reduce-scatter": group - 1, "collective-permute": 1}.get(kind, around)
-    channel = _CHANNEL.search(line)
-    return Message(kind, channel[1] if channel else "", tuple(ARRAY.findall(found["shape"])), size, factor * size)
+    chain = _CHAIN.search(line) or _CHANNEL.search(line)
+    return Message(kind, chain[0] if chain else "", tuple(ARRAY.findall(found["shape"])), size, factor * size)
 
 
 def _group_size(line: str) -> int:

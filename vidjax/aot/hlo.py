@@ -85,7 +85,7 @@ class Program:
         """Communication by kind, such as all-reduce.
 
         One that runs beside other work is written down in each of the fusions that start, carry and end it: the same
-        kind, channel and arrays are one.
+        kind, chain and arrays are one.
         """
         found, seen = collections.defaultdict(lambda: Collective(0, 0, 0.0)), set()
         for line, times, fused in self._walk(self.entry, 1, False):
@@ -93,7 +93,7 @@ class Program:
             if not message:
                 continue
             if fused:
-                one = message.kind, message.channel, message.arrays
+                one = message.kind, message.chain, message.arrays
                 if one in seen:
                     continue
                 seen.add(one)

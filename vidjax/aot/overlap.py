@@ -141,7 +141,7 @@ class _Schedule:
             for message in messages.values():
                 clock.begin(name_of(line), self._transfer(message))
             return
-        keys = {name: f"{message.kind} {message.channel}" for name, message in messages.items()}
+        keys = {name: f"{message.kind} {message.chain}" for name, message in messages.items()}
         started, done = (
             {name for text in inside if f'"AsyncCollective{word}"' in text for name in re.findall(r"%([\w.\-]+)", text)}
             for word in ("Start", "Done")

@@ -44,14 +44,16 @@ def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, 
     return (x.astype(jnp.float32) + bias).astype(x.dtype)
 
 
-def product(x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike) -> Float[Array, "*b e"]:
-    """In `dtype`; each device has the rows of its clips, however the kernel is divided."""
-    return ops.by_rows(x.astype(dtype) @ ops.gathered(kernel.astype(dtype)))
+def product(
+    x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike, divided: int = 0
+) -> Float[Array, "*b e"]:
+    """In `dtype`; each device has the rows of its clips, and fsdp divides the kernel along its axis `divided`."""
+    return ops.product_by_rows(x.astype(dtype), kernel.astype(dtype), jnp.matmul, divided)
 
 
 def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
     """As `product`, for the modules of Flax that take a function in place of `jax.lax.dot_general`."""
-    return ops.by_rows(jax.lax.dot_general(x, ops.gathered(kernel), *args, **options))
+    return ops.product_by_rows(x, kernel, lambda x, kernel: jax.lax.dot_general(x, kernel, *args, **options))
 
 
 Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's, its bias added in the dtype of the computation
@@ -137,7 +139,7 @@ class HeadsOut(nn.Module):
         x = x.reshape(*x.shape[:-2], d)
         kernel = self.param("kernel", _flattened(self.kernel_init, 2), (*heads, d), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (d,), jnp.float32)
-        return add_bias(product(x, kernel.reshape(d, d), self.dtype), bias)
+        return add_bias(product(x, kernel.reshape(d, d), self.dtype, divided=1), bias)
 
 
 class Attention(nn.Module):

@@ -13,7 +13,7 @@ from vidjax.ops.masking import (
 )
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_cubic, resize_nearest, sincos_1d
-from vidjax.ops.row_sharding import by_rows, gathered
+from vidjax.ops.row_sharding import by_rows, gathered, product_by_rows
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "num_kept",
     "num_masked",
     "patchify",
+    "product_by_rows",
     "random_mask",
     "resize_cubic",
     "resize_nearest",

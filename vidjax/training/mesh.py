@@ -193,13 +193,23 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
                     f"mesh.tensor={mesh.shape[axis]} does not divide dimension {dim} of {name} {shape}; "
                     f"choose a divisor of {shape[dim]}"
                 )
-    size = mesh.shape[FSDP]
-    if size > 1 and math.prod(shape) >= fsdp_min_size:
-        first = 1 if "blocks" in name.split("/") else 0  # axis 0 of stacked blocks is what the layer scan walks
+    size, first = mesh.shape[FSDP], 1 if "blocks" in name.split("/") else 0  # the layer scan walks axis 0 of a stack
+    if size > 1 and math.prod(shape[first:]) >= fsdp_min_size:
         free = [dim for dim in range(first, len(shape)) if axes[dim] is None and shape[dim] % size == 0]
         if free:
-            axes[max(free, key=lambda dim: shape[dim])] = FSDP
+            axes[_divided(name, shape, free)] = FSDP
     return P(*axes)
+
+
+def _divided(name: str, shape: tuple[int, ...], free: list[int]) -> int:
+    """The dimension of a parameter that fsdp divides, of those that it can.
+
+    That of a kernel is the one along which `product` gathers it: rows, which lie apart in a TPU's memory, but the last
+    of attention's output projection, whose rows are a head's.
+    """
+    if re.search(r"(^|/)proj/kernel$", name):
+        return free[-1]
+    return free[0] if name.endswith("kernel") else max(free, key=lambda dim: shape[dim])
 
 
 def place_like(values: np.ndarray, leaf: jax.Array) -> jax.Array:
