@@ -1,8 +1,8 @@
 """Which mesh, rematerialisation and micro-batches make a recipe fastest on TPU chips that are not there.
 
 Each try is a compilation of minutes. What a recipe leaves open is chosen as a run would choose it (`compile_step`), so
-that few are needed: dividing parameters over more chips is tried only where memory asks for it, since it sends more;
-micro-batches only where nothing fits; a stack without a loop only where a deep one has one.
+that few are needed: dividing parameters over 8 chips, and then over all, which sends more, is tried only where memory
+asks for it; micro-batches only where nothing fits; a stack without a loop only where a deep one has one.
 """
 
 from __future__ import annotations
