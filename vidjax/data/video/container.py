@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -46,8 +48,26 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
     handle = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
     try:
         return _open(handle, mode="r")
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except Exception as error:  # FFmpeg's, the system's, PyAV's own: damage reaches all of them
         raise VideoError(*_why(source, where, error)) from error
+
+
+@contextlib.contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Around whatever FFmpeg and PyAV do with an opened file.
+
+    FFmpeg's errors are not the only ones: a packet of a stream that appears in mid-file makes PyAV raise IndexError, a
+    rate over zero ZeroDivisionError.
+
+    Raises:
+      VideoError: for any failure; corrupt unless a more exact one was raised inside.
+    """
+    try:
+        yield
+    except VideoError:
+        raise
+    except Exception as error:
+        raise VideoError("corrupt", f"{where} cannot be decoded exactly: {error}") from error
 
 
 def video_stream(container: av.container.InputContainer, where: str) -> av.video.stream.VideoStream:

@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
-from vidjax.data.video.container import describe, open_container, video_stream
+from vidjax.data.video.container import describe, open_container, reading, video_stream
 from vidjax.data.video.packet_index import PacketIndex
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
@@ -113,13 +113,14 @@ class Video:
     def _open(self, source: str | os.PathLike | bytes):
         self._container = open_container(source)
         try:
-            self._stream = video_stream(self._container, self._where)
-            if self._container.format.name in _UNCOUNTED and is_cut_off(source):
-                raise VideoError("truncated", f"{self._where} ends before its container does")
-            self._context = self._stream.codec_context
-            self._context.thread_type, self._context.thread_count = "NONE", 1
-            self._context.options = {"err_detect": "explode"}
-            self._index = PacketIndex(source, self._container, self._stream)
+            with reading(self._where):
+                self._stream = video_stream(self._container, self._where)
+                if self._container.format.name in _UNCOUNTED and is_cut_off(source):
+                    raise VideoError("truncated", f"{self._where} ends before its container does")
+                self._context = self._stream.codec_context
+                self._context.thread_type, self._context.thread_count = "NONE", 1
+                self._context.options = {"err_detect": "explode"}
+                self._index = PacketIndex(source, self._container, self._stream)
         except BaseException:  # whatever it is goes on, but the file is closed
             self._container.close()
             raise
@@ -145,8 +146,9 @@ class Video:
     @functools.cached_property
     def fps(self) -> float:
         """Frames a second on average; nothing is decoded for it."""
-        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
+        with reading(self._where):
+            rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+            return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Exact display frames as RGB; see `read_frames`."""
@@ -155,7 +157,8 @@ class Video:
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.frames:
             asked = f"frames {wanted[0]} to {wanted[-1]}" if len(wanted) else "no frames"
             raise IndexError(f"{asked} asked of {self._where}, which has frames 0 to {self.frames - 1}")
-        found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
+        with reading(self._where):
+            found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
         return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
 
     def _decode(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
@@ -174,27 +177,21 @@ class Video:
 
     def _decode_from_start(self, rows: dict[int, int], stop: int) -> UInt8[np.ndarray, "t h w 3"]:
         pictures = _Pictures(len(rows), self._reformatter, self._where)
-        try:
-            for frame in self._play(self._index.first_key, stop, None):
-                if frame.pts in rows:
-                    pictures.put(rows[frame.pts], frame)
-            return pictures.complete()
-        except (av.error.FFmpegError, _MissingFrameError) as error:
-            raise VideoError("corrupt", f"{self._where} cannot be decoded exactly: {error}") from error
+        for frame in self._play(self._index.first_key, stop, None):
+            if frame.pts in rows:
+                pictures.put(rows[frame.pts], frame)
+        return pictures.complete()
 
     def _decode_counting(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
         """For streams without usable times: decode from the start and count what comes out."""
         rows = {int(number): row for row, number in enumerate(wanted)}
         pictures = _Pictures(len(rows), self._reformatter, self._where)
-        try:
-            for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
-                if number in rows:
-                    pictures.put(rows[number], frame)
-                if len(rows) == pictures.count:
-                    break
-            return pictures.complete()
-        except (av.error.FFmpegError, _MissingFrameError) as error:
-            raise VideoError("corrupt", f"{self._where} cannot be decoded exactly: {error}") from error
+        for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
+            if number in rows:
+                pictures.put(rows[number], frame)
+            if len(rows) == pictures.count:
+                break
+        return pictures.complete()
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
         """Decode the packets from a key frame to `stop`, those not in `rows` (if given) only where others need them."""
