@@ -12,8 +12,8 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vidjax.errors import ConfigError, DataError
 
@@ -101,6 +101,74 @@ def write_json(path: str | os.PathLike, tree: Any) -> None:
 def write_json_lines(path: str | os.PathLike, lines: Iterable[Any]) -> None:
     """Write one JSON value per line, in ASCII: text may hold characters that end a line for `str.splitlines`."""
     write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The value of a JSON file; None where there is no such file, or what it holds is no JSON."""
+    try:
+        return json.loads(located(path).read_bytes())
+    except (FileNotFoundError, ValueError):  # a byte that is no UTF-8 is a ValueError
+        return None
+
+
+class JsonLines(NamedTuple):
+    """What a file of JSON lines holds.
+
+    Attributes:
+      rows: one object a line.
+      damaged: how many lines are none, or lack what is asked for.
+      cut: the last line has no end, as a kill leaves it; it is none of the others.
+    """
+
+    rows: list[dict[str, Any]]
+    damaged: int
+    cut: bool
+
+
+def read_json_lines(path: str | os.PathLike, **types: type | tuple[type, ...]) -> JsonLines:
+    """The lines of a file, none where it is absent.
+
+    Args:
+      types: of the values that every line has, by their names.
+    """
+    try:
+        *lines, rest = located(path).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        lines, rest = [], b""
+    rows = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # no JSON, or no UTF-8
+            row = json.loads(line)
+            if isinstance(row, dict) and all(isinstance(row.get(name), type_) for name, type_ in types.items()):
+                rows.append(row)
+    return JsonLines(rows, len(lines) - len(rows), bool(rest))
+
+
+def mend_json_lines(
+    path: str | os.PathLike, say: Callable[[str], None], **types: type | tuple[type, ...]
+) -> list[dict[str, Any]]:
+    """The lines of a file to which more will be added; a damaged one is set aside, and its sound lines written anew.
+
+    Args:
+      say: is told of damage.
+      types: as for `read_json_lines`.
+    """
+    found = read_json_lines(path, **types)
+    if found.damaged:
+        say(
+            f"{found.damaged} of {found.damaged + len(found.rows)} lines of {path} are damaged and left out; the file as "
+            f"it was is now {set_aside(path)}"
+        )
+    if found.damaged or found.cut:
+        write_json_lines(path, found.rows)
+    return found.rows
+
+
+def set_aside(path: str | os.PathLike) -> str:
+    """Give a damaged file another name, in place of what has that name; returns the name."""
+    place = located(path)
+    place.replace(place.with_name(f"{place.name}.damaged"))
+    return f"{place.name}.damaged"
 
 
 def copy_tree(source: pathlib.Path, target: Place) -> None:

@@ -7,13 +7,16 @@ import csv
 import dataclasses
 import io
 import json
+import types
 from collections.abc import Sequence
 
 import numpy as np
 
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
-from vidjax.files import GrowingFile, Place, write_whole
+from vidjax.files import GrowingFile, Place, mend_json_lines, write_whole
+
+QUARANTINED = {"step": (int, types.NoneType), "id": str}  # what every line of quarantine.jsonl has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +45,7 @@ def write_quarantine(path: Place, reasons: Sequence[str], source: VideoSource, s
     failed = [index for index, reason in enumerate(reasons) if reason in VideoError.REASONS]
     if not failed:
         return
-    lines = path.read_text().splitlines() if path.is_file() else []
-    listed = {json.loads(line)["id"] for line in lines if line.endswith("}")}
+    listed = {row["id"] for row in mend_json_lines(path, print, **QUARANTINED)}
     with contextlib.closing(GrowingFile(path)) as file:
         for row, reason in ((source[index], reasons[index]) for index in failed):
             if row.id not in listed:

@@ -21,10 +21,10 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import ResumeError
-from vidjax.files import absolute, in_bucket, move_tree, write_json
+from vidjax.files import absolute, in_bucket, move_tree, set_aside, write_json
 from vidjax.objectives.base import FIXED
 from vidjax.training.state import TrainState
-from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores
+from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores, scores_damaged
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 from vidjax.weights.run_files import CHECKPOINTS
 
@@ -101,6 +101,19 @@ class Checkpoints:
     def score(self, step: int) -> float | None:
         """What `set_score` said of a step, or None."""
         return self.scores.get(step)
+
+    def mend_scores(self, say: Callable[[str], None]) -> None:
+        """Set a damaged scores.json aside, and write anew what the run's metrics know of the scores."""
+        damaged = _everywhere_the_same(lambda: SCORES * scores_damaged(self.directory))
+        if not damaged:
+            return
+        if jax.process_index() == 0:
+            set_aside(self.directory / SCORES)
+            write_json(self.directory / SCORES, self.scores)
+        say(
+            f"{self.directory / SCORES} was damaged; set aside as {SCORES}.damaged, and written anew from the metrics "
+            f"with the scores of {len(self.scores)} steps"
+        )
 
     def set_score(self, step: int, score: float) -> None:
         """Note how good a saved step is, higher is better; the best is kept from the next save on."""

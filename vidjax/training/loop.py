@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -15,7 +14,7 @@ from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.data.sources.base import VideoSource
 from vidjax.evaluation import Evaluator
-from vidjax.files import Place, write_json
+from vidjax.files import Place, read_json, write_json
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
@@ -95,6 +94,7 @@ def train(
         total = plan.length.total
         identity = resume_check.fingerprint(config, source)
         checkpoints = opened(Checkpoints(workdir, keep_latest=config.train.keep_latest))
+        checkpoints.mend_scores(say)
         state = start(config, plan.fit.step, checkpoints, identity)
         done = first = int(state.step)
         if first >= total and _finished(workdir, evaluator, checkpoints, first):
@@ -207,7 +207,7 @@ def _numbers(results: dict) -> dict:
 def _finished(workdir: Place, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
     """Whether nothing is missing of a run that has made its last step."""
     scored = evaluator is None or checkpoints.score(step) is not None
-    return scored and (workdir / RESULTS).exists() and (workdir / REPORT).exists()
+    return scored and bool(_read_results(workdir)) and (workdir / REPORT).exists()
 
 
 def _due(step: int, every: int) -> bool:
@@ -215,8 +215,7 @@ def _due(step: int, every: int) -> bool:
 
 
 def _read_results(workdir: Place) -> dict:
-    path = workdir / RESULTS
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_json(workdir / RESULTS) or {}
 
 
 def _write_json(path: Place, tree: dict) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
-from vidjax.files import GrowingFile, Place
+from vidjax.evaluation.result_files import QUARANTINED
+from vidjax.files import GrowingFile, Place, mend_json_lines, read_json_lines
 from vidjax.training.telemetry import say
 
 FILE = "quarantine.jsonl"
@@ -26,9 +27,13 @@ class Quarantine:
     def __init__(self, workdir: Place, source: VideoSource):
         self._path, self._source = workdir / FILE, source
         self._limit = max(LIMIT, int(SHARE * len(source)))
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        rows = (json.loads(line) for line in lines if line.endswith("}"))  # a kill may cut the last line
-        self._ids = {row["id"] for row in rows if row["step"] is not None}  # the others failed in an evaluation
+        first = jax.process_index() == 0
+        rows = (
+            mend_json_lines(self._path, say, **QUARANTINED)
+            if first
+            else read_json_lines(self._path, **QUARANTINED).rows
+        )
+        self._ids = {row["id"] for row in rows if row.get("step") is not None}  # the others failed in an evaluation
 
     def add(self, step: int, failed: np.ndarray, reasons: np.ndarray) -> None:
         """Note the failures of one global batch.

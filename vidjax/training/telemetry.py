@@ -23,9 +23,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError
-from vidjax.files import GrowingFile, Place, copy_tree, in_bucket
+from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines
+from vidjax.weights.run_files import METRICS
 
-METRICS = "metrics.jsonl"
 _PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
 _CONSOLE = Console(stderr=True)
 _SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
@@ -139,8 +139,8 @@ class _Lines:
     """metrics.jsonl; a value that is not finite is written as null, since JSON has no word for it."""
 
     def __init__(self, path: Place, step: int):
-        kept = [line for line in _whole_lines(path) if json.loads(line)["step"] <= step]
-        self._file = GrowingFile(path, "".join(line + "\n" for line in kept))
+        kept = [row for row in mend_json_lines(path, say, step=int) if row["step"] <= step]
+        self._file = GrowingFile(path, "".join(json.dumps(row) + "\n" for row in kept))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
@@ -203,13 +203,6 @@ class _Wandb:
 
     def close(self) -> None:
         self._run.finish()
-
-
-def _whole_lines(path: Place) -> list[str]:
-    """Lines of a file that a kill may have cut short."""
-    if not path.exists():
-        return []
-    return [line for line in path.read_text().split("\n")[:-1] if line.endswith("}")]
 
 
 def _progress_bar() -> Progress:

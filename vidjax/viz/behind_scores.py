@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vidjax.files import Place
+from vidjax.files import Place, read_json, read_json_lines
 from vidjax.viz.curves import METRICS, read_metric
 from vidjax.viz.document import Block, Heading, Table, Text
 
@@ -96,10 +95,8 @@ def _when(row: Mapping[str, Any]) -> str:
 
 
 def _read_data(workdir: Place) -> dict[str, Any]:
-    path = workdir / DATA
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_json(workdir / DATA) or {}
 
 
 def _read_quarantine(path: Place) -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]  # a kill may cut the last line
+    return read_json_lines(path, id=str, reason=str).rows

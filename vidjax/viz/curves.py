@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from vidjax.files import Place, located
+from vidjax.files import Place, located, read_json_lines
 from vidjax.viz.figures import new_figure, save_figure
 
 
@@ -36,12 +35,10 @@ _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
 def read_metric(path: str | Place, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Steps and values of one metric in a metrics.jsonl; lines without a finite value of it are left out.
 
-    A last line that a killed run left unfinished is left out too.
+    A damaged line, and a last one that a killed run left unfinished, are left out too.
     """
-    path = located(path)
-    lines = path.read_text().splitlines() if path.is_file() else []
-    rows = [json.loads(line) for line in lines if line.endswith("}")]
-    found = [(row["step"], row[name]) for row in rows if row.get(name) is not None]
+    rows = read_json_lines(path, step=int).rows
+    found = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
     steps, values = np.array(found, np.float64).reshape(-1, 2).T
     finite = np.isfinite(values)
     return steps[finite], values[finite]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vidjax.config import Config, flatten, to_saved
-from vidjax.files import Place, located
+from vidjax.files import Place, located, read_json
 from vidjax.viz import made
 from vidjax.viz.behind_scores import score_sentences, video_blocks
 from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
@@ -197,4 +197,4 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _read(path: Place) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return read_json(path) or {}

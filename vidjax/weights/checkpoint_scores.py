@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from vidjax.files import Place, located
-from vidjax.weights.run_files import CHECKPOINTS, DATA
+from vidjax.files import Place, located, read_json, read_json_lines
+from vidjax.tasks import TASKS
+from vidjax.weights.run_files import CHECKPOINTS, CONFIG, DATA, METRICS
 
 Which = Literal["best", "last"]
 SCORES = "scores.json"
 
 
-def best_step(steps: Iterable[int], scores: dict[int, float]) -> int | None:
-    """The step with the highest score, the later of equals; None when none has one."""
-    return max((step for step in steps if step in scores), key=lambda step: (scores[step], step), default=None)
+def best_step(steps: Iterable[int], scores: Mapping[int, float | None]) -> int | None:
+    """The step with the highest finite score, the later of equals; None when none has one."""
+    finite = {step: score for step, score in scores.items() if score is not None and math.isfinite(score)}
+    return max((step for step in steps if step in finite), key=lambda step: (finite[step], step), default=None)
 
 
 def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) -> int:
@@ -34,6 +36,8 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
         videos that it was chosen by is too good to expect again.
     """
     scores = read_scores(located(workdir) / CHECKPOINTS)
+    if which == "best" and not scores and scores_damaged(located(workdir) / CHECKPOINTS):
+        return f", the last, since {SCORES} is damaged"
     if len(scores) < 2:
         return ""
     if which == "best" and step in scores:
@@ -43,8 +47,7 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
 
 def _validated(workdir: Place, scored: str) -> str:
     """The videos that the steps of a run were scored on; older runs have not kept how many those are."""
-    path = workdir / DATA
-    known = json.loads(path.read_text()).get("validation") if path.is_file() else None
+    known = (read_json(workdir / DATA) or {}).get("validation")
     if known is None:
         return "the validation videos of its run"
     if known["content_id"] == scored:
@@ -53,6 +56,35 @@ def _validated(workdir: Place, scored: str) -> str:
 
 
 def read_scores(directory: Place) -> dict[int, float]:
-    """The score of each step that has one."""
+    """The score of each step that has one; where scores.json is damaged, those that metrics.jsonl has too."""
+    scores = _whole_scores(directory)
+    return _scores_of_metrics(directory.parent) if scores is None else scores
+
+
+def scores_damaged(directory: Place) -> bool:
+    """Whether there is a scores.json that cannot be read."""
+    return _whole_scores(directory) is None
+
+
+def _whole_scores(directory: Place) -> dict[int, float] | None:
     path = directory / SCORES
-    return {int(step): score for step, score in json.loads(path.read_text()).items()} if path.exists() else {}
+    if not path.exists():
+        return {}
+    found = read_json(path)
+    try:
+        return {int(step): None if score is None else float(score) for step, score in found.items()}
+    except (AttributeError, TypeError, ValueError):  # another value than steps with their scores
+        return None
+
+
+def _scores_of_metrics(workdir: Place) -> dict[int, float]:
+    """The main figure of each validation; of a run without any, that of its evaluation at the end."""
+    task = (read_json(workdir / CONFIG) or {}).get("task")
+    evaluator = TASKS.find(task).evaluator if task else None
+    if evaluator is None:
+        return {}
+    rows = read_json_lines(workdir / METRICS, step=int).rows
+    for name in (f"val/{evaluator.main}", f"eval/{evaluator.main}"):
+        if found := {row["step"]: row[name] for row in rows if isinstance(row.get(name), int | float)}:
+            return found
+    return {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.errors import ConfigError, WeightsError, names_options
+from vidjax.errors import ConfigError, DataError, WeightsError, names_options
 from vidjax.evaluation.merge_views import rule_with
 from vidjax.files import Place, located
 from vidjax.models import ClipSpec, family_of
@@ -183,6 +183,11 @@ def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
 def _from_run(path: Place) -> Pretrained:
     run = read_run.read_model(path)
     config, module = run.config, run.module
+    labels, notes = None, [f"checkpoint {run.step} of {path}{run.chosen}"]
+    try:
+        labels = run_files.read_labels(path)
+    except DataError as damaged:
+        notes.append(f"classes have no names, only numbers: {damaged}")
     return Pretrained(
         module=module,
         params=run.params,
@@ -191,8 +196,8 @@ def _from_run(path: Place) -> Pretrained:
         clip_recipe=clip_recipe(config),
         objective=run.objective,
         answer=TASKS.find(config.task).answer,
-        labels=run_files.read_labels(path),
-        notes=(f"checkpoint {run.step} of {path}{run.chosen}",),
+        labels=labels,
+        notes=tuple(notes),
         source=os.fspath(path),
         config=config,
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from vidjax.errors import DataError, ResumeError
-from vidjax.files import located, write_json
+from vidjax.files import located, read_json, write_json
 
 CHECKPOINTS = "checkpoints"
 CONFIG = "config.json"
 DATA = "data.json"  # what the run was trained and validated on
 LABELS = "labels.json"
+METRICS = "metrics.jsonl"
 RESULTS = "results.json"
 
 
@@ -39,9 +39,20 @@ def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> 
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
-    """The class names of a run, where its data had names."""
+    """The class names of a run, where its data had names.
+
+    Raises:
+      DataError: when the file of the names is damaged.
+    """
     path = located(workdir) / LABELS
-    return tuple(json.loads(path.read_text())) if path.is_file() else None
+    if not path.is_file():
+        return None
+    names = read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f"{path} is damaged: start its run again, which writes it anew, or delete it to do without names"
+        )
+    return tuple(names)
 
 
 def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
