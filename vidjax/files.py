@@ -156,8 +156,8 @@ def mend_json_lines(
     found = read_json_lines(path, **types)
     if found.damaged:
         say(
-            f"{found.damaged} of {found.damaged + len(found.rows)} lines of {path} are damaged and left out; the file as "
-            f"it was is now {set_aside(path)}"
+            f"{found.damaged} of {found.damaged + len(found.rows)} lines of {path} are damaged and left out; the file "
+            f"as it was is now {set_aside(path)}"
         )
     if found.damaged or found.cut:
         write_json_lines(path, found.rows)

@@ -125,6 +125,11 @@ def test_class_names_of_a_run_are_kept(classifier_run, tmp_path):
     shutil.copytree(classifier_run, run)
     (run / "labels.json").write_text(json.dumps(["up", "down", "still"]))
     assert vidjax.from_pretrained(run).labels == ("up", "down", "still")
+    (run / "labels.json").write_text('["up", "do')  # what a full disk leaves
+    model = vidjax.from_pretrained(run)
+    assert model.labels is None
+    assert "classes have no names, only numbers: " in model.notes[1]
+    assert "labels.json is damaged" in model.notes[1]
 
 
 def test_fields_of_a_spec_that_a_run_states_are_what_counts(classifier_run, tmp_path):

@@ -27,12 +27,9 @@ class Quarantine:
     def __init__(self, workdir: Place, source: VideoSource):
         self._path, self._source = workdir / FILE, source
         self._limit = max(LIMIT, int(SHARE * len(source)))
-        first = jax.process_index() == 0
-        rows = (
+        if jax.process_index() == 0:
             mend_json_lines(self._path, say, **QUARANTINED)
-            if first
-            else read_json_lines(self._path, **QUARANTINED).rows
-        )
+        rows = read_json_lines(self._path, **QUARANTINED).rows
         self._ids = {row["id"] for row in rows if row.get("step") is not None}  # the others failed in an evaluation
 
     def add(self, step: int, failed: np.ndarray, reasons: np.ndarray) -> None:

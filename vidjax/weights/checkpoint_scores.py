@@ -72,7 +72,7 @@ def _whole_scores(directory: Place) -> dict[int, float] | None:
         return {}
     found = read_json(path)
     try:
-        return {int(step): None if score is None else float(score) for step, score in found.items()}
+        return {int(step): float(score) for step, score in found.items() if score is not None}
     except (AttributeError, TypeError, ValueError):  # another value than steps with their scores
         return None
 
