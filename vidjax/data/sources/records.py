@@ -18,8 +18,8 @@ from vidjax.data.sources import labelmap
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
-from vidjax.data.video.readers import StoredVideo
-from vidjax.errors import DataError
+from vidjax.data.video.readers import StoredVideo, read_record
+from vidjax.errors import DataError, VideoError
 
 
 class RecordSource(VideoSource):
@@ -52,8 +52,13 @@ class RecordSource(VideoSource):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Row:
-        record = self._records[int(index)]
-        name = record.get("id", f"{self.name}/{index}")
+        """One row; where its record is damaged, its video is a place whose opening raises `VideoError`."""
+        unnamed = f"{self.name}/{index}"
+        try:
+            record = read_record(self._records, int(index))
+        except VideoError:
+            return Row(self.place(index), int(self.row_labels()[index]), unnamed)
+        name = record.get("id", unnamed)
         name = name.decode() if isinstance(name, bytes) else str(name)
         return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
@@ -76,7 +81,7 @@ class RecordSource(VideoSource):
                 raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; prepare the data set again")
             return labels
         logging.getLogger("vidjax").warning("%s is missing: reading all records for their labels", path)
-        return np.array([int(self._records[index]["label"]) for index in range(len(self))])
+        return np.array([int(read_record(self._records, index)["label"]) for index in range(len(self))])
 
 
 def open_records(folder: str, split: str) -> tuple[Any, Any]:

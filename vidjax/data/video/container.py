@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import av
@@ -53,7 +53,7 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
 
 
 @contextlib.contextmanager
-def reading(where: str) -> Iterator[None]:
+def reading(where: str) -> Generator[None]:
     """Around whatever FFmpeg and PyAV do with an opened file.
 
     FFmpeg's errors are not the only ones: a packet of a stream that appears in mid-file makes PyAV raise IndexError, a

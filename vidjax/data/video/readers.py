@@ -52,8 +52,24 @@ class StoredVideo:
     count: int = 0
 
     def load(self) -> bytes:
-        """The bytes of the whole video."""
-        return bytes(self.records[self.number]["video"])
+        """The bytes of the whole video.
+
+        Raises:
+          VideoError: as `read_record`.
+        """
+        return bytes(read_record(self.records, self.number)["video"])
+
+
+def read_record(records: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
+    """What is stored of one video; each record has a hash, so that a flipped bit is found here.
+
+    Raises:
+      VideoError: corrupt, when it cannot be read.
+    """
+    try:
+        return records[number]
+    except Exception as error:  # ArrayRecord's RuntimeError for a hash that differs, protobuf's, TFDS's
+        raise VideoError("corrupt", f"record {number} of the prepared data set cannot be read: {error}") from error
 
 
 VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo

@@ -1,0 +1,111 @@
+"""Prepared records that a disk has damaged: training takes other videos, evaluation counts the ones that are lost."""
+
+import itertools
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from videos import encode, moving_texture
+
+from vidjax.config import DataConfig
+from vidjax.data import eval_batches, open_source, train_batches
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.prepare import builder
+from vidjax.data.prepare.codec import open_whole_index
+from vidjax.errors import DataError, VideoError
+
+CLIPS = {"num_frames": 2, "stride": 1, "image_size": 32, "global_batch": 4}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Records of six training videos of two classes, and the bytes of each."""
+    root = tmp_path_factory.mktemp("prepared")
+    for number in range(7):
+        path = root / f"videos/{'train' if number < 6 else 'val'}/{'ab'[number % 2]}/{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(moving_texture(8, 32, 48, seed=number)))
+    videos = open_source(DataConfig(root=str(root / "videos")), "train")
+    folder, _ = builder.prepare_records("folder", {"train": videos}, root / "out")
+    return DataConfig(root=str(folder), **CLIPS)
+
+
+def shard(data):
+    (path,) = pathlib.Path(data.root).glob("*.array_record*")
+    return path
+
+
+@pytest.fixture
+def damaged(prepared):
+    """One bit of the video of record 2 flipped, and back again."""
+    path, whole = shard(prepared), shard(prepared).read_bytes()
+    at = whole.index(open_source(prepared, "train")[2].video) + 500
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+    yield prepared
+    path.write_bytes(whole)
+
+
+def test_a_flipped_bit_is_a_corrupt_video_with_its_label(damaged):
+    source = open_source(damaged, "train")
+    row = source[2]
+    assert (row.id, row.label) == ("train/2", source.row_labels()[2])
+    with pytest.raises(VideoError, match="record 2 of the prepared data set cannot be read") as caught:
+        open_whole_index(row.video)
+    assert caught.value.reason == "corrupt"
+    assert [len(source[index].video) > 0 for index in (0, 1, 3, 4, 5)] == [True] * 5
+
+
+def test_training_takes_another_video_of_the_class_and_says_which_failed(damaged):
+    source = open_source(damaged, "train")
+    batches = train_batches(source, damaged, seed=0)
+    taken = list(itertools.islice(batches, 6))
+    batches.close()
+    failed = np.concatenate([batch["failed"][:, 0] for batch in taken])
+    used = np.concatenate([batch["index"] for batch in taken])
+    assert set(failed) == {-1, 2}
+    assert set(used) == {0, 1, 3, 4, 5}
+    assert set(source.row_labels()[used[failed == 2]]) == {source.row_labels()[2]}
+    reasons = np.concatenate([batch["failed_reason"][:, 0] for batch in taken])
+    assert {VideoError.REASONS[reason] for reason in reasons[failed == 2]} == {"corrupt"}
+
+
+def test_evaluation_counts_what_is_lost(damaged):
+    source = open_source(damaged, "train")
+    recipe = ClipRecipe(num_frames=2, stride=1, image_size=32)
+    batches = list(eval_batches(source, damaged, recipe, batch=3))
+    decoded = np.concatenate([batch["decoded"] for batch in batches])
+    assert decoded.tolist() == [True, True, False, True, True, True]
+    assert batches[0]["label"][2] == source.row_labels()[2]
+
+
+def test_no_flip_of_a_hundred_changes_a_video_or_ends_the_reading(prepared):
+    path, whole = shard(prepared), shard(prepared).read_bytes()
+    source = open_source(prepared, "train")
+    rows = [source[index] for index in range(6)]
+    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # ArrayRecord fills its blocks up with zeros
+    lost = 0
+    try:
+        for at in np.random.default_rng(0).choice(used, 100):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << (at % 8))]) + whole[at + 1 :])
+            try:
+                source = open_source(prepared, "train")
+            except DataError:
+                lost += 1
+                continue
+            for index, row in enumerate(rows):
+                found = source[index]
+                if isinstance(found.video, bytes):
+                    assert found == row
+                else:
+                    lost += 1
+    finally:
+        path.write_bytes(whole)
+    assert lost >= 90
+
+
+def test_without_the_file_of_labels_a_damaged_record_is_named(damaged, tmp_path):
+    folder = shutil.copytree(damaged.root, tmp_path / "copy")
+    (folder / "labels_train.npy").unlink()
+    with pytest.raises(DataError, match="record 2 of the prepared data set"):
+        open_source(DataConfig(root=str(folder), **CLIPS), "train").row_labels()
