@@ -231,9 +231,44 @@ def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):
     config = {"train__max_nonfinite": 3, "train__log_every": 4}
     run(tmp_path / "two", toy.ToyObjective(poison=(1, 2)), **config)
     assert [line["train/nonfinite"] for line in lines(tmp_path / "two")] == [2, 0]
-    with pytest.raises(TrainingError, match=r"3 steps in a row were not finite .*last of them step 7"):
+    message = (
+        r"3 steps in a row had a loss that is not finite \(nan\) \(train.max_nonfinite=3\), the last of them step 7"
+    )
+    with pytest.raises(TrainingError, match=message):
         run(tmp_path / "three", toy.ToyObjective(poison=(1, 2, 4, 5, 6)), **config)
     assert lines(tmp_path / "three")[-1]["train/loss"] is None
+
+
+def saved_steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def test_nothing_is_saved_while_steps_are_not_finite_so_that_the_last_sound_checkpoint_stays(tmp_path):
+    config = {"train__max_nonfinite": 4, "train__checkpoint_every": 1, "train__keep_latest": 1}
+    with pytest.raises(TrainingError, match="none was saved"):
+        run(tmp_path / "ruined", toy.ToyObjective(poison=(3, 4, 5, 6)), **config)
+    assert saved_steps(tmp_path / "ruined") == [3]  # steps 4 to 7 are not finite
+    with pytest.raises(SystemExit):  # told to stop amid such steps
+        run(tmp_path / "stopped", toy.ToyObjective(poison=(3, 4, 5, 6)), batches=StoppingBatches, **config)
+    assert saved_steps(tmp_path / "stopped") == [3]
+    with pytest.raises(TrainingError, match=r"2 steps in a row .*the last of them step 8"):
+        run(tmp_path / "end", toy.ToyObjective(poison=(6, 7)), **config)
+    assert saved_steps(tmp_path / "end") == [6]
+
+
+def test_a_checkpoint_that_was_put_off_is_saved_at_the_next_finite_step(tmp_path):
+    run(tmp_path, toy.ToyObjective(poison=(3, 4)), train__checkpoint_every=4, train__keep_latest=9)
+    assert saved_steps(tmp_path) == [6, 8]  # steps 4 and 5 are not finite
+
+
+def test_gradients_that_overflow_at_a_finite_loss_are_called_what_they_are(tmp_path):
+    class Overflowing(toy.ToyObjective):
+        def loss(self, params, extra, batch, rngs, train):
+            loss, rest = super().loss(params, extra, batch, rngs, train)
+            return jax.numpy.sqrt(0.0 * loss) + 3.3e7, rest  # whose derivative at 0 has no bound
+
+    with pytest.raises(TrainingError, match=r"2 steps in a row had gradients that are not finite .*loss of 3\.3e\+07"):
+        run(tmp_path, Overflowing(), train__max_nonfinite=2)
 
 
 def test_failed_videos_are_listed_and_said_once_with_their_reason(tmp_path, capsys):

@@ -125,6 +125,7 @@ def train(
             batch = feed.next()
 
         results: dict = {}
+        saving = evaluating = False  # due, and put off while steps are not finite
         for step in range(first + 1, total + 1):
             profile.before(step)
             with contextlib.ExitStack() as around:
@@ -144,21 +145,29 @@ def train(
             watch.push(step, metrics)
 
             stopping = bool(stop.signal) if jax.process_count() == 1 else watch.stop
-            evaluating = evaluator and step < total and not stopping and _due(step, config.train.eval_every)
-            if not (step == total or stopping or evaluating or _due(step, config.train.checkpoint_every)):
+            evaluating = evaluating or bool(evaluator and step < total and _due(step, config.train.eval_every))
+            saving = saving or evaluating or _due(step, config.train.checkpoint_every)
+            if not (step == total or stopping or saving):
                 continue
             watch.flush()
-            checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
+            if watch.streak and step < total:  # the parameters may be ruined: what was saved before them stays
+                if not stopping:
+                    continue
+                say(f"step {step} is not saved: it and those before it, {watch.streak} in a row, were not finite")
+            else:
+                checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
+            evaluating, saving = evaluating and not stopping and step < total, False
             if step == total or stopping or evaluating:
                 checkpoints.wait()
                 stop.unsaved = jax.process_count() > 1  # one of several cannot leave by itself
             if stopping:
                 stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
                 raise SystemExit(128 + stop.signal)
-            if evaluating:
+            if evaluator and evaluating:
                 with telemetry.waiting(f"evaluating step {done}"):
                     results = _validate(evaluator, state, checkpoints)
                 telemetry.log(step, _numbers(results))
+                evaluating = False
             meter.start()
 
         if evaluator:

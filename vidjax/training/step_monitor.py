@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import jax
+import numpy as np
 
 from vidjax.config import TrainConfig
 from vidjax.errors import TrainingError
@@ -17,6 +21,8 @@ class Watch:
 
     Attributes:
       stop: a process of this run was told to stop.
+      streak: how many of the latest steps, in a row, were not finite: what has led to them may have ruined the
+        parameters, though none of them has changed any.
       last: the latest value of every metric logged.
     """
 
@@ -24,8 +30,8 @@ class Watch:
         self._telemetry, self._meter, self._quarantine = telemetry, meter, quarantine
         self._log_every, self._max_nonfinite, self._total = config.log_every, config.max_nonfinite, total
         self._waiting = None
-        self._in_a_row = self._nonfinite = self._failures = 0
-        self.stop, self.last = False, {}
+        self._nonfinite = self._failures = 0
+        self.stop, self.streak, self.last = False, 0, {}
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Take the metrics of a step that may still run, and look at those of the step before.
@@ -50,19 +56,20 @@ class Watch:
         host = {key: numbers.pop(key) for key in HOST_KEYS if key in numbers}
         self.stop = self.stop or bool(host.get("stop", False))
         skipped = bool(numbers["train/nonfinite"])
-        self._in_a_row = self._in_a_row + 1 if skipped else 0
+        self.streak = self.streak + 1 if skipped else 0
         self._nonfinite += skipped
         if "failed" in host:
             self._failures += int((host["failed"] >= 0).sum())
             self._quarantine.add(step, host["failed"], host["failed_reason"])
         self._telemetry.advance(step)
-        if step % self._log_every == 0 or step == self._total or self._in_a_row >= self._max_nonfinite:
+        if step % self._log_every == 0 or step == self._total or self.streak >= self._max_nonfinite:
             self._log(step, {name: float(value) for name, value in numbers.items()})
-        if self._in_a_row >= self._max_nonfinite:
+        if self.streak >= self._max_nonfinite or (step == self._total and self.streak > 1):
+            limit = f" (train.max_nonfinite={self._max_nonfinite})" * (self.streak >= self._max_nonfinite)
             raise TrainingError(
-                f"{self._in_a_row} steps in a row were not finite (train.max_nonfinite={self._max_nonfinite}), the "
-                f"last of them step {step}; none of them changed the parameters. Lower optim.base_lr, set "
-                "optim.clip_norm, or look at the data"
+                f"{self.streak} steps in a row had {_not_finite(numbers)}{limit}, the last of them step {step}; none "
+                "of them changed the parameters, and none was saved. Lower optim.base_lr, set optim.clip_norm, or look at "
+                "the data"
             )
 
     def _log(self, step: int, numbers: dict[str, float]) -> None:
@@ -71,3 +78,11 @@ class Watch:
         numbers |= counts | self._meter.read()
         self.last |= numbers
         self._telemetry.log(step, numbers)
+
+
+def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
+    """What of a step was not finite, in words."""
+    loss = float(numbers["train/loss"])
+    if not math.isfinite(loss):
+        return f"a loss that is not finite ({loss})"
+    return f"gradients that are not finite (the last at a loss of {loss:.4g})"
