@@ -68,8 +68,8 @@ class Watch:
             limit = f" (train.max_nonfinite={self._max_nonfinite})" * (self.streak >= self._max_nonfinite)
             raise TrainingError(
                 f"{self.streak} steps in a row had {_not_finite(numbers)}{limit}, the last of them step {step}; none "
-                "of them changed the parameters, and none was saved. Lower optim.base_lr, set optim.clip_norm, or look at "
-                "the data"
+                "of them changed the parameters, and none was saved. Lower optim.base_lr, set optim.clip_norm, or "
+                "look at the data"
             )
 
     def _log(self, step: int, numbers: dict[str, float]) -> None:
