@@ -99,13 +99,15 @@ class PacketIndex:
             self._reopened.close()
         self._reopened = open_container(self._source)
         stream = video_stream(self._reopened, self._where)
-        self._again, self._place = self._demux(self._reopened, stream), 0
+        self._again, self._place = (packet for packet in self._reopened.demux(stream) if packet.size), 0
 
     def _read(self) -> tuple[list[int], set[int]]:
         """Fill `pts`; return the ordinals of key frames and of packets that are decoded but never shown."""
         keys, hidden, self._last_duration, last = [], set(), 0, None
         try:
-            for packet in self._demux():
+            for packet in self._container.demux(self._stream):
+                if not packet.size:
+                    continue
                 ordinal, pts = len(self.pts), packet.pts
                 if packet.is_corrupt:
                     raise VideoError("truncated", f"{self._where} breaks off in packet {ordinal}")
