@@ -7,9 +7,12 @@ import difflib
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar, cast
 
+# Control characters but the tab and the end of a line, those that turn the direction of writing, and lone surrogates.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LIKE = 0.7  # how like a name must be to a mistyped one, from 0 to 1
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +60,11 @@ class VideoError(DataError):
 
     def __reduce__(self):  # keeps the two arguments when a loader worker sends it to the parent process
         return type(self), (self.reason, self.detail)
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: characters that would steer it, which names of files and classes may hold, are escaped."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:

@@ -25,7 +25,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from vidjax import config as config_lib
-from vidjax.errors import ConfigError, UserError
+from vidjax.errors import ConfigError, UserError, printable
 from vidjax.files import absolute
 
 EXIT_USER_ERROR = 2
@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             return run(words)
         except UserError as error:
-            print(f"vidjax: {error}", file=sys.stderr)
+            print(f"vidjax: {printable(str(error))}", file=sys.stderr)
             return EXIT_USER_ERROR
 
 

@@ -2,7 +2,11 @@
 
 import dataclasses
 import itertools
+import shutil
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -22,6 +26,24 @@ SMALL = motion_videos.MotionSpec(train_videos=16, val_videos=8, test_videos=4, l
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     return Path(motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), SMALL))
+
+
+def test_what_a_killed_process_has_left_is_swept_and_what_another_writes_stays(tmp_path):
+    code = "from vidjax.data import motion_videos as m; m.prepare({!r}, m.MotionSpec(train_videos=100000, frames=6))"
+    writer = subprocess.Popen([sys.executable, "-c", code.format(str(tmp_path / "motion"))])
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".motion-*/train/*/*.mp4")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        motion_videos.prepare(str(tmp_path / "motion"), SMALL)
+        assert len(list(tmp_path.glob(".motion-*"))) == 1  # it writes still
+    finally:
+        writer.kill()
+        writer.wait()
+    shutil.rmtree(tmp_path / "motion")
+    motion_videos.prepare(str(tmp_path / "motion"), SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["motion"]
 
 
 @pytest.fixture(scope="module")

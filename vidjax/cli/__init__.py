@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 from vidjax import __version__
 from vidjax.cli.verbs import VERBS
-from vidjax.errors import ConfigError, UserError
+from vidjax.errors import ConfigError, UserError, printable
 from vidjax.training.stop_signal import stoppable
 
 EXIT_USER_ERROR = 2
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
             arguments = parse(sys.argv[1:] if argv is None else argv)
             return VERBS[arguments.verb].run(arguments)
         except UserError as error:
-            print(f"vidjax: {error}", file=sys.stderr)
+            print(f"vidjax: {printable(str(error))}", file=sys.stderr)
             return EXIT_USER_ERROR
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             sys.stderr.close()

@@ -11,8 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from vidjax.config import DataConfig
+from vidjax.errors import printable
 
 if TYPE_CHECKING:
     from vidjax.data.audit import SplitAudit
@@ -25,17 +27,17 @@ def print_audits(audits: Sequence[SplitAudit]) -> None:
     console = Console(soft_wrap=True)
     own = next((about.reading for about in audits if about.reading), "")
     if own:
-        console.print(own, highlight=False, markup=False)
+        console.print(printable(own), highlight=False, markup=False)
     _print_table(console, _splits(audits))
     if own:
         _print_own(console, audits)
     for about in audits:
         for problem in about.problems:
-            console.print(f"{about.split}: {problem}", highlight=False, markup=False)
+            console.print(printable(f"{about.split}: {problem}"), highlight=False, markup=False)
         for failure in about.unreadable[:SHOWN_FAILURES] if own else ():
-            console.print(f"  {failure['reason']}: {failure['detail']}", highlight=False, markup=False)
+            console.print(printable(f"  {failure['reason']}: {failure['detail']}"), highlight=False, markup=False)
         for note in about.notes:
-            console.print(f"{about.split}: note: {note}", highlight=False, markup=False)
+            console.print(printable(f"{about.split}: note: {note}"), highlight=False, markup=False)
     if not any(about.problems for about in audits):
         console.print("nothing is missing")
 
@@ -75,7 +77,7 @@ def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
     if any(about.class_counts for about in audits):
         _print_table(console, _classes(audits))
     if said := division_sentence(audits):
-        console.print(said, highlight=False, markup=False)
+        console.print(printable(said), highlight=False, markup=False)
     if any(about.measured for about in audits):
         _print_table(console, _lengths(audits))
     train = audits[0]
@@ -88,7 +90,7 @@ def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
     if short:
         clip = f"a clip of {DataConfig().num_frames} frames, every {DataConfig().stride}th"
         said = f"{short} of {len(measured)} videos are shorter than {clip}; a smaller data.stride fits more of them"
-        console.print(said, highlight=False)
+        console.print(printable(said), highlight=False)
 
 
 def _print_table(console: Console, table: Table) -> None:
@@ -115,7 +117,7 @@ def _classes(audits: Sequence[SplitAudit]) -> Table:
         table.add_column(about.split, justify="right")
     names = list(dict.fromkeys(name for about in audits for name in about.class_counts))
     for name in names[:SHOWN_CLASSES]:
-        table.add_row(name, *(str(about.class_counts.get(name, 0)) for about in audits))
+        table.add_row(Text(printable(name)), *(str(about.class_counts.get(name, 0)) for about in audits))
     if len(names) > SHOWN_CLASSES:
         table.add_row(f"and {len(names) - SHOWN_CLASSES} more", *("" for _ in audits))
     return table

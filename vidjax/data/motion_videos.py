@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -186,7 +187,9 @@ def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
     if _is_prepared(target, spec):
         return str(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    prefix = f".{target.name}-{platform.node()}-"
+    _sweep(target.parent, prefix)
+    partial = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=target.parent))
     try:
         _write(partial, spec)
         partial.chmod(0o755)
@@ -231,6 +234,24 @@ def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], spec: MotionSpec) -
 
 def _cache() -> Path:
     return Path(os.environ.get("VIDJAX_CACHE") or "~/.cache/vidjax").expanduser()
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove what processes of this machine were writing when they were killed: `<prefix><process>-<random>`."""
+    for path in folder.iterdir():
+        process, _, rest = path.name.removeprefix(prefix).partition("-")
+        if path.name.startswith(prefix) and process.isdecimal() and rest and not _runs(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def _is_prepared(target: Path, spec: MotionSpec) -> bool:

@@ -15,6 +15,7 @@ from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.loader import eval_batches
 from vidjax.data.sources.base import VideoSource
+from vidjax.errors import printable
 from vidjax.evaluation import result_files
 from vidjax.evaluation.multiview import Scoring, counted, eval_batch_size, make_eval_step, score_videos
 from vidjax.evaluation.result_files import VideoScores
@@ -116,7 +117,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
             write_json_lines(self.workdir / name, lines)
         split = self.config.data.eval_split
         result_files.write_quarantine(self.workdir / "quarantine.jsonl", self.reasons(found), self.source, split)
-        Console().print(self.sentence(results, found), highlight=False, markup=False)
+        Console().print(printable(self.sentence(results, found)), highlight=False, markup=False)
 
     def score_rows(self, params: Params, source: VideoSource, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
         """Score every row of a source once, with the compiled step.

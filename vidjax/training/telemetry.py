@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from vidjax.config import Config
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, printable
 from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines
 from vidjax.weights.run_files import METRICS
 
@@ -34,7 +34,7 @@ _SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/
 def say(sentence: str) -> None:
     """Print a sentence for the person who watches; by the first process only."""
     if jax.process_index() == 0:
-        _CONSOLE.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        _CONSOLE.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 class Telemetry:

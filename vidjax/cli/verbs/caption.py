@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError, VideoError
+from vidjax.errors import ConfigError, VideoError, printable
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def _print(answers: list[dict[str, Any]]) -> None:
 
     for answer in answers:
         if "error" not in answer:
-            Console().print(Text.assemble((answer["video"], "bold"), "  ", answer["caption"]), soft_wrap=True)
+            video, caption = printable(answer["video"]), printable(answer["caption"])
+            Console().print(Text.assemble((video, "bold"), "  ", caption), soft_wrap=True)
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax caption videos/*.mp4 --model=runs/captions --beams=4")

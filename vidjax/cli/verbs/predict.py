@@ -15,7 +15,7 @@ from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say, time_lines
 from vidjax.cli.verb import Verb
 from vidjax.config import choices
-from vidjax.errors import ConfigError, VideoError
+from vidjax.errors import ConfigError, VideoError, printable
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
     console = Console()
     answered = [answer for answer in answers if "error" not in answer]
     for answer in answered:
-        console.print(Text(answer["video"], "bold"), soft_wrap=True)
+        console.print(Text(printable(answer["video"]), "bold"), soft_wrap=True)
         if "values" in answer:
             table = Table("target", "value")
             for line in answer["values"]:
-                table.add_row(Text(line["name"]), f"{line['value']:+.3f}")
+                table.add_row(Text(printable(line["name"])), f"{line['value']:+.3f}")
         else:
             named = ("verb", "noun") if "verb" in answer["top"][0] else ("label",)
             table = Table(*named, "probability")
             for line in answer["top"]:
-                table.add_row(*(Text(line[name]) for name in named), f"{line['probability']:.1%}")
+                table.add_row(*(Text(printable(line[name])) for name in named), f"{line['probability']:.1%}")
         console.print(table)
         for line in time_lines(answer.get("windows", [])):
             console.print(Text(line), soft_wrap=True)

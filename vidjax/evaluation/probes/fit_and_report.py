@@ -17,6 +17,7 @@ from rich.table import Table
 
 from vidjax.config import Config
 from vidjax.data.sources.annotations import LABEL, TARGET
+from vidjax.errors import printable
 from vidjax.evaluation.probes import table as probe_table
 from vidjax.evaluation.probes.table import SHOWN, Line, Pair
 from vidjax.files import Place, write_json, write_json_lines
@@ -79,7 +80,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < 3 else "right")
     for row, below in zip(rows, [*rows[1:], ()], strict=True):
-        table.add_row(*row, end_section=row[:2] != below[:2])
+        table.add_row(*map(printable, row), end_section=row[:2] != below[:2])
     console = Console()
     if not console.is_terminal:
         console.width = Measurement.get(console, console.options.update(width=400), table).maximum
