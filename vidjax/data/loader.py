@@ -7,6 +7,7 @@ iterator is ever saved.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import queue
@@ -27,6 +28,7 @@ from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.video.frame_cache import FrameCache
+from vidjax.data.worker_memory import mark_segments, own_mark, sweep
 from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
@@ -164,6 +166,7 @@ class Batches:
           data: says how fast: workers, threads and prefetch.
         """
         _single_threaded_cv2()
+        sweep()
         self.videos = videos
         pack = _rows_per_pack(videos, num_workers(data))
         self._reader = _Reader(_decoded(rows, pack, join, data), videos // pack, pack, data.prefetch)
@@ -229,7 +232,7 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
         flags.FLAGS.mark_as_parsed()
     in_worker = WithOptionsIterDataset(packs, DatasetOptions(min_shm_size=_SMALL))
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_PACKS_AHEAD)
-    return in_worker.mp_prefetch(options, worker_init_fn=_start_worker)
+    return in_worker.mp_prefetch(options, worker_init_fn=functools.partial(_start_worker, own_mark()))
 
 
 def _rows_per_pack(videos: int, workers: int) -> int:
@@ -309,8 +312,9 @@ class _Part:
         return cast("Batch", self._rows[((self._start + step) * count + place) * self._videos + row])
 
 
-def _start_worker(worker: int, workers: int):
+def _start_worker(mark: str, worker: int, workers: int):
     del worker, workers
+    mark_segments(mark)
     _single_threaded_cv2()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

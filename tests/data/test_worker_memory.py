@@ -1,0 +1,76 @@
+"""Shared memory of loader workers: none is left by a normal end, and what a kill leaves is swept at the next start."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import sys, time
+from vidjax.config import DataConfig
+from vidjax.data import open_source, train_batches
+from vidjax.data.worker_memory import own_mark
+
+if __name__ == "__main__":
+    data = DataConfig(name="synthetic", num_frames=4, stride=1, image_size=32, global_batch=4, workers=2, threads=1)
+    batches = train_batches(open_source(data, "train"), data, seed=0)
+    for _ in range(3):
+        next(batches)
+    print(own_mark(), flush=True)
+    time.sleep(float(sys.argv[1]))
+    batches.close()
+"""
+SHM = pathlib.Path("/dev/shm")
+
+pytestmark = pytest.mark.skipif(not SHM.is_dir(), reason="segments are files on Linux alone")
+
+
+def left_by(mark):
+    return {path.name for path in SHM.glob(f"{mark}*")}
+
+
+@pytest.fixture
+def start(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    started = []
+
+    def begin(seconds):
+        started.append(
+            subprocess.Popen(
+                [sys.executable, tmp_path / "program.py", str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, start_new_session=True,
+            )
+        )  # fmt: skip
+        mark = started[-1].stdout.readline().strip()
+        assert mark.startswith("vidjax-"), started[-1].communicate()
+        return started[-1], mark
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_what_a_kill_of_all_processes_leaves_is_swept_and_what_is_in_use_stays(start):
+    process, mark = start(120)
+    time.sleep(1)  # until the workers are ahead
+    os.killpg(process.pid, signal.SIGKILL)  # with its workers and Python's resource tracker
+    process.wait()
+    assert len(left_by(mark)) > 1, "nothing was left, so that nothing is tested"
+    running, in_use = start(120)
+    assert not left_by(mark)
+    ended, _ = start(0)
+    assert ended.wait(30) == 0
+    assert f"{in_use}.lock" in left_by(in_use)
+    assert running.poll() is None
+
+
+def test_a_normal_end_leaves_nothing_and_warns_of_nothing(start):
+    process, mark = start(0)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert not left_by(mark)
