@@ -179,6 +179,23 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
     assert (uninterrupted / "metrics.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("missed", ["draw_pictures", "write_report", "_write_json"])
+def test_a_run_killed_after_its_last_checkpoint_is_finished_by_the_next_start(tmp_path, monkeypatch, missed):
+    run(tmp_path, train__steps=4)  # leaves a report and results, which are not those of the longer run
+
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, missed, kill)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    assert saved_steps(tmp_path)[-1] == 8
+    assert run(tmp_path)["train/steps"] == 8
+    assert json.loads((tmp_path / "results.json").read_text())["train/steps"] == 8
+    assert "Trained to step 8 of 8: " in (tmp_path / "report.md").read_text()
+
+
 def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_where_it_is(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, batches=StoppingBatches)

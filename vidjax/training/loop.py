@@ -214,9 +214,10 @@ def _numbers(results: dict) -> dict:
 
 
 def _finished(workdir: Place, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
-    """Whether nothing is missing of a run that has made its last step."""
-    scored = evaluator is None or checkpoints.score(step) is not None
-    return scored and bool(_read_results(workdir)) and (workdir / REPORT).exists()
+    """Whether nothing is missing of a run that has made its last step: its report, written last, says that it has."""
+    scored, report = evaluator is None or checkpoints.score(step) is not None, workdir / REPORT
+    told = report.exists() and f"Trained to step {step} of {step}: " in report.read_text()
+    return scored and told and bool(_read_results(workdir))
 
 
 def _due(step: int, every: int) -> bool:
