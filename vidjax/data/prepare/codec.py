@@ -11,6 +11,7 @@ import pathlib
 
 from vidjax.data.prepare.encode import Encoding, Lossless
 from vidjax.data.sources.rows import Row
+from vidjax.data.video.container import check_file
 from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError, VideoError
@@ -78,6 +79,7 @@ def _read_bytes(video: str | os.PathLike | bytes | StoredVideo) -> bytes:
         return video
     if isinstance(video, StoredVideo):
         return video.load()
+    check_file(video)
     try:
         return pathlib.Path(video).read_bytes()
     except OSError as error:

@@ -6,8 +6,8 @@ import contextlib
 import functools
 import io
 import os
+import stat
 from collections.abc import Generator
-from pathlib import Path
 
 import av
 from av.stream import Disposition
@@ -15,7 +15,12 @@ from av.stream import Disposition
 from vidjax.errors import VideoError
 
 MAX_PIXELS = 8192 * 8192  # of one frame
-_TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}  # FFmpeg draws a text file as a video of a terminal
+# FFmpeg's readers of one file; those that open others (playlists, SDP, numbered pictures) or draw text are left out.
+_FORMATS = (
+    "3gp,aac,apng,asf,av1,avi,bmp_pipe,cavsvideo,dirac,dv,flac,flv,gif,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
+    "mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,tiff_pipe,vc1,vvc,wav,webm,webp_pipe,wtv,yuv4mpegpipe"
+)
+_SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # in FFmpeg's log; the latter is VP9's
 _SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened had they been whole
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
@@ -35,21 +40,46 @@ _open = functools.partial(av.open, metadata_errors="ignore") if int(av.__version
 
 
 def open_container(source: str | os.PathLike | bytes) -> av.container.InputContainer:
-    """Open a path or the bytes of a file.
+    """Open a path or the bytes of a file. A path is never taken for an address, nor a playlist followed.
 
     Raises:
       VideoError: missing, empty, truncated, corrupt, or not_video.
     """
     where = describe(source)
     if not isinstance(source, bytes):
-        _check_file(Path(source), where)
+        check_file(source)
     elif not source:
         raise VideoError("empty", f"{where} holds no bytes")
-    handle = io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)
+    handle = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
+    only = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
-        return _open(handle, mode="r")
+        return _open(handle, mode="r", options=decoder_options() | only)
     except Exception as error:  # FFmpeg's, the system's, PyAV's own: damage reaches all of them
         raise VideoError(*_why(source, where, error)) from error
+
+
+def decoder_options() -> dict[str, str]:
+    """What decoders are told: to refuse a frame over MAX_PIXELS before there is memory for it, wherever it comes."""
+    return {"max_pixels": str(MAX_PIXELS)}
+
+
+def check_file(path: str | os.PathLike) -> None:
+    """Make sure that there is a file with something in it; nothing is read.
+
+    Raises:
+      VideoError: missing (a folder, too), not_video (a pipe, a socket, a device) or empty.
+    """
+    where = describe(path)
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+        raise VideoError("missing", f"{where} cannot be found: {getattr(error, 'strerror', error)}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise VideoError("missing", f"{where} is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise VideoError("not_video", f"{where} is a pipe, a socket or a device, not a file")
+    if found.st_size == 0:
+        raise VideoError("empty", f"{where} has zero bytes")
 
 
 @contextlib.contextmanager
@@ -60,13 +90,17 @@ def reading(where: str) -> Generator[None]:
     rate over zero ZeroDivisionError.
 
     Raises:
-      VideoError: for any failure; corrupt unless a more exact one was raised inside.
+      VideoError: for any failure; too_large where a decoder refuses the size of a frame, else corrupt unless a more
+        exact one was raised inside.
     """
     try:
         yield
     except VideoError:
         raise
     except Exception as error:
+        if any(words in str(error) for words in _SIZE_REFUSED):
+            limit = f"at most {MAX_PIXELS} pixels are read"
+            raise VideoError("too_large", f"{where} has a frame that is too large; {limit}: {error}") from error
         raise VideoError("corrupt", f"{where} cannot be decoded exactly: {error}") from error
 
 
@@ -74,7 +108,7 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     """The first video stream that is not a cover picture.
 
     Raises:
-      VideoError: no_video_stream, not_video (text) or too_large.
+      VideoError: no_video_stream, corrupt or too_large.
     """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
@@ -83,8 +117,6 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError("corrupt", f"{where} uses a video codec that FFmpeg does not know")
-    if stream.codec_context.name in _TEXT_CODECS:
-        raise VideoError("not_video", f"{where} is text, not a video")
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_PIXELS:
         raise VideoError("too_large", f"{where} has frames of {width} x {height}; at most {MAX_PIXELS} pixels are read")
@@ -96,17 +128,6 @@ def describe(source: str | os.PathLike | bytes) -> str:
     return f"a video of {len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
 
 
-def _check_file(path: Path, where: str):
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise VideoError("missing", f"{where} cannot be found: {error.strerror}") from error
-    if not path.is_file():
-        raise VideoError("missing", f"{where} is a folder, not a file")
-    if size == 0:
-        raise VideoError("empty", f"{where} has zero bytes")
-
-
 def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "missing", f"{where} may not be read: {error.strerror}"
@@ -114,4 +135,4 @@ def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tup
         head = file.read(16)
     if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
         return "corrupt", f"{where} cannot be opened: {error}"
-    return "not_video", f"{where} is in no format that FFmpeg can read: {error}"
+    return "not_video", f"{where} is in no format that vidjax reads: {error}"

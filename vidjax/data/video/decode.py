@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
-from vidjax.data.video.container import describe, open_container, reading, video_stream
+from vidjax.data.video.container import decoder_options, describe, open_container, reading, video_stream
 from vidjax.data.video.packet_index import PacketIndex
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
@@ -119,7 +119,7 @@ class Video:
                     raise VideoError("truncated", f"{self._where} ends before its container does")
                 self._context = self._stream.codec_context
                 self._context.thread_type, self._context.thread_count = "NONE", 1
-                self._context.options = {"err_detect": "explode"}
+                self._context.options = {"err_detect": "explode"} | decoder_options()
                 self._index = PacketIndex(source, self._container, self._stream)
         except BaseException:  # whatever it is goes on, but the file is closed
             self._container.close()
