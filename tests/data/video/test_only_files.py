@@ -16,7 +16,8 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import VideoError
 
 CLIP = moving_texture(6, 32, 48)
-SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video {port} RTP/AVP 96\n"
+SDP += "a=rtpmap:96 H264/90000\n"
 TEXTS = {
     "an SDP session": SDP,
     "a concatenation": "ffconcat version 1.0\nfile other.mp4\n",
