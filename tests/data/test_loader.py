@@ -279,6 +279,18 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert not left
 
 
+def test_a_worker_that_is_killed_is_said_in_a_sentence():
+    synthetic = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=4, workers=2, threads=1)
+    others = multiprocessing.active_children()
+    batches = train_batches(open_source(synthetic, "train"), synthetic, seed=0)
+    next(batches)
+    worker = next(child for child in multiprocessing.active_children() if child not in others)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(DataError, match=r"a loader process was ended from outside.*fewer data\.workers"):
+        list(itertools.islice(batches, 10_000))
+    batches.close()
+
+
 def test_the_videos_of_the_batch_that_is_waited_for_are_counted():
     held = threading.Event()
 

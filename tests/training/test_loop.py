@@ -288,6 +288,20 @@ def test_gradients_that_overflow_at_a_finite_loss_are_called_what_they_are(tmp_p
         run(tmp_path, Overflowing(), train__max_nonfinite=2)
 
 
+def test_what_ends_the_loader_costs_no_step(tmp_path, uninterrupted):
+    class Ending(toy.ToyBatches):
+        def __next__(self):
+            if self._step == 5:
+                raise DataError("a loader process was ended from outside")
+            return super().__next__()
+
+    with pytest.raises(DataError, match="ended from outside"):
+        run(tmp_path, batches=Ending, train__checkpoint_every=1000)
+    assert saved_steps(tmp_path) == [5]
+    run(tmp_path, train__checkpoint_every=1000)
+    assert losses(tmp_path) == losses(uninterrupted)
+
+
 def test_failed_videos_are_listed_and_said_once_with_their_reason(tmp_path, capsys):
     broken = functools.partial(toy.ToyBatches, broken=(3, 17))
     run(tmp_path, batches=broken, train__log_every=2)

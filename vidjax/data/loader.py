@@ -29,7 +29,7 @@ from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, DataError
 
 if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
     import grain
@@ -276,6 +276,8 @@ class _Reader:
                 self.decoded = 0
         except StopIteration:
             self._offer(None)
+        except RuntimeError as error:
+            self._offer(_worker_ended(error))
         except Exception as error:  # whatever a row has raised is raised again where the batch is taken
             self._offer(error)
         finally:
@@ -295,6 +297,16 @@ class _Reader:
             except queue.Full:
                 continue
             return
+
+
+def _worker_ended(error: RuntimeError) -> Exception:
+    """grain's words on a worker that was killed, as an error for people; any other error as it is."""
+    if "Worker process was terminated" not in str(error):
+        return error
+    return DataError(
+        "a loader process was ended from outside, as a system does that runs out of memory; start again with the same "
+        "workdir to go on, and with fewer data.workers if it happens again"
+    )
 
 
 class _Part:

@@ -13,6 +13,7 @@ import jax
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.data.sources.base import VideoSource
+from vidjax.errors import DataError
 from vidjax.evaluation import Evaluator
 from vidjax.files import Place, read_json, write_json
 from vidjax.objectives import Objective
@@ -139,19 +140,25 @@ def train(
             if step == first + 1:
                 meter.compiled(plan.fit.seconds + time.monotonic() - called)
                 meter.start()  # leaves compilation out
+            failed = None
             if step < total:
-                batch = feed.next(in_flight=metrics["train/loss"])
+                try:
+                    batch = feed.next(in_flight=metrics["train/loss"])
+                except DataError as error:
+                    if jax.process_count() > 1:  # one of several cannot save by itself
+                        raise
+                    failed = error
             profile.after(step, metrics["train/loss"])
             watch.push(step, metrics)
 
             stopping = bool(stop.signal) if jax.process_count() == 1 else watch.stop
             evaluating = evaluating or bool(evaluator and step < total and _due(step, config.train.eval_every))
             saving = saving or evaluating or _due(step, config.train.checkpoint_every)
-            if not (step == total or stopping or saving):
+            if not (step == total or stopping or saving or failed):
                 continue
             watch.flush()
             if watch.streak and step < total:  # the parameters may be ruined: what was saved before them stays
-                if not stopping:
+                if not (stopping or failed):
                     continue
                 say(f"step {step} is not saved: it and those before it, {watch.streak} in a row, were not finite")
             else:
@@ -160,6 +167,9 @@ def train(
             if step == total or stopping or evaluating:
                 checkpoints.wait()
                 stop.unsaved = jax.process_count() > 1  # one of several cannot leave by itself
+            if failed:
+                checkpoints.wait()
+                raise failed
             if stopping:
                 stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
                 raise SystemExit(128 + stop.signal)
