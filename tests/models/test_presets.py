@@ -128,7 +128,7 @@ def test_macs_are_those_of_the_paper():
         ({"image_size": 225}, "225 pixels is not a multiple of patch_size=16; use data.image_size=224 or 240"),
         ({"image_size": (224, 100)}, "100 pixels is not a multiple of patch_size=16; use data.image_size=96 or 112"),
         ({"num_heads": 7}, "width=768 is not a multiple of its 7 attention heads"),
-        ({"remat": "some"}, "remat='some' is unknown; choose one of none, dots, attention, full"),
+        ({"remat": "some"}, "remat='some' is unknown; choose one of none, dots, attention, scans, full"),
         ({"drop_path": 1.0}, "drop_path=1.0 must be at least 0 and below 1"),
         ({"num_head": 7}, "has no option 'num_head'; did you mean 'num_heads'"),
         ({"num_classes": -1}, "num_classes=-1 must be at least 0"),

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from vidjax import ops
 from vidjax.ops.attention.fused import KEPT
+from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
 REMAT = {  # the choices of model.remat: what is kept for the backward pass, the rest is computed again
     "none": None,
@@ -24,6 +25,7 @@ REMAT = {  # the choices of model.remat: what is kept for the backward pass, the
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
     "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # and the input of each block
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # the same with a mixer's states and sum
     "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
 }
 

@@ -9,11 +9,13 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from vidjax import ops
 from vidjax.models import layers
+from vidjax.ops.scan.branch_tpu import KEPT
 
 
 def _rates(key, shape, dtype):
@@ -36,20 +38,6 @@ MERGES = {"sum": 1.0, "mean": 0.5}
 DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
-class CausalConv(nn.Module):
-    """The parameters of `ops.causal_conv_silu` over `size` tokens."""
-
-    size: int
-    reverse: bool
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
-        init = layers.torch_bias(self.size)  # a channel has `size` inputs, for its weights and its bias alike
-        kernel = self.param("kernel", init, (self.size, x.shape[-1]), jnp.float32)
-        bias = self.param("bias", init, (x.shape[-1],), jnp.float32)
-        return ops.causal_conv_silu(x, kernel, bias, reverse=self.reverse)
-
-
 class Halves(nn.Module):
     """A projection without bias, cut in two: two products, because to cut what one makes takes a TPU a copy.
 
@@ -68,23 +56,32 @@ class Halves(nn.Module):
         return layers.product(x, first, self.dtype), layers.product(x, second, self.dtype)
 
 
-class StepSize(nn.Module):
-    """A projection from few channels, and a bias for the scan, which adds it and takes the softplus in float32."""
+class Kernel(nn.Module):
+    """The kernel of a linear operation, of some shape with channels last."""
 
-    features: int
+    shape: tuple[int, int]
     kernel_init: Callable
-    bias_init: Callable
-    dtype: DTypeLike
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b l r"]) -> tuple[Float[Array, "b l d"], Float[Array, " d"]]:
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
-        return layers.product(x, kernel, self.dtype), bias
+    def __call__(self) -> Float[Array, "a d"]:
+        return self.param("kernel", self.kernel_init, self.shape, jnp.float32)
+
+
+class KernelAndBias(nn.Module):
+    """As `Kernel`, with the bias of the channels."""
+
+    shape: tuple[int, int]
+    kernel_init: Callable
+    bias_init: Callable
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "a d"], Float[Array, " d"]]:
+        kernel = self.param("kernel", self.kernel_init, self.shape, jnp.float32)
+        return kernel, self.param("bias", self.bias_init, self.shape[1:], jnp.float32)
 
 
 class Direction(nn.Module):
-    """Convolution, SiLU, and a scan whose step sizes, B and C are made from the tokens."""
+    """The parameters of `ops.mamba_branch`: convolution, SiLU, and a scan whose steps, B and C come from the tokens."""
 
     reverse: bool
     dt_rank: int
@@ -93,19 +90,19 @@ class Direction(nn.Module):
     dt_bias_init: str
     scan: str | None
     init_std: float
-    dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         d, r, s = x.shape[-1], self.dt_rank, self.state_size
-        init = nn.initializers.normal(self.init_std)
-        x = CausalConv(self.conv_size, self.reverse, name="conv")(x)
-        x_proj = layers.Linear(r + 2 * s, use_bias=False, dtype=self.dtype, kernel_init=init, name="x_proj")
-        dt, B, C = jnp.split(x_proj(x), (r, r + s), axis=-1)
-        dt, bias = StepSize(d, init, DT_BIAS_INITS[self.dt_bias_init], self.dtype, name="dt_proj")(dt)
+        init, of_taps = nn.initializers.normal(self.init_std), layers.torch_bias(self.conv_size)
+        # A channel of the convolution has `conv_size` inputs, for its weights and its bias alike.
+        taps, taps_bias = KernelAndBias((self.conv_size, d), of_taps, of_taps, name="conv")()
+        x_proj = Kernel((d, r + 2 * s), init, name="x_proj")()
+        dt_proj, dt_bias = KernelAndBias((r, d), init, DT_BIAS_INITS[self.dt_bias_init], name="dt_proj")()
         A = -jnp.exp(self.param("A_log", _rates, (d, s), jnp.float32))
         D = self.param("D", nn.initializers.ones, (d,), jnp.float32)
-        return ops.selective_scan(x, dt, A, B, C, D, dt_bias=bias, reverse=self.reverse, implementation=self.scan)
+        weights = ops.BranchWeights(taps, taps_bias, x_proj, dt_proj, dt_bias, A, D)
+        return ops.mamba_branch(x, weights, reverse=self.reverse, scan=self.scan)
 
 
 class Mixer(nn.Module):
@@ -143,10 +140,9 @@ class Mixer(nn.Module):
             self.dt_bias_init,
             self.scan,
             self.init_std,
-            self.dtype,
         )
         y = Direction(False, *options, name="forward")(x) + Direction(True, *options, name="backward")(x)
-        y = MERGES[self.merge_directions] * y * nn.silu(gate)
+        y = MERGES[self.merge_directions] * checkpoint_name(y, KEPT) * nn.silu(gate)
         out_init = _scaled(layers.torch_kernel, self.out_scale)
         out_proj = layers.Linear(
             tokens.shape[-1], use_bias=False, dtype=self.dtype, kernel_init=out_init, name="out_proj"

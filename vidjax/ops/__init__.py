@@ -2,6 +2,7 @@
 
 from vidjax.ops.attention import attention
 from vidjax.ops.causal_conv import causal_conv_silu
+from vidjax.ops.mamba_branch import mamba_branch
 from vidjax.ops.masking import (
     attention_mask,
     frame_mask,
@@ -14,9 +15,11 @@ from vidjax.ops.masking import (
 from vidjax.ops.patches import gather_tokens, normalize_patches, patchify, unpatchify
 from vidjax.ops.position import resize_cubic, resize_nearest, sincos_1d
 from vidjax.ops.row_sharding import by_rows, gathered, product_by_rows
+from vidjax.ops.scan.branch_tpu import BranchWeights
 from vidjax.ops.selective_scan import selective_scan
 
 __all__ = [
+    "BranchWeights",
     "attention",
     "attention_mask",
     "by_rows",
@@ -24,6 +27,7 @@ __all__ = [
     "frame_mask",
     "gather_tokens",
     "gathered",
+    "mamba_branch",
     "normalize_patches",
     "num_kept",
     "num_masked",

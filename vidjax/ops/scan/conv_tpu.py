@@ -53,7 +53,12 @@ def _conv_backward(reverse, residuals, dy):
     dx, dkernel, dbias = pl.pallas_call(
         functools.partial(backward, sizes=(blocks.length, blocks.filled), reverse=reverse),
         grid=blocks.grid,
-        in_specs=[tokens, _beside(blocks, tokens, reverse), *blocks.of_channels(of_rows=False), tokens],
+        in_specs=[
+            tokens,
+            beside_chunk(blocks, reverse, flipped=not reverse),
+            *blocks.of_channels(of_rows=False),
+            tokens,
+        ],
         out_specs=[tokens, *blocks.of_channels(of_rows=True)],
         out_shape=[
             output(x, (blocks.length, blocks.batch, blocks.filled), x.dtype),
@@ -71,15 +76,15 @@ def _conv_backward(reverse, residuals, dy):
 pallas_tpu.defvjp(_conv_forward, _conv_backward)
 
 
-def _beside(blocks, tokens, reverse):
-    """The tokens next to a chunk, on the side that its tokens look to; those of the chunk where there are no others."""
+def beside_chunk(blocks, reverse, flipped):
+    """The block of tokens next to a chunk, on the side that its tokens look to; any where there are no such tokens."""
     per_chunk, last = blocks.chunk // HALO, pl.cdiv(blocks.length, HALO) - 1
 
     def at(r, d, n):
-        chunk = blocks.at(n, flipped=not reverse)
+        chunk = blocks.at(n, flipped)
         return jnp.clip((chunk + 1) * per_chunk if reverse else chunk * per_chunk - 1, 0, last), r, d
 
-    return pl.BlockSpec((HALO, *tokens.block_shape[1:]), at)
+    return pl.BlockSpec((HALO, *blocks.tokens(flipped).block_shape[1:]), at)
 
 
 def forward(x, kernel, bias, y, before, *, sizes, reverse):
@@ -89,7 +94,7 @@ def forward(x, kernel, bias, y, before, *, sizes, reverse):
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], reverse)
-    _clear_at_first(before)
+    clear_at_first(before)
 
     def channels(lanes, first):
         parts = locate(lanes, x, kernel, valid, sizes[1])
@@ -97,8 +102,8 @@ def forward(x, kernel, bias, y, before, *, sizes, reverse):
         def token(i, last):
             t = tokens - 1 - i if reverse else i
             seen = (*last, load(x, t, parts))
-            u = bias[:, lanes] + _weigh(kernel, lanes, seen)
-            store(y, t, parts, u * _sigmoid(u))
+            u = bias[:, lanes] + weigh(kernel, lanes, seen)
+            store(y, t, parts, u * sigmoid(u))
             return seen[1:]
 
         _put(before, lanes, loop(tokens, token, _get(before, lanes, others)))
@@ -113,31 +118,27 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], not reverse)
-    _clear_at_first(after, dkernel, dbias)
-    first_chunk = pl.program_id(2) == pl.num_programs(2) - 1
+    clear_at_first(after, dkernel, dbias)
 
     def channels(lanes, first):
         parts = locate(lanes, x, kernel, valid, sizes[1])
-        if reverse:
-            outside = [(at, exist - tokens) for at, exist in parts]
-        else:
-            outside = [(at, jnp.where(first_chunk | (exist <= 0), 0, HALO)) for at, exist in parts]
+        outside = list(load_beside(beside, parts, others, tokens, reverse, flipped=not reverse))
 
         def token_at(i):
             """A token of the walk; past its end, the tokens beside the chunk, nearest first."""
             if isinstance(i, int) and i >= tokens:
-                return load(beside, i - tokens if reverse else HALO - 1 - (i - tokens), outside)
+                return outside[i - tokens]
             return load(x, i if reverse else tokens - 1 - i, parts)
 
         def turn(i, carry):
             near, ahead, dkernel_t, dbias_t = carry
             t = i if reverse else tokens - 1 - i
             seen = (token_at(i + others), *near)
-            u = bias[:, lanes] + _weigh(kernel, lanes, seen)
-            gate = _sigmoid(u)
+            u = bias[:, lanes] + weigh(kernel, lanes, seen)
+            gate = sigmoid(u)
             du = load(dy, t, parts) * gate * (1 + u * (1 - gate))
             ahead = (*ahead, du)
-            store(dx, t, parts, _weigh(kernel, lanes, ahead))
+            store(dx, t, parts, weigh(kernel, lanes, ahead))
             dkernel_t = tuple(sum_ + du * each for sum_, each in zip(dkernel_t, seen, strict=True))
             return seen[:-1], ahead[1:], dkernel_t, dbias_t + du
 
@@ -153,19 +154,29 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
     for_all_channels(channels, kernel.shape[2])
 
 
-def _clear_at_first(*refs):
+def load_beside(beside, parts, count, tokens, reverse, flipped):
+    """The `count` tokens nearest to a chunk in the block of `beside_chunk`, nearest first; zeros where none exist."""
+    if reverse:
+        parts = [(at, exist - tokens) for at, exist in parts]
+    else:
+        first_chunk = pl.program_id(2) == (pl.num_programs(2) - 1 if flipped else 0)
+        parts = [(at, jnp.where(first_chunk | (exist <= 0), 0, HALO)) for at, exist in parts]
+    return (load(beside, i if reverse else HALO - 1 - i, parts) for i in range(count))
+
+
+def clear_at_first(*refs):
     @pl.when(pl.program_id(2) == 0)
     def _():
         for ref in refs:
             ref[...] = jnp.zeros_like(ref)
 
 
-def _weigh(kernel, lanes, seen):
+def weigh(kernel, lanes, seen):
     """The last of the taps for the last token."""
     return sum(kernel[i, :, lanes] * token for i, token in enumerate(seen))
 
 
-def _sigmoid(u):
+def sigmoid(u):
     """By the tanh that a TPU has, which spares a division."""
     return 0.5 + 0.5 * jnp.tanh(0.5 * u)
 

@@ -9,6 +9,8 @@ from jaxtyping import Array
 
 from vidjax.ops.mesh_axes import CHANNELS, ROWS, free_axes
 
+SHARED = {"b": ROWS, "d": CHANNELS}
+
 
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     """`function` of arrays, which gives one like the first; under `shard_map` on an ambient mesh of several devices.
@@ -16,7 +18,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     All axes of the mesh are mapped, those that cannot share rows or channels evenly too: a kernel is never partitioned.
 
     Args:
-      axes: those of each operand, as in "b l d, d s", of which b are rows and d channels.
+      axes: those of each operand, as in "b l d, d s", of which b are rows and d channels; other letters are not shared.
     """
     free = free_axes()
 
@@ -26,7 +28,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
     if math.prod(free.values()) > 1:
         letters = [each.split() for each in axes.split(",")]
         sizes = dict(zip(letters[0], operands[0].shape, strict=True))
-        shared = {"b": _sharing(ROWS, free, sizes["b"]), "d": _sharing(CHANNELS, free, sizes["d"])}
+        shared = {letter: _sharing(names, free, sizes[letter]) for letter, names in SHARED.items() if letter in sizes}
         in_specs = tuple(P(*map(shared.get, each)) for each in letters)
         local = jax.shard_map(local, in_specs=in_specs, out_specs=in_specs[0], axis_names=set(free))
     return local(*operands)

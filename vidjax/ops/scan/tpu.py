@@ -13,6 +13,7 @@ from jax.experimental import pallas as pl
 
 from vidjax.ops.scan import tpu_blocks, tpu_kernels
 from vidjax.ops.scan.tpu_blocks import compiler_params, largest
+from vidjax.ops.scan.tpu_tokens import LANES
 from vidjax.ops.tpu import output
 
 
@@ -53,7 +54,8 @@ def _scan_backward(softplus, reverse, residuals, dy):
     blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    per_state = output(x, (blocks.count, blocks.length, blocks.rows, blocks.states))
+    # Whole registers: to copy less takes loops whose length no schedule tells.
+    per_state = output(x, (blocks.count, blocks.length, blocks.rows, LANES))
     per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
     spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")
     dx, ddt, dA, dB, dC, dD, dbias = pl.pallas_call(

@@ -17,7 +17,7 @@ from vidjax.ops.scan.tpu_tokens import LANES, UNROLL
 from vidjax.ops.tpu import core_memory
 
 ROWS = 8  # of a register
-CHUNKS = (64, 32, 16, 8)  # tokens, at most
+CHUNKS = (64, 48, 32, 16, 8)  # tokens, at most
 TILES = 9  # registers side by side in a block, at most: 1152 channels
 
 
@@ -58,13 +58,18 @@ def compiler_params() -> pltpu.CompilerParams:
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Sizes and block specifications for arrays (b l d) with s states a channel, in chunks of `most` tokens at most."""
+    """Sizes and block specifications for arrays (b l d) with s states a channel.
+
+    Attributes:
+      most: tokens of a chunk, at most; tiles: registers side by side in a block of channels, at most.
+    """
 
     batch: int
     length: int
     channels: int
     states: int
     most: int
+    tiles: int = TILES
 
     @property
     def parts(self) -> int:
@@ -78,7 +83,7 @@ class Blocks:
     @property
     def count(self) -> int:
         """Blocks of channels."""
-        return math.ceil(self._tiles(self.parts) / TILES)
+        return math.ceil(self._tiles(self.parts) / self.tiles)
 
     @property
     def width(self) -> int:
@@ -133,8 +138,8 @@ class Blocks:
         return pl.BlockSpec(shape, lambda r, d, n: (self.at(n, flipped), r, 0))
 
     def per_state_of_blocks(self, flipped: bool) -> pl.BlockSpec:
-        """The block of the gradients (count l rows s) of B and C, one per block of channels and part."""
-        shape = (1, self.chunk, self.block_rows, self.states)
+        """The block of the gradients (count l rows lane) of B and C, one per block of channels and part."""
+        shape = (1, self.chunk, self.block_rows, LANES)
         return pl.BlockSpec(shape, lambda r, d, n: (d, self.at(n, flipped), r, 0))
 
     def boundaries(self, flipped: bool) -> pl.BlockSpec:
@@ -165,8 +170,8 @@ class Blocks:
         return rearrange(gradients, "... (f b) (n d) -> b ... (n f d)", **sizes).sum(axis=0)[..., : self.channels]
 
     def from_blocks(self, gradients):
-        """What blocks and parts give for a state (count l rows s), added up (b l s)."""
-        return rearrange(gradients, "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1)
+        """What blocks and parts give for a state (count l rows lane), added up (b l s)."""
+        return rearrange(gradients[..., : self.states], "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1)
 
     def to_tokens(self, x):
         return _fill(rearrange(x, "b l d -> l b d"), self.filled)

@@ -22,7 +22,7 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
     of two only. Blocks may reach beyond the `sizes` (l, d) of the arrays.
     Scratch: the running state (s r d); B and C on all lanes (t s r lane).
     """
-    tokens = x.shape[0]
+    tokens, size = x.shape[0], A.shape[0]
     valid = valid_tokens(tokens, sizes[0], reverse)
 
     @pl.when(pl.program_id(2) == 0)
@@ -40,7 +40,7 @@ def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, so
             t = tokens - 1 - i if reverse else i
             x_t, dt_t = load(x, t, parts), step(t)
             if first:
-                b[t], c[t] = (_spread(load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+                b[t], c[t] = (spread(load(ref, t, [(..., valid)] * len(parts)), size) for ref in (B, C))
             h = jnp.exp2(dt_t * A[:, :, lanes]) * h + dt_t * x_t * b[t]
             store(y, t, parts, (h * c[t]).sum(axis=0) + D[:, lanes] * x_t)
             return h
@@ -54,7 +54,7 @@ def backward(
     x, dt, A, B, C, D, bias, dy, states, dx, ddt, dA, dB, dC, dD, dbias, g, b, c, steps, slopes, kept, for_B, for_C,
     *, sizes, softplus, reverse,
 ):  # fmt: skip
-    """Write the gradients of x, dt (t b d), B, C (1 t r s), and add to those of A (s r d), D and the bias (r d).
+    """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
 
     Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; what each token keeps
     of the states before it (t s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
@@ -76,7 +76,7 @@ def backward(
             t = tokens - 1 - i if reverse else i
             x_t, dt_t = load(x, t, parts), step(t)
             if first:
-                b[t], c[t] = (_spread(load(ref, t, [(..., valid)] * len(parts))) for ref in (B, C))
+                b[t], c[t] = (spread(load(ref, t, [(..., valid)] * len(parts)), size) for ref in (B, C))
             h_kept = jnp.exp2(dt_t * A[:, :, lanes]) * h
             kept[i] = h_kept
             h = h_kept + dt_t * x_t * b[t]
@@ -93,7 +93,7 @@ def backward(
             g_t, dA_t, dD_t, dbias_t = carry
             g_t = g_t + dy_t * c[t]
             written = (g_t * b[t]).sum(axis=0)  # gradient of dt x
-            to_B = _gather(g_t * (dt_t * x_t))
+            to_B = gather(g_t * (dt_t * x_t))
             for_B[t] = to_B if first else for_B[t] + to_B
             exponent = g_t * kept[i]  # gradient of dt A
             g_t = g_t * jnp.exp2(dt_t * A[:, :, lanes])
@@ -109,10 +109,30 @@ def backward(
     for_all_channels(channels, A.shape[2])
 
     def write(t, _):
-        dB[0, t] = for_B[t][:, :size]
-        dC[0, t] = _gather(for_C[t])[:, :size]
+        dB[0, t] = for_B[t]
+        dC[0, t] = gather(for_C[t])
 
     loop(tokens, write, None)
+
+
+def softplus_of(before):
+    """Step sizes by what they are made from."""
+    return jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
+
+
+def spread(token, size, first=0):
+    """(r lane) to (s r lane): each of `size` lanes from `first` on becomes a register that has it on every lane."""
+    lanes = range(first, first + size)
+    return jnp.stack([jnp.broadcast_to(token[:, s : s + 1], (token.shape[0], LANES)) for s in lanes])
+
+
+def gather(states, first=0):
+    """Sums over lanes: (s r lane) to (r lane), on the lanes from `first` on; the others are zero."""
+    lane = jax.lax.broadcasted_iota(jnp.int32, states.shape[1:], 1)
+    gathered = jnp.zeros(states.shape[1:], jnp.float32)
+    for s in range(states.shape[0]):
+        gathered = jnp.where(lane == first + s, states[s].sum(axis=1, keepdims=True), gathered)
+    return gathered
 
 
 def _step_sizes(dt, bias, parts, steps, slopes=None):
@@ -126,24 +146,9 @@ def _step_sizes(dt, bias, parts, steps, slopes=None):
 
     def token(t, _):
         before = load(dt, t, parts, nothing=-jnp.inf) + bias
-        steps[t] = step = jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
+        steps[t] = step = softplus_of(before)
         if slopes is not None:
             slopes[t] = jnp.exp(before - step)
 
     loop(dt.shape[0], token, None)
     return lambda t: steps[t]
-
-
-def _spread(token):
-    """(r s) to (s r lane)."""
-    rows, size = token.shape
-    return jnp.stack([jnp.broadcast_to(token[:, s : s + 1], (rows, LANES)) for s in range(size)])
-
-
-def _gather(states):
-    """Sums over lanes: (s r lane) to (r lane), of which s lanes count."""
-    lane = jax.lax.broadcasted_iota(jnp.int32, states.shape[1:], 1)
-    gathered = jnp.zeros(states.shape[1:], jnp.float32)
-    for s in range(states.shape[0]):
-        gathered = jnp.where(lane == s, states[s].sum(axis=1, keepdims=True), gathered)
-    return gathered

@@ -45,8 +45,17 @@ def for_all_channels(function, width):
     jax.lax.fori_loop(1, width // LANES, others, None)
 
 
-def loop(tokens, body, carry):
-    def turn(i, carry):
-        return jax.lax.fori_loop(0, UNROLL, lambda j, carry: body(i * UNROLL + j, carry), carry, unroll=True)
+def for_groups(function, channels, width):
+    """`function` of the slices of lanes of each group of so many channels."""
 
-    return jax.lax.fori_loop(0, tokens // UNROLL, turn, carry)
+    def group(i, _):
+        function([pl.ds(pl.multiple_of(i * width + lane, LANES), LANES) for lane in range(0, width, LANES)])
+
+    jax.lax.fori_loop(0, channels // width, group, None)
+
+
+def loop(tokens, body, carry, unroll=UNROLL):
+    def turn(i, carry):
+        return jax.lax.fori_loop(0, unroll, lambda j, carry: body(i * unroll + j, carry), carry, unroll=True)
+
+    return jax.lax.fori_loop(0, tokens // unroll, turn, carry)

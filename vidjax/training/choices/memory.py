@@ -22,6 +22,7 @@ from vidjax.config import Config, left_open, with_keys
 from vidjax.data.machine import free_host_memory
 from vidjax.errors import ConfigError
 from vidjax.ops.mesh_axes import row_blocks
+from vidjax.training.choices.platform import remat_choices
 from vidjax.training.mesh import mirrored_blocks
 from vidjax.training.random_streams import streams
 from vidjax.training.run_step import RunStep
@@ -30,7 +31,6 @@ from vidjax.training.state import TrainState
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what a compiler says
 SHARE = 0.9  # of the free memory that a step may take
 ROWS_A_DEVICE = 4  # of a micro-batch, below which recomputing costs less than smaller matrix products
-_REMAT = ("none", "dots", "full")  # from fast to small
 _FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # of what is chosen here
 
 
@@ -151,7 +151,9 @@ def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
     elif "train.accumulate" in opened:
         unit = blocks * group if group else mirrored_blocks(mesh) if mixed else blocks
         parts = [1, *(n for n in range(2, rows // blocks + 1) if rows % (n * unit) == 0)]
-    remats = _REMAT if "model.remat" in opened else (config.model.remat,)
+    remats = (config.model.remat,)
+    if "model.remat" in opened:
+        remats = remat_choices(config, mesh.devices.flat[0].platform)
     large = [n for n in parts if rows // blocks // n >= ROWS_A_DEVICE] or parts[:1]
     for remat in remats:
         for accumulate in large if remat != remats[-1] else parts:

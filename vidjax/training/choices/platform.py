@@ -10,6 +10,9 @@ from vidjax.models import family_of, preset
 SHORT = 4
 UNROLLED = {"videomae": 12}  # on a TPU, by family; the layers of others take the compiler too long, or were not tried
 
+# What a TPU's loop may keep for gradients, from fast to small, by family: VideoMamba's scans cost more than the copies.
+IN_LOOPS = {"videomamba": ("scans", "full")}
+
 
 def choose_by_platform(config: Config, platform: str) -> Config:
     """The configuration with what suits a platform, such as "tpu", in place of what it leaves open of this."""
@@ -19,9 +22,17 @@ def choose_by_platform(config: Config, platform: str) -> Config:
         "model.unroll": UNROLLED.get(family, SHORT) if platform == "tpu" else SHORT,
     }
     config = with_keys(config, {key: suited[key] for key in left_open(config) if key in suited})
-    if platform == "tpu" and "model.remat" in left_open(config) and encoder_depth(config) > config.model.unroll:
-        return with_keys(config, {"model.remat": "full"})
+    choices = remat_choices(config, platform)
+    if "model.remat" in left_open(config) and len(choices) == 1:
+        return with_keys(config, {"model.remat": choices[0]})
     return config
+
+
+def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
+    """The values of `model.remat` to try, from fast to small, once `model.unroll` is known."""
+    if platform == "tpu" and encoder_depth(config) > config.model.unroll:
+        return IN_LOOPS.get(family_of(config.model.name)[0], ("full",))
+    return "none", "dots", "full"
 
 
 def encoder_depth(config: Config) -> int:

@@ -1,0 +1,95 @@
+"""One direction of a Mamba mixer: convolution, SiLU, and a scan whose steps, B and C are made from the tokens.
+
+Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` is one operation after another; `pallas_tpu`, two TPU kernels,
+reads the tokens and writes the result, and leaves nothing between in memory but states.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vidjax.errors import ConfigError
+from vidjax.ops.causal_conv import causal_conv_silu
+from vidjax.ops.mesh_axes import CHANNELS, free_axes
+from vidjax.ops.row_sharding import product_by_rows
+from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
+from vidjax.ops.scan.mesh import on_each_device
+from vidjax.ops.selective_scan import selective_scan
+
+_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights: channels are not shared, projections need all
+
+
+def mamba_branch(
+    x: Float[Array, "b l d"],
+    weights: BranchWeights,
+    *,
+    reverse: bool = False,
+    scan: str | None = None,
+    implementation: str | None = None,
+) -> Float[Array, "b l d"]:
+    """scan(u, softplus(dt dt_proj + dt_bias), A, B, C, D) with u = silu(conv(x)) and (dt, B, C) = u x_proj.
+
+    Projections are in x's dtype, all else is float32. Differentiable in every array once, in reverse mode.
+
+    Args:
+      x: tokens, float32 or bfloat16.
+      reverse: from the last token to the first; nothing is flipped in memory.
+      scan: an implementation of `selective_scan`, for `separate`; None to choose.
+      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU where it fits and no scan is named, and
+        `separate` elsewhere.
+
+    Returns:
+      an array like x, in x's dtype.
+
+    Raises:
+      ConfigError: for an unknown implementation, and for `pallas_tpu` where it does not fit or with a scan.
+
+    Example:
+      >>> ones = jnp.ones(2)
+      >>> weights = vidjax.ops.BranchWeights(
+      ...     taps=jnp.ones((1, 2)), taps_bias=0 * ones, x_proj=jnp.ones((2, 3)), dt_proj=jnp.zeros((1, 2)),
+      ...     dt_bias=0 * ones, A=-jnp.ones((2, 1)), D=ones,
+      ... )
+      >>> vidjax.ops.mamba_branch(jnp.zeros((1, 3, 2)), weights).shape
+      (1, 3, 2)
+    """
+    if implementation is not None and implementation not in IMPLEMENTATIONS:
+        raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
+    if implementation == "pallas_tpu" and scan is not None:
+        raise ConfigError(f"scan={scan!r} has no part in pallas_tpu, which has its own; leave one of them empty")
+    projections = {name: getattr(weights, name).astype(x.dtype) for name in ("x_proj", "dt_proj")}
+    weights, free = weights._replace(**projections), free_axes()
+    shared = math.prod(free.get(axis, 1) for axis in CHANNELS) > 1
+    if implementation == "separate" or scan is not None or (shared and implementation is None):
+        return _separate(x, *weights, reverse=reverse, scan=scan)
+    branch = _by_platform if implementation is None else _fused
+    return on_each_device(functools.partial(branch, reverse=reverse), _AXES, x, *weights)
+
+
+def _by_platform(x, *weights, reverse):
+    fused, default = (functools.partial(branch, reverse=reverse) for branch in (_fused, _separate))
+    tpu = fused if fits(x, BranchWeights(*weights)) else default
+    return jax.lax.platform_dependent(x, *weights, tpu=tpu, default=default)
+
+
+def _fused(x, *weights, reverse):
+    return pallas_tpu(x, BranchWeights(*weights), reverse)
+
+
+def _separate(x, *weights, reverse, scan=None):
+    w = BranchWeights(*weights)
+    rank, states = w.dt_proj.shape[0], w.A.shape[1]
+    u = causal_conv_silu(x, w.taps, w.taps_bias, reverse=reverse)
+    dt, B, C = jnp.split(_product(u, w.x_proj), (rank, rank + states), axis=-1)
+    dt = _product(dt, w.dt_proj)
+    return selective_scan(u, dt, w.A, B, C, w.D, dt_bias=w.dt_bias, reverse=reverse, implementation=scan)
+
+
+def _product(x, kernel):
+    return product_by_rows(x, kernel, jnp.matmul)
+
+
+IMPLEMENTATIONS = {"separate": _separate, "pallas_tpu": _fused}
