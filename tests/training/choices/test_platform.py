@@ -15,12 +15,12 @@ def test_accelerators_compute_in_bfloat16(platform, dtype):
 
 @pytest.mark.parametrize(
     ("name", "spec", "loop"),
-    [("videomae_base", {}, False), ("videomae_large", {}, True), ("timesformer_base", {}, True),
-     ("videomae_base", {"depth": 40}, True)],
+    [("videomae_base", {}, False), ("videomae_large", {}, False), ("videomae_huge", {}, True),
+     ("timesformer_base", {}, True), ("videomae_base", {"depth": 40}, True)],
 )  # fmt: skip
 def test_on_a_tpu_a_stack_that_is_long_to_compile_has_a_loop_which_keeps_nothing_for_gradients(name, spec, loop):
     model = choose_by_platform(saved_runs.make_config(**OPEN, model__name=name, model__spec=spec), "tpu").model
-    depth = spec.get("depth", {"videomae_large": 24}.get(name, 12))
+    depth = spec.get("depth", {"videomae_large": 24, "videomae_huge": 32}.get(name, 12))
     assert (model.unroll < depth) == loop
     assert model.remat == ("full" if loop else "")  # left to what memory there is
 

@@ -8,7 +8,7 @@ from vidjax.models import family_of, preset
 # Stacks of up to so many layers have no loop over them. A TPU's loop copies all that a layer keeps for its gradients,
 # so a deeper stack, which has one to spare the compiler, keeps nothing. docs/performance.md compares them.
 SHORT = 4
-UNROLLED = {"videomae": 12}  # on a TPU, by family; the layers of others take the compiler too long, or were not tried
+UNROLLED = {"videomae": 24}  # on a TPU, by family; the layers of others take the compiler too long, or were not tried
 
 # What a TPU's loop may keep for gradients, from fast to small, by family: VideoMamba's scans cost more than the copies.
 IN_LOOPS = {"videomamba": ("scans", "full")}
