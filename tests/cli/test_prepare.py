@@ -127,7 +127,10 @@ def test_neither_tensorflow_nor_jax_is_imported(folder, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_killed_in_the_middle_it_leaves_nothing_that_looks_whole_and_a_second_start_completes_it(folder, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_ended_in_the_middle_it_leaves_nothing_that_looks_whole_and_a_second_start_completes_it(
+    folder, tmp_path, number, code
+):
     out = tmp_path / "out"
     words = ["prepare", "folder", f"--root={folder}", f"--out={out}", "--runner=threads", "--threads=1"]
     words += ["--videos-per-shard=1"]
@@ -135,15 +138,18 @@ def test_killed_in_the_middle_it_leaves_nothing_that_looks_whole_and_a_second_st
         "import sys, time\nfrom vidjax.data.prepare import codec\n"
         "store = codec.Storing.store\n"
         "codec.Storing.store = lambda self, row: (time.sleep(.3), store(self, row))[1]\n"
-        f"from vidjax.cli import main\nmain({words!r})\n"
+        f"from vidjax.cli import main\nsys.exit(main({words!r}))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", slowly], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(out.glob(".preparing-*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert process.poll() is None  # it was still writing
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    since, kept = time.monotonic(), {path.name for path in out.glob(".preparing-*/*.json")}
+    process.send_signal(number)
+    assert process.wait() == code
+    assert time.monotonic() - since < 5
+    assert kept <= {path.name for path in out.glob(".preparing-*/*.json")}
     with pytest.raises(DataError):
         open_source(DataConfig(root=str(out)), "train")
     assert main(words) == 0

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -286,6 +287,19 @@ def test_gradients_that_overflow_at_a_finite_loss_are_called_what_they_are(tmp_p
 
     with pytest.raises(TrainingError, match=r"2 steps in a row had gradients that are not finite .*loss of 3\.3e\+07"):
         run(tmp_path, Overflowing(), train__max_nonfinite=2)
+
+
+def test_a_workdir_that_is_deleted_under_a_run_ends_it_in_a_sentence(tmp_path):
+    workdir = tmp_path / "run"
+
+    class Deleting(toy.ToyBatches):
+        def __next__(self):
+            if self._step == 6:
+                shutil.rmtree(workdir)
+            return super().__next__()
+
+    with pytest.raises(DataError, match=r"no checkpoint can be written to .*see that the folder is there"):
+        run(workdir, batches=Deleting, train__checkpoint_every=1000)
 
 
 def test_what_ends_the_loader_costs_no_step(tmp_path, uninterrupted):

@@ -9,6 +9,7 @@ run that is preempted while it evaluates has lost nothing; they are in `scores.j
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from vidjax.config import SCHEMA, other_schema
-from vidjax.errors import ResumeError
+from vidjax.errors import DataError, ResumeError
 from vidjax.files import absolute, in_bucket, move_tree, set_aside, write_json
 from vidjax.objectives.base import FIXED
 from vidjax.training.state import TrainState
@@ -51,7 +52,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
-        """Write a checkpoint in the background; waits only for the one before."""
+        """Write a checkpoint in the background; waits only for the one before.
+
+        Raises:
+          DataError: when this one or the one before cannot be written.
+        """
         if step in self.steps():
             return
         items = {
@@ -61,8 +66,12 @@ class Checkpoints:
         }
         if jax.tree.leaves(state.ema):
             items["ema"] = ocp.args.StandardSave(state.ema)
-        self._manager.wait_until_finished()
-        self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        with self._writing():
+            self._manager.wait_until_finished()
+            gone = not in_bucket(self.directory) and not self.directory.exists()
+            if gone:  # orbax would make it anew, without the checkpoints before
+                raise FileNotFoundError(f"{self.directory} is no longer there")
+            self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def restore(
         self, shapes: TrainState, check_meta: Callable[[dict], None], say: Callable[[str], None]
@@ -122,12 +131,30 @@ class Checkpoints:
             write_json(self.directory / SCORES, self.scores)
 
     def wait(self) -> None:
-        """Return when what was saved is on disk."""
-        self._manager.wait_until_finished()
+        """Return when what was saved is on disk.
+
+        Raises:
+          DataError: when it cannot be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait for the last save, then let go of the folder."""
-        self._manager.close()
+        with self._writing():
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """What goes wrong with a disk, as a sentence; an unfinished step is swept by a restart."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # tensorstore's words for a disk are a ValueError
+            first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
+            raise DataError(
+                f"no checkpoint can be written to {self.directory} ({first}); see that the folder is there, may be "
+                "written and has room, and start again with the same workdir"
+            ) from error
 
     def _read(self, step: int, shapes: TrainState) -> TrainState:
         items = {"params": ocp.args.StandardRestore(shapes.params), "rest": ocp.args.StandardRestore(_rest(shapes))}
