@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -154,6 +156,23 @@ def test_the_files_are_the_same_for_any_number_of_threads(folder, tmp_path):
     three, _ = builder.prepare_records("folder", sources, tmp_path / "three", runner=Runner(threads=3), **encoded)
     assert contents(one) == contents(three)
     assert len(list(one.glob("*train.array_record*"))) == 3
+
+
+def test_the_files_are_the_same_from_any_process(folder, tmp_path):
+    """Each process has its own order of a record's features, unless serialisation is told to have one."""
+    script = """if True:
+        import sys
+        from vidjax.config import DataConfig
+        from vidjax.data.open import open_source
+        from vidjax.data.prepare import builder
+        source = open_source(DataConfig(root=sys.argv[1]), "train")
+        print(builder.prepare_records("folder", {"train": source}, sys.argv[2])[0])"""
+    found = []
+    for name in ("one", "two", "three"):
+        run = [sys.executable, "-c", script, str(folder), str(tmp_path / name)]
+        out = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        found.append(contents(pathlib.Path(out.splitlines()[-1])))
+    assert found[0] == found[1] == found[2]
 
 
 def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_stopped(folder, tmp_path):

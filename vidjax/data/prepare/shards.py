@@ -93,7 +93,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
     writer, note = ArrayRecordWriter(str(draft), _WRITER_OPTIONS), Note([], [], 0, [])
     size = 0
     for index, label, example in _examples(shard, source, storing, note.failures):
-        record = serializer.serialize_example(features.encode_example(example))
+        record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
         writer.write(record)
         note.labels.append(label)
         note.rows.append(index)
