@@ -40,7 +40,7 @@ def mark_segments(mark: str) -> None:
     """Give the segments that this process makes names that begin with a mark; for a worker, which makes no others."""
     if mark:
         module = multiprocessing.shared_memory
-        module._make_filename = lambda: f"/{mark}-{secrets.token_hex(8)}"  # ty: ignore[unresolved-attribute]
+        module._make_filename = lambda: f"/{mark}-{secrets.token_hex(8)}"  # ty: ignore[missing-attribute]
 
 
 def sweep() -> None:
