@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -53,6 +54,7 @@ def located(path: str | os.PathLike) -> Place:
         fsspec.get_filesystem_class(kind)
     except ImportError as error:
         raise ConfigError(f"{text} needs a package: pip install 'vidjax[{_BUCKETS[kind]}]'") from error
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback of every try; the last is raised
     # Other processes write there too: a listing that was kept would show what is gone.
     fsspec.config.conf.setdefault(kind, {}).setdefault("use_listings_cache", False)
     return epath.Path(text)

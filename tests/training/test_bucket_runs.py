@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import bucket
+import gcsfs
 import jax
 import numpy as np
 import pytest
@@ -148,6 +149,17 @@ def test_a_run_whose_lock_was_taken_is_told_to_stop(gs, monkeypatch):
             workdir_lease.time.sleep(0.05)
     assert told == [(os.getpid(), workdir_lease.signal.SIGTERM)]
     assert (place / ".lock").exists()  # it is the other's
+
+
+@pytest.mark.slow
+def test_a_bucket_that_cannot_be_reached_is_said_in_one_sentence(monkeypatch, capfd):
+    """The package tries for about a minute."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:9")
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    with pytest.raises(ConfigError, match="gs://nowhere/run cannot be written: Cannot connect to host"):
+        run("gs://nowhere/run")
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_kind_of_bucket_that_is_unknown_is_refused(tmp_path):

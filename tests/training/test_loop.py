@@ -366,11 +366,6 @@ def test_a_warm_up_longer_than_the_run_is_shortened_and_said(tmp_path, capsys):
     assert [line["train/lr"] for line in lines(tmp_path)][1] > 0  # after one step of warm-up: a rate that learns
 
 
-def test_a_bucket_is_not_a_folder():
-    with pytest.raises(ConfigError, match="mount the bucket"):
-        run("gs://bucket/run")
-
-
 def test_batches_are_closed_and_the_profile_is_written(tmp_path):
     made = []
 
