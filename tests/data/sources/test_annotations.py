@@ -161,7 +161,7 @@ def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypat
     with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
         motion.read_split(short, "train", "intervals")
     with pytest.raises(
-        DataError, match=r"rows of data.name=ucf101 carry label, no target; data sets with target: afew_va, motion"
+        DataError, match=r"rows of data.name=ucf101 carry label, no target; data sets with target: afew_va, lvu, motion"
     ):
         open_source(DataConfig(name="ucf101", root=short), "train", "target")
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
