@@ -112,6 +112,7 @@ SHIPPED = {
             "data.mix_group": 8,
             "optim.base_lr": 2e-4, "optim.min_lr": 2e-6,
         },
+        {"v5e": 475.9},
     ),
 }  # fmt: skip
 

@@ -28,7 +28,17 @@ KEPT = "scan"  # what the forward pass saves, for rematerialisation policies
 
 
 class BranchWeights(NamedTuple):
-    """The weights of a branch: k taps, rank r of dt, s states for each of d channels."""
+    """The weights of `vidjax.ops.mamba_branch`: k taps, rank r of dt, s states for each of d channels.
+
+    Example:
+      >>> ones = jnp.ones(2)
+      >>> weights = vidjax.ops.BranchWeights(
+      ...     taps=jnp.ones((1, 2)), taps_bias=0 * ones, x_proj=jnp.ones((2, 3)), dt_proj=jnp.zeros((1, 2)),
+      ...     dt_bias=0 * ones, A=-jnp.ones((2, 1)), D=ones,
+      ... )
+      >>> weights.x_proj.shape  # 1 for dt, 1 for B, 1 for C
+      (2, 3)
+    """
 
     taps: Float[Array, "k d"]
     taps_bias: Float[Array, " d"]
