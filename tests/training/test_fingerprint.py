@@ -18,7 +18,8 @@ MAY_CHANGE = {
     "mode", "init_from", "init_label_map", "align.teacher_from",
     "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
     "model.remat", "model.unroll", "model.attention", "train.epochs", "train.steps", "train.accumulate",
-    "data.root", "data.stage", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch", "data.cache_gb",
+    "data.root", "data.stage", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch",
+    "data.cache_gb",
     "train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep_latest", "train.max_nonfinite",
     "train.profile_start", "train.profile_steps", "train.wandb", "train.compile_cache",
 }  # fmt: skip
