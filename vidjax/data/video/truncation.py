@@ -11,7 +11,12 @@ _TS_PACKET = 188
 
 
 def is_cut_off(source: str | os.PathLike | bytes) -> bool:
-    """True when an MP4, Matroska, AVI, MPEG-TS or GIF ends too early; False when it does not or cannot be told."""
+    """True when an MP4, Matroska, AVI, MPEG-TS or GIF ends too early; False when it does not or cannot be told.
+
+    What is no file, such as a pipe that nobody writes to, is not opened.
+    """
+    if not (isinstance(source, bytes) or os.path.isfile(source)):
+        return False
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
