@@ -15,6 +15,7 @@ from av.stream import Disposition
 from vidjax.errors import VideoError
 
 MAX_PIXELS = 8192 * 8192  # of one frame
+_PADDING = 2**21  # pixels that a decoder may add to a frame of this size
 # FFmpeg's readers of one file; those that open others (playlists, SDP, numbered pictures) or draw text are left out.
 _FORMATS = (
     "3gp,aac,apng,asf,av1,avi,bmp_pipe,cavsvideo,dirac,dv,flac,flv,gif,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
@@ -59,8 +60,21 @@ def open_container(source: str | os.PathLike | bytes) -> av.container.InputConta
 
 
 def decoder_options() -> dict[str, str]:
-    """What decoders are told: to refuse a frame over MAX_PIXELS before there is memory for it, wherever it comes."""
-    return {"max_pixels": str(MAX_PIXELS)}
+    """What decoders are told: to refuse a frame far over MAX_PIXELS before there is memory for it, wherever it comes.
+
+    They count what they pad a frame with, which has to be allowed for; `check_size` keeps the exact limit.
+    """
+    return {"max_pixels": str(MAX_PIXELS + _PADDING)}
+
+
+def check_size(width: int, height: int, where: str) -> None:
+    """Refuse frames over MAX_PIXELS.
+
+    Raises:
+      VideoError: too_large.
+    """
+    if width * height > MAX_PIXELS:
+        raise VideoError("too_large", f"{where} has frames of {width} x {height}; at most {MAX_PIXELS} pixels are read")
 
 
 def check_file(path: str | os.PathLike) -> None:
@@ -117,9 +131,7 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError("corrupt", f"{where} uses a video codec that FFmpeg does not know")
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
-        raise VideoError("too_large", f"{where} has frames of {width} x {height}; at most {MAX_PIXELS} pixels are read")
+    check_size(stream.codec_context.width, stream.codec_context.height, where)
     return stream
 
 

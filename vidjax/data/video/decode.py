@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import av
@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
-from vidjax.data.video.container import decoder_options, describe, open_container, reading, video_stream
+from vidjax.data.video.container import check_size, decoder_options, describe, open_container, reading, video_stream
 from vidjax.data.video.packet_index import PacketIndex
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
@@ -202,11 +202,17 @@ class Video:
                     continue  # shown before the key frame: leans on pictures that were not decoded
                 if rows is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in rows else "NONREF"
-                yield from context.decode(packet)
-            yield from context.decode(None)
+                yield from self._checked(context.decode(packet))
+            yield from self._checked(context.decode(None))
         finally:
             context.skip_frame = "DEFAULT"
             context.flush_buffers()
+
+    def _checked(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """The size of frames may change in mid-stream."""
+        for frame in frames:
+            check_size(frame.width, frame.height, self._where)
+            yield frame
 
 
 class _MissingFrameError(Exception):
