@@ -207,10 +207,10 @@ class GrowingFile:
             self._lines = [content if content is not None else path.read_text() if path.exists() else ""]
             self._changed = False
         else:
-            self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115
+            self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115 - close() closes it
 
     def add(self, line: str) -> None:
-        """Write one line, without its end; on a disk it is there at once, in a bucket after half a minute at most."""
+        """Write a line, given without its end. A disk has it at once, a bucket when half a minute is over."""
         if self._file:
             self._file.write(line + "\n")
             return

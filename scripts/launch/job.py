@@ -75,7 +75,7 @@ class Job:
 
     @property
     def chips(self) -> int:
-        """Of one slice."""
+        """The number of chips in one slice."""
         try:
             return math.prod(int(side) for side in self.shape.split("x"))
         except ValueError:
@@ -83,7 +83,7 @@ class Job:
 
     @property
     def hosts(self) -> int:
-        """Of one slice."""
+        """The number of machines in one slice."""
         return max(1, self.chips // self.chip.host)
 
     @property

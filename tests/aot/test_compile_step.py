@@ -154,7 +154,7 @@ def test_each_chip_sends_its_part_of_the_gradients_to_the_other_slice():
     shapes = jax.eval_shape(lambda: build_objective(config, 1).init(jax.random.key(0), {})[0])
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     assert step.chips == 16
-    # Of 2 or 4 bytes a gradient, an eighth from each chip; the compiler may pad small ones, or send them whole.
+    # A gradient has 2 or 4 bytes, and each chip sends an eighth; the compiler may pad small ones or send them whole.
     assert 2 * parameters / 8 < step.collectives["between slices"].sent < 4 * parameters
     assert 0 < step.waited_ms <= step.communication_ms
 

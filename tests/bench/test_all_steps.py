@@ -20,7 +20,7 @@ V5E = {"device": "TPU v5 lite", "platform": "tpu", "jax": "0.10.2"}
 TIMED = {
     "clips": 32, "ms": [90.0, 80.0], "flops_per_clip": 202e9, "compile_s": 171.4, "needed_gb": 4.123, "chosen": {},
 }  # fmt: skip
-# Of the loader, of evaluation and of a whole run: a step on random clips does not see them.
+# Keys of the loader, of evaluation and of whole runs, which a step on random clips does not see.
 UNSEEN = (
     "data.name", "data.sampling", "data.stride", "data.short_side", "data.crop", "data.crop_area", "data.interpolation",
     "data.flip", "data.rand_augment", "data.color_jitter", "data.color_jitter_prob", "data.grayscale", "train.epochs",

@@ -69,6 +69,11 @@ def test_the_events_of_tensorboard_are_in_the_bucket(trained):
     assert b"train/loss" in tensorboard[0]
 
 
+def test_the_profile_is_in_the_bucket(gs):
+    run(f"{gs}/profiled", train__steps=3, train__profile_start=2, train__profile_steps=1)
+    assert any(path.endswith(".xplane.pb") for path in bucket.objects(f"{gs}/profiled/profile"))
+
+
 def test_it_goes_on_where_it_stopped(gs, trained):
     place = f"{gs}/in-parts"
     run(place, train__steps=8, train__checkpoint_every=4)

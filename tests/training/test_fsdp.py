@@ -20,7 +20,7 @@ MODELS = {
 
 
 def collectives(name, task, clips, fsdp=8):
-    """Of a step on eight devices, `fsdp` of which share its parameters."""
+    """What a step on eight devices sends when `fsdp` of them share its parameters."""
     config = config_lib.defaults()
     keys = {
         "task": task, "model.name": name, "model.dtype": "float32", "model.mask_ratio": 0.75, "data.name": "synthetic",

@@ -121,7 +121,7 @@ class Program:
         return self._bodies.get(name, [])
 
     def message(self, line: str) -> Message | None:
-        """What an instruction itself sends, not one that it calls but for a fused reduce-scatter."""
+        """What an instruction itself sends; of what it calls, only a fused reduce-scatter counts."""
         inside = [text for name in called_by(line) if name.startswith(SCATTER) for text in self.instructions(name)]
         return message_of(line, self.chips, inside)
 
@@ -150,7 +150,7 @@ def called_by(line: str) -> list[str]:
 
 
 def name_of(line: str) -> str:
-    """The name of an instruction; empty for a line that is none."""
+    """The name of the instruction on a line; empty if there is none."""
     found = _NAME.match(line)
     return found[1] if found else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from vidjax.config import DataConfig
@@ -94,7 +95,7 @@ def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
                 f"data.root={root} is in a bucket: name a local folder with room for a copy of it, on every host "
                 "(--config.data.stage=DIR), or mount the bucket (gcsfuse) and give the mounted folder"
             )
-        root = staged(root, data.stage)
+        root = _staged_once(root, data.stage)
     if not root:
         raise DataError("data.root is empty; set --config.data.root=DIR to the folder of your videos")
     folder = os.path.abspath(os.path.expanduser(root))
@@ -107,6 +108,12 @@ def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
     if not os.listdir(folder):
         raise DataError(f"data.root={root} is an empty folder; put {split}/<class>/<video> or {split}.csv there")
     return folder
+
+
+@functools.cache
+def _staged_once(address: str, folder: str) -> str:
+    """One copy serves all splits of a process: a second look at the bucket could replace files that are being read."""
+    return staged(address, folder)
 
 
 def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:

@@ -16,13 +16,15 @@ class Profile:
 
     def __init__(self, workdir: Place, config: TrainConfig):
         self._folder, self._first = workdir / "profile", config.profile_start
-        self._drafts = tempfile.TemporaryDirectory() if in_bucket(workdir) else None
+        self._drafts = None
         self._last = config.profile_start + config.profile_steps - 1
         self._running = False
 
     def before(self, step: int) -> None:
         """Begin when the step is the first of the window."""
         if step == self._first:
+            if in_bucket(self._folder):
+                self._drafts = tempfile.TemporaryDirectory()
             jax.profiler.start_trace(self._drafts.name if self._drafts else str(self._folder))
             self._running = True
 

@@ -159,7 +159,7 @@ def test_the_files_are_the_same_for_any_number_of_threads(folder, tmp_path):
 
 
 def test_the_files_are_the_same_from_any_process(folder, tmp_path):
-    """Each process has its own order of a record's features, unless serialisation is told to have one."""
+    """Without deterministic serialisation, each process would order the features of a record differently."""
     script = """if True:
         import sys
         from vidjax.config import DataConfig

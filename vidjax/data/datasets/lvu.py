@@ -40,7 +40,7 @@ CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "ge
 
 
 def like_ratio(likes: int, dislikes: int) -> float:
-    """Of ten who liked a clip or did not, how many did; less the authors' mean (their video_data_helper.py:96,99)."""
+    """How many of ten viewers liked a clip, less the authors' mean (their video_data_helper.py:96,99)."""
     return 10.0 * likes / (likes + dislikes) - 9.138220535629456
 
 
