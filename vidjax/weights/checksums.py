@@ -21,9 +21,8 @@ _REWRITTEN = ("_CHECKPOINT_METADATA", "commit_success.txt", MANIFEST)  # orbax w
 def checksums(folder: Place) -> dict[str, str]:
     """A checksum of every file below a folder, by relative path."""
     if not isinstance(folder, pathlib.Path):
-        objects = object_checksums(os.fspath(folder))
-        return {path: sum for path, sum in objects.items() if path.rsplit("/", 1)[-1] not in _REWRITTEN}
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _REWRITTEN)
+        return {path: sum for path, sum in object_checksums(os.fspath(folder)).items() if not _is_rewritten(path)}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _is_rewritten(path.name))
     sums = {}
     for path in files:
         with path.open("rb") as file:
@@ -40,5 +39,9 @@ def damaged_files(folder: Place) -> str:
     except ValueError:
         return f"{MANIFEST} is not readable"
     found = checksums(folder)
-    bad = sorted(name for name in wanted if found.get(name) != wanted[name])
+    bad = sorted(name for name in wanted if not _is_rewritten(name) and found.get(name) != wanted[name])
     return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
+
+
+def _is_rewritten(path: str) -> bool:
+    return path.rsplit("/", 1)[-1] in _REWRITTEN
