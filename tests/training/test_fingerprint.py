@@ -21,6 +21,7 @@ MAY_CHANGE = {
     "data.root", "data.stage", "data.eval_split", "data.cubes", "data.workers", "data.threads", "data.prefetch",
     "data.cache_gb",
     "train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep_latest", "train.max_nonfinite",
+    "train.roll_back_after", "train.max_roll_backs", "optim.skip_spikes", "optim.spike_window",
     "train.profile_start", "train.profile_steps", "train.wandb", "train.compile_cache",
 }  # fmt: skip
 SECTIONS_THAT_MAY = ("probe.", "mesh.", "eval.")

@@ -12,41 +12,14 @@ import jax
 import numpy as np
 import pytest
 import toy
+from saved_runs import make_config
+from toy_runs import StoppingBatches, lines, losses, run, saved_steps
 
 import vidjax
 from vidjax.config import to_saved
 from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
 from vidjax.training import loop, resume_check, telemetry
 from vidjax.weights.read_run import read_params
-
-
-def run(workdir, objective=None, source=None, batches=toy.ToyBatches, **changes):
-    return loop.train(
-        toy.toy_config(**changes),
-        workdir,
-        source=source or toy.ToySource(),
-        objective=objective or toy.ToyObjective(),
-        make_batches=batches,
-    )
-
-
-def lines(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def losses(workdir):
-    return {line["step"]: line["train/loss"] for line in lines(workdir) if "train/loss" in line}
-
-
-class StoppingBatches(toy.ToyBatches):
-    """Sends this process a signal when a batch is asked for, as a scheduler would."""
-
-    stop_at, signal = 4, signal.SIGTERM
-
-    def __next__(self):
-        if self._step == self.stop_at:
-            os.kill(os.getpid(), self.signal)
-        return super().__next__()
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +170,21 @@ def test_a_run_killed_after_its_last_checkpoint_is_finished_by_the_next_start(tm
     assert "Trained to step 8 of 8: " in (tmp_path / "report.md").read_text()
 
 
+def test_a_validation_that_was_killed_is_made_by_the_next_start(tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    config = make_config(train__steps=2, train__eval_every=1, train__log_every=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            loop.train(config, tmp_path)
+    assert saved_steps(tmp_path) == [1]
+    loop.train(config, tmp_path)
+    assert [line["step"] for line in lines(tmp_path) if "val/top1" in line] == [1, 2]
+    assert json.loads((tmp_path / "checkpoints" / "scores.json").read_text()).keys() == {"1", "2"}
+
+
 def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_where_it_is(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, batches=StoppingBatches)
@@ -255,10 +243,6 @@ def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):
     with pytest.raises(TrainingError, match=message):
         run(tmp_path / "three", toy.ToyObjective(poison=(1, 2, 4, 5, 6)), **config)
     assert lines(tmp_path / "three")[-1]["train/loss"] is None
-
-
-def saved_steps(workdir):
-    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
 
 
 def test_nothing_is_saved_while_steps_are_not_finite_so_that_the_last_sound_checkpoint_stays(tmp_path):

@@ -192,6 +192,10 @@ class OptimConfig:
     # scenic clips on each of its devices; here the number of devices does not matter. 0: the whole batch is one group.
     clip_group: NotNegative[int] = 0
     clip_each: NotNegative[float] = 0.0  # of the gradient norm of each parameter; 0: off
+    # A step changes nothing whose loss or gradient norm is above the mean of the last spike_window steps by so many of
+    # their standard deviations; 0: off. Levanter and MaxText skip from 6 deviations on.
+    skip_spikes: MayChange[NotNegative[float]] = 0.0
+    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # steps
     layer_decay: Fraction = 1.0  # learning-rate factor per layer, from the head down
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced"] = "none"  # balanced: inverse to the videos of a class
@@ -294,6 +298,10 @@ class TrainConfig:
     checkpoint_every: MayChange[OrAuto[int]] = 1000  # steps; 0: at each validation, or ten times
     keep_latest: MayChange[Count] = 2
     max_nonfinite: MayChange[Count] = 10  # in a row; then the run stops
+    # Steps in a row that were not finite, or skipped as spikes, after which the run goes back to the last checkpoint
+    # from before them, and on with the batches after them; 0: it never does.
+    roll_back_after: MayChange[NotNegative[int]] = 0
+    max_roll_backs: MayChange[Count] = 3  # of a run; then it stops
     profile_start: MayChange[NotNegative[int]] = 0  # first profiled step; 0: no profile
     profile_steps: MayChange[Count] = 5
     wandb: MayChange[str] = ""  # project name; empty: off

@@ -1,8 +1,9 @@
 """Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
 
 A step's folder holds the items `params`, `rest` (step, optimiser state, extra
-but for what never changes), `ema` when it is kept, and `meta`
-(JSON: the schema number, fingerprint and mesh). Orbax does not notice a flipped bit, so `manifest.json` holds the
+but for what never changes), `ema` and `recent` when they are kept, and `meta`
+(JSON: the schema number, fingerprint, mesh, and how many steps `recent` holds).
+Orbax does not notice a flipped bit, so `manifest.json` holds the
 checksums of all files; it is written before the folder gets its final name. Scores come after a checkpoint, so that a
 run that is preempted while it evaluates has lost nothing; they are in `scores.json` beside the folders.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping
 
@@ -24,11 +26,13 @@ from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import DataError, ResumeError
 from vidjax.files import absolute, in_bucket, move_tree, set_aside, write_json
 from vidjax.objectives.base import FIXED
+from vidjax.training.spikes import no_steps
 from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores, scores_damaged
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 from vidjax.weights.run_files import CHECKPOINTS
 
+_REMEMBERED = "remembered steps"  # key of `meta`
 _COMMITTED = "commit_success.txt"  # what orbax writes last into a step's folder in a bucket
 
 
@@ -59,13 +63,13 @@ class Checkpoints:
         """
         if step in self.steps():
             return
-        items = {
-            "params": ocp.args.StandardSave(state.params),
-            "rest": ocp.args.StandardSave(_rest(state)),
-            "meta": ocp.args.JsonSave({"schema": SCHEMA} | meta),
-        }
+        items = {"params": ocp.args.StandardSave(state.params), "rest": ocp.args.StandardSave(_rest(state))}
         if jax.tree.leaves(state.ema):
             items["ema"] = ocp.args.StandardSave(state.ema)
+        if state.recent:
+            items["recent"] = ocp.args.StandardSave(state.recent)
+            meta = meta | {_REMEMBERED: len(state.recent.losses)}
+        items["meta"] = ocp.args.JsonSave({"schema": SCHEMA} | meta)
         with self._writing():
             self._manager.wait_until_finished()
             gone = not in_bucket(self.directory) and not self.directory.exists()
@@ -74,7 +78,11 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def restore(
-        self, shapes: TrainState, check_meta: Callable[[dict], None], say: Callable[[str], None]
+        self,
+        shapes: TrainState,
+        check_meta: Callable[[dict], None],
+        say: Callable[[str], None],
+        before: float = math.inf,
     ) -> tuple[int, TrainState] | None:
         """The newest checkpoint that is whole, or None when there is none at all.
 
@@ -82,18 +90,19 @@ class Checkpoints:
           shapes: `ShapeDtypeStruct`s with a sharding on every leaf; the mesh need not be the one that wrote it.
           check_meta: is given the saved `meta` and raises when the checkpoint belongs to another run.
           say: is told of damaged checkpoints, which are set aside under the name `<step>.damaged`.
+          before: only checkpoints of smaller steps are looked at.
 
         Raises:
           ResumeError: when there are checkpoints and all of them are damaged, or one has another schema or model.
         """
-        for step in reversed(self.steps()):
+        for step in reversed([step for step in self.steps() if step < before]):
             damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
             if not damage:
                 meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
                 if complaint := other_schema(meta):
                     raise ResumeError(f"checkpoint {step} in {self.directory} cannot be resumed: {complaint}")
                 check_meta(meta)
-                return step, self._read(step, shapes)
+                return step, self._read(step, shapes, meta)
             self._set_aside(step)
             say(f"checkpoint {step} is damaged ({damage}); set aside as checkpoints/{step}.damaged")
         if damaged := sorted(path.name for path in self.directory.glob("*.damaged")):
@@ -102,6 +111,12 @@ class Checkpoints:
                 "choose another workdir, or delete them to start over"
             )
         return None
+
+    def delete_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, but not the one with the highest score."""
+        steps = self.steps()
+        for later in {later for later in steps if later > step} - {best_step(steps, self.scores)}:
+            self._manager.delete(later)
 
     def steps(self) -> list[int]:
         """Steps on disk, ascending."""
@@ -156,10 +171,13 @@ class Checkpoints:
                 "written and has room, and start again with the same workdir"
             ) from error
 
-    def _read(self, step: int, shapes: TrainState) -> TrainState:
+    def _read(self, step: int, shapes: TrainState, meta: dict) -> TrainState:
         items = {"params": ocp.args.StandardRestore(shapes.params), "rest": ocp.args.StandardRestore(_rest(shapes))}
         if jax.tree.leaves(shapes.ema):
             items["ema"] = ocp.args.StandardRestore(shapes.ema)
+        window = shapes.recent.losses.shape[0] if shapes.recent else 0
+        if window and meta.get(_REMEMBERED) == window:
+            items["recent"] = ocp.args.StandardRestore(shapes.recent)
         try:
             read = self._manager.restore(step, args=ocp.args.Composite(**items))
         except (ValueError, KeyError, FileNotFoundError) as error:  # orbax's words for other names and shapes
@@ -168,7 +186,11 @@ class Checkpoints:
                 f"checkpoint {step} in {self.directory} holds another model or optimiser than this configuration "
                 f"({first}); choose another workdir, or init_from to take over what fits"
             ) from error
-        return TrainState(params=read["params"], ema=read.get("ema") or {}, **read["rest"])
+        recent = read.get("recent") or ()
+        if window and not recent:  # the run did not remember its steps, or so many, until now
+            places = jax.tree.map(lambda leaf: leaf.sharding, shapes.recent)
+            recent = jax.jit(lambda: no_steps(window), out_shardings=places)()
+        return TrainState(params=read["params"], ema=read.get("ema") or {}, recent=recent, **read["rest"])
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:

@@ -32,6 +32,7 @@ from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.reading import keep_reading
 from vidjax.training.report import draw_pictures, write_report
+from vidjax.training.roll_back import roll_back
 from vidjax.training.state import TrainState
 from vidjax.training.step_monitor import Watch
 from vidjax.training.stop_signal import StopSignal
@@ -117,7 +118,8 @@ def train(
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
         meter = Meter(data.global_batch * data.clips_per_decode, plan.objective.train_flops_per_clip)
-        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total)
+        bad = int(state.recent.bad) if state.recent else 0
+        watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total, bad)
         batch: dict | None = None
         if first < total:  # else a run is finished that was stopped in its last evaluation
             part = loader_slice(mesh)
@@ -126,6 +128,11 @@ def train(
             batch = feed.next()
 
         results: dict = {}
+        unscored = 0 < first < total and checkpoints.score(first) is None
+        if evaluator and unscored and _due(first, config.train.eval_every):
+            with telemetry.waiting(f"evaluating step {first}"):  # which the start before was killed in
+                results = _validate(evaluator, state, checkpoints)
+            telemetry.log(first, _numbers(results))
         saving = evaluating = False  # due, and put off while steps are not finite
         for step in range(first + 1, total + 1):
             profile.before(step)
@@ -150,6 +157,13 @@ def train(
                     failed = error
             profile.after(step, metrics["train/loss"])
             watch.push(step, metrics)
+            if watch.goes_back:
+                begin = step - watch.bad
+                watch.flush()
+                shapes, most = plan.fit.step.shapes, config.train.max_roll_backs
+                state = roll_back(state, shapes, checkpoints, bad=begin, most=most)
+                watch.went_back()
+                saving = True
 
             stopping = bool(stop.signal) if jax.process_count() == 1 else watch.stop
             evaluating = evaluating or bool(evaluator and step < total and _due(step, config.train.eval_every))

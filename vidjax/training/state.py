@@ -13,7 +13,8 @@ from jaxtyping import Array, Int
 
 from vidjax.config import Config, DataConfig
 from vidjax.objectives import Objective
-from vidjax.training.mesh import param_shardings
+from vidjax.training.mesh import param_shardings, replicated
+from vidjax.training.spikes import no_steps, remembered
 
 PyTree = Any
 
@@ -27,6 +28,7 @@ class TrainState(NamedTuple):
       opt_state: of the optax transformation.
       ema: moving average of `params`; {} when it is off.
       extra: what an objective keeps beside the parameters (a teacher, a centre); {} when nothing.
+      recent: the latest losses and gradient norms, a `Recent`; () when nothing depends on them.
     """
 
     step: Int[Array, ""]
@@ -34,6 +36,7 @@ class TrainState(NamedTuple):
     opt_state: PyTree
     ema: PyTree
     extra: PyTree
+    recent: PyTree = ()
 
 
 def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
@@ -68,18 +71,24 @@ def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, 
 
 
 def init_state(
-    objective: Objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int
+    objective: Objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int, window: int = 0
 ) -> TrainState:
-    """A fresh state; call it under `jax.eval_shape` for shapes, under `jax.jit` with `out_shardings` for arrays."""
+    """A fresh state; call it under `jax.eval_shape` for shapes, under `jax.jit` with `out_shardings` for arrays.
+
+    Args:
+      ema: of the moving average; 0 for none.
+      window: steps to remember, see `spikes.remembered`.
+    """
     batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch_shapes(data))
     params, extra = objective.init(jax.random.key(seed), batch)
     average = jax.tree.map(jnp.copy, params) if ema else {}
-    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), average, extra)
+    return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params), average, extra, no_steps(window))
 
 
 def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
     """Shapes of the state with the place of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
-    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
+    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed, remembered(config))
     shapes = jax.eval_shape(init)
     places = param_shardings(shapes, mesh, config.mesh.fsdp_min_size)
+    places = places._replace(recent=jax.tree.map(lambda _: replicated(mesh), shapes.recent))
     return jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, places)

@@ -19,6 +19,7 @@ from vidjax.training.mesh import batch_sharding, mirrored_blocks, replicated
 from vidjax.training.optim import Optimizer
 from vidjax.training.optim.freezing import hold
 from vidjax.training.random_streams import streams
+from vidjax.training.spikes import judge
 from vidjax.training.state import TrainState
 
 HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that every process learns of them
@@ -62,12 +63,15 @@ def make_train_step(
             loss, metrics, extra, grads = _gradients(objective, state, batch, key, accumulate, mesh)
         lr, grad_norm = schedule(state.step), optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        sound, recent, judged = finite, state.recent, {}
+        if recent:
+            sound, recent, judged = judge(recent, loss, grad_norm, optimizer.skip_spikes)
         direction, opt_state = tx.update(grads, state.opt_state, state.params, step=state.step)
         params = optax.apply_updates(state.params, jax.tree.map(lambda u: -lr * u, direction))
         average = jax.tree.map(lambda a, p: ema * a + (1.0 - ema) * p, state.ema, params) if ema else state.ema
         extra = objective.after_update(params, extra, state.step)
-        tried = TrainState(state.step + 1, params, opt_state, average, extra)
-        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), tried, state)
+        tried = TrainState(state.step + 1, params, opt_state, average, extra, state.recent)
+        kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), tried, state)
         change = jax.tree.map(jnp.subtract, kept.params, state.params)  # as applied, in one pass over the parameters
         numbers = {
             "train/loss": loss,
@@ -75,11 +79,12 @@ def make_train_step(
             "train/grad_norm": grad_norm,
             "train/update_norm": optax.tree.norm(change),
             "train/nonfinite": ~finite,
+            **judged,
             **{name if "/" in name else f"train/{name}": value for name, value in metrics.items() if name != "loss"},
         }
         if "stop" in host:
             host["stop"] = jnp.any(host["stop"])
-        return kept._replace(step=tried.step), numbers | host
+        return kept._replace(step=tried.step, recent=recent), numbers | host
 
     rows, everywhere = batch_sharding(mesh), replicated(mesh)
     return jax.jit(step, in_shardings=(shardings, rows), out_shardings=(shardings, everywhere), donate_argnums=0)

@@ -12,37 +12,48 @@ from vidjax.config import TrainConfig
 from vidjax.errors import TrainingError
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.step import HOST_KEYS
-from vidjax.training.telemetry import Telemetry
+from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
 
 
 class Watch:
     """Logs every `log_every` steps and the last, keeps the quarantine, and stops a run whose steps are not finite.
 
+    Args:
+      bad: of a restored state, what `bad` of its `Recent` says.
+
     Attributes:
       stop: a process of this run was told to stop.
       streak: how many of the latest steps, in a row, were not finite: what has led to them may have ruined the
         parameters, though none of them has changed any.
+      bad: how many of the latest steps, in a row, were not finite or were spikes.
+      goes_back: the steps before the one that was pushed last are a reason to go back to a checkpoint.
       last: the latest value of every metric logged.
     """
 
-    def __init__(self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int):
-        self._telemetry, self._meter, self._quarantine = telemetry, meter, quarantine
-        self._log_every, self._max_nonfinite, self._total = config.log_every, config.max_nonfinite, total
-        self._waiting = None
-        self._nonfinite = self._failures = 0
-        self.stop, self.streak, self.last = False, 0, {}
+    def __init__(
+        self, telemetry: Telemetry, meter: Meter, quarantine: Quarantine, config: TrainConfig, total: int, bad: int = 0
+    ):
+        self._telemetry, self._meter, self._quarantine, self._config = telemetry, meter, quarantine, config
+        self._total, self._waiting = total, None
+        self._nonfinite = self._skipped = self._failures = 0
+        self.stop, self.streak, self.bad, self.goes_back, self.last = False, 0, bad, False, {}
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Take the metrics of a step that may still run, and look at those of the step before.
 
         Raises:
-          TrainingError: after `max_nonfinite` steps in a row that were not finite.
+          TrainingError: after `max_nonfinite` steps in a row that were not finite, in a run that does not go back.
           DataError: when too many videos have failed.
         """
         waiting, self._waiting = self._waiting, (step, metrics)
         if waiting:
             self._look(*waiting)
+        self.goes_back = 0 < self._config.roll_back_after <= self.bad
+
+    def went_back(self) -> None:
+        """Begin to count bad steps anew."""
+        self.streak, self.bad, self.goes_back = 0, 0, False
 
     def flush(self) -> None:
         """Look at the last step, waiting for it, and see that everything logged is in the run's folder."""
@@ -55,17 +66,23 @@ class Watch:
         numbers = jax.device_get(metrics)
         host = {key: numbers.pop(key) for key in HOST_KEYS if key in numbers}
         self.stop = self.stop or bool(host.get("stop", False))
-        skipped = bool(numbers["train/nonfinite"])
-        self.streak = self.streak + 1 if skipped else 0
-        self._nonfinite += skipped
+        nonfinite, skipped = bool(numbers["train/nonfinite"]), bool(numbers.get("train/skipped", False))
+        self.streak = self.streak + 1 if nonfinite else 0
+        self.bad = self.bad + 1 if nonfinite or skipped else 0
+        self._nonfinite += nonfinite
+        self._skipped += skipped
+        if skipped:
+            say(f"step {step} is skipped: {_spike(numbers)} (optim.skip_spikes)")
         if "failed" in host:
             self._failures += int((host["failed"] >= 0).sum())
             self._quarantine.add(step, host["failed"], host["failed_reason"])
         self._telemetry.advance(step)
-        if step % self._log_every == 0 or step == self._total or self.streak >= self._max_nonfinite:
+        most = self._config.max_nonfinite
+        too_many = self.streak >= most and not self._config.roll_back_after
+        if step % self._config.log_every == 0 or step == self._total or too_many:
             self._log(step, {name: float(value) for name, value in numbers.items()})
-        if self.streak >= self._max_nonfinite or (step == self._total and self.streak > 1):
-            limit = f" (train.max_nonfinite={self._max_nonfinite})" * (self.streak >= self._max_nonfinite)
+        if too_many or (step == self._total and self.streak > 1 and not self.goes_back):
+            limit = f" (train.max_nonfinite={most})" * too_many
             raise TrainingError(
                 f"{self.streak} steps in a row had {_not_finite(numbers)}{limit}, the last of them step {step}; none "
                 "of them changed the parameters, and none was saved. Lower optim.base_lr, set optim.clip_norm, or "
@@ -74,7 +91,9 @@ class Watch:
 
     def _log(self, step: int, numbers: dict[str, float]) -> None:
         counts = {"train/nonfinite": float(self._nonfinite), "train/decode_failures": float(self._failures)}
-        self._nonfinite = self._failures = 0
+        if "train/skipped" in numbers:
+            counts["train/skipped"] = float(self._skipped)
+        self._nonfinite = self._skipped = self._failures = 0
         numbers |= counts | self._meter.read()
         self.last |= numbers
         self._telemetry.log(step, numbers)
@@ -86,3 +105,14 @@ def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
     if not math.isfinite(loss):
         return f"a loss that is not finite ({loss})"
     return f"gradients that are not finite (the last at a loss of {loss:.4g})"
+
+
+def _spike(numbers: Mapping[str, np.ndarray]) -> str:
+    """What of a step that was skipped is above its limit, in words."""
+    named = {"loss": "its loss", "grad_norm": "its gradient norm"}
+    found = {
+        words: (float(numbers[f"train/{key}"]), float(numbers[f"train/{key}_limit"])) for key, words in named.items()
+    }
+    return " and ".join(
+        f"{words} of {value:.4g} is above {limit:.4g}" for words, (value, limit) in found.items() if value > limit
+    )

@@ -15,6 +15,7 @@ from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.init.parts import init_parts
 from vidjax.training.run_step import RunStep
+from vidjax.training.spikes import remembered
 from vidjax.training.state import TrainState, init_state
 from vidjax.training.telemetry import say
 
@@ -36,7 +37,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
             say(f"note: {sentence}")
 
     restored = checkpoints.restore(shapes, check_meta, say)
-    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed)
+    init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed, remembered(config))
     places = jax.tree.map(lambda leaf: leaf.sharding, shapes)
     if restored:
         number, state = restored

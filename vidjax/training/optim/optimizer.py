@@ -33,11 +33,13 @@ class Optimizer(NamedTuple):
       tx: gives the direction of the update.
       schedule: the learning rate of a step, to multiply the direction with.
       group_clip: of gradients before they are averaged, and come to `tx`.
+      skip_spikes: deviations above the mean of recent steps from which on a step is skipped; 0 for never.
     """
 
     tx: optax.GradientTransformation
     schedule: Schedule
     group_clip: GroupClip = GroupClip()
+    skip_spikes: float = 0.0
 
 
 def build_optimizer(
@@ -65,7 +67,8 @@ def build_optimizer(
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
-    return Optimizer(freeze(direction, frozen), SCHEDULES[config.schedule](config, peak, floor, run), groups)
+    schedule = SCHEDULES[config.schedule](config, peak, floor, run)
+    return Optimizer(freeze(direction, frozen), schedule, groups, config.skip_spikes)
 
 
 def _adamw(config: OptimConfig, decay: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -1,0 +1,42 @@
+"""Toy runs in this process, what they leave, and a scheduler that stops them."""
+
+import json
+import os
+import signal
+
+import toy
+
+from vidjax.training import loop
+
+
+def run(workdir, objective=None, source=None, batches=toy.ToyBatches, **changes):
+    return loop.train(
+        toy.toy_config(**changes),
+        workdir,
+        source=source or toy.ToySource(),
+        objective=objective or toy.ToyObjective(),
+        make_batches=batches,
+    )
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(workdir):
+    return {line["step"]: line["train/loss"] for line in lines(workdir) if "train/loss" in line}
+
+
+class StoppingBatches(toy.ToyBatches):
+    """Sends this process a signal when a batch is asked for, as a scheduler would."""
+
+    stop_at, signal = 4, signal.SIGTERM
+
+    def __next__(self):
+        if self._step == self.stop_at:
+            os.kill(os.getpid(), self.signal)
+        return super().__next__()
+
+
+def saved_steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())

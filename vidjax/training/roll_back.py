@@ -1,0 +1,64 @@
+"""Going back to a sound checkpoint, after steps in a row that were not finite or were spikes.
+
+The step counts on: the run is what it would be had all steps since that checkpoint been skipped. So batches, random
+numbers and the learning rate are those of any run at that step, and a resume has nothing else to remember.
+PaLM (arXiv 2204.02311, section 5.1) did so by hand: back about 100 steps before a spike, past 200 to 500 batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from vidjax.errors import TrainingError
+from vidjax.objectives.base import FIXED
+from vidjax.training.checkpoints import Checkpoints
+from vidjax.training.spikes import Recent
+from vidjax.training.state import TrainState
+from vidjax.training.telemetry import say
+
+
+def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int) -> TrainState:
+    """The state of the newest checkpoint whose next step was sound, with the step of now.
+
+    Later checkpoints are deleted, as the steps after them were bad from the first.
+
+    Args:
+      state: of now; its arrays are freed before others are read.
+      shapes: of a state, with shardings.
+      bad: the first of the bad steps in a row.
+      most: times that a run may go back.
+
+    Raises:
+      TrainingError: when it has gone back so often, or there is no such checkpoint.
+    """
+    step, time = int(state.step), int(state.recent.roll_backs) + 1
+    bad_steps = f"steps {bad} to {step - 1} were not finite or were spikes"
+    remedy = "Lower optim.base_lr, set optim.clip_norm, or look at the data"
+    if time > most:
+        raise TrainingError(
+            f"{bad_steps}, and the run has gone back {most} times before (train.max_roll_backs={most}). {remedy}"
+        )
+    checkpoints.wait()
+    for leaf in jax.tree.leaves((state.params, state.opt_state, state.ema)):
+        leaf.delete()
+    found = checkpoints.restore(shapes, lambda meta: None, say, before=bad - 1)
+    if not found:
+        raise TrainingError(f"{bad_steps}, and there is no checkpoint from before them to go back to. {remedy}")
+    number, restored = found
+    checkpoints.delete_after(number)
+    say(
+        f"{bad_steps}: going on with the parameters of step {number}; what was learned from the batches of steps "
+        f"{number + 1} to {step} is dropped (roll-back {time} of at most {most})"
+    )
+    extra = restored.extra
+    if isinstance(state.extra, Mapping) and FIXED in state.extra:
+        extra = extra | {FIXED: state.extra[FIXED]}
+    return restored._replace(step=state.step, extra=extra, recent=_recent_after(restored.recent, state.recent))
+
+
+@jax.jit
+def _recent_after(restored: Recent, now: Recent) -> Recent:
+    return restored._replace(bad=jnp.zeros_like(restored.bad), roll_backs=now.roll_backs + 1)
