@@ -1,10 +1,12 @@
 """RandAugment against timm's definitions, written here with Pillow and NumPy."""
 
 import dataclasses
+import functools
+import itertools
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
@@ -24,7 +26,7 @@ def operate(name, strength, sign, resample=BICUBIC, image=IMAGE):
     size = image.size[::-1]
     read, step = OPERATIONS[name].plan(Draw(name, strength, sign), (0, 0, *size), size)
     top, left, height, width = read
-    return np.asarray(step(image.crop((left, top, left + width, top + height)), resample))
+    return step(np.asarray(image)[None, top : top + height, left : left + width], resample)[0]
 
 
 def moved(matrix, resample=BICUBIC):
@@ -65,6 +67,45 @@ def test_an_operation_does_what_timm_defines(name):
     np.testing.assert_array_equal(operate(name, STRENGTH, 1), np.asarray(EXPECTED[name]()))
 
 
+def by_pillow(name, image, strength, sign):
+    """One operation on one frame, by Pillow's functions for whole pictures."""
+    factor, (width, height), filled = 1 + sign * 0.9 * strength, image.size, {"fillcolor": (128,) * 3}
+    affine = functools.partial(image.transform, image.size, Image.Transform.AFFINE, resample=BICUBIC, **filled)
+    return {
+        "auto_contrast": lambda: ImageOps.autocontrast(image),
+        "equalize": lambda: ImageOps.equalize(image),
+        "invert": lambda: ImageOps.invert(image),
+        "rotate": lambda: image.rotate(sign * 30 * strength, BICUBIC, **filled),
+        "posterize": lambda: image.point([value & ~(255 >> (4 - int(4 * strength))) for value in range(256)] * 3),
+        "solarize": lambda: ImageOps.solarize(image, 256 - int(256 * strength)),
+        "solarize_add": lambda: image.point(
+            [min(255, value + int(110 * strength)) if value < 128 else value for value in range(256)] * 3
+        ),
+        "color": lambda: ImageEnhance.Color(image).enhance(factor),
+        "contrast": lambda: ImageEnhance.Contrast(image).enhance(factor),
+        "brightness": lambda: ImageEnhance.Brightness(image).enhance(factor),
+        "sharpness": lambda: ImageEnhance.Sharpness(image).enhance(factor),
+        "shear_x": lambda: affine((1, sign * 0.3 * strength, 0, 0, 1, 0)),
+        "shear_y": lambda: affine((1, 0, 0, sign * 0.3 * strength, 1, 0)),
+        "translate_x": lambda: affine((1, 0, sign * 0.45 * strength * width, 0, 1, 0)),
+        "translate_y": lambda: affine((1, 0, 0, 0, 1, sign * 0.45 * strength * height)),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("size", [(48, 64), (200, 35), (3, 100), (2, 1)])
+def test_all_frames_at_once_are_what_pillow_makes_of_each(name, size):
+    """Noise, a gradient, three values and one value."""
+    rng, (height, width) = np.random.default_rng(0), size
+    gradient = np.add.outer(np.arange(height), np.arange(width))[..., None] * [1, 2, 3] % 256
+    few = rng.choice([0, 200, 255], (*size, 3))
+    clip = np.stack([rng.integers(0, 256, (*size, 3)), gradient, few, np.full((*size, 3), 77)]).astype(np.uint8)
+    for strength, sign in itertools.product((0.0, 0.2143, STRENGTH, 0.9477), (-1, 1)):
+        found = rand_augment(clip, [Draw(name, strength, sign)], (0, 0, *size))
+        expected = np.stack([by_pillow(name, Image.fromarray(frame), strength, sign) for frame in clip])
+        np.testing.assert_array_equal(found, expected, f"{strength} {sign}")
+
+
 def test_geometric_operations_alone_interpolate():
     """VideoMAE's --train_interpolation reaches these operations and nothing else (rand_augment.py:61 and 139)."""
     for name in OPERATIONS:
@@ -80,7 +121,7 @@ def test_operations_interpolate_as_asked_whatever_the_crop_does(monkeypatch, int
 
     class Seeing:
         def plan(self, draw, box, size):
-            return box, lambda image, resample: seen.append(resample) or image
+            return box, lambda frames, resample: seen.append(resample) or frames
 
     for name in OPERATIONS:
         monkeypatch.setitem(OPERATIONS, name, Seeing())

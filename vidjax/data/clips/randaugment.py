@@ -17,8 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image
 
+from vidjax.data.clips import enhance
+from vidjax.data.clips.affine import affine
+from vidjax.data.clips.enhance import VALUES
 from vidjax.errors import ConfigError
 
 MAX_MAGNITUDE = 10.0
@@ -107,18 +110,13 @@ def rand_augment(
       interpolation: of rotations, shears and translations, one of `INTERPOLATIONS`.
     """
     steps, size, resample = [], frames.shape[1:3], INTERPOLATIONS[interpolation]
-    shape = len(frames), *box[2:], 3
     for draw in reversed(draws):
         box, step = OPERATIONS[draw.name].plan(draw, box, size)
         steps.insert(0, step)
-    top, left, height, width = box
-    result = np.empty(shape, np.uint8)
-    for frame, out in zip(frames[:, top : top + height, left : left + width], result, strict=True):
-        image = Image.fromarray(frame)
-        for step in steps:
-            image = step(image, resample)
-        out[:] = image
-    return result
+    frames = _cut(frames, box)
+    for step in steps:
+        frames = step(frames, resample)
+    return frames
 
 
 _EXAMPLE = "rand-m7-n4-mstd0.5-inc1"
@@ -129,30 +127,52 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 Box = tuple[int, int, int, int]  # top, left, height, width
-Step = Callable[[Image.Image, Image.Resampling], Image.Image]  # from the part that an operation reads to another
+Frames = UInt8[np.ndarray, "t h w 3"]
+Step = Callable[[Frames, Image.Resampling], Frames]  # from the part that an operation reads to another
+
+
+@dataclass(frozen=True)
+class Values:
+    """An operation on values, whatever those around them.
+
+    Attributes:
+      tables: what becomes of each value, as `enhance.look_up` takes it, of frames, a strength and a sign.
+      whole: whether tables depend on the whole picture.
+    """
+
+    tables: Callable[[Frames, float, int], enhance.Tables]
+    whole: bool = False
+
+    def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
+        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        read = (0, 0, *size) if self.whole else box
+
+        def step(frames: Frames, resample: Image.Resampling) -> Frames:
+            tables = self.tables(frames, draw.strength, draw.sign)
+            return enhance.look_up(_cut(frames, _within(box, read)), tables)
+
+        return read, step
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """An operation on values.
+    """An operation on pixels and those near them.
 
     Attributes:
-      change: of a picture, a strength and a sign.
-      reach: pixels around one that decide its value; None for the whole picture.
+      change: of frames, a strength and a sign.
+      reach: pixels around one that decide its value.
     """
 
-    change: Callable[[Image.Image, float, int], Image.Image]
-    reach: int | None = 0
+    change: Callable[[Frames, float, int], Frames]
+    reach: int = 0
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
         """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
-        (top, left, height, width), reach = box, max(size) if self.reach is None else self.reach
-        read = _within((top - reach, left - reach, top + height + reach, left + width + reach), size)
-        place = left - read[1], top - read[0], left - read[1] + width, top - read[0] + height
+        (top, left, height, width), reach = box, self.reach
+        read = _clipped((top - reach, left - reach, top + height + reach, left + width + reach), size)
 
-        def step(image: Image.Image, resample: Image.Resampling) -> Image.Image:
-            changed = self.change(image, draw.strength, draw.sign)
-            return changed if read == box else changed.crop(place)
+        def step(frames: Frames, resample: Image.Resampling) -> Frames:
+            return _cut(self.change(frames, draw.strength, draw.sign), _within(box, read))
 
         return read, step
 
@@ -175,11 +195,11 @@ class Moves:
         corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
         xs, ys = [a * x + b * y + c for x, y in corners], [d * x + e * y + f for x, y in corners]
         ends = min(ys) - _TAPS, min(xs) - _TAPS, max(ys) + _TAPS, max(xs) + _TAPS
-        read = _within(tuple(math.floor(end) for end in ends), size)
+        read = _clipped(tuple(math.floor(end) for end in ends), size)
         moved = a, b, c + a * left + b * top - read[1], d, e, f + d * left + e * top - read[0]
 
-        def step(image: Image.Image, resample: Image.Resampling) -> Image.Image:
-            return image.transform((width, height), Image.Transform.AFFINE, moved, resample, fillcolor=GREY)
+        def step(frames: Frames, resample: Image.Resampling) -> Frames:
+            return affine(frames, (height, width), moved, resample, GREY)
 
         return read, step
 
@@ -187,11 +207,22 @@ class Moves:
 _TAPS = 3  # pixels to each side of a place that an interpolation may read, and one for rounding
 
 
-def _within(ends: tuple[int, ...], size: tuple[int, int]) -> Box:
+def _clipped(ends: tuple[int, ...], size: tuple[int, int]) -> Box:
     """The part of a picture between (top, left, bottom, right); at least one pixel of it."""
     start = [min(max(end, 0), side - 1) for end, side in zip(ends[:2], size, strict=True)]
     stop = [min(max(end, at + 1), side) for end, at, side in zip(ends[2:], start, size, strict=True)]
     return start[0], start[1], stop[0] - start[0], stop[1] - start[1]
+
+
+def _within(box: Box, read: Box) -> Box:
+    """Where a part of a picture lies in a larger one."""
+    return box[0] - read[0], box[1] - read[1], *box[2:]
+
+
+def _cut(frames: Frames, box: Box) -> Frames:
+    """A part of every frame."""
+    top, left, height, width = box
+    return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
 
 
 def _rotation(strength: float, sign: int, width: int, height: int) -> tuple[float, ...]:
@@ -202,33 +233,43 @@ def _rotation(strength: float, sign: int, width: int, height: int) -> tuple[floa
     return cosine, sine, x - cosine * x - sine * y, -sine, cosine, y + sine * x - cosine * y
 
 
-def _posterize(image, strength, sign):
-    keep = 0xFF ^ (0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
-    return image.point([value & keep for value in range(256)] * 3)
+def _invert(strength):
+    return 255 - VALUES
 
 
-def _solarize_add(image, strength, sign):
-    added = int(110 * strength)
-    table = [min(255, value + added) if value < 128 else value for value in range(256)]
-    return image.point(table * 3)
+def _posterize(strength):
+    return VALUES & ~(0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
 
 
-def _enhance(kind: type, reach: int | None = 0) -> Pixels:
-    return Pixels(lambda image, strength, sign: kind(image).enhance(1 + sign * 0.9 * strength), reach)
+def _solarize(strength):
+    return np.where(256 - int(256 * strength) > VALUES, VALUES, 255 - VALUES)
 
 
-OPERATIONS: dict[str, Pixels | Moves] = {
-    "auto_contrast": Pixels(lambda image, strength, sign: ImageOps.autocontrast(image), None),
-    "equalize": Pixels(lambda image, strength, sign: ImageOps.equalize(image), None),
-    "invert": Pixels(lambda image, strength, sign: ImageOps.invert(image)),
+def _solarize_add(strength):
+    return np.where(VALUES < 128, np.minimum(VALUES + int(110 * strength), 255), VALUES)
+
+
+def _fixed(values: Callable[[float], np.ndarray]) -> Values:
+    """One table of a strength, whatever the frames are."""
+    return Values(lambda frames, strength, sign: values(strength)[None, :, None])
+
+
+def _factor(strength: float, sign: int) -> float:
+    return 1 + sign * 0.9 * strength
+
+
+OPERATIONS: dict[str, Values | Pixels | Moves] = {
+    "auto_contrast": Values(lambda frames, strength, sign: enhance.auto_contrast(frames), whole=True),
+    "equalize": Values(lambda frames, strength, sign: enhance.equalize(frames), whole=True),
+    "invert": _fixed(_invert),
     "rotate": Moves(_rotation),
-    "posterize": Pixels(_posterize),
-    "solarize": Pixels(lambda image, strength, sign: ImageOps.solarize(image, 256 - int(256 * strength))),
-    "solarize_add": Pixels(_solarize_add),
-    "color": _enhance(ImageEnhance.Color),
-    "contrast": _enhance(ImageEnhance.Contrast, None),
-    "brightness": _enhance(ImageEnhance.Brightness),
-    "sharpness": _enhance(ImageEnhance.Sharpness, 1),
+    "posterize": _fixed(_posterize),
+    "solarize": _fixed(_solarize),
+    "solarize_add": _fixed(_solarize_add),
+    "color": Pixels(lambda frames, strength, sign: enhance.color(frames, _factor(strength, sign))),
+    "contrast": Values(lambda frames, strength, sign: enhance.contrast(frames, _factor(strength, sign)), whole=True),
+    "brightness": Values(lambda frames, strength, sign: enhance.brightness(_factor(strength, sign))),
+    "sharpness": Pixels(lambda frames, strength, sign: enhance.sharpness(frames, _factor(strength, sign)), reach=1),
     "shear_x": Moves(lambda strength, sign, width, height: (1, sign * 0.3 * strength, 0, 0, 1, 0)),
     "shear_y": Moves(lambda strength, sign, width, height: (1, 0, 0, sign * 0.3 * strength, 1, 0)),
     "translate_x": Moves(lambda strength, sign, width, height: (1, 0, sign * 0.45 * strength * width, 0, 1, 0)),

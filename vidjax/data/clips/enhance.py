@@ -1,0 +1,93 @@
+"""Pillow's `ImageOps` and `ImageEnhance` for all frames of a clip at once, to the bit.
+
+Most are tables of 256 values: one for a clip or one for each frame, one for each channel or the same for all.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+VALUES = np.arange(256)
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13  # ImageFilter.SMOOTH
+Frames = UInt8[np.ndarray, "t h w 3"]
+Tables = Int[np.ndarray, "#t 256 #c"]
+
+
+def look_up(frames: Frames, tables: Tables) -> Frames:
+    """Each value by a table of its frame and channel."""
+    result, (width, channels) = np.empty(frames.shape, np.uint8), frames.shape[2:]
+    row = (width, channels) if tables.shape[2] > 1 else (width * channels,)
+    stacks, places = (x.reshape(len(tables), -1, *row) for x in (frames, result))
+    for stack, place, table in zip(stacks, places, tables, strict=True):
+        cv2.LUT(stack, table[None].astype(np.uint8), dst=place)
+    return result
+
+
+def auto_contrast(frames: Frames) -> Tables:
+    """Stretches each channel of each frame from its least to its greatest value; one of a single value stays."""
+    low, high = (_over_pixels(frames, end)[:, None] for end in (np.min, np.max))
+    scale = 255.0 / np.maximum(high - low, 1)
+    stretched = (VALUES[:, None] * scale - low * scale).astype(int).clip(0, 255)
+    return np.where(high > low, stretched, VALUES[:, None])
+
+
+def equalize(frames: Frames) -> Tables:
+    """Spreads the ranks of the values of each channel of each frame evenly; one of few values stays."""
+    counts = np.stack([_count(frame) for frame in frames])
+    greatest = 255 - np.argmax(counts[:, ::-1] > 0, axis=1, keepdims=True)
+    steps = (counts.sum(1, keepdims=True) - np.take_along_axis(counts, greatest, axis=1)) // 255
+    below = np.cumsum(counts, axis=1) - counts
+    spread = (steps // 2 + below) // np.maximum(steps, 1)
+    return np.where(steps > 0, np.minimum(spread, 255), VALUES[:, None])
+
+
+def contrast(frames: Frames, factor: float) -> Tables:
+    """From the mean luma of each frame to the frame and, with a factor above 1, beyond."""
+    lumas = (np.asarray(Image.fromarray(frame).convert("L")) for frame in frames)
+    return np.stack([_blended(int(luma.sum() / luma.size + 0.5), factor) for luma in lumas])
+
+
+def brightness(factor: float) -> Tables:
+    """From black to the frames, and beyond."""
+    return _blended(0, factor)[None]
+
+
+def color(frames: Frames, factor: float) -> Frames:
+    """From the luma of each pixel to the pixel, and beyond."""
+    result = np.empty(frames.shape, np.uint8)
+    for frame, out in zip(frames, result, strict=True):
+        image = Image.fromarray(frame)
+        out[:] = Image.blend(image.convert("L").convert("RGB"), image, factor)
+    return result
+
+
+def sharpness(frames: Frames, factor: float) -> Frames:
+    """From smoothed frames, whose outermost pixels are not smoothed, to the frames, and beyond."""
+    result = np.empty(frames.shape, np.uint8)
+    for frame, out in zip(frames, result, strict=True):
+        smooth = cv2.filter2D(frame, -1, _SMOOTH)
+        for edge in (0, -1):
+            smooth[edge], smooth[:, edge] = frame[edge], frame[:, edge]
+        out[:] = Image.blend(Image.fromarray(smooth), Image.fromarray(frame), factor)
+    return result
+
+
+def _blended(start: int, factor: float) -> UInt8[np.ndarray, "256 1"]:
+    """What becomes of each value between `start` and itself."""
+    every = Image.fromarray(VALUES.astype(np.uint8)[:, None])
+    return np.asarray(Image.blend(Image.new("L", every.size, start), every, factor))
+
+
+def _count(frame: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "256 3"]:
+    """Pixels of each value, by channel."""
+    counts = (cv2.calcHist([frame], [channel], None, [256], [0, 256]) for channel in range(3))
+    return np.stack([each.ravel().astype(int) for each in counts], -1)
+
+
+def _over_pixels(frames: Frames, reduce) -> Int[np.ndarray, "t 3"]:
+    """The least or greatest value of each channel of each frame: over rows first, whose values lie side by side."""
+    t, h, w, c = frames.shape
+    return reduce(reduce(frames.reshape(t, h, w * c), axis=1).reshape(t, w, c), axis=1).astype(int)
