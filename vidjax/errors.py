@@ -46,10 +46,11 @@ class VideoError(DataError):
     """A video that cannot be decoded as asked.
 
     Attributes:
-      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large.
+      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended: nothing
+        says where the file ends, which training asks for.
     """
 
-    REASONS = ("missing", "empty", "not_video", "no_video_stream", "truncated", "corrupt", "too_large")
+    REASONS = ("missing", "empty", "not_video", "no_video_stream", "truncated", "corrupt", "too_large", "open_ended")
 
     def __init__(self, reason: str, message: str):
         if reason not in self.REASONS:

@@ -57,6 +57,7 @@ Length = Annotated[T, Changeable("schedules follow the new length of the run fro
 OrAuto = Annotated[T, AtLeast(0), Auto(0)]
 OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
 Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
+OpenEnded = Annotated[bool, Changeable("files that were refused, or no longer are, change the clips from here on")]
 Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other numbers from here on")]
 
 
@@ -91,6 +92,10 @@ class DataConfig:
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"  # or module:ATTR, a DatasetSpec of your own
     root: MayChange[str] = ""  # a folder of videos, or a list of them; motion and synthetic need none
     stage: MayChange[str] = ""  # local folder for a copy of a root in a bucket (gs://, s3://)
+    checksums: MayChange[str] = (
+        ""  # a list as sha256sum writes it, of paths below root; empty: SHA256SUMS in root, if any
+    )
+    open_ended: OpenEnded = False  # train on files that do not say where they end: raw streams, MPEG-TS and -PS
     train_split: str = "train"
     eval_split: MayChange[str] = "val"
     val_fraction: Part = 0.2  # of videos that root does not divide into training and validation

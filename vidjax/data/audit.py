@@ -16,8 +16,10 @@ from vidjax.config import DataConfig
 from vidjax.data.datasets import DATASETS, DatasetSpec
 from vidjax.data.prepare.codec import CHECKS
 from vidjax.data.sources.annotation_checks import class_warnings
+from vidjax.data.sources.checksums import Checksums, find_checksums
 from vidjax.data.sources.inventory import Inventory, Listed
 from vidjax.data.sources.root_layouts import OFFICIAL, find_layout
+from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.decode import VideoInfo
 from vidjax.errors import ConfigError, DataError, VideoError
 
@@ -30,12 +32,15 @@ class Opening:
       check: `index` or `decode`; empty to look at names only.
       at_most: of the videos of a split, evenly spread; 0 for all.
       threads: videos opened at a time.
+      adding_checksums: whether those that have no checksum get one afterwards: that they have none is no problem, nor
+        that they do not say where they end.
       on_video: called after each video.
     """
 
     check: str = ""
     at_most: int = 0
     threads: int = 1
+    adding_checksums: bool = False
     on_video: Callable[[], None] = lambda: None
 
 
@@ -54,6 +59,7 @@ class SplitAudit:
       unreadable: one dict for each video that could not be read: id, reason, detail.
       problems: what is wrong, in sentences; notes: what one should know and the protocol allows.
       measured: the videos that were read; targets: those of all frames. Both are for charts.
+      read: the files that were opened without a fault.
     """
 
     split: str
@@ -72,10 +78,11 @@ class SplitAudit:
     notes: list[str] = dataclasses.field(default_factory=list)
     measured: list[VideoInfo] = dataclasses.field(default_factory=list)
     targets: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+    read: list[str] = dataclasses.field(default_factory=list)
 
     def as_json(self) -> dict:
         """Everything except what only charts need, which is long."""
-        return {key: value for key, value in vars(self).items() if key not in ("measured", "targets")}
+        return {key: value for key, value in vars(self).items() if key not in ("measured", "targets", "read")}
 
 
 _NAMES_ONLY, _BY_DEFAULT = Opening(), DataConfig()
@@ -94,7 +101,7 @@ def audit(
       name: a `data.name` of a data set with a root.
       splits: default those of the data set's `DatasetSpec`.
       opening: which videos that are there are opened.
-      data: how a user's own videos are divided.
+      data: how a user's own videos are divided, and where their checksums are listed.
 
     Raises:
       ConfigError: when there is no data set of that name, or it has no files to check.
@@ -105,7 +112,7 @@ def audit(
         raise ConfigError(f"vidjax makes the videos of {name} itself: there is nothing to check")
     if not os.path.isdir(root) and not (spec.any_videos and os.path.isfile(root)):
         raise DataError(f"{root} is not a folder; --root is the folder that holds {spec.layout}")
-    audits, listed, said = [], {}, set()
+    audits, listed, said, checksums = [], {}, set(), find_checksums(root, data)
     for split in splits or spec.splits:
         about = SplitAudit(split)
         audits.append(about)
@@ -118,6 +125,8 @@ def audit(
         about.notes = [note for note in found.notes if note not in said]
         said |= {*found.problems, *found.notes}  # what is true of all splits stands with the first
         _compare(about, found, spec)
+        if checksums:
+            found = _with_checksums(about, found, checksums, opening)
         if opening.check:
             _read(about, found, opening)
         if about.layout == OFFICIAL.name:  # elsewhere equal names may be different videos
@@ -127,6 +136,10 @@ def audit(
             shared = sorted(listed[train] & listed.get(about.split, set()))
             if shared:
                 about.problems.append(f"{len(shared)} videos are in {train!r} too; the first is {shared[0]}")
+    if checksums and (gone := checksums.gone()):
+        audits[0].problems.append(
+            f"{len(gone)} files that {checksums.path} lists are not there; the first is {gone[0]}"
+        )
     if spec.any_videos:
         _warn_of_classes(audits)
     return audits
@@ -163,10 +176,25 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
         about.problems.append(f"it lists {about.listed} videos; {spec.title} has {number}")
 
 
+def _with_checksums(about: SplitAudit, found: Inventory, checksums: Checksums, opening: Opening) -> Inventory:
+    """The videos together with their checksums; a problem where some have none."""
+    videos = [dataclasses.replace(listed, video=checksums.checked(listed.video)) for listed in found.videos]
+    with_one = sum(isinstance(listed.video, CheckedFile) for listed in videos)
+    if with_one and not opening.check:
+        about.notes.append(f"{with_one} videos have a checksum in {checksums.path}; --read compares them")
+    unlisted = [listed.video for listed in videos if listed.there and isinstance(listed.video, str)]
+    if unlisted and not opening.adding_checksums:
+        about.problems.append(
+            f"{len(unlisted)} videos have no checksum in {checksums.path}, the first of them {unlisted[0]}; "
+            "--write-checksums adds them"
+        )
+    return dataclasses.replace(found, videos=videos)
+
+
 def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
     def look(video: Listed) -> VideoInfo | dict[str, str]:
         try:
-            return CHECKS[opening.check](video.video)
+            return CHECKS[opening.check](video.video, open_ended=opening.adding_checksums)
         except VideoError as error:
             return {"id": video.id, "reason": error.reason, "detail": error.detail}
         finally:
@@ -180,6 +208,11 @@ def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
         answers = list(pool.map(look, there))
     about.unreadable = [answer for answer in answers if isinstance(answer, dict)]
     about.measured = [answer for answer in answers if isinstance(answer, VideoInfo)]
+    about.read = [
+        os.fspath(video.video)
+        for video, answer in zip(there, answers, strict=True)
+        if isinstance(answer, VideoInfo) and isinstance(video.video, str | os.PathLike)
+    ]
     if about.unreadable:
         reasons = Counter(failure["reason"] for failure in about.unreadable)
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())

@@ -210,8 +210,8 @@ def frame_cache(data: DataConfig) -> FrameCache | None:
     if not data.cache_gb or num_workers(data):
         return None
     if data.cache_gb > 0:
-        return FrameCache(int(data.cache_gb * 10**9))
-    return FrameCache((free_host_memory() or 0) // _CACHED_SHARE)
+        return FrameCache(int(data.cache_gb * 10**9), open_ended=data.open_ended)
+    return FrameCache((free_host_memory() or 0) // _CACHED_SHARE, open_ended=data.open_ended)
 
 
 def decoders(data: DataConfig) -> int:

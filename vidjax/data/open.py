@@ -11,6 +11,7 @@ from vidjax.data.datasets import DATASETS
 from vidjax.data.sources import records
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.checksums import find_checksums, warn_of_unlisted
 from vidjax.data.sources.own_videos import ALL, place_of
 from vidjax.data.sources.root_layouts import open_classes
 from vidjax.data.staging import staged
@@ -24,7 +25,8 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     `data.name` is a name of `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
     own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of paths and labels, prepared
     records, or the data set as it is distributed; with `data.name=folder` it is any folder or list of videos, see
-    `vidjax.data.sources.own_videos`. motion, motion_digits and synthetic need no root.
+    `vidjax.data.sources.own_videos`. Files are compared with the checksums in `SHA256SUMS` of the root, or in the list
+    `data.checksums`, whenever they are opened. motion, motion_digits and synthetic need no root.
 
     Args:
       split: for example `train`, `val` or `test`, or `all` of the videos of one's own; class folders take their
@@ -45,6 +47,10 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     spec = DATASETS.find(data.name)
     check_annotation(data.name, spec, annotation)
     root = find_root(spec, data, split)
+    return _with_checksums(_open(spec, root, split, data, annotation), root, data)
+
+
+def _open(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
     if spec.open_split is None:
         return open_classes(spec, root, split, data, annotation)
     source = spec.open_split(root, split, data, annotation if annotation or spec.any_videos else spec.annotations[0])
@@ -76,7 +82,16 @@ def open_videos(data: DataConfig, split: str) -> VideoSource:
     spec = DATASETS.find(data.name)
     if spec.open_videos is None:
         return open_source(data, split, NOTHING)
-    return spec.open_videos(find_root(spec, data, split), split)
+    root = find_root(spec, data, split)
+    return _with_checksums(spec.open_videos(root, split), root, data)
+
+
+def _with_checksums(source: VideoSource, root: str, data: DataConfig) -> VideoSource:
+    """The source, whose files are compared with their checksums where there is a list of these."""
+    source.checksums = find_checksums(root, data)
+    if source.checksums:
+        warn_of_unlisted(source.checksums, source.files())
+    return source
 
 
 def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import types
 from collections.abc import Sequence
 
@@ -49,7 +50,7 @@ def write_quarantine(path: Place, reasons: Sequence[str], source: VideoSource, s
     with contextlib.closing(GrowingFile(path)) as file:
         for row, reason in ((source[index], reasons[index]) for index in failed):
             if row.id not in listed:
-                where = row.video if isinstance(row.video, str) else ""
+                where = os.fspath(row.video) if isinstance(row.video, str | os.PathLike) else ""
                 line = {"step": None, "id": row.id, "path": where, "reason": reason, "split": split}
                 file.add(json.dumps(line))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 
 import jax
 import numpy as np
@@ -49,7 +50,8 @@ class Quarantine:
         if len(self._ids) > self._limit:
             raise DataError(
                 f"{len(self._ids)} of {len(self._source)} videos could not be decoded, more than the {self._limit} a "
-                f"run puts up with; their reasons are in {self._path}: repair or remove them"
+                f"run puts up with; their reasons are in {self._path}, and `vidjax check` with --read index says more: "
+                "repair or remove them"
             )
 
     def _note(self, step: int, row: int, reason: str) -> None:
@@ -58,7 +60,7 @@ class Quarantine:
             return
         self._ids.add(video.id)
         if jax.process_index() == 0:
-            path = video.video if isinstance(video.video, str) else ""
+            path = os.fspath(video.video) if isinstance(video.video, str | os.PathLike) else ""
             with contextlib.closing(GrowingFile(self._path)) as file:
                 file.add(json.dumps({"step": step, "id": video.id, "path": path, "reason": reason}))
         say(f"{video.id} cannot be decoded ({reason}); another video takes its place in every batch, see {self._path}")

@@ -1,6 +1,7 @@
 """Prepared records that a disk has damaged: training takes other videos, evaluation counts the ones that are lost."""
 
 import itertools
+import json
 import pathlib
 import shutil
 
@@ -109,3 +110,32 @@ def test_without_the_file_of_labels_a_damaged_record_is_named(damaged, tmp_path)
     (folder / "labels_train.npy").unlink()
     with pytest.raises(DataError, match="record 2 of the prepared data set"):
         open_source(DataConfig(root=str(folder), **CLIPS), "train").row_labels()
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_records_cannot_name_a_module_to_be_imported(prepared, tmp_path, monkeypatch, wrapped):
+    """TFDS imports the module of every class in features.json, wherever it is."""
+    folder = shutil.copytree(prepared.root, tmp_path / "records")
+    (tmp_path / "hostile.py").write_text("raise SystemExit('it ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = folder / "features.json"
+    features = json.loads(path.read_text())
+    stranger = {"pythonClassName": "hostile.Feature", "tensor": {}}
+    if wrapped:
+        stranger = {"jsonFeature": {"json": json.dumps({"type": "hostile.Feature", "content": "{}"})}}
+    features["featuresDict"]["features"]["id"] = stranger
+    path.write_text(json.dumps(features))
+    with pytest.raises(DataError, match=r"asks for the class 'hostile.Feature', which is none of TFDS's features"):
+        open_source(DataConfig(root=str(folder), **CLIPS), "train")
+
+
+def test_labels_that_are_pickled_are_not_read(prepared, tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return pathlib.Path.touch, (tmp_path / "it ran",)
+
+    folder = shutil.copytree(prepared.root, tmp_path / "records")
+    np.save(folder / "labels_train.npy", np.array([Hostile()] * 6, object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"labels_train\.npy cannot be read .*; prepare the data set again"):
+        open_source(DataConfig(root=str(folder), **CLIPS), "train").row_labels()
+    assert not (tmp_path / "it ran").exists()

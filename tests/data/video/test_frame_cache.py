@@ -27,7 +27,9 @@ def path(tmp_path):
 def opened(monkeypatch):
     """The videos that were opened."""
     paths, real = [], frame_cache_module.open_video
-    monkeypatch.setattr(frame_cache_module, "open_video", lambda place: paths.append(place) or real(place))
+    monkeypatch.setattr(
+        frame_cache_module, "open_video", lambda place, **options: paths.append(place) or real(place, **options)
+    )
     return paths
 
 

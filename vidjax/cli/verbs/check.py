@@ -1,8 +1,9 @@
 """`vidjax check`: say what is missing in the root of a data set, or how a folder of videos will be trained on.
 
-Names, files, classes and counts are compared with what is published; --read opens every video. Of a folder or a list of
-videos it says which classes and splits training makes of it, and opens some videos for their lengths and sizes. The
-exit code is 0 if nothing is missing, 1 if something is.
+Names, files, classes and counts are compared with what is published; --read opens every video, and compares it with its
+checksum where SHA256SUMS in the root, or beside the list, has one. Of a folder or a list of videos it says which
+classes and splits training makes of it, and opens some videos for their lengths and sizes. The exit code is 0 if
+nothing is missing, 1 if something is.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import argparse
 import dataclasses
 import difflib
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import paths
 from vidjax.cli.check_page import print_audits
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.config import Config, DataConfig, choices, with_keys
-from vidjax.errors import ConfigError, nearest_path
+from vidjax.errors import ConfigError, DataError, nearest_path
 from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
+
+if TYPE_CHECKING:
+    from vidjax.data.audit import SplitAudit
 
 SOMETHING_MISSING = 1
 SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
@@ -37,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about += f"without it, up to {SAMPLED} videos of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
+    about = "open every video and add those that can be read to SHA256SUMS in the root, as sha256sum writes it; a line "
+    about += "that is there stays, and a file that is not what it says is a problem"
+    parser.add_argument("--write-checksums", action="store_true", help=about)
+    about = "a list of checksums elsewhere, as --config.data.checksums; its paths begin at the root"
+    parser.add_argument("--checksums", default="", metavar="FILE", help=about)
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
     about = "of a folder that is not divided, the share to validate, from 0 to 1 (0.2), as --config.data.val_fraction"
     parser.add_argument("--val-fraction", type=float, metavar="F", help=about)
@@ -55,21 +66,26 @@ def run(arguments: argparse.Namespace) -> int:
     data = _division(arguments, name)
     if arguments.charts:
         paths.check_writable(arguments.charts)
+    read_all = arguments.read or arguments.charts or arguments.write_checksums
     splits = tuple(filter(None, arguments.splits.split(",")))
     own = name == "folder" and not arguments.root
     opening = Opening(
-        check=arguments.read or ("index" if arguments.charts or own else ""),
-        at_most=SAMPLED if own and not (arguments.read or arguments.charts) else 0,
+        check=arguments.read or ("index" if read_all or own else ""),
+        at_most=SAMPLED if own and not read_all else 0,
         threads=max(1, arguments.threads),
+        adding_checksums=arguments.write_checksums,
     )
     with progress(f"checking {root}") as advance:
         audits = audit(name, root, splits, dataclasses.replace(opening, on_video=advance), data)
+    written = _write_checksums(audits, root, data, opening.threads) if arguments.write_checksums else {}
     complete = not any(about.problems for about in audits)
     if arguments.json:
         listed = [about.as_json() for about in audits]
-        print_json({"dataset": name, "root": root, "complete": complete, "splits": listed})
+        print_json({"dataset": name, "root": root, "complete": complete, "splits": listed, **written})
     else:
         print_audits(audits)
+        if written:
+            say(f"wrote {written['checksums_added']} checksums to {written['checksums']}")
     if arguments.charts:
         from vidjax.viz.dataset_charts import draw_dataset
 
@@ -84,7 +100,20 @@ def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
     changes = {key: value for key, value in asked.items() if value is not None}
     if changes and name != "folder":
         raise ConfigError(f"--val-fraction and --split-by divide a folder or a list of your own; {name} has its splits")
-    return with_keys(Config(), changes).data
+    return with_keys(Config(), changes | {"data.checksums": arguments.checksums}).data
+
+
+def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, threads: int) -> dict[str, Any]:
+    """Add the files that could be read to the list of checksums; say where it is, and how many were added."""
+    from vidjax.data.sources.checksums import add_checksums, checksums_path
+
+    files = [file for about in audits for file in about.read]
+    if not files:
+        raise DataError(f"{root} has no video files that can be read; prepared records have hashes of their own")
+    path, folder = checksums_path(os.path.abspath(os.path.expanduser(root)), data)
+    with progress(f"hashing {len(files)} files", len(files), unit="files") as advance:
+        added = add_checksums(path, folder, files, threads=threads, on_file=advance)
+    return {"checksums": path, "checksums_added": added}
 
 
 def _which(word: str, root: str) -> tuple[str, str]:

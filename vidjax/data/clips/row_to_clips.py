@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import grain
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +32,7 @@ class LoadTrain(grain.transforms.RandomMap):
 
     def __init__(self, source: VideoSource, data: DataConfig, cache: FrameCache | None = None):
         self._source, self._data = source, data
-        self._open = cache.open if cache else open_video
+        self._open = cache.open if cache else functools.partial(open_video, open_ended=data.open_ended)
         check_clips(data)
 
     def random_map(self, element: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -6,11 +6,11 @@ Pictures in a folder have no bytes of their own to store: they become a video th
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 
 from vidjax.data.prepare.encode import Encoding, Lossless
 from vidjax.data.sources.rows import Row
+from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.container import check_file
 from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace, open_video
@@ -53,19 +53,21 @@ class Storing:
             return (self.encoding or Lossless()).encode(row.video)
         if row.video is None:
             raise VideoError("missing", f"{row.id} has synthetic frames, which nothing holds")
+        if self.encoding:
+            return self.encoding.encode(row.video)
         video = _read_bytes(row.video)
-        return self.encoding.encode(video) if self.encoding else (video, CHECKS[self.check](video))
+        return video, CHECKS[self.check](video, open_ended=isinstance(row.video, CheckedFile))
 
 
-def open_whole_index(video: VideoPlace) -> VideoInfo:
+def open_whole_index(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
     """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
-    with open_video(video) as opened:
+    with open_video(video, open_ended=open_ended) as opened:
         return opened.info
 
 
-def decode_every_frame(video: VideoPlace) -> VideoInfo:
+def decode_every_frame(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
     """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
-    with open_video(video) as opened:
+    with open_video(video, open_ended=open_ended) as opened:
         for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
             opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))
         return opened.info
@@ -74,7 +76,9 @@ def decode_every_frame(video: VideoPlace) -> VideoInfo:
 CHECKS = {"index": open_whole_index, "decode": decode_every_frame}
 
 
-def _read_bytes(video: str | os.PathLike | bytes | StoredVideo) -> bytes:
+def _read_bytes(video: str | CheckedFile | bytes | StoredVideo) -> bytes:
+    if isinstance(video, CheckedFile):
+        video = video.verified()
     if isinstance(video, bytes):
         return video
     if isinstance(video, StoredVideo):

@@ -58,7 +58,7 @@ class Encoding:
         Raises:
           VideoError: when a frame cannot be decoded.
         """
-        with open_video(video) as source:
+        with open_video(video, open_ended=False) as source:
             size = _fit(source.info.height, source.info.width, self.short_side)
             return _write(source, size, "libx264", "yuv420p", _x264(self.key_every) | {"crf": str(self.crf)})
 
@@ -79,7 +79,7 @@ class Lossless:
         Raises:
           VideoError: when a frame cannot be decoded.
         """
-        with open_video(video) as source:
+        with open_video(video, open_ended=False) as source:
             size = (source.info.height, source.info.width)
             return _write(source, size, "libx264rgb", "rgb24", _x264(self.key_every) | {"qp": "0"})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,10 @@ class AnnotatedVideos(VideoSource):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> Row:
-        return Row(self.videos[index].video, 0, self.videos[index].id)
+        return Row(self.checked(self.videos[index].video), 0, self.videos[index].id)
+
+    def files(self) -> Iterator[str]:
+        return (video.video for video in self.videos if isinstance(video.video, str))
 
     def row_labels(self) -> Int64[np.ndarray, " rows"]:
         return np.zeros(len(self), np.int64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Int64, Integer
@@ -12,7 +13,11 @@ from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.rows import Row
 
 if TYPE_CHECKING:
+    from vidjax.data.sources.checksums import Checksums
     from vidjax.data.sources.reading import Reading
+    from vidjax.data.video.checked_file import CheckedFile
+
+VideoT = TypeVar("VideoT")
 
 
 class Rows(Protocol):
@@ -34,6 +39,7 @@ class VideoSource(abc.ABC):
       num_classes: number of classes, or of the numbers of a target, named or not.
       content_id: a short hash that changes when rows, annotations or file sizes do.
       knows_labels: whether the classes of all rows are known without reading a video.
+      checksums: of the files of the rows, where there is a list of them.
       reading: how a user's own videos were found and divided; None of a data set whose layout says that. It stays in
         the process that opened the source.
     """
@@ -44,6 +50,7 @@ class VideoSource(abc.ABC):
     num_classes: int
     content_id: str
     knows_labels: bool = True
+    checksums: Checksums | None = None
     reading: Reading | None = None
 
     @abc.abstractmethod
@@ -57,6 +64,14 @@ class VideoSource(abc.ABC):
     @abc.abstractmethod
     def row_labels(self) -> Integer[np.ndarray, " rows"]:
         """The class number of each row; 0 where a row has no single class."""
+
+    def files(self) -> Iterable[str]:
+        """The video files of the rows that lie in files, known without reading one."""
+        return ()
+
+    def checked(self, video: VideoT) -> VideoT | CheckedFile:
+        """What a row has for its video: a file together with its checksum, where one is listed."""
+        return self.checksums.checked(video) if self.checksums else video
 
     def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
         """The row numbers of a class, ascending."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int64
@@ -54,7 +55,11 @@ class InMemorySource(VideoSource):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> Row:
-        return self._rows[int(index)]
+        row = self._rows[int(index)]
+        return dataclasses.replace(row, video=self.checked(row.video)) if self.checksums else row
+
+    def files(self) -> Iterator[str]:
+        return (row.video for row in self._rows if isinstance(row.video, str))
 
     def row_labels(self) -> Int64[np.ndarray, " rows"]:
         return self._labels

@@ -34,7 +34,7 @@ class Listed:
         """Whether its file, or a frame of its folder, exists; records always do."""
         if isinstance(self.video, FrameWindow):
             return bool(self.video.names)
-        return not isinstance(self.video, str) or os.path.isfile(self.video)
+        return not isinstance(self.video, str | os.PathLike) or os.path.isfile(self.video)
 
 
 @dataclass(frozen=True)

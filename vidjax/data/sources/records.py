@@ -7,8 +7,10 @@ rows of a class.
 from __future__ import annotations
 
 import glob
+import json
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,10 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import StoredVideo, read_record
 from vidjax.errors import DataError, VideoError
+from vidjax.files import read_json
+
+_TFDS_FEATURES = "tensorflow_datasets.core.features."
+_NAME_A_CLASS = ("pythonClassName", "python_class_name", "type")  # keys of features.json
 
 
 class RecordSource(VideoSource):
@@ -76,7 +82,10 @@ class RecordSource(VideoSource):
             return np.zeros(len(self), np.int64)
         path = labels_path(self._folder, self.name)
         if os.path.exists(path):
-            labels = np.load(path)
+            try:
+                labels = np.load(path)
+            except (OSError, ValueError, EOFError) as error:  # damaged, or pickled, which NumPy refuses
+                raise DataError(f"{path} cannot be read ({error}); prepare the data set again") from error
             if len(labels) != len(self):
                 raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; prepare the data set again")
             return labels
@@ -142,9 +151,32 @@ def _builder(folder: str):
     import tensorflow_datasets as tfds
 
     try:
+        _check_features(folder)
         return tfds.builder_from_directory(folder)
+    except DataError:
+        raise
     except Exception as error:  # TFDS's, protobuf's, JSON's: files of its metadata may be damaged in any way
         raise DataError(f"the prepared data set in {folder} cannot be opened: {error}") from error
+
+
+def _check_features(folder: str) -> None:
+    """Refuse features whose class is not of TFDS: it would import the module of any class that features.json names."""
+    tree = read_json(os.path.join(folder, "features.json"))
+    if stranger := next((name for name in _class_names(tree) if not name.startswith(_TFDS_FEATURES)), ""):
+        raise DataError(f"{folder}/features.json asks for the class {stranger!r}, which is none of TFDS's features")
+
+
+def _class_names(tree: Any) -> Iterator[str]:
+    """Every name of a class in the JSON of features, of which some may be JSON in a string."""
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if key in _NAME_A_CLASS and isinstance(value, str):
+            yield value
+        elif key == "json" and isinstance(value, str):
+            yield from _class_names(json.loads(value))
+        else:
+            yield from _class_names(value)
+    for value in tree if isinstance(tree, list) else ():
+        yield from _class_names(value)
 
 
 def _read(builder, split: str):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vidjax.data.video.checked_file import CheckedFile
     from vidjax.data.video.readers import FrameWindow, StoredVideo
 
 Interval = tuple[float, float, int]  # start and end in seconds, class
@@ -18,7 +19,8 @@ class Row:
     """A video and its annotations.
 
     Attributes:
-      video: a path, the bytes of a file, pictures in a folder, a place in records, or None for synthetic frames.
+      video: a path, with or without a checksum, the bytes of a file, pictures in a folder, a place in records, or None
+        for synthetic frames.
       label: class number; 0 where the row has another annotation to learn from.
       id: name for messages.
       target: numbers that a regression predicts.
@@ -32,7 +34,7 @@ class Row:
       group: who or what is seen, which must not be on both sides of a split; empty when that is not known.
     """
 
-    video: str | bytes | FrameWindow | StoredVideo | None
+    video: str | CheckedFile | bytes | FrameWindow | StoredVideo | None
     label: int
     id: str
     target: tuple[float, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -65,11 +65,14 @@ class FileSource(VideoSource):
         return len(self._names)
 
     def __getitem__(self, index: int) -> Row:
-        return Row(self.path(index), int(self._labels[index]), self._names[index])
+        return Row(self.checked(self.path(index)), int(self._labels[index]), self._names[index])
 
     def path(self, index: int) -> str:
         """Where the video of a row is."""
         return os.path.join(self._root, self._names[index])
+
+    def files(self) -> Iterator[str]:
+        return (self.path(index) for index in range(len(self)))
 
     def row_labels(self) -> Int32[np.ndarray, " rows"]:
         return self._labels

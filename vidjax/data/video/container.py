@@ -40,13 +40,15 @@ av.logging.set_level(av.logging.PANIC)
 _open = functools.partial(av.open, metadata_errors="ignore") if int(av.__version__.split(".")[0]) < 19 else av.open
 
 
-def open_container(source: str | os.PathLike | bytes) -> av.container.InputContainer:
+def open_container(source: str | os.PathLike | bytes, where: str) -> av.container.InputContainer:
     """Open a path or the bytes of a file. A path is never taken for an address, nor a playlist followed.
+
+    Args:
+      where: how messages name it, as by `describe`.
 
     Raises:
       VideoError: missing, empty, truncated, corrupt, or not_video.
     """
-    where = describe(source)
     if not isinstance(source, bytes):
         check_file(source)
     elif not source:

@@ -17,16 +17,15 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
+from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.container import check_size, decoder_options, describe, open_container, reading, video_stream
 from vidjax.data.video.packet_index import PacketIndex
-from vidjax.data.video.truncation import is_cut_off
+from vidjax.data.video.truncation import find_ending, is_cut_off
 from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
 MAX_READ_BYTES = 8 << 30  # of one answer
 _SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
-
-_UNCOUNTED = {"matroska,webm", "mpegts", "gif"}  # formats that do not say how many frames they have
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,8 @@ class Video:
 
     Attributes:
       frames: the number of display frames.
+      open_ended: whether nothing says where the file ends, so that it may have been cut: neither its container nor a
+        checksum.
 
     Example:
       >>> with vidjax.data.Video("video.mp4") as video:
@@ -100,27 +101,37 @@ class Video:
     """
 
     def __init__(self, source: str | os.PathLike | bytes):
-        self._where = describe(source)
+        """Open a path, or the bytes of a file; a `CheckedFile` is compared with its checksum first.
+
+        Raises:
+          VideoError: as `probe_video`.
+        """
+        self._where, checked = describe(source), isinstance(source, CheckedFile)
+        if isinstance(source, CheckedFile):
+            source = source.verified()
         try:
             self._open(source)
         except VideoError as error:
             if error.reason in ("corrupt", "no_video_stream", "not_video") and is_cut_off(source):
                 raise VideoError("truncated", f"{error.detail}; the file ends before its container does") from error
             raise
+        self.open_ended = self.open_ended and not checked
         self.frames = len(self._index.display)
         self._reformatter = VideoReformatter()
 
     def _open(self, source: str | os.PathLike | bytes):
-        self._container = open_container(source)
+        self._container = open_container(source, self._where)
         try:
             with reading(self._where):
                 self._stream = video_stream(self._container, self._where)
-                if self._container.format.name in _UNCOUNTED and is_cut_off(source):
+                ending = find_ending(source)
+                self.open_ended = ending.open
+                if ending.cut and not ending.counted:
                     raise VideoError("truncated", f"{self._where} ends before its container does")
                 self._context = self._stream.codec_context
                 self._context.thread_type, self._context.thread_count = "NONE", 1
                 self._context.options = {"err_detect": "explode"} | decoder_options()
-                self._index = PacketIndex(source, self._container, self._stream)
+                self._index = PacketIndex(source, self._where, self._container, self._stream)
         except BaseException:  # whatever it is goes on, but the file is closed
             self._container.close()
             raise

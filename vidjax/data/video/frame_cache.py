@@ -24,9 +24,13 @@ class FrameCache:
     fixed part of them is served from it, whatever their order.
     """
 
-    def __init__(self, limit: int):
-        """Begin empty; with a `limit` of 0 bytes every video is decoded anew."""
-        self.limit, self.kept_bytes = limit, 0
+    def __init__(self, limit: int, *, open_ended: bool = True):
+        """Begin empty; with a `limit` of 0 bytes every video is decoded anew.
+
+        Args:
+          open_ended: as for `open_video`.
+        """
+        self.limit, self.kept_bytes, self.open_ended = limit, 0, open_ended
         self._videos: dict[Hashable, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -38,7 +42,7 @@ class FrameCache:
         """
         if kept := self._videos.get(_key(place)):
             return _CachedVideo(self, place, kept)
-        video = open_video(place)
+        video = open_video(place, open_ended=self.open_ended)
         return _CachedVideo(self, place, _Kept(video.frames, video.fps), video) if self.limit else video
 
     @property
@@ -112,5 +116,5 @@ class _CachedVideo:
 
     def _opened(self) -> OpenVideo:
         if self._video is None:
-            self._video = open_video(self._place)
+            self._video = open_video(self._place, open_ended=self._cache.open_ended)
         return self._video

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import av
 
-from vidjax.data.video.container import describe, open_container, video_stream
+from vidjax.data.video.container import open_container, video_stream
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
@@ -32,10 +32,12 @@ class PacketIndex:
     def __init__(
         self,
         source: str | os.PathLike | bytes,
+        where: str,
         container: av.container.InputContainer,
         stream: av.video.stream.VideoStream,
     ):
-        self._source, self._where = source, describe(source)
+        """Read all packets of the stream; `where` names the file in messages."""
+        self._source, self._where = source, where
         self._container, self._stream = container, stream
         self._reopened: av.container.InputContainer | None = None
         self._kept: list[av.Packet] | None = [] if (container.size or 0) <= KEEP_BYTES else None
@@ -97,7 +99,7 @@ class PacketIndex:
     def _reopen(self):
         if self._reopened is not None:
             self._reopened.close()
-        self._reopened = open_container(self._source)
+        self._reopened = open_container(self._source, self._where)
         stream = video_stream(self._reopened, self._where)
         self._again, self._place = (packet for packet in self._reopened.demux(stream) if packet.size), 0
 

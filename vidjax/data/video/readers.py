@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from vidjax.data.video.container import describe
 from vidjax.data.video.decode import FrameNumbers, Video, VideoInfo
 from vidjax.errors import VideoError
 
@@ -96,18 +97,33 @@ class OpenVideo(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
 
-def open_video(source: VideoPlace) -> OpenVideo:
+def open_video(source: VideoPlace, *, open_ended: bool = True) -> OpenVideo:
     """Open a video for reading, as a context manager.
 
+    Args:
+      open_ended: whether a file is taken of which nothing says where it ends, so that it may have been cut.
+
     Raises:
-      VideoError: when it cannot be opened.
+      VideoError: when it cannot be opened, or is open_ended and may not be.
     """
     if isinstance(source, FrameWindow):
         return FrameVideo(source)
     if not isinstance(source, StoredVideo):
-        return Video(source)
-    video = Video(source.load())
+        return _closed_end(Video(source), describe(source), open_ended)
+    video = _closed_end(Video(source.load()), f"record {source.number} of the prepared data set", open_ended)
     return StretchOfVideo(video, source.first, source.count) if source.count else video
+
+
+def _closed_end(video: Video, where: str, open_ended: bool) -> Video:
+    if not video.open_ended or open_ended:
+        return video
+    video.close()
+    raise VideoError(
+        "open_ended",
+        f"{where} may have been cut off: raw streams, MPEG-TS, MPEG-PS and recordings never finished do not "
+        "say where they end. If it is whole, list its checksum (vidjax check DIR --write-checksums) or set "
+        "data.open_ended=True",
+    )
 
 
 class StretchOfVideo:

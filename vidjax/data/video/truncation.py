@@ -4,40 +4,77 @@ from __future__ import annotations
 
 import io
 import os
-from typing import BinaryIO
+import struct
+from typing import BinaryIO, NamedTuple
 
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"  # Matroska and WebM
 _TS_PACKET = 188
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # its File Properties Object
+_PNG = b"\x89PNG\r\n\x1a\n"
+_OGG_PAGE = 65307  # bytes, at most
+_ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes
 
 
-def is_cut_off(source: str | os.PathLike | bytes) -> bool:
-    """True when an MP4, Matroska, AVI, MPEG-TS or GIF ends too early; False when it does not or cannot be told.
+class Ending(NamedTuple):
+    """What a container says of its end.
 
-    What is no file, such as a pipe that nobody writes to, is not opened.
+    Attributes:
+      cut: bytes are missing.
+      counted: it says how many frames it has as well, so that what is missing need not be frames.
+      open: it does not say where it ends, so that a cut may not show.
+    """
+
+    cut: bool = False
+    counted: bool = False
+    open: bool = False
+
+
+def find_ending(source: str | os.PathLike | bytes) -> Ending:
+    """Compare a file with what its container says of it.
+
+    MP4 has an index of its frames, fragmented MP4 an index of its fragments (sidx, mfra) unless it was made for
+    streaming; Matroska, AVI, ASF and FLV have sizes, where their writer has come to its end; GIF, PNG and Ogg mark
+    their last part. Raw streams, MPEG-TS and whatever else is not known here may end anywhere. What is no file, such as
+    a pipe that nobody writes to, is not opened.
     """
     if not (isinstance(source, bytes) or os.path.isfile(source)):
-        return False
+        return Ending()
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(_TS_PACKET + 1)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide"):
-            return _mp4_cut_off(file, size)
+            return _mp4(file, size)
         if head.startswith(_EBML):
-            return _matroska_end(file) > size
+            end = _matroska_end(file)
+            return Ending(cut=end > size, open=not end)
         if head.startswith(b"RIFF"):
-            return 8 + int.from_bytes(head[4:8], "little") > size
+            return Ending(cut=_riff_end(file, size) > size, counted=True)
         if head[:1] == head[_TS_PACKET:] == b"G":
-            return size % _TS_PACKET != 0
+            return Ending(cut=size % _TS_PACKET != 0, open=True)
         if head.startswith(b"GIF8"):
             file.seek(-min(size, 64), os.SEEK_END)
-            return not file.read().rstrip(b"\0").endswith(b";")
-    return False
+            return Ending(cut=not file.read().rstrip(b"\0").endswith(b"\0;"))  # the end of a block, and that of all
+        if head.startswith(_PNG):
+            return Ending(cut=_png_cut_off(file, size))
+        if head.startswith(_ASF_HEADER):
+            return _asf(file, size)
+        if head.startswith(b"FLV"):
+            return _flv(file, size)
+        if head.startswith(b"OggS"):
+            return _ogg(file, size)
+    return Ending(open=True)
 
 
-def _mp4_cut_off(file: BinaryIO, size: int) -> bool:
-    """A top-level box runs past the end, or the index (moov) was never written."""
-    names, at = set(), 0
+def is_cut_off(source: str | os.PathLike | bytes) -> bool:
+    """True when a file ends too early; False when it does not or cannot be told."""
+    return find_ending(source).cut
+
+
+def _mp4(file: BinaryIO, size: int) -> Ending:
+    """A top-level box runs past the end, or the index (moov) was never written, or fragments are missing."""
+    names, at, fragments_end = list[bytes](), 0, 0
     while at + 8 <= size:
         file.seek(at)
         header = file.read(16)
@@ -46,9 +83,41 @@ def _mp4_cut_off(file: BinaryIO, size: int) -> bool:
             length = int.from_bytes(header[8:16], "big")
         if length < 8:  # 0: to the end of the file; else nonsense
             break
-        names.add(header[4:8])
-        at += length
-    return at > size or b"moov" not in names
+        name, start, at = header[4:8], at, at + length
+        if name == b"sidx" and not {b"sidx", b"styp", b"moof"} & {*names}:  # of the whole file, not of a segment
+            fragments_end = at + _fragments(file, start + 8)
+        names.append(name)
+    if b"moof" not in names:
+        return Ending(cut=at > size or b"moov" not in names, counted=True)
+    cut = max(at, fragments_end) > size or b"moov" not in names
+    return Ending(cut=cut, open=names[-1] != b"mfra" and not fragments_end)
+
+
+def _fragments(file: BinaryIO, at: int) -> int:
+    """The bytes of all fragments by a segment index (ISO/IEC 14496-12, 8.16.3); 0 where it has one entry only.
+
+    That one may be of the first fragment alone.
+    """
+    file.seek(at)
+    fixed = file.read(32)
+    first_offset, count, entries = (20, 30, 32) if fixed[:1] == b"\x01" else (16, 22, 24)
+    offset = int.from_bytes(fixed[first_offset : count - 2], "big")
+    file.seek(at + entries)
+    table = file.read(12 * int.from_bytes(fixed[count : count + 2], "big"))
+    sizes = [int.from_bytes(table[place : place + 4], "big") & 0x7FFFFFFF for place in range(0, len(table), 12)]
+    return offset + sum(sizes) if len(sizes) > 1 else 0
+
+
+def _riff_end(file: BinaryIO, size: int) -> int:
+    """Where the last chunk ends; an AVI over a gigabyte has several."""
+    at, header = 0, b"RIFF"
+    while at + 8 <= size and header[:4] == b"RIFF":
+        file.seek(at)
+        header = file.read(8)
+        if header[:4] == b"RIFF":
+            length = int.from_bytes(header[4:], "little")
+            at += 8 + length + length % 2
+    return at
 
 
 def _matroska_end(file: BinaryIO) -> int:
@@ -68,3 +137,43 @@ def _varint(file: BinaryIO) -> tuple[int, bool]:
     width = 9 - first.bit_length()
     value = int.from_bytes(bytes([first & (0xFF >> width)]) + file.read(width - 1), "big")
     return value, value == 2 ** (7 * width) - 1
+
+
+def _png_cut_off(file: BinaryIO, size: int) -> bool:
+    """The chunks do not reach the one that ends them."""
+    at, name = len(_PNG), b""
+    while name != b"IEND" and at < size:
+        file.seek(at)
+        header = file.read(8)
+        at, name = at + 12 + int.from_bytes(header[:4], "big"), header[4:]
+    return name != b"IEND" or at > size
+
+
+def _asf(file: BinaryIO, size: int) -> Ending:
+    """The header has the size of the file; 0 where the writer has not come to its end, none in a broadcast."""
+    file.seek(len(_ASF_HEADER))
+    header = file.read(min(int.from_bytes(file.read(8), "little"), _ASF_LOOKED_AT))
+    at = header.find(_ASF_FILE)
+    about = header[at + 24 : at + 24 + 68]
+    if at < 0 or len(about) < 68 or about[64] & 1:
+        return Ending(open=True)
+    stated = int.from_bytes(about[16:24], "little")
+    return Ending(cut=not 0 < stated <= size)
+
+
+def _flv(file: BinaryIO, size: int) -> Ending:
+    """The notes in front (onMetaData) may have the size of the file, as a number in AMF."""
+    file.seek(0)
+    _, found, value = file.read(_FLV_LOOKED_AT).partition(b"\x00\x08filesize\x00")
+    stated = struct.unpack(">d", value[:8])[0] if found and len(value) >= 8 else 0.0
+    return Ending(cut=stated > size, open=not stated > 0)
+
+
+def _ogg(file: BinaryIO, size: int) -> Ending:
+    """The last page is whole, and marked as the last (RFC 3533, section 6)."""
+    file.seek(-min(size, 2 * _OGG_PAGE), os.SEEK_END)
+    rest = file.read()
+    page = rest[rest.rfind(b"OggS") :]
+    segments = page[26] if len(page) > 26 else 255
+    length = 27 + segments + sum(page[27 : 27 + segments])
+    return Ending(cut=length > len(page), open=not page[5:6] or not page[5] & 4)

@@ -1,0 +1,178 @@
+"""Checksums of a data set's files, listed as `sha256sum` writes them: one line a file, its SHA-256 and its path.
+
+SHA-256 because every system has a tool for it (`cd ROOT && sha256sum --check SHA256SUMS`) and processors have
+instructions for it: a core hashes some thirty times as fast as it decodes.
+"""
+
+from __future__ import annotations
+
+import array
+import concurrent.futures
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+
+from vidjax.config import DataConfig
+from vidjax.data.video.checked_file import CheckedFile, sha256_of
+from vidjax.errors import DataError
+from vidjax.files import write_whole
+
+FILE = "SHA256SUMS"
+_LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
+_ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
+VideoT = TypeVar("VideoT")
+
+
+class Checksums:
+    """A list of checksums; 40 bytes of memory a file, as a data set may have millions.
+
+    Attributes:
+      path: of the list.
+      root: the folder that its paths are relative to.
+    """
+
+    def __init__(self, path: str, root: str):
+        """Read the list.
+
+        Raises:
+          DataError: when it cannot be read, a line is malformed, or lists a file again with another checksum.
+        """
+        self.path, self.root = path, root
+        keys, digests = array.array("Q"), bytearray()
+        for name, digest in read_list(path):
+            keys.append(_key(name))
+            digests += digest
+        order = np.argsort(keys, kind="stable")
+        self._keys = np.asarray(keys, np.uint64)[order]
+        self._digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)[order]
+        again = np.flatnonzero((self._keys[1:] == self._keys[:-1]) & (self._digests[1:] != self._digests[:-1]).any(1))
+        if len(again):
+            first = sorted(order[again[0] : again[0] + 2])[1]
+            raise DataError(
+                f"{path}, line {first + 1}: it lists a file again, with another checksum; remove one of them"
+            )
+
+    def of(self, file: str) -> bytes | None:
+        """The SHA-256 that a file must have; None where it is not listed."""
+        key = np.uint64(_key(_relative(file, self.root)))
+        place = int(np.searchsorted(self._keys, key))
+        return self._digests[place].tobytes() if place < len(self._keys) and self._keys[place] == key else None
+
+    def checked(self, video: VideoT) -> VideoT | CheckedFile:
+        """A path together with its checksum, if it has one; what is no path as it is."""
+        digest = self.of(video) if isinstance(video, str) else None
+        return CheckedFile(video, digest, self.path) if isinstance(video, str) and digest else video
+
+    def unlisted(self, files: Iterable[str]) -> list[str]:
+        """Those of the files that have no checksum."""
+        return [file for file in files if self.of(file) is None]
+
+    def gone(self) -> list[str]:
+        """The listed files that are not there."""
+        paths = (os.path.join(self.root, name) for name, _ in read_list(self.path))
+        return [path for path in paths if not os.path.isfile(path)]
+
+
+def find_checksums(root: str, data: DataConfig) -> Checksums | None:
+    """The list that `data.checksums` names, or else the one in the root, or beside a list of videos; None if none is.
+
+    Raises:
+      DataError: when the list that is named is not there, or one is malformed.
+    """
+    if not root:
+        return None
+    path, folder = checksums_path(root, data)
+    if data.checksums and not os.path.isfile(path):
+        raise DataError(f"data.checksums={data.checksums} is no file; `vidjax check DIR --write-checksums` writes one")
+    return Checksums(path, folder) if os.path.isfile(path) else None
+
+
+def checksums_path(root: str, data: DataConfig) -> tuple[str, str]:
+    """Where the list of a data set is, or ought to be, and the folder that its paths are relative to."""
+    folder = os.path.abspath(os.path.dirname(root) if os.path.isfile(root) else root)
+    named = os.path.abspath(os.path.expanduser(data.checksums)) if data.checksums else ""
+    return named or os.path.join(folder, FILE), folder
+
+
+def warn_of_unlisted(checksums: Checksums, files: Iterable[str]) -> None:
+    """Log how many files are read without being compared with a checksum."""
+    if unlisted := checksums.unlisted(files):
+        logging.getLogger("vidjax").warning(
+            "%s has no checksum of %d videos, which are read unchecked; the first is %s. `vidjax check` with "
+            "--write-checksums adds them", checksums.path, len(unlisted), unlisted[0],
+        )  # fmt: skip
+
+
+def read_list(path: str) -> Iterator[tuple[str, bytes]]:
+    """The relative path and the SHA-256 of each line.
+
+    Raises:
+      DataError: when the list cannot be read, or with the number of a malformed line.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                match = _LINE.fullmatch(line.rstrip("\r\n"))
+                if match is None:
+                    raise DataError(
+                        f"{path}, line {number}: it is no SHA-256, two spaces and a path, as sha256sum writes"
+                    )
+                escaped, digest, name = match.groups()
+                if escaped:
+                    name = re.sub(r"\\[\\nr]", lambda found: _ESCAPES[found[0]], name)
+                yield os.path.normpath(name), bytes.fromhex(digest)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def add_checksums(
+    path: str, root: str, files: Iterable[str], *, threads: int = 1, on_file: Callable[[], None] = lambda: None
+) -> int:
+    """Add the files that a list does not have yet, sorted by path; what is listed stays as it is.
+
+    Returns:
+      how many were added.
+
+    Raises:
+      DataError: when a file or the list cannot be read, or the list not be written.
+    """
+    listed = dict(read_list(path)) if os.path.isfile(path) else {}
+    new = sorted({name for file in files if (name := _relative(file, root)) not in listed})
+
+    def hashed(name: str) -> bytes:
+        try:
+            return sha256_of(os.path.join(root, name))
+        except OSError as error:
+            raise DataError(f"{os.path.join(root, name)} cannot be read: {error.strerror}") from error
+        finally:
+            on_file()
+
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:  # hashing releases the interpreter's lock
+        listed.update(zip(new, pool.map(hashed, new), strict=True))
+    lines = (_line(name, listed[name]) for name in sorted(listed))
+    write_whole(path, "".join(lines).encode("utf-8", "surrogateescape"))
+    return len(new)
+
+
+def _line(name: str, digest: bytes) -> str:
+    """As sha256sum does, a path with a backslash or the end of a line in it is escaped, and the line begins so."""
+    written = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if written != name else ""
+    return f"{mark}{digest.hex()}  {written}\n"
+
+
+def _relative(file: str, root: str) -> str:
+    """The path of a file as a list has it."""
+    below = f"{root}/"
+    return os.path.normpath(file[len(below) :]) if file.startswith(below) else os.path.relpath(file, root)
+
+
+def _key(name: str) -> int:
+    """A path in 8 bytes; by chance two of ten million share them in one of 300,000 lists, which is then refused."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
