@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-hub test-beam lint format bench dist clean
+.PHONY: quickstart test test-full test-aot test-hub test-beam lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -35,6 +35,11 @@ lint: $(VENV)/.installed-test  ## what CI checks
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit: $(VENV)/.installed-test  ## known advisories of what is installed, by pip-audit in an environment of its own
+	$(MAKE) .venv-audit/bin/python VENV=.venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/python scripts/audit.py $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside what else is installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
