@@ -34,6 +34,6 @@ def test_a_changed_a_missing_and_an_unlisted_file(tmp_path):
     (tmp_path / "params" / "more").write_text("not listed")
     assert damaged_files(tmp_path) == ""
     (tmp_path / "params" / "d").write_bytes(b"valueS")
-    assert damaged_files(tmp_path) == "params/d is changed, 1 files in all"
+    assert damaged_files(tmp_path) == "params/d is changed; 1 of 2 files differ"
     (tmp_path / "params" / "d").unlink()
-    assert damaged_files(tmp_path) == "params/d is missing, 1 files in all"
+    assert damaged_files(tmp_path) == "params/d is missing; 1 of 2 files differ"

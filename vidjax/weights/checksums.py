@@ -40,7 +40,9 @@ def damaged_files(folder: Place) -> str:
         return f"{MANIFEST} is not readable"
     found = checksums(folder)
     bad = sorted(name for name in wanted if not _is_rewritten(name) and found.get(name) != wanted[name])
-    return f"{bad[0]}{' is changed' if bad[0] in found else ' is missing'}, {len(bad)} files in all" if bad else ""
+    if not bad:
+        return ""
+    return f"{bad[0]} is {'changed' if bad[0] in found else 'missing'}; {len(bad)} of {len(wanted)} files differ"
 
 
 def _is_rewritten(path: str) -> bool:
