@@ -206,6 +206,17 @@ def test_a_list_beside_a_list_of_videos_or_elsewhere_is_read_too(whole, tmp_path
     (whole / "files.csv").unlink()
 
 
+def test_unlisted_files_are_told_apart_also_where_the_list_is_empty_or_many_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("vidjax.data.sources.checksums._AT_ONCE", 7)
+    files = [str(tmp_path / f"{number}.mp4") for number in range(50)]
+    path = tmp_path / "SHA256SUMS"
+    path.write_text("")
+    assert Checksums(str(path), str(tmp_path)).unlisted(iter(files)) == files
+    path.write_text("".join(f"{number:064x}  {number}.mp4\n" for number in range(0, 50, 3)))
+    unlisted = [str(tmp_path / f"{number}.mp4") for number in range(50) if number % 3]
+    assert Checksums(str(path), str(tmp_path)).unlisted(iter(files)) == unlisted
+
+
 def test_a_source_with_checksums_reaches_loader_processes_whole(whole):
     source = pickle.loads(pickle.dumps(open_source(DataConfig(root=str(whole)), "train")))
     with open_video(source[3].video) as video:
