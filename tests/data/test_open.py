@@ -141,7 +141,6 @@ def test_empty_and_foreign_classes_are_named(folders):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("gone.mp4 0", "line 2: there is no file"),
         ("a.mp4 cat", "line 2: 'cat' is a class name, and '1' before it is not"),
         ("a.mp4,0", "line 2"),
         ("a.mp4 -1", "line 2: '-1' is a class name"),

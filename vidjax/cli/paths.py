@@ -55,7 +55,7 @@ def means_videos(word: str) -> bool:
 def _in_folder(folder: str) -> list[str]:
     from vidjax.data.sources import video_tree
 
-    found = [os.path.join(folder, video.name) for video in video_tree.find_videos(folder)]
+    found = [os.path.join(folder, video) for video in video_tree.find_videos(folder)]
     if not found:
         raise DataError(f"{folder} holds no videos, nor do the folders below it; name {VIDEOS_HELP}")
     return found
@@ -64,7 +64,7 @@ def _in_folder(folder: str) -> list[str]:
 def _in_list(path: str) -> list[str]:
     from vidjax.data.sources.video_lists import read_list
 
-    names = [entry.name for entry in read_list(path, os.curdir).entries]
+    names = read_list(path, os.curdir).videos.names
     return [os.path.abspath(name) if name.startswith(os.pardir) else name for name in names]
 
 

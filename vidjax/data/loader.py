@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 from absl import flags
-from jaxtyping import Int64
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.in_place import Packed, pack, placed, unpack
 from vidjax.data.machine import free_host_memory, usable_cores
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
@@ -87,12 +87,11 @@ def train_batches(
     from vidjax.data.clips.row_to_clips import LoadTrain
 
     local = _share(data.global_batch, process[1], "data.global_batch")
-    rows = balanced_rows(source) if data.balance == "classes" else range(len(source))
-    dataset = (
-        grain.MapDataset.source(cast("Sequence[int]", rows))
-        if data.balance == "classes"
-        else grain.MapDataset.range(len(source))
-    )
+    rows = BalancedRows(source) if data.balance == "classes" else range(len(source))
+    if isinstance(rows, range):
+        dataset = grain.MapDataset.range(len(rows))
+    else:
+        dataset = grain.MapDataset.source(cast("Sequence[int]", rows))
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
     part = _Part(dataset.random_map(LoadTrain(source, data, frame_cache(data))), local, process, start_step)
     return Batches(grain.MapDataset.source(part), local, _join, data)
@@ -139,14 +138,26 @@ def eval_batches(
     return Batches(grain.MapDataset.source(part), local, _stack, data)
 
 
-def balanced_rows(source: VideoSource) -> Int64[np.ndarray, " n"]:
+class BalancedRows:
     """Row numbers in which every class is as frequent as the largest; classes without rows are left out."""
-    if source.annotation != LABEL:
-        raise ConfigError(
-            f"data.balance=classes needs one class per row; these rows have {source.annotation}: set it to none"
-        )
-    rows = [rows for label in range(source.num_classes) if len(rows := source.rows_of_class(label))]
-    return np.concatenate([np.resize(own, max(map(len, rows))) for own in rows])
+
+    def __init__(self, source: VideoSource):
+        if source.annotation != LABEL:
+            raise ConfigError(
+                f"data.balance=classes needs one class per row; these rows have {source.annotation}: set it to none"
+            )
+        labels = source.row_labels()
+        counts = np.bincount(labels)
+        self._by_class = placed(np.argsort(labels, kind="stable").astype(np.int32))
+        self._counts = counts[counts > 0]
+        self._first, self._most = np.cumsum(self._counts) - self._counts, int(counts.max())
+
+    def __len__(self) -> int:
+        return len(self._counts) * self._most
+
+    def __getitem__(self, index: int) -> int:
+        own, place = divmod(int(index), self._most)
+        return int(self._by_class[self._first[own] + place % self._counts[own]])
 
 
 class Batches:
@@ -310,7 +321,7 @@ def _worker_ended(error: RuntimeError) -> Exception:
 
 
 class _Part:
-    """The rows of one process's batches, from a step on."""
+    """The rows of one process's batches, from a step on; those of its workers read large arrays where they are."""
 
     def __init__(self, rows: grain.MapDataset, videos: int, process: tuple[int, int], start_step: int = 0):
         self._rows, self._videos, self._process, self._start = rows, videos, process, start_step
@@ -322,6 +333,15 @@ class _Part:
         place, count = self._process
         step, row = divmod(index, self._videos)
         return cast("Batch", self._rows[((self._start + step) * count + place) * self._videos + row])
+
+    def __deepcopy__(self, memo: dict) -> _Part:  # grain makes a copy for each worker, and then sends that
+        return self
+
+    def __getstate__(self) -> Packed:
+        return pack(vars(self))
+
+    def __setstate__(self, packed: Packed):
+        vars(self).update(unpack(packed))
 
 
 def _start_worker(mark: str, worker: int, workers: int):

@@ -19,7 +19,7 @@ def by_hand(name, share):
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
 def test_a_video_is_held_out_when_the_hash_of_its_name_is_below_the_share(share):
     out = held_out(NAMES, None, share=share)
-    assert out == [by_hand(name, share) for name in NAMES]
+    assert out.tolist() == [by_hand(name, share) for name in NAMES]
     assert abs(np.mean(out) - share) < 3 * np.sqrt(share * (1 - share) / len(NAMES))
 
 
@@ -55,9 +55,32 @@ def test_where_no_hash_is_below_the_share_the_lowest_is_held_out():
     assert [name for name, held in zip(below, out, strict=True) if not held] == [max(below, key=position)]
 
 
+def one_after_the_other(names, classes, share):
+    """The rule again, with a set of names for each class: a side without any gets the nearest name."""
+    held = {}
+    for label in set(classes):
+        of_class = sorted({name for name, own in zip(names, classes, strict=True) if own == label}, key=position)
+        below = [name for name in of_class if by_hand(name, share)]
+        if len(of_class) > 1:
+            below = below or of_class[:1]
+            below = below[:-1] if len(below) == len(of_class) else below
+            held |= {(label, name): True for name in below}
+    return [held.get((label, name), False) for name, label in zip(names, classes, strict=True)]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.9])
+def test_classes_of_any_size_and_repeated_names_are_divided_by_the_same_rule(share):
+    rng = np.random.default_rng(0)
+    names = [NAMES[row] for row in rng.integers(0, 300, 600)]
+    classes = [int(label) for label in np.minimum(rng.geometric(0.05, 600), 60)]
+    assert held_out(names, classes, share=share).tolist() == one_after_the_other(names, classes, share)
+    together = held_out(names, None, share=share).tolist()
+    assert together == one_after_the_other(names, [0] * len(names), share)
+
+
 def test_a_single_video_of_a_class_is_trained_on():
     names = [f"{number}/only.mp4" for number in range(50)]
-    assert not any(held_out(names, names, share=0.2))
+    assert not held_out(names, names, share=0.2).any()
 
 
 def test_a_folder_stays_together_when_folders_are_divided():

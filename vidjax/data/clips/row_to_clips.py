@@ -6,7 +6,7 @@ import functools
 
 import grain
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from vidjax.config import DataConfig
 from vidjax.data.clips.augment import augment
@@ -78,9 +78,9 @@ class LoadTrain(grain.transforms.RandomMap):
 
     def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
         """A row of the same class that has not failed yet; of any class when that one has no more."""
-        rows = np.setdiff1d(self._source.rows_of_class(label), failed)
+        rows = _without(self._source.rows_of_class(label), failed)
         if not len(rows):
-            rows = np.setdiff1d(np.arange(len(self._source)), failed)
+            rows = _without(np.arange(len(self._source)), failed)
         if not len(rows):
             raise DataError(f"none of the {len(self._source)} videos can be decoded")
         return int(rng.choice(rows))
@@ -99,6 +99,11 @@ class LoadTrain(grain.transforms.RandomMap):
             "failed": failed,
             "failed_reason": reasons,
         }
+
+
+def _without(rows: Int64[np.ndarray, " n"], failed: list[int]) -> Int64[np.ndarray, " k"]:
+    """Rows but those that have failed, without sorting all of them."""
+    return np.delete(rows, np.flatnonzero(np.isin(rows, failed)))
 
 
 class LoadEval(grain.transforms.Map):

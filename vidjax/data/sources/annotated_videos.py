@@ -20,6 +20,7 @@ from vidjax.data.sources import labelmap, records
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.official_lists import locate
 from vidjax.data.sources.rows import Row, content_id
+from vidjax.data.sources.video_tree import listed
 from vidjax.data.video.readers import FrameWindow, StoredVideo
 from vidjax.errors import DataError
 
@@ -109,7 +110,8 @@ def locate_videos(whole: AnnotatedVideos, title: str, root: str, split: str, ext
         return whole
     paths = {video.id: video.video for video in whole.videos if isinstance(video.video, str)}
     order = [(video.id, place) for place, video in enumerate(whole.videos)]
-    there = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    found = listed(paths.values())
+    there = {name: path for name, path in paths.items() if path in found}
     _, places = locate(title, order, there, folder=root, split=split, extension=extension)
     return AnnotatedVideos(whole.name, [whole.videos[place] for place in places], whole.labels or ())
 

@@ -37,7 +37,7 @@ class VideoSource(abc.ABC):
         `NOTHING`.
       labels: names of the classes, or of the numbers of a target, in their order; None where there are no names.
       num_classes: number of classes, or of the numbers of a target, named or not.
-      content_id: a short hash that changes when rows, annotations or file sizes do.
+      content_id: a short hash that changes when rows, annotations or the sizes of some files do, `video_tree.spread`.
       knows_labels: whether the classes of all rows are known without reading a video.
       checksums: of the files of the rows, where there is a list of them.
       reading: how a user's own videos were found and divided; None of a data set whose layout says that. It stays in

@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from vidjax.config import DataConfig
+from vidjax.data.in_place import placed
 from vidjax.data.video.checked_file import CheckedFile, sha256_of
 from vidjax.errors import DataError
 from vidjax.files import write_whole
@@ -50,8 +51,8 @@ class Checksums:
             keys.append(_key(name))
             digests += digest
         order = np.argsort(keys, kind="stable")
-        self._keys = np.asarray(keys, np.uint64)[order]
-        self._digests = np.frombuffer(digests, np.uint8).reshape(-1, 32)[order]
+        self._keys = placed(np.asarray(keys, np.uint64)[order])
+        self._digests = placed(np.frombuffer(digests, np.uint8).reshape(-1, 32)[order])
         again = np.flatnonzero((self._keys[1:] == self._keys[:-1]) & (self._digests[1:] != self._digests[:-1]).any(1))
         if len(again):
             first = sorted(order[again[0] : again[0] + 2])[1]

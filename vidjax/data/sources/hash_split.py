@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import posixpath
 import unicodedata
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
 
 
 def position(name: str) -> float:
@@ -16,8 +19,12 @@ def position(name: str) -> float:
 
 
 def held_out(
-    names: Sequence[str], classes: Sequence[Hashable] | None, *, share: float, by: str = "video"
-) -> list[bool]:
+    names: Sequence[str],
+    classes: Sequence[Hashable] | Integer[np.ndarray, " n"] | None,
+    *,
+    share: float,
+    by: str = "video",
+) -> Bool[np.ndarray, " n"]:
     """Whether each video belongs to validation: when the hash of its name lies below `share`.
 
     A class of at least two videos, and without classes the whole set, has at least one on either side: where the hash
@@ -26,27 +33,36 @@ def held_out(
 
     Args:
       names: paths relative to the root, with forward slashes.
-      classes: of each video; None to divide all videos together.
+      classes: of each video, in an array from 0 up; None to divide all videos together.
       share: of validation, between 0 and 1.
       by: "video", or "folder" to keep the videos of a folder together; folders are divided without regard to classes.
     """
-    units = [posixpath.dirname(name) for name in names] if by == "folder" else names
-    groups: dict[Hashable, dict[str, float]] = defaultdict(dict)
-    strata = classes if classes is not None and by == "video" else [None] * len(units)
-    for unit, stratum in zip(units, strata, strict=True):
-        if unit not in groups[stratum]:
-            groups[stratum][unit] = position(unit)
-    chosen = {stratum: _chosen(places, share) for stratum, places in groups.items()}
-    return [unit in chosen[stratum] for unit, stratum in zip(units, strata, strict=True)]
+    if by == "folder":
+        of_folder = functools.lru_cache(2**16)(position)
+        places = np.fromiter((of_folder(posixpath.dirname(name)) for name in names), np.float64, len(names))
+    else:
+        places = np.fromiter(map(position, names), np.float64, len(names))
+    out = places < share
+    strata = np.zeros(len(out), np.int32) if classes is None or by == "folder" else _codes(classes)
+    total = np.bincount(strata)
+    inside = np.bincount(strata[out], minlength=len(total))
+    one_sided = np.flatnonzero(((inside == 0) | (inside == total))[strata])
+    one_sided = one_sided[np.argsort(strata[one_sided], kind="stable")]
+    borders = np.flatnonzero(np.diff(strata[one_sided])) + 1
+    for rows in np.split(one_sided, borders):
+        out[rows] = _nearest(places[rows], share)
+    return out
 
 
-def _chosen(places: dict[str, float], share: float) -> set[str]:
-    """The units of a group that go to validation."""
-    if len(places) < 2:
-        return set()
-    below = {unit for unit, place in places.items() if place < share}
-    if not below:
-        return {min(places, key=places.__getitem__)}
-    if len(below) == len(places):
-        below.remove(max(places, key=places.__getitem__))
-    return below
+def _codes(classes: Sequence[Hashable] | Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+    if isinstance(classes, np.ndarray):
+        return classes
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(classes))}
+    return np.array([numbers[label] for label in classes], np.int32)
+
+
+def _nearest(places: Float[np.ndarray, " n"], share: float) -> Bool[np.ndarray, " n"]:
+    """Which videos are held out of those that all lie on one side of the share; equal places are equal names."""
+    if len(places) == 0 or places.min() == places.max():
+        return np.zeros(len(places), bool)
+    return places == places.min() if places.min() >= share else places != places.max()

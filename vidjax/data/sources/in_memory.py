@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Int64
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row, content_id
+from vidjax.data.sources.video_tree import size_of, spread
 from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace
 from vidjax.errors import DataError
 
@@ -47,9 +47,10 @@ class InMemorySource(VideoSource):
         self._labels = np.array([row.label for row in rows])
         groups = [row.group for row in rows if row.group]
         actions = [(row.window, row.action) for row in rows if row.action]
-        known = ((row.id, _size(row.video), row.label, row.target, row.intervals, row.captions) for row in rows)
+        known = ((row.id, _place(row.video), row.label, row.target, row.intervals, row.captions) for row in rows)
+        sizes = [size_of(video) for at in spread(len(rows)) if isinstance(video := rows[at].video, str)]
         carried = "" if annotation == LABEL else annotation
-        self.content_id = content_id([name, carried, self.num_classes, *known, *groups, *actions])
+        self.content_id = content_id([name, carried, self.num_classes, *known, *groups, *actions, sizes])
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -65,8 +66,6 @@ class InMemorySource(VideoSource):
         return self._labels
 
 
-def _size(video: VideoPlace | None) -> int:
-    """The bytes of a file, or the first frame of a window; -1 where there is neither."""
-    if isinstance(video, str):
-        return os.path.getsize(video) if os.path.exists(video) else -1
+def _place(video: VideoPlace | None) -> int:
+    """The first frame of a window; -1 of a whole file."""
     return video.first if isinstance(video, FrameWindow | StoredVideo) else -1

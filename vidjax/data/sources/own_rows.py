@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int32
 
 from vidjax.config import DataConfig
 from vidjax.data.sources.annotations import CAPTIONS, INTERVALS, LABEL, NOTHING
@@ -14,8 +18,8 @@ from vidjax.data.sources.own_videos import LIST, OwnVideos, numeric, read_own_vi
 from vidjax.data.sources.reading import describe
 from vidjax.data.sources.rows import Row
 from vidjax.data.sources.video_files import Files, FileSource
-from vidjax.data.sources.video_lists import Entry
-from vidjax.data.sources.video_tree import size_of
+from vidjax.data.sources.video_tree import spread
+from vidjax.data.sources.videos import Entry, Videos
 from vidjax.errors import DataError
 
 
@@ -27,16 +31,16 @@ def open_own_videos(root: str, split: str, data: DataConfig, annotation: str, *,
       divide: as for `read_own_videos`.
 
     Raises:
-      DataError: when the root holds no videos, or not what rows must carry, or a listed file is not there.
+      DataError: when the root holds no videos, or not what rows must carry, or none of some listed files is there.
     """
     own = read_own_videos(root, split, data, divide=divide)
-    entries, numbers = own.splits[split], ClassNumbers(own, split, data)
+    videos, numbers = own.splits[split], ClassNumbers(own, split, data)
     if own.layout == LIST:
-        entries = _sized(own, entries, split)
+        _check_some_are_there(own, split)
     if annotation in (LABEL, NOTHING):
-        source = _files(own, entries, numbers, annotation)
+        source = _files(own, videos, numbers, annotation)
     else:
-        source = _annotated(own, entries, numbers, annotation)
+        source = _annotated(own, videos, numbers, annotation)
     source.reading = describe(own, data)
     return source
 
@@ -72,6 +76,19 @@ class ClassNumbers:
         """
         return tuple(self._number(label, entry) for label in entry.labels)
 
+    def of_all(self, videos: Videos) -> Int32[np.ndarray, " n"]:
+        """The numbers of videos with one class each.
+
+        Raises:
+          DataError: as `of`.
+        """
+        first, numbers = np.full((2, len(videos.labels.values)), -1, np.int32)
+        codes = videos.label_codes()
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # the last that is set stays
+        for code in np.flatnonzero(first >= 0):
+            (numbers[code],) = self.of(videos[int(first[code])])
+        return numbers[codes]
+
     def _number(self, label: str, entry: Entry) -> int:
         number = int(float(label)) if self._numeric else self._numbers.get(label)
         if number is None:
@@ -89,21 +106,20 @@ class ClassNumbers:
         if not self._numeric:
             return -1
         splits = [self.own.splits[self._train]] if self._train in self.own.splits else self.own.splits.values()
-        return max((int(float(label)) for of in splits for entry in of for label in entry.labels), default=-1)
+        return max((int(float(label)) for of in splits for labels in of.label_sets() for label in labels), default=-1)
 
 
-def _files(own: OwnVideos, entries: list[Entry], numbers: ClassNumbers, annotation: str) -> FileSource:
+def _files(own: OwnVideos, videos: Videos, numbers: ClassNumbers, annotation: str) -> FileSource:
     """Videos with one class each, or, if that is asked for or there are none, without."""
-    files = Files(own.root, [entry.name for entry in entries], [entry.size or 0 for entry in entries])
+    files = Files(own.root, videos.names)
     if annotation == LABEL:
-        _check_one_label(own, entries, numbers.split)
-    elif own.unlabelled or any(len(entry.labels) != 1 for entry in entries):
+        _check_one_label(own, videos, numbers.split)
+    elif own.unlabelled or any(len(labels) != 1 for labels in videos.label_sets()):
         return FileSource(numbers.split, files)
-    labels = [numbers.of(entry)[0] for entry in entries]
-    return FileSource(numbers.split, files, labels, own.names, numbers.count)
+    return FileSource(numbers.split, files, numbers.of_all(videos), own.names, numbers.count)
 
 
-def _annotated(own: OwnVideos, entries: list[Entry], numbers: ClassNumbers, annotation: str) -> InMemorySource:
+def _annotated(own: OwnVideos, entries: Videos, numbers: ClassNumbers, annotation: str) -> InMemorySource:
     """Videos with any number of labels, each for the whole video, or with captions."""
     if annotation == INTERVALS:
         _check_labelled(own)
@@ -121,28 +137,37 @@ def _row(own: OwnVideos, entry: Entry, **annotated) -> Row:
     return Row(os.path.join(own.root, entry.name), 0, entry.name, **annotated)
 
 
-def _sized(own: OwnVideos, entries: list[Entry], split: str) -> list[Entry]:
-    """Listed videos with their sizes.
+def _check_some_are_there(own: OwnVideos, split: str) -> None:
+    """Look at a few listed files: to look at all of ten million takes an hour on a file system of a network.
 
     Raises:
-      DataError: for the first file that is not there, with its line.
+      DataError: when none of them is there.
     """
-    found = [entry._replace(size=size_of(os.path.join(own.root, entry.name))) for entry in entries]
-    missing = next((entry for entry in found if entry.size == -1), None)
-    if missing:
-        place = os.path.normpath(os.path.join(own.root, missing.name))
-        raise DataError(f"{own.place(missing, split)}: there is no file {place}")
-    return found
+    videos = own.splits[split]
+    looked_at = [videos[index] for index in spread(len(videos))]
+    missing = [entry for entry in looked_at if not os.path.exists(os.path.join(own.root, entry.name))]
+    if not missing:
+        return
+    first = own.place(missing[0], split)
+    place = os.path.normpath(os.path.join(own.root, missing[0].name))
+    if len(missing) == len(looked_at):
+        which = "the listed videos" if len(looked_at) == len(videos) else f"{len(looked_at)} videos looked at"
+        raise DataError(f"{first}: there is no file {place}, nor any other of {which}; set data.root to their folder")
+    logging.getLogger("vidjax").warning(
+        "%s: there is no file %s; of %d videos looked at %d are missing: training takes others in their place; `vidjax "
+        "check` looks at all %d", first, place, len(looked_at), len(missing), len(videos),
+    )  # fmt: skip
 
 
-def _check_one_label(own: OwnVideos, entries: list[Entry], split: str) -> None:
+def _check_one_label(own: OwnVideos, videos: Videos, split: str) -> None:
     """Refuse to classify videos without a class, or with several."""
     _check_labelled(own)
-    for entry in entries:
-        if len(entry.labels) != 1:
-            what = "no class" if not entry.labels else f"{len(entry.labels)} classes, {' and '.join(entry.labels)}"
-            remedy = "give it one" if not entry.labels else "set config.task=multi_label to learn several"
-            raise DataError(f"{own.place(entry, split)}: {entry.name} has {what}; {remedy}")
+    wrong = np.flatnonzero(videos.labels.is_any(lambda labels: len(labels) != 1)[videos.names.rows])
+    if len(wrong):
+        entry = videos[int(wrong[0])]
+        what = "no class" if not entry.labels else f"{len(entry.labels)} classes, {' and '.join(entry.labels)}"
+        remedy = "give it one" if not entry.labels else "set config.task=multi_label to learn several"
+        raise DataError(f"{own.place(entry, split)}: {entry.name} has {what}; {remedy}")
 
 
 def _check_labelled(own: OwnVideos) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from vidjax.config import DataConfig
 from vidjax.data.sources.hash_split import held_out
+from vidjax.data.sources.texts import Texts
 from vidjax.data.sources.video_lists import (
     LABELS_FILE,
-    Entry,
     VideoList,
     class_names,
     find_only_list,
@@ -26,6 +28,7 @@ from vidjax.data.sources.video_lists import (
     read_list,
 )
 from vidjax.data.sources.video_tree import find_videos, is_video_name, may_be_video, subfolders
+from vidjax.data.sources.videos import Entry, Videos
 from vidjax.errors import DataError
 
 ALL = "all"  # the name of a split that has the videos of all others
@@ -55,13 +58,17 @@ class OwnVideos:
 
     root: str
     layout: str
-    splits: dict[str, list[Entry]]
+    splits: dict[str, Videos]
     places: dict[str, str]
     hashed: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     columns: dict[str, str] = field(default_factory=dict)
     unlabelled: str = ""
     empty: tuple[str, ...] = ()
+
+    def labels(self) -> set[str]:
+        """All labels that occur."""
+        return {label for of in self.splits.values() for labels in of.label_sets() for label in labels}
 
     def place(self, entry: Entry, split: str) -> str:
         """Where a video is named, for messages."""
@@ -91,12 +98,8 @@ def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = T
     if split == ALL:
         first = next((name for name in (data.train_split, data.eval_split) if place_of(root, name)), data.train_split)
         own = read_own_videos(root, first, data)
-        found = {(entry.name, entry.captions): entry for of in own.splits.values() for entry in of}
-        entries, places = (
-            [found[key] for key in sorted(found, key=lambda key: key[0])],
-            own.places | {ALL: _first(own.places)},
-        )
-        return dataclasses.replace(own, splits=own.splits | {ALL: entries}, places=places)
+        splits, places = own.splits | {ALL: _union(own)}, own.places | {ALL: _first(own.places)}
+        return dataclasses.replace(own, splits=splits, places=places)
     if os.path.isfile(root):
         return _of_one_list(root, os.path.dirname(root), split, data)
     wanted = tuple(dict.fromkeys((data.train_split, data.eval_split, split)))
@@ -119,16 +122,26 @@ def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = T
 
 def numeric(own: OwnVideos) -> bool:
     """Whether the classes of a list are given by their numbers."""
-    return own.layout == LIST and all(is_number(label) for of in own.splits.values() for e in of for label in e.labels)
+    return own.layout == LIST and all(map(is_number, own.labels()))
+
+
+def _union(own: OwnVideos) -> Videos:
+    """The videos of all splits by their names, each once."""
+    if own.layout != LIST and own.hashed:  # they are one folder's, divided
+        parts = list(own.splits.values())
+        whole = dataclasses.replace(parts[0], names=parts[0].names.whole())
+        return whole.take(np.sort(np.concatenate([part.names.rows for part in parts])))
+    found = {(entry.name, entry.captions): entry for of in own.splits.values() for entry in of}
+    return Videos.of(found[key] for key in sorted(found, key=lambda key: key[0]))
 
 
 def _checked(own: OwnVideos, split: str) -> OwnVideos:
     """The videos, once it is sure that there are some in the split."""
     if split not in own.splits:
         raise DataError(f"{own.root} has no split {split!r}; it has {', '.join(own.splits)}")
-    if not own.splits[split]:
+    if not len(own.splits[split]):
         (other,) = set(own.hashed) - {split} or {""}
-        if not other or not own.splits[other]:
+        if not other or not len(own.splits[other]):
             raise DataError(f"{own.places[split]} holds no videos")
         raise DataError(
             f"{own.root} has nothing for {split}: its {len(own.splits[other])} videos cannot be divided, as they are "
@@ -146,19 +159,21 @@ def _of_split_lists(root: str, given: dict[str, str]) -> OwnVideos:
     others = {name: find_split_list(root, names) for name, names in ALIASES.items() if name not in given}
     places = given | {name: place for name, place in others.items() if place}
     lists = {name: read_list(place, root) for name, place in places.items()}
-    return _of_lists(root, {name: listed.entries for name, listed in lists.items()}, list(lists.values()), places)
+    return _of_lists(root, {name: listed.videos for name, listed in lists.items()}, list(lists.values()), places)
 
 
 def _of_one_list(path: str, root: str, split: str, data: DataConfig) -> OwnVideos:
     """A list of all videos, divided by its column of splits, or else by a hash."""
     listed = read_list(path, root)
-    said = list(dict.fromkeys(entry.split for entry in listed.entries))
-    if said == [""]:
+    said = listed.videos.splits.values
+    if said == ("",):
         own = _of_lists(root, {}, [listed], {})
-        return _checked(_divided(own, listed.entries, data), split)
-    splits: dict[str, list[Entry]] = {}
-    for entry in listed.entries:
-        splits.setdefault(_split_name(entry.split), []).append(entry)
+        return _checked(_divided(own, listed.videos, data), split)
+    called = dict.fromkeys(map(_split_name, said))
+    splits = {
+        name: listed.videos.take(listed.videos.splits.is_any(lambda written, name=name: _split_name(written) == name))
+        for name in called
+    }
     own = _of_lists(root, splits, [listed], dict.fromkeys(splits, path))
     if data.train_split in splits and data.eval_split not in splits:
         own = _divided(own, splits.pop(data.train_split), data)
@@ -176,14 +191,10 @@ def _split_name(written: str) -> str:
     return next((name for name, others in ALIASES.items() if found in others), written.strip())
 
 
-def _of_lists(
-    root: str, splits: dict[str, list[Entry]], lists: Sequence[VideoList], places: dict[str, str]
-) -> OwnVideos:
+def _of_lists(root: str, splits: dict[str, Videos], lists: Sequence[VideoList], places: dict[str, str]) -> OwnVideos:
     """What lists say, with the names of all their classes."""
-    columns, entries = dict(lists[0].columns), [entry for listed in lists for entry in listed.entries]
-    unlabelled = (
-        "" if any(entry.labels for entry in entries) else lists[0].unlabelled or "its column of classes is empty"
-    )
+    columns, sets = dict(lists[0].columns), [labels for listed in lists for labels in listed.videos.labels.values]
+    unlabelled = "" if any(sets) else lists[0].unlabelled or "its column of classes is empty"
     names = _names_of(root, lists)
     places = places or dict.fromkeys(("",), lists[0].path)
     return OwnVideos(root, LIST, splits, places, (), names, columns, unlabelled and f"{lists[0].path}: {unlabelled}")
@@ -195,37 +206,45 @@ def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
     Raises:
       DataError: for names among numbers, or a name that labels.txt does not have.
     """
-    written = [(listed, entry, label) for listed in lists for entry in listed.entries for label in entry.labels]
-    known, numbers = class_names(root), [is_number(label) for _, _, label in written]
+    written = [label for listed in lists for labels in listed.videos.labels.values for label in labels]
+    known, numbers = class_names(root), [is_number(label) for label in written]
     if not written or all(numbers):
         return known
     if any(numbers):
-        listed, entry, label = written[numbers.index(not numbers[0])]
+        listed, entry, label = _first_with(lists, lambda label: is_number(label) != numbers[0])
         raise DataError(
             f"{listed.path}, line {entry.line}: {label!r} is a class {'name' if numbers[0] else 'number'}, and "
-            f"{written[0][2]!r} before it is not; use names throughout, or numbers from 0 up"
+            f"{written[0]!r} before it is not; use names throughout, or numbers from 0 up"
         )
-    unknown = next(((listed, entry, label) for listed, entry, label in written if known and label not in known), None)
-    if unknown:
-        listed, entry, label = unknown
+    if known and not set(written) <= set(known):
+        listed, entry, label = _first_with(lists, lambda label: label not in known)
         raise DataError(f"{listed.path}, line {entry.line}: {LABELS_FILE} has no class {label!r}")
-    return known or tuple(sorted({label for _, _, label in written}))
+    return known or tuple(sorted(set(written)))
+
+
+def _first_with(lists: Sequence[VideoList], wanted: Callable[[str], bool]) -> tuple[VideoList, Entry, str]:
+    """The first label that is wanted, of which there is one, and its video."""
+    for listed in lists:
+        rows = np.flatnonzero(listed.videos.labels.is_any(lambda labels: any(map(wanted, labels))))
+        if len(rows):
+            entry = listed.videos[int(rows[0])]
+            return listed, entry, next(filter(wanted, entry.labels))
+    raise ValueError("no label is wanted")
 
 
 def _of_split_folders(root: str, given: dict[str, str], split: str) -> OwnVideos:
     """`train/<class>/<video>`, or `train/` with videos in any other way, which then have no classes."""
-    files = {name: find_videos(root, os.path.basename(folder), may_be_video) for name, folder in given.items()}
-    outside = (file.name for found in files.values() for file in found if file.name.count("/") != 2)
+    files = {
+        name: Texts.of(find_videos(root, os.path.basename(folder), may_be_video)) for name, folder in given.items()
+    }
+    outside = (name for found in files.values() for name in found if name.count("/") != 2)
     stray = next(filter(is_video_name, outside), "")
     if stray:
         why = f"{os.path.join(root, stray)} does not lie in a class folder {stray.split('/')[0]}/<class>/"
-        splits = {
-            name: [Entry(file.name, size=file.size) for file in found if is_video_name(file.name)]
-            for name, found in files.items()
-        }
+        splits = {name: Videos.of_files(filter(is_video_name, found)) for name, found in files.items()}
         return OwnVideos(root, FOLDERS, splits, given, unlabelled=why)
     splits = {
-        name: [Entry(f.name, (f.name.split("/")[1],), size=f.size) for f in found if f.name.count("/") == 2]
+        name: Videos.of_files((file for file in found if file.count("/") == 2), folder=1)
         for name, found in files.items()
     }
     wanted = split if split in given else next(iter(given))
@@ -233,9 +252,9 @@ def _of_split_folders(root: str, given: dict[str, str], split: str) -> OwnVideos
     return OwnVideos(root, CLASS_FOLDERS, splits, given, names=tuple(subfolders(_first(given))))
 
 
-def _check_class_folders(folder: str, entries: list[Entry]) -> None:
+def _check_class_folders(folder: str, videos: Videos) -> None:
     """Refuse class folders without videos, and a split without class folders."""
-    names, filled = subfolders(folder), {label for entry in entries for label in entry.labels}
+    names, filled = subfolders(folder), {label for labels in videos.label_sets() for label in labels}
     if not names:
         raise DataError(f"{folder} has no class folders; videos go to {folder}/<class>/<video>")
     empty = [name for name in names if name not in filled]
@@ -243,38 +262,38 @@ def _check_class_folders(folder: str, entries: list[Entry]) -> None:
         raise DataError(f"the class folder {os.path.join(folder, empty[0])} has no videos; fill it or remove it")
 
 
-def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, list[Entry]]:
+def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, Videos]:
     """`<class>/<video>`, or a tree of videos without classes."""
-    files = find_videos(root)
-    if not files:
+    files = Texts.of(find_videos(root))
+    if not len(files):
         there = ", ".join(sorted(os.listdir(root))[:8])
         raise DataError(
             f"{root} holds no videos: neither a folder {data.train_split}/ nor a list {data.train_split}.csv nor "
             f"files such as <name>.mp4; it has {there}"
         )
-    depths, folders = {file.name.count("/") for file in files}, {file.name.split("/")[0] for file in files}
+    in_folders = all(file.count("/") == 1 for file in files) and files[0].split("/")[0] != files[-1].split("/")[0]
     places = {"": root}
-    if depths == {1} and len(folders) > 1 and data.split_by == "video":
-        entries = [Entry(file.name, (file.name.split("/")[0],), size=file.size) for file in files]
+    if in_folders and data.split_by == "video":
+        videos = Videos.of_files(files, folder=0)
+        folders = {label for (label,) in videos.label_sets()}
         empty = tuple(name for name in subfolders(root) if name not in folders)
-        return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders)), empty=empty), entries
+        return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders)), empty=empty), videos
     why = f"{root} is not made of class folders, each with videos in it and no other videos beside them"
-    if depths == {1} and len(folders) > 1:
+    if in_folders:
         why = f"with data.split_by=folder the folders of {root} are scenes, which are kept together, not classes"
-    return OwnVideos(root, FOLDERS, {}, places, unlabelled=why), [Entry(file.name, size=file.size) for file in files]
+    return OwnVideos(root, FOLDERS, {}, places, unlabelled=why), Videos.of_files(files)
 
 
-def _divided(own: OwnVideos, entries: list[Entry], data: DataConfig) -> OwnVideos:
-    """The same with `entries` divided into the training and the evaluation split, unless these are the same."""
+def _divided(own: OwnVideos, videos: Videos, data: DataConfig) -> OwnVideos:
+    """The same with `videos` divided into the training and the evaluation split, unless these are the same."""
     if data.train_split == data.eval_split:
-        whole, place = {data.train_split: entries}, {data.train_split: _first(own.places)}
+        whole, place = {data.train_split: videos}, {data.train_split: _first(own.places)}
         return dataclasses.replace(own, splits=own.splits | whole, places=own.places | place)
-    single = all(len(entry.labels) == 1 for entry in entries)
-    classes = [entry.labels[0] for entry in entries] if single else None
-    names = [entry.name for entry in entries]
-    out = held_out(names, classes, share=data.val_fraction, by=data.split_by)
+    single = all(len(labels) == 1 for labels in videos.label_sets())
+    classes = videos.label_codes() if single else None
+    out = held_out(videos.names, classes, share=data.val_fraction, by=data.split_by)
     sides = (data.train_split, data.eval_split)
-    parts = ([e for e, held in zip(entries, out, strict=True) if held == side] for side in (False, True))
+    parts = (videos.take(out == side) for side in (False, True))
     place = own.places.get(data.train_split) or _first(own.places)
     splits, places = own.splits | dict(zip(sides, parts, strict=True)), own.places | dict.fromkeys(sides, place)
     return dataclasses.replace(own, splits=splits, places=places, hashed=sides)

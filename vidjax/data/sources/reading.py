@@ -10,6 +10,7 @@ from vidjax.config import DataConfig
 from vidjax.data.sources.own_videos import CLASS_FOLDERS, OwnVideos
 
 _SHOWN = 5  # empty folders told by name
+_NAMED = 10**5  # videos, up to which a run keeps the names in each split
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Reading:
     Attributes:
       sentence: for the screen.
       record: for a file of the run: the sentence, the layout, the columns, the classes with their numbers, the folders
-        that hold nothing, the names in each split.
+        that hold nothing, the names in each split where they are not too many.
     """
 
     sentence: str
@@ -29,7 +30,7 @@ class Reading:
 def describe(own: OwnVideos, data: DataConfig) -> Reading:
     """Say what was found, and how it was divided into training and evaluation."""
     splits = {name: own.splits[name] for name in (data.train_split, data.eval_split) if name in own.splits}
-    sizes = {name: len(entries) for name, entries in splits.items()}
+    sizes = {name: len(videos) for name, videos in splits.items()}
     place, total = own.places[next(iter(sizes))], sum(sizes.values())
     what = f"{_videos(total)} {_classes(own)}{_columns(own)}"
     if own.hashed:
@@ -47,7 +48,7 @@ def describe(own: OwnVideos, data: DataConfig) -> Reading:
         "classes": {name: number for number, name in enumerate(own.names)},
         "empty_folders": list(own.empty),
         "divided": _rule(data) if own.hashed else "",
-        "splits": {name: [entry.name for entry in entries] for name, entries in splits.items()},
+        "splits": {name: list(videos.names) for name, videos in splits.items()} if total <= _NAMED else {},
     }
     return Reading(sentence, record)
 
@@ -59,8 +60,7 @@ def _videos(count: int) -> str:
 def _classes(own: OwnVideos) -> str:
     if own.unlabelled:
         return "without classes"
-    entries = (entry for split in own.splits.values() for entry in split)
-    found = {label for entry in entries for label in entry.labels}
+    found = own.labels()
     if own.layout == CLASS_FOLDERS:
         return f"in {len(found)} class folder{'s' * (len(found) != 1)}"
     return f"of {len(found)} class{'es' * (len(found) != 1)}"

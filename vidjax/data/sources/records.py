@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from vidjax.data.in_place import placed
 from vidjax.data.sources import labelmap
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
@@ -68,6 +69,12 @@ class RecordSource(VideoSource):
         name = name.decode() if isinstance(name, bytes) else str(name)
         return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The classes go along, as a damaged record asks for them: loader processes share what is read here."""
+        if self.knows_labels:
+            self.row_labels()
+        return super().__getstate__()
+
     def place(self, index: int) -> StoredVideo:
         """Where the video of a row is, unread."""
         return StoredVideo(self._records, int(index))
@@ -83,7 +90,7 @@ class RecordSource(VideoSource):
         path = labels_path(self._folder, self.name)
         if os.path.exists(path):
             try:
-                labels = np.load(path)
+                labels = placed(np.load(path))
             except (OSError, ValueError, EOFError) as error:  # damaged, or pickled, which NumPy refuses
                 raise DataError(f"{path} cannot be read ({error}); prepare the data set again") from error
             if len(labels) != len(self):

@@ -6,12 +6,14 @@ every line as many columns as the first, and a space counts only behind a path. 
 
 from __future__ import annotations
 
+import bisect
 import csv
+import functools
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from vidjax.data.sources.video_tree import EXTENSIONS, is_video_name
 from vidjax.errors import DataError
@@ -19,63 +21,89 @@ from vidjax.errors import DataError
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", ".txt", *JSON_LINES)
 _LOOKED_AT = 200  # lines, to tell how columns are separated
+_BLOCK = 2**20  # characters that are read at once
 _ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS)
 _BEHIND_PATH = re.compile(rf"(.+?(?:{_ENDINGS}))\s+(.+)", re.IGNORECASE)
 
 
+class Lines(NamedTuple):
+    """Lines of a file that are not empty, with the number of each."""
+
+    numbers: Sequence[int]
+    texts: list[str]
+
+
+class Rows(NamedTuple):
+    """Rows of a table, with the number of the line of each."""
+
+    numbers: Sequence[int]
+    cells: list[tuple[Any, ...]]
+
+
 @dataclass(frozen=True)
 class Table:
-    """The cells of a text file.
+    """The cells of a text file, which is read block by block, however long it is.
 
     Attributes:
       path: of the file.
       header: names of the columns, as they are written; empty where the first line is data already.
-      rows: the number of the line and its cells. Cells are text, or whatever a JSON value is.
+      first: some hundred rows from its beginning. Cells are text, or whatever a JSON value is.
+      divide: the cells of lines.
+      top: the number of the first line that is not empty; begins: that of the first row.
     """
 
     path: str
     header: tuple[str, ...]
-    rows: list[tuple[int, tuple[Any, ...]]]
+    first: Rows
+    divide: Callable[[Lines], list[tuple[Any, ...]]]
+    top: int
+    begins: int
 
     @property
     def width(self) -> int:
         """The number of columns."""
-        return len(self.rows[0][1])
+        return len(self.first.cells[0])
+
+    def blocks(self) -> Iterator[Rows]:
+        """All rows.
+
+        Raises:
+          DataError: with the number of a line that is malformed, or has other columns than the first.
+        """
+        for lines in _blocks(self.path):
+            numbers, texts = lines
+            if numbers[0] < self.begins:
+                above = bisect.bisect_left(numbers, self.begins)
+                numbers, texts = numbers[above:], texts[above:]
+            if texts:
+                rows = Rows(numbers, self.divide(Lines(numbers, texts)))
+                _check_width(self.path, rows, self.width, self.top)
+                yield rows
 
 
 def read_table(path: str, is_file: Callable[[str], bool], names: frozenset[str]) -> Table:
-    """Read a list.
+    """Find out how a list is written.
 
     Args:
       is_file: whether a path, as it may stand in the list, is that of a file.
       names: of columns that tell a header, plain as `plain` makes them.
 
     Raises:
-      DataError: when it is empty, or with the number of a line that has other columns than the first.
+      DataError: when it is empty, or its first lines are malformed.
     """
-    try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
+    sample = _sample(path)
+    if not sample.texts:
         raise DataError(f"{path} lists no videos; write one `path label` a line")
     if path.lower().endswith(JSON_LINES):
-        return _json_table(path, numbered)
-    rows = list(_split(path, numbered, is_file))
-    for number, cells in rows:
-        if len(cells) != len(rows[0][1]):
-            raise DataError(
-                f"{path}, line {number}: it has {len(cells)} columns, and line {rows[0][0]} has {len(rows[0][1])}; "
-                "put cells that hold a separator between double quotes"
-            )
-    first, rest = rows[0][1], rows[1:]
-    if not _is_header(first, rest, names):
-        return Table(path, (), rows)
-    if not rest:
+        return _json_table(path, sample)
+    divide = functools.partial(_dividing(path, sample.texts, is_file), path)
+    cells, top = divide(sample), sample.numbers[0]
+    _check_width(path, Rows(sample.numbers, cells), len(cells[0]), top)
+    if not _is_header(cells[0], cells[1:], names):
+        return Table(path, (), Rows(sample.numbers, cells), divide, top, top)
+    if len(cells) < 2:
         raise DataError(f"{path} lists no videos below its header")
-    return Table(path, first, rest)
+    return Table(path, cells[0], Rows(sample.numbers[1:], cells[1:]), divide, top, sample.numbers[1])
 
 
 def plain(name: str) -> str:
@@ -83,44 +111,112 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
-def _is_header(first: tuple[str, ...], rest: list, names: frozenset[str]) -> bool:
+def _check_width(path: str, rows: Rows, width: int, top: int) -> None:
+    """Refuse rows with other columns than the first line has."""
+    if set(map(len, rows.cells)) == {width}:
+        return
+    number, found = next(
+        (number, len(cells)) for number, cells in zip(rows.numbers, rows.cells, strict=True) if len(cells) != width
+    )
+    raise DataError(
+        f"{path}, line {number}: it has {found} columns, and line {top} has {width}; put cells that hold a separator "
+        "between double quotes"
+    )
+
+
+def _sample(path: str) -> Lines:
+    """The first lines."""
+    found = Lines([], [])
+    for numbers, texts in _blocks(path):
+        found = Lines([*found.numbers, *numbers][:_LOOKED_AT], [*found.texts, *texts][:_LOOKED_AT])
+        if len(found.texts) == _LOOKED_AT:
+            break
+    return found
+
+
+def _blocks(path: str) -> Iterator[Lines]:
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            number = 1
+            while some := file.readlines(_BLOCK):
+                lines = "".join(some).splitlines()
+                numbers: Sequence[int] = range(number, number + len(lines))
+                number += len(lines)
+                if not all(map(str.strip, lines)):
+                    numbers = [number for number, line in zip(numbers, lines, strict=True) if line.strip()]
+                    lines = [line for line in lines if line.strip()]
+                if lines:
+                    yield Lines(numbers, lines)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _is_header(first: tuple[str, ...], rest: list[tuple[str, ...]], names: frozenset[str]) -> bool:
     """Whether the first line names columns: it has a known name, or no video where the lines below have theirs."""
     if any(is_video_name(cell) for cell in first):
         return False
     if any(plain(cell) in names for cell in first):
         return True
-    return bool(rest) and any(
-        all(is_video_name(cells[column]) for _, cells in rest[:_LOOKED_AT]) for column in range(len(first))
-    )
+    return bool(rest) and any(all(is_video_name(cells[column]) for cells in rest) for column in range(len(first)))
 
 
-def _split(path: str, numbered: list[tuple[int, str]], is_file: Callable[[str], bool]) -> Iterator[tuple[int, tuple]]:
-    sample = [line for _, line in numbered[:_LOOKED_AT]]
+def _dividing(path: str, sample: list[str], is_file: Callable[[str], bool]) -> Callable[[str, Lines], list[tuple]]:
+    """What makes cells of the lines of a file whose first lines are these."""
     below = sample[1:] or sample  # the first may be a header
     if all(is_file(_unquoted(line)) for line in below[:3]):
-        return ((number, (_unquoted(line),)) for number, line in numbered)
+        return _whole
     if all("\t" in line for line in sample):
-        return _cells(path, numbered, "\t")
+        return functools.partial(_cells, "\t")
     if all(_by_space(line) for line in below):
-        return ((number, _by_space(line) or _at_last_space(path, number, line)) for number, line in numbered)
+        return _path_and_label
     for separator in ",;":
         found = _widths(sample, separator)
         if len(found) == 1 and min(found) > 1 and (separator == "," or _starts_with_video(below)):
-            return _cells(path, numbered, separator)
+            return functools.partial(_cells, separator)
     if all(is_video_name(_unquoted(line)) for line in below):
-        return ((number, (_unquoted(line),)) for number, line in numbered)
+        return _whole
     if all("," in line for line in sample):
-        return _cells(path, numbered, ",")
-    return ((number, _at_last_space(path, number, line)) for number, line in numbered)
+        return functools.partial(_cells, ",")
+    return _name_and_label
 
 
-def _cells(path: str, numbered: list[tuple[int, str]], separator: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for number, line in numbered:
-        try:
-            (cells,) = csv.reader([line], delimiter=separator, skipinitialspace=True, strict=True)
-        except csv.Error as error:
-            raise DataError(f"{path}, line {number}: {line!r} cannot be split into columns: {error}") from error
-        yield number, tuple(cell.strip() for cell in cells)
+def _whole(path: str, lines: Lines) -> list[tuple[str, ...]]:
+    del path
+    return [(_unquoted(line),) for line in lines.texts]
+
+
+def _path_and_label(path: str, lines: Lines) -> list[tuple[str, ...]]:
+    return [
+        _by_space(line) or _at_last_space(path, number, line)
+        for number, line in zip(lines.numbers, lines.texts, strict=True)
+    ]
+
+
+def _name_and_label(path: str, lines: Lines) -> list[tuple[str, ...]]:
+    return [_at_last_space(path, number, line) for number, line in zip(lines.numbers, lines.texts, strict=True)]
+
+
+def _cells(separator: str, path: str, lines: Lines) -> list[tuple[str, ...]]:
+    try:
+        cells = _read_csv(lines.texts, separator)
+        if len(cells) == len(lines.texts):
+            return cells
+    except csv.Error:
+        pass
+    return [_cells_of(path, number, line, separator) for number, line in zip(lines.numbers, lines.texts, strict=True)]
+
+
+def _cells_of(path: str, number: int, line: str, separator: str) -> tuple[str, ...]:
+    try:
+        (cells,) = _read_csv([line], separator)
+    except csv.Error as error:
+        raise DataError(f"{path}, line {number}: {line!r} cannot be split into columns: {error}") from error
+    return cells
+
+
+def _read_csv(lines: list[str], separator: str) -> list[tuple[str, ...]]:
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+    return [tuple(map(str.strip, cells)) for cells in rows]
 
 
 def _widths(lines: list[str], separator: str) -> set[int]:
@@ -160,10 +256,19 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
-def _json_table(path: str, numbered: list[tuple[int, str]]) -> Table:
+def _json_table(path: str, sample: Lines) -> Table:
     """Lines of JSON objects with the same keys or fewer, or of paths."""
-    objects: list[tuple[int, dict[str, Any]]] = []
-    for number, line in numbered:
+    objects = (about for lines in _blocks(path) for about in _objects(path, lines))
+    header = tuple(dict.fromkeys(key for about in objects for key in about))
+
+    def divide(lines: Lines) -> list[tuple[Any, ...]]:
+        return [tuple(about.get(key, "") for key in header) for about in _objects(path, lines)]
+
+    return Table(path, header, Rows(sample.numbers, divide(sample)), divide, sample.numbers[0], sample.numbers[0])
+
+
+def _objects(path: str, lines: Lines) -> Iterator[dict[str, Any]]:
+    for number, line in zip(lines.numbers, lines.texts, strict=True):
         try:
             value = json.loads(line)
         except ValueError as error:
@@ -171,6 +276,4 @@ def _json_table(path: str, numbered: list[tuple[int, str]]) -> Table:
         value = {"path": value} if isinstance(value, str) else value
         if not isinstance(value, dict):
             raise DataError(f'{path}, line {number}: {line.strip()!r} is not an object such as {{"path": "a.mp4"}}')
-        objects.append((number, value))
-    header = tuple(dict.fromkeys(key for _, value in objects for key in value))
-    return Table(path, header, [(number, tuple(value.get(key, "") for key in header)) for number, value in objects])
+        yield value

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from vidjax.data.sources.tables import SUFFIXES, Table, plain, read_table
+from vidjax.data.sources.texts import GrowingTexts
 from vidjax.data.sources.video_tree import is_video_name
+from vidjax.data.sources.videos import Column, GrowingColumn, LineNumbers, Videos
 from vidjax.errors import DataError
 
 LABELS_FILE = "labels.txt"
@@ -27,26 +30,7 @@ NAMES = {  # of a column by what it holds, the likeliest first
 }  # fmt: skip
 _KNOWN = frozenset(name for names in NAMES.values() for name in names)
 _LOOKED_AT = 50  # rows, to tell whether a column holds paths
-
-
-class Entry(NamedTuple):
-    """A video that a list names or a folder holds.
-
-    Attributes:
-      name: path relative to the root, with forward slashes.
-      labels: its classes, as they are written; empty where none is known.
-      captions: sentences about it.
-      split: as it is written; empty where the list does not say.
-      line: of the list; 0 where there is none.
-      size: in bytes; None where nobody has looked yet.
-    """
-
-    name: str
-    labels: tuple[str, ...] = ()
-    captions: tuple[str, ...] = ()
-    split: str = ""
-    line: int = 0
-    size: int | None = None
+_LONG = 2**24  # bytes, from which a list is read once for all splits
 
 
 @dataclass(frozen=True)
@@ -60,7 +44,7 @@ class VideoList:
     """
 
     path: str
-    entries: list[Entry]
+    videos: Videos
     columns: dict[str, str]
     unlabelled: str = ""
 
@@ -68,17 +52,58 @@ class VideoList:
 def read_list(path: str, root: str) -> VideoList:
     """Read a list of videos: `.csv`, `.tsv`, `.txt` or `.jsonl`.
 
-    Relative paths start at the list's folder, or else at `root`.
+    Relative paths start at the list's folder, or else at `root`. A long list is read once for all splits of a process.
 
     Raises:
       DataError: with the number of a line that is malformed, or with the columns when none holds paths.
     """
+    try:
+        about = os.stat(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if about.st_size < _LONG:
+        return _read_list(path, root)
+    return _read_long_list(path, root, (about.st_ino, about.st_mtime_ns, about.st_size))
+
+
+@functools.lru_cache(maxsize=3)
+def _read_long_list(path: str, root: str, version: tuple[int, ...]) -> VideoList:
+    del version  # a list that was changed is read again
+    return _read_list(path, root)
+
+
+def _read_list(path: str, root: str) -> VideoList:
     places = tuple(dict.fromkeys((os.path.dirname(path), root)))
-    table = read_table(path, lambda name: any(os.path.isfile(os.path.join(at, name)) for at in places), _KNOWN)
+    table = _table(path, places)
     columns, complaint = _columns(table)
-    entries = [_entry(table.path, line, cells, columns, _Places(root, places)) for line, cells in table.rows]
+    names, labels, splits = GrowingTexts(), GrowingColumn(_labels), GrowingColumn(lambda cell: str(cell).strip())
+    captions, empty, last = list[tuple[str, ...]](), list[int](), table.begins - 1
+    relative = _Relative(root, places)
+    for numbers, rows in table.blocks():
+        names.add(relative.of(table.path, numbers, [cells[columns["path"]] for cells in rows]))
+        if "label" in columns:
+            labels.add([cells[columns["label"]] for cells in rows])
+        if "split" in columns:
+            splits.add([cells[columns["split"]] for cells in rows])
+        if "caption" in columns:
+            captions += [_texts(cells[columns["caption"]]) for cells in rows]
+        if numbers[-1] - last > len(numbers):
+            empty += sorted(set(range(last + 1, numbers[-1])) - set(numbers))
+        last = numbers[-1]
+    found = names.texts()
+    videos = Videos(
+        found,
+        labels.column() if "label" in columns else Column.same((), len(found)),
+        splits.column() if "split" in columns else Column.same("", len(found)),
+        captions,
+        LineNumbers(table.begins, empty).of,
+    )
     shown = {what: table.header[at] if table.header else str(at + 1) for what, at in columns.items()}
-    return VideoList(path, entries, shown, complaint)
+    return VideoList(path, videos, shown, complaint)
+
+
+def _table(path: str, places: tuple[str, ...]) -> Table:
+    return read_table(path, lambda name: any(os.path.isfile(os.path.join(at, name)) for at in places), _KNOWN)
 
 
 def find_split_list(root: str, names: Sequence[str]) -> str | None:
@@ -120,10 +145,11 @@ def is_number(label: str) -> bool:
 
 def _names_videos(path: str) -> bool:
     try:
-        listed = read_list(path, os.path.dirname(path))
+        table = _table(path, (os.path.dirname(path),))
+        column = _columns(table)[0]["path"]
     except (DataError, UnicodeError):
         return False
-    return all(is_video_name(entry.name) for entry in listed.entries[:_LOOKED_AT])
+    return _holds_paths(table, column)
 
 
 def _columns(table: Table) -> tuple[dict[str, int], str]:
@@ -154,33 +180,16 @@ def _columns(table: Table) -> tuple[dict[str, int], str]:
 
 
 def _holds_paths(table: Table, column: int) -> bool:
-    rows = table.rows[:_LOOKED_AT]
-    return all(isinstance(cells[column], str) and is_video_name(cells[column]) for _, cells in rows)
+    rows = table.first.cells[:_LOOKED_AT]
+    return all(isinstance(cells[column], str) and is_video_name(cells[column]) for cells in rows)
 
 
 def _quoted(table: Table) -> str:
     return ", ".join(repr(name) for name in table.header)
 
 
-class _Places(NamedTuple):
-    """Where relative paths may start; names are given relative to the root."""
-
-    root: str
-    folders: tuple[str, ...]
-
-
-def _entry(source: str, line: int, cells: tuple[Any, ...], columns: dict[str, int], places: _Places) -> Entry:
-    values = {what: cells[at] for what, at in columns.items()}
-    path = values["path"]
-    if not isinstance(path, str) or not path.strip():
-        raise DataError(f"{source}, line {line}: it names no video")
-    return Entry(
-        _relative(path.strip(), places),
-        _texts(values.get("label", ""), ";"),
-        _texts(values.get("caption", "")),
-        str(values.get("split", "")).strip(),
-        line,
-    )
+def _labels(cell: Any) -> tuple[str, ...]:
+    return _texts(cell, ";")
 
 
 def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
@@ -193,12 +202,35 @@ def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def _relative(path: str, places: _Places) -> str:
-    """The path relative to the root; where it is in no folder, as if it were in the first."""
-    root, (first, *others) = places
-    if os.path.isabs(path) or first != root or others or ".." in path or path.startswith("./"):
-        full = os.path.join(first, path)
-        if others and not os.path.isfile(full):
-            full = next((there for at in others if os.path.isfile(there := os.path.join(at, path))), full)
-        return os.path.relpath(full, root).replace(os.sep, "/")
-    return path.replace(os.sep, "/")
+class _Relative:
+    """Makes paths relative to the root; where one is in no folder, as if it were in the first."""
+
+    def __init__(self, root: str, places: tuple[str, ...]):
+        """Keep where relative paths may start; many paths lie in one folder, which is found once."""
+        self._root, (self._first, *self._others) = root, places
+        self._plain = self._first == root and not self._others
+        self._folder = functools.lru_cache(2**16)(lambda folder: self._from_root(folder))
+
+    def of(self, source: str, numbers: Sequence[int], paths: list[Any]) -> list[str]:
+        """The paths of some lines.
+
+        Raises:
+          DataError: with the number of a line that has none.
+        """
+        for number, path in zip(numbers, paths, strict=True):
+            if not isinstance(path, str) or not path.strip():
+                raise DataError(f"{source}, line {number}: it names no video")
+        return [self._relative(path.strip()) for path in paths]
+
+    def _relative(self, path: str) -> str:
+        if self._plain and not path.startswith(("/", "./")) and ".." not in path and os.sep == "/":
+            return path
+        full = os.path.join(self._first, path)
+        if self._others and not os.path.isfile(full):
+            full = next((there for at in self._others if os.path.isfile(there := os.path.join(at, path))), full)
+        folder, name = os.path.split(full)
+        return self._folder(folder) + name
+
+    def _from_root(self, folder: str) -> str:
+        found = os.path.relpath(folder, self._root).replace(os.sep, "/")
+        return "" if found == "." else f"{found}/"

@@ -1,13 +1,13 @@
-"""The files below a folder, found without a look at any of them but its size."""
+"""The files below a folder, found without a look at any of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 from vidjax.errors import DataError
 
+LOOKED_AT = 64  # files of a split, before a run
 EXTENSIONS = (
     ".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".3g2", ".ogv",
     ".mts", ".m2ts", ".mxf", ".asf", ".vob", ".y4m",
@@ -16,13 +16,6 @@ _OTHERS = (
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".npy", ".part", ".tmp", ".jpg", ".jpeg", ".png", ".webp", ".srt",
     ".vtt", ".wav", ".mp3", ".xml", ".html", ".pdf", ".zip", ".ini", ".db",
 )  # fmt: skip
-
-
-class VideoFile(NamedTuple):
-    """A file: its name relative to the root, with forward slashes, and its bytes; -1 where a link leads nowhere."""
-
-    name: str
-    size: int
 
 
 def is_video_name(name: str) -> bool:
@@ -35,8 +28,8 @@ def may_be_video(name: str) -> bool:
     return not name.lower().endswith(_OTHERS)
 
 
-def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_video_name) -> list[VideoFile]:
-    """Every video in a folder and the folders below it, sorted by name.
+def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_video_name) -> Iterator[str]:
+    """Names of all videos in a folder and the folders below it, sorted, relative to the folder, with forward slashes.
 
     Hidden files and folders are passed over. Links are followed, but not back to a folder that they lie in.
 
@@ -47,17 +40,19 @@ def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_v
     Raises:
       DataError: when a folder cannot be read.
     """
-    found: list[VideoFile] = []
-    folders = [f"{below}/" if below else ""]
-    while folders:
-        folder = folders.pop()
-        for entry in _entries(os.path.join(root, folder)):
-            if entry.is_dir():
-                if not (entry.is_symlink() and _leads_back(entry.path)):
-                    folders.append(f"{folder}{entry.name}/")
-            elif accept(entry.name):
-                found.append(VideoFile(folder + entry.name, size_of(entry)))
-    return sorted(found)
+    folder = f"{below}/" if below else ""
+    found: list[str] = []
+    for entry in _entries(os.path.join(root, folder)):
+        if not entry.is_dir():
+            if accept(entry.name):
+                found.append(entry.name)
+        elif not (entry.is_symlink() and _leads_back(entry.path)):
+            found.append(f"{entry.name}/")  # sorted with its slash, as the names of the files below it would be
+    for name in sorted(found):
+        if name.endswith("/"):
+            yield from find_videos(root, folder + name[:-1], accept)
+        else:
+            yield folder + name
 
 
 def subfolders(folder: str) -> list[str]:
@@ -65,10 +60,24 @@ def subfolders(folder: str) -> list[str]:
     return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
 
 
-def size_of(file: str | os.DirEntry) -> int:
+def listed(paths: Iterable[str]) -> set[str]:
+    """Those of some paths that the folders which hold them list; no file is looked at."""
+    names: dict[str, set[str]] = {}
+    for path in (paths := list(paths)):
+        if (folder := os.path.dirname(path)) not in names:
+            names[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    return {path for path in paths if os.path.basename(path) in names[os.path.dirname(path)]}
+
+
+def spread(count: int) -> list[int]:
+    """Some of `count` rows, evenly spread, whose files are looked at before a run in place of all."""
+    return sorted({at * count // LOOKED_AT for at in range(LOOKED_AT)}) if count else []
+
+
+def size_of(path: str) -> int:
     """The bytes of a file; -1 when it is not there."""
     try:
-        return (file.stat() if isinstance(file, os.DirEntry) else os.stat(file)).st_size
+        return os.stat(path).st_size
     except OSError:
         return -1
 

@@ -77,7 +77,7 @@ def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
 
     Videos that stay in memory count as if all of their frames already were there.
     """
-    rows = np.random.default_rng(0).permutation(len(source))[:_VIDEOS].tolist()
+    rows = np.random.default_rng(0).choice(len(source), min(_VIDEOS, len(source)), replace=False).tolist()
     cache = frame_cache(data)
     load = LoadTrain(source, data, cache)
     try:

@@ -1,0 +1,223 @@
+"""Opening millions of rows is cheap: no file is looked at, no row is an object, no worker gets a copy; same order."""
+
+import hashlib
+import itertools
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import grain
+import numpy as np
+import pytest
+from videos import encode, moving_texture
+
+from vidjax.config import DataConfig
+from vidjax.data import eval_batches, in_place, open_source, train_batches
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.loader import _Part
+from vidjax.data.sources import tables, video_lists
+from vidjax.data.sources.annotations import LABEL, NOTHING
+from vidjax.data.sources.texts import Texts
+from vidjax.data.sources.video_files import Files, FileSource
+from vidjax.errors import DataError, VideoError
+
+VIDEO = encode(moving_texture(8, 32, 48))
+SMALL = {"num_frames": 2, "stride": 1, "image_size": 16, "global_batch": 8, "crop": "center", "threads": 1}
+
+
+def put(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(VIDEO)
+
+
+def ids(source, rows):
+    return [source[int(row)].id for row in rows]
+
+
+def shown(source, data, batches):
+    """The ids of the videos of the first batches."""
+    taken = train_batches(source, data, seed=3)
+    found = [name for batch in itertools.islice(taken, batches) for name in ids(source, batch["index"])]
+    taken.close()
+    return found
+
+
+def previous_order(names, batches):
+    """The rule by which videos came when each was an object of its own: a list of them, shuffled and repeated."""
+    order = grain.MapDataset.source(names).seed(3).shuffle().repeat(4)
+    return [order[row] for row in range(batches * 8)]
+
+
+def held_out(name, share=0.2):
+    return int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 2**64 < share
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_shuffled_order_of_a_divided_list_is_the_one_it_was(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(video_lists, "_LONG", 0)  # as if it were long, and its arrays large
+    monkeypatch.setattr(tables, "_BLOCK", 50)
+    monkeypatch.setattr(in_place, "LARGE", 1)
+    names = [f"clips/{number * 7 % 41:02d} take.mp4" for number in range(41)]
+    put(tmp_path, *names)
+    lines = [f"{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
+    (tmp_path / "all.csv").write_text("path,label\n" + "\n\n".join(lines) + "\n")
+    data = DataConfig(root=str(tmp_path), workers=workers, **SMALL)
+    train = [name for name in names if not held_out(name)]
+    assert 25 < len(train) < 41
+    assert shown(open_source(data, "train"), data, 6) == previous_order(train, 6)
+    source = open_source(data, "val")
+    assert ids(source, range(len(source))) == [name for name in names if held_out(name)]
+
+
+def test_the_shuffled_order_of_folders_is_the_one_it_was(tmp_path):
+    names = [f"train/{label}/{number}.mp4" for label in ("b", "a", "a-b", "a b") for number in range(5)]
+    put(tmp_path, *names, "val/a/1.mp4")
+    data = DataConfig(root=str(tmp_path), **SMALL)
+    assert shown(open_source(data, "train"), data, 5) == previous_order(sorted(names), 5)
+
+
+def test_lines_are_counted_over_blocks_and_empty_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 12)
+    put(tmp_path, *(f"{number}.mp4" for number in range(6)))
+    text = "\n\npath,label\n0.mp4,run\n\n1.mp4,sit\n2.mp4,run\n\n\n\n3.mp4,sit\n4.mp4,{}\n\n5.mp4,{}\n"
+    for last, line in ((("run", "3"), 14), (("3", "run"), 12)):
+        (tmp_path / "list.csv").write_text(text.format(*last))
+        with pytest.raises(DataError, match=rf"list.csv, line {line}: '3' is a class number, and 'run' before it"):
+            open_source(DataConfig(root=str(tmp_path)), "train")
+    (tmp_path / "list.csv").write_text(text.format("run", "sit,down"))
+    with pytest.raises(DataError, match="line 14: it has 3 columns, and line 3 has 2"):
+        open_source(DataConfig(root=str(tmp_path / "list.csv")), "train")
+
+
+@pytest.fixture
+def looked_at(monkeypatch):
+    """The paths that are looked at, by os.stat and what is built on it."""
+    paths, stat = [], os.stat
+
+    def noted(path, *args, **options):
+        paths.append(path)
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", noted)
+    return paths
+
+
+@pytest.mark.parametrize("layout", ["list", "folders", "kinetics400"])
+def test_no_start_looks_at_all_files(tmp_path, looked_at, layout):
+    names = [f"train/{label}/{label}{number:03d}_000000_000010.mp4" for label in "ab" for number in range(300)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if layout == "list":
+        (tmp_path / "train.csv").write_text("".join(f"{name},{name.split('/')[1]}\n" for name in names))
+    if layout == "kinetics400":
+        rows = [f"{label},{label}{number:03d},0,10,train" for label in "ab" for number in range(300)]
+        (tmp_path / "annotations").mkdir()
+        path = tmp_path / "annotations/train.csv"
+        path.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    looked_at.clear()
+    data = DataConfig(name="folder" if layout != "kinetics400" else layout, root=str(tmp_path), eval_split="train")
+    for annotation in (LABEL, NOTHING):
+        assert len(open_source(data, "train", annotation)) == 600
+    seen = [path for path in looked_at if str(path).endswith(".mp4")]
+    assert len(set(map(os.fspath, seen))) <= 64 + 3  # some for the hash of the content, and the first three lines
+
+
+def test_videos_that_are_gone_are_told_replaced_in_training_and_counted_in_evaluation(tmp_path, caplog):
+    put(tmp_path, *(f"{number}.mp4" for number in range(1, 12)))
+    (tmp_path / "train.csv").write_text("".join(f"{number}.mp4,{'ab'[number % 2]}\n" for number in range(12)))
+    (tmp_path / "val.csv").write_text("".join(f"{number}.mp4,{'ab'[number % 2]}\n" for number in range(4)))
+    data = DataConfig(root=str(tmp_path), **SMALL)
+    source = open_source(data, "train")
+    assert (
+        f"train.csv, line 1: there is no file {tmp_path}/0.mp4; of 12 videos looked at 1 are missing: training takes "
+        "others in their place; `vidjax check` looks at all 12"
+    ) in caplog.text
+    batches = train_batches(source, data, seed=0)
+    taken = list(itertools.islice(batches, 3))
+    batches.close()
+    failed = np.concatenate([batch["failed"][:, 0] for batch in taken])
+    used = np.concatenate([batch["index"] for batch in taken])
+    assert set(failed) == {-1, 0}
+    assert set(source.row_labels()[used[failed == 0]]) == {source[0].label}
+    reasons = np.concatenate([batch["failed_reason"][:, 0] for batch in taken])
+    assert {VideoError.REASONS[reason] for reason in reasons[failed == 0]} == {"missing"}
+    recipe = ClipRecipe(num_frames=2, stride=1, image_size=16)
+    (scored,) = eval_batches(open_source(data, "val"), data, recipe, batch=4)
+    assert (scored["decoded"].tolist(), scored["valid"].tolist()) == ([False, True, True, True], [True] * 4)
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_a_root_without_any_of_the_listed_videos_is_refused(tmp_path, count):
+    (tmp_path / "train.csv").write_text("".join(f"k400/{number}.mp4,{number % 2}\n" for number in range(count)))
+    with pytest.raises(DataError) as caught:
+        open_source(DataConfig(root=str(tmp_path), eval_split="train"), "train")
+    which = "the listed videos" if count == 3 else "64 videos looked at"
+    assert str(caught.value) == (
+        f"{tmp_path}/train.csv, line 1: there is no file {tmp_path}/k400/0.mp4, nor any other of {which}; set "
+        "data.root to their folder"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="arrays travel with the rest here")
+def test_a_worker_gets_no_copy_of_the_names(tmp_path):
+    names = [f"videos/{number:032d}.mp4" for number in range(3 * 10**5)]
+    source = FileSource("train", Files(str(tmp_path), Texts.of(names)), [0] * len(names))
+    assert len(pickle.dumps(source)) > 10**6  # to another machine it goes whole
+    sent = pickle.dumps(_Part(grain.MapDataset.source(source), 4, (0, 1)))
+    assert len(sent) < 10**5
+    rows = pickle.loads(sent)
+    assert rows[77777].id == names[77777]
+
+
+OPENING = """
+import json, resource, sys, time
+from vidjax.config import DataConfig
+from vidjax.data import open_source
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.process_time()
+sources = [open_source(DataConfig(root=sys.argv[1]), split) for split in ("train", "val")]
+spent, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+row = sources[0][len(sources[0]) - 1]
+print(json.dumps([[*map(len, sources)], row.id, row.label, spent, peak * 1024, (peak - before) * 1024]))
+"""
+
+
+def opened_elsewhere(root):
+    done = subprocess.run([sys.executable, "-c", OPENING, root], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def write_list(root, rows):
+    """A list of `rows` videos of 700 classes, of which the first are there."""
+    with (root / "list.csv").open("w") as file:
+        file.write("path,label\n")
+        for first in range(0, rows, 10**5):
+            file.writelines(f"{path(row)},c{row % 700}\n" for row in range(first, min(first + 10**5, rows)))
+    put(root, *map(path, range(100)))
+
+
+def path(row):
+    return f"k700/class_{row % 700:03d}/{row * 40503 % 2**32:08x}_{row:08d}.mp4"
+
+
+def test_a_row_costs_as_much_memory_as_its_path_and_forty_bytes(tmp_path):
+    write_list(tmp_path, 400_000)
+    (train, val), name, label, _, _, grown = opened_elsewhere(tmp_path)
+    assert train + val == 400_000
+    order = sorted(f"c{number}" for number in range(700))
+    assert order[label] == f"c{int(name[len('k700/class_') :][:3])}"
+    assert grown < 400_000 * (40 + 40) + 60e6  # and what is read at once
+
+
+@pytest.mark.slow
+def test_ten_million_rows_are_opened_within_a_minute_and_a_gigabyte(tmp_path):
+    write_list(tmp_path, 10**7)
+    (train, val), _, _, spent, peak, _ = opened_elsewhere(tmp_path)
+    assert train + val == 10**7
+    assert peak < 1e9
+    assert spent < 60
