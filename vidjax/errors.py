@@ -1,6 +1,6 @@
 """Errors whose message is meant for the person at the keyboard: what is wrong, where, and what to do.
 
-`vidjax.main` and the command line print them as one sentence, without a traceback, and exit with code 2.
+`vidjax.main` and the command line print them as one sentence, without a traceback, and exit with their code.
 """
 
 import difflib
@@ -19,7 +19,13 @@ R = TypeVar("R")
 
 
 class UserError(Exception):
-    """A mistake in the input, the configuration or the environment that the user can mend."""
+    """A mistake in the input, the configuration or the environment that the user can mend.
+
+    Attributes:
+      exit_code: of a program that it ends.
+    """
+
+    exit_code = 2
 
 
 class ConfigError(UserError):
@@ -40,6 +46,12 @@ class WeightsError(UserError):
 
 class TrainingError(UserError):
     """A run that had to stop: too many steps in a row were not finite."""
+
+
+class StalledError(UserError):
+    """A loader or another process that gives no sign of life; the same command, started again, may go on."""
+
+    exit_code = 4
 
 
 class VideoError(DataError):

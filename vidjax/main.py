@@ -4,8 +4,9 @@
 
 FILE is a path, or the name of a shipped experiment (`vidjax configs` lists them).
 Loader workers import this module again, so everything heavy is imported inside `run`.
-Exit codes: 0 done, 2 a mistake the message explains, 3 an evaluation that could not score every video,
-143 stopped by SIGTERM and 130 by Ctrl-C, both after a checkpoint was saved where there was a step to save.
+Exit codes: 0 done; 2 a mistake the message explains; 3 an evaluation that could not score every video; 4 a loader or
+another process that gave no sign of life, which another start may mend; 143 stopped by SIGTERM and 130 by Ctrl-C, both
+after a checkpoint was saved where there was a step to save.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import sys
 from typing import Any
 
-from vidjax.training.stop_signal import leave_on_signal, stoppable
+from vidjax.training.stop_signal import leave, leave_on_signal, stoppable
 
 if __name__ == "__main__":
     leave_on_signal()  # the imports that follow take a moment
@@ -25,10 +26,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from vidjax import config as config_lib
-from vidjax.errors import ConfigError, UserError, printable
+from vidjax.errors import ConfigError, StalledError, UserError, printable
 from vidjax.files import absolute
+from vidjax.training.peers import together
 
-EXIT_USER_ERROR = 2
 EXIT_MISSING_VIDEOS = 3
 _OF_SPEC = re.compile(r"config\.model\.spec\.\w+$")  # read by the family, see vidjax.models.spec_keys
 
@@ -161,7 +162,13 @@ def run(argv: list[str]) -> int:
     workdir = os.fspath(absolute(os.path.expanduser(values.workdir)))
     if config.model.name:
         config_checks.check_config(config)
-    distributed.initialize(values.coordinator, values.num_processes, values.process_id)
+    distributed.initialize(
+        values.coordinator,
+        values.num_processes,
+        values.process_id,
+        start_seconds=config.train.start_seconds,
+        peer_seconds=config.train.peer_seconds,
+    )
     if not config.model.name:
         config = with_model(argv, config, workdir)
         config_checks.check_config(config)
@@ -198,10 +205,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     with stoppable(program=argv is None):
         try:
-            return run(words)
+            with together():
+                return run(words)
         except UserError as error:
             print(f"vidjax: {printable(str(error))}", file=sys.stderr)
-            return EXIT_USER_ERROR
+            if isinstance(error, StalledError) and argv is None:
+                leave(error.exit_code)  # threads that hang are not waited for
+            return error.exit_code
 
 
 if __name__ == "__main__":

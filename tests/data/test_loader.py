@@ -14,6 +14,7 @@ import time
 import grain
 import numpy as np
 import pytest
+from stalling import StallingSource
 from videos import encode, flip_bits, moving_texture
 
 from vidjax.config import DataConfig, EvalConfig
@@ -23,7 +24,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.loader import Batches, _join
 from vidjax.data.video.decode import read_frames
-from vidjax.errors import ConfigError, DataError, VideoError
+from vidjax.errors import ConfigError, DataError, StalledError, VideoError
 
 BAD = ("train/c0/2.mp4", "train/c1/1.mp4")
 
@@ -300,11 +301,43 @@ def test_the_videos_of_the_batch_that_is_waited_for_are_counted():
                 held.wait(60)
             return {"index": np.array([row])}
 
-    batches = Batches(grain.MapDataset.source(Rows(range(4))), 4, _join, DataConfig(threads=2))
+    batches = Batches(grain.MapDataset.source(Rows(range(4))), 4, _join, DataConfig(threads=2), str)
     deadline = time.monotonic() + 20
     while batches.decoded < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (batches.decoded, batches.videos) == (3, 4)
     held.set()
     np.testing.assert_array_equal(next(batches)["index"], range(4))
+    batches.close()
+
+
+def test_a_loader_that_stalls_names_the_file_it_is_at():
+    held = threading.Event()
+
+    class Rows(list):
+        def __getitem__(self, row):
+            if row == 5:
+                held.wait(60)
+            return {"index": np.array([row])}
+
+    data = DataConfig(threads=2, stall_seconds=2)
+    batches = Batches(grain.MapDataset.source(Rows(range(8))), 4, _join, data, "clip {}.mp4".format)
+    next(batches)
+    since = time.monotonic()
+    with pytest.raises(StalledError, match=r"no video has been decoded for 2 s .*the loader is at clip 5\.mp4\."):
+        next(batches)
+    assert 1 < time.monotonic() - since < 20
+    held.set()
+    batches.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_stalls_is_named_by_its_videos():
+    # longer than a worker takes to start
+    data = DataConfig(num_frames=2, image_size=16, global_batch=2, workers=1, threads=1, stall_seconds=20)
+    source = StallingSource(held=(3, 7))
+    batches = train_batches(source, data, seed=0)
+    with pytest.raises(StalledError) as raised:
+        list(itertools.islice(batches, 20))
+    assert any(f"synthetic/train/{row}" in str(raised.value) for row in source.held)
     batches.close()

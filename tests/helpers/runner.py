@@ -7,6 +7,7 @@ import time
 import toy
 
 from vidjax.training import distributed, train
+from vidjax.training.peers import together
 
 
 class SlowBatches(toy.ToyBatches):
@@ -20,11 +21,12 @@ class SlowBatches(toy.ToyBatches):
 
 
 def main(workdir: str, seconds: str, *changes: str) -> None:
-    distributed.initialize()
     SlowBatches.seconds = float(seconds)
     pairs = (change.split("=", 1) for change in changes)
     config = toy.toy_config(**{key: ast.literal_eval(value) for key, value in pairs})
-    train(config, workdir, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=SlowBatches)
+    with together():
+        distributed.initialize(start_seconds=config.train.start_seconds, peer_seconds=config.train.peer_seconds)
+        train(config, workdir, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=SlowBatches)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import shipped
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError, DataError, UserError
-from vidjax.main import EXIT_USER_ERROR, main
+from vidjax.main import main
 from vidjax.training import loop
 from vidjax.training.config_checks import check_config
 from vidjax.training.probing import probe
@@ -80,7 +80,7 @@ def test_every_way_to_start_a_run_checks_first(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
     flags = [f"--config.{key.replace('__', '.')}={value}" for key, value in wrong.items()]
     experiment = shipped.CONFIGS / "finetune_ucf101.py"
-    assert main(["vidjax", f"--config={experiment}:smoke", f"--workdir={tmp_path / 'run'}", *flags]) == EXIT_USER_ERROR
+    assert main(["vidjax", f"--config={experiment}:smoke", f"--workdir={tmp_path / 'run'}", *flags]) == 2
     assert "data.rand_augment='rand'" in capsys.readouterr().err
 
 

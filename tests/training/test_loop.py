@@ -17,7 +17,7 @@ from toy_runs import StoppingBatches, lines, losses, run, saved_steps
 
 import vidjax
 from vidjax.config import to_saved
-from vidjax.errors import ConfigError, DataError, ResumeError, TrainingError
+from vidjax.errors import ConfigError, DataError, ResumeError, StalledError, TrainingError
 from vidjax.training import loop, resume_check, telemetry
 from vidjax.weights.read_run import read_params
 
@@ -286,14 +286,15 @@ def test_a_workdir_that_is_deleted_under_a_run_ends_it_in_a_sentence(tmp_path):
         run(workdir, batches=Deleting, train__checkpoint_every=1000)
 
 
-def test_what_ends_the_loader_costs_no_step(tmp_path, uninterrupted):
+@pytest.mark.parametrize("error", [DataError, StalledError])
+def test_what_ends_the_loader_costs_no_step(tmp_path, uninterrupted, error):
     class Ending(toy.ToyBatches):
         def __next__(self):
             if self._step == 5:
-                raise DataError("a loader process was ended from outside")
+                raise error("a loader process was ended from outside")
             return super().__next__()
 
-    with pytest.raises(DataError, match="ended from outside"):
+    with pytest.raises(error, match="ended from outside"):
         run(tmp_path, batches=Ending, train__checkpoint_every=1000)
     assert saved_steps(tmp_path) == [5]
     run(tmp_path, train__checkpoint_every=1000)

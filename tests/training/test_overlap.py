@@ -11,6 +11,7 @@ import toy
 
 from vidjax.training import loop
 from vidjax.training.device_feed import Feed
+from vidjax.training.goodput import Goodput
 from vidjax.training.mesh import batch_sharding, make_mesh
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.throughput import Meter
@@ -23,12 +24,12 @@ def seconds_of_work(x):
     return jax.lax.fori_loop(0, 4000, lambda _, x: x @ x, x)
 
 
-def test_the_feed_brings_a_batch_to_the_devices_while_a_step_is_computed():
+def test_the_feed_brings_a_batch_to_the_devices_while_a_step_is_computed(tmp_path):
     mesh = make_mesh(toy.toy_config().mesh)
     feed = Feed(
         iter([{"video": np.full((16, 8), 7, np.uint8), "valid": np.ones(16, bool)}]),
         batch_sharding(mesh),
-        Meter(16, None),
+        Meter(16, None, Goodput(tmp_path, 0, time.monotonic())),
         StopSignal(),
         lambda words: contextlib.nullcontext(),
     )

@@ -1,7 +1,7 @@
 """The command line: `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin function over a room.
 
-Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered, 130 stopped
-by Ctrl-C, 143 by SIGTERM.
+Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered, 4 what
+decodes videos gave no sign of life, 130 stopped by Ctrl-C, 143 by SIGTERM.
 Verbs import what is heavy when they run, so that `vidjax --help` is quick.
 """
 
@@ -16,10 +16,10 @@ from collections.abc import Mapping
 
 from vidjax import __version__
 from vidjax.cli.verbs import VERBS
-from vidjax.errors import ConfigError, UserError, printable
-from vidjax.training.stop_signal import stoppable
+from vidjax.errors import ConfigError, StalledError, UserError, printable
+from vidjax.training.peers import together
+from vidjax.training.stop_signal import leave, stoppable
 
-EXIT_USER_ERROR = 2
 _OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # what new users take for verbs
 
 
@@ -97,10 +97,13 @@ def main(argv: list[str] | None = None) -> int:
     with stoppable(program=argv is None):
         try:
             arguments = parse(sys.argv[1:] if argv is None else argv)
-            return VERBS[arguments.verb].run(arguments)
+            with together():
+                return VERBS[arguments.verb].run(arguments)
         except UserError as error:
             print(f"vidjax: {printable(str(error))}", file=sys.stderr)
-            return EXIT_USER_ERROR
+            if isinstance(error, StalledError) and argv is None:
+                leave(error.exit_code)  # threads that hang are not waited for
+            return error.exit_code
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             sys.stderr.close()
             return 0

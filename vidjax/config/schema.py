@@ -145,6 +145,8 @@ class DataConfig:
     prefetch: MayChange[Count] = 2  # batches made ahead
     # GB of decoded training frames kept in memory, where threads decode; -1: up to a quarter of what is free
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
+    # Without a single decoded video after which a loader counts as stalled, and the run ends; 0: never
+    stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
@@ -311,6 +313,8 @@ class TrainConfig:
     profile_steps: MayChange[Count] = 5
     wandb: MayChange[str] = ""  # project name; empty: off
     compile_cache: MayChange[str] = ""  # folder of XLA's persistent cache, or off; empty: the user's cache folder
+    start_seconds: MayChange[Count] = 60  # in which all processes of a run must have come
+    peer_seconds: MayChange[Count] = 60  # without a sign of life of one of them after which all end
 
 
 @dataclasses.dataclass(frozen=True)

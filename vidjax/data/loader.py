@@ -29,7 +29,7 @@ from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
-from vidjax.errors import ConfigError, DataError
+from vidjax.errors import ConfigError, DataError, StalledError
 
 if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
     import grain
@@ -72,6 +72,7 @@ def train_batches(
     Raises:
       ConfigError: when the processes do not divide the batch.
       DataError: (from the iterator) when a row and eight substitutes fail one after the other.
+      StalledError: (from the iterator) after data.stall_seconds without a video, with those that are waited for.
 
     Example:
       >>> data = vidjax.config.DataConfig(root="videos", num_frames=8, stride=2, image_size=64, global_batch=4)
@@ -94,7 +95,11 @@ def train_batches(
         dataset = grain.MapDataset.source(cast("Sequence[int]", rows))
     dataset = dataset.seed(seed).shuffle().repeat(_ROWS // len(rows))
     part = _Part(dataset.random_map(LoadTrain(source, data, frame_cache(data))), local, process, start_step)
-    return Batches(grain.MapDataset.source(part), local, _join, data)
+
+    def video(index: int) -> str:
+        return _where(source, cast("int", dataset[part.place(index)]))
+
+    return Batches(grain.MapDataset.source(part), local, _join, data, video)
 
 
 def eval_batches(
@@ -135,7 +140,11 @@ def eval_batches(
     local = _share(batch, process[1], "eval.batch")
     padded = -(-len(source) // batch) * batch
     part = _Part(grain.MapDataset.range(padded).map(LoadEval(source, recipe)), local, process)
-    return Batches(grain.MapDataset.source(part), local, _stack, data)
+
+    def video(index: int) -> str:
+        return _where(source, part.place(index))
+
+    return Batches(grain.MapDataset.source(part), local, _stack, data, video)
 
 
 class BalancedRows:
@@ -167,20 +176,22 @@ class Batches:
       videos: of a batch.
     """
 
-    def __init__(self, rows: grain.MapDataset, videos: int, join: Join, data: DataConfig):
+    def __init__(self, rows: grain.MapDataset, videos: int, join: Join, data: DataConfig, video: Callable[[int], str]):
         """Begin to decode.
 
         Args:
           rows: one video each, in order.
           videos: of a batch.
           join: makes a batch of its rows.
-          data: says how fast: workers, threads and prefetch.
+          data: says how fast: workers, threads and prefetch; and how long one waits for them.
+          video: the file of a row, by its place among `rows`.
         """
         _single_threaded_cv2()
         sweep()
         self.videos = videos
         pack = _rows_per_pack(videos, num_workers(data))
         self._reader = _Reader(_decoded(rows, pack, join, data), videos // pack, pack, data.prefetch)
+        self._stall, self._pack, self._video = data.stall_seconds, pack, video
         self._finalizer = weakref.finalize(self, self._reader.close)  # also runs when the interpreter exits
 
     @property
@@ -196,11 +207,28 @@ class Batches:
         return self
 
     def __next__(self) -> Batch:
-        batch = self._reader.take() if self._finalizer.alive else None
+        try:
+            batch = self._reader.take(self._stall) if self._finalizer.alive else None
+        except TimeoutError:
+            raise StalledError(self._stalled()) from None
         if batch is None:
             self.close()
             raise StopIteration
         return batch
+
+    def _stalled(self) -> str:
+        """What is waited for; rows come in order, so it is the next ones."""
+        first, names = self._reader.read, list[str]()
+        rows = range(first, first + self._pack)
+        thread = threading.Thread(target=lambda: names.extend(map(self._video, rows)), daemon=True)
+        thread.start()
+        thread.join(_CLOSING)  # a disk that hangs may not even tell the name
+        names = list(filter(None, dict.fromkeys(names))) or [f"row {first} of this start"]
+        return (
+            f"no video has been decoded for {self._stall:g} s (data.stall_seconds); the loader is at "
+            f"{'one of ' * (len(names) > 1)}{', '.join(names)}. See whether it can be read; the same command with the "
+            "same workdir goes on from the last checkpoint"
+        )
 
 
 def num_workers(data: DataConfig) -> int:
@@ -256,16 +284,29 @@ class _Reader:
     """Puts packs of rows together in a thread of its own, `ahead` batches before they are asked for."""
 
     def __init__(self, packs: grain.IterDataset, per_batch: int, rows: int, ahead: int):
-        self.decoded = 0
+        self.decoded = self.read = 0  # rows: of the batch that is made next, and in all
         self._packs, self._per_batch, self._rows = packs, per_batch, rows
         self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # and one in hand
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
         self._thread.start()
 
-    def take(self) -> Batch | None:
-        """The next batch, or None at the end; raises what a row has raised."""
-        batch = self._ready.get()
+    def take(self, patience: float) -> Batch | None:
+        """The next batch, or None at the end; raises what a row has raised.
+
+        Raises:
+          TimeoutError: after so many seconds without a row; they are counted one by one, so that the time in which the
+            whole process stood still is none of them. 0 waits for ever.
+        """
+        read, waited = self.read, 0
+        while True:
+            try:
+                batch = self._ready.get(timeout=1.0)
+                break
+            except queue.Empty:
+                read, waited = self.read, waited + 1 if self.read == read else 0
+            if 0 < patience <= waited:
+                raise TimeoutError
         if isinstance(batch, Exception):
             raise batch
         return batch
@@ -299,6 +340,7 @@ class _Reader:
             raise StopIteration
         pack = next(packs)
         self.decoded += self._rows
+        self.read += self._rows
         return pack
 
     def _offer(self, batch: Batch | Exception | None) -> None:
@@ -330,9 +372,13 @@ class _Part:
         return (len(self._rows) // (self._videos * self._process[1]) - self._start) * self._videos
 
     def __getitem__(self, index: int) -> Batch:
+        return cast("Batch", self._rows[self.place(index)])
+
+    def place(self, index: int) -> int:
+        """Where a row is among those of all processes and steps."""
         place, count = self._process
         step, row = divmod(index, self._videos)
-        return cast("Batch", self._rows[((self._start + step) * count + place) * self._videos + row])
+        return ((self._start + step) * count + place) * self._videos + row
 
     def __deepcopy__(self, memo: dict) -> _Part:  # grain makes a copy for each worker, and then sends that
         return self
@@ -342,6 +388,14 @@ class _Part:
 
     def __setstate__(self, packed: Packed):
         vars(self).update(unpack(packed))
+
+
+def _where(source: Rows, row: int) -> str:
+    """The file of a row, or its name where it has none; empty for padding."""
+    if row >= len(source):
+        return ""
+    found = source[row]
+    return found.video if isinstance(found.video, str) else found.id
 
 
 def _start_worker(mark: str, worker: int, workers: int):

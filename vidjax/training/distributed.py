@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
 
 import jax
+from jax._src import distributed as runtime  # its store of keys and values has no public name
 
-from vidjax.errors import ConfigError
+from vidjax.errors import ConfigError, StalledError
+from vidjax.progress import progress
+from vidjax.training import peers
+from vidjax.training.stop_signal import leave
 
 _OURS = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+_LATER = 60  # seconds after ours that JAX's own limits end, by an abort
+Join = Callable[..., None]
 
 
-def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 0) -> None:
-    """Join the other processes of this run; must come before any other use of JAX's devices.
+def initialize(
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = 0,
+    *,
+    start_seconds: float = 60.0,
+    peer_seconds: float = 60.0,
+) -> None:
+    """Join the other processes of this run, and watch them; must come before any other use of JAX's devices.
 
     Four ways, in this order: the arguments; the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
     JAX_PROCESS_ID; a SLURM or Open MPI job with several tasks; a TPU slice, whose hosts JAX finds by itself.
@@ -21,14 +40,30 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
     Args:
       coordinator: host:port of process 0; empty to find out.
       num_processes, process_id: how many there are, and which this is, with `coordinator`.
+      start_seconds: in which all processes must have come; else this one ends with the code of a `StalledError`.
+      peer_seconds: without a sign of life after which a process counts as gone; see `vidjax.training.peers`.
 
     Raises:
       ConfigError: when only some of the three variables are set.
     """
     if jax.distributed.is_initialized():
         return
+
+    def join(*known: Any) -> None:
+        limits = {"initialization_timeout": int(start_seconds), "heartbeat_timeout_seconds": int(peer_seconds)}
+        later: Any = {name: seconds + _LATER for name, seconds in limits.items()}
+        with _within(start_seconds), progress("waiting for the other processes of this run"):
+            jax.distributed.initialize(*known, **later)
+
+    _find_others(coordinator, num_processes, process_id, join)
+    state = runtime.global_state
+    if state.client is not None and state.num_processes > 1:
+        peers.watch(state.client, state.process_id, state.num_processes, peer_seconds, state.coordinator_address or "")
+
+
+def _find_others(coordinator: str, num_processes: int, process_id: int, join: Join) -> None:
     if coordinator:
-        _join(coordinator, num_processes, process_id)
+        _join(coordinator, num_processes, process_id, join)
         return
     given = {name: os.environ[name] for name in _OURS if os.environ.get(name)}
     if given and len(given) < len(_OURS):
@@ -36,18 +71,53 @@ def initialize(coordinator: str = "", num_processes: int = 0, process_id: int = 
         raise ConfigError(f"{', '.join(given)} is set but {missing} is not; set all three, or none")
     if given:
         address, count, index = (given[name] for name in _OURS)
-        _join(address, int(count), int(index))
+        _join(address, int(count), int(index), join)
     elif tasks_of_job() > 1:
-        jax.distributed.initialize()
+        join()
     elif _on_cloud_tpu():
-        _join_slice()
+        _join_slice(join)
 
 
-def _join(coordinator: str, num_processes: int, process_id: int) -> None:
+@contextlib.contextmanager
+def _within(seconds: float) -> Generator[None]:
+    """End this process with a sentence when the others have not come in time; JAX would abort it."""
+    over = threading.Event()
+
+    def wait():
+        if not over.wait(seconds):
+            print(f"vidjax: {_absence(seconds)} (train.start_seconds={seconds:g})", file=sys.stderr, flush=True)
+            leave(StalledError.exit_code)
+
+    threading.Thread(target=wait, daemon=True, name="start").start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _absence(seconds: float) -> str:
+    """Who waits for whom, and what helps."""
+    state, host = runtime.global_state, socket.gethostname()
+    address = state.coordinator_address or ""
+    if not address:
+        return f"{host} has not learned in {seconds:g} s where process 0 is; name it by --coordinator=HOST:PORT"
+    me = f"{peers.process_name(state.process_id, host)} has waited {seconds:g} s"
+    everywhere = f"all {state.num_processes} processes must start within that time, with the same command"
+    if state.process_id == 0:
+        return f"{me} at {address} for the others: {everywhere}"
+    if peers.answers(address):
+        return f"{me}, as has process 0 at {address}, which answers, for others that have not come: {everywhere}"
+    return (
+        f"{me} for process 0, which does not answer at {address}: see that it runs, that the address is right, and "
+        "that no firewall closes the port"
+    )
+
+
+def _join(coordinator: str, num_processes: int, process_id: int, join: Join) -> None:
     if not 0 <= process_id < num_processes:
         raise ConfigError(f"process_id={process_id} must be at least 0 and below num_processes={num_processes}")
     if num_processes > 1:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        join(coordinator, num_processes, process_id)
 
 
 def tasks_of_job() -> int:
@@ -69,8 +139,8 @@ def _on_cloud_tpu() -> bool:
     return bool(chips) and not told and os.environ.get("JAX_PLATFORMS", "tpu").startswith("tpu")
 
 
-def _join_slice() -> None:
+def _join_slice(join: Join) -> None:
     try:
-        jax.distributed.initialize()
+        join()
     except (ValueError, OSError) as error:  # no such cluster, or no metadata server
         print(f"warning: this machine has TPU chips but names no slice ({error}); going on as one process")

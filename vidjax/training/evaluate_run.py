@@ -12,10 +12,11 @@ from vidjax.config import Config
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
 from vidjax.evaluation import Evaluator
-from vidjax.files import Place
+from vidjax.files import Place, absolute
 from vidjax.models.param_paths import path_name
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS, build_objective, open_eval
+from vidjax.training.agreement import agree, data_facts, run_facts
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.platform import choose_by_platform
 from vidjax.training.compile_cache import use_compile_cache
@@ -60,6 +61,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
     check_config(config)
     use_compile_cache(config.train.compile_cache)
     mesh, source = make_mesh(config.mesh), open_eval(config)
+    agree(lambda: run_facts(config, absolute(run)) | data_facts({"evaluation": source}))
     objective = build_objective(config, config.data.num_classes or source.num_classes)
     found, said, sentence = _params_to_score(config, run, source)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])

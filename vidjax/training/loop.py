@@ -13,17 +13,19 @@ import jax
 from vidjax.config import Config, to_saved
 from vidjax.data.loader import train_batches
 from vidjax.data.sources.base import VideoSource
-from vidjax.errors import DataError
+from vidjax.errors import DataError, StalledError
 from vidjax.evaluation import Evaluator
-from vidjax.files import Place, read_json, write_json
+from vidjax.files import Place, absolute, read_json, write_json
 from vidjax.objectives import Objective
 from vidjax.tasks import TASKS
 from vidjax.training import resume_check
+from vidjax.training.agreement import agree, run_facts
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.training.compile_cache import use_compile_cache
 from vidjax.training.config_checks import check_config
 from vidjax.training.device_feed import Feed
 from vidjax.training.evaluate_run import evaluate, said_of
+from vidjax.training.goodput import Goodput
 from vidjax.training.init.state import start
 from vidjax.training.init.video_model import check_source
 from vidjax.training.mesh import batch_sharding, loader_slice, make_mesh, place_like
@@ -70,13 +72,15 @@ def train(
       the flat results: of the last evaluation, or the last training metrics when the task has none.
 
     Raises:
-      UserError: for anything the user can mend; see `vidjax.errors`.
+      UserError: for anything the user can mend, such as processes that do not agree; see `vidjax.errors`.
       SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT; all steps made until then are saved.
     """
+    began = time.monotonic()
     if objective is None:
         check_config(config)
     if config.init_from and not is_run(workdir):
         check_source("init_from", config.init_from)
+    agree(lambda: run_facts(config, absolute(workdir)))
     use_compile_cache(config.train.compile_cache)
     mesh = make_mesh(config.mesh)
 
@@ -117,7 +121,9 @@ def train(
         main = evaluator.main if evaluator else ""
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
-        meter = Meter(data.global_batch * data.clips_per_decode, plan.objective.train_flops_per_clip)
+        goodput = opened(Goodput(workdir, first, began))
+        goodput.move("start", "compile", plan.fit.seconds)
+        meter = Meter(data.global_batch * data.clips_per_decode, plan.objective.train_flops_per_clip, goodput)
         bad = int(state.recent.bad) if state.recent else 0
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total, bad)
         batch: dict | None = None
@@ -125,12 +131,14 @@ def train(
             part = loader_slice(mesh)
             batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
             feed = Feed(batches, batch_sharding(mesh), meter, stop, telemetry.waiting)
-            batch = feed.next()
+            with goodput.on("data"):
+                batch = feed.next()
+            goodput.turn_to("step")
 
         results: dict = {}
         unscored = 0 < first < total and checkpoints.score(first) is None
         if evaluator and unscored and _due(first, config.train.eval_every):
-            with telemetry.waiting(f"evaluating step {first}"):  # which the start before was killed in
+            with telemetry.waiting(f"evaluating step {first}"), goodput.on("evaluate"):  # in which a kill came
                 results = _validate(evaluator, state, checkpoints)
             telemetry.log(first, _numbers(results))
         saving = evaluating = False  # due, and put off while steps are not finite
@@ -146,12 +154,13 @@ def train(
                 done, stop.unsaved = step, True
             if step == first + 1:
                 meter.compiled(plan.fit.seconds + time.monotonic() - called)
+                goodput.move("step", "compile", time.monotonic() - called)
                 meter.start()  # leaves compilation out
             failed = None
             if step < total:
                 try:
                     batch = feed.next(in_flight=metrics["train/loss"])
-                except DataError as error:
+                except (DataError, StalledError) as error:
                     if jax.process_count() > 1:  # one of several cannot save by itself
                         raise
                     failed = error
@@ -176,10 +185,13 @@ def train(
                     continue
                 say(f"step {step} is not saved: it and those before it, {watch.streak} in a row, were not finite")
             else:
-                checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
+                goodput.saving(step)
+                with goodput.on("save"):
+                    checkpoints.save(step, state, {"fingerprint": identity, "mesh": dict(mesh.shape)})
             evaluating, saving = evaluating and not stopping and step < total, False
             if step == total or stopping or evaluating:
-                checkpoints.wait()
+                with goodput.on("save"):
+                    checkpoints.wait()
                 stop.unsaved = jax.process_count() > 1  # one of several cannot leave by itself
             if failed:
                 checkpoints.wait()
@@ -188,21 +200,23 @@ def train(
                 stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
                 raise SystemExit(128 + stop.signal)
             if evaluator and evaluating:
-                with telemetry.waiting(f"evaluating step {done}"):
+                with telemetry.waiting(f"evaluating step {done}"), goodput.on("evaluate"):
                     results = _validate(evaluator, state, checkpoints)
                 telemetry.log(step, _numbers(results))
                 evaluating = False
             meter.start()
 
+        goodput.turn_to("evaluate")
         if evaluator:
             with telemetry.waiting(f"evaluating step {done}"):
                 results = _judge(evaluator, state, checkpoints)
-            telemetry.log(total, _numbers(results))
+            telemetry.log(total, _numbers(results) | goodput.read())
         with telemetry.waiting("drawing pictures for the report"):
             draw_pictures(config, plan.objective, state.params, mesh, workdir)
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`
+        goodput.write()
         write_report(config, workdir, f"trained to step {done} of {total}", results)
     return results
 

@@ -17,6 +17,7 @@ from vidjax.objectives.base import Params
 from vidjax.ops.mesh_axes import row_blocks
 from vidjax.progress import progress
 from vidjax.tasks import build_objective, open_train
+from vidjax.training.agreement import agree, data_facts, run_facts
 from vidjax.training.choices.announce import choice_sentences, few_videos_sentence, pace_sentence
 from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
@@ -84,6 +85,8 @@ def plan_run(
         return build_step(config, learn(config), length, mesh)
 
     evaluator = build_evaluator(config, learn(config), mesh, workdir)
+    videos = {"training": source, "evaluation": evaluator.source if evaluator else None}
+    agree(lambda: data_facts(videos) | run_facts(config))
     say_reading(source, evaluator)
     with _shown("compiling the training step"):
         fit = fit_step(config, build, loaded_shapes(config, num_classes, mesh) if known else None)

@@ -12,6 +12,7 @@ it was heard, and a script does not take the run for a finished one.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import multiprocessing.util
 import os
@@ -25,6 +26,7 @@ from collections.abc import Callable, Generator
 
 _PATIENCE = 2.0  # seconds for the main thread to leave by itself
 _CLEANING = 1.5  # seconds for last words and for loader workers to end, when it does not
+at_leave: list[Callable[[int], None]] = []  # called with the exit code by `leave`; see `vidjax.training.peers`
 
 
 class Interrupted(BaseException):
@@ -152,7 +154,8 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
     """End this process now, with its loader workers and what they share, whatever its other threads are doing."""
     # What would run at exit: it closes loaders, ends children and gives back their semaphores.
     at_exit = multiprocessing.util._exit_function  # ty: ignore[missing-attribute]  the stubs leave it out
-    threads = [threading.Thread(target=target, daemon=True) for target in (last_words, at_exit)]
+    told = [functools.partial(tell, code) for tell in at_leave]
+    threads = [threading.Thread(target=target, daemon=True) for target in (last_words, at_exit, *told)]
     sys.unraisablehook = threading.excepthook = lambda _: None
     for thread in threads:
         thread.start()

@@ -6,6 +6,8 @@ import time
 
 import jax
 
+from vidjax.training.goodput import Goodput
+
 # Dense bf16 FLOP/s of one device as JAX counts devices, from the makers' data sheets.
 PEAK_FLOPS = {
     "TPU v4": 275e12,
@@ -34,10 +36,11 @@ class Meter:
     Args:
       clips_per_step: over all devices.
       flops_per_clip: of a training step (2 x MACs, forward and backward); None leaves MFU out.
+      goodput: of the run, which is told of the time that it waits for data; its time/* are read too.
     """
 
-    def __init__(self, clips_per_step: int, flops_per_clip: float | None):
-        self._clips, self._flops = clips_per_step, flops_per_clip
+    def __init__(self, clips_per_step: int, flops_per_clip: float | None, goodput: Goodput):
+        self._clips, self._flops, self._goodput = clips_per_step, flops_per_clip, goodput
         self._compiled: dict[str, float] = {}
         self.start()
 
@@ -53,18 +56,20 @@ class Meter:
         """Count a batch, and the seconds that the devices had nothing to do for lack of it."""
         self._steps += 1
         self._wait += waited
+        self._goodput.move("step", "data", waited)
 
     def read(self) -> dict[str, float]:
-        """perf/* since the last call or `start`; empty when nothing was fed."""
+        """perf/* since the last call or `start`, if anything was fed, and time/* of the whole run."""
         seconds = time.monotonic() - self._since
         if not self._steps:
-            return {}
+            return self._goodput.read()
         clips_per_s = self._clips * self._steps / seconds
         numbers = {
             "perf/clips_per_s": clips_per_s,
             "perf/step_s": seconds / self._steps,
             "perf/data_wait": min(self._wait / seconds, 1.0),
             **self._compiled,
+            **self._goodput.read(),
         }
         peak = peak_flops(jax.devices()[0].device_kind)
         if peak and self._flops:

@@ -15,6 +15,7 @@ from vidjax.viz import made
 from vidjax.viz.behind_scores import score_sentences, video_blocks
 from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
+from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
 _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
@@ -34,9 +35,9 @@ def write_run_report(
 ) -> Place:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
-    Reads config.json, data.json, results.json, metrics.jsonl and quarantine.jsonl where they exist, draws the training
-    loss and the curves of its task, and adds to the folder's history, so that what was done there before stays in the
-    report.
+    Reads config.json, data.json, results.json, metrics.jsonl, quarantine.jsonl and goodput.json where they exist, draws
+    the training loss and the curves of its task, and adds to the folder's history, so that what was done there before
+    stays in the report.
 
     Args:
       workdir: of the run.
@@ -55,6 +56,7 @@ def write_run_report(
     drawn = _curve_blocks({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
     if pictures := [*drawn, *_pictures(workdir)]:
         blocks += [Heading("Pictures"), *pictures]
+    blocks += time_blocks(workdir)
     if tree:
         blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
     name = tree.get("model", {}).get("name", "run")

@@ -1,0 +1,126 @@
+"""Processes that are about to train something else than each other are told what differs, and between whom."""
+
+import concurrent.futures
+import importlib.metadata
+import itertools
+import threading
+import types
+
+import pytest
+import toy
+from key_value_store import Store
+from videos import encode, moving_texture
+
+from vidjax.config import DataConfig, hint_of, keys
+from vidjax.data import open_source
+from vidjax.errors import ConfigError
+from vidjax.training import agreement
+from vidjax.training.agreement import OWN, agree, data_facts, run_facts
+
+
+@pytest.fixture
+def compare(monkeypatch):
+    """Compares the facts of several processes, each a thread: what is raised in each, or None."""
+    local, store = threading.local(), Store()
+    monkeypatch.setattr(agreement, "runtime", local)
+    monkeypatch.setattr(agreement.socket, "gethostname", lambda: f"host{local.global_state.process_id}")
+    monkeypatch.setattr(agreement, "_calls", itertools.repeat(0))
+
+    def run(*facts):
+        def process(number):
+            local.global_state = types.SimpleNamespace(client=store, process_id=number, num_processes=len(facts))
+            try:
+                agree(lambda: facts[number])
+            except ConfigError as error:
+                return str(error)
+
+        with concurrent.futures.ThreadPoolExecutor(len(facts)) as pool:
+            return list(pool.map(process, range(len(facts))))
+
+    return run
+
+
+def test_processes_with_the_same_facts_go_on(compare):
+    assert compare({"seed": 0}, {"seed": 0}, {"seed": 0}) == [None, None, None]
+
+
+def test_all_are_told_the_key_both_values_and_both_processes(compare):
+    first, *others = compare({"seed": 0, "x": 1}, {"seed": 0, "x": 1}, {"seed": 7, "x": 1})
+    assert others == [first, first]
+    assert "seed is 0 on process 0 on host0 and 7 on process 2 on host2." in first
+
+
+def test_a_value_that_many_share_is_told_once(compare):
+    sentence = compare({"seed": 0}, {"seed": 7}, {"seed": 7}, {"seed": 8})[0]
+    assert (
+        "seed is 0 on process 0 on host0 and 7 on process 1 on host1 and 1 more and 8 on process 3 on host3" in sentence
+    )
+
+
+def test_what_only_one_process_has_is_a_difference(compare):
+    assert "b is missing on process 0 on host0 and 2 on process 1" in compare({"a": 1}, {"a": 1, "b": 2})[0]
+
+
+def test_of_many_differences_the_first_few_are_told(compare):
+    sentence = compare(dict.fromkeys("abcdef", 0), dict.fromkeys("abcdef", 1))[1]
+    assert "a is 0" in sentence
+    assert "c is 0" in sentence
+    assert "d is 0" not in sentence
+    assert "; and 3 more." in sentence
+
+
+def differences(one, other):
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+
+
+def test_the_learning_rate_is_compared_and_where_the_videos_lie_is_not(tmp_path):
+    facts = run_facts(toy.toy_config(), tmp_path)
+    assert differences(facts, run_facts(toy.toy_config(optim__base_lr=1.0), tmp_path)) == {"optim.base_lr"}
+    own = {"data__root": "elsewhere", "data__workers": 5, "data__stage": "there", "train__compile_cache": "off"}
+    assert not differences(facts, run_facts(toy.toy_config(**own), tmp_path))
+
+
+def test_keys_that_are_not_compared_exist_and_may_differ_between_two_starts():
+    assert set(keys()) >= OWN
+    assert all("Changeable" in str(hint_of(key)) for key in OWN)
+
+
+def test_another_version_of_a_package_or_of_the_code_is_a_difference(tmp_path, monkeypatch):
+    facts = run_facts(toy.toy_config())
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "optax" else real(name))
+    assert differences(facts, run_facts(toy.toy_config())) == {"version of optax"}
+    monkeypatch.undo()
+    changed = tmp_path / "vidjax" / "__init__.py"
+    changed.parent.mkdir()
+    changed.write_text("x = 1\n")
+    monkeypatch.setattr(agreement.vidjax, "__file__", str(changed))
+    (key,) = differences(facts, run_facts(toy.toy_config()))
+    assert key.startswith("code of vidjax")
+
+
+def test_a_workdir_that_is_not_shared_is_a_difference(tmp_path):
+    for name, steps in {"a": (5, 10), "b": (5,), "c": ()}.items():
+        for step in steps:
+            (tmp_path / name / "checkpoints" / str(step)).mkdir(parents=True)
+    found = [run_facts(toy.toy_config(), tmp_path / name)["the last checkpoint in --workdir"] for name in "abc"]
+    assert found == [10, 5, "none"]
+
+
+def folder(root, names=("a/1", "a/2", "b/1"), seed=0):
+    for name in (*(f"train/{name}" for name in names), "val/a/9", "val/b/9"):
+        path = root / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(moving_texture(4, 32, 32, seed=seed)))
+    return data_facts({"training": open_source(DataConfig(root=str(root)), "train")})
+
+
+def test_the_same_videos_in_another_place_agree(tmp_path):
+    assert folder(tmp_path / "one") == folder(tmp_path / "two")
+
+
+def test_a_missing_video_another_class_and_other_content_are_told_apart(tmp_path):
+    whole = folder(tmp_path / "whole")
+    assert "the number of training videos" in differences(whole, folder(tmp_path / "fewer", ("a/1", "b/1")))
+    assert "class 1 of the training videos" in differences(whole, folder(tmp_path / "named", ("a/1", "a/2", "c/1")))
+    assert "the video train/a/1.mp4" in differences(whole, folder(tmp_path / "changed", seed=1))

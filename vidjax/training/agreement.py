@@ -1,0 +1,184 @@
+"""Processes that are to train one model are compared before their first step: configuration, code, packages, data.
+
+Nothing else would notice: each computes its part of a batch and of the sums in its own way, and the loss looks sound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import itertools
+import json
+import os
+import pathlib
+import platform
+import socket
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src import distributed as runtime  # its store of keys and values has no public name
+
+import vidjax
+from vidjax.config import Config, flatten, to_saved
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import ConfigError
+from vidjax.files import Place
+from vidjax.registry import is_outside
+from vidjax.training.peers import process_name
+from vidjax.weights.run_files import CHECKPOINTS
+
+# Keys of which each host may have a value of its own: none of them changes what is computed.
+OWN = frozenset(
+    (
+        "data.root", "data.stage", "data.checksums",  # where a host has the videos and a list; the videos are compared
+        "data.workers", "data.threads", "data.prefetch", "data.cache_gb", "data.stall_seconds",  # its cores and memory
+        "train.compile_cache",  # a folder of its disk
+        "train.profile_start", "train.profile_steps",  # one host alone may be looked at
+        "train.start_seconds", "train.peer_seconds",  # how long it waits
+        "train.wandb",  # of the first process only
+    )
+)  # fmt: skip
+PACKAGES = (
+    "jax", "jaxlib", "libtpu", "flax", "optax", "orbax-checkpoint", "numpy", "av", "grain", "opencv-python-headless",
+    "pillow", "tensorflow-datasets",
+)  # fmt: skip
+_NUMERICS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_threefry_partitionable")
+_SAMPLED, _LOOKED_AT = 64, 2**16  # videos that are compared themselves, and bytes of each
+_SHOWN = 3  # differences in a message
+_MISSING, _ALL_AGREE = "missing", "all agree"
+_calls = itertools.count()  # the same in all processes
+_PATIENCE = 24 * 3600 * 1000  # milliseconds, for the slowest to copy its data; a process that dies meanwhile ends all
+
+
+def agree(find: Callable[[], Mapping[str, Any]]) -> None:
+    """Compare facts with those of the other processes; every process of a run calls it, as often as the others.
+
+    Args:
+      find: gives the facts, values that JSON can hold, the most telling first; a process that is alone has no need.
+
+    Raises:
+      ConfigError: in all processes alike, with what differs and between whom.
+    """
+    state = runtime.global_state
+    client = state.client
+    if client is None or state.num_processes == 1:
+        return
+    mine = {key: _text(value) for key, value in find().items()}
+    number, host, folder = state.process_id, socket.gethostname(), f"vidjax/agree/{next(_calls)}"
+
+    def tell(name: str, words: str) -> None:
+        client.key_value_set(f"{folder}/{name}", words)
+
+    def hear(name: str) -> str:
+        return client.blocking_key_value_get(f"{folder}/{name}", _PATIENCE)
+
+    if number == 0:
+        tell("0", json.dumps(mine))
+        verdict = _verdict(host, mine, (hear(str(other)) for other in range(1, state.num_processes)))
+        tell("verdict", verdict or _ALL_AGREE)
+    else:
+        first = json.loads(hear("0"))
+        keys = dict.fromkeys((*first, *mine))
+        different = {key: mine.get(key, _MISSING) for key in keys if first.get(key) != mine.get(key)}
+        tell(str(number), json.dumps([process_name(number, host), different]))
+        verdict = hear("verdict").removeprefix(_ALL_AGREE)
+    if verdict:
+        raise ConfigError(verdict)
+
+
+def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
+    """What differs from the facts of process 0, in a sentence; empty when nothing does."""
+    found: dict[str, dict[str, list[str]]] = {}  # key: value: processes
+    for name, different in map(json.loads, answers):
+        for key, value in different.items():
+            found.setdefault(key, {}).setdefault(value, []).append(name)
+    if not found:
+        return ""
+    keys = sorted(found, key=[*mine, *found].index)
+    told = [_difference(key, mine.get(key, _MISSING), process_name(0, host), found[key]) for key in keys[:_SHOWN]]
+    more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return (
+        f"the processes of this run do not agree, and none has made a step: {'; '.join(told)}{more}. Start the same "
+        "command with the same code, packages and data on every host"
+    )
+
+
+def _difference(key: str, value: str, first: str, others: Mapping[str, list[str]]) -> str:
+    parts = [f"{value} on {first}"]
+    for other, names in others.items():
+        parts.append(f"{other} on {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else ""))
+    return f"{key} is {' and '.join(parts)}"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) and value else json.dumps(value)
+
+
+def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
+    """What makes a process train what it trains: configuration, code, packages, the checkpoint it goes on from."""
+    facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if key not in OWN}
+    facts |= {f"version of {name}": _version(name) for name in PACKAGES}
+    facts |= {"version of Python": platform.python_version()}
+    facts |= {f"code of {name}": _digest(paths) for name, paths in _code(config)}
+    facts |= {name: str(getattr(jax.config, name, None)) for name in _NUMERICS}
+    if workdir is not None:
+        steps = [int(path.name) for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdigit()]
+        facts["the last checkpoint in --workdir"] = max(steps, default="none")
+    return facts
+
+
+def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
+    """What tells the videos of a split from others: their number, names and classes, and a sample of them."""
+    facts: dict[str, Any] = {}
+    for split, source in splits.items():
+        if source is None:
+            continue
+        facts[f"the number of {split} videos"] = len(source)
+        facts |= {f"class {number} of the {split} videos": name for number, name in enumerate(source.labels or ())}
+        facts |= dict(_sample(source))
+        facts[f"the list of {split} videos (hash)"] = source.content_id
+    return facts
+
+
+def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
+    """Size and first bytes of some of the videos, evenly spaced: lists may be the same, and the files others."""
+    for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
+        video, name = source[row].video, f"the video {source[row].id}"
+        if isinstance(video, bytes):
+            yield name, _about(len(video), video)
+        elif isinstance(video, str) and os.path.isfile(video):
+            with open(video, "rb") as file:
+                yield name, _about(os.path.getsize(video), file.read(_LOOKED_AT))
+        elif isinstance(video, str):
+            yield name, "not there"
+
+
+def _about(size: int, content: bytes) -> str:
+    return f"{size} bytes ({zlib.crc32(content[:_LOOKED_AT]):08x})"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _code(config: Config) -> Iterator[tuple[str, list[pathlib.Path]]]:
+    """The source files of vidjax, and of the user's own modules that a configuration names."""
+    yield f"vidjax {vidjax.__version__}", sorted(pathlib.Path(vidjax.__file__).parent.rglob("*.py"))
+    for name in dict.fromkeys((config.task, config.data.name, config.model.name)):
+        spec = importlib.util.find_spec(name.partition(":")[0]) if is_outside(name) else None
+        if spec and spec.origin:
+            yield name.partition(":")[0], [pathlib.Path(spec.origin)]
+
+
+def _digest(paths: Iterable[pathlib.Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,255 @@
+"""The other processes of a run: each shows that it lives, and one that ends takes the others with it, in a sentence.
+
+JAX alone notices a lost process after 100 seconds and then aborts, and a process that ended with an error leaves the
+others waiting in a collective. Here every process writes a beat to the key-value store that process 0 keeps for JAX,
+and so does one that ends. Process 0 looks for beats that stop, the others for process 0.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator
+from typing import Any
+
+from vidjax.errors import StalledError, UserError, printable
+from vidjax.training import stop_signal
+
+BEATS, ENDED = "vidjax/beat", "vidjax/ended"  # folders of the store, with a key for each process
+MOST_BETWEEN = 5.0  # seconds from one beat to the next
+GRACE, STOPPING = 5.0, 60.0  # seconds in which this process may end by itself after another has, or was stopped
+POSTING = 2.0  # seconds that the store has to take a process's last word
+_watched: Peers | None = None
+
+
+def process_name(number: int, host: str) -> str:
+    """How a process is called in a sentence."""
+    return f"process {number} on {host}"
+
+
+def answers(address: str) -> bool:
+    """Whether something accepts connections at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=POSTING).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+class Peers:
+    """Watches the other processes of a run, in threads, until one of them or this one ends.
+
+    Time is counted in beats, not by a clock, so that a machine that was suspended does not think the others dead.
+    """
+
+    def __init__(self, client: Any, number: int, count: int, seconds: float, coordinator: str):
+        """Show that this process lives.
+
+        Args:
+          client: of JAX's distributed runtime.
+          number: of this process, of `count`.
+          seconds: without a beat after which a process counts as gone.
+          coordinator: host:port of process 0.
+        """
+        self._client, self._number, self._count, self._seconds = client, number, count, seconds
+        self._coordinator, self._host = coordinator, socket.gethostname()
+        self._every = min(seconds / 10, MOST_BETWEEN)
+        self._beaten = self._answered = 0
+        self._beats, self._quiet = dict[int, str](), dict.fromkeys(range(count), 0)
+        self._finished = set[int]()
+        self._over, self._concluded, self._posting = threading.Event(), False, threading.Lock()
+        self._beat()
+        self._first_host = self._client.blocking_key_value_get(f"{BEATS}/0", int(1000 * seconds)).split()[1]
+
+    @property
+    def name(self) -> str:
+        """This process."""
+        return process_name(self._number, self._host)
+
+    def start(self) -> None:
+        """Watch from now on; an abort of JAX's for want of process 0, and an end by a signal, are told too."""
+        stop_signal.at_leave.append(lambda code: self._post(code, f"{self.name} was stopped (exit code {code})"))
+        if self._number:
+            _on_abort(self._tell_abort)
+        for target in (self._listen, self._count_answers):
+            threading.Thread(target=target, daemon=True, name="peers").start()
+
+    def finish(self) -> None:
+        """This process has done its work: nobody waits for it any more."""
+        self._over.set()
+        self._post(0, "")
+
+    def end(self, code: int, sentence: str) -> None:
+        """End this process and, within seconds, the others.
+
+        Args:
+          sentence: what they say of it.
+        """
+        self._over.set()
+        self._post(code, sentence)
+        if not self._number:
+            self._outlast()
+        stop_signal.leave(code)
+
+    def blame(self) -> str:
+        """After an error that a lost process may have caused: what is to be said of that process; empty for none."""
+        silent, quiet = {0: f"0 {self._first_host}"}, 0
+        with contextlib.suppress(Exception):  # JAX's, of a store that does not answer
+            silent = self._read(BEATS)
+            while quiet * self._every < min(3 * MOST_BETWEEN, self._seconds):
+                time.sleep(self._every)
+                if ended := self._ended_badly():
+                    return ended[1]
+                now, quiet = self._read(BEATS), quiet + 1
+                silent = {n: beat for n, beat in silent.items() if now.get(n) == beat and self._concerns(n)}
+                if not silent:
+                    return ""
+        number = min(silent)
+        return self._gone(number, silent[number], quiet * self._every)
+
+    def _concerns(self, number: int) -> bool:
+        return number != self._number and number not in self._finished
+
+    def _listen(self) -> None:
+        """Beat, and look for others that have ended or, as process 0, have fallen silent."""
+        while not self._over.wait(self._every):
+            with contextlib.suppress(Exception):  # JAX's, of a store that does not answer: see `_count_answers`
+                self._beat()
+                if ended := self._ended_badly():
+                    self._concluded = True
+                    self._follow(*ended)
+                    return
+                if not self._number and (gone := self._silent()):
+                    self.end(StalledError.exit_code, _said(gone))
+                self._answered += 1
+
+    def _count_answers(self) -> None:
+        """Notice that process 0 does not answer, for which a call of the store may wait long."""
+        seen, quiet = -1, 0
+        while not self._over.wait(self._every) and not self._concluded:
+            seen, quiet = self._answered, quiet + 1 if self._answered == seen else 0
+            if quiet * self._every >= self._seconds:
+                self.end(StalledError.exit_code, _said(self._gone(0, f"0 {self._first_host}", self._seconds)))
+
+    def _beat(self) -> None:
+        self._beaten += 1
+        beat = f"{self._beaten} {self._host}"
+        self._client.key_value_set(f"{BEATS}/{self._number}", beat, allow_overwrite=True)
+
+    def _silent(self) -> str:
+        """What is to be said of a process whose beats have stopped; empty while all live."""
+        for number, beat in self._read(BEATS).items():
+            self._quiet[number] = self._quiet[number] + 1 if self._beats.get(number) == beat else 0
+            self._beats[number] = beat
+            if self._quiet[number] * self._every >= self._seconds and self._concerns(number):
+                return self._gone(number, beat, self._seconds)
+        return ""
+
+    def _ended_badly(self) -> tuple[int, str] | None:
+        """The exit code of a process that has ended before its work was done, and what is to be said of it."""
+        for number, words in self._read(ENDED).items():
+            code, sentence = json.loads(words)
+            if code:
+                return code, sentence
+            self._finished.add(number)
+        return None
+
+    def _follow(self, code: int, sentence: str) -> None:
+        """End as another process has, unless the main thread is about to end for reasons of its own."""
+        if not self._over.wait(STOPPING if code > 128 else GRACE):
+            self.end(code, _said(sentence))
+
+    def _read(self, folder: str) -> dict[int, str]:
+        return {int(key.rsplit("/", 1)[1]): value for key, value in self._client.key_value_dir_get(folder)}
+
+    def _post(self, code: int, sentence: str) -> None:
+        """Leave a last word for the others, once; a store that does not answer is not waited for."""
+        if not self._posting.acquire(blocking=False):
+            return
+
+        def post():
+            with contextlib.suppress(Exception):  # JAX's, of a store that is gone
+                self._client.key_value_set(f"{ENDED}/{self._number}", json.dumps([code, sentence]))
+
+        thread = threading.Thread(target=post, daemon=True)
+        thread.start()
+        thread.join(POSTING)
+
+    def _outlast(self) -> None:
+        """As process 0, keep the store until the others have read why this process ends."""
+        deadline = time.monotonic() + GRACE + 4 * self._every
+        while len(self._read(ENDED)) < self._count and time.monotonic() < deadline:
+            time.sleep(self._every / 4)
+
+    def _gone(self, number: int, beat: str, seconds: float) -> str:
+        return (
+            f"{process_name(number, beat.split()[1])} has given no sign of life for {seconds:.0f} s: it has been "
+            "killed, or its machine is gone or hangs. Start the same command on every host again; it goes on from the "
+            f"last checkpoint (train.peer_seconds={self._seconds:g})"
+        )
+
+    def _tell_abort(self) -> None:
+        """Called while JAX aborts; an end for another reason goes its own way."""
+        if answers(self._coordinator):
+            return
+        who = process_name(0, self._first_host)
+        _said(f"{who}, which keeps the others together, has ended. Start the same command on every host again")
+        os._exit(StalledError.exit_code)
+
+
+def watch(client: Any, number: int, count: int, seconds: float, coordinator: str) -> None:
+    """Watch the other processes of this run until it ends; see `Peers`."""
+    global _watched
+    _watched = Peers(client, number, count, seconds, coordinator)
+    _watched.start()
+
+
+@contextlib.contextmanager
+def together() -> Generator[None]:
+    """Around the work of a program: in a run of several processes none waits for one that has ended with an error."""
+    try:
+        yield
+    except UserError as error:
+        if _watched:
+            _said(str(error))
+            _watched.end(error.exit_code, f"{_watched.name} has ended: {error}")
+        raise
+    except Exception as error:
+        if _watched:
+            if blamed := _watched.blame():
+                _watched.end(StalledError.exit_code, _said(blamed))
+            traceback.print_exc()
+            _watched.end(1, f"{_watched.name} has ended with an error, see there: {_first_line(error)}")
+        raise
+    if _watched:
+        _watched.finish()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(f"{type(error).__name__}: {error}".splitlines()))
+
+
+def _said(sentence: str) -> str:
+    """The sentence, printed in one piece."""
+    sys.stderr.write(f"vidjax: {printable(sentence)}\n")
+    sys.stderr.flush()
+    return sentence
+
+
+_kept: list[Any] = []  # what C calls, which Python would otherwise free
+
+
+def _on_abort(tell: Callable[[], None]) -> None:
+    """Call a function when C++ code aborts this process, which Python's own handlers come too late for."""
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: tell())
+    _kept.append(handler)
+    ctypes.CDLL(None).signal(signal.SIGABRT, handler)

@@ -1,0 +1,100 @@
+"""Where the time of a run went, over all its starts: goodput.json, and what a report says of it.
+
+What counts is the time of steps that a checkpoint has kept: a start that is killed loses those after its last one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+
+from vidjax.files import located, read_json
+from vidjax.viz.document import Block, Heading, Table, Text
+
+FILE = "goodput.json"
+KINDS = {  # what a start spends its time on, and how a report calls it
+    "start": "starting: finding the videos, making the model, reading the checkpoint",
+    "compile": "compiling",
+    "step": "training steps that count",
+    "data": "waiting for data",
+    "evaluate": "evaluation and report",
+    "save": "saving",
+}
+LOST = "lost: steps after the last checkpoint of a start"
+
+
+@dataclasses.dataclass
+class Start:
+    """One start of a run.
+
+    Attributes:
+      seconds: by kind; of "step" and "data" all are in it, also what was lost later.
+      saved: seconds of steps and data until the checkpoint of each step was begun.
+      lost: seconds of steps and data that no checkpoint has kept.
+    """
+
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    saved: dict[str, float] = dataclasses.field(default_factory=dict)
+    lost: float = 0.0
+
+    def __post_init__(self):
+        self.seconds = dict.fromkeys(KINDS, 0.0) | self.seconds
+
+    @property
+    def trained(self) -> float:
+        """Seconds of steps, and of waiting for their data."""
+        return self.seconds["step"] + self.seconds["data"]
+
+    def goes_on_from(self, step: int) -> None:
+        """The run goes on from the checkpoint of a step: what this start has trained after it is lost."""
+        kept = [seconds for number, seconds in self.saved.items() if int(number) <= step]
+        self.lost = max(self.lost, self.trained - max(kept, default=0.0))
+
+
+def read_starts(workdir: str | os.PathLike) -> list[Start]:
+    """The starts of a run, oldest first; none where nothing was kept of them, or it is damaged."""
+    try:
+        return [Start(**start) for start in read_json(located(workdir) / FILE) or ()]
+    except TypeError:
+        return []
+
+
+def totals(starts: Sequence[Start]) -> dict[str, float]:
+    """Seconds by kind and "lost", over all starts; and "goodput", the share of all that went into steps that count."""
+    found = dict.fromkeys((*KINDS, "lost"), 0.0)
+    for start in starts:
+        share = start.lost / start.trained if start.trained else 0.0
+        for kind, seconds in start.seconds.items():
+            found[kind] += seconds * (1 - share) if kind in ("step", "data") else seconds
+        found["lost"] += start.lost
+    whole = sum(found.values())
+    return found | {"goodput": found["step"] / whole if whole else 0.0}
+
+
+def time_blocks(workdir: str | os.PathLike) -> list[Block]:
+    """The section of a report; empty for a run that has kept nothing of its time."""
+    starts = read_starts(workdir)
+    found: Mapping[str, float] = totals(starts)
+    whole = sum(found[kind] for kind in (*KINDS, "lost"))
+    if not whole:
+        return []
+    names = KINDS | {"lost": LOST}
+    lines = [(name, _duration(found[kind]), f"{found[kind] / whole:.1%}") for kind, name in names.items()]
+    return [
+        Heading("Where the time went"),
+        Table(("", "time", "share"), [*lines, ("all", _duration(whole), "")]),
+        Text(
+            f"{len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training steps that count, is "
+            f"{found['goodput']:.1%}. The time between two starts is not counted, nor that in which a "
+            "command is read and packages are imported."
+        ),
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as there are any."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
