@@ -2,18 +2,23 @@
 
 import itertools
 import json
+import os
 import pathlib
+import pickle
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from videos import encode, moving_texture
 
 from vidjax.config import DataConfig
 from vidjax.data import eval_batches, open_source, train_batches
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.prepare import builder
-from vidjax.data.prepare.codec import open_whole_index
+from vidjax.data.prepare.codec import Storing, open_whole_index
+from vidjax.data.sources import record_files
+from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.errors import DataError, VideoError
 
 CLIPS = {"num_frames": 2, "stride": 1, "image_size": 32, "global_batch": 4}
@@ -103,6 +108,22 @@ def test_no_flip_of_a_hundred_changes_a_video_or_ends_the_reading(prepared):
     finally:
         path.write_bytes(whole)
     assert lost >= 90
+
+
+def test_records_of_many_files_are_those_that_tfds_reads_and_few_files_are_open(prepared, tmp_path, monkeypatch):
+    videos = open_source(DataConfig(root=prepared.root), "train")
+    rows = InMemorySource("train", [videos[index] for index in range(6)], labels=videos.labels)
+    folder, _ = builder.prepare_records("many", {"train": rows}, tmp_path, storing=Storing(videos_per_shard=1))
+    assert len(list(pathlib.Path(folder).glob("*.array_record*"))) == 6
+    wanted = list(tfds.builder_from_directory(str(folder)).as_data_source("train"))
+    monkeypatch.setattr(record_files, "MOST_OPEN", 2)
+    source = open_source(DataConfig(root=str(folder)), "train")
+    for copy in (source, pickle.loads(pickle.dumps(source))):
+        before = len(os.listdir("/proc/self/fd"))
+        for index in [*range(6), 5, 0, 3]:
+            record, row = wanted[index], copy[index]
+            assert (row.video, row.label, row.id) == (record["video"], record["label"], record["id"].decode())
+            assert len(os.listdir("/proc/self/fd")) - before <= 2
 
 
 def test_without_the_file_of_labels_a_damaged_record_is_named(damaged, tmp_path):

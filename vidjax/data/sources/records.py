@@ -20,6 +20,7 @@ from vidjax.data.in_place import placed
 from vidjax.data.sources import labelmap
 from vidjax.data.sources.annotations import LABEL, NOTHING
 from vidjax.data.sources.base import VideoSource
+from vidjax.data.sources.record_files import RecordFiles
 from vidjax.data.sources.rows import Row, content_id
 from vidjax.data.video.readers import StoredVideo, read_record
 from vidjax.errors import DataError, VideoError
@@ -188,6 +189,6 @@ def _class_names(tree: Any) -> Iterator[str]:
 
 def _read(builder, split: str):
     try:
-        return builder.as_data_source(split)
-    except Exception as error:  # likewise, and ArrayRecord's own
+        return RecordFiles(builder.info, split)
+    except Exception as error:  # likewise
         raise DataError(f"the split {split!r} of {builder.data_dir} cannot be read: {error}") from error
