@@ -180,7 +180,12 @@ def test_macs_count_the_matrix_products_that_are_computed(attention_type):
     clips = jnp.zeros((1, *module.spec.clip_shape))
     params = jax.eval_shape(module.init, jax.random.key(0), clips)
     jaxpr = jax.make_jaxpr(lambda p, x: module.apply(p, x)["logits"])(params, clips)
-    assert module.spec.classifier_macs(7) == products(jaxpr.jaxpr)
+    s, frames = module.spec, module.spec.num_frames
+    copies = 0
+    if attention_type == "divided":  # class tokens beside the patches of each frame, all but one of them in vain
+        over_time = frames * (5 * s.width**2 + 2 * frames * s.width)
+        copies = s.depth * (over_time + (frames - 1) * 2 * s.width * s.mlp_dim)
+    assert s.classifier_macs(7) + copies == products(jaxpr.jaxpr)
 
 
 def products(jaxpr):
@@ -211,8 +216,10 @@ def test_a_new_model_starts_as_published():
 
 
 def block_and_params(**options):
+    """A block, and two clips for it, of five frames that have 40 places after the class token."""
     block = DividedBlock(12, 2, 24, **options)
-    x = (jnp.ones((2, 1, 12)), jax.random.normal(jax.random.key(0), (2, 5, 40, 12)))
+    places = jax.random.normal(jax.random.key(0), (2, 5, 40, 12))
+    x = jnp.concatenate([jnp.ones((2, 5, 1, 12)), places], axis=2)
     params = jax.tree.map(
         lambda leaf: 0.5 + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
         jax.eval_shape(block.init, jax.random.key(1), x)["params"],
@@ -221,25 +228,47 @@ def block_and_params(**options):
 
 
 def test_of_a_block_that_drops_everything_the_bias_of_temporal_fc_is_left():
-    """The authors' code applies that layer after stochastic depth."""
-    block, params, (cls, patches) = block_and_params()
+    """The authors' code applies that layer after stochastic depth, to patches alone."""
+    block, params, x = block_and_params()
     almost_one = jnp.float32(1 - 1e-7)
     rngs = {"dropout": jax.random.key(2)}
-    (cls_after, after), _ = jax.jit(block.apply)({"params": params}, (cls, patches), almost_one, rngs=rngs)
-    np.testing.assert_array_equal(cls_after, cls)
-    np.testing.assert_allclose(after, patches + params["temporal_fc"]["bias"], rtol=1e-6)
+    after, _ = jax.jit(block.apply)({"params": params}, x, almost_one, rngs=rngs)
+    np.testing.assert_array_equal(after[:, :, 0], x[:, :, 0])
+    np.testing.assert_allclose(after[:, :, 1:], x[:, :, 1:] + params["temporal_fc"]["bias"], rtol=1e-6)
 
 
 def test_stochastic_depth_drops_places_over_all_their_frames():
-    block, params, (cls, patches) = block_and_params()
+    block, params, x = block_and_params()
     for branch in (params["attn"]["proj"], params["mlp"]["fc2"]):  # only attention over time does anything
         branch.update(jax.tree.map(jnp.zeros_like, branch))
     params["temporal_fc"]["bias"] = jnp.zeros(12)
     rngs = {"dropout": jax.random.key(2)}
-    (_, after), _ = jax.jit(block.apply)({"params": params}, (cls, patches), jnp.float32(0.5), rngs=rngs)
-    changed = np.any(np.abs(after - patches) > 1e-6, axis=-1)  # (b t s)
+    after, _ = jax.jit(block.apply)({"params": params}, x, jnp.float32(0.5), rngs=rngs)
+    changed = np.any(np.abs(after - x)[:, :, 1:] > 1e-6, axis=-1)  # (b t s)
     assert (changed == changed[:, :1]).all()
     assert 0.3 < changed.mean() < 0.7
+
+
+def test_stochastic_depth_drops_frames_within_space_and_clips_in_the_mlp():
+    """And what a dropped frame would have added to the class token is missing from the mean over frames."""
+    block, params, x = block_and_params()
+    params["temporal_fc"] = jax.tree.map(jnp.zeros_like, params["temporal_fc"])
+    without_mlp = params | {"mlp": params["mlp"] | {"fc2": jax.tree.map(jnp.zeros_like, params["mlp"]["fc2"])}}
+    rngs = {"dropout": jax.random.key(4)}
+    after, _ = jax.jit(block.apply)({"params": without_mlp}, x, jnp.float32(0.5), rngs=rngs)
+    kept = np.any(np.abs(after - x)[:, :, 1:] > 1e-6, axis=(2, 3))  # (b t)
+    assert 0 < kept.sum() < kept.size
+    whole, _ = jax.jit(block.apply)({"params": without_mlp}, x)
+    of_class = (whole - x)[:, :1, 0]  # the mean over frames, which see different patches: as many terms as are kept
+    assert (np.abs((after - x)[:, :, 0] - of_class) > 1e-3).any()
+    np.testing.assert_array_equal((after - x)[:, :, 0], np.broadcast_to((after - x)[:, :1, 0], (2, 5, 12)))
+
+    without_space = params | {"attn": params["attn"] | {"proj": jax.tree.map(jnp.zeros_like, params["attn"]["proj"])}}
+    many = jnp.concatenate([x] * 8)
+    after, _ = jax.jit(block.apply)({"params": without_space}, many, jnp.float32(0.5), rngs=rngs)
+    kept = np.any(np.abs(after - many) > 1e-6, axis=3).reshape(16, -1)  # (b t*s)
+    assert (kept == kept[:, :1]).all()
+    assert 0 < kept[:, 0].sum() < 16
 
 
 def test_how_it_is_computed_changes_nothing():

@@ -26,8 +26,15 @@ SHAPES = {  # rows, queries, keys, heads, head width
     "heads of VideoMAE-g": (1, 20, 36, 2, 88),
     "more tiles than are written out": (1, 1100, 500, 2, 64),
     "more tiles than are written out, of one head": (1, 2100, 500, 1, 128),
-    "short sequences, 32 at once": (64, 8, 8, 2, 64),
-    "short sequences, as many at once as divide the rows": (35, 16, 16, 3, 64),
+}
+OVER_TIME = {  # rows, frames of queries, of keys, places, heads, head width
+    "8 frames, as many places as go at once": (2, 8, 8, 32, 2, 64),
+    "a class token more than divides": (1, 8, 8, 37, 2, 64),
+    "16 frames, fewer places than go at once": (2, 16, 16, 9, 4, 32),
+    "more places than a step takes": (1, 16, 16, 300, 2, 64),
+    "frames no power of two, three heads": (1, 3, 5, 70, 3, 64),
+    "one frame of queries": (1, 1, 2, 130, 1, 128),
+    "more frames than the kernel takes": (1, 20, 20, 3, 2, 16),
 }
 
 
@@ -43,11 +50,16 @@ def operands(shape, dtype=jnp.float32):
     return [jnp.asarray(rng.normal(size=(b, k, h, d)), dtype) for k in (n, m, m, n)]
 
 
-def with_gradients(arrays, **options):
+def with_gradients(arrays, attention=ops.attention, **options):
     *arrays, cotangent = arrays
-    run = jax.jit(functools.partial(jax.vjp, functools.partial(ops.attention, **options)))
+    run = jax.jit(functools.partial(jax.vjp, functools.partial(attention, **options)))
     out, vjp = run(*arrays)
     return out, *jax.jit(vjp)(cotangent.astype(out.dtype))
+
+
+def einsums_over_time(q, k, v, scale):
+    weights = jax.nn.softmax(jnp.einsum("btshd,bushd->bshtu", q, k) * scale, axis=-1)
+    return jnp.einsum("bshtu,bushd->btshd", weights, v)
 
 
 def assert_close(ours, reference, tolerance):
@@ -67,6 +79,16 @@ def test_outputs_and_gradients_are_those_of_einsums(implementation, shape):
     with jax.default_matmul_precision("highest"):
         ours = with_gradients(arrays, implementation=implementation, scale=0.2)
         assert_close(ours, with_gradients(arrays, implementation="xla", scale=0.2), 2e-6)
+
+
+@pytest.mark.parametrize("shape", OVER_TIME.values(), ids=OVER_TIME)
+def test_over_time_each_place_attends_to_its_own_frames(implementation, shape):
+    b, t, u, s, h, d = shape
+    rng = np.random.default_rng(1)
+    arrays = [jnp.asarray(rng.normal(size=(b, frames, s, h, d)), jnp.float32) for frames in (t, u, u, t)]
+    with jax.default_matmul_precision("highest"):
+        ours = with_gradients(arrays, ops.attention_over_time, implementation=implementation, scale=0.2)
+        assert_close(ours, with_gradients(arrays, einsums_over_time, scale=0.2), 2e-6)
 
 
 def test_bfloat16_is_as_close_to_the_truth_as_einsums_are(implementation):
@@ -102,7 +124,7 @@ def test_the_kernel_refuses_sequences_that_do_not_fit_its_memory():
         jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), half, half, half)
 
 
-@pytest.mark.parametrize("shape", [(2, 160, 160, 2, 8), (1, 600, 500, 2, 8), (1, 20, 500, 2, 8), (32, 8, 8, 2, 8)])
+@pytest.mark.parametrize("shape", [(2, 160, 160, 2, 8), (1, 600, 500, 2, 8), (1, 20, 500, 2, 8)])
 def test_without_a_name_the_result_is_the_same(shape):
     arrays = operands(shape)
     assert_close(with_gradients(arrays), with_gradients(arrays, implementation="xla"), 2e-6)
@@ -133,13 +155,21 @@ def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form, tokens):
 
 @pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
 @pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2)], ids=str)
-@pytest.mark.parametrize(("shape", "kernels"), [((3, 160, 3, 64), 2), ((3, 64, 3, 64), 2), ((3, 8, 3, 64), 0)], ids=str)
-def test_on_a_mesh_that_cannot_share_it_lowers_for_a_tpu_all_the_same(shape, kernels, sizes):
+@pytest.mark.parametrize(
+    ("attention", "shape", "kernels"),
+    [
+        (ops.attention, (3, 160, 3, 64), 2),
+        (ops.attention, (3, 64, 3, 64), 0),  # fewer tokens than a register has lanes
+        (ops.attention_over_time, (3, 8, 20, 3, 64), 2),
+        (ops.attention_over_time, (3, 20, 20, 3, 64), 0),  # more than 16 frames
+    ],
+)
+def test_on_a_mesh_that_cannot_share_it_lowers_for_a_tpu_all_the_same(attention, shape, kernels, sizes):
     array = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
-    gradient = jax.jit(jax.grad(lambda *a: jnp.sum(ops.attention(*a).astype(jnp.float32))))
+    gradient = jax.jit(jax.grad(lambda *a: jnp.sum(attention(*a).astype(jnp.float32))))
     with jax.set_mesh(mesh_of(jax.devices()[:8], sizes)):
         text = gradient.trace(array, array, array).lower(lowering_platforms=("tpu",)).as_text()
-    assert text.count("tpu_custom_call") == kernels  # of 3 rows of 8 tokens there are too few for it
+    assert text.count("tpu_custom_call") == kernels
 
 
 def test_policies_can_keep_what_the_backward_pass_needs():
@@ -157,18 +187,22 @@ def test_policies_can_keep_what_the_backward_pass_needs():
     assert exponentials(policy) < exponentials(None)
 
 
-def compiled_for(topology, shape):
-    """Attention and its gradients for four devices, rows and heads divided; the program and its temporary bytes."""
+def compiled_for(topology, shape, attention=ops.attention):
+    """Attention and its gradients for four devices, rows and heads divided; the program and its temporary bytes.
+
+    The shape is (b n m h d), or (b t s h d) over time.
+    """
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     from jax.experimental import topologies
 
     mesh = mesh_of(topologies.get_topology_desc(topology, "tpu").devices[:4], (2, 1, 2))
-    b, n, m, h, d = shape
-    split = NamedSharding(mesh, P(("data", "fsdp"), None, "tensor", None))
-    arrays = [jax.ShapeDtypeStruct((b, k, h, d), jnp.bfloat16, sharding=split) for k in (n, m, m, n)]
+    b, *lengths, h, d = shape
+    between = [lengths] * 4 if attention is ops.attention_over_time else [[lengths[i]] for i in (0, 1, 1, 0)]
+    split = NamedSharding(mesh, P(("data", "fsdp"), *(None,) * len(between[0]), "tensor", None))
+    arrays = [jax.ShapeDtypeStruct((b, *axes, h, d), jnp.bfloat16, sharding=split) for axes in between]
 
     def run(*arrays):
-        out, vjp = jax.vjp(ops.attention, *arrays[:3])
+        out, vjp = jax.vjp(attention, *arrays[:3])
         return out, *vjp(arrays[3])
 
     with jax.set_mesh(mesh):
@@ -190,9 +224,6 @@ needs_libtpu = pytest.mark.skipif(
         ("v5e:2x4", (8, 160, 160, 12, 64)),
         ("v6e:2x4", (8, 1569, 1569, 12, 64)),
         ("v4:2x2x1", (8, 1568, 1568, 4, 64)),
-        ("v5e:2x4", (1568, 8, 8, 12, 64)),
-        ("v6e:2x4", (48, 16, 16, 12, 64)),
-        ("v4:2x2x1", (1568, 8, 8, 12, 64)),
     ],
 )
 def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):
@@ -205,9 +236,22 @@ def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):
 
 @pytest.mark.aot
 @needs_libtpu
-def test_of_wide_heads_fewer_short_sequences_go_at_once_than_fill_a_tile():
-    text, _ = compiled_for("v4:2x2x1", (1568, 16, 16, 16, 88))
+@pytest.mark.parametrize(
+    ("topology", "shape"),
+    [("v5e:2x4", (8, 8, 197, 12, 64)), ("v6e:2x4", (4, 16, 785, 12, 64)), ("v4:2x2x1", (8, 3, 50, 12, 64))],
+)
+def test_over_time_a_tpu_gets_a_kernel_that_moves_no_tokens(topology, shape):
+    text, _ = compiled_for(topology, shape, ops.attention_over_time)
     assert text.count("tpu_custom_call") == 2
+    assert not any(f" {kind}(" in text for kind in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
+    assert " transpose(" not in text
+
+
+@pytest.mark.aot
+@needs_libtpu
+def test_over_time_what_the_memory_of_a_small_core_cannot_hold_is_moved():
+    text, _ = compiled_for("v4:2x2x1", (8, 16, 20, 16, 88), ops.attention_over_time)
+    assert "tpu_custom_call" not in text
 
 
 @pytest.mark.aot

@@ -78,7 +78,7 @@ SHIPPED = {
             "optim.step_epochs": (11.0, 14.0), "optim.step_factors": (0.1, 0.01), "optim.momentum": 0.9,
             "optim.nesterov": True, "optim.weight_decay": 1e-4, "optim.decayed": "all",
         },
-        {"v5e": 178.9},
+        {"v5e": 98.3},
     ),
     "svt_k400:base": Shipped(
         "SVT", 2,
@@ -91,7 +91,7 @@ SHIPPED = {
             "optim.final_weight_decay": 0.4, "optim.decayed": "matrices", "optim.clip_each": 3.0,
             "optim.frozen_epochs": 1.0,
         },
-        {"v5e": 182.3},
+        {"v5e": 159.1},
     ),
     "vivit_k400:base": Shipped(
         "ViViT-B, model 1", 8,
@@ -103,7 +103,7 @@ SHIPPED = {
             "optim.min_lr": 0.0, "optim.warmup_epochs": 2.5, "optim.weight_decay": 0.0, "optim.clip_norm": 1.0,
             "optim.clip_group": 2,
         },
-        {"v5e": 247.6},
+        {"v5e": 244.4},
     ),
     "videomamba_k400:middle": Shipped(
         "VideoMamba-M", 4,

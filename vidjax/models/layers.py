@@ -114,7 +114,7 @@ class QKV(nn.Module):
     kernel_init: Callable
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> tuple[Float[Array, "b n h e"], ...]:
+    def __call__(self, x: Float[Array, "*b d"]) -> tuple[Float[Array, "*b h e"], ...]:
         d, heads = x.shape[-1], (self.num_heads, x.shape[-1] // self.num_heads)
         kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *heads), jnp.float32)
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
@@ -136,7 +136,7 @@ class HeadsOut(nn.Module):
     kernel_init: Callable
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b n h e"]) -> Float[Array, "b n d"]:
+    def __call__(self, x: Float[Array, "*b h e"]) -> Float[Array, "*b d"]:
         heads, d = x.shape[-2:], x.shape[-2] * x.shape[-1]
         x = x.reshape(*x.shape[:-2], d)
         kernel = self.param("kernel", _flattened(self.kernel_init, 2), (*heads, d), jnp.float32)
@@ -145,7 +145,12 @@ class HeadsOut(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention; `implementation` names one of `vidjax.ops.attention`."""
+    """Multi-head self-attention; `implementation` names one of `vidjax.ops.attention`.
+
+    Attributes:
+      attend: what is done with queries, keys and values: `ops.attention` over the tokens (b n d) of a row, or
+        `ops.attention_over_time` over the frames (b t s d) of a place.
+    """
 
     num_heads: int
     key_bias: bool = True
@@ -153,10 +158,12 @@ class Attention(nn.Module):
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable = normal_002
 
+    attend: Callable = ops.attention
+
     @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+    def __call__(self, x: Float[Array, "b *n d"]) -> Float[Array, "b *n d"]:
         q, k, v = QKV(self.num_heads, self.key_bias, self.dtype, self.kernel_init, name="qkv")(x)
-        x = ops.attention(q, k, v, implementation=self.implementation)
+        x = self.attend(q, k, v, implementation=self.implementation)
         return HeadsOut(self.dtype, self.kernel_init, name="proj")(x)
 
 
@@ -174,7 +181,7 @@ class MLP(nn.Module):
     out_init: Callable | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
         d = x.shape[-1]
         x = gelu(Dense(self.mlp_dim, self.dtype, self.kernel_init, name="fc1")(x), self.approximate_gelu)
         return Dense(d, self.dtype, self.out_init or self.kernel_init, name="fc2")(x)
@@ -204,9 +211,11 @@ class DropPath(nn.Module):
     Source: Huang et al. 2016.
 
     Attributes:
+      axes: of the input, along which rows are dropped one by one; along others all or none.
       rescale: scale the other rows by 1 / (1 - rate), as timm does and scenic does not.
     """
 
+    axes: tuple[int, ...] = (0,)
     rescale: bool = True
 
     @nn.compact
@@ -214,7 +223,8 @@ class DropPath(nn.Module):
         if rate is None:
             return x
         keep = 1.0 - rate
-        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, (x.shape[0],) + (1,) * (x.ndim - 1))
+        rows = [size if axis in self.axes else 1 for axis, size in enumerate(x.shape)]
+        kept = jax.random.bernoulli(self.make_rng("dropout"), keep, rows)
         return jnp.where(kept, x / keep.astype(x.dtype) if self.rescale else x, jnp.zeros_like(x))
 
 

@@ -20,6 +20,7 @@ from vidjax.models.classifier import ClipClassifier
 from vidjax.models.family import Family
 from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads
+from vidjax.ops.tpu import as_shaped
 
 ATTENTION_TYPES = ("divided", "joint", "space_only")
 RESIZED_POSITIONS = {
@@ -103,6 +104,9 @@ class DividedBlock(nn.Module):
     The class token takes no part in the first; in the second each frame sees a copy of it, and what the frames would
     add to it is averaged. Stochastic depth drops whole places in the first, frames in the second and clips in the
     third, and comes before `temporal_fc`, as in the authors' code.
+
+    The first token of each frame is such a copy throughout, equal in all of them: cutting patches from the class token
+    and joining them again, which the authors do three times a block, moves every token in memory.
     """
 
     width: int
@@ -120,38 +124,37 @@ class DividedBlock(nn.Module):
             implementation=self.attention, dtype=self.dtype, kernel_init=self.kernel_init,
         )  # fmt: skip
         self.temporal_norm = norm()
-        self.temporal_attn = attention()
+        self.temporal_attn = attention(attend=ops.attention_over_time)
         # Zero: a new block is that of the image model whose weights it may be given.
         self.temporal_fc = layers.Linear(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
         self.norm1 = norm()
-        self.attn = attention()
+        self.attn = attention(attend=_within_frames)
         self.norm2 = norm()
         self.mlp = layers.MLP(self.mlp_dim, dtype=self.dtype, kernel_init=self.kernel_init)
-        self.drop_path = layers.DropPath()
+        self.drop_places, self.drop_frames = layers.DropPath(axes=(0, 2)), layers.DropPath(axes=(0, 1))
+        self.drop_clips = layers.DropPath()
 
     def __call__(
-        self, x: tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]], drop_path: Float[Array, ""] | None = None
-    ) -> tuple[tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]], None]:
-        cls, patches = x
-        b, t = patches.shape[:2]
-        places = rearrange(patches, "b t s d -> (b s) t d")
-        places = self.drop_path(self.temporal_attn(self.temporal_norm(places)), drop_path)
-        patches = patches + rearrange(self.temporal_fc(places), "(b s) t d -> b t s d", b=b)
+        self, x: Float[Array, "b t s d"], drop_path: Float[Array, ""] | None = None
+    ) -> tuple[Float[Array, "b t s d"], None]:
+        x, is_class = as_shaped(x), (jnp.arange(x.shape[2]) == 0)[:, None]
+        y = self.drop_places(self.temporal_attn(self.temporal_norm(x)), drop_path)
+        x = x + jnp.where(is_class, 0, self.temporal_fc(y))
+        y = self.drop_frames(self.attn(self.norm1(x)), drop_path)
+        of_class = y[:, :, :1].mean(axis=1, keepdims=True, dtype=jnp.float32).astype(y.dtype)
+        x = x + jnp.where(is_class, of_class, y)
+        return x + self.drop_clips(self.mlp(self.norm2(x)), drop_path), None
 
-        frames = rearrange(patches, "b t s d -> (b t) s d")
-        frames = jnp.concatenate([repeat(cls, "b 1 d -> (b t) 1 d", t=t), frames], axis=1)
-        frames = self.drop_path(self.attn(self.norm1(frames)), drop_path)
-        frames = rearrange(frames, "(b t) s d -> b t s d", b=b)
-        cls = cls + frames[:, :, 0].mean(axis=1, keepdims=True, dtype=jnp.float32).astype(cls.dtype)
-        patches = patches + frames[:, :, 1:]
 
-        tokens = jnp.concatenate([cls, rearrange(patches, "b t s d -> b (t s) d")], axis=1)
-        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)), drop_path)
-        return (tokens[:, :1], rearrange(tokens[:, 1:], "b (t s) d -> b t s d", t=t)), None
+def _within_frames(q, k, v, **options):
+    frames = (rearrange(x, "b t s h d -> (b t) s h d") for x in (q, k, v))
+    return ops.attention(*frames, **options).reshape(q.shape)
 
 
 def _divided(blocks, cls, patches, rates):
-    return blocks((cls, patches), rates)[0]
+    copies = repeat(cls, "b 1 d -> b t 1 d", t=patches.shape[1])
+    x, _ = blocks(jnp.concatenate([copies, patches], axis=2), rates)
+    return x[:, 0, :1], x[:, :, 1:]
 
 
 def _joint(blocks, cls, patches, rates):

@@ -30,11 +30,6 @@ def over_space(attention: nn.Module, x: Float[Array, "b t s d"]) -> Float[Array,
     return rearrange(attention(rearrange(x, "b t s d -> (b t) s d")), "(b t) s d -> b t s d", b=len(x))
 
 
-def over_time(attention: nn.Module, x: Float[Array, "b t s d"]) -> Float[Array, "b t s d"]:
-    """Attention at each place of the frame."""
-    return rearrange(attention(rearrange(x, "b t s d -> (b s) t d")), "(b s) t d -> b t s d", b=len(x))
-
-
 class SplitHeadsAttention(nn.Module):
     """Model 4: the first half of the heads attends over time, the second within frames (section 3.3)."""
 
@@ -49,12 +44,11 @@ class SplitHeadsAttention(nn.Module):
         half = self.num_heads // 2
         qkv = layers.QKV(self.num_heads, True, self.dtype, self.kernel_init, name="qkv")
         qkv = [rearrange(y, "b (t s) h e -> b t s h e", t=t) for y in qkv(rearrange(x, "b t s d -> b (t s) d"))]
-        in_time = [rearrange(y[..., :half, :], "b t s h e -> (b s) t h e") for y in qkv]
+        in_time = ops.attention_over_time(*(y[..., :half, :] for y in qkv), implementation=self.implementation)
         in_space = [rearrange(y[..., half:, :], "b t s h e -> (b t) s h e") for y in qkv]
-        in_time = ops.attention(*in_time, implementation=self.implementation)
         in_space = ops.attention(*in_space, implementation=self.implementation)
         heads = [
-            rearrange(in_time, "(b s) t h e -> b (t s) h e", b=b),
+            rearrange(in_time, "b t s h e -> b (t s) h e"),
             rearrange(in_space, "(b t) s h e -> b (t s) h e", b=b),
         ]
         x = layers.HeadsOut(self.dtype, self.kernel_init, name="proj")(jnp.concatenate(heads, axis=2))
@@ -108,7 +102,7 @@ class TimeSpaceBlock(nn.Module):
             implementation=self.attention, dtype=self.dtype, kernel_init=square_xavier,
         )  # fmt: skip
         y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="temporal_norm")(x)
-        x = x + over_time(attention(name="temporal_attn"), y)
+        x = x + attention(attend=ops.attention_over_time, name="temporal_attn")(y)
         y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm1")(x)
         x = x + over_space(attention(name="attn"), y)
         y = layers.LayerNorm(self.norm_eps, dtype=self.dtype, name="norm2")(x)

@@ -1,6 +1,6 @@
 """Numerics without parameters; every function runs under `jax.jit`."""
 
-from vidjax.ops.attention import attention
+from vidjax.ops.attention import attention, attention_over_time
 from vidjax.ops.causal_conv import causal_conv_silu
 from vidjax.ops.mamba_branch import mamba_branch
 from vidjax.ops.masking import (
@@ -22,6 +22,7 @@ __all__ = [
     "BranchWeights",
     "attention",
     "attention_mask",
+    "attention_over_time",
     "by_rows",
     "causal_conv_silu",
     "frame_mask",

@@ -5,12 +5,16 @@ one head. `pallas_tpu` and `cudnn` are kernels. These two and `tiled` are differ
 what is picked without a name, on any platform, but for masks. Name `xla` or `blocked` for more.
 """
 
+import functools
+
+import jax
+from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from vidjax.errors import ConfigError
 from vidjax.ops.attention.cudnn import cudnn
 from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
-from vidjax.ops.attention.fused import by_platform, pallas_tpu, sequences_at_once, short_by_platform, tiled
+from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, tiled
 from vidjax.ops.attention.portable import blocked, xla
 
 SHORT = 128  # queries or keys: fewer do not fill a register of a TPU
@@ -34,9 +38,7 @@ def attention(
       is_causal: query i sees keys 0..i only.
       scale: of the logits; d^-1/2 if None.
       implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs; else `xla` for masks and for fewer than
-        128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU. A TPU's
-        kernel also takes short sequences whose length is a power of two: as many for one as the rows of a device can
-        be divided by, if they have 128 tokens together. One that is not finite makes those beside it NaN.
+        128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU.
 
     Returns:
       an array like q, in q's dtype.
@@ -55,14 +57,54 @@ def attention(
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     if implementation is None:
         implementation = "xla" if cudnn_obstacle(q, k) else "cudnn"
-        if implementation == "xla" and mask is None and not is_causal:
-            if min(q.shape[1], k.shape[1]) >= SHORT:
-                return by_platform(q, k, v, scale)
-            if sequences_at_once(q, k) * q.shape[1] >= SHORT:
-                return short_by_platform(q, k, v, scale)
+        if implementation == "xla" and mask is None and not is_causal and min(q.shape[1], k.shape[1]) >= SHORT:
+            return by_platform(q, k, v, scale)
     elif implementation not in IMPLEMENTATIONS:
         raise ConfigError(f"attention={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     return IMPLEMENTATIONS[implementation](q, k, v, mask, is_causal, scale)
+
+
+def attention_over_time(
+    q: Float[Array, "b t s h d"],
+    k: Float[Array, "b u s h d"],
+    v: Float[Array, "b u s h d"],
+    *,
+    scale: float | None = None,
+    implementation: str | None = None,
+) -> Float[Array, "b t s h d"]:
+    """`attention` along the axis t, for each of s places by itself.
+
+    Args:
+      q, k, v: t queries, and u keys and values, of h heads of d channels at each place.
+      scale: of the logits; d^-1/2 if None.
+      implementation: as of `attention`. None on a TPU, and `pallas_tpu`, take up to 16 tokens of many places at once,
+        which spares moving the tokens of a place together. One that is not finite makes places beside it NaN.
+
+    Returns:
+      an array like q, in q's dtype.
+
+    Raises:
+      ConfigError: as `attention`.
+
+    Example:
+      >>> q = jax.random.normal(jax.random.key(0), (2, 5, 7, 3, 4))
+      >>> at_place = vidjax.ops.attention(*[q[:, :, 6]] * 3)
+      >>> bool(jnp.allclose(vidjax.ops.attention_over_time(q, q, q)[:, :, 6], at_place, atol=1e-5))
+      True
+    """
+
+    def moved(q, k, v):
+        together = (rearrange(x, "b t s h d -> (b s) t h d") for x in (q, k, v))
+        out = attention(*together, scale=scale, implementation=implementation)
+        return rearrange(out, "(b s) t h d -> b t s h d", b=len(q))
+
+    places = places_at_once(q, k)
+    kernel = functools.partial(over_time, scale=q.shape[-1] ** -0.5 if scale is None else scale, places=places)
+    if places and implementation == "pallas_tpu":
+        return kernel(q, k, v)
+    if places and implementation is None and cudnn_obstacle(q, k):
+        return jax.lax.platform_dependent(q, k, v, tpu=kernel, default=moved)
+    return moved(q, k, v)
 
 
 IMPLEMENTATIONS = {"xla": xla, "blocked": blocked, "tiled": tiled, "pallas_tpu": pallas_tpu, "cudnn": cudnn}

@@ -15,7 +15,6 @@ from jax.sharding import PartitionSpec as P
 from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import tiles
-from vidjax.ops.attention.portable import xla
 from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
 from vidjax.ops.tpu import core_memory
 
@@ -33,8 +32,6 @@ def pallas_tpu(q, k, v, mask, is_causal, scale):
     _refuse_masks("pallas_tpu", mask, is_causal)
     if reason := _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
         raise ConfigError(f"attention='pallas_tpu' cannot run here: {reason}; use attention='tiled' or leave it empty")
-    if sequences_at_once(q, k) > 1:
-        return _several_at_once(q, k, v, scale)
     return _with_heads(q, k, v, scale, "pallas_tpu")
 
 
@@ -43,33 +40,22 @@ def by_platform(q, k, v, scale):
     return _with_heads(q, k, v, scale, None)
 
 
-def short_by_platform(q, k, v, scale):
-    """The kernel on a TPU, for several sequences at once; einsums elsewhere."""
-    einsums = functools.partial(xla, mask=None, is_causal=False, scale=scale)
-    return jax.lax.platform_dependent(q, k, v, tpu=functools.partial(_several_at_once, scale=scale), default=einsums)
+def over_time(q, k, v, scale, places):
+    """The kernel for tokens (b t s h d) as they lie, so many of the s places at once."""
+    joined = (rearrange(x, "b t s h d -> b t s (h d)") for x in (q, k, v))
+    return _attention(*joined, q.shape[3], scale, "pallas_tpu", places).reshape(q.shape)
 
 
-def sequences_at_once(q, k) -> int:
-    """How many short sequences the kernel takes for one whose queries see the keys of their own sequence only.
+def places_at_once(q, k) -> int:
+    """How many places of q and k (b t s h d) the kernel takes at once: as many as fill a turn, if it takes them; or 0.
 
-    As many as divide the rows of a device and fit a tile of queries and a core; 1 if their length is no power of two.
+    The tokens of that many places are one sequence for the kernel, most of whose logits are hidden: with more tokens
+    in a place, moving them together costs less.
     """
-    (b, n, heads, d), devices = q.shape, math.prod(free_axes().get(axis, 1) for axis in ROWS)
-    rows = b if b % devices else b // devices
-    if k.shape[1] != n or n < 2 or n & (n - 1):
-        return 1
-
-    def fits(count):
-        joined = (jax.ShapeDtypeStruct((b // count, count * n, heads * d), x.dtype) for x in (q, k))
-        return rows % count == 0 and not _obstacle(*joined, heads)
-
-    return max(filter(fits, range(1, kernels.PAIR // n + 1)), default=1)
-
-
-def _several_at_once(q, k, v, scale):
-    n, count = q.shape[1], sequences_at_once(q, k)
-    joined = (rearrange(_side_by_side(x), "(b g) n d -> b (g n) d", g=count) for x in (q, k, v))
-    return _attention(*joined, q.shape[2], scale, "pallas_tpu", n).reshape(q.shape)
+    tokens = max(q.shape[1], k.shape[1])
+    places = 2 ** int(math.log2(min(kernels.PAIR / tokens, kernels.LANES)))
+    joined = (jax.ShapeDtypeStruct((*x.shape[:3], x.shape[3] * x.shape[4]), x.dtype) for x in (q, k))
+    return places if places >= kernels.SUBLANES and not _obstacle(*joined, q.shape[3], places) else 0
 
 
 def _with_heads(q, k, v, scale, form):
@@ -82,19 +68,19 @@ def _side_by_side(x):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5, 6))
-def _attention(q, k, v, heads, scale, form, segment):
-    return _forward(q, k, v, heads, scale, form, segment)[0]
+def _attention(q, k, v, heads, scale, form, places):
+    return _forward(q, k, v, heads, scale, form, places)[0]
 
 
-def _forward(q, k, v, heads, scale, form, segment):
-    run, array, numbers = _local(0, q, heads, scale, form, segment)
+def _forward(q, k, v, heads, scale, form, places):
+    run, array, numbers = _local(0, q, heads, scale, form, places)
     out, lse = _on_each_device(run, (array,) * 3, (array, numbers))(q, k, v)
     out, lse = checkpoint_name(out, KEPT), checkpoint_name(lse, KEPT)
     return out, (q, k, v, out, lse)
 
 
-def _backward(heads, scale, form, segment, residuals, dout):
-    run, array, numbers = _local(1, dout, heads, scale, form, segment)
+def _backward(heads, scale, form, places, residuals, dout):
+    run, array, numbers = _local(1, dout, heads, scale, form, places)
     return _on_each_device(run, (*(array,) * 4, numbers, array), (array,) * 3)(*residuals, dout)
 
 
@@ -107,8 +93,8 @@ FORMS = {
 }
 
 
-def _local(direction: int, q, heads: int, scale: float, form: str | None, segment: int):
-    """What a device computes, forward (0) or backward (1), and how arrays (b n h*d) and (b h n) lie on the mesh.
+def _local(direction: int, q, heads: int, scale: float, form: str | None, places: int):
+    """What a device computes, forward (0) or backward (1), and how arrays (b *n h*d) and (b h n) lie on the mesh.
 
     Rows and heads are divided as far as they can be; without a mesh they are not.
     """
@@ -123,12 +109,12 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, segmen
     def run(*operands):
         forms = {"default": form} if form else _forms(*operands[:2], heads // groups)
         functions = {platform: FORMS[name][direction] for platform, name in forms.items()}
-        options = {"heads": heads // groups, "scale": scale} | ({"segment": segment} if segment else {})
+        options = {"heads": heads // groups, "scale": scale} | ({"places": places} if places else {})
         return jax.lax.platform_dependent(
             *operands, **{platform: functools.partial(f, **options) for platform, f in functions.items()}
         )
 
-    return run, P(rows, None, tensor), P(rows, tensor, None)
+    return run, P(rows, *(None,) * (q.ndim - 2), tensor), P(rows, tensor, None)
 
 
 def _on_each_device(function, in_specs, out_specs):
@@ -150,12 +136,12 @@ def _refuse_masks(name: str, mask, is_causal: bool) -> None:
         raise ConfigError(f"attention={name!r} knows no masks; use attention='xla' or leave it empty")
 
 
-def _obstacle(q, k, heads: int) -> str | None:
+def _obstacle(q, k, heads: int, places: int = 0) -> str | None:
     """Why the kernel cannot take these inputs, or None if it can."""
     if q.dtype not in ("float32", "bfloat16") or k.dtype != q.dtype:
         return f"inputs are {q.dtype} and {k.dtype}, it takes float32 or bfloat16"
     vmem = core_memory()
-    needed = kernels.vmem_bytes(q, k, heads)
+    needed = kernels.vmem_bytes(q, k, heads, places)
     if needed > vmem:
         return f"{k.shape[1]} keys and values of a few heads need {needed / 1e6:.0f} MB of a core's {vmem / 1e6:.0f} MB"
     return None

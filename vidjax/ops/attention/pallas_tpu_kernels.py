@@ -8,6 +8,7 @@ lanes; it walks over pairs of (tile of queries, head) and computes the next pair
 
 import functools
 import itertools
+import math
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from jax.experimental.pallas import tpu as pltpu
 LANES, SUBLANES = 128, 16  # of a register of bfloat16
 PAIR = 2 * LANES  # queries of a turn: two tiles keep the four matrix units busy
 SHORT = 4096  # turns times keys, at most, that are written out, not looped over: one's work then fills another's waits
+PARTS = 16  # groups of places, at most, that make one step of the grid
 CHUNK = 512  # keys, at most, whose logits are used at a time
 LOG2_E = 1.4426950408889634
 _NT = (((1,), (1,)), ((), ()))  # a b^T
@@ -34,31 +36,33 @@ def padded(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def vmem_bytes(q, k, heads: int) -> int:
+def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
     """What the backward kernel keeps in VMEM: blocks of its operands and results twice, and its scratch."""
-    sizes, n, m, width = _sizes(q, k, heads), q.shape[1], k.shape[1], q.dtype.itemsize
+    sizes, (n, m), width = _sizes(q, k, heads, places), (_tokens(x, places) for x in (q, k)), q.dtype.itemsize
     d, at_once, keys = sizes.d, sizes.heads, padded(m, LANES)
     blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
     transposed = at_once * d * (sizes.queries * (2 * width + 4) + keys * (width + 8))
     split = 2 * at_once * keys * padded(d, LANES) * width
-    return sizes.rows * (blocks + transposed + split) + 4 * min(keys, CHUNK) * PAIR * 4
+    return sizes.rows * sizes.parts * (blocks + transposed + split) + 4 * min(keys, CHUNK) * PAIR * 4
 
 
-def forward(q, k, v, heads: int, scale: float, segment: int = 0):
+def forward(q, k, v, heads: int, scale: float, places: int = 0):
     """Attention of q (b n h*d) to k, v (b m h*d), heads side by side.
 
-    With a `segment`, a power of two, tokens are sequences of that many that do not see each other.
+    With `places`, a power of two, operands are (b t s h*d), and each of s places attends over its own t tokens alone:
+    the tokens of so many places, which do not see each other, are taken as one sequence.
 
     Returns:
-      out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials.
+      out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials; with places of the
+      queries as the kernel takes them, for `backward`.
     """
-    sizes = _sizes(q, k, heads)
-    at_once, d, queries, keys = sizes.rows * sizes.heads, sizes.d, sizes.queries, sizes.keys
+    sizes = _sizes(q, k, heads, places)
+    at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
     out, lse = pl.pallas_call(
-        functools.partial(_forward_kernel, scale=scale, segment=segment),
+        functools.partial(_forward_kernel, scale=scale, places=places, size=q.shape[2]),
         grid=sizes.grid,
-        in_specs=[_block(x, sizes) for x in (q, k, v)],
-        out_specs=[_block(q, sizes), _statistics_block(sizes)],
+        in_specs=[_block(x, sizes, places) for x in (q, k, v)],
+        out_specs=[_block(q, sizes, places), _statistics_block(sizes)],
         out_shape=[jax.ShapeDtypeStruct(q.shape, q.dtype), _statistics(q, sizes)],
         scratch_shapes=[
             pltpu.VMEM((at_once, d, queries), q.dtype),
@@ -67,28 +71,29 @@ def forward(q, k, v, heads: int, scale: float, segment: int = 0):
             pltpu.VMEM((at_once, d, queries), q.dtype),
             pltpu.VMEM((2, keys, LANES), jnp.float32),
         ],
-        compiler_params=_parameters(q, k, heads),
+        compiler_params=_parameters(q, k, heads, places),
         cost_estimate=_cost(q, k, heads, products=2, arrays=2),
         name="attention_forward",
     )(q, k, v)
-    return out, lse.reshape(q.shape[0], heads, -1)[:, :, : q.shape[1]]
+    lse = lse.reshape(len(lse), heads, -1)
+    return out, lse if places else lse[:, :, : q.shape[1]]
 
 
-def backward(q, k, v, out, lse, dout, heads: int, scale: float, segment: int = 0):
+def backward(q, k, v, out, lse, dout, heads: int, scale: float, places: int = 0):
     """The gradients of q, k and v, from what `forward` took and returned and the gradient of its first result."""
-    sizes = _sizes(q, k, heads)
-    at_once, d, queries, keys = sizes.rows * sizes.heads, sizes.d, sizes.queries, sizes.keys
+    sizes = _sizes(q, k, heads, places)
+    at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
     statistics = _statistics(q, sizes).shape
     lse = jnp.pad(lse, ((0, 0), (0, 0), (0, statistics[-1] - lse.shape[-1]))).reshape(statistics)
     return pl.pallas_call(
-        functools.partial(_backward_kernel, scale=scale, segment=segment),
+        functools.partial(_backward_kernel, scale=scale, places=places, size=q.shape[2]),
         grid=sizes.grid,
         in_specs=[
-            *(_block(x, sizes) for x in (q, k, v, out)),
+            *(_block(x, sizes, places) for x in (q, k, v, out)),
             _statistics_block(sizes),
-            _block(dout, sizes),
+            _block(dout, sizes, places),
         ],
-        out_specs=[_block(x, sizes) for x in (q, k, v)],
+        out_specs=[_block(x, sizes, places) for x in (q, k, v)],
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (q, k, v)],
         scratch_shapes=[
             pltpu.VMEM((at_once, d, queries), q.dtype),
@@ -103,17 +108,17 @@ def backward(q, k, v, out, lse, dout, heads: int, scale: float, segment: int = 0
             pltpu.VMEM((2, 2, min(keys, CHUNK), LANES), jnp.float32),
             pltpu.VMEM((2, 2, min(keys, CHUNK), LANES), jnp.float32),
         ],
-        compiler_params=_parameters(q, k, heads),
+        compiler_params=_parameters(q, k, heads, places),
         cost_estimate=_cost(q, k, heads, products=5, arrays=4),
         name="attention_backward",
     )(q, k, v, out, lse, dout)
 
 
 def _forward_kernel(
-    q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, segment
+    q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, places, size
 ):  # fmt: skip
     (heads, d, queries), keys = q_t.shape, k_heads.shape[1]
-    q, k, v = (_read(ref) for ref in (q_ref, k_ref, v_ref))
+    q, k, v = (_read(ref, places, size) for ref in (q_ref, k_ref, v_ref))
     n, m = q[0].shape[0], k[0].shape[0]
     _transpose_heads(q, q_t)
     _transpose_heads(v, v_t)
@@ -124,7 +129,7 @@ def _forward_kernel(
         tops = []
         for half, (h, tile) in enumerate(_tiles(turn, heads)):
             s = jnp.dot(k_heads[h, chunk], q_t[h, :, tile], preferred_element_type=jnp.float32)
-            logits[half, chunk] = s = _hide(s, chunk, tile, m, segment)
+            logits[half, chunk] = s = _hide(s, chunk, m, places)
             tops.append(s.max(axis=0, keepdims=True))
         return tops
 
@@ -155,15 +160,15 @@ def _forward_kernel(
     else:
         tops = lax.fori_loop(0, turns - 1, lambda turn, tops: use(turn, tops, turn + 1), tops)
     use(turns - 1, tops, None)
-    _write(out_ref, _join_heads(out_t[...], n, len(q)))
+    _write(out_ref, _join_heads(out_t[...], n, len(q)), places)
 
 
 def _backward_kernel(
     q_ref, k_ref, v_ref, out_ref, lse_ref, dout_ref, dq_ref, dk_ref, dv_ref,
-    q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale, segment,
+    q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale, places, size,
 ):  # fmt: skip
     (heads, d, queries), keys, dtype = q_t.shape, k_heads.shape[1], q_t.dtype
-    q, k, v, out, dout = (_read(ref) for ref in (q_ref, k_ref, v_ref, out_ref, dout_ref))
+    q, k, v, out, dout = (_read(ref, places, size) for ref in (q_ref, k_ref, v_ref, out_ref, dout_ref))
     n, m = q[0].shape[0], k[0].shape[0]
     _transpose_heads(q, q_t)
     _transpose_heads(dout, dout_t)
@@ -180,7 +185,7 @@ def _backward_kernel(
         chunk, buffer = chunks[number], (number % 2, slice(0, chunks[number].stop - chunks[number].start))
         for half, (h, tile) in enumerate(_tiles(turn, heads)):
             s = jnp.dot(k_heads[h, chunk], q_t[h, :, tile], preferred_element_type=jnp.float32)
-            logits[half, *buffer] = _hide(s, chunk, tile, m, segment)
+            logits[half, *buffer] = _hide(s, chunk, m, places)
             dw = jnp.dot(v_heads[h, chunk], dout_t[h, :, tile], preferred_element_type=jnp.float32)
             dweights[half, *buffer] = dw
 
@@ -213,9 +218,9 @@ def _backward_kernel(
             return 0
 
         lax.fori_loop(0, turns, body, 0)
-    _write(dq_ref, _join_heads((dq_t[...] * scale).astype(dtype), n, len(q)))
-    _write(dk_ref, _join_heads((dk_t[...] * scale).astype(dtype), m, len(q)))
-    _write(dv_ref, _join_heads(dv_t[...].astype(dtype), m, len(q)))
+    _write(dq_ref, _join_heads((dq_t[...] * scale).astype(dtype), n, len(q)), places)
+    _write(dk_ref, _join_heads((dk_t[...] * scale).astype(dtype), m, len(q)), places)
+    _write(dv_ref, _join_heads(dv_t[...].astype(dtype), m, len(q)), places)
 
 
 def _tiles(turn, heads: int):
@@ -246,25 +251,45 @@ def _chunks(keys: int) -> list[slice]:
     return list(itertools.starmap(slice, itertools.pairwise(edges)))
 
 
-def _hide(logits, chunk: slice, tile, m: int, segment: int):
-    """Keys from the m-th on do not exist; others are of another segment than the query."""
+def _hide(logits, chunk: slice, m: int, places: int):
+    """Keys from the m-th on do not exist; others are of another place than the query."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
-    if segment:
-        # Equal but for the bits within a segment, whose length is a power of two.
-        logits = jnp.where((key + chunk.start) ^ (query + tile.start) < segment, logits, -jnp.inf)
+    if places:
+        # The place is what the last bits count: a chunk and a tile begin at a multiple of LANES, and so of `places`.
+        logits = jnp.where((key ^ query) & (places - 1) == 0, logits, -jnp.inf)
     return logits
 
 
-def _read(ref):
-    """The rows of a block."""
-    return [ref[row] for row in range(ref.shape[0])]
+def _read(ref, places: int, size: int):
+    """The sequences of a block, (n, h d), of some places each; zeros where the array, `size` of them, has no more."""
+    if not places:
+        return [ref[row] for row in range(ref.shape[0])]
+    sequences = []
+    for row, part in _parts(ref, places):
+        x = ref[row, :, part].astype(jnp.float32)
+        if size % ref.shape[2]:
+            place = pl.program_id(2) * ref.shape[2] + part.start + lax.broadcasted_iota(jnp.int32, x.shape, 1)
+            x = jnp.where(place < size, x, 0.0)
+        x = jnp.pad(x, ((0, 0), (0, places - x.shape[1]), (0, 0))).astype(ref.dtype)
+        sequences.append(x.reshape(-1, x.shape[-1]))
+    return sequences
 
 
-def _write(ref, rows) -> None:
-    for row, x in enumerate(rows):
-        ref[row] = x
+def _write(ref, sequences, places: int) -> None:
+    if not places:
+        for row, x in enumerate(sequences):
+            ref[row] = x
+        return
+    for (row, part), x in zip(_parts(ref, places), sequences, strict=True):
+        ref[row, :, part] = x.reshape(-1, places, x.shape[-1])[:, : part.stop - part.start]
+
+
+def _parts(ref, places: int) -> list[tuple[int, slice]]:
+    """Rows of a block, and so many of its places at a time."""
+    rows, _, size, _ = ref.shape
+    return [(row, slice(i, min(i + places, size))) for row in range(rows) for i in range(0, size, places)]
 
 
 def _transpose_heads(rows, ref):
@@ -300,48 +325,66 @@ def _dot_nt(a, b):
 
 
 class _Sizes(NamedTuple):
-    """Of a step of the grid: rows of the batch, heads and their channels; queries and keys with those that fill up."""
+    """Of a step of the grid: rows of the batch and groups of places, together sequences; heads and channels of each.
+
+    Queries and keys are those of a sequence, with those that fill up.
+    """
 
     rows: int
+    parts: int
     heads: int
     d: int
     queries: int
     keys: int
-    grid: tuple[int, int]
+    grid: tuple[int, int, int]
 
 
-def _sizes(q, k, heads: int) -> _Sizes:
+def _sizes(q, k, heads: int, places: int) -> _Sizes:
     b, d = q.shape[0], q.shape[-1] // heads
     at_once = heads_at_once(heads, d)
-    queries = padded(q.shape[1], PAIR if at_once % 2 else LANES)
-    keys = padded(k.shape[1], SUBLANES)
-    few = SHORT * PAIR // (at_once * queries * keys)
+    queries = padded(_tokens(q, places), PAIR if at_once % 2 else LANES)
+    keys = padded(_tokens(k, places), SUBLANES)
+    groups = pl.cdiv(q.shape[2], places) if places else 1
+    parts = groups if groups <= PARTS else PARTS // 2
+    few = SHORT * PAIR // (parts * at_once * queries * keys)
     rows = next((rows for rows in (4, 2) if b % rows == 0 and rows <= few), 1)
-    return _Sizes(rows, at_once, d, queries, keys, (b // rows, heads // at_once))
+    return _Sizes(rows, parts, at_once, d, queries, keys, (b // rows, heads // at_once, pl.cdiv(groups, parts)))
 
 
-def _block(x, sizes: _Sizes) -> pl.BlockSpec:
-    return pl.BlockSpec((sizes.rows, x.shape[1], sizes.heads * sizes.d), lambda row, group: (row, 0, group))
+def _tokens(x, places: int) -> int:
+    """Tokens of a sequence."""
+    return x.shape[1] * (places or 1)
+
+
+def _block(x, sizes: _Sizes, places: int) -> pl.BlockSpec:
+    channels = sizes.heads * sizes.d
+    if places:
+        shape = (sizes.rows, x.shape[1], min(sizes.parts * places, x.shape[2]), channels)
+        return pl.BlockSpec(shape, lambda row, group, block: (row, 0, block, group))
+    return pl.BlockSpec((sizes.rows, x.shape[1], channels), lambda row, group, _: (row, 0, group))
 
 
 def _statistics(q, sizes: _Sizes) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((q.shape[0], sizes.grid[1], sizes.heads, sizes.queries), jnp.float32)
+    _, groups, blocks = sizes.grid
+    shape = (q.shape[0] * sizes.parts, groups, sizes.heads, blocks * sizes.queries)
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def _statistics_block(sizes: _Sizes) -> pl.BlockSpec:
-    shape = (sizes.rows, 1, sizes.heads, sizes.queries)
-    return pl.BlockSpec(shape, lambda row, group: (row, group, 0, 0))
+    shape = (sizes.rows * sizes.parts, 1, sizes.heads, sizes.queries)
+    return pl.BlockSpec(shape, lambda row, group, block: (row, group, 0, block))
 
 
-def _parameters(q, k, heads: int) -> pltpu.CompilerParams:
-    needed = vmem_bytes(q, k, heads)
-    return pltpu.CompilerParams(dimension_semantics=("parallel",) * 2, vmem_limit_bytes=needed + needed // 2)
+def _parameters(q, k, heads: int, places: int) -> pltpu.CompilerParams:
+    needed = vmem_bytes(q, k, heads, places)
+    return pltpu.CompilerParams(dimension_semantics=("parallel",) * 3, vmem_limit_bytes=needed + needed // 2)
 
 
 def _cost(q, k, heads: int, *, products: int, arrays: int) -> pl.CostEstimate:
-    b, (n, width), m = q.shape[0], q.shape[1:], k.shape[1]
+    (b, n, *places, width), m = q.shape, k.shape[1]
+    rows = b * math.prod(places)
     return pl.CostEstimate(
-        flops=2 * products * b * n * m * width,
-        transcendentals=b * heads * n * m,
-        bytes_accessed=arrays * b * (n + m) * width * q.dtype.itemsize,
+        flops=2 * products * rows * n * m * width,
+        transcendentals=rows * heads * n * m,
+        bytes_accessed=arrays * rows * (n + m) * width * q.dtype.itemsize,
     )
