@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-hub test-beam lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-hub test-beam test-demo lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -48,6 +48,11 @@ test-beam:  ## prepares records on Apache Beam, in an environment that its own p
 	$(MAKE) .venv-beam/bin/python VENV=.venv-beam
 	.venv-beam/bin/python -m pip install --quiet --editable '.[beam]' pytest
 	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py
+
+test-demo:  ## serves the page of `vidjax demo` with gradio, in an environment that its own pins can have
+	$(MAKE) .venv-demo/bin/python VENV=.venv-demo
+	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]' pytest
+	.venv-demo/bin/python -m pytest tests/cli/test_demo.py
 
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build

@@ -217,6 +217,14 @@ def test_unlisted_files_are_told_apart_also_where_the_list_is_empty_or_many_are_
     assert Checksums(str(path), str(tmp_path)).unlisted(iter(files)) == unlisted
 
 
+def test_splits_share_a_list_that_is_read_again_once_it_changes(videos):
+    data = DataConfig(root=str(videos))
+    train, val = (open_source(data, split) for split in ("train", "val"))
+    assert train.checksums is val.checksums
+    (videos / "SHA256SUMS").write_text("")
+    assert isinstance(open_source(data, "train")[0].video, str)
+
+
 def test_a_source_with_checksums_reaches_loader_processes_whole(whole):
     source = pickle.loads(pickle.dumps(open_source(DataConfig(root=str(whole)), "train")))
     with open_video(source[3].video) as video:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import concurrent.futures
+import functools
 import hashlib
 import itertools
 import logging
@@ -99,7 +100,14 @@ def find_checksums(root: str, data: DataConfig) -> Checksums | None:
     path, folder = checksums_path(root, data)
     if data.checksums and not os.path.isfile(path):
         raise DataError(f"data.checksums={data.checksums} is no file; `vidjax check DIR --write-checksums` writes one")
-    return Checksums(path, folder) if os.path.isfile(path) else None
+    return _read_once(path, folder, os.stat(path).st_mtime_ns) if os.path.isfile(path) else None
+
+
+@functools.lru_cache(maxsize=1)
+def _read_once(path: str, root: str, changed: int) -> Checksums:
+    """The splits of a run share one list; one that has changed since is read again."""
+    del changed
+    return Checksums(path, root)
 
 
 def checksums_path(root: str, data: DataConfig) -> tuple[str, str]:
