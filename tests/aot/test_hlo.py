@@ -57,6 +57,16 @@ def test_a_kernel_is_counted_as_often_as_it_runs_and_moves_what_it_reads_and_wri
     assert Program(LOOP).kernels == {"kernel": Kernel(calls=12, bytes=2 * 8 * 128 * 4)}
 
 
+def test_what_follows_attributes_over_several_lines_is_read():
+    """As JAX's splash-attention kernels have them: their metadata ends in a line that begins with two braces."""
+    attributes = (
+        'custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={\n"a":"{}"\n}}, metadata={}'
+    )
+    program = Program(LOOP.replace('custom_call_target="tpu_custom_call"', attributes))
+    assert program.kernels == Program(LOOP).kernels
+    assert program.collectives == Program(LOOP).collectives
+
+
 def test_a_kernel_moves_nothing_for_an_array_that_lies_in_the_core():
     placed = LOOP.replace("%y = f32[8,128]{1,0}", "%y = f32[8,128]{1,0:T(8,128)S(1)}")
     several = placed.replace("%kernel = f32[8,128]{1,0}", "%kernel = (bf16[16,128]{1,0:T(8,128)}, f32[8]{0:T(8)S(1)})")

@@ -55,7 +55,7 @@ def test_choices_that_are_written_out_are_those_of_the_code():
         ("optim.name", "adam", "did you mean 'adamw'"),
         ("optim.schedule", "linear", "choose one of cosine, steps"),
         ("model.mask", "tubes", "did you mean 'tube'"),
-        ("model.attention", "flash", "choose one of xla, blocked, tiled, pallas_tpu, cudnn, or leave it empty"),
+        ("model.attention", "quick", "choose one of xla, blocked, tiled, pallas_tpu, splash, cudnn, or leave it empty"),
         ("caption.decoder", "mini", "did you mean 'medium'|choose one of tiny"),
         ("train.accumulate", -1, "config.train.accumulate=-1 must be at least 0"),
         ("optim.ema", -0.1, "config.optim.ema=-0.1 must lie between 0 and 1"),

@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -117,10 +118,10 @@ def test_a_form_without_masks_refuses_them(implementation, masking):
 
 def test_the_kernel_refuses_sequences_that_do_not_fit_its_memory():
     shape = jax.ShapeDtypeStruct((1, 20000, 2, 64), jnp.bfloat16)
-    with pytest.raises(ConfigError, match=r"20000 keys and values .* MB; use attention='tiled'"):
+    with pytest.raises(ConfigError, match=r"20000 keys and values .* MB; use attention='splash'"):
         jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), shape, shape, shape)
     half = jax.ShapeDtypeStruct((1, 200, 2, 64), jnp.float16)
-    with pytest.raises(ConfigError, match="float16"):
+    with pytest.raises(ConfigError, match=r"float16.*use attention='tiled'"):
         jax.eval_shape(functools.partial(ops.attention, implementation="pallas_tpu"), half, half, half)
 
 
@@ -256,7 +257,16 @@ def test_over_time_what_the_memory_of_a_small_core_cannot_hold_is_moved():
 
 @pytest.mark.aot
 @needs_libtpu
-def test_what_the_memory_of_a_small_core_cannot_hold_is_tiled():
-    text, temp = compiled_for("v4:2x2x1", (8, 1568, 1568, 6, 64))
-    assert "tpu_custom_call" not in text
-    assert temp < 100e6  # logits of a device: 118 MB, in float32
+@pytest.mark.parametrize(
+    ("topology", "shape"),
+    [
+        ("v4:2x2x1", (8, 1568, 1568, 6, 64)),
+        ("v5p:2x2x1", (4, 18432, 18432, 12, 64)),
+        ("v5e:2x4", (4, 18000, 18000, 2, 80)),
+    ],
+)
+def test_what_the_memory_of_a_core_cannot_hold_goes_through_it_in_blocks(topology, shape):
+    text, temp = compiled_for(topology, shape)
+    assert len(re.findall(r"%splash\S+ = .* custom-call", text)) == 3
+    assert not any(f" {kind}(" in text for kind in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
+    assert temp < 2e9  # a device's logits are at least 79 MB, 16 GB and 5 GB, in float32

@@ -70,10 +70,12 @@ class Program:
                 name = head.group(2)
                 self._bodies[name] = []
                 self.entry = name if head.group(1) else self.entry
-            elif line.startswith("}"):
+            elif line == "}":
                 name = ""
-            elif name:
+            elif name and line.startswith(" "):
                 self._bodies[name].append(line)
+            elif name and line:  # attributes of an instruction may go over several lines
+                self._bodies[name][-1] += line
 
     @property
     def estimated_cycles(self) -> int:

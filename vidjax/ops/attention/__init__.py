@@ -1,8 +1,8 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
 `xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu` and `cudnn` are kernels. These two and `tiled` are differentiable once, in reverse mode; so is
-what is picked without a name, on any platform, but for masks. Name `xla` or `blocked` for more.
+one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` are differentiable once, in reverse
+mode; so is what is picked without a name, on any platform, but for masks. Name `xla` or `blocked` for more.
 """
 
 import functools
@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from vidjax.errors import ConfigError
 from vidjax.ops.attention.cudnn import cudnn
 from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
-from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, tiled
+from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, splash, tiled
 from vidjax.ops.attention.portable import blocked, xla
 
 SHORT = 128  # queries or keys: fewer do not fill a register of a TPU
@@ -38,7 +38,8 @@ def attention(
       is_causal: query i sees keys 0..i only.
       scale: of the logits; d^-1/2 if None.
       implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs; else `xla` for masks and for fewer than
-        128 queries or keys; for others `pallas_tpu` on a TPU and, where logits are many, `tiled` on a CPU.
+        128 queries or keys; for others, on a TPU, `pallas_tpu` or, if a core cannot hold the keys, `splash`, and on a
+        CPU, where logits are many, `tiled`.
 
     Returns:
       an array like q, in q's dtype.
@@ -107,4 +108,11 @@ def attention_over_time(
     return moved(q, k, v)
 
 
-IMPLEMENTATIONS = {"xla": xla, "blocked": blocked, "tiled": tiled, "pallas_tpu": pallas_tpu, "cudnn": cudnn}
+IMPLEMENTATIONS = {
+    "xla": xla,
+    "blocked": blocked,
+    "tiled": tiled,
+    "pallas_tpu": pallas_tpu,
+    "splash": splash,
+    "cudnn": cudnn,
+}

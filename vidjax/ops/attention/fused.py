@@ -1,7 +1,6 @@
 """Attention without a mask that keeps its output and one number a query for the backward pass, but no logits.
 
 Which form computes it is settled when the program is lowered, so that a TPU's is right under compile-only lowering too.
-On a mesh each device takes its own rows and heads: neither a kernel nor a loop would be partitioned otherwise.
 """
 
 import functools
@@ -14,8 +13,8 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
-from vidjax.ops.attention import tiles
-from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
+from vidjax.ops.attention import splash_tpu, tiles
+from vidjax.ops.attention.mesh import on_each_device, shares
 from vidjax.ops.tpu import core_memory
 
 KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
@@ -30,14 +29,27 @@ def tiled(q, k, v, mask, is_causal, scale):
 def pallas_tpu(q, k, v, mask, is_causal, scale):
     """A TPU kernel that keeps keys, values and logits in the memory of a core."""
     _refuse_masks("pallas_tpu", mask, is_causal)
+    _refuse_types("pallas_tpu", q, k)
     if reason := _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
-        raise ConfigError(f"attention='pallas_tpu' cannot run here: {reason}; use attention='tiled' or leave it empty")
+        raise ConfigError(f"attention='pallas_tpu' cannot run here: {reason}; use attention='splash' or leave it empty")
     return _with_heads(q, k, v, scale, "pallas_tpu")
 
 
+def splash(q, k, v, mask, is_causal, scale):
+    """JAX's own TPU kernels, which take keys and values block by block: as many as there are."""
+    _refuse_masks("splash", mask, is_causal)
+    _refuse_types("splash", q, k)
+    return splash_tpu.attend(q, k, v, scale, KEPT)
+
+
 def by_platform(q, k, v, scale):
-    """The kernel on a TPU if it takes these shapes; tiles where a head's logits are too many for a cache."""
-    return _with_heads(q, k, v, scale, None)
+    """The kernel on a TPU, or JAX's own where a core cannot hold the keys; tiles elsewhere, and for other types, where
+    a head's logits are too many for a cache."""
+    portable = functools.partial(_with_heads, scale=scale, form=None)
+    if _wrong_types(q, k) or not _obstacle(*_of_a_device(q, k)):
+        return portable(q, k, v)
+    streamed = functools.partial(splash_tpu.attend, scale=scale, name=KEPT)
+    return jax.lax.platform_dependent(q, k, v, tpu=streamed, default=portable)
 
 
 def over_time(q, k, v, scale, places):
@@ -74,14 +86,14 @@ def _attention(q, k, v, heads, scale, form, places):
 
 def _forward(q, k, v, heads, scale, form, places):
     run, array, numbers = _local(0, q, heads, scale, form, places)
-    out, lse = _on_each_device(run, (array,) * 3, (array, numbers))(q, k, v)
+    out, lse = on_each_device(run, (array,) * 3, (array, numbers))(q, k, v)
     out, lse = checkpoint_name(out, KEPT), checkpoint_name(lse, KEPT)
     return out, (q, k, v, out, lse)
 
 
 def _backward(heads, scale, form, places, residuals, dout):
     run, array, numbers = _local(1, dout, heads, scale, form, places)
-    return _on_each_device(run, (*(array,) * 4, numbers, array), (array,) * 3)(*residuals, dout)
+    return on_each_device(run, (*(array,) * 4, numbers, array), (array,) * 3)(*residuals, dout)
 
 
 _attention.defvjp(_forward, _backward)
@@ -98,31 +110,17 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, places
 
     Rows and heads are divided as far as they can be; without a mesh they are not.
     """
-    free = free_axes()
-    rows = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
-    if not rows or q.shape[0] % math.prod(free[axis] for axis in rows):
-        rows = None
-    groups, tensor = free.get(TENSOR, 1), TENSOR
-    if groups == 1 or heads % groups:
-        groups, tensor = 1, None
+    rows, tensor, heads = shares(q.shape[0], heads)
 
     def run(*operands):
-        forms = {"default": form} if form else _forms(*operands[:2], heads // groups)
+        forms = {"default": form} if form else _forms(*operands[:2], heads)
         functions = {platform: FORMS[name][direction] for platform, name in forms.items()}
-        options = {"heads": heads // groups, "scale": scale} | ({"places": places} if places else {})
+        options = {"heads": heads, "scale": scale} | ({"places": places} if places else {})
         return jax.lax.platform_dependent(
             *operands, **{platform: functools.partial(f, **options) for platform, f in functions.items()}
         )
 
     return run, P(rows, *(None,) * (q.ndim - 2), tensor), P(rows, tensor, None)
-
-
-def _on_each_device(function, in_specs, out_specs):
-    """On a mesh all axes are mapped, those that cannot share rows or heads too: a kernel is never partitioned."""
-    free = free_axes()
-    if math.prod(free.values()) == 1:
-        return function
-    return jax.shard_map(function, in_specs=in_specs, out_specs=out_specs, axis_names=set(free), check_vma=False)
 
 
 def _forms(q, k, heads: int) -> dict[str, str]:
@@ -131,17 +129,35 @@ def _forms(q, k, heads: int) -> dict[str, str]:
     return {"tpu": portable if _obstacle(q, k, heads) else "pallas_tpu", "cpu": portable, "default": "whole"}
 
 
+def _of_a_device(q, k):
+    """Queries and keys (b n h*d) of the heads that a device of the mesh takes, and how many heads that are."""
+    heads = shares(q.shape[0], q.shape[2]).heads
+    return *(jax.ShapeDtypeStruct((*x.shape[:2], heads * x.shape[3]), x.dtype) for x in (q, k)), heads
+
+
 def _refuse_masks(name: str, mask, is_causal: bool) -> None:
     if mask is not None or is_causal:
         raise ConfigError(f"attention={name!r} knows no masks; use attention='xla' or leave it empty")
 
 
+def _refuse_types(name: str, q, k) -> None:
+    if reason := _wrong_types(q, k):
+        raise ConfigError(f"attention={name!r} cannot run here: {reason}; use attention='tiled' or leave it empty")
+
+
 def _obstacle(q, k, heads: int, places: int = 0) -> str | None:
     """Why the kernel cannot take these inputs, or None if it can."""
-    if q.dtype not in ("float32", "bfloat16") or k.dtype != q.dtype:
-        return f"inputs are {q.dtype} and {k.dtype}, it takes float32 or bfloat16"
+    if reason := _wrong_types(q, k):
+        return reason
     vmem = core_memory()
     needed = kernels.vmem_bytes(q, k, heads, places)
     if needed > vmem:
         return f"{k.shape[1]} keys and values of a few heads need {needed / 1e6:.0f} MB of a core's {vmem / 1e6:.0f} MB"
     return None
+
+
+def _wrong_types(q, k) -> str | None:
+    """Why no kernel for TPUs can take these inputs, or None."""
+    if q.dtype in ("float32", "bfloat16") and k.dtype == q.dtype:
+        return None
+    return f"inputs are {q.dtype} and {k.dtype}, it takes float32 or bfloat16"
