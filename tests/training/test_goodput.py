@@ -64,10 +64,27 @@ def test_steps_after_the_last_checkpoint_of_a_start_that_was_killed_are_lost(tmp
 def test_what_is_lost_depends_on_the_checkpoint_that_the_run_goes_on_from(step, lost):
     start = Start(saved={"10": 10.0, "20": 20.0})
     start.seconds |= {"step": 24.0, "data": 1.0}
-    start.goes_on_from(step)
-    assert start.lost == lost
-    start.goes_on_from(30)  # later starts have gone on: what was lost stays lost
-    assert start.lost == lost
+    start.lose_after(step)
+    assert start.seconds["lost"] == pytest.approx(lost)
+    assert start.trained == pytest.approx(25 - lost)
+    start.lose_after(30)  # later starts have gone on: what was lost stays lost, and no more is
+    assert start.seconds["lost"] == pytest.approx(lost)
+
+
+def test_a_run_that_goes_back_loses_the_steps_since(tmp_path, clock):
+    goodput = Goodput(tmp_path, 0, clock.now)
+    goodput.turn_to("step")
+    for step in (10, 20):
+        clock.now += 10
+        goodput.saving(step)
+    clock.now += 5
+    with goodput.on("lost"):
+        clock.now += 2
+        goodput.went_back(10)
+    clock.now += 3
+    found = goodput.read()
+    assert found["time/lost"] == pytest.approx(10 + 5 + 2)
+    assert found["time/step"] == pytest.approx(10 + 3)
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path):

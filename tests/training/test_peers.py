@@ -1,5 +1,6 @@
 """Processes of one run: real ones, of which one is killed, stopped, missing, or not like the others."""
 
+import json
 import os
 import pathlib
 import re
@@ -19,6 +20,12 @@ FAKED = (  # a program that believes that another optax is installed
     "import importlib.metadata as m, runpy, sys; real = m.version;"
     "m.version = lambda name: '9.9' if name == 'optax' else real(name);"
     "sys.argv = sys.argv[1:]; sys.path.insert(0, {helpers!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+
+STALLED = (  # a decoder that never comes back from a video
+    "import sys, time; from vidjax.data.clips import row_to_clips as r; real = r.LoadTrain._clips;"
+    "r.LoadTrain._clips = lambda self, row, rng: time.sleep(600) if row.id.endswith('33') else real(self, row, rng);"
+    "from vidjax.main import main; sys.exit(main())"
 )
 
 
@@ -166,3 +173,24 @@ def test_a_mistake_of_one_process_ends_the_other(tmp_path):
     assert codes == [2, 2]
     assert "file cannot be created" in lines[0]
     assert re.search(r"process 0 on \S+ has ended: workdir \S+file cannot be created", lines[1])
+
+
+@pytest.mark.slow
+def test_a_loader_that_stalls_ends_a_run_with_its_video_and_a_checkpoint(tmp_path):
+    flags = {
+        "data.name": "synthetic", "data.num_classes": 10, "data.workers": 0, "data.stall_seconds": 5,
+        "data.global_batch": 2, "train.steps": 2000, "train.log_every": 1, "train.checkpoint_every": 1999,
+        "train.eval_every": 0,
+    }  # fmt: skip
+    words = [f"--config.{key}={value}" for key, value in flags.items()]
+    run = ("-c", STALLED, f"--config={ROOT / 'configs/pretrain.py'}:smoke", f"--workdir={tmp_path / 'run'}", *words)
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    codes, (line,) = ends(
+        subprocess.Popen([sys.executable, *map(str, run)], env=environment, stderr=subprocess.PIPE, text=True)
+    )
+    assert codes == [4]
+    said = r"no video has been decoded for 5 s \(data\.stall_seconds\); the loader is at synthetic/train/\d*33\."
+    assert re.search(said, line)
+    saved = [path.name for path in (tmp_path / "run/checkpoints").iterdir() if path.name.isdigit()]
+    last = json.loads((tmp_path / "run/metrics.jsonl").read_text().splitlines()[-1])
+    assert saved == [str(last["step"])]

@@ -33,7 +33,7 @@ class Goodput:
         self._path = workdir / FILE if jax.process_index() == 0 else None
         self._before = read_starts(workdir) if self._path else []
         for start in self._before:
-            start.goes_on_from(first)
+            start.lose_after(first)
         self._now, self._kind, self._since = Start(), "start", since
         self._written = time.monotonic()
         self._every = _EVERY_IN_BUCKET if in_bucket(workdir) else _EVERY
@@ -65,6 +65,12 @@ class Goodput:
         """A checkpoint of what was done until now is begun."""
         self.turn_to(self._kind)
         self._now.saved[str(step)] = self._now.trained
+
+    def went_back(self, step: int) -> None:
+        """The run goes on from an earlier checkpoint; what was trained after it is lost."""
+        self.turn_to(self._kind)
+        for start in (*self._before, self._now):
+            start.lose_after(step)
 
     def read(self) -> dict[str, float]:
         """time/* of the whole run: seconds by kind, and the goodput; written down too, if that is due."""

@@ -170,7 +170,9 @@ def train(
                 begin = step - watch.bad
                 watch.flush()
                 shapes, most = plan.fit.step.shapes, config.train.max_roll_backs
-                state = roll_back(state, shapes, checkpoints, bad=begin, most=most)
+                with goodput.on("lost"):
+                    state = roll_back(state, shapes, checkpoints, bad=begin, most=most)
+                    goodput.went_back(checkpoints.steps()[-1])
                 watch.went_back()
                 saving = True
 

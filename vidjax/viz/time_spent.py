@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from vidjax.files import located, read_json
 from vidjax.viz.document import Block, Heading, Table, Text
@@ -20,8 +20,9 @@ KINDS = {  # what a start spends its time on, and how a report calls it
     "data": "waiting for data",
     "evaluate": "evaluation and report",
     "save": "saving",
+    "lost": "lost: steps that no checkpoint has kept",
 }
-LOST = "lost: steps after the last checkpoint of a start"
+_TRAINING = ("step", "data")
 
 
 @dataclasses.dataclass
@@ -29,14 +30,12 @@ class Start:
     """One start of a run.
 
     Attributes:
-      seconds: by kind; of "step" and "data" all are in it, also what was lost later.
-      saved: seconds of steps and data until the checkpoint of each step was begun.
-      lost: seconds of steps and data that no checkpoint has kept.
+      seconds: by kind.
+      saved: seconds of steps and of waiting for their data until the checkpoint of each step was begun.
     """
 
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     saved: dict[str, float] = dataclasses.field(default_factory=dict)
-    lost: float = 0.0
 
     def __post_init__(self):
         self.seconds = dict.fromkeys(KINDS, 0.0) | self.seconds
@@ -44,12 +43,16 @@ class Start:
     @property
     def trained(self) -> float:
         """Seconds of steps, and of waiting for their data."""
-        return self.seconds["step"] + self.seconds["data"]
+        return sum(self.seconds[kind] for kind in _TRAINING)
 
-    def goes_on_from(self, step: int) -> None:
+    def lose_after(self, step: int) -> None:
         """The run goes on from the checkpoint of a step: what this start has trained after it is lost."""
-        kept = [seconds for number, seconds in self.saved.items() if int(number) <= step]
-        self.lost = max(self.lost, self.trained - max(kept, default=0.0))
+        self.saved = {number: seconds for number, seconds in self.saved.items() if int(number) <= step}
+        trained, kept = self.trained, max(self.saved.values(), default=0.0)
+        for kind in _TRAINING if trained > kept else ():
+            lost = self.seconds[kind] * (1 - kept / trained)
+            self.seconds[kind] -= lost
+            self.seconds["lost"] += lost
 
 
 def read_starts(workdir: str | os.PathLike) -> list[Start]:
@@ -61,13 +64,8 @@ def read_starts(workdir: str | os.PathLike) -> list[Start]:
 
 
 def totals(starts: Sequence[Start]) -> dict[str, float]:
-    """Seconds by kind and "lost", over all starts; and "goodput", the share of all that went into steps that count."""
-    found = dict.fromkeys((*KINDS, "lost"), 0.0)
-    for start in starts:
-        share = start.lost / start.trained if start.trained else 0.0
-        for kind, seconds in start.seconds.items():
-            found[kind] += seconds * (1 - share) if kind in ("step", "data") else seconds
-        found["lost"] += start.lost
+    """Seconds by kind over all starts; and "goodput", the share of all that went into steps that count."""
+    found = {kind: sum(start.seconds[kind] for start in starts) for kind in KINDS}
     whole = sum(found.values())
     return found | {"goodput": found["step"] / whole if whole else 0.0}
 
@@ -75,12 +73,11 @@ def totals(starts: Sequence[Start]) -> dict[str, float]:
 def time_blocks(workdir: str | os.PathLike) -> list[Block]:
     """The section of a report; empty for a run that has kept nothing of its time."""
     starts = read_starts(workdir)
-    found: Mapping[str, float] = totals(starts)
-    whole = sum(found[kind] for kind in (*KINDS, "lost"))
+    found = totals(starts)
+    whole = sum(found[kind] for kind in KINDS)
     if not whole:
         return []
-    names = KINDS | {"lost": LOST}
-    lines = [(name, _duration(found[kind]), f"{found[kind] / whole:.1%}") for kind, name in names.items()]
+    lines = [(name, _duration(found[kind]), f"{found[kind] / whole:.1%}") for kind, name in KINDS.items()]
     return [
         Heading("Where the time went"),
         Table(("", "time", "share"), [*lines, ("all", _duration(whole), "")]),
