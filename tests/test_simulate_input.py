@@ -1,0 +1,133 @@
+"""The simulator of the input says what the loader does on a store that is slow on purpose."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from videos import encode, moving_texture
+
+from vidjax.config import DataConfig
+from vidjax.data import train_batches
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.rows import Row
+
+ROOT = pathlib.Path(__file__).parents[1]
+SCRIPT = ROOT / "scripts" / "simulate_input.py"
+STEPS = 25
+
+
+def load_script():
+    spec = importlib.util.spec_from_file_location("simulate_input", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["simulate_input"] = module  # where dataclasses look for the types of its fields
+    spec.loader.exec_module(module)
+    return module
+
+
+simulator = load_script()
+Setting, data_wait = simulator.Setting, simulator.data_wait
+
+
+class SlowStore(InMemorySource):
+    """Rows that a store gives after a while, drawn from a log-normal distribution for each of them."""
+
+    def __init__(self, latency, latency_p99):
+        video = encode(moving_texture(8, 48, 64))
+        super().__init__("slow", [Row(video, 0, str(number)) for number in range(1000)])
+        self.num_classes = 1
+        spread = np.log(latency_p99 / latency) / 2.326
+        self._latencies = latency * np.exp(spread * np.random.default_rng(7).standard_normal(1000))
+
+    def __getitem__(self, index):
+        time.sleep(self._latencies[int(index)])
+        return super().__getitem__(index)
+
+
+def measured_wait(source, data, step):
+    """Mean seconds that steps of `step` seconds wait, where each takes the next batch while it runs."""
+    batches = train_batches(source, data, seed=0)
+    next(batches)
+    waits = []
+    for _ in range(STEPS):
+        began = time.perf_counter()
+        next(batches)
+        took = time.perf_counter() - began
+        waits.append(max(0.0, took - step))
+        time.sleep(max(0.0, step - took))
+    batches.close()
+    return float(np.mean(waits))
+
+
+def seconds_per_video(data):
+    """What the loader takes for a video that is there at once, at whatever else the machine is doing."""
+    batches = train_batches(SlowStore(1e-6, 1e-6), data, seed=1)
+    for _ in range(3):
+        next(batches)
+    since = time.perf_counter()
+    for _ in range(10):
+        next(batches)
+    batches.close()
+    return (time.perf_counter() - since) / (10 * data.global_batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("batch", "threads", "latency", "latency_p99", "step"),
+    [
+        (8, 2, 0.15, 0.151, 0.2),  # nothing varies: by hand, 8 * (0.15 + decode) / 2 - 0.2
+        (8, 2, 0.15, 0.45, 0.2),
+        (16, 8, 0.2, 0.6, 0.2),
+    ],
+)
+def test_the_data_wait_is_that_of_the_loaders_threads_within_a_fifth(batch, threads, latency, latency_p99, step):
+    source = SlowStore(latency, latency_p99)
+    data = DataConfig(
+        name="synthetic", num_frames=2, stride=1, image_size=32, global_batch=batch, threads=threads, workers=0
+    )
+    decode = 2 * seconds_per_video(data)  # on two cores
+    setting = Setting(
+        batch=batch, step=step, decode=decode, latency=latency, latency_p99=latency_p99,
+        threads=threads, cores=2,
+    )  # fmt: skip
+    predicted = np.mean([data_wait(setting, STEPS, seed).mean() for seed in range(20)])
+    found = measured_wait(source, data, step)
+    assert found == pytest.approx(predicted, rel=0.2)
+
+
+def test_what_a_pencil_finds_is_found():
+    one_reader = Setting(batch=4, threads=1, latency=0.05, latency_p99=0.05, decode=0.01, step=0.1)
+    np.testing.assert_allclose(data_wait(one_reader), 4 * 0.06 - 0.1)
+    np.testing.assert_allclose(data_wait(dataclasses.replace(one_reader, threads=4, cores=1)), 0)
+    decoding = Setting(batch=12, threads=8, decode=0.05, step=0.1, cores=2)
+    np.testing.assert_allclose(data_wait(decoding)[5:], 12 * 0.05 / 2 - 0.1)
+    network = Setting(batch=12, threads=8, decode=0.001, step=0.1, transfer=0.02)
+    np.testing.assert_allclose(data_wait(network)[5:], 12 * 0.02 - 0.1, rtol=0.02)
+
+
+def test_a_job_waits_for_the_slowest_of_its_hosts():
+    one = Setting(batch=8, threads=8, latency=0.1, latency_p99=1.0, decode=0.001, step=0.3)
+    many = dataclasses.replace(one, hosts=100, batch=800)
+    assert data_wait(many).mean() > 2 * data_wait(one).mean()
+
+
+def test_the_same_seed_gives_the_same_waits_and_another_gives_others():
+    setting = Setting(hosts=3, batch=12, latency=0.1, latency_p99=0.5)
+    np.testing.assert_array_equal(data_wait(setting, 20, 1), data_wait(setting, 20, 1))
+    assert not np.array_equal(data_wait(setting, 20, 1), data_wait(setting, 20, 2))
+
+
+def test_the_script_prints_one_answer_and_refuses_a_batch_that_cannot_be_shared():
+    def run(*words):
+        return subprocess.run([sys.executable, SCRIPT, *words], capture_output=True, text=True, check=False)
+
+    answer = json.loads(run("--hosts=10", "--batch=80", "--latency-ms=50", "--latency-p99-ms=400").stdout)
+    assert answer["videos_per_second"] == pytest.approx(80 / (0.3 + answer["data_wait_ms"] / 1000), rel=1e-3)
+    refused = run("--hosts=3", "--batch=80")
+    assert refused.returncode == 2
+    assert "a batch of 80 cannot be shared equally by 3 hosts; use a multiple" in refused.stderr
