@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-hub test-beam test-demo lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-demo lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -23,6 +23,9 @@ test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment
 	$(MAKE) .venv-aot/.installed-test VENV=.venv-aot
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
+
+test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts; under 25 minutes on 2 cores
+	$(BIN)/python -m pytest -o python_files='drill_*.py' tests/drills $(ARGS)
 
 test-hub: $(VENV)/.installed-test  ## downloads public weights (6 GB; ARGS=--large for more) and compares their outputs
 	$(BIN)/python tests/hub $(ARGS)

@@ -45,11 +45,19 @@ def test_defaults_hold_no_none_so_that_every_key_can_be_set_from_the_command_lin
         ({"eval": {"merge": "zzz"}}, "choose one of mean_softmax, sum_logits, max"),
         ({"data": {"num_frames": 0}}, "must be at least 1"),
         ({"model": {"mask_ratio": 1.5}}, "must lie between 0 and 1"),
+        ({"optim": None}, "config.optim=None must be a section with keys"),
+        ({"data": "folder"}, "config.data='folder' must be a section with keys"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(tree, message):
     with pytest.raises(ConfigError, match=message):
         config_lib.from_dict(tree)
+
+
+@pytest.mark.parametrize("tree", [None, [], "schema", 2, {}, {"schema": None}])
+def test_what_is_no_saved_configuration_is_refused(tree):
+    with pytest.raises(ConfigError, match=r"it holds no settings|no schema number|schema None"):
+        config_lib.from_saved(tree)
 
 
 def test_locked_config_refuses_a_misspelt_key():

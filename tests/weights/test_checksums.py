@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+import pytest
+
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 
 
@@ -27,6 +29,13 @@ def test_marks_of_orbax_are_not_held_to_a_manifest_that_lists_them(tmp_path):
     (tmp_path / "params" / "commit_success.txt").write_text("later")
     assert damaged_files(tmp_path) == ""
     assert set(checksums(tmp_path)) == {"params/d"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff"])
+def test_a_manifest_that_is_none_is_damage(tmp_path, content):
+    a_checkpoint(tmp_path)
+    (tmp_path / MANIFEST).write_bytes(content)
+    assert damaged_files(tmp_path) == "manifest.json is not readable"
 
 
 def test_a_changed_a_missing_and_an_unlisted_file(tmp_path):

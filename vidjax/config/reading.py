@@ -90,6 +90,8 @@ def checked(hint: Any, value: Any, key: str) -> Any:
 
 
 def _build(section: type, tree: typing.Mapping[str, Any], prefix: str):
+    if not hasattr(tree, "keys"):
+        raise ConfigError(f"config.{prefix.rstrip('.')}={tree!r} must be a section with keys")
     hints, values = hints_of(section), {}
     for key in tree:
         if key not in hints:

@@ -24,19 +24,21 @@ def to_saved(config: Config) -> dict[str, Any]:
     return {KEY: SCHEMA} | dataclasses.asdict(config)
 
 
-def from_saved(tree: Mapping[str, Any]) -> Config:
+def from_saved(tree: Any) -> Config:
     """The configuration in what was read from config.json.
 
     Raises:
-      ConfigError: for another schema number or none, and as `from_dict`.
+      ConfigError: for what is no configuration, another schema number or none, and as `from_dict`.
     """
     if complaint := other_schema(tree):
         raise ConfigError(complaint)
     return from_dict({key: value for key, value in tree.items() if key != KEY})
 
 
-def other_schema(tree: Mapping[str, Any]) -> str:
+def other_schema(tree: Any) -> str:
     """Why the content of config.json, or a checkpoint's meta, is of a form that is not read; empty when it is."""
+    if not isinstance(tree, Mapping):
+        return "it holds no settings"
     if tree.get(KEY) == SCHEMA:
         return ""
     found = f"schema {tree[KEY]}" if KEY in tree else "no schema number"

@@ -37,6 +37,8 @@ def damaged_files(folder: Place) -> str:
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
     except ValueError:
+        wanted = None
+    if not isinstance(wanted, dict):
         return f"{MANIFEST} is not readable"
     found = checksums(folder)
     bad = sorted(name for name in wanted if not _is_rewritten(name) and found.get(name) != wanted[name])
