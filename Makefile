@@ -47,10 +47,10 @@ audit: $(VENV)/.installed-test  ## known advisories of what is installed, by pip
 bench: $(VENV)/.installed-test  ## all that `vidjax bench` measures, beside what else is installed; a table and JSON
 	$(BIN)/vidjax bench --size=tiny --size=base --json=runs/bench.json
 
-test-beam:  ## prepares records on Apache Beam, in an environment that its own pins can have
+test-beam:  ## prepares records on Apache Beam, here and on a Dask cluster of two processes, in an environment that its own pins can have
 	$(MAKE) .venv-beam/bin/python VENV=.venv-beam
-	.venv-beam/bin/python -m pip install --quiet --editable '.[beam]' pytest
-	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py
+	.venv-beam/bin/python -m pip install --quiet --editable '.[dask]' pytest
+	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py tests/cli/test_on_dask.py
 
 test-demo:  ## serves the page of `vidjax demo` with gradio, in an environment that its own pins can have
 	$(MAKE) .venv-demo/bin/python VENV=.venv-demo

@@ -6,6 +6,7 @@ Usable from every room; the caller decides which process writes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vidjax.errors import ConfigError, DataError
@@ -27,6 +28,15 @@ else:
 
 DRAFTS = ".*.part"  # the pattern of what a killed process leaves behind
 _BUCKETS = {"gs": "gcs", "s3": "s3"}  # the extra that holds what each kind of bucket is reached by
+_REMEDIES = {  # of what a disk says
+    errno.ENOSPC: "make room on that disk, and start again",
+    errno.EDQUOT: "make room within the quota, and start again",
+    errno.EFBIG: "allow larger files (ulimit -f), and start again",
+    errno.EROFS: "make it writable, or name another folder",
+    errno.EACCES: "allow it, or name another folder",
+    errno.EIO: "the disk fails; see the system's log",
+    errno.ESTALE: "see that its disk is mounted, and start again",
+}
 _UPLOAD_EVERY = 30.0  # seconds between two copies of a growing file to a bucket
 
 
@@ -81,18 +91,58 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
     if in_bucket(path):
         located(path).write_bytes(content)
         return
+    with drafted(path) as draft, draft.open("wb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
+    """Give a local file its name when it has been written: yields a draft's path beside it, which no other process has.
+
+    Raises:
+      DataError: when the draft or the file cannot be written; the draft is removed.
+    """
     path = pathlib.Path(path)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
+        with writing(path):
+            yield draft
+            _to_disk(draft)
+            draft.replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+        raise
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Generator[None]:
+    """Around the writing of a file: what the disk says against it becomes a sentence.
+
+    Raises:
+      DataError: with the remedy.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "see that its folder is there, and start again")
+        raise DataError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error
+
+
+def of_disk(error: OSError) -> str:
+    """The sentence for an error that only a disk or its permissions can mend; empty for any other."""
+    if error.errno not in _REMEDIES:
+        return ""
+    return f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
+
+
+def _to_disk(path: pathlib.Path) -> None:
+    """Return when the content of a file is on the disk: a name that it gets then is never that of an empty file."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def write_json(path: str | os.PathLike, tree: Any) -> None:
@@ -207,12 +257,18 @@ class GrowingFile:
             self._lines = [content if content is not None else path.read_text() if path.exists() else ""]
             self._changed = False
         else:
-            self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115 - close() closes it
+            with writing(path):
+                self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115 - close() closes it
 
     def add(self, line: str) -> None:
-        """Write a line, given without its end. A disk has it at once, a bucket when half a minute is over."""
+        """Write a line, given without its end. A disk has it at once, a bucket when half a minute is over.
+
+        Raises:
+          DataError: when it cannot be written.
+        """
         if self._file:
-            self._file.write(line + "\n")
+            with writing(self._path):
+                self._file.write(line + "\n")
             return
         self._lines.append(line + "\n")
         self._changed = True
@@ -230,4 +286,5 @@ class GrowingFile:
         """Flush, and let go of the file."""
         self.flush()
         if self._file:
-            self._file.close()
+            with writing(self._path):  # it tries once more to write what it could not
+                self._file.close()

@@ -27,7 +27,7 @@ from ml_collections import config_flags
 
 from vidjax import config as config_lib
 from vidjax.errors import ConfigError, StalledError, UserError, printable
-from vidjax.files import absolute
+from vidjax.files import absolute, of_disk
 from vidjax.training.peers import together
 
 EXIT_MISSING_VIDEOS = 3
@@ -212,6 +212,11 @@ def main(argv: list[str] | None = None) -> int:
             if isinstance(error, StalledError) and argv is None:
                 leave(error.exit_code)  # threads that hang are not waited for
             return error.exit_code
+        except OSError as error:
+            if not (sentence := of_disk(error)):
+                raise
+            print(f"vidjax: {printable(sentence)}", file=sys.stderr)
+            return UserError.exit_code
 
 
 if __name__ == "__main__":

@@ -2,9 +2,14 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -88,6 +93,47 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
     assert main(shlex.split(command)) == 3
     assert "2 rows were there; 4 were computed" in capsys.readouterr().err
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "shared")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGTERM, 143, ()),
+        (signal.SIGINT, 130, ("--workers", "1")),
+        (signal.SIGKILL, -9, ()),
+    ],
+)
+def test_ended_in_the_middle_it_keeps_its_parts_and_a_second_start_completes_the_store(
+    folder, tmp_path, small_parts, number, code, words
+):
+    assert embed(folder, tmp_path / "whole", *words) == 3
+    out, parts = tmp_path / "out", "part-*.safetensors"
+    slowly = (
+        "import sys, time\nfrom vidjax.evaluation.features import writer\n"
+        "writer.PART_ROWS, write = (1, 2), writer.write_part\n"
+        "writer.write_part = lambda *part: (time.sleep(1), write(*part))\n"
+        "from vidjax.cli import main\n"
+        "if __name__ == '__main__':\n    sys.exit(main())\n"  # loader workers import it again
+    )
+    (tmp_path / "slowly.py").write_text(slowly)
+    command = [sys.executable, tmp_path / "slowly.py", "embed", *MODEL, "--data", folder, "--out", out, *words]
+    process = subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(out.glob(parts)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert process.poll() is None  # it was still at work
+    since, kept = time.monotonic(), {path.name for path in out.glob(parts)}
+    os.killpg(process.pid, number)  # as a terminal or a scheduler does: loader processes get it too
+    said = process.communicate(timeout=60)[1]
+    assert (process.returncode, "Traceback" in said) == (code, False), said
+    assert time.monotonic() - since < 5
+    assert kept <= {path.name for path in out.glob(parts)}
+    assert len(list(out.glob(parts))) < 3
+    assert embed(folder, out, *words) == 3
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "out")]
     assert files[0] == files[1]
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from vidjax import __version__
 from vidjax.cli.verbs import VERBS
 from vidjax.errors import ConfigError, StalledError, UserError, printable
+from vidjax.files import of_disk
 from vidjax.training.peers import together
 from vidjax.training.stop_signal import leave, stoppable
 
@@ -107,3 +108,8 @@ def main(argv: list[str] | None = None) -> int:
         except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
             sys.stderr.close()
             return 0
+        except OSError as error:
+            if not (sentence := of_disk(error)):
+                raise
+            print(f"vidjax: {printable(sentence)}", file=sys.stderr)
+            return UserError.exit_code

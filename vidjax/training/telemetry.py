@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -23,10 +24,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError, printable
-from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines
+from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines, writing
 from vidjax.weights.run_files import METRICS
 
 _PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
+_FLUSH_EVERY = 30.0  # seconds between two writes of TensorBoard's events to the disk
 _CONSOLE = Console(stderr=True)
 _SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
 
@@ -124,8 +126,9 @@ class Telemetry:
         """Flush and close everything."""
         if self._bar:
             self._bar.stop()
-        for writer in self._writers:
-            writer.close()
+        with contextlib.ExitStack() as stack:  # one that fails does not leave the others open
+            for writer in self._writers:
+                stack.callback(writer.close)
 
     def _time_left(self, step: int) -> str:
         first, since = self._first_seen or (step, 0.0)
@@ -154,18 +157,36 @@ class _Lines:
 
 
 class _TensorBoard:
-    """Events of one start; those of a bucket grow in a temporary folder and are copied there when they are flushed."""
+    """Events of one start; those of a bucket grow in a temporary folder and are copied there when they are flushed.
+
+    They are written without tensorboardX's SummaryWriter: its thread ends when the disk is full, and then its queue
+    fills up and holds the run.
+    """
 
     def __init__(self, folder: Place, step: int):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
 
+        self._kinds: Any = importlib.import_module("tensorboardX.proto.event_pb2")  # which makes its classes itself
         self._folder, self._drafts = folder, tempfile.TemporaryDirectory() if in_bucket(folder) else None
-        local = self._drafts.name if self._drafts else str(folder)
-        self._writer = SummaryWriter(local, purge_step=step + 1 if step else None, flush_secs=30)
+        local = pathlib.Path(self._drafts.name if self._drafts else folder)
+        with writing(folder):
+            local.mkdir(parents=True, exist_ok=True)
+            self._writer, self._flushed = EventsWriter(str(local / "events")), time.monotonic()
+            if step:  # TensorBoard forgets what earlier starts have written from the next step on
+                begins = self._kinds.SessionLog(status=self._kinds.SessionLog.START)
+                for of_file in ({"file_version": "brain.Event:2"}, {"session_log": begins}):
+                    self._writer.write_event(self._kinds.Event(step=step + 1, **of_file))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+        from tensorboardX.summary import scalar
+
+        with writing(self._folder):
+            for name, value in metrics.items():
+                event = self._kinds.Event(step=step, wall_time=time.time(), summary=scalar(name, value))
+                self._writer.write_event(event)
+            if time.monotonic() > self._flushed + _FLUSH_EVERY:
+                self._writer.flush()
+                self._flushed = time.monotonic()
 
     def flush(self) -> None:
         if self._drafts:
@@ -173,7 +194,8 @@ class _TensorBoard:
             copy_tree(pathlib.Path(self._drafts.name), self._folder)
 
     def close(self) -> None:
-        self._writer.close()
+        with writing(self._folder):
+            self._writer.close()
         if self._drafts:
             copy_tree(pathlib.Path(self._drafts.name), self._folder)
             self._drafts.cleanup()

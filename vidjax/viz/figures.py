@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
-from vidjax.files import Place, located
+from vidjax.files import Place, located, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ def save_figure(figure: Figure, path: str | Place, dpi: int = 120) -> Place:
     """Write the figure as a PNG, making its folder if needed."""
     path = located(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        figure.savefig(file, dpi=dpi)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi)
+    write_whole(path, picture.getvalue())
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import textwrap
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.row_to_clips import LoadEval
 from vidjax.data.sources.base import VideoSource
-from vidjax.files import Place, located
+from vidjax.files import Place, located, write_whole
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.objectives.base import Params
 from vidjax.viz.figures import new_figure, save_figure
@@ -146,8 +147,9 @@ def draw_animation(clips: Mapping[str, Clips], path: str | Place, caption: str, 
     path = located(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     pause = round(1000 / frames_per_second)  # milliseconds
-    with path.open("wb") as file:
-        pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=pause, loop=0)
+    picture = io.BytesIO()
+    pages[0].save(picture, "GIF", save_all=True, append_images=pages[1:], duration=pause, loop=0)
+    write_whole(path, picture.getvalue())
     return path
 
 

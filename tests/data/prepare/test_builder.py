@@ -14,10 +14,10 @@ from vidjax.data.open import open_source
 from vidjax.data.prepare import builder
 from vidjax.data.prepare.codec import Storing
 from vidjax.data.prepare.encode import Encoding
-from vidjax.data.prepare.runners import Runner
+from vidjax.data.runners import Runner
 from vidjax.data.sources import labelmap
 from vidjax.data.video.decode import read_frames
-from vidjax.errors import DataError
+from vidjax.errors import ConfigError, DataError
 
 TWO_PER_SHARD = Storing(videos_per_shard=2)
 
@@ -200,6 +200,47 @@ def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_
     (first,) = resumed.glob("*train.array_record-00000-of-*")
     assert first.stat().st_mtime_ns == finished["train-00000"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
+
+
+def test_one_that_is_interrupted_while_files_get_their_names_goes_on(folder, tmp_path, monkeypatch):
+    sources = sources_of(folder, "train", "val")
+    whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(builder.labelmap, "save", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            builder.prepare_records("folder", sources, tmp_path / "out", storing=TWO_PER_SHARD)
+    assert not (tmp_path / "out" / "folder_videos").exists()
+    again = []
+    options = {"storing": TWO_PER_SHARD, "on_video": again.append}
+    resumed, _ = builder.prepare_records("folder", sources, tmp_path / "out", **options)
+    assert len(again) == 6
+    assert contents(resumed) == contents(whole)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
+
+
+def test_a_machine_that_is_still_at_a_shard_when_others_have_finished_the_data_set_changes_nothing(folder, tmp_path):
+    """As the worker of a cluster whose command was killed and given again."""
+    sources, begun = sources_of(folder, "train", "val"), []
+    whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
+
+    def overtake(split):
+        if not begun:
+            begun.append(split)
+            builder.prepare_records("folder", sources, tmp_path / "out", storing=TWO_PER_SHARD)
+
+    with pytest.raises(DataError, match="cannot be written"):
+        builder.prepare_records("folder", sources, tmp_path / "out", storing=TWO_PER_SHARD, on_video=overtake)
+    assert contents(tmp_path / "out" / "folder_videos" / "1.0.0") == contents(whole)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
+
+
+def test_a_bucket_is_refused_with_what_to_do(folder):
+    with pytest.raises(ConfigError, match=r"prepare on a disk, or a mount .* and copy the folder"):
+        builder.prepare_records("folder", sources_of(folder, "val"), "gs://bucket/records")
 
 
 def test_other_settings_do_not_go_on_from_what_was_left_behind(folder, tmp_path):

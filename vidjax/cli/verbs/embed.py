@@ -12,18 +12,18 @@ import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import clip_options, load_model, paths
+from vidjax.cli import beam_options, clip_options, load_model, paths
+from vidjax.cli.embed_job import EmbedJob
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, nearest_path
 from vidjax.progress import progress
 from vidjax.registry import is_outside, names_in
-from vidjax.training.compile_cache import use_compile_cache
 
 if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
+    from vidjax.data.runners import Runner
     from vidjax.evaluation.features.writer import Written
-    from vidjax.weights import Pretrained
 
 SOME_FAILED = 3
 SHOWN = 5  # failures told one by one
@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--batch", type=int, default=0, metavar="N", help="videos a step (8 a device)")
     add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default): threads of this one")
     add("--share", metavar="K/P", help="do share K (from 0) of P, such as that of a task of an array job")
+    add("--runner", default="", metavar="NAME", help=f"{beam_options.RUNNERS}; default: this process")
+    beam_options.add(parser)
     add("--json", action="store_true", help="the answer as JSON")
 
 
@@ -65,30 +67,26 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--batch and --workers must be at least 0")
     words = _of_no_data_set(arguments)
     name, root = ("folder", os.curdir) if words else _data(arguments.data[0], arguments.root)
-    share = _share(arguments.share)
+    share, runner = _share(arguments.share), _runner(arguments)
     paths.check_writable(arguments.out)
     clip_options.check_stride(arguments)
-    from vidjax import tasks
-    from vidjax.config import DataConfig
-    from vidjax.data.open import open_source, usual_split
-    from vidjax.data.sources.annotations import NOTHING
-    from vidjax.data.sources.own_videos import ALL
-    from vidjax.data.sources.video_files import Files, FileSource
-    from vidjax.evaluation.features.writer import Split, Storage, write_features
+    from vidjax.evaluation.features.cluster import write_on_cluster
+    from vidjax.evaluation.features.writer import Storage, StoreWriter, write_features
     from vidjax.training import distributed
 
-    if share is None:
+    if share is None and runner is None:
         distributed.initialize()
-    backbone = _backbone(arguments)
-    data = DataConfig(name=name, root=root, workers=arguments.workers, threads=os.cpu_count() or 1)
-    data = backbone.clips.sample(data)
-    wanted = tasks.TASKS[arguments.task].annotation if arguments.task else NOTHING
-    chosen = ALL if words else arguments.split or usual_split(data)
-    source = FileSource(ALL, Files.of(root, paths.find_videos(words))) if words else open_source(data, chosen, wanted)
-    names = [word.strip() for word in arguments.features.split(",") if word.strip()]
-    with progress(f"embedding {len(source)} rows", len(source)) as advance:
-        split, storage = Split(source, data, chosen, tuple(words)), Storage(arguments.out, names, arguments.dtype)
-        written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
+    names = tuple(word.strip() for word in arguments.features.split(",") if word.strip())
+    job, storage = EmbedJob.of(arguments, name, root, words), Storage(arguments.out, names, arguments.dtype)
+    if runner:
+        job = job.for_other_machines()
+        storage = dataclasses.replace(storage, folder=beam_options.same_everywhere(arguments.out))
+    backbone, split = job()
+    with progress(f"embedding {len(split.source)} rows", len(split.source)) as advance:
+        if runner:
+            written = write_on_cluster(runner, job, StoreWriter(backbone, split, storage, arguments.batch), advance)
+        else:
+            written = write_features(backbone, split, storage, batch=arguments.batch, process=share, on_row=advance)
     if arguments.json:
         print_json(_answer(arguments.out, written))
     else:
@@ -137,18 +135,20 @@ def _share(word: str | None) -> tuple[int, int] | None:
     return int(place), int(count)
 
 
-def _backbone(arguments: argparse.Namespace) -> Pretrained:
-    """The model, with the clips that are asked for."""
-    from vidjax.weights.backbones import load_backbone
-    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
+def _runner(arguments: argparse.Namespace) -> Runner | None:
+    """The cluster that is asked for."""
+    from vidjax.data.runners import Runner
 
-    use_compile_cache()
-    with progress(f"reading {arguments.model}"):
-        backbone = load_backbone(arguments.model, num_frames=arguments.num_frames, image_size=arguments.image_size)
-    for note in backbone.notes:
-        say(f"note: {note}")
-    recipe = change_recipe(backbone.clips, RecipeChanges(stride=arguments.stride))
-    return dataclasses.replace(backbone, clip_recipe=recipe)
+    if not arguments.runner:
+        if arguments.beam_option:
+            raise ConfigError(f"--beam-option={arguments.beam_option[0]} is for a runner; name it as --runner=NAME")
+        return None
+    if arguments.share:
+        raise ConfigError("--share divides the work by hand, and --runner by itself; leave one out")
+    runner = Runner(arguments.runner, beam_options.flags(arguments))
+    if runner.here:
+        raise ConfigError(f"--runner={runner.name} is this process, which embed uses without it; leave it out")
+    return runner
 
 
 def _answer(folder: str, written: Written) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`vidjax prepare`: write a data set as records that load fast: small frames, many key frames, few files.
 
 Runs on Apache Beam (extra `beam`) on this machine or, by flag, on a cluster; without Beam, in threads. Videos that
-cannot be read are listed with their reason; then the exit code is 3.
+cannot be read are listed with their reason; then the exit code is 3. The same command goes on with what was ended.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from vidjax.cli import beam_options
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.cli.verbs.check import DATASET_HELP
@@ -34,10 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     about = "with --keep-bytes: index reads packets and the first frame (ms a video), decode every frame"
     parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
-    about = "local (Beam here), threads (without Beam), or a runner of Beam: DataflowRunner, FlinkRunner, SparkRunner"
+    about = f"local (Beam here), threads (without Beam), or {beam_options.RUNNERS}"
     parser.add_argument("--runner", default="", help=f"{about}; default local if Beam is installed, else threads")
-    about = "for Beam, such as project=NAME; may be repeated"
-    parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE", help=about)
+    beam_options.add(parser)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="files written at a time here")
     parser.add_argument("--videos-per-shard", type=int, default=256, help="default 256")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
@@ -49,24 +49,23 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
     from vidjax.config import DataConfig
     from vidjax.data.datasets import DATASETS
-    from vidjax.data.open import open_videos
     from vidjax.data.prepare.builder import prepare_records
     from vidjax.data.prepare.codec import Storing
     from vidjax.data.prepare.encode import Encoding
-    from vidjax.data.prepare.runners import THREADS, Runner, default_runner
+    from vidjax.data.prepare.splits import Splits
+    from vidjax.data.runners import THREADS, Runner, default_runner
 
     spec = DATASETS.find(arguments.dataset)
     if not spec.needs_root:
         raise ConfigError(f"vidjax makes the videos of {arguments.dataset} itself: there is nothing to prepare")
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
     storing = Storing(arguments.check, None if arguments.keep_bytes else encoding, arguments.videos_per_shard)
-    options = tuple(f"--{option}" for option in arguments.beam_option)
-    runner = Runner(arguments.runner or default_runner(), options, arguments.threads)
+    runner = Runner(arguments.runner or default_runner(), beam_options.flags(arguments), arguments.threads)
     if runner.name == THREADS and not arguments.runner:
         say("Apache Beam is not installed (pip install 'vidjax[beam]'): videos are prepared in threads of this process")
-    data = DataConfig(name=arguments.dataset, root=arguments.root)
+    root = arguments.root if runner.here else beam_options.same_everywhere(arguments.root)
     splits = tuple(filter(None, arguments.splits.split(","))) or spec.splits
-    sources = {split: open_videos(data, split) for split in splits}
+    sources = Splits(DataConfig(name=arguments.dataset, root=root), splits)
     listed = sum(map(len, sources.values()))
     with progress(f"preparing {listed} videos", total=listed) as advance:
         folder, failures = prepare_records(

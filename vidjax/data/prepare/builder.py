@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import json
 import os
 import pathlib
 import re
@@ -21,16 +20,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from vidjax.data.prepare.codec import Storing
-from vidjax.data.prepare.runners import Runner, run_shards
-from vidjax.data.prepare.shards import Note, Shard, listening, plan, read_note, write_shard
+from vidjax.data.prepare.shards import Note, Shard, is_written, listening, plan, read_note, write_shard
+from vidjax.data.runners import Runner, run_pieces, watching
 from vidjax.data.sources import labelmap, records
 from vidjax.data.sources.annotated_videos import AnnotatedVideos, write_annotations
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import content_id
-from vidjax.errors import DataError
+from vidjax.errors import ConfigError, DataError
+from vidjax.files import DRAFTS, in_bucket, write_json_lines, writing
 
 FAILURES = "failures.jsonl"
+_WHOLE = "whole"  # what becomes the data set, in the folder of the unfinished
 VERSION = "1.0.0"
 _AS_IT_IS, _ONE_THREAD = Storing(), Runner()
 
@@ -51,19 +52,22 @@ def prepare_records(
 
     Args:
       name: a `data.name`; what is no letter or digit in it becomes an underscore.
-      sources: a `VideoSource` for each split.
+      sources: a `VideoSource` for each split; `vidjax.data.prepare.splits.Splits` for a cluster, to which they travel.
       storing: what is stored of a video; default its own bytes, if index and first frame can be read.
       runner: what writes the files.
-      on_video: called with the split's name after each video that this process has handled, for a progress bar.
+      on_video: called with the split's name for each video that is done, for a progress bar; of a cluster, once its
+        shard is there.
 
     Returns:
       the folder to use as `data.root`, and one dict a video that could not be stored.
 
     Raises:
-      DataError: for repeated ids, splits with different label maps, a split without a readable video, or a folder that
-        already holds this data set.
-      ConfigError: for a runner that cannot be used.
+      DataError: for repeated ids, splits with different label maps, a split without a readable video, a folder that
+        already holds this data set, or a disk that is full or cannot be written.
+      ConfigError: for a runner that cannot be used, or a bucket as `out`.
     """
+    if in_bucket(out):
+        raise ConfigError(f"{out} is in a bucket: prepare on a disk, or a mount (gcsfuse), and copy the folder there")
     name = re.sub(r"\W+", "_", name)
     _check_labels(sources)
     for split, source in sources.items():
@@ -73,20 +77,31 @@ def prepare_records(
         raise DataError(f"{folder} already holds a data set; remove it or choose another folder")
     contents = [source.content_id for source in sources.values()]
     work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing])}"
-    work.mkdir(parents=True, exist_ok=True)
+    with writing(work):
+        work.mkdir(parents=True, exist_ok=True)
+        for draft in work.glob(DRAFTS):  # of calls that were killed
+            draft.unlink(missing_ok=True)
     shards = plan({split: len(source) for split, source in sources.items()}, str(work), storing.videos_per_shard)
     write = functools.partial(_write, sources=sources, storing=storing)
-    with listening(on_video):
-        run_shards(write, shards, runner)
+
+    def tell(shard: Shard) -> None:
+        for _ in shard.rows:
+            on_video(shard.split)
+
+    with listening(on_video) if runner.here else watching(shards, is_written, tell):
+        run_pieces(write, shards, runner, is_written)
     notes = {shard: read_note(shard) for shard in shards}
     failures = [failure for note in notes.values() for failure in note.failures]
     try:
-        _complete(name, sources, notes, failures, work)
+        _check_readable(sources, notes, failures)
     except DataError:
         shutil.rmtree(work)
         raise
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work.rename(folder)
+    with writing(folder):
+        _complete(name, sources, notes, failures, work)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        (work / _WHOLE).rename(folder)
+    shutil.rmtree(work, ignore_errors=True)
     return folder, failures
 
 
@@ -127,36 +142,44 @@ def _widest(sources: dict[str, VideoSource]) -> VideoSource:
     return max(sources.values(), key=lambda source: source.num_classes)
 
 
+def _check_readable(sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict]) -> None:
+    readable = {shard.split for shard, note in notes.items() if note.labels}
+    for split in sources:
+        if split not in readable:
+            first = next(failure for failure in failures if failure["split"] == split)
+            raise DataError(f"no video of split {split!r} can be read; the first failed with {first['detail']}")
+
+
 def _complete(
     name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], work: pathlib.Path
 ) -> None:
-    """Name the files as TFDS does, and write what it and we need to open them."""
+    """Name the files as TFDS does, in a folder of their own, and write what it and we need to open them.
+
+    A call that was killed in here is gone on with by the next, which has the same notes.
+    """
+    whole = work / _WHOLE
+    whole.mkdir(exist_ok=True)
     infos = []
     for split in sources:
         kept = {shard: note for shard, note in notes.items() if shard.split == split and note.labels}
-        if not kept:
-            first = next(failure for failure in failures if failure["split"] == split)
-            raise DataError(f"no video of split {split!r} can be read; the first failed with {first['detail']}")
         template = tfds.core.ShardedFileTemplate(
-            data_dir=work, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
+            data_dir=whole, dataset_name=f"{name}_videos", split=split, filetype_suffix="array_record"
         )
         lengths = [len(note.labels) for note in kept.values()]
         size = sum(note.num_bytes for note in kept.values())
         for number, shard in enumerate(kept):
-            shard.path.rename(template.sharded_filepath(shard_index=number, num_shards=len(kept)))
+            target = template.sharded_filepath(shard_index=number, num_shards=len(kept))
+            if not target.exists():
+                shard.path.rename(target)
         infos.append(tfds.core.SplitInfo(split, lengths, size, filename_template=template))
-        _write_index(work, split, sources[split], list(kept.values()))
+        _write_index(whole, split, sources[split], list(kept.values()))
     features = features_of(_widest(sources))
     tfds.folder_dataset.write_metadata(
-        data_dir=work, features=features, split_infos=infos, version=VERSION, check_data=False
+        data_dir=whole, features=features, split_infos=infos, version=VERSION, check_data=False
     )
-    with (work / FAILURES).open("w") as file:
-        file.writelines(json.dumps(failure) + "\n" for failure in failures)
+    write_json_lines(whole / FAILURES, failures)
     names = tuple(features["label"].names) if "label" in features else _widest(sources).labels
-    labelmap.save(work, names)
-    for shard in notes:  # finished with; those whose videos all failed have an empty file, too
-        shard.note.unlink()
-        shard.path.unlink(missing_ok=True)
+    labelmap.save(whole, names)
 
 
 def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:

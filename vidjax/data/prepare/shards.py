@@ -2,25 +2,28 @@
 
 A shard that has its note is finished, so a preparation that was interrupted goes on with the others. Rows are dealt to
 shards in an order shuffled once, by their number alone: the files are the same for any number of threads or machines.
+Two machines may be at the same shard, each with a draft of its own: the last to finish replaces what is the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import json
-import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from vidjax.data.prepare.codec import Storing
 from vidjax.data.sources.annotated_videos import AnnotatedVideos
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import VideoSource
-from vidjax.errors import VideoError
-from vidjax.files import write_json
+from vidjax.errors import DataError, VideoError
+from vidjax.files import drafted, write_json
 
 _WRITER_OPTIONS = "group_size:1,uncompressed"  # every record alone, and videos do not shrink further
 _progress: list[Callable[[str], None]] = []  # told of each video that this process has handled; see `listening`
@@ -28,16 +31,24 @@ _progress: list[Callable[[str], None]] = []  # told of each video that this proc
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard that is to be written.
+    """A shard that is to be written; small, as it travels to the machines of a cluster.
 
     Attributes:
-      split, number: which one; rows: of the source, in the order of the records; folder: where.
+      split, number: which one, of `count`.
+      size: videos of the split.
+      folder: where.
     """
 
     split: str
     number: int
-    rows: tuple[int, ...]
+    count: int
+    size: int
     folder: str
+
+    @property
+    def rows(self) -> Int64[np.ndarray, " videos"]:
+        """Those of the source that are in it, in the order of the records; shards are as equal as can be."""
+        return np.array_split(_order(self.size), self.count)[self.number]
 
     @property
     def path(self) -> pathlib.Path:
@@ -63,16 +74,20 @@ class Note:
 
 
 def plan(sizes: dict[str, int], folder: str, videos_per_shard: int) -> list[Shard]:
-    """The shards of all splits, as equal as can be.
+    """The shards of all splits.
 
     Args:
       sizes: videos of each split.
     """
-    shards = []
-    for split, size in sizes.items():
-        parts = np.array_split(np.random.default_rng(0).permutation(size), -(-size // videos_per_shard))
-        shards += [Shard(split, number, tuple(rows.tolist()), folder) for number, rows in enumerate(parts)]
-    return shards
+    counts = {split: -(-size // videos_per_shard) for split, size in sizes.items()}
+    return [
+        Shard(split, number, count, sizes[split], folder) for split, count in counts.items() for number in range(count)
+    ]
+
+
+@functools.lru_cache(maxsize=8)
+def _order(size: int) -> Int64[np.ndarray, " videos"]:
+    return np.random.default_rng(0).permutation(size)
 
 
 def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: Any) -> Note:
@@ -80,29 +95,50 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
 
     Args:
       features: TFDS features of a record.
+
+    Raises:
+      DataError: when it cannot be written; nothing of it stays.
     """
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.core.example_serializer import ExampleSerializer
 
-    if shard.note.exists():
+    if is_written(shard):
         for _ in shard.rows:
             _tell(shard.split)
         return read_note(shard)
     serializer = ExampleSerializer(features.get_serialized_info())
-    draft = shard.path.with_suffix(".draft")
-    writer, note = ArrayRecordWriter(str(draft), _WRITER_OPTIONS), Note([], [], 0, [])
-    size = 0
-    for index, label, example in _examples(shard, source, storing, note.failures):
-        record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
-        writer.write(record)
-        note.labels.append(label)
-        note.rows.append(index)
-        size += len(record)
-    writer.close()
-    os.replace(draft, shard.path)
+    note, size = Note([], [], 0, []), 0
+    with drafted(shard.path) as draft, _as_sentence(shard.path):
+        writer = ArrayRecordWriter(str(draft), _WRITER_OPTIONS)
+        for index, label, example in _examples(shard, source, storing, note.failures):
+            record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
+            writer.write(record)
+            if not writer.ok():  # close() says why
+                break
+            note.labels.append(label)
+            note.rows.append(index)
+            size += len(record)
+        writer.close()
     note = dataclasses.replace(note, num_bytes=size)
     write_json(shard.note, dataclasses.asdict(note))
     return note
+
+
+@contextlib.contextmanager
+def _as_sentence(path: pathlib.Path) -> Generator[None]:
+    """What ArrayRecord says of a disk."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise DataError(
+            f"{path} cannot be written: {str(error).split(';')[0]}; see that its folder is there, may be written and "
+            "has room, and give the same command again"
+        ) from error
+
+
+def is_written(shard: Shard) -> bool:
+    """Whether a shard is finished."""
+    return shard.note.exists()
 
 
 def read_note(shard: Shard) -> Note:
@@ -132,7 +168,7 @@ def _examples(
     shard: Shard, source: VideoSource, storing: Storing, failures: list
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Row, label and contents of the records; a video that cannot be read becomes a failure instead."""
-    for index in shard.rows:
+    for index in shard.rows.tolist():
         row = source[index]
         try:
             video, info = storing.store(row)

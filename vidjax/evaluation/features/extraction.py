@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -134,46 +135,57 @@ class Extraction:
     batch: int = 0
 
 
-def extract(
-    backbone: Backbone,
-    source: VideoSource,
-    data: DataConfig,
-    blocks: Sequence[range],
-    extraction: Extraction,
-    on_row: Callable[[], None] = lambda: None,
-) -> Generator[Block, None, None]:
-    """The blocks of rows, one after the other.
+class Extractor:
+    """Computes blocks of rows; the model is compiled and put on the devices once for all calls.
 
     Args:
       data: says how fast: workers, threads and prefetch.
-      on_row: called for each row that is done.
-
-    Raises:
-      ConfigError: when the devices do not divide the batch.
-      DataError: when a value is too large for float16, with its row.
     """
-    if not blocks:
-        return
-    mesh = local_mesh()
-    dtype, batch = extraction.dtype, _batch_size(extraction.batch, extraction.most_rows, mesh.size)
-    over_devices, everywhere = NamedSharding(mesh, PartitionSpec(ROWS)), NamedSharding(mesh, PartitionSpec())
-    step, params = _make_step(backbone, tuple(extraction.names), dtype), jax.device_put(backbone.params, everywhere)
-    filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
-    batches = eval_batches(_Chosen(source, np.concatenate(filled)), data, clip_recipe_of(backbone), batch=batch)
 
-    def run(local: dict) -> dict:
-        video = jax.device_put(local["video"][:, 0], over_devices)
-        return step(params, video) | {key: local[key] for key in ("label", "decoded", "failed_reason")}
+    def __init__(self, backbone: Backbone, source: VideoSource, data: DataConfig, extraction: Extraction):
+        self._backbone, self._source, self._data, self._extraction = backbone, source, data, extraction
 
-    with contextlib.closing(batches), jax.set_mesh(mesh):
-        outputs = one_late(map(run, batches))
-        for block in blocks:
-            parts = []
-            for start in range(0, len(block), batch):
-                parts.append(next(outputs))
-                for _ in block[start : start + batch]:
-                    on_row()
-            yield _checked(_join(parts, len(block)), source, block, dtype)
+    @functools.cached_property
+    def _step(self) -> Callable[[Array], dict]:
+        """From clips on the devices to arrays."""
+        params = jax.device_put(self._backbone.params, NamedSharding(local_mesh(), PartitionSpec()))
+        step = _make_step(self._backbone, tuple(self._extraction.names), self._extraction.dtype)
+        return functools.partial(step, params)
+
+    def blocks(
+        self, blocks: Sequence[range], on_row: Callable[[], None] = lambda: None
+    ) -> Generator[Block, None, None]:
+        """The blocks of rows, one after the other.
+
+        Args:
+          on_row: called for each row that is done.
+
+        Raises:
+          ConfigError: when the devices do not divide the batch.
+          DataError: when a value is too large for float16, with its row.
+        """
+        if not blocks:
+            return
+        mesh, asked = local_mesh(), self._extraction
+        batch = _batch_size(asked.batch, asked.most_rows, mesh.size)
+        over_devices = NamedSharding(mesh, PartitionSpec(ROWS))
+        filled = [np.pad(np.asarray(block), (0, -len(block) % batch), "edge") for block in blocks]
+        chosen = _Chosen(self._source, np.concatenate(filled))
+        batches = eval_batches(chosen, self._data, clip_recipe_of(self._backbone), batch=batch)
+
+        def run(local: dict) -> dict:
+            video = jax.device_put(local["video"][:, 0], over_devices)
+            return self._step(video) | {key: local[key] for key in ("label", "decoded", "failed_reason")}
+
+        with contextlib.closing(batches), jax.set_mesh(mesh):
+            outputs = one_late(map(run, batches))
+            for block in blocks:
+                parts = []
+                for start in range(0, len(block), batch):
+                    parts.append(next(outputs))
+                    for _ in block[start : start + batch]:
+                        on_row()
+                yield _checked(_join(parts, len(block)), self._source, block, asked.dtype)
 
 
 @dataclasses.dataclass(frozen=True)

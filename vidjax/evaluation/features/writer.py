@@ -15,7 +15,7 @@ import numpy as np
 from vidjax.config import DataConfig
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError, DataError
-from vidjax.evaluation.features.extraction import Backbone, Extraction, clip_recipe_of, extract, feature_shapes
+from vidjax.evaluation.features.extraction import Backbone, Extraction, Extractor, clip_recipe_of, feature_shapes
 from vidjax.evaluation.features.header import DTYPES, Header, check_same, read_header, write_header
 from vidjax.evaluation.features.parts import failures, missing_parts, remove_leftovers, write_part
 from vidjax.evaluation.result_files import VideoScores
@@ -94,26 +94,61 @@ def write_features(
       ConfigError: for arrays that the model does not give, or clips that do not fit it.
       DataError: when a value is too large for float16, with its row, or a file cannot be written.
     """
-    folder, source = located(storage.folder), split.source
-    header = _header(backbone, split, storage)
     place, count = process or (jax.process_index(), jax.process_count())
-    _begin(folder, header)
-    own = [part for part in missing_parts(folder, header) if part % count == place]
-    computed = sum(len(header.rows_of(part)) for part in own)
-    for _ in range(header.num_rows - computed):
+    writer = StoreWriter(backbone, split, storage, batch)
+    own = [part for part in writer.missing() if part % count == place]
+    for _ in range(writer.header.num_rows - writer.count(own)):
         on_row()
-    most_rows = min(header.rows_per_part, header.num_rows)
-    extraction = Extraction(tuple(header.arrays), storage.dtype, most_rows, batch)
-    blocks = extract(backbone, source, split.data, [header.rows_of(part) for part in own], extraction, on_row)
-    with contextlib.closing(blocks):
-        for part, block in zip(own, blocks, strict=True):
-            rows = [dataclasses.replace(source[row], video=None) for row in header.rows_of(part)]
-            write_part(folder, part, block.arrays, rows, block.reasons)
-    missing = missing_parts(folder, header)
-    if not missing:
-        remove_leftovers(folder)
-    parts = range(place, header.num_parts, count) if missing else range(header.num_parts)
-    return Written(header, computed, missing, failures(folder, header, parts))
+    writer.write(own, on_row)
+    return writer.summary(own, range(place, writer.header.num_parts, count))
+
+
+class StoreWriter:
+    """Begins a store, or goes on with one, part by part.
+
+    Args:
+      batch: as for `write_features`, and what is raised too.
+
+    Attributes:
+      storage, batch: as given.
+      folder, header: of the store.
+    """
+
+    def __init__(self, backbone: Backbone, split: Split, storage: Storage, batch: int = 0):
+        self.storage, self.batch = storage, batch
+        self.folder, self.header = located(storage.folder), _header(backbone, split, storage)
+        _begin(self.folder, self.header)
+        most_rows = min(self.header.rows_per_part, self.header.num_rows)
+        extraction = Extraction(tuple(self.header.arrays), storage.dtype, most_rows, batch)
+        self._source, self._extractor = split.source, Extractor(backbone, split.source, split.data, extraction)
+
+    def missing(self) -> list[int]:
+        """The parts that are not there yet."""
+        return missing_parts(self.folder, self.header)
+
+    def count(self, parts: Sequence[int]) -> int:
+        """The rows of parts."""
+        return sum(len(self.header.rows_of(part)) for part in parts)
+
+    def write(self, parts: Sequence[int], on_row: Callable[[], None] = lambda: None) -> None:
+        """Write parts, each of which appears when it is whole; `on_row` is called for each row that is done."""
+        rows_of = [self.header.rows_of(part) for part in parts]
+        with contextlib.closing(self._extractor.blocks(rows_of, on_row)) as blocks:
+            for part, numbers, block in zip(parts, rows_of, blocks, strict=True):
+                rows = [dataclasses.replace(self._source[row], video=None) for row in numbers]
+                write_part(self.folder, part, block.arrays, rows, block.reasons)
+
+    def summary(self, computed: Sequence[int], own: Sequence[int]) -> Written:
+        """What was done.
+
+        Args:
+          computed: the parts that were written now; own: those whose failures are told while others are missing.
+        """
+        missing = self.missing()
+        if not missing:
+            remove_leftovers(self.folder)
+        told = own if missing else range(self.header.num_parts)
+        return Written(self.header, self.count(computed), missing, failures(self.folder, self.header, told))
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
@@ -123,7 +158,7 @@ def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, b
       features as `scores` (n d) in the order of the source; zeros, and `scored` False, for a video that failed.
     """
     extraction = Extraction(("pooled",), "float32", len(source), batch)
-    [block] = extract(backbone, source, data, [range(len(source))], extraction)
+    [block] = Extractor(backbone, source, data, extraction).blocks([range(len(source))])
     scored = np.array([not reason for reason in block.reasons])
     return VideoScores(block.arrays["pooled"], block.labels, scored, block.reasons)
 

@@ -1,0 +1,58 @@
+"""A disk that fills up: a tmpfs of a few kilobytes in a mount namespace of its own, which needs no privileges."""
+
+import contextlib
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+
+class SmallDisk:
+    """A disk that only the programs see which are started in it.
+
+    Attributes:
+      folder: where they see it; seen: the same from outside, to look at.
+    """
+
+    def __init__(self, folder, holder):
+        self.folder, self.seen = folder, pathlib.Path(f"/proc/{holder.pid}/root{folder}")
+        self._enter = ["nsenter", "--preserve-credentials", "--user", "--mount", f"--target={holder.pid}"]
+
+    def start(self, command):
+        """Start a program in it."""
+        words = [*self._enter, f"--wd={pathlib.Path.cwd()}", *map(str, command)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, command):
+        """Run a program to its end; its exit code and what it has said."""
+        process = self.start(command)
+        out, said = process.communicate(timeout=240)
+        return process.returncode, out, said
+
+    def remount(self, options):
+        """Such as `size=4m`, `ro` or `rw`."""
+        assert self.run(["mount", "-o", f"remount,{options}", "none", self.folder]) == (0, "", "")
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A disk of that size, such as `100k`, over a folder, which is made."""
+    folder.mkdir()
+    script = 'mount -t tmpfs -o size="$1" none "$0" && touch "$0/ready" && exec sleep 600'
+    namespaces = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        holder = subprocess.Popen([*namespaces, "sh", "-c", script, str(folder), size], stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        pytest.skip("a small disk needs unshare and nsenter of util-linux")
+    try:
+        disk = SmallDisk(folder, holder)
+        while not (disk.seen / "ready").exists():
+            if holder.poll() is not None:
+                pytest.skip(f"a small disk cannot be mounted here: {holder.stderr.read().decode().strip()}")
+            time.sleep(0.02)
+        (disk.seen / "ready").unlink()
+        yield disk
+    finally:
+        holder.kill()
+        holder.wait()

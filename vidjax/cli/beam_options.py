@@ -1,0 +1,26 @@
+"""The options of verbs whose work Apache Beam can spread over machines."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from vidjax.files import in_bucket
+
+RUNNERS = "a runner of Beam: DaskRunner, DataflowRunner, FlinkRunner, SparkRunner"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """The options of a runner."""
+    about = "for Beam, such as dask_client_address=HOST:8786 or project=NAME; may be repeated"
+    parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE", help=about)
+
+
+def same_everywhere(path: str) -> str:
+    """The path for workers, whose working folder is another."""
+    return path if in_bucket(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def flags(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options as Beam's flags."""
+    return tuple(f"--{option}" for option in arguments.beam_option)

@@ -1,0 +1,89 @@
+"""What `vidjax embed` has to do, in a form that travels to the machines of a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from vidjax.cli import beam_options, paths
+from vidjax.cli.terminal import say
+from vidjax.progress import progress
+from vidjax.training.compile_cache import use_compile_cache
+
+if TYPE_CHECKING:
+    from vidjax.evaluation.features.writer import Split
+    from vidjax.weights import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedJob:
+    """Which videos are embedded by what, as it travels to the machines of a cluster.
+
+    Attributes:
+      model, num_frames, image_size, stride: of the backbone.
+      data_set: name and root; workers: loader processes.
+      split, task: as on the command line.
+      words: that name videos, where no data set does; videos: their paths below the root.
+    """
+
+    model: str
+    num_frames: int | None
+    image_size: int | None
+    stride: int | None
+    data_set: tuple[str, str]
+    workers: int
+    split: str
+    task: str
+    words: tuple[str, ...]
+    videos: tuple[str, ...]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, name: str, root: str, words: list[str]) -> EmbedJob:
+        """What a command line asks for."""
+        videos = tuple(paths.find_videos(words)) if words else ()
+        asked = (arguments.model, arguments.num_frames, arguments.image_size, arguments.stride)
+        return cls(*asked, (name, root), arguments.workers, arguments.split or "", arguments.task, tuple(words), videos)
+
+    def for_other_machines(self) -> EmbedJob:
+        """The same with absolute paths."""
+        name, root = self.data_set
+        model = beam_options.same_everywhere(self.model) if os.path.exists(self.model) else self.model
+        videos = tuple(beam_options.same_everywhere(video) for video in self.videos)
+        return dataclasses.replace(
+            self, model=model, data_set=(name, root and beam_options.same_everywhere(root)), videos=videos
+        )
+
+    def __call__(self) -> tuple[Pretrained, Split]:
+        """Open the model and the videos."""
+        from vidjax import tasks
+        from vidjax.config import DataConfig
+        from vidjax.data.open import open_source, usual_split
+        from vidjax.data.sources.annotations import NOTHING
+        from vidjax.data.sources.own_videos import ALL
+        from vidjax.data.sources.video_files import Files, FileSource
+        from vidjax.evaluation.features.writer import Split
+
+        backbone, (name, root) = _backbone(self), self.data_set
+        data = DataConfig(name=name, root=root, workers=self.workers, threads=os.cpu_count() or 1)
+        data = backbone.clips.sample(data)
+        if self.words:
+            return backbone, Split(FileSource(ALL, Files.of(root, self.videos)), data, ALL, self.words)
+        split = self.split or usual_split(data)
+        wanted = tasks.TASKS[self.task].annotation if self.task else NOTHING
+        return backbone, Split(open_source(data, split, wanted), data, split)
+
+
+def _backbone(job: EmbedJob) -> Pretrained:
+    """The model, with the clips that are asked for."""
+    from vidjax.weights.backbones import load_backbone
+    from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
+
+    use_compile_cache()
+    with progress(f"reading {job.model}"):
+        backbone = load_backbone(job.model, num_frames=job.num_frames, image_size=job.image_size)
+    for note in backbone.notes:
+        say(f"note: {note}")
+    recipe = change_recipe(backbone.clips, RecipeChanges(stride=job.stride))
+    return dataclasses.replace(backbone, clip_recipe=recipe)

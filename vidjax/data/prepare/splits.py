@@ -1,0 +1,44 @@
+"""The splits that are to be prepared; to other machines they travel as the words that open them there."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Sequence
+
+from vidjax.config import DataConfig
+from vidjax.data.open import open_videos
+from vidjax.data.sources.base import VideoSource
+from vidjax.errors import DataError
+
+
+class Splits(dict[str, VideoSource]):
+    """The videos of each split.
+
+    A pickled one holds the configuration in place of what may be millions of rows: each process of a cluster opens them
+    once, and refuses to go on where it sees other videos.
+    """
+
+    def __init__(self, data: DataConfig, names: Sequence[str]):
+        super().__init__({name: open_videos(data, name) for name in names})
+        self._data, self._names = data, tuple(names)
+
+    def __reduce__(self):
+        return _open_again, (self._data, self._names, tuple(source.content_id for source in self.values()))
+
+
+@functools.lru_cache(maxsize=1)
+def _open_again(data: DataConfig, names: tuple[str, ...], contents: tuple[str, ...]) -> Splits:
+    """The splits on another machine.
+
+    Raises:
+      DataError: when their contents are not those of the machine that has sent them.
+    """
+    found = Splits(data, names)
+    for (name, source), content in zip(found.items(), contents, strict=True):
+        if source.content_id != content:
+            raise DataError(
+                f"{socket.gethostname()} sees other videos of split {name!r} in {data.root} than the machine that has "
+                "sent it the work: all must see the same folder under the same path"
+            )
+    return found
