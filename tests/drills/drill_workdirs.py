@@ -47,7 +47,8 @@ def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, v
         workdir, at = tmp_path / f"run-{number}", int(drill.rng.integers(1, 20))
         (process,) = start(forge, workdir, videos, keys={"train.steps": 60})
         wait_until(lambda workdir=workdir, at=at: max(dict(losses(workdir)), default=0) >= at, process)
-        shutil.rmtree(workdir, ignore_errors=True)
+        gone = workdir.rename(tmp_path / f"gone-{number}")  # at once, since the run goes on writing
+        shutil.rmtree(gone, ignore_errors=True)
         code = process.wait()
         assert "Traceback" not in process.said(), process.said()
         assert code == 2, process.said()
