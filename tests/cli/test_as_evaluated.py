@@ -270,7 +270,7 @@ def test_a_video_is_opened_once_and_each_frame_of_its_windows_read_once(
     opened, read = [], []
     open_file, read_frames = container.open_container, decode.Video.read
     for module in (decode, packet_index):
-        monkeypatch.setattr(module, "open_container", lambda source: opened.append(source) or open_file(source))
+        monkeypatch.setattr(module, "open_container", lambda *where: opened.append(where[0]) or open_file(*where))
     monkeypatch.setattr(decode.Video, "read", lambda self, wanted: read.extend(wanted) or read_frames(self, wanted))
     [entry] = said(capsys, "predict", run, [videos_of_motion["long_00000"]])
     assert len(entry["windows"]) == 17  # of 16 frames, every 4th of 80

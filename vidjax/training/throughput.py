@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import jax
 
-from vidjax.training.goodput import Goodput
+if TYPE_CHECKING:  # it imports what reads videos, which a machine that only times a step may lack
+    from vidjax.training.goodput import Goodput
 
 # Dense bf16 FLOP/s of one device as JAX counts devices, from the makers' data sheets.
 PEAK_FLOPS = {
