@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -36,6 +37,16 @@ _REMEMBERED = "remembered steps"  # key of `meta`
 _COMMITTED = "commit_success.txt"  # what orbax writes last into a step's folder in a bucket
 
 
+class _NoTracebacks(logging.Filter):
+    """Keeps orbax from logging failed saves with their tracebacks: `Checkpoints` raises them as a sentence."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and "orbax" in record.pathname)
+
+
+_NO_TRACEBACKS = _NoTracebacks()
+
+
 class Checkpoints:
     """The checkpoints of one run.
 
@@ -53,6 +64,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
+        logging.getLogger("absl").addFilter(_NO_TRACEBACKS)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
