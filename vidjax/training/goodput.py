@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import jax
 
+from vidjax.errors import DataError
 from vidjax.files import Place, in_bucket, write_json
 from vidjax.training.telemetry import say
 from vidjax.viz.time_spent import FILE, Start, read_starts, totals
@@ -87,7 +88,9 @@ class Goodput:
             return
         try:
             write_json(self._path, [dataclasses.asdict(start) for start in (*self._before, self._now)])
-        except Exception as error:  # of a disk, or of a bucket, which has its own
+        except DataError as error:
+            say(str(error))
+        except Exception as error:  # a bucket's own
             say(f"{self._path} could not be written: {str(error) or type(error).__name__}")
 
     def close(self) -> None:
