@@ -226,9 +226,9 @@ def test_the_blocks_that_the_loss_does_not_reach_stay_to_the_bit():
     objective = make_objective()
     assert objective.unused_blocks == 1
     params, _ = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
-    tx, schedule, _ = build_optimizer(
-        OptimConfig(weight_decay=0.5, base_lr=1.0), RunLength(10), global_batch=256, unused_blocks=1
-    )
+    optim = OptimConfig(weight_decay=0.5, base_lr=1.0)
+    optimizer = build_optimizer(optim, RunLength(10), global_batch=256, unused_blocks=1)
+    tx, schedule = optimizer.tx, optimizer.schedule
     gradients = jax.tree.map(jnp.zeros_like, params)
     direction, _ = tx.update(gradients, tx.init(params), params)
     kernel = direction["encoder"]["blocks"]["mixer"]["in_proj"]["kernel"]
