@@ -1,0 +1,62 @@
+"""docs/plans.md: the hours that a plan's own figures come to, and nothing where nobody has compiled."""
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+
+from vidjax.errors import ConfigError
+
+ROOT = pathlib.Path(__file__).parents[1]
+FITS = {
+    "settings": {"mesh.fsdp": 8}, "chosen": {}, "clips": 2048, "chips": 64, "ms": 100.0, "peak": 0.45, "gb": 4.12,
+    "hours": 50.0, "day": "2026-11-23",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("plans_page", ROOT / "scripts" / "plans_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
+    (tmp_path / "plans.json").write_text((ROOT / "docs" / "plans.json").read_text())
+    assert script.main(["--docs", str(tmp_path)]) == 0
+    page = (tmp_path / "plans.md").read_text()
+    assert page == (ROOT / "docs" / "plans.md").read_text(), "run: python scripts/plans_page.py"
+
+
+def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
+    plans = {"one": {"v5e:8x8": FITS, "v5e:4x4": {"nothing": "no plan fits"}, "v5p:4x4x4": FITS | {"hours": None}}}
+    lines = script.page(["one", "two"], plans).splitlines()
+    hours, each, unknown = (line for line in lines if line.startswith("| `one`"))
+    assert hours == "| `one` | nothing fits | **50** (45%) | not compiled | fits; time unknown |"
+    # 2048 clips in 100 ms are 20,480 a second; 50 hours of 64 chips are 3,200
+    whole = "| `one` | v5e:8x8 | `mesh.fsdp=8` | 2048 | 100.0 | 45% | 20,480 | 4.1 | 50 | 3,200 | 2026-11-23 |"
+    assert each == whole
+    assert unknown.split(" | ")[-3:-1] == ["?", "?"]
+    assert any("1 of 2 published recipes have no row" in line for line in lines)
+    assert not any("`two`" in line for line in lines)
+
+
+def test_what_was_planned_is_not_compiled_again(script, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(script, "plan", lambda *which: asked.append(which) or FITS)
+    words = ["--docs", str(tmp_path), "--compile", "videomae_k400:base", "--slice"]
+    assert script.main([*words, "v5e:8x8"]) == 0
+    assert script.main([*words, "v5e:4x4", "v5e:8x8"]) == 0
+    assert asked == [("videomae_k400:base", "v5e:8x8"), ("videomae_k400:base", "v5e:4x4")]
+    assert set(json.loads((tmp_path / "plans.json").read_text())["videomae_k400:base"]) == {"v5e:8x8", "v5e:4x4"}
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(["--compile", "videomae_k400:bas"], "did you mean 'videomae_k400:base'"), (["--slice", "v5e:8x9"], "'v5e:8x8'")],
+)
+def test_a_recipe_or_slice_of_another_name_is_answered_with_the_nearest(script, tmp_path, words, hint):
+    with pytest.raises(ConfigError, match=hint):
+        script.main(["--docs", str(tmp_path), *words])
