@@ -81,6 +81,7 @@ def test_the_peers_classifier_is_the_same_architecture(family, monkeypatch):
         assert theirs(torch.zeros(1, module.spec.num_frames, 3, *module.spec.frame_size)).logits.shape == (1, 400)
 
 
+@pytest.mark.slow
 def test_forward_passes_have_a_row_for_each_family():
     pytest.importorskip("transformers", reason="it is the peer (extra: test)")
     rows = forward.measure(Settings(sizes=("tiny",), batch=1, rounds=2))

@@ -100,7 +100,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
     ("number", "code", "words"),
     [
         (signal.SIGTERM, 143, ()),
-        (signal.SIGINT, 130, ("--workers", "1")),
+        pytest.param(signal.SIGINT, 130, ("--workers", "1"), marks=pytest.mark.slow),
         (signal.SIGKILL, -9, ()),
     ],
 )

@@ -128,6 +128,7 @@ def test_a_teacher_of_another_family_than_its_name_is_refused(run, tmp_path):
         train(smoke(align__teacher_from=run, train__steps=2), tmp_path)
 
 
+@pytest.mark.slow
 def test_published_weights_are_read_in_the_layout_of_transformers(tmp_path, capsys):
     transformers = pytest.importorskip(
         "transformers", reason="the teacher's file is made by transformers (extra: test)"

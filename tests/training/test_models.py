@@ -65,7 +65,10 @@ def losses(config, steps, mesh, devices, video=None):
     return found, toy.first_of(state.params)
 
 
-@pytest.mark.parametrize(("devices", "accumulate"), [(1, 2), (1, 4), (2, 2), (2, 4)])
+@pytest.mark.parametrize(
+    ("devices", "accumulate"),
+    [(2, 2), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((1, 2), (1, 4), (2, 4)))],
+)
 @pytest.mark.parametrize(
     "changes",
     [
