@@ -33,7 +33,7 @@ def test_of_two_starts_in_one_workdir_one_trains_and_the_other_says_so(forge, pl
         ends = finish(*pair)
         assert sorted(ends) == [0, 2]
         (refused,) = (process for process, code in zip(pair, ends, strict=True) if code == 2)
-        assert "is being trained by process" in refused.said()
+        assert "is being trained by" in refused.said()
         assert "Traceback" not in refused.said()
         codes.update(ends)
         assert_same_run(workdir, place / "whole")

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 NAME = "vidjax-test"
+LEADS = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT")
 
 
 @contextlib.contextmanager
@@ -27,11 +28,8 @@ def emulated() -> Iterator[str]:
         port = free.getsockname()[1]
     server = subprocess.Popen([sys.executable, __file__, str(port)], stderr=subprocess.DEVNULL)
     url = f"http://localhost:{port}"
-    leads = {
-        "STORAGE_EMULATOR_HOST": url,
-        "TENSORSTORE_GCS_HTTP_URL": url,
-        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # else it asks the real store what kind of bucket this is
-    }
+    # Without the last of them gcsfs asks the real store what kind of bucket this is.
+    leads = dict(zip(LEADS, (url, url, "false"), strict=True))
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):

@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bucket import LEADS
+
 HELPERS = Path(__file__).parent
 IMPORTED = (
     "vidjax.main",
@@ -104,12 +106,13 @@ class Forge:
 
         Args:
           devices: that JAX has in it.
-          environment: variables beside those of this process at the time of the first start.
+          environment: variables beside those of this process at the time of the first start, and of a bucket's.
         """
         self._number += 1
         log = self._folder / f"{self._number:04d}.log"
         order = {"call": call, "arguments": arguments, "log": str(log), "devices": devices}
-        print(json.dumps(order | {"environment": environment or {}}), file=self._process.stdin, flush=True)
+        bucket = {name: os.environ[name] for name in LEADS if name in os.environ}
+        print(json.dumps(order | {"environment": bucket | (environment or {})}), file=self._process.stdin, flush=True)
         return self._begun_as(self._begun.get(timeout=TIMEOUT), log)
 
     def close(self) -> None:

@@ -41,7 +41,8 @@ class _NoTracebacks(logging.Filter):
     """Keeps orbax from logging failed saves with their tracebacks: `Checkpoints` raises them as a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.exc_info and "orbax" in record.pathname)
+        by_orbax = "orbax" in record.pathname or (record.name == "asyncio" and "orbax" in record.getMessage())
+        return not (record.exc_info and by_orbax)
 
 
 _NO_TRACEBACKS = _NoTracebacks()
@@ -64,8 +65,10 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
-        logging.getLogger("absl").addFilter(_NO_TRACEBACKS)
+        for logger in ("absl", "asyncio"):
+            logging.getLogger(logger).addFilter(_NO_TRACEBACKS)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._begun_in = self._inode()
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
         """Write a checkpoint in the background; waits only for the one before.
@@ -84,10 +87,16 @@ class Checkpoints:
         items["meta"] = ocp.args.JsonSave({"schema": SCHEMA} | meta)
         with self._writing():
             self._manager.wait_until_finished()
-            gone = not in_bucket(self.directory) and not self.directory.exists()
-            if gone:  # orbax would make it anew, without the checkpoints before
+            if self._inode() != self._begun_in:  # orbax makes it anew, without the checkpoints before
                 raise FileNotFoundError(f"{self.directory} is no longer there")
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+
+    def _inode(self) -> int | None:
+        """The number of the folder, which one that takes its place does not have; None without one, and in a bucket."""
+        try:
+            return None if in_bucket(self.directory) else self.directory.stat().st_ino
+        except FileNotFoundError:
+            return None
 
     def restore(
         self,
