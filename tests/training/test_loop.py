@@ -273,17 +273,24 @@ def test_gradients_that_overflow_at_a_finite_loss_are_called_what_they_are(tmp_p
         run(tmp_path, Overflowing(), train__max_nonfinite=2)
 
 
-def test_a_workdir_that_is_deleted_under_a_run_ends_it_in_a_sentence(tmp_path):
+def moved_away(workdir):
+    """As a command in another terminal does while a save is on its way, which makes the folder anew."""
+    workdir.rename(workdir.with_name("elsewhere"))
+    (workdir / "checkpoints").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("remove", [shutil.rmtree, moved_away])
+def test_a_workdir_that_is_removed_under_a_run_ends_it_in_a_sentence(tmp_path, remove):
     workdir = tmp_path / "run"
 
-    class Deleting(toy.ToyBatches):
+    class Removing(toy.ToyBatches):
         def __next__(self):
             if self._step == 6:
-                shutil.rmtree(workdir)
+                remove(workdir)
             return super().__next__()
 
     with pytest.raises(DataError, match=r"no checkpoint can be written to .*see that the folder is there"):
-        run(workdir, batches=Deleting, train__checkpoint_every=1000)
+        run(workdir, batches=Removing, train__checkpoint_every=1000)
 
 
 @pytest.mark.parametrize("error", [DataError, StalledError])

@@ -94,7 +94,7 @@ class Checkpoints:
     def _inode(self) -> int | None:
         """The number of the folder, which one that takes its place does not have; None without one, and in a bucket."""
         try:
-            return None if in_bucket(self.directory) else self.directory.stat().st_ino
+            return None if in_bucket(self.directory) else os.stat(self.directory).st_ino
         except FileNotFoundError:
             return None
 
