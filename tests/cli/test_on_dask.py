@@ -1,4 +1,4 @@
-"""`vidjax prepare` and `embed` on Apache Beam's DaskRunner: two worker processes, ended half-way, gone on with."""
+"""`vidjax prepare` and `embed` on Apache Beam's DaskRunner: two worker processes, killed half-way and resumed."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from videos import encode, moving_texture
 pytest.importorskip("apache_beam", reason="needs the extra dask (Apache Beam and Dask)")
 distributed = pytest.importorskip("distributed", reason="needs the extra dask (Apache Beam and Dask)")
 
-from vidjax.cli import main  # noqa: E402
+from vidjax.cli import main  # noqa: E402 - after the skips, so that without the extra nothing is imported
 
 MODEL = ("--model", "random:videomae_tiny", "--num-frames", "4", "--image-size", "16")
 RUN = "import sys\nfrom vidjax.cli import main\nsys.exit(main())\n"

@@ -10,11 +10,10 @@ import time
 import zlib
 from pathlib import Path
 
+import bucket
 import numpy as np
 import pytest
 from forge import Forge
-
-from vidjax.files import located
 
 ROWS = pytest.StashKey[list]()
 SEED = pytest.StashKey[int]()
@@ -81,13 +80,7 @@ def videos(tmp_path_factory):
 @pytest.fixture(params=["disk", "bucket"])
 def place(request, tmp_path):
     """A folder for runs, on a disk or in an emulated bucket."""
-    if request.param == "disk":
-        yield tmp_path
-        return
-    import bucket
-
-    with bucket.emulated() as address:
-        yield located(address) / "runs"
+    yield from bucket.disk_or_bucket(request.param, tmp_path)
 
 
 def pytest_terminal_summary(terminalreporter, config):

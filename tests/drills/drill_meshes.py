@@ -1,4 +1,4 @@
-"""The same run on other devices and processes: it goes on from any to any, and learns the same but for rounding."""
+"""A run that changes its devices or its number of processes resumes, and learns the same up to rounding."""
 
 import signal
 
@@ -42,7 +42,7 @@ def stop_at(workdir, processes, step):
 
 
 def largest_difference(workdir, whole):
-    """Of losses and parameters, relative to the largest of each; every step is there once."""
+    """The largest difference in losses and parameters, relative to the largest value; each step must be there once."""
     ours, theirs = losses(workdir), losses(whole)
     assert [step for step, _ in ours] == [step for step, _ in theirs] == list(range(1, STEPS + 1))
     pairs = [(np.array([loss for _, loss in ours]), np.array([loss for _, loss in theirs]))]

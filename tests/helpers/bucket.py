@@ -6,6 +6,7 @@
 import contextlib
 import http
 import os
+import pathlib
 import socket
 import socketserver
 import subprocess
@@ -16,8 +17,19 @@ import urllib.request
 from collections.abc import Iterator
 from unittest import mock
 
+from vidjax.files import Place, located
+
 NAME = "vidjax-test"
 LEADS = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT")
+
+
+def disk_or_bucket(kind: str, folder: pathlib.Path) -> Iterator[Place]:
+    """A place for runs, for a fixture: a folder of this disk, or of a new bucket."""
+    if kind == "disk":
+        yield folder
+        return
+    with emulated() as address:
+        yield located(address) / "runs"
 
 
 @contextlib.contextmanager

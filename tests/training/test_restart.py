@@ -15,7 +15,6 @@ import jax
 import numpy as np
 import pytest
 
-from vidjax.files import located
 from vidjax.weights.read_run import read_params
 
 RUNNER = pathlib.Path(__file__).parents[1] / "helpers" / "runner.py"
@@ -45,11 +44,7 @@ def finish(*processes):
 @pytest.fixture(params=["disk", "bucket"])
 def place(request, tmp_path):
     """A folder for runs, on a disk or in an emulated bucket."""
-    if request.param == "disk":
-        yield tmp_path
-        return
-    with bucket.emulated() as address:
-        yield located(address) / "runs"
+    yield from bucket.disk_or_bucket(request.param, tmp_path)
 
 
 def losses(workdir):

@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
-import queue
-import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +23,12 @@ from vidjax.config import DataConfig
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.in_place import Packed, pack, placed, unpack
 from vidjax.data.machine import free_host_memory, usable_cores
+from vidjax.data.read_ahead import CLOSING, Batch, Join, ReadAhead
 from vidjax.data.sources.annotations import LABEL
 from vidjax.data.sources.base import Rows, VideoSource
 from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
-from vidjax.errors import ConfigError, DataError, StalledError
+from vidjax.errors import ConfigError, StalledError
 
 if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
     import grain
@@ -42,9 +41,6 @@ _ROWS = 2**48  # without end, yet small enough for the floats that grain compute
 # What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
 _PACK, _PACKS_AHEAD = 4, 4  # rows of a pack; packs of a worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
-_CLOSING = 5.0  # seconds for what is under way
-Batch = dict[str, np.ndarray]
-Join = Callable[[Sequence[Batch]], Batch]
 
 
 def train_batches(
@@ -190,7 +186,8 @@ class Batches:
         sweep()
         self.videos = videos
         pack = _rows_per_pack(videos, num_workers(data))
-        self._reader = _Reader(_decoded(rows, pack, join, data), videos // pack, pack, data.prefetch)
+        packs = _decoded(rows, pack, join, data)
+        self._reader = ReadAhead(packs, videos // pack, pack, data.prefetch, _join)
         self._stall, self._pack, self._video = data.stall_seconds, pack, video
         self._finalizer = weakref.finalize(self, self._reader.close)  # also runs when the interpreter exits
 
@@ -222,7 +219,7 @@ class Batches:
         rows = range(first, first + self._pack)
         thread = threading.Thread(target=lambda: names.extend(map(self._video, rows)), daemon=True)
         thread.start()
-        thread.join(_CLOSING)  # a disk that hangs may not even tell the name
+        thread.join(CLOSING)  # a disk that hangs may not even tell the name
         names = list(filter(None, dict.fromkeys(names))) or [f"row {first} of this start"]
         return (
             f"no video has been decoded for {self._stall:g} s (data.stall_seconds); the loader is at "
@@ -278,88 +275,6 @@ def _rows_per_pack(videos: int, workers: int) -> int:
     """A divisor of a batch: a few rows cost hardly more to send than one, and all workers are to share a batch."""
     most = min(_PACK, videos // max(workers, 1)) if workers else 1
     return next(number for number in range(max(most, 1), 0, -1) if videos % number == 0)
-
-
-class _Reader:
-    """Puts packs of rows together in a thread of its own, `ahead` batches before they are asked for."""
-
-    def __init__(self, packs: grain.IterDataset, per_batch: int, rows: int, ahead: int):
-        self.decoded = self.read = 0  # rows: of the batch that is made next, and in all
-        self._packs, self._per_batch, self._rows = packs, per_batch, rows
-        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # and one in hand
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
-        self._thread.start()
-
-    def take(self, patience: float) -> Batch | None:
-        """The next batch, or None at the end; raises what a row has raised.
-
-        Raises:
-          TimeoutError: after so many seconds without a row; they are counted one by one, so that the time in which the
-            whole process stood still is none of them. 0 waits for ever.
-        """
-        read, waited = self.read, 0
-        while True:
-            try:
-                batch = self._ready.get(timeout=1.0)
-                break
-            except queue.Empty:
-                read, waited = self.read, waited + 1 if self.read == read else 0
-            if 0 < patience <= waited:
-                raise TimeoutError
-        if isinstance(batch, Exception):
-            raise batch
-        return batch
-
-    def close(self) -> None:
-        """End the thread, and with it what decodes for it."""
-        self._closing.set()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_CLOSING)
-
-    def _read(self) -> None:
-        # Workers inherit the mask of the thread that starts them: a preempted run still wants its batches while it
-        # saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        packs = iter(self._packs)
-        try:
-            while not self._closing.is_set():
-                self._offer(_join([self._pack(packs) for _ in range(self._per_batch)]))
-                self.decoded = 0
-        except StopIteration:
-            self._offer(None)
-        except RuntimeError as error:
-            self._offer(_worker_ended(error))
-        except Exception as error:  # whatever a row has raised is raised again where the batch is taken
-            self._offer(error)
-        finally:
-            packs.close()
-
-    def _pack(self, packs: Iterator[Batch]) -> Batch:
-        if self._closing.is_set():
-            raise StopIteration
-        pack = next(packs)
-        self.decoded += self._rows
-        self.read += self._rows
-        return pack
-
-    def _offer(self, batch: Batch | Exception | None) -> None:
-        while not self._closing.is_set():
-            try:
-                self._ready.put(batch, timeout=0.1)
-            except queue.Full:
-                continue
-            return
-
-
-def _worker_ended(error: RuntimeError) -> Exception:
-    """grain's words on a worker that was killed, as an error for people; any other error as it is."""
-    if "Worker process was terminated" not in str(error):
-        return error
-    return DataError(
-        "a loader process was ended from outside, as a system does that runs out of memory; start again with the same "
-        "workdir to go on, and with fewer data.workers if it happens again"
-    )
 
 
 class _Part:

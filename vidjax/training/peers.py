@@ -223,7 +223,7 @@ def together() -> Generator[None]:
             _said(str(error))
             _watched.end(error.exit_code, f"{_watched.name} has ended: {error}")
         raise
-    except Exception as error:
+    except Exception as error:  # raised again below, once the others know
         if _watched:
             if blamed := _watched.blame():
                 _watched.end(StalledError.exit_code, _said(blamed))

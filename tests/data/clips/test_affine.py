@@ -32,7 +32,7 @@ MATRICES = {
 @pytest.mark.parametrize("resample", ["NEAREST", "BILINEAR", "BICUBIC"])
 @pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
 def test_it_is_what_pillow_makes_of_each_frame(matrix, resample):
-    """Of noise and of three values, whose cubics pass through whole numbers most often; results smaller and larger."""
+    """On noise, and on three values, whose cubics hit whole numbers most often; for smaller and larger results."""
     rng, method = np.random.default_rng(0), Image.Resampling[resample]
     clip = np.stack([rng.integers(0, 256, (70, 90, 3)), rng.choice([0, 200, 255], (70, 90, 3))]).astype(np.uint8)
     for size in itertools.product((40, 70, 80), (1, 90, 100)):

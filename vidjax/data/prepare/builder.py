@@ -155,7 +155,7 @@ def _complete(
 ) -> None:
     """Name the files as TFDS does, in a folder of their own, and write what it and we need to open them.
 
-    A call that was killed in here is gone on with by the next, which has the same notes.
+    If this is killed, the next call has the same notes and finishes the work.
     """
     whole = work / _WHOLE
     whole.mkdir(exist_ok=True)

@@ -79,7 +79,7 @@ class GrowingColumn:
 
 
 class LineNumbers:
-    """The number of each row's line: they follow each other but for empty lines."""
+    """The line number of each row: rows are consecutive lines except where lines are empty."""
 
     def __init__(self, first: int, empty: Sequence[int]):
         """Keep what they follow from.

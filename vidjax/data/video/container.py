@@ -113,7 +113,7 @@ def reading(where: str) -> Generator[None]:
         yield
     except VideoError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever a decoder makes of damaged bytes, an IndexError of PyAV among them
         if any(words in str(error) for words in _SIZE_REFUSED):
             limit = f"at most {MAX_PIXELS} pixels are read"
             raise VideoError("too_large", f"{where} has a frame that is too large; {limit}: {error}") from error

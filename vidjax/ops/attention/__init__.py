@@ -1,8 +1,8 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
 `xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` are differentiable once, in reverse
-mode; so is what is picked without a name, on any platform, but for masks. Name `xla` or `blocked` for more.
+one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` can be differentiated once, in
+reverse mode, and so can the default on any platform, unless there is a mask. For more, name `xla` or `blocked`.
 """
 
 import functools

@@ -325,9 +325,9 @@ def _dot_nt(a, b):
 
 
 class _Sizes(NamedTuple):
-    """Of a step of the grid: rows of the batch and groups of places, together sequences; heads and channels of each.
+    """What one step of the grid takes: `rows` of the batch times `parts`, groups of places, make its sequences.
 
-    Queries and keys are those of a sequence, with those that fill up.
+    Each sequence has `heads` of `d` channels, and `queries` and `keys` with padding.
     """
 
     rows: int
