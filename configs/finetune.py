@@ -79,7 +79,6 @@ def get_config(arg=None):
     config.optim.label_smoothing = 0.1
 
     config.train.epochs = 0
-    config.train.accumulate = 0
     config.train.eval_every = -1
     config.train.checkpoint_every = 0
     config.train.log_every = 20

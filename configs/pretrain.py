@@ -61,7 +61,6 @@ def get_config(arg=None):
     config.optim.warmup_epochs = -1
 
     config.train.epochs = 0
-    config.train.accumulate = 0
     config.train.checkpoint_every = 0
     config.train.log_every = 20
     config.update_from_flattened_dict(RECIPES.get(size, {}))

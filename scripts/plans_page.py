@@ -1,10 +1,10 @@
 """docs/plans.md: how long published recipes take on a TPU slice, by the compiler's estimate.
 
-    python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--docs docs]
+    python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--no-flag] [--docs docs]
 
 With --compile it plans these recipes as `vidjax compile --plan` does, each on every slice that it was not planned for
-yet; that needs the extra `aot` and minutes for each. Plans go to plans.json beside the page as they are found and stay
-there; the page is made of them.
+yet; that needs the extra `aot` and minutes for each. With --no-flag it compiles only the step that a run takes without
+a flag. Plans go to plans.json beside the page as they are found and stay there; the page is made of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEAD = """# Plans
 Made by `python scripts/plans_page.py`; do not edit. The hours of all steps of a published recipe on four slices, and
 the share of the chips' peak in brackets, **by the TPU compiler's estimate**: good to a factor of two, measured on no
 TPU, without evaluation, checkpoints and waiting for videos. Each is the fastest of the plans that
-`vidjax compile --plan` tries, for {videos}.
+`vidjax compile --plan` tries, or the only one tried, without a flag; for {videos}.
 
 What nobody has compiled yet says "{not_planned}", and {missing} of {all} published recipes have no row. To fill one:
 
@@ -46,7 +46,8 @@ python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8
 _EACH = """
 ## The plans
 
-What to set beside the recipe, and what the step then costs. Memory is the most that a chip holds at once.
+What to set beside the recipe, and what the step then costs. "No flag": nothing else was tried. Memory is the most that
+a chip holds at once.
 """
 
 
@@ -73,14 +74,15 @@ def page(experiments: Iterable[str], plans: Mapping[str, Mapping[str, Any]]) -> 
     return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}"
 
 
-def plan(experiment: str, topology: str) -> dict[str, Any]:
-    """The fastest plan of a recipe on a slice; why there is none, if nothing fits."""
+def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
+    """The fastest plan of a recipe on a slice, or the one without a flag; why there is none, if nothing fits."""
     from datetime import UTC, datetime
 
     from vidjax.aot import llo_dump
     from vidjax.aot.compile_step import compile_step
-    from vidjax.aot.planner import find_plans
+    from vidjax.aot.planner import Plan, find_plans
     from vidjax.data.datasets import DATASETS
+    from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
     videos = DATASETS.find(config.data.name).videos.get(config.data.train_split, VIDEOS.get(config.data.name))
@@ -90,14 +92,20 @@ def plan(experiment: str, topology: str) -> dict[str, Any]:
         dump = llo_dump.ask()
         if dump:
             stack.callback(shutil.rmtree, dump, ignore_errors=True)
-        try:
-            best, *_ = find_plans(
-                config, topology, videos, lambda slice_: functools.partial(compile_step, topology=slice_, dump=dump)
-            )
-        except ConfigError as error:
-            return {"nothing": str(error)}
+        if no_flag:
+            best = Plan({}, compile_step(config, topology, dump=dump), num_train_steps(config, videos))
+            if not best.step.fits:
+                return {"nothing": f"{best.step.needed_gb:.1f} GB a chip without a flag; nothing else was tried"}
+        else:
+            try:
+                best, *_ = find_plans(
+                    config, topology, videos, lambda slice_: functools.partial(compile_step, topology=slice_, dump=dump)
+                )
+            except ConfigError as error:
+                return {"nothing": str(error)}
     step, ms = best.step, best.step_ms
     return {
+        "tried": "no flag" if no_flag else "all", "kernel_ms": step.kernel_ms, "waited_ms": step.waited_ms,
         "settings": best.settings, "chosen": step.chosen, "clips": step.clips, "chips": step.chips, "ms": ms,
         "peak": None if ms is None else step.ideal_ms / ms, "gb": step.needed_gb, "hours": best.hours,
         "day": datetime.now(UTC).date().isoformat(),
@@ -115,7 +123,8 @@ def _hours(found: Mapping[str, Any] | None) -> str:
 
 
 def _line(name: str, topology: str, found: Mapping[str, Any]) -> tuple[str, ...]:
-    settings = " ".join(f"`{key}={value}`" for key, value in found["settings"].items()) or "nothing"
+    settings = " ".join(f"`{key}={value}`" for key, value in found["settings"].items())
+    settings = settings or ("no flag" if found["tried"] == "no flag" else "nothing")
     ms, hours = found["ms"], found["hours"]
     timed = ("?",) * 3 if ms is None else (f"{ms:.1f}", f"{found['peak']:.0%}", f"{1e3 * found['clips'] / ms:,.0f}")
     spent = ("?", "?") if hours is None else (_figure(hours), f"{hours * found['chips']:,.0f}")
@@ -135,6 +144,7 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--compile", nargs="+", default=[], metavar="RECIPE", help="recipes to plan; all: every one")
     parser.add_argument("--slice", nargs="+", default=SLICES, metavar="SLICE", help=f"of {' '.join(SLICES)}")
+    parser.add_argument("--no-flag", action="store_true", help="compile the step without a flag, and no other plan")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     args = parser.parse_args(words)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -148,7 +158,7 @@ def main(words: list[str] | None = None) -> int:
     for name in asked:
         for topology in args.slice:
             if topology not in plans.setdefault(name, {}):
-                plans[name][topology] = plan(name, topology)
+                plans[name][topology] = plan(name, topology, no_flag=args.no_flag)
                 write_json(results, plans)
                 print(f"{name} on {topology}: {_hours(plans[name][topology])}", flush=True)
     write_whole(args.docs / "plans.md", page(experiments, plans))

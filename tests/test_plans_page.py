@@ -10,7 +10,7 @@ from vidjax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[1]
 FITS = {
-    "settings": {"mesh.fsdp": 8}, "chosen": {}, "clips": 2048, "chips": 64, "ms": 100.0, "peak": 0.45, "gb": 4.12,
+    "tried": "all", "kernel_ms": 20.0, "waited_ms": 4.0, "settings": {"mesh.fsdp": 8}, "chosen": {}, "clips": 2048, "chips": 64, "ms": 100.0, "peak": 0.45, "gb": 4.12,
     "hours": 50.0, "day": "2026-11-23",
 }  # fmt: skip
 
@@ -43,13 +43,22 @@ def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
     assert not any("`two`" in line for line in lines)
 
 
+def test_a_step_that_was_compiled_without_a_flag_is_not_called_the_best_of_several(script):
+    settings = {"tried": "no flag", "settings": {}}
+    page = script.page(["one"], {"one": {"v5e:4x4": FITS | settings, "v5e:8x8": FITS | {"settings": {}}}})
+    assert [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| `one` | v5e")] == [
+        "no flag",
+        "nothing",
+    ]
+
+
 def test_what_was_planned_is_not_compiled_again(script, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(script, "plan", lambda *which: asked.append(which) or FITS)
+    monkeypatch.setattr(script, "plan", lambda *which, no_flag: asked.append((*which, no_flag)) or FITS)
     words = ["--docs", str(tmp_path), "--compile", "videomae_k400:base", "--slice"]
     assert script.main([*words, "v5e:8x8"]) == 0
-    assert script.main([*words, "v5e:4x4", "v5e:8x8"]) == 0
-    assert asked == [("videomae_k400:base", "v5e:8x8"), ("videomae_k400:base", "v5e:4x4")]
+    assert script.main([*words, "v5e:4x4", "v5e:8x8", "--no-flag"]) == 0
+    assert asked == [("videomae_k400:base", "v5e:8x8", False), ("videomae_k400:base", "v5e:4x4", True)]
     assert set(json.loads((tmp_path / "plans.json").read_text())["videomae_k400:base"]) == {"v5e:8x8", "v5e:4x4"}
 
 

@@ -19,7 +19,7 @@ from vidjax.data.sources.rows import Row
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPT = ROOT / "scripts" / "simulate_input.py"
-STEPS = 25
+STEPS = 60
 
 
 def load_script():
@@ -78,22 +78,24 @@ def seconds_per_video(data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("batch", "threads", "latency", "latency_p99", "step"),
+    ("batch", "workers", "threads", "latency", "latency_p99", "step"),
     [
-        (8, 2, 0.15, 0.151, 0.2),  # nothing varies: by hand, 8 * (0.15 + decode) / 2 - 0.2
-        (8, 2, 0.15, 0.45, 0.2),
-        (16, 8, 0.2, 0.6, 0.2),
+        (8, 0, 2, 0.15, 0.151, 0.2),  # nothing varies: by hand, 8 * (0.15 + decode) / 2 - 0.2
+        (8, 0, 2, 0.15, 0.45, 0.2),
+        (16, 0, 8, 0.2, 0.6, 0.2),
+        (8, 2, 2, 0.15, 0.45, 0.1),
+        (16, 2, 4, 0.2, 0.6, 0.2),
     ],
 )
-def test_the_data_wait_is_that_of_the_loaders_threads_within_a_fifth(batch, threads, latency, latency_p99, step):
+def test_the_data_wait_is_that_of_the_real_loader_within_a_fifth(batch, workers, threads, latency, latency_p99, step):
     source = SlowStore(latency, latency_p99)
     data = DataConfig(
-        name="synthetic", num_frames=2, stride=1, image_size=32, global_batch=batch, threads=threads, workers=0
+        name="synthetic", num_frames=2, stride=1, image_size=32, global_batch=batch, threads=threads, workers=workers
     )
     decode = 2 * seconds_per_video(data)  # on two cores
     setting = Setting(
         batch=batch, step=step, decode=decode, latency=latency, latency_p99=latency_p99,
-        threads=threads, cores=2,
+        workers=workers, threads=threads, cores=2,
     )  # fmt: skip
     predicted = np.mean([data_wait(setting, STEPS, seed).mean() for seed in range(20)])
     found = measured_wait(source, data, step)

@@ -183,7 +183,8 @@ def test_the_timed_step_is_a_run_of_the_experiment_on_one_device():
     assert timed.clips == 2 * 4
     assert len(timed.ms) == 2
     assert timed.flops_per_clip < 6 * spec.pretraining_macs(spec.num_tokens // 10, spec.num_tokens)
-    assert timed.chosen == {"model.dtype": "float32", "model.remat": "none", "model.unroll": 4}
+    choices = {"model.dtype": "float32", "model.remat": "none", "model.unroll": 4, "train.accumulate": 1}
+    assert timed.chosen == choices
 
 
 def test_a_step_that_raises_is_told_in_one_line(monkeypatch, capsys):

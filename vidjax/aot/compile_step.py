@@ -65,6 +65,8 @@ def largest_batch(
 ) -> Compiled:
     """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
 
+    Where micro-batches are left open, that is without any.
+
     Memory grows about linearly with the rows of a chip, so a line through two compilations names the next to try.
 
     Args:
@@ -74,6 +76,9 @@ def largest_batch(
     Raises:
       ConfigError: as `compile_step`, and when not even the smallest batch fits.
     """
+    if "train.accumulate" in left_open(config):  # as many micro-batches as it takes would make any batch fit
+        tried = tried if tried and tried.chosen["train.accumulate"] == 1 else None
+        config = with_keys(config, {"train.accumulate": 1})
     config = with_keys(config, tried.chosen) if tried else config  # or memory would not grow with the rows
     group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
     unit = smallest_rows(mesh_for(config, topology), group, config.train.accumulate)
@@ -113,10 +118,6 @@ def lower_step(config: Config, step: RunStep, mesh: Mesh) -> jax.stages.Lowered:
     with jax.set_mesh(mesh):
         batch = loaded_shapes(config, num_outputs(config), mesh)
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
-
-
-def _mesh(config: Config, topology: str) -> Mesh:
-    return make_mesh(config.mesh, topology_devices(topology, max(config.mesh.slices, 1)))
 
 
 def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunStep]]:

@@ -1,8 +1,8 @@
 """Which mesh, rematerialisation and micro-batches make a recipe fastest on TPU chips that are not there.
 
-Each try is a compilation of minutes. What a recipe leaves open is chosen as a run would choose it (`compile_step`), so
-that few are needed: dividing parameters over 8 chips, and then over all, which sends more, is tried only where memory
-asks for it; micro-batches only where nothing fits; a stack without a loop only where a deep one has one.
+Each try is a compilation of minutes. What a recipe leaves open, micro-batches among it, is chosen as a run would choose
+it (`compile_step`), so that few are needed: dividing parameters over 8 chips, and then over all, which sends more, is
+tried only where memory asks for it; a stack without a loop only where a deep one has one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from vidjax.training.plan import num_train_steps
 
 Compile = Callable[[Config], Compiled]
 HOST = 8  # chips over which parameters are divided first
-_MICRO_BATCHES = (2, 4, 8)
 # Slices from small to large, by the kind of chip.
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
@@ -119,29 +118,20 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
             if not _short_of_memory(config, step, depth):
                 break
     fitting = [settings for settings in ({}, least) if attempt(settings).fits]
-    if not fitting and config.train.accumulate == 1:
-        for accumulate in _MICRO_BATCHES:
-            settings = least | {"train.accumulate": accumulate}
-            try:
-                step = attempt(settings)
-            except ConfigError:  # so many parts do not divide the batch
-                continue
-            yield settings, step
-            if step.fits:
-                fitting.append(settings)
-                break
     if fitting and config.model.unroll == 0 and attempt(fitting[-1]).chosen.get("model.unroll", depth) < depth:
         settings = fitting[-1] | {"model.unroll": depth}
         yield settings, attempt(settings)
 
 
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
-    """Whether a step does not fit, or computes again what a larger share of the chips would keep.
+    """Whether a step does not fit, or takes micro-batches or computes again what a larger share of the chips would keep.
 
     In a loop over a deep stack all is computed again for another reason, see `choose_by_platform`.
     """
+    if not step.fits or step.chosen.get("train.accumulate", 1) > 1:
+        return True
     remat, unroll = (step.chosen.get(key, get_key(config, key)) for key in ("model.remat", "model.unroll"))
-    return not step.fits or (remat not in ("", "none") and unroll >= depth)
+    return remat not in ("", "none") and unroll >= depth
 
 
 def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:

@@ -298,7 +298,7 @@ class TrainConfig:
 
     epochs: Length[OrAuto[float]] = 1.0  # 0: what suits the number of videos
     steps: Length[NotNegative[int]] = 0  # overrides epochs when above 0
-    accumulate: Accumulate = 1  # micro-batches per step, which take less memory; 0: as few as fit
+    accumulate: Accumulate = 0  # micro-batches per step, which take less memory; 0: as few as fit
     log_every: MayChange[Count] = 10  # steps
     # Steps between one-view validations, which rank checkpoints; 0: none; -1: every epoch, but at most 50 times.
     eval_every: MayChange[OrAutoBelow0[int]] = 0

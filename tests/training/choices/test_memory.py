@@ -108,4 +108,4 @@ def test_a_step_that_the_compiler_refuses_gives_way_to_a_smaller_one(fitted, mon
         return dataclasses.replace(step, call=Refusing(step.call, lowered))
 
     monkeypatch.setattr(f"{__name__}.build_step", refusing)
-    assert fitted(**{"model.remat": ""}).config.model.remat == "dots"
+    assert fitted(**{"model.remat": "", "train.accumulate": 1}).config.model.remat == "dots"

@@ -11,6 +11,7 @@ SOURCE = Source("VideoMAE", "https://github.com/MCG-NJU/VideoMAE", "14ef8d856287
 
 _PARSED_ONLY = "parsed, but nothing reads it"
 _NO_WARMUP_LR = "parsed and scaled, but the schedule is not given it: utils.py:386 warms up from 0, as here"
+_MICRO_BATCHES = "data.global_batch counts it; as many micro-batches as the memory asks for: train.accumulate"
 BFLOAT16 = "bfloat16 has float32's range, so that no loss has to be scaled"
 
 PRETRAIN = (
@@ -70,7 +71,7 @@ FINETUNE = (
     Row("--batch_size", "run_class_finetuning.py:29", "64", "data.global_batch"),
     Row(MIXED, "run_class_finetuning.py:298", "those of one GPU", "data.mix_group"),
     Row("--epochs", "run_class_finetuning.py:30", "30", "train.epochs"),
-    Row("--update_freq", "run_class_finetuning.py:31", "1", "train.accumulate"),
+    Row("--update_freq", "run_class_finetuning.py:31", "1", reason=_MICRO_BATCHES),
     Row("--model", "run_class_finetuning.py:35", "vit_base_patch16_224", "model.name"),
     Row("--tubelet_size", "run_class_finetuning.py:37", "2", "model.spec.tubelet_size"),
     Row("--input_size", "run_class_finetuning.py:38", "224", "data.image_size"),

@@ -47,7 +47,6 @@ _REASONS = {
     "--init_scale": f"{_NOT_GIVEN}, whose head begins with std .02, as here",
     "--use_mean_pooling": f"{_NOT_GIVEN}, which classifies by its class token, as here",
     "--sampling_rate": "neither reads it: frames are spread over the video",
-    "--update_freq": "data.global_batch counts it; as many micro-batches as the memory asks for: train.accumulate",
 }
 _LEFT_OUT = {"tested epoch", "layers of the decay"}  # of VideoMAE's rows, which others take the place of
 
