@@ -10,7 +10,8 @@ from vidjax.errors import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[1]
 FITS = {
-    "tried": "all", "kernel_ms": 20.0, "waited_ms": 4.0, "settings": {"mesh.fsdp": 8}, "chosen": {}, "clips": 2048, "chips": 64, "ms": 100.0, "peak": 0.45, "gb": 4.12,
+    "tried": "all", "kernel_ms": 20.0, "waited_ms": 4.0,
+    "settings": {"mesh.fsdp": 8}, "chosen": {}, "clips": 2048, "chips": 64, "ms": 100.0, "peak": 0.45, "gb": 4.12,
     "hours": 50.0, "day": "2026-11-23",
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 
 
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
-    """Whether a step does not fit, or takes micro-batches or computes again what a larger share of the chips would keep.
+    """Whether a step does not fit, or spares memory at the cost of time, which a larger share of the chips would not.
 
     In a loop over a deep stack all is computed again for another reason, see `choose_by_platform`.
     """
