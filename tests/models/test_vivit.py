@@ -18,6 +18,7 @@ from vidjax.weights.families.vivit_scenic import scenic_rules
 
 torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
+import vivit_peer  # noqa: E402 - needs torch and transformers
 import vivit_torch  # noqa: E402 - needs torch
 
 CLASSES = 5
@@ -95,40 +96,9 @@ def test_logits_and_gradients_of_all_four_models_are_those_of_the_equations(name
     )
 
 
-def peer(spec):
-    """The transformers model of a spec with random weights, computing in float64."""
-    config = transformers.VivitConfig(
-        hidden_size=spec.width, num_hidden_layers=spec.depth, num_attention_heads=spec.num_heads,
-        intermediate_size=spec.mlp_dim, num_frames=spec.num_frames, image_size=list(spec.frame_size),
-        tubelet_size=[spec.tubelet_size, spec.patch_size, spec.patch_size], num_labels=CLASSES,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = transformers.VivitForVideoClassification(config).eval().double()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(1.0 if "layernorm" in name and name.endswith("weight") else 0.0, 0.2)
-            parameter.copy_(parameter.float())  # what float32 can hold
-    return model
-
-
-def by_stored_key(model, of):
-    """`of(parameter)` by the keys that `save_pretrained` writes, which are not those in memory."""
-    names = {
-        "vivit.layers.": "vivit.encoder.layer.", "attention.o_proj": "attention.output.dense",
-        "attention.q_proj": "attention.attention.query", "attention.k_proj": "attention.attention.key",
-        "attention.v_proj": "attention.attention.value", "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense",
-    }  # fmt: skip
-    state = {}
-    for key, parameter in model.named_parameters():
-        for ours, stored in names.items():
-            key = key.replace(ours, stored)
-        state[key] = of(parameter).detach().numpy()
-    return state
-
-
 @pytest.mark.parametrize("name", JOINT)
 def test_tokens_logits_and_gradients_of_model_1_are_those_of_transformers(name):
-    spec, model = SPECS[name], peer(SPECS[name])
+    spec, model = SPECS[name], vivit_peer.peer(SPECS[name], CLASSES)
     clips, labels = random_batch(spec)
     pixels = torch.from_numpy(np.ascontiguousarray(clips.transpose(0, 1, 4, 2, 3))).double()
     states = model.vivit(pixels).last_hidden_state
@@ -136,11 +106,12 @@ def test_tokens_logits_and_gradients_of_model_1_are_those_of_transformers(name):
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
 
     table, shapes = rules(spec, CLASSES), shapes_of(spec)
-    out, grads = run(spec, rule_tables.read(table, by_stored_key(model, lambda p: p), lambda: shapes), clips, labels)
+    params = rule_tables.read(table, vivit_peer.by_stored_key(model, lambda p: p), lambda: shapes)
+    out, grads = run(spec, params, clips, labels)
     compare(out["logits"], logits.detach(), 2e-5)
     compare(out["cls"], states[:, 0].detach(), 2e-5)
     compare(out["tokens"], states[:, 1:].detach(), 2e-5)
-    compare_trees(grads, rule_tables.read(table, by_stored_key(model, lambda p: p.grad), lambda: shapes))
+    compare_trees(grads, rule_tables.read(table, vivit_peer.by_stored_key(model, lambda p: p.grad), lambda: shapes))
 
 
 def by_hand(d, m, depth, attentions=1):

@@ -269,7 +269,7 @@ def stack_blocks(
         block = nn.remat(block, policy=REMAT[remat], prevent_cse=unroll >= depth)
     return nn.scan(
         block,
-        variable_axes={"params": 0},
+        variable_axes={"params": 0, "intermediates": 0},  # the latter where a caller captures what modules return
         split_rngs={"params": True, "dropout": True},
         in_axes=in_axes,
         length=depth,

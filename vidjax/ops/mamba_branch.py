@@ -79,12 +79,24 @@ def _fused(x, *weights, reverse):
     return pallas_tpu(x, BranchWeights(*weights), reverse)
 
 
-def _separate(x, *weights, reverse, scan=None):
-    w = BranchWeights(*weights)
+def scan_operands(
+    x: Float[Array, "b l d"], weights: BranchWeights, *, reverse: bool = False
+) -> tuple[Float[Array, "b l d"], Float[Array, "b l d"], Float[Array, "b l s"], Float[Array, "b l s"]]:
+    """What the scan of a branch is given: inputs, steps before the softplus without their bias, B and C.
+
+    Args:
+      x, weights, reverse: as of `mamba_branch`, the projections in x's dtype.
+    """
+    w = weights
     rank, states = w.dt_proj.shape[0], w.A.shape[1]
     u = causal_conv_silu(x, w.taps, w.taps_bias, reverse=reverse)
     dt, B, C = jnp.split(_product(u, w.x_proj), (rank, rank + states), axis=-1)
-    dt = _product(dt, w.dt_proj)
+    return u, _product(dt, w.dt_proj), B, C
+
+
+def _separate(x, *weights, reverse, scan=None):
+    w = BranchWeights(*weights)
+    u, dt, B, C = scan_operands(x, w, reverse=reverse)
     return selective_scan(u, dt, w.A, B, C, w.D, dt_bias=w.dt_bias, reverse=reverse, implementation=scan)
 
 

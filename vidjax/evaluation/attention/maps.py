@@ -1,0 +1,302 @@
+"""Maps of attention over the cubes of a clip, of every layer and head, and their roll-out through the model.
+
+Roll-out is that of Abnar & Zuidema 2020 (arXiv:2005.00928, section 3): a residual branch makes a layer half attention,
+averaged over heads, and half identity, and layers are multiplied. Where a layer attends over time and over space, each
+has its own residual branch, and so its own factor. Of a VideoMamba it is the roll-out of the hidden attention of its
+scans, see `hidden.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, UInt8
+
+from vidjax import ops
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.errors import ConfigError
+from vidjax.evaluation.attention import hidden
+from vidjax.evaluation.attention.rows import over_all, over_space, over_time
+from vidjax.models.captioner import Captioner
+from vidjax.models.classifier import ClipClassifier
+from vidjax.models.clip import CLIPVisionSpec
+from vidjax.models.layers import QKV
+from vidjax.models.mamba import Halves
+from vidjax.models.pooling import PooledClassifier
+from vidjax.models.spec import ClipSpec
+from vidjax.models.timesformer import TimeSformerSpec
+from vidjax.models.videomae import VideoMAEPretraining, VideoMAESpec
+from vidjax.models.videomamba import VideoMambaSpec
+from vidjax.models.vivit import ViViTSpec
+from vidjax.objectives.normalize import fit_frames, normalize
+
+Found = tuple[dict[str, Array], Array]  # layers by kind, (l h t s); roll-out (t s)
+Captured = dict[str, tuple[Array, ...]]  # what modules have returned, by their paths, layers first
+Layers = tuple[Array, Array]  # queries and keys
+
+
+class Model(Protocol):
+    """A model of clips, such as a `vidjax.weights.Pretrained`."""
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    @property
+    def params(self) -> Any: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def clip_recipe(self) -> ClipRecipe | None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionMaps:
+    """Where a model looks in one clip, on the grid of its cubes.
+
+    Attributes:
+      layers: by kind, (layers heads t h w): the attention that is paid to each cube by the class token or, where there
+        is none, by all tokens on average. The kinds are
+
+        attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention);
+        space: within frames, the mean over their class tokens; time: over the frames of each place, the mean over the
+          queries of all cubes. Models 3 and 4 of ViViT have no class token; the temporal encoder of its model 2 gives
+          every place of a frame the same number; TimeSformer's class token takes no part in time;
+        class, forward, backward: of a VideoMamba, whose channels are averaged to one head: what its class token, the
+          first, reads by both scans, and what all tokens read on average by each. May be negative.
+      rollout: (t h w); of a VideoMamba without what is negative.
+    """
+
+    layers: Mapping[str, Float[np.ndarray, "layers heads t h w"]]
+    rollout: Float[np.ndarray, "t h w"]
+
+
+def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> AttentionMaps:
+    """Where a model looks in a clip; compiled once for each model.
+
+    Args:
+      clip: as the model's recipe takes it, of its size and with its order of channels.
+
+    Raises:
+      ConfigError: for a model whose attention is unknown here, and clips of another size than the model's.
+    """
+    module, pixels, params = _parts(model)
+    layers, rollout = jax.device_get(_maps(module, pixels, params, np.asarray(clip)))
+    t, h, w = module.spec.grid
+    return AttentionMaps(
+        {kind: maps.reshape(*maps.shape[:2], t, h, w) for kind, maps in layers.items()}, rollout.reshape(t, h, w)
+    )
+
+
+def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
+    """How many layers and heads each kind of maps has; nothing is computed.
+
+    Raises:
+      ConfigError: for a model whose attention is unknown here.
+    """
+    module, pixels, params = _parts(model)
+    clip = jax.ShapeDtypeStruct(module.spec.clip_shape, jnp.uint8)
+    layers, _ = jax.eval_shape(functools.partial(_maps, module, pixels), params, clip)
+    return {kind: maps.shape[:2] for kind, maps in layers.items()}
+
+
+def _parts(model: Model) -> tuple[Any, tuple, Any]:
+    """The module of clips, mean and deviation of its input, and its parameters."""
+    module, params = model.module, model.params
+    if isinstance(module, Captioner):
+        module, params = module.backbone, params["backbone"]
+    known = isinstance(module, ClipClassifier | PooledClassifier | VideoMAEPretraining)
+    if model.clip_recipe is None or not known or type(module.spec) not in _READ:
+        raise ConfigError(
+            f"{model.source} holds a {model.family}, whose attention cannot be shown; give a VideoMAE, TimeSformer, "
+            "ViViT, CLIP or VideoMamba"
+        )
+    return module, (model.clip_recipe.mean, model.clip_recipe.std), params
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
+    spec = module.spec
+    clips = normalize(fit_frames(clip[None], spec), *pixels)
+    spec.check_clips(clips)
+
+    def run(module, clips):
+        if isinstance(module, VideoMAEPretraining):
+            return module.encoder(ops.patchify(clips, spec.tubelet_size, spec.patch_size))
+        return module(clips)
+
+    # What these modules return is kept; the model computes as ever, by whichever kernels it has.
+    _, state = module.apply(
+        {"params": params}, clips, method=run, mutable=["intermediates"],
+        capture_intermediates=lambda found, _: isinstance(found, QKV | Halves),
+    )  # fmt: skip
+    captured = flatten_dict(state["intermediates"], sep="/")
+    captured = {name.removesuffix("/__call__"): found for name, (found,) in captured.items()}
+    return _READ[type(spec)](spec, captured, params)
+
+
+def _videomae(spec: VideoMAESpec, captured: Captured, params: Any) -> Found:
+    del params
+    start = _first(spec.num_tokens) if spec.pooling == "first" else _mean(spec.num_tokens)
+    return _joint(spec, captured["encoder/blocks/attn/qkv"], start)
+
+
+def _timesformer(spec: TimeSformerSpec, captured: Captured, params: Any) -> Found:
+    del params
+    space = captured["encoder/blocks/attn/qkv"]
+    if spec.attention_type == "joint":
+        return _joint(spec, space, _first(1 + spec.num_tokens))
+    if spec.attention_type == "space_only":
+        maps, rollout = _space(_layers(space), _of_frames(spec))
+        return {"space": _patches(spec, maps)}, _patches(spec, rollout)
+    time, space = (_layers(captured[f"encoder/blocks/{name}/qkv"], batch=True) for name in ("temporal_attn", "attn"))
+    return _time_and_space(spec, time, space, _of_frames(spec))
+
+
+def _vivit(spec: ViViTSpec, captured: Captured, params: Any) -> Found:
+    del params
+    qkv = captured["encoder/blocks/attn/qkv"]
+    if spec.factorization == "joint":
+        return _joint(spec, qkv, _first(1 + spec.num_tokens))
+    if spec.factorization == "encoder":
+        time = _layers(captured["temporal/blocks/attn/qkv"], batch=True)
+        in_time = jax.lax.map(lambda layer: over_all(*layer, _first(1 + spec.grid[0])), time)
+        rollout = _back(_half(over_all), time, _first(1 + spec.grid[0]))
+        maps, _ = _space(_layers(qkv), _of_frames(spec))
+        _, rollout = _space(_layers(qkv), _of_frames(spec, rollout[1:]))
+        in_time = jnp.broadcast_to(in_time[:, :, 1:, None], (*in_time.shape[:2], *_shape(spec)))
+        return {"space": _patches(spec, maps), "time": in_time}, _patches(spec, rollout)
+    start = _mean(spec.num_tokens).reshape(_shape(spec))
+    if spec.factorization == "self_attention":
+        time = _layers(captured["encoder/blocks/temporal_attn/qkv"], batch=True)
+        return _time_and_space(spec, time, _layers(qkv), start)
+    q, k = (x.reshape(len(x), *_shape(spec), *x.shape[2:]) for x in _layers(qkv, batch=True))
+
+    def half_the_heads_each(q, k, weights):
+        (q, r), (k, m) = (jnp.split(x, 2, axis=2) for x in (q, k))
+        return jnp.concatenate([over_time(q, k, weights), over_space(r, m, weights)])
+
+    maps = jax.lax.map(lambda layer: half_the_heads_each(*layer, start), (q, k))
+    in_time, in_space = jnp.split(maps, 2, axis=1)
+    return {"space": in_space, "time": in_time}, _back(_half(half_the_heads_each), (q, k), start)
+
+
+def _clip(spec: CLIPVisionSpec, captured: Captured, params: Any) -> Found:
+    del params
+    maps, rollout = _space(_layers(captured["encoder/blocks/attn/qkv"]), _of_frames(spec))
+    return {"space": _patches(spec, maps)}, _patches(spec, rollout)
+
+
+def _videomamba(spec: VideoMambaSpec, captured: Captured, params: Any) -> Found:
+    x, _ = captured["encoder/blocks/mixer/in_proj"]
+    layers, tokens = (x[:, 0], params["encoder"]["blocks"]["mixer"]), 1 + spec.num_tokens
+
+    def of_layer(layer):
+        scans = hidden.both(*layer)
+        found = {name: scan.rows(_mean(tokens)) for name, scan in scans.items()}
+        return {"class": hidden.merged_rows(scans, _first(tokens), spec.merge_directions)} | found
+
+    maps = {kind: _cubes(spec, rows)[:, None] for kind, rows in jax.lax.map(of_layer, layers).items()}
+    rollout = _back(
+        lambda layer, weights: hidden.rolled_rows(hidden.both(*layer), weights, spec.merge_directions),
+        layers, _first(tokens),
+    )  # fmt: skip
+    return maps, jnp.maximum(_cubes(spec, rollout), 0)
+
+
+_READ: Mapping[type[ClipSpec], Callable[[Any, Captured, Any], Found]] = {
+    VideoMAESpec: _videomae,
+    TimeSformerSpec: _timesformer,
+    ViViTSpec: _vivit,
+    CLIPVisionSpec: _clip,
+    VideoMambaSpec: _videomamba,
+}
+
+
+def _joint(spec: ClipSpec, qkv: tuple[Array, ...], start: Array) -> Found:
+    layers = _layers(qkv, batch=True)
+    maps = jax.lax.map(lambda layer: over_all(*layer, start), layers)
+    return {"attention": _cubes(spec, maps)}, _cubes(spec, _back(_half(over_all), layers, start))
+
+
+def _space(layers: Layers, start: Array) -> tuple[Array, Array]:
+    """Maps (l h t s) and roll-out (t s), in which s may begin with a class token of each frame."""
+    maps = jax.lax.map(lambda layer: over_space(*layer, start), layers)
+    return maps, _back(_half(over_space), layers, start)
+
+
+def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -> Found:
+    """Layers that attend over time and then within frames; a class token has a copy in each frame, its first token."""
+    is_class = jnp.arange(start.shape[1]) < start.shape[1] - _shape(spec)[1]
+    patches = jnp.where(is_class, 0, 1 / spec.num_tokens)  # which all queries of time have
+    maps = {
+        "space": jax.lax.map(lambda layer: over_space(*layer, start), space),
+        "time": jax.lax.map(lambda layer: over_time(*layer, jnp.broadcast_to(patches, start.shape)), time),
+    }
+
+    def through(layer, weights):
+        time, space = layer
+        weights = _half(over_space)(space, weights)
+        of_class = weights.mean(axis=0)  # the copies are one token
+        return jnp.where(is_class, of_class, _half(over_time)(time, weights))
+
+    rollout = _back(through, (time, space), start)
+    return {kind: _patches(spec, found) for kind, found in maps.items()}, _patches(spec, rollout)
+
+
+def _back(step: Callable[[Any, Array], Array], layers: Any, start: Array) -> Array:
+    """Weights of the output's tokens as weights of the input's, from the last layer to the first."""
+    return jax.lax.scan(lambda weights, layer: (step(layer, weights), None), start, layers, reverse=True)[0]
+
+
+def _half(rows: Callable[..., Array]) -> Callable[[Any, Array], Array]:
+    """Weights through a residual branch of attention: half of them stay where they are."""
+    return lambda layer, weights: (weights + rows(*layer, weights).mean(axis=0)) / 2
+
+
+def _layers(qkv: tuple[Array, ...], batch: bool = False) -> Layers:
+    """Queries and keys of the one clip; `batch` where its rows are an axis by themselves, the second."""
+    q, k, _ = qkv
+    return (q[:, 0], k[:, 0]) if batch else (q, k)
+
+
+def _first(tokens: int) -> Float[Array, " n"]:
+    return jnp.zeros(tokens).at[0].set(1)
+
+
+def _mean(tokens: int) -> Float[Array, " n"]:
+    return jnp.full(tokens, 1 / tokens)
+
+
+def _of_frames(spec: ClipSpec, weights: Float[Array, " t"] | None = None) -> Float[Array, "t n"]:
+    """Weights of the class tokens of frames, equal if none are given."""
+    t, s = _shape(spec)
+    return jnp.zeros((t, 1 + s)).at[:, 0].set(1 / t if weights is None else weights)
+
+
+def _shape(spec: ClipSpec) -> tuple[int, int]:
+    """Cubes along time, and of a frame."""
+    t, h, w = spec.grid
+    return t, h * w
+
+
+def _cubes(spec: ClipSpec, tokens: Float[Array, "*b n"]) -> Float[Array, "*b t s"]:
+    """Without the class token, if there is one."""
+    return tokens[..., -spec.num_tokens :].reshape(*tokens.shape[:-1], *_shape(spec))
+
+
+def _patches(spec: ClipSpec, frames: Float[Array, "*b t n"]) -> Float[Array, "*b t s"]:
+    """Without the class token of each frame, if there is one."""
+    return frames[..., -_shape(spec)[1] :]
