@@ -9,7 +9,7 @@ from PIL import Image
 
 from vidjax import from_pretrained
 from vidjax.cli import main
-from vidjax.cli.terminal import time_lines
+from vidjax.cli.terminal import segment_lines
 from vidjax.data import read_frames
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.motion_videos import CLASSES
@@ -111,22 +111,15 @@ def test_windows_of_a_model_of_several_labels_answer_by_their_largest(several_la
 
 
 def test_the_columns_of_a_time_line_align_and_a_share_stands_before_its_class():
-    def window(start, *top):
-        return {
-            "start": start,
-            "end": start + 2.3,
-            "top": [{"label": label, "probability": share} for label, share in top],
-        }
-
-    windows = [
-        window(0.0, ("class 74", 0.012), ("class 3", 0.01)),
-        window(9.0, ("class 3", 0.97), ("class 74", 0.61), ("class 5", 0.2)),
-        window(118.5, ("class 74", 1.0), ("class 3", 0.5)),
+    segments = [
+        {"start": 0.0, "end": 9.0, "label": "class 74", "probability": 0.012},
+        {"start": 9.0, "end": 118.5, "label": "class\x1b 3", "probability": 1.0},
+        {"start": 118.5, "end": 120.8, "values": [{"name": "valence", "value": 0.5}, {"name": "arousal", "value": -1}]},
     ]
-    assert time_lines(windows) == [
-        "  0.0 -   2.3 s    1% class 74",
-        "  9.0 -  11.3 s   97% class 3    61% class 74",
-        "118.5 - 120.8 s  100% class 74   50% class 3",
+    assert segment_lines(segments) == [
+        "  0.0 -   9.0 s    1% class 74",
+        "  9.0 - 118.5 s  100% class\\x1b 3",
+        "118.5 - 120.8 s  +0.500 valence  -1.000 arousal",
     ]
 
 

@@ -215,7 +215,7 @@ def test_numbers_of_a_regression_are_predicted_by_name(make_run, video, capsys):
     (run / "labels.json").write_text(json.dumps(["right", "down"]))
     answer = vidjax.from_pretrained(run).predict(video)
     assert [value["name"] for value in answer["values"]] == ["right", "down"]
-    with pytest.raises(ConfigError, match="score, merge and every are for classes"):
+    with pytest.raises(ConfigError, match="score and merge are for classes"):
         vidjax.from_pretrained(run).predict(video, score="sigmoid")
 
 

@@ -17,7 +17,9 @@ from vidjax.evaluation.action import best_actions
 from vidjax.evaluation.merge_views import merge_views, merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
+from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
 
+LIKELY = 0.5  # probability from which one of several labels is named in a time line
 Advance = Callable[[float], object]
 
 
@@ -66,19 +68,21 @@ class Predictor:
     ) -> tuple[Float[np.ndarray, "w 2"], Float[np.ndarray, "w classes"]]:
         """Start and end in seconds, and scores, of the windows that recipe.windows slides over an opened video.
 
+        The seconds are those at which a player shows the frames, also where these do not come at a constant rate.
+
         Args:
           advance: called after each view with the share of the video that it makes up.
 
         Raises:
           VideoError: when it cannot be decoded.
         """
-        times = windows_of(video.frames, video.fps, self.recipe)
+        windows = windows_of(video.frames, video.fps, self.recipe)
 
         def of_window(share: float) -> None:
-            advance(share / len(times))
+            advance(share / len(windows))
 
-        scores = [self._score(views, of_window) for views in window_views(video, self.recipe, times)]
-        return np.array(times), np.stack(scores)
+        scores = [self._score(views, of_window) for views in window_views(video, self.recipe, windows)]
+        return video.times[np.rint(np.array(windows) * video.fps).astype(int)], np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
         """The scores of a video from those of its windows."""
@@ -90,9 +94,44 @@ class Predictor:
         best = top_k(scores[None], k)[0]
         return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
 
+    def time_line(
+        self, times: Float[np.ndarray, "w 2"], scores: Float[np.ndarray, "w classes"]
+    ) -> list[dict[str, Any]]:
+        """What `windows` gives as stretches of time, each with one class: {start, end, label, probability, windows,
+        agree}, see `vidjax.evaluation.time_line.Segment`.
+
+        Those of several labels a video overlap; those of a regression are the windows' own, with `values`.
+        """
+        if self.numbers:
+            own = zip(own_times(times), scores, strict=True)
+            return [_seconds(start, end) | {"values": self.values(row)} for (start, end), row in own]
+        names, shares = self._shares(scores)
+        threshold = self.recipe.windows.threshold if self.recipe.windows else None
+        if self.activation == "sigmoid":
+            segments = likely_segments(times, shares, LIKELY if threshold is None else threshold)
+        else:
+            segments = best_segments(times, shares, threshold or 0.0)
+        return [
+            _seconds(segment.start, segment.end)
+            | names(segment.number)
+            | {"probability": segment.probability, "windows": segment.windows, "agree": segment.agree}
+            for segment in segments
+        ]
+
+    def values(self, scores: Float[np.ndarray, " targets"]) -> list[dict[str, Any]]:
+        """The numbers of a regression: name and value."""
+        return [{"name": self.name(number), "value": float(value)} for number, value in enumerate(scores)]
+
     def name(self, number: int) -> str:
         """The name of a class or a target."""
         return self._labels[number] if self._labels else f"class {number}"
+
+    def _shares(
+        self, scores: Float[np.ndarray, "w classes"]
+    ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
+        """How each answer is called, and its probability in each window."""
+        shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
+        return lambda number: {"label": self.name(number)}, shown
 
     def _score(self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance) -> Float[np.ndarray, " classes"]:
         """The merged scores of views, which are computed one by one, as an evaluation does."""
@@ -113,10 +152,28 @@ class ActionPredictor(Predictor):
 
     def top(self, scores: Float[np.ndarray, " outputs"], k: int) -> list[dict[str, Any]]:
         """The `k` most probable actions: label, verb, noun, and the product of their probabilities, best first."""
-        parts = np.split(scores, [self._nouns])
-        noun, verb = (probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts)
-        return [self._action(*best, float(noun[best[0]] * verb[best[1]])) for best in best_actions(*parts, k)]
+        noun, verb = self._of_parts(scores)
+        best = best_actions(*np.split(scores, [self._nouns]), k)
+        return [self._action(*pair) | {"probability": float(noun[pair[0]] * verb[pair[1]])} for pair in best]
 
-    def _action(self, noun: int, verb: int, probability: float) -> dict[str, Any]:
+    def _shares(
+        self, scores: Float[np.ndarray, "w outputs"]
+    ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
+        """Of the actions that are the best of a window."""
+        best = [best_actions(*np.split(row, [self._nouns]), 1)[0] for row in scores]
+        pairs = np.unique(best, axis=0)
+        noun, verb = self._of_parts(scores)
+        return lambda number: self._action(*pairs[number]), noun[:, pairs[:, 0]] * verb[:, pairs[:, 1]]
+
+    def _of_parts(self, scores: Float[np.ndarray, "*w outputs"]) -> list[np.ndarray]:
+        """The probabilities of the nouns and those of the verbs."""
+        parts = np.split(scores, [self._nouns], axis=-1)
+        return [probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts]
+
+    def _action(self, noun: int, verb: int) -> dict[str, Any]:
         names = {"verb": self.name(self._nouns + verb), "noun": self.name(noun)}
-        return {"label": f"{names['verb']} {names['noun']}", **names, "probability": probability}
+        return {"label": f"{names['verb']} {names['noun']}", **names}
+
+
+def _seconds(start: float, end: float) -> dict[str, Any]:
+    return {"start": round(float(start), 3), "end": round(float(end), 3)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from vidjax.config import choices
@@ -64,9 +65,12 @@ class RecipeChanges:
       merge: of the views and of windows, mean_softmax, sum_logits or max.
       score: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
       every: slides windows over the video, one each so many seconds.
+      window: how long each of them is, in seconds: the frames of a clip are spread over it. They follow each other
+        without overlap unless `every` is given.
+      threshold: the probability from which a time line names a class, see `Windows`.
 
     Raises:
-      ConfigError: for a number below its least, or a word that is not one of these.
+      ConfigError: for a number out of its range, a word that is not one of these, or two that exclude each other.
     """
 
     stride: int | None = None
@@ -75,13 +79,23 @@ class RecipeChanges:
     merge: str | None = None
     score: str | None = None
     every: float | None = None
+    window: float | None = None
+    threshold: float | None = None
 
     def __post_init__(self):
         for name, least in (("stride", 0), ("clips", 1), ("crops", 1)):
             if (value := getattr(self, name)) is not None and value < least:
                 raise ConfigError(f"{name}={value} must be at least {least}")
-        if self.every is not None and self.every <= 0:
-            raise ConfigError(f"every={self.every:g} must be above 0 seconds")
+        for name in ("every", "window"):
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
+                raise ConfigError(f"{name}={value:g} must be above 0 seconds")
+        if self.window and self.stride:
+            raise ConfigError(
+                f"stride={self.stride} says how far frames are apart, window={self.window:g} spreads them over so many "
+                "seconds; give one of the two"
+            )
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold={self.threshold:g} must be a probability, from 0 to 1")
         for name, allowed in (("merge", choices("eval.merge")), ("score", ("softmax", "sigmoid"))):
             if (value := getattr(self, name)) is not None and value not in allowed:
                 raise ConfigError(f"{name}={value!r} is unknown; {nearest(value, allowed)}")
@@ -94,9 +108,9 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     add up to 1. For several labels a video it is the largest, as in Charades' protocol.
     """
     windows = recipe.windows
-    if asked.every:
+    if every := asked.every or asked.window:
         usual = windows.merge if windows else "max" if asked.score == "sigmoid" else "mean"
-        windows = Windows(seconds=asked.every, merge=usual)
+        windows = Windows(seconds=every, merge=usual)
     elif windows and asked.clips:
         windows = dataclasses.replace(windows, seconds=0.0, count=asked.clips)
     if windows and asked.merge:
@@ -108,9 +122,21 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
         rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, and so are their crops
     clips = 1 if windows else asked.clips or recipe.clips
     recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
-    if asked.stride is None:
-        return recipe
-    sampling = recipe.sampling
-    if recipe.spread == bool(asked.stride):
-        sampling = "dense" if asked.stride else "segment"
-    return dataclasses.replace(recipe, stride=max(asked.stride, 1), sampling=sampling)
+    stride = 0 if asked.window else asked.stride
+    if stride is not None:
+        sampling = recipe.sampling
+        if recipe.spread == bool(stride):
+            sampling = "dense" if stride else "segment"
+        recipe = dataclasses.replace(recipe, stride=max(stride, 1), sampling=sampling)
+    return dataclasses.replace(recipe, windows=_lengthened(recipe, asked))
+
+
+def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
+    """The windows of a recipe, as long as asked; of clips that are spread over them as far as to the next window."""
+    windows = recipe.windows
+    if windows is None:
+        if asked.threshold is not None:
+            raise ConfigError(f"threshold={asked.threshold:g} is for a time line; ask for one with every")
+        return None
+    length = asked.window or (asked.every if recipe.spread else 0.0) or windows.length
+    return dataclasses.replace(windows, length=length, threshold=asked.threshold)

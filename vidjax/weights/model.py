@@ -173,11 +173,13 @@ class Pretrained:
           video: a path.
           top: classes to name.
           views: other than the model's own, see `vidjax.weights.clip_recipes.RecipeChanges`: `stride` of the frames,
-            `clips` and `crops` of a video, their `merge`, the `score`, and the seconds `every` which a window slides.
+            `clips` and `crops` of a video, their `merge`, the `score`, the seconds `every` which a `window` of so many
+            seconds slides, and the `threshold` of what a time line names.
 
         Returns:
-          video, its path; top, the likeliest classes as {label, probability}, highest first; windows, where they slide,
-          each with start and end in seconds and its own top. Of a regression values, {name, value}, in place of top.
+          video, its path; top, the likeliest classes as {label, probability}, highest first; where windows slide,
+          windows, each with start and end in seconds and its own top, and segments, the time line: {start, end, label,
+          probability, windows, agree}. Of a regression values, {name, value}, in place of top and of label.
 
         Raises:
           VideoError: when the video cannot be decoded.

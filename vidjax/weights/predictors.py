@@ -23,7 +23,10 @@ from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 if TYPE_CHECKING:
     from vidjax.weights.model import Pretrained
 
-_OTHERS = {"values": "numbers, which views average", "actions": "verbs and nouns, whose logits views add"}
+_OTHERS = {
+    "values": "numbers, which views and windows average",
+    "actions": "verbs and nouns, whose logits views add and windows average",
+}
 Remark = Callable[[str], None]  # is given a sentence about a video that is answered all the same
 
 
@@ -44,9 +47,13 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
     activation = asked.score or trained.activation
     if trained.kind == "classes":
         asked = dataclasses.replace(asked, score=activation)
-    elif asked.score or asked.merge or asked.every:
-        raise ConfigError(f"score, merge and every are for classes; this model predicts {_OTHERS[trained.kind]}")
+    elif asked.score or asked.merge:
+        raise ConfigError(f"score and merge are for classes; this model predicts {_OTHERS[trained.kind]}")
+    if trained.kind == "values" and asked.threshold is not None:
+        raise ConfigError("threshold is for the probabilities of classes; this model predicts numbers")
     recipe, labels = change_recipe(model.clips, asked), model.labels
+    if trained.kind != "classes":
+        recipe = dataclasses.replace(recipe, merge=model.clips.merge)
     if isinstance(objective, ActionRecognition):
         return ActionPredictor(objective.nouns, objective, model.params, recipe, activation=activation, labels=labels)
     return Predictor(objective, model.params, recipe, activation=activation, labels=labels)
@@ -80,8 +87,8 @@ def answer(
     """What a predictor says of a video file, and to `advance` how much more of it is done.
 
     Returns:
-      the `k` best classes or actions as `top`, with `windows` in the order of time if they slide; `values` of a
-      regression.
+      the `k` best classes or actions as `top`, or the `values` of a regression; if windows slide with `windows`, each
+      with the same, in the order of time, and with `segments`, the time line that is made of them.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -92,9 +99,7 @@ def answer(
         if predictor.recipe.windows:
             return _windows(predictor, *predictor.windows(video, advance), k)
         scores = predictor(video, advance)
-    if predictor.numbers:
-        return {"values": [{"name": predictor.name(n), "value": float(value)} for n, value in enumerate(scores)]}
-    return {"top": predictor.top(scores, k)}
+    return _said(predictor, scores, k)
 
 
 def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str, Any]:
@@ -112,7 +117,12 @@ def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str,
 
 def _windows(predictor: Predictor, times: Any, scores: Any, k: int) -> dict[str, Any]:
     windows = [
-        {"start": round(float(start), 3), "end": round(float(end), 3), "top": predictor.top(own, k)}
+        {"start": round(float(start), 3), "end": round(float(end), 3), **_said(predictor, own, k)}
         for (start, end), own in zip(times, scores, strict=True)
     ]
-    return {"top": predictor.top(predictor.merge(scores), k), "windows": windows}
+    whole = _said(predictor, predictor.merge(scores), k)
+    return whole | {"windows": windows, "segments": predictor.time_line(times, scores)}
+
+
+def _said(predictor: Predictor, scores: Any, k: int) -> dict[str, Any]:
+    return {"values": predictor.values(scores)} if predictor.numbers else {"top": predictor.top(scores, k)}

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model
-from vidjax.cli.terminal import time_lines
+from vidjax.cli.terminal import segment_lines
 from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError, VideoError
 
@@ -198,7 +198,7 @@ class _Classes:
             return [[[line["name"], round(line["value"], 3)] for line in found["values"]]]
         answers: list[Any] = [{line["label"]: line["probability"] for line in found["top"]}]
         if self._predictor.recipe.windows:
-            answers.append("\n".join(time_lines(found["windows"])))
+            answers.append("\n".join(segment_lines(found["segments"])))
         return answers
 
 

@@ -1,18 +1,21 @@
 """`vidjax predict`: say what happens in videos: the most probable classes of a trained or downloaded classifier.
 
-Of a model that was trained on several labels a video, its windows with a time line; of one of actions, the verb and the
-noun of each; of a regression, its numbers. A video that cannot be decoded is reported with the reason; the others are
-answered, and the exit code is 3.
+Of a model of actions, the verb and the noun of each; of a regression, its numbers. With --every or --window, and of a
+model that was trained to slide, also a time line: windows that follow each other and say the same are one segment. It
+goes to the terminal, and if asked into subtitles, a table, a page with pictures or a copy of the video.
+A video that cannot be decoded is reported with the reason; the others are answered, and the exit code is 3.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, say, time_lines
+from vidjax.cli import clip_options, load_model, paths, time_line_files
+from vidjax.cli.terminal import print_json, say, segment_lines
 from vidjax.cli.verb import Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError, printable
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from vidjax.evaluation.predict import Predictor
 
 EXIT_MISSING_VIDEOS = 3
+_USUAL = 1.0  # seconds from one window to the next where a file of a time line is asked for and nothing else is said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--merge", choices=choices("eval.merge"), help="of the views, and of windows (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
-    add("--json", action="store_true", help="print [{video, top: [{label, probability}], windows: [...]}]")
+    about = "how long a window is, over which the frames of its clip are spread (as long as a clip)"
+    add("--window", type=float, metavar="SECONDS", help=about)
+    about = "name a class in a time line from this probability (0.5 where classes are seen together, else the best)"
+    add("--threshold", type=float, metavar="P", help=about)
+    time_line_files.add_arguments(parser)
+    about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"
+    add("--json", action="store_true", help=about)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,10 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     for name in ("top", "clips", "crops"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name}={value} must be at least 1")
-    if arguments.every is not None and arguments.every <= 0:
-        raise ConfigError(f"--every={arguments.every:g} must be above 0 seconds")
+    for name in ("every", "window"):
+        if (value := getattr(arguments, name)) is not None and not 0 < value < math.inf:
+            raise ConfigError(f"--{name}={value:g} must be above 0 seconds")
     clip_options.check_stride(arguments)
     videos = paths.find_videos(arguments.videos)
+    files = time_line_files.find_files(arguments, videos)
     model = load_model.load(arguments.model)
     load_model.check_classifier(model, arguments.model)
     from vidjax.weights.clip_recipes import RecipeChanges
@@ -61,13 +73,19 @@ def run(arguments: argparse.Namespace) -> int:
 
     asked = RecipeChanges(
         stride=arguments.stride, clips=arguments.clips, crops=arguments.crops,
-        merge=arguments.merge, score=arguments.score, every=arguments.every,
+        merge=arguments.merge, score=arguments.score, every=arguments.every, window=arguments.window,
+        threshold=arguments.threshold,
     )  # fmt: skip
+    if files and not model.clips.windows and not (asked.every or asked.window):
+        say(f"note: a window every {_USUAL:g} s; --every says otherwise")
+        asked = dataclasses.replace(asked, every=_USUAL)
     predictor = make_predictor(model, asked)
     answers = []
     with progress("predicting", len(videos)) as advance:
         for video in videos:
             answers.append(_answer(predictor, video, arguments.top, advance))
+    failed = [_written(files, answer) for answer in answers if files.of_each and "error" not in answer]
+    files.write_of_all(answers, f"{_view_words(predictor.recipe)} of {predictor.recipe.words}, by {model.source}")
     for answer in answers:
         if "error" in answer:
             say(f"vidjax: {answer['video']} is not answered: {answer['error']}")
@@ -75,7 +93,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(answers)
     else:
         _print_tables(answers, predictor)
-    return EXIT_MISSING_VIDEOS if any("error" in answer for answer in answers) else 0
+    return EXIT_MISSING_VIDEOS if any(failed) or any("error" in answer for answer in answers) else 0
+
+
+def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:
+    """Write the files of a video; whether one of them could not be."""
+    if reason := files.write_of(answer):
+        say(f"vidjax: {answer['video']} is answered, but there is no copy of it: {reason}")
+    return bool(reason)
 
 
 def _answer(predictor: Predictor, video: str, k: int, advance: Callable[[float], None]) -> dict[str, Any]:
@@ -108,14 +133,33 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
             for line in answer["top"]:
                 table.add_row(*(Text(printable(line[name])) for name in named), f"{line['probability']:.1%}")
         console.print(table)
-        for line in time_lines(answer.get("windows", [])):
+        for line in segment_lines(answer.get("segments", [])):
             console.print(Text(line), soft_wrap=True)
     if answered:
         clip = predictor.recipe.words
         say(f"{_view_words(predictor.recipe)} of {clip}; {_merge_words(predictor)}")
         if windows := predictor.recipe.windows:
             merged = {"mean": "mean", "max": "largest probability"}[windows.merge]
-            say(f"The table is the answer for the whole video: of each class, the {merged} over the windows.")
+            each = "number" if predictor.numbers else "class"
+            say(f"The table is the answer for the whole video: of each {each}, the {merged} over the windows.")
+            for remark in _remarks(answered, windows.seconds):
+                say(remark)
+
+
+def _remarks(answered: list[dict[str, Any]], apart: float) -> Iterator[str]:
+    """What one has to know to read the time lines of windows that are so many seconds apart."""
+    windows = [window for answer in answered for window in answer["windows"]]
+    long = windows[0]["end"] - windows[0]["start"]
+    if apart > long:
+        yield f"Of every {apart:g} s a window sees {long:.2g} s; what lies between windows is not looked at."
+    segments = [segment for answer in answered for segment in answer["segments"] if "agree" in segment]
+    if flickers := sum(segment["windows"] - segment["agree"] for segment in segments):
+        yield (
+            f"{flickers} of {len(windows)} windows say otherwise for less than {long / 2:.2g} s, half a window, and "
+            "are counted to the segments around them; --json has what each window says."
+        )
+    if any(not answer["segments"] for answer in answered):
+        yield "A time line is empty where no class is probable enough; --threshold=P names less probable ones."
 
 
 def _view_words(recipe: ClipRecipe) -> str:

@@ -16,17 +16,23 @@ from vidjax.data.clips.sampling import SAMPLINGS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows that slide over a video, each of num_frames * stride frames and scored by itself.
+    """Windows that slide over a video, each scored by itself.
 
     Attributes:
       seconds: from one window to the next; 0: `count` windows, evenly spaced.
       count: of windows where `seconds` is 0.
       merge: of the windows' probabilities into the video's, mean or max.
+      length: of a window in seconds, where clips are spread over it; 0: what a clip is taken from, num_frames * stride
+        frames, say.
+      threshold: the probability from which a class is named in a time line; None: 0.5 where classes are seen together,
+        and where they exclude each other the most probable one, whatever its probability.
     """
 
     seconds: float = 0.0
     count: int = 1
     merge: str = "max"
+    length: float = 0.0
+    threshold: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,8 @@ class ClipRecipe:
     def words(self) -> str:
         """How a clip is taken: "16 frames, every 4th"."""
         if self.spread:
-            return f"{self.num_frames} frames spread over the whole video"
+            over = f"{self.windows.length:g} s" if self.windows and self.windows.length else "the whole video"
+            return f"{self.num_frames} frames spread over {over}"
         rate = SAMPLINGS[self.sampling].rate
         of = f" at {rate:g} a second" if rate else ""
         if self.stride == 1:

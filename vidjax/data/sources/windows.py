@@ -35,10 +35,11 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
 def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
     """Start and end in seconds of the windows of a video, as recipe.windows says.
 
-    A window spans what a clip is taken from: num_frames * stride frames, say, or everything if it is spread.
+    A window spans what a clip is taken from: num_frames * stride frames, say, or everything if it is spread; unless
+    recipe.windows says how long it is.
     """
     windows = recipe.windows or Windows()
-    span = recipe.covers(frames, fps)
+    span = min(frames, max(1, round(windows.length * fps))) if windows.length else recipe.covers(frames, fps)
     every = max(1, round(windows.seconds * fps)) if windows.seconds else 0
     starts = window_starts(frames, span, every=every, count=windows.count)
     return [(start / fps, (start + span) / fps) for start in starts]

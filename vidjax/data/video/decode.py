@@ -11,11 +11,12 @@ import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 
 from vidjax.data.video.checked_file import CheckedFile
 from vidjax.data.video.container import check_size, decoder_options, describe, open_container, reading, video_stream
@@ -160,6 +161,35 @@ class Video:
         with reading(self._where):
             rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
             return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
+
+    @functools.cached_property
+    def times(self) -> Float[np.ndarray, " frames+1"]:
+        """Seconds from the start at which each frame is shown, and at which the last one ends; nothing is decoded."""
+        return self._index.times(self._stream, self.fps)
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width over height of a pixel as it is stored."""
+        return self._stream.sample_aspect_ratio or Fraction(1)
+
+    def pictures(self) -> Iterator[av.VideoFrame]:
+        """Every display frame once, in order, as it was encoded: neither converted nor turned.
+
+        Raises:
+          VideoError: when one of them cannot be decoded exactly.
+        """
+        index, number = self._index, 0
+        wanted = None if index.counted else {index.pts[ordinal] for ordinal in index.display}
+        with reading(self._where):
+            for frame in self._play(0 if index.counted else index.first_key, len(index.pts) - 1, None):
+                if wanted is not None and frame.pts not in wanted:
+                    continue
+                if frame.is_corrupt:
+                    raise VideoError("corrupt", f"{self._where}: the decoder marks frame {number} as damaged")
+                yield frame
+                number += 1
+            if number != self.frames:
+                raise VideoError("corrupt", f"{self._where}: {number} of {self.frames} frames come out of the decoder")
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Exact display frames as RGB; see `read_frames`."""

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from vidjax.data.video.decode import FrameNumbers, VideoInfo
 from vidjax.data.video.readers import OpenVideo, StoredVideo, VideoPlace, open_video
@@ -99,6 +99,11 @@ class _CachedVideo:
     def info(self) -> VideoInfo:
         """What the video is."""
         return self._opened().info
+
+    @property
+    def times(self) -> Float[np.ndarray, " frames+1"]:
+        """Seconds at which frames are shown, and at which the last one ends."""
+        return self._opened().times
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
         """Exact display frames as RGB; a new array.

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 
 import av
+import numpy as np
+from jaxtyping import Float
 
 from vidjax.data.video.container import open_container, video_stream
 from vidjax.data.video.truncation import is_cut_off
@@ -74,6 +76,14 @@ class PacketIndex:
         first, last = self.pts[self.display[0]], self.pts[self.display[-1]]
         step = self._last_duration or (last - first) / (len(self.display) - 1)
         return float((last - first + step) * (stream.time_base or 0))
+
+    def times(self, stream: av.video.stream.VideoStream, fps: float) -> Float[np.ndarray, " frames+1"]:
+        """Seconds from the first shown frame to each, and to the end of the last; by `fps` if the file has no times."""
+        total = self.seconds(stream)
+        if not total:
+            return np.arange(len(self.display) + 1) / fps
+        pts = np.array([self.pts[ordinal] for ordinal in self.display], np.float64)
+        return np.append((pts - pts[0]) * float(stream.time_base or 0), total)
 
     def packets(self, start: int, stop: int) -> Iterator[av.Packet]:
         """The packets from ordinal `start` to `stop`, both included."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from vidjax.data.video.container import describe
 from vidjax.data.video.decode import FrameNumbers, Video, VideoInfo
@@ -77,13 +77,16 @@ VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo
 
 
 class OpenVideo(Protocol):
-    """A video that is open for reading: `frames`, of which there are `fps` a second."""
+    """A video that is open for reading: `frames`, of which there are `fps` a second, shown at `times` in seconds."""
 
     @property
     def frames(self) -> int: ...
 
     @property
     def fps(self) -> float: ...
+
+    @property
+    def times(self) -> Float[np.ndarray, " frames+1"]: ...
 
     @property
     def info(self) -> VideoInfo: ...
@@ -144,6 +147,11 @@ class StretchOfVideo:
         self._video.close()
 
     @property
+    def times(self) -> Float[np.ndarray, " frames+1"]:
+        """Seconds at which frames are shown, and at which the last one ends."""
+        return np.arange(self.frames + 1) / self.fps
+
+    @property
     def info(self) -> VideoInfo:
         """What it is: size and rate of the video, its own length."""
         return replace(self._video.info, frames=self.frames, duration=self.frames / self.fps)
@@ -172,6 +180,11 @@ class FrameVideo:
 
     def close(self):
         """There is nothing to release."""
+
+    @property
+    def times(self) -> Float[np.ndarray, " frames+1"]:
+        """Seconds at which frames are shown, and at which the last one ends."""
+        return np.arange(self.frames + 1) / self.fps
 
     @property
     def info(self) -> VideoInfo:
