@@ -38,9 +38,9 @@ from vidjax.aot.planner import remembered
 from vidjax.config import Config, MeshConfig
 from vidjax.errors import ConfigError, UserError
 from vidjax.main import read_config
+from vidjax.training.mesh import PARAMETERS_OVER
 
 CHIPS = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
-HOST = 8  # chips
 REMEDY = "use fewer --rows, or --config.model.remat=full"
 
 
@@ -48,13 +48,13 @@ def meshes(topologies: list[str]) -> Iterator[tuple[str, str, MeshConfig]]:
     """Topology, a name and a mesh for each row of the table."""
     for topology in topologies:
         chips = CHIPS[topology]
-        yield topology, "data", MeshConfig()
-        if chips > HOST:
-            yield topology, f"fsdp {HOST}", MeshConfig(fsdp=HOST)
+        yield topology, "data", MeshConfig(fsdp=1)
+        if chips > PARAMETERS_OVER:
+            yield topology, f"fsdp {PARAMETERS_OVER}", MeshConfig(fsdp=PARAMETERS_OVER)
         yield topology, f"fsdp {chips}", MeshConfig(fsdp=chips)
     if topologies[-1] == list(CHIPS)[-1]:
-        yield topologies[-1], "2 slices, data", MeshConfig(slices=2)
-        yield topologies[-1], f"2 slices, fsdp {HOST}", MeshConfig(fsdp=HOST, slices=2)
+        yield topologies[-1], "2 slices, data", MeshConfig(fsdp=1, slices=2)
+        yield topologies[-1], f"2 slices, fsdp {PARAMETERS_OVER}", MeshConfig(fsdp=PARAMETERS_OVER, slices=2)
 
 
 def one_chip(args, base: Config, settings: list[str]) -> dict:

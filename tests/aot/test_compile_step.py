@@ -147,7 +147,7 @@ def test_more_chips_divide_the_state_and_add_communication():
 def test_each_chip_sends_its_part_of_the_gradients_to_the_other_slice():
     model = dataclasses.replace(CONFIG.model, attention="xla")
     data = dataclasses.replace(CONFIG.data, global_batch=16)
-    config = dataclasses.replace(CONFIG, model=model, data=data, mesh=MeshConfig(slices=2))
+    config = dataclasses.replace(CONFIG, model=model, data=data, mesh=MeshConfig(fsdp=1, slices=2))
     mesh = compiling.mesh_for(config, "v5e:2x4")
     assert [device.slice_index for device in mesh.devices.flat] == [0] * 8 + [1] * 8  # data's outer half each
     step = compiling.compile_step(config, "v5e:2x4")

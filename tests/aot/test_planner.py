@@ -21,7 +21,7 @@ OPEN = {"model.remat": "none", "model.unroll": 12}
 class Chips:
     """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
 
-    Where parameters are divided, a step gathers 1 GB in 10 ms, 6 of them beside other work.
+    Parameters are divided over 8 chips by default; over more, a step gathers 1 GB in 10 ms, 6 of them beside other work.
     """
 
     def __init__(self, held, chosen=None, rest=4.0):
@@ -32,11 +32,11 @@ class Chips:
         chips = sides[0] * sides[1]
 
         def compile_step(config):
-            fsdp = config.mesh.fsdp
+            fsdp = config.mesh.fsdp or 8
             self.asked.append((topology, fsdp, config.train.accumulate, config.model.unroll))
             needed = self.held / fsdp + self.rest / (config.train.accumulate or 1)
             fits = needed <= 16
-            sent = {"all-gather": Collective(1, int(1e9), 1e9)} if fsdp > 1 else {}
+            sent = {"all-gather": Collective(1, int(1e9), 1e9)} if fsdp > 8 else {}
             milliseconds = (100.0, 0.0) if fits else (None, None)
             chosen = {
                 key: value for key, value in self.chosen.items() if key != "model.unroll" or not config.model.unroll
@@ -44,7 +44,7 @@ class Chips:
             return Compiled(
                 topology,
                 chips,
-                {},
+                {"data": chips // fsdp, "fsdp": fsdp, "tensor": 1},
                 chosen,
                 256,
                 fits,
@@ -55,7 +55,7 @@ class Chips:
                 *milliseconds,
                 0,
                 sent,
-                *((10.0, 4.0) if fsdp > 1 else (0.0, 0.0)),
+                *((10.0, 4.0) if fsdp > 8 else (0.0, 0.0)),
             )
 
         return compile_step
@@ -69,24 +69,24 @@ def test_what_fits_without_recomputation_is_the_plan_after_one_compilation():
     assert plan.hours == pytest.approx(100 * 0.1 / 3600)
 
 
-def test_parameters_are_divided_over_a_host_and_then_over_all_chips_where_memory_asks_for_it():
+def test_parameters_are_divided_over_all_chips_where_memory_asks_for_it():
     chips = Chips(held=200.0)  # 25 GB on each of 8, 3.1 on each of 64
     (plan,) = find_plans(CONFIG, "v5e:8x8", 2560, chips.on)
-    assert [fsdp for _, fsdp, *_ in chips.asked] == [1, 8, 64]
+    assert [fsdp for _, fsdp, *_ in chips.asked] == [8, 64]
     assert plan.settings == {"mesh.fsdp": 64}
     assert plan.step_ms == 104.0
 
 
-def test_recomputing_for_lack_of_memory_is_held_against_dividing_parameters():
+@pytest.mark.parametrize("spared", [{"model.remat": "full"}, {"train.accumulate": 2}])
+def test_what_spares_memory_is_held_against_dividing_parameters_over_all_chips(spared):
+    plans = find_plans(CONFIG, "v5e:4x4", 2560, Chips(held=2.0, chosen=OPEN | spared).on)
+    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 16}]  # what sends nothing is faster here
+
+
+def test_where_parameters_lie_over_all_chips_nothing_else_is_tried():
     chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
-    plans = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
-    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 8}]  # what sends nothing is faster here
-
-
-def test_micro_batches_for_lack_of_memory_are_held_against_dividing_parameters():
-    chips = Chips(held=2.0, chosen=OPEN | {"train.accumulate": 2})
-    plans = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
-    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 8}]  # what sends nothing is faster here
+    (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
+    assert (plan.settings, len(chips.asked)) == ({}, 1)
 
 
 def test_a_deep_stack_is_also_tried_without_its_loop():
@@ -94,7 +94,7 @@ def test_a_deep_stack_is_also_tried_without_its_loop():
     chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
     plans = find_plans(dataclasses.replace(CONFIG, model=model), "v5e:2x4", 2560, chips.on)
     assert {tuple(plan.settings.items()) for plan in plans} == {(), (("model.unroll", 24),)}
-    assert [fsdp for _, fsdp, *_ in chips.asked] == [1, 1]  # its loop recomputes, for no lack of memory
+    assert [fsdp for _, fsdp, *_ in chips.asked] == [8, 8]  # its loop recomputes, for no lack of memory
 
 
 def test_what_the_recipe_sets_is_not_tried_otherwise():

@@ -40,7 +40,8 @@ def test_sizes_that_do_not_fit_the_devices_are_refused(config):
 class Chip:
     """A device of a TPU slice, of which a mesh asks where it lies."""
 
-    slice_index: int
+    slice_index: int = 0
+    platform: str = "tpu"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,34 @@ class Chip:
 def test_only_data_lies_over_slices(config, words):
     with pytest.raises(ConfigError, match=words):
         mesh_lib.make_mesh(config, [Chip(number // 4) for number in range(8)])
+
+
+@pytest.mark.parametrize(
+    ("config", "chips", "sizes"),
+    [
+        (MeshConfig(), 64, [8, 8, 1]),
+        (MeshConfig(), 8, [1, 8, 1]),
+        (MeshConfig(), 4, [4, 1, 1]),
+        (MeshConfig(tensor=2), 64, [4, 8, 2]),
+        (MeshConfig(tensor=2), 8, [4, 1, 2]),  # 4 rings of 2 chips are left, not 8
+        (MeshConfig(data=16), 16, [16, 1, 1]),  # whoever sets data has said where all chips go
+        (MeshConfig(fsdp=1), 64, [64, 1, 1]),
+        (MeshConfig(fsdp=-1, data=2), 64, [2, 32, 1]),
+    ],
+)
+def test_tpus_divide_parameters_over_eight_chips_unless_told_otherwise(config, chips, sizes, monkeypatch):
+    monkeypatch.setattr(mesh_lib, "mesh_of", lambda sizes, devices: list(sizes))
+    assert mesh_lib.make_mesh(config, [Chip()] * chips) == sizes
+
+
+def test_two_slices_divide_parameters_within_each(monkeypatch):
+    monkeypatch.setattr(mesh_lib, "mesh_of", lambda sizes, devices: list(sizes))
+    assert mesh_lib.make_mesh(MeshConfig(), [Chip(number // 8) for number in range(16)]) == [2, 8, 1]
+    assert mesh_lib.make_mesh(MeshConfig(), [Chip(number // 4) for number in range(8)]) == [8, 1, 1]
+
+
+def test_other_devices_than_tpus_have_all_parameters_unless_told_otherwise():
+    assert dict(mesh_lib.make_mesh(MeshConfig()).shape) == {"data": 8, "fsdp": 1, "tensor": 1}
 
 
 def test_a_batch_that_does_not_divide_names_the_next_that_does():

@@ -1,8 +1,8 @@
 """Which mesh, rematerialisation and micro-batches make a recipe fastest on TPU chips that are not there.
 
 Each try is a compilation of minutes. What a recipe leaves open, micro-batches among it, is chosen as a run would choose
-it (`compile_step`), so that few are needed: dividing parameters over 8 chips, and then over all, which sends more, is
-tried only where memory asks for it; a stack without a loop only where a deep one has one.
+it (`compile_step`), so that few are needed: dividing parameters over all chips, which sends more, is tried only where
+memory asks for it; a stack without a loop only where a deep one has one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from vidjax.training.choices.platform import encoder_depth
 from vidjax.training.plan import num_train_steps
 
 Compile = Callable[[Config], Compiled]
-HOST = 8  # chips over which parameters are divided first
 # Slices from small to large, by the kind of chip.
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
@@ -110,13 +109,10 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
     whole = attempt({})
     yield {}, whole
     depth, least = encoder_depth(config), {}
-    if config.mesh.fsdp == 1 and _short_of_memory(config, whole, depth):
-        for fsdp in sorted({n for n in (HOST, whole.chips) if n <= whole.chips and whole.chips % n == 0} - {1}):
-            least = {"mesh.fsdp": fsdp}
-            step = attempt(least)
-            yield least, step
-            if not _short_of_memory(config, step, depth):
-                break
+    divided = config.mesh.fsdp or whole.mesh["fsdp"] == whole.chips
+    if not divided and _short_of_memory(config, whole, depth):
+        least = {"mesh.fsdp": whole.chips}
+        yield least, attempt(least)
     fitting = [settings for settings in ({}, least) if attempt(settings).fits]
     if fitting and config.model.unroll == 0 and attempt(fitting[-1]).chosen.get("model.unroll", depth) < depth:
         settings = fitting[-1] | {"model.unroll": depth}

@@ -322,7 +322,7 @@ class MeshConfig:
     """Devices along each mesh axis; one of them -1, which takes what is left."""
 
     data: int = -1  # over all slices
-    fsdp: int = 1
+    fsdp: int = 0  # 0: on TPUs 8 of those that data=-1 would take in each slice, if they divide them; else 1
     tensor: int = 1
     # TPU slices joined by the data-centre network, which share the data axis; 0: as many as the devices lie in, and
     # for `vidjax compile` one.

@@ -6,8 +6,10 @@ rules) and from its shape (fully sharded data parallelism takes the largest dime
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -31,17 +33,23 @@ TENSOR_RULES = (
 )
 
 
+# TPU chips over which parameters are divided by default. Each then has an eighth of the optimiser's work, and the sum of
+# a gradient is half of an all-reduce's bytes; more chips are no longer a ring, and send more (docs/performance.md).
+PARAMETERS_OVER = 8
+
+
 def make_mesh(config: MeshConfig, devices=None) -> Mesh:
     """Arrange the devices as (data, fsdp, tensor); a size of -1 takes what the others leave.
 
     Args:
-      config: the sizes; at most one of them -1.
+      config: the sizes; at most one of them -1. An fsdp of 0 is chosen by the platform.
       devices: default all devices of all processes.
 
     Raises:
       ConfigError: when the sizes do not multiply to the number of devices, or an axis but data would lie over slices.
     """
     devices = jax.devices() if devices is None else devices
+    config = dataclasses.replace(config, fsdp=config.fsdp or _fsdp(config, devices))
     sizes = [getattr(config, axis) for axis in AXES]
     shown = ", ".join(f"mesh.{axis}={size}" for axis, size in zip(AXES, sizes, strict=True))
     if sizes.count(-1) > 1 or any(size == 0 or size < -1 for size in sizes):
@@ -60,6 +68,13 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
             f"mesh.data={slices} or a multiple of it, and a smaller mesh.fsdp or mesh.tensor"
         )
     return mesh_of(sizes, devices)
+
+
+def _fsdp(config: MeshConfig, devices: Sequence[jax.Device]) -> int:
+    """Over how many devices parameters are divided where the configuration leaves it open."""
+    rest = len(devices) // count_slices(devices) // max(config.tensor, 1)
+    divides = config.data == -1 and rest % PARAMETERS_OVER == 0
+    return PARAMETERS_OVER if divides and devices[0].platform == "tpu" else 1
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
