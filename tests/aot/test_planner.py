@@ -21,7 +21,7 @@ OPEN = {"model.remat": "none", "model.unroll": 12}
 class Chips:
     """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
 
-    Parameters are divided over 8 chips by default; over more, a step gathers 1 GB in 10 ms, 6 of them beside other work.
+    By default that is over 8 chips; over more, a step gathers 1 GB in 10 ms, 6 of them beside other work.
     """
 
     def __init__(self, held, chosen=None, rest=4.0):

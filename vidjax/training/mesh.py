@@ -33,8 +33,8 @@ TENSOR_RULES = (
 )
 
 
-# TPU chips over which parameters are divided by default. Each then has an eighth of the optimiser's work, and the sum of
-# a gradient is half of an all-reduce's bytes; more chips are no longer a ring, and send more (docs/performance.md).
+# TPU chips over which parameters are divided by default. Each then has an eighth of the optimiser's work, and to sum a
+# gradient takes half of an all-reduce's bytes; more chips are no ring, and send more (docs/performance.md).
 PARAMETERS_OVER = 8
 
 
