@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from vidjax.evaluation.time_line import best_segments, likely_segments, own_time
 
 LIKELY = 0.5  # probability from which one of several labels is named in a time line
 Advance = Callable[[float], object]
+Logits = Callable[[UInt8[np.ndarray, "v t h w 3"]], Float[np.ndarray, "v classes"]]
 
 
 class Predictor:
@@ -44,7 +46,18 @@ class Predictor:
         self.recipe, self.activation = recipe, activation
         self._params, self._labels = params, labels
         self._logits = jax.jit(objective.scores)
+        self._elsewhere: Logits | None = None
         self._merged = jax.jit(lambda logits: merge_views(logits, recipe.merge)[0])
+
+    def computed_by(self, logits: Logits) -> Self:
+        """The same, its logits computed elsewhere, such as together with those of other videos.
+
+        Args:
+          logits: is given all views of a video or of a window at once, and may be called from several threads.
+        """
+        other = copy.copy(self)
+        other._elsewhere = logits
+        return other
 
     @property
     def numbers(self) -> bool:
@@ -134,7 +147,11 @@ class Predictor:
         return lambda number: {"label": self.name(number)}, shown
 
     def _score(self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance) -> Float[np.ndarray, " classes"]:
-        """The merged scores of views, which are computed one by one, as an evaluation does."""
+        """The merged scores of views, which are computed one by one, as an evaluation does, if not elsewhere."""
+        if self._elsewhere:
+            logits = self._elsewhere(views)[:, None]
+            advance(1)
+            return np.asarray(self._merged(logits))
         logits = []
         for view in views:
             logits.append(np.asarray(self._logits(self._params, view[None])))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 from vidjax.ops.scan.conv_tpu import MOST_TAPS, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 
@@ -61,7 +62,7 @@ def causal_conv_silu(
 
 def _by_platform(x, kernel, bias, reverse):
     tpu, default = (functools.partial(conv, reverse=reverse) for conv in (pallas_tpu, _taps))
-    return jax.lax.platform_dependent(x, kernel, bias, tpu=tpu if fits(x, kernel) else default, default=default)
+    return platforms.dispatch(x, kernel, bias, tpu=tpu if fits(x, kernel) else default, default=default)
 
 
 def _taps(x, kernel, bias, reverse):

@@ -7,11 +7,11 @@ reads the tokens and writes the result, and leaves nothing between in memory but
 import functools
 import math
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 from vidjax.ops.causal_conv import causal_conv_silu
 from vidjax.ops.mesh_axes import CHANNELS, free_axes
 from vidjax.ops.row_sharding import product_by_rows
@@ -72,7 +72,7 @@ def mamba_branch(
 def _by_platform(x, *weights, reverse):
     fused, default = (functools.partial(branch, reverse=reverse) for branch in (_fused, _separate))
     tpu = fused if fits(x, BranchWeights(*weights)) else default
-    return jax.lax.platform_dependent(x, *weights, tpu=tpu, default=default)
+    return platforms.dispatch(x, *weights, tpu=tpu, default=default)
 
 
 def _fused(x, *weights, reverse):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 from vidjax.ops.scan.chunked import chunked
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.scan.recurrence import step_sizes
@@ -75,7 +76,7 @@ def selective_scan(
 def _by_platform(*operands, **options):
     kernel = pallas_tpu if fits(*operands[:3]) else chunked
     tpu, default = (functools.partial(scan, **options) for scan in (kernel, chunked))
-    return jax.lax.platform_dependent(*operands, tpu=tpu, default=default)
+    return platforms.dispatch(*operands, tpu=tpu, default=default)
 
 
 def _associative(x, dt, A, B, C, D, bias, softplus, reverse):

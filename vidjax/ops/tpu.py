@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 
+from vidjax.ops import platforms
+
 VMEM = 64 * 2**20  # bytes of a core, at least, in the TPUs since v5e
 SMALL_VMEM = {"TPU v2": 2**24, "TPU v3": 2**24, "TPU v4": 2**24}
 
@@ -26,6 +28,6 @@ def as_shaped(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
     Left to choose, the compiler puts the axis innermost that fills whole tiles, such as 8 clips in place of 197
     patches, and turns it back for every kernel. A loop over layers pins what it carries by itself.
     """
-    return jax.lax.platform_dependent(
+    return platforms.dispatch(
         x, tpu=lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), default=lambda x: x
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.config import Config
 from vidjax.data.clips.eval_views import too_short
 from vidjax.data.tokenizer import load_tokenizer
-from vidjax.data.video.readers import open_video
+from vidjax.data.video.readers import OpenVideo, open_video
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.evaluation.caption_generator import CaptionGenerator
 from vidjax.evaluation.multiview import Scoring
@@ -94,11 +94,18 @@ def answer(
       VideoError: when the video cannot be decoded.
     """
     with open_video(name) as video:
-        if sentence := too_short(name, video, predictor.recipe):
-            remark(sentence)
-        if predictor.recipe.windows:
-            return _windows(predictor, *predictor.windows(video, advance), k)
-        scores = predictor(video, advance)
+        return answer_opened(predictor, video, name, k, remark, advance)
+
+
+def answer_opened(
+    predictor: Predictor, video: OpenVideo, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
+) -> dict[str, Any]:
+    """As `answer`, of a video that is open; `name` is what remarks call it."""
+    if sentence := too_short(name, video, predictor.recipe):
+        remark(sentence)
+    if predictor.recipe.windows:
+        return _windows(predictor, *predictor.windows(video, advance), k)
+    scores = predictor(video, advance)
     return _said(predictor, scores, k)
 
 

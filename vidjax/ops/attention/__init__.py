@@ -7,11 +7,11 @@ reverse mode, and so can the default on any platform, unless there is a mask. Fo
 
 import functools
 
-import jax
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 from vidjax.ops.attention.cudnn import cudnn
 from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
 from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, splash, tiled
@@ -104,7 +104,7 @@ def attention_over_time(
     if places and implementation == "pallas_tpu":
         return kernel(q, k, v)
     if places and implementation is None and cudnn_obstacle(q, k):
-        return jax.lax.platform_dependent(q, k, v, tpu=kernel, default=moved)
+        return platforms.dispatch(q, k, v, tpu=kernel, default=moved)
     return moved(q, k, v)
 
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 
 
 def cudnn(q, k, v, mask, is_causal, scale):
@@ -17,6 +18,8 @@ def cudnn(q, k, v, mask, is_causal, scale):
 
 def obstacle(q, k) -> str | None:
     """Why cuDNN cannot take these inputs, or None if it can."""
+    if platforms.restricted():
+        return "the program is exported for other machines"
     if jax.default_backend() != "gpu":
         return f"the default backend is {jax.default_backend()}, not an NVIDIA GPU"
     device = jax.devices()[0]

@@ -12,6 +12,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec as P
 
 from vidjax.errors import ConfigError
+from vidjax.ops import platforms
 from vidjax.ops.attention import pallas_tpu_kernels as kernels
 from vidjax.ops.attention import splash_tpu, tiles
 from vidjax.ops.attention.mesh import on_each_device, shares
@@ -49,7 +50,7 @@ def by_platform(q, k, v, scale):
     if _wrong_types(q, k) or not _obstacle(*_of_a_device(q, k)):
         return portable(q, k, v)
     streamed = functools.partial(splash_tpu.attend, scale=scale, name=KEPT)
-    return jax.lax.platform_dependent(q, k, v, tpu=streamed, default=portable)
+    return platforms.dispatch(q, k, v, tpu=streamed, default=portable)
 
 
 def over_time(q, k, v, scale, places):
@@ -116,7 +117,7 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, places
         forms = {"default": form} if form else _forms(*operands[:2], heads)
         functions = {platform: FORMS[name][direction] for platform, name in forms.items()}
         options = {"heads": heads, "scale": scale} | ({"places": places} if places else {})
-        return jax.lax.platform_dependent(
+        return platforms.dispatch(
             *operands, **{platform: functools.partial(f, **options) for platform, f in functions.items()}
         )
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
+from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
 CHUNK = 16  # tokens, at most: 8 to 32 take about the same time on a CPU
@@ -53,7 +54,7 @@ _scan.defvjp(_scan_forward, _scan_backward)
 
 def by_platform(rows, stretches, reverse):
     cpu, default = (functools.partial(form, reverse=reverse) for form in (rows, stretches))
-    return functools.partial(jax.lax.platform_dependent, cpu=cpu, default=default)
+    return functools.partial(platforms.dispatch, cpu=cpu, default=default)
 
 
 def rows_forward(A, chunks, reverse):

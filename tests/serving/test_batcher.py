@@ -1,0 +1,94 @@
+"""Clips of several threads are computed together, each gets its own outputs back, and a failure reaches who waits."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from vidjax.serving.batcher import Batcher
+
+
+class Slow:
+    """A computation that waits for permission; remembers its batch sizes."""
+
+    def __init__(self):
+        self.sizes, self.go, self.begun = [], threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, clips):
+        self.sizes.append(len(clips))
+        self.begun.release()
+        self.go.acquire()
+        if (clips == 13).any():
+            raise ArithmeticError("unlucky")
+        return clips.reshape(len(clips), -1)[:, :1] * 2.0
+
+
+def ask(batcher, numbers):
+    """A thread for each list of numbers that are sent as clips; the outputs or the error of each."""
+    found = {}
+
+    def one(place, values):
+        try:
+            found[place] = batcher(np.array(values, np.uint8)[:, None, None, None, None]).ravel().tolist()
+        except ArithmeticError as error:
+            found[place] = error
+
+    threads = [threading.Thread(target=one, args=each) for each in enumerate(numbers)]
+    for thread in threads:
+        thread.start()
+    return threads, found
+
+
+@pytest.fixture
+def slow():
+    return Slow()
+
+
+def test_what_comes_while_a_batch_is_computed_is_the_next_batch(slow):
+    batcher, told = Batcher(slow, 4, lambda clips: told.append(clips)), []
+    first, found = ask(batcher, [[1]])
+    slow.begun.acquire()
+    rest, others = ask(batcher, [[2, 3], [4], [5], [6], [7]])
+    while batcher._queue.qsize() < 6:
+        pass
+    slow.go.release(3)
+    for thread in (*first, *rest):
+        thread.join(20)
+    assert found == {0: [2.0]}
+    assert others == {0: [4.0, 6.0], 1: [8.0], 2: [10.0], 3: [12.0], 4: [14.0]}
+    assert slow.sizes == [1, 4, 2]
+    batcher.close()
+    assert told == [1, 4, 2]
+
+
+def test_a_batch_is_filled_up_to_a_power_of_two_and_only_those_are_compiled(slow):
+    batcher = Batcher(slow, 8)
+    slow.go.release(100)
+    batcher.warm((1, 1, 1, 1), lambda: None)
+    assert slow.sizes == batcher.sizes == [1, 2, 4, 8]
+    assert batcher(np.zeros((3, 1, 1, 1, 1), np.uint8)).shape == (3, 1)
+    assert set(slow.sizes) <= {1, 2, 4, 8}
+    batcher.close()
+
+
+def test_an_error_reaches_who_waits_and_the_next_batch_goes_on(slow):
+    batcher = Batcher(slow, 1)
+    slow.go.release(100)
+    threads, found = ask(batcher, [[13], [1]])
+    for thread in threads:
+        thread.join(20)
+    assert str(found[0]) == "unlucky"
+    assert found[1] == [2.0]
+    batcher.close()
+
+
+def test_close_computes_what_waits(slow):
+    batcher = Batcher(slow, 2)
+    threads, found = ask(batcher, [[1], [2], [3], [4], [5]])
+    while sum(slow.sizes) + batcher._queue.qsize() < 5:
+        pass
+    slow.go.release(100)
+    batcher.close()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(found.values()) == [[2.0], [4.0], [6.0], [8.0], [10.0]]

@@ -1,0 +1,12 @@
+"""Without its packages `vidjax serve` says what to install."""
+
+import subprocess
+import sys
+
+SCRIPT = "import sys; sys.modules['fastapi'] = None; from vidjax.cli import main; sys.exit(main(['serve', 'model']))"
+
+
+def test_without_fastapi_it_says_what_to_install():
+    found = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
+    assert found.stderr == "vidjax: vidjax serve needs fastapi; pip install 'vidjax[serve]'\n"
+    assert found.returncode == 2

@@ -1,0 +1,70 @@
+"""`vidjax serve`: answer for videos over HTTP: POST one to /predict, and what `vidjax predict --json` says comes back.
+
+SOURCE is a folder of `vidjax export --format=stablehlo`, or any other model. It needs FastAPI (extra `serve`), and is
+seen on this machine only unless --host says otherwise: it asks nobody for a password. /health and /metrics are for what
+watches it. SIGTERM and Ctrl-C let it finish the requests that it has taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from vidjax.cli import load_model
+from vidjax.cli.terminal import say
+from vidjax.cli.verb import Verb
+from vidjax.errors import ConfigError
+from vidjax.progress import progress
+
+_MOST = 256  # clips of a batch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this verb."""
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help=f"a folder of vidjax export --format=stablehlo, or {load_model.HELP}")
+    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all networks (127.0.0.1)")
+    add("--port", type=int, default=8000, help="0 for any that is free (8000)")
+    add("--max-batch", type=int, default=8, metavar="N", help="clips computed together, a power of two (8)")
+    add("--max-mb", type=int, default=50, metavar="N", help="of a video file, kept in memory (50)")
+    add("--max-seconds", type=int, default=600, metavar="N", help="of a video (600)")
+    add("--queue", type=int, default=32, metavar="N", help="requests at once; more are told to come back (32)")
+    add("--upload-seconds", type=float, default=30.0, metavar="S", help="in which a request has to be sent (30)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal comes; the exit code is 128 + its number."""
+    most = arguments.max_batch
+    if not 1 <= most <= _MOST or most & (most - 1):
+        raise ConfigError(f"--max-batch={most} must be a power of two from 1 to {_MOST}")
+    try:
+        from vidjax.serving import app, server
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"vidjax serve needs {error.name}; pip install 'vidjax[serve]'") from error
+    from vidjax.serving.limits import Limits
+    from vidjax.serving.model import open_model
+    from vidjax.training.compile_cache import use_compile_cache
+    from vidjax.training.stop_signal import StopSignal
+
+    limits = Limits(
+        megabytes=arguments.max_mb, seconds=arguments.max_seconds, queue=arguments.queue,
+        upload_seconds=arguments.upload_seconds,
+    )  # fmt: skip
+    use_compile_cache()
+    listening = server.listen(arguments.host, arguments.port)
+    with progress(f"reading {arguments.source}"):
+        model = open_model(arguments.source)
+    service = app.Service(model, limits, most)
+    with progress("compiling", len(service.batcher.sizes), unit="batch sizes") as advance:
+        service.batcher.warm(model.clip_shape, advance)
+    host, port = listening.getsockname()[:2]
+    say(f"{model.name} answers at http://{host}:{port}/predict; Ctrl-C stops")
+    with StopSignal(lambda: "") as signals:
+        signals.unsaved = True  # a first signal is remembered, a second one ends the process
+        server.serve(app.build_app(service), listening, limits, lambda: signals.signal > 0, service.stop)
+        service.close()
+        signals.unsaved = False
+    say("vidjax: stopped; all requests that were taken are answered")
+    return 128 + signals.signal
+
+
+VERB = Verb(__doc__, add_arguments, run, "vidjax serve exported")

@@ -1,0 +1,97 @@
+"""What an exported model computes: uint8 frames in, the answer of `Pretrained.predict` for one view out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from vidjax.errors import WeightsError
+from vidjax.evaluation.merge_views import ACTIVATIONS
+from vidjax.evaluation.multiview import Scoring
+from vidjax.objectives import ActionRecognition, Objective
+from vidjax.ops.patches import CHANNELS
+from vidjax.weights import Pretrained
+from vidjax.weights.rules import flatten, nest
+
+Outputs = dict[str, Float[Array, "b classes"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """A function to trace and its weights.
+
+    Attributes:
+      call: takes `weights` and clips (b t h w c), uint8 and RGB; returns `outputs`.
+      weights: float32 arrays by path.
+      clip_shape: (t, h, w, c).
+      outputs: their names, each (b classes): `probabilities` and `logits` of classes or of nouns and then verbs,
+        `values` of a regression.
+    """
+
+    call: Callable[[dict[str, Any], UInt8[Array, "b t h w c"]], Outputs]
+    weights: dict[str, np.ndarray]
+    clip_shape: tuple[int, int, int, int]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Pretrained, **spec: str | None) -> Graph:
+        """The graph of a model that gives classes, actions or numbers.
+
+        Args:
+          spec: fields of the model's specification that the program is to have, as far as the model has them; without
+            them the implementations of its ops are chosen when it is traced.
+
+        Raises:
+          WeightsError: for another model.
+        """
+        answer, objective = model.answer, model.objective
+        if answer is None or not isinstance(objective, Scoring) or not isinstance(objective, Objective):
+            raise WeightsError(
+                f"{model.source} holds a {model.family} that gives neither classes nor numbers; a graph is exported of "
+                "a fine-tuned classifier or of a regression"
+            )
+        objective = _with_spec(objective, {"attention": None, "scan": None} | spec)
+        show = _show(objective, answer.activation)
+        swap = model.clips.channels == "bgr"
+
+        def call(weights: dict[str, Any], clips: UInt8[Array, "b t h w c"]) -> Outputs:
+            params = nest(weights)
+
+            def of_clip(clip):
+                return objective.scores(params, (clip[..., ::-1] if swap else clip)[None])[0]
+
+            # Under vmap a model sees one clip, of a shape that it knows: what it computes from shapes stays numbers.
+            return show(jax.vmap(of_clip)(clips))
+
+        weights = {path: np.asarray(leaf) for path, leaf in flatten(model.params).items()}
+        outputs = ("values",) if answer.kind == "values" else ("probabilities", "logits")
+        return cls(call, weights, (model.clips.num_frames, *model.clips.frame_size, CHANNELS), outputs)
+
+
+def _with_spec(objective: Any, changes: dict[str, str | None]) -> Any:
+    """The objective of a module with another spec; one that names implementations may be for one platform only."""
+    module = objective.module
+    names = {field.name for field in dataclasses.fields(module.spec)}
+    takes_attention = "attention" in names and "scan" not in names  # a model with a scan has none, and refuses it
+    changes = {
+        name: value for name, value in changes.items() if name in names and (name != "attention" or takes_attention)
+    }
+    return objective.with_module(module.clone(spec=dataclasses.replace(module.spec, **changes)))
+
+
+def _show(objective: Any, activation: str) -> Callable[[Float[Array, "b classes"]], Outputs]:
+    if activation not in ("softmax", "sigmoid"):
+        return lambda values: {"values": values}
+    cuts = [objective.nouns] if isinstance(objective, ActionRecognition) else []
+
+    def show(logits: Float[Array, "b classes"]) -> Outputs:
+        parts = [ACTIVATIONS[activation](part) for part in jnp.split(logits.astype(jnp.float32), cuts, axis=1)]
+        return {"probabilities": jnp.concatenate(parts, axis=1), "logits": logits}
+
+    return show

@@ -1,0 +1,71 @@
+"""A model as a StableHLO program: one file of `jax.export` for CPUs, NVIDIA GPUs and TPUs, its weights beside it.
+
+JAX keeps such artefacts readable for six months, and lets older versions of itself read them for three weeks
+(https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import safetensors.numpy
+
+from vidjax.errors import UserError, WeightsError
+from vidjax.export import load, preprocessing
+from vidjax.export.folders import whole_folder
+from vidjax.export.graph import Graph
+from vidjax.ops import platforms
+from vidjax.weights import Pretrained
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+GRAPH, WEIGHTS = "model.jaxexport", "weights.safetensors"  # as load.py names them
+
+
+def write(model: Pretrained, folder: str | os.PathLike) -> None:
+    """Write model.jaxexport, weights.safetensors, preprocessing.json and load.py, all of them or nothing.
+
+    The program takes the weights and uint8 RGB clips (b t h w c) of any b, of the model's frames and size, and returns
+    `probabilities` and `logits`, each (b classes), or `values`.
+
+    Args:
+      folder: new or empty.
+
+    Raises:
+      WeightsError: for a model that gives neither classes nor numbers, or that cannot be traced.
+      DataError: when the folder cannot be written.
+    """
+    graph = Graph.of(model)
+    program = trace(graph, model.source).serialize()
+    with whole_folder(folder) as draft:
+        (draft / GRAPH).write_bytes(program)
+        safetensors.numpy.save_file(graph.weights, draft / WEIGHTS)
+        (draft / WEIGHTS).chmod(0o644)  # written for its owner alone
+        preprocessing.write(draft, model, graph)
+        shutil.copyfile(Path(load.__file__), draft / "load.py")
+
+
+def trace(graph: Graph, source: str) -> jax.export.Exported:
+    """The program of a graph, for any batch and every one of `PLATFORMS`.
+
+    Args:
+      source: of the model, for the message.
+
+    Raises:
+      WeightsError: when it cannot be traced.
+    """
+    (batch,) = jax.export.symbolic_shape("batch")
+    clips = jax.ShapeDtypeStruct((batch, *graph.clip_shape), jnp.uint8)
+    weights = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in graph.weights.items()}
+    try:
+        with platforms.restricted_to("cpu"):  # its own forms are plain JAX, those for TPUs are kernels
+            return jax.export.export(jax.jit(graph.call), platforms=PLATFORMS)(weights, clips)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a module from outside does with a batch that is no number
+        [reason, *_] = str(error).splitlines() or [repr(error)]
+        raise WeightsError(f"{source} cannot be traced for any batch and platform: {reason}") from error

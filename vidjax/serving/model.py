@@ -1,0 +1,96 @@
+"""The model of a server: an exported folder as it is, or any other source, whose graph is compiled for this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+import vidjax
+from vidjax.errors import WeightsError
+from vidjax.evaluation.predict import ActionPredictor, Predictor
+from vidjax.export import load, preprocessing, stablehlo
+from vidjax.export.graph import Graph
+from vidjax.export.preprocessing import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedModel:
+    """A graph with its weights on the device, and what is known of its clips and outputs.
+
+    Attributes:
+      name: of the folder or file, without the folders that it is in.
+      clip_shape: (t, h, w, c) of a clip.
+    """
+
+    name: str
+    about: Preprocessing
+    call: Any
+    weights: Any
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """(t, h, w, c) of the clips that it takes."""
+        return (self.about.recipe.num_frames, *self.about.recipe.frame_size, 3)
+
+    def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
+        """Logits, or the numbers of a regression; `params` are the weights."""
+        return self.call(params, clips)["values" if self.about.kind == "values" else "logits"]
+
+    @functools.cached_property
+    def compiled(self) -> Callable[[UInt8[np.ndarray, "b t h w c"]], Float[np.ndarray, "b classes"]]:
+        """`scores` of clips on the host, compiled for each number of them."""
+        scores = jax.jit(self.scores)
+        return lambda clips: np.asarray(scores(self.weights, clips))
+
+    def predictor(self) -> Predictor:
+        """What answers for videos."""
+        about = self.about
+        arguments = (self, self.weights, about.recipe)
+        options = {"activation": about.activation, "labels": about.labels}
+        if about.kind == "actions":
+            return ActionPredictor(about.nouns, *arguments, **options)
+        return Predictor(*arguments, **options)
+
+
+def open_model(source: str) -> ServedModel:
+    """A folder of `vidjax export --format=stablehlo`, or what `vidjax.from_pretrained` takes.
+
+    Raises:
+      WeightsError: when it is neither, or gives neither classes nor numbers.
+    """
+    name = os.path.basename(os.path.normpath(source))
+    if (Path(source) / stablehlo.GRAPH).is_file():
+        return _from_folder(Path(source), name)
+    model = vidjax.from_pretrained(source)
+    graph = Graph.of(model)
+    return ServedModel(
+        name, preprocessing.parse(preprocessing.describe(model, graph)), graph.call, _on_device(graph.weights)
+    )
+
+
+def _from_folder(folder: Path, name: str) -> ServedModel:
+    about = preprocessing.read(folder)
+    try:
+        graph = jax.export.deserialize(bytearray((folder / stablehlo.GRAPH).read_bytes()))
+        weights = load.read_weights(folder / stablehlo.WEIGHTS)
+    except Exception as error:  # whatever damaged files make of a reader of flatbuffers, of MLIR or of a header
+        raise WeightsError(
+            f"{folder} is damaged, or of another version of jax: {error}; export the model again"
+        ) from error
+    platform = jax.default_backend().replace("gpu", "cuda")
+    if platform not in graph.platforms:
+        raise WeightsError(f"{folder} was exported for {', '.join(graph.platforms)}, and this machine is a {platform}")
+    return ServedModel(name, about, graph.call, _on_device(weights))
+
+
+def _on_device(weights: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+    return jax.device_put(weights)

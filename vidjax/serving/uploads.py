@@ -1,0 +1,97 @@
+"""The video in a request: a raw body or the one file of a form, received within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from vidjax.errors import printable
+from vidjax.serving.limits import Limits
+
+_RAW = ("video/", "application/octet-stream", "image/gif")
+_LONGEST_NAME = 120  # characters of a file's name that are repeated
+
+
+class Refused(Exception):
+    """A request that is not answered.
+
+    Attributes:
+      status: of HTTP; sentence: for the client.
+    """
+
+    def __init__(self, status: int, sentence: str):
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+async def receive_video(request: Request, limits: Limits) -> tuple[str, bytes]:
+    """The name and the bytes of the video in a request; a raw body is called "upload".
+
+    Raises:
+      Refused: 400 for a form without a file, 408 for a client that is too slow, 413 for a body that is too large, of
+        which no more than the limit is read, 415 for what is neither a video nor a form.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_form = kind == "multipart/form-data"
+    if not is_form and not kind.startswith(_RAW):
+        raise Refused(415, f"content type {printable(kind)[:80]!r} is no video; send video/mp4 or multipart/form-data")
+    _check_declared(request, limits)
+    limited = Request(request.scope, _Counted(request, limits))
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            return await _of_form(limited) if is_form else ("upload", await limited.body())
+    except TimeoutError:
+        sentence = f"the request was not sent within {limits.upload_seconds:g} seconds"
+        raise Refused(408, sentence) from None
+    except ClientDisconnect:
+        raise Refused(400, "the client has gone") from None
+
+
+def _check_declared(request: Request, limits: Limits) -> None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > limits.bytes:
+        raise _too_large(limits)
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(413, f"the body has over {limits.megabytes} MB")
+
+
+class _Counted:
+    """Receives the messages of a request as long as their bytes are within the limit."""
+
+    def __init__(self, request: Request, limits: Limits):
+        self._receive, self._limits, self._left = request.receive, limits, limits.bytes
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise _too_large(self._limits)
+        return message
+
+
+async def _of_form(request: Request) -> tuple[str, bytes]:
+    try:
+        form = await request.form(max_files=1, max_fields=8)
+    except HTTPException as error:
+        raise Refused(400, f"the form cannot be read: {printable(error.detail)}") from error
+    try:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if not files:
+            raise Refused(400, "the form has no file; send one, as curl -F video=@video.mp4 does")
+        return _name(files[0].filename), await files[0].read()
+    finally:
+        await form.close()
+
+
+def _name(given: str | None) -> str:
+    """The last part of a file's name, whatever system it is from."""
+    name = posixpath.basename((given or "").replace("\\", "/"))
+    return printable(name)[:_LONGEST_NAME] or "upload"
