@@ -1,6 +1,7 @@
 """The map in CONTRIBUTING: imports point one way, and no two modules import each other."""
 
 import ast
+import collections
 import graphlib
 import pathlib
 import pkgutil
@@ -133,3 +134,9 @@ def test_modules_of_lazy_rooms_are_listed_and_reached(room):
     modules = {module.name for module in pkgutil.iter_modules([PACKAGE / room])}
     assert not modules & set(getattr(vidjax, room).__dict__.get("__all__", ())), "an import would hide the function"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """Worker processes import a test's file by its bare name, so pytest takes no two of one name."""
+    names = collections.Counter(path.name for path in pathlib.Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
