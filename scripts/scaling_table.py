@@ -2,8 +2,8 @@
 
     python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
-Compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256: data-parallel, with parameters
-divided over 8 chips (fsdp 8) and over all chips of a slice (fsdp). Needs the compiler (extra `aot`), no TPU. A step
+Compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256, with parameters divided over 8
+chips (fsdp), as a run does without a flag, and data-parallel (data). Needs the compiler (extra `aot`), no TPU. A step
 takes the compiler's estimate, the schedules of its kernels, and what it waits for communication, as
 `vidjax.aot.overlap` reads the compiled schedule. Kernels are the same on any number of chips: their time is that on one
 chip, and nothing is taken to be hidden behind them. With t the step on one chip,
@@ -41,20 +41,16 @@ from vidjax.main import read_config
 from vidjax.training.mesh import PARAMETERS_OVER
 
 CHIPS = {"v5e:2x4": 8, "v5e:8x8": 64, "v5e:16x16": 256}
+PARALLEL = {"fsdp": PARAMETERS_OVER, "data": 1}  # over how many chips parameters are divided
 REMEDY = "use fewer --rows, or --config.model.remat=full"
 
 
-def meshes(topologies: list[str]) -> Iterator[tuple[str, str, MeshConfig]]:
+def meshes(topologies: list[str], parallel: list[str]) -> Iterator[tuple[str, str, MeshConfig]]:
     """Topology, a name and a mesh for each row of the table."""
     for topology in topologies:
-        chips = CHIPS[topology]
-        yield topology, "data", MeshConfig(fsdp=1)
-        if chips > PARAMETERS_OVER:
-            yield topology, f"fsdp {PARAMETERS_OVER}", MeshConfig(fsdp=PARAMETERS_OVER)
-        yield topology, f"fsdp {chips}", MeshConfig(fsdp=chips)
-    if topologies[-1] == list(CHIPS)[-1]:
-        yield topologies[-1], "2 slices, data", MeshConfig(fsdp=1, slices=2)
-        yield topologies[-1], f"2 slices, fsdp {PARAMETERS_OVER}", MeshConfig(fsdp=PARAMETERS_OVER, slices=2)
+        for slices in (1, 2) if topology == list(CHIPS)[-1] else (1,):
+            for name in parallel:
+                yield topology, "2 slices, " * (slices > 1) + name, MeshConfig(fsdp=PARALLEL[name], slices=slices)
 
 
 def one_chip(args, base: Config, settings: list[str]) -> dict:
@@ -90,6 +86,7 @@ def main() -> int:
     parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]")
     parser.add_argument("--rows", type=int, default=32, help="clips a chip")
     parser.add_argument("--topologies", nargs="+", choices=CHIPS, default=list(CHIPS), help="beside one chip")
+    parser.add_argument("--parallel", nargs="+", choices=PARALLEL, default=list(PARALLEL), help="ways to compile")
     parser.add_argument("--results", type=Path, help="JSON lines of what was compiled; what is there is taken from it")
     parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="estimate and kernels, if they are known")
     args, settings = parser.parse_known_args()
@@ -104,7 +101,7 @@ def main() -> int:
     headings = ("chips", "parallel", "GB a chip", "collectives, MB a chip", "estimated", "sent", "waited for")
     for heading in (*headings, "nothing overlapped", "efficiency"):
         table.add_column(heading, justify="left" if heading in headings[1:4:2] else "right")
-    for topology, name, mesh in meshes(args.topologies):
+    for topology, name, mesh in meshes(args.topologies, args.parallel):
         chips = CHIPS[topology] * max(mesh.slices, 1)
         data = dataclasses.replace(base.data, global_batch=args.rows * chips // base.data.clips_per_decode)
         compile_once = functools.partial(compile_step, topology=topology)
