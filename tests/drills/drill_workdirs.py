@@ -2,23 +2,13 @@
 
 import collections
 import shutil
-import subprocess
-import sys
+import signal
 import time
 
 import pytest
-from forge import wait_until
+from forge import Forge, wait_until
+from small_disk import small_disk
 from tiny_runs import assert_same_run, finish, losses, start
-
-MOUNTED = """
-set -e
-mount -t tmpfs -o size={room}k none {workdir}
-{run} && echo done
-echo code $?
-mount -o remount,{remount} {workdir}
-{run} && echo finished
-cp -r {workdir}/. {kept}
-"""
 
 
 def test_of_two_starts_in_one_workdir_one_trains_and_the_other_says_so(forge, place, videos, drill):
@@ -56,36 +46,58 @@ def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, v
     drill.found("deleted workdirs", **outcomes, exits_0=0)
 
 
-def run_mounted(tmp_path, script):
-    """Run a shell script where it may mount; skips where that is not possible."""
-    command = ["unshare", "--mount", "sh", "-c"]
-    if not shutil.which("unshare") or subprocess.run([*command, "mount -t tmpfs none /mnt"]).returncode:
-        pytest.skip("this process may not mount a file system")
-    return subprocess.run([*command, script], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A disk that can be made small or read-only, and a forge of processes that see it."""
+    folder = tmp_path_factory.mktemp("small")
+    with small_disk(folder / "disk", "1g") as disk:
+        inside = Forge(folder, disk.enter)
+        yield disk, inside
+        inside.close()
 
 
-def test_a_run_on_a_disk_that_fills_up_says_so_and_is_finished_when_there_is_room(forge, tmp_path, videos, drill):
+def is_refused(process, why):
+    """A start ends with exit code 2 and one sentence, and no traceback comes before it."""
+    assert finish(process) == [2]
+    assert "Traceback" not in process.said()
+    last = process.said().strip().splitlines()[-1]
+    assert last.startswith("vidjax: ")
+    assert why in last
+
+
+def test_a_run_on_a_disk_that_fills_up_says_so_and_is_finished_when_there_is_room(
+    forge, small, tmp_path, videos, drill
+):
     assert finish(*start(forge, tmp_path / "whole", videos)) == [0]
     needed = sum(path.stat().st_size for path in (tmp_path / "whole").rglob("*")) >> 10
-    (tmp_path / "run").mkdir()
-    tries = drill.tries(4)
+    (disk, inside), tries = small, drill.tries(8)
     for number in range(tries):
-        room = int(needed * drill.rng.uniform(0.2, 0.8))
-        found = mounted_run(forge, tmp_path, videos, room, "size=1g", tmp_path / f"kept-{number}")
-        assert "Traceback" not in found.stderr, found.stderr
-        assert "code 2" in found.stdout.splitlines(), found
-        assert "finished" in found.stdout.splitlines(), found
-        assert_same_run(tmp_path / f"kept-{number}", tmp_path / "whole")
+        name = f"full-{number}"
+        disk.remount(f"size={int(needed * drill.rng.uniform(0.2, 0.8))}k")
+        is_refused(*start(inside, disk.folder / name, videos), "No space left on device")
+        disk.remount("size=1g")
+        assert finish(*start(inside, disk.folder / name, videos)) == [0]
+        assert_same_run(disk.seen / name, tmp_path / "whole")
+        shutil.rmtree(disk.seen / name)
     drill.found("full disks", disks=tries, ended_in_a_sentence=tries, finished_with_room=tries)
 
 
-def mounted_run(forge, tmp_path, videos, room, remount, kept):
-    """A run on a small file system, and again when that was mounted anew."""
-    import shlex
-
-    from tiny_runs import TINY
-
-    words = [sys.executable, "-m", "vidjax.main", f"--config={TINY}", f"--workdir={tmp_path / 'run'}"]
-    run = "JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=2 " + shlex.join([*words, f"--config.data.root={videos}"])
-    script = MOUNTED.format(room=room, workdir=tmp_path / "run", run=run, remount=remount, kept=kept)
-    return run_mounted(tmp_path, f"mkdir -p {kept}; {script}")
+def test_a_run_on_a_disk_that_became_read_only_says_so_and_is_finished_when_it_is_writable(
+    forge, small, tmp_path, videos, drill
+):
+    """The run is killed first: a disk on which files are being written cannot be made read-only."""
+    assert finish(*start(forge, tmp_path / "whole", videos)) == [0]
+    (disk, inside), tries = small, drill.tries(8)
+    for number in range(tries):
+        name, step = f"read-only-{number}", int(drill.rng.integers(1, 24))
+        (process,) = start(inside, disk.folder / name, videos)
+        wait_until(lambda name=name, step=step: max(dict(losses(disk.seen / name)), default=0) >= step, process)
+        process.signal(signal.SIGKILL)
+        process.wait()
+        disk.remount("ro")
+        is_refused(*start(inside, disk.folder / name, videos), "Read-only file system")
+        disk.remount("rw")
+        assert finish(*start(inside, disk.folder / name, videos)) == [0]
+        assert_same_run(disk.seen / name, tmp_path / "whole")
+        shutil.rmtree(disk.seen / name)
+    drill.found("read-only disks", disks=tries, ended_in_a_sentence=tries, finished_when_writable=tries)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bucket import LEADS
@@ -82,9 +82,10 @@ class Forge:
 
     Args:
       folder: for what they say, and for what XLA compiles.
+      enter: words of a command that starts another one, such as in a mount namespace, where they all are then.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, enter: Sequence[str] = ()):
         self._folder, self._number = folder, 0
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
@@ -95,8 +96,9 @@ class Forge:
             "PYTHONPATH": os.pathsep.join(filter(None, (str(HELPERS), os.environ.get("PYTHONPATH")))),
         }
         self._process = subprocess.Popen(
-            [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [*enter, sys.executable, __file__],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
         self._begun: queue.Queue[int] = queue.Queue()
         self._running: dict[int, Started] = {}
         threading.Thread(target=self._listen, daemon=True).start()

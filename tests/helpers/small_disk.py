@@ -13,15 +13,17 @@ class SmallDisk:
 
     Attributes:
       folder: where they see it; seen: the same from outside, to look at.
+      enter: the words before a command that start it in there.
     """
 
     def __init__(self, folder, holder):
         self.folder, self.seen = folder, pathlib.Path(f"/proc/{holder.pid}/root{folder}")
-        self._enter = ["nsenter", "--preserve-credentials", "--user", "--mount", f"--target={holder.pid}"]
+        enter = ["nsenter", "--preserve-credentials", "--user", "--mount", f"--target={holder.pid}"]
+        self.enter = [*enter, f"--wd={pathlib.Path.cwd()}"]
 
     def start(self, command):
         """Start a program in it."""
-        words = [*self._enter, f"--wd={pathlib.Path.cwd()}", *map(str, command)]
+        words = [*self.enter, *map(str, command)]
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, command):

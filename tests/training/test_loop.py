@@ -279,7 +279,18 @@ def moved_away(workdir):
     (workdir / "checkpoints").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("remove", [shutil.rmtree, moved_away])
+def made_anew(workdir):
+    """Deleted, and a folder of the same name has the number that was given back, as file systems such as ext4 do."""
+    number = (workdir / "checkpoints").stat().st_ino
+    shutil.rmtree(workdir / "checkpoints")
+    for other in (workdir / f"new-{count}" for count in range(100)):
+        other.mkdir()
+        if other.stat().st_ino == number:
+            break
+    other.rename(workdir / "checkpoints")
+
+
+@pytest.mark.parametrize("remove", [shutil.rmtree, moved_away, made_anew])
 def test_a_workdir_that_is_removed_under_a_run_ends_it_in_a_sentence(tmp_path, remove):
     workdir = tmp_path / "run"
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from vidjax.config import SCHEMA, other_schema
 from vidjax.errors import DataError, ResumeError
 from vidjax.files import absolute, in_bucket, move_tree, set_aside, write_json
 from vidjax.objectives.base import FIXED
+from vidjax.training.failed_saves import tell_failures_once
 from vidjax.training.spikes import no_steps
 from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores, scores_damaged
@@ -35,17 +35,6 @@ from vidjax.weights.run_files import CHECKPOINTS
 
 _REMEMBERED = "remembered steps"  # key of `meta`
 _COMMITTED = "commit_success.txt"  # what orbax writes last into a step's folder in a bucket
-
-
-class _NoTracebacks(logging.Filter):
-    """Keeps orbax from logging failed saves with their tracebacks: `Checkpoints` raises them as a sentence."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        by_orbax = "orbax" in record.pathname or (record.name == "asyncio" and "orbax" in record.getMessage())
-        return not (record.exc_info and by_orbax)
-
-
-_NO_TRACEBACKS = _NoTracebacks()
 
 
 class Checkpoints:
@@ -65,10 +54,9 @@ class Checkpoints:
             cleanup_tmp_directories=True,
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
-        for logger in ("absl", "asyncio"):
-            logging.getLogger(logger).addFilter(_NO_TRACEBACKS)
+        tell_failures_once()
         self._manager = ocp.CheckpointManager(self.directory, options=options)
-        self._begun_in = self._inode()
+        self._folder = self._opened()
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
         """Write a checkpoint in the background; waits only for the one before.
@@ -87,16 +75,22 @@ class Checkpoints:
         items["meta"] = ocp.args.JsonSave({"schema": SCHEMA} | meta)
         with self._writing():
             self._manager.wait_until_finished()
-            if self._inode() != self._begun_in:  # orbax makes it anew, without the checkpoints before
+            if not self._is_still_there():  # orbax makes it anew, without the checkpoints before
                 raise FileNotFoundError(f"{self.directory} is no longer there")
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
-    def _inode(self) -> int | None:
-        """The number of the folder, which one that takes its place does not have; None without one, and in a bucket."""
+    def _opened(self) -> int | None:
+        """A descriptor of the folder, which keeps its number from any folder made in its place; None in a bucket."""
+        return None if in_bucket(self.directory) else os.open(self.directory, os.O_RDONLY)
+
+    def _is_still_there(self) -> bool:
+        """Whether the folder that was opened has not been moved away or deleted."""
+        if self._folder is None:
+            return True
         try:
-            return None if in_bucket(self.directory) else os.stat(self.directory).st_ino
+            return os.path.samestat(os.stat(self.directory), os.fstat(self._folder))
         except FileNotFoundError:
-            return None
+            return False
 
     def restore(
         self,
@@ -177,8 +171,13 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the last save, then let go of the folder."""
-        with self._writing():
-            self._manager.close()
+        try:
+            with self._writing():
+                self._manager.close()
+        finally:
+            if self._folder is not None:
+                os.close(self._folder)
+                self._folder = None
 
     @contextlib.contextmanager
     def _writing(self):
