@@ -107,6 +107,55 @@ def test_a_workdir_that_is_not_shared_is_a_difference(tmp_path):
     assert found == [10, 5, "none"]
 
 
+def weights_file(path, byte):
+    """A megabyte of weights of which one byte in the middle of a block that is looked at is given."""
+    path.write_bytes(bytes(10) + bytes([byte]) + bytes(2**20))
+
+
+def weights_folder(path, byte):
+    path.mkdir(exist_ok=True)
+    (path / "config.json").write_text("{}")
+    weights_file(path / "model.safetensors", byte)
+
+
+def weights_run(path, byte):
+    """A checkpoint whose manifest tells another checksum."""
+    (path / "checkpoints" / "5").mkdir(parents=True, exist_ok=True)
+    (path / "checkpoints" / "5" / "manifest.json").write_text(f'{{"params/a": "{byte}"}}')
+
+
+@pytest.mark.parametrize("write", [weights_file, weights_folder, weights_run])
+@pytest.mark.parametrize("key", ["init_from", "align.teacher_from", "caption.decoder_from"])
+def test_other_weights_at_the_same_path_are_a_difference(tmp_path, write, key):
+    config = toy.toy_config(**{key.replace(".", "__"): str(tmp_path / "weights")})
+    write(tmp_path / "weights", 1)
+    facts = run_facts(config, tmp_path / "run")
+    assert run_facts(config, tmp_path / "run") == facts
+    write(tmp_path / "weights", 2)
+    assert differences(facts, run_facts(config, tmp_path / "run")) == {f"what {key} holds"}
+
+
+def test_weights_that_a_start_does_not_read_are_not_compared(tmp_path):
+    """A run that goes on has its own parameters; what it was begun from may be gone on some hosts."""
+    weights_file(tmp_path / "weights", 1)
+    config = toy.toy_config(init_from=str(tmp_path / "weights"))
+    (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
+    facts = run_facts(config, tmp_path / "run")
+    (tmp_path / "weights").unlink()
+    assert run_facts(config, tmp_path / "run") == facts
+    hub = toy.toy_config(init_from="owner/name")
+    assert "what init_from holds" not in run_facts(hub, tmp_path / "new")
+
+
+def test_the_run_that_an_evaluation_reads_is_compared(tmp_path):
+    config = toy.toy_config(init_from=str(tmp_path / "run"))
+    weights_run(tmp_path / "run", 1)
+    facts = run_facts(config, tmp_path / "run")
+    assert facts["what init_from holds"].startswith("checkpoints 5 (")
+    weights_run(tmp_path / "run", 2)
+    assert differences(facts, run_facts(config, tmp_path / "run")) == {"what init_from holds"}
+
+
 def folder(root, names=("a/1", "a/2", "b/1"), seed=0):
     for name in (*(f"train/{name}" for name in names), "val/a/9", "val/b/9"):
         path = root / f"{name}.mp4"

@@ -26,9 +26,10 @@ import vidjax
 from vidjax.config import Config, flatten, to_saved
 from vidjax.data.sources.base import VideoSource
 from vidjax.errors import ConfigError
-from vidjax.files import Place
+from vidjax.files import Place, absolute
 from vidjax.registry import is_outside
 from vidjax.training.peers import process_name
+from vidjax.weights.content import content_of
 from vidjax.weights.run_files import CHECKPOINTS
 
 # Keys of which each host may have a value of its own: none of them changes what is computed.
@@ -128,6 +129,8 @@ def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
     if workdir is not None:
         steps = [int(path.name) for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdigit()]
         facts["the last checkpoint in --workdir"] = max(steps, default="none")
+        goes_on = steps and not (config.init_from and absolute(config.init_from) == workdir)
+        facts |= dict(_weights(config, first=not goes_on))
     return facts
 
 
@@ -159,6 +162,14 @@ def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
 
 def _about(size: int, content: bytes) -> str:
     return f"{size} bytes ({zlib.crc32(content[:_LOOKED_AT]):08x})"
+
+
+def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
+    """What lies where the configuration says that weights are; those of the first step only where that is to come."""
+    begun = {"init_from": config.init_from, "caption.decoder_from": config.caption.decoder_from} if first else {}
+    for key, source in (begun | {"align.teacher_from": config.align.teacher_from}).items():
+        if content := source and content_of(source):
+            yield f"what {key} holds", content
 
 
 def _version(package: str) -> str:
