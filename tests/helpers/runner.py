@@ -1,6 +1,7 @@
 """A toy run as a program of its own, to be killed: python runner.py WORKDIR SECONDS_A_STEP KEY=VALUE ...
 
-`objective__row=R` and `objective__at=K` make row R of batch K not finite.
+`objective__row=R` and `objective__at=K` make row R of batch K not finite, `objective__poison=(K,)` all of it, and
+`objective__spikes=(K,)` multiplies its loss.
 """
 
 import ast
@@ -41,8 +42,9 @@ class OneRow(toy.ToyObjective):
 def main(workdir: str, seconds: str, *changes: str) -> None:
     SlowBatches.seconds = float(seconds)
     keys = {key: ast.literal_eval(value) for key, value in (change.split("=", 1) for change in changes)}
-    row = {key.removeprefix("objective__"): keys.pop(key) for key in tuple(keys) if key.startswith("objective__")}
-    config, objective = toy.toy_config(**keys), OneRow(**row) if row else toy.ToyObjective()
+    own = {key.removeprefix("objective__"): keys.pop(key) for key in tuple(keys) if key.startswith("objective__")}
+    kind = OneRow if "row" in own else toy.Spiky if "spikes" in own else toy.ToyObjective
+    config, objective = toy.toy_config(**keys), kind(**own)
     with together():
         distributed.initialize(start_seconds=config.train.start_seconds, peer_seconds=config.train.peer_seconds)
         train(config, workdir, source=toy.ToySource(), objective=objective, make_batches=SlowBatches)

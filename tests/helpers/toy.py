@@ -78,6 +78,20 @@ class ToyObjective(Objective):
 
 
 @dataclasses.dataclass(frozen=True)
+class Spiky(ToyObjective):
+    """A toy whose loss is a thousand times as large at the first batch of `spikes`, a million times at the second."""
+
+    spikes: tuple[int, ...] = (9, 13)
+
+    def loss(self, params, extra, batch, rngs, train):
+        loss, rest = super().loss(params, extra, batch, rngs, train)
+        at = batch["index"].min() // len(batch["index"])
+        for number, spike in enumerate(self.spikes, start=1):
+            loss = jnp.where(at == spike, 1000.0**number * loss, loss)
+        return loss, rest
+
+
+@dataclasses.dataclass(frozen=True)
 class ToyRow:
     video: str
     label: int

@@ -115,6 +115,31 @@ def test_two_processes_train_and_stop_and_resume_like_one(place):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
 
 
+SPIKES = ("optim__skip_spikes=6.0", "optim__spike_window=8", "objective__spikes=(9,13)")
+ASTRAY = ("train__roll_back_after=3", "train__keep_latest=4", "objective__poison=(8,9,10)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "key", "counts", "roll_backs"),
+    [(SPIKES, "train/skipped", {10: 1, 14: 1}, 0), (ASTRAY, "train/nonfinite", {9: 1, 10: 1, 11: 1}, 1)],
+    ids=["skips", "goes back"],
+)
+def test_two_processes_skip_spikes_and_go_back_like_one(tmp_path, changes, key, counts, roll_backs):
+    """Parameters are divided over both, so that a decision of one alone would be seen in what was saved."""
+    changes = (*changes, "train__steps=16", "train__checkpoint_every=4", "mesh__data=1", "mesh__fsdp=4")
+    assert finish(spawn(tmp_path / "one", *changes)) == [0]
+    assert finish(*pair(tmp_path / "two", *changes)) == [0, 0]
+    for name in ("one", "two"):
+        rows = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert {row["step"]: row[key] for row in rows if row.get(key)} == counts
+        assert rows[-1]["train/roll_backs"] == roll_backs
+    one, two = (np.array(list(losses(tmp_path / name).values()), float) for name in ("one", "two"))
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+    ours, theirs = read_params(tmp_path / "two")[1], read_params(tmp_path / "one")[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs)
+
+
 @pytest.mark.slow
 def test_a_run_of_two_processes_goes_on_with_one(tmp_path):
     changes = ("train__steps=6", "mesh__fsdp=2", "train__checkpoint_every=3")

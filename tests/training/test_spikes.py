@@ -5,7 +5,6 @@ import json
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import toy
@@ -65,19 +64,6 @@ def test_what_is_a_spike_follows_the_rule_of_olmo(window, deviations):
     assert skipped > 3
 
 
-class Spiky(toy.ToyObjective):
-    """A toy whose loss is a thousand times as large at the first batch of `spikes`, a million times at the second."""
-
-    spikes = (9, 13)
-
-    def loss(self, params, extra, batch, rngs, train):
-        loss, rest = super().loss(params, extra, batch, rngs, train)
-        at = batch["index"].min() // len(batch["index"])
-        for number, spike in enumerate(self.spikes, start=1):
-            loss = jnp.where(at == spike, 1000.0**number * loss, loss)
-        return loss, rest
-
-
 SKIP = {"optim__skip_spikes": 6.0, "optim__spike_window": 8, "train__steps": 16, "train__checkpoint_every": 4}
 BACK = {"train__roll_back_after": 3, "train__steps": 16, "train__checkpoint_every": 4, "train__keep_latest": 4}
 
@@ -95,27 +81,28 @@ def metric(workdir, name):
 def skipping(tmp_path_factory):
     """A whole run that has met two spikes."""
     workdir = tmp_path_factory.mktemp("skipping")
-    run(workdir, Spiky(), **SKIP)
+    run(workdir, toy.Spiky(), **SKIP)
     return workdir
 
 
 def test_a_spike_changes_no_parameters_and_is_said_and_counted(skipping, tmp_path, capsys):
-    run(tmp_path / "skipping", Spiky(), **SKIP)
+    run(tmp_path / "skipping", toy.Spiky(), **SKIP)
     said = capsys.readouterr().err
     assert said.count("step 10 is skipped: its loss of") == said.count("is skipped") - 1 == 1
     assert {step: count for step, count in metric(skipping, "train/skipped").items() if count} == {10: 1, 14: 1}
     assert set(list(metric(skipping, "train/loss_limit").items())[:4]) == {(1, None), (2, None), (3, None), (4, None)}
-    run(tmp_path / "poisoned", toy.ToyObjective(poison=Spiky.spikes), train__steps=16)  # not finite: changes nothing
+    not_finite = toy.ToyObjective(poison=toy.Spiky.spikes)  # changes nothing
+    run(tmp_path / "poisoned", not_finite, train__steps=16)
     same_params(skipping, tmp_path / "poisoned")
-    run(tmp_path / "harmed", Spiky(), **SKIP | {"optim__skip_spikes": 0.0})
+    run(tmp_path / "harmed", toy.Spiky(), **SKIP | {"optim__skip_spikes": 0.0})
     assert losses(tmp_path / "harmed")[11] != losses(skipping)[11]
 
 
 def test_what_is_remembered_comes_back_with_a_checkpoint(skipping, tmp_path):
     with pytest.raises(SystemExit):
-        run(tmp_path, Spiky(), batches=type("Late", (StoppingBatches,), {"stop_at": 9}), **SKIP)
+        run(tmp_path, toy.Spiky(), batches=type("Late", (StoppingBatches,), {"stop_at": 9}), **SKIP)
     assert max(losses(tmp_path)) < 10  # else both spikes lie before it
-    run(tmp_path, Spiky(), **SKIP)
+    run(tmp_path, toy.Spiky(), **SKIP)
     assert losses(tmp_path) == losses(skipping)
     for name in ("train/skipped", "train/loss_limit", "train/grad_norm_limit"):
         assert metric(tmp_path, name) == metric(skipping, name)
@@ -124,13 +111,13 @@ def test_what_is_remembered_comes_back_with_a_checkpoint(skipping, tmp_path):
 
 @pytest.mark.parametrize("first", [{"optim__skip_spikes": 0.0}, {"optim__spike_window": 5}])
 def test_it_may_be_switched_on_or_changed_when_a_run_goes_on(tmp_path, first, capsys):
-    run(tmp_path, Spiky(), **SKIP | first | {"train__steps": 4})
-    run(tmp_path, Spiky(), **SKIP)
+    run(tmp_path, toy.Spiky(), **SKIP | first | {"train__steps": 4})
+    run(tmp_path, toy.Spiky(), **SKIP)
     assert metric(tmp_path, "train/loss_limit")[8] is None  # steps 5 to 7 are less than half of the window
     assert metric(tmp_path, "train/loss_limit")[9] is not None
     assert metric(tmp_path, "train/skipped")[10] == 1
     assert "note: optim." in capsys.readouterr().err
-    run(tmp_path, Spiky(), **SKIP | {"optim__skip_spikes": 0.0, "train__steps": 17})  # and off again
+    run(tmp_path, toy.Spiky(), **SKIP | {"optim__skip_spikes": 0.0, "train__steps": 17})  # and off again
     assert 17 not in metric(tmp_path, "train/skipped")
 
 
@@ -168,7 +155,7 @@ def test_a_run_stopped_around_a_roll_back_ends_as_one_that_was_not(tmp_path, sto
 
 
 def test_spikes_in_a_row_are_a_reason_to_go_back_and_counted_over_a_restart(tmp_path):
-    spiky, both = type("Spikier", (Spiky,), {"spikes": (9, 10, 11)})(), SKIP | BACK
+    spiky, both = toy.Spiky(spikes=(9, 10, 11)), SKIP | BACK
     run(tmp_path / "whole", spiky, **both)
     assert metric(tmp_path / "whole", "train/roll_backs")[16] == 1
     with pytest.raises(SystemExit):  # its checkpoint is of a skipped step
