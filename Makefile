@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-demo lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -13,10 +13,11 @@ quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embe
 test: $(VENV)/.installed-test  ## the fast tests; under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -m "not slow and not aot" -n 2
 
-test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, newest Python, TPU compiles; under 85 minutes on 2 cores
+test-full: $(VENV)/.installed-test  ## every test: kills, smokes, notebook, browser, newest Python, TPU compiles; under 85 minutes on 2 cores
 	XLA_FLAGS=--xla_backend_optimization_level=0 $(BIN)/python -m pytest -m "not aot" -n 2  # users' code generator
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=1800 colabs
 	$(MAKE) test-aot
+	$(MAKE) test-browser
 	scripts/test_newest_python.sh
 
 test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment of its own
@@ -52,10 +53,10 @@ test-beam:  ## prepares records on Apache Beam, here and on a Dask cluster of tw
 	.venv-beam/bin/python -m pip install --quiet --editable '.[dask]' pytest
 	.venv-beam/bin/python -m pytest tests/cli/test_prepare.py tests/cli/test_on_dask.py
 
-test-demo:  ## serves the page of `vidjax demo` with gradio, in an environment that its own pins can have
+test-browser:  ## the page of `vidjax demo` in the system's Chromium, in an environment that gradio's pins can have
 	$(MAKE) .venv-demo/bin/python VENV=.venv-demo
-	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]' pytest
-	.venv-demo/bin/python -m pytest tests/cli/test_demo.py
+	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]' playwright pytest
+	.venv-demo/bin/python -m pytest tests/cli/test_demo.py tests/demo tests/browser
 
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build

@@ -1,21 +1,28 @@
-"""`vidjax demo` answers on its page what `vidjax predict` prints, within limits; a public page has a password."""
+"""`vidjax demo` finds its models, and puts its page on this machine only, or behind a password."""
 
 import io
-import json
+import os
 import pathlib
 import pty
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
 import pytest
-from videos import encode, moving_texture
+from random_runs import write_run
 
 from vidjax.cli import main
 from vidjax.cli.verbs import demo
-from vidjax.errors import VideoError
+from vidjax.data import motion_videos
+from vidjax.demo import serving, starter
+from vidjax.demo.limits import Limits
+from vidjax.demo.models import Autoencoder, Classifier
+from vidjax.errors import WeightsError
+from vidjax.main import read_config
 
 WORD = "a password of many characters"
 
@@ -24,39 +31,90 @@ def gradio_or_skip():
     return pytest.importorskip("gradio", reason="the page is gradio's (extra demo)", exc_type=ImportError)
 
 
-def test_without_gradio_it_says_what_to_install(classifier, monkeypatch, capsys):
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """The folder of a quickstart: two classifiers and an autoencoder, with random weights."""
+    folder = tmp_path_factory.mktemp("quickstart") / "seed0"
+    for name in ("finetune", "scratch"):
+        write_run(folder / name, read_config(["--config=motion_finetune"]), 8, motion_videos.CLASSES)
+    write_run(folder / "pretrain", read_config(["--config=motion_pretrain"]), 0)
+    for name in ("finetune", "pretrain"):
+        (folder / name / "results.json").write_text("{}")
+    return folder
+
+
+def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
-    assert main(["demo", "--model", classifier]) == 2
+    assert main(["demo", "--model", "x"]) == 2
     assert capsys.readouterr().err == "vidjax: vidjax demo needs gradio; pip install 'vidjax[demo]'\n"
 
 
-def test_without_a_model_there_is_nothing_to_show(capsys):
-    assert main(["demo"]) == 2
-    assert "needs --model SOURCE, --captioner RUN, or both" in capsys.readouterr().err
+def test_models_are_sorted_by_what_they_can_do(runs):
+    models = demo.load_models([str(runs / name) for name in ("pretrain", "finetune", "scratch")])
+    assert [model.name for model in models.classifiers] == ["finetune", "scratch"]
+    assert [type(model) for model in models.all] == [Classifier, Classifier, Autoencoder]
+    assert not models.captioners
+    assert all(str(runs) not in note for model in models.all for note in (*model.notes, model.about))
 
 
-def test_the_page_gives_the_classes_that_predict_prints(classifier, videos, capsys):
+def test_a_captioner_that_is_none_is_refused(runs):
+    with pytest.raises(WeightsError, match="generates no captions"):
+        demo.load_models([str(runs / "finetune")], captioner=str(runs / "finetune"))
+
+
+def test_without_a_model_the_quickstarts_finished_runs_are_shown(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starter, "QUICKSTART", str(runs.parent))
+    assert demo.starter_runs() == [str(runs / "finetune"), str(runs / "pretrain")]  # scratch is still being trained
+    assert "no --model is given: the page shows" in capsys.readouterr().err
+
+
+def test_without_a_quickstart_tiny_models_are_trained_once(tmp_path, monkeypatch):
+    from vidjax.training import loop
+
+    trained = []
+
+    def train(config, workdir):
+        trained.append((config.task, config.init_from, config.train.steps))
+        write_run(workdir, config, 8, motion_videos.CLASSES)
+        (workdir / "results.json").write_text("{}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loop, "train", train)
+    found = demo.starter_runs()
+    assert found == ["runs/demo/finetune", "runs/demo/pretrain"]
+    assert trained == [("masked_autoencoding", "", 600), ("classification", "runs/demo/pretrain", 300)]
+    assert demo.starter_runs() == found
+    assert len(trained) == 2
+
+
+@pytest.mark.slow
+def test_a_page_without_a_model_trains_one_and_leaves_nothing_when_it_is_stopped(tmp_path, monkeypatch):
+    """As one would start it in an empty folder, with the steps that it has."""
     gradio_or_skip()
-    page = demo.build_page(classifier, None)
-    assert main(["predict", videos[0], "--model", classifier, "--json"]) == 0
-    [expected] = json.loads(capsys.readouterr().out)
-    assert page.fn(videos[0]) == {line["label"]: line["probability"] for line in expected["top"]}
-
-
-def test_a_file_that_is_no_video_is_told_on_the_page(classifier, tmp_path):
-    gradio = gradio_or_skip()
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no video")
-    page = demo.build_page(classifier, None)
-    for upload, told in ((None, "upload a video first"), (str(broken), "broken.mp4")):
-        with pytest.raises(gradio.Error, match=told):
-            page.fn(upload)
-
-
-def test_an_autoencoder_has_no_page(autoencoder, capsys):
-    gradio_or_skip()
-    assert main(["demo", "--model", autoencoder]) == 2
-    assert "knows no classes" in capsys.readouterr().err
+    (tmp_path / "tmp").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    page = subprocess.Popen(
+        [sys.executable, "-m", "vidjax.cli", "demo", "--port", str(port)], cwd=tmp_path,
+        env=environment | {"TMPDIR": str(tmp_path / "tmp")}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    until, served = time.monotonic() + 1500, False
+    while not served:
+        assert page.poll() is None
+        assert time.monotonic() < until
+        time.sleep(1)
+        try:
+            served = b"gradio" in urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=5).read()
+        except OSError:
+            continue
+    assert list((tmp_path / "tmp").glob("vidjax-demo-*"))
+    page.send_signal(signal.SIGTERM)
+    assert page.wait(30) == 143
+    assert [path for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []
+    assert (tmp_path / "runs/demo/finetune/results.json").is_file()
 
 
 class Page:
@@ -71,8 +129,13 @@ class Page:
 
 @pytest.fixture
 def page(monkeypatch):
+    """How the page would be served; nothing is."""
+    gradio_or_skip()
+    from vidjax.demo import page as built
+
     page = Page()
-    monkeypatch.setattr(demo, "build_page", lambda source, captioner, limits: page)
+    monkeypatch.setattr(built, "build_page", lambda models, uploads, made: page)
+    monkeypatch.setattr(demo, "load_models", lambda sources, captioner: None)
     monkeypatch.delenv(demo.PASSWORD, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())  # no terminal
     return page
@@ -117,46 +180,37 @@ def test_every_page_has_limits_and_is_served_to_this_machine(page, monkeypatch):
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SHARE", "True")
     assert main(["demo", "--model", "x", "--max-mb", "5"]) == 0
-    assert page.launched.items() >= {"server_name": "127.0.0.1", "share": False, "max_file_size": 5 * 10**6}.items()
+    expected = {"server_name": "127.0.0.1", "share": False, "max_file_size": 5 << 20}
+    assert page.launched.items() >= expected.items()
     assert page.queued == {"max_size": 16, "default_concurrency_limit": 1, "api_open": False}
 
 
 @pytest.mark.parametrize("words", [("--max-mb", "0"), ("--max-seconds", "-1")])
-def test_a_limit_cannot_be_taken_away(words, page, capsys):
+def test_a_limit_cannot_be_taken_away(words, capsys):
     assert main(["demo", "--model", "x", *words]) == 2
     assert "must be at least 1" in capsys.readouterr().err
 
 
-def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
-    path = tmp_path / "video.mp4"
-    path.write_bytes(encode(moving_texture(50, 32, 48), rate=25))
-    demo.Limits(seconds=2).check(str(path))
-    with pytest.raises(VideoError, match="the video has 2 seconds in 50 frames; 1 seconds are answered"):
-        demo.Limits(seconds=1).check(str(path))
-    monkeypatch.setattr(demo, "_FASTEST", 24)
-    with pytest.raises(VideoError, match="in 50 frames"):
-        demo.Limits(seconds=2).check(str(path))
-    monkeypatch.setattr(demo, "_PIXELS", 32 * 48 - 1)
-    with pytest.raises(VideoError, match="frames of 48 x 32 are over"):
-        demo.Limits(seconds=20).check(str(path))
-    with path.open("ab") as file:
-        file.truncate(10**6 + 1)
-    with pytest.raises(VideoError, match="over 1 MB"):
-        demo.Limits(megabytes=1).check(str(path))
-
-
-def test_a_served_page_keeps_strangers_and_large_files_out(tmp_path, monkeypatch):
+def test_a_served_page_keeps_strangers_and_large_files_out(monkeypatch):
     gradio = gradio_or_skip()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    served = gradio.Interface(lambda path: path, "text", "text", flagging_mode="never", analytics_enabled=False)
-    launch = served.launch
-    monkeypatch.setattr(
-        served, "launch", lambda **options: launch(**options | {"share": False}, prevent_thread_lock=True)
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    demo.serve(served, demo.Limits(megabytes=1), port, WORD)
+    with serving.own_folder() as folder:
+        served = gradio.Interface(lambda path: path, "text", "text", flagging_mode="never", analytics_enabled=False)
+        launch = served.launch
+        monkeypatch.setattr(
+            served, "launch", lambda **options: launch(**options | {"share": False}, prevent_thread_lock=True)
+        )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        serving.serve(served, Limits(megabytes=1), port, WORD)
+        try:
+            _knock(served.local_url, folder)
+        finally:
+            served.close()
+    assert not folder.exists()
+
+
+def _knock(url, folder):
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
 
     def code(path, form="", files=()):
@@ -165,19 +219,17 @@ def test_a_served_page_keeps_strangers_and_large_files_out(tmp_path, monkeypatch
         )
         body = (form or parts + "--x--\r\n").encode()
         kind = "application/x-www-form-urlencoded" if form else "multipart/form-data; boundary=x"
-        request = urllib.request.Request(served.local_url + path, body, {"Content-Type": kind})
+        request = urllib.request.Request(url + path, body, {"Content-Type": kind})
         try:
             return opener.open(request, timeout=30).status
         except urllib.error.HTTPError as error:
             return error.code
 
-    try:
-        assert code("gradio_api/upload", files=["small"]) == 401
-        assert code("login", "username=demo&password=wrong") == 400
-        assert code("gradio_api/upload", files=["small"]) == 401
-        assert code("login", f"username=demo&password={WORD.replace(' ', '+')}") == 200
-        assert code("gradio_api/upload", files=["small"]) == 200
-        assert code("gradio_api/upload", files=["x" * (10**6 + 1)]) == 413
-        assert max(path.stat().st_size for path in pathlib.Path(tmp_path).rglob("*")) < 10**5
-    finally:
-        served.close()
+    assert code("gradio_api/upload", files=["small"]) == 401
+    assert code("login", "username=demo&password=wrong") == 400
+    assert code("gradio_api/upload", files=["small"]) == 401
+    assert code("login", f"username=demo&password={WORD.replace(' ', '+')}") == 200
+    assert code("gradio_api/upload", files=["small"]) == 200
+    assert code("gradio_api/upload", files=["x" * (2**20 + 1)]) == 413
+    received = pathlib.Path(folder, serving.RECEIVED)
+    assert max(path.stat().st_size for path in received.rglob("*")) < 10**5

@@ -1,0 +1,284 @@
+"""What a visitor of `vidjax demo` does in a real browser, and what they see."""
+
+import base64
+import time
+
+import pytest
+from videos import encode, flip_bits, moving_texture, sound_only
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory):
+    """Writes a file to drop; returns its path."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def write(name, content):
+        path = folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def short(file):
+    return file("short.mp4", encode(moving_texture(40)))
+
+
+@pytest.fixture(scope="session")
+def long(file):
+    return file("long.mp4", encode(moving_texture(300, 48, 48), options={"crf": "40"}))
+
+
+def drop(page, *paths):
+    page.locator("#vj-drop input[type=file]").set_input_files(list(paths))
+
+
+def said(page):
+    return page.locator("#vj-said").inner_text()
+
+
+def answer(page):
+    """The answer when it has come: the classes, and the notes below it."""
+    page.locator("#vj-answer .vj-bars").wait_for()
+    return page.locator("#vj-answer").inner_text()
+
+
+def opened(page, tab):
+    page.get_by_role("tab", name=tab).click()
+    return page
+
+
+def refused(page):
+    page.locator("#vj-said .vj-error").wait_for()
+    return said(page)
+
+
+def eventually(true, seconds=20):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_a_dropped_video_is_answered_with_the_frames_that_were_seen(visit, short):
+    page = visit()
+    drop(page, short)
+    assert "%" in answer(page)
+    assert page.locator("#vj-answer .vj-bars li").count() == 5
+    assert page.locator("#vj-frames img").count() == 8
+    assert "24 x 24 pixels" in page.locator("#vj-frames").inner_text()
+
+
+def test_the_second_answer_comes_within_three_seconds(visit, short, long):
+    page = visit()
+    drop(page, short)
+    answer(page)
+    took = []
+    for path in (long, short, long):
+        since = time.monotonic()
+        drop(page, path)
+        page.locator("#vj-player").get_by_text(path.rsplit("/", 1)[1]).wait_for()
+        page.wait_for_function("() => document.querySelector('#vj-answer .vj-bars')")
+        took.append(time.monotonic() - since)
+    assert min(took) < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("cut.mp4", lambda: encode(moving_texture())[:3000], "cut.mp4 is cut off"),
+        ("page.mp4", lambda: b"<html><body>404</body></html>", "page.mp4 is not a video that can be read here"),
+        ("empty.mp4", lambda: b"", "empty.mp4 is empty"),
+        ("sound.mp4", sound_only, "sound.mp4 has no pictures"),
+        ("picture.mp4", lambda: encode(moving_texture(1)), "picture.mp4 is a single picture"),
+        ("<img src=x onerror=alert(1)>.mp4", lambda: b"no video", "is not a video"),
+    ],
+)
+def test_a_file_that_is_no_whole_video_is_a_sentence_and_is_gone(visit, site, file, name, content, sentence):
+    """Without a path of the server, an error number, or a traceback in its log."""
+    page = visit()
+    drop(page, file(name, content()))
+    told = refused(page)
+    assert sentence in told
+    assert "/" not in told.replace("</", "")
+    assert "Errno" not in told
+    assert page.locator("#vj-said img").count() == 0
+    eventually(lambda: not list(site.temporary.rglob("visit-*")) and site.kept() < 1)
+    assert "Traceback" not in site.said()
+
+
+def test_damage_in_the_pictures_is_told_too(visit, site, file):
+    page = visit()
+    drop(page, file("bits.mp4", flip_bits(encode(moving_texture(80)), 400)))
+    page.locator(".vj-error").first.wait_for()
+    assert "bits.mp4 is damaged and cannot be decoded" in page.locator(".vj-error").first.inner_text()
+    assert "Traceback" not in site.said()
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(visit, site, file):
+    page = visit()
+    drop(page, file("large.mp4", bytes((site.megabytes << 20) + 1)))
+    page.get_by_text(f"exceed the maximum allowed size of {site.megabytes}").wait_for()
+    assert site.kept() < 1
+
+
+def test_a_video_stays_while_its_visitor_does_and_goes_with_them(visit, site, short, file):
+    page = visit()
+    drop(page, short)
+    answer(page)
+    kept = list(site.temporary.rglob("visit-*"))
+    assert kept
+    drop(page, file("other.mp4", encode(moving_texture(40, seed=1))))
+    page.locator("#vj-player").get_by_text("other.mp4").wait_for()
+    assert not kept[-1].exists()
+    page.context.close()
+    eventually(lambda: not list(site.temporary.rglob("visit-*")))
+
+
+def test_the_page_does_not_say_where_models_lie(visit, runs, short):
+    page = visit()
+    page.locator("summary").click()
+    about = page.locator(".vj-header").inner_text()
+    assert "first" in about
+    assert "checkpoint 0 of second" in about
+    drop(page, short)
+    answer(page)
+    assert "secret-place" in str(runs)
+    assert "secret-place" not in page.content()
+    assert "secret-place" not in page.request.get(page.url + "config").text()
+
+
+def test_the_page_says_how_much_of_a_long_video_was_seen(visit, long):
+    page = visit()
+    drop(page, long)
+    assert "The model saw 1.2 s of 12.0 s" in answer(page)
+
+
+def test_a_click_on_the_time_line_moves_the_player(visit, long):
+    page = visit()
+    drop(page, long)
+    segments = page.locator(".vj-columns button")
+    segments.first.wait_for()
+    assert segments.count() > 20
+    segment = segments.nth(segments.count() // 2)
+    start = float(segment.get_attribute("data-start"))
+    assert 4 < start < 8
+    segment.click()
+    page.wait_for_function(f"() => Math.abs(document.querySelector('#vj-player video').currentTime - {start}) < 0.1")
+    page.wait_for_timeout(500)  # and it stays there
+    position = page.locator("#vj-player video").evaluate("video => video.currentTime")
+    assert position == pytest.approx(start, abs=0.1)
+    assert page.locator(".vj-window").inner_text() == segment.get_attribute("aria-label")
+
+
+def test_notes_are_on_the_page(visit, file):
+    page = visit()
+    drop(page, file("brief.mov", encode(moving_texture(10), "mov")))
+    assert "brief.mov has 10 frames, a clip spans 15; its last frame is repeated." in answer(page)
+
+
+@pytest.mark.parametrize(
+    ("name", "video"),
+    [
+        ("hevc.mp4", lambda: encode(moving_texture(40), codec="libx265", options={"x265-params": "log-level=none"})),
+        ("mpeg4.avi", lambda: encode(moving_texture(40), "avi", "mpeg4")),
+        ("deep.mp4", lambda: encode(moving_texture(40), pix_fmt="yuv444p")),
+        ("turned.mov", lambda: encode(moving_texture(40), "mov", rotation=90)),
+        ("h264.mkv", lambda: encode(moving_texture(40), "matroska")),
+    ],
+)
+def test_a_video_that_browsers_do_not_play_is_played_all_the_same(visit, file, name, video):
+    page = visit()
+    drop(page, file(name, video()))
+    answer(page)
+    player = page.locator("#vj-player video")
+    page.wait_for_function("() => document.querySelector('#vj-player video').readyState >= 2")
+    assert player.evaluate("video => video.error") is None
+    assert player.evaluate("video => video.duration") == pytest.approx(1.6, abs=0.1)
+    size = player.evaluate("video => [video.videoWidth, video.videoHeight]")
+    assert size == ([96, 128] if name == "turned.mov" else [128, 96])
+    assert page.get_by_text("not playable").count() == 0
+
+
+def test_the_slider_changes_what_is_hidden_and_the_picture(visit, short):
+    page = visit()
+    drop(page, short)
+    opened(page, "Reconstruction")
+    pictures = page.locator("#vj-pictures img")
+    pictures.first.wait_for()
+    assert pictures.count() == 3
+    assert "9 of 18 cubes are hidden" in page.locator("#vj-pictures").inner_text()
+    before = [picture.get_attribute("src") for picture in pictures.all()]
+    assert before[0].startswith("data:image/webp;base64,")
+    assert base64.b64decode(before[0].split(",")[1])[8:12] == b"WEBP"
+    page.locator("#vj-mask input").click()
+    page.get_by_role("option", name="random cubes").click()
+    page.locator("#vj-ratio input[type=range]").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.get_by_text("14 of 18 cubes are hidden (77.8%)").wait_for()
+    after = [picture.get_attribute("src") for picture in pictures.all()]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    assert after[2] != before[2]
+
+
+def test_two_models_answer_beside_each_other(visit, short):
+    page = visit()
+    drop(page, short)
+    opened(page, "Compare")
+    page.locator("#vj-of-other .vj-bars").wait_for()
+    one, other = (page.locator(f"#vj-of-{side} .vj-share").all_inner_texts() for side in ("one", "other"))
+    assert len(one) == len(other) == 5
+    assert one != other
+    assert "ms" in page.locator("#vj-of-one").inner_text()
+
+
+def test_a_page_of_an_autoencoder_has_its_reconstruction_alone(visit, serve, runs, short):
+    page = visit(serve(f"--model={runs / 'hider'}"))
+    assert page.locator("#vj-tabs").get_by_role("tab").all_inner_texts() == ["Reconstruction"]
+    drop(page, short)
+    page.locator("#vj-pictures img").first.wait_for()
+
+
+def test_an_example_is_answered(visit):
+    page = visit()
+    opened(page, "Examples")
+    page.get_by_role("button", name="one after the other").click()
+    assert "of 16.0 s" in answer(page)
+
+
+def test_a_recording_is_answered(visit):
+    """From the camera that Chromium makes up for tests."""
+    page = visit(permissions=["camera"])
+    opened(page, "Record")
+    page.locator("#vj-record").get_by_text("Click to Access Webcam").click()
+    page.locator("#vj-record button[aria-label='capture photo'], #vj-record button:has-text('Record')").first.click()
+    page.wait_for_timeout(2500)
+    page.locator("#vj-record button[aria-label='capture photo'], #vj-record button:has-text('Stop')").first.click()
+    assert "The model saw" in answer(page)
+    page.wait_for_function("() => document.querySelector('#vj-player video').readyState >= 2")
+
+
+def test_ten_files_at_once_are_one_video(visit, site, file):
+    """Of a drop of many the first is taken, and the others are not kept."""
+    page = visit()
+    videos = [file(f"{number}.mp4", encode(moving_texture(20, 48, 48, seed=number))) for number in range(10)]
+    page.locator("#vj-drop input[type=file]").evaluate("input => { input.multiple = true }")
+    drop(page, *videos)
+    page.locator("#vj-player").get_by_text("0.mp4").wait_for()
+    assert "%" in answer(page)
+    assert "Traceback" not in site.said()
+
+
+def test_two_visitors_at_once_have_their_own_answers(browser, site, visit, file):
+    videos = [file(f"visitor{n}.mp4", encode(moving_texture(50 * (n + 1), seed=n))) for n in range(2)]
+    pages = [visit() for _ in videos]
+    for page, video in zip(pages, videos, strict=True):
+        drop(page, video)
+    answers = [answer(page) for page in pages]
+    assert "of 2.0 s" in answers[0]
+    assert "of 4.0 s" in answers[1]
+    frames = [page.locator("#vj-frames img").first.get_attribute("src") for page in pages]
+    assert frames[0] != frames[1]

@@ -1,0 +1,101 @@
+"""What the page of `vidjax demo` says of a video: how much a model saw, its time line, names and bars."""
+
+import re
+import threading
+
+import pytest
+
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.video.decode import VideoInfo
+from vidjax.demo import parts, seen, timeline
+from vidjax.demo.models import names_of
+from vidjax.demo.work import watched
+
+
+def info(seconds, fps=25):
+    return VideoInfo(frames=round(seconds * fps), fps=fps, height=48, width=64, duration=seconds)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "seconds", "sentence"),
+    [
+        ({"stride": 4}, 300, "The model saw 2.4 s of 300.0 s: 1 clip of 16 frames, every 4th, from the middle."),
+        ({"stride": 4, "clips": 5}, 300, "The model saw 12.2 s of 300.0 s: 5 clips of 16 frames, every 4th."),
+        ({"stride": 4, "clips": 5}, 4, "The model saw all 4.0 s: 5 clips of 16 frames, every 4th."),
+        ({"stride": 1}, 0.6, "The model saw all 0.6 s: 1 clip of 16 frames in a row."),
+        ({"sampling": "segment"}, 300, "The model saw 16 single frames, spread over all 300.0 s."),
+        ({"sampling": "segment", "clips": 2}, 300, "The model saw 2 times 16 single frames, spread over all 300.0 s."),
+    ],
+)
+def test_how_much_was_seen_is_said(recipe, seconds, sentence):
+    """16 frames, every 4th, lie within 61 frames, which are 2.44 s at 25 a second."""
+    assert seen.sentence(ClipRecipe(**recipe), info(seconds)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(5.0, None), (5.12, 3), (25.6, 19), (300.0, 48)]
+)  # a clip is taken from 64 frames, which are 2.56 s
+def test_a_long_video_has_windows_that_overlap_by_half_up_to_48(seconds, count):
+    windows = timeline.windows_for(ClipRecipe(), info(seconds))
+    assert (windows and windows.count) == count
+
+
+def window(start, end, **top):
+    return {"start": start, "end": end, "top": [{"label": name, "probability": share} for name, share in top.items()]}
+
+
+def test_the_time_line_has_a_button_a_window_that_knows_where_it_starts():
+    windows = [window(0, 2, left=0.7, up=0.3), window(1, 3, left=0.2, up=0.8), window(2, 4, up=1.0, left=0.0)]
+    drawn = timeline.draw(windows, info(4))
+    buttons = re.findall(r'<button[^>]*flex-grow:([\d.]+)" data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
+    assert buttons == [
+        ("1.500", "0.000", "0.0 - 2.0 s: left 70%, up 30%"),
+        ("1.000", "1.000", "1.0 - 3.0 s: left 20%, up 80%"),
+        ("1.500", "2.000", "2.0 - 4.0 s: up 100%, left 0%"),
+    ]
+    assert re.findall(r"<span class=\"vj-lane-(\d)\">(\w+)", drawn) == [("0", "up"), ("1", "left")]
+
+
+def test_gaps_between_windows_are_told():
+    assert timeline.gaps([window(0, 2), window(2, 4)], info(4)) == ""
+    told = timeline.gaps([window(0, 2), window(148, 150), window(298, 300)], info(300))
+    assert told == "The time line has 3 windows of 2.0 s, 100.0 s apart: it leaves out what is between them."
+
+
+def test_nothing_of_a_strangers_can_become_part_of_the_page():
+    evil = "<script>alert('x')</script>\x1b\"&"
+    for drawn in (
+        parts.bars([{"label": evil, "probability": 0.5}]),
+        parts.notes([evil]),
+        parts.numbers([{"name": evil, "value": 1.0}]),
+        timeline.draw([window(0, 2, **{evil: 1.0})], info(2)),
+    ):
+        assert "<script" not in drawn
+        assert "\x1b" not in drawn
+        assert "&lt;script&gt;" in drawn
+
+
+def test_models_are_called_by_the_end_of_their_path_as_far_as_it_tells_them_apart():
+    assert names_of(["/home/me/runs/finetune", "MCG-NJU/videomae-base"]) == ["finetune", "MCG-NJU/videomae-base"]
+    assert names_of(["/home/me/a/best", "/home/me/b/best", "/x/c"]) == ["a/best", "b/best", "c"]
+
+
+def test_a_bar_moves_while_work_goes_on_and_its_errors_come_out(monkeypatch):
+    monkeypatch.setattr("vidjax.demo.work._PATIENCE", 0.01)
+    monkeypatch.setattr("vidjax.demo.work._EVERY", 0.01)
+    told, enough = [], threading.Event()
+
+    def tell(share, words):
+        told.append((share, words))
+        if len(told) == 3:
+            enough.set()
+
+    def work(advance):
+        advance(0.5)
+        assert enough.wait(20)
+        return "done"
+
+    assert watched(tell, "compiling", work) == "done"
+    assert all(0.5 <= share <= 1 and words.startswith("compiling, ") for share, words in told)
+    with pytest.raises(ZeroDivisionError):
+        watched(tell, "failing", lambda advance: 1 / 0)

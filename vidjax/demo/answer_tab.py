@@ -1,0 +1,58 @@
+"""The tab with the answer: the best classes, the frames that the model saw, and a time line under the player."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from vidjax.data.clips.sampling import eval_indices
+from vidjax.demo import parts, timeline
+from vidjax.demo.models import Models, as_shown
+from vidjax.demo.site import Site, Step
+from vidjax.demo.uploads import Tell, Upload
+
+
+class AnswerTab:
+    """What the first classifier and the first captioner of a page say of a video."""
+
+    NAME = "Answer"
+
+    def __init__(self, site: Site, models: Models):
+        """Lay it out."""
+        self._site, self._classifiers, self._captioners = site, models.classifiers, models.captioners
+        with gr.Tab(self.NAME) as self._tab:
+            self._answer = gr.HTML(elem_id="vj-answer", min_height=60, visible=bool(models.classifiers))
+            self._caption = gr.HTML(elem_id="vj-caption", min_height=40, visible=bool(models.captioners))
+            self._frames = gr.HTML(elem_id="vj-frames")
+
+    def connect(self) -> None:
+        """Have it drawn."""
+        steps = [Step(self._draw_frames, [self._frames])]
+        if self._classifiers:
+            steps += [Step(self._draw_answer, [self._answer]), Step(self._draw_timeline, [self._site.timeline])]
+        if self._captioners:
+            steps.append(Step(self._draw_caption, [self._caption]))
+        self._site.draws(self._tab, self.NAME, steps)
+
+    def _draw_frames(self, upload: Upload, tell: Tell) -> str:
+        recipe = (self._classifiers or self._captioners)[0].model.clips.one_view()
+        [indices] = eval_indices(upload.info.frames, upload.info.fps, recipe)
+        frames = as_shown(upload.clip(recipe), recipe)
+        height, width = recipe.frame_size
+        return (
+            f"<h3>What the model saw</h3>{parts.strip(frames, indices / upload.info.fps)}"
+            f'<p class="vj-small">{recipe.num_frames} frames of {height} x {width} pixels, as the model gets them.</p>'
+        )
+
+    def _draw_answer(self, upload: Upload, tell: Tell) -> str:
+        found, remarks = self._classifiers[0].answer(upload, tell)
+        shown = parts.numbers(found["values"]) if "values" in found else parts.bars(found["top"])
+        return shown + parts.notes(remarks)
+
+    def _draw_timeline(self, upload: Upload, tell: Tell) -> str:
+        windows = self._classifiers[0].windows(upload, tell)
+        if not windows:
+            return ""
+        return timeline.draw(windows, upload.info) + parts.notes(filter(None, [timeline.gaps(windows, upload.info)]))
+
+    def _draw_caption(self, upload: Upload, tell: Tell) -> str:
+        return f"<blockquote>{parts.text(self._captioners[0].caption(upload, tell))}</blockquote>"

@@ -1,0 +1,201 @@
+"""The models that a page serves, each with its name, and asked in ways that tell how far they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.video.decode import VideoInfo
+from vidjax.demo import seen, timeline
+from vidjax.demo.uploads import Tell, Upload
+from vidjax.demo.work import Advance, watched
+from vidjax.evaluation.caption_generator import CaptionGenerator
+from vidjax.evaluation.predict import Predictor
+from vidjax.objectives import MaskedAutoencoding
+from vidjax.ops.masking import MASKS
+from vidjax.weights import Pretrained, predictors
+from vidjax.weights.clip_recipes import RecipeChanges
+
+TOP = 5
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(eq=False)
+class Served:
+    """A model and what it is called on the page.
+
+    Attributes:
+      name: the last part of the path that it was read from, or its hub id.
+    """
+
+    model: Pretrained
+    name: str
+    _used: set[str] = dataclasses.field(default_factory=set)
+
+    @property
+    def about(self) -> str:
+        """What it is, in a line."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.model.params)) / 1e6
+        classes = f", {self.model.num_classes} classes" if self.model.num_classes else ""
+        clips = ""
+        if recipe := self.model.clip_recipe:
+            height, width = recipe.frame_size
+            clips = f"; a clip is {recipe.words}, {height} x {width} pixels"
+        return f"{self.model.family}{classes}, {count:.1f} M parameters{clips}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or changed when it was read, without the path of its folder."""
+        return tuple(note.replace(self.model.source, self.name) for note in self.model.notes)
+
+    def do(self, key: str, tell: Tell, work: Callable[[Advance], R], words: str = "computing") -> R:
+        """Do work of this model; the first of each kind compiles, which is said.
+
+        Args:
+          key: of what is compiled.
+        """
+        compiles = key not in self._used
+        words = f"compiling {self.name} for this machine, which happens once" if compiles else f"{self.name}: {words}"
+        found = watched(tell, words, work)
+        self._used.add(key)
+        return found
+
+
+@dataclasses.dataclass(eq=False)
+class Classifier(Served):
+    """A model that answers with classes, actions or numbers."""
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """Takes clips as the model's evaluation does."""
+        return predictors.make_predictor(self.model)
+
+    @property
+    def recipe(self) -> ClipRecipe:
+        """How it takes clips."""
+        return self.predictor.recipe
+
+    def answer(self, upload: Upload, tell: Tell) -> tuple[dict[str, Any], list[str]]:
+        """What it says of a video, as `vidjax.weights.predictors.answer`, and remarks on it.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        remarks = [] if self.recipe.windows else [seen.sentence(self.recipe, upload.info)]
+
+        def remark(sentence: str) -> None:
+            remarks.append(f"{upload.plain(sentence)}.")
+
+        ask = lambda advance: predictors.answer(self.predictor, upload.path, TOP, remark, advance)  # noqa: E731
+        return self.do("answer", tell, ask), remarks
+
+    def windows(self, upload: Upload, tell: Tell) -> list[dict[str, Any]]:
+        """The answers of the windows of a long video; none for a short one."""
+        windows = self._windows(upload.info)
+        if not windows:
+            return []
+        slider = timeline.sliding(self._slider, windows)
+        ask = lambda advance: predictors.answer(slider, upload.path, TOP, lambda _: None, advance)  # noqa: E731
+        return self.do("windows", tell, ask, f"{windows.count} windows")["windows"]
+
+    def _windows(self, info: VideoInfo):
+        if self.model.answer is None or self.model.answer.kind != "classes" or self.recipe.windows:
+            return None
+        return timeline.windows_for(self.recipe, info)
+
+    @functools.cached_property
+    def _slider(self) -> Predictor:
+        return predictors.make_predictor(self.model, RecipeChanges(every=1.0))
+
+
+@dataclasses.dataclass(eq=False)
+class Captioner(Served):
+    """A model that describes."""
+
+    @functools.cached_property
+    def generator(self) -> CaptionGenerator:
+        """Takes clips as the run's evaluation does."""
+        return predictors.make_caption_generator(self.model)
+
+    def caption(self, upload: Upload, tell: Tell) -> str:
+        """A sentence about a video."""
+        ask = lambda _: predictors.caption(self.generator, upload.path, lambda _: None)["caption"]  # noqa: E731
+        return self.do("caption", tell, ask, "describing")
+
+
+@dataclasses.dataclass(eq=False)
+class Autoencoder(Served):
+    """A model that reconstructs what is hidden from it."""
+
+    _compiled: dict[Any, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def objective(self) -> MaskedAutoencoding:
+        """With the mask that it was trained with."""
+        return cast(MaskedAutoencoding, self.model.objective)
+
+    def hiding(self, mask: str, ratio: float) -> MaskedAutoencoding:
+        """Its objective with another mask, whose ratio is the nearest that hides something and leaves something."""
+        units, _ = MASKS[mask].units(*self.model.spec.grid)
+        hidden = min(max(round(ratio * units), 1), units - 1)
+        return dataclasses.replace(self.objective, mask=mask, mask_ratio=(hidden + 0.5) / units)
+
+    def reconstruct(
+        self, upload: Upload, objective: MaskedAutoencoding, seed: int, tell: Tell
+    ) -> dict[str, Float[np.ndarray, "t h w 3"]]:
+        """Clips in [0, 1]: input, masked and reconstructed, see `MaskedAutoencoding.reconstruct`.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        clip, key = upload.clip(self.model.clips), (objective.mask, objective.num_masked)
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(objective.reconstruct)
+        work = lambda _: jax.device_get(  # noqa: E731
+            self._compiled[key](self.model.params, {"video": clip[None]}, {"mask": jax.random.key(seed)})
+        )
+        found = self.do(str(key), tell, work, "reconstructing")
+        return {name: as_shown(clips[0], self.model.clips) for name, clips in found.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """All that a page serves."""
+
+    classifiers: tuple[Classifier, ...] = ()
+    autoencoders: tuple[Autoencoder, ...] = ()
+    captioners: tuple[Captioner, ...] = ()
+
+    @property
+    def all(self) -> tuple[Served, ...]:
+        """Each of them."""
+        return (*self.classifiers, *self.autoencoders, *self.captioners)
+
+
+def as_shown(frames: np.ndarray, recipe: ClipRecipe) -> np.ndarray:
+    """The frames of a model's clip in the order of channels that pictures have."""
+    return frames[..., ::-1] if recipe.channels == "bgr" else frames
+
+
+def names_of(sources: Sequence[str]) -> list[str]:
+    """What models are called on the page: a hub id, or the end of a path, without where on this machine it lies."""
+    parts = [[source] if _is_hub_id(source) else os.path.abspath(source).split(os.sep)[1:] for source in sources]
+    names = ["/".join(part[-1:]) for part in parts]
+    for depth in range(2, max(map(len, parts), default=0) + 1):  # as much of paths as tells them apart
+        names = [
+            "/".join(part[-depth:]) if names.count(name) > 1 else name for part, name in zip(parts, names, strict=True)
+        ]
+    return names
+
+
+def _is_hub_id(source: str) -> bool:
+    return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", source)) and not os.path.exists(source)

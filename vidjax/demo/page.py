@@ -1,0 +1,110 @@
+"""The page: a video on the left with its player and time line, what the models make of it in tabs on the right."""
+
+from __future__ import annotations
+
+import time
+from importlib import resources
+from typing import Any
+
+import gradio as gr
+
+from vidjax.demo import examples, parts
+from vidjax.demo.answer_tab import AnswerTab
+from vidjax.demo.compare_tab import CompareTab
+from vidjax.demo.models import Models
+from vidjax.demo.reconstruction_tab import ReconstructionTab
+from vidjax.demo.site import PROGRESS, Site
+from vidjax.demo.uploads import RefusedError, Upload, Uploads
+
+_HINT = "Drop a video, record one, or take an example."
+
+
+def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blocks:
+    """The page for some models, with the tabs that they have something to show in.
+
+    Args:
+      uploads: where visitors' videos are kept; made: the file of each example, by what it shows.
+    """
+    with gr.Blocks(title="vidjax", analytics_enabled=False) as page:
+        gr.HTML(_header(models))
+        current, stamp = gr.State(""), gr.State(0)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                player = gr.Video(label="video", interactive=False, elem_id="vj-player", height=300, buttons=[])
+                timeline = gr.HTML(elem_id="vj-timeline", js_on_load=_script("timeline.js"))
+                said = gr.HTML(parts.notes([_HINT]), elem_id="vj-said")
+                with gr.Tabs():
+                    with gr.Tab("Drop a video"):
+                        dropped = gr.File(label="video file", show_label=False, height=120, elem_id="vj-drop")
+                    with gr.Tab("Record"):
+                        recorded = gr.Video(
+                            label="camera", sources=["webcam"], include_audio=False, height=260, elem_id="vj-record"
+                        )
+                    with gr.Tab("Examples"):
+                        chosen = gr.HTML(examples.draw(made), elem_id="vj-examples", js_on_load=_script("examples.js"))
+            with gr.Column(scale=6, min_width=360), gr.Tabs(elem_id="vj-tabs"):
+                site, tabs = Site(uploads, current, stamp, timeline), []
+                if models.classifiers or models.captioners:
+                    tabs.append(AnswerTab(site, models))
+                if models.autoencoders:
+                    tabs.append(ReconstructionTab(site, models.autoencoders))
+                if len(models.classifiers) > 1:
+                    tabs.append(CompareTab(site, models.classifiers))
+        current.value = tabs[0].NAME
+        for tab in tabs:
+            tab.connect()
+
+        def taken(upload: Upload) -> tuple[Any, ...]:
+            update = gr.update(value=upload.player, label=upload.name)
+            return None, None, update, "", parts.notes(upload.notes), time.time_ns()
+
+        def receive(file: dict[str, Any] | None, request: gr.Request, progress: gr.Progress = PROGRESS):
+            if file is None:  # what the page was just emptied of
+                return gr.skip()
+            try:
+                name = file.get("orig_name") or file["path"]
+                return taken(uploads.take(str(request.session_hash), file["path"], name, progress))
+            except RefusedError as error:
+                update = gr.update(value=None, label="video")
+                return None, None, update, "", parts.notes([str(error)], "error"), time.time_ns()
+
+        def take_example(event: gr.EventData, request: gr.Request):
+            name, path = list(made.items())[event.number]
+            return taken(uploads.show(str(request.session_hash), path, name))
+
+        outputs = [dropped, recorded, player, timeline, said, stamp]
+        options = {"outputs": outputs, "show_progress_on": said, "api_visibility": "private"}
+        gr.on([dropped.upload], receive, dropped, preprocess=False, concurrency_limit=2, **options)
+        gr.on([recorded.change], receive, recorded, preprocess=False, concurrency_limit=2, **options)
+        chosen.click(take_example, **options)
+
+        def leave(request: gr.Request):
+            uploads.forget(str(request.session_hash))
+
+        page.unload(leave)
+    return page
+
+
+def style() -> dict[str, Any]:
+    """How gradio is to draw the page: fonts of the visitor's machine, so that nothing is fetched from elsewhere."""
+    fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
+    theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", **fonts)
+    return {"theme": theme, "css": _script("page.css")}
+
+
+def _header(models: Models) -> str:
+    served = "".join(
+        f"<li><b>{parts.text(model.name)}</b> {parts.text(model.about)}"
+        + "".join(f'<br><span class="vj-small">{parts.text(note)}</span>' for note in model.notes)
+        + "</li>"
+        for model in models.all
+    )
+    return (
+        '<div class="vj-header"><h1>vidjax</h1><p>What a video model sees.</p>'
+        f"<details><summary>{parts.text(', '.join(model.name for model in models.all))}</summary><ul>{served}</ul>"
+        "</details></div>"
+    )
+
+
+def _script(name: str) -> str:
+    return resources.files("vidjax.demo").joinpath("assets", name).read_text("utf-8")

@@ -1,0 +1,92 @@
+"""A copy of a video that every browser plays, for a video that some do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import av
+from av.video.stream import VideoStream
+
+from vidjax.data.video.container import open_container, reading, video_stream
+from vidjax.data.video.decode import VideoInfo
+
+_PLAYED = {"mov": "h264", "matroska": "vp9"}  # codec by container, Matroska as WebM
+_PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
+_SHORT_SIDE = 360  # pixels of the copy at most
+_FPS = 30  # of the copy at most
+_DECODED = 4 * 10**9  # pixels; of a longer or larger video the copy has the key frames only
+_CLOCK = Fraction(1, 90_000)  # seconds
+
+
+def is_playable(path: str) -> bool:
+    """Whether every browser plays a video, and gradio leaves it as it is: H.264 in MP4 or MOV, VP9 in WebM, of 8 bits.
+
+    A recording that was never finished does not say how long it is: a player cannot jump in it, so it counts as not
+    playable.
+
+    Raises:
+      VideoError: when it cannot be opened.
+    """
+    with open_container(path, path) as container, reading(path):
+        stream, kind = video_stream(container, path), container.format.name.split(",")[0]
+        if kind == "matroska" and not path.lower().endswith(".webm"):
+            return False
+        return (
+            stream.codec_context.codec.canonical_name == _PLAYED.get(kind)
+            and stream.codec_context.pix_fmt in _PIXEL_FORMATS
+            and container.duration is not None
+        )
+
+
+def write_preview(path: str, info: VideoInfo, target: str, advance: Callable[[float], None]) -> bool:
+    """Write a small, silent H.264 copy of a video, in step with it.
+
+    Args:
+      info: of the video; target: the copy, an .mp4; advance: hears now and then what share is done.
+
+    Returns:
+      whether it has all frames, as far as 30 a second show them; else it has the key frames only.
+
+    Raises:
+      VideoError: when it cannot be decoded.
+    """
+    whole = info.frames * info.width * info.height <= _DECODED
+    with open_container(path, path) as source, av.open(target, "w") as copy, reading(path):
+        stream = video_stream(source, path)
+        stream.thread_type = "AUTO"
+        if not whole:
+            stream.codec_context.skip_frame = "NONKEY"
+        written, small, due, first = None, None, 0.0, None
+        for frame in source.decode(stream):
+            first = frame.time if first is None else first
+            time = (frame.time or 0.0) - (first or 0.0)
+            if time < due:
+                continue
+            due = time + 0.9 / _FPS
+            written = written or _stream_like(frame, copy)
+            small = frame.reformat(width=written.width, height=written.height, format="yuv420p")
+            _encode(small, time, written, copy)
+            advance(min(time / info.duration, 1.0) if info.duration else 0.0)
+        if written and small:
+            if not whole:  # as long as the video, so that a player can jump to its end
+                _encode(small, max(info.duration - 1 / _FPS, due), written, copy)
+            copy.mux(written.encode(None))
+    return whole
+
+
+def _encode(frame: av.VideoFrame, time: float, stream: VideoStream, copy: av.container.OutputContainer) -> None:
+    frame.pts, frame.time_base = round(time / _CLOCK), _CLOCK
+    frame.pict_type = av.video.frame.PictureType.NONE
+    copy.mux(stream.encode(frame))
+
+
+def _stream_like(frame: av.VideoFrame, copy: av.container.OutputContainer) -> VideoStream:
+    """The stream of the copy: as small as allowed, of even sides, turned as the frames are."""
+    scale = min(1.0, _SHORT_SIDE / min(frame.width, frame.height))
+    stream = copy.add_stream("libx264", rate=_FPS, options={"preset": "ultrafast", "crf": "26"})
+    stream.width, stream.height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))
+    stream.pix_fmt, stream.codec_context.time_base = "yuv420p", _CLOCK
+    if frame.rotation % 360:
+        stream.set_display_rotation(frame.rotation)
+    return stream

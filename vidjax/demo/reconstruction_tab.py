@@ -1,0 +1,59 @@
+"""The tab where a masked autoencoder fills in what is hidden from it, while a slider says how much that is."""
+
+from __future__ import annotations
+
+import gradio as gr
+import numpy as np
+
+from vidjax.demo import parts
+from vidjax.demo.models import Autoencoder
+from vidjax.demo.site import Site, Step
+from vidjax.demo.uploads import Tell, Upload
+from vidjax.ops.masking import MASKS
+from vidjax.viz.reconstruction import NORMALIZED, PLAIN
+
+_RATE = 6.0  # frames a second of the moving pictures
+_NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
+_MASKS = {"tube": "tubes: the same places always", "random": "random cubes", "frame": "whole moments"}
+
+
+class ReconstructionTab:
+    """The first autoencoder of a page."""
+
+    NAME = "Reconstruction"
+
+    def __init__(self, site: Site, autoencoders: tuple[Autoencoder, ...]):
+        """Lay it out."""
+        self._site, self._autoencoder = site, autoencoders[0]
+        trained = self._autoencoder.objective
+        masks = [(_MASKS[name], name) for name in MASKS]
+        with gr.Tab(self.NAME) as self._tab:
+            with gr.Row():
+                self._ratio = gr.Slider(
+                    0.05, 0.95, value=trained.mask_ratio, step=0.05, label="hidden share", elem_id="vj-ratio", scale=3
+                )
+                self._mask = gr.Dropdown(masks, value=trained.mask, label="mask", elem_id="vj-mask", scale=3)
+                self._seed = gr.Number(0, label="seed", precision=0, elem_id="vj-seed", scale=1)
+            self._pictures = gr.HTML(elem_id="vj-pictures", min_height=120)
+
+    def connect(self) -> None:
+        """Have it drawn, and again at every move of a control."""
+        controls = [self._ratio, self._mask, self._seed]
+        step = Step(self._draw, [self._pictures], controls)
+        self._site.draws(self._tab, self.NAME, [step], [control.change for control in controls])
+
+    def _draw(self, upload: Upload, tell: Tell, ratio: float, mask: str, seed: float | None) -> str:
+        objective = self._autoencoder.hiding(mask, ratio)
+        found = self._autoencoder.reconstruct(upload, objective, int(seed or 0) % 2**31, tell)
+        pixels = {name: (clip.clip(0, 1) * 255).round().astype(np.uint8) for name, clip in found.items()}
+        tokens, error = self._autoencoder.model.spec.num_tokens, np.abs(found["reconstructed"] - found["input"])
+        hidden = objective.num_masked
+        facts = (
+            f"{hidden} of {tokens} cubes are hidden ({hidden / tokens:.1%}); what was hidden is off by "
+            f"{error.mean() * tokens / hidden:.3f} on average, of a range of 1."
+        )
+        return (
+            parts.moving({_NAMES[name]: clip for name, clip in pixels.items()}, _RATE)
+            + parts.notes([facts])
+            + f'<p class="vj-small">{NORMALIZED if objective.normalize_target else PLAIN}</p>'
+        )

@@ -1,0 +1,59 @@
+"""Serving the page: on this machine, or on a public address with a password, from a folder that goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from vidjax.demo.limits import Limits
+
+USER = "demo"  # the name to log in with
+WAITING = 16  # visitors
+RECEIVED = "received"  # below the page's folder: where gradio puts what it receives
+
+
+@contextlib.contextmanager
+def own_folder() -> Generator[Path]:
+    """A folder for all that a page writes, deleted at the end; gradio writes into RECEIVED below it."""
+    before, variable = tempfile.tempdir, os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="vidjax-demo-", ignore_cleanup_errors=True) as folder:
+        received = Path(folder, RECEIVED)
+        received.mkdir()
+        tempfile.tempdir = os.environ["GRADIO_TEMP_DIR"] = str(received)
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before
+            if variable is None:
+                del os.environ["GRADIO_TEMP_DIR"]
+            else:
+                os.environ["GRADIO_TEMP_DIR"] = variable
+
+
+def serve(page: Any, limits: Limits, port: int, password: str = "", **options: Any) -> None:
+    """Serve a page of gradio until it is interrupted.
+
+    Args:
+      password: puts it on a public address too.
+      options: of gradio's `launch`.
+
+    Raises:
+      OSError: when the port is taken.
+    """
+    # Without api_open=False, requests to /run would go past the queue.
+    page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    page.launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        share=bool(password),
+        auth=(USER, password) if password else None,
+        max_file_size=limits.megabytes << 20,
+        enable_monitoring=False,
+        ssr_mode=False,
+        footer_links=[],
+        **options,
+    )
