@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
+import math
 import os
 import shutil
 import sys
@@ -20,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vidjax.config import Config
 from vidjax.config.official import RECIPES
 from vidjax.errors import ConfigError, UserError, nearest
 from vidjax.files import write_json, write_whole
@@ -27,6 +30,7 @@ from vidjax.main import read_config
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
+FAR = 4  # a step of so many times as many clips is no measure of a step any more
 # Training videos, rounded, of data sets whose number depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
@@ -36,7 +40,10 @@ the share of the chips' peak in brackets, **by the TPU compiler's estimate**: go
 TPU, without evaluation, checkpoints and waiting for videos. Each is the fastest of the plans that
 `vidjax compile --plan` tries, or the only one tried, without a flag; for {videos}.
 
-What nobody has compiled yet says "{not_planned}", and {missing} of {all} published recipes have no row. To fill one:
+"~" is in proportion: to a compiled step of the same model and clips on the same kind of chip, by the clips of a chip,
+within a factor of four below it and in micro-batches of its size above it. Such hours leave out that a step of fewer
+clips uses a chip less well. What nobody has compiled yet says "{not_planned}", and
+{missing} of {all} published recipes have no row. To fill one:
 
 ```
 pip install -e '.[aot]'
@@ -51,27 +58,90 @@ a chip holds at once.
 """
 
 
-def page(experiments: Iterable[str], plans: Mapping[str, Mapping[str, Any]]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What of a recipe its hours follow from.
+
+    Attributes:
+      kind: the same for recipes whose steps differ by the number of clips alone.
+      clips: of a step, over all chips.
+      steps: of the whole recipe; None where nobody has said how many videos there are.
+    """
+
+    kind: str
+    clips: int
+    steps: int | None
+
+
+def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page.
 
     Args:
-      experiments: all published recipes, such as "videomae_k400:base".
+      recipes: all published ones by their experiments, such as "videomae_k400:base".
       plans: by experiment and slice, what `plan` returns.
     """
-    experiments = list(experiments)
-    planned = [name for name in experiments if plans.get(name)]
+    hours_of = {
+        name: [
+            _hours(plans.get(name, {}).get(slice_)) or in_proportion(name, slice_, recipes, plans) or NOT_PLANNED
+            for slice_ in SLICES
+        ]
+        for name in recipes
+    }
+    known = [name for name, hours in hours_of.items() if set(hours) != {NOT_PLANNED}]
+    planned = [name for name in recipes if plans.get(name)]
     videos = ", ".join(f"{count:,} videos of {name}" for name, count in VIDEOS.items())
-    head = _HEAD.format(
-        not_planned=NOT_PLANNED, videos=videos, missing=len(experiments) - len(planned), all=len(experiments)
-    )
+    head = _HEAD.format(not_planned=NOT_PLANNED, videos=videos, missing=len(recipes) - len(known), all=len(recipes))
     hours = [("recipe", *SLICES), ("---",) * (1 + len(SLICES))]
-    hours += [(f"`{name}`", *(_hours(plans.get(name, {}).get(slice_)) for slice_ in SLICES)) for name in planned]
+    hours += [(f"`{name}`", *hours_of[name]) for name in known]
     headings = ("recipe", "slice", "set beside the recipe", "clips", "ms a step", "peak", "clips/s", "GB", "hours")
     each = [(*headings, "chip-hours", "compiled"), ("---",) * (2 + len(headings))]
     for name in planned:
         found = plans[name]
         each += [_line(name, slice_, found[slice_]) for slice_ in SLICES if "ms" in found.get(slice_, ())]
     return f"{head}\n{_table(hours)}{_EACH}\n{_table(each)}"
+
+
+def recipe(experiment: str) -> Recipe:
+    """What of a published recipe its hours follow from."""
+    from vidjax.training.plan import num_train_steps
+
+    config = read_config([f"--config={experiment}"])
+    model = dataclasses.asdict(dataclasses.replace(config.model, drop_path=0.0, head_dropout=0.0))
+    kind = [config.task, model, config.data.num_frames, config.data.image_size, config.optim.name]
+    clips = config.data.global_batch * config.data.clips_per_decode
+    videos = num_videos(config)
+    return Recipe(json.dumps(kind), clips, num_train_steps(config, videos) if videos else None)
+
+
+def num_videos(config: Config) -> int | None:
+    """The training videos of a recipe's data set, if anybody has said how many these are."""
+    from vidjax.data.datasets import DATASETS
+
+    return DATASETS.find(config.data.name).videos.get(config.data.train_split, VIDEOS.get(config.data.name))
+
+
+def in_proportion(
+    name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """The hours of a recipe by a compiled step like it; empty where none is near."""
+    chip, _, shape = topology.partition(":")
+    chips = math.prod(map(int, shape.split("x")))
+    recipe = recipes[name]
+    if recipe.clips % chips or not recipe.steps:
+        return ""
+    like = [
+        (found["clips"] / found["chips"], found["ms"])
+        for other, slices in plans.items()
+        for slice_, found in slices.items()
+        if other in recipes and recipes[other].kind == recipe.kind
+        if slice_.startswith(f"{chip}:") and found.get("ms") and not found["settings"]
+    ]
+    clips = recipe.clips / chips
+    near = [(abs(math.log(clips / size)), ms / size) for size, ms in like if clips >= size / FAR]
+    if not near:
+        return ""
+    _, ms_a_clip = min(near)
+    return f"~{_figure(recipe.steps * clips * ms_a_clip / 3.6e6)}"
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
@@ -81,11 +151,10 @@ def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, 
     from vidjax.aot import llo_dump
     from vidjax.aot.compile_step import compile_step
     from vidjax.aot.planner import Plan, find_plans
-    from vidjax.data.datasets import DATASETS
     from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
-    videos = DATASETS.find(config.data.name).videos.get(config.data.train_split, VIDEOS.get(config.data.name))
+    videos = num_videos(config)
     if not videos:
         raise ConfigError(f"how many videos {config.data.name} has is not known: add it to VIDEOS in {__file__}")
     with contextlib.ExitStack() as stack:
@@ -114,7 +183,7 @@ def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, 
 
 def _hours(found: Mapping[str, Any] | None) -> str:
     if not found:
-        return NOT_PLANNED
+        return ""
     if "nothing" in found:
         return "nothing fits"
     if found["hours"] is None:
@@ -161,7 +230,7 @@ def main(words: list[str] | None = None) -> int:
                 plans[name][topology] = plan(name, topology, no_flag=args.no_flag)
                 write_json(results, plans)
                 print(f"{name} on {topology}: {_hours(plans[name][topology])}", flush=True)
-    write_whole(args.docs / "plans.md", page(experiments, plans))
+    write_whole(args.docs / "plans.md", page({name: recipe(name) for name in experiments}, plans))
     return 0
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import sys
 
 import pytest
 
@@ -20,6 +21,7 @@ FITS = {
 def script():
     spec = importlib.util.spec_from_file_location("plans_page", ROOT / "scripts" / "plans_page.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules["plans_page"] = module  # where dataclasses look for the types of its fields
     spec.loader.exec_module(module)
     return module
 
@@ -33,7 +35,8 @@ def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
 
 def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
     plans = {"one": {"v5e:8x8": FITS, "v5e:4x4": {"nothing": "no plan fits"}, "v5p:4x4x4": FITS | {"hours": None}}}
-    lines = script.page(["one", "two"], plans).splitlines()
+    recipes = {"one": script.Recipe("a", 2048, 1_800_000), "two": script.Recipe("b", 2048, 1_800_000)}
+    lines = script.page(recipes, plans).splitlines()
     hours, each, unknown = (line for line in lines if line.startswith("| `one`"))
     assert hours == "| `one` | nothing fits | **50** (45%) | not compiled | fits; time unknown |"
     # 2048 clips in 100 ms are 20,480 a second; 50 hours of 64 chips are 3,200
@@ -44,9 +47,34 @@ def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
     assert not any("`two`" in line for line in lines)
 
 
+def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
+    recipes = {
+        "one": script.Recipe("a", 2048, 1_800_000),
+        "half as long": script.Recipe("a", 1024, 1_800_000),
+        "other": script.Recipe("b", 2048, 1_800_000),
+        "of no known length": script.Recipe("a", 2048, None),
+    }
+    plans = {"one": {"v5e:8x8": FITS | {"settings": {}}}}  # 32 clips a chip in 100 ms
+
+    def hours(name):
+        return [script.in_proportion(name, slice_, recipes, plans) for slice_ in script.SLICES]
+
+    # 128 clips a chip take 400 ms, and 1.8 million such steps 200 hours; 8 are a quarter of 32; of v5p nothing is known
+    assert hours("one") == ["~200", "~50", "~12.5", ""]
+    # 16 and 64 clips a chip; 4 are too few to be told from 32
+    assert hours("half as long") == ["~100", "~25", "", ""]
+    assert hours("other") == hours("of no known length") == ["", "", "", ""]
+
+
+def test_hours_are_not_told_from_plans_that_set_something_else(script):
+    recipes = {"one": script.Recipe("a", 2048, 1_800_000)}
+    assert script.in_proportion("one", "v5e:4x4", recipes, {"one": {"v5e:8x8": FITS}}) == ""
+
+
 def test_a_step_that_was_compiled_without_a_flag_is_not_called_the_best_of_several(script):
     settings = {"tried": "no flag", "settings": {}}
-    page = script.page(["one"], {"one": {"v5e:4x4": FITS | settings, "v5e:8x8": FITS | {"settings": {}}}})
+    recipes = {"one": script.Recipe("a", 2048, 1_800_000)}
+    page = script.page(recipes, {"one": {"v5e:4x4": FITS | settings, "v5e:8x8": FITS | {"settings": {}}}})
     assert [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| `one` | v5e")] == [
         "no flag",
         "nothing",
