@@ -14,6 +14,7 @@ from vidjax.training.loop import train
 from vidjax.weights.read_run import read_params
 from vidjax.weights.rules import flatten
 
+pytestmark = pytest.mark.slow  # the run that they share takes half a minute
 STEPS = 30
 
 
@@ -53,7 +54,6 @@ def test_checkpoints_hold_neither_teacher_nor_its_moments(run):
     assert stored < 4 * (3 * student + teacher / 2)  # float32: parameters and two moments
 
 
-@pytest.mark.slow
 def test_a_run_that_was_stopped_meets_the_same_teacher_again(run, tmp_path):
     """Half way, a new start: the losses after it are those of the run that was not stopped."""
     for steps in (STEPS // 2, STEPS):
@@ -92,7 +92,6 @@ def test_it_gives_a_backbone(run):
     assert np.all(np.asarray(model.params["encoder"]["norm"]["scale"]) == 1)
 
 
-@pytest.mark.slow
 def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
     """As the recipe says: videomamba_k400.py with --config.init_from=RUN; the head and the last norm are new."""
     words = ["--config=videomamba_k400:middle_masked,smoke", f"--config.init_from={run}", "--config.train.steps=1"]
@@ -114,7 +113,6 @@ def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
         np.testing.assert_array_equal(ours[path], theirs[path], err_msg=path)
 
 
-@pytest.mark.slow
 def test_a_run_teaches_the_next(run, tmp_path, capsys):
     """A student of a student: the teacher is the run's encoder, by the run's folder."""
     config = smoke(align__teacher="videomamba_tiny", align__teacher_from=run, model__mask="tube", train__steps=2)
@@ -122,13 +120,11 @@ def test_a_run_teaches_the_next(run, tmp_path, capsys):
     assert f"teacher: parameters of {run} at step {STEPS}" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_teacher_of_another_family_than_its_name_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match=r"align\.teacher_from: .* holds a VideoMamba; model\.name is a CLIPVision"):
         train(smoke(align__teacher_from=run, train__steps=2), tmp_path)
 
 
-@pytest.mark.slow
 def test_published_weights_are_read_in_the_layout_of_transformers(tmp_path, capsys):
     transformers = pytest.importorskip(
         "transformers", reason="the teacher's file is made by transformers (extra: test)"
