@@ -253,7 +253,7 @@ def test_a_run_that_hid_time_slices_is_shown_with_time_slices_hidden(root, tmp_p
     config = config_of("masked_autoencoding", **changes, **{"model.mask": "frame", "model.mask_ratio": 0.5})
     run = write_run(tmp_path / "run", config, 0)
     seen = {}
-    monkeypatch.setattr(reconstruction, "draw_strips", lambda clips, *_: seen.update(clips))
+    monkeypatch.setattr(reconstruction.panels, "draw", lambda clips, *_: seen.update(clips))
     _, paths = central_clips(config)
     assert main(["reconstruct", paths[0], f"--model={run}", f"--out={tmp_path / 'pictures'}"]) == 0
     hidden = (seen["masked"][0] == 0.5).all(axis=(1, 2, 3))

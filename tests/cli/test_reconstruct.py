@@ -1,7 +1,9 @@
 """`vidjax reconstruct` draws what went in, what was visible and what came back, and owns up to what flatters it."""
 
+import json
 import shutil
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,10 +18,12 @@ def draw(videos, source, out, *options):
 def test_pictures_are_written_and_named(autoencoder, videos, tmp_path, capsys):
     assert draw(videos, autoencoder, tmp_path / "new" / "folder", "--mask-ratio", "0.75") == 0
     shown = capsys.readouterr()
-    png, gif = shown.out.split()
+    png, gif, mp4 = shown.out.split()
     assert png == str(tmp_path / "new" / "folder" / "reconstruction.png")
     assert Image.open(png).width > 400
     assert Image.open(gif).n_frames == 8
+    with av.open(mp4) as video:
+        assert len(list(video.decode(video=0))) == 8
     assert "8 frames, every 2nd; 75.0% of the cubes are hidden by a tube mask" in shown.err
 
 
@@ -31,7 +35,7 @@ def test_without_a_folder_each_video_has_one_of_its_name(autoencoder, videos, tm
 
     def drawn(*words):
         assert main(["reconstruct", *words, "--model", autoencoder, "--stride", "2"]) == 0
-        return [path.removesuffix("/reconstruction.png") for path in capsys.readouterr().out.split()[::2]]
+        return [path.removesuffix("/reconstruction.png") for path in capsys.readouterr().out.split()[::3]]
 
     assert drawn("a.mp4") == ["reconstructions/a"]
     assert drawn("a.mp4", "b.mp4") == ["reconstructions/a", "reconstructions/b"]
@@ -45,7 +49,7 @@ def test_of_several_videos_a_broken_one_is_reported_and_the_others_are_shown(aut
     assert main([*words, "--out", str(tmp_path / "o")]) == 3
     shown = capsys.readouterr()
     assert "empty.mp4 is not shown: empty" in shown.err
-    assert len(shown.out.split()) == 2
+    assert len(shown.out.split()) == 3
 
 
 def test_the_true_mean_and_deviation_are_owned_up_to(autoencoder, plain_autoencoder, videos, tmp_path, capsys):
@@ -63,6 +67,18 @@ def test_masks_hide_the_share_that_is_asked_for(autoencoder, videos, tmp_path, c
     assert f"{share} of the cubes are hidden by a {mask} mask" in capsys.readouterr().err
 
 
+def test_several_ratios_are_drawn_one_under_the_other_with_the_error_of_each(autoencoder, videos, tmp_path, capsys):
+    assert draw(videos, autoencoder, tmp_path / "one", "--mask-ratio", "0.5", "--json") == 0
+    [one] = json.loads(capsys.readouterr().out)
+    assert draw(videos, autoencoder, tmp_path / "two", "--ratios", "0.5", "0.75", "--json") == 0
+    shown = capsys.readouterr()
+    [two] = json.loads(shown.out)
+    assert "50.0%, 75.0% of the cubes are hidden by a tube mask" in shown.err
+    assert [entry["ratio"] for entry in two["hidden"]] == [0.5, 0.75]
+    assert two["hidden"][0]["error"] == pytest.approx(one["hidden"][0]["error"])
+    assert Image.open(two["png"]).height > 1.5 * Image.open(one["png"]).height
+
+
 def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):
     pictures = []
     for folder, seed in (("a", "1"), ("b", "1"), ("c", "2")):
@@ -78,6 +94,8 @@ def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):
         (["--mask-ratio", "1"], "--mask-ratio=1.0 hides 36 of the 36 units of a tube mask"),
         (["--mask-ratio", "0"], "--mask-ratio=0.0 hides 0 of the 36 units of a tube mask"),
         (["--mask-ratio", "most"], "argument --mask-ratio: invalid float value: 'most'"),
+        (["--ratios", "0.5", "1"], "--ratios=1.0 hides 36 of the 36 units of a tube mask"),
+        (["--ratios", "0.5", "--mask-ratio", "0.9"], "--ratios and --mask-ratio both say what is hidden"),
         (["--mask", "cell"], "argument --mask: invalid choice: 'cell'"),
     ],
 )

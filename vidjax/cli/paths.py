@@ -68,6 +68,18 @@ def _in_list(path: str) -> list[str]:
     return [os.path.abspath(name) if name.startswith(os.pardir) else name for name in names]
 
 
+def folders_of(videos: list[str], out: str, default: str) -> list[str]:
+    """Where the pictures of each video go: `out` itself for one, else a folder in it (or in `default`) for each."""
+    if len(videos) == 1 and out:
+        return [out]
+    names = [pathlib.Path(video).stem for video in videos]
+    if len(set(names)) < len(names):
+        places = [pathlib.Path(video).absolute() for video in videos]
+        common = os.path.commonpath([place.parent for place in places])
+        names = [os.path.relpath(place, common) for place in places]
+    return [os.path.join(out or default, name) for name in names]
+
+
 def check_new(folder: str) -> None:
     """Refuse to write into a folder that holds something, or that cannot be made."""
     path = pathlib.Path(folder)

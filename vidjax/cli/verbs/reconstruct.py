@@ -1,4 +1,4 @@
-"""`vidjax reconstruct`: show what a masked autoencoder sees and what it makes of the rest, as PNG and GIF.
+"""`vidjax reconstruct`: show what a masked autoencoder sees and what it makes of the rest, as PNG, GIF and MP4.
 
 Clips are taken and hidden as the model was trained. A video of several that cannot be decoded is reported with the
 reason; the others are shown, and the exit code is 3.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import pathlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import say
+from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import Verb
 from vidjax.config import Config, choices
 from vidjax.errors import ConfigError, VideoError
@@ -21,7 +19,7 @@ from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.objectives import MaskedAutoencoding
-    from vidjax.weights import Pretrained
+    from vidjax.viz.reconstruction import Pictures
 
 EXIT_MISSING_VIDEOS = 3
 _OUT = "reconstructions"
@@ -32,12 +30,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = f"folder of reconstruction.png and .gif; with several videos, of a folder for each ({_OUT}/NAME)"
+    about = f"folder of reconstruction.png, .gif and .mp4; with several videos, of a folder for each ({_OUT}/NAME)"
     add("--out", default="", metavar="DIR", help=about)
     add("--mask-ratio", type=float, metavar="R", help="hidden share, above 0 and below 1 (as trained, or 0.9)")
+    add(
+        "--ratios",
+        type=float,
+        nargs="+",
+        metavar="R",
+        help="several of them, one under the other, such as 0.5 0.75 0.9",
+    )
     add("--mask", choices=choices("model.mask"), help="what is hidden together (as trained, or tube)")
     add("--seed", type=int, default=0, metavar="N", help="of the mask (0)")
     clip_options.add_stride(parser)
+    add("--json", action="store_true", help="print [{video, png, gif, mp4, hidden: [{ratio, error}]}]")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,14 +58,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     clip_options.check_stride(arguments)
     videos = paths.find_videos(arguments.videos)
-    folders = _folders(videos, arguments.out)
+    folders = paths.folders_of(videos, arguments.out, _OUT)
     for folder in folders:
         paths.check_writable(folder)
     model = load_model.load(arguments.model)
-    objective = _objective(model, arguments)
+    trained = load_model.check_autoencoder(model, arguments.model)
+    objectives = _objectives(trained, arguments)
+    if isinstance(model.config, Config) and objectives != [trained]:
+        say(f"note: it was trained with a {trained.mask} mask and a ratio of {trained.mask_ratio:g}")
     recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()
     mesh = local_mesh(jax.local_devices()[:1])
-    drawn, failed = [], []
+    drawn, failed = {}, []
     with progress("reconstructing", len(videos)) as advance:
         for name, folder in zip(videos, folders, strict=True):
             try:
@@ -67,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
                     clip_options.note_if_short(name, video, recipe)
                     [clip] = window_views(video, recipe, [None])
                 key = jax.random.key(arguments.seed)
-                drawn.append(write_reconstructions(objective, model.params, clip, key, mesh, folder))
+                drawn[name] = write_reconstructions(objectives, model.params, clip, key, mesh, folder)
             except VideoError as error:
                 if len(videos) == 1:
                     raise
@@ -76,40 +85,41 @@ def run(arguments: argparse.Namespace) -> int:
     for sentence in failed:
         say(f"vidjax: {sentence}")
     if drawn:
-        hidden = objective.num_masked / model.spec.num_tokens
-        say(f"{recipe.words}; {hidden:.1%} of the cubes are hidden by a {objective.mask} mask")
-        say(drawn[0].caption)
-    for pictures in drawn:
-        print(os.fspath(pictures.png))
-        print(os.fspath(pictures.gif))
+        hidden = ", ".join(f"{objective.num_masked / model.spec.num_tokens:.1%}" for objective in objectives)
+        say(f"{recipe.words}; {hidden} of the cubes are hidden by a {objectives[0].mask} mask")
+        say(next(iter(drawn.values())).caption)
+    for name, pictures in drawn.items():
+        errors = ", ".join(f"{error:.3f}" for error in pictures.errors)
+        say(f"{name}: the mean error of hidden pixels is {errors} of their range")
+    if arguments.json:
+        ratios = [objective.mask_ratio for objective in objectives]
+        print_json([_tree(name, pictures, ratios) for name, pictures in drawn.items()])
+    else:
+        for pictures in drawn.values():
+            print(*pictures.files, sep="\n")
     return EXIT_MISSING_VIDEOS if failed else 0
 
 
-def _folders(videos: list[str], out: str) -> list[str]:
-    """Where the pictures of each video go."""
-    if len(videos) == 1 and out:
-        return [out]
-    names = [pathlib.Path(video).stem for video in videos]
-    if len(set(names)) < len(names):
-        places = [pathlib.Path(video).absolute() for video in videos]
-        common = os.path.commonpath([place.parent for place in places])
-        names = [os.path.relpath(place, common) for place in places]
-    return [os.path.join(out or _OUT, name) for name in names]
+def _tree(video: str, pictures: Pictures, ratios: list[float]) -> dict[str, Any]:
+    errors = [{"ratio": ratio, "error": error} for ratio, error in zip(ratios, pictures.errors, strict=True)]
+    return {"video": video, **pictures.files.named, "hidden": errors}
 
 
-def _objective(model: Pretrained, arguments: argparse.Namespace) -> MaskedAutoencoding:
-    """The model's objective, with the mask that is asked for."""
-    trained = load_model.check_autoencoder(model, arguments.model)
-    asked = {"mask": arguments.mask, "mask_ratio": arguments.mask_ratio}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    objective = dataclasses.replace(trained, **asked)
-    try:
-        objective.num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("model.mask_ratio", "--mask-ratio")) from error
-    if isinstance(model.config, Config) and objective != trained:
-        say(f"note: it was trained with a {trained.mask} mask and a ratio of {trained.mask_ratio:g}")
-    return objective
+def _objectives(trained: MaskedAutoencoding, arguments: argparse.Namespace) -> list[MaskedAutoencoding]:
+    """The model's objective, with the mask that is asked for, once for each ratio."""
+    if arguments.ratios and arguments.mask_ratio is not None:
+        raise ConfigError("--ratios and --mask-ratio both say what is hidden; give one of them")
+    option, asked = ("--ratios", arguments.ratios) if arguments.ratios else ("--mask-ratio", [arguments.mask_ratio])
+    found = []
+    for ratio in asked:
+        changes = {"mask": arguments.mask, "mask_ratio": ratio}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        found.append(dataclasses.replace(trained, **changes))
+        try:
+            found[-1].num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("model.mask_ratio", option)) from error
+    return found
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax reconstruct video.mp4 --model=MCG-NJU/videomae-base")

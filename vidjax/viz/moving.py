@@ -1,0 +1,50 @@
+"""Moving pictures as files: GIF, which every page shows, and MP4, which is smaller and has all colours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from vidjax.files import Place, located, write_whole
+
+_KEY_EVERY = 12  # pictures, so that players can jump
+
+
+def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
+    """Write an endless GIF of so many pictures a second, making its folder if needed."""
+    pages = [Image.fromarray(picture) for picture in pictures]
+    file = io.BytesIO()
+    pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=round(1000 / rate), loop=0)
+    return _written(path, file)
+
+
+def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
+    """Write H.264 of so many pictures a second, which browsers play, making its folder if needed.
+
+    A side of odd length gets one more white pixel, as 4:2:0 wants it.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:
+        stream = output.add_stream(
+            "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": "18", "g": str(_KEY_EVERY)}
+        )
+        height, width = pictures[0].shape[:2]
+        stream.height, stream.width, stream.pix_fmt = height + height % 2, width + width % 2, "yuv420p"
+        for picture in pictures:
+            even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), constant_values=255)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        output.mux(stream.encode(None))
+    return _written(path, file)
+
+
+def _written(path: str | Place, file: io.BytesIO) -> Place:
+    path = located(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, file.getvalue())
+    return path
