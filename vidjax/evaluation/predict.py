@@ -64,6 +64,12 @@ class Predictor:
         """Whether scores are the numbers of a regression rather than scores of classes."""
         return self.activation not in ("softmax", "sigmoid")
 
+    def compile(self) -> None:
+        """Compile what a video needs, so that the first takes no longer than others."""
+        view = np.zeros((1, self.recipe.num_frames, *self.recipe.frame_size, 3), np.uint8)
+        logits = np.asarray(self._logits(self._params, view))
+        jax.block_until_ready(self._merged(np.stack([logits] * self.recipe.views)))
+
     def __call__(self, video: OpenVideo, advance: Advance = lambda share: None) -> Float[np.ndarray, " classes"]:
         """The merged scores of the views of a video that `open_video` has opened.
 

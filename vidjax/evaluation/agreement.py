@@ -1,0 +1,68 @@
+"""How often two models say the same of the same videos, by the names of their classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What a model says of some videos.
+
+    Attributes:
+      best: the name of the best class of each video, None where there is no answer.
+      classes: of the model; labels: their names, None where they have numbers only.
+    """
+
+    best: Sequence[str | None]
+    classes: int
+    labels: Sequence[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Of two models.
+
+    Attributes:
+      videos: that both have answered; same: of these, with the same best class.
+      shared: classes that both have.
+      remark: why the two cannot be compared, or what can be compared of them; empty where all can.
+    """
+
+    videos: int
+    same: int
+    shared: int
+    remark: str = ""
+
+    @property
+    def share(self) -> float | None:
+        """Of videos with the same best class; None where there is nothing to compare."""
+        return self.same / self.videos if self.videos and self.shared else None
+
+
+def agreement(first: Said, second: Said) -> Agreement:
+    """Compare the best classes of two models.
+
+    Classes are the same when their names are, without regard to case, and with spaces for underscores and hyphens.
+    Classes without names are the same by their numbers, when both models have as many.
+    """
+    both = [
+        (plain(a), plain(b)) for a, b in zip(first.best, second.best, strict=True) if a is not None and b is not None
+    ]
+    same = sum(a == b for a, b in both)
+    if first.labels is None and second.labels is None and first.classes == second.classes:
+        return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
+    if first.labels is None or second.labels is None:
+        return Agreement(len(both), 0, 0, "not comparable: the classes of at least one have no names")
+    names, others = ({plain(name) for name in said.labels or ()} for said in (first, second))
+    shared = len(names & others)
+    if not shared:
+        return Agreement(len(both), 0, 0, "not comparable: no class of one has the name of one of the other's")
+    own = f"{shared} classes in common, {len(names) - shared} of the first alone, {len(others) - shared} of the second"
+    return Agreement(len(both), same, shared, "" if names == others else own)
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: `Riding_a_bike` is `riding a bike`."""
+    return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
