@@ -1,0 +1,49 @@
+"""Maps of attention laid over the frames that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import matplotlib
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from vidjax.files import Place
+from vidjax.viz import panels
+
+CAPTION = "Each map from where it is least in the clip, blue, to where it is most, red."
+_COLOURS = "turbo"
+_BELOW, _RISE = 0.15, 0.55  # how much the least of a map covers of the picture, and how much more the most of it
+
+
+def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"]) -> Float[np.ndarray, "t h w 3"]:
+    """The frames in grey with a map over them: blue where it is least in this clip, red where it is most.
+
+    Args:
+      clip: RGB.
+      maps: numbers on the grid of the model's cubes; one cube may be of several frames.
+
+    Returns:
+      pictures in [0, 1].
+    """
+    times = np.arange(len(clip)) * len(maps) // len(clip)
+    height, width = clip.shape[1:3]
+    low, high = float(maps.min()), float(maps.max())
+    shares = (maps - low) / (high - low) if high > low else np.zeros_like(maps)
+    smooth = [cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for share in shares]
+    share = np.stack(smooth).clip(0, 1)[times]
+    colours = matplotlib.colormaps[_COLOURS](share)[..., :3]
+    grey = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in clip]) / 255
+    cover = (_BELOW + _RISE * share)[..., None]
+    return (cover * colours + (1 - cover) * grey[..., None]).astype(np.float32)
+
+
+def draw_maps(
+    clip: UInt8[np.ndarray, "t h w 3"], maps: Mapping[str, Float[np.ndarray, "u v w2"]], folder: str | Place
+) -> panels.Files:
+    """Write folder/attention.png, .gif and .mp4: a clip, and an `overlay` of each of its maps by their names."""
+    pictures = {"input": (clip / 255).astype(np.float32)} | {name: overlay(clip, each) for name, each in maps.items()}
+    files = panels.files_of(folder, "attention")
+    panels.draw({name: frames[None] for name, frames in pictures.items()}, files, CAPTION)
+    return files
