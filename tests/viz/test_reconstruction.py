@@ -16,8 +16,8 @@ from vidjax.viz import reconstruction
 class Echo:
     """Gives the input back three times, or as reconstruction what is off by so much."""
 
-    def __init__(self, normalize_target, mask_ratio=0.9, off=0.0):
-        self.normalize_target, self.mask_ratio, self.off = normalize_target, mask_ratio, off
+    def __init__(self, normalize_target, share=0.9, off=0.0):
+        self.normalize_target, self.share_masked, self.off = normalize_target, share, off
 
     def reconstruct(self, params, batch, rngs):
         given = batch["video"].astype("float32") / 255

@@ -59,7 +59,8 @@ def agreement(first: Said, second: Said) -> Agreement:
     shared = len(names & others)
     if not shared:
         return Agreement(len(both), 0, 0, "not comparable: no class of one has the name of one of the other's")
-    own = f"{shared} classes in common, {len(names) - shared} of the first alone, {len(others) - shared} of the second"
+    alone = f"{len(names) - shared} of the first alone, {len(others) - shared} of the second"
+    own = f"{shared} {'class' if shared == 1 else 'classes'} in common, {alone}"
     return Agreement(len(both), same, shared, "" if names == others else own)
 
 

@@ -50,6 +50,11 @@ class MaskedAutoencoding(Objective):
         return ops.num_masked(self.module.spec.grid, self.mask_ratio, self.mask)
 
     @property
+    def share_masked(self) -> float:
+        """Of the cubes of a clip, as rounded to what a mask hides together."""
+        return self.num_masked / self.module.spec.num_tokens
+
+    @property
     def num_predicted(self) -> int:
         """Cubes of a clip that the decoder predicts when training."""
         if self.decoder_mask:

@@ -12,13 +12,18 @@ from jaxtyping import Float, UInt8
 from vidjax.files import Place
 from vidjax.viz import panels
 
-CAPTION = "Each map from where it is least in the clip, blue, to where it is most, red."
+CAPTION = (
+    "Blue where a map is least in the clip, red where it is most. Each has a scale of its own, which leaves out the "
+    "lowest and the highest hundredth of its cubes."
+)
+_ENDS = 0.01, 0.99  # quantiles: a few tokens draw far more attention than all others
+_HEIGHT = 144  # pixels of a frame, about; small ones are enlarged, their pixels in sight under smooth maps
 _COLOURS = "turbo"
 _BELOW, _RISE = 0.15, 0.55  # how much the least of a map covers of the picture, and how much more the most of it
 
 
 def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"]) -> Float[np.ndarray, "t h w 3"]:
-    """The frames in grey with a map over them: blue where it is least in this clip, red where it is most.
+    """The frames in grey with a map over them, as `CAPTION` says.
 
     Args:
       clip: RGB.
@@ -29,7 +34,7 @@ def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"
     """
     times = np.arange(len(clip)) * len(maps) // len(clip)
     height, width = clip.shape[1:3]
-    low, high = float(maps.min()), float(maps.max())
+    low, high = np.quantile(maps, _ENDS)
     shares = (maps - low) / (high - low) if high > low else np.zeros_like(maps)
     smooth = [cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for share in shares]
     share = np.stack(smooth).clip(0, 1)[times]
@@ -43,6 +48,8 @@ def draw_maps(
     clip: UInt8[np.ndarray, "t h w 3"], maps: Mapping[str, Float[np.ndarray, "u v w2"]], folder: str | Place
 ) -> panels.Files:
     """Write folder/attention.png, .gif and .mp4: a clip, and an `overlay` of each of its maps by their names."""
+    factor = max(1, round(_HEIGHT / clip.shape[1]))
+    clip = clip.repeat(factor, axis=1).repeat(factor, axis=2)
     pictures = {"input": (clip / 255).astype(np.float32)} | {name: overlay(clip, each) for name, each in maps.items()}
     files = panels.files_of(folder, "attention")
     panels.draw({name: frames[None] for name, frames in pictures.items()}, files, CAPTION)

@@ -57,7 +57,9 @@ def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str, tit
       titles: of the clips.
     """
     count, times = len(next(iter(clips.values()))), _shown(clips)
-    figure = new_figure(0.5 + 1.15 * len(times), count * 1.25 * len(clips) + 0.8)
+    wide, title = 1.15, 0.25 * bool(titles)  # inches of a frame, and over a clip
+    high = wide * np.divide(*next(iter(clips.values())).shape[2:4])
+    figure = new_figure(0.5 + wide * len(times), count * (high * len(clips) + title + 0.25) + 0.6)
     panels = figure.subplots(count, 1, squeeze=False)[:, 0]
     for number, axes in enumerate(panels):
         frames = np.stack([version[number, times] for version in clips.values()])
@@ -67,7 +69,7 @@ def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str, tit
         image = rearrange(frames, "row t h w c -> (row h) (t w) c")
         axes.imshow(image.clip(0, 1), interpolation="nearest")
         centres = [(height + gap) * row + height / 2 for row in range(len(clips))]
-        axes.set_yticks(centres, clips, fontsize=9, rotation=90, va="center")
+        axes.set_yticks(centres, [_wrapped(name, 18) for name in clips], fontsize=9, rotation=90, va="center")
         centres = [(width + gap) * column + width / 2 for column in range(len(times))]
         axes.set_xticks(centres, [str(time) for time in times], fontsize=8)
         axes.tick_params(length=0)

@@ -96,7 +96,7 @@ def write_reconstructions(
     clips = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
     colours, most = error_map(clips["input"], clips["reconstructed"])
     caption = NORMALIZED if objectives[0].normalize_target else PLAIN
-    titles = [f"{objective.mask_ratio:.0%} hidden" for objective in objectives for _ in video]
+    titles = [f"{objective.share_masked:.0%} hidden" for objective in objectives for _ in video]
     titles = titles if len(objectives) > 1 else []
     files = panels.files_of(folder, "reconstruction")
     if jax.process_index() == 0:

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()
     _check(map_sizes(model), arguments.layer, arguments.head)
     drawn, failed = [], []
-    with progress("looking", len(videos)) as advance:
+    with progress("drawing", len(videos)) as advance:
         for name, folder in zip(videos, folders, strict=True):
             try:
                 with open_video(name) as video:

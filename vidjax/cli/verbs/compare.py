@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -147,8 +148,9 @@ def _print_tables(videos: list[str], asked: list[_Asked], pairs: list[Pair]) -> 
     for letter, each in zip(letters, asked, strict=True):
         console.print(Text(f"{letter}  {printable(each.source)}: {each.clip}"), soft_wrap=True)
     table = Table("video", *letters)
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in videos])
     for video in videos:
-        table.add_row(Text(printable(video)), *(_cell(each.answers[video]) for each in asked))
+        table.add_row(Text(printable(os.path.relpath(video, folder))), *(_cell(each.answers[video]) for each in asked))
     table.add_section()
     table.add_row("seconds, mean", *("" if each.seconds is None else f"{each.seconds:.3f}" for each in asked))
     table.add_row("to compile", *(f"{each.compile_seconds:.1f}" for each in asked))

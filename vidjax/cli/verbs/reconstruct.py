@@ -85,14 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
     for sentence in failed:
         say(f"vidjax: {sentence}")
     if drawn:
-        hidden = ", ".join(f"{objective.num_masked / model.spec.num_tokens:.1%}" for objective in objectives)
+        hidden = ", ".join(f"{objective.share_masked:.1%}" for objective in objectives)
         say(f"{recipe.words}; {hidden} of the cubes are hidden by a {objectives[0].mask} mask")
         say(next(iter(drawn.values())).caption)
     for name, pictures in drawn.items():
         errors = ", ".join(f"{error:.3f}" for error in pictures.errors)
         say(f"{name}: the mean error of hidden pixels is {errors} of their range")
     if arguments.json:
-        ratios = [objective.mask_ratio for objective in objectives]
+        ratios = [objective.share_masked for objective in objectives]
         print_json([_tree(name, pictures, ratios) for name, pictures in drawn.items()])
     else:
         for pictures in drawn.values():

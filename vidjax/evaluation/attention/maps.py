@@ -38,6 +38,7 @@ from vidjax.models.videomamba import VideoMambaSpec
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives.normalize import fit_frames, normalize
 
+KINDS = ("attention", "space", "time", "class", "forward", "backward")
 Found = tuple[dict[str, Array], Array]  # layers by kind, (l h t s); roll-out (t s)
 Captured = dict[str, tuple[Array, ...]]  # what modules have returned, by their paths, layers first
 Layers = tuple[Array, Array]  # queries and keys
@@ -68,7 +69,7 @@ class AttentionMaps:
 
     Attributes:
       layers: by kind, (layers heads t h w): the attention that is paid to each cube by the class token or, where there
-        is none, by all tokens on average. The kinds are
+        is none, by all tokens on average. Of `KINDS` a model has
 
         attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention);
         space: within frames, the mean over their class tokens; time: over the frames of each place, the mean over the
@@ -95,9 +96,8 @@ def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> Attentio
     module, pixels, params = _parts(model)
     layers, rollout = jax.device_get(_maps(module, pixels, params, np.asarray(clip)))
     t, h, w = module.spec.grid
-    return AttentionMaps(
-        {kind: maps.reshape(*maps.shape[:2], t, h, w) for kind, maps in layers.items()}, rollout.reshape(t, h, w)
-    )
+    layers = {kind: maps.reshape(*maps.shape[:2], t, h, w) for kind, maps in _in_order(layers)}
+    return AttentionMaps(layers, rollout.reshape(t, h, w))
 
 
 def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
@@ -109,7 +109,12 @@ def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
     module, pixels, params = _parts(model)
     clip = jax.ShapeDtypeStruct(module.spec.clip_shape, jnp.uint8)
     layers, _ = jax.eval_shape(functools.partial(_maps, module, pixels), params, clip)
-    return {kind: maps.shape[:2] for kind, maps in layers.items()}
+    return {kind: maps.shape[:2] for kind, maps in _in_order(layers)}
+
+
+def _in_order(layers: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """As in `KINDS`; what is compiled returns them by the alphabet."""
+    return [(kind, layers[kind]) for kind in KINDS if kind in layers]
 
 
 def _parts(model: Model) -> tuple[Any, tuple, Any]:

@@ -1,0 +1,47 @@
+"""Models agree where the names of their best classes are the same, and nothing is compared that cannot be."""
+
+import pytest
+
+from vidjax.evaluation.agreement import Said, agreement
+
+LABELS = ("Riding_a_bike", "juggling-balls", "Zumba")
+
+
+def test_the_share_is_of_the_videos_that_both_have_answered():
+    first = Said(["Zumba", "Zumba", None, "Riding_a_bike"], 3, LABELS)
+    second = Said(["Zumba", "Riding_a_bike", "Zumba", None], 3, LABELS)
+    found = agreement(first, second)
+    assert (found.videos, found.same, found.share, found.remark) == (2, 1, 0.5, "")
+
+
+def test_names_are_compared_without_case_underscores_and_hyphens():
+    first = Said(["Riding_a_bike", "juggling-balls"], 3, LABELS)
+    second = Said(["riding a  bike", "Juggling Balls"], 3, ["riding a  bike", "Juggling Balls", "zumba"])
+    found = agreement(first, second)
+    assert (found.share, found.shared, found.remark) == (1.0, 3, "")
+
+
+def test_sets_that_overlap_are_compared_with_a_remark():
+    found = agreement(Said(["Zumba"], 3, LABELS), Said(["zumba"], 2, ["zumba", "sleeping"]))
+    assert found.share == 1.0
+    assert found.remark == "1 class in common, 2 of the first alone, 1 of the second"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sentence"),
+    [
+        (Said(["Zumba"], 3, LABELS), Said(["left"], 1, ["left"]), "not comparable: no class of one has the name"),
+        (Said(["Zumba"], 3, LABELS), Said(["class 2"], 3), "not comparable: the classes of at least one have no names"),
+        (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of at least one have no names"),
+    ],
+)
+def test_what_cannot_be_compared_has_no_share_but_a_reason(first, second, sentence):
+    found = agreement(first, second)
+    assert found.share is None
+    assert found.remark.startswith(sentence)
+
+
+def test_nameless_classes_of_two_models_with_as_many_are_compared_by_number_and_nothing_answered_has_no_share():
+    found = agreement(Said(["class 2"], 3), Said(["class 2"], 3))
+    assert (found.share, found.remark) == (1.0, "classes without names are compared by their numbers")
+    assert agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS)).share is None
