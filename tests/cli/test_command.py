@@ -66,7 +66,7 @@ def test_the_help_of_every_verb_has_an_example_that_can_be_typed(verb, capsys):
     ("words", "sentence"),
     [
         ([], "the following arguments are required: VERB; see vidjax --help"),
-        (["preditc"], "there is no verb 'preditc'; did you mean 'predict'? The verbs: bench, caption, check"),
+        (["preditc"], "there is no verb 'preditc'; did you mean 'predict'? The verbs: attention, bench, caption"),
         (["models", "--jsn"], "models has no option --jsn; did you mean --json?"),
         (["models", "extra"], "unrecognized arguments: extra; see vidjax --help"),
         (["models", "--family"], "argument --family: expected one argument; see vidjax models --help"),

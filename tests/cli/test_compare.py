@@ -36,7 +36,7 @@ def test_answers_are_those_of_predict_and_a_model_agrees_with_itself(
     assert (same["share"], same["videos"], same["same"]) == (1.0, 3, 3)
     for pair in others:
         assert pair["share"] is None
-        assert pair["remark"] == "not comparable: the classes of at least one have no names"
+        assert pair["remark"] == "not comparable: the classes of the second have no names"
 
 
 def test_a_table_has_a_row_for_each_video_and_the_time_beside_what_compiling_takes(classifier, videos, capsys):

@@ -31,8 +31,8 @@ def test_sets_that_overlap_are_compared_with_a_remark():
     ("first", "second", "sentence"),
     [
         (Said(["Zumba"], 3, LABELS), Said(["left"], 1, ["left"]), "not comparable: no class of one has the name"),
-        (Said(["Zumba"], 3, LABELS), Said(["class 2"], 3), "not comparable: the classes of at least one have no names"),
-        (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of at least one have no names"),
+        (Said(["Zumba"], 3, LABELS), Said(["class 2"], 3), "not comparable: the classes of the second have no names"),
+        (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of the first and of the second have"),
     ],
 )
 def test_what_cannot_be_compared_has_no_share_but_a_reason(first, second, sentence):

@@ -53,8 +53,9 @@ def agreement(first: Said, second: Said) -> Agreement:
     same = sum(a == b for a, b in both)
     if first.labels is None and second.labels is None and first.classes == second.classes:
         return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
-    if first.labels is None or second.labels is None:
-        return Agreement(len(both), 0, 0, "not comparable: the classes of at least one have no names")
+    if nameless := [which for which, said in (("first", first), ("second", second)) if said.labels is None]:
+        words = f"not comparable: the classes of the {' and of the '.join(nameless)} have no names"
+        return Agreement(len(both), 0, 0, words)
     names, others = ({plain(name) for name in said.labels or ()} for said in (first, second))
     shared = len(names & others)
     if not shared:
