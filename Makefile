@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-onnx lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -57,6 +57,12 @@ test-browser:  ## the page of `vidjax demo` in the system's Chromium, in an envi
 	$(MAKE) .venv-demo/bin/python VENV=.venv-demo
 	.venv-demo/bin/python -m pip install --quiet --editable '.[demo]' playwright pytest
 	.venv-demo/bin/python -m pytest tests/cli/test_demo.py tests/demo tests/browser
+
+test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environment of its own
+	$(MAKE) .venv-onnx/bin/python VENV=.venv-onnx
+	.venv-onnx/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[onnx]' pytest
+	.venv-onnx/bin/python -m pip install --quiet --constraint constraints.txt --no-deps jax2onnx
+	.venv-onnx/bin/python -m pytest tests/export/test_onnx.py
 
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build

@@ -1,6 +1,7 @@
 """Clips of several threads are computed together, each gets its own outputs back, and a failure reaches who waits."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -92,3 +93,28 @@ def test_close_computes_what_waits(slow):
     for thread in threads:
         thread.join(20)
     assert sorted(found.values()) == [[2.0], [4.0], [6.0], [8.0], [10.0]]
+
+
+def test_eight_clients_are_answered_at_over_twice_the_rate_of_one():
+    """On a device that takes as long for eight clips as for one, as accelerators do that one does not fill."""
+
+    def device(clips):
+        time.sleep(0.1)
+        return clips.reshape(len(clips), -1)[:, :1]
+
+    def rate(clients, batcher):
+        began = time.monotonic()
+        threads = [threading.Thread(target=client, args=(batcher,)) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return clients * 5 / (time.monotonic() - began)
+
+    def client(batcher):
+        for _ in range(5):
+            batcher(np.zeros((1, 1, 1, 1, 1), np.uint8))
+
+    batcher = Batcher(device, 8)
+    assert rate(8, batcher) > 2 * rate(1, batcher)
+    batcher.close()

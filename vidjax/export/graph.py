@@ -14,9 +14,10 @@ from jaxtyping import Array, Float, UInt8
 from vidjax.errors import WeightsError
 from vidjax.evaluation.merge_views import ACTIVATIONS
 from vidjax.evaluation.multiview import Scoring
-from vidjax.objectives import ActionRecognition, Objective
+from vidjax.objectives import ActionRecognition
 from vidjax.ops.patches import CHANNELS
 from vidjax.weights import Pretrained
+from vidjax.weights.preprocessing import OUTPUTS
 from vidjax.weights.rules import flatten, nest
 
 Outputs = dict[str, Float[Array, "b classes"]]
@@ -51,7 +52,7 @@ class Graph:
           WeightsError: for another model.
         """
         answer, objective = model.answer, model.objective
-        if answer is None or not isinstance(objective, Scoring) or not isinstance(objective, Objective):
+        if answer is None or answer.kind not in OUTPUTS or not isinstance(objective, Scoring):
             raise WeightsError(
                 f"{model.source} holds a {model.family} that gives neither classes nor numbers; a graph is exported of "
                 "a fine-tuned classifier or of a regression"
@@ -70,8 +71,7 @@ class Graph:
             return show(jax.vmap(of_clip)(clips))
 
         weights = {path: np.asarray(leaf) for path, leaf in flatten(model.params).items()}
-        outputs = ("values",) if answer.kind == "values" else ("probabilities", "logits")
-        return cls(call, weights, (model.clips.num_frames, *model.clips.frame_size, CHANNELS), outputs)
+        return cls(call, weights, (model.clips.num_frames, *model.clips.frame_size, CHANNELS), OUTPUTS[answer.kind])
 
 
 def _with_spec(objective: Any, changes: dict[str, str | None]) -> Any:

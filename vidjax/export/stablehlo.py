@@ -16,11 +16,11 @@ import jax.numpy as jnp
 import safetensors.numpy
 
 from vidjax.errors import UserError, WeightsError
-from vidjax.export import load, preprocessing
+from vidjax.export import load
 from vidjax.export.folders import whole_folder
 from vidjax.export.graph import Graph
 from vidjax.ops import platforms
-from vidjax.weights import Pretrained
+from vidjax.weights import Pretrained, preprocessing
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 GRAPH, WEIGHTS = "model.jaxexport", "weights.safetensors"  # as load.py names them
@@ -45,7 +45,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
         (draft / GRAPH).write_bytes(program)
         safetensors.numpy.save_file(graph.weights, draft / WEIGHTS)
         (draft / WEIGHTS).chmod(0o644)  # written for its owner alone
-        preprocessing.write(draft, model, graph)
+        preprocessing.write(draft, model)
         shutil.copyfile(Path(load.__file__), draft / "load.py")
 
 

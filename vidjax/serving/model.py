@@ -17,9 +17,10 @@ from jaxtyping import Array, Float, UInt8
 import vidjax
 from vidjax.errors import WeightsError
 from vidjax.evaluation.predict import ActionPredictor, Predictor
-from vidjax.export import load, preprocessing, stablehlo
+from vidjax.export import load, stablehlo
 from vidjax.export.graph import Graph
-from vidjax.export.preprocessing import Preprocessing
+from vidjax.weights import preprocessing
+from vidjax.weights.preprocessing import Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +73,7 @@ def open_model(source: str) -> ServedModel:
         return _from_folder(Path(source), name)
     model = vidjax.from_pretrained(source)
     graph = Graph.of(model)
-    return ServedModel(
-        name, preprocessing.parse(preprocessing.describe(model, graph)), graph.call, _on_device(graph.weights)
-    )
+    return _served(name, preprocessing.parse(preprocessing.describe(model), source), graph.call, graph.weights)
 
 
 def _from_folder(folder: Path, name: str) -> ServedModel:
@@ -89,8 +88,10 @@ def _from_folder(folder: Path, name: str) -> ServedModel:
     platform = jax.default_backend().replace("gpu", "cuda")
     if platform not in graph.platforms:
         raise WeightsError(f"{folder} was exported for {', '.join(graph.platforms)}, and this machine is a {platform}")
-    return ServedModel(name, about, graph.call, _on_device(weights))
+    return _served(name, about, graph.call, weights)
 
 
-def _on_device(weights: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-    return jax.device_put(weights)
+def _served(name: str, about: Preprocessing, call: Any, weights: dict[str, np.ndarray]) -> ServedModel:
+    """With clips in RGB, which a program reorders itself."""
+    recipe = dataclasses.replace(about.recipe, channels="rgb")
+    return ServedModel(name, dataclasses.replace(about, recipe=recipe), call, jax.device_put(weights))

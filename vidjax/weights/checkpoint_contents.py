@@ -22,6 +22,7 @@ OTHERS = ("student", "model_ema", "ema")  # the same arrays at another time, whi
 PREFIXES = ("module.", "backbone.")
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
+BESIDE = ("config", "preprocessor_config", "preprocessing")  # what is read beside a checkpoint, as JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Contents:
       state: arrays by key, floating point ones as float32; those of nested dicts by path, with slashes.
       config: config.json of its folder, or None.
       preprocessor: preprocessor_config.json of its folder, or None.
+      preprocessing: vidjax's own preprocessing.json of its folder, or None.
       notes: sentences for the user, such as which of two sets of weights was taken.
     """
 
@@ -40,6 +42,7 @@ class Contents:
     state: dict[str, np.ndarray]
     config: dict | None = None
     preprocessor: dict | None = None
+    preprocessing: dict | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -59,7 +62,7 @@ def read_contents(path: Path) -> Contents:
 def _read_folder(folder: Path) -> Contents:
     if (folder / "saved_model.pb").exists():
         raise file_formats.keras_refused(folder)
-    if not (folder / "config.json").exists():
+    if not any((folder / name).exists() for name in ("config.json", "preprocessing.json")):
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise WeightsError(
             f"the folder {folder} has no config.json (it holds {names}); give a folder with config.json and "
@@ -90,14 +93,14 @@ def _read_shards(folder: Path, index: Path) -> dict:
 
 
 def _contents(source: str, tree: Mapping, beside: Path) -> Contents:
-    config, preprocessor = (read_json(beside / name) for name in ("config.json", "preprocessor_config.json"))
+    config, preprocessor, preprocessing = (read_json(beside / f"{name}.json") for name in BESIDE)
     state = _strip(_arrays(_unwrap(tree)))
     if not state:
         keys = ", ".join(sorted(map(str, tree))[:5]) or "nothing"
         raise WeightsError(f"{source} holds no arrays where a checkpoint has them (it holds {keys})")
     held = [name for name in (*WRAPPERS, *OTHERS) if isinstance(tree.get(name), Mapping)]
     notes = (f"the file holds {' and '.join(held)}; {held[0]} is used",) if len(held) > 1 else ()
-    return Contents(source, state, config, preprocessor, notes)
+    return Contents(source, state, config, preprocessor, preprocessing, notes)
 
 
 def read_json(path: Path) -> dict | None:

@@ -10,7 +10,7 @@ from vidjax.weights.run_files import is_run
 
 MODEL = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin))$")
-JSON_FILES = ["config.json", "preprocessor_config.json"]
+JSON_FILES = ["config.json", "preprocessor_config.json", "preprocessing.json"]
 _SHOWN = 5  # names in a folder
 # The second pattern only if there is nothing of the first: many repositories hold both, with the same content.
 WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*")

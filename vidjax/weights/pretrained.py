@@ -23,7 +23,7 @@ from vidjax.models.videomae import VideoMAEPretraining
 from vidjax.models.vivit import ViViTSpec
 from vidjax.objectives import Classification, MaskedAutoencoding, Objective
 from vidjax.tasks import TASKS, clip_recipe
-from vidjax.weights import hub, read_run, run_files
+from vidjax.weights import hub, preprocessing, read_run, run_files
 from vidjax.weights.adapt import adapt, fresh
 from vidjax.weights.bucket_files import downloaded
 from vidjax.weights.checkpoint_contents import Contents, read_contents
@@ -100,13 +100,22 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
     description = _describe(contents, begin)
     mean, std, notes = _pixels(description, contents.preprocessor)
     said, module = contents.config or {}, description.build()
-    task = "multi_label" if said.get("problem_type") == "multi_label_classification" else "classification"
+    ours = contents.preprocessing or {}
+    about = preprocessing.parse(ours, contents.source) if "vidjax" in ours else None
+    several = said.get("problem_type") == "multi_label_classification" or (about and about.activation == "sigmoid")
+    task = "multi_label" if several else "classification"
     answer = TASKS[task].answer
     merge = rule_with(description.merge, answer.activation) if answer else description.merge
     recipe = published_recipe(
         description.family, description.spec, description.num_classes,
         pixels=(mean, std), merge=merge, source=os.fspath(source),
     )  # fmt: skip
+    if (
+        about
+        and recipe
+        and (about.recipe.num_frames, about.recipe.frame_size) == (recipe.num_frames, recipe.frame_size)
+    ):
+        recipe = about.recipe
     return Pretrained(
         module=module,
         params=_params(contents, description),
@@ -115,7 +124,7 @@ def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
         clip_recipe=recipe,
         objective=_objective(module, recipe, normalize_target=said.get("norm_pix_loss", True)),
         answer=answer if description.num_classes else None,
-        labels=description.labels,
+        labels=description.labels or (about.labels if about else None),
         notes=(*contents.notes, *description.notes, *notes, *_order(recipe)),
         source=os.fspath(source),
         config=contents.config,

@@ -12,6 +12,7 @@ import argparse
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import say
 from vidjax.cli.verb import Verb
+from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
 
@@ -20,12 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help=load_model.HELP)
     add("folder", metavar="DIR", help="folder to write, new or empty")
-    about = "transformers, for PyTorch; stablehlo, a program that runs with jax alone (transformers)"
-    add("--format", choices=("transformers", "stablehlo"), default="transformers", help=about)
+    about = "transformers, for PyTorch; stablehlo, for jax without vidjax; onnx, for ONNX Runtime (transformers)"
+    add("--format", choices=("transformers", "stablehlo", "onnx"), default="transformers", help=about)
+    about = "a folder to upload to the hub as this repository: weights and a model card"
+    add("--hub-layout", metavar="OWNER/NAME", help=about)
+    add("--license", default="", help="for the card of --hub-layout, as the hub calls it, such as apache-2.0")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the folder and print its name."""
+    if arguments.hub_layout and arguments.format != "transformers":
+        raise ConfigError(f"--hub-layout holds weights, not --format={arguments.format}; export twice, to two folders")
+    if arguments.license and not arguments.hub_layout:
+        raise ConfigError("--license is for the card of --hub-layout=OWNER/NAME; give both")
     paths.check_new(arguments.folder)
     model = load_model.load(arguments.source)
     notes: tuple[str, ...] = ()
@@ -34,6 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
             from vidjax.export import stablehlo
 
             stablehlo.write(model, arguments.folder)
+        elif arguments.format == "onnx":
+            from vidjax.export import onnx_file
+
+            onnx_file.write(model, arguments.folder)
+        elif arguments.hub_layout:
+            from vidjax.export import hub_folder
+
+            notes = hub_folder.write(model, arguments.folder, arguments.hub_layout, arguments.license)
         else:
             from vidjax import weights
 

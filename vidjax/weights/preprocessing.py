@@ -1,4 +1,7 @@
-"""preprocessing.json: how clips are taken from videos for an exported model, and what its outputs mean."""
+"""preprocessing.json: how clips are taken from videos for an exported model, and what its outputs mean.
+
+`vidjax export` writes it beside a program, and into a folder for the hub, whose other files cannot say it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidjax import __version__
 from vidjax.config import choices
@@ -14,22 +17,29 @@ from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.clips.sampling import SAMPLINGS
 from vidjax.errors import WeightsError
 from vidjax.evaluation.merge_views import MERGES
-from vidjax.export.graph import Graph
 from vidjax.files import read_json
 from vidjax.objectives import ActionRecognition
-from vidjax.weights import Pretrained
+from vidjax.ops.patches import CHANNELS
+
+if TYPE_CHECKING:
+    from vidjax.weights.model import Pretrained
 
 NAME = "preprocessing.json"
-_KINDS = ("classes", "actions", "values")
+OUTPUTS = {  # of a program, by what its model answers with
+    "classes": ("probabilities", "logits"),
+    "actions": ("probabilities", "logits"),
+    "values": ("values",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What is known of an exported model beside its graph.
+    """What is known of an exported model beside its weights.
 
     Attributes:
-      recipe: how clips are taken, channels in the order that the graph takes them: RGB.
-      kind: `classes`, `actions` or `values`, as of `vidjax.tasks.Answer`; activation: of its logits.
+      recipe: how clips are taken; its channels are those of the module, while a program takes RGB.
+      kind: `classes`, `actions` or `values`, as of `vidjax.tasks.Answer`; empty for a model that answers nothing.
+      activation: of its logits.
       nouns: of actions, how many of the first outputs are nouns.
       labels: of the outputs, if they have names.
     """
@@ -41,24 +51,24 @@ class Preprocessing:
     labels: tuple[str, ...] | None
 
 
-def describe(model: Pretrained, graph: Graph, batch: str = "batch") -> dict[str, Any]:
-    """The content of preprocessing.json, of a program that takes so many clips at once: "batch" is any number."""
+def describe(model: Pretrained) -> dict[str, Any]:
+    """The content of preprocessing.json."""
     recipe, answer, objective = model.clips, model.answer, model.objective
-    assert answer is not None, "a graph has an answer"
-    windows = recipe.windows
-    rate = SAMPLINGS[recipe.sampling].rate
+    names = OUTPUTS[answer.kind] if answer else ()
     return {
         "vidjax": __version__,
         "family": model.family,
         "input": {
-            "name": "clips", "dtype": "uint8", "shape": [batch, *graph.clip_shape],
+            "name": "clips", "dtype": "uint8",
+            "shape": ["batch", recipe.num_frames, *recipe.frame_size, CHANNELS],
             "axes": "batch frames height width channels", "channels": "RGB",
-            "normalised": "in the graph: (pixels / 255 - mean) / std",
+            "normalised": "in the program: (pixels / 255 - mean) / std",
             "mean": list(recipe.mean), "std": list(recipe.std), "channels_of_mean_and_std": recipe.channels.upper(),
         },
         "frames": {
             "num_frames": recipe.num_frames, "stride": recipe.stride, "sampling": recipe.sampling,
-            "fps": rate or None, "meaning": f"{recipe.words}; fps: that the stride is counted in, null for the video's",
+            "fps": SAMPLINGS[recipe.sampling].rate or None,
+            "meaning": f"{recipe.words}; fps: that the stride is counted in, null for the video's",
         },
         "size": {
             "height": recipe.frame_size[0], "width": recipe.frame_size[1], "interpolation": recipe.interpolation,
@@ -68,19 +78,19 @@ def describe(model: Pretrained, graph: Graph, batch: str = "batch") -> dict[str,
             "clips": recipe.clips, "crops": recipe.crops, "merge": recipe.merge,
             "meaning": "clips evenly spaced in time, crops along the longer side (one is central); outputs are merged",
         },
-        "windows": dataclasses.asdict(windows) if windows else None,
-        "outputs": {name: [batch, int(model.num_classes or 0)] for name in graph.outputs},
+        "windows": dataclasses.asdict(recipe.windows) if recipe.windows else None,
+        "outputs": {name: ["batch", int(model.num_classes or 0)] for name in names},
         "answer": {
-            "kind": answer.kind, "activation": answer.activation,
+            "kind": answer.kind if answer else "", "activation": answer.activation if answer else "",
             "nouns": objective.nouns if isinstance(objective, ActionRecognition) else 0,
         },
         "labels": list(model.labels) if model.labels else None,
     }  # fmt: skip
 
 
-def write(folder: Path, model: Pretrained, graph: Graph, batch: str = "batch") -> None:
+def write(folder: Path, model: Pretrained) -> None:
     """Write the file."""
-    (folder / NAME).write_text(json.dumps(describe(model, graph, batch), indent=2, ensure_ascii=False) + "\n")
+    (folder / NAME).write_text(json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: str | os.PathLike) -> Preprocessing:
@@ -90,39 +100,47 @@ def read(folder: str | os.PathLike) -> Preprocessing:
       WeightsError: when it is absent, or not as `describe` writes it.
     """
     path = Path(folder, NAME)
-    try:
-        return parse(read_json(path))
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is not as vidjax export writes it: {error!r}; export the model again") from error
+    return parse(read_json(path), str(path))
 
 
-def parse(said: Any) -> Preprocessing:
+def parse(said: Any, where: str) -> Preprocessing:
     """What `describe` has written.
 
+    Args:
+      where: it is from, for the message.
+
     Raises:
-      KeyError, TypeError, ValueError: for anything else.
+      WeightsError: for anything else.
     """
+    try:
+        return _parse(said)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{where} is not as vidjax export writes it: {error!r}; export the model again") from error
+
+
+def _parse(said: Any) -> Preprocessing:
     frames, size, views, answer = (said[name] for name in ("frames", "size", "views", "answer"))
-    shown = said["input"]
+    shown, labels = said["input"], said["labels"]
+    height, width = int(size["height"]), int(size["width"])
     recipe = ClipRecipe(
         num_frames=int(frames["num_frames"]), stride=int(frames["stride"]),
-        sampling=_known(frames["sampling"], tuple(SAMPLINGS)), image_size=(int(size["height"]), int(size["width"])),
+        sampling=_known(frames["sampling"], SAMPLINGS), image_size=height if height == width else (height, width),
         interpolation=_known(size["interpolation"], choices("data.interpolation")),
-        mean=tuple(shown["mean"]), std=tuple(shown["std"]),
-        clips=int(views["clips"]), crops=int(views["crops"]), merge=_known(views["merge"], tuple(MERGES)),
+        channels=_known(shown["channels_of_mean_and_std"].lower(), choices("data.channels")),
+        mean=tuple(map(float, shown["mean"])), std=tuple(map(float, shown["std"])),
+        clips=int(views["clips"]), crops=int(views["crops"]), merge=_known(views["merge"], MERGES),
         windows=Windows(**said["windows"]) if said["windows"] else None,
     )  # fmt: skip
-    labels = said["labels"]
     return Preprocessing(
         recipe,
-        _known(answer["kind"], _KINDS),
+        _known(answer["kind"], ("", *OUTPUTS)),
         str(answer["activation"]),
         int(answer["nouns"]),
         tuple(map(str, labels)) if labels else None,
     )
 
 
-def _known(word: str, words: tuple[str, ...]) -> str:
+def _known(word: str, words: Any) -> Any:
     if word not in words:
         raise ValueError(f"{word!r} is none of {', '.join(words)}")
     return word

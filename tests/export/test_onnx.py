@@ -1,0 +1,61 @@
+"""ONNX files give in ONNX Runtime what the model gives, for any batch; what is not converted is told in a sentence."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+from random_runs import write_run
+from saved_runs import make_config
+
+import vidjax
+from vidjax.cli import main
+
+FAMILIES = ("videomae_tiny", "timesformer_tiny", "vivit_tiny")
+
+
+def run_of(name, tmp_path_factory, **keys):
+    config = make_config(model__name=name, data__num_frames=8, data__image_size=32, **keys)
+    return str(write_run(tmp_path_factory.mktemp("runs") / name, config, 3, ("a", "b", "c"), scale=0.1))
+
+
+@pytest.fixture
+def jax2onnx():
+    return pytest.importorskip("jax2onnx", reason="it writes the files (make test-onnx)", exc_type=ImportError)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_onnx_runtime_gives_the_probabilities_of_the_model(name, jax2onnx, tmp_path, tmp_path_factory, capsys):
+    runtime = pytest.importorskip("onnxruntime", reason="it runs the files (make test-onnx)", exc_type=ImportError)
+    run = run_of(name, tmp_path_factory)
+    assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 0
+    said = json.loads((tmp_path / "out" / "preprocessing.json").read_text())
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(str(tmp_path / "out" / "model.onnx"), options)
+    assert [(each.name, each.type, each.shape) for each in session.get_inputs()] == [
+        (said["input"]["name"], "tensor(uint8)", said["input"]["shape"])
+    ]
+    model = vidjax.from_pretrained(run)
+    clips = np.random.default_rng(0).integers(0, 256, (3, *model.spec.clip_shape), dtype=np.uint8)
+    logits = np.asarray(model(clips)["logits"])
+    for batch in (1, 3):
+        found = dict(zip(said["outputs"], session.run(list(said["outputs"]), {"clips": clips[:batch]}), strict=True))
+        np.testing.assert_allclose(found["logits"], logits[:batch], rtol=1e-4, atol=1e-4 * np.abs(logits).max())
+        np.testing.assert_allclose(found["probabilities"], jax.nn.softmax(logits[:batch]), rtol=1e-4)
+
+
+def test_scans_that_run_backwards_are_refused(jax2onnx, tmp_path, tmp_path_factory, capsys):
+    run = run_of("videomamba_tiny", tmp_path_factory)
+    assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 2
+    assert "half of its scans run from the last token to the first, which jax2onnx does not" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_jax2onnx_it_says_what_to_install(tmp_path, tmp_path_factory, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    run = run_of("vivit_tiny", tmp_path_factory)
+    assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 2
+    said = capsys.readouterr().err
+    assert "--format=onnx needs jax2onnx; pip install 'vidjax[onnx]' and then pip install --no-deps jax2onnx" in said

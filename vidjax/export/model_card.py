@@ -1,0 +1,130 @@
+"""The model card: what a model is, what it was trained on and how, what it reached, and how it is loaded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+
+from vidjax.config import Config
+from vidjax.errors import printable
+from vidjax.files import located, read_json
+from vidjax.models import FAMILIES
+from vidjax.weights import Pretrained
+from vidjax.weights.run_files import RESULTS
+
+_RECIPE = {  # keys of a run's configuration that a reader asks for first
+    "initial weights": "init_from",
+    "steps": "train.steps",
+    "clips of a step": "data.global_batch",
+    "optimiser": "optim.name",
+    "base learning rate": "optim.base_lr",
+    "which is that of a batch of": "optim.reference_batch",
+    "weight decay": "optim.weight_decay",
+    "seed": "seed",
+}
+_PER_CLASS = ("eval/precision/", "eval/recall/", "eval/f1/")
+_SHOWN = 40  # class names
+
+
+def write(model: Pretrained, name: str, license: str, *, transformers: bool) -> str:
+    """The text of README.md.
+
+    Args:
+      name: on the hub; license: as the hub calls it, or empty.
+      transformers: whether that package loads the weights.
+    """
+    parts = [_head(model, license), f"# {name.split('/')[1]}", _what(model), _loading(model, name, transformers)]
+    parts += [_data(model), _training(model), _figures(model), _classes(model)]
+    stated = f"`{license}`." if license else "Not stated. It follows from the data and from the initial weights."
+    return "\n\n".join([part for part in [*parts, f"## Licence\n\n{stated}"] if part]) + "\n"
+
+
+def _head(model: Pretrained, license: str) -> str:
+    lines = ["library_name: vidjax", "tags:", "- video", "- jax", f"- {model.family}"]
+    if model.num_classes:
+        lines.insert(1, "pipeline_tag: video-classification")
+    if license:
+        lines.insert(0, f"license: {license}")
+    return "\n".join(["---", *lines, "---"])
+
+
+def _what(model: Pretrained) -> str:
+    millions = sum(leaf.size for leaf in jax.tree.leaves(model.params)) / 1e6
+    height, width = model.clips.frame_size
+    role = f"tells {model.num_classes} classes apart" if model.num_classes else "gives features of videos"
+    if model.num_classes is None:
+        role = "reconstructs masked videos"
+    title = FAMILIES.find(model.family).title
+    return (
+        f"A {title} of {millions:.1f} M parameters that {role}. It sees {model.clips.words}, "
+        f"of {height} x {width} pixels. Made with [vidjax](https://github.com/vidjax/vidjax)."
+    )
+
+
+def _loading(model: Pretrained, name: str, transformers: bool) -> str:
+    verb = "predict" if model.num_classes else "embed"
+    lines = ["import vidjax", "", f'model = vidjax.from_pretrained("{name}")', f'model.{verb}("video.mp4")']
+    text = "## How to load it\n\n" + _code("python", lines)
+    if not transformers:
+        return text
+    kind = "ForVideoClassification" if model.num_classes else "ForPreTraining" if model.num_classes is None else ""
+    auto = f"AutoModel{kind}"
+    lines = [f"from transformers import {auto}", "", f'model = {auto}.from_pretrained("{name}")']
+    remark = "How clips are taken, `preprocessing.json` says; `transformers` does not read it."
+    return f"{text}\n\nWith PyTorch:\n\n{_code('python', lines)}\n\n{remark}"
+
+
+def _data(model: Pretrained) -> str:
+    if not isinstance(model.config, Config):
+        return ""
+    data, task = printable(model.config.data.name), printable(model.config.task)
+    return f"## Data\n\nTrained on the data set `{data}` by the task `{task}`. Say here where the videos are from."
+
+
+def _training(model: Pretrained) -> str:
+    if not isinstance(model.config, Config):
+        return ""
+    rows = {title: _value(model.config, key) for title, key in _RECIPE.items()}
+    return "## Recipe\n\n" + _table("key", {title: value for title, value in rows.items() if value})
+
+
+def _figures(model: Pretrained) -> str:
+    if not isinstance(model.config, Config):
+        return ""
+    results = read_json(located(model.source) / RESULTS) or {}
+    rows = {
+        name.removeprefix("eval/"): f"{value:.4g}" if isinstance(value, float) else str(value)
+        for name, value in results.items()
+        if not name.startswith(_PER_CLASS) and _is_figure(value)
+    }
+    return "## Figures\n\nOf the run's evaluation (`results.json`).\n\n" + _table("figure", rows) if rows else ""
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _classes(model: Pretrained) -> str:
+    if not model.labels:
+        return ""
+    names = ", ".join(printable(label) for label in model.labels[:_SHOWN])
+    more = f" and {len(model.labels) - _SHOWN} more" if len(model.labels) > _SHOWN else ""
+    return f"## Classes\n\n{names}{more}"
+
+
+def _value(config: Config, key: str) -> str:
+    found: Any = config
+    for part in key.split("."):
+        found = getattr(found, part)
+    text = printable(str(found))
+    return text.rstrip("/").rsplit("/", 1)[-1] if text.startswith(("/", "~")) else text  # no folders of a machine
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    return "\n".join([f"| {title} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
+
+
+def _code(language: str, lines: list[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
