@@ -21,8 +21,13 @@ def say(sentence: str) -> None:
 
 def print_json(tree: Any) -> None:
     """The machine-readable answer, alone on standard output."""
-    text = json.dumps(tree, indent=1, ensure_ascii=False)
-    sys.stdout.write(_OF_NO_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    sys.stdout.write(json_line(tree, indent=1) + "\n")
+
+
+def json_line(tree: Any, indent: int | None = None) -> str:
+    """JSON with nothing in it that steers a terminal; in one line without `indent`."""
+    text = json.dumps(tree, indent=indent, ensure_ascii=False)
+    return _OF_NO_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def segment_lines(segments: list[dict[str, Any]]) -> list[str]:

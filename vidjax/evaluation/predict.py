@@ -80,7 +80,7 @@ class Predictor:
           VideoError: when it cannot be decoded.
         """
         [views] = window_views(video, self.recipe, [None])
-        return self._score(views, advance)
+        return self.score_views(views, advance)
 
     def windows(
         self, video: OpenVideo, advance: Advance = lambda share: None
@@ -100,7 +100,7 @@ class Predictor:
         def of_window(share: float) -> None:
             advance(share / len(windows))
 
-        scores = [self._score(views, of_window) for views in window_views(video, self.recipe, windows)]
+        scores = [self.score_views(views, of_window) for views in window_views(video, self.recipe, windows)]
         return video.times[np.rint(np.array(windows) * video.fps).astype(int)], np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
@@ -152,7 +152,9 @@ class Predictor:
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         return lambda number: {"label": self.name(number)}, shown
 
-    def _score(self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance) -> Float[np.ndarray, " classes"]:
+    def score_views(
+        self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance = lambda share: None
+    ) -> Float[np.ndarray, " classes"]:
         """The merged scores of views, which are computed one by one, as an evaluation does, if not elsewhere."""
         if self._elsewhere:
             logits = self._elsewhere(views)[:, None]

@@ -17,7 +17,7 @@ from vidjax.errors import VideoError
 MAX_PIXELS = 8192 * 8192  # of one frame
 _PADDING = 2**21  # pixels that a decoder may add to a frame of this size
 # FFmpeg's readers of one file; those that open others (playlists, SDP, numbered pictures) or draw text are left out.
-_FORMATS = (
+FORMATS = (
     "3gp,aac,apng,asf,av1,avi,bmp_pipe,cavsvideo,dirac,dv,flac,flv,gif,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
     "mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,tiff_pipe,vc1,vvc,wav,webm,webp_pipe,wtv,yuv4mpegpipe"
 )
@@ -37,7 +37,7 @@ _SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened
 
 av.logging.set_level(av.logging.PANIC)
 # A title in an old encoding must not make a video unreadable. PyAV 18 has to be told, PyAV 19 has no such option.
-_open = functools.partial(av.open, metadata_errors="ignore") if int(av.__version__.split(".")[0]) < 19 else av.open
+open_any = functools.partial(av.open, metadata_errors="ignore") if int(av.__version__.split(".")[0]) < 19 else av.open
 
 
 def open_container(source: str | os.PathLike | bytes, where: str) -> av.container.InputContainer:
@@ -54,9 +54,9 @@ def open_container(source: str | os.PathLike | bytes, where: str) -> av.containe
     elif not source:
         raise VideoError("empty", f"{where} holds no bytes")
     handle = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
-    only = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    only = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        return _open(handle, mode="r", options=decoder_options() | only)
+        return open_any(handle, mode="r", options=decoder_options() | only)
     except Exception as error:  # FFmpeg's, the system's, PyAV's own: damage reaches all of them
         raise VideoError(*_why(source, where, error)) from error
 

@@ -256,6 +256,15 @@ class Video:
             yield frame
 
 
+def displayed_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame as it is displayed, in RGB."""
+    picture = reformatter.reformat(frame, format="rgb24", threads=1)
+    plane = picture.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
+    pixels = lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3)
+    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels
+
+
 class _MissingFrameError(Exception):
     pass
 
@@ -271,12 +280,7 @@ class _Pictures:
     def put(self, row: int, frame: av.VideoFrame):
         if frame.is_corrupt:
             raise _MissingFrameError(f"the decoder marks frame at {frame.time} s as damaged")
-        picture = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        plane = picture.planes[0]
-        lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
-        pixels = lines[:, : 3 * picture.width].reshape(picture.height, picture.width, 3)
-        if frame.rotation % 360:
-            pixels = np.rot90(pixels, round(frame.rotation / 90))
+        pixels = displayed_rgb(frame, self._reformatter)
         if self._array is None:
             self._array = self._allocate(pixels.shape)
         if pixels.shape != self._array.shape[1:]:

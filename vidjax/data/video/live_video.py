@@ -1,0 +1,193 @@
+"""Frames of something that goes on: decoded by a thread of its own, the last seconds kept, dropped rather than late."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from jaxtyping import Float, UInt8
+
+from vidjax.data.video.container import check_size, video_stream
+from vidjax.data.video.decode import displayed_rgb
+from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors, open_live
+from vidjax.errors import StalledError
+
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds: frames are not prepared, then only key frames decoded
+_MEMORY = 15.0  # seconds: the most punctual frame of these, or of as many before, is what others are late beside
+_RATES = (1.0, 240.0)  # frames a second that are believed
+_USUAL_RATE = 25.0
+
+
+class Kept(NamedTuple):
+    """A frame: its time in the stream, the moment (`time.monotonic`) at which it was due here, what is kept."""
+
+    seconds: float
+    due: float
+    prepared: UInt8[np.ndarray, "crops h w 3"]
+
+
+@dataclasses.dataclass
+class Counts:
+    """What became of the frames: how many were decoded, of these not prepared as they were late, and damaged."""
+
+    frames: int = 0
+    dropped: int = 0
+    damaged: int = 0
+
+
+class LiveVideo:
+    """Reads a source until it ends or is closed.
+
+    Attributes:
+      counts: of frames so far.
+      fps: frames a second that the source promises; 25 where it promises none.
+      size: height and width of the last frame as displayed.
+      remarks: sentences about the stream, such as a change of its size.
+    """
+
+    def __init__(self, source: LiveSource, prepare: Callable[[UInt8[np.ndarray, "h w 3"]], np.ndarray], timeout: float):
+        """Begin to read.
+
+        Args:
+          prepare: makes of a frame what is kept of it; called in the reading thread.
+          timeout: seconds without a frame after which `wait` gives up.
+        """
+        self.counts, self.fps, self.size, self.remarks = Counts(), 0.0, (0, 0), list[str]()
+        self.keep = float("inf")
+        self._source, self._prepare, self._timeout = source, prepare, timeout
+        self._frames: collections.deque[Kept] = collections.deque()
+        self._changed, self._stopped = threading.Condition(), threading.Event()
+        self._error: BaseException | None = None
+        self._ended, self._alive = False, time.monotonic()
+        self._origin: float | None = None
+        self._last, self._since, self._lately, self._before = 0.0, 0.0, math.inf, math.inf
+        self._thread = threading.Thread(target=self._read, daemon=True, name="watch")
+        self._thread.start()
+
+    def __enter__(self) -> LiveVideo:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Ask the thread to end; one that waits for the network is left to its time-out."""
+        self._stopped.set()
+        self._thread.join(1.0)
+
+    def wait(self, seconds: float) -> list[Kept]:
+        """The frames that are kept, once the last of them is at this time of the stream or later; none at its end.
+
+        Raises:
+          StalledError: when no frame has come for the time-out.
+          DataError: when the source cannot be read, or breaks off.
+        """
+        with self._changed:
+            while not (self._frames and self._frames[-1].seconds >= seconds):
+                if self._error:
+                    raise self._error
+                if self._ended:
+                    return []
+                silent = time.monotonic() - self._alive
+                if silent > self._timeout + 1.0:  # FFmpeg's own time-out has a second to say it better
+                    raise StalledError(f"{self._source.shown} has shown no frame for {silent:.0f} s (see --timeout)")
+                self._changed.wait(0.2)
+            return list(self._frames)
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            with live_errors(self._source, self._timeout):
+                self._read_on()
+        except Exception as caught:
+            error = caught
+        with self._changed:
+            self._error, self._ended = error, True
+            self._changed.notify_all()
+
+    def _read_on(self) -> None:
+        with open_live(self._source, self._timeout, self._stopped) as container:
+            try:
+                self._decode(container)
+            except OSError as broken:
+                if not ends_in_error(self._source, broken):
+                    after = f"after {self.counts.frames} frames: {broken.strerror}"
+                    raise StalledError(f"{self._source.shown} has broken off {after}; start again") from broken
+
+    def _decode(self, container: av.container.InputContainer) -> None:
+        stream = video_stream(container, self._source.shown)
+        context, reformatter = stream.codec_context, VideoReformatter()
+        context.thread_type, context.thread_count = "NONE", 1  # threads of frames would hold frames back
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        self.fps = rate if _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
+        late = 0.0
+        for packet in container.demux(stream):
+            if self._stopped.is_set():
+                return
+            if late > _VERY_LATE:
+                context.skip_frame = "NONKEY"
+            elif packet.is_keyframe:  # what follows leans on nothing that was left out
+                context.skip_frame = "DEFAULT"
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                self.counts.damaged += 1
+                continue
+            for frame in frames:
+                late = self._take(frame, reformatter)
+
+    def _take(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> float:
+        """Keep a frame, unless it is damaged or late; returns how late it is."""
+        now = time.monotonic()
+        if frame.is_corrupt:
+            self.counts.damaged += 1
+            return 0.0
+        check_size(frame.width, frame.height, self._source.shown)
+        seconds, late = self._clock(frame.time if frame.pts is not None else now, now)
+        self.counts.frames += 1
+        if late > _LATE:
+            self.counts.dropped += 1
+            self._alive = now
+            return late
+        pixels = displayed_rgb(frame, reformatter)
+        kept = Kept(seconds, now - late, self._prepare(pixels))
+        with self._changed:
+            if self.size not in ((0, 0), pixels.shape[:2]):
+                (before, then) = (f"{width} x {height}" for height, width in (self.size, pixels.shape[:2]))
+                self.remarks.append(f"at {seconds:.1f} s the size of frames changes from {before} to {then}")
+            self.size, self._alive = pixels.shape[:2], now
+            self._frames.append(kept)
+            while self._frames[0].seconds < seconds - self.keep:
+                self._frames.popleft()
+            self._changed.notify_all()
+        return late
+
+    def _clock(self, stamp: float, now: float) -> tuple[float, float]:
+        """Seconds since the first frame by the sender's clock, and how late the frame is beside the most punctual one.
+
+        That is one of late, as clocks drift and a sender that has paused is late for good. Where the clock jumps, as
+        when a sender starts again, time goes on as if it had not.
+        """
+        if self._origin is None:
+            self._origin, self._since = stamp, now
+        seconds = stamp - self._origin
+        if not -1e-6 <= seconds - self._last <= self._timeout:
+            self._origin = stamp - self._last - 1 / self.fps
+            seconds = stamp - self._origin
+            self._since, self._lately, self._before = now, math.inf, math.inf
+        if now - self._since > _MEMORY:
+            self._since, self._lately, self._before = now, math.inf, self._lately
+        self._lately, self._last = min(self._lately, now - seconds), seconds
+        return seconds, now - seconds - min(self._lately, self._before)
+
+
+def pick(frames: list[Kept], at: Float[np.ndarray, " t"]) -> UInt8[np.ndarray, "crops t h w 3"]:
+    """The clip of the frames that are nearest to these times."""
+    times = np.array([frame.seconds for frame in frames])
+    nearest = np.abs(times[None] - at[:, None]).argmin(axis=1)
+    return np.stack([frames[number].prepared for number in nearest], axis=1)
