@@ -19,8 +19,8 @@ from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
 _CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
-    "reconstruction.png": "Held-out clips: input, what was left visible, and the reconstruction; the note in the "
-    "picture says what is predicted.",
+    "reconstruction.png": "Held-out clips: input, what was left visible, the reconstruction and its error; the note in "
+    "the picture says what is predicted.",
     "reconstruction.gif": "The same clips, moving.",
     "confusion_matrix.png": "Confusion matrix of the scored videos: rows are labels, columns predictions.",
 }

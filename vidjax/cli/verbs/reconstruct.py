@@ -118,7 +118,8 @@ def _objectives(trained: MaskedAutoencoding, arguments: argparse.Namespace) -> l
         try:
             found[-1].num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything
         except ConfigError as error:
-            raise ConfigError(str(error).replace("model.mask_ratio", option)) from error
+            sentence = str(error).replace("model.mask_ratio", option).replace("model.mask=", "--mask=")
+            raise ConfigError(sentence) from error
     return found
 
 
