@@ -185,6 +185,11 @@ def test_every_page_has_limits_and_is_served_to_this_machine(page, monkeypatch):
     assert page.queued == {"max_size": 16, "default_concurrency_limit": 1, "api_open": False}
 
 
+def test_a_page_is_seen_from_elsewhere_only_where_its_host_is_named(page):
+    assert main(["demo", "--model", "x", "--host", "0.0.0.0"]) == 0
+    assert page.launched.items() >= {"server_name": "0.0.0.0", "share": False}.items()
+
+
 @pytest.mark.parametrize("words", [("--max-mb", "0"), ("--max-seconds", "-1")])
 def test_a_limit_cannot_be_taken_away(words, capsys):
     assert main(["demo", "--model", "x", *words]) == 2

@@ -1,5 +1,6 @@
 """A folder for the hub is the same model when it comes back, and its card says what the run says, and no path."""
 
+import ast
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from saved_runs import make_config
 from videos import encode, moving_texture
 
 import vidjax
-from vidjax.cli import main
+from vidjax.cli import main, parse
 
 LABELS = ("run", "jump", "fall")
 NAME = "someone/some-model"
@@ -84,6 +85,16 @@ def test_no_file_names_a_folder_of_this_machine(exported, run):
             assert run not in text
             assert "/home/me" not in text
             assert "secret" not in text
+
+
+def test_the_space_serves_this_model_by_the_verb_there_is(exported):
+    tree = ast.parse((exported / "space" / "app.py").read_text())
+    [words] = [ast.literal_eval(node) for node in ast.walk(tree) if isinstance(node, ast.List)]
+    arguments = parse(words)
+    assert arguments.verb == "demo"
+    assert arguments.model == [NAME]
+    assert (arguments.host, arguments.port) == ("0.0.0.0", 7860)  # where the hub looks for it
+    assert "vidjax[demo]" in (exported / "space" / "requirements.txt").read_text()
 
 
 def test_without_a_licence_the_verb_and_the_card_say_so(run, tmp_path, capsys):

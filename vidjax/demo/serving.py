@@ -13,6 +13,7 @@ from vidjax.demo.limits import Limits
 
 USER = "demo"  # the name to log in with
 WAITING = 16  # visitors
+LOOPBACK = "127.0.0.1"  # this machine alone
 RECEIVED = "received"  # below the page's folder: where gradio puts what it receives
 
 
@@ -34,11 +35,12 @@ def own_folder() -> Generator[Path]:
                 os.environ["GRADIO_TEMP_DIR"] = variable
 
 
-def serve(page: Any, limits: Limits, port: int, password: str = "", **options: Any) -> None:
+def serve(page: Any, limits: Limits, port: int, password: str = "", host: str = LOOPBACK, **options: Any) -> None:
     """Serve a page of gradio until it is interrupted.
 
     Args:
       password: puts it on a public address too.
+      host: address to listen at.
       options: of gradio's `launch`.
 
     Raises:
@@ -47,7 +49,7 @@ def serve(page: Any, limits: Limits, port: int, password: str = "", **options: A
     # Without api_open=False, requests to /run would go past the queue.
     page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     page.launch(
-        server_name="127.0.0.1",
+        server_name=host,
         server_port=port,
         share=bool(password),
         auth=(USER, password) if password else None,

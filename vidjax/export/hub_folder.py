@@ -1,9 +1,10 @@
-"""A folder to upload to the Hugging Face hub: weights, and what is said of them."""
+"""A folder to upload to the Hugging Face hub: weights, what is said of them, and a Space that shows them."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from vidjax.errors import ConfigError, WeightsError
 from vidjax.export import model_card
@@ -12,13 +13,33 @@ from vidjax.weights import Pretrained, export, preprocessing
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][\w.-]*")
+_SPACE = "space"
+_APP = '''"""The page of vidjax with {name}; runs as a Space, and anywhere with `python app.py`."""
+
+import sys
+
+from vidjax.cli import main
+
+sys.exit(main(["demo", "--model={name}", "--host=0.0.0.0", "--port=7860"]))
+'''
+_SPACE_CARD = """---
+title: {title}
+sdk: gradio
+app_file: app.py
+models:
+- {name}
+---
+
+The page of [vidjax](https://github.com/vidjax/vidjax) with [{name}](https://huggingface.co/{name}).
+"""
+_REQUIREMENTS = "vidjax[demo] @ git+https://github.com/vidjax/vidjax\n"
 
 
 def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str = "") -> tuple[str, ...]:
     """Write weights in the layout of `transformers`, or of the authors where it has no such model, and a model card.
 
     `preprocessing.json` keeps how clips are taken, so that `from_pretrained` of the folder, or of its hub id, answers
-    as the model does.
+    as the model does. The folder `space` is to be uploaded as a Space of its own.
 
     Args:
       folder: new or empty.
@@ -46,4 +67,12 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
         preprocessing.write(draft, model)
         loads = (draft / "config.json").exists()
         (draft / "README.md").write_text(model_card.write(model, name, license, transformers=loads))
+        _write_space(draft / _SPACE, name)
     return notes if license else (*notes, "the card states no licence: give --license, or write it before you upload")
+
+
+def _write_space(folder: Path, name: str) -> None:
+    folder.mkdir()
+    (folder / "app.py").write_text(_APP.format(name=name))
+    (folder / "requirements.txt").write_text(_REQUIREMENTS)
+    (folder / "README.md").write_text(_SPACE_CARD.format(name=name, title=name.split("/")[1]))

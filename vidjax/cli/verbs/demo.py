@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
     add("--port", type=int, default=7860, help="of the page (7860)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 where all may come, as a Space does (127.0.0.1)",
+    )
     about = "ask gradio for a public address; its visitors log in as 'demo' with a password that the environment "
     about += f"variable {PASSWORD} holds, or that is asked for here"
     add("--share", action="store_true", help=about)
@@ -61,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         page = build_page(models, uploads, examples.make_examples(folder))
         with uploads.kept_swept():
             try:
-                serving.serve(page, limits, arguments.port, password, **style())
+                serving.serve(page, limits, arguments.port, password, arguments.host, **style())
             except OSError as error:  # gradio's sentence names the port
                 raise ConfigError(f"{error}; give another --port") from error
     return 0

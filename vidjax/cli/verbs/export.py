@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", metavar="DIR", help="folder to write, new or empty")
     about = "transformers, for PyTorch; stablehlo, for jax without vidjax; onnx, for ONNX Runtime (transformers)"
     add("--format", choices=("transformers", "stablehlo", "onnx"), default="transformers", help=about)
-    about = "a folder to upload to the hub as this repository: weights and a model card"
+    about = "a folder to upload to the hub as this repository: weights, model card, and a Space that shows them"
     add("--hub-layout", metavar="OWNER/NAME", help=about)
     add("--license", default="", help="for the card of --hub-layout, as the hub calls it, such as apache-2.0")
 
