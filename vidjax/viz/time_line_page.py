@@ -25,7 +25,7 @@ _STYLE = (
     "body{max-width:70rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{font-size:1.5rem}h2{font-size:1.1rem;margin:2.5rem 0 .3rem;overflow-wrap:anywhere}p{margin:.3rem 0;color:#555}"
     ".error{color:#a00}.row{display:flex;align-items:center;margin:2px 0}"
-    ".name{width:9rem;flex:none;font-size:.8rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
+    ".name{width:8.6rem;margin-right:.4rem;flex:none;font-size:.8rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}"
     ".bar{position:relative;flex:1;height:1.9rem;background:#eee;border-radius:4px;overflow:hidden}"
     ".bar a{position:absolute;top:0;bottom:0;color:#fff;font-size:.75rem;line-height:1.9rem;padding:0 .3rem;"
     "box-sizing:border-box;overflow:hidden;white-space:nowrap;text-decoration:none;border-right:1px solid #fff}"
@@ -107,12 +107,12 @@ def _curves(windows: Sequence[Mapping[str, Any]], end: float) -> list[str]:
     lines, names = [], []
     for target, line in enumerate(windows[0]["values"]):
         points = " ".join(
-            f"{1000 * at / end:.1f},{100 - 100 * (value - low) / scale:.1f}"
+            f"{1000 * at / end:.1f},{97 - 94 * (value - low) / scale:.1f}"
             for at, value in zip(middles, values[:, target], strict=True)
         )
         lines.append(f'<polyline points="{points}" stroke="{_colour(target)}"/>')
         names.append(f'<b style="color:{_colour(target)}">{_escaped(line["name"])}</b>')
-    zero = 100 + 100 * low / scale
+    zero = 97 + 94 * low / scale
     frame = f'<line x1="0" x2="1000" y1="{zero:.1f}" y2="{zero:.1f}"/>{"".join(lines)}'
     legend = f"<p>{', '.join(names)}, from {low:+.2f} to {high:+.2f}; the grey line is 0</p>"
     return [f'<svg viewBox="0 0 1000 100" preserveAspectRatio="none">{frame}</svg>', _ticks(end, "ticks"), legend]
