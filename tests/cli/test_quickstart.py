@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from vidjax.cli import main
+from vidjax.cli import main, parse
+from vidjax.main import read_flags
 from vidjax.training import loop
 from vidjax.viz import report
 
@@ -42,12 +43,28 @@ def test_no_seed_is_refused(capsys):
     assert "--seeds=0 must be at least 1" in capsys.readouterr().err
 
 
+def test_it_ends_with_three_commands_that_can_be_given(tmp_path, monkeypatch, capsys):
+    scores = iter([{}, {"eval/top1": 0.9, "eval/top5": 1.0}, {"eval/top1": 0.4, "eval/top5": 0.8}])
+    monkeypatch.setattr(loop, "train", lambda config, workdir: next(scores))
+    monkeypatch.setattr(report, "write_comparison", lambda workdir, *_: workdir / "report.md")
+    assert main(["quickstart", "--workdir", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    demo, own, public = (line.split("  ")[-1].split() for line in said.splitlines()[-3:])
+    verbs = [words[words.index(verb) :] for words, verb in ((demo, "demo"), (public, "predict"))]
+    for words in verbs:
+        assert parse(words).verb == words[0]
+    assert parse(verbs[0]).model == [str(tmp_path / "seed0" / "finetune")]
+    config, flags = read_flags(own[own.index("vidjax.main") :])
+    assert (config.task, config.data.root, flags.workdir) == ("classification", "DIR", "runs/mine")
+    assert str(tmp_path / "report.html") in said.replace("\n", "")
+
+
 @pytest.mark.slow
 def test_a_smoke_quickstart_ends_with_a_table_and_a_report_with_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["quickstart", "--smoke"]) == 0
     shown = capsys.readouterr().out
-    assert all(word in shown for word in ("pre-trained", "from scratch", "chance", "runs/quickstart/report.md"))
+    assert all(word in shown for word in ("pre-trained", "from scratch", "chance", "runs/quickstart/report.html"))
     written = (tmp_path / "runs/quickstart/report.md").read_text()
     assert "seed0/pretrain/pictures/reconstruction.png" in written
     assert (tmp_path / "runs/quickstart/seed0/pretrain/pictures/reconstruction.png").is_file()

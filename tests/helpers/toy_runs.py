@@ -40,3 +40,16 @@ class StoppingBatches(toy.ToyBatches):
 
 def saved_steps(workdir):
     return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+
+
+def events_of(folder):
+    """Step and value of everything in TensorBoard's event file."""
+    from tensorboardX import proto
+
+    (path,) = (folder / "tensorboard").iterdir()
+    data, at = path.read_bytes(), 0
+    while at < len(data):  # records: length (8 bytes), its checksum (4), an event, its checksum (4)
+        size = int.from_bytes(data[at : at + 8], "little")
+        event = proto.event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
+        yield from ((event.step, value) for value in event.summary.value)
+        at += 16 + size

@@ -1,8 +1,11 @@
 """Whole runs: stop and go on, folders of other runs, videos that fail, steps that are not finite."""
 
+import dataclasses
 import functools
 import json
 import os
+import pathlib
+import re
 import shutil
 import signal
 import threading
@@ -12,13 +15,16 @@ import jax
 import numpy as np
 import pytest
 import toy
+from PIL import Image
 from saved_runs import make_config
-from toy_runs import StoppingBatches, lines, losses, run, saved_steps
+from toy_runs import StoppingBatches, events_of, lines, losses, run, saved_steps
 
 import vidjax
 from vidjax.config import to_saved
 from vidjax.errors import ConfigError, DataError, ResumeError, StalledError, TrainingError
 from vidjax.training import loop, resume_check, telemetry
+from vidjax.viz.panels import files_of
+from vidjax.viz.reconstruction import Pictures
 from vidjax.weights.read_run import read_params
 
 
@@ -59,6 +65,32 @@ def test_stop_and_start_again_repeats_the_losses_to_the_bit(tmp_path, uninterrup
     (_, ours), (_, theirs) = read_params(tmp_path), read_params(uninterrupted)
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     assert f"resumed from checkpoint {max(half)}" in capsys.readouterr().err
+
+
+def test_the_last_words_of_a_run_say_where_everything_lies(tmp_path, capsys):
+    run(tmp_path)
+    *_, said, report, checkpoints, metrics, try_it = capsys.readouterr().err.splitlines()
+    assert said.startswith("trained to step 8 of 8 in ")
+    assert report.split() == ["report", str(tmp_path / "report.html")]
+    assert checkpoints.split(": ")[1] == ", ".join(map(str, saved_steps(tmp_path)))
+    for line in (report, checkpoints, metrics):
+        paths = re.findall(rf"{tmp_path}[^\s:;]*", line)
+        assert paths
+        assert all(pathlib.Path(path).exists() for path in paths)
+    assert try_it.split(maxsplit=2)[2] == f"vidjax embed --data DIR --out FEATURES --model {tmp_path}"
+
+
+def test_tensorboard_shows_pictures_on_the_way_and_at_the_end_of_a_task_without_a_score(tmp_path, monkeypatch):
+    def draw(objective, params, source, config, mesh, folder):
+        folder.mkdir(exist_ok=True)
+        files = files_of(folder, "r")
+        Image.new("RGB", (8, 8)).save(files.gif)
+        return Pictures(files, "", ())
+
+    monkeypatch.setattr(toy, "TASK", dataclasses.replace(toy.TASK, draw=draw))
+    run(tmp_path, train__eval_every=3)
+    found = [step for step, value in events_of(tmp_path) if value.tag == "reconstruction"]
+    assert found == [3, 6, 8]
 
 
 def test_ctrl_c_saves_too(tmp_path):

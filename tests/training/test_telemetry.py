@@ -1,5 +1,6 @@
-"""Numbers and signals: what is written where, speed, and what a second Ctrl-C does."""
+"""Numbers, pictures and signals: what is written where, speed, and what a second Ctrl-C does."""
 
+import io
 import json
 import math
 import os
@@ -7,8 +8,11 @@ import sys
 import time
 import types
 
+import numpy as np
 import pytest
 import toy
+from PIL import Image
+from toy_runs import events_of
 
 from vidjax.errors import ConfigError
 from vidjax.training import distributed
@@ -28,20 +32,32 @@ def test_every_line_is_json_though_a_loss_is_not_finite(tmp_path):
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 1, "train/loss": None, "train/lr": 0.5}
 
 
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    from tensorboardX import proto
+def moving_picture(folder):
+    """A GIF of 3 frames of 20 x 10 pixels, as a task draws one."""
+    folder.mkdir(exist_ok=True)
+    first, *others = (Image.new("RGB", (20, 10), (80 * number, 0, 0)) for number in range(3))
+    first.save(folder / "r.gif", save_all=True, append_images=others)
+    return folder / "r.gif"
 
+
+def test_tensorboard_gets_the_same_numbers(tmp_path):
     telemetry = opened(tmp_path)
-    telemetry.log(3, {"train/loss": 0.25})
+    telemetry.log(3, {"train/loss": 0.25, "train/lr": 0.5})
     telemetry.close()
-    (events,) = (tmp_path / "tensorboard").iterdir()
-    data, found, at = events.read_bytes(), {}, 0
-    while at < len(data):  # records: length (8 bytes), its checksum (4), an event, its checksum (4)
-        size = int.from_bytes(data[at : at + 8], "little")
-        event = proto.event_pb2.Event.FromString(data[at + 12 : at + 12 + size])
-        found |= {(event.step, value.tag): value.simple_value for value in event.summary.value}
-        at += 16 + size
-    assert found == {(3, "train/loss"): 0.25}
+    found = {(step, value.tag): value.simple_value for step, value in events_of(tmp_path)}
+    assert found == {(3, "train/loss"): 0.25, (3, "train/lr"): 0.5}
+
+
+def test_tensorboard_gets_reconstructions_as_a_moving_picture(tmp_path):
+    telemetry = opened(tmp_path)
+    gif = moving_picture(tmp_path / "pictures")
+    telemetry.show(4, gif)
+    telemetry.show(5, None)
+    telemetry.close()
+    [(step, value)] = events_of(tmp_path)
+    assert (step, value.tag, value.image.width, value.image.height) == (4, "reconstruction", 20, 10)
+    assert value.image.encoded_image_string == gif.read_bytes()
+    assert Image.open(io.BytesIO(value.image.encoded_image_string)).n_frames == 3
 
 
 def test_lines_tell_the_step_the_loss_and_the_time_left(tmp_path, capsys):
@@ -50,20 +66,48 @@ def test_lines_tell_the_step_the_loss_and_the_time_left(tmp_path, capsys):
     telemetry.advance(2)
     telemetry.log(2, {"train/loss": 0.25})
     telemetry.close()
-    assert "step 2/10  train/loss 0.25  left 0:00:00" in capsys.readouterr().err
+    assert "step 2/10  loss 0.25  0:00:00 left\n" in capsys.readouterr().err
+
+
+def test_without_a_terminal_a_line_comes_now_and_then_and_scores_and_the_last_step_always(
+    tmp_path, capsys, monkeypatch
+):
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    telemetry = Telemetry(tmp_path, toy.toy_config(), step=0, total_steps=7200, main="top1")
+    for step in range(1, 7201):  # two hours, a step a second
+        clock[0] += 1
+        telemetry.advance(step)
+        telemetry.log(step, {"train/loss": 1 / step, "train/lr": 0.1, "perf/data_wait": 0.01 * (step == 7200)})
+        if step == 3003:
+            telemetry.log(step, {"val/top1": 0.5})
+    telemetry.close()
+    said = [line.split("  ") for line in capsys.readouterr().err.splitlines()]
+    steps = [int(words[0].split()[1].split("/")[0]) for words in said]
+    assert steps[:4] == [1, 6, 11, 16]  # soon at first
+    assert said[steps.index(3003)][:2] == ["step 3003/7200", "val/top1 0.5"]
+    assert set(np.diff(steps[-50:-1])) == {60}
+    assert said[-1] == ["step 7200/7200", "loss 0.0001389", "lr 0.1"]
+    assert len(said) < 200
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 7201
 
 
 def test_wandb_is_used_when_asked_for(tmp_path, monkeypatch):
     logged, started = [], {}
     run = types.SimpleNamespace(log=lambda metrics, step: logged.append((step, metrics)), finish=lambda: None)
-    fake = types.SimpleNamespace(init=lambda **kwargs: started.update(kwargs) or run)
+    fake = types.SimpleNamespace(
+        init=lambda **kwargs: started.update(kwargs) or run,
+        Video=lambda file, format: ("video", format, file.read()),
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     telemetry = opened(tmp_path, train__wandb="videos")
     telemetry.log(1, {"train/loss": 0.5})
+    telemetry.show(2, moving_picture(tmp_path / "pictures"))
     telemetry.close()
     assert started["project"] == "videos"
     assert started["config"]["data"]["global_batch"] == 16
-    assert logged == [(1, {"train/loss": 0.5})]
+    assert logged[0] == (1, {"train/loss": 0.5})
+    assert logged[1] == (2, {"reconstruction": ("video", "gif", (tmp_path / "pictures" / "r.gif").read_bytes())})
 
 
 def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):

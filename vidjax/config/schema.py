@@ -300,7 +300,8 @@ class TrainConfig:
     steps: Length[NotNegative[int]] = 0  # overrides epochs when above 0
     accumulate: Accumulate = 0  # micro-batches per step, which take less memory; 0: as few as fit
     log_every: MayChange[Count] = 10  # steps
-    # Steps between one-view validations, which rank checkpoints; 0: none; -1: every epoch, but at most 50 times.
+    # Steps between one-view validations, which rank checkpoints; 0: none; -1: every epoch, but at most 50 times. Of
+    # masked autoencoding, which has no score: between pictures of reconstructions.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
     checkpoint_every: MayChange[OrAuto[int]] = 1000  # steps; 0: at each validation, or ten times
     keep_latest: MayChange[Count] = 2

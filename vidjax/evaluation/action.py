@@ -12,8 +12,10 @@ from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import VideoEvaluator
+from vidjax.evaluation.merge_views import probabilities
 from vidjax.evaluation.metrics.classification import top_k, top_k_hits
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged
 
 SHOWN = 5  # best actions of a clip in predictions.jsonl
 
@@ -67,6 +69,27 @@ class ActionEvaluator(VideoEvaluator):
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
         """The noun, the verb and the five best actions of each clip."""
         return {"predictions.jsonl": self._predictions(found)}
+
+    def judged(self, found: VideoScores) -> Judged:
+        """By the probability of the action, that of its noun times that of its verb."""
+        shown = (
+            probabilities(part, self.recipe.merge, "softmax", self.recipe.views) for part in self._split(found.scores)
+        )
+        noun, verb = (part[np.arange(len(part)), own] for part, own in zip(shown, self._actions.T, strict=True))
+        nouns, verbs = self._split(found.scores)
+
+        def words(row: int) -> str:
+            own = self._name(self._actions[row].tolist())
+            [best] = best_actions(nouns[row], verbs[row], 1)
+            taken = "" if best == self._actions[row].tolist() else f"; taken for {self._name(best)}"
+            return f"{own}, {noun[row] * verb[row]:.0%}{taken}"
+
+        return Judged(np.where(found.scored, noun * verb, np.nan), words)
+
+    def _name(self, action: list[int]) -> str:
+        """Verb and noun of an action."""
+        noun, verb = action
+        return f"{self.labels[self._nouns + verb]} {self.labels[noun]}" if self.labels else f"verb {verb}, noun {noun}"
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
         """The accuracies in one line."""

@@ -21,6 +21,7 @@ from vidjax.evaluation.metrics.captions import FIGURES, best_constant, score_cap
 from vidjax.evaluation.metrics.cider import cider_d
 from vidjax.evaluation.multiview import PER_VIDEO
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged
 from vidjax.objectives import Captioning
 from vidjax.objectives.base import Params
 
@@ -95,6 +96,17 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
     def reasons(self, found: Captions) -> Sequence[str]:
         """Why each video was not captioned; empty where it was."""
         return found.scores.reasons
+
+    def judged(self, found: Captions) -> Judged:
+        """By CIDEr-D."""
+        consensus = cider_d(found.texts, self._references)
+
+        def words(video: int) -> str:
+            return (
+                f"{found.texts[video]!r}, CIDEr-D {consensus[video]:.2f}; a reference: {self._references[video][0]!r}"
+            )
+
+        return Judged(np.where(found.scores.scored, consensus, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: Captions) -> str:
         """The figures, and those of the best constant."""

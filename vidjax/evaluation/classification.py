@@ -10,8 +10,11 @@ import numpy as np
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.errors import ConfigError
 from vidjax.evaluation.evaluator import VideoEvaluator
+from vidjax.evaluation.merge_views import probabilities
 from vidjax.evaluation.metrics import classification as metrics
+from vidjax.evaluation.metrics.calibration import Reliability, reliability
 from vidjax.evaluation.result_files import VideoScores, write_matrix
+from vidjax.evaluation.shown_clips import Judged
 from vidjax.objectives.base import Params
 
 
@@ -44,16 +47,39 @@ class ClassificationEvaluator(VideoEvaluator):
         return {"predictions.jsonl": self._predictions(found)}
 
     def write(self, results: Mapping[str, Any], found: VideoScores) -> None:
-        """Write the confusion matrix of the scored videos too, as a table and as a picture."""
+        """Write the confusion matrix of the scored videos too, as table and picture, and their reliability diagram."""
+        from vidjax.viz.calibration import draw_reliability
         from vidjax.viz.confusion import draw_confusion_matrix
 
         super().write(results, found)
         best, classes, scored = metrics.top_k(found.scores, 1)[:, 0], found.scores.shape[1], found.scored
         matrix = metrics.confusion_matrix(found.labels[scored], best[scored], classes)
-        named = self.labels or ()
-        names = [*named, *map(str, range(len(named), classes))]  # a head may have more classes than the data names
+        names, pictures = self._names(classes), self.workdir / "pictures"
         write_matrix(self.workdir / "confusion_matrix.csv", matrix, names)
-        draw_confusion_matrix(matrix, names, self.workdir / "pictures" / "confusion_matrix.png")
+        draw_confusion_matrix(matrix, names, pictures / "confusion_matrix.png")
+        if calibrated := calibration(found, self.recipe):
+            draw_reliability(
+                calibrated.counts, calibrated.accuracy, calibrated.confidence, pictures / "calibration.png"
+            )
+
+    def judged(self, found: VideoScores) -> Judged:
+        """By the probability of the label."""
+        shown, names = _shown(found, self.recipe), self._names(found.scores.shape[1])
+        best, rows = metrics.top_k(found.scores, 1)[:, 0], np.arange(len(found.labels))
+        own, highest = shown[rows, found.labels], shown[rows, best]
+
+        def words(video: int) -> str:
+            label, answer = found.labels[video], best[video]
+            if label == answer:
+                return f"{names[label]}, {own[video]:.0%}"
+            return f"{names[label]}, {own[video]:.0%}; taken for {names[answer]}, {highest[video]:.0%}"
+
+        return Judged(np.where(found.scored, own, np.nan), words)
+
+    def _names(self, classes: int) -> list[str]:
+        """The names of the classes; a head may have more of them than the data names."""
+        named = self.labels or ()
+        return [*named, *map(str, range(len(named), classes))]
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
         """The accuracies, and how many videos were not scored for which reasons."""
@@ -104,12 +130,30 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
         "eval/constant_top1": float(counts.max() / num_expected),
         "eval/constant_f1_macro": _constant_f1(counts),
         **_log_loss(result, recipe),
+        **({"eval/ece": calibrated.ece} if (calibrated := calibration(result, recipe)) else {}),
         "eval/num_scored": num_scored,
         "eval/num_expected": num_expected,
         "eval/merge": recipe.merge,
         "eval/clips": recipe.clips,
         "eval/crops": recipe.crops,
     }
+
+
+def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
+    """Of the scored videos, by the probability of their best class; None where scores are no distribution.
+
+    The `max` of several views does not add up to 1. Sums of logits count as the softmax of their mean.
+    """
+    if recipe.merge not in ("mean_softmax", "sum_logits") or not result.scored.any():
+        return None
+    shown = _shown(result, recipe)[result.scored]
+    best = metrics.top_k(result.scores[result.scored], 1)[:, 0]
+    return reliability(shown[np.arange(len(best)), best], best == result.labels[result.scored])
+
+
+def _shown(result: VideoScores, recipe: ClipRecipe) -> np.ndarray:
+    """What `vidjax predict` shows of the classes."""
+    return probabilities(result.scores, recipe.merge, "softmax", recipe.views)
 
 
 def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:

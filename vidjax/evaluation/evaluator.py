@@ -19,6 +19,7 @@ from vidjax.errors import printable
 from vidjax.evaluation import result_files
 from vidjax.evaluation.multiview import Scoring, counted, eval_batch_size, make_eval_step, score_videos
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged, show_best_and_worst
 from vidjax.files import Place, write_json, write_json_lines
 from vidjax.objectives.base import Params
 from vidjax.progress import progress as show_progress
@@ -101,6 +102,8 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         results = self.summarise(found, self.recipe) | dict(of or {})
         if jax.process_index() == 0:
             self.write(results, found)
+            if (judged := self.judged(found)) is not None:
+                show_best_and_worst(judged, self.source, self.recipe, self.workdir / "pictures")
         return results
 
     def validate(self, params: Params) -> dict[str, Any]:
@@ -150,6 +153,10 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
     @abc.abstractmethod
     def lines(self, found: Found) -> Mapping[str, Iterable[dict]]:
         """What was found of each video, by the name of the JSONL file that holds it."""
+
+    def judged(self, found: Found) -> Judged | None:
+        """How well each video was answered, for a report to show the best and the worst; None where nothing says so."""
+        del found
 
     @abc.abstractmethod
     def reasons(self, found: Found) -> Sequence[str]:

@@ -18,6 +18,7 @@ from vidjax.evaluation.evaluator import Evaluator
 from vidjax.evaluation.merge_views import merge_windows
 from vidjax.evaluation.metrics import classification as metrics
 from vidjax.evaluation.metrics.average_precision import (
+    average_precision,
     labels_at,
     mean_average_precision,
     moments_of,
@@ -25,6 +26,7 @@ from vidjax.evaluation.metrics.average_precision import (
 )
 from vidjax.evaluation.multiview import Scoring, make_eval_step
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged
 from vidjax.objectives.base import Params
 
 _UNSCORED = -1.0  # below every probability: what was not scored is ranked last
@@ -145,6 +147,19 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         for video, reason in zip(self._windows.video_of, found.windows.reasons, strict=True):
             reasons[video] = reasons[video] or reason
         return reasons
+
+    def judged(self, found: Scores) -> Judged:
+        """By the average precision of a video's own labels among all classes, of videos that have labels."""
+        names = self.labels or [str(number) for number in range(self.source.num_classes)]
+        rows = zip(found.videos, self._positives, strict=True)
+        marks = [average_precision(row, own) if own.any() and row.min() >= 0 else np.nan for row, own in rows]
+
+        def words(video: int) -> str:
+            own = ", ".join(names[number] for number in np.flatnonzero(self._positives[video]))
+            [best] = metrics.top_k(found.videos[video : video + 1], 3).tolist()
+            return f"{own}; answered {', '.join(f'{names[c]} {found.videos[video, c]:.0%}' for c in best)}"
+
+        return Judged(np.array(marks), words)
 
     def sentence(self, results: Mapping[str, Any], found: Scores) -> str:
         """The precision of videos and of moments, and that of a constant."""

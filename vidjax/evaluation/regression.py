@@ -13,6 +13,7 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.evaluation.evaluator import VideoEvaluator
 from vidjax.evaluation.metrics.regression import FIGURES, SQUARES, summarise_regression
 from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged
 
 
 class RegressionEvaluator(VideoEvaluator):
@@ -54,6 +55,16 @@ class RegressionEvaluator(VideoEvaluator):
             for index in range(len(self.source))
         )
         return {"predictions.jsonl": rows}
+
+    def judged(self, found: VideoScores) -> Judged:
+        """By the distance of prediction and target."""
+        distance = np.linalg.norm(found.scores - self._targets, axis=1)
+
+        def words(row: int) -> str:
+            target, answer = (", ".join(f"{value:.2f}" for value in of[row]) for of in (self._targets, found.scores))
+            return f"{target}; predicted {answer}"
+
+        return Judged(np.where(found.scored, -distance, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
         """The agreement, and that of the best constant."""

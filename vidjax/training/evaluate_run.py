@@ -25,6 +25,7 @@ from vidjax.training.mesh import loader_slice, make_mesh, param_shardings
 from vidjax.training.report import write_report
 from vidjax.training.telemetry import say
 from vidjax.training.workdir import opened as open_workdir
+from vidjax.viz.document import PAGE
 from vidjax.weights import pretrained
 from vidjax.weights.checkpoint_scores import why_chosen
 from vidjax.weights.label_map import pick_classes
@@ -73,6 +74,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
         say(sentence)
         results = evaluator(params, of=said)
         write_report(config, folder, "evaluated", results)
+        say(f"report: {folder / PAGE}")
     return results
 
 

@@ -33,7 +33,7 @@ from vidjax.training.plan import announce, num_train_steps, plan_run
 from vidjax.training.profile import Profile
 from vidjax.training.quarantine import Quarantine
 from vidjax.training.reading import keep_reading
-from vidjax.training.report import draw_pictures, write_report
+from vidjax.training.report import draw_pictures, say_where, told_in_report, write_report
 from vidjax.training.roll_back import roll_back
 from vidjax.training.state import TrainState
 from vidjax.training.step_monitor import Watch
@@ -42,7 +42,7 @@ from vidjax.training.telemetry import Telemetry, say
 from vidjax.training.throughput import Meter
 from vidjax.training.workdir import opened as open_workdir
 from vidjax.training.workdir_lock import locked
-from vidjax.viz.document import REPORT
+from vidjax.viz.document import PAGE, REPORT
 from vidjax.weights.checkpoint_scores import choose_step, why_chosen
 from vidjax.weights.read_run import read_params
 from vidjax.weights.run_files import CONFIG, RESULTS, is_run, write_labels
@@ -63,7 +63,7 @@ def train(
     Args:
       config: the run.
       workdir: its folder: config.json, metrics.jsonl, tensorboard/, checkpoints/, quarantine.jsonl, results.json,
-        report.md with pictures.
+        report.html, report.md with pictures.
       source: training videos; default those that `config.data` names.
       objective: what to learn; default the one that `config.task` names.
       make_batches: where batches come from, called as `vidjax.data.loader.train_batches`.
@@ -109,16 +109,26 @@ def train(
         if first > total:
             say(f"{workdir} has made {first} steps, more than the {total} that are asked for; it is scored as it is")
             total = first
+
+        def stopped():
+            return f"stopped at step {done} of {total}"
+
+        def last_words():
+            write_report(config, workdir, stopped(), why=signal.Signals(stop.signal or signal.SIGTERM).name)
+            say(f"report: {workdir / PAGE}")
+
         announce(plan, state.params, mesh, first)
         if jax.process_index() == 0:
             write_json(workdir / CONFIG, to_saved(config))
             write_labels(workdir, source.labels)
             keep_reading(source, evaluator, workdir)
             TASKS.find(config.task).save_files(source, workdir)
-            stop.sentence = lambda: f"stopped at step {done} of {total}; start again with the same workdir to go on"
-            stop.last_words = lambda: write_report(config, workdir, f"stopped at step {done} of {total}")
+            stop.sentence = lambda: f"{stopped()}; start again with the same workdir to go on"
+            stop.last_words = last_words
+            stack.enter_context(told_in_report(config, workdir, stopped))
 
         main = evaluator.main if evaluator else ""
+        looks = bool(evaluator or TASKS.find(config.task).draw)
         telemetry = opened(Telemetry(workdir, config, step=first, total_steps=total, main=main))
         profile = opened(Profile(workdir, config.train))
         goodput = opened(Goodput(workdir, first, began))
@@ -177,7 +187,7 @@ def train(
                 saving = True
 
             stopping = bool(stop.signal) if jax.process_count() == 1 else watch.stop
-            evaluating = evaluating or bool(evaluator and step < total and _due(step, config.train.eval_every))
+            evaluating = evaluating or bool(looks and step < total and _due(step, config.train.eval_every))
             saving = saving or evaluating or _due(step, config.train.checkpoint_every)
             if not (step == total or stopping or saving or failed):
                 continue
@@ -201,10 +211,13 @@ def train(
             if stopping:
                 stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
                 raise SystemExit(128 + stop.signal)
-            if evaluator and evaluating:
+            if evaluating:
                 with telemetry.waiting(f"evaluating step {done}"), goodput.on("evaluate"):
-                    results = _validate(evaluator, state, checkpoints)
-                telemetry.log(step, _numbers(results))
+                    if evaluator:
+                        results = _validate(evaluator, state, checkpoints)
+                        telemetry.log(step, _numbers(results))
+                    else:
+                        telemetry.show(step, draw_pictures(config, plan.objective, state.params, mesh, workdir))
                 evaluating = False
             meter.start()
 
@@ -214,12 +227,13 @@ def train(
                 results = _judge(evaluator, state, checkpoints)
             telemetry.log(total, _numbers(results) | goodput.read())
         with telemetry.waiting("drawing pictures for the report"):
-            draw_pictures(config, plan.objective, state.params, mesh, workdir)
+            telemetry.show(total, draw_pictures(config, plan.objective, state.params, mesh, workdir))
         if not evaluator:
             results = {"train/steps": total, **watch.last}
             _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`
         goodput.write()
         write_report(config, workdir, f"trained to step {done} of {total}", results)
+    say_where(config, workdir, f"trained to step {done} of {total}")
     return results
 
 

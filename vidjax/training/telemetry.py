@@ -1,6 +1,7 @@
-"""Where a run's numbers go: metrics.jsonl, TensorBoard, wandb when asked for, and a line or a bar for the eye.
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, wandb when asked for, and a bar or a few lines for the eye.
 
-Only the first process writes. A line of metrics.jsonl is flat: `step` and names such as `train/loss`.
+Only the first process writes. A line of metrics.jsonl is flat: `step` and names such as `train/loss`. Moving pictures
+go to TensorBoard and wandb.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import io
 import json
 import math
 import os
@@ -15,12 +17,12 @@ import pathlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vidjax.config import Config
 from vidjax.errors import ConfigError, printable
@@ -29,8 +31,9 @@ from vidjax.weights.run_files import METRICS
 
 _PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
 _FLUSH_EVERY = 30.0  # seconds between two writes of TensorBoard's events to the disk
+_OFTEN, _SELDOM = 5.0, 60.0  # seconds between two lines where there is no bar, at first and of a run of ten minutes
+_NOTED = 0.05  # share of the time that waiting for data must take to be shown
 _CONSOLE = Console(stderr=True)
-_SHOWN = ("train/loss", "train/lr", "perf/clips_per_s", "perf/data_wait", "perf/mfu")
 
 
 def say(sentence: str) -> None:
@@ -52,8 +55,11 @@ class Telemetry:
 
     def __init__(self, workdir: Place, config: Config, *, step: int, total_steps: int, main: str = ""):
         self._first = jax.process_index() == 0
-        self._shown = (f"val/{main}", f"eval/{main}", *_SHOWN)
+        self._scores = (f"val/{main}", f"eval/{main}")
         self._total, self._first_seen = total_steps, None
+        self._began = time.monotonic()
+        self._told = -math.inf  # when the last line was
+        self._latest: dict[str, float] = {}  # scores, which stay beside the bar
         self._bar, self._line, self._writers = None, "", []
         if self._first:
             if config.train.wandb:  # first, since it alone can refuse, and then nothing else is left open
@@ -70,12 +76,21 @@ class Telemetry:
             return
         for writer in self._writers:
             writer.write(step, metrics)
-        shown = "  ".join(f"{name} {_short(metrics[name])}" for name in self._shown if name in metrics)
+        self._latest |= {name: metrics[name] for name in self._scores if name in metrics}
         if self._bar:
-            self._line = shown
-            self._bar.update(self._task, description=shown)
-        else:
-            say(f"step {step}/{self._total}  {shown}  left {self._time_left(step)}")
+            self._line = "  ".join(_words(self._latest | metrics, self._scores))
+            self._bar.update(self._task, description=self._line)
+        elif self._is_due(step, metrics):
+            say("  ".join([f"step {step}/{self._total}", *_words(metrics, self._scores), *self._time_left(step)]))
+            self._told = time.monotonic()
+
+    def show(self, step: int, gif: Place | None) -> None:
+        """Give the moving picture of reconstructions, if there is one, to TensorBoard and wandb."""
+        if not self._first or gif is None:
+            return
+        content = gif.read_bytes()
+        for writer in self._writers:
+            writer.show(step, "reconstruction", content)
 
     def advance(self, step: int) -> None:
         """Move the bar; the estimate of the time left counts from the first call, which is after compilation."""
@@ -130,12 +145,19 @@ class Telemetry:
             for writer in self._writers:
                 stack.callback(writer.close)
 
-    def _time_left(self, step: int) -> str:
+    def _is_due(self, step: int, metrics: dict[str, float]) -> bool:
+        """Whether a line of text is worth it: scores and the last step always, else the later the less often."""
+        if step == self._total or any(name in metrics for name in self._scores):
+            return True
+        now = time.monotonic()
+        return now >= self._told + min(max(_OFTEN, (now - self._began) / 10), _SELDOM)
+
+    def _time_left(self, step: int) -> Iterator[str]:
+        """Words on how long the rest takes, once that can be told."""
         first, since = self._first_seen or (step, 0.0)
-        if step == first:
-            return "unknown"
-        seconds = round((time.monotonic() - since) / (step - first) * (self._total - step))
-        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        if first < step < self._total:
+            seconds = round((time.monotonic() - since) / (step - first) * (self._total - step))
+            yield f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
 
 class _Lines:
@@ -148,6 +170,9 @@ class _Lines:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         clean = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self._file.add(json.dumps({"step": step, **clean}))
+
+    def show(self, step: int, name: str, gif: bytes) -> None:
+        """Nothing to do: the picture lies beside it."""
 
     def flush(self) -> None:
         self._file.flush()
@@ -188,6 +213,17 @@ class _TensorBoard:
                 self._writer.flush()
                 self._flushed = time.monotonic()
 
+    def show(self, step: int, name: str, gif: bytes) -> None:
+        """A moving GIF, which TensorBoard shows among the images."""
+        from PIL import Image
+
+        kinds: Any = importlib.import_module("tensorboardX.proto.summary_pb2")
+        width, height = Image.open(io.BytesIO(gif)).size
+        image = kinds.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        summary = kinds.Summary(value=[kinds.Summary.Value(tag=name, image=image)])
+        with writing(self._folder):
+            self._writer.write_event(self._kinds.Event(step=step, wall_time=time.time(), summary=summary))
+
     def flush(self) -> None:
         if self._drafts:
             self._writer.flush()
@@ -209,6 +245,7 @@ class _Wandb:
             raise ConfigError(
                 f"train.wandb={config.train.wandb!r} needs the package wandb: pip install 'vidjax[wandb]'"
             ) from error
+        self._video = wandb.Video
         self._run = wandb.init(
             project=config.train.wandb,
             name=workdir.name,
@@ -220,6 +257,9 @@ class _Wandb:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         self._run.log(metrics, step=step)
 
+    def show(self, step: int, name: str, gif: bytes) -> None:
+        self._run.log({name: self._video(io.BytesIO(gif), format="gif")}, step=step)
+
     def flush(self) -> None:
         """Nothing to do: wandb sends what it has by itself."""
 
@@ -228,11 +268,23 @@ class _Wandb:
 
 
 def _progress_bar() -> Progress:
-    columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("step {task.completed:.0f}/{task.total:.0f}"), BarColumn(bar_width=16))
     return Progress(
-        *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"), console=_CONSOLE
+        *columns, TimeRemainingColumn(), TextColumn("left  {task.description}", markup=False), console=_CONSOLE
     )
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+def _words(metrics: dict[str, float], scores: Iterable[str]) -> Iterator[str]:
+    """What of the metrics is shown to who watches."""
+    for name in scores:
+        if name in metrics:
+            yield f"{name} {metrics[name]:.4g}"
+    for name in ("loss", "lr"):
+        if f"train/{name}" in metrics:
+            yield f"{name} {metrics[f'train/{name}']:.4g}"
+    if "perf/clips_per_s" in metrics:
+        yield f"{metrics['perf/clips_per_s']:.3g} clips/s"
+    if "perf/mfu" in metrics:
+        yield f"MFU {metrics['perf/mfu']:.0%}"
+    if metrics.get("perf/data_wait", 0.0) >= _NOTED:
+        yield f"{metrics['perf/data_wait']:.0%} waiting for data"

@@ -117,13 +117,19 @@ def _has_ended(content: str) -> bool:
     words = content.split()
     if len(words) < 4 or words[3] != socket.gethostname() or not words[1].isdigit():
         return False
+    own = int(words[1]) == os.getpid()  # of an earlier process with this number, as in a container that began again
+    return own or not is_alive(int(words[1]))
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this host."""
     try:
-        os.kill(int(words[1]), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except PermissionError:  # it runs, as another user
         return False
-    return int(words[1]) == os.getpid()  # of an earlier process with this number, as in a container that began again
+    except PermissionError:  # of another user
+        pass
+    return True
 
 
 def _read(path: Place) -> str:

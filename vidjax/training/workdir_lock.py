@@ -13,9 +13,12 @@ from typing import TextIO
 
 from vidjax.errors import ConfigError
 from vidjax.files import Place, in_bucket
-from vidjax.training.workdir_lease import leased
+from vidjax.training.workdir_lease import BEAT, PATIENCE, is_alive, leased
+from vidjax.viz.time_spent import FILE
+from vidjax.weights.run_files import METRICS
 
 LOCK = ".lock"  # of a workdir; says who trains there
+_SIGN_OF_LIFE = 300.0  # seconds in which a run of another host has written something
 
 
 @contextlib.contextmanager
@@ -41,6 +44,44 @@ def locked(workdir: Place) -> Generator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def who_trains(workdir: Place) -> str:
+    """Which process trains in a folder now, in words such as `process 7 on host-a since ...`; empty for none.
+
+    A lock of this host counts while its process has it. One of another host, and that of a bucket, counts while the
+    run has given a sign of life in the last minutes: it writes its times, or its lease, again and again.
+    """
+    try:
+        words = (workdir / LOCK).read_text().split("\n", 1)[0]
+    except FileNotFoundError:
+        return ""
+    if not isinstance(workdir, pathlib.Path):
+        alive = time.time() - (workdir / LOCK).stat().mtime < PATIENCE * BEAT
+    elif f" on {socket.gethostname()} since " in words:
+        alive = _is_held(pathlib.Path(workdir, LOCK), words)
+    else:
+        signs = [path.stat().st_mtime for path in (workdir / LOCK, workdir / FILE, workdir / METRICS) if path.exists()]
+        alive = time.time() - max(signs) < _SIGN_OF_LIFE
+    return words if alive else ""
+
+
+def _is_held(path: pathlib.Path, words: str) -> bool:
+    """Whether a process of this host that is said to have a lock has it.
+
+    Only when a process of that number runs the lock is tried, so that this never keeps a run from starting.
+    """
+    number = words.split()[1]
+    if not number.isdigit() or not is_alive(int(number)):
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return True
+    return False
 
 
 def _lock(file: TextIO, workdir: Place) -> bool:

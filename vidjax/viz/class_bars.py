@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from vidjax.files import Place
-from vidjax.viz.figures import new_figure, save_figure
+from vidjax.viz.figures import label, new_figure, save_figure
 
 _ROW, _NAME, _BAR = 0.155, 0.058, 1.5  # inches: a row, a letter of a name, the longest bar with its number
 _LETTERS = 34  # of a name
@@ -34,7 +34,7 @@ def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | P
         part = ranked[column * rows : (column + 1) * rows]
         places, values = np.arange(len(part)), [count for _, count in part]
         axes.barh(places, values, height=0.8, color=["C0" if value else "C3" for value in values])
-        axes.set_yticks(places, [_short(name) for name, _ in part], fontsize=7)
+        axes.set_yticks(places, [label(name, _LETTERS) for name, _ in part], fontsize=7, parse_math=False)
         for place, value in zip(places, values, strict=True):
             colour = "black" if value else "C3"
             axes.text(value + 0.02 * top, place, f"{value:,}", va="center", fontsize=6.5, color=colour)
@@ -60,7 +60,7 @@ def draw_few_classes(
     for axes, (split, counts) in zip(panels, counted.items(), strict=False):
         places, values, top = np.arange(len(counts)), list(counts.values()), max(1, *counts.values())
         axes.barh(places, values, height=0.75, color="C0")
-        axes.set_yticks(places, [_short(name) for name in counts], fontsize=9)
+        axes.set_yticks(places, [label(name, _LETTERS) for name in counts], fontsize=9, parse_math=False)
         for place, value in zip(places, values, strict=True):
             colour = "black" if value else "C3"
             axes.text(value + 0.02 * top, place, f"{value:,}", va="center", fontsize=9, color=colour)
@@ -81,7 +81,3 @@ def _summary(counts: Mapping[str, int], unit: str) -> str:
     empty = f"; {(values == 0).sum()} without any" if (values == 0).any() else ""
     spread = f"most {values.max():,}, median {np.median(values):,.0f}, fewest {values.min():,}"
     return f"{values.sum():,} {unit} of {len(values)} classes; {spread}{empty}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else name[: _LETTERS - 1].rstrip() + "…"

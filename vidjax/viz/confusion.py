@@ -1,40 +1,126 @@
-"""The confusion matrix of a classifier as a picture."""
+"""The confusion matrix of a classifier: as a picture, and its worst pairs as a table."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
 
 from vidjax.files import Place
-from vidjax.viz.figures import new_figure, save_figure
+from vidjax.viz.confusion_sheet import draw_sheet
+from vidjax.viz.document import Block, Heading, Picture, Table, Text
+from vidjax.viz.figures import label, new_figure, save_figure
 
-MAX_NAMED = 60  # classes; beyond that names would not be legible
+MATRIX, PICTURE = "confusion_matrix.csv", "confusion_matrix.png"  # of a run, and in its folder of pictures
+_MANY = 60  # classes; beyond that the page would make names illegible, and the picture is larger than the page
+_LETTERS = 40  # of a name
+_PAIRS = 20  # in the table
 
 
 def draw_confusion_matrix(matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], path: str | Place) -> Place:
     """Draw rows as shares of their class; counts stand in the cells if there are at most 12 classes.
 
+    Every class has its name. Beyond 60 classes the picture is a sheet to be looked at in its full size, and classes
+    that are taken for each other are neighbours (`similar_order`). The colour goes by the root of the share, which
+    shows one video in a hundred.
+
     Args:
       matrix: counts, row = label, column = prediction.
     """
+    names, share = [label(name, _LETTERS) for name in names], _shares(matrix)
     classes = len(names)
+    if classes > _MANY:
+        order = similar_order(matrix)
+        return draw_sheet(share[np.ix_(order, order)], [names[number] for number in order], path)
     side = float(np.clip(0.28 * classes + 2.5, 5, 14))
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
-    total = matrix.sum(axis=1, keepdims=True)
-    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the class", shrink=0.8)
-    if classes <= MAX_NAMED:
-        crowded = classes > 20
-        size, angle = (6, 90) if crowded else (9, 45)
-        axes.set_xticks(range(classes), names, fontsize=size, rotation=angle, ha="center" if crowded else "right")
-        axes.set_yticks(range(classes), names, fontsize=size)
+    image = axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+    ticks = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1)
+    bar = figure.colorbar(image, ax=axes, label="share of the class", shrink=0.8, ticks=np.sqrt(ticks))
+    bar.ax.set_yticklabels([f"{tick:.0%}" for tick in ticks])
+    crowded = classes > 20
+    size, angle = (6, 90) if crowded else (9, 45)
+    across = "center" if crowded else "right"
+    axes.set_xticks(range(classes), names, fontsize=size, rotation=angle, ha=across, parse_math=False)
+    axes.set_yticks(range(classes), names, fontsize=size, parse_math=False)
     if classes <= 12:
         for row, column in np.ndindex(matrix.shape):
-            colour = "white" if share[row, column] > 0.5 else "black"
+            colour = "white" if share[row, column] > 0.25 else "black"
             axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=9)
-    axes.set(xlabel="prediction", ylabel="label", title=f"Confusion matrix, {int(total.sum())} scored videos")
+    axes.set(xlabel="prediction", ylabel="label")
     return save_figure(figure, path)
+
+
+def similar_order(matrix: Int[np.ndarray, "classes classes"]) -> Int[np.ndarray, " classes"]:
+    """Classes in an order that has those beside each other that are confused, by average-linkage clustering."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    share = _shares(matrix)
+    distance = 1 - (share + share.T) / 2
+    np.fill_diagonal(distance, 0)
+    return leaves_list(linkage(squareform(distance, checks=False), "average"))
+
+
+def worst_pairs(matrix: Int[np.ndarray, "classes classes"], most: int = _PAIRS) -> list[tuple[int, int, int]]:
+    """Label, prediction and count of the pairs that are confused most often, of equals the smaller class first."""
+    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    labels, answers = np.nonzero(wrong)
+    counts = wrong[labels, answers]
+    order = np.lexsort((matrix.sum(axis=1)[labels], -counts))[:most]
+    return [(int(labels[place]), int(answers[place]), int(counts[place])) for place in order]
+
+
+def confusion_blocks(workdir: Place, pictures: Place) -> list[Block]:
+    """The section of a report; empty for a run without a confusion matrix.
+
+    Args:
+      pictures: the folder that `PICTURE` is in.
+    """
+    matrix, names = _read_matrix(workdir / MATRIX)
+    blocks: list[Block] = []
+    if (pictures / PICTURE).is_file():
+        many = len(names) > _MANY
+        order = " Classes that are taken for each other are neighbours. A click shows the full size." if many else ""
+        caption = f"Confusion matrix of the scored videos: rows are labels, columns predictions.{order}"
+        blocks.append(Picture(pictures / PICTURE, caption, zooms=many))
+    if pairs := worst_pairs(matrix):
+        totals, right = matrix.sum(axis=1), np.diag(matrix)
+        rows = [
+            [
+                names[label],
+                names[answer],
+                f"{count}",
+                f"{count / totals[label]:.1%}",
+                f"{right[label] / totals[label]:.1%}",
+            ]
+            for label, answer, count in pairs
+        ]
+        columns = ("label", "taken for", "videos", "of the class", "of the class right")
+        wrong = int(totals.sum() - right.sum())
+        told = sum(count for *_, count in pairs)
+        blocks += [
+            Text(f"The pairs that are confused most often: {told} of the {wrong} videos that are wrong."),
+            Table(columns, rows),
+        ]
+    return [Heading("Confusion"), *blocks] if blocks else []
+
+
+def _shares(matrix: np.ndarray) -> np.ndarray:
+    """Of each class, the share that goes to each prediction; 0 for a class without videos."""
+    total = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
+
+
+def _read_matrix(path: Place) -> tuple[np.ndarray, list[str]]:
+    """Counts and class names; none where there is no such file, or it is damaged."""
+    try:
+        (_, *names), *lines = csv.reader(io.StringIO(path.read_text()))
+        matrix = np.array([line[1:] for line in lines], np.int64).reshape(len(names), len(names))
+    except (FileNotFoundError, ValueError):
+        return np.zeros((0, 0), np.int64), []
+    return matrix, names

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vidjax.files import Place, located, read_json_lines
-from vidjax.viz.figures import new_figure, save_figure
+from vidjax.viz.figures import label, new_figure, save_figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Curve:
 
 METRICS = "metrics.jsonl"
 LOSS = Curve("train/loss", "training loss")
+LEARNING_RATE = Curve("train/lr", "learning rate")
 _SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
+_ACROSS = 3  # panels
+_FEW = 4  # runs whose names find room within a panel
+_DASHES = ("-", "--", ":", "-.")  # of runs after each ten colours
 
 
 def read_metric(path: str | Place, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -73,11 +77,18 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
         return None
     from matplotlib.ticker import MaxNLocator, PercentFormatter  # every task names its curves, few are drawn
 
-    figure = new_figure(5.2 * len(shown), 3.8)
-    for axes, curve in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        for order, (run, (steps, values)) in enumerate(found[curve].items()):
+    across = min(len(shown), _ACROSS)
+    down = -(-len(shown) // across)
+    below = 0.2 * -(-len(runs) // across) if len(runs) > _FEW else 0  # inches of the names
+    figure = new_figure(5.2 * across, 3.8 * down + below)
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in panels[len(shown) :]:
+        axes.remove()
+    for axes, curve in zip(panels, shown, strict=False):
+        for order, (steps, values) in enumerate(found[curve].values()):
             if len(steps):
-                _draw_line(axes, steps, values, run, f"C{order}")
+                dashes = _DASHES[order // 10 % len(_DASHES)]
+                _draw_line(axes, steps, values, f"C{order % 10}", dashes, pale=len(runs) <= _FEW)
         axes.set(title=curve.title, xlabel="step")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.3)
@@ -85,14 +96,36 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
         if curve.fraction:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.set_ylim(0, 1.02)
-        if len(runs) > 1:
-            axes.legend(frameon=False, fontsize=9)
+    if len(runs) > 1:
+        _name_lines(figure, list(runs), across)
     return save_figure(figure, path)
 
 
-def _draw_line(axes, steps: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:
+def _draw_line(axes, steps: np.ndarray, values: np.ndarray, colour: str, dashes: str, *, pale: bool) -> None:
+    """A long curve is smoothed, over a pale line of every value."""
     if len(steps) < _SMOOTHED_FROM:
-        axes.plot(steps, values, color=colour, label=label, marker="o" if len(steps) < 12 else "", markersize=4)
+        marker = "o" if len(steps) < 12 else ""
+        axes.plot(steps, values, color=colour, linestyle=dashes, marker=marker, markersize=4)
         return
-    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
-    axes.plot(steps, smooth(values, len(steps) // 30 | 1), color=colour, label=label)
+    if pale:
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smooth(values, len(steps) // 30 | 1), color=colour, linestyle=dashes)
+
+
+def _name_lines(figure, runs: Sequence[str], across: int) -> None:
+    """The legend: in each panel, or of many runs once below."""
+    from matplotlib.lines import Line2D
+
+    names = [label(run, 60) for run in runs]
+    lines = [
+        Line2D([], [], color=f"C{order % 10}", linestyle=_DASHES[order // 10 % len(_DASHES)])
+        for order in range(len(runs))
+    ]
+    if len(runs) <= _FEW:
+        legends = [axes.legend(lines, names, frameon=False, fontsize=9) for axes in figure.axes]
+    else:
+        below = {"loc": "outside lower left", "ncols": across}
+        legends = [figure.legend(lines, names, frameon=False, fontsize=8, **below)]
+    for legend in legends:
+        for text in legend.get_texts():
+            text.set_parse_math(False)

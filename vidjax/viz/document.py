@@ -1,4 +1,8 @@
-"""A short document of text, tables and pictures, as Markdown with relative links and as a single HTML file."""
+"""A short document of text, tables and pictures, as Markdown with relative links and as a single HTML file.
+
+The HTML needs no other file and no network: pictures are inlined, and there is no script. What names of classes and
+videos hold is escaped.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,24 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from vidjax.errors import printable
 from vidjax.files import Place, located, write_whole
 
-REPORT = "report.md"
+REPORT, PAGE = "report.md", "report.html"
+_FOLDED = 25  # rows from which a table of the HTML is shown on a click
 _STYLE = (
-    "body{max-width:60rem;margin:auto;padding:0 1rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
-    "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:left}"
+    "body{max-width:64rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
+    "h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:2px solid #eee}"
+    "nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.9rem}a{color:#1a5fb4}"
+    ".table{overflow-x:auto}table{border-collapse:collapse}"
+    "td,th{overflow-wrap:break-word;max-width:26rem}"
+    "td,th{padding:.3rem .8rem;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}"
+    "meter{width:10rem}summary{cursor:pointer;color:#1a5fb4}"
     "img{max-width:100%}figure{margin:1rem 0}figcaption{color:#555;font-size:.9rem}"
+    ".zoom{overflow:auto;max-height:92vh}.zoom img{cursor:zoom-in}"
+    ".zoom :checked+img{max-width:none;cursor:zoom-out}"
+    ".gallery{display:flex;flex-wrap:wrap;gap:1rem}.gallery figure{margin:0;width:9.5rem;overflow-wrap:anywhere}"
+    ".gallery img{width:100%;image-rendering:auto}"
     "pre{background:#f5f5f5;padding:1rem;white-space:pre-wrap;overflow-wrap:anywhere}"
 )
 
@@ -61,29 +76,48 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of cells under their column names."""
+    """Rows of cells under their column names.
+
+    Attributes:
+      shares: between 0 and 1, one a row, which the HTML shows as bars.
+      folds: the HTML shows a long table on a click.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    shares: Sequence[float] = ()
+    folds: bool = True
 
     def markdown(self, folder: Place) -> str:
-        lines = [[cell.replace("|", r"\|") for cell in line] for line in [self.columns, *self.rows]]
+        lines = [
+            [" ".join(cell.replace("|", r"\|").split("\n")) for cell in line] for line in [self.columns, *self.rows]
+        ]
         lines.insert(1, ["---"] * len(self.columns))
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def html(self) -> str:
-        def line(cells, tag):
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        def line(cells, tag, bar=""):
+            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + f"{bar}</tr>"
 
-        return f"<table>{line(self.columns, 'th')}{''.join(line(row, 'td') for row in self.rows)}</table>"
+        bars = [f'<td><meter value="{share:.4f}"></meter></td>' for share in self.shares] or [""] * len(self.rows)
+        rows = "".join(line(row, "td", bar) for row, bar in zip(self.rows, bars, strict=True))
+        table = f'<div class="table"><table>{line(self.columns, "th")}{rows}</table></div>'
+        if len(self.rows) < _FOLDED or not self.folds:
+            return table
+        return f"<details><summary>all {len(self.rows)} rows</summary>{table}</details>"
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A PNG or GIF with its caption."""
+    """A PNG, GIF or WebP with its caption.
+
+    Attributes:
+      zooms: the HTML shows it in full size on a click, in a box that scrolls.
+    """
 
     path: Place
     caption: str
+    zooms: bool = False
 
     def markdown(self, folder: Place) -> str:
         link = pathlib.PurePath(os.path.relpath(self.path, folder)).as_posix().replace(" ", "%20")
@@ -93,10 +127,25 @@ class Picture:
         kind, caption = self.path.suffix.removeprefix("."), html.escape(self.caption)
         data = base64.b64encode(self.path.read_bytes()).decode()
         image = f'<img alt="{caption}" src="data:image/{kind};base64,{data}">'
+        if self.zooms:
+            image = f'<div class="zoom"><label><input type="checkbox" hidden>{image}</label></div>'
         return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
-Block = Heading | Text | Code | Table | Picture
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Small pictures, side by side in the HTML."""
+
+    pictures: Sequence[Picture]
+
+    def markdown(self, folder: Place) -> str:
+        return "\n\n".join(picture.markdown(folder) for picture in self.pictures)
+
+    def html(self) -> str:
+        return f'<div class="gallery">{"".join(picture.html() for picture in self.pictures)}</div>'
+
+
+Block = Heading | Text | Code | Table | Picture | Gallery
 
 
 def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> Place:
@@ -104,10 +153,23 @@ def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block
     folder = located(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / REPORT
-    write_whole(path, "\n\n".join([f"# {title}", *(block.markdown(folder) for block in blocks)]) + "\n")
-    body = "\n".join([f"<h1>{html.escape(title)}</h1>", *(block.html() for block in blocks)])
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_STYLE}</style>'
-    write_whole(
-        folder / "report.html", f"<!doctype html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
-    )
+    text = "\n\n".join([f"# {title}", *(block.markdown(folder) for block in blocks)]) + "\n"
+    write_whole(path, printable(text))
+    write_whole(folder / PAGE, html_page(title, blocks))
     return path
+
+
+def html_page(title: str, blocks: Sequence[Block]) -> str:
+    """The whole document as one HTML page that begins with links to its sections."""
+    sections = [block.text for block in blocks if isinstance(block, Heading)]
+    links = "".join(f'<a href="#s{number}">{html.escape(text)}</a>' for number, text in enumerate(sections))
+    body, number = [f"<h1>{html.escape(title)}</h1><nav>{links}</nav>"], 0
+    for block in blocks:
+        shown = block.html()
+        if isinstance(block, Heading):
+            shown, number = shown.replace("<h2>", f'<h2 id="s{number}">', 1), number + 1
+        body.append(shown)
+    about = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = f"{about}<title>{html.escape(title)}</title><style>{_STYLE}</style>"
+    lines = "\n".join(body)
+    return printable(f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{lines}</body></html>\n')

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import TYPE_CHECKING
 
+from vidjax.errors import printable
 from vidjax.files import Place, located, write_whole
 
 if TYPE_CHECKING:
@@ -21,11 +23,22 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def label(name: str, most: int) -> str:
+    """The name of a class or a run as a picture shows it: on one line, with at most so many letters.
+
+    Give `parse_math=False` to what draws it, since Matplotlib takes what is between dollars for a formula.
+    """
+    name = printable(" ".join(name.split()))
+    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
+
+
 def save_figure(figure: Figure, path: str | Place, dpi: int = 120) -> Place:
     """Write the figure as a PNG, making its folder if needed."""
     path = located(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in another script, which shows as boxes
+        figure.savefig(picture, dpi=dpi)
     write_whole(path, picture.getvalue())
     return path

@@ -29,6 +29,7 @@ class Made:
       machine: with its software.
       results: the figures it ended with, empty for none.
       settings: of an evaluation, those that differ from the run's.
+      why: it was stopped: the name of a signal, or what the error said.
     """
 
     act: str
@@ -37,9 +38,10 @@ class Made:
     machine: str
     results: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     settings: str = ""
+    why: str = ""
 
 
-def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "") -> Made:
+def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "", why: str = "") -> Made:
     """What this process has done, as of now."""
     import jax
 
@@ -47,7 +49,7 @@ def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "")
     machine = f"{len(devices)} x {devices[0].device_kind}, {os.cpu_count()} CPU cores, {platform.platform()}"
     software = f"Python {platform.python_version()}, jax {jax.__version__}"
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return Made(act, command(sys.orig_argv[1:]), when, f"{machine}; {software}", results or {}, settings)
+    return Made(act, command(sys.orig_argv[1:]), when, f"{machine}; {software}", results or {}, settings, why)
 
 
 def command(words: Sequence[str]) -> str:
@@ -67,6 +69,14 @@ def command(words: Sequence[str]) -> str:
 
 def add(workdir: Place, made: Made) -> list[Made]:
     """Add a line to the folder's history; returns all of it, oldest first. A line that cannot be read is dropped."""
+    found = [*read(workdir), made]
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_json_lines(workdir / HISTORY, map(dataclasses.asdict, found))
+    return found
+
+
+def read(workdir: Place) -> list[Made]:
+    """What was done in a folder, oldest first, without the lines that cannot be read."""
     found = []
     path = workdir / HISTORY
     for line in path.read_bytes().splitlines() if path.is_file() else ():
@@ -74,9 +84,6 @@ def add(workdir: Place, made: Made) -> list[Made]:
             found.append(Made(**json.loads(line)))
         except (ValueError, TypeError):
             continue
-    found.append(made)
-    workdir.mkdir(parents=True, exist_ok=True)
-    write_json_lines(path, map(dataclasses.asdict, found))
     return found
 
 

@@ -1,4 +1,4 @@
-"""report.md (and report.html) of a run, and of several runs side by side: results, pictures, and how they were made."""
+"""report.md and report.html of a run, and of several runs side by side: results, pictures, and how they were made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ import numpy as np
 from vidjax.config import Config, flatten, to_saved
 from vidjax.files import Place, located, read_json
 from vidjax.viz import made
-from vidjax.viz.behind_scores import score_sentences, video_blocks
-from vidjax.viz.curves import LOSS, METRICS, Curve, draw_curves, read_metric
+from vidjax.viz.behind_scores import DATA, score_sentences, video_blocks
+from vidjax.viz.clips import clip_blocks
+from vidjax.viz.confusion import confusion_blocks
+from vidjax.viz.curves import LEARNING_RATE, LOSS, METRICS, Curve, draw_curves, read_metric
 from vidjax.viz.document import Block, Code, Heading, Picture, Table, Text, write_document
+from vidjax.viz.recipe import recipe_blocks
 from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
-_CAPTIONS = {  # the pictures other rooms leave in a run's folder, in the order in which they are shown
+CALIBRATION = (
+    "Reliability diagram (Guo et al. 2017): of the scored videos, the share that is right, by the probability of the "
+    "answer in 15 bins of equal width. The expected calibration error (ECE) is the mean over videos of their bin's "
+    "difference between that share and the mean probability"
+)
+_RECONSTRUCTIONS = {  # that masked autoencoding leaves in a run's folder, in the order in which they are shown
     "reconstruction.png": "Held-out clips: input, what was left visible, the reconstruction and its error; the note in "
     "the picture says what is predicted.",
     "reconstruction.gif": "The same clips, moving.",
-    "confusion_matrix.png": "Confusion matrix of the scored videos: rows are labels, columns predictions.",
 }
 
 
@@ -32,12 +39,13 @@ def write_run_report(
     act: str = "",
     config: Config | None = None,
     results: Mapping[str, Any] | None = None,
+    why: str = "",
 ) -> Place:
     """Write the report of one run from what it left in its folder; returns the path of report.md.
 
-    Reads config.json, data.json, results.json, metrics.jsonl, quarantine.jsonl and goodput.json where they exist, draws
-    the training loss and the curves of its task, and adds to the folder's history, so that what was done there before
-    stays in the report.
+    Reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json and
+    the pictures where they exist, draws the training loss, the curves of its task and the learning rate, and adds to
+    the folder's history, so that what was done there before stays in the report.
 
     Args:
       workdir: of the run.
@@ -45,23 +53,27 @@ def write_run_report(
       act: what was done, such as `trained to step 200 of 200`.
       config: it was done with, where that may differ from config.json.
       results: that came of it, flat.
+      why: it was stopped, if it was.
     """
     workdir = located(workdir)
     trained = _read(workdir / "config.json")
     tree = trained or (to_saved(config) if config else {})
     changed = changes(trained, to_saved(config)) if trained and config else ""
-    history = made.add(workdir, made.make(act, _whole(results or {}), changed))
+    history = made.add(workdir, made.make(act, _whole(results or {}), changed, why))
     latest = _read(workdir / "results.json")
-    blocks = [*_results(history, latest, workdir), *video_blocks(workdir), *_class_table(latest)]
-    drawn = _curve_blocks({workdir.name: workdir}, (LOSS, *curves), workdir / PICTURES / "curves.png")
-    if pictures := [*drawn, *_pictures(workdir)]:
-        blocks += [Heading("Pictures"), *pictures]
-    blocks += time_blocks(workdir)
+    pictures = workdir / PICTURES
+    blocks = [*_results(history, latest, workdir), *recipe_blocks(tree, _read(workdir / DATA))]
+    if drawn := _curve_blocks({workdir.name: workdir}, (LOSS, *curves, LEARNING_RATE), pictures / "curves.png"):
+        blocks += [Heading("Curves"), *drawn]
+    blocks += [*confusion_blocks(workdir, pictures), *_calibration(latest, pictures), *clip_blocks(pictures)]
+    if drawn := _pictures(workdir):
+        blocks += [Heading("Reconstructions"), *drawn]
+    blocks += [*_class_table(latest), *video_blocks(workdir), *time_blocks(workdir)]
     if tree:
         blocks += [Heading("Settings that differ from the defaults"), Code(settings(tree))]
     name = tree.get("model", {}).get("name", "run")
     title = f"{name}: {tree.get('task', 'a run').replace('_', ' ')}"
-    stopped = [Text(f"This run was {act}.")] if act.startswith("stopped") else []
+    stopped = [Text(f"This run was {act}.{f' Reason: {why}' if why else ''}")] if act.startswith("stopped") else []
     return write_document(workdir, title, [*stopped, *blocks, *made.blocks(history)])
 
 
@@ -94,7 +106,8 @@ def write_comparison(
     ]
     runs = {"pre-trained": first / "finetune", "from scratch": first / "scratch"}
     blocks += _curve_blocks(runs, (LOSS, *curves), workdir / PICTURES / "finetune.png")
-    blocks += _pictures(first / "finetune")
+    blocks += confusion_blocks(first / "finetune", first / "finetune" / PICTURES)
+    blocks += clip_blocks(first / "finetune" / PICTURES)
     config = _read(first / "finetune" / "config.json")
     if config:
         blocks += [Heading("Fine-tuning settings that differ from the defaults"), Code(settings(config))]
@@ -180,8 +193,15 @@ def _curve_blocks(runs: Mapping[str, Place], curves: Sequence[Curve], path: Plac
 
 
 def _pictures(run: Place) -> list[Block]:
-    paths = ((run / PICTURES / name, caption) for name, caption in _CAPTIONS.items())
+    paths = ((run / PICTURES / name, caption) for name, caption in _RECONSTRUCTIONS.items())
     return [Picture(path, caption) for path, caption in paths if path.is_file()]
+
+
+def _calibration(results: Mapping[str, Any], pictures: Place) -> list[Block]:
+    path = pictures / "calibration.png"
+    if "eval/ece" not in results or not path.is_file():
+        return []
+    return [Heading("Calibration"), Picture(path, f"{CALIBRATION}: {results['eval/ece']:.4f}.")]
 
 
 def settings(config: Mapping[str, Any]) -> str:

@@ -77,20 +77,21 @@ def time_blocks(workdir: str | os.PathLike) -> list[Block]:
     whole = sum(found[kind] for kind in KINDS)
     if not whole:
         return []
-    lines = [(name, _duration(found[kind]), f"{found[kind] / whole:.1%}") for kind, name in KINDS.items()]
+    shares = [found[kind] / whole for kind in KINDS]
+    lines = [(KINDS[kind], duration(found[kind]), f"{share:.1%}") for kind, share in zip(KINDS, shares, strict=True)]
     return [
         Heading("Where the time went"),
-        Table(("", "time", "share"), [*lines, ("all", _duration(whole), "")]),
+        Table(("", "time", "share"), lines, shares),
         Text(
-            f"{len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training steps that count, is "
-            f"{found['goodput']:.1%}. The time between two starts is not counted, nor that in which a "
-            "command is read and packages are imported."
+            f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training "
+            f"steps that count, is {found['goodput']:.1%}. The time between two starts is not counted, nor that in "
+            "which a command is read and packages are imported."
         ),
     ]
 
 
-def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as far as there are any."""
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds; less than a minute in tenths of a second."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -2,13 +2,17 @@
 
 The road of the VideoMAE paper. Two classifiers see the same labelled clips for the same number of steps: one starts
 from the encoder that was pre-trained without labels, the other from random weights, each with the recipe that suits
-its start best. They are scored on videos by which nothing was chosen. Chance is 1 in 8.
+its start best. They are scored on videos by which nothing was chosen. Chance is 1 in 8. Three commands that lead on
+come last.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
+import shutil
+import sys
 import time
 from typing import Any
 
@@ -38,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     paths.check_writable(arguments.workdir)
     from vidjax.tasks import TASKS
     from vidjax.viz import report
+    from vidjax.viz.document import PAGE
 
     start, workdir, rows = time.time(), pathlib.Path(arguments.workdir), []
     for seed in range(arguments.seeds):
@@ -46,10 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows.append({"seed": None, "start": "chance", "top1": 1 / 8, "top5": 5 / 8})
     seconds = time.time() - start
     path = report.write_comparison(workdir, rows, TASKS["classification"].curves, seconds)
+    path = path.with_name(PAGE)
     if arguments.json:
         print_json({"rows": rows, "seconds": round(seconds, 1), "report": str(path)})
     else:
         _print_table(rows, seconds, path)
+        _print_next(workdir / "seed0" / "finetune")
     return 0
 
 
@@ -83,6 +90,19 @@ def _print_table(rows: list[dict[str, Any]], seconds: float, path: Place) -> Non
     console = Console(soft_wrap=True)
     console.print(table)
     console.print(f"Report with pictures: {path}", highlight=False)
+
+
+def _print_next(classifier: pathlib.Path) -> None:
+    """Three commands that lead on from here, as they run in this environment."""
+    python = os.path.relpath(sys.executable) if shutil.which("python") != sys.executable else "python"
+    vidjax = "vidjax" if shutil.which("vidjax") else f"{python} -m vidjax.cli"
+    print(
+        "\nNext:\n"
+        f"  a page for this classifier  {vidjax} demo --model {classifier}\n"
+        f"  your own videos             {python} -m vidjax.main --config=finetune --config.data.root=DIR "
+        "--workdir=runs/mine\n"
+        f"  a public model              {vidjax} predict VIDEO --model MCG-NJU/videomae-base-finetuned-kinetics"
+    )
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax quickstart --workdir=runs/quickstart")

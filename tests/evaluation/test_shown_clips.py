@@ -1,0 +1,73 @@
+"""The best and worst videos of an evaluation, with what was answered."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.sources.in_memory import InMemorySource
+from vidjax.data.sources.rows import Row
+from vidjax.evaluation.classification import ClassificationEvaluator
+from vidjax.evaluation.result_files import VideoScores
+from vidjax.evaluation.shown_clips import Judged, best_and_worst, show_best_and_worst
+
+
+def test_no_video_is_best_and_worst_and_none_is_shown_that_was_not_scored():
+    marks = np.array([0.5, np.nan, 0.9, 0.1, 0.7])
+    assert best_and_worst(marks, 1) == ([2], [3])
+    assert best_and_worst(marks) == ([2, 4], [3, 0])
+    assert best_and_worst(marks[:2]) == ([0], [])
+    assert best_and_worst(np.full(3, np.nan)) == ([], [])
+
+
+def test_of_equal_marks_the_order_is_that_of_the_videos():
+    assert best_and_worst(np.zeros(4)) == ([0, 1], [3, 2])
+
+
+class Names(ClassificationEvaluator):
+    """An evaluator that has class names and a recipe, and nothing to compile."""
+
+    labels = ("jump", "run", "sit")
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+
+
+def test_a_classifier_is_judged_by_the_probability_of_the_label():
+    scores = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0, 0, 0]], np.float32)
+    found = VideoScores(scores, np.array([0, 1, 2]), np.array([True, True, False]), ("", "", "empty"))
+    judged = Names(ClipRecipe()).judged(found)
+    np.testing.assert_allclose(judged.marks, [0.7, 0.3, np.nan], rtol=1e-6)
+    assert judged.words(0) == "jump, 70%"
+    assert judged.words(1) == "run, 30%; taken for jump, 60%"
+
+
+def test_what_is_shown_is_the_central_view_and_a_video_that_is_gone_is_left_out(tmp_path, monkeypatch):
+    import av
+
+    def write(name, red):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+            for _ in range(5):
+                frame = np.full((32, 32, 3), (red, 40, 40), np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+
+    write("red.mp4", 220)
+    write("dark.mp4", 40)
+    names = ("red.mp4", "gone.mp4", "dark.mp4")
+    source = InMemorySource("val", [Row(str(tmp_path / name), 0, name) for name in names], num_classes=1)
+    recipe = ClipRecipe(num_frames=4, stride=1, image_size=16, clips=3, crops=3, channels="bgr")
+    judged = Judged(np.array([3.0, 2.0, 1.0]), lambda number: f"mark {judged.marks[number]}")
+    show_best_and_worst(judged, source, recipe, tmp_path / "pictures")
+    listed = json.loads((tmp_path / "pictures" / "clips.json").read_text())
+    assert [(entry["kind"], entry["words"]) for entry in listed] == [
+        ("best", "red.mp4: mark 3.0"),
+        ("worst", "dark.mp4: mark 1.0"),
+    ]
+    picture = Image.open(tmp_path / "pictures" / listed[0]["file"])
+    assert picture.n_frames == 1 or picture.n_frames == 4  # equal frames may be one
+    red, green, blue = np.asarray(picture.convert("RGB")).mean(axis=(0, 1))
+    assert red > 180 > 90 > max(green, blue)

@@ -1,0 +1,197 @@
+"""What became of a run, from the files of its folder, whatever state they are in."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vidjax.config import flatten
+from vidjax.errors import UserError
+from vidjax.files import Place, located, read_json, read_json_lines
+from vidjax.registry import is_outside
+from vidjax.tasks import TASKS
+from vidjax.training.workdir_lock import LOCK, who_trains
+from vidjax.viz import made
+from vidjax.viz.behind_scores import DATA
+from vidjax.viz.curves import LOSS
+from vidjax.viz.time_spent import KINDS, read_starts, totals
+from vidjax.weights.run_files import CHECKPOINTS, CONFIG, METRICS, RESULTS
+
+_MARKS = {CONFIG, CHECKPOINTS, made.HISTORY, RESULTS}  # two of them make a folder a run, or metrics.jsonl alone
+_DEPTH = 5  # folders below the one that is named
+_ACT = re.compile(r"(trained to|stopped at) step (\d+) of (\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """A run at a glance.
+
+    Attributes:
+      folder: of the run.
+      task, model: as configured, empty where config.json cannot be read.
+      step, total: the last step that is known of, and how many there are to be; None where nothing says so.
+      metric: the figure that ranks its checkpoints, or train/loss.
+      value: of the last evaluation, or of the last step logged.
+      best: of all validations, or steps logged, with the step; lower is better for a loss.
+      hours: of all its starts.
+      state: `finished`, `running: ` or `starting: ` and the process that does, `stopped at step ...` with the reason,
+        `killed after step ...` without last words, `weights` that were not trained here, `evaluated`, or `not begun`.
+      notes: sentences about files that are damaged or missing.
+      config: as saved, flat.
+    """
+
+    folder: Place
+    task: str
+    model: str
+    step: int | None
+    total: int | None
+    metric: str
+    value: float | None
+    best: tuple[float, int] | None
+    hours: float
+    state: str
+    notes: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+def find_runs(folder: str | os.PathLike) -> list[Place]:
+    """The folder if it is that of a run, or else the runs below it, in the order of their paths."""
+    return list(_runs_below(located(folder), _DEPTH))
+
+
+def _runs_below(folder: Place, depth: int) -> Iterator[Place]:
+    try:
+        names = {path.name: path for path in folder.iterdir()}
+    except PermissionError:  # its summary says so
+        yield folder
+        return
+    begins = LOCK in names and who_trains(folder)
+    if METRICS in names or len(names.keys() & _MARKS) > 1 or begins:
+        yield folder
+        return
+    for name in sorted(names, key=_natural) if depth else ():
+        if not name.startswith(".") and names[name].is_dir():
+            yield from _runs_below(names[name], depth - 1)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Orders run_2 before run_10."""
+    return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", name)]
+
+
+def summarise_run(folder: Place) -> RunSummary:
+    """Read a run's files; whatever cannot be read is said in its notes, and never raised."""
+    try:
+        return _summarise(folder)
+    except Exception as error:  # a folder that may not be read, a connection that is gone
+        said = str(error) if isinstance(error, UserError | OSError) else f"{type(error).__name__}: {error}"
+        notes = (f"it cannot be read: {said.splitlines()[0] if said else type(error).__name__}",)
+        return RunSummary(folder, "", "", None, None, "", None, None, 0.0, "unknown", notes, {})
+
+
+def _summarise(folder: Place) -> RunSummary:
+    notes: list[str] = []
+    config = _config(folder, notes)
+    lines = read_json_lines(folder / METRICS)
+    rows = [row for row in lines.rows if isinstance(row.get("step"), int)]
+    if lines.damaged:
+        notes.append(f"{lines.damaged} of {lines.damaged + len(lines.rows)} lines of {METRICS} are damaged")
+    results = read_json(folder / RESULTS)
+    if results is None and (folder / RESULTS).exists():
+        notes.append(f"{RESULTS} is damaged")
+    results = results if isinstance(results, dict) else {}
+    saved = [int(path.name) for path in _listed(folder / CHECKPOINTS) if path.name.isdigit()]
+    step = max((*(row["step"] for row in rows), *saved), default=None)
+    acts = [(found, of) for of in made.read(folder) if (found := _ACT.match(of.act))]
+    metric, value, best = _figures(config.get("task", ""), rows, results)
+    return RunSummary(
+        folder=folder,
+        task=str(config.get("task", "")),
+        model=str(config.get("model.name", "")),
+        step=step,
+        total=int(acts[-1][0][3]) if acts else _total(config, folder),
+        metric=metric,
+        value=value,
+        best=best,
+        hours=sum(totals(read_starts(folder))[kind] for kind in KINDS) / 3600,
+        state=_state(folder, step, acts, bool(rows), bool(results)),
+        notes=tuple(notes),
+        config=config,
+    )
+
+
+def _config(folder: Place, notes: list[str]) -> dict[str, Any]:
+    """config.json, flat; empty where it cannot be read, with a note."""
+    tree = read_json(folder / CONFIG)
+    if isinstance(tree, dict):
+        return dict(flatten(tree))
+    if (folder / CONFIG).exists():
+        notes.append(f"{CONFIG} is damaged")
+    elif (folder / METRICS).exists():
+        notes.append(f"{CONFIG} is missing")
+    return {}
+
+
+def _listed(folder: Place) -> Iterator[Place]:
+    if folder.is_dir():
+        yield from folder.iterdir()
+
+
+def _figures(
+    task: str, rows: list[dict[str, Any]], results: Mapping[str, Any]
+) -> tuple[str, float | None, tuple[float, int] | None]:
+    """The name of the main figure, its last value, and the best one with its step."""
+    main = _main(task, rows, results)
+    names = (f"val/{main}", f"eval/{main}") if main else (LOSS.metric,)
+    series = [(float(row[name]), row["step"]) for row in rows for name in names if _is_number(row.get(name))]
+    value = results.get(f"eval/{main}")
+    if not _is_number(value):
+        value = series[-1][0] if series else None
+    sign = 1 if main else -1
+    best = max(series, key=lambda pair: sign * pair[0]) if series else None
+    return main or (LOSS.metric if series else ""), value, best
+
+
+def _main(task: str, rows: list[dict[str, Any]], results: Mapping[str, Any]) -> str:
+    """The figure that a task is ranked by; of a task outside of vidjax, which is not imported, the first validated."""
+    if task in TASKS:
+        evaluator = TASKS[task].evaluator
+        return evaluator.main if evaluator else ""
+    if is_outside(task):
+        names = [name for tree in (*rows, results) for name in tree if name.startswith(("val/", "eval/"))]
+        return names[0].split("/", 1)[1] if names else ""
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _total(config: Mapping[str, Any], folder: Place) -> int | None:
+    """The steps that a configuration asks for."""
+    data = read_json(folder / DATA)
+    try:
+        if config["train.steps"] > 0:
+            return int(config["train.steps"])
+        return max(1, round(config["train.epochs"] * data["train"]["videos"] / config["data.global_batch"]))
+    except (KeyError, TypeError, ZeroDivisionError):
+        return None
+
+
+def _state(folder: Place, step: int | None, acts: list[tuple[re.Match, made.Made]], logged: bool, scored: bool) -> str:
+    if owner := who_trains(folder):
+        return f"running: {owner}" if logged else f"starting: {owner}"
+    if acts and (step is None or int(acts[-1][0][2]) >= step):
+        (_, done, total), of = acts[-1][0].groups(), acts[-1][1]
+        if done == total and of.act.startswith("trained"):
+            return "finished"
+        return f"stopped at step {done}" + (f": {of.why}" if of.why else "")
+    if logged:
+        return f"killed after step {step}"
+    if step is not None:
+        return "weights"
+    return "evaluated" if scored else "not begun"

@@ -1,0 +1,42 @@
+"""The reliability diagram of a classifier (Guo et al. 2017, figure 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from vidjax.files import Place
+from vidjax.viz.figures import new_figure, save_figure
+
+
+def draw_reliability(
+    counts: Int[np.ndarray, " bins"],
+    accuracy: Float[np.ndarray, " bins"],
+    confidence: Float[np.ndarray, " bins"],
+    path: str | Place,
+) -> Place:
+    """Draw accuracy over confidence, and below how many answers each bin has.
+
+    Args:
+      counts: of the answers in bins of equal width over confidences from 0 to 1.
+      accuracy: of each bin, NaN where it is empty.
+      confidence: its mean, likewise.
+    """
+    figure = new_figure(5.2, 5.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    edges, filled = np.linspace(0, 1, len(counts) + 1), counts > 0
+    upper.plot((0, 1), (0, 1), color="#888", linestyle="--", linewidth=1, label="calibrated")
+    left, width = edges[:-1][filled], 1 / len(counts)
+    upper.bar(left, accuracy[filled], width, align="edge", color="C0", edgecolor="white", label="accuracy")
+    gaps = confidence[filled] - accuracy[filled]
+    upper.bar(
+        left, gaps, width, bottom=accuracy[filled], align="edge", color="C3", alpha=0.3, edgecolor="C3",
+        label="up to the mean confidence",
+    )  # fmt: skip
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    lower.bar(edges[:-1], counts, width, align="edge", color="C0", edgecolor="white")
+    lower.set(xlabel="confidence: the probability of the answer", ylabel="videos")
+    for axes in (upper, lower):
+        axes.spines[["top", "right"]].set_visible(False)
+    return save_figure(figure, path)
