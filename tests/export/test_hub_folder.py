@@ -60,6 +60,19 @@ def test_a_family_that_transformers_lacks_comes_back_too(tmp_path_factory, tmp_p
     assert_same_answer(there, here, video)
 
 
+def test_an_autoencoder_comes_back_and_its_card_promises_no_classes(tmp_path_factory, tmp_path):
+    config = make_config(task="masked_autoencoding", data__image_size=32, data__num_frames=8, data__stride=3)
+    run = write_run(tmp_path_factory.mktemp("runs") / "autoencoder", config, 0)
+    assert main(["export", str(run), str(tmp_path / "out"), "--hub-layout", NAME]) == 0
+    there, here = vidjax.from_pretrained(run), vidjax.from_pretrained(tmp_path / "out")
+    assert here.clips == there.clips
+    assert here.num_classes is None
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "reconstructs masked videos" in card
+    assert "video-classification" not in card
+    assert ".predict(" not in card
+
+
 def assert_same_answer(there, here, video):
     wanted, found = ({line["label"]: line["probability"] for line in m.predict(video)["top"]} for m in (there, here))
     assert set(wanted) == set(LABELS)

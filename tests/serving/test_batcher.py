@@ -118,3 +118,27 @@ def test_eight_clients_are_answered_at_over_twice_the_rate_of_one():
     batcher = Batcher(device, 8)
     assert rate(8, batcher) > 2 * rate(1, batcher)
     batcher.close()
+
+
+def test_clients_that_were_answered_together_are_waited_for_but_not_for_long():
+    sizes = []
+
+    def device(clips):
+        sizes.append(len(clips))
+        time.sleep(0.4)
+        return clips.reshape(len(clips), -1)[:, :1]
+
+    batcher = Batcher(device, 8)
+    clip = np.zeros((1, 1, 1, 1, 1), np.uint8)
+    batcher(np.zeros((4, 1, 1, 1, 1), np.uint8))
+    sizes.clear()
+    late = threading.Timer(0.03, batcher, (clip,))  # a quarter of 0.4 s is waited
+    late.start()
+    batcher(clip)
+    late.join()
+    assert sizes == [2]
+    batcher(clip)  # waits in vain for a second one
+    began = time.monotonic()
+    batcher(clip)
+    assert time.monotonic() - began < 0.6
+    batcher.close()

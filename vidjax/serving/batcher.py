@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeAlias
@@ -11,14 +12,17 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, UInt8
 
+_PATIENCE = 0.25  # of the time that the last batch took
 _Waiting: TypeAlias = "tuple[np.ndarray, Future]"
 
 
 class Batcher:
     """Computes clips from many threads in one.
 
-    Nothing waits for a batch to be full: while one is computed the next one gathers, so that a single client is not
-    held up and batches grow with the load. A batch is filled up to a power of two, so that few sizes are compiled.
+    While a batch is computed the next one gathers. It then waits for as many clips as were there in the round before,
+    as clients that have just been answered may ask again, but no longer than a part of the time that a batch takes. So
+    a client that is alone is not held up, and batches grow with the load. A batch is filled up to a power of two, so
+    that few sizes are compiled.
     """
 
     def __init__(
@@ -64,13 +68,25 @@ class Batcher:
         self._thread.join()
 
     def _run(self) -> None:
-        going = True
+        going, expected, patience = True, 1, 0.0
         while going:
-            batch = [self._queue.get()]
-            while len(batch) < self._most and batch[-1] and not self._queue.empty():
-                batch.append(self._queue.get())
+            batch = self._gather(min(expected, self._most), patience)
             going = batch[-1] is not None
+            began = time.monotonic()
             self._answer([waiting for waiting in batch if waiting])
+            expected, patience = len(batch) + self._queue.qsize(), _PATIENCE * (time.monotonic() - began)
+
+    def _gather(self, expected: int, patience: float) -> list[_Waiting | None]:
+        """What waits, at least one; None, the end, comes last."""
+        batch = [self._queue.get()]
+        deadline = time.monotonic() + patience
+        while len(batch) < self._most and batch[-1] is not None:
+            left = deadline - time.monotonic() if len(batch) < expected else 0.0
+            try:
+                batch.append(self._queue.get(timeout=max(left, 0.0)))
+            except queue.Empty:
+                break
+        return batch
 
     def _answer(self, batch: list[_Waiting]) -> None:
         if not batch:
