@@ -1,6 +1,7 @@
 """The best and worst videos of an evaluation, with what was answered."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
@@ -8,7 +9,10 @@ from PIL import Image
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.in_memory import InMemorySource
 from vidjax.data.sources.rows import Row
+from vidjax.evaluation.action import ActionEvaluator
 from vidjax.evaluation.classification import ClassificationEvaluator
+from vidjax.evaluation.multi_label import MultiLabelEvaluator, Scores
+from vidjax.evaluation.regression import RegressionEvaluator
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.evaluation.shown_clips import Judged, best_and_worst, show_best_and_worst
 
@@ -23,6 +27,39 @@ def test_no_video_is_best_and_worst_and_none_is_shown_that_was_not_scored():
 
 def test_of_equal_marks_the_order_is_that_of_the_videos():
     assert best_and_worst(np.zeros(4)) == ([0, 1], [3, 2])
+
+
+def bare(kind, **attributes):
+    """An evaluator that has nothing to compile, with these attributes."""
+    return type("Bare", (kind,), {"__init__": lambda self: vars(self).update(attributes), "labels": None})()
+
+
+def test_an_action_is_judged_by_the_product_of_its_parts():
+    """Softmax of [log 3, 0] is [3/4, 1/4]; the sums of logits rank actions, of two nouns and two verbs."""
+    logits = np.array([[2 * np.log(3), 0, 0, 2 * np.log(3)], [2 * np.log(3), 0, 0, 2 * np.log(3)]], np.float32)
+    found = VideoScores(logits, np.zeros(2, int), np.ones(2, bool), ("", ""))
+    recipe = ClipRecipe(merge="sum_logits", clips=2)
+    judged = bare(ActionEvaluator, recipe=recipe, _nouns=2, _actions=np.array([[0, 1], [1, 1]])).judged(found)
+    np.testing.assert_allclose(judged.marks, [9 / 16, 3 / 16], rtol=1e-6)
+    assert judged.words(0) == "verb 1, noun 0, 56%"
+    assert judged.words(1) == "verb 1, noun 1, 19%; taken for verb 1, noun 0"
+
+
+def test_numbers_are_judged_by_their_distance():
+    found = VideoScores(np.array([[3.0, 4.0], [1.0, 0.0]]), np.zeros(2, int), np.array([True, False]), ("", "empty"))
+    judged = bare(RegressionEvaluator, _targets=np.zeros((2, 2))).judged(found)
+    np.testing.assert_allclose(judged.marks, [-5, np.nan])
+    assert judged.words(0) == "0.00, 0.00; predicted 3.00, 4.00"
+
+
+def test_several_labels_are_judged_by_the_precision_at_their_ranks():
+    """Labels 0 and 2 at ranks 1 and 3: (1/1 + 2/3) / 2. Without labels, or unscored, a video has no mark."""
+    scores = np.array([[0.9, 0.5, 0.3, 0.1], [0.9, 0.5, 0.3, 0.1], [-1.0] * 4])
+    positives = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    source = SimpleNamespace(num_classes=4)
+    judged = bare(MultiLabelEvaluator, source=source, _positives=positives).judged(Scores(None, scores, None))
+    np.testing.assert_allclose(judged.marks, [5 / 6, np.nan, np.nan])
+    assert judged.words(0) == "0, 2; answered 0 90%, 1 50%, 2 30%"
 
 
 class Names(ClassificationEvaluator):
