@@ -9,6 +9,7 @@ import pytest
 
 from vidjax.config import OptimConfig
 from vidjax.errors import ConfigError
+from vidjax.objectives.supervised import BACKBONE
 from vidjax.training.optim import RunLength, build_optimizer
 from vidjax.training.optim.layer_decay import layer_scales
 from vidjax.training.optim.weight_decay import decay_mask
@@ -51,6 +52,19 @@ def test_layer_decay_counts_from_the_head_down():
 def test_layer_decay_needs_an_encoder():
     with pytest.raises(ConfigError, match="needs a model with encoder/blocks"):
         layer_scales({"head": {"kernel": np.zeros((2, 2))}}, 0.5)
+
+
+def test_a_head_on_a_frozen_backbone_learns_alike_with_layer_decay_and_without():
+    """A recipe with layer decay takes `model.freeze_backbone=True` as it is: the head has the factor 1."""
+    params, found = jax.tree.map(jnp.asarray, parameters()), []
+    for layer_decay in (0.5, 1.0):
+        config = OptimConfig(layer_decay=layer_decay)
+        tx = build_optimizer(config, RunLength(4), global_batch=256, frozen=BACKBONE).tx
+        direction, _ = tx.update(jax.tree.map(jnp.asarray, parameters(1)), tx.init(params), params)
+        found.append(direction)
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    moved = {name for name, leaf in by_name(found[0]).items() if leaf.any()}
+    assert moved == {"head/kernel", "head/bias"}
 
 
 def ours(config, lr, steps):

@@ -48,6 +48,12 @@ class ClipRecipe:
       clips, crops: views of a video, evenly spaced in time and along the side that is longer than the frame.
       merge: of the views' scores, a rule of `vidjax.evaluation.merge_views`.
       windows: for a model that scores windows rather than the whole video; `clips` is then 1.
+
+    Example:
+      >>> from vidjax.config import DataConfig, EvalConfig
+      >>> data = DataConfig(num_frames=8, stride=2, image_size=64)
+      >>> vidjax.data.ClipRecipe.of(data, EvalConfig(clips=2, crops=3)).views
+      6
     """
 
     num_frames: int = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import optax
@@ -64,7 +65,8 @@ def build_optimizer(
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm and not groups.rows else optax.identity()
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
-    direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay))
+    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # else no layers are left to tell apart
+    direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay if trains_encoder else 1.0))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
     schedule = SCHEDULES[config.schedule](config, peak, floor, run)
