@@ -79,7 +79,7 @@ def commands(name):
 
 def filled(value):
     """What a value of a command may be: numbers where it takes numbers."""
-    return {"dtype": "float32", "small": "True", "recipe": "videomae_k400:small", "regression": "afew_va"}.get(
+    return {"dtype": "float32", "on_cpu": "True", "recipe": "videomae_k400:small", "regression": "afew_va"}.get(
         ast.unparse(value), "videomae_k400" if "recipe" in ast.unparse(value) else "1"
     )
 
