@@ -22,6 +22,18 @@ def in_c():
     print("ready", flush=True)
     ctypes.CDLL(None).pthread_mutex_lock(mutex)
 
+def in_a_notebook(seconds):
+    sys.modules["ipykernel"] = None
+    mutex = ctypes.create_string_buffer(64)
+    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    try:
+        with stoppable(program=False):
+            print("ready", flush=True)
+            until = (ctypes.c_long * 2)(int(time.time()) + seconds, 0)
+            ctypes.CDLL(None).pthread_mutex_timedlock(mutex, until)
+    except SystemExit as stopped:
+        print("variables live on", stopped.code, flush=True)
+
 def in_python():
     print("ready", flush=True)
     time.sleep(60)
@@ -138,6 +150,15 @@ def test_a_second_signal_ends_at_once(program):
     out, _, code, seconds = stop(process, signal.SIGINT)
     assert (out, code) == ("", 130)
     assert seconds < 5
+
+
+def test_an_interrupted_notebook_keeps_its_process(program):
+    """XLA compiles for longer than the listening thread is patient; then the cell ends, and the kernel does not."""
+    process = program("in_a_notebook(6)")
+    ready(process)
+    out, _, code, seconds = stop(process, signal.SIGINT)
+    assert (out, code) == ("variables live on 130\n", 0)
+    assert seconds > 3
 
 
 def test_a_signal_that_came_before_a_wait_ends_it_too():

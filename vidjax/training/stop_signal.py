@@ -3,7 +3,8 @@
 Where there is something to save, a signal is only remembered: the loop finishes its step, saves and leaves. Everywhere
 else it raises SystemExit in the main thread. A main thread that does not come back from C++ (XLA compiles for minutes)
 or from a loader that hangs would hold that up, so a thread of its own listens too, and ends the process after a
-moment. A second signal ends it at once.
+moment. A second signal ends it at once. In a notebook only that one ends the process, whose variables live on: a first
+Ctrl-C waits for the main thread.
 
 The exit code is 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that asked for the stop sees
 it was heard, and a script does not take the run for a finished one.
@@ -119,7 +120,8 @@ class StopSignal(contextlib.AbstractContextManager):
                         _say("stopping: the step is finished and saved first; a second Ctrl-C ends at once")
             if len(heard) > 1:
                 leave(128 + heard[0])
-            since = None if self.unsaved or not heard else since or time.monotonic()
+            waits = self.unsaved or (heard == [signal.SIGINT] and _in_notebook())
+            since = None if waits or not heard else since or time.monotonic()
             if since and time.monotonic() - since > self._patience:
                 leave(128 + heard[0], self._speak)
 
@@ -177,6 +179,10 @@ def leave_on_signal() -> None:
     """Until a `StopSignal` is entered, end this process on a signal and say nothing: it has only begun to import."""
     for number in StopSignal.SIGNALS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 def _importing(frame: types.FrameType | None) -> bool:
