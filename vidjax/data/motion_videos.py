@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 
 from vidjax.config import fingerprint
 from vidjax.errors import DataError
+from vidjax.progress import progress
 
 CLASSES = ("clockwise", "counter_clockwise", "down", "left", "right", "up", "zoom_in", "zoom_out")
 OPPOSITE = dict(
@@ -271,17 +272,17 @@ def _is_prepared(target: Path, spec: MotionSpec) -> bool:
 
 
 def _write(folder: Path, spec: MotionSpec) -> None:
-    from rich.progress import track
-
     rows = [(split, row) for split in _SPLITS for row in range(getattr(spec, f"{split}_videos"))]
     for split in ("train", "val", "test"):
         for label in CLASSES:
             (folder / split / label).mkdir(parents=True)
     (folder / "long").mkdir()
     glyphs()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(lambda row: _write_video(folder, spec, *row), rows)
-        lines = list(track(done, "writing the motion videos", total=len(rows), transient=True))
+    lines = []
+    with progress("writing the motion videos", len(rows)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for line in pool.map(lambda row: _write_video(folder, spec, *row), rows):
+            lines.append(line)
+            advance()
     (folder / "annotations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / _MANIFEST).write_text(json.dumps(dataclasses.asdict(spec), indent=1))
 
