@@ -20,20 +20,23 @@ import real_clips
 from IPython.core.inputtransformer2 import TransformerManager
 
 import vidjax.cli
+import vidjax.data
 import vidjax.main
+import vidjax.ops
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "colabs").glob("*.ipynb"))
 KILOBYTES = 300
 # Beside what the rooms list and the documents show: the two programs, and the videos that vidjax writes.
 ALSO_PUBLIC = {"vidjax", "vidjax.cli", "vidjax.main", "vidjax.data.motion_videos"}
+ROOMS = {room.__name__: room for room in (vidjax, vidjax.data, vidjax.ops)}
 SMOKE = {
     "1-quickstart": "pretrain_steps, finetune_steps = 40, 40",
     "2-what-a-model-sees": "video, autoencoder = VIDEO, 'MCG-NJU/videomae-base-short'",
     "3-fine-tune": "videos, weights, steps, views = VIDEOS, 'MCG-NJU/videomae-base-short', 10, 1",
     "4-affect": "train, test, backbone_steps, steps = 'val', 'test', 40, 40",
     "5-long-videos": "video, steps, lengths = VIDEO, 40, (64, 128)",
-    "6-to-a-pod": "recipe, topology, clips = 'videomae_k400:smoke', 'v5e:2x2', 16",
+    "6-to-a-pod": "recipe, topology = 'videomae_k400:smoke', 'v5e:2x2'",
     "7-your-own-loop": "steps = 40",
 }
 WEIGHTS = {  # names of `tests/hub/checkpoints.py`
@@ -78,10 +81,10 @@ def commands(name):
 
 
 def filled(value):
-    """What a value of a command may be: numbers where it takes numbers."""
-    return {"dtype": "float32", "on_cpu": "True", "recipe": "videomae_k400:small", "regression": "afew_va"}.get(
-        ast.unparse(value), "videomae_k400" if "recipe" in ast.unparse(value) else "1"
-    )
+    """What a value of a command may be."""
+    words = {"dtype": "float32", "on_cpu": "True", "recipe": "videomae_k400:small", "regression": "afew_va"}
+    words["recipe.split(':')[0]"] = "videomae_k400"
+    return words.get(ast.unparse(value), "1")
 
 
 def documented():
@@ -98,11 +101,7 @@ def test_a_notebook_is_valid_small_and_holds_no_output_but_pictures(name):
     outputs = [output for cell in code_cells(name) for output in cell.outputs]
     assert all("image/png" in output.data for output in outputs)
     assert all(cell.execution_count is None for cell in code_cells(name))
-    assert set(notebook.metadata) == {
-        "colab",
-        "kernelspec",
-        "language_info",
-    }  # no accelerator: Colab keeps the reader's
+    assert "accelerator" not in notebook.metadata  # the reader's to choose
 
 
 def test_the_seven_begin_alike_and_open_in_colab():
@@ -137,8 +136,8 @@ def test_imports_are_of_public_names(name):
                 assert node.module in public or f"{node.module}.{alias.name}" in public
                 assert not alias.name.startswith("_")
                 assert hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
-        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("vidjax.data."):
-            assert ast.unparse(node).split(".")[2] in vidjax.data.__all__
+        if isinstance(node, ast.Attribute) and (room := ast.unparse(node.value)) in ROOMS:
+            assert node.attr in ROOMS[room].__all__ or f"{room}.{node.attr}" in ROOMS
 
 
 @pytest.mark.parametrize("name", NAMES)
