@@ -6,6 +6,7 @@ jaxpr first, of plain operations alone, and that is converted.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -49,6 +50,7 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
             f"this {model.family} cannot be an ONNX file: half of its scans run from the last token to the first, "
             "which jax2onnx does not convert; --format=stablehlo takes it"
         )
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of each shape that it leaves to ONNX Runtime
     graph = Graph.of(model, attention="xla")
     (batch,) = jax.export.symbolic_shape("batch")
     clips = jax.ShapeDtypeStruct((batch, *graph.clip_shape), jnp.uint8)
