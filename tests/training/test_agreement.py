@@ -6,6 +6,7 @@ import itertools
 import threading
 import types
 
+import bucket
 import pytest
 import toy
 from key_value_store import Store
@@ -133,6 +134,17 @@ def test_other_weights_at_the_same_path_are_a_difference(tmp_path, write, key):
     assert run_facts(config, tmp_path / "run") == facts
     write(tmp_path / "weights", 2)
     assert differences(facts, run_facts(config, tmp_path / "run")) == {f"what {key} holds"}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "run/checkpoints/5/manifest.json"])
+def test_other_weights_in_a_bucket_are_a_difference(tmp_path, name):
+    with bucket.emulated() as address:
+        bucket.write(f"{address}/{name}", b'{"a": 1}')
+        config = toy.toy_config(init_from=f"{address}/{name.split('/')[0]}")
+        facts = run_facts(config, tmp_path)
+        assert run_facts(config, tmp_path) == facts
+        bucket.write(f"{address}/{name}", b'{"a": 2}')
+        assert differences(facts, run_facts(config, tmp_path)) == {"what init_from holds"}
 
 
 def test_weights_that_a_start_does_not_read_are_not_compared(tmp_path):
