@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from random_runs import write_run
 from saved_runs import make_config
 from videos import encode, moving_texture
@@ -131,14 +132,15 @@ def test_mistakes_are_sentences_and_leave_nothing(words, sentence, run, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_half_of_a_folder(run, tmp_path, capsys, monkeypatch):
-    import safetensors.numpy
+@pytest.mark.parametrize("words", [("--hub-layout", NAME), ("--format", "stablehlo")])
+def test_a_full_disk_leaves_no_half_of_a_folder(words, run, tmp_path, capsys, monkeypatch):
+    if "stablehlo" in words:
+        pytest.importorskip("flatbuffers", reason="jax.export writes with it; older environments lack it")
 
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(safetensors.numpy, "save_file", full)
-    for words in (["--hub-layout", NAME], ["--format", "stablehlo"]):
-        assert main(["export", run, str(tmp_path / "out"), *words]) == 2
-        assert "cannot be written: No space left on device; make room on that disk" in capsys.readouterr().err
-        assert list(tmp_path.iterdir()) == []
+    assert main(["export", run, str(tmp_path / "out"), *words]) == 2
+    assert "cannot be written: No space left on device; make room on that disk" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
