@@ -27,7 +27,18 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[ROWS] = []
-    config.stash[SEED] = int(os.environ.get("VIDJAX_TEST_SEED") or int.from_bytes(os.urandom(4)))
+    config.stash[SEED] = int(os.environ.setdefault("VIDJAX_TEST_SEED", str(int.from_bytes(os.urandom(4)))))
+
+
+def pytest_sessionfinish(session):
+    """A process of `-n 2` hands its rows to the one that prints the table."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["rows"] = session.config.stash[ROWS]
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node):
+    node.config.stash[ROWS] += getattr(node, "workeroutput", {}).get("rows", [])
 
 
 class Drill:
