@@ -224,6 +224,28 @@ def test_the_slider_changes_what_is_hidden_and_the_picture(visit, short):
     assert after[2] != before[2]
 
 
+def test_attention_is_laid_over_the_frames_by_layer_and_head(visit, short):
+    page = visit()
+    drop(page, short)
+    opened(page, "Attention")
+    pictures, tab = page.locator("#vj-attention img"), page.locator("#vj-attention")
+    tab.get_by_text("attention, layer 4, mean of 3 heads").wait_for()
+    assert pictures.count() == 2 + 8
+    before = [picture.get_attribute("src") for picture in pictures.all()]
+    page.locator("#vj-layer input[type=range]").focus()
+    page.keyboard.press("ArrowLeft")
+    tab.get_by_text("attention, layer 3, mean of 3 heads").wait_for()
+    page.locator("#vj-head input").click()
+    page.get_by_role("option", name="2", exact=True).click()
+    tab.get_by_text("attention, layer 3, head 2").wait_for()
+    after = [picture.get_attribute("src") for picture in pictures.all()]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    page.locator("#vj-kind input").click()
+    page.get_by_role("option", name="roll-out").click()
+    tab.get_by_text("roll-out through all layers").wait_for()
+
+
 def test_two_models_answer_beside_each_other(visit, short):
     page = visit()
     drop(page, short)

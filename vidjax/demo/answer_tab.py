@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gradio as gr
 
-from vidjax.data.clips.sampling import eval_indices
 from vidjax.demo import parts, timeline
 from vidjax.demo.models import Models, as_shown
 from vidjax.demo.site import Site, Step
@@ -34,12 +33,11 @@ class AnswerTab:
         self._site.draws(self._tab, self.NAME, steps)
 
     def _draw_frames(self, upload: Upload, tell: Tell) -> str:
-        recipe = (self._classifiers or self._captioners)[0].model.clips.one_view()
-        [indices] = eval_indices(upload.info.frames, upload.info.fps, recipe)
+        recipe = (self._classifiers or self._captioners)[0].model.clips
         frames = as_shown(upload.clip(recipe), recipe)
         height, width = recipe.frame_size
         return (
-            f"<h3>What the model saw</h3>{parts.strip(frames, indices / upload.info.fps)}"
+            f"<h3>What the model saw</h3>{parts.strip(frames, upload.seconds(recipe))}"
             f'<p class="vj-small">{recipe.num_frames} frames of {height} x {width} pixels, as the model gets them.</p>'
         )
 
@@ -55,4 +53,5 @@ class AnswerTab:
         return timeline.draw(windows, upload.info) + parts.notes(filter(None, [timeline.gaps(windows, upload.info)]))
 
     def _draw_caption(self, upload: Upload, tell: Tell) -> str:
-        return f"<blockquote>{parts.text(self._captioners[0].caption(upload, tell))}</blockquote>"
+        caption, remarks = self._captioners[0].caption(upload, tell)
+        return f"<blockquote>{parts.text(caption)}</blockquote>{parts.notes(remarks)}"

@@ -11,13 +11,14 @@ from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.data.video.decode import VideoInfo
 from vidjax.demo import seen, timeline
 from vidjax.demo.uploads import Tell, Upload
 from vidjax.demo.work import Advance, watched
+from vidjax.errors import ConfigError
+from vidjax.evaluation.attention import AttentionMaps, attention_maps, map_sizes
 from vidjax.evaluation.caption_generator import CaptionGenerator
 from vidjax.evaluation.predict import Predictor
 from vidjax.objectives import MaskedAutoencoding
@@ -56,6 +57,25 @@ class Served:
     def notes(self) -> tuple[str, ...]:
         """What was assumed or changed when it was read, without the path of its folder."""
         return tuple(note.replace(self.model.source, self.name) for note in self.model.notes)
+
+    def attention_sizes(self) -> dict[str, tuple[int, int]]:
+        """How many layers and heads each kind of its attention has; none for a model whose attention is unknown."""
+        try:
+            return dict(map_sizes(self.model))
+        except ConfigError:
+            return {}
+
+    def attention(self, upload: Upload, tell: Tell) -> tuple[UInt8[np.ndarray, "t h w 3"], AttentionMaps]:
+        """The clip that it takes of a video, and where it looks in that.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        clip = upload.clip(self.model.clips)
+        if (self.name, "attention") not in upload.found:
+            found = self.do("attention", tell, lambda _: attention_maps(self.model, clip), "looking")
+            upload.found[self.name, "attention"] = found
+        return as_shown(clip, self.model.clips), upload.found[self.name, "attention"]
 
     def do(self, key: str, tell: Tell, work: Callable[[Advance], R], words: str = "computing") -> R:
         """Do work of this model; the first of each kind compiles, which is said.
@@ -96,21 +116,21 @@ class Classifier(Served):
             remarks.append(f"{upload.plain(sentence)}.")
 
         ask = lambda advance: predictors.answer(self.predictor, upload.path, TOP, remark, advance)  # noqa: E731
-        return self.do("answer", tell, ask), remarks
+        found = upload.found[self.name, "answer"] = self.do("answer", tell, ask)
+        return found, remarks
 
     def windows(self, upload: Upload, tell: Tell) -> list[dict[str, Any]]:
-        """The answers of the windows of a long video; none for a short one."""
-        windows = self._windows(upload.info)
-        if not windows:
+        """The answers of the windows of a long video; none for a short one, and for numbers."""
+        if self.predictor.numbers:
+            return []
+        if self.recipe.windows:
+            return upload.found.get((self.name, "answer"), {}).get("windows", [])
+        windows = timeline.windows_for(self.recipe, upload.info)
+        if windows is None:
             return []
         slider = timeline.sliding(self._slider, windows)
         ask = lambda advance: predictors.answer(slider, upload.path, TOP, lambda _: None, advance)  # noqa: E731
         return self.do("windows", tell, ask, f"{windows.count} windows")["windows"]
-
-    def _windows(self, info: VideoInfo):
-        if self.model.answer is None or self.model.answer.kind != "classes" or self.recipe.windows:
-            return None
-        return timeline.windows_for(self.recipe, info)
 
     @functools.cached_property
     def _slider(self) -> Predictor:
@@ -126,10 +146,19 @@ class Captioner(Served):
         """Takes clips as the run's evaluation does."""
         return predictors.make_caption_generator(self.model)
 
-    def caption(self, upload: Upload, tell: Tell) -> str:
-        """A sentence about a video."""
-        ask = lambda _: predictors.caption(self.generator, upload.path, lambda _: None)["caption"]  # noqa: E731
-        return self.do("caption", tell, ask, "describing")
+    def caption(self, upload: Upload, tell: Tell) -> tuple[str, list[str]]:
+        """A sentence about a video, and remarks on it.
+
+        Raises:
+          VideoError: when the video cannot be decoded.
+        """
+        remarks = [seen.sentence(self.generator.recipe, upload.info)]
+
+        def remark(sentence: str) -> None:
+            remarks.append(f"{upload.plain(sentence)}.")
+
+        ask = lambda _: predictors.caption(self.generator, upload.path, remark)["caption"]  # noqa: E731
+        return self.do("caption", tell, ask, "describing"), remarks
 
 
 @dataclasses.dataclass(eq=False)

@@ -10,6 +10,7 @@ import gradio as gr
 
 from vidjax.demo import examples, parts
 from vidjax.demo.answer_tab import AnswerTab
+from vidjax.demo.attention_tab import AttentionTab
 from vidjax.demo.compare_tab import CompareTab
 from vidjax.demo.models import Models
 from vidjax.demo.reconstruction_tab import ReconstructionTab
@@ -48,6 +49,10 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
                     tabs.append(AnswerTab(site, models))
                 if models.autoencoders:
                     tabs.append(ReconstructionTab(site, models.autoencoders))
+                for model in models.all:
+                    if sizes := model.attention_sizes():
+                        tabs.append(AttentionTab(site, model, sizes))
+                        break
                 if len(models.classifiers) > 1:
                     tabs.append(CompareTab(site, models.classifiers))
         current.value = tabs[0].NAME

@@ -15,6 +15,7 @@ from vidjax.demo.parts import text
 from vidjax.evaluation.predict import Predictor
 
 _MOST = 48  # windows of a video
+_SPREAD = 10.0  # seconds of a window whose frames are spread over it: as long as the clips of Kinetics
 _LONG = 2  # clips: of a video that is at least so long
 _LANES = 5  # classes that are drawn, those with the highest probability anywhere
 _MARKS = 6  # times written below
@@ -22,12 +23,11 @@ _MARKS = 6  # times written below
 
 def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
     """Windows that overlap by half, or farther apart where they would be too many; None for a video of a clip or so."""
-    if recipe.windows:
-        return recipe.windows
-    seconds = recipe.covers(info.frames, info.fps) / info.fps
-    if recipe.spread or info.duration < _LONG * seconds:
+    seconds = _SPREAD if recipe.spread else recipe.covers(info.frames, info.fps) / info.fps
+    if info.duration < _LONG * seconds:
         return None
-    return Windows(count=min(_MOST, math.ceil(2 * info.duration / seconds) - 1), merge="mean")
+    count = min(_MOST, math.ceil(2 * info.duration / seconds) - 1)
+    return Windows(count=count, merge="mean", length=_SPREAD if recipe.spread else 0.0)
 
 
 def sliding(predictor: Predictor, windows: Windows) -> Predictor:

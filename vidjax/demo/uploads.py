@@ -11,12 +11,14 @@ import time
 import uuid
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import open_video
 from vidjax.demo.limits import Limits, shown_name, told
@@ -42,6 +44,7 @@ class Upload:
       player: the file that the page plays: itself, or a copy that browsers can play.
       notes: sentences for the visitor.
       drawn: the parts of the page that show it.
+      found: what models have found in it, by their names and what was asked.
     """
 
     path: str
@@ -50,6 +53,7 @@ class Upload:
     player: str
     notes: tuple[str, ...] = ()
     drawn: set[int] = dataclasses.field(default_factory=set)
+    found: dict[tuple[str, str], Any] = dataclasses.field(default_factory=dict)
     used: float = dataclasses.field(default_factory=time.monotonic)
     _clips: dict[ClipRecipe, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -67,6 +71,11 @@ class Upload:
                 self._clips.pop(next(iter(self._clips)))
             self._clips[recipe] = clip
         return self._clips[recipe]
+
+    def seconds(self, recipe: ClipRecipe) -> list[float]:
+        """When the frames of `clip` are shown."""
+        [indices] = eval_indices(self.info.frames, self.info.fps, recipe.one_view())
+        return [float(index) / self.info.fps for index in indices]
 
     def plain(self, sentence: str) -> str:
         """A sentence that names the video as its visitor does."""
