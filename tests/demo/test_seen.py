@@ -33,11 +33,13 @@ def test_how_much_was_seen_is_said(recipe, seconds, sentence):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "count"), [(5.0, None), (5.12, 3), (25.6, 19), (300.0, 48)]
-)  # a clip is taken from 64 frames, which are 2.56 s
-def test_a_long_video_has_windows_that_overlap_by_half_up_to_48(seconds, count):
-    windows = timeline.windows_for(ClipRecipe(), info(seconds))
-    assert (windows and windows.count) == count
+    ("seconds", "count", "spread"), [(5.0, None, None), (5.12, 3, None), (25.6, 19, 5), (300.0, 48, 48)]
+)  # a clip is taken from 64 frames, which are 2.56 s, or spread over 10 s
+def test_a_long_video_has_windows_that_overlap_by_half_up_to_48(seconds, count, spread):
+    dense, segment = (timeline.windows_for(ClipRecipe(sampling=name), info(seconds)) for name in ("dense", "segment"))
+    assert (dense and (dense.count, dense.length)) == (count and (count, 0.0))
+    assert (segment and segment.count) == spread
+    assert segment is None or segment.length == 10.0
 
 
 def window(start, end, **top):
@@ -45,15 +47,18 @@ def window(start, end, **top):
 
 
 def test_the_time_line_has_a_button_a_window_that_knows_where_it_starts():
-    windows = [window(0, 2, left=0.7, up=0.3), window(1, 3, left=0.2, up=0.8), window(2, 4, up=1.0, left=0.0)]
+    windows = [window(0, 2, left=0.7, up=0.3), window(1, 3, up=0.8, left=0.2), window(2, 4, up=1.0, left=0.0)]
     drawn = timeline.draw(windows, info(4))
     buttons = re.findall(r'<button[^>]*flex-grow:([\d.]+)" data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
     assert buttons == [
         ("1.500", "0.000", "0.0 - 2.0 s: left 70%, up 30%"),
-        ("1.000", "1.000", "1.0 - 3.0 s: left 20%, up 80%"),
+        ("1.000", "1.000", "1.0 - 3.0 s: up 80%, left 20%"),
         ("1.500", "2.000", "2.0 - 4.0 s: up 100%, left 0%"),
     ]
-    assert re.findall(r"<span class=\"vj-lane-(\d)\">(\w+)", drawn) == [("0", "up"), ("1", "left")]
+    assert re.findall(r"<span class=\"vj-lane-(\d)\">(\w+)", drawn) == [
+        ("0", "up"),
+        ("1", "left"),
+    ]  # best of two, of one
 
 
 def test_gaps_between_windows_are_told():

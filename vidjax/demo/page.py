@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from importlib import resources
 from typing import Any
 
@@ -28,7 +27,7 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
     """
     with gr.Blocks(title="vidjax", analytics_enabled=False) as page:
         gr.HTML(_header(models))
-        current, stamp = gr.State(""), gr.State(0)
+        current = gr.State("")
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
                 player = gr.Video(label="video", interactive=False, elem_id="vj-player", height=300, buttons=[])
@@ -44,7 +43,7 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
                     with gr.Tab("Examples"):
                         chosen = gr.HTML(examples.draw(made), elem_id="vj-examples", js_on_load=_script("examples.js"))
             with gr.Column(scale=6, min_width=360), gr.Tabs(elem_id="vj-tabs"):
-                site, tabs = Site(uploads, current, stamp, timeline), []
+                site, tabs = Site(uploads, current, timeline), []
                 if models.classifiers or models.captioners:
                     tabs.append(AnswerTab(site, models))
                 if models.autoencoders:
@@ -56,32 +55,31 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
                 if len(models.classifiers) > 1:
                     tabs.append(CompareTab(site, models.classifiers))
         current.value = tabs[0].NAME
-        for tab in tabs:
-            tab.connect()
 
-        def taken(upload: Upload) -> tuple[Any, ...]:
-            update = gr.update(value=upload.player, label=upload.name)
-            return None, None, update, "", parts.notes(upload.notes), time.time_ns()
+        def shown(upload: Upload) -> tuple[Any, ...]:
+            return gr.update(value=upload.player, label=upload.name), "", parts.notes(upload.notes)
 
         def receive(file: dict[str, Any] | None, request: gr.Request, progress: gr.Progress = PROGRESS):
-            if file is None:  # what the page was just emptied of
-                return gr.skip()
             try:
+                if file is None:  # a recording that was broken off
+                    raise RefusedError("Nothing was recorded.")
                 name = file.get("orig_name") or file["path"]
-                return taken(uploads.take(str(request.session_hash), file["path"], name, progress))
+                return None, *shown(uploads.take(str(request.session_hash), file["path"], name, progress))
             except RefusedError as error:
-                update = gr.update(value=None, label="video")
-                return None, None, update, "", parts.notes([str(error)], "error"), time.time_ns()
+                return None, gr.update(value=None, label="video"), "", parts.notes([str(error)], "error")
 
         def take_example(event: gr.EventData, request: gr.Request):
             name, path = list(made.items())[event.number]
-            return taken(uploads.show(str(request.session_hash), path, name))
+            return shown(uploads.show(str(request.session_hash), path, name))
 
-        outputs = [dropped, recorded, player, timeline, said, stamp]
-        options = {"outputs": outputs, "show_progress_on": said, "api_visibility": "private"}
-        gr.on([dropped.upload], receive, dropped, preprocess=False, concurrency_limit=2, **options)
-        gr.on([recorded.change], receive, recorded, preprocess=False, concurrency_limit=2, **options)
-        chosen.click(take_example, **options)
+        outputs = [player, timeline, said]
+        options: dict[str, Any] = {"show_progress_on": said, "api_visibility": "private"}
+        for event, source in ((dropped.upload, dropped), (recorded.stop_recording, recorded)):
+            came = event(receive, source, [source, *outputs], preprocess=False, concurrency_limit=2, **options)
+            site.came.append(came.then)
+        site.came.append(chosen.click(take_example, outputs=outputs, **options).then)
+        for tab in tabs:
+            tab.connect()
 
         def leave(request: gr.Request):
             uploads.forget(str(request.session_hash))

@@ -42,14 +42,14 @@ class Site:
     Attributes:
       uploads: of all visitors.
       current: the name of the tab that is open.
-      stamp: changes with the visitor's video.
       timeline: under the player.
+      came: events after which a visitor has another video, or none.
     """
 
     uploads: Uploads
     current: gr.State
-    stamp: gr.State
     timeline: gr.HTML
+    came: list[Callable[..., Any]] = dataclasses.field(default_factory=list)
 
     def draws(self, tab: gr.Tab, name: str, steps: Sequence[Step], events: Sequence[Callable[..., Any]] = ()) -> None:
         """Draw a tab step by step when it is opened and when another video comes while it is open.
@@ -58,7 +58,7 @@ class Site:
           events: of its controls, at which it is drawn anew.
         """
         opened = tab.select(lambda: name, outputs=self.current, show_progress="hidden", api_visibility="private")
-        for then in (self.stamp.change, opened.then, *events):
+        for then in (*self.came, opened.then, *events):
             again = then in events
             for step in steps:
                 then = self._on(then, name, step, again).then

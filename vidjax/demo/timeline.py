@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from vidjax.evaluation.predict import Predictor
 _MOST = 48  # windows of a video
 _SPREAD = 10.0  # seconds of a window whose frames are spread over it: as long as the clips of Kinetics
 _LONG = 2  # clips: of a video that is at least so long
-_LANES = 5  # classes that are drawn, those with the highest probability anywhere
+_LANES = 8  # classes that are drawn, those that are the best of most windows
 _MARKS = 6  # times written below
 
 
@@ -49,16 +50,13 @@ def gaps(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
 
 
 def draw(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
-    """Lanes of the likeliest classes over time, a column a window; a column is a button that knows its second.
+    """Lanes of the best classes over time, a column a window; a column is a button that knows its second.
 
     Args:
       windows: in the order of time, each with start, end (seconds) and top.
     """
-    highest: dict[str, float] = {}
-    for window in windows:
-        for line in window["top"]:
-            highest[line["label"]] = max(highest.get(line["label"], 0.0), line["probability"])
-    labels = sorted(highest, key=highest.__getitem__, reverse=True)[:_LANES]
+    best = Counter(window["top"][0]["label"] for window in windows)
+    labels = [label for label, _ in best.most_common(_LANES)]
     names = "".join(f'<span class="vj-lane-{lane}">{text(label)}</span>' for lane, label in enumerate(labels))
     middles = [(window["start"] + window["end"]) / 2 for window in windows]
     edges = [0.0, *((one + other) / 2 for one, other in itertools.pairwise(middles)), info.duration]
