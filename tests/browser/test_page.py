@@ -207,7 +207,7 @@ def test_the_slider_changes_what_is_hidden_and_the_picture(visit, short):
     opened(page, "Reconstruction")
     pictures = page.locator("#vj-pictures img")
     pictures.first.wait_for()
-    assert pictures.count() == 3
+    assert pictures.count() == 4 + 8 + 8
     assert "9 of 18 cubes are hidden" in page.locator("#vj-pictures").inner_text()
     before = [picture.get_attribute("src") for picture in pictures.all()]
     assert before[0].startswith("data:image/webp;base64,")

@@ -10,10 +10,12 @@ from vidjax.demo.models import Autoencoder
 from vidjax.demo.site import Site, Step
 from vidjax.demo.uploads import Tell, Upload
 from vidjax.ops.masking import MASKS
-from vidjax.viz.reconstruction import NORMALIZED, PLAIN
+from vidjax.viz.reconstruction import NORMALIZED, PLAIN, error_map
 
 _RATE = 6.0  # frames a second of the moving pictures
+_STILLS = 8  # frames of a clip that are shown side by side too
 _NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
+_ERROR = "how far that is off"
 _MASKS = {"tube": "tubes: the same places always", "random": "random cubes", "frame": "whole moments"}
 
 
@@ -45,15 +47,21 @@ class ReconstructionTab:
     def _draw(self, upload: Upload, tell: Tell, ratio: float, mask: str, seed: float | None) -> str:
         objective = self._autoencoder.hiding(mask, ratio)
         found = self._autoencoder.reconstruct(upload, objective, int(seed or 0) % 2**31, tell)
-        pixels = {name: (clip.clip(0, 1) * 255).round().astype(np.uint8) for name, clip in found.items()}
+        colours, most = error_map(found["input"][None], found["reconstructed"][None])
+        clips = {_NAMES[name]: clip for name, clip in found.items()} | {_ERROR: colours[0]}
+        pixels = {name: (clip.clip(0, 1) * 255).round().astype(np.uint8) for name, clip in clips.items()}
         tokens, error = self._autoencoder.model.spec.num_tokens, np.abs(found["reconstructed"] - found["input"])
         hidden = objective.num_masked
         facts = (
             f"{hidden} of {tokens} cubes are hidden ({hidden / tokens:.1%}); what was hidden is off by "
-            f"{error.mean() * tokens / hidden:.3f} on average, of a range of 1."
+            f"{error.mean() * tokens / hidden:.3f} on average, of a range of 1; white is {most:.2f} or more."
         )
+        seconds = upload.seconds(self._autoencoder.model.clips)
+        few = slice(None, None, -(-len(seconds) // _STILLS))
+        strips = (parts.strip(pixels[_NAMES[name]][few], seconds[few]) for name in ("masked", "reconstructed"))
         return (
-            parts.moving({_NAMES[name]: clip for name, clip in pixels.items()}, _RATE)
+            parts.moving(pixels, _RATE)
+            + "".join(strips)
             + parts.notes([facts])
             + f'<p class="vj-small">{NORMALIZED if objective.normalize_target else PLAIN}</p>'
         )
