@@ -229,12 +229,12 @@ def test_attention_is_laid_over_the_frames_by_layer_and_head(visit, short):
     drop(page, short)
     opened(page, "Attention")
     pictures, tab = page.locator("#vj-attention img"), page.locator("#vj-attention")
-    tab.get_by_text("attention, layer 4, mean of 3 heads").wait_for()
+    tab.get_by_text("attention, layer 4, mean of 4 heads").wait_for()
     assert pictures.count() == 2 + 8
     before = [picture.get_attribute("src") for picture in pictures.all()]
     page.locator("#vj-layer input[type=range]").focus()
     page.keyboard.press("ArrowLeft")
-    tab.get_by_text("attention, layer 3, mean of 3 heads").wait_for()
+    tab.get_by_text("attention, layer 3, mean of 4 heads").wait_for()
     page.locator("#vj-head input").click()
     page.get_by_role("option", name="2", exact=True).click()
     tab.get_by_text("attention, layer 3, head 2").wait_for()
