@@ -60,9 +60,9 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
             return gr.update(value=upload.player, label=upload.name), "", parts.notes(upload.notes)
 
         def receive(file: dict[str, Any] | None, request: gr.Request, progress: gr.Progress = PROGRESS):
+            if file is None:  # the recorder was emptied
+                return gr.skip()
             try:
-                if file is None:  # a recording that was broken off
-                    raise RefusedError("Nothing was recorded.")
                 name = file.get("orig_name") or file["path"]
                 return None, *shown(uploads.take(str(request.session_hash), file["path"], name, progress))
             except RefusedError as error:
@@ -74,7 +74,7 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
 
         outputs = [player, timeline, said]
         options: dict[str, Any] = {"show_progress_on": said, "api_visibility": "private"}
-        for event, source in ((dropped.upload, dropped), (recorded.stop_recording, recorded)):
+        for event, source in ((dropped.upload, dropped), (recorded.change, recorded)):
             came = event(receive, source, [source, *outputs], preprocess=False, concurrency_limit=2, **options)
             site.came.append(came.then)
         site.came.append(chosen.click(take_example, outputs=outputs, **options).then)
