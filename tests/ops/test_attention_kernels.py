@@ -225,6 +225,7 @@ needs_libtpu = pytest.mark.skipif(
         ("v5e:2x4", (8, 160, 160, 12, 64)),
         ("v6e:2x4", (8, 1569, 1569, 12, 64)),
         ("v4:2x2x1", (8, 1568, 1568, 4, 64)),
+        ("v5e:2x4", (8, 1568, 1568, 8, 80)),  # VideoMAE-H's decoder: 8 heads at once, in a loop
     ],
 )
 def test_a_tpu_gets_the_kernel_and_no_logits_in_memory(topology, shape):
@@ -261,6 +262,7 @@ def test_over_time_what_the_memory_of_a_small_core_cannot_hold_is_moved():
     ("topology", "shape"),
     [
         ("v4:2x2x1", (8, 1568, 1568, 6, 64)),
+        ("v5e:2x4", (8, 1568, 1568, 16, 88)),  # the giant, fine-tuned: all 16 heads would be taken at once
         ("v5p:2x2x1", (4, 18432, 18432, 12, 64)),
         ("v5e:2x4", (4, 18000, 18000, 2, 80)),
     ],

@@ -69,6 +69,7 @@ def forward(q, k, v, heads: int, scale: float, places: int = 0):
             pltpu.VMEM((at_once, keys, d), k.dtype),
             pltpu.VMEM((at_once, d, keys), v.dtype),
             pltpu.VMEM((at_once, d, queries), q.dtype),
+            pltpu.VMEM((at_once, 1, queries), jnp.float32),
             pltpu.VMEM((2, keys, LANES), jnp.float32),
         ],
         compiler_params=_parameters(q, k, heads, places),
@@ -102,6 +103,7 @@ def backward(q, k, v, out, lse, dout, heads: int, scale: float, places: int = 0)
             pltpu.VMEM((at_once, keys, d), k.dtype),
             pltpu.VMEM((at_once, d, keys), k.dtype),
             pltpu.VMEM((at_once, 1, queries), jnp.float32),
+            pltpu.VMEM((at_once, 1, queries), jnp.float32),
             pltpu.VMEM((at_once, d, queries), jnp.float32),
             pltpu.VMEM((at_once, d, keys), jnp.float32),
             pltpu.VMEM((at_once, d, keys), jnp.float32),
@@ -115,7 +117,7 @@ def backward(q, k, v, out, lse, dout, heads: int, scale: float, places: int = 0)
 
 
 def _forward_kernel(
-    q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, logits, *, scale, places, size
+    q_ref, k_ref, v_ref, out_ref, lse_ref, q_t, k_heads, v_t, out_t, lse, logits, *, scale, places, size
 ):  # fmt: skip
     (heads, d, queries), keys = q_t.shape, k_heads.shape[1]
     q, k, v = (_read(ref, places, size) for ref in (q_ref, k_ref, v_ref))
@@ -147,8 +149,7 @@ def _forward_kernel(
                 outs[half] += jnp.dot(v_t[h, :, chunk], w, preferred_element_type=jnp.float32)
         for half, (h, tile) in enumerate(_tiles(turn, heads)):
             out_t[h, :, tile] = (outs[half] / totals[half]).astype(out_t.dtype)
-            lse = tops[half] * (scale * LOG2_E) + jnp.log2(totals[half])
-            lse_ref[*_statistics_of(h, lse_ref), tile] = lse
+            lse[h, :, tile] = tops[half] * (scale * LOG2_E) + jnp.log2(totals[half])
         return next_tops
 
     tops = [jnp.full((1, LANES), -jnp.inf, jnp.float32)] * 2
@@ -160,12 +161,14 @@ def _forward_kernel(
     else:
         tops = lax.fori_loop(0, turns - 1, lambda turn, tops: use(turn, tops, turn + 1), tops)
     use(turns - 1, tops, None)
+    for h in range(heads):
+        lse_ref[*_statistics_of(h, lse_ref)] = lse[h]
     _write(out_ref, _join_heads(out_t[...], n, len(q)), places)
 
 
 def _backward_kernel(
     q_ref, k_ref, v_ref, out_ref, lse_ref, dout_ref, dq_ref, dk_ref, dv_ref,
-    q_t, dout_t, k_heads, v_heads, k_t, inner, dq_t, dk_t, dv_t, logits, dweights, *, scale, places, size,
+    q_t, dout_t, k_heads, v_heads, k_t, inner, lse, dq_t, dk_t, dv_t, logits, dweights, *, scale, places, size,
 ):  # fmt: skip
     (heads, d, queries), keys, dtype = q_t.shape, k_heads.shape[1], q_t.dtype
     q, k, v, out, dout = (_read(ref, places, size) for ref in (q_ref, k_ref, v_ref, out_ref, dout_ref))
@@ -176,6 +179,8 @@ def _backward_kernel(
     _split_heads(k, k_heads)
     _split_heads(v, v_heads)
     _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # its place is not needed yet
+    for h in range(heads):
+        lse[h] = lse_ref[*_statistics_of(h, lse_ref)]
     inner[...] = jnp.sum(dq_t[...] * dout_t[...].astype(jnp.float32), axis=1, keepdims=True)
     dk_t[...] = jnp.zeros_like(dk_t)
     dv_t[...] = jnp.zeros_like(dv_t)
@@ -199,7 +204,7 @@ def _backward_kernel(
             elif following is not None:
                 score(following, 0)
             for half, (h, tile) in enumerate(_tiles(turn, heads)):
-                weights = jnp.exp2(s[half] * (scale * LOG2_E) - lse_ref[*_statistics_of(h, lse_ref), tile])
+                weights = jnp.exp2(s[half] * (scale * LOG2_E) - lse[h, :, tile])
                 ds = (weights * (dw[half] - inner[h, :, tile])).astype(dtype)
                 dv_t[h, :, chunk] += _dot_nt(dout_t[h, :, tile], weights.astype(dtype))
                 dk_t[h, :, chunk] += _dot_nt(q_t[h, :, tile], ds)
@@ -237,10 +242,10 @@ def _tile(number):
     return pl.ds(start if isinstance(start, int) else pl.multiple_of(start, LANES), LANES)
 
 
-def _statistics_of(h, lse_ref):
-    """Where the h-th head of all sequences of a step has its statistics."""
+def _statistics_of(h: int, lse_ref) -> tuple:
+    """Where the h-th head of all sequences of a step has its statistics: a row of a register, so h must be known."""
     heads = lse_ref.shape[2]
-    return h // heads, 0, pl.ds(h % heads, 1)
+    return h // heads, 0, slice(h % heads, h % heads + 1)
 
 
 def _chunks(keys: int) -> list[slice]:
