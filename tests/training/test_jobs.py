@@ -88,9 +88,10 @@ def check_predictions(job, folder, capsys):
     windows = json.loads(capsys.readouterr().out)[0]["windows"]
     each = [line["probability"] for window in windows for line in window["top"] if line["label"] == label]
     assert merged == pytest.approx(sum(each) / 9, rel=1e-5)
-    assert main(["predict", str(video), "--model", str(folder / "run"), "--every=2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(" - " in line and " s  " in line for line in lines) == 5  # 0, 2, 4, 6 s, and the end
+    assert main(["predict", str(video), "--model", str(folder / "run"), "--json", "--every=2"]) == 0
+    windows = json.loads(capsys.readouterr().out)[0]["windows"]
+    assert [window["start"] for window in windows[:4]] == pytest.approx([0, 2, 4, 6])
+    assert (len(windows), windows[-1]["end"]) == (5, 8.0)
 
 
 @pytest.fixture
