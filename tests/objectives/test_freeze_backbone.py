@@ -18,7 +18,8 @@ CLASSES, ROWS, STEPS, LR, MOMENTUM, DECAY = 3, 8, 3, 0.5, 0.9, 0.1
 KEYS = {
     "task": "classification", "model.name": "timesformer_tiny", "model.dtype": "float32", "model.drop_path": 0.5,
     "model.freeze_backbone": True, "model.spec.patch_size": 8, "data.num_frames": 2, "data.image_size": 16,
-    "data.global_batch": ROWS, "optim.name": "sgd", "optim.base_lr": LR, "optim.reference_batch": ROWS,
+    "data.global_batch": ROWS, "train.accumulate": 1,
+    "optim.name": "sgd", "optim.base_lr": LR, "optim.reference_batch": ROWS,
     "optim.min_lr": LR, "optim.momentum": MOMENTUM, "optim.weight_decay": DECAY, "optim.decayed": "all",
 }  # fmt: skip
 
