@@ -164,6 +164,7 @@ def toy_config(**changes) -> config_lib.Config:
         "optim.min_lr": 0.0,
         "optim.warmup_steps": 2,
         "train.steps": 8,
+        "train.accumulate": 1,
         "train.log_every": 1,
         "train.checkpoint_every": 4,
         "mesh.fsdp_min_size": 1,

@@ -28,6 +28,7 @@ def make_config(**changes):
         "data.global_batch": 8,
         "data.crop": "center",
         "data.threads": 1,
+        "train.accumulate": 1,
         "mesh.fsdp_min_size": 1,
     }
     config = config_lib.defaults()
