@@ -7,7 +7,7 @@ import re
 import pytest
 
 from vidjax.cli.verbs import demo
-from vidjax.data.video import checked_file, container, decode, packet_index
+from vidjax.data.video import checked_file, container, decode, packet_index, strangers
 from vidjax.demo import limits, serving, uploads
 from vidjax.training import quarantine
 
@@ -41,7 +41,7 @@ def test_the_limits_are_those_of_the_code():
     assert f"{limits.Limits.megabytes} MB and {limits.Limits.seconds} seconds a video" in PAGE
     assert "3840 x 2160 pixels, one video at a time, 16 waiting" in PAGE
     assert "an hour after" in PAGE
-    assert (limits.PIXELS, serving.WAITING, uploads.KEPT) == (3840 * 2160, 16, 3600)
+    assert (strangers.PIXELS, serving.WAITING, uploads.KEPT) == (3840 * 2160, 16, 3600)
     assert f"at least {demo.SHORTEST} characters from the environment variable `{demo.PASSWORD}`" in PAGE
 
 

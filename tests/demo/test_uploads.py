@@ -8,7 +8,8 @@ from videos import encode, moving_texture, sound_only
 
 from vidjax.data import probe_video, read_frames
 from vidjax.data.clips.recipe import ClipRecipe
-from vidjax.demo import limits, uploads
+from vidjax.data.video import strangers
+from vidjax.demo import uploads
 from vidjax.demo.limits import Limits, shown_name
 from vidjax.demo.preview import is_playable, write_preview
 from vidjax.demo.uploads import RefusedError, Uploads
@@ -41,26 +42,26 @@ def files(folder):
 
 def test_a_limit_cannot_be_taken_away():
     for wrong in ({"megabytes": 0}, {"seconds": -1}):
-        with pytest.raises(ConfigError, match="must be at least 1"):
+        with pytest.raises(ConfigError, match="must be above 0"):
             Limits(**wrong)
 
 
 def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
     path = tmp_path / "video.mp4"
     path.write_bytes(encode(moving_texture(50, 32, 48), rate=25))
-    assert Limits(seconds=2).check(str(path)).frames == 50
+    assert Limits(seconds=2).probe(str(path)).frames == 50
     with pytest.raises(VideoError, match="the video has 2 seconds in 50 frames; 1 seconds are answered"):
-        Limits(seconds=1).check(str(path))
-    monkeypatch.setattr(limits, "FASTEST", 24)
+        Limits(seconds=1).probe(str(path))
+    monkeypatch.setattr(strangers, "FASTEST", 24)
     with pytest.raises(VideoError, match="in 50 frames"):
-        Limits(seconds=2).check(str(path))
-    monkeypatch.setattr(limits, "PIXELS", 32 * 48 - 1)
+        Limits(seconds=2).probe(str(path))
+    monkeypatch.setattr(strangers, "PIXELS", 32 * 48 - 1)
     with pytest.raises(VideoError, match="frames of 48 x 32 are over"):
-        Limits(seconds=20).check(str(path))
+        Limits(seconds=20).probe(str(path))
     with path.open("ab") as file:
         file.truncate(2**20 + 1)
     with pytest.raises(VideoError, match="over 1 MB"):
-        Limits(megabytes=1).check(str(path))
+        Limits(megabytes=1).probe(str(path))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
         (encode(moving_texture(1)), "a.mp4 is a single picture; give a video."),
         (encode(moving_texture(60)), "a.mp4 is too large: the video has 2 seconds in 60 frames; 2 seconds "),
         (bytes(2**20 + 1), "a.mp4 is too large: the file has over 1 MB."),
-        (encode(moving_texture())[:3000], "a.mp4 is cut off: the file ends before its video does. "),
+        (encode(moving_texture())[:3000], "a.mp4 is cut off: the file ends before its video does; "),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_a_sentence_and_is_deleted(content, told, received, kept, tmp_path):
@@ -86,7 +87,9 @@ def test_what_is_refused_is_a_sentence_and_is_deleted(content, told, received, k
 
 def test_every_way_to_fail_has_a_sentence_without_paths():
     for reason in VideoError.REASONS:
-        said = limits.told(VideoError(reason, "/tmp/secret/x.mp4 [Errno 1094995529]"), "x.mp4", "/tmp/secret/x.mp4")
+        said = strangers.refusal(
+            VideoError(reason, "/tmp/secret/x.mp4 [Errno 1094995529]"), "x.mp4", "/tmp/secret/x.mp4"
+        )
         assert "x.mp4" in said
         assert "secret" not in said
 
@@ -126,10 +129,25 @@ def test_the_same_file_from_two_visitors_is_kept_for_each(received, kept):
     assert other.clip(RECIPE).shape[0] == 4
 
 
-def test_an_example_stays_where_it_is(kept, tmp_path):
+def test_only_a_file_that_was_received_is_taken(received, kept, tmp_path):
+    """A browser may name any path; what it names is neither moved nor deleted."""
+    mine = kept.take("me", received(encode(moving_texture(20))), "mine.mp4")
+    (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
+    private = tmp_path / "elsewhere" / "runs" / "private.mp4"
+    private.write_bytes(encode(moving_texture(20)))
+    new = received(b"of another visitor")
+    escapes = tmp_path / "received" / "hash" / ".." / ".." / "elsewhere" / "runs" / "private.mp4"
+    for path in (private, escapes, mine.path, os.path.dirname(mine.path), os.path.dirname(new), tmp_path / "received"):
+        with pytest.raises(RefusedError, match=r"^a\.mp4 is no longer here; give it again\.$"):
+            kept.take("another", str(path), "a.mp4")
+    assert {str(path) for path in files(tmp_path)} == {mine.path, str(private), new}
+
+
+def test_an_example_stays_where_it_is_and_may_be_longer_than_what_visitors_drop(kept, tmp_path):
     example = tmp_path / "example.mp4"
-    example.write_bytes(encode(moving_texture(20)))
+    example.write_bytes(encode(moving_texture(80)))
     upload = kept.show("me", str(example), "a texture")
+    assert upload.info.duration > 2
     kept.forget("me")
     assert example.exists()
     assert not os.path.exists(upload.path)
@@ -145,6 +163,20 @@ def test_old_videos_and_files_that_nobody_claims_are_swept(received, kept, tmp_p
     upload.used -= uploads.KEPT + 1
     kept.sweep()
     assert files(tmp_path) == [type(tmp_path)(new)]
+
+
+def test_a_video_is_not_swept_while_its_copy_for_browsers_is_made(received, kept, monkeypatch):
+    monkeypatch.setattr(uploads, "_UNCLAIMED", -1.0)
+    shares = []
+
+    def tell(share, words):
+        shares.append(share)
+        kept.sweep()
+
+    upload = kept.take("me", received(encode(moving_texture(20), "avi", "mpeg4"), "v.avi"), "v.avi", tell)
+    assert shares
+    assert os.path.exists(upload.player)
+    assert upload.clip(RECIPE).shape[0] == 4
 
 
 @pytest.mark.parametrize(

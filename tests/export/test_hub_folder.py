@@ -53,12 +53,15 @@ def test_it_comes_back_with_the_clips_labels_and_answers_of_the_run(run, exporte
 
 
 def test_a_family_that_transformers_lacks_comes_back_too(tmp_path_factory, tmp_path, video):
-    run = run_of("videomamba_tiny", tmp_path_factory)
+    run = run_of("videomamba_tiny", tmp_path_factory, train__steps=0, train__epochs=7.5)
     assert main(["export", str(run), str(tmp_path / "out"), "--hub-layout", NAME]) == 0
     assert not (tmp_path / "out" / "config.json").exists()
     there, here = vidjax.from_pretrained(run), vidjax.from_pretrained(tmp_path / "out")
     assert here.clips == there.clips
     assert_same_answer(there, here, video)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| epochs | 7.5 |" in card
+    assert "| steps |" not in card  # which such a recipe does not say
 
 
 def test_an_autoencoder_comes_back_and_its_card_promises_no_classes(tmp_path_factory, tmp_path):
@@ -85,6 +88,7 @@ def test_the_card_says_recipe_figures_licence_and_how_to_load_it(exported):
     head = card.split("---")[1]
     assert "license: cc-by-nc-4.0" in head
     assert "pipeline_tag: video-classification" in head
+    assert "| epochs |" not in card
     for words in ("| steps | 77 |", "| top1 | 0.6252 |", "| initial weights | pretrained |", "run, jump, fall"):
         assert words in card
     assert "f1/run" not in card

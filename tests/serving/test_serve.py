@@ -136,7 +136,7 @@ def test_a_video_that_repeats_frames_is_answered_with_a_note(port):
 BROKEN = {
     "nothing": (b"", "empty: "),
     "html": (b"<!DOCTYPE html><html><body>404</body></html>", "not_video: "),
-    "one_frame": (encode(moving_texture(1, 40, 48)), "not_video: this is a single picture"),
+    "one_frame": (encode(moving_texture(1, 40, 48)), "not_video: upload is a single picture; give a video"),
     "cut": (encode(moving_texture(30, 40, 48))[:3000], "truncated: "),
     "long": (
         encode(moving_texture(40, 40, 48), rate=8),
@@ -166,7 +166,9 @@ def test_forms_that_hold_no_file_or_are_no_forms(port):
         status, _, text = ask(port, "POST", "/predict", body, form(b"", "")[1])
         assert (status, "form" in json.loads(text)["error"]) == (400, True)
     assert ask(port, "POST", "/predict?top=0", b"x", VIDEO)[0] == 400
-    assert ask(port, "POST", "/predict?top=many", b"x", VIDEO)[0] == 400
+    for top in ("many", "1000001", "9" * 5000):
+        status, _, text = ask(port, "POST", f"/predict?top={top}", b"x", VIDEO)
+        assert (status, "a whole number from 1 to 1000000" in text) == (400, True)
 
 
 @contextlib.contextmanager
@@ -203,7 +205,7 @@ def test_a_body_of_unknown_length_is_read_up_to_the_limit_only(port):
             connection.sendall(b"186a0\r\n" + bytes(100_000) + b"\r\n")
         text = everything(connection)
     assert text.startswith("HTTP/1.1 413")
-    body, headers = form(bytes(1_000_001), "a.mp4")
+    body, headers = form(bytes(2**20 + 1), "a.mp4")
     assert ask(port, "POST", "/predict", body, headers)[0] == 413
 
 

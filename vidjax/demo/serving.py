@@ -53,7 +53,7 @@ def serve(page: Any, limits: Limits, port: int, password: str = "", host: str = 
         server_port=port,
         share=bool(password),
         auth=(USER, password) if password else None,
-        max_file_size=limits.megabytes << 20,
+        max_file_size=limits.bytes,
         enable_monitoring=False,
         ssr_mode=False,
         footer_links=[],

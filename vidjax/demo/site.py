@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from vidjax.data.video.strangers import refusal
 from vidjax.demo import parts
-from vidjax.demo.limits import told
 from vidjax.demo.uploads import Uploads
 from vidjax.errors import VideoError
 
@@ -76,7 +76,7 @@ class Site:
             try:
                 drawn = step.draw(upload, progress, *values)
             except VideoError as error:
-                return parts.notes([told(error, upload.name, upload.path)], "error"), *blank
+                return parts.notes([f"{refusal(error, upload.name, upload.path)}."], "error"), *blank
             upload.drawn.add(step.number)
             return drawn
 

@@ -9,7 +9,7 @@ from vidjax.weights.run_files import RESULTS, is_run
 
 QUICKSTART, OWN = "runs/quickstart", "runs/demo"  # folders, below the one that one works in
 _RUNS = ("finetune", "scratch", "pretrain")  # of the quickstart; a page takes the first of a kind before the others
-# A quarter of the quickstart's pre-training and half of its fine-tuning: a minute rather than three.
+# A quarter of the quickstart's pre-training and half of its fine-tuning.
 _SETTINGS = {"pretrain": ("--config.train.steps=600",), "finetune": ("--config.train.steps=300",)}
 
 
@@ -22,7 +22,7 @@ def find_runs(folder: str | os.PathLike) -> list[str]:
 
 
 def train_runs(folder: str | os.PathLike) -> list[str]:
-    """Pre-train and fine-tune the quickstart's model for a minute, on its videos; runs that are stopped go on."""
+    """Pre-train and fine-tune the quickstart's model on its videos, in fewer steps; runs that are stopped go on."""
     from vidjax.main import read_config
     from vidjax.training import loop
 

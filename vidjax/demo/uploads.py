@@ -19,15 +19,17 @@ from jaxtyping import UInt8
 from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
-from vidjax.data.video.decode import VideoInfo
+from vidjax.data.video.decode import VideoInfo, probe_video
 from vidjax.data.video.readers import open_video
-from vidjax.demo.limits import Limits, shown_name, told
+from vidjax.data.video.strangers import refusal
+from vidjax.demo.limits import Limits, shown_name
 from vidjax.demo.preview import is_playable, write_preview
 from vidjax.errors import UserError, VideoError
 
 KEPT = 3600  # seconds that a video is kept after it was last asked about
 _UNCLAIMED = 120  # seconds that a file is kept that no visitor has claimed, because they left or dropped ten at once
 _ROUND = 30.0  # seconds between two looks for files to delete
+_VISIT = "visit-"  # begins the names of folders of visitors
 Tell = Callable[[float, str], None]  # is given a share of the work that is done, and words for it
 
 
@@ -89,37 +91,35 @@ class Uploads:
         """Keep everything in a folder, in which nothing else may be: what is in it and belongs to no visitor goes."""
         self._folder, self._limits = Path(folder), limits
         self._of: dict[str, Upload] = {}
+        self._taking: set[Path] = set()  # folders of videos that are being checked and have no visitor yet
         self._lock = threading.Lock()
 
     def take(self, visitor: str, path: str, name: str, tell: Tell = lambda share, words: None) -> Upload:
         """Check a file that was received; it replaces the visitor's last one, and is gone at once if it is refused.
 
         Args:
-          visitor: the session; path: of the file, which is moved; name: that the visitor gave it.
+          visitor: the session; path: of the file, which is moved; name: that the visitor gave it. The visitor's
+            browser sends both.
 
         Raises:
           RefusedError: when it is not answered.
         """
         self.forget(visitor)
-        name, folder = shown_name(name), self._new_folder()
-        own = str(folder / f"video{Path(path).suffix[:8]}")
-        try:
+        name = shown_name(name)
+        with self._unclaimed_folder() as folder:
+            own = str(folder / f"video{Path(path).suffix[:8]}")
             try:
-                os.replace(path, own)
-                shutil.rmtree(Path(path).parent, ignore_errors=True)  # gradio's folder for this file alone
-            except OSError as error:
-                raise VideoError("missing", path) from error
-            upload = self._checked(own, name, tell)
-        except VideoError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise RefusedError(told(error, name, own)) from error
-        return self._keep(visitor, upload)
+                self._move(Path(path), own)
+                return self._keep(visitor, self._checked(own, name, tell))
+            except VideoError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise RefusedError(f"{refusal(error, name, own)}.") from error
 
     def show(self, visitor: str, path: str, name: str) -> Upload:
-        """Give a visitor a copy of an example."""
+        """Give a visitor a copy of an example, which has no limits."""
         self.forget(visitor)
         own = str(shutil.copy(path, self._new_folder()))
-        return self._keep(visitor, Upload(own, name, self._limits.check(own), own))
+        return self._keep(visitor, Upload(own, name, probe_video(own), own))
 
     def of(self, visitor: str) -> Upload | None:
         """The visitor's video."""
@@ -139,7 +139,7 @@ class Uploads:
         """Delete what nobody has asked about for an hour, and files that no visitor has claimed."""
         with self._lock:
             old = [visitor for visitor, upload in self._of.items() if time.monotonic() - upload.used > KEPT]
-            held = {Path(upload.path).parent for upload in self._of.values()}
+            held = {Path(upload.path).parent for upload in self._of.values()} | self._taking
         for visitor in old:
             self.forget(visitor)
         for path in list(self._folder.rglob("*")):
@@ -168,7 +168,7 @@ class Uploads:
             over.set()
 
     def _checked(self, path: str, name: str, tell: Tell) -> Upload:
-        info = self._limits.check(path)
+        info = self._limits.probe(path)
         player = str(Path(path).with_name("player.mp4"))
         if is_playable(path):
             if path.lower().endswith((".mp4", ".webm")):
@@ -180,8 +180,32 @@ class Uploads:
         note = f"Browsers do not play {name} as it is: the player shows {copy}; the model sees the original."
         return Upload(path, name, info, player, (note,))
 
+    def _move(self, path: Path, own: str) -> None:
+        """Move a file out of the folder that gradio has made for it alone; nothing else is touched."""
+        path = path.resolve()
+        alone = path.parent
+        if alone.parent != self._folder.resolve() or alone.name.startswith(_VISIT) or not path.is_file():
+            raise VideoError("missing", f"{path} was not received")
+        try:
+            os.replace(path, own)
+        except OSError as error:
+            raise VideoError("missing", str(path)) from error
+        shutil.rmtree(alone, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _unclaimed_folder(self) -> Generator[Path]:
+        """A folder that is not swept meanwhile: a copy that browsers play may take minutes."""
+        folder = self._new_folder()
+        with self._lock:
+            self._taking.add(folder)
+        try:
+            yield folder
+        finally:
+            with self._lock:
+                self._taking.discard(folder)
+
     def _new_folder(self) -> Path:
-        folder = self._folder / f"visit-{uuid.uuid4().hex}"
+        folder = self._folder / f"{_VISIT}{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         return folder
 
@@ -192,5 +216,5 @@ class Uploads:
 
     def _delete(self, upload: Upload) -> None:
         folder = Path(upload.path).parent
-        if folder.parent == self._folder and folder.name.startswith("visit-"):
+        if folder.parent == self._folder and folder.name.startswith(_VISIT):
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,10 +17,11 @@ from vidjax.weights.run_files import RESULTS
 _RECIPE = {  # keys of a run's configuration that a reader asks for first
     "initial weights": "init_from",
     "steps": "train.steps",
+    "epochs": "train.epochs",
     "clips of a step": "data.global_batch",
     "optimiser": "optim.name",
     "base learning rate": "optim.base_lr",
-    "which is that of a batch of": "optim.reference_batch",
+    "batch for which that is given": "optim.reference_batch",
     "weight decay": "optim.weight_decay",
     "seed": "seed",
 }
@@ -87,6 +88,7 @@ def _training(model: Pretrained) -> str:
     if not isinstance(model.config, Config):
         return ""
     rows = {title: _value(model.config, key) for title, key in _RECIPE.items()}
+    rows.pop("epochs" if model.config.train.steps else "steps")
     return "## Recipe\n\n" + _table("key", {title: value for title, value in rows.items() if value})
 
 

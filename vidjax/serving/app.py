@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import logging
 import math
 import os
 import time
@@ -14,17 +15,20 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from jaxtyping import Float, UInt8
 
+from vidjax.data.video.container import describe
 from vidjax.data.video.readers import open_video
+from vidjax.data.video.strangers import refusal
 from vidjax.errors import VideoError
 from vidjax.serving.batcher import Batcher
-from vidjax.serving.limits import Limits, told
+from vidjax.serving.limits import Limits
 from vidjax.serving.metrics import Metrics
 from vidjax.serving.model import ServedModel
 from vidjax.serving.refusal import Refusal
 from vidjax.serving.uploads import Refused, receive_video
 from vidjax.weights.predictors import answer_opened
 
-_TOP = 5
+_TOP, _MOST_TOP = 5, 10**6
+_LOG = logging.getLogger("uvicorn.error")
 _USUAL = 0.9  # of the mean time to an answer, kept at each new one
 
 
@@ -33,11 +37,12 @@ class Service:
 
     Attributes:
       stopping: whether no further requests are to be sent here.
+      broken_off: requests that were not answered before the time to finish was over.
     """
 
     def __init__(self, model: ServedModel, limits: Limits, most: int):
         """Take batches of up to `most` clips, a power of two."""
-        self.model, self.limits, self.stopping = model, limits, False
+        self.model, self.limits, self.stopping, self.broken_off = model, limits, False, 0
         self._in_flight, self._usual = 0, 0.0
         self.metrics = Metrics(lambda: self._in_flight)
         self.batcher = Batcher(model.compiled, most, self.metrics.batch.observe)
@@ -49,27 +54,39 @@ class Service:
         """Answer one request, with 200 or with the status and the sentence of a refusal."""
         began = time.monotonic()
         try:
-            if self._in_flight >= self.limits.queue:
-                raise Refused(503, f"{self.limits.queue} requests are being answered; try again later")
-            self._in_flight += 1
-            try:
-                answer = await self._answer(request)
-            finally:
-                self._in_flight -= 1
+            answer = await self._in_turn(request)
         except Refused as refused:
-            self.metrics.requests.labels(refused.status).inc()
-            more = {"Retry-After": str(max(1, math.ceil(self._usual)))} if refused.status == 503 else {}
-            return Refusal(refused.status, refused.sentence, more)
+            return self._refuse(refused)
+        except asyncio.CancelledError:
+            self.broken_off += 1
+            raise
+        except Exception:  # a mistake of ours, or a device that fails: others may be answered all the same
+            _LOG.exception("a request failed")
+            return self._refuse(Refused(500, "the server failed to answer; its log says why"))
         seconds = time.monotonic() - began
         self._usual = _USUAL * self._usual + (1 - _USUAL) * seconds if self._usual else seconds
         self.metrics.requests.labels(200).inc()
         self.metrics.seconds.observe(seconds)
         return JSONResponse(answer, headers={"Connection": "close"} if self.stopping else None)
 
+    def _refuse(self, refused: Refused) -> Refusal:
+        self.metrics.requests.labels(refused.status).inc()
+        more = {"Retry-After": str(max(1, math.ceil(self._usual)))} if refused.status == 503 else {}
+        return Refusal(refused.status, refused.sentence, more)
+
+    async def _in_turn(self, request: Request) -> dict[str, Any]:
+        if self._in_flight >= self.limits.queue:
+            raise Refused(503, f"{self.limits.queue} requests are being answered; try again later")
+        self._in_flight += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._in_flight -= 1
+
     async def _answer(self, request: Request) -> dict[str, Any]:
         top = request.query_params.get("top", str(_TOP))
-        if not top.isdecimal() or not 1 <= int(top) <= 10**6:
-            raise Refused(400, "top is the number of classes to name, at least 1")
+        if not top.isdecimal() or len(top) > len(str(_MOST_TOP)) or not 1 <= int(top) <= _MOST_TOP:
+            raise Refused(400, f"top, the number of classes to name, is a whole number from 1 to {_MOST_TOP}")
         name, video = await receive_video(request, self.limits)
         self.metrics.received.inc(len(video))
         loop = asyncio.get_running_loop()
@@ -82,7 +99,7 @@ class Service:
                 self.limits.check(opened.info)
                 found = answer_opened(self._predictor, opened, name, top, notes.append)
         except VideoError as error:
-            raise Refused(422, told(error)) from error
+            raise Refused(422, f"{error.reason}: {refusal(error, name, describe(video))}") from error
         return {"video": name, **found} | ({"notes": notes} if notes else {})
 
     def _logits(self, views: UInt8[np.ndarray, "v t h w c"]) -> Float[np.ndarray, "v classes"]:
@@ -96,8 +113,8 @@ class Service:
         self.stopping = True
 
     def close(self) -> None:
-        """Answer what is waiting, and end the threads."""
-        self._threads.shutdown()
+        """Answer what is waiting, and end the threads; what was broken off is not begun any more."""
+        self._threads.shutdown(cancel_futures=True)
         self.batcher.close()
 
 

@@ -91,9 +91,9 @@ class Batcher:
     def _answer(self, batch: list[_Waiting]) -> None:
         if not batch:
             return
-        clips = np.stack([clip for clip, _ in batch])
         padding = (1 << (len(batch) - 1).bit_length()) - len(batch)
         try:
+            clips = np.stack([clip for clip, _ in batch])
             outputs = self._compute(np.pad(clips, ((0, padding), *((0, 0),) * (clips.ndim - 1))))
         except Exception as error:  # those who wait hear of it; the next batch may go well
             for _, future in batch:

@@ -7,7 +7,7 @@ import posixpath
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
@@ -77,11 +77,17 @@ class _Counted:
         return message
 
 
+class _InMemory(MultiPartParser):
+    """Leaves files in memory, which the limit of a body bounds, instead of writing those over 1 MB to the disk."""
+
+    spool_max_size = 0  # no size at which a SpooledTemporaryFile goes to the disk
+
+
 async def _of_form(request: Request) -> tuple[str, bytes]:
     try:
-        form = await request.form(max_files=1, max_fields=8)
-    except HTTPException as error:
-        raise Refused(400, f"the form cannot be read: {printable(error.detail)}") from error
+        form = await _InMemory(request.headers, request.stream(), max_files=1, max_fields=8).parse()
+    except MultiPartException as error:
+        raise Refused(400, f"the form cannot be read: {printable(error.message)}") from error
     try:
         files = [value for value in form.values() if isinstance(value, UploadFile)]
         if not files:

@@ -1,9 +1,9 @@
 """`vidjax demo`: a page in the browser: drop a video, and see what a model sees in it.
 
 Its answer with a time line, what a masked autoencoder makes of it, a caption, two models beside each other: whatever
-the models can do that are given. It needs gradio (extra `demo`), and is seen on this machine only unless --share asks
-gradio for a public address, for which it asks for a password. Uploads have limits in bytes, seconds and pixels; one
-video is answered at a time.
+the models can do that are given. It needs gradio (extra `demo`), and is seen on this machine only unless --host opens
+it to others, or --share asks gradio for a public address, for which it asks for a password. Uploads have limits in
+bytes, seconds and pixels; one video is answered at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     about = f"a classifier, an autoencoder or a captioner: {load_model.HELP}; several times for several, of which two "
-    about += "classifiers can be compared (the runs of the quickstart, or tiny ones that it trains in a minute)"
+    about += "classifiers can be compared (the runs of the quickstart, or tiny ones that it trains)"
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
     add("--port", type=int, default=7860, help="of the page (7860)")
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.demo import serving
     from vidjax.demo.limits import Limits
 
-    limits = Limits(arguments.max_mb, arguments.max_seconds)
+    limits = Limits(megabytes=arguments.max_mb, seconds=arguments.max_seconds)
     with serving.own_folder() as folder:  # before gradio is imported, which makes a folder for temporary files
         check_gradio()
         from vidjax.demo import examples
@@ -112,7 +112,7 @@ def starter_runs() -> list[str]:
             say(f"no --model is given: the page shows {', '.join(runs)}")
             return runs
     paths.check_writable(starter.OWN)
-    say(f"no --model is given: a tiny one is trained in {starter.OWN}, which takes a minute or two")
+    say(f"no --model is given: tiny ones are trained in {starter.OWN}, once; on two busy cores that took 20 minutes")
     return starter.train_runs(starter.OWN)
 
 

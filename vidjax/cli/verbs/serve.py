@@ -63,7 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
         server.serve(app.build_app(service), listening, limits, lambda: signals.signal > 0, service.stop)
         service.close()
         signals.unsaved = False
-    say("vidjax: stopped; all requests that were taken are answered")
+    if service.broken_off:
+        say(f"vidjax: stopped; {limits.drain_seconds} s were too short to answer {service.broken_off} of the requests")
+    else:
+        say("vidjax: stopped; all requests that were taken are answered")
     return 128 + signals.signal
 
 

@@ -1,0 +1,111 @@
+"""A server whose device fails, or that has no time left, says so and frees what it held; no video reaches a disk."""
+
+import asyncio
+import json
+import tempfile
+import threading
+
+import numpy as np
+import pytest
+from videos import encode, moving_texture
+
+from vidjax.data.clips.recipe import ClipRecipe
+from vidjax.weights.preprocessing import Preprocessing
+
+pytest.importorskip("fastapi", reason="the server is FastAPI's (extra serve)", exc_type=ImportError)
+
+from fastapi import Request
+
+from vidjax.serving.app import Service
+from vidjax.serving.limits import Limits
+from vidjax.serving.model import ServedModel
+from vidjax.serving.uploads import receive_video
+
+ABOUT = Preprocessing(ClipRecipe(num_frames=4, stride=1, image_size=32), "classes", "softmax", 0, ("a", "b"))
+VIDEO = encode(moving_texture(8, 40, 48))
+
+
+class Device:
+    """A model that gives the same two logits for every clip, fails when told to, and waits until it may answer."""
+
+    def __init__(self):
+        self.fails, self.may_answer, self.begun = False, threading.Event(), threading.Event()
+        self.may_answer.set()
+
+    def __call__(self, clips):
+        self.begun.set()
+        assert self.may_answer.wait(60)
+        if self.fails:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return np.tile(np.float32([0.0, 1.0]), (len(clips), 1))
+
+
+@pytest.fixture
+def device():
+    return Device()
+
+
+@pytest.fixture
+def service(device):
+    model = ServedModel("model", ABOUT, None, None)
+    vars(model)["compiled"] = device  # in the place of a program
+    service = Service(model, Limits(queue=1), 1)
+    yield service
+    service.close()
+
+
+def request(body, kind="video/mp4"):
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive():
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/predict", "query_string": b"",
+        "headers": [(b"content-type", kind.encode())],
+    }  # fmt: skip
+    return Request(scope, receive)
+
+
+def post(service):
+    answer = asyncio.run(service.predict(request(VIDEO)))
+    return answer.status_code, json.loads(answer.body)
+
+
+def test_a_device_that_fails_is_a_500_that_is_counted_and_the_next_request_is_answered(service, device):
+    """With room for one request at a time: a place that was not given back would be missed."""
+    device.fails = True
+    assert post(service) == (500, {"error": "the server failed to answer; its log says why"})
+    device.fails = False
+    status, answer = post(service)
+    assert (status, answer["top"][0]["label"]) == (200, "b")
+    said = service.metrics.text().decode()
+    assert 'vidjax_requests_total{status="500"} 1.0' in said
+    assert "vidjax_requests_in_flight 0.0" in said
+
+
+def test_a_request_that_is_broken_off_is_counted_and_gives_its_place_back(service, device):
+    device.may_answer.clear()
+
+    async def broken_off():
+        asked = asyncio.create_task(service.predict(request(VIDEO)))
+        await asyncio.to_thread(device.begun.wait, 60)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        device.may_answer.set()
+
+    asyncio.run(broken_off())
+    assert service.broken_off == 1
+    assert post(service)[0] == 200
+
+
+def test_a_large_file_of_a_form_stays_in_memory(monkeypatch):
+    def on_disk(*arguments, **options):
+        raise AssertionError("a file is made")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_disk)  # where SpooledTemporaryFile goes from memory
+    video = bytes(3 << 20)
+    head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    asked = request(head + video + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+    assert asyncio.run(receive_video(asked, Limits())) == ("a.mp4", video)
