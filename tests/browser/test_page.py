@@ -75,11 +75,10 @@ def test_the_second_answer_comes_within_three_seconds(visit, short, long):
     drop(page, short)
     answer(page)
     took = []
-    for path in (long, short, long):
+    for path, length in ((long, "12.0 s"), (short, "1.6 s"), (long, "12.0 s")):
         since = time.monotonic()
         drop(page, path)
-        page.locator("#vj-player").get_by_text(path.rsplit("/", 1)[1]).wait_for()
-        page.wait_for_function("() => document.querySelector('#vj-answer .vj-bars')")
+        page.locator("#vj-answer").get_by_text(f"of {length}").wait_for()  # the bars may be those of the last answer
         took.append(time.monotonic() - since)
     assert min(took) < 3
 

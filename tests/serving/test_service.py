@@ -23,6 +23,8 @@ from vidjax.serving.uploads import receive_video
 
 ABOUT = Preprocessing(ClipRecipe(num_frames=4, stride=1, image_size=32), "classes", "softmax", 0, ("a", "b"))
 VIDEO = encode(moving_texture(8, 40, 48))
+FORM = "multipart/form-data; boundary=x"
+HEAD = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
 
 
 class Device:
@@ -54,8 +56,9 @@ def service(device):
     service.close()
 
 
-def request(body, kind="video/mp4"):
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+def request(body, kind="video/mp4", *, whole=True):
+    """A request that has all of its body, or whose client goes before it has sent the rest."""
+    messages = [{"type": "http.request", "body": body, "more_body": not whole}]
 
     async def receive():
         return messages.pop(0) if messages else {"type": "http.disconnect"}
@@ -100,12 +103,17 @@ def test_a_request_that_is_broken_off_is_counted_and_gives_its_place_back(servic
     assert post(service)[0] == 200
 
 
+def test_a_client_that_goes_before_it_has_sent_its_video_gives_its_place_back(service):
+    for body, kind in ((VIDEO[:100], "video/mp4"), (HEAD + VIDEO[:100], FORM)):
+        assert asyncio.run(service.predict(request(body, kind, whole=False))).status_code == 400
+    assert post(service)[0] == 200
+
+
 def test_a_large_file_of_a_form_stays_in_memory(monkeypatch):
     def on_disk(*arguments, **options):
         raise AssertionError("a file is made")
 
     monkeypatch.setattr(tempfile, "TemporaryFile", on_disk)  # where SpooledTemporaryFile goes from memory
     video = bytes(3 << 20)
-    head = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
-    asked = request(head + video + b"\r\n--x--\r\n", "multipart/form-data; boundary=x")
+    asked = request(HEAD + video + b"\r\n--x--\r\n", FORM)
     assert asyncio.run(receive_video(asked, Limits())) == ("a.mp4", video)
