@@ -19,7 +19,7 @@ from fastapi import Request
 from vidjax.serving.app import Service
 from vidjax.serving.limits import Limits
 from vidjax.serving.model import ServedModel
-from vidjax.serving.uploads import receive_video
+from vidjax.serving.uploads import Refused, receive_video
 
 ABOUT = Preprocessing(ClipRecipe(num_frames=4, stride=1, image_size=32), "classes", "softmax", 0, ("a", "b"))
 VIDEO = encode(moving_texture(8, 40, 48))
@@ -107,6 +107,13 @@ def test_a_client_that_goes_before_it_has_sent_its_video_gives_its_place_back(se
     for body, kind in ((VIDEO[:100], "video/mp4"), (HEAD + VIDEO[:100], FORM)):
         assert asyncio.run(service.predict(request(body, kind, whole=False))).status_code == 400
     assert post(service)[0] == 200
+
+
+def test_broken_forms_do_not_fill_the_log(caplog):
+    for body in (b"no form at all", HEAD.replace(b"form-data", b"\x00"), HEAD.replace(b"\r\n\r\n", b"\r\n")):
+        with pytest.raises(Refused, match="form"):
+            asyncio.run(receive_video(request(body, FORM), Limits()))
+    assert caplog.records == []
 
 
 def test_a_large_file_of_a_form_stays_in_memory(monkeypatch):

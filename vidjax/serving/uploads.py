@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import posixpath
 
 from fastapi import Request
@@ -16,6 +17,7 @@ from vidjax.serving.limits import Limits
 
 _RAW = ("video/", "application/octet-stream", "image/gif")
 _LONGEST_NAME = 120  # characters of a file's name that are repeated
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else each form that is broken is a line of the log
 
 
 class Refused(Exception):
