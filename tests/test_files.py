@@ -20,6 +20,21 @@ def test_text_of_any_script_reads_back_and_no_draft_stays(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["lines.jsonl", "results.json"]
 
 
+def test_a_name_as_long_as_a_disk_takes_is_written(tmp_path):
+    path = tmp_path / ("手" * 85)  # 255 bytes
+    files.write_whole(path, "text")
+    assert path.read_text() == "text"
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path):
+    with pytest.raises(DataError, match="File name too long; choose a shorter name"):
+        files.make_folder(tmp_path / ("手" * 86))
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/below cannot be written: Not a directory"):
+        files.make_folder(tmp_path / "file" / "below")
+
+
 def test_what_json_cannot_say_leaves_the_old_file_as_it_was(tmp_path):
     path = tmp_path / "results.json"
     files.write_json(path, {"top1": 0.5})

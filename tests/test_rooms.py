@@ -32,7 +32,7 @@ FREE_MAY_IMPORT = {
     "buckets": set(),
     "config": {"errors", "registry"},
     "files": {"errors"},
-    "progress": set(),
+    "progress": {"errors"},
     "_lazy": {"registry"},
     "registry": {"errors"},
     "errors": set(),

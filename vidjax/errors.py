@@ -80,6 +80,11 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def one_line(name: str) -> str:
+    """`printable`, without line breaks: for a column of a table, a subtitle or a title."""
+    return printable(" ".join(name.split()))
+
+
 def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
     """The remedy for an unknown name: the nearest that there is, as `shown`; where none is like it, all of them."""
     near = difflib.get_close_matches(name.lower(), names, 1, 0.5)

@@ -34,6 +34,7 @@ _REMEDIES = {  # of what a disk says
     errno.EFBIG: "allow larger files (ulimit -f), and start again",
     errno.EROFS: "make it writable, or name another folder",
     errno.EACCES: "allow it, or name another folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
     errno.EIO: "the disk fails; see the system's log",
     errno.ESTALE: "see that its disk is mounted, and start again",
 }
@@ -95,6 +96,16 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
         file.write(content)
 
 
+def make_folder(path: str | os.PathLike) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+      DataError: when it cannot be made.
+    """
+    with writing(path):
+        located(path).mkdir(parents=True, exist_ok=True)
+
+
 @contextlib.contextmanager
 def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
     """Give a local file its name when it has been written: yields a draft's path beside it, which no other process has.
@@ -103,7 +114,7 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
       DataError: when the draft or the file cannot be written; the draft is removed.
     """
     path = pathlib.Path(path)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # a name has 255 bytes, a letter up to 4
     try:
         with writing(path):
             yield draft

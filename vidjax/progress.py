@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from vidjax.errors import printable
+
 _PATIENCE, _SILENCE = 2.0, 30.0  # seconds: before anything is shown, and at first between lines where there is no bar
 
 
@@ -50,7 +52,7 @@ def progress(
     Yields:
       a function to call with how much has been done since the last call, by default 1; a part of one counts too.
     """
-    console = Console(stderr=True)
+    console, text = Console(stderr=True), printable(text)
     counted = (BarColumn(), MofNCompleteColumn(), _Speed(unit)) if total else ()
     left = (TextColumn("left"), TimeRemainingColumn()) if total else ()
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), *counted, TimeElapsedColumn(), *left)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -51,6 +53,39 @@ def test_of_several_videos_a_broken_one_is_reported_and_the_others_have_a_folder
     shown = capsys.readouterr()
     assert "empty.mp4 is not shown: empty" in shown.err
     assert len(list((tmp_path / "o").glob("*/attention.mp4"))) == 2
+
+
+@pytest.mark.parametrize("out", ["/proc/maps-of-attention", "a" * 300])
+def test_a_place_that_cannot_be_written_is_a_sentence(autoencoder, videos, tmp_path, monkeypatch, capsys, out):
+    monkeypatch.chdir(tmp_path)
+    assert draw(videos[:1], autoencoder, out) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("vidjax: ")
+    assert "nothing can be written in /proc" in last or "File name too long; choose a shorter name" in last
+
+
+def test_pictures_do_not_replace_the_video_that_is_drawn(autoencoder, videos, tmp_path, capsys):
+    video = tmp_path / "attention.mp4"
+    shutil.copy(videos[0], video)
+    assert draw([str(video)], autoencoder, tmp_path) == 2
+    assert f"would overwrite {video}, which is read" in capsys.readouterr().err
+    assert video.read_bytes() == pathlib.Path(videos[0]).read_bytes()
+
+
+def test_videos_of_one_name_have_folders_that_differ_and_paths_do_not_steer_the_terminal(
+    autoencoder, videos, tmp_path, capsys
+):
+    names = ["one/a.mp4", "two\x1b[2J/a.mp4"]
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(videos[0], tmp_path / name)
+    asked = [str(tmp_path / name) for name in (*names, names[0])]
+    assert draw(asked, autoencoder, tmp_path / "o") == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix(f"{tmp_path}/o/") for line in shown[::4]] == [
+        "one/a.mp4/attention.png", "two\\x1b[2J/a.mp4/attention.png",
+    ]  # fmt: skip
+    assert all((tmp_path / "o" / name / "attention.npz").is_file() for name in names)
 
 
 @pytest.mark.parametrize(

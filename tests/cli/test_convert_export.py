@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_model_is_read(verb, 
     for folder in ("notes.txt", "notes.txt/out"):
         assert main([verb, "nobody/nothing", str(tmp_path / folder)]) == 2
         said = capsys.readouterr().err
-        assert f"vidjax: {tmp_path / folder} cannot be a folder, for {tmp_path / 'notes.txt'} is a file" in said
+        assert f"vidjax: {tmp_path / folder} cannot be a folder because {tmp_path / 'notes.txt'} is a file" in said
 
 
 def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_labels, transformers, tmp_path, capsys):

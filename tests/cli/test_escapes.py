@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
+from vidjax import progress
 from vidjax.cli import main
 from vidjax.data import motion_videos
 from vidjax.errors import printable
@@ -40,6 +42,13 @@ def test_a_prediction_shows_class_names_escaped_and_json_keeps_them(classifier, 
     said = capsys.readouterr().out
     assert not {"\x1b", "\x9b", "\x07"} & set(said)
     assert json.loads(said)[0]["top"][0]["label"].startswith(RED)
+
+
+def test_progress_shows_names_escaped(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_PATIENCE", 0.01)
+    with progress.progress(f"writing {RED}"):
+        time.sleep(0.1)
+    assert capsys.readouterr().err == "writing \\x1b[31mred\\x9b2J\\x07 ...\n"
 
 
 def test_check_shows_names_of_folders_escaped(videos, tmp_path, capsys):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vidjax.cli import main
-from vidjax.cli.paths import find_videos
+from vidjax.cli.paths import find_videos, names_of
 from vidjax.errors import DataError
 
 
@@ -65,6 +65,12 @@ def test_a_word_that_means_no_video_is_refused(tree, word, said):
     with pytest.raises(DataError) as refused:
         find_videos([word])
     assert str(refused.value).startswith(said)
+
+
+def test_videos_of_one_name_are_called_by_their_folders_too():
+    assert names_of(["x/a.mp4", "x/b.mov", "x/a.mp4"]) == {"x/a.mp4": "a", "x/b.mov": "b"}
+    assert names_of(["x/a.mp4", "x/y/a.mp4"]) == {"x/a.mp4": "a.mp4", "x/y/a.mp4": "y/a.mp4"}
+    assert names_of(["x/a.mp4", "x/a.mov"]) == {"x/a.mp4": "a.mp4", "x/a.mov": "a.mov"}
 
 
 def test_predict_answers_for_a_folder_a_quoted_pattern_and_a_list_alike(classifier, videos, tmp_path, capsys):

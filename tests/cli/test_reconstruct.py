@@ -108,7 +108,14 @@ def test_masks_that_cannot_be_are_refused(autoencoder, videos, tmp_path, capsys,
 
 def test_a_file_in_the_place_of_the_folder_is_refused_before_the_model_is_read(videos, capsys):
     assert draw(videos, "nobody/nothing", videos[0]) == 2
-    assert f"{videos[0]} cannot be a folder, for {videos[0]} is a file; name another" in capsys.readouterr().err
+    assert f"{videos[0]} cannot be a folder because {videos[0]} is a file; choose another" in capsys.readouterr().err
+
+
+def test_pictures_do_not_replace_the_video_that_is_drawn(autoencoder, videos, tmp_path, capsys):
+    video = tmp_path / "reconstruction.mp4"
+    shutil.copy(videos[0], video)
+    assert draw([str(video)], autoencoder, tmp_path) == 2
+    assert f"would overwrite {video}, which is read" in capsys.readouterr().err
 
 
 def test_a_classifier_is_refused_with_what_it_can_do(classifier, videos, tmp_path, capsys):

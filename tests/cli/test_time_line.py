@@ -1,6 +1,7 @@
 """`vidjax predict --every` finds the stretches of videos whose colours are known, and writes them in every form."""
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from colours import RECIPE, colour_model, write_colours
-from videos import encode, flip_bits, moving_texture
+from videos import encode, moving_texture
 
 from vidjax.cli import load_model, main
 from vidjax.data import read_frames
@@ -184,14 +185,48 @@ def test_a_video_is_never_overwritten_by_its_copy(use, video, tmp_path, capsys):
     assert copy.read_bytes() == before
 
 
+def test_a_list_of_videos_is_not_overwritten_by_a_table(use, video, tmp_path, capsys):
+    listed = tmp_path / "videos.csv"
+    listed.write_text(f"path\n{video}\n")
+    assert main(["predict", str(listed), "--model", "colours", "--every", "1", "--csv", str(listed)]) == 2
+    assert f"{listed} would overwrite {listed}, which is read" in capsys.readouterr().err
+    assert listed.read_text() == f"path\n{video}\n"
+
+
+def test_a_name_that_steers_terminals_or_is_no_utf8_is_escaped_except_in_json(use, video, tmp_path, capsys):
+    odd = tmp_path / "caf\udce9\x1b[2J.mp4"
+    shutil.copy(video, odd)
+    table = tmp_path / "t.csv"
+    words = ["--every", "1", "--csv", str(table), "--srt", str(tmp_path / "out"), "--html", str(tmp_path / "t.html")]
+    [found] = answers(capsys, str(odd), *words)
+    assert found["video"] == str(odd)
+    assert {row["video"] for row in csv.DictReader(table.open())} == {rf"{tmp_path}/caf\udce9\x1b[2J.mp4"}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["caf\udce9\x1b[2J.srt"]
+
+
+def test_only_windows_with_room_between_them_leave_something_out(use, video, capsys):
+    """A quarter of a second is 2.5 frames, so a window and the way to the next one are both 2 frames long."""
+    words, remark = ["predict", video, "--model", "colours"], "does not look at what lies between windows"
+    for options, said in (
+        (["--window", "0.25"], False), (["--every", "2"], True), (["--every", "2", "--window", "2.04"], False)
+    ):  # fmt: skip
+        assert main([*words, *options]) == 0
+        assert (remark in capsys.readouterr().err) == said
+
+
 def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, tmp_path, capsys):
-    damaged = tmp_path / "damaged.mp4"
-    damaged.write_bytes(flip_bits(encode(moving_texture(60), rate=10, options={"g": "10"}), count=60, seed=3))
+    """Windows see the first 8 frames and the last 8 of 60; what is damaged are those from 20 to 29."""
+    damaged, content = tmp_path / "damaged.mp4", encode(moving_texture(60), rate=10, options={"g": "10", "bf": "0"})
+    with av.open(io.BytesIO(content)) as container:
+        group = [packet for packet in container.demux(video=0) if packet.size][20:30]
+    begin, end = group[0].pos, group[-1].pos + group[-1].size
+    damaged.write_bytes(content[:begin] + bytes(end - begin) + content[end:])
     out, subtitles = tmp_path / "out.mp4", tmp_path / "out.srt"
     words = [str(damaged), "--model", "colours", "--every", "100", f"--out={out}", f"--srt={subtitles}"]
     assert main(["predict", *words]) == 3
     assert not out.exists()
-    assert "Traceback" not in capsys.readouterr().err
+    assert f"{damaged} is answered but not copied: corrupt" in capsys.readouterr().err
+    assert subtitles.exists()
 
 
 @pytest.mark.parametrize(
@@ -201,6 +236,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--window", "-1"], "--window=-1 must be above 0 seconds"),
         (["--window", "nan"], "--window=nan must be above 0 seconds"),
         (["--window", "2", "--stride", "3"], "give one of the two"),
+        (["--every", "2", "--clips", "3"], "every=2 for a window every so many seconds; give one of the two"),
         (["--every", "1", "--threshold", "2"], "threshold=2 must be a probability, from 0 to 1"),
         (["--threshold", "0.5"], "threshold=0.5 is for a time line; ask for one with every"),
         (["--out", "x.mkv"], "--out=x.mkv must end in .mp4, or be a folder"),
@@ -208,6 +244,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--csv", "table"], "--csv=table must name a file that ends in .csv"),
         (["--out", "gs://bucket/x.mp4"], "an annotated video is written on a disk"),
         (["--html", f"{__file__}/x.html"], "test_time_line.py cannot be a folder"),
+        (["--csv", "/proc/none/t.csv"], "nothing can be written in /proc"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(use, video, capsys, options, sentence):

@@ -128,6 +128,14 @@ def test_it_stops_after_so_many_seconds(pieces, capsys):
     assert 2 <= told(capsys)[1]["answers"] <= 5
 
 
+def test_it_stops_in_time_although_no_window_is_full(pieces, capsys):
+    with LiveServer(pieces, stay_silent=10) as server:
+        begun = time.monotonic()
+        assert watch(server.address, "--seconds", "1", "--window", "4", "--every", "0.5", code=2)
+        assert time.monotonic() - begun < 4
+    assert "a window of 4 s was never full" in capsys.readouterr().err
+
+
 def test_a_file_is_watched_while_it_grows_and_ends_when_it_has_not_grown_for_a_while(pieces, tmp_path, capsys):
     path = tmp_path / "recording.ts"
     path.touch()
@@ -213,10 +221,11 @@ def free_port():
         ("rtsp://no-such-host.invalid/x", "there is no host 'no-such-host.invalid'"),
         ("http://me:secret@no-such-host.invalid/x", "http://no-such-host.invalid/x: there is no host"),
         ("tcp://127.0.0.1:PORT", "cannot be read: Connection refused"),
-        ("http://127.0.0.1/live.m3u8", "is a playlist, which is not followed"),
-        ("udp://127.0.0.1:9", "is no address that is watched"),
-        ("file:///etc/passwd", "is no address that is watched"),
-        ("concat://a", "is no address that is watched"),
+        ("http://127.0.0.1/live.m3u8", "is a playlist, which vidjax does not follow"),
+        ("udp://127.0.0.1:9", "does not open udp:// addresses"),
+        ("file:///etc/passwd", "does not open file:// addresses"),
+        ("concat://a", "does not open concat:// addresses"),
+        ("http://me:secret@[::1/x", "the address of this http:// stream is malformed"),
         ("http:///x", "names no host"),
         ("gone.ts", "gone.ts cannot be found"),
         ("/dev/zero", "is neither a camera nor a file"),
@@ -267,7 +276,7 @@ def test_each_kind_of_address_opens_its_own_protocols_only():
     for scheme, protocols in PROTOCOLS.items():
         assert f"`{scheme}://`" in page
         assert f"`{protocols}`" in page
-    with pytest.raises(ConfigError, match="is no address that is watched"):
+    with pytest.raises(ConfigError, match="does not open pipe:// addresses"):
         find_source("pipe://0")
 
 

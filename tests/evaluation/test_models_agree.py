@@ -24,7 +24,7 @@ def test_names_are_compared_without_case_underscores_and_hyphens():
 def test_sets_that_overlap_are_compared_with_a_remark():
     found = agreement(Said(["Zumba"], 3, LABELS), Said(["zumba"], 2, ["zumba", "sleeping"]))
     assert found.share == 1.0
-    assert found.remark == "1 class in common, 2 of the first alone, 1 of the second"
+    assert found.remark == "1 class in common, 2 in the first only, 1 in the second only"
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,9 @@ def test_what_cannot_be_compared_has_no_share_but_a_reason(first, second, senten
 def test_nameless_classes_of_two_models_with_as_many_are_compared_by_number_and_nothing_answered_has_no_share():
     found = agreement(Said(["class 2"], 3), Said(["class 2"], 3))
     assert (found.share, found.remark) == (1.0, "classes without names are compared by their numbers")
-    assert agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS)).share is None
+    unanswered = agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS))
+    assert (unanswered.share, unanswered.remark) == (None, "not comparable: there is no video that both have answered")
+
+
+def test_an_empty_list_of_names_is_none():
+    assert "the second have no names" in agreement(Said(["Zumba"], 3, LABELS), Said(["class 2"], 3, ())).remark

@@ -1,6 +1,7 @@
 """Subtitles as FFmpeg reads them: times to the millisecond, and names that are no markup."""
 
 import av
+import numpy as np
 import pytest
 
 from vidjax.viz.subtitles import srt, webvtt
@@ -54,6 +55,21 @@ def test_classes_that_are_seen_together_share_a_cue_and_gaps_have_none():
     assert cues({"segments": segments}) == [
         Cue(0.0, 2.0, (run,)), Cue(2.0, 4.0, (jump, run)), Cue(4.0, 6.0, (jump,)), Cue(8.0, 9.0, (("run", "100%"),)),
     ]  # fmt: skip
+
+
+def test_cues_show_at_each_moment_what_holds_then():
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, 50, 40)
+    segments = [
+        {"start": float(start), "end": float(start + length), "label": str(number), "probability": number / 40}
+        for number, (start, length) in enumerate(zip(starts, rng.integers(1, 9, 40), strict=True))
+    ]
+    found = cues({"segments": segments})
+    for moment in np.arange(0.5, 60):
+        wanted = [segment["label"] for segment in segments if segment["start"] < moment < segment["end"]]
+        shown = [cue.lines for cue in found if cue.start < moment < cue.end]
+        assert [name for name, _ in shown[0]] == wanted[::-1] if wanted else not shown
+        assert len(shown) <= 1
 
 
 def test_a_regression_shows_its_numbers():

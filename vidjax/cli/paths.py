@@ -5,6 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
 
 from vidjax.errors import ConfigError, DataError, nearest_path
 from vidjax.files import in_bucket
@@ -68,16 +70,52 @@ def _in_list(path: str) -> list[str]:
     return [os.path.abspath(name) if name.startswith(os.pardir) else name for name in names]
 
 
-def folders_of(videos: list[str], out: str, default: str) -> list[str]:
-    """Where the pictures of each video go: `out` itself for one, else a folder in it (or in `default`) for each."""
-    if len(videos) == 1 and out:
-        return [out]
+def names_of(videos: Iterable[str]) -> dict[str, str]:
+    """The name of the files of each video: its own, with the folders that tell it from others of the same name."""
+    videos = list(dict.fromkeys(videos))
     names = [pathlib.Path(video).stem for video in videos]
     if len(set(names)) < len(names):
         places = [pathlib.Path(video).absolute() for video in videos]
         common = os.path.commonpath([place.parent for place in places])
         names = [os.path.relpath(place, common) for place in places]
-    return [os.path.join(out or default, name) for name in names]
+    return dict(zip(videos, names, strict=True))
+
+
+def folders_of(videos: Iterable[str], out: str, default: str, files: Sequence[str]) -> dict[str, str]:
+    """Where the pictures of each video go: `out` itself for one, else a folder in it (or in `default`) for each.
+
+    Args:
+      files: the names of those that are written there.
+
+    Raises:
+      ConfigError: for a folder that cannot be written, or where one of the files is a video that is read.
+    """
+    names = names_of(videos)
+    if len(names) == 1 and out:
+        folders = dict.fromkeys(names, out)
+    else:
+        folders = {video: os.path.join(out or default, name) for video, name in names.items()}
+    for folder in folders.values():
+        check_writable(folder)
+    check_none_is_read((os.path.join(folder, file) for folder in folders.values() for file in files), names)
+    return folders
+
+
+def check_none_is_read(places: Iterable[str], inputs: Iterable[str]) -> None:
+    """Refuse to write over a file that is read, whatever the name it is given by."""
+    read = {identity: path for path in inputs if (identity := _identity(path))}
+    for place in places:
+        if over := read.get(_identity(place)):
+            raise ConfigError(f"{place} would overwrite {over}, which is read; choose another place")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from every other; None where there is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def check_new(folder: str) -> None:
@@ -93,8 +131,10 @@ def check_writable(folder: str) -> None:
     if in_bucket(folder):
         return
     path = pathlib.Path(folder).absolute()
-    there = next(place for place in (path, *path.parents) if place.exists())
+    there = next(place for place in (path, *path.parents) if os.path.exists(place))
     if not there.is_dir():
-        raise ConfigError(f"{folder} cannot be a folder, for {there} is a file; name another")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"{folder} cannot be written, for nothing may be made in {there}; name another")
+        raise ConfigError(f"{folder} cannot be a folder because {there} is a file; choose another")
+    try:
+        tempfile.TemporaryFile(dir=there).close()  # permissions do not tell: root has them all, also in /proc
+    except OSError as error:
+        raise ConfigError(f"{folder}: nothing can be written in {there} ({error.strerror}); choose another") from error

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
 
-from vidjax.errors import printable
+from vidjax.errors import one_line, printable
 
-_OF_NO_JSON = re.compile("[\x7f-\x9f]")  # steer a terminal, and JSON leaves them as they are
+_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")  # which JSON lets through: they steer a terminal, or have no UTF-8
 
 
 def say(sentence: str) -> None:
@@ -24,10 +26,16 @@ def print_json(tree: Any) -> None:
     sys.stdout.write(json_line(tree, indent=1) + "\n")
 
 
+def print_paths(paths: Iterable[str | os.PathLike]) -> None:
+    """Files that were written, one a line; `print_json` has the names as they are, here they are `printable`."""
+    for path in paths:
+        print(printable(os.fspath(path)))
+
+
 def json_line(tree: Any, indent: int | None = None) -> str:
     """JSON with nothing in it that steers a terminal; in one line without `indent`."""
     text = json.dumps(tree, indent=indent, ensure_ascii=False)
-    return _OF_NO_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def segment_lines(segments: list[dict[str, Any]]) -> list[str]:
@@ -36,8 +44,8 @@ def segment_lines(segments: list[dict[str, Any]]) -> list[str]:
     lines = []
     for segment in segments:
         if "values" in segment:
-            shown = "  ".join(f"{line['value']:+.3f} {printable(line['name'])}" for line in segment["values"])
+            shown = "  ".join(f"{line['value']:+.3f} {one_line(line['name'])}" for line in segment["values"])
         else:
-            shown = f"{segment['probability']:4.0%} {printable(segment['label'])}"
+            shown = f"{segment['probability']:4.0%} {one_line(segment['label'])}"
         lines.append(f"{segment['start']:{wide}.1f} - {segment['end']:{wide}.1f} s  {shown}")
     return lines

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 
+EXIT_MISSING_VIDEOS = 3  # some of several videos could not be answered
+
 
 @dataclasses.dataclass(frozen=True)
 class Verb:

@@ -1,4 +1,4 @@
-"""How often two models say the same of the same videos, by the names of their classes."""
+"""How often two models give the same answer about the same videos, by the names of their classes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Said:
     """What a model says of some videos.
 
     Attributes:
-      best: the name of the best class of each video, None where there is no answer.
-      classes: of the model; labels: their names, None where they have numbers only.
+      best: the name of the best class of each video, None for a video without an answer.
+      classes: how many the model has; labels: their names, None if they have numbers only.
     """
 
     best: Sequence[str | None]
@@ -25,9 +25,9 @@ class Agreement:
     """Of two models.
 
     Attributes:
-      videos: that both have answered; same: of these, with the same best class.
-      shared: classes that both have.
-      remark: why the two cannot be compared, or what can be compared of them; empty where all can.
+      videos: how many both have answered; same: how many of these have the same best class.
+      shared: how many classes both have, 0 when they cannot be compared.
+      remark: why the two cannot be compared, or how far their classes differ; else empty.
     """
 
     videos: int
@@ -37,7 +37,7 @@ class Agreement:
 
     @property
     def share(self) -> float | None:
-        """Of videos with the same best class; None where there is nothing to compare."""
+        """The share of videos with the same best class; None if nothing can be compared."""
         return self.same / self.videos if self.videos and self.shared else None
 
 
@@ -51,16 +51,18 @@ def agreement(first: Said, second: Said) -> Agreement:
         (plain(a), plain(b)) for a, b in zip(first.best, second.best, strict=True) if a is not None and b is not None
     ]
     same = sum(a == b for a, b in both)
-    if first.labels is None and second.labels is None and first.classes == second.classes:
+    if not both:
+        return Agreement(0, 0, 0, "not comparable: there is no video that both have answered")
+    if not first.labels and not second.labels and first.classes == second.classes:
         return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
-    if nameless := [which for which, said in (("first", first), ("second", second)) if said.labels is None]:
+    if nameless := [which for which, said in (("first", first), ("second", second)) if not said.labels]:
         words = f"not comparable: the classes of the {' and of the '.join(nameless)} have no names"
         return Agreement(len(both), 0, 0, words)
     names, others = ({plain(name) for name in said.labels or ()} for said in (first, second))
     shared = len(names & others)
     if not shared:
         return Agreement(len(both), 0, 0, "not comparable: no class of one has the name of one of the other's")
-    alone = f"{len(names) - shared} of the first alone, {len(others) - shared} of the second"
+    alone = f"{len(names) - shared} in the first only, {len(others) - shared} in the second only"
     own = f"{shared} {'class' if shared == 1 else 'classes'} in common, {alone}"
     return Agreement(len(both), same, shared, "" if names == others else own)
 

@@ -1,7 +1,7 @@
 """The time line of a video: what windows that follow each other say, as stretches of time with one answer each.
 
-Windows overlap, so each speaks for the time that is nearer to its middle than to that of another. What is shorter than
-half a window a window cannot tell apart: such a flicker is counted to what is around it.
+Windows overlap, so each speaks for the time nearer to its own middle than to that of any other. A window cannot resolve
+what is shorter than half its length: such a flicker is counted to what is around it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _runs(times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"]) -> 
     own, best = own_times(times), shares.argmax(axis=1)
     settled = _settle(best, shares, own, shortest=float(np.diff(times).mean()) / 2)
     runs = []
-    for first, stop in _bounds(settled):
+    for first, stop in zip(*(edges.tolist() for edges in _bounds(settled)), strict=True):
         inside, number = slice(first, stop), int(settled[first])
         probability, agree = float(shares[inside, number].mean()), int((best[inside] == number).sum())
         start, end = float(own[first, 0]), float(own[stop - 1, 1])
@@ -103,12 +103,12 @@ def _settle(
     """
     best = best.copy()
     while True:
-        bounds = _bounds(best)
-        lengths = np.array([own[stop - 1, 1] - own[first, 0] for first, stop in bounds])
+        firsts, stops = _bounds(best)
+        lengths = own[stops - 1, 1] - own[firsts, 0]
         run = int(lengths.argmin())
-        if len(bounds) == 1 or lengths[run] >= shortest - _ROUNDING:
+        if len(lengths) == 1 or lengths[run] >= shortest - _ROUNDING:
             return best
-        first, stop = bounds[run]
+        first, stop = int(firsts[run]), int(stops[run])
         left, right = best[max(first - 1, 0)], best[min(stop, len(best) - 1)]
         before, after = shares[first:stop, left], shares[first:stop, right]
         cut = first + int(np.argmax(np.append(0.0, before.cumsum()) + after.sum() - np.append(0.0, after.cumsum())))
@@ -116,7 +116,7 @@ def _settle(
         best[first:cut], best[cut:stop] = left, right
 
 
-def _bounds(best: Integer[np.ndarray, " w"]) -> list[tuple[int, int]]:
+def _bounds(best: Integer[np.ndarray, " w"]) -> tuple[Integer[np.ndarray, " runs"], Integer[np.ndarray, " runs"]]:
     """First window, and the one after the last, of each run of equal ones."""
     edges = np.flatnonzero(np.diff(best)) + 1
-    return list(zip([0, *edges.tolist()], [*edges.tolist(), len(best)], strict=True))
+    return np.append(0, edges), np.append(edges, len(best))

@@ -1,4 +1,4 @@
-"""Answers about the last seconds of something that goes on, one each so many seconds, skipped rather than late."""
+"""Answers about the last seconds of a live stream at a fixed pace, skipped rather than late."""
 
 from __future__ import annotations
 
@@ -65,13 +65,14 @@ class Watch:
     def moments(
         self, video: LiveVideo, seconds: float = math.inf, begun: Callable[[], None] = lambda: None
     ) -> Iterator[Moment]:
-        """Yield a `Moment` every so many seconds of the stream, until it ends or so many seconds have passed.
+        """Yield a `Moment` every so many seconds of the stream.
 
         Args:
+          seconds: after the first frame, at which to stop if the stream has not ended before.
           begun: called at the first frame.
 
         Raises:
-          DataError: when the source cannot be read, or ends before a window is full.
+          DataError: when the source cannot be read, or is over before a window is full.
           StalledError: when it sends nothing.
         """
         frames = video.wait(0.0)
@@ -82,13 +83,13 @@ class Watch:
         span, offsets = window_of(self._predictor.recipe, video.fps)
         self.window, video.keep = span / video.fps, span / video.fps + 1.0
         due = (span - 1) / video.fps - _ROUNDING
-        while time.monotonic() < until and (frames := video.wait(due)):
+        while time.monotonic() < until and (frames := video.wait(due, until)):
             last = frames[-1].seconds
             yield self._answer(frames, last - (span - 1) / video.fps, offsets)
             skipped = int((last - due) / self._every)
             self.skipped += skipped
             due += (skipped + 1) * self._every
-        if not self.latencies and not frames:
+        if not self.latencies:
             raise DataError(
                 f"{video.counts.frames} frames have come, and a window of {self.window:.2g} s was never full; "
                 "--window or --stride takes less"

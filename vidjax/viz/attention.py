@@ -1,4 +1,4 @@
-"""Maps of attention laid over the frames that they are of."""
+"""Maps of attention, laid over their frames."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vidjax.files import Place
 from vidjax.viz import panels
 
 CAPTION = (
-    "Blue where a map is least in the clip, red where it is most. Each has a scale of its own, which leaves out the "
-    "lowest and the highest hundredth of its cubes."
+    "Blue: where a map is lowest in the clip; red: where it is highest. Each map has its own scale, which leaves out "
+    "the lowest and the highest hundredth of its cubes."
 )
 _ENDS = 0.01, 0.99  # quantiles: a few tokens draw far more attention than all others
 _HEIGHT = 144  # pixels of a frame, about; small ones are enlarged, their pixels in sight under smooth maps

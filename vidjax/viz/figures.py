@@ -6,8 +6,8 @@ import io
 import warnings
 from typing import TYPE_CHECKING
 
-from vidjax.errors import printable
-from vidjax.files import Place, located, write_whole
+from vidjax.errors import one_line
+from vidjax.files import Place, located, make_folder, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,14 +28,14 @@ def label(name: str, most: int) -> str:
 
     Give `parse_math=False` to what draws it, since Matplotlib takes what is between dollars for a formula.
     """
-    name = printable(" ".join(name.split()))
+    name = one_line(name)
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def save_figure(figure: Figure, path: str | Place, dpi: int = 120) -> Place:
     """Write the figure as a PNG, making its folder if needed."""
     path = located(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in another script, which shows as boxes

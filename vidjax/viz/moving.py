@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vidjax.files import Place, located, write_whole
+from vidjax.files import Place, located, make_folder, write_whole
 
 _KEY_EVERY = 12  # pictures, so that players can jump
 
@@ -45,6 +45,6 @@ def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place,
 
 def _written(path: str | Place, file: io.BytesIO) -> Place:
     path = located(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, file.getvalue())
     return path

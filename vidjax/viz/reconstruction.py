@@ -31,8 +31,8 @@ NORMALIZED = (
 )
 PLAIN = "Visible patches are pasted from the input; only hidden ones are predicted, as pixels."
 _ERROR = (
-    " Error: the mean over colours of the absolute difference, from black, 0, to white, {most:.2f} of the range of "
-    "pixels or more."
+    " Error: the absolute difference, averaged over colours, from black (0) to white ({most:.2f} of the range of "
+    "pixels or more)."
 )
 _MAX_CLIPS = 3
 Clips = Float[np.ndarray, "b t h w 3"]

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidjax.errors import printable
+from vidjax.errors import one_line, printable
 
 Answer = Mapping[str, Any]  # what `vidjax.weights.predictors.answer` says of a video, and `video`, its name
 
@@ -24,17 +24,22 @@ class Cue:
 
 
 def cues(answer: Answer) -> list[Cue]:
-    """What is shown when: no two cues overlap, and there is none where the time line has nothing.
+    """What to show when. Cues do not overlap; stretches without a segment have no cue.
 
     Classes that are seen together share a cue, the most probable first.
     """
-    segments = answer["segments"]
+    segments = sorted(answer["segments"], key=lambda segment: segment["start"])
     edges = sorted({segment[side] for segment in segments for side in ("start", "end")})
     found: list[Cue] = []
+    now: list[Mapping[str, Any]] = []
+    begun = 0
     for start, end in itertools.pairwise(edges):
-        now = [segment for segment in segments if segment["start"] < end and segment["end"] > start]
-        now.sort(key=lambda segment: -segment.get("probability", 0.0))
-        if lines := tuple(line for segment in now for line in lines_of(segment)):
+        while begun < len(segments) and segments[begun]["start"] <= start:
+            now.append(segments[begun])
+            begun += 1
+        now = [segment for segment in now if segment["end"] > start]
+        likeliest_first = sorted(now, key=lambda segment: -segment.get("probability", 0.0))
+        if lines := tuple(line for segment in likeliest_first for line in lines_of(segment)):
             found.append(Cue(start, end, lines))
     return found
 
@@ -46,18 +51,13 @@ def lines_of(segment: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(one_line(segment["label"]), f"{segment['probability']:.0%}")]
 
 
-def one_line(name: str) -> str:
-    """A name without line breaks, and with nothing in it that steers a terminal."""
-    return printable(" ".join(name.split()))
-
-
 def csv_table(answers: Sequence[Answer]) -> str:
-    """The time lines of several videos as CSV: a line for each segment, and one with `error` for a video without any.
+    """The time lines of several videos as CSV: one line per segment, and one with `error` per video without an answer.
 
-    Columns: video, start and end in seconds, then label (of actions also verb and noun) and probability, or a column
-    for each target of a regression; windows and agree as `vidjax.evaluation.time_line.Segment` has them.
+    Columns: video, start and end in seconds; then, of classes, label (of actions also verb and noun), probability,
+    windows and agree (see `vidjax.evaluation.time_line.Segment`), of a regression one column per target.
     """
-    rows = [row for answer in answers for row in _rows(answer)]
+    rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]
     columns = list(dict.fromkeys(("video", "start", "end", *itertools.chain(*rows), "error")))
     columns.append(columns.pop(columns.index("error")))
     text = io.StringIO()
@@ -65,6 +65,10 @@ def csv_table(answers: Sequence[Answer]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vidjax.data.video.readers import open_video
-from vidjax.errors import VideoError, printable
-from vidjax.viz.time_line import Answer, lines_of, one_line
+from vidjax.errors import VideoError, one_line, printable
+from vidjax.viz.time_line import Answer, lines_of
 
 _PICTURES = 120  # of a video at most
 _AT_ONCE = 8  # frames that are decoded together

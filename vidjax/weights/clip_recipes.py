@@ -89,6 +89,12 @@ class RecipeChanges:
         for name in ("every", "window"):
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf:
                 raise ConfigError(f"{name}={value:g} must be above 0 seconds")
+        if self.clips and (self.every or self.window):
+            name = "every" if self.every else "window"
+            raise ConfigError(
+                f"clips={self.clips} asks for so many clips, {name}={getattr(self, name):g} for a window every so many "
+                "seconds; give one of the two"
+            )
         if self.window and self.stride:
             raise ConfigError(
                 f"stride={self.stride} says how far frames are apart, window={self.window:g} spreads them over so many "

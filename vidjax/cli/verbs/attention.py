@@ -1,29 +1,28 @@
 """`vidjax attention`: show where a model looks in videos: roll-out and maps of a layer, as PNG, GIF and MP4.
 
-Of a model that attends over time and in space by turns, both; of a VideoMamba the hidden attention of its scans. The
-clip in the middle of each video is taken. A video of several that cannot be decoded is reported with the reason; the
-others are shown, and the exit code is 3.
+A model that attends over time and space in turn has a map of each; a VideoMamba is shown by the hidden attention of its
+scans. One clip is taken, from the middle of each video. When one of several videos cannot be decoded, the reason is
+reported, the others are shown, and the exit code is 3.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, say
-from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError, VideoError
-from vidjax.progress import progress
+from vidjax.cli.terminal import print_json, print_paths, say
+from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
+from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from vidjax.evaluation.attention import AttentionMaps
 
-EXIT_MISSING_VIDEOS = 3
 _OUT = "attention"
+_FILES = tuple(f"attention.{kind}" for kind in ("png", "gif", "mp4", "npz"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,54 +30,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = "folder of attention.png, .gif, .mp4 and the numbers, .npz; with several videos, of a folder for each "
+    about = "folder for attention.png, .gif, .mp4 and the numbers, .npz; several videos get a folder each in it "
     add("--out", default="", metavar="DIR", help=f"{about}({_OUT}/NAME)")
-    add("--layer", type=int, metavar="N", help="from 1 (the last)")
-    add("--head", type=int, metavar="N", help="from 1 (the mean of all)")
+    add("--layer", type=int, metavar="N", help="layer to show, from 1 (the last)")
+    add("--head", type=int, metavar="N", help="head to show, from 1 (the mean over heads)")
     clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, png, gif, mp4, npz}]")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the pictures and say what they show."""
-    from vidjax.data.clips.eval_views import window_views
-    from vidjax.data.video.readers import open_video
+    from vidjax.cli.drawn_videos import draw_each
     from vidjax.evaluation.attention import attention_maps, map_sizes
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     clip_options.check_stride(arguments)
-    videos = paths.find_videos(arguments.videos)
-    folders = paths.folders_of(videos, arguments.out, _OUT)
-    for folder in folders:
-        paths.check_writable(folder)
+    folders = paths.folders_of(paths.find_videos(arguments.videos), arguments.out, _OUT, _FILES)
     model = load_model.load(arguments.model)
     recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()
     _check(map_sizes(model), arguments.layer, arguments.head)
-    drawn, failed = [], []
-    with progress("drawing", len(videos)) as advance:
-        for name, folder in zip(videos, folders, strict=True):
-            try:
-                with open_video(name) as video:
-                    clip_options.note_if_short(name, video, recipe)
-                    [[clip]] = window_views(video, recipe, [None])
-                maps = attention_maps(model, clip)
-                shown = _chosen(maps, arguments.layer, arguments.head)
-                rgb = clip[..., ::-1] if recipe.channels == "bgr" else clip
-                drawn.append({"video": name} | _draw(maps, shown, rgb, folder))
-            except VideoError as error:
-                if len(videos) == 1:
-                    raise
-                failed.append(f"{name} is not shown: {error}")
-            advance()
-    for sentence in failed:
-        say(f"vidjax: {sentence}")
+    shown: dict[str, np.ndarray] = {}
+
+    def draw(clips: np.ndarray, folder: str) -> dict[str, str]:
+        maps = attention_maps(model, clips[0])
+        shown.update(_chosen(maps, arguments.layer, arguments.head))
+        return _draw(maps, shown, clips[0, ..., ::-1] if recipe.channels == "bgr" else clips[0], folder)
+
+    drawn = draw_each(folders, recipe, draw, "drawing")
     if drawn:
         say(f"{recipe.words}; {', '.join(shown)}")
     if arguments.json:
-        print_json(drawn)
+        print_json([{"video": name} | files for name, files in drawn.items()])
     else:
-        print(*(files[kind] for files in drawn for kind in ("png", "gif", "mp4", "npz")), sep="\n")
-    return EXIT_MISSING_VIDEOS if failed else 0
+        print_paths(path for files in drawn.values() for path in files.values())
+    return EXIT_MISSING_VIDEOS if len(drawn) < len(folders) else 0
 
 
 def _check(sizes: dict[str, tuple[int, int]], layer: int | None, head: int | None) -> None:
@@ -112,8 +97,9 @@ def _draw(maps: AttentionMaps, shown: dict[str, np.ndarray], clip: np.ndarray, f
     from vidjax.viz.attention import draw_maps
 
     files = draw_maps(clip, shown, folder)
+    arrays: dict[str, Any] = {"rollout": maps.rollout, **maps.layers}
     numbers, npz = io.BytesIO(), located(folder) / "attention.npz"
-    np.savez_compressed(numbers, allow_pickle=False, rollout=maps.rollout, **maps.layers)
+    np.savez_compressed(numbers, **arrays)
     write_whole(npz, numbers.getvalue())
     return {**files.named, "npz": os.fspath(npz)}
 

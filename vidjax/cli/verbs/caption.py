@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say
-from vidjax.cli.verb import Verb
+from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.errors import ConfigError, VideoError, printable
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
     from vidjax.evaluation.caption_generator import CaptionGenerator
-
-EXIT_MISSING_VIDEOS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """`vidjax compare`: ask several classifiers about the same videos: one table, how often they agree, how long they take.
 
-Each model takes clips as by itself. Classes are compared by their names. The seconds of a video count from its file to
-the answer; compiling is by itself. A video that a model cannot answer is reported with the reason; the others are
+Each model takes clips by its own recipe. Classes are compared by name. The seconds of a video are those from its file
+to the answer; compiling is timed separately. When a video cannot be decoded, the reason is reported, the others are
 compared, and the exit code is 3.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say
-from vidjax.cli.verb import Verb
+from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.errors import ConfigError, VideoError, WeightsError, printable
 from vidjax.progress import progress
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from vidjax.evaluation.predict import Predictor
 
     Pair: TypeAlias = tuple["_Asked", "_Asked", Agreement]
-
-EXIT_MISSING_VIDEOS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +97,7 @@ def _ask(source: str, videos: list[str], arguments: argparse.Namespace) -> _Aske
 
     predictor = make_predictor(model, RecipeChanges(clips=arguments.clips, crops=arguments.crops))
     if predictor.numbers:
-        raise WeightsError(f"{source} predicts numbers, of which none is the best; compare classifiers")
+        raise WeightsError(f"{source} predicts numbers, not classes; compare classifiers")
     with progress(f"compiling {source}"):
         start = time.perf_counter()
         predictor.compile()
@@ -144,7 +142,7 @@ def _print_tables(videos: list[str], asked: list[_Asked], pairs: list[Pair]) -> 
     from rich.text import Text
 
     console = Console()
-    letters = [chr(ord("A") + number % 26) for number in range(len(asked))]
+    letters = [_letters(number) for number in range(len(asked))]
     for letter, each in zip(letters, asked, strict=True):
         console.print(Text(f"{letter}  {printable(each.source)}: {each.clip}"), soft_wrap=True)
     table = Table("video", *letters)
@@ -160,6 +158,11 @@ def _print_tables(videos: list[str], asked: list[_Asked], pairs: list[Pair]) -> 
         share = "" if found.share is None else f"the same in {found.same} of {found.videos} videos ({found.share:.0%})"
         words = "; ".join(filter(None, (share, found.remark)))
         console.print(Text(f"{named[id(a)]} and {named[id(b)]}: {words}"), soft_wrap=True)
+
+
+def _letters(number: int) -> str:
+    """A to Z, then AA, AB and so on, as the columns of a spreadsheet."""
+    return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 
 def _cell(answer: dict[str, Any]) -> Text:

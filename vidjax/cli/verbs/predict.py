@@ -1,22 +1,23 @@
 """`vidjax predict`: say what happens in videos: the most probable classes of a trained or downloaded classifier.
 
-Of a model of actions, the verb and the noun of each; of a regression, its numbers. With --every or --window, and of a
-model that was trained to slide, also a time line: windows that follow each other and say the same are one segment. It
-goes to the terminal, and if asked into subtitles, a table, a page with pictures or a copy of the video.
-A video that cannot be decoded is reported with the reason; the others are answered, and the exit code is 3.
+A model of actions gives a verb and a noun, a regression its numbers. --every or --window, or a model that was trained
+on windows, adds a time line: consecutive windows with the same answer form one segment. It goes to the terminal and, on
+request, into subtitles, a table, a page with pictures or a copy of the video.
+When a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths, time_line_files
 from vidjax.cli.terminal import print_json, say, segment_lines
-from vidjax.cli.verb import Verb
+from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.config import choices
 from vidjax.errors import ConfigError, VideoError, printable
 from vidjax.progress import progress
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.evaluation.predict import Predictor
 
-EXIT_MISSING_VIDEOS = 3
-_USUAL = 1.0  # seconds from one window to the next where a file of a time line is asked for and nothing else is said
+_USUAL = 1.0  # seconds between windows when a file of the time line is asked for without --every or --window
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--merge", choices=choices("eval.merge"), help="of the views, and of windows (as the model is evaluated)")
     add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
-    about = "how long a window is, over which the frames of its clip are spread (as long as a clip)"
+    about = "length of a window, over which the frames of its clip are spread (as long as a clip)"
     add("--window", type=float, metavar="SECONDS", help=about)
-    about = "name a class in a time line from this probability (0.5 where classes are seen together, else the best)"
+    about = "least probability of a class in a time line (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
     time_line_files.add_arguments(parser)
     about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         threshold=arguments.threshold,
     )  # fmt: skip
     if files and not model.clips.windows and not (asked.every or asked.window):
-        say(f"note: a window every {_USUAL:g} s; --every says otherwise")
+        say(f"note: a window every {_USUAL:g} s (see --every)")
         asked = dataclasses.replace(asked, every=_USUAL)
     predictor = make_predictor(model, asked)
     answers = []
@@ -97,9 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:
-    """Write the files of a video; whether one of them could not be."""
+    """Write the files of a video; True when its copy could not be written."""
     if reason := files.write_of(answer):
-        say(f"vidjax: {answer['video']} is answered, but there is no copy of it: {reason}")
+        say(f"vidjax: {answer['video']} is answered but not copied: {reason}")
     return bool(reason)
 
 
@@ -142,24 +142,25 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
             merged = {"mean": "mean", "max": "largest probability"}[windows.merge]
             each = "number" if predictor.numbers else "class"
             say(f"The table is the answer for the whole video: of each {each}, the {merged} over the windows.")
-            for remark in _remarks(answered, windows.seconds):
+            for remark in _remarks(answered):
                 say(remark)
 
 
-def _remarks(answered: list[dict[str, Any]], apart: float) -> Iterator[str]:
-    """What one has to know to read the time lines of windows that are so many seconds apart."""
+def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
+    """What one has to know to read the time lines."""
     windows = [window for answer in answered for window in answer["windows"]]
-    long = windows[0]["end"] - windows[0]["start"]
-    if apart > long:
-        yield f"Of every {apart:g} s a window sees {long:.2g} s; what lies between windows is not looked at."
+    long = max(window["end"] - window["start"] for window in windows)  # a short video has one that is shorter
+    pairs = (pair for answer in answered for pair in itertools.pairwise(answer["windows"]))
+    if any(following["start"] > window["end"] for window, following in pairs):
+        yield f"Each window sees {long:.2g} s; the model does not look at what lies between windows."
     segments = [segment for answer in answered for segment in answer["segments"] if "agree" in segment]
     if flickers := sum(segment["windows"] - segment["agree"] for segment in segments):
         yield (
-            f"{flickers} of {len(windows)} windows say otherwise for less than {long / 2:.2g} s, half a window, and "
-            "are counted to the segments around them; --json has what each window says."
+            f"{flickers} of {len(windows)} windows differ from their neighbours for less than {long / 2:.2g} s, half a "
+            "window, and are counted to the segments around them; --json has what each window says."
         )
     if any(not answer["segments"] for answer in answered):
-        yield "A time line is empty where no class is probable enough; --threshold=P names less probable ones."
+        yield "A time line is empty because no class is probable enough; a lower --threshold names more."
 
 
 def _view_words(recipe: ClipRecipe) -> str:

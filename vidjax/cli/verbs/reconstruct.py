@@ -1,7 +1,7 @@
 """`vidjax reconstruct`: show what a masked autoencoder sees and what it makes of the rest, as PNG, GIF and MP4.
 
-Clips are taken and hidden as the model was trained. A video of several that cannot be decoded is reported with the
-reason; the others are shown, and the exit code is 3.
+Clips are taken and masked as the model was trained. When one of several videos cannot be decoded, the reason is
+reported, the others are shown, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from vidjax.cli import clip_options, load_model, paths
-from vidjax.cli.terminal import print_json, say
-from vidjax.cli.verb import Verb
+from vidjax.cli.terminal import print_json, print_paths, say
+from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.config import Config, choices
-from vidjax.errors import ConfigError, VideoError
-from vidjax.progress import progress
+from vidjax.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vidjax.objectives import MaskedAutoencoding
     from vidjax.viz.reconstruction import Pictures
 
-EXIT_MISSING_VIDEOS = 3
 _OUT = "reconstructions"
+_FILES = tuple(f"reconstruction.{kind}" for kind in ("png", "gif", "mp4"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = f"folder of reconstruction.png, .gif and .mp4; with several videos, of a folder for each ({_OUT}/NAME)"
+    about = f"folder for reconstruction.png, .gif and .mp4; several videos get a folder each in it ({_OUT}/NAME)"
     add("--out", default="", metavar="DIR", help=about)
     add("--mask-ratio", type=float, metavar="R", help="hidden share, above 0 and below 1 (as trained, or 0.9)")
     add(
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs="+",
         metavar="R",
-        help="several of them, one under the other, such as 0.5 0.75 0.9",
+        help="several hidden shares, drawn one under the other, such as 0.5 0.75 0.9",
     )
     add("--mask", choices=choices("model.mask"), help="what is hidden together (as trained, or tube)")
     add("--seed", type=int, default=0, metavar="N", help="of the mask (0)")
@@ -50,17 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the pictures and say what they show."""
     import jax
 
-    from vidjax.data.clips.eval_views import window_views
-    from vidjax.data.video.readers import open_video
+    from vidjax.cli.drawn_videos import draw_each
     from vidjax.ops.mesh_axes import local_mesh
     from vidjax.viz.reconstruction import write_reconstructions
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 
     clip_options.check_stride(arguments)
-    videos = paths.find_videos(arguments.videos)
-    folders = paths.folders_of(videos, arguments.out, _OUT)
-    for folder in folders:
-        paths.check_writable(folder)
+    folders = paths.folders_of(paths.find_videos(arguments.videos), arguments.out, _OUT, _FILES)
     model = load_model.load(arguments.model)
     trained = load_model.check_autoencoder(model, arguments.model)
     objectives = _objectives(trained, arguments)
@@ -68,22 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"note: it was trained with a {trained.mask} mask and a ratio of {trained.mask_ratio:g}")
     recipe = change_recipe(model.clips, RecipeChanges(stride=arguments.stride)).one_view()
     mesh = local_mesh(jax.local_devices()[:1])
-    drawn, failed = {}, []
-    with progress("reconstructing", len(videos)) as advance:
-        for name, folder in zip(videos, folders, strict=True):
-            try:
-                with open_video(name) as video:
-                    clip_options.note_if_short(name, video, recipe)
-                    [clip] = window_views(video, recipe, [None])
-                key = jax.random.key(arguments.seed)
-                drawn[name] = write_reconstructions(objectives, model.params, clip, key, mesh, folder)
-            except VideoError as error:
-                if len(videos) == 1:
-                    raise
-                failed.append(f"{name} is not shown: {error}")
-            advance()
-    for sentence in failed:
-        say(f"vidjax: {sentence}")
+
+    def draw(clips: np.ndarray, folder: str) -> Pictures:
+        return write_reconstructions(objectives, model.params, clips, jax.random.key(arguments.seed), mesh, folder)
+
+    drawn = draw_each(folders, recipe, draw, "reconstructing")
     if drawn:
         hidden = ", ".join(f"{objective.share_masked:.1%}" for objective in objectives)
         say(f"{recipe.words}; {hidden} of the cubes are hidden by a {objectives[0].mask} mask")
@@ -95,9 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         ratios = [objective.share_masked for objective in objectives]
         print_json([_tree(name, pictures, ratios) for name, pictures in drawn.items()])
     else:
-        for pictures in drawn.values():
-            print(*pictures.files, sep="\n")
-    return EXIT_MISSING_VIDEOS if failed else 0
+        print_paths(path for pictures in drawn.values() for path in pictures.files)
+    return EXIT_MISSING_VIDEOS if len(drawn) < len(folders) else 0
 
 
 def _tree(video: str, pictures: Pictures, ratios: list[float]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """`vidjax watch`: say what happens in a camera, a stream or a growing file while it happens.
 
-A window rolls over what comes; each answer is about the last seconds of it. Frames and answers that would come late are
-left out. The end of the stream, --seconds, Ctrl-C and SIGTERM end it with a summary. A source that sends nothing for
---timeout seconds ends it with exit code 4.
+A window rolls over the stream, and each answer is about its last seconds. Frames and answers that would be late are
+dropped. It ends with the stream, after --seconds, or on Ctrl-C or SIGTERM, always with a summary; when the source sends
+nothing for --timeout seconds, the exit code is 4.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vidjax.cli import clip_options, load_model
 from vidjax.cli.terminal import json_line, say
 from vidjax.cli.verb import Verb
-from vidjax.errors import ConfigError, printable
+from vidjax.errors import ConfigError, one_line
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vidjax.evaluation.watching import Moment, Watch
 
 _SOURCE = "a camera (/dev/video0), a stream (rtsp://, http://, https://, tcp://), or a file that grows"
-_LONG = 3.0  # seconds: a window of a model that spreads its frames over a whole video
+_LONG = 3.0  # seconds: the window of a model that spreads its frames over a whole video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="SOURCE", help=_SOURCE)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    add("--every", type=float, default=1.0, metavar="SECONDS", help="between two answers (1)")
-    about = "how long a window is, over which the frames of its clip are spread (as long as a clip)"
+    add("--every", type=float, default=1.0, metavar="SECONDS", help="time between two answers (1)")
+    about = "length of a window, over which the frames of its clip are spread (as long as a clip)"
     add("--window", type=float, metavar="SECONDS", help=about)
     clip_options.add_stride(parser)
     add("--top", type=int, default=3, metavar="K", help="classes to name (3)")
     add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1)")
-    add("--seconds", type=float, default=math.inf, metavar="N", help="stop so long after the first frame")
-    add("--timeout", type=float, default=10.0, metavar="SECONDS", help="of silence after which it gives up (10)")
+    add("--seconds", type=float, default=math.inf, metavar="N", help="stop this long after the first frame")
+    add("--timeout", type=float, default=10.0, metavar="SECONDS", help="give up after this long without a frame (10)")
     about = "print a line of JSON for each answer: {start, end, top: [{label, probability}], latency}"
     add("--json", action="store_true", help=about)
 
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class _Lines:
-    """Answers as one line that changes, as lines where nobody looks at a terminal, or as JSON."""
+    """Shows answers as one changing line on a terminal, as lines elsewhere, or as JSON."""
 
     def __init__(self, predictor: Predictor, top: int, *, as_json: bool):
         self._predictor, self._top, self._json = predictor, top, as_json
@@ -105,9 +105,9 @@ class _Lines:
             print(json_line(said | {"latency": round(moment.latency, 3)}), flush=True)
             return
         if "values" in said:
-            shown = "  ".join(f"{line['value']:+.3f} {printable(line['name'])}" for line in said["values"])
+            shown = "  ".join(f"{line['value']:+.3f} {one_line(line['name'])}" for line in said["values"])
         else:
-            shown = "  ".join(f"{line['probability']:4.0%} {printable(line['label'])}" for line in said["top"])
+            shown = "  ".join(f"{line['probability']:4.0%} {one_line(line['label'])}" for line in said["top"])
         seconds = int(moment.end)
         line = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}  {shown}"
         if self._changes:
@@ -148,7 +148,7 @@ class _Lines:
                 f"median {middle:.2f} s, p95 {late:.2f} s"
             )
         if late > watch.window + 1:
-            say("the model does not keep up; --every with more seconds, --crops 1 or a smaller model does")
+            say("the model does not keep up: ask for fewer answers (--every), one crop (--crops 1) or a smaller model")
 
 
 def _columns() -> int:

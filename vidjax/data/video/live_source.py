@@ -47,20 +47,23 @@ class LiveSource:
 
 
 def find_source(address: str) -> LiveSource:
-    """What an address means; nothing is opened.
+    """What an address means; opens nothing.
 
     Raises:
-      ConfigError: for a kind of address that is not watched.
+      ConfigError: for an address that is malformed or of a kind that is not watched.
       VideoError: missing or not_video, of a path.
     """
     scheme = address.split("://")[0] if "://" in address else ""
     if scheme:
-        parts = urllib.parse.urlsplit(address)
+        try:
+            parts = urllib.parse.urlsplit(address)
+        except ValueError as error:  # such as an unclosed bracket; what it says may hold the password
+            raise ConfigError(f"the address of this {scheme}:// stream is malformed; {_SEE}") from error
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         if scheme not in PROTOCOLS:
-            raise ConfigError(f"{shown} is no address that is watched; {_SEE}")
+            raise ConfigError(f"vidjax watch does not open {scheme}:// addresses such as {shown}; {_SEE}")
         if parts.path.lower().endswith(_PLAYLISTS):
-            raise ConfigError(f"{shown} is a playlist, which is not followed; give the address of one stream")
+            raise ConfigError(f"{shown} is a playlist, which vidjax does not follow; give the address of one stream")
         if not parts.hostname:
             raise ConfigError(f"{shown} names no host")
         return LiveSource(address, "network", shown)
@@ -137,7 +140,7 @@ def ends_in_error(source: LiveSource, error: OSError) -> bool:
 
 
 def _find_host(source: LiveSource) -> None:
-    """FFmpeg says "Input/output error" of a host that there is not."""
+    """For a host that does not exist FFmpeg says "Input/output error" only."""
     parts = urllib.parse.urlsplit(source.address)
     try:
         socket.getaddrinfo(parts.hostname, None)

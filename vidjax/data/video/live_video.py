@@ -1,4 +1,4 @@
-"""Frames of something that goes on: decoded by a thread of its own, the last seconds kept, dropped rather than late."""
+"""Frames of a live stream: decoded in a thread, kept for the last seconds, dropped rather than late."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """What became of the frames: how many were decoded, of these not prepared as they were late, and damaged."""
+    """How many frames were decoded, how many of these were dropped as late, and how many pictures were damaged."""
 
     frames: int = 0
     dropped: int = 0
@@ -48,7 +48,7 @@ class LiveVideo:
 
     Attributes:
       counts: of frames so far.
-      fps: frames a second that the source promises; 25 where it promises none.
+      fps: frames a second that the source announces; 25 if it announces none.
       size: height and width of the last frame as displayed.
       remarks: sentences about the stream, such as a change of its size.
     """
@@ -80,8 +80,11 @@ class LiveVideo:
         self._stopped.set()
         self._thread.join(1.0)
 
-    def wait(self, seconds: float) -> list[Kept]:
-        """The frames that are kept, once the last of them is at this time of the stream or later; none at its end.
+    def wait(self, seconds: float, until: float = math.inf) -> list[Kept]:
+        """The kept frames, once the last of them is at this time of the stream or later; none at its end.
+
+        Args:
+          until: the moment (`time.monotonic`) from which it waits no longer and returns none.
 
         Raises:
           StalledError: when no frame has come for the time-out.
@@ -91,7 +94,7 @@ class LiveVideo:
             while not (self._frames and self._frames[-1].seconds >= seconds):
                 if self._error:
                     raise self._error
-                if self._ended:
+                if self._ended or time.monotonic() >= until:
                     return []
                 silent = time.monotonic() - self._alive
                 if silent > self._timeout + 1.0:  # FFmpeg's own time-out has a second to say it better
@@ -170,8 +173,8 @@ class LiveVideo:
     def _clock(self, stamp: float, now: float) -> tuple[float, float]:
         """Seconds since the first frame by the sender's clock, and how late the frame is beside the most punctual one.
 
-        That is one of late, as clocks drift and a sender that has paused is late for good. Where the clock jumps, as
-        when a sender starts again, time goes on as if it had not.
+        Only the last seconds count for that, since clocks drift and a sender that has paused stays late. When the clock
+        jumps, as after a restart of the sender, time goes on as if it had not.
         """
         if self._origin is None:
             self._origin, self._since = stamp, now

@@ -2,8 +2,8 @@
 
 Roll-out is that of Abnar & Zuidema 2020 (arXiv:2005.00928, section 3): a residual branch makes a layer half attention,
 averaged over heads, and half identity, and layers are multiplied. Where a layer attends over time and over space, each
-has its own residual branch, and so its own factor. Of a VideoMamba it is the roll-out of the hidden attention of its
-scans, see `hidden.py`.
+has its own residual branch, and so its own factor. For a VideoMamba, the hidden attention of its scans is rolled out,
+see `hidden.py`.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ class AttentionMaps:
     """Where a model looks in one clip, on the grid of its cubes.
 
     Attributes:
-      layers: by kind, (layers heads t h w): the attention that is paid to each cube by the class token or, where there
-        is none, by all tokens on average. Of `KINDS` a model has
+      layers: by kind, (layers heads t h w): the attention that each cube receives from the class token or, in a model
+        without one, from all tokens on average. The `KINDS`, of which each model has some:
 
         attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention);
         space: within frames, the mean over their class tokens; time: over the frames of each place, the mean over the
           queries of all cubes. Models 3 and 4 of ViViT have no class token; the temporal encoder of its model 2 gives
           every place of a frame the same number; TimeSformer's class token takes no part in time;
-        class, forward, backward: of a VideoMamba, whose channels are averaged to one head: what its class token, the
-          first, reads by both scans, and what all tokens read on average by each. May be negative.
-      rollout: (t h w); of a VideoMamba without what is negative.
+        class, forward, backward: of a VideoMamba, with one head, the mean over channels: what its class token, the
+          first, reads through both scans, and what all tokens read on average through each. May be negative.
+      rollout: (t h w); negative values of a VideoMamba's are set to 0.
     """
 
     layers: Mapping[str, Float[np.ndarray, "layers heads t h w"]]

@@ -1,8 +1,8 @@
 """Rows of attention, weighed and added up, without the matrix that they are rows of.
 
-What reads a matrix of attention P reads it through weights r of its queries: the one of the class token, or equal ones
-of all tokens. r P holds a number for each key, so the matrix of a layer, 1.4 GB for the 12 layers of a base model, is
-never whole in memory. Arrays are those of one clip.
+Maps and roll-out read a matrix of attention P as r P, with weights r of its queries: all on the class token, or equal
+for all tokens. r P has one number per key, so the matrices, 1.4 GB for the 12 layers of a base model, are never whole
+in memory. Arrays are those of one clip.
 """
 
 from __future__ import annotations
