@@ -35,6 +35,11 @@ def rows_of(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_the_time_of_a_run_that_has_noted_none_is_not_nothing(copied):
+    (copied / "goodput.json").unlink()
+    assert summarise_run(copied).hours is None
+
+
 def test_a_finished_run(finished):
     summary = summarise_run(finished)
     losses = [(row["train/loss"], row["step"]) for row in rows_of(finished) if "train/loss" in row]

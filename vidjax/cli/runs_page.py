@@ -50,7 +50,7 @@ def as_json(runs: Mapping[str, RunSummary]) -> list[dict[str, Any]]:
             "value": run.value,
             "best": run.best[0] if run.best else None,
             "best_step": run.best[1] if run.best else None,
-            "hours": round(run.hours, 4),
+            "hours": None if run.hours is None else round(run.hours, 4),
             "state": run.state,
             "notes": list(run.notes),
         }
@@ -92,9 +92,10 @@ def _rows(runs: Mapping[str, RunSummary]) -> Iterator[list[str]]:
     for name, run in runs.items():
         step = "-" if run.step is None else f"{run.step}"
         best = f"{_number(run.best[0])} at {run.best[1]}" if run.best else "-"
+        time = "-" if run.hours is None else duration(3600 * run.hours)
         yield [
             name, run.task or "-", run.model or "-", f"{step}/{run.total}" if run.total else step, run.metric or "-",
-            _number(run.value), best, duration(3600 * run.hours), run.state.split(":", 1)[0],
+            _number(run.value), best, time, run.state.split(":", 1)[0],
         ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class RunSummary:
       metric: the figure that ranks its checkpoints, or train/loss.
       value: of the last evaluation, or of the last step logged.
       best: of all validations, or steps logged, with the step; lower is better for a loss.
-      hours: of all its starts.
+      hours: of all its starts; None where nothing was trained here.
       state: `finished`, `running: ` or `starting: ` and the process that does, `stopped at step ...` with the reason,
         `killed after step ...` without last words, `weights` that were not trained here, `evaluated`, or `not begun`.
       notes: sentences about files that are damaged or missing.
@@ -52,7 +52,7 @@ class RunSummary:
     metric: str
     value: float | None
     best: tuple[float, int] | None
-    hours: float
+    hours: float | None
     state: str
     notes: tuple[str, ...]
     config: Mapping[str, Any]
@@ -107,6 +107,7 @@ def _summarise(folder: Place) -> RunSummary:
     saved = [int(path.name) for path in _listed(folder / CHECKPOINTS) if path.name.isdigit()]
     step = max((*(row["step"] for row in rows), *saved), default=None)
     acts = [(found, of) for of in made.read(folder) if (found := _ACT.match(of.act))]
+    starts = read_starts(folder)
     metric, value, best = _figures(config.get("task", ""), rows, results)
     return RunSummary(
         folder=folder,
@@ -117,7 +118,7 @@ def _summarise(folder: Place) -> RunSummary:
         metric=metric,
         value=value,
         best=best,
-        hours=sum(totals(read_starts(folder))[kind] for kind in KINDS) / 3600,
+        hours=sum(totals(starts)[kind] for kind in KINDS) / 3600 if starts else None,
         state=_state(folder, step, acts, bool(rows), bool(results)),
         notes=tuple(notes),
         config=config,
