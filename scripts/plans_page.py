@@ -64,12 +64,13 @@ class Recipe:
 
     Attributes:
       kind: the same for recipes whose steps differ by the number of clips alone.
-      clips: of a step, over all chips.
+      clips: of a step, over all chips; group: of which a chip has whole multiples.
       steps: of the whole recipe; None where nobody has said how many videos there are.
     """
 
     kind: str
     clips: int
+    group: int
     steps: int | None
 
 
@@ -110,7 +111,8 @@ def recipe(experiment: str) -> Recipe:
     kind = [config.task, model, config.data.num_frames, config.data.image_size, config.optim.name]
     clips = config.data.global_batch * config.data.clips_per_decode
     videos = num_videos(config)
-    return Recipe(json.dumps(kind), clips, num_train_steps(config, videos) if videos else None)
+    group = max(config.optim.clip_group, 1)
+    return Recipe(json.dumps(kind), clips, group, num_train_steps(config, videos) if videos else None)
 
 
 def num_videos(config: Config) -> int | None:
@@ -127,7 +129,7 @@ def in_proportion(
     chip, _, shape = topology.partition(":")
     chips = math.prod(map(int, shape.split("x")))
     recipe = recipes[name]
-    if recipe.clips % chips or not recipe.steps:
+    if recipe.clips % (chips * recipe.group) or not recipe.steps:
         return ""
     like = [
         (found["clips"] / found["chips"], found["ms"])

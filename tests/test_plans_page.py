@@ -35,7 +35,7 @@ def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
 
 def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
     plans = {"one": {"v5e:8x8": FITS, "v5e:4x4": {"nothing": "no plan fits"}, "v5p:4x4x4": FITS | {"hours": None}}}
-    recipes = {"one": script.Recipe("a", 2048, 1_800_000), "two": script.Recipe("b", 2048, 1_800_000)}
+    recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000), "two": script.Recipe("b", 2048, 1, 1_800_000)}
     lines = script.page(recipes, plans).splitlines()
     hours, each, unknown = (line for line in lines if line.startswith("| `one`"))
     assert hours == "| `one` | nothing fits | **50** (45%) | not compiled | fits; time unknown |"
@@ -49,10 +49,11 @@ def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
 
 def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
     recipes = {
-        "one": script.Recipe("a", 2048, 1_800_000),
-        "half as long": script.Recipe("a", 1024, 1_800_000),
-        "other": script.Recipe("b", 2048, 1_800_000),
-        "of no known length": script.Recipe("a", 2048, None),
+        "one": script.Recipe("a", 2048, 1, 1_800_000),
+        "half as long": script.Recipe("a", 1024, 1, 1_800_000),
+        "other": script.Recipe("b", 2048, 1, 1_800_000),
+        "clipped in groups": script.Recipe("a", 2048, 16, 1_800_000),
+        "of no known length": script.Recipe("a", 2048, 1, None),
     }
     plans = {"one": {"v5e:8x8": FITS | {"settings": {}}}}  # 32 clips a chip in 100 ms
 
@@ -63,17 +64,18 @@ def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
     assert hours("one") == ["~200", "~50", "~12.5", ""]
     # 16 and 64 clips a chip; 4 are too few to be told from 32
     assert hours("half as long") == ["~100", "~25", "", ""]
+    assert hours("clipped in groups") == ["~200", "~50", "", ""]  # 256 chips would have half a group each
     assert hours("other") == hours("of no known length") == ["", "", "", ""]
 
 
 def test_hours_are_not_told_from_plans_that_set_something_else(script):
-    recipes = {"one": script.Recipe("a", 2048, 1_800_000)}
+    recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000)}
     assert script.in_proportion("one", "v5e:4x4", recipes, {"one": {"v5e:8x8": FITS}}) == ""
 
 
 def test_a_step_that_was_compiled_without_a_flag_is_not_called_the_best_of_several(script):
     settings = {"tried": "no flag", "settings": {}}
-    recipes = {"one": script.Recipe("a", 2048, 1_800_000)}
+    recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000)}
     page = script.page(recipes, {"one": {"v5e:4x4": FITS | settings, "v5e:8x8": FITS | {"settings": {}}}})
     assert [line.split(" | ")[2] for line in page.splitlines() if line.startswith("| `one` | v5e")] == [
         "no flag",

@@ -36,7 +36,7 @@ PODS = {  # experiment: topology, and what else must be set there
     "timesformer_k400:base": ("v5e:8x8", ()),
     "timesformer_ssv2:base": ("v5e:8x8", ()),
     "vivit_k400:base": ("v5e:8x8", ("mesh.tensor=2",)),
-    "vivit_k600:large_fe": ("v5e:8x8", ()),
+    "vivit_k600:large_fe": ("v5e:8x8", ("mesh.tensor=2",)),
     "vivit_epic_kitchens:": ("v5e:8x8", ("mesh.tensor=2",)),
     "vivit_ssv2:": ("v5e:8x8", ("mesh.tensor=2",)),
     "videomamba_k400:middle": ("v5e:8x8", ()),
