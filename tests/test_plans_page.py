@@ -60,9 +60,9 @@ def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
     def hours(name):
         return [script.in_proportion(name, slice_, recipes, plans) for slice_ in script.SLICES]
 
-    # 128 clips a chip take 400 ms, and 1.8 million such steps 200 hours; 8 are a quarter of 32; of v5p nothing is known
+    # 128 clips per chip take 400 ms, so 1.8 million steps take 200 hours; 8 are a quarter of 32; v5p has no plan
     assert hours("one") == ["~200", "~50", "~12.5", ""]
-    # 16 and 64 clips a chip; 4 are too few to be told from 32
+    # 64 and 16 clips per chip; 4 are too few to be judged by 32
     assert hours("half as long") == ["~100", "~25", "", ""]
     assert hours("clipped in groups") == ["~200", "~50", "", ""]  # 256 chips would have half a group each
     assert hours("other") == hours("of no known length") == ["", "", "", ""]

@@ -299,7 +299,7 @@ def test_a_recording_is_answered(visit):
 
 
 def test_ten_files_at_once_are_one_video(visit, site, file):
-    """Of a drop of many the first is taken, and the others are not kept."""
+    """When many files are dropped at once, the page takes the first and keeps none of the others."""
     page = visit()
     videos = [file(f"{number}.mp4", encode(moving_texture(20, 48, 48, seed=number))) for number in range(10)]
     page.locator("#vj-drop input[type=file]").evaluate("input => { input.multiple = true }")

@@ -5,12 +5,11 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 import toy
+from holder import hold
 from toy_runs import StoppingBatches, run
 
 from vidjax.errors import TrainingError
@@ -86,17 +85,8 @@ def test_a_finished_run_that_was_asked_for_more_and_killed_is_not_finished(copie
     assert summarise_run(copied).state == "killed after step 12"
 
 
-HOLD = """
-import pathlib, sys, time
-from vidjax.training.workdir_lock import locked
-with locked(pathlib.Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
 def test_a_run_that_trains_now_is_told_from_one_whose_process_is_dead(copied):
-    trains = subprocess.Popen([sys.executable, "-c", HOLD, str(copied)], stdout=subprocess.PIPE, text=True)
+    trains = hold(copied)
     try:
         assert trains.stdout.readline() == "held\n"
         assert summarise_run(copied).state.startswith(f"running: process {trains.pid} on {socket.gethostname()} since")

@@ -1,25 +1,16 @@
 """Two runs never train in one folder at once, and one that has died holds nobody up."""
 
 import fcntl
-import subprocess
-import sys
 
 import pytest
+from holder import hold
 
 from vidjax.errors import ConfigError
 from vidjax.training.workdir_lock import locked
 
-HOLD = """
-import pathlib, sys, time
-from vidjax.training.workdir_lock import locked
-with locked(pathlib.Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
 
 def test_a_second_run_is_refused_with_the_first_one_named_until_that_is_dead(tmp_path):
-    first = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    first = hold(tmp_path)
     try:
         assert first.stdout.readline() == "held\n"
         with (

@@ -40,7 +40,7 @@ def test_classes_that_are_taken_for_each_other_become_neighbours():
 
 
 def test_on_the_sheet_each_row_and_column_has_the_name_of_its_class(tmp_path):
-    """Of 80 classes one has a name and videos: ink lies left of its row and above its column, and nowhere else."""
+    """Only one of 80 classes has a name and videos: ink lies left of its row, above its column, and nowhere else."""
     matrix = np.zeros((80, 80), int)
     matrix[50, 50] = 1
     names = ["" if number != 50 else "MMMM" for number in range(80)]

@@ -22,7 +22,7 @@ class Said:
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """Of two models.
+    """How often two models agree.
 
     Attributes:
       videos: how many both have answered; same: how many of these have the same best class.

@@ -140,7 +140,7 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
-    """Of the scored videos, by the probability of their best class; None where scores are no distribution.
+    """Calibration of the scored videos by the probability of their best class; None if scores are not probabilities.
 
     The `max` of several views does not add up to 1. Sums of logits count as the softmax of their mean.
     """

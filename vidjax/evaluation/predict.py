@@ -184,7 +184,7 @@ class ActionPredictor(Predictor):
     def _shares(
         self, scores: Float[np.ndarray, "w outputs"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """Of the actions that are the best of a window."""
+        """The probability of each action that is the best of some window."""
         best = [best_actions(*np.split(row, [self._nouns]), 1)[0] for row in scores]
         pairs = np.unique(best, axis=0)
         noun, verb = self._of_parts(scores)

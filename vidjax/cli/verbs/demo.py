@@ -120,7 +120,7 @@ def load_models(sources: list[str], captioner: str | None = None) -> Models:
     """Read models and sort them by what they can do.
 
     Raises:
-      WeightsError: for what is no model, or has nothing to show; or for a captioner that is none.
+      WeightsError: when a source is not a model or has nothing to show, or when a captioner cannot write captions.
     """
     from vidjax.demo.models import Autoencoder, Captioner, Classifier, Models, names_of
 

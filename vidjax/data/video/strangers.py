@@ -42,7 +42,7 @@ class VideoLimits:
 
     @property
     def bytes(self) -> int:
-        """Of the file."""
+        """The largest file, in bytes."""
         return self.megabytes << 20
 
     def check(self, info: VideoInfo) -> None:

@@ -35,7 +35,7 @@ class Scan(NamedTuple):
 
     @classmethod
     def of(cls, x: Float[Array, "l d"], params: Any, reverse: bool) -> Scan:
-        """Of a mixer's projected tokens and the parameters of one of its directions."""
+        """Take a mixer's projected tokens and the parameters of one of its directions."""
         conv, dt_proj = params["conv"], params["dt_proj"]
         weights = ops.BranchWeights(
             conv["kernel"], conv["bias"], params["x_proj"]["kernel"].astype(x.dtype),
