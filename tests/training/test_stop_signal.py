@@ -15,22 +15,23 @@ PROGRAM = """
 import ctypes, multiprocessing, os, sys, time
 from vidjax.training.stop_signal import StopSignal, stoppable
 
-def in_c():
-    "As a compilation of XLA: Python's lock is released, its handlers do not run, and no signal ends it."
+def wait_in_c(seconds):
+    "Like a compilation of XLA: Python's lock is released, its handlers do not run, and no signal ends it."
     mutex = ctypes.create_string_buffer(64)
     ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    until = (ctypes.c_long * 2)(*divmod(time.time_ns() + seconds * 10**9, 10**9))
+    ctypes.CDLL(None).pthread_mutex_timedlock(mutex, until)
+
+def in_c():
     print("ready", flush=True)
-    ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    wait_in_c(3600)
 
 def in_a_notebook(seconds):
     sys.modules["ipykernel"] = None
-    mutex = ctypes.create_string_buffer(64)
-    ctypes.CDLL(None).pthread_mutex_lock(mutex)
     try:
         with stoppable(program=False):
             print("ready", flush=True)
-            until = (ctypes.c_long * 2)(int(time.time()) + seconds, 0)
-            ctypes.CDLL(None).pthread_mutex_timedlock(mutex, until)
+            wait_in_c(seconds)
     except SystemExit as stopped:
         print("variables live on", stopped.code, flush=True)
 
@@ -62,7 +63,7 @@ def saving(seconds):
         print("ready", flush=True)
         while not stop.signal:
             time.sleep(0.01)
-        ctypes.CDLL(None).sleep(seconds)
+        wait_in_c(seconds)
         stop.unsaved = False
         raise SystemExit(128 + stop.signal)
 
