@@ -1,7 +1,7 @@
 """Every family from random weights on the embedded videos of moving digits: one recipe, so that a table can compare.
 
 Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamba 96.5, VideoMAE 94.9, joint ViViT 93.0,
-           the control 13.3; chance is 12.5. scripts/compare_families.py runs all rows, see the README's table
+           the control 13.3; chance is 12.5. scripts/compare_families.py runs all rows, see docs/results.md
 Hardware   one CPU core, 5 to 13 minutes a model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 

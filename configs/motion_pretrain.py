@@ -1,6 +1,6 @@
 """VideoMAE pre-training on the embedded videos of moving digits: the first half of the quickstart.
 
-Expected   after configs/motion_finetune.py, the top-1 in the README
+Expected   after configs/motion_finetune.py, the top-1 in docs/results.md
 Hardware   2 CPU cores, about two minutes
 Command    python -m vidjax.main --config=configs/motion_pretrain.py --workdir=RUN
 """
@@ -15,7 +15,7 @@ def get_config(arg=None):
     config_lib.motion(config)
 
     # Half of the clip is hidden whole, so that only motion tells what is there. Tubes over 75 % of the 9 patches were
-    # worth nothing to the classifier (one seed, README).
+    # worth nothing to the classifier (one seed, docs/results.md).
     config.model.mask = "frame"
     config.model.mask_ratio = 0.5
 

@@ -63,7 +63,7 @@ def test_the_loops_of_the_page_have_twenty_lines_or_so():
 def test_the_readme_s_library_block_runs(folder):
     """With the tiny model and a run on disk in the place of the base model and a model of the hub."""
     text = (ROOT / "README.md").read_text()
-    [block] = blocks(text[text.index("## Use it as a library") : text.index("## Measured")])
+    [block] = blocks(text[text.index("## As a library") : text.index("## What is supported")])
     for word, instead in (("videomae_base", "videomae_tiny"), (r"MCG-NJU/[\w-]+", "runs/finetune")):
         block, count = re.subn(word, instead, block)
         assert count

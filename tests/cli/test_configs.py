@@ -9,7 +9,7 @@ from vidjax.cli import main
 from vidjax.errors import ConfigError
 from vidjax.main import read_config
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+CONFIGS, DOCS = (pathlib.Path(__file__).parents[2] / name for name in ("configs", "docs"))
 
 
 def test_the_list_has_every_experiment_with_sizes_that_it_takes(capsys):
@@ -22,6 +22,16 @@ def test_the_list_has_every_experiment_with_sizes_that_it_takes(capsys):
             assert read_config([f"--config={name}:{size}"])
         with pytest.raises(ConfigError, match=", ".join((*about["sizes"], "smoke"))):
             read_config([f"--config={name}:nosuchsize"])
+
+
+def test_the_page_of_experiments_is_up_to_date_and_holds_every_docstring(capsys):
+    assert main(["configs", "--markdown", "experiments"]) == 0
+    page = capsys.readouterr().out
+    command = "vidjax configs --markdown experiments > docs/experiments.md"
+    assert page == (DOCS / "experiments.md").read_text(), f"run: {command}"
+    for path in CONFIGS.glob("*.py"):
+        for line in path.read_text().split('"""')[1].splitlines():
+            assert line in page, path
 
 
 def test_the_table_names_sizes_and_how_to_use_them(capsys):

@@ -23,17 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="name, sizes, about and path as JSON")
-    form.add_argument("--markdown", action="store_true", help="the page docs/recipes.md")
+    form.add_argument(
+        "--markdown", choices=("recipes", "experiments"), nargs="?", const="recipes", metavar="PAGE",
+        help="the page docs/recipes.md (default) or docs/experiments.md",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the list or a file, or copy a file."""
     if not arguments.name and arguments.copy is not None:
         raise ConfigError("--copy needs the experiment's name: vidjax configs NAME --copy PATH")
-    if arguments.markdown:
-        from vidjax.cli.recipes_page import page
+    if arguments.markdown == "recipes":
+        from vidjax.cli import recipes_page
 
-        print(page(), end="")
+        print(recipes_page.page(), end="")
+        return 0
+    if arguments.markdown == "experiments":
+        from vidjax.cli import experiments_page
+
+        print(experiments_page.page(map(_describe, shipped().values())), end="")
         return 0
     paths = [find_experiment(arguments.name)] if arguments.name else list(shipped().values())
     if arguments.copy is not None:
@@ -48,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    """Name, sizes, the first line of the docstring, and path of an experiment file."""
+    """Return the name, sizes, first docstring line and path of an experiment file."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} cannot be read as Python")

@@ -1,4 +1,4 @@
-"""docs/results.md: a row for every public checkpoint, and figures only where somebody has measured them."""
+"""docs/public-weights.md: a row for every public checkpoint, and figures only where somebody has measured them."""
 
 import importlib.util
 import json
@@ -14,29 +14,29 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("results_page", ROOT / "scripts" / "results_page.py")
+    spec = importlib.util.spec_from_file_location("public_weights_page", ROOT / "scripts" / "public_weights_page.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def row_of(folder, weights):
-    lines = (folder / "results.md").read_text().splitlines()
+    lines = (folder / "public-weights.md").read_text().splitlines()
     [line] = [line for line in lines if line.startswith(f"| `{weights}` |")]
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
 def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
-    if (ROOT / "docs" / "results.json").is_file():
-        (tmp_path / "results.json").write_text((ROOT / "docs" / "results.json").read_text())
+    if (ROOT / "docs" / "public-weights.json").is_file():
+        (tmp_path / "public-weights.json").write_text((ROOT / "docs" / "public-weights.json").read_text())
     assert script.main(["--docs", str(tmp_path)]) == 0
-    page = (tmp_path / "results.md").read_text()
-    assert page == (ROOT / "docs" / "results.md").read_text(), "run: python scripts/results_page.py"
+    page = (tmp_path / "public-weights.md").read_text()
+    assert page == (ROOT / "docs" / "public-weights.md").read_text(), "run: python scripts/public_weights_page.py"
 
 
 def test_every_checkpoint_that_is_named_has_a_row_and_its_data_set_can_be_read(script, tmp_path):
     assert script.main(["--docs", str(tmp_path)]) == 0
-    page = (tmp_path / "results.md").read_text()
+    page = (tmp_path / "public-weights.md").read_text()
     for card in describe_all():
         for found in (*card["results"], *card["pretrained"]):
             assert not found["weights"] or f"| `{found['weights']}` |" in page
