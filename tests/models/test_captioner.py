@@ -140,9 +140,9 @@ def test_targets_are_read_one_step_later():
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ({"backbone": {"num_classes": 7}}, "not at a classifier of 7 classes; build or load it with num_classes=0"),
+        ({"backbone": {"num_classes": 7}}, "not a classifier with 7 classes; build or load it with num_classes=0"),
         ({"decoder": {"cross_attention": False}}, "needs a language model with cross-attention"),
-        ({"spec": {"num_clips": 3}}, "1 clips a video for a captioner of num_clips=3"),
+        ({"spec": {"num_clips": 3}}, "1 clips per video, but the captioner has num_clips=3"),
         ({"spec": {"encoder_features": "cls"}}, "encoder_features='cls' is unknown; choose one of pooled, tokens"),
         ({"spec": {"num_clips": 0}}, "num_clips=0 must be at least 1"),
     ],

@@ -85,7 +85,7 @@ def test_its_fields_are_set_under_model_spec_and_misspelt_ones_are_refused(toy):
     assert objective(width=12, bias=False).module.spec.width == 12
     with pytest.raises(ConfigError, match=r"did you mean config\.model\.spec\.width\?"):
         objective(widht=12)
-    with pytest.raises(ConfigError, match=r"factorization is of ViViT; .* is a Toy"):
+    with pytest.raises(ConfigError, match=r"factorization belongs to ViViT; .* is a Toy"):
         objective(factorization="joint")
 
 

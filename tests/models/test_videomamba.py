@@ -252,7 +252,7 @@ def test_tiny_learns_a_batch_by_heart():
         ({"merge_directions": "max"}, "merge_directions='max' is unknown; choose one of sum, mean"),
         ({"dt_bias_init": "one"}, "dt_bias_init='one' is unknown; choose one of zero, mamba"),
         ({"scan": "cuda"}, "scan='cuda' is unknown; choose one of associative, chunked"),
-        ({"attention": "xla"}, "attention='xla' means nothing to a VideoMamba"),
+        ({"attention": "xla"}, "attention='xla' does not apply to VideoMamba"),
     ],
 )
 def test_an_option_that_is_not_one_says_so(overrides, sentence):

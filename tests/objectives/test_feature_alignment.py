@@ -289,7 +289,7 @@ def test_a_video_model_teaches_too():
     ("changes", "sentence"),
     [
         ({"align__teacher": "videomamba_tiny"}, "model.mask=attention needs a teacher"),
-        ({"align__teacher": "videomae_tiny"}, "cubes of 2 frames and the student of 1; set model.spec.tubelet_size=2"),
+        ({"align__teacher": "videomae_tiny"}, "cubes span 2 frames, the student's 1; set model.spec.tubelet_size=2"),
         ({"align__teacher": "timesformer_tiny"}, "timesformer_tiny gives no features of its layers"),
         ({"model__name": "clip_tiny"}, "clip_tiny cannot leave tokens out; VideoMAE, VideoMamba can"),
         ({"model__name": "vivit_tiny"}, "vivit_tiny gives no features of its layers"),

@@ -1,4 +1,4 @@
-"""Flax modules of video models: a file for each family, and `build_model`, which makes one by name."""
+"""Flax modules of video models: one file per family, and `build_model`, which builds a model by name."""
 
 from vidjax.models.family import Family
 from vidjax.models.presets import FAMILIES, build_model, family_of, model_names, preset

@@ -1,7 +1,7 @@
-"""What feature alignment trains and what it aligns to: a student of some tokens, a teacher of whole clips.
+"""Feature alignment: a student that encodes some of the tokens, and a frozen teacher that encodes whole clips.
 
-Unmasked Teacher (Li et al. 2023, arXiv:2303.16058, section 3) in the words of VideoMamba's code
-(`video_sm/models/videomamba_pretrain.py` and `clip.py`), which its published weights were made with.
+Unmasked Teacher (Li et al. 2023, arXiv:2303.16058, section 3) as implemented by VideoMamba, whose published weights
+were trained this way (`video_sm/models/videomamba_pretrain.py` and `clip.py`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ DECODERS = ("linear", "mlp")
 
 
 class AlignmentDecoder(nn.Module):
-    """A linear layer, or two with a GELU between them, and a norm: from a student's channels to its teacher's.
+    """Map a student's channels to its teacher's: one linear layer, or two with a GELU between them, then a norm.
 
     Attributes:
       kind: one of `DECODERS`.
@@ -42,14 +42,14 @@ class AlignmentDecoder(nn.Module):
 
 
 class AlignmentStudent(CompiledInit):
-    """An encoder of some tokens, and a decoder for each of its chosen blocks.
+    """An encoder of the visible tokens, with one decoder for each of its tapped blocks.
 
     Attributes:
-      encoder: of a family whose `hidden` takes an `index`.
+      encoder: from a family whose `hidden` takes an `index`.
       features: channels of the teacher's features.
       decoder: one of `DECODERS`.
-      class_token: whether the class token is aligned too; it is then the first.
-      norm: whether the encoder's final norm comes before the decoders.
+      class_token: whether the class token is aligned too; if so, it comes first.
+      norm: whether the encoder's final norm is applied before the decoders.
     """
 
     encoder: nn.Module
@@ -71,20 +71,20 @@ class AlignmentStudent(CompiledInit):
     def __call__(
         self, patches: Float[Array, "b v p"], index: Int[Array, "b v"], train: bool = False
     ) -> dict[str, Float[Array, "k b n e"]]:
-        """Predict the teacher's features of the visible tokens from what the k chosen blocks make of them.
+        """Predict the teacher's features of the visible tokens from the outputs of the k tapped blocks.
 
         Args:
-          patches: normalised visible cubes; index: their numbers, ascending.
+          patches: normalised visible cubes; index: their token indices, ascending.
 
         Returns:
-          features, float32; n counts the class token, where there is one, and the v visible tokens.
+          features, float32; n counts the v visible tokens and, if it is aligned, the class token.
         """
         out = self.encoder.hidden(patches, index, train, self.norm)
         x, first = out["tokens"], int(self.class_token)
         if self.class_token:
             x = jnp.concatenate([out["cls"][:, :, None], x], axis=2)
             index = with_class_token(index)
-        # Fixed positions once more, for the decoder, as in VideoMamba's `forward`.
+        # The decoders get fixed positions of their own, as in VideoMamba's `forward`.
         x = x + ops.sincos_1d(self.spec.num_tokens + first, x.shape[-1])[index]
         return {"features": jnp.stack([decode(of_block) for decode, of_block in zip(self.decoders, x, strict=True)])}
 
@@ -93,11 +93,11 @@ class AlignmentTeacher(CompiledInit):
     """A frozen encoder of all tokens of a clip.
 
     Attributes:
-      encoder: of a family with `hidden`.
-      tubelet_size: of the student. A teacher of single frames sees the middle one of each of the student's cubes, which
-        is what a kernel inflated around its centre makes of them (`inflate_weight` in the authors' `clip.py`).
-      class_token: whether it gives its class token's features too; they are then the first.
-      norm: whether its final norm comes before the features.
+      encoder: from a family with `hidden`.
+      tubelet_size: the student's. A teacher of single frames sees the middle frame of each of the student's cubes, the
+        only frame that a kernel inflated around its centre would see (`inflate_weight` in the authors' `clip.py`).
+      class_token: whether to return the class token's features too; if so, they come first.
+      norm: whether to apply the encoder's final norm.
     """
 
     encoder: nn.Module
@@ -111,11 +111,11 @@ class AlignmentTeacher(CompiledInit):
         return self.encoder.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"]) -> dict[str, Array]:
-        """Look at a student's normalised clips, at the size that gives as many tokens.
+        """Encode a student's normalised clips, resized so that both have the same grid of tokens.
 
         Returns:
-          features (k b n e), float32; n counts the class token, where there is one, and all tokens; attention (b t n),
-          of a teacher that has it: where the class token looks in each frame.
+          features (k b n e), float32; n counts all tokens and, if it is returned, the class token. attention (b t n),
+          if the encoder provides it: from the class token to the patches of each frame.
         """
         s = self.spec
         if s.tubelet_size != self.tubelet_size:
@@ -129,20 +129,20 @@ class AlignmentTeacher(CompiledInit):
 
 
 def match_teacher(student: ClipSpec, teacher: ClipSpec) -> dict[str, Any]:
-    """The fields of a teacher's spec with which it has a student's grid of tokens.
+    """Spec fields that give a teacher the student's grid of tokens.
 
     Raises:
-      ConfigError: when its cubes are of several frames, and not of as many as the student's.
+      ConfigError: if the teacher's cubes span several frames, but not as many as the student's.
     """
     if teacher.tubelet_size not in (1, student.tubelet_size):
         raise ConfigError(
-            f"the teacher has cubes of {teacher.tubelet_size} frames and the student of {student.tubelet_size}; set "
-            f"model.spec.tubelet_size={teacher.tubelet_size}, or take a teacher of single frames such as clip_base"
+            f"the teacher's cubes span {teacher.tubelet_size} frames, the student's {student.tubelet_size}; set "
+            f"model.spec.tubelet_size={teacher.tubelet_size}, or use a teacher of single frames such as clip_base"
         )
     t, h, w = student.grid
     return {"num_frames": t * teacher.tubelet_size, "image_size": (h * teacher.patch_size, w * teacher.patch_size)}
 
 
 def with_class_token(index: Int[Array, "b v"]) -> Int[Array, "b n"]:
-    """The places of tokens numbered without a class token, where one comes before them all; its place is the first."""
+    """Shift token indices by one for a class token in front of all tokens, and prepend its index, 0."""
     return jnp.concatenate([jnp.zeros_like(index[:, :1]), index + 1], axis=1)

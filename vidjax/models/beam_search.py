@@ -1,4 +1,4 @@
-"""Beam search for a GPT-2, compiled with fixed shapes."""
+"""Beam search for GPT-2, compiled with fixed shapes."""
 
 import dataclasses
 from functools import partial
@@ -17,13 +17,13 @@ from vidjax.models.gpt2 import GPT2
 @partial(jax.tree_util.register_dataclass, data_fields=["length_penalty", "early_stopping"], meta_fields=["num_beams"])
 @dataclasses.dataclass(frozen=True)
 class Beams:
-    """How beams are searched.
+    """Settings of a beam search.
 
     Attributes:
-      num_beams: k, the open beams and the finished texts of a row.
-      length_penalty: above 0 favours long texts, below 0 short ones.
-      early_stopping: whether a row is done with its k-th finished text. Otherwise it goes on until the best open beam,
-        as long as it is, would not replace one of them.
+      num_beams: k, the number of open beams, and of finished texts, per row.
+      length_penalty: positive values favour long texts, negative values short ones.
+      early_stopping: whether a row is done once it has k finished texts. Otherwise it continues until the best open
+        beam, scored at its current length, would not replace any of them.
     """
 
     num_beams: int
@@ -37,15 +37,15 @@ def beam_search(
 ) -> Texts:
     """Search for the texts with the best sum of log-probabilities / length ** length_penalty.
 
-    At every step the open beams have 2 k best continuations: those among the first k that end the text compete for the
-    k places of finished texts, the k best of the others stay open. Arguments are otherwise those of `greedy`.
+    Each step ranks the 2 k best continuations of a row's open beams. Those among the first k that end the text compete
+    for the k places of finished texts; the k best that do not end it stay open. The other arguments are as in `greedy`.
 
     Returns:
-      as `greedy` with k texts a row, the best first: tokens (b k max_tokens), lengths (b k), scores (b k), which are
-      sums, not divided by a power of the length.
+      as `greedy`, but with k texts per row, best first: tokens (b k max_tokens), lengths (b k), scores (b k). Scores
+      are sums of log-probabilities, not divided by a power of the length.
 
     Raises:
-      ConfigError: when there are too few positions, or fewer than 2 k tokens in the vocabulary.
+      ConfigError: if the model has too few positions, or its vocabulary fewer than 2 k tokens.
     """
     num_beams = beams.num_beams
     if not 1 <= num_beams <= module.spec.vocab_size // 2:
@@ -59,7 +59,7 @@ def beam_search(
     }
     carry: dict[str, Any] = {
         "step": jnp.int32(0),
-        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # all begin alike: one of them counts
+        "open": no_text | {"scores": no_text["scores"].at[:, 0].set(0.0)},  # equal at first: only one counts
         "finished": no_text,
         "active": jnp.ones((b,), bool),
         "logits": jnp.repeat(logits[:, None], num_beams, axis=1),
@@ -82,7 +82,7 @@ def beam_search(
 
 
 def _grow(carry, eos, max_tokens, options: Beams):
-    """Open and finished texts and active rows after one more token, and the beams (b k) that the open ones go on."""
+    """Extend every text by one token; also return the beams (b k) that the open texts extend."""
     step, active, num_beams = carry["step"], carry["active"], carry["open"]["scores"].shape[1]
 
     def rank(texts):
@@ -104,7 +104,7 @@ def _grow(carry, eos, max_tokens, options: Beams):
 
 
 def _continuations(opened, logits, step):
-    """The 2 k best texts with one more token, the best first, and the beams (b 2k) that they go on."""
+    """The 2 k best texts with one more token, best first, and the beams (b 2k) that they extend."""
     num_beams, vocab_size = logits.shape[1:]
     scores = opened["scores"][..., None] + jax.nn.log_softmax(logits)
     scores, index = jax.lax.top_k(rearrange(scores, "b k v -> b (k v)"), 2 * num_beams)
@@ -118,7 +118,7 @@ def _only(allowed, texts):
 
 
 def _take(tree, index):
-    """Rows `index` (b i) of the second axis of every leaf (b j ...)."""
+    """Take the entries `index` (b i) along the second axis of every leaf (b j ...)."""
 
     def take(leaf):
         return jnp.take_along_axis(leaf, index.reshape(index.shape + (1,) * (leaf.ndim - 2)), axis=1)

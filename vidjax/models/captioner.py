@@ -1,7 +1,7 @@
-"""A captioner: any backbone of `vidjax.models.FAMILIES`, whose states a GPT-2 looks at while it writes.
+"""A captioner: a backbone of any family in `vidjax.models.FAMILIES`, and a GPT-2 that attends to its states.
 
-To write captions: `states = captioner.apply({"params": params}, clips, method="encode")`, then one of `greedy`,
-`sample` and `beam_search` with `captioner.decoder`, `params["decoder"]` and these states.
+To write captions, compute `states = captioner.apply({"params": params}, clips, method="encode")`, then call `greedy`,
+`sample` or `beam_search` with `captioner.decoder`, `params["decoder"]` and these states.
 """
 
 import dataclasses
@@ -18,22 +18,23 @@ from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.gpt2 import GPT2
 from vidjax.models.spec import check_choice
 
-IGNORED = -100  # the target of a position that no loss is taken at
+IGNORED = -100  # the target of positions that the loss skips
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptionerSpec:
-    """What of the video the text looks at.
+    """What the text attends to in the video.
 
     Attributes:
-      encoder_features: "pooled", the one vector of a clip that a classifier's head would see (the class token, where
-        there is one); or "tokens", all states of the last layer, the class token first where there is one.
-      mapper: whether a linear layer stands between the two even if they are equally wide; if not, there is one anyway.
-      num_clips: of a video; their states are put behind one another.
-      encoder_dropout: whether training drops units and paths of the backbone too; not where it is frozen.
+      encoder_features: "pooled", the one vector per clip that a classifier's head would see (the class token, if there
+        is one); or "tokens", all states of the last layer, with the class token, if there is one, first.
+      mapper: whether a linear layer joins backbone and text even if they have the same width; if their widths differ,
+        there always is one.
+      num_clips: clips per video; their states are concatenated.
+      encoder_dropout: whether dropout and drop path also apply to the backbone in training; False for a frozen one.
 
     Raises:
-      ConfigError: for features that there are not, or no clip.
+      ConfigError: for unknown features, or fewer clips than one.
     """
 
     encoder_features: str = "tokens"
@@ -48,11 +49,12 @@ class CaptionerSpec:
 
 
 class Captioner(CompiledInit):
-    """The two joined; parameters `backbone`, `decoder` and, if there is such a layer, `enc_to_dec_proj`.
+    """A backbone joined to a GPT-2; parameters `backbone`, `decoder` and, if there is a mapper, `enc_to_dec_proj`.
 
     Attributes:
-      backbone: built with num_classes=0; decoder: with cross-attention, whose output starts at zero, so that a
-        captioner of pre-trained parts begins as the language model that it was given.
+      backbone: built with num_classes=0.
+      decoder: with cross-attention. Its output starts at zero, so that a captioner built from pre-trained parts starts
+        out as the pre-trained language model.
     """
 
     backbone: nn.Module
@@ -62,24 +64,25 @@ class Captioner(CompiledInit):
     def __call__(
         self, clips: Float[Array, "b *s t h w c"], tokens: Int[Array, "b n"], train: bool = False
     ) -> dict[str, Array]:
-        """Read captions while looking at their videos.
+        """Predict the next token at each position of the captions, given their videos.
 
         Args:
           clips: normalised, (b t h w c), or (b s t h w c) with s = num_clips.
-          tokens: of the captions, as `shift_right` makes them of targets.
+          tokens: the captions' tokens, as `shift_right` makes them from targets.
 
         Returns:
-          logits (b n v): float32, of the token after each; hidden (b n d): the decoder's; states (b m d): what it saw.
+          logits (b n v): float32, for the token after each; hidden (b n d): the decoder's last states; states (b m d):
+          the backbone's states that it attended to.
 
         Raises:
-          ConfigError: for clips of another shape or number, and for parts that do not fit each other.
+          ConfigError: for clips of the wrong shape or number, and for parts that do not fit together.
         """
         states = self.encode(clips, train)
         return self.decoder(tokens, states, train=train) | {"states": states}
 
     @nn.compact
     def encode(self, clips: Float[Array, "b *s t h w c"], train: bool = False) -> Float[Array, "b m d"]:
-        """What the text may look at, as wide as the text."""
+        """Encode clips to the states that the text attends to, in the text's width."""
         s, width = self.spec, self.decoder.spec.width
         self._check_parts()
         clips = self._check_clips(clips)
@@ -98,12 +101,12 @@ class Captioner(CompiledInit):
     def _check_parts(self):
         if self.backbone.num_classes:
             raise ConfigError(
-                f"a captioner looks at a backbone without a head, not at a classifier of {self.backbone.num_classes} "
+                f"a captioner needs a backbone without a head, not a classifier with {self.backbone.num_classes} "
                 "classes; build or load it with num_classes=0"
             )
         if not self.decoder.spec.cross_attention:
             raise ConfigError(
-                "a captioner needs a language model with cross-attention; build it with cross_attention=True, or give "
+                "a captioner needs a language model with cross-attention; build it with cross_attention=True, or add "
                 "it to a loaded one with vidjax.weights.families.gpt2.with_cross_attention"
             )
 
@@ -112,16 +115,17 @@ class Captioner(CompiledInit):
         clips = clips[:, None] if clips.ndim == 5 else clips
         if clips.shape[1] != num_clips:
             raise ConfigError(
-                f"{clips.shape[1]} clips a video for a captioner of num_clips={num_clips}; give (b {num_clips} t h w c)"
+                f"{clips.shape[1]} clips per video, but the captioner has num_clips={num_clips}; give clips of shape "
+                f"(b {num_clips} t h w c)"
             )
         return clips
 
 
 def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng: Array) -> dict:
-    """The parameters of a captioner whose parts are pre-trained; `rng` is for the layer between them, if there is one.
+    """Join pre-trained parameters to a captioner's; `rng` initialises the mapper, if there is one.
 
     Raises:
-      ConfigError: as the captioner's call.
+      ConfigError: as `Captioner.__call__`.
     """
     clip_shape, s = captioner.backbone.spec.clip_shape, captioner.spec
 
@@ -135,9 +139,10 @@ def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng:
 
 
 def shift_right(targets: Int[Array, "b n"], bos: int) -> Int[Array, "b n"]:
-    """What to read in order to predict the targets: `bos`, then all of them but the last.
+    """The decoder's input for these targets: `bos`, then all targets except the last.
 
-    Targets of -100, at which no loss is taken, are read as `bos` too; no other position looks at those behind a text.
+    Targets of -100, which the loss skips, become `bos` too. Where they pad the end of a text, no position of the text
+    attends to them.
     """
     tokens = jnp.pad(targets[:, :-1], ((0, 0), (1, 0)), constant_values=bos)
     return jnp.where(tokens == IGNORED, bos, tokens)

@@ -1,4 +1,4 @@
-"""What the classifiers of all families share: clips in, a linear head on pooled features, one dict out."""
+"""`ClipClassifier`, the base of all families' classifiers: clips in, a linear head on pooled features, a dict out."""
 
 from typing import Generic, TypeVar
 
@@ -8,13 +8,14 @@ from vidjax import ops
 from vidjax.models.compiled_init import CompiledInit
 from vidjax.models.spec import ClipSpec
 
-Spec = TypeVar("Spec", bound=ClipSpec)  # of the family
+Spec = TypeVar("Spec", bound=ClipSpec)  # the family's spec
 
 
 class ClipClassifier(CompiledInit, Generic[Spec]):
-    """A backbone with a linear head; with `num_classes=0` without the head.
+    """A backbone with a linear head; `num_classes=0` omits the head.
 
-    A family's `setup` makes the backbone and `self.head`, a `layers.Head`; its `features` are what they work on.
+    Each family defines `setup`, which makes the backbone and `self.head`, a `layers.Head`, and `features`, which runs
+    the backbone.
     """
 
     spec: Spec
@@ -26,15 +27,15 @@ class ClipClassifier(CompiledInit, Generic[Spec]):
         return self.from_patches(ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size), train)
 
     def from_patches(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Classify all the normalised cubes of clips, as `ops.patchify` flattens them.
+        """Classify clips from all their normalised cubes, flattened as by `ops.patchify`.
 
         Returns:
-          tokens (b n d), time first; pooled (b d), what the head sees; cls (b d), where there is a class token; logits
-          (b num_classes), if there is a head; all but the tokens float32.
+          tokens (b n d), time first; pooled (b d), the head's input; cls (b d), if there is a class token; logits
+          (b num_classes), if there is a head. All are float32 except the tokens.
         """
         out = self.features(patches, train)
         return out | self.head(out["pooled"], train)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The result of `from_patches` without logits; each family defines it."""
+        """Compute the outputs of `from_patches` except logits; each family defines this."""
         raise NotImplementedError(f"{type(self).__name__} must define features(patches, train)")

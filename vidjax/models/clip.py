@@ -1,7 +1,7 @@
-"""CLIP's vision tower: a ViT of single frames (Radford et al. 2021, arXiv:2103.00020), here one frame after the other.
+"""CLIP's vision tower: a ViT of single frames (Radford et al. 2021, arXiv:2103.00020), applied to each frame of a clip.
 
 Details follow OpenAI's published models and `transformers`' `CLIPVisionModelWithProjection`: a norm before the blocks,
-x sigmoid(1.702 x) in the MLPs, and a projection of what comes out into the space that images share with texts.
+x sigmoid(1.702 x) in the MLPs, and a projection of the output into the space shared by images and texts.
 """
 
 import dataclasses
@@ -31,15 +31,15 @@ ACTIVATIONS: Mapping[str, Callable] = {"quick_gelu": quick_gelu, "gelu": layers.
 
 @dataclasses.dataclass(frozen=True)
 class CLIPVisionSpec(ClipSpec):
-    """The shape of a CLIP vision tower; the fields of `ClipSpec` come by keyword.
+    """The shape of a CLIP vision tower; the fields of `ClipSpec` are keyword-only.
 
     Attributes:
-      width, depth, num_heads, mlp_dim: of the blocks.
+      width, depth, num_heads, mlp_dim: size of the blocks.
       projection: channels of the space shared with texts; 0 for a tower without the projection.
-      activation: of the MLPs, one of `ACTIVATIONS`; OpenAI's models have "quick_gelu".
+      activation: the MLPs' activation, one of `ACTIVATIONS`; OpenAI's models use "quick_gelu".
 
     Raises:
-      ConfigError: when the heads do not divide the width, for an unknown activation, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown activation, and as `ClipSpec`.
     """
 
     width: int
@@ -64,13 +64,13 @@ class CLIPVisionSpec(ClipSpec):
         return {"encoder/pos_embed": Positions("hw", ("cubic", "cubic"))}
 
     def encoder_macs(self, num_tokens: int) -> int:
-        """Multiply-accumulates of one clip of which the tower sees so many tokens, equally many of each frame."""
+        """Multiply-accumulates of the tower on `num_tokens` tokens of a clip, equally many from each frame."""
         frames = self.grid[0]
         per_frame = transformer_macs(num_tokens // frames + 1, self.width, self.mlp_dim, self.depth)
         return num_tokens * self.patch_dim * self.width + frames * (per_frame + self.width * self.projection)
 
     def classifier_macs(self, num_classes: int) -> int:
-        """Multiply-accumulates of one clip, all frames, and the head."""
+        """Multiply-accumulates of one clip through the tower and the head."""
         return self.encoder_macs(self.num_tokens) + self.width * num_classes
 
 
@@ -85,7 +85,7 @@ CLIP_SPECS = {
 
 
 class CLIPAttention(nn.Module):
-    """Self-attention that also says where the class token, the first, looks."""
+    """Self-attention that also returns the weights with which the first token, the class token, attends to all."""
 
     spec: CLIPVisionSpec
 
@@ -101,7 +101,7 @@ class CLIPAttention(nn.Module):
 
 
 class CLIPBlock(nn.Module):
-    """Pre-norm transformer block, shaped as the step of a scan: returns x, and its class token's attention (b n).
+    """Pre-norm transformer block, written as a scan step: returns x and its class token's attention (b n).
 
     The attention is averaged over heads, as PyTorch's `nn.MultiheadAttention` returns it.
     """
@@ -122,10 +122,10 @@ class CLIPBlock(nn.Module):
 
 
 class CLIPEncoder(nn.Module):
-    """Patches of frames to tokens, each frame by itself, beside a class token of its own.
+    """Encode the patches of each frame separately, with a class token per frame.
 
     Attributes:
-      taps: numbers of blocks whose outputs `hidden` returns.
+      taps: indices of the blocks whose outputs `hidden` returns.
     """
 
     spec: CLIPVisionSpec
@@ -149,22 +149,22 @@ class CLIPEncoder(nn.Module):
 
     @property
     def out_dim(self) -> int:
-        """Channels of what `hidden` returns."""
+        """Channels of the features that `hidden` returns."""
         return self.spec.projection or self.spec.width
 
     def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "f l d"]:
-        """The class token and then the patches of each of the b t frames, with their positions, normalised."""
+        """Embed f = b t frames: the class token, then the patches, with positions, after the first norm."""
         x = self.patch_embed(patches.astype(self.spec.dtype)).astype(jnp.float32)
         x = rearrange(x, "b (t n) d -> (b t) n d", t=self.spec.grid[0])
         cls = repeat(self.cls_token, "d -> f 1 d", f=len(x))
         return self.pre_norm(jnp.concatenate([cls, x], axis=1) + self.pos_embed)
 
     def __call__(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Encode the normalised cubes of clips, as `ops.patchify` flattens them.
+        """Encode the normalised cubes of clips, flattened as by `ops.patchify`.
 
         Returns:
           tokens (b n d), time first, and cls (b d) float32, the mean over frames, both after the final norm; projected
-          (b e) float32: cls in the space shared with texts, where the tower has the projection.
+          (b e) float32: cls in the space shared with texts, if the tower has the projection.
         """
         s = self.spec
         x, _ = self.blocks(self.embed_patches(patches), layers.drop_path_rates(s.drop_path, s.depth, train))
@@ -176,14 +176,14 @@ class CLIPEncoder(nn.Module):
     def hidden(
         self, patches: Float[Array, "b n p"], train: bool = False, norm: bool = True
     ) -> dict[str, Float[Array, " k b *dims"]]:
-        """What the blocks of `taps` return, in float32, projected where the tower has the projection.
+        """The outputs of the blocks `taps` in float32, projected if the tower has the projection.
 
         Args:
-          norm: whether the final norm comes before the projection.
+          norm: whether to apply the final norm, before the projection.
 
         Returns:
-          tokens (k b n e), time first, k over blocks; cls (k b e), the mean over frames; attention (b t n), of the last
-          block's class token to each frame's patches, the mean over heads.
+          tokens (k b n e), time first, k over blocks; cls (k b e), the mean over frames; attention (b t n), from the
+          last block's class token to each frame's patches, the mean over heads.
         """
         s = self.spec
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)
@@ -198,14 +198,14 @@ class CLIPEncoder(nn.Module):
 
 
 class CLIPClassifier(ClipClassifier[CLIPVisionSpec]):
-    """The tower and a linear head on the mean of its frames' class tokens; with `num_classes=0` without the head."""
+    """The tower and a linear head on the mean of the frames' class tokens; `num_classes=0` omits the head."""
 
     def setup(self):
         self.encoder = CLIPEncoder(self.spec)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, _normal(0.02))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and class token, which is what the head sees."""
+        """Tokens and the class token, which is the head's input."""
         out = self.encoder(patches, train)
         return out | {"pooled": out["cls"]}
 
@@ -215,7 +215,7 @@ def _normal(std: float) -> Callable:
 
 
 def _in_std(spec: CLIPVisionSpec) -> float:
-    """Initial deviation of the projections to queries, keys and values and out of the MLP; deeper towers get less."""
+    """Initial standard deviation of the projections to q, k and v and of the MLP's output; less for deeper towers."""
     return spec.width**-0.5 * (2 * spec.depth) ** -0.5
 
 

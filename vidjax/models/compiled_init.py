@@ -1,4 +1,4 @@
-"""Modules whose `init` is compiled, so that it draws the parameters and computes nothing else."""
+"""Modules with a compiled `init`, which draws the parameters without running the model."""
 
 import functools
 from collections.abc import Hashable
@@ -11,13 +11,13 @@ import numpy as np
 
 
 class CompiledInit(nn.Module):
-    """A module that users initialise; the parameters are those of Flax's own `init` under `jax.jit`."""
+    """A module with a compiled `init`; its parameters equal those of Flax's own `init` under `jax.jit`."""
 
     def init(self, rngs: Any, *args: Any, **options: Any) -> Any:
-        """The variables of the module; arguments and result are those of `flax.linen.Module.init`.
+        """Initialise the module's variables; arguments and result are those of `flax.linen.Module.init`.
 
-        Flax runs the module on the inputs, operation by operation, which takes a large one ten seconds. This compiles
-        the drawing of the parameters, once for equal modules. Inputs may be `jax.ShapeDtypeStruct`s.
+        Flax would run the module on the inputs, operation by operation, which takes ten seconds for a large one. This
+        compiles only the drawing of the parameters, once for all equal modules. Inputs may be `jax.ShapeDtypeStruct`s.
         """
         given = dict(enumerate(args)) | options
         arrays = {name: value for name, value in given.items() if isinstance(value, _ARRAYS)}

@@ -1,7 +1,7 @@
-"""Texts from a GPT-2, one a row: greedy and sampled, compiled with fixed shapes.
+"""Greedy and sampled text generation with GPT-2, one text per row, compiled with fixed shapes.
 
 Each function is jitted and compiles once for each shape of prompt and states, each `max_tokens`, and each filter of
-`Sampling`. Generation stops when all texts have ended; what follows the end of a text is filled with the end token.
+`Sampling`. Generation stops when all texts have ended; the positions after a text's end hold the end token.
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ Texts = dict[str, Array]  # "tokens" (... n), "lengths" (...), "scores" (...)
 
 
 class Prompt(NamedTuple):
-    """What texts go on from.
+    """The input that generation continues.
 
     Attributes:
-      tokens: how the texts begin, at least one token each, all of the same length.
-      states, states_mask: of an encoder, if the model looks at one.
+      tokens: the beginnings of the texts, all of the same length, at least one token.
+      states, states_mask: an encoder's, if the model attends to one.
     """
 
     tokens: Int[Array, "b p"]
@@ -33,19 +33,19 @@ class Prompt(NamedTuple):
 
 @partial(jax.jit, static_argnames=("module", "max_tokens"))
 def greedy(module: GPT2, params: dict, prompt: Prompt, *, max_tokens: int, eos: Int[Array, ""] | int) -> Texts:
-    """Go on with the likeliest token, again and again.
+    """Continue each text with its likeliest token, one token at a time.
 
     Args:
       module, params: the language model.
-      max_tokens: to generate.
+      max_tokens: the most tokens to generate.
       eos: the token that ends a text; -1 for none.
 
     Returns:
-      tokens (b max_tokens): without the prompt, with the end token; lengths (b): of them that count, the end token too;
-      scores (b): the sum of their log-probabilities.
+      tokens (b max_tokens): the new tokens, up to and including the end token; lengths (b): how many they are; scores
+      (b): the sum of their log-probabilities.
 
     Raises:
-      ConfigError: when the model has fewer positions than prompt and text need.
+      ConfigError: if prompt and text need more positions than the model has.
     """
 
     def choose(logits, step):
@@ -58,11 +58,11 @@ def greedy(module: GPT2, params: dict, prompt: Prompt, *, max_tokens: int, eos: 
 @partial(jax.tree_util.register_dataclass, data_fields=["rng"], meta_fields=["temperature", "top_k", "top_p"])
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How random tokens are drawn.
+    """Settings of random sampling.
 
     Attributes:
       rng: a key; the same key gives the same texts.
-      temperature, top_k, top_p: as for `filter_logits`.
+      temperature, top_k, top_p: as in `filter_logits`.
     """
 
     rng: Array
@@ -75,10 +75,10 @@ class Sampling:
 def sample(
     module: GPT2, params: dict, prompt: Prompt, sampling: Sampling, *, max_tokens: int, eos: Int[Array, ""] | int
 ) -> Texts:
-    """Go on with a random token of the distribution of `filter_logits`; arguments are otherwise those of `greedy`.
+    """Continue each text with random tokens, drawn after `filter_logits`; the other arguments are as in `greedy`.
 
     Returns:
-      as `greedy`; the scores are of the model's own distribution, before the filter.
+      as `greedy`; scores are under the model's own distribution, before the filter.
     """
 
     def choose(logits, step):
@@ -91,12 +91,12 @@ def sample(
 def filter_logits(
     logits: Float[Array, "b v"], *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> Float[Array, "b v"]:
-    """Logits of the tokens to sample from, minus infinity for the others.
+    """Keep the logits of the tokens to sample from, and set the others to minus infinity.
 
     Args:
-      temperature: above 0; divides the logits, first of all.
-      top_k: keep the k likeliest tokens, 0 for all.
-      top_p: in (0, 1]; keep the likeliest tokens of what is left until their probabilities reach it (Holtzman et al.
+      temperature: above 0; divides the logits before anything else.
+      top_k: keep this many of the likeliest tokens; 0 keeps all.
+      top_p: in (0, 1]; of the tokens left, keep the likeliest until their probabilities add up to this (Holtzman et al.
         2020, section 3.1).
 
     Raises:
@@ -121,7 +121,7 @@ def filter_logits(
 
 
 def _generate(module, params, prompt, choose, max_tokens, eos):
-    """One text a row, whose next token `choose` takes from logits (b v) and the number of the step."""
+    """Generate one text per row; `choose` picks the next tokens from logits (b v) and the step number."""
     b = prompt.tokens.shape[0]
     logits, cache = prefill(module, params, prompt, max_tokens)
     texts = {
@@ -149,7 +149,7 @@ def _generate(module, params, prompt, choose, max_tokens, eos):
 
 
 def blank(shape: tuple[int, ...], eos: Int[Array, ""] | int) -> Int[Array, "..."]:
-    """Room for tokens, filled with the end token."""
+    """An array for tokens, filled with the end token (0 if there is none)."""
     return jnp.full(shape, jnp.maximum(eos, 0), jnp.int32)
 
 
@@ -162,7 +162,7 @@ def prefill(module, params, prompt: Prompt, max_tokens: int) -> tuple[Array, Cac
 
 
 def extend(module, params, token: Int[Array, " b"], cache: Cache) -> tuple[Array, Cache]:
-    """Logits (b v) after one more token of every text, and the next cache."""
+    """Logits (b v) after one more token of every text, and the updated cache."""
     return module.apply({"params": params}, token[:, None], cache, method="extend")
 
 

@@ -1,4 +1,4 @@
-"""What a model family is: the one description that each family's file ends with."""
+"""`Family`, the description of a model family with which each family's file ends."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -14,15 +14,15 @@ class Family:
     """A model family.
 
     Attributes:
-      title: its name as the field writes it, such as "ViViT".
+      title: the name used in papers, such as "ViViT".
       specs: its sizes by name, small to large; `tiny` is for tests and smoke runs.
-      classifier: module of (spec, num_classes); with `num_classes=0` it has no head.
-      pretraining: module of (spec,) that is pre-trained, where the family has one of its own.
-      encoder: makes, from (spec, taps), the encoder of the classifier with a method `hidden` that returns what the
-        blocks numbered `taps` do, for feature alignment. It says whether `hidden` takes the `index` of some tokens, as
-        a student must, and returns a class token and its attention: `takes_index`, `has_class_token`, `has_attention`.
-        None where there is no such encoder.
-      heading: of its part of docs/models.md, where that is more than the title.
+      classifier: module class, called with (spec, num_classes); `num_classes=0` omits the head.
+      pretraining: module class, called with (spec,), if the family has its own pre-training.
+      encoder: called with (spec, taps), returns the classifier's encoder with a method `hidden` for feature alignment,
+        which returns the outputs of the blocks `taps`. Its attributes `takes_index`, `has_class_token` and
+        `has_attention` tell whether `hidden` accepts the `index` of some tokens, as a student's must, and whether it
+        returns a class token and its attention. None if the family has no such encoder.
+      heading: heading of its section in docs/models.md, if longer than the title.
     """
 
     title: str
@@ -34,20 +34,20 @@ class Family:
 
     @property
     def spec_type(self) -> type[ClipSpec]:
-        """The class of its specs."""
+        """The class of the family's specs."""
         return type(next(iter(self.specs.values())))
 
     def build(self, spec: ClipSpec, num_classes: int | None) -> nn.Module:
-        """The classifier of a spec; for None the pre-training module.
+        """Build the classifier of a spec, or the pre-training module if `num_classes` is None.
 
         Raises:
-          ConfigError: when the family has no pre-training module.
+          ConfigError: if the family has no pre-training module.
         """
         if num_classes is not None:
             return self.classifier(spec, num_classes)
         if self.pretraining is None:
             raise ConfigError(
-                f"{self.title} has no pre-training module of its own; give num_classes (0: without a head)"
+                f"{self.title} has no pre-training module of its own; give num_classes (0 for no head)"
                 + (", or pre-train it with task=feature_alignment" if self.encoder is not None else "")
             )
         return self.pretraining(spec)

@@ -1,7 +1,7 @@
-"""GPT-2 (Radford et al. 2019): a causal transformer on text, which may also look at an encoder's states.
+"""GPT-2 (Radford et al. 2019): a causal transformer on text, which can also attend to an encoder's states.
 
-A block is self-attention, then cross-attention if there is one, then the MLP, each behind a layer norm. A text is read
-whole, or piece by piece with the keys and values of what was read kept in a cache of fixed size.
+A block is self-attention, optional cross-attention, then the MLP, each after a layer norm. Texts are read whole, or
+piece by piece with a fixed-size cache that holds the keys and values of the tokens read so far.
 """
 
 import dataclasses
@@ -28,18 +28,19 @@ class GPT2Spec:
     """The shape of a GPT-2.
 
     Attributes:
-      width, depth, num_heads, mlp_dim: of the blocks.
-      vocab_size: tokens that there are; num_positions: tokens that a text may have.
-      norm_eps: of every layer norm.
-      cross_attention: whether the blocks look at an encoder's states, which are as wide as the text.
-      dropout: rate in training, of the embedding and the residual branches, in [0, 1). The original also drops
-        attention weights, which fused attention cannot.
-      dtype: of the computation, float32 or bfloat16; parameters are float32.
-      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers up to which a stack has no loop.
-      attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
+      width, depth, num_heads, mlp_dim: size of the blocks.
+      vocab_size: number of tokens in the vocabulary; num_positions: the most tokens in a text.
+      norm_eps: epsilon of every layer norm.
+      cross_attention: whether the blocks attend to an encoder's states, which must have the text's width.
+      dropout: rate in training, on the embedding and the residual branches, in [0, 1). The original also drops
+        attention weights, which fused attention cannot do.
+      dtype: compute dtype, float32 or bfloat16; parameters are float32.
+      remat: what the backward pass recomputes, one of `layers.REMAT`.
+      unroll: a stack of at most this many layers runs without a loop.
+      attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: when the heads do not divide the width, or a name or rate is not one that there is.
+      ConfigError: if the heads do not divide the width, for an unknown name, or for a rate out of range.
     """
 
     width: int
@@ -64,7 +65,7 @@ class GPT2Spec:
             raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
 
     def check_length(self, num_tokens: int) -> None:
-        """Refuse a text with more tokens than there are positions."""
+        """Reject a text with more tokens than the model has positions."""
         if num_tokens > self.num_positions:
             raise ConfigError(
                 f"a text of {num_tokens} tokens does not fit the {self.num_positions} positions of the language model; "
@@ -76,8 +77,8 @@ def _sizes(width: int, depth: int, num_heads: int) -> GPT2Spec:
     return GPT2Spec(width=width, depth=depth, num_heads=num_heads, mlp_dim=4 * width)
 
 
-# Radford et al. 2019, table 2, whose smallest is called 117M there and has 124M parameters. tiny: for tests, with the
-# vocabulary of the others so that their tokenizer serves it.
+# Radford et al. 2019, table 2; it gives 117M parameters for the smallest, which has 124M. tiny: for tests, with the
+# others' vocabulary so that it can use their tokenizer.
 GPT2_SPECS = {
     "tiny": _sizes(64, 2, 4),
     "small": _sizes(768, 12, 12),
@@ -88,7 +89,7 @@ GPT2_SPECS = {
 
 
 class GPT2(CompiledInit):
-    """The language model; its head is the token embedding, transposed."""
+    """The language model; its head is the transposed token embedding."""
 
     spec: GPT2Spec
 
@@ -108,18 +109,19 @@ class GPT2(CompiledInit):
         states_mask: Bool[Array, "b m"] | None = None,
         train: bool = False,
     ) -> dict[str, Array]:
-        """Read texts whole. Pad them on the right: a token sees those before it and itself.
+        """Read whole texts. Pad them on the right: each token sees only itself and those before it.
 
         Args:
           tokens: in [0, vocab_size).
-          states: an encoder's, if the blocks look at one; states_mask: True where there is a state, None everywhere.
-          train: with dropout, from the stream "dropout".
+          states: an encoder's, if the blocks attend to one; states_mask: True for valid states, None if all are valid.
+          train: whether to apply dropout, with the rng stream "dropout".
 
         Returns:
-          logits (b n v): float32, of the token after each; hidden (b n d): what they are made from.
+          logits (b n v): float32, for the token after each; hidden (b n d): the states they are computed from.
 
         Raises:
-          ConfigError: for a text that is too long, and for states where none are looked at, or none where some are.
+          ConfigError: if a text is too long, or if states are given to a model without cross-attention or missing for
+            one with it.
         """
         rate = self.spec.dropout if train and self.spec.dropout > 0 else None
         hidden, _ = self._read(tokens, None, states, states_mask, rate)
@@ -132,14 +134,14 @@ class GPT2(CompiledInit):
         states: Float[Array, "b m d"] | None = None,
         states_mask: Bool[Array, "b m"] | None = None,
     ) -> tuple[Float[Array, "b v"], Cache]:
-        """Read the beginning of texts and remember it.
+        """Read the beginning of each text into a new cache.
 
         Args:
-          tokens, states, states_mask: as for the whole text.
-          capacity: tokens that the cache can hold, the beginning included.
+          tokens, states, states_mask: as for a whole text.
+          capacity: how many tokens the cache can hold, including the beginning.
 
         Returns:
-          the logits of the next token, and the cache, in which the keys and values of `states` are computed for good.
+          the logits of the next token, and the cache, which also holds the keys and values of `states`.
         """
         s = self.spec
         s.check_length(capacity)
@@ -150,14 +152,14 @@ class GPT2(CompiledInit):
         return self._logits(hidden[:, -1]), cache
 
     def extend(self, tokens: Int[Array, "b n"], cache: Cache) -> tuple[Float[Array, "b v"], Cache]:
-        """Read the next tokens of remembered texts.
+        """Read the next tokens of the texts in a cache.
 
         Args:
-          cache: from `prefill` or this function; the caller keeps to its capacity. It may be of texts that share
-            states: with r b texts in "past" and b in "memory", text i looks at the states i // r.
+          cache: from `prefill` or this function; the caller must not exceed its capacity. Texts may share states: with
+            r b texts in "past" and b rows in "memory", text i attends to the states i // r.
 
         Returns:
-          the logits of the token after them, and the next cache.
+          the logits of the token after them, and the updated cache.
         """
         hidden, cache = self._read(tokens, cache, None, cache["states_mask"], None)
         return self._logits(hidden[:, -1]), cache
@@ -181,10 +183,10 @@ class GPT2(CompiledInit):
 
 
 class GPT2Block(nn.Module):
-    """One layer, the step of a scan.
+    """One layer, written as a scan step.
 
-    `layer` holds what differs between layers (the dropout rate, the past, the memory), `context` what does not (the
-    encoder's states and their mask, the tokens read so far). Without a past it remembers nothing.
+    `layer` holds what differs between layers (the dropout rate, the past, the memory), `context` what they share (the
+    encoder's states and their mask, the number of tokens read so far). Without a past it caches nothing.
     """
 
     spec: GPT2Spec
@@ -205,7 +207,7 @@ class GPT2Block(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Causal attention, over the tokens at hand or, with a past, over those and all before them."""
+    """Causal attention over the given tokens and, with a past, all tokens before them."""
 
     spec: GPT2Spec
 
@@ -228,8 +230,8 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Attention of the text to an encoder's states.
 
-    The output projection starts at zero, so that a language model that is given cross-attention stays what it was
-    until training (our choice; the usual start is a normal of deviation 0.02).
+    The output projection starts at zero, so that adding cross-attention to a language model changes nothing before
+    training (our choice; the usual start is a normal with standard deviation 0.02).
     """
 
     spec: GPT2Spec
@@ -250,7 +252,7 @@ class CrossAttention(nn.Module):
     def __call__(
         self, x: Float[Array, "rb n d"], memory: dict, states_mask: Bool[Array, "b m"] | None
     ) -> Float[Array, "rb n d"]:
-        """Every run of r texts looks at the same states: their queries stand in one row, so these are not copied."""
+        """Attend to the states; each run of r texts shares a row of them, and its queries form one row to match."""
         q = rearrange(self.q(x), "(b r) n h e -> b (r n) h e", b=memory["k"].shape[0])
         mask = None if states_mask is None else states_mask[:, None, None]
         y = ops.attention(q, memory["k"], memory["v"], mask=mask, implementation=self.spec.attention)
@@ -258,7 +260,7 @@ class CrossAttention(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Zero a share `rate` of the values and scale the others by 1 / (1 - rate); a rate of None passes everything."""
+    """Zero a share `rate` of the values and scale the others by 1 / (1 - rate); a rate of None changes nothing."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "*dims"], rate: Float[Array, ""] | float | None) -> Float[Array, "*dims"]:
@@ -269,15 +271,15 @@ class Dropout(nn.Module):
 
 
 def _residual_init(spec: GPT2Spec):
-    """Layers that end a residual branch start smaller by the root of their number (Radford et al. 2019, 2.3)."""
+    """Start layers that end a residual branch smaller, by the root of their number (Radford et al. 2019, 2.3)."""
     return nn.initializers.normal(0.02 / math.sqrt(2 * spec.depth))
 
 
 def _check_states(spec: GPT2Spec, states, memory) -> None:
     given = states is not None or memory is not None
     if given and not spec.cross_attention:
-        raise ConfigError("states were given to a language model without cross-attention; build it with it")
+        raise ConfigError("states were given to a language model without cross-attention; build one with it")
     if spec.cross_attention and not given:
-        raise ConfigError("a language model with cross-attention needs states (b m d) to look at; build it without")
+        raise ConfigError("a language model with cross-attention needs states (b m d); pass them, or build it without")
     if states is not None and states.shape[-1] != spec.width:
         raise ConfigError(f"states of width {states.shape[-1]} do not fit a text of width {spec.width}; project them")

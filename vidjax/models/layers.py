@@ -1,6 +1,6 @@
 """Transformer parts that several families share: attention, MLP, drop path, blocks stacked on axis 0.
 
-Parameters are float32; `dtype` is that of the computation. Norm statistics and the softmax are float32 always.
+Parameters are float32; `dtype` is the compute dtype. Norm statistics and the softmax are always float32.
 """
 
 import functools
@@ -18,55 +18,55 @@ from vidjax import ops
 from vidjax.ops.attention.fused import KEPT
 from vidjax.ops.scan.branch_tpu import KEPT as KEPT_BY_SCANS
 
-REMAT = {  # the choices of model.remat: what is kept for the backward pass, the rest is computed again
+REMAT = {  # the choices of model.remat: what the backward pass keeps; it recomputes the rest
     "none": None,
-    "dots": jax.checkpoint_policies.save_from_both_policies(  # keeps the outputs of matmuls and of attention
+    "dots": jax.checkpoint_policies.save_from_both_policies(  # the outputs of matmuls and of attention
         jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
-    "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # and the input of each block
-    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # the same with a mixer's states and sum
-    "full": jax.checkpoint_policies.nothing_saveable,  # keeps the input of each block
+    "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # a mixer's states and sum, likewise
+    "full": jax.checkpoint_policies.nothing_saveable,  # only the input of each block
 }
 
 xavier_uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-# PyTorch's trunc_normal_ cuts at +-2, which is a hundred standard deviations here: a plain normal.
+# PyTorch's trunc_normal_ cuts at +-2, which is a hundred standard deviations here, so a plain normal is equivalent.
 normal_002 = nn.initializers.normal(0.02)
 torch_kernel = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # nn.Linear's and nn.Conv's default
 
 
 def torch_bias(fan_in: int) -> Callable:
-    """PyTorch's default initialiser of the bias of a layer with `fan_in` inputs."""
+    """PyTorch's default bias initialiser for a layer with `fan_in` inputs."""
     bound = fan_in**-0.5
     return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def add_bias(x: Float[Array, "*b d"], bias: Float[Array, " d"]) -> Float[Array, "*b d"]:
-    """Add in float32, so that the gradient of the bias is summed in float32 too."""
+    """Add a bias in float32, so that its gradient is summed in float32 too."""
     return (x.astype(jnp.float32) + bias).astype(x.dtype)
 
 
 def product(
     x: Float[Array, "*b d"], kernel: Float[Array, "d e"], dtype: DTypeLike, divided: int = 0
 ) -> Float[Array, "*b e"]:
-    """In `dtype`; each device has the rows of its clips, and fsdp divides the kernel along its axis `divided`."""
+    """Multiply in `dtype`; each device takes the rows of its own clips, and fsdp shards the kernel's axis `divided`."""
     return ops.product_by_rows(x.astype(dtype), kernel.astype(dtype), jnp.matmul, divided)
 
 
 def dot_general(x: Array, kernel: Array, *args: Any, **options: Any) -> Array:
-    """As `product`, for the modules of Flax that take a function in place of `jax.lax.dot_general`."""
+    """`product` for Flax modules that accept a replacement for `jax.lax.dot_general`."""
     return ops.product_by_rows(x, kernel, lambda x, kernel: jax.lax.dot_general(x, kernel, *args, **options))
 
 
-Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's, its bias added in the dtype of the computation
+Linear = functools.partial(nn.Dense, dot_general=dot_general)  # Flax's Dense, which adds the bias in the compute dtype
 
 
-# The backward pass computes these again from their input, where it would else read several float32 arrays.
+# Recomputed from its input in the backward pass, which would otherwise read several float32 arrays.
 LayerNorm = nn.remat(nn.LayerNorm, prevent_cse=False)
 
 
 def gelu(x: Float[Array, "*b d"], approximate: bool = False) -> Float[Array, "*b d"]:
-    """x Phi(x) computed in float32, or its tanh approximation; the backward pass keeps x alone.
+    """x Phi(x) computed in float32, or its tanh approximation; only x is kept for the backward pass.
 
     Source: Hendrycks & Gimpel 2016.
     """
@@ -78,16 +78,16 @@ def _tanh_gelu(x):
 
 
 def _exact_gelu(x):
-    """With erf, as PyTorch does: erfc, which keeps more digits of values near 0 on the far left, takes a TPU twice."""
+    """Uses erf, as PyTorch does: erfc is more precise for very negative x, but takes a TPU twice as long."""
     wide = x.astype(jnp.float32)
     return (wide * (0.5 + 0.5 * jax.lax.erf(wide * 2**-0.5))).astype(x.dtype)
 
 
 class Dense(nn.Module):
-    """As `flax.linen.Dense`, with the bias added in float32.
+    """`flax.linen.Dense` with the bias added in float32.
 
     Attributes:
-      features: channels that come out.
+      features: output channels.
     """
 
     features: int
@@ -102,10 +102,10 @@ class Dense(nn.Module):
 
 
 class QKV(nn.Module):
-    """The three projections of attention in one kernel of shape (d, 3, heads, head width).
+    """The query, key and value projections, with one kernel of shape (d, 3, heads, head width).
 
     Attributes:
-      key_bias: whether keys have a bias; a bias shared by all keys cannot change the softmax, so VideoMAE drops it.
+      key_bias: whether keys have a bias; a bias shared by all keys cannot change the softmax, so VideoMAE omits it.
     """
 
     num_heads: int
@@ -119,7 +119,7 @@ class QKV(nn.Module):
         kernel = self.param("kernel", _flattened(self.kernel_init, 1), (d, 3, *heads), jnp.float32)
         names = ("q_bias", "k_bias", "v_bias") if self.key_bias else ("q_bias", "v_bias")
         bias = {name: self.param(name, nn.initializers.zeros, heads, jnp.float32) for name in names}
-        # Three products of matrices: a common one must be cut, and one with a head axis is laid out anew, on a TPU.
+        # Three plain matrix products: on a TPU, a joint one must be split, and one with a head axis needs a new layout.
         kernels = kernel.astype(self.dtype).reshape(d, 3, d)
         out = []
         for number, name in enumerate(("q_bias", "k_bias", "v_bias")):
@@ -130,7 +130,7 @@ class QKV(nn.Module):
 
 
 class HeadsOut(nn.Module):
-    """The output projection of attention, kernel of shape (heads, head width, d)."""
+    """The output projection of attention, with a kernel of shape (heads, head width, d)."""
 
     dtype: DTypeLike
     kernel_init: Callable
@@ -148,8 +148,8 @@ class Attention(nn.Module):
     """Multi-head self-attention; `implementation` names one of `vidjax.ops.attention`.
 
     Attributes:
-      attend: what is done with queries, keys and values: `ops.attention` over the tokens (b n d) of a row, or
-        `ops.attention_over_time` over the frames (b t s d) of a place.
+      attend: function of queries, keys and values: `ops.attention` over the tokens of each row (b n d), or
+        `ops.attention_over_time` over the frames at each place (b t s d).
     """
 
     num_heads: int
@@ -168,10 +168,10 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two dense layers with a GELU between them: the exact one (erf), or its tanh approximation.
+    """Two dense layers with a GELU between them, exact (erf) or the tanh approximation.
 
     Attributes:
-      out_init: initialiser of the second kernel, None for that of the first.
+      out_init: initialiser of the second kernel; None for `kernel_init`.
     """
 
     mlp_dim: int
@@ -188,7 +188,7 @@ class MLP(nn.Module):
 
 
 class Head(nn.Module):
-    """Dropout and a linear layer in float32: {"logits": (b classes)}, or {} when there are no classes."""
+    """Dropout and a linear layer in float32; returns {"logits": (b classes)}, or {} if there are no classes."""
 
     num_classes: int
     dropout: float
@@ -205,14 +205,14 @@ class Head(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Drop the residual branch of whole rows at `rate`.
+    """Drop the residual branch of whole rows with probability `rate`.
 
-    A rate of None, the same as not training, passes everything. Randomness is the stream "dropout".
+    A rate of None, as outside training, changes nothing. Randomness comes from the stream "dropout".
     Source: Huang et al. 2016.
 
     Attributes:
-      axes: of the input, along which rows are dropped one by one; along others all or none.
-      rescale: scale the other rows by 1 / (1 - rate), as timm does and scenic does not.
+      axes: input axes whose entries are dropped independently; the other axes are dropped as a whole.
+      rescale: scale the remaining rows by 1 / (1 - rate), as timm does and scenic does not.
     """
 
     axes: tuple[int, ...] = (0,)
@@ -229,7 +229,7 @@ class DropPath(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block, shaped as the step of a scan: returns (x, None)."""
+    """Pre-norm transformer block, written as a scan step: returns (x, None)."""
 
     num_heads: int
     mlp_dim: int
@@ -255,33 +255,33 @@ class Block(nn.Module):
 def stack_blocks(
     block: type[nn.Module], depth: int, *, unroll: int = 1, remat: str = "none", in_axes: Any = 0
 ) -> type[nn.Module]:
-    """Turn a block into `depth` of them, parameters stacked on axis 0, called as `x, outputs = blocks(x, rates)`.
+    """Stack `depth` blocks, with parameters stacked on axis 0, called as `x, outputs = blocks(x, rates)`.
 
     Args:
       block: a module whose call is (x, one layer's input) -> (x, one layer's output).
       depth: number of layers.
-      unroll: up to so many layers there is no loop over them, which compiles slower and runs faster on a TPU.
+      unroll: at most this many layers run without a loop, which compiles more slowly and runs faster on a TPU.
       remat: what the backward pass recomputes, one of `REMAT`.
-      in_axes: of the arguments after x: 0 where each layer has its own, `nn.broadcast` where all have the same.
+      in_axes: axes of the arguments after x: 0 if each layer has its own, `nn.broadcast` if all layers share one.
     """
     if remat != "none":
-        # Without a loop around it the compiler would merge the recomputation with the forward pass.
+        # Without a loop around it, the compiler would merge the recomputation with the forward pass.
         block = nn.remat(block, policy=REMAT[remat], prevent_cse=unroll >= depth)
     return nn.scan(
         block,
-        variable_axes={"params": 0, "intermediates": 0},  # the latter where a caller captures what modules return
+        variable_axes={"params": 0, "intermediates": 0},  # the latter if a caller captures intermediates
         split_rngs={"params": True, "dropout": True},
         in_axes=in_axes,
         length=depth,
-        unroll=depth if unroll >= depth else 1,  # several layers an iteration cost more than one (docs/performance.md)
+        unroll=depth if unroll >= depth else 1,  # several layers per step are slower than one (docs/performance.md)
     )
 
 
 @functools.cache
 def tapped(block: type[nn.Module]) -> type[nn.Module]:
-    """The same block as the step of a scan that keeps what some of the layers return; see `run_tapped`."""
+    """The same block, but its scan also keeps the outputs of some of the layers; see `run_tapped`."""
 
-    class Tapped(block):  # ty: ignore[unsupported-base] - a class made of a class that is not known here
+    class Tapped(block):  # ty: ignore[unsupported-base] - the base is an argument
         def __call__(self, carry, layer):
             (x, kept), (drop_path, chosen) = carry, layer
             x, out = super().__call__(x, drop_path)
@@ -293,12 +293,12 @@ def tapped(block: type[nn.Module]) -> type[nn.Module]:
 def run_tapped(
     blocks: nn.Module, x: Float[Array, "b n d"], rates: Float[Array, " depth"] | None, taps: Sequence[int], depth: int
 ) -> tuple[Float[Array, "k b n d"], Any]:
-    """Run stacked blocks that were `tapped`, and keep the outputs of those with the numbers `taps`.
+    """Run stacked blocks that were `tapped`, and keep x after each of the blocks `taps`.
 
-    The layers hand them on as they go, so that no more than these are held, whatever the depth.
+    The scan carries the kept values along, so that memory holds only these, whatever the depth.
 
     Returns:
-      what the k chosen blocks return, in the order of `taps`; the outputs of all blocks, stacked.
+      x after the k chosen blocks, in the order of `taps`; the second outputs of all blocks, stacked.
     """
     chosen = np.arange(depth)[:, None] == np.asarray(taps)
     (_, kept), out = blocks((x, jnp.zeros((len(taps), *x.shape), x.dtype)), (rates, jnp.asarray(chosen)))
@@ -306,12 +306,12 @@ def run_tapped(
 
 
 def drop_path_rates(rate: float, depth: int, train: bool) -> Float[Array, " depth"] | None:
-    """Rates that grow linearly from 0 at the first block to `rate` at the last; None when nothing is dropped."""
+    """Rates that grow linearly from 0 at the first block to `rate` at the last; None if nothing is dropped."""
     return jnp.asarray(np.linspace(0.0, rate, depth), jnp.float32) if train and rate > 0 else None
 
 
 def _flattened(init: Callable, input_axes: int) -> Callable:
-    """Initialise a kernel of several axes as the matrix that it stands for: the first `input_axes` axes go in."""
+    """Initialise a kernel of several axes as a matrix whose inputs are the first `input_axes` axes."""
 
     def init_matrix(key, shape, dtype):
         inputs, outputs = int(np.prod(shape[:input_axes])), int(np.prod(shape[input_axes:]))

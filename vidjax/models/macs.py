@@ -5,5 +5,5 @@ A FLOP count is twice this; a training step costs about three forward passes. Ea
 
 
 def transformer_macs(tokens: int, width: int, mlp_dim: int, depth: int) -> int:
-    """`depth` pre-norm blocks with full self-attention over `tokens`."""
+    """Multiply-accumulates of `depth` pre-norm blocks with full self-attention over `tokens`."""
     return depth * (tokens * (4 * width**2 + 2 * width * mlp_dim) + 2 * tokens**2 * width)

@@ -19,13 +19,13 @@ from vidjax.ops.scan.branch_tpu import KEPT
 
 
 def _rates(key, shape, dtype):
-    """The logarithm of rates 1 to s in every channel (S4D-real)."""
+    """The logarithms of the rates 1 to s, the same in every channel (S4D-real)."""
     del key
     return jnp.broadcast_to(jnp.log(jnp.arange(1, shape[1] + 1, dtype=dtype)), shape)
 
 
 def _inverse_softplus(key, shape, dtype):
-    """The bias of steps drawn log-uniform in 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
+    """Biases of step sizes drawn log-uniformly from 0.001 to 0.1 (arXiv:2312.00752, section 3.6)."""
     steps = jnp.exp(jax.random.uniform(key, shape, dtype, math.log(0.001), math.log(0.1)))
     return steps + jnp.log(-jnp.expm1(-steps))
 
@@ -39,7 +39,7 @@ DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
 class Halves(nn.Module):
-    """A projection without bias, cut in two: two products, because to cut what one makes takes a TPU a copy.
+    """A projection without bias, split in two: two products, because splitting one's output costs a TPU a copy.
 
     Attributes:
       features: channels of each half.
@@ -57,7 +57,7 @@ class Halves(nn.Module):
 
 
 class Kernel(nn.Module):
-    """The kernel of a linear operation, of some shape with channels last."""
+    """The kernel of a linear operation, with channels last."""
 
     shape: tuple[int, int]
     kernel_init: Callable
@@ -68,7 +68,7 @@ class Kernel(nn.Module):
 
 
 class KernelAndBias(nn.Module):
-    """As `Kernel`, with the bias of the channels."""
+    """`Kernel` with a bias per channel."""
 
     shape: tuple[int, int]
     kernel_init: Callable
@@ -81,7 +81,7 @@ class KernelAndBias(nn.Module):
 
 
 class Direction(nn.Module):
-    """The parameters of `ops.mamba_branch`: convolution, SiLU, and a scan whose steps, B and C come from the tokens."""
+    """`ops.mamba_branch` with its parameters: convolution, SiLU, and a scan with steps, B and C from the tokens."""
 
     reverse: bool
     dt_rank: int
@@ -95,7 +95,7 @@ class Direction(nn.Module):
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         d, r, s = x.shape[-1], self.dt_rank, self.state_size
         init, of_taps = nn.initializers.normal(self.init_std), layers.torch_bias(self.conv_size)
-        # A channel of the convolution has `conv_size` inputs, for its weights and its bias alike.
+        # The fan-in of the convolution is `conv_size` per channel, for weights and bias alike.
         taps, taps_bias = KernelAndBias((self.conv_size, d), of_taps, of_taps, name="conv")()
         x_proj = Kernel((d, r + 2 * s), init, name="x_proj")()
         dt_proj, dt_bias = KernelAndBias((r, d), init, DT_BIAS_INITS[self.dt_bias_init], name="dt_proj")()
@@ -108,14 +108,15 @@ class Direction(nn.Module):
 class Mixer(nn.Module):
     """Both directions over one projection of the tokens, merged, gated, and projected back.
 
-    Gating the merged scans once is the same as the published gate on each, because both have the same gate.
+    Gating the merged scans once equals gating each of them, as published, because both have the same gate.
 
     Attributes:
-      inner: channels of the scans; dt_rank: channels from which their step sizes are made.
-      state_size: states a channel; conv_size: tokens that the convolution sees.
+      inner: channels of the scans; dt_rank: channels that the step sizes are projected from.
+      state_size: states per channel; conv_size: tokens that the convolution sees.
       merge_directions: one of `MERGES`; dt_bias_init: one of `DT_BIAS_INITS`.
-      scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
-      init_std: of initial kernels, but that of the output projection; out_scale: factor on that.
+      scan: an implementation of `vidjax.ops.selective_scan`; None chooses one.
+      init_std: standard deviation of the initial projections, except the output projection.
+      out_scale: factor on the initial output projection.
     """
 
     inner: int

@@ -1,4 +1,4 @@
-"""What a module returns, by name."""
+"""The named outputs of a module."""
 
 from typing import Any, cast
 
@@ -7,6 +7,6 @@ from jaxtyping import Array
 
 
 def outputs(module: nn.Module, params: Any, *inputs: Any, **options: Any) -> dict[str, Array]:
-    """The named outputs of a module; `inputs` and `options` are those of `module.apply`."""
-    # Flax's type has the variables that a call changed, too; no module here changes any.
+    """Apply a module; `inputs` and `options` are those of `module.apply`."""
+    # Flax's return type also allows for mutated variables; no module here mutates any.
     return cast(dict[str, Array], module.apply({"params": params}, *inputs, **options))

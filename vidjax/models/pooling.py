@@ -1,7 +1,7 @@
-"""Heads on any family's backbone: a learned average of all tokens, and hidden layers before the classes.
+"""Heads for any family's backbone: a learned average of all tokens, and hidden layers before the classes.
 
-Source: "Video transformers for classification and captioning on Charades": weights on all token states of a clip, and
-MLPs without norms and with dropout.
+Source: "Video transformers for classification and captioning on Charades", which puts weights on all token states of a
+clip and uses MLPs with dropout and without norms.
 """
 
 import flax.linen as nn
@@ -16,14 +16,14 @@ POOLINGS = ("", "weighted_tokens")
 
 
 class PooledClassifier(CompiledInit):
-    """A backbone with another pooling or a deeper head; its parameters keep the names they have without.
+    """A backbone with another pooling or a deeper head; the backbone's parameters keep their names.
 
     Attributes:
-      backbone: a classifier of a family, without head.
-      num_classes: logits.
-      pooling: "" takes what the backbone pools; weighted_tokens averages all its tokens, the class token among them,
-        with weights that are learned, a softmax over positions.
-      head_widths: of hidden layers with ReLU; dropout at the spec's head_dropout comes before each layer.
+      backbone: a family's classifier without its head.
+      num_classes: number of logits.
+      pooling: "" keeps the backbone's pooling; weighted_tokens averages all its tokens, including the class token, with
+        learned weights, a softmax over positions.
+      head_widths: widths of hidden layers with ReLU; dropout at the spec's head_dropout comes before each layer.
     """
 
     backbone: nn.Module
@@ -32,12 +32,12 @@ class PooledClassifier(CompiledInit):
     head_widths: tuple[int, ...] = ()
 
     def setup(self):
-        nn.share_scope(self, self.backbone)  # so that other runs' and other sources' encoders fit
+        nn.share_scope(self, self.backbone)  # so that encoders from other runs and sources fit
         if self.pooling == "weighted_tokens":
             self.token_weighting = TokenWeighting()
         self.hidden = [Linear(width) for width in self.head_widths]
         self.dropout = nn.Dropout(self.spec.head_dropout)
-        # `head` would be the name of the backbone's, which has none.
+        # Not `head`, which is the name of the backbone's own, absent here.
         self.classes = Head(self.num_classes, self.spec.head_dropout, normal_002)
 
     @property
@@ -46,7 +46,7 @@ class PooledClassifier(CompiledInit):
         return self.backbone.spec
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """What the backbone returns, with `pooled` (b d), what the first layer of the head sees, and `logits`."""
+        """Return the backbone's outputs, with `pooled` (b d), the input of the head's first layer, and `logits`."""
         out = self.backbone(clips, train)
         pooled = out["pooled"]
         if self.pooling == "weighted_tokens":
@@ -59,7 +59,7 @@ class PooledClassifier(CompiledInit):
 
 
 class TokenWeighting(nn.Module):
-    """The average of tokens in float32, with a learned weight for each position; equal weights at first."""
+    """The float32 average of tokens with a learned weight per position; the weights start equal."""
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b d"]:

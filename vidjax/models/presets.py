@@ -1,7 +1,7 @@
 """Models by name: `build_model("videomae_base", num_classes=400)`.
 
-A name is a family and a size, or `module:ATTR` or `module:ATTR.SIZE` for a `Family` in a user's own module. A file of
-this package whose name is also that of a file in `zoo` is a family.
+A name is a family and a size, or `module:ATTR` or `module:ATTR.SIZE` for a `Family` in a user's own module. A module of
+this package is a family if `zoo` has a module of the same name.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def family_of(name: str) -> tuple[str, str]:
     """Family and size of a preset: ("videomae", "base"), or ("my_models:TOY", "tiny").
 
     Raises:
-      ConfigError: for an unknown name, with the nearest.
+      ConfigError: for an unknown name; it suggests the nearest.
     """
     if is_outside(name):
         family, size = _outside(name)
@@ -53,16 +53,16 @@ def preset(name: str) -> ClipSpec:
 
 
 def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) -> nn.Module:
-    """A Linen module with random weights to come; its `.spec` says what it is.
+    """Build a Linen module, not yet initialised; its `.spec` describes it.
 
     Args:
-      name: one of `model_names()`, or of a family outside vidjax: `module:ATTR`, `module:ATTR.SIZE`.
-      num_classes: of the classifier; 0 leaves out its head; None builds the family's pre-training module.
+      name: one of `model_names()`, or, for a family outside vidjax, `module:ATTR` or `module:ATTR.SIZE`.
+      num_classes: number of classes; 0 omits the head; None builds the family's pre-training module.
       overrides: fields of the spec, such as `num_frames=32` or `dtype="bfloat16"`.
 
     Raises:
-      ConfigError: for an unknown name or field, for values that do not fit each other, and for None where the family
-        has no pre-training module.
+      ConfigError: for an unknown name or field, for values that do not fit together, and for None if the family has no
+        pre-training module.
 
     Example:
       >>> model = vidjax.build_model("videomae_tiny", num_classes=5)
@@ -82,7 +82,7 @@ def build_model(name: str, *, num_classes: int | None = None, **overrides: Any) 
 
 
 def _outside(name: str) -> tuple[str, str]:
-    """`module:ATTR` and the size, which may be empty."""
+    """Split a name into `module:ATTR` and the size, which may be empty."""
     module, _, rest = name.partition(":")
     attribute, _, size = rest.partition(".")
     return f"{module}:{attribute}", size

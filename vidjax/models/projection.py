@@ -1,4 +1,4 @@
-"""What self-distillation trains: a TimeSformer encoder with a projection head (DINO, arXiv:2104.14294, section 3)."""
+"""The model of self-distillation: a TimeSformer encoder with a projection head (DINO, arXiv:2104.14294, section 3)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from vidjax.models.timesformer import TimeSformerEncoder, TimeSformerSpec
 
 
 class ProjectionHead(nn.Module):
-    """Three dense layers with GELUs between, a unit vector, and its cosines with prototypes of length 1.
+    """Three dense layers with GELUs between them, then the cosines of the result with learned prototypes.
 
-    The last is the weight-normalised layer of the authors' `DINOHead` with its gain frozen at 1 (`norm_last_layer`):
-    `last_layer/kernel` holds the prototypes in its columns, of any length.
+    The cosines are the weight-normalised layer of the authors' `DINOHead` with its gain frozen at 1
+    (`norm_last_layer`): the columns of `last_layer/kernel` are the prototypes, of any length.
     """
 
     prototypes: int
@@ -41,7 +41,7 @@ class ProjectionHead(nn.Module):
 
 
 class Cosines(nn.Module):
-    """Cosines of the angles between a vector and the columns of a kernel."""
+    """Cosine similarity of a vector and each column of a kernel."""
 
     features: int
     dtype: DTypeLike
@@ -54,9 +54,9 @@ class Cosines(nn.Module):
 
 
 def unit(x: Float[Array, "*dims"], axis: int) -> Float[Array, "*dims"]:
-    """Vectors along an axis scaled to length 1, in float32; a vector of zeros stays one."""
+    """Scale vectors along an axis to length 1, in float32; a zero vector stays zero."""
     x = x.astype(jnp.float32)
-    # The floor, 1e-12 as in PyTorch, is under the root: there its gradient is finite at zero.
+    # The floor on the length, 1e-12 as in PyTorch, stands under the root, where the gradient at zero is finite.
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-24))
 
 
@@ -78,14 +78,14 @@ class ProjectedTimeSformer(nn.Module):
         """Encode and project normalised views.
 
         Args:
-          groups: views (b v t h w c) of one size each; v and the size may differ between groups.
+          groups: arrays of views (b v t h w c); v, t, h and w may differ between groups.
 
         Returns:
-          cls (b v d) and projection (b v k), float32, with the views of all groups one after the other.
+          cls (b v d) and projection (b v k), float32, with the views of all groups concatenated.
         """
         cls = []
         for views in groups:
-            # Rows come first: each device keeps the views of its own rows.
+            # The row axis stays outermost, so that each device keeps the views of its own rows.
             out = self.encoder(rearrange(views, "b v t h w c -> (b v) t h w c"), train)
             cls.append(rearrange(out["cls"], "(b v) d -> b v d", b=len(views)))
         cls = jnp.concatenate(cls, axis=1)

@@ -1,4 +1,4 @@
-"""What the specs of all families share: the clip, its cubes, and how the module is computed."""
+"""`ClipSpec`, the base of all families' specs: the clip, its cubes, and how the module is computed."""
 
 import abc
 import dataclasses
@@ -17,9 +17,9 @@ class Positions:
     """A table of learned positions.
 
     Attributes:
-      axes: of the grid of cubes, among t, h and w; a class token's row may come before them.
-      methods: how each axis is resized for other clips, as `vidjax.weights.resize_positions` names them.
-      flat: whether the axes are resized as if their rows were one line, by the one method there is.
+      axes: the axes of the grid of cubes that it covers, among t, h and w; a class token's row may come first.
+      methods: how each axis is resized for other clips, as named in `vidjax.weights.resize_positions`.
+      flat: whether all rows are resized as a single line, by the only method given.
     """
 
     axes: str
@@ -33,15 +33,16 @@ class ClipSpec(abc.ABC):
 
     Attributes:
       patch_size: side of a cube in pixels; tubelet_size: its length in frames.
-      num_frames: of a clip; image_size: of a frame in pixels, one side or (height, width).
-      drop_path: rate at the last block; head_dropout: before the classifier's head. Both in [0, 1).
-      norm_eps: of every norm, unless the family says otherwise.
-      dtype: of the computation, float32 or bfloat16; parameters are float32.
-      remat: what the backward pass recomputes, one of `layers.REMAT`; unroll: layers up to which a stack has no loop.
-      attention: an implementation of `vidjax.ops.attention`, None to choose by platform.
+      num_frames: frames per clip; image_size: frame size in pixels, one side or (height, width).
+      drop_path: rate at the last block; head_dropout: rate before the classifier's head. Both in [0, 1).
+      norm_eps: epsilon of every norm, unless the family says otherwise.
+      dtype: compute dtype, float32 or bfloat16; parameters are float32.
+      remat: what the backward pass recomputes, one of `layers.REMAT`.
+      unroll: a stack of at most this many layers runs without a loop.
+      attention: an implementation of `vidjax.ops.attention`; None chooses by platform.
 
     Raises:
-      ConfigError: when the cubes do not tile the clip, or a name or rate is not one that there is.
+      ConfigError: if the cubes do not tile the clip, for an unknown name, or for a rate out of range.
     """
 
     patch_size: int = 16
@@ -76,37 +77,37 @@ class ClipSpec(abc.ABC):
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
-        """(t, h, w, c) of the clips it takes."""
+        """Shape (t, h, w, c) of the model's clips."""
         return (self.num_frames, *self.frame_size, ops.patches.CHANNELS)
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Cubes along time, height and width."""
+        """Number of cubes along time, height and width."""
         height, width = self.frame_size
         return self.num_frames // self.tubelet_size, height // self.patch_size, width // self.patch_size
 
     @property
     def num_tokens(self) -> int:
-        """Cubes in a clip."""
+        """Number of cubes in a clip."""
         t, h, w = self.grid
         return t * h * w
 
     @property
     def patch_dim(self) -> int:
-        """Values in a cube."""
+        """Number of values in a cube."""
         return self.tubelet_size * self.patch_size**2 * ops.patches.CHANNELS
 
     @property
     def learned_positions(self) -> Mapping[str, Positions]:
-        """Its tables of learned positions by the paths of their parameters; none where positions are computed."""
+        """Tables of learned positions by parameter path; empty if positions are computed."""
         return {}
 
     def for_classes(self):
-        """The spec with which a model that had no classes is fine-tuned to tell some."""
+        """The spec for fine-tuning a pre-trained model as a classifier."""
         return self
 
     def differences(self, preset) -> dict[str, object]:
-        """The fields, and their values, in which it differs from a preset to some effect."""
+        """The fields, with their values, that differ from a preset's and have an effect."""
         fields = (field.name for field in dataclasses.fields(self))
         return {name: getattr(self, name) for name in fields if getattr(self, name) != getattr(preset, name)}
 
@@ -115,18 +116,18 @@ class ClipSpec(abc.ABC):
         """Multiply-accumulates of one clip through the encoder and the head."""
 
     def override(self, **fields) -> Self:
-        """The spec with other values, as a user sets them.
+        """Copy the spec with a user's values for some fields.
 
         Raises:
-          ConfigError: when one of them has no effect.
+          ConfigError: if one of them has no effect.
         """
         return dataclasses.replace(self, **fields)
 
     def check_clips(self, clips: Float[Array, "b t h w c"]) -> None:
-        """Refuse clips (b t h w c) of another shape than the model's.
+        """Reject clips (b t h w c) whose shape differs from the model's.
 
         Raises:
-          ConfigError: with the options that would fit.
+          ConfigError: naming the options that would fit.
         """
         if clips.shape[1:] != self.clip_shape:
             given, wanted = ("x".join(map(str, shape)) for shape in (clips.shape[1:], self.clip_shape))
@@ -137,7 +138,7 @@ class ClipSpec(abc.ABC):
 
 
 def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: str) -> None:
-    """Refuse a value that the divisor does not divide, naming the nearest that it does."""
+    """Reject a value that is not a positive multiple of the divisor, naming the nearest multiples."""
     if value < 1 or value % divisor:
         below = value // divisor * divisor
         remedy = f"{below} or {below + divisor}" if below > 0 else f"{divisor}"
@@ -145,13 +146,13 @@ def check_multiple(what: str, value: int, divisor_name: str, divisor: int, key: 
 
 
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
-    """Refuse a name that is not one of those allowed."""
+    """Reject a name that is not one of those allowed."""
     if value not in allowed:
         raise ConfigError(f"{name}={value!r} is unknown; choose one of {', '.join(allowed)}")
 
 
 def check_heads(prefix: str, width: int, num_heads: int) -> None:
-    """Refuse heads that do not divide the width, naming the nearest that do."""
+    """Reject a number of heads that does not divide the width, naming the nearest that do."""
     if num_heads < 1 or width % num_heads:
         key = f"{prefix}heads" if prefix else "num_heads"
         raise ConfigError(
@@ -161,10 +162,10 @@ def check_heads(prefix: str, width: int, num_heads: int) -> None:
 
 
 def nearest_heads(width: int, num_heads: int, multiple: int = 1) -> str:
-    """The numbers of heads nearest to one given, below and above, that divide the width; only multiples of `multiple`.
+    """The nearest numbers of heads, below and above, that divide the width and are multiples of `multiple`.
 
     Returns:
-      words such as "4 or 8"; empty when there is none.
+      words such as "4 or 8"; empty if there are none.
     """
     fitting = [heads for heads in range(multiple, width + 1, multiple) if width % heads == 0]
     below = [heads for heads in fitting if heads < num_heads][-1:]

@@ -1,4 +1,4 @@
-"""`config.model.spec`: the fields of a family's spec that a run sets, checked against the spec's own types."""
+"""`config.model.spec`: the fields of a family's spec that a run sets, checked against the spec's types."""
 
 import dataclasses
 import types
@@ -26,15 +26,15 @@ SET_BY = {
 
 
 def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `config.model.spec` says of a model, as fields of its spec.
+    """Check `config.model.spec` and return it as fields of the model's spec.
 
     Args:
       name: `config.model.name`.
-      values: `config.model.spec`; fields that are not among them stay the preset's.
+      values: `config.model.spec`; the other fields keep the preset's values.
 
     Raises:
-      ConfigError: for a key of another family, a misspelt one, one that another key of the configuration sets, and for
-        a value of the wrong type.
+      ConfigError: for a key that is misspelt, belongs to another family or is set by another key of the configuration,
+        and for a value of the wrong type.
     """
     family = FAMILIES.find(family_of(name)[0])
     hints = _hints(family.spec_type)
@@ -47,13 +47,13 @@ def spec_fields(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changeable(spec_type: type[ClipSpec]) -> tuple[str, ...]:
-    """The fields that may differ when a run is resumed."""
+    """The fields that may change when a run is resumed."""
     hints = _hints(spec_type)
     return tuple(key for key, hint in hints.items() if any(isinstance(mark, Changeable) for mark in marks(hint)))
 
 
 def _hints(spec_type: type[ClipSpec]) -> dict[str, Any]:
-    """The types of the fields that can be set, with their marks."""
+    """The types, with their marks, of the fields that can be set."""
     hints = typing.get_type_hints(spec_type, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(spec_type) if field.name not in SET_BY}
 
@@ -71,5 +71,5 @@ def _unknown(key: str, name: str, hints: Mapping[str, Any]) -> str:
     ours = FAMILIES.find(family_of(name)[0]).title
     theirs = [family.title for family in FAMILIES.values() if key in _hints(family.spec_type)]
     if theirs:
-        return f"config.model.spec.{key} is of {' and '.join(theirs)}; model.name={name} is a {ours}: leave it out"
+        return f"config.model.spec.{key} belongs to {' and '.join(theirs)}; model.name={name} is a {ours}; leave it out"
     return f"config.model.spec.{key} is unknown for model.name={name}; {nearest(key, hints, 'config.model.spec.{}')}"

@@ -1,7 +1,7 @@
 """TimeSformer: a ViT whose blocks attend over time, then over space (Bertasius et al. 2021, arXiv:2102.05095).
 
 Also its two ablations: joint space-time attention, and attention within frames only. Details follow the authors' code
-(`timesformer/models/vit.py`), which goes further than the paper's section 3.
+(`timesformer/models/vit.py`), which says more than the paper's section 3.
 """
 
 import dataclasses
@@ -31,19 +31,20 @@ RESIZED_POSITIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class TimeSformerSpec(ClipSpec):
-    """The shape of a TimeSformer; the fields of `ClipSpec` come by keyword.
+    """The shape of a TimeSformer; the fields of `ClipSpec` are keyword-only.
 
     Attributes:
-      width, depth, num_heads, mlp_dim: of the blocks.
+      width, depth, num_heads, mlp_dim: size of the blocks.
       attention_type: divided (over time, then over space), joint (over all tokens) or space_only (within frames).
-      resized_positions: how places of an image model or another resolution become those of this one: grid, the nearest
-        in height and width; flattened, the nearest along the rows of the table laid end to end, as the authors'
-        `helpers.py:174` has it, which gives most places the position of another part of the frame. Their
-        high-resolution models began so.
-      init_std: of initial kernels, class token and positions; the published 0.02 is meant for widths near 768.
+      resized_positions: how the spatial positions of an image model or another resolution are adapted: grid takes the
+        nearest in height and width; flattened takes the nearest along the table's rows laid end to end, as the authors'
+        `helpers.py:174` does, which gives most places the position of another part of the frame. Their high-resolution
+        models started this way.
+      init_std: standard deviation of initial kernels, class token and positions; the published 0.02 is meant for widths
+        near 768.
 
     Raises:
-      ConfigError: when the heads do not divide the width, for an unknown attention type, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown attention type or resizing, and as `ClipSpec`.
     """
 
     width: int
@@ -89,7 +90,7 @@ def _sizes(width, depth, num_heads, **others) -> TimeSformerSpec:
     return TimeSformerSpec(width, depth, num_heads, 4 * width, **others)
 
 
-# arXiv:2102.05095, section 4.3: the three models differ in frames and resolution only. tiny: for tests.
+# arXiv:2102.05095, section 4.3: the three models differ only in frames and resolution. tiny: for tests.
 TIMESFORMER_SPECS = {
     "tiny": _sizes(96, 4, 4, patch_size=8, num_frames=8, image_size=64),
     "base": _sizes(768, 12, 12, num_frames=8),
@@ -99,14 +100,14 @@ TIMESFORMER_SPECS = {
 
 
 class DividedBlock(nn.Module):
-    """Attention over the frames at each place, then within each frame, then an MLP; the step of a scan.
+    """Attention over the frames at each place, then within each frame, then an MLP; written as a scan step.
 
-    The class token takes no part in the first; in the second each frame sees a copy of it, and what the frames would
-    add to it is averaged. Stochastic depth drops whole places in the first, frames in the second and clips in the
-    third, and comes before `temporal_fc`, as in the authors' code.
+    The class token takes no part in the first attention. In the second, each frame sees a copy of it, and the frames'
+    updates to it are averaged. Stochastic depth drops whole places in the first, frames in the second and clips in the
+    MLP; it comes before `temporal_fc`, as in the authors' code.
 
-    The first token of each frame is such a copy throughout, equal in all of them: cutting patches from the class token
-    and joining them again, which the authors do three times a block, moves every token in memory.
+    The first token of each frame is its copy of the class token throughout, and all copies stay equal. The authors
+    instead split patches and class token and join them again three times per block, which moves every token in memory.
     """
 
     width: int
@@ -125,7 +126,7 @@ class DividedBlock(nn.Module):
         )  # fmt: skip
         self.temporal_norm = norm()
         self.temporal_attn = attention(attend=ops.attention_over_time)
-        # Zero: a new block is that of the image model whose weights it may be given.
+        # Zero, so that a new block computes what the block of an image model does with the same weights.
         self.temporal_fc = layers.Linear(self.width, dtype=self.dtype, kernel_init=nn.initializers.zeros)
         self.norm1 = norm()
         self.attn = attention(attend=_within_frames)
@@ -164,7 +165,7 @@ def _joint(blocks, cls, patches, rates):
 
 
 def _space_only(blocks, cls, patches, rates):
-    """The class tokens of the frames are averaged here, which is before the final norm."""
+    """Attend within frames; the frames' class tokens are averaged here, before the final norm."""
     b, t = patches.shape[:2]
     frames = rearrange(patches, "b t s d -> (b t) s d")
     frames, _ = blocks(jnp.concatenate([repeat(cls, "b 1 d -> (b t) 1 d", t=t), frames], axis=1), rates)
@@ -176,7 +177,7 @@ _ATTEND = dict(zip(ATTENTION_TYPES, (_divided, _joint, _space_only), strict=True
 
 
 class TimeSformerEncoder(nn.Module):
-    """Clips to a class token and patch tokens, for the clips of the spec and for those of other sizes alike."""
+    """Encode clips, of the spec's size or any other, to a class token and patch tokens."""
 
     spec: TimeSformerSpec
 
@@ -201,13 +202,13 @@ class TimeSformerEncoder(nn.Module):
         self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, clips: Float[Array, "b t h w c"], train: bool = False) -> dict[str, Array]:
-        """Encode normalised clips of any length and size that the cubes tile; the positions are resized to fit.
+        """Encode normalised clips of any length and size that the cubes tile; positions are resized to fit.
 
         Returns:
           cls (b d) float32; tokens (b n d), time first; both after the final norm.
 
         Raises:
-          ConfigError: when the cubes do not tile the clips.
+          ConfigError: if the cubes do not tile the clips.
         """
         s = self.spec
         grid = dataclasses.replace(s, num_frames=clips.shape[1], image_size=clips.shape[2:4]).grid
@@ -216,7 +217,7 @@ class TimeSformerEncoder(nn.Module):
     def from_patches(
         self, patches: Float[Array, "b n p"], grid: tuple[int, int, int], train: bool = False
     ) -> dict[str, Array]:
-        """The same from normalised cubes, as `ops.patchify` flattens them; `grid` counts them along t, h and w."""
+        """Encode normalised cubes, flattened as by `ops.patchify`; `grid` counts them along t, h and w."""
         s = self.spec
         cls, patches = self.embed_patches(patches, grid)
         rates = layers.drop_path_rates(s.drop_path, s.depth, train)
@@ -227,7 +228,7 @@ class TimeSformerEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b n p"], grid: tuple[int, int, int]
     ) -> tuple[Float[Array, "b 1 d"], Float[Array, "b t s d"]]:
-        """The class token and the patches with their positions, before the first block."""
+        """The class token and the patches, with their positions, as input to the first block."""
         dtype, (t, h, w) = self.spec.dtype, grid
         space = self.pos_embed[1:].reshape(*self.spec.grid[1:], -1)
         space = ops.resize_nearest(space, (h, w)).reshape(h * w, -1).astype(dtype)
@@ -239,10 +240,10 @@ class TimeSformerEncoder(nn.Module):
 
 
 class TimeSformerClassifier(ClipClassifier[TimeSformerSpec]):
-    """The encoder and a linear head on its class token; with `num_classes=0` without the head.
+    """The encoder and a linear head on its class token; `num_classes=0` omits the head.
 
-    With attention within frames only, the class tokens of the frames are averaged before the final norm, as the
-    authors' code does; `transformers` does not average, and gives logits for each frame.
+    With attention within frames only, the frames' class tokens are averaged before the final norm, as in the authors'
+    code; `transformers` does not average, and returns logits for each frame.
     """
 
     def setup(self):
@@ -250,7 +251,7 @@ class TimeSformerClassifier(ClipClassifier[TimeSformerSpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and class token, which is what the head sees."""
+        """Tokens and the class token, which is the head's input."""
         out = self.encoder.from_patches(patches, self.spec.grid, train)
         return out | {"pooled": out["cls"]}
 

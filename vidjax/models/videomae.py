@@ -1,8 +1,8 @@
 """VideoMAE: a ViT on space-time cubes, pre-trained as a masked autoencoder (Tong et al. 2022, arXiv:2203.12602).
 
-The encoder sees visible tokens only; a narrow decoder predicts the pixels of others: of all, or of half of them in V2
-(Wang et al. 2023, arXiv:2303.16727). Both have fixed sine-cosine positions and no bias on the keys. Details follow the
-authors' public training runs.
+The encoder sees only the visible tokens; a narrow decoder predicts the pixels of the masked ones: of all of them, or of
+half in V2 (Wang et al. 2023, arXiv:2303.16727). Both have fixed sine-cosine positions and no key bias. Details follow
+the authors' public training runs.
 """
 
 import dataclasses
@@ -25,20 +25,20 @@ POOLINGS = ("mean", "first")
 
 @dataclasses.dataclass(frozen=True)
 class VideoMAESpec(ClipSpec):
-    """The shape of a VideoMAE; the fields of `ClipSpec` come by keyword.
+    """The shape of a VideoMAE; the fields of `ClipSpec` are keyword-only.
 
     Attributes:
-      width, depth, num_heads, mlp_dim: of the encoder.
-      decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: of the pre-training decoder.
-      pooling: of the classifier, one of `POOLINGS`: the "mean" of tokens and then `fc_norm`, as published; or the
-        encoder's final norm and then the "first" token, which `transformers` offers too.
-      final_norm: whether the encoder ends with a norm in pre-training, as published; a model that `transformers` has
-        pre-trained with use_mean_pooling=true, its default, does not.
-      fc_norm_eps, decoder_norm_eps: of the two norms, which some sources give an epsilon of their own.
-      init_std: of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
+      width, depth, num_heads, mlp_dim: size of the encoder.
+      decoder_width, decoder_depth, decoder_heads, decoder_mlp_dim: size of the pre-training decoder.
+      pooling: the classifier's, one of `POOLINGS`: "mean" averages the tokens and applies `fc_norm`, as published;
+        "first" applies the encoder's final norm and takes the first token, an option of `transformers`.
+      final_norm: whether the encoder ends with a norm in pre-training, as published; models pre-trained by
+        `transformers` with use_mean_pooling=true, its default, have none.
+      fc_norm_eps, decoder_norm_eps: epsilons of these two norms, which differ from `norm_eps` in some sources.
+      init_std: standard deviation of the classifier's initial kernels; the published 0.02 is meant for widths near 768.
 
     Raises:
-      ConfigError: when the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
+      ConfigError: if the heads do not divide the width, for an unknown pooling, and as `ClipSpec`.
     """
 
     width: int
@@ -63,22 +63,22 @@ class VideoMAESpec(ClipSpec):
         check_heads("decoder_", self.decoder_width, self.decoder_heads)
 
     def for_classes(self):
-        """As `ClipSpec.for_classes`: by the mean of its tokens, as published."""
+        """As `ClipSpec.for_classes`: classify by the mean of the tokens, as published."""
         return dataclasses.replace(self, pooling="mean")
 
     def encoder_macs(self, num_tokens: int) -> int:
-        """Multiply-accumulates of one clip of which the encoder sees so many tokens; only these are embedded."""
+        """Multiply-accumulates of the encoder on `num_tokens` tokens of a clip; only these are embedded."""
         blocks = transformer_macs(num_tokens, self.width, self.mlp_dim, self.depth)
         return num_tokens * self.patch_dim * self.width + blocks
 
     def classifier_macs(self, num_classes: int) -> int:
-        """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
+        """Multiply-accumulates of one clip, with all its tokens, through the encoder and the head."""
         return self.encoder_macs(self.num_tokens) + self.width * num_classes
 
     def pretraining_macs(self, num_visible: int, num_predicted: int) -> int:
-        """One clip of which the encoder sees `num_visible` tokens and the decoder predicts `num_predicted`.
+        """Multiply-accumulates of one clip with `num_visible` encoded and `num_predicted` predicted tokens.
 
-        The decoder attends to the visible and the predicted ones.
+        The decoder attends to both.
         """
         decoded = num_visible + num_predicted
         decoder = transformer_macs(decoded, self.decoder_width, self.decoder_mlp_dim, self.decoder_depth)
@@ -88,7 +88,7 @@ class VideoMAESpec(ClipSpec):
 
 
 def _sizes(width, depth, num_heads, decoder_width, decoder_depth, decoder_heads, **others) -> VideoMAESpec:
-    """A spec whose MLPs are four times as wide as the model, unless said otherwise."""
+    """A spec whose MLPs are four times as wide as the model, unless overridden."""
     others = {"mlp_dim": 4 * width, "decoder_mlp_dim": 4 * decoder_width} | others
     return VideoMAESpec(
         width=width, depth=depth, num_heads=num_heads,
@@ -111,11 +111,11 @@ VIDEOMAE_SPECS = {
 
 
 class VideoMAEEncoder(nn.Module):
-    """Cubes to tokens.
+    """Encode cubes to tokens.
 
     Attributes:
-      final_norm: a layer norm after the last block; a classifier that takes the mean has its own after it.
-      taps: numbers of blocks whose outputs `hidden` returns.
+      final_norm: whether a layer norm follows the last block; a mean-pooling classifier has its own norm instead.
+      taps: indices of the blocks whose outputs `hidden` returns.
     """
 
     spec: VideoMAESpec
@@ -137,7 +137,7 @@ class VideoMAEEncoder(nn.Module):
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b k d"]:
-        """Embed normalised patches, for instance made on the host; `index` says which tokens, None all in order."""
+        """Embed normalised patches, which may come from the host; `index` has their token indices, None for all."""
         positions = ops.sincos_1d(self.spec.num_tokens, self.spec.width)
         positions = positions[None] if index is None else positions[index]
         return self.patch_embed(patches.astype(self.spec.dtype)) + positions.astype(self.spec.dtype)
@@ -151,7 +151,7 @@ class VideoMAEEncoder(nn.Module):
 
     @property
     def out_dim(self) -> int:
-        """Channels of what `hidden` returns."""
+        """Channels of the features that `hidden` returns."""
         return self.spec.width
 
     def hidden(
@@ -161,10 +161,10 @@ class VideoMAEEncoder(nn.Module):
         train: bool = False,
         norm: bool = True,
     ) -> dict[str, Float[Array, "l b k d"]]:
-        """What the blocks of `taps` return of some tokens, as those in `index`, in float32.
+        """The outputs of the blocks `taps` in float32, for all tokens or for those in `index`.
 
         Args:
-          norm: whether the final norm, shared by all blocks, comes after them.
+          norm: whether to apply the final norm, shared by all blocks, to them.
 
         Returns:
           tokens (l b k d), l over blocks; there is no class token.
@@ -176,7 +176,7 @@ class VideoMAEEncoder(nn.Module):
 
 
 class VideoMAEDecoder(nn.Module):
-    """Visible and mask tokens, in that order, to the pixels that the mask tokens stand for."""
+    """Decode visible tokens followed by mask tokens to the pixels of the mask tokens."""
 
     spec: VideoMAESpec
 
@@ -214,7 +214,7 @@ class VideoMAEPretraining(CompiledInit):
         predicted_idx: Int[Array, "b q"],
         train: bool = False,
     ) -> dict[str, Array]:
-        """Predict some cubes of normalised clips from others; see `from_patches` for the result."""
+        """Predict some cubes of normalised clips from the visible ones; see `from_patches` for the result."""
         self.spec.check_clips(clips)
         patches = ops.patchify(clips, self.spec.tubelet_size, self.spec.patch_size)
         return self.from_patches(ops.gather_tokens(patches, visible_idx), visible_idx, predicted_idx, train)
@@ -226,7 +226,7 @@ class VideoMAEPretraining(CompiledInit):
         predicted_idx: Int[Array, "b q"],
         train: bool = False,
     ) -> dict[str, Array]:
-        """Predict some cubes from normalised visible ones, as `ops.patchify` flattens them.
+        """Predict some cubes from normalised visible cubes, flattened as by `ops.patchify`.
 
         Returns:
           tokens (b k d): the encoder's; reconstruction (b q p): float32, in the units of the training target.
@@ -240,7 +240,7 @@ class VideoMAEPretraining(CompiledInit):
 
 
 class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
-    """The encoder on all tokens, pooled as the spec says, and a linear head; with `num_classes=0` without the head."""
+    """The encoder on all tokens, pooled as the spec says, and a linear head; `num_classes=0` omits the head."""
 
     def setup(self):
         mean = self.spec.pooling == "mean"
@@ -250,7 +250,7 @@ class VideoMAEClassifier(ClipClassifier[VideoMAESpec]):
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(0.02 * 0.001))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The tokens, and what of them the head sees."""
+        """The tokens, and their pooled vector, the head's input."""
         tokens = self.encoder(patches, train=train)
         if self.spec.pooling == "mean":
             pooled = self.fc_norm(tokens.mean(axis=1, dtype=jnp.float32))

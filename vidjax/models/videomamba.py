@@ -1,7 +1,7 @@
-"""VideoMamba: a bidirectional selective-scan model of all tokens of a clip (Li et al. 2024, arXiv:2403.06977).
+"""VideoMamba: bidirectional selective scans over all tokens of a clip (Li et al. 2024, arXiv:2403.06977).
 
 The class token comes first, then the patches frame by frame. Details follow the authors' code
-(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`), which is the paper's section 3 with a residual
+(`video_sm/models/videomamba.py`, `mamba_ssm/modules/mamba_simple.py`), which is the paper's section 3 with the residual
 stream in float32.
 """
 
@@ -25,20 +25,20 @@ from vidjax.ops.selective_scan import IMPLEMENTATIONS
 
 @dataclasses.dataclass(frozen=True)
 class VideoMambaSpec(ClipSpec):
-    """The shape of a VideoMamba; the fields of `ClipSpec` come by keyword.
+    """The shape of a VideoMamba; the fields of `ClipSpec` are keyword-only.
 
     Attributes:
-      width, depth: of the blocks.
-      expand: channels of a mixer for each of the model's.
-      state_size: states of a channel; conv_size: tokens that the causal convolution sees.
+      width, depth: size of the blocks.
+      expand: channels of a mixer per channel of the model.
+      state_size: states per channel; conv_size: tokens that the causal convolution sees.
       merge_directions: "sum" of both scans, as published, or their "mean", which cures divergence.
-      dt_bias_init: "zero", as the published code really starts (its general initialiser overwrites the careful one), so
-        that steps are softplus(0) = 0.69; or "mamba": steps log-uniform in 0.001 to 0.1.
-      scan: an implementation of `vidjax.ops.selective_scan`, None to choose.
-      init_std: of initial kernels and positions; the published 0.02 is meant for widths near 768.
+      dt_bias_init: "zero", as the published code in fact starts (its general initialiser overwrites the careful one),
+        so that step sizes start at softplus(0) = 0.69; or "mamba": step sizes log-uniform from 0.001 to 0.1.
+      scan: an implementation of `vidjax.ops.selective_scan`; None chooses one.
+      init_std: standard deviation of initial kernels and positions; the published 0.02 is meant for widths near 768.
 
     Raises:
-      ConfigError: for an unknown merge, initialiser or scan, for `attention`, which it has none of, and as `ClipSpec`.
+      ConfigError: for an unknown merge, initialiser or scan, if `attention` is set, and as `ClipSpec`.
     """
 
     width: int
@@ -63,7 +63,7 @@ class VideoMambaSpec(ClipSpec):
             check_choice("scan", self.scan, tuple(IMPLEMENTATIONS))
         if self.attention is not None:
             raise ConfigError(
-                f"attention={self.attention!r} means nothing to a VideoMamba, which has a scan instead; leave it empty"
+                f"attention={self.attention!r} does not apply to VideoMamba, which has a scan instead; leave it empty"
             )
 
     @property
@@ -81,11 +81,11 @@ class VideoMambaSpec(ClipSpec):
 
     @property
     def dt_rank(self) -> int:
-        """Channels from which the step sizes are made."""
+        """Channels that the step sizes are projected from."""
         return math.ceil(self.width / 16)
 
     def encoder_macs(self, num_tokens: int) -> int:
-        """Multiply-accumulates of one clip of which the encoder sees so many tokens; a scan takes 2 a state and token.
+        """Multiply-accumulates of the encoder on `num_tokens` tokens of a clip; a scan takes 2 per state and token.
 
         Published figures leave out x_proj, dt_proj and the scan, which the authors' counter does not see.
         """
@@ -95,12 +95,12 @@ class VideoMambaSpec(ClipSpec):
         return num_tokens * self.patch_dim * self.width + self.depth * (num_tokens + 1) * mixer
 
     def classifier_macs(self, num_classes: int) -> int:
-        """Multiply-accumulates of one clip through the encoder, all tokens, and the head."""
+        """Multiply-accumulates of one clip, with all its tokens, through the encoder and the head."""
         return self.encoder_macs(self.num_tokens) + self.width * num_classes
 
 
-# arXiv:2403.06977, table 1, and the authors' model zoo for `base`. The smallest is "Tiny" there and `ti` here, because
-# `tiny` is for tests in every family.
+# arXiv:2403.06977, table 1, and the authors' model zoo for `base`. Their smallest, "Tiny", is `ti` here, because `tiny`
+# is for tests in every family.
 VIDEOMAMBA_SPECS = {
     "tiny": VideoMambaSpec(96, 4, patch_size=8, image_size=64),
     "ti": VideoMambaSpec(192, 24),
@@ -111,7 +111,7 @@ VIDEOMAMBA_SPECS = {
 
 
 class MambaBlock(nn.Module):
-    """RMSNorm and mixer on a residual stream in float32, shaped as the step of a scan: returns (x, None)."""
+    """RMSNorm and mixer on a float32 residual stream, written as a scan step: returns (x, None)."""
 
     spec: VideoMambaSpec
 
@@ -125,10 +125,10 @@ class MambaBlock(nn.Module):
 
 
 class VideoMambaEncoder(nn.Module):
-    """Cubes to a class token and patch tokens.
+    """Encode cubes to a class token and patch tokens.
 
     Attributes:
-      taps: numbers of blocks whose outputs `hidden` returns.
+      taps: indices of the blocks whose outputs `hidden` returns.
     """
 
     spec: VideoMambaSpec
@@ -150,21 +150,21 @@ class VideoMambaEncoder(nn.Module):
 
     @property
     def kernel_init(self) -> Callable:
-        """The initialiser of the model's linear layers, for what is put on it."""
+        """The initialiser of the model's linear layers, for layers added on top."""
         return nn.initializers.normal(self.spec.init_std)
 
     @property
     def out_dim(self) -> int:
-        """Channels of what `hidden` returns."""
+        """Channels of the features that `hidden` returns."""
         return self.spec.width
 
     def embed_patches(
         self, patches: Float[Array, "b k p"], index: Int[Array, "b k"] | None = None
     ) -> Float[Array, "b l d"]:
-        """The class token and then the patches, with their positions, in float32.
+        """The class token, then the patches, with their positions, in float32.
 
         Args:
-          index: which tokens the patches are; None for all, time first.
+          index: token indices of the patches; None for all, time first.
         """
         x = self.patch_embed(patches.astype(self.spec.dtype)).astype(jnp.float32)
         positions = rearrange(self.pos_embed[1:] + self.time_embed[:, None], "t n d -> (t n) d")
@@ -173,7 +173,7 @@ class VideoMambaEncoder(nn.Module):
         return jnp.concatenate([cls, x], axis=1)
 
     def __call__(self, patches: Float[Array, "b n p"], train: bool = False) -> dict[str, Array]:
-        """Encode normalised cubes, as `ops.patchify` flattens them.
+        """Encode normalised cubes, flattened as by `ops.patchify`.
 
         Returns:
           cls (b d) float32; tokens (b n d), time first; both after the final norm.
@@ -190,11 +190,11 @@ class VideoMambaEncoder(nn.Module):
         train: bool = False,
         norm: bool = True,
     ) -> dict[str, Float[Array, "k b *n d"]]:
-        """What the blocks of `taps` return of some tokens, the others being left out of the scan, in float32.
+        """The outputs of the blocks `taps` in float32; tokens that are not in `index` are left out of the scan.
 
         Args:
-          patches: normalised cubes, in the order of their numbers; index: these numbers, None for all.
-          norm: whether the final norm, shared by all blocks, comes after them.
+          patches: normalised cubes, in ascending order of tokens; index: their token indices, None for all.
+          norm: whether to apply the final norm, shared by all blocks, to them.
 
         Returns:
           tokens (k b n d) and cls (k b d), k over blocks.
@@ -207,20 +207,20 @@ class VideoMambaEncoder(nn.Module):
 
 
 class VideoMambaClassifier(ClipClassifier[VideoMambaSpec]):
-    """The encoder and a linear head on its class token; with `num_classes=0` without the head."""
+    """The encoder and a linear head on its class token; `num_classes=0` omits the head."""
 
     def setup(self):
         self.encoder = VideoMambaEncoder(self.spec)
         self.head = layers.Head(self.num_classes, self.spec.head_dropout, nn.initializers.normal(self.spec.init_std))
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """Tokens and class token, which is what the head sees."""
+        """Tokens and the class token, which is the head's input."""
         out = self.encoder(patches, train)
         return out | {"pooled": out["cls"]}
 
 
 def _mixer(spec: VideoMambaSpec) -> mamba.Mixer:
-    """Its output starts smaller the deeper the model, as GPT-2's residual branches do."""
+    """Build a block's mixer. Its output starts smaller the deeper the model, as GPT-2's residual branches do."""
     names = ("inner", "dt_rank", "state_size", "conv_size", "merge_directions", "dt_bias_init", "scan", "init_std")
     options = {name: getattr(spec, name) for name in names}
     return mamba.Mixer(**options, out_scale=spec.depth**-0.5, dtype=jnp.dtype(spec.dtype), name="mixer")

@@ -1,4 +1,4 @@
-"""ViViT: a ViT on space-time cubes with four ways to attend (Arnab et al. 2021, arXiv:2103.15691, section 3).
+"""ViViT: a ViT on space-time cubes, with four kinds of attention (Arnab et al. 2021, arXiv:2103.15691, section 3).
 
 Details follow the authors' code (scenic, `projects/vivit`).
 """
@@ -21,7 +21,7 @@ from vidjax.models.macs import transformer_macs
 from vidjax.models.spec import ClipSpec, Positions, check_choice, check_heads, nearest_heads
 from vidjax.models.vivit_blocks import Block, SplitHeadsAttention, TimeSpaceBlock, over_space
 
-# factorization to the class of the blocks and their options
+# factorization: class and options of the blocks
 BLOCKS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "joint": (Block, {}),
     "encoder": (Block, {"over": over_space}),
@@ -33,21 +33,21 @@ _RESIZED = "linear, corners kept"
 
 @dataclasses.dataclass(frozen=True)
 class ViViTSpec(ClipSpec):
-    """The shape of a ViViT; the fields of `ClipSpec` come by keyword.
+    """The shape of a ViViT; the fields of `ClipSpec` are keyword-only.
 
     Attributes:
-      width, depth, num_heads, mlp_dim: of the blocks.
+      width, depth, num_heads, mlp_dim: size of the blocks.
       factorization: the paper's model 1 to 4. `joint` (scenic's spacetime) attends over all tokens; `encoder`
-        (factorized_encoder) encodes frames and then their class tokens; `self_attention`
-        (factorized_self_attention_block) attends over time and then within frames in each block; `dot_product`
+        (factorized_encoder) encodes each frame, then the frames' class tokens; `self_attention`
+        (factorized_self_attention_block) attends over time, then within frames, in each block; `dot_product`
         (factorized_dot_product_attention) gives half of the heads to each. The first two classify by a class token,
         the others by the mean of all tokens.
-      temporal_depth: blocks of the second encoder, for `encoder` only.
-      tubelet_init: how the kernel of cubes comes from that of an image model, if one is begun from (section 3.4):
-        `central_frame` sees one frame as the image model does, `inflation` the mean of all.
+      temporal_depth: number of blocks of the second encoder, for `encoder` only.
+      tubelet_init: how the embedding of cubes starts from an image model's (section 3.4): with `central_frame` it sees
+        one frame as the image model does, with `inflation` the mean of all frames.
 
     Raises:
-      ConfigError: when the heads do not divide the width, or cannot be halved for `dot_product`; when `encoder` has no
+      ConfigError: if the heads do not divide the width, or cannot be halved for `dot_product`; if `encoder` has no
         temporal blocks; for a drop path with `self_attention`, which has none; and as `ClipSpec`.
     """
 
@@ -77,21 +77,21 @@ class ViViTSpec(ClipSpec):
             )
         if self.factorization == "self_attention" and self.drop_path:
             raise ConfigError(
-                f"drop_path={self.drop_path} does nothing with factorization='self_attention', as in scenic; use 0"
+                f"drop_path={self.drop_path} has no effect with factorization='self_attention', as in scenic; use 0"
             )
 
     def override(self, **fields):
-        """As `ClipSpec.override`; refuses temporal blocks where there is no second encoder."""
+        """As `ClipSpec.override`; rejects a `temporal_depth` without a second encoder."""
         spec = super().override(**fields)
         if spec.factorization != "encoder" and spec.temporal_depth != self.temporal_depth:
             raise ConfigError(
-                f"temporal_depth={spec.temporal_depth} does nothing with factorization={spec.factorization!r}, which "
+                f"temporal_depth={spec.temporal_depth} has no effect with factorization={spec.factorization!r}, which "
                 "has no temporal encoder; leave it out, or set factorization='encoder'"
             )
         return spec
 
     def differences(self, preset) -> dict[str, object]:
-        """As `ClipSpec.differences`; without a second encoder its depth has no effect."""
+        """As `ClipSpec.differences`; `temporal_depth` has no effect without a second encoder."""
         found = super().differences(preset)
         if self.factorization != "encoder":
             found.pop("temporal_depth", None)
@@ -101,7 +101,7 @@ class ViViTSpec(ClipSpec):
     def learned_positions(self) -> Mapping[str, Positions]:
         """As `ClipSpec.learned_positions`, resized as in scenic's `vivit/model_utils.py`.
 
-        With two encoders one has the places of a frame, the other the frames.
+        With two encoders, the first has a position per place in a frame, the second one per frame.
         """
         if self.factorization == "encoder":
             space, time = Positions("hw", (_RESIZED,) * 2), Positions("t", (_RESIZED,))
@@ -110,7 +110,7 @@ class ViViTSpec(ClipSpec):
 
     @property
     def class_token(self) -> bool:
-        """Whether a class token is what the head sees."""
+        """Whether the head's input is a class token."""
         return self.factorization in ("joint", "encoder")
 
     def classifier_macs(self, num_classes: int) -> int:
@@ -134,8 +134,8 @@ def _sizes(width, depth, num_heads, num_frames=32, **others) -> ViViTSpec:
     return ViViTSpec(width, depth, num_heads, 4 * width, num_frames=num_frames, **others)
 
 
-# arXiv:2103.15691, section 4.1, 16x2 tubelets; the temporal depth of large_fe as in scenic's SSv2 and EPIC
-# configurations (that of Kinetics says 24). tiny: for tests.
+# arXiv:2103.15691, section 4.1, 16x2 tubelets. The temporal depth of large_fe is from scenic's SSv2 and EPIC
+# configurations; its Kinetics configuration says 24. tiny: for tests.
 VIVIT_SPECS = {
     "tiny": _sizes(96, 4, 4, temporal_depth=2, patch_size=8, num_frames=8, image_size=64),
     "base": _sizes(768, 12, 12),
@@ -147,12 +147,12 @@ VIVIT_SPECS = {
 
 
 class ViViTEncoder(nn.Module):
-    """Cubes, or the class tokens of frames, to tokens.
+    """Encode cubes, or the class tokens of frames.
 
     Attributes:
-      factorization: which blocks, a key of `BLOCKS`; depth: how many.
-      positions: of the tokens that it takes, along one axis or along time and space.
-      embed: project cubes to the width first.
+      factorization: kind of blocks, a key of `BLOCKS`; depth: number of blocks.
+      positions: number of positions along one axis, or along time and space.
+      embed: whether to project cubes to the width first.
     """
 
     spec: ViViTSpec
@@ -177,13 +177,13 @@ class ViViTEncoder(nn.Module):
         self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, x: Float[Array, "b *n p"], train: bool = False) -> Float[Array, "b *m d"]:
-        """Tokens after the final norm, float32; a class token is the first along the last of the axes n."""
+        """Tokens after the final norm, float32; a class token comes first on the last axis of *n."""
         x = self.embed_patches(x)
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.depth, train))
         return self.norm(x)
 
     def embed_patches(self, x: Float[Array, "b *n p"]) -> Float[Array, "b *m d"]:
-        """Tokens with their positions, and the class token if there is one, before the first block."""
+        """Tokens with their positions, and the class token if there is one, as input to the first block."""
         s = self.spec
         x = x.astype(s.dtype)
         if self.embed:
@@ -195,7 +195,7 @@ class ViViTEncoder(nn.Module):
 
 
 class ViViTClassifier(ClipClassifier[ViViTSpec]):
-    """The encoder, or two of them, and a linear head; with `num_classes=0` without the head."""
+    """One or two encoders and a linear head; `num_classes=0` omits the head."""
 
     def setup(self):
         s = self.spec
@@ -207,7 +207,7 @@ class ViViTClassifier(ClipClassifier[ViViTSpec]):
         self.head = layers.Head(self.num_classes, s.head_dropout, nn.initializers.zeros)
 
     def features(self, patches: Float[Array, "b n p"], train: bool) -> dict[str, Array]:
-        """The tokens of the first encoder, and what the head sees: the class token, or the mean where there is none."""
+        """The first encoder's tokens, and the head's input: the class token, or the mean if there is none."""
         s = self.spec
         if s.factorization == "joint":
             x = self.encoder(patches, train)

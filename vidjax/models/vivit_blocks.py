@@ -1,7 +1,7 @@
-"""The blocks of ViViT: attention over all tokens, within frames, over time then space, or with half of the heads each.
+"""ViViT's blocks: attention over all tokens, within frames, over time then space, or half of the heads over each.
 
-Pre-norm with the tanh GELU. Stochastic depth drops a branch for whole clips and does not scale what is left, as the
-authors' code does (scenic, `projects/vivit/model.py`).
+Pre-norm with the tanh GELU. Stochastic depth drops a branch for whole clips and does not rescale the others, as in the
+authors' code (scenic, `projects/vivit/model.py`).
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from jaxtyping import Array, Float
 from vidjax import ops
 from vidjax.models import layers
 
-# Queries, keys, values and the output have square kernels: this is Xavier's uniform for each of them.
+# The kernels of queries, keys, values and output are square; for each of them this is Xavier uniform.
 square_xavier = nn.initializers.variance_scaling(1.0, "fan_in", "uniform")
 
 
 def over_all(attention: nn.Module, x: Float[Array, "b *n d"]) -> Float[Array, "b *n d"]:
-    """Attention as it is."""
+    """Attention over the tokens as given."""
     return attention(x)
 
 
@@ -56,10 +56,10 @@ class SplitHeadsAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Models 1, 2 and 4: attention, then the MLP; the step of a scan.
+    """Models 1, 2 and 4: attention, then the MLP; written as a scan step.
 
     Attributes:
-      attention_class: of the module "attn"; over: which tokens it is given at once.
+      attention_class: class of the module "attn"; over: applies it to the tokens, such as `over_all` or `over_space`.
     """
 
     num_heads: int
@@ -86,7 +86,7 @@ class Block(nn.Module):
 
 
 class TimeSpaceBlock(nn.Module):
-    """Model 3: attention over time, attention within frames, then the MLP; nothing is dropped (section 3.3)."""
+    """Model 3: attention over time, then within frames, then the MLP; nothing is dropped (section 3.3)."""
 
     num_heads: int
     mlp_dim: int

@@ -1,4 +1,4 @@
-"""The types of the zoo: a published accuracy with its protocol, a cost as its authors print it, where weights are."""
+"""Types of the zoo: a published accuracy with its protocol, a cost as printed by its authors, and the weights."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from vidjax.config.schema import Channels
 
-# Classes of the data sets that public checkpoints are made for.
+# Number of classes of the data sets that public checkpoints are trained on.
 CLASSES = {
     "Kinetics-400": 400,
     "Kinetics-600": 600,
@@ -16,7 +16,7 @@ CLASSES = {
     "HMDB51": 51,
 }
 
-# What the short notes of results mean.
+# The meaning of the short notes on results.
 NOTES = {
     "distilled": "a student of VideoMAE V2's giant, not fine-tuned further",
     "via K710": "fine-tuned on Kinetics-710 first",
@@ -32,18 +32,19 @@ class Result:
 
     Attributes:
       data: a key of `CLASSES`.
-      top1, top5: per cent; None where the source has no figure.
-      clips, crops: views of a video; None where the source does not say.
-      stride: between the frames of a clip; 0 when they are spread over the whole video; None where it is not said.
-      sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`, how its clips were taken in training and in the test.
-      interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`, how its test frames were resized.
-      channels: the order of the channels that it was trained and tested with, rgb or bgr.
-      checkpoint: of its training, whose accuracy this is: the last, or the one that scored best on the same videos.
+      top1, top5: per cent; None if the source has no figure.
+      clips, crops: views per video; None if the source does not say.
+      stride: between the frames of a clip; 0 if they are spread over the whole video; None if the source does not say.
+      sampling: a key of `vidjax.data.clips.sampling.SAMPLINGS`: how clips were taken in training and testing.
+      interpolation: a key of `vidjax.data.clips.resize.INTERPOLATIONS`: how test frames were resized.
+      channels: channel order in training and testing, rgb or bgr.
+      checkpoint: which checkpoint was scored: the last, or the one that scored best on the same videos.
       overrides: fields of the spec in which this model differs from its preset, such as {"num_frames": 16}.
-      gmacs: of one view as published, an int or a float with the decimals that are printed; None where it is not.
-      weights: what `from_pretrained` takes: a hub id, a file on the hub (owner/name/file.pth), or the name of the
-        authors' file, which has to be downloaded first; empty when there are none.
-      note: what sets it apart from another result on the same data, see `NOTES`; source: where the figures are printed.
+      gmacs: cost of one view as published, an int, or a float with the printed decimals; None if not published.
+      weights: argument for `from_pretrained`: a hub id, a file on the hub (owner/name/file.pth), or the name of the
+        authors' file, which has to be downloaded first; empty if there are none.
+      note: what distinguishes it from other results on the same data, see `NOTES`.
+      source: where the figures are printed.
     """
 
     data: str
@@ -65,12 +66,12 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What is published of one preset.
+    """The published facts of one preset.
 
     Attributes:
-      results: the main one first.
-      params: millions as published, an int or a float with the decimals that are printed; None where it is not.
-      pretrained: weights without a classifier of videos, as in `Result.weights`, with what they are.
+      results: the published results, the main one first.
+      params: millions as published, an int, or a float with the printed decimals; None if not published.
+      pretrained: weights without a video classifier, as in `Result.weights`, each with a description.
     """
 
     results: tuple[Result, ...] = ()

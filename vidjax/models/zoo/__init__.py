@@ -1,6 +1,6 @@
-"""What is published of each preset beside what it costs here: the facts behind `vidjax models`.
+"""Published results of each preset and its computed costs: the facts behind `vidjax models`.
 
-Costs are computed from the modules and specs; only what others have printed is typed, with its source.
+Costs are computed from the modules and specs; only figures that others have printed are typed in, with their source.
 """
 
 import dataclasses
@@ -29,24 +29,24 @@ __all__ = [
     "usual_clip",
 ]
 
-# What is published of each family, by size.
+# Published facts of each family, by size.
 ZOO: Registry[dict[str, Published]] = Registry("vidjax.models.zoo", "PUBLISHED", dict, "a model family")
-_FILES = (".pth", ".pyth")  # files of authors, whose names tell what they hold
-_CLASSES = 400  # of a preset that nothing is published of
+_FILES = (".pth", ".pyth")  # the authors' files, recognised by name
+_CLASSES = 400  # for a preset without published results
 
 
 def published(name: str) -> Published:
-    """What is published of a preset; empty for the tiny ones, which are ours."""
+    """The published facts of a preset; empty for the tiny ones, which are ours."""
     family, size = family_of(name)
     return ZOO.get(family, {}).get(size, Published())
 
 
 @functools.cache  # tracing a module takes a moment
 def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
-    """Parameters of a preset's classifier, or of its pre-training module for None; nothing is allocated.
+    """Count the parameters of a model without allocating them.
 
     Args:
-      num_classes: as of `build_model`.
+      num_classes: as in `build_model`: for the classifier, or None for the pre-training module.
       overrides: fields of the spec.
     """
     module = build_model(name, num_classes=num_classes, **overrides)
@@ -59,10 +59,10 @@ def count_params(name: str, num_classes: int | None, **overrides: Any) -> int:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """A preset as plain values, for a table or as JSON: its costs as computed, and what is published of it.
+    """Describe a preset in plain values, for a table or JSON: its computed costs and published facts.
 
-    Costs are those of the classifier for the data of the main result. `results` are the published ones, the main one
-    first, each with the cost of a view of its own frames and pixels; None stands for what no source says.
+    Costs are of the classifier for the data set of the main result. `results` has the published results, the main one
+    first, each with the cost of one view at its frames and pixels; None if no source gives a value.
     """
     facts = published(name)
     main = facts.results[0] if facts.results else None
@@ -87,10 +87,10 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") -> Result | None:
-    """The published result whose clips are most like those of a classifier, to sample videos as it was trained.
+    """The published result closest to a classifier, for sampling videos as in its training.
 
-    The result of the weights that `source` names comes first, then those with the same number of classes, with the same
-    frames, of the most similar size, and the order of the tables. None for a family of which nothing is published.
+    Candidates are ranked by whether `source` names their weights, then by the same number of classes, the same number
+    of frames, the fewest differences of the spec, and the order of the tables. None if nothing is published.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 
@@ -110,7 +110,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
 
 
 def names_weights(source: str, weights: str) -> bool:
-    """Whether a source is the weights of a `Result`: by their name, or a path to a file that has the name of theirs."""
+    """Whether a source means the weights of a `Result`: the same name, or a path to a file with that file name."""
     ours, theirs = pathlib.PurePath(source), pathlib.PurePath(weights)
     return bool(weights) and (source == weights or (theirs.suffix in _FILES and ours.name == theirs.name))
 
@@ -125,5 +125,5 @@ def _result(name: str, result: Result) -> dict[str, Any]:
 
 
 def _gmacs(spec: ClipSpec, num_classes: int) -> float:
-    """Billions of multiply-accumulates of one view, which papers call GFLOPs."""
+    """Billions of multiply-accumulates per view, which papers call GFLOPs."""
     return round(spec.classifier_macs(num_classes) / 1e9, 3)

@@ -1,4 +1,4 @@
-"""CLIP: where OpenAI's weights are (arXiv:2103.00020), trained on pairs of images and texts: no video classifiers."""
+"""CLIP: OpenAI's weights (arXiv:2103.00020), trained on pairs of images and texts; there are no video classifiers."""
 
 from vidjax.models.zoo_types import Published
 

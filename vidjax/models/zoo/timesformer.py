@@ -1,6 +1,6 @@
-"""TimeSformer: accuracies of the authors' README, costs of the paper (arXiv:2102.05095) and of mmaction2.
+"""TimeSformer: accuracies from the authors' README, costs from the paper (arXiv:2102.05095) and mmaction2.
 
-The paper prints the TFLOPs of all three views (0.59, 5.11, 7.14); a third of them is entered here.
+The paper prints TFLOPs for all three views together (0.59, 5.11, 7.14); the costs here are a third of that.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ _MMACTION = "open-mmlab/mmaction2 configs/recognition/timesformer"
 
 _k400 = partial(Result, "Kinetics-400", clips=1, crops=3, sampling="seconds", source=_ZOO)
 _k600 = partial(Result, "Kinetics-600", clips=1, crops=3, sampling="seconds", source=_ZOO)
-_ssv2 = partial(  # frames are read by OpenCV and never reordered: timesformer/datasets/utils.py:36, ssv2.py:230
+_ssv2 = partial(  # OpenCV reads frames as BGR and nothing reorders them: timesformer/datasets/utils.py:36, ssv2.py:230
     Result, "Something-Something v2", clips=1, crops=3, stride=0, sampling="segment_middle", channels="bgr", source=_ZOO
 )
 _ablation = partial(Result, "Kinetics-400", clips=1, crops=3, stride=32, source=_MMACTION)

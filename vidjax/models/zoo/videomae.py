@@ -1,4 +1,4 @@
-"""VideoMAE and VideoMAE V2: figures of the authors' model zoos and papers (arXiv:2203.12602, arXiv:2303.16727)."""
+"""VideoMAE and VideoMAE V2: figures from the authors' model zoos and papers (arXiv:2203.12602, arXiv:2303.16727)."""
 
 from functools import partial
 

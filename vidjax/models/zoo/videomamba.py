@@ -1,6 +1,6 @@
-"""VideoMamba: the authors' model zoo for video, and costs as their paper prints them (arXiv:2403.06977).
+"""VideoMamba: results from the authors' model zoo for video, and costs from their paper (arXiv:2403.06977).
 
-All clips are spread over the whole video. The zoo writes frames x crops x clips; clips x crops here, as elsewhere.
+All clips are spread over the whole video. The zoo writes frames x crops x clips; we write clips x crops, as elsewhere.
 """
 
 from functools import partial
@@ -9,7 +9,7 @@ from vidjax.models.zoo_types import Published, Result
 
 _ZOO = "OpenGVLab/VideoMamba videomamba/video_sm/MODEL_ZOO.md"
 
-# All of the authors' scripts say --test_best.
+# All of the authors' scripts pass --test_best.
 _spread = partial(Result, top5=None, crops=3, stride=0, checkpoint="best", source=_ZOO)
 _k400 = partial(_spread, "Kinetics-400", clips=4, sampling="segment_rounded")
 _ssv2 = partial(_spread, "Something-Something v2", clips=2, sampling="segment_integer")
@@ -20,7 +20,7 @@ def _at(num_frames: int, image_size: int = 224) -> dict:
 
 
 def _kinetics(letter: str, top1: dict[int, float], gmacs: dict[int, int], at_384: float) -> tuple[Result, ...]:
-    """One result for each number of frames, and one fine-tuned at 384 pixels with 64 frames."""
+    """One result per number of frames, and one fine-tuned with 64 frames of 384 pixels."""
     name = f"OpenGVLab/VideoMamba/videomamba_{letter}16_k400_f{{}}_res224{{}}.pth"
     results = [
         _k400(accuracy, gmacs=gmacs.get(frames), weights=name.format(frames, ""), overrides=_at(frames))

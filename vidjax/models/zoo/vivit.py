@@ -1,7 +1,7 @@
-"""ViViT: scenic's model zoo, which names the checkpoints, and the paper's ablation (arXiv:2103.15691, table 2).
+"""ViViT: scenic's model zoo, which lists the checkpoints, and the paper's ablation (arXiv:2103.15691, table 2).
 
-scenic's Kinetics configuration of the large model says 24 temporal blocks, the paper and its other configurations 4;
-only the checkpoint can tell.
+scenic's Kinetics configuration of the large model has 24 temporal blocks; its other configurations and the paper have
+4. Only the checkpoint can tell which is right.
 """
 
 from functools import partial
