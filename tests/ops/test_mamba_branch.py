@@ -141,7 +141,7 @@ def test_a_scan_by_name_is_run():
     values = {name: jnp.asarray(value, jnp.float32) for name, value in operands(*SHAPES["one token"]).items()}
     with pytest.raises(ConfigError, match="scan='parallel' is unknown"):
         ours(values, 1.0, scan="parallel")
-    with pytest.raises(ConfigError, match="scan='chunked' has no part in pallas_tpu"):
+    with pytest.raises(ConfigError, match="scan='chunked' does not apply to pallas_tpu"):
         ours(values, 1.0, scan="chunked", implementation="pallas_tpu")
 
 

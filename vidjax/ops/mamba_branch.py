@@ -1,7 +1,7 @@
-"""One direction of a Mamba mixer: convolution, SiLU, and a scan whose steps, B and C are made from the tokens.
+"""One direction of a Mamba mixer: convolution, SiLU, and a scan whose steps, B and C come from the tokens.
 
-Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` is one operation after another; `pallas_tpu`, two TPU kernels,
-reads the tokens and writes the result, and leaves nothing between in memory but states.
+Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another; `pallas_tpu`, a pair of TPU
+kernels, reads the tokens and writes the result, and stores only states in between.
 """
 
 import functools
@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights: channels are not shared, projections need all
+_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights; the projections need all channels, e
 
 
 def mamba_branch(
@@ -32,20 +32,20 @@ def mamba_branch(
 ) -> Float[Array, "b l d"]:
     """scan(u, softplus(dt dt_proj + dt_bias), A, B, C, D) with u = silu(conv(x)) and (dt, B, C) = u x_proj.
 
-    Projections are in x's dtype, all else is float32. Differentiable in every array once, in reverse mode.
+    Projections are in x's dtype, all else is float32. Differentiable once, in reverse mode, in every array.
 
     Args:
       x: tokens, float32 or bfloat16.
-      reverse: from the last token to the first; nothing is flipped in memory.
-      scan: an implementation of `selective_scan`, for `separate`; None to choose.
-      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU where it fits and no scan is named, and
-        `separate` elsewhere.
+      reverse: run from the last token to the first; nothing is flipped in memory.
+      scan: an implementation of `selective_scan`, for `separate`; None chooses one.
+      implementation: one of `IMPLEMENTATIONS`. None takes `pallas_tpu` on a TPU if the arrays fit and no scan is named,
+        and `separate` otherwise.
 
     Returns:
       an array like x, in x's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, and for `pallas_tpu` where it does not fit or with a scan.
+      ConfigError: for an unknown implementation, and for `pallas_tpu` with a `scan` or with arrays that do not fit.
 
     Example:
       >>> ones = jnp.ones(2)
@@ -59,7 +59,7 @@ def mamba_branch(
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     if implementation == "pallas_tpu" and scan is not None:
-        raise ConfigError(f"scan={scan!r} has no part in pallas_tpu, which has its own; leave one of them empty")
+        raise ConfigError(f"scan={scan!r} does not apply to pallas_tpu, which has its own; leave one of them empty")
     projections = {name: getattr(weights, name).astype(x.dtype) for name in ("x_proj", "dt_proj")}
     weights, free = weights._replace(**projections), free_axes()
     shared = math.prod(free.get(axis, 1) for axis in CHANNELS) > 1
@@ -82,10 +82,10 @@ def _fused(x, *weights, reverse):
 def scan_operands(
     x: Float[Array, "b l d"], weights: BranchWeights, *, reverse: bool = False
 ) -> tuple[Float[Array, "b l d"], Float[Array, "b l d"], Float[Array, "b l s"], Float[Array, "b l s"]]:
-    """What the scan of a branch is given: inputs, steps before the softplus without their bias, B and C.
+    """The operands of a branch's scan: inputs, step sizes before bias and softplus, B and C.
 
     Args:
-      x, weights, reverse: as of `mamba_branch`, the projections in x's dtype.
+      x, weights, reverse: as in `mamba_branch`, with the projections in x's dtype.
     """
     w = weights
     rank, states = w.dt_proj.shape[0], w.A.shape[1]

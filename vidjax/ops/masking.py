@@ -1,8 +1,7 @@
-"""Token masks as lists of indices whose lengths depend on shapes only.
+"""Token masks as lists of indices whose lengths depend only on shapes.
 
-What the encoder sees: VideoMAE, arXiv:2203.12602, section 3.2. What the decoder predicts: VideoMAE V2,
-arXiv:2303.16727, section 3.2. Tokens are numbered time first: index = (t * h + y) * w + x on the grid (t, h, w) of
-tubelets.
+The encoder's masks are from VideoMAE, arXiv:2203.12602, section 3.2, the decoder's from VideoMAE V2, arXiv:2303.16727,
+section 3.2. Tokens are numbered time first: index = (t * h + y) * w + x on the grid (t, h, w) of tubelets.
 """
 
 import dataclasses
@@ -22,11 +21,11 @@ CELL = 2  # side of a running cell in tokens
 def num_masked(grid: Grid, ratio: float, kind: str = "tube") -> int:
     """How many of the t * h * w tokens a mask hides.
 
-    The ratio is rounded down within the unit that is drawn: places of a slice for `tube`, tokens for `random`,
-    slices for `frame`. On a 14x14 slice a ratio of 0.9 hides 176 places.
+    The number of hidden units is rounded down. Units are places of a slice for `tube`, tokens for `random` and slices
+    for `frame`; on a 14x14 slice, a tube mask with a ratio of 0.9 hides 176 places.
 
     Raises:
-      ConfigError: for an unknown kind, or when nothing or everything would be hidden.
+      ConfigError: for an unknown kind, or if nothing or everything would be hidden.
 
     Example:
       >>> vidjax.ops.num_masked((8, 14, 14), 0.9)
@@ -55,7 +54,7 @@ def tube_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> tupl
       ratio: hidden share of each slice, in (0, 1).
 
     Returns:
-      visible and masked token indices, each ascending; together they are all tokens.
+      visible and masked token indices, each ascending; together they cover all tokens.
 
     Example:
       >>> visible, masked = vidjax.ops.tube_mask(jax.random.key(0), batch=2, grid=(2, 4, 4), ratio=0.75)
@@ -73,7 +72,7 @@ def tube_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> tupl
 def random_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide random tokens, independent of their place and time; arguments and result as `tube_mask`.
+    """Hide random tokens, independent of their place and time; arguments and result as in `tube_mask`.
 
     Example:
       >>> visible, masked = vidjax.ops.random_mask(jax.random.key(0), batch=2, grid=(2, 4, 4), ratio=0.75)
@@ -87,7 +86,7 @@ def random_mask(
 def frame_mask(
     rng: Key[Array, ""], batch: int, grid: Grid, ratio: float
 ) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-    """Hide whole random time slices; arguments and result as `tube_mask`.
+    """Hide whole random time slices; arguments and result as in `tube_mask`.
 
     Example:
       >>> visible, masked = vidjax.ops.frame_mask(jax.random.key(0), batch=1, grid=(4, 1, 2), ratio=0.5)
@@ -101,14 +100,14 @@ def frame_mask(
 
 
 def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: float) -> Int[Array, " v"]:
-    """Keep the tokens of each frame that a teacher looks at, at random in proportion to how much it does.
+    """Keep random tokens of each frame, drawn in proportion to a teacher's attention.
 
-    Places are drawn one after the other, without replacement: the largest of log(attention) plus Gumbel noise are such
-    draws (Kool et al. 2019, arXiv:1903.06059). The number hidden of each frame is rounded down.
+    Places are drawn without replacement: the largest values of log(attention) plus Gumbel noise are such a draw (Kool
+    et al. 2019, arXiv:1903.06059). The number hidden in each frame is rounded down.
 
     Args:
       rng: a key.
-      attention: of each frame's n places, not negative, of any sum.
+      attention: the teacher's attention to each frame's n places; at least 0, with any sum.
       ratio: hidden share of each frame, in (0, 1).
 
     Returns:
@@ -127,10 +126,10 @@ def attention_mask(rng: Key[Array, ""], attention: Float[Array, "t n"], ratio: f
 
 
 def num_kept(grid: Grid, ratio: float) -> int:
-    """How many of the t * h * w tokens a running cell that drops `ratio` of them keeps.
+    """How many of the t * h * w tokens a running cell keeps when it drops a share `ratio`.
 
     Raises:
-      ConfigError: when cells do not tile a slice, or when all or none of a cell's places would be kept.
+      ConfigError: if cells do not tile a slice, or if all or none of a cell's places would be kept.
 
     Example:
       >>> vidjax.ops.num_kept((8, 14, 14), 0.5)
@@ -152,10 +151,10 @@ def num_kept(grid: Grid, ratio: float) -> int:
 
 
 def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float) -> Int[Array, "b q"]:
-    """The tokens that a decoder predicts: some places of each cell of 2x2, and the next ones in the next time slice.
+    """The tokens that a decoder predicts: some places of each 2x2 cell, moving on by one place per time slice.
 
-    Places of a cell are numbered row by row, those kept are neighbours in that order, and each slice moves them by one;
-    over 4 slices every place is kept equally often. Where a row of the batch starts is random.
+    Places of a cell are numbered row by row, and those kept follow each other in that order, cyclically. Over 4 slices
+    every place is kept equally often. Each row of the batch starts at a random place.
 
     Args:
       rng: a key.
@@ -164,8 +163,8 @@ def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float)
       ratio: dropped share of each cell, 0.25, 0.5 or 0.75.
 
     Returns:
-      kept token indices, ascending. They do not depend on what the encoder sees, as in the authors' code: a share of
-      them is visible to it.
+      kept token indices, ascending. As in the authors' code, they do not depend on the encoder's mask, so that the
+      encoder sees some of them.
 
     Example:
       >>> vidjax.ops.running_cell_mask(jax.random.key(0), batch=2, grid=(4, 2, 2), ratio=0.5).shape
@@ -181,7 +180,7 @@ def running_cell_mask(rng: Key[Array, ""], batch: int, grid: Grid, ratio: float)
 
 
 def _split(rng: Key[Array, ""], batch: int, units: int, hidden: int):
-    """Two ascending index lists per row: a random choice of `units - hidden`, and the rest."""
+    """Two ascending index lists per row: `units - hidden` random units, and the rest."""
     order = jnp.argsort(jax.random.uniform(rng, (batch, units)), axis=1).astype(jnp.int32)
     keep = units - hidden
     return jnp.sort(order[:, :keep], axis=1), jnp.sort(order[:, keep:], axis=1)
@@ -192,8 +191,8 @@ class Mask:
     """A way to hide tokens from the encoder.
 
     Attributes:
-      draw: visible and masked token indices; arguments and result as `tube_mask`.
-      units: given t, h and w, how many units a ratio is taken of, and the tokens of one.
+      draw: returns visible and masked token indices; arguments and result as in `tube_mask`.
+      units: maps t, h and w to the number of units, a share of which is hidden, and the tokens per unit.
     """
 
     draw: Callable[[Key[Array, ""], int, Grid, float], tuple[Int[Array, "b k"], Int[Array, "b m"]]]
@@ -205,8 +204,8 @@ class DecoderMask:
     """A way to choose the tokens that the decoder predicts.
 
     Attributes:
-      draw: their indices; arguments and result as `running_cell_mask`.
-      num_kept: how many they are on a grid at a ratio.
+      draw: returns their indices; arguments and result as in `running_cell_mask`.
+      num_kept: maps a grid and a ratio to their number.
     """
 
     draw: Callable[[Key[Array, ""], int, Grid, float], Int[Array, "b q"]]

@@ -1,6 +1,7 @@
-"""The axes of a mesh: their names, what is divided over which, and meshes of given devices.
+"""The axes of a mesh: their names, what each divides, and meshes of given devices.
 
-Every mesh has the axes (data, fsdp, tensor). Rows of a batch lie over data and fsdp, channels and heads over tensor.
+Every mesh has the axes (data, fsdp, tensor). Rows of a batch are divided over data and fsdp, channels and heads over
+tensor.
 """
 
 import math
@@ -18,8 +19,8 @@ CHANNELS = (TENSOR,)
 def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of `sizes` devices along `AXES`, over which the compiler may divide arrays.
 
-    TPU slices, which only the data-centre network joins, follow each other along data: gradients are the one thing that
-    goes from slice to slice, and each chip sends its part of them.
+    TPU slices, joined only by the data-centre network, follow each other along data: only gradients go from slice to
+    slice, and each chip sends its part of them.
     """
     slices, kinds = count_slices(devices), (AxisType.Auto,) * len(AXES)
     if slices == 1:
@@ -29,7 +30,7 @@ def mesh_of(sizes: Sequence[int], devices: Sequence[jax.Device]) -> Mesh:
 
 
 def count_slices(devices: Sequence[jax.Device]) -> int:
-    """How many TPU slices the devices lie in; 1 where they do not say."""
+    """Number of TPU slices among the devices; 1 if they do not say."""
     return len({getattr(device, "slice_index", 0) for device in devices})
 
 
@@ -40,7 +41,7 @@ def local_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def row_blocks(mesh: Mesh) -> int:
-    """How many parts the rows of a batch are divided into."""
+    """Number of parts that the rows of a batch are divided into."""
     return math.prod(mesh.shape[axis] for axis in ROWS)
 
 

@@ -1,4 +1,4 @@
-"""Clips cut into cubes of tubelet x patch x patch pixels, and the normalised-pixel target of VideoMAE."""
+"""Cut clips into cubes of tubelet x patch x patch pixels; VideoMAE's target of normalised pixels."""
 
 import jax.numpy as jnp
 from einops import rearrange
@@ -12,8 +12,8 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
 
     Args:
       video: any dtype; t, h, w must be multiples of the cube's sides.
-      tubelet: frames a cube.
-      patch: pixels a cube along height and width.
+      tubelet: frames per cube.
+      patch: pixels per cube along height and along width.
 
     Returns:
       n = (t / tubelet) (h / patch) (w / patch) tokens, time first, of p = tubelet patch patch c values.
@@ -28,7 +28,7 @@ def patchify(video: Num[Array, "b t h w c"], tubelet: int, patch: int) -> Num[Ar
 def unpatchify(
     patches: Num[Array, "b n p"], grid: tuple[int, int, int], tubelet: int, patch: int
 ) -> Num[Array, "b t h w c"]:
-    """Put the cubes of `patchify` back; `grid` is the number of cubes along time, height and width.
+    """Undo `patchify`; `grid` is the number of cubes along time, height and width.
 
     Example:
       >>> video = jnp.arange(4 * 8 * 8 * 3).reshape(1, 4, 8, 8, 3)
@@ -58,15 +58,15 @@ def gather_tokens(tokens: Num[Array, "b n d"], index: Int[Array, "b k"]) -> Num[
 def patch_statistics(
     patches: Float[Array, "b n p"],
 ) -> tuple[Float[Array, "b n p"], Float[Array, "b n p"]]:
-    """Mean and divisor (sample standard deviation + 1e-6) of the cube and colour channel of each pixel.
+    """For each pixel, mean and divisor (sample standard deviation + 1e-6) of its colour channel in its cube.
 
-    A channel is picked where it lies: an axis of three, or one pixel in three, is laid out anew on a TPU.
+    Channels are masked in place: an axis of three, or every third pixel, would need a new layout on a TPU.
     """
     channel = jnp.arange(patches.shape[-1]) % CHANNELS
     count = patches.shape[-1] // CHANNELS
 
     def of_channels(statistic, x):
-        # A sum that is spread as it is, the TPU compiler turns into a sum over a window for each pixel.
+        # `statistic` comes before the broadcast: the TPU compiler turns a bare broadcast sum into one sum per pixel.
         found = [statistic(jnp.sum(jnp.where(channel == c, x, 0.0), axis=-1, keepdims=True)) for c in range(CHANNELS)]
         return jnp.select([channel == c for c in range(CHANNELS)], found)
 
@@ -81,8 +81,8 @@ def normalize_patches(patches: Float[Array, "b n p"]) -> Float[Array, "b n p"]:
     Args:
       patches: pixels in [0, 1], float32, as `patchify` orders them.
 
-    Source: He et al. 2021, section 4 (per-patch normalisation); variance is over n - 1 and 1e-6 is added to the
-    standard deviation, as VideoMAE trains.
+    Source: He et al. 2021, section 4 (per-patch normalisation); the variance divides by n - 1 and 1e-6 is added to the
+    standard deviation, as in VideoMAE's training.
 
     Example:
       >>> patches = jax.random.uniform(jax.random.key(0), (1, 2, 48))

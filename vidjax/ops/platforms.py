@@ -1,7 +1,7 @@
-"""What an op computes with on each platform, settled when a program is lowered; and programs that hold no kernels.
+"""Implementations by platform, chosen when a program is lowered; and programs restricted to some platforms' kernels.
 
-An exported program runs on machines that are not known yet. It can hold plain JAX for any of them, but a Pallas kernel
-only for the platform that the kernel is written for, and cuDNN's call only where the exporting machine has it.
+An exported program runs on machines that are not known yet. It can contain plain JAX for any of them, but a Pallas
+kernel only for the platform that the kernel is written for, and a cuDNN call only if the exporting machine has cuDNN.
 """
 
 import contextlib
@@ -15,10 +15,11 @@ _ALLOWED: contextvars.ContextVar[tuple[str, ...] | None] = contextvars.ContextVa
 
 
 def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
-    """`jax.lax.platform_dependent`, with the platforms alone that `restricted_to` allows.
+    """`jax.lax.platform_dependent`, limited to the platforms that `restricted_to` allows.
 
     Args:
-      default: computes on platforms that are not named; own: platform to what computes there.
+      default: function for platforms without one of their own.
+      own: functions by platform.
     """
     allowed = _ALLOWED.get()
     if allowed is not None:
@@ -27,15 +28,15 @@ def dispatch(*operands: Any, default: Callable, **own: Callable) -> Any:
 
 
 def restricted() -> bool:
-    """Whether a program is being traced that is to run on other machines."""
+    """Whether the program being traced is to run on other machines."""
     return _ALLOWED.get() is not None
 
 
 @contextlib.contextmanager
 def restricted_to(*allowed: str) -> Generator[None]:
-    """Trace what is computed inside with the own implementations of these platforms, and defaults for all others.
+    """Trace with the own implementations of only these platforms, and with defaults for all others.
 
-    It must be around the tracing of a new function: what `jax.jit` has traced before stays as it is.
+    Use it around the tracing of a new function: what `jax.jit` has traced before does not change.
     """
     token = _ALLOWED.set(allowed)
     try:

@@ -1,4 +1,4 @@
-"""Tables of positions: fixed ones, and learned ones at another size."""
+"""Position tables: fixed ones, and learned ones resized."""
 
 import functools
 
@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-_CUBIC = -0.75  # PyTorch's constant of the bicubic kernel
+_CUBIC = -0.75  # the constant of PyTorch's bicubic kernel
 
 
 def sincos_1d(n: int, d: int) -> Float[Array, "n d"]:
-    """Sine and cosine of the flat token index (VideoMAE uses this 1-D table for space-time tokens too).
+    """Sine-cosine positions by flat token index (VideoMAE uses this 1-D table for space-time tokens too).
 
     Channel j has the angle `position / 10000^(2 (j // 2) / d)`; even channels hold its sine, odd ones its cosine.
     The table is computed in float64 on the host, because a float32 angle of 1567 radians is only good to 1e-4.
@@ -39,10 +39,10 @@ def _sincos_table(n: int, d: int) -> np.ndarray:
 
 
 def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[Array, "*m d"]:
-    """Resize the leading axes of a table to `size`, entry i of m taken from entry floor(i * (n / m)) of n.
+    """Resize the leading axes of a table to `size`: entry i of m is entry floor(i * (n / m)) of n.
 
-    The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes is one entry
-    below the exact quotient. Source: TimeSformer resizes its learned positions so.
+    The product is rounded to float32 as in PyTorch's `interpolate(mode="nearest")`, which at some sizes gives one entry
+    less than the exact quotient. Source: TimeSformer resizes its learned positions this way.
 
     Example:
       >>> vidjax.ops.resize_nearest(jnp.array([[1.0], [2.0]]), (4,)).tolist()
@@ -58,10 +58,10 @@ def resize_nearest(table: Float[Array, "*n d"], size: tuple[int, ...]) -> Float[
 
 
 def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """The matrix that resizes an axis as PyTorch's bicubic does with align_corners=False.
+    """The matrix that resizes an axis as PyTorch's bicubic interpolation does with align_corners=False.
 
-    Each new entry is made of four old ones, those beyond the edge repeated, with the kernel whose constant is -0.75
-    (Keys' is -0.5); there is no antialiasing.
+    Each new entry is a weighted sum of four old ones, with edge entries repeated. The kernel's constant is -0.75 (Keys'
+    is -0.5); there is no antialiasing.
     """
     places = (np.arange(new) + 0.5) * old / new - 0.5
     first, matrix = np.floor(places).astype(int), np.zeros((new, old))
@@ -75,7 +75,7 @@ def cubic_weights(old: int, new: int) -> Float[np.ndarray, "new old"]:
 
 
 def resize_cubic(frames: Float[Array, "*b h w c"], size: tuple[int, int]) -> Float[Array, "*b y x c"]:
-    """Resize frames as PyTorch's `interpolate(mode="bicubic", align_corners=False)`; those that fit stay as they are.
+    """Resize frames as PyTorch's `interpolate(mode="bicubic", align_corners=False)`; frames of that size do not change.
 
     Example:
       >>> vidjax.ops.resize_cubic(jnp.ones((2, 8, 8, 3)), (6, 12)).shape

@@ -1,4 +1,4 @@
-"""Activations keep the rows of their batch: what a device works on is its own clips, and parameters come to it."""
+"""Keep activations divided by rows of the batch: each device works on its own clips, and parameters come to it."""
 
 import math
 from collections.abc import Callable
@@ -11,11 +11,11 @@ from vidjax.ops.mesh_axes import FSDP, ROWS, TENSOR, free_axes
 
 
 def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
-    """The same array, and the same of its gradient, with rows divided over the ambient mesh; other axes lie as they do.
+    """Constrain an array and its gradient to have their rows divided over the ambient mesh; other axes stay free.
 
-    Where parameters are divided too (fsdp), the compiler may otherwise divide the channels of activations as it finds
-    them in the parameters, and send activations from device to device, many times the bytes of the parameters. Without
-    a mesh, or where rows cannot be shared evenly, it does nothing; under `vmap` rows are those of one example.
+    Where parameters are divided too (fsdp), the compiler might otherwise divide the channels of activations like those
+    of the parameters and send activations from device to device, many times the bytes of the parameters. Does nothing
+    without a mesh, or if rows cannot be divided evenly. Under `vmap`, rows are those of one example.
     Source: GSPMD (Xu et al. 2021, arXiv:2105.04663).
 
     Example:
@@ -31,9 +31,9 @@ def by_rows(x: Float[Array, " b *dims"]) -> Float[Array, " b *dims"]:
 
 
 def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
-    """A parameter, whole on each device for as long as it is used; its gradient is divided again where it is kept.
+    """Constrain a parameter to be whole on each device while it is used; its gradient is divided again afterwards.
 
-    On a mesh with a tensor axis, which divides some of them, the compiler is left to choose.
+    On a mesh with a tensor axis, which divides some parameters, the compiler is left to choose.
 
     Example:
       >>> jax.jit(vidjax.ops.gathered)(jnp.arange(3.0)).tolist()  # without a mesh
@@ -47,11 +47,11 @@ def gathered(kernel: Float[Array, "*d"]) -> Float[Array, "*d"]:
 def product_by_rows(
     x: Float[Array, " b *dims"], kernel: Float[Array, "*d"], multiply: Callable[[Array, Array], Array], divided: int = 0
 ) -> Float[Array, " b *e"]:
-    """`multiply(x, kernel)`, in which rows stay apart, each device with its own rows and the whole kernel.
+    """`multiply(x, kernel)` with rows divided: each device takes its own rows and the whole kernel.
 
-    Where the mesh divides parameters (fsdp), the kernel is gathered along its axis `divided`, and its gradient summed
-    and divided in one: a reduce-scatter, where the compiler by itself would sum all of it on each device and drop what
-    is not its own. Over data, which keeps copies of each part, only the parts are summed.
+    Where the mesh divides parameters (fsdp), the kernel is gathered along its axis `divided`, and its gradient is
+    reduce-scattered; the compiler by itself would sum the whole gradient on each device and drop what belongs to
+    others. Along the data axis, which holds copies of each part, only the parts are summed.
     Source: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054), stage 3.
 
     Example:

@@ -1,8 +1,8 @@
 """Scaled dot-product attention: one signature, several named implementations.
 
 `xla` is plain einsums. `blocked` holds the logits of one row of the batch at a time, `tiled` those of some queries of
-one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` can be differentiated once, in
-reverse mode, and so can the default on any platform, unless there is a mask. For more, name `xla` or `blocked`.
+one head. `pallas_tpu`, `splash` and `cudnn` are kernels. These three and `tiled` can be differentiated once, in reverse
+mode, and so can the default on any platform, unless there is a mask. For higher derivatives, name `xla` or `blocked`.
 """
 
 import functools
@@ -17,7 +17,7 @@ from vidjax.ops.attention.cudnn import obstacle as cudnn_obstacle
 from vidjax.ops.attention.fused import by_platform, over_time, pallas_tpu, places_at_once, splash, tiled
 from vidjax.ops.attention.portable import blocked, xla
 
-SHORT = 128  # queries or keys: fewer do not fill a register of a TPU
+SHORT = 128  # queries or keys; fewer do not fill a register of a TPU
 
 
 def attention(
@@ -34,25 +34,25 @@ def attention(
 
     Args:
       q: n queries; k, v: m keys and values; h heads of d channels.
-      mask: True where a query may see a key; each axis may be 1. Every query must see at least one key.
-      is_causal: query i sees keys 0..i only.
-      scale: of the logits; d^-1/2 if None.
-      implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs; else `xla` for masks and for fewer than
-        128 queries or keys; for others, on a TPU, `pallas_tpu` or, if a core cannot hold the keys, `splash`, and on a
-        CPU, where logits are many, `tiled`.
+      mask: True where a query may see a key; any axis may have size 1. Every query must see at least one key.
+      is_causal: query i sees only keys 0..i.
+      scale: factor on the logits; d^-1/2 if None.
+      implementation: one of `IMPLEMENTATIONS`. None takes cuDNN where it runs. Otherwise it takes `xla` for masks and
+        for fewer than 128 queries or keys. For the rest it takes `pallas_tpu` on a TPU, or `splash` if a core cannot
+        hold the keys, and `tiled` on a CPU if there are many logits.
 
     Returns:
       an array like q, in q's dtype.
 
     Raises:
-      ConfigError: for an unknown implementation, or a named one that cannot run these inputs here; a name never
+      ConfigError: for an unknown implementation, or a named one that cannot run these inputs here; a named one never
         falls back to another.
 
     Example:
       >>> q = jax.random.normal(jax.random.key(0), (2, 5, 3, 4))
       >>> vidjax.ops.attention(q, q, q, is_causal=True).shape
       (2, 5, 3, 4)
-      >>> bool((vidjax.ops.attention(q, q, q, is_causal=True)[:, 0] == q[:, 0]).all())  # the first sees itself alone
+      >>> bool((vidjax.ops.attention(q, q, q, is_causal=True)[:, 0] == q[:, 0]).all())  # the first sees only itself
       True
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
@@ -73,13 +73,13 @@ def attention_over_time(
     scale: float | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b t s h d"]:
-    """`attention` along the axis t, for each of s places by itself.
+    """`attention` along the axis t, separately for each of s places.
 
     Args:
       q, k, v: t queries, and u keys and values, of h heads of d channels at each place.
-      scale: of the logits; d^-1/2 if None.
-      implementation: as of `attention`. None on a TPU, and `pallas_tpu`, take up to 16 tokens of many places at once,
-        which spares moving the tokens of a place together. One that is not finite makes places beside it NaN.
+      scale: factor on the logits; d^-1/2 if None.
+      implementation: as in `attention`. On a TPU, None and `pallas_tpu` process many places at once if each has at most
+        16 tokens, without first moving a place's tokens together. Non-finite tokens then make nearby places NaN.
 
     Returns:
       an array like q, in q's dtype.

@@ -1,4 +1,4 @@
-"""Attention by NVIDIA's fused kernel."""
+"""Attention with NVIDIA's fused kernel."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ def cudnn(q, k, v, mask, is_causal, scale):
     """See `vidjax.ops.attention`; bfloat16 or float16 only."""
     if reason := obstacle(q, k):
         raise ConfigError(f"attention='cudnn' cannot run here: {reason}; use attention='xla' or leave it empty")
-    if mask is not None:  # cuDNN wants the query and key axes spelt out
+    if mask is not None:  # cuDNN does not broadcast the query and key axes
         mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))
     return jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=is_causal, scale=scale, implementation="cudnn")
 
@@ -26,7 +26,7 @@ def obstacle(q, k) -> str | None:
     if "cuda" not in device.client.platform_version.lower():
         return f"{device.device_kind} is not an NVIDIA GPU"
     if q.dtype not in (jnp.bfloat16, jnp.float16) or k.dtype != q.dtype:
-        return f"inputs are {q.dtype} and {k.dtype}, it takes bfloat16 or float16"
+        return f"inputs are {q.dtype} and {k.dtype}, but it takes bfloat16 or float16"
     head_dim, limit = q.shape[-1], 256 if float(device.compute_capability) >= 9 else 128
     if head_dim % 8 or head_dim > limit:
         return f"the head width {head_dim} is not a multiple of 8 up to {limit}"

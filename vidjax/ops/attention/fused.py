@@ -1,6 +1,6 @@
-"""Attention without a mask that keeps its output and one number a query for the backward pass, but no logits.
+"""Attention without a mask that keeps its output and one number per query for the backward pass, but no logits.
 
-Which form computes it is settled when the program is lowered, so that a TPU's is right under compile-only lowering too.
+The platform's form is chosen when the program is lowered, so that compile-only lowering for a TPU gets the TPU's form.
 """
 
 import functools
@@ -18,17 +18,17 @@ from vidjax.ops.attention import splash_tpu, tiles
 from vidjax.ops.attention.mesh import on_each_device, shares
 from vidjax.ops.tpu import core_memory
 
-KEPT = "attention"  # what the forward pass saves, for rematerialisation policies
+KEPT = "attention"  # name of what the forward pass saves, for rematerialisation policies
 
 
 def tiled(q, k, v, mask, is_causal, scale):
-    """A tile of queries of one head after another."""
+    """Portable code that takes one tile of one head's queries at a time."""
     _refuse_masks("tiled", mask, is_causal)
     return _with_heads(q, k, v, scale, "tiled")
 
 
 def pallas_tpu(q, k, v, mask, is_causal, scale):
-    """A TPU kernel that keeps keys, values and logits in the memory of a core."""
+    """A TPU kernel that keeps keys, values and logits in a core's memory."""
     _refuse_masks("pallas_tpu", mask, is_causal)
     _refuse_types("pallas_tpu", q, k)
     if reason := _obstacle(*map(_side_by_side, (q, k)), q.shape[2]):
@@ -37,15 +37,14 @@ def pallas_tpu(q, k, v, mask, is_causal, scale):
 
 
 def splash(q, k, v, mask, is_causal, scale):
-    """JAX's own TPU kernels, which take keys and values block by block: as many as there are."""
+    """JAX's own TPU kernels, which stream any number of keys and values block by block."""
     _refuse_masks("splash", mask, is_causal)
     _refuse_types("splash", q, k)
     return splash_tpu.attend(q, k, v, scale, KEPT)
 
 
 def by_platform(q, k, v, scale):
-    """The kernel on a TPU, or JAX's own where a core cannot hold the keys; tiles elsewhere, and for other types, where
-    a head's logits are too many for a cache."""
+    """vidjax's kernel on a TPU, or JAX's if a core cannot hold the keys; elsewhere, and for other dtypes, plain JAX."""
     portable = functools.partial(_with_heads, scale=scale, form=None)
     if _wrong_types(q, k) or not _obstacle(*_of_a_device(q, k)):
         return portable(q, k, v)
@@ -54,16 +53,16 @@ def by_platform(q, k, v, scale):
 
 
 def over_time(q, k, v, scale, places):
-    """The kernel for tokens (b t s h d) as they lie, so many of the s places at once."""
+    """Run the kernel on tokens (b t s h d) without moving them, `places` of the s places at once."""
     joined = (rearrange(x, "b t s h d -> b t s (h d)") for x in (q, k, v))
     return _attention(*joined, q.shape[3], scale, "pallas_tpu", places).reshape(q.shape)
 
 
 def places_at_once(q, k) -> int:
-    """How many places of q and k (b t s h d) the kernel takes at once: as many as fill a turn, if it takes them; or 0.
+    """How many places of q and k (b t s h d) the kernel takes at once: as many as fill a turn, or 0 if it cannot run.
 
-    The tokens of that many places are one sequence for the kernel, most of whose logits are hidden: with more tokens
-    in a place, moving them together costs less.
+    The kernel treats the tokens of that many places as one sequence and masks most of its logits. With more tokens per
+    place, it is cheaper to move each place's tokens together.
     """
     tokens = max(q.shape[1], k.shape[1])
     places = 2 ** int(math.log2(min(kernels.PAIR / tokens, kernels.LANES)))
@@ -76,7 +75,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Heads as projections make them and memory holds them best: an axis of its own costs a TPU copies."""
+    """Put heads side by side, as projections make them: an axis for heads costs a TPU copies."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 
@@ -107,9 +106,9 @@ FORMS = {
 
 
 def _local(direction: int, q, heads: int, scale: float, form: str | None, places: int):
-    """What a device computes, forward (0) or backward (1), and how arrays (b *n h*d) and (b h n) lie on the mesh.
+    """The function that a device runs, forward (0) or backward (1), and the specs of arrays (b *n h*d) and (b h n).
 
-    Rows and heads are divided as far as they can be; without a mesh they are not.
+    Rows and heads are divided over the mesh as far as they can be.
     """
     rows, tensor, heads = shares(q.shape[0], heads)
 
@@ -125,20 +124,20 @@ def _local(direction: int, q, heads: int, scale: float, form: str | None, places
 
 
 def _forms(q, k, heads: int) -> dict[str, str]:
-    """Platform to form."""
+    """The form for each platform."""
     portable = "tiled" if q.shape[1] * k.shape[1] > tiles.CACHED else "whole"
     return {"tpu": portable if _obstacle(q, k, heads) else "pallas_tpu", "cpu": portable, "default": "whole"}
 
 
 def _of_a_device(q, k):
-    """Queries and keys (b n h*d) of the heads that a device of the mesh takes, and how many heads that are."""
+    """Queries and keys (b n h*d) with one device's heads, and their number of heads."""
     heads = shares(q.shape[0], q.shape[2]).heads
     return *(jax.ShapeDtypeStruct((*x.shape[:2], heads * x.shape[3]), x.dtype) for x in (q, k)), heads
 
 
 def _refuse_masks(name: str, mask, is_causal: bool) -> None:
     if mask is not None or is_causal:
-        raise ConfigError(f"attention={name!r} knows no masks; use attention='xla' or leave it empty")
+        raise ConfigError(f"attention={name!r} supports no masks; use attention='xla' or leave it empty")
 
 
 def _refuse_types(name: str, q, k) -> None:
@@ -153,7 +152,7 @@ def _obstacle(q, k, heads: int, places: int = 0) -> str | None:
     vmem = core_memory()
     needed = kernels.vmem_bytes(q, k, heads, places)
     if needed > vmem:
-        return f"{k.shape[1]} keys and values of a few heads need {needed / 1e6:.0f} MB of a core's {vmem / 1e6:.0f} MB"
+        return f"{k.shape[1]} keys and values need {needed / 1e6:.0f} MB, but a core has {vmem / 1e6:.0f} MB"
     return None
 
 
@@ -161,4 +160,4 @@ def _wrong_types(q, k) -> str | None:
     """Why no kernel for TPUs can take these inputs, or None."""
     if q.dtype in ("float32", "bfloat16") and k.dtype == q.dtype:
         return None
-    return f"inputs are {q.dtype} and {k.dtype}, it takes float32 or bfloat16"
+    return f"inputs are {q.dtype} and {k.dtype}, but it takes float32 or bfloat16"

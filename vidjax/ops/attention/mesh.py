@@ -1,4 +1,4 @@
-"""On a mesh each device takes its own rows and heads: neither a kernel nor a loop would be partitioned otherwise."""
+"""Divide attention over a mesh by rows and heads: by itself, XLA would partition neither a kernel nor a loop."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from vidjax.ops.mesh_axes import ROWS, TENSOR, free_axes
 
 
 class Shares(NamedTuple):
-    """Axes of the mesh that rows and heads are divided over, or None, and the heads of a device."""
+    """The mesh axes that divide rows and heads, None if none do, and the number of heads per device."""
 
     rows: tuple[str, ...] | None
     tensor: str | None
@@ -17,7 +17,7 @@ class Shares(NamedTuple):
 
 
 def shares(rows: int, heads: int) -> Shares:
-    """How an array of so many rows and heads is divided: as far as it can be, and not at all without a mesh."""
+    """Divide this many rows and heads over the mesh as far as possible; without a mesh, not at all."""
     free = free_axes()
     axes = tuple(axis for axis in ROWS if free.get(axis, 1) > 1)
     if rows % math.prod(free[axis] for axis in axes):
@@ -29,7 +29,10 @@ def shares(rows: int, heads: int) -> Shares:
 
 
 def on_each_device(function, in_specs, out_specs):
-    """All axes of a mesh are mapped, those that cannot share rows or heads too: a kernel is never partitioned."""
+    """Run `function` on each device's share, under `shard_map` if the mesh has several devices.
+
+    All axes are mapped, even those that divide neither rows nor heads, because a kernel is never partitioned.
+    """
     free = free_axes()
     if math.prod(free.values()) == 1:
         return function

@@ -1,9 +1,10 @@
 """Attention on a TPU core as two Pallas kernels: keys and values of a few heads stay in VMEM, logits never leave it.
 
-Logits are held transposed, (keys, queries): the softmax reduces over sublanes, its statistics are rows, and weights are
-the stationary operand of every product whose other side is only as wide as a head, so that half the matrix unit is idle
-in the products that make logits alone. A step of the grid takes a few rows of the batch and as many heads as fill whole
-lanes; it walks over pairs of (tile of queries, head) and computes the next pair's logits while it uses this pair's.
+Logits are transposed, (keys, queries). The softmax then reduces over sublanes and its statistics are rows. The weights
+are the stationary operand of every product whose other side is only as wide as a head, so that half of the matrix unit
+idles only in the products that compute logits. A grid step takes a few rows of the batch and as many heads as fill
+whole lanes. It walks over pairs of (tile of queries, head) and computes the next pair's logits while it uses this
+pair's.
 """
 
 import functools
@@ -17,27 +18,27 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-LANES, SUBLANES = 128, 16  # of a register of bfloat16
-PAIR = 2 * LANES  # queries of a turn: two tiles keep the four matrix units busy
-SHORT = 4096  # turns times keys, at most, that are written out, not looped over: one's work then fills another's waits
-PARTS = 16  # groups of places, at most, that make one step of the grid
-CHUNK = 512  # keys, at most, whose logits are used at a time
+LANES, SUBLANES = 128, 16  # of a bfloat16 register
+PAIR = 2 * LANES  # queries per turn: two tiles keep the four matrix units busy
+SHORT = 4096  # most turns times keys to unroll, so that the work of one turn fills the waits of another
+PARTS = 16  # most groups of places in a grid step
+CHUNK = 512  # most keys whose logits are used at a time
 LOG2_E = 1.4426950408889634
 _NT = (((1,), (1,)), ((), ()))  # a b^T
 
 
 def heads_at_once(heads: int, d: int) -> int:
-    """The fewest heads whose channels fill whole lanes, or all of them."""
+    """The fewest heads whose channels fill whole lanes, or all heads."""
     return next((k for k in range(1, heads) if heads % k == 0 and k * d % LANES == 0), heads)
 
 
 def padded(n: int, multiple: int) -> int:
-    """The next multiple."""
+    """Round n up to a multiple."""
     return -(-n // multiple) * multiple
 
 
 def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
-    """What the backward kernel keeps in VMEM: blocks of its operands and results twice, and its scratch."""
+    """Bytes that the backward kernel keeps in VMEM: two of each operand's and result's block, and its scratch."""
     sizes, (n, m), width = _sizes(q, k, heads, places), (_tokens(x, places) for x in (q, k)), q.dtype.itemsize
     d, at_once, keys = sizes.d, sizes.heads, padded(m, LANES)
     blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
@@ -47,14 +48,14 @@ def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
 
 
 def forward(q, k, v, heads: int, scale: float, places: int = 0):
-    """Attention of q (b n h*d) to k, v (b m h*d), heads side by side.
+    """Attention of q (b n h*d) to k, v (b m h*d), with heads side by side.
 
-    With `places`, a power of two, operands are (b t s h*d), and each of s places attends over its own t tokens alone:
-    the tokens of so many places, which do not see each other, are taken as one sequence.
+    With `places`, a power of two, operands are (b t s h*d), and each of the s places attends only over its own t
+    tokens: the kernel treats the tokens of `places` places, which do not see each other, as one sequence.
 
     Returns:
-      out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials; with places of the
-      queries as the kernel takes them, for `backward`.
+      out, like q; and (b h n) float32, the base-2 logarithm of each query's sum of exponentials. With `places`, these
+      are in the kernel's order of queries, as `backward` expects.
     """
     sizes = _sizes(q, k, heads, places)
     at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
@@ -81,7 +82,7 @@ def forward(q, k, v, heads: int, scale: float, places: int = 0):
 
 
 def backward(q, k, v, out, lse, dout, heads: int, scale: float, places: int = 0):
-    """The gradients of q, k and v, from what `forward` took and returned and the gradient of its first result."""
+    """The gradients of q, k and v, from the operands and results of `forward` and the gradient of its first result."""
     sizes = _sizes(q, k, heads, places)
     at_once, d, queries, keys = sizes.rows * sizes.parts * sizes.heads, sizes.d, sizes.queries, sizes.keys
     statistics = _statistics(q, sizes).shape
@@ -136,7 +137,7 @@ def _forward_kernel(
         return tops
 
     def use(turn, tops, following):
-        """Write a turn's results, and compute the logits of the following one, if any, in the place of its own."""
+        """Write a turn's results, and overwrite its logits with those of the following turn, if there is one."""
         outs, totals = [jnp.zeros((d, LANES), jnp.float32)] * 2, [jnp.zeros_like(top) for top in tops]
         next_tops = [jnp.full_like(top, -jnp.inf) for top in tops]
         for chunk in chunks:
@@ -178,7 +179,7 @@ def _backward_kernel(
     _transpose_heads(k, k_t)
     _split_heads(k, k_heads)
     _split_heads(v, v_heads)
-    _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # its place is not needed yet
+    _transpose_heads([x.astype(jnp.float32) for x in out], dq_t)  # dq_t is still free
     for h in range(heads):
         lse[h] = lse_ref[*_statistics_of(h, lse_ref)]
     inner[...] = jnp.sum(dq_t[...] * dout_t[...].astype(jnp.float32), axis=1, keepdims=True)
@@ -216,7 +217,7 @@ def _backward_kernel(
     if turns * keys <= SHORT:
         for turn in range(turns):
             use(turn, turn + 1 if turn + 1 < turns else None)
-    else:  # the last turn computes a chunk's logits in vain, which costs less than its code once more
+    else:  # the last turn computes a chunk's logits for nothing, which costs less than a copy of the code
 
         def body(turn, _):
             use(turn, jnp.minimum(turn + 1, turns - 1))
@@ -229,7 +230,7 @@ def _backward_kernel(
 
 
 def _tiles(turn, heads: int):
-    """Head and queries of both halves of a turn: a tile of two heads, or two tiles of one where heads are odd."""
+    """Head and queries of both halves of a turn: a tile of two heads, or two tiles of one if heads are odd."""
     if heads % 2:
         return [(turn % heads, _tile(2 * (turn // heads) + half)) for half in range(2)]
     pairs = heads // 2
@@ -243,13 +244,13 @@ def _tile(number):
 
 
 def _statistics_of(h: int, lse_ref) -> tuple:
-    """Where the h-th head of all sequences of a step has its statistics: a row of a register, so h must be known."""
+    """Index of the statistics of a step's h-th head: a row of a register, so h must be static."""
     heads = lse_ref.shape[2]
     return h // heads, 0, slice(h % heads, h % heads + 1)
 
 
 def _chunks(keys: int) -> list[slice]:
-    """An even number of chunks if there is more than one tile, so that each step begins with the same buffer."""
+    """Cut keys into chunks: an even number if tiles are several, so that each turn starts with the same buffer."""
     tiles = -(-keys // LANES)
     count = min(tiles, 2 * -(-tiles * LANES // (2 * CHUNK)))
     edges = [min(keys, round(tiles * i / count) * LANES) for i in range(count + 1)]
@@ -257,18 +258,18 @@ def _chunks(keys: int) -> list[slice]:
 
 
 def _hide(logits, chunk: slice, m: int, places: int):
-    """Keys from the m-th on do not exist; others are of another place than the query."""
+    """Hide keys from the m-th on, which do not exist, and keys in another place than the query."""
     key, query = (lax.broadcasted_iota(jnp.int32, logits.shape, axis) for axis in range(2))
     if chunk.stop > m:
         logits = jnp.where(key < m - chunk.start, logits, -jnp.inf)
     if places:
-        # The place is what the last bits count: a chunk and a tile begin at a multiple of LANES, and so of `places`.
+        # The last bits are the place, because chunks and tiles begin at multiples of LANES, and so of `places`.
         logits = jnp.where((key ^ query) & (places - 1) == 0, logits, -jnp.inf)
     return logits
 
 
 def _read(ref, places: int, size: int):
-    """The sequences of a block, (n, h d), of some places each; zeros where the array, `size` of them, has no more."""
+    """The sequences (n, h d) of a block, of some places each; zeros for places beyond the array's `size`."""
     if not places:
         return [ref[row] for row in range(ref.shape[0])]
     sequences = []
@@ -292,13 +293,13 @@ def _write(ref, sequences, places: int) -> None:
 
 
 def _parts(ref, places: int) -> list[tuple[int, slice]]:
-    """Rows of a block, and so many of its places at a time."""
+    """The rows of a block, each with up to `places` of its places at a time."""
     rows, _, size, _ = ref.shape
     return [(row, slice(i, min(i + places, size))) for row in range(rows) for i in range(0, size, places)]
 
 
 def _transpose_heads(rows, ref):
-    """Write rows of (n, h d) to (rows h, d, n'), zeros beyond n."""
+    """Write rows of (n, h d) to (rows h, d, n'), with zeros beyond n."""
     n, (count, d, queries) = rows[0].shape[0], ref.shape
     each = count // len(rows)
     for row, x in enumerate(rows):
@@ -310,7 +311,7 @@ def _transpose_heads(rows, ref):
 
 
 def _split_heads(rows, ref):
-    """Write rows of (m, h d) to (rows h, m', d), zeros beyond m."""
+    """Write rows of (m, h d) to (rows h, m', d), with zeros beyond m."""
     m, (count, keys, d) = rows[0].shape[0], ref.shape
     each = count // len(rows)
     for row, x in enumerate(rows):
@@ -321,7 +322,7 @@ def _split_heads(rows, ref):
 
 
 def _join_heads(x, n: int, rows: int):
-    """(rows h, d, n') to rows of (n, h d)."""
+    """Turn (rows h, d, n') back into rows of (n, h d)."""
     return [one.reshape(-1, x.shape[-1]).T[:n] for one in jnp.split(x, rows)]
 
 
@@ -330,9 +331,9 @@ def _dot_nt(a, b):
 
 
 class _Sizes(NamedTuple):
-    """What one step of the grid takes: `rows` of the batch times `parts`, groups of places, make its sequences.
+    """Sizes of a grid step, whose sequences are `rows` of the batch times `parts`, groups of places.
 
-    Each sequence has `heads` of `d` channels, and `queries` and `keys` with padding.
+    Each sequence has `heads` heads of `d` channels; `queries` and `keys` include padding.
     """
 
     rows: int
@@ -357,7 +358,7 @@ def _sizes(q, k, heads: int, places: int) -> _Sizes:
 
 
 def _tokens(x, places: int) -> int:
-    """Tokens of a sequence."""
+    """Number of tokens in a sequence."""
     return x.shape[1] * (places or 1)
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 
 def xla(q, k, v, mask, is_causal, scale):
-    """All logits at once."""
+    """Compute all logits at once."""
     logits = jnp.einsum("bnhd,bmhd->bhnm", q * scale, k, preferred_element_type=jnp.float32)
     if is_causal:
         causal = jnp.tril(jnp.ones(logits.shape[-2:], bool))
@@ -17,7 +17,7 @@ def xla(q, k, v, mask, is_causal, scale):
 
 
 def blocked(q, k, v, mask, is_causal, scale):
-    """One row of the batch after another, logits recomputed in the backward pass: memory O(h n m), not O(b h n m)."""
+    """Take one row at a time and recompute logits in the backward pass: memory O(h n m), not O(b h n m)."""
 
     @jax.checkpoint
     def row(operands):

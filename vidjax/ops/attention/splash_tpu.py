@@ -1,7 +1,7 @@
-"""Attention to more keys than a TPU core holds, by the splash-attention kernels that JAX ships.
+"""Attention to more keys than a TPU core can hold, with the splash-attention kernels that JAX ships.
 
-Blocks of keys pass through a core one after another. They are slower than vidjax's own kernels, which keep all keys of
-a head: these come first where they fit.
+Blocks of keys pass through a core one after another. This is slower than vidjax's own kernels, which keep all keys of a
+head and are preferred where those fit.
 """
 
 import functools
@@ -13,15 +13,15 @@ from jax.sharding import PartitionSpec as P
 
 from vidjax.ops.attention.mesh import on_each_device, shares
 
-QUERIES, KEYS = 1024, 2048  # of a block, at most
-STEP = 256  # tokens that blocks are multiples of, so that their halves fill whole registers
+QUERIES, KEYS = 1024, 2048  # at most, per block
+STEP = 256  # blocks are multiples of this many tokens, so that their halves fill whole registers
 
 
 def attend(q, k, v, scale: float, name: str):
-    """Attention of q (b n h d) to k, v (b m h d), like q; rows and heads are divided over a mesh.
+    """Attention of q (b n h d) to k, v (b m h d), with rows and heads divided over the mesh; the result is like q.
 
     Args:
-      name: of what the forward pass saves, for rematerialisation policies.
+      name: the name of what the forward pass saves, for rematerialisation policies.
     """
     rows, tensor, _ = shares(q.shape[0], q.shape[2])
     spec = P(rows, None, tensor, None)
@@ -51,18 +51,18 @@ def _attend(q, k, v, scale, name):
 
 
 def block_of(length: int, most: int) -> int:
-    """Tokens of a block: a multiple of `STEP`, of which as few blocks as can be hold so many tokens and little more."""
+    """Tokens per block: the least multiple of `STEP` with which the fewest blocks hold `length` tokens."""
     count = -(-length // most)
     return -(-length // (count * STEP)) * STEP
 
 
 def _heads_first(x, block: int):
-    """(b n h d) to (b*h n' d), rows of the batch as further heads; zeros up to a whole number of blocks of tokens."""
+    """(b n h d) to (b*h n' d), with rows as further heads and tokens padded with zeros to whole blocks."""
     return jnp.pad(rearrange(x, "b n h d -> (b h) n d"), ((0, 0), (0, -x.shape[1] % block), (0, 0)))
 
 
 def _segments(q, k, m: int):
-    """All queries are of the first m keys' segment, keys from the m-th on of another; None if there are none."""
+    """Segments that hide padding: queries share one with the first m keys, and padding has another; or None."""
     if k.shape[1] == m:
         return None
     return splash_attention_kernel.SegmentIds(

@@ -1,1 +1,1 @@
-"""The implementations of `selective_scan` and `causal_conv_silu` that need more than a few lines."""
+"""Implementations of `selective_scan`, `causal_conv_silu` and `mamba_branch` that need more than a few lines."""

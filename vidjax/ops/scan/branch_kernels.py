@@ -1,9 +1,9 @@
-"""Bodies of the TPU kernels of a Mamba branch: a chunk of tokens (t 8 d) with all its channels.
+"""Bodies of the TPU kernels of a Mamba branch, for a chunk of tokens (t 8 d) with all its channels.
 
-Convolution, SiLU, both projections, softplus and scan leave nothing in the main memory but the output and the states
-between chunks. Unlike in the kernels of the scan alone, tokens are the outer loop and channels the inner one: B and C
-of a token are spread over lanes where they are used, their gradients are summed over channels in registers, and
-states lie in memory, where the backward kernel needs those of every token anyway.
+Convolution, SiLU, both projections, softplus and scan write only the output and the states between chunks to main
+memory. Unlike in the kernels of the scan alone, tokens are the outer loop and channels the inner one: B and C of a
+token are spread over lanes where they are used, their gradients are summed over channels in registers, and states lie
+in VMEM, where the backward kernel needs those of every token anyway.
 """
 
 import jax
@@ -14,7 +14,7 @@ from vidjax.ops.scan import conv_tpu
 from vidjax.ops.scan.tpu_kernels import LN2, gather, softplus_of
 from vidjax.ops.scan.tpu_tokens import LANES, for_groups, load, loop, valid_tokens
 
-UNROLL = 4  # tokens of a loop over states and channels, too
+UNROLL = 4  # tokens, each of which is itself an unrolled loop over states and channels
 
 
 def forward(
@@ -22,9 +22,9 @@ def forward(
 ):
     """Write y (t b d) and the states (1 s b d) before the chunk.
 
-    Read x (t b d) and the tokens beside the chunk; the convolution's taps (k b d) and bias (b d); x_proj (d lane), its
-    columns those of dt, B and C; dt_proj (lane d), zero where these are B's and C's; the bias of dt and D (b d); and
-    A (s b d) divided by ln 2. `sizes` are those of the tokens and of dt's columns.
+    Reads x (t b d) and the tokens beside the chunk; the convolution's taps (k b d) and bias (b d); x_proj (d lane),
+    whose columns give dt, B and C; dt_proj (lane d), with zeros for B and C; the bias of dt and D (b d); and A (s b d)
+    divided by ln 2. `sizes` are the length of the sequence and the rank of dt.
     Scratch: the running state (s b d); u, the output of the convolution, and steps (t b d); proj (t b lane).
     """
     tokens, size = x.shape[0], A.shape[0]
@@ -63,12 +63,12 @@ def backward(
     dx, dtaps, dtaps_bias, dx_proj, ddt_proj, ddt_bias, dA, dD,
     after, g, u, steps, slopes, proj, dproj, kept, *, sizes, reverse,
 ):  # fmt: skip
-    """Write dx (t b d), add to the gradients of weights: of x_proj and dt_proj (1 lane d), of the others (... b d).
+    """Write dx (t b d), and add to the gradients of x_proj and dt_proj (1 lane d) and of the other weights (... b d).
 
-    Chunks come in the opposite order. More scratch: `after` of the convolution; the gradient g (s b d) of the running
-    state; slopes (t b d), the derivatives of steps by what is before the softplus; the gradient of proj (t b lane); the
-    states (t + 1, s b d) before each token, in the order of the scan. On the way back the gradients of u take the
-    place of steps, and those of what is before the softplus that of slopes.
+    Chunks come in the opposite order. More scratch: `after`, for the convolution; the gradient g (s b d) of the running
+    state; slopes (t b d), the derivatives of the softplus that gives the steps; the gradient of proj (t b lane); the
+    states (t + 1, s b d) before each token, in the order of the scan. On the way back, the gradients of u overwrite
+    steps, and those of the softplus's input overwrite slopes.
     """
     tokens, size = x.shape[0], A.shape[0]
     length, rank = sizes
@@ -134,12 +134,12 @@ def backward(
 
 
 def _registers(channels):
-    """The slices of lanes side by side; static, because the compiler cannot tell others' loads from their stores."""
+    """The slices of lanes side by side; static, because the compiler could not tell loads from stores otherwise."""
     return [pl.ds(lane, LANES) for lane in range(0, channels, LANES)]
 
 
 def _of_token(ref, t, lanes, valid=None):
-    """Its channels, each group of lanes in float32; zeros from the token `valid` on."""
+    """A token's channels in float32, by groups of lanes; zeros from the token `valid` on."""
     if valid is None:
         return [ref[t, :, at] for at in lanes]
     return [load(ref, t, [(at, valid)]) for at in lanes]
@@ -150,7 +150,7 @@ def _on_all_lanes(token, lane):
 
 
 def _convolve(x, beside, taps, bias, u, length, reverse, flipped):
-    """Write u (t b d), the SiLU of the convolution of x; tokens that do not exist get anything finite."""
+    """Write u (t b d), the SiLU of the convolution of x; tokens that do not exist get some finite value."""
     tokens, others = x.shape[0], taps.shape[0] - 1
     valid = valid_tokens(tokens, length, flipped)
 
@@ -172,14 +172,14 @@ def _convolve(x, beside, taps, bias, u, length, reverse, flipped):
 
 
 def _project(u, x_proj, dt_proj, proj, before):
-    """Write dt, B and C side by side into proj (t b lane), and what the steps are made from, without the bias."""
+    """Write dt, B and C side by side into proj (t b lane), and the projection of dt into `before` (t b d)."""
     found = _product(_matrix(u).astype(x_proj.dtype), x_proj[...])
     proj[...] = found.reshape(proj.shape)
     before[...] = _product(found.astype(dt_proj.dtype), dt_proj[...]).reshape(before.shape)
 
 
 def _project_back(u, ddt, x_proj, dt_proj, proj, dproj, du, dx_proj, ddt_proj):
-    """Add to the gradients of u and of both projections. Those of dt (t b d), B and C (t b lane) are there."""
+    """Add to the gradients of u and of both projections, given `ddt` (t b d) and those of B and C (t b lane)."""
     ddt = _matrix(ddt).astype(dt_proj.dtype)
     ddt_proj[0] += _product(_matrix(proj).T.astype(ddt.dtype), ddt)
     total = _matrix(dproj) + _product(ddt, dt_proj[...], of_last=True)
@@ -194,14 +194,14 @@ def _matrix(ref):
 
 
 def _product(left, right, of_last=False):
-    """A product of matrices in float32; of the last axes of both, instead of last and first."""
+    """A matrix product summed in float32; `of_last` contracts the last axes of both."""
     axes = ((1,), (1 if of_last else 0,))
     precision = jax.lax.Precision.HIGHEST if left.dtype == jnp.float32 else None
     return jax.lax.dot_general(left, right, (axes, ((), ())), precision=precision, preferred_element_type=jnp.float32)
 
 
 def _make_steps(steps, bias, slopes=None):
-    """Replace what steps (t b d) are made from by the steps, and write their derivatives by it."""
+    """Replace the softplus's inputs without bias (t b d) by the steps, and write its derivatives to `slopes`."""
 
     def channels(lanes):
         (at,) = lanes

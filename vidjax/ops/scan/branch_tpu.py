@@ -1,7 +1,7 @@
-"""A whole Mamba branch as two TPU kernels: forward, and a backward that computes everything again but the states.
+"""A whole Mamba branch as two TPU kernels: forward, and a backward that recomputes everything from the kept states.
 
-Kept for the backward pass: the input and the states between chunks. Time is the last axis of the grid, in either
-direction; nothing is flipped in memory.
+Only the input and the states between chunks are kept for the backward pass. Time is the last axis of the grid, in
+either direction; nothing is flipped in memory.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from vidjax.ops.scan.tpu_kernels import LN2
 from vidjax.ops.scan.tpu_tokens import LANES
 from vidjax.ops.tpu import core_memory, output
 
-KEPT = "scan"  # what the forward pass saves, for rematerialisation policies
+KEPT = "scan"  # name of what the forward pass saves, for rematerialisation policies
 
 
 class BranchWeights(NamedTuple):
-    """The weights of `vidjax.ops.mamba_branch`: k taps, rank r of dt, s states for each of d channels.
+    """The weights of `vidjax.ops.mamba_branch`, for k taps, rank r of dt, and s states for each of d channels.
 
     Example:
       >>> ones = jnp.ones(2)
@@ -50,7 +50,7 @@ class BranchWeights(NamedTuple):
 
 
 def fits(x, weights: BranchWeights) -> bool:
-    """Whether rows and channels fill registers, projections fit one, and some tokens fit in the memory of a core."""
+    """Whether rows and channels fill registers, dt, B and C fit in one, and a chunk fits in a core's memory."""
     return _longest(x, weights) is not None
 
 
@@ -113,10 +113,10 @@ pallas_tpu.defvjp(_forward, _backward)
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
-    """How a branch is cut: its arrays of tokens as those of a scan, whose blocks then have all channels.
+    """How a branch is cut: into blocks as for a scan, but with all channels in each block.
 
     Attributes:
-      taps: of the convolution; rank: of dt.
+      taps: number of taps of the convolution; rank: rank of dt.
     """
 
     blocks: Blocks
@@ -125,12 +125,12 @@ class _Cut:
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """Of the sequence, and the rank."""
+        """Length of the sequence and rank of dt."""
         return self.blocks.length, self.rank
 
     @property
     def vmem_bytes(self) -> int:
-        """What the backward kernel holds: scratch, two of each window, and as much again for products of matrices."""
+        """Bytes that the backward kernel needs: scratch, two of each window, and room for matrix products."""
         blocks = self.blocks
         scratch = sum(4 * math.prod(ref.shape) for ref in self.backward_scratch())
         token = 4 * blocks.chunk * ROWS * blocks.channels  # float32
@@ -138,14 +138,14 @@ class _Cut:
         return scratch + 2 * (3 * token + weights) + 2 * token
 
     def weight_specs(self) -> list[pl.BlockSpec]:
-        """The blocks of what `to_kernel` returns: the whole."""
+        """The blocks of what `to_kernel` returns: each is the whole array."""
         channels, states = self.blocks.channels, self.blocks.states
         vector, lanes = (ROWS, channels), (LANES, channels)
         shapes = (self.taps, *vector), vector, lanes[::-1], lanes, vector, (states, *vector), vector
         return [pl.BlockSpec(shape, functools.partial(_first_block, len(shape))) for shape in shapes]
 
     def gradient_specs(self) -> list[pl.BlockSpec]:
-        """The blocks of the gradients of weights: each block of rows has its own."""
+        """The blocks of the gradients of weights, separate for each block of rows."""
         channels, states = self.blocks.channels, self.blocks.states
         vector = pl.BlockSpec((ROWS, channels), lambda r, d, n: (r, 0))
         taps, rates = (
@@ -155,7 +155,7 @@ class _Cut:
         return [taps, vector, proj, proj, vector, rates, vector]
 
     def backward_scratch(self) -> list[pl.MemoryRef]:
-        """Float32 memory, in the order of `branch_kernels.backward`."""
+        """Float32 scratch, in the order of `branch_kernels.backward`."""
         blocks = self.blocks
         per_token, per_state, by_lane = (blocks.scratch(*axes) for axes in ("trd", "srd", ("t", "r", "lane")))
         after = pltpu.VMEM((self.taps, ROWS, blocks.channels), jnp.float32)
@@ -163,7 +163,7 @@ class _Cut:
         return [after, per_state, *[per_token] * 3, by_lane, by_lane, kept]
 
     def to_kernel(self, weights: BranchWeights, dtype) -> BranchWeights:
-        """Weights of channels in float32 for every row of a register; projections in `dtype`, filled up with zeros."""
+        """Weights per channel in float32, repeated for the rows of a register; projections in `dtype`, zero-padded."""
         rows, p = self.blocks.to_rows, weights.x_proj.shape[1]
         return BranchWeights(
             taps=rows(weights.taps),
@@ -176,7 +176,7 @@ class _Cut:
         )
 
     def from_kernel(self, gradients, weights: BranchWeights) -> BranchWeights:
-        """The gradients of `weights` from those of each block of rows."""
+        """Sum the gradients of all blocks of rows to the gradients of `weights`."""
         found = BranchWeights(*gradients)
         rows, p = self.blocks.from_rows, weights.x_proj.shape[1]
         summed = BranchWeights(
@@ -199,16 +199,16 @@ def _cut(x, weights: BranchWeights) -> _Cut:
     cut = _longest(x, weights)
     if cut is None:
         raise ConfigError(
-            f"pallas_tpu takes float32 or bfloat16, multiples of {ROWS} rows and of {LANES} channels a device, up to "
-            f"{MOST_TAPS} taps and {LANES} channels from x_proj, and what fits the {core_memory() / 1e6:.0f} MB of a "
-            f"core; this is {x.dtype} {x.shape}, {weights.taps.shape[0]} taps and {weights.x_proj.shape[1]} channels; "
+            f"pallas_tpu takes float32 or bfloat16, multiples of {ROWS} rows and of {LANES} channels per device, up to "
+            f"{MOST_TAPS} taps and {LANES} channels from x_proj, within a core's {core_memory() / 1e6:.0f} MB; these "
+            f"are {x.dtype} {x.shape}, {weights.taps.shape[0]} taps and {weights.x_proj.shape[1]} channels; "
             "use implementation='separate' or leave it empty"
         )
     return cut
 
 
 def _longest(x, weights: BranchWeights) -> _Cut | None:
-    """With the longest chunks that leave some of a core's memory to the compiler; None where nothing fits."""
+    """The cut with the longest chunks that leave some of a core's memory to the compiler; None if nothing fits."""
     (taps, d), rank, states = weights.taps.shape, weights.dt_proj.shape[0], weights.A.shape[1]
     whole = x.size and x.shape[0] % ROWS == 0 and d % LANES == 0 and weights.x_proj.shape[1] <= LANES
     if not whole or taps > MOST_TAPS or x.dtype not in (jnp.float32, jnp.bfloat16):

@@ -1,7 +1,8 @@
-"""The selective scan in portable JAX: states kept between chunks of tokens only, gradients by hand.
+"""The selective scan in portable JAX: states are kept only between chunks of tokens, and gradients are by hand.
 
-On a CPU a few rows after another, so that the states of a chunk stay in cache. Elsewhere all stretches of the sequence
-at once, in few long steps: first each from an empty state, then again from the state that those before it leave.
+On a CPU, it takes a few rows at a time, so that the states of a chunk stay in cache. Elsewhere it takes all stretches
+of the sequence at once, in few long steps: first each from an empty state, then again from the state that the stretches
+before it leave.
 """
 
 import functools
@@ -14,9 +15,9 @@ from jaxtyping import Array, Float
 from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
-CHUNK = 16  # tokens, at most: 8 to 32 take about the same time on a CPU
-CACHED = 96 * 1024  # bytes of the states that a CPU walks with: a chunk of them fits in its second cache
-STRETCH = 4  # chunks; a backward pass holds all states of the sequence, divided by this
+CHUNK = 16  # tokens, at most; 8 to 32 take about the same time on a CPU
+CACHED = 96 * 1024  # bytes of the states that a CPU takes at a time: those of a chunk's tokens fit in its second cache
+STRETCH = 4  # chunks; a backward pass holds the states of the whole sequence, divided by this
 
 
 def chunked(x, dt, A, B, C, D, bias, softplus, reverse):
@@ -45,7 +46,7 @@ def _scan_backward(reverse, residuals, dy):
         _from_chunks(gradient, x.shape[1]).astype(operand.dtype)
         for gradient, operand in zip(gradients, (x, dt, B, C), strict=True)
     )
-    # One dA a row until here: rows that lie on several devices then need not talk for every token.
+    # dA is kept per row until here, so that devices with different rows need not communicate for every token.
     return dx, ddt, dA.sum(axis=0), dB, dC
 
 
@@ -58,7 +59,7 @@ def by_platform(rows, stretches, reverse):
 
 
 def rows_forward(A, chunks, reverse):
-    """y (n t b d) and the states (n b s d) before each chunk, a few rows after another."""
+    """y (n t b d) and the states (n b s d) before each chunk, computed a few rows at a time."""
 
     def walk(chunks):
         return recurrence.forward(recurrence.empty(A, chunks[0]), A, chunks, reverse)[1:]
@@ -68,7 +69,7 @@ def rows_forward(A, chunks, reverse):
 
 
 def rows_backward(A, states, chunks, reverse):
-    """dA (b s d) of each row and the gradients (n t b ...) of x, dt, B and C, a few rows after another."""
+    """dA (b s d) of each row and the gradients (n t b ...) of x, dt, B and C, computed a few rows at a time."""
 
     def walk(operands):
         states, chunks = operands
@@ -81,7 +82,7 @@ def rows_backward(A, states, chunks, reverse):
 
 
 def _to_turns(A, chunks):
-    """The rows of one turn lie apart, so that every device of several has some of them."""
+    """Split rows into turns; those of a turn are spread over the batch, so that each of several devices has some."""
     rows, most = chunks[0].shape[2], max(1, CACHED // A.nbytes)
     together = max(r for r in range(1, most + 1) if rows % r == 0)
     return tuple(rearrange(chunk, "n t (r k) d -> k n t r d", r=together) for chunk in chunks)
@@ -115,7 +116,7 @@ def _to_stretches(chunks):
 
 
 def _hand_over(left: Float[Array, "r s d"], A, dt, b: int, reverse: bool) -> Float[Array, "r s d"]:
-    """What each stretch begins with, from what each leaves when it begins with nothing."""
+    """The state with which each stretch begins, from the states that stretches leave when they begin empty."""
     kept = jnp.exp(dt.astype(jnp.float32).sum(axis=(0, 1))[:, None] * A)
     left, kept = (rearrange(array, "(k b) s d -> k b s d", b=b) for array in (left, kept))
 
@@ -128,14 +129,14 @@ def _hand_over(left: Float[Array, "r s d"], A, dt, b: int, reverse: bool) -> Flo
 
 
 def _to_chunks(*operands: Float[Array, "b l d"]) -> tuple[Float[Array, "n t b d"], ...]:
-    """Cut into equal chunks; the last is filled with dt = 0, which leaves a state as it is in either direction."""
+    """Cut into equal chunks; the last is padded with dt = 0, which changes no state in either direction."""
     chunks = -(-operands[0].shape[1] // CHUNK)
     by_token = (_fill(rearrange(operand, "b l d -> l b d"), chunks) for operand in operands)
     return tuple(rearrange(tokens, "(n t) b d -> n t b d", n=chunks) for tokens in by_token)
 
 
 def _fill(array: Float[Array, "n ..."], multiple: int) -> Float[Array, "m ..."]:
-    """Zeros appended along the first axis."""
+    """Append zeros along the first axis, up to a multiple."""
     return jnp.pad(array, ((0, -array.shape[0] % multiple), *((0, 0),) * (array.ndim - 1)))
 
 

@@ -1,7 +1,7 @@
 """The causal convolution and its SiLU as two TPU kernels that walk the tokens once, with the last few in registers.
 
-Arrays are cut as for the selective scan, with taps in the place of states. The backward kernel walks the other way and
-computes again what the SiLU was taken of, for which it needs a few tokens of the next chunk on its way.
+Arrays are cut as for the selective scan, with taps in place of states. The backward kernel walks the other way and
+recomputes the SiLU's input, for which it needs a few tokens of the next chunk on its way.
 """
 
 import functools
@@ -15,12 +15,12 @@ from vidjax.ops.scan.tpu_blocks import compiler_params, largest
 from vidjax.ops.scan.tpu_tokens import UNROLL, for_all_channels, load, locate, loop, store, valid_tokens
 from vidjax.ops.tpu import output
 
-HALO = 8  # tokens beside a chunk, which is a multiple of them
+HALO = 8  # tokens beside a chunk; chunks are multiples of this
 MOST_TAPS = HALO + 1
 
 
 def fits(x, kernel) -> bool:
-    """Whether the taps reach no further than the tokens beside a chunk."""
+    """Whether the taps reach no further than the tokens beside a chunk, and blocks fit in a core's memory."""
     return kernel.shape[0] <= MOST_TAPS and tpu_blocks.fits(x, x, kernel.shape[0])
 
 
@@ -77,7 +77,7 @@ pallas_tpu.defvjp(_conv_forward, _conv_backward)
 
 
 def beside_chunk(blocks, reverse, flipped):
-    """The block of tokens next to a chunk, on the side that its tokens look to; any where there are no such tokens."""
+    """The block of tokens next to a chunk, on the side that the taps reach; some other block if there are none."""
     per_chunk, last = blocks.chunk // HALO, pl.cdiv(blocks.length, HALO) - 1
 
     def at(r, d, n):
@@ -88,9 +88,9 @@ def beside_chunk(blocks, reverse, flipped):
 
 
 def forward(x, kernel, bias, y, before, *, sizes, reverse):
-    """Write y (t b d) of x (t b d), for a kernel (k r d) and bias (r d); blocks may reach beyond the `sizes` (l, d).
+    """Write y (t b d) from x (t b d), kernel (k r d) and bias (r d); blocks may reach beyond the `sizes` (l, d).
 
-    Scratch: the tokens before (k r d), furthest first; the last entry is not used.
+    Scratch: the tokens before the chunk (k r d), furthest first; the last entry is unused.
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], reverse)
@@ -112,9 +112,10 @@ def forward(x, kernel, bias, y, before, *, sizes, reverse):
 
 
 def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, reverse):
-    """Write dx (t b d), add to the gradients of kernel (k r d) and bias (r d). Chunks come in the opposite order.
+    """Write dx (t b d), and add to the gradients of kernel (k r d) and bias (r d).
 
-    Scratch: the gradients (k r d) of u, which the SiLU is taken of, for the tokens after; the last entry is not used.
+    Chunks come in the opposite order. Scratch: the gradients (k r d) of u, the SiLU's input, at the tokens after the
+    chunk; the last entry is unused.
     """
     tokens, others = x.shape[0], kernel.shape[0] - 1
     valid = valid_tokens(tokens, sizes[0], not reverse)
@@ -125,7 +126,7 @@ def backward(x, beside, kernel, bias, dy, dx, dkernel, dbias, after, *, sizes, r
         outside = list(load_beside(beside, parts, others, tokens, reverse, flipped=not reverse))
 
         def token_at(i):
-            """A token of the walk; past its end, the tokens beside the chunk, nearest first."""
+            """The i-th token of the walk; past its end, the tokens beside the chunk, nearest first."""
             if isinstance(i, int) and i >= tokens:
                 return outside[i - tokens]
             return load(x, i if reverse else tokens - 1 - i, parts)
@@ -172,12 +173,12 @@ def clear_at_first(*refs):
 
 
 def weigh(kernel, lanes, seen):
-    """The last of the taps for the last token."""
+    """The sum of the tokens, weighted by the taps in the same order."""
     return sum(kernel[i, :, lanes] * token for i, token in enumerate(seen))
 
 
 def sigmoid(u):
-    """By the tanh that a TPU has, which spares a division."""
+    """Computed from the TPU's own tanh, which saves a division."""
     return 0.5 + 0.5 * jnp.tanh(0.5 * u)
 
 

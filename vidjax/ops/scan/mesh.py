@@ -1,4 +1,4 @@
-"""On a mesh each device takes its own rows and channels; only gradients of what is shared cross devices."""
+"""Divide a scan over a mesh by rows and channels; only the gradients of replicated operands cross devices."""
 
 import math
 from collections.abc import Callable
@@ -13,12 +13,12 @@ SHARED = {"b": ROWS, "d": CHANNELS}
 
 
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
-    """`function` of arrays, which gives one like the first; under `shard_map` on an ambient mesh of several devices.
+    """Run `function`, which returns an array like its first, under `shard_map` if the ambient mesh has several devices.
 
-    All axes of the mesh are mapped, those that cannot share rows or channels evenly too: a kernel is never partitioned.
+    All axes are mapped, even those that cannot divide rows or channels evenly, because a kernel is never partitioned.
 
     Args:
-      axes: those of each operand, as in "b l d, d s", of which b are rows and d channels; other letters are not shared.
+      axes: the axes of each operand, as in "b l d, d s". Rows b and channels d are divided, other letters are not.
     """
     free = free_axes()
 
@@ -35,7 +35,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
 
 
 def vary_alike(*arrays):
-    """Declare that arrays vary over the mesh axes that one of them does; gradients of the others are then summed."""
+    """Declare that all arrays vary over the mesh axes that any of them does; gradients of the rest are then summed."""
     axes = frozenset().union(*(jax.typeof(array).manual_axis_type.varying for array in arrays))
     return tuple(_vary(array, axes) for array in arrays)
 
@@ -46,6 +46,6 @@ def _vary(array, axes):
 
 
 def _sharing(names, free, size) -> tuple[str, ...]:
-    """The free axes among `names`, if their devices can share `size` evenly."""
+    """The free axes among `names` if they divide `size` evenly, else none."""
     names = tuple(name for name in names if name in free)
     return names if size % math.prod(free[name] for name in names) == 0 else ()

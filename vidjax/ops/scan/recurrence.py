@@ -1,7 +1,7 @@
 """The recurrence of the selective scan and its gradient in plain JAX, over chunks (n t b ...) with states (b s d).
 
-Sums over states are written out and sums over channels are products of matrices: XLA then makes few arrays as large as
-the states. A is (s d), so that channels are their fastest axis.
+Sums over states are written out and sums over channels are matrix products, so that XLA makes few arrays as large as
+the states. A is (s d), so that channels are the fastest axis.
 """
 
 import jax
@@ -14,7 +14,7 @@ State = Float[Array, "b s d"]
 
 
 def forward(state: State, A, chunks, reverse: bool):
-    """From `state` through the chunks of x, dt, B, C: the last state, y (n t b d), the states (n b s d) before each."""
+    """Scan the chunks of x, dt, B, C; return the last state, y (n t b d), and the state (n b s d) before each chunk."""
 
     def step(state, token):
         x, dt, B, C = _float32(token)
@@ -30,10 +30,10 @@ def forward(state: State, A, chunks, reverse: bool):
 
 
 def backward(g: State, A, states, chunks, reverse: bool):
-    """Through the chunks of x, dt, B, C, dy the other way, beginning with the gradient of the last state.
+    """Scan the chunks of x, dt, B, C, dy in the opposite direction, beginning with g, the gradient of the last state.
 
     Returns:
-      the gradient (b s d) of A for each row; those (n t b ...) of x, dt, B and C.
+      the gradient (b s d) of A for each row; the gradients (n t b ...) of x, dt, B and C.
     """
 
     def remember(state, token):
@@ -62,7 +62,7 @@ def backward(g: State, A, states, chunks, reverse: bool):
 
 
 def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
-    """The gradient of the state before the chunks, from that of the state after them."""
+    """The gradient of the state before the chunks, from g, the gradient of the state after them."""
 
     def step(g, token):
         dt, C, dy = _float32(token)
@@ -75,12 +75,12 @@ def gradient_of_first(g: State, A, dt, C, dy, reverse: bool) -> State:
 
 
 def step_sizes(dt, bias: Float[Array, " d"], softplus: bool):
-    """After the softplus, then in float32, if that is still to come."""
+    """Add the bias and apply the softplus, in float32, if `softplus`; otherwise return dt unchanged."""
     return jax.nn.softplus(dt.astype(jnp.float32) + bias.astype(jnp.float32)) if softplus else dt
 
 
 def empty(A, chunk: Float[Array, "n t b d"]) -> State:
-    """States that nothing has been written to, for the rows of a chunk."""
+    """Zero states for the rows of a chunk."""
     return vary_alike(jnp.zeros((chunk.shape[2], *A.shape), jnp.float32), chunk)[0]
 
 

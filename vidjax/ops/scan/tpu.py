@@ -1,6 +1,6 @@
-"""The selective scan as two TPU kernels: forward, and a backward that rebuilds a chunk's states from those before it.
+"""The selective scan as two TPU kernels: forward, and a backward that rebuilds a chunk's states from the one before it.
 
-Inputs and outputs have their own dtypes, everything between is float32. Time is the last axis of the grid, in either
+Inputs and outputs have their own dtypes; everything in between is float32. Time is the last axis of the grid, in either
 direction; nothing is flipped in memory.
 """
 
@@ -18,7 +18,7 @@ from vidjax.ops.tpu import output
 
 
 def fits(x, dt, A) -> bool:
-    """Whether the states of a few tokens fit in the memory of a core."""
+    """Whether the inputs are float32 or bfloat16, and the states of a few tokens fit in a core's memory."""
     return tpu_blocks.fits(x, dt, A.shape[1])
 
 
@@ -54,7 +54,7 @@ def _scan_backward(softplus, reverse, residuals, dy):
     blocks, flipped = largest(x, dt, A.shape[1]), not reverse
     tokens, of_B = blocks.tokens(flipped), blocks.per_state_of_blocks(flipped)
     of_A, of_D = blocks.of_channels(of_rows=True)
-    # Whole registers: to copy less takes loops whose length no schedule tells.
+    # Whole registers: copying less would take loops whose length the compiler's schedule does not show.
     per_state = output(x, (blocks.count, blocks.length, blocks.rows, LANES))
     per_channel = output(x, (blocks.rows, blocks.count * blocks.width))
     spread, by_token = blocks.scratch("t", "s", "r", "lane"), blocks.scratch("t", "r", "lane")
@@ -93,14 +93,14 @@ def _body(kernel, blocks, softplus, reverse):
 
 
 def _in_specs(blocks, flipped):
-    """Of what `_to_kernel` returns."""
+    """The blocks of what `_to_kernel` returns."""
     A, D = blocks.of_channels(of_rows=False)
     tokens, per_state = blocks.tokens(flipped), blocks.per_state(flipped)
     return [tokens, tokens, A, per_state, per_state, D, D]
 
 
 def _to_kernel(blocks, x, dt, A, B, C, D, bias):
-    """Time-major, channels filled up; A, D and the bias for every row of a block."""
+    """Make tokens time-major with padded channels, and repeat A, D and the bias for every row of a block."""
     x, dt = map(blocks.to_tokens, (x, dt))
     A, D, bias = map(blocks.to_rows, (A.astype(jnp.float32).T / tpu_kernels.LN2, D, bias))
     B, C = (rearrange(array, "b l s -> l b s") for array in (B, C))

@@ -1,7 +1,7 @@
 """How the arrays of a selective scan are cut into blocks for its TPU kernels.
 
-Arrays lie time-major (l b d). Channels are cut into blocks, and the channels of a block into parts that count as rows
-where the batch has fewer rows than a register. Time is cut into chunks, which come last to first if `flipped`.
+Arrays are time-major (l b d). Channels are cut into blocks; if the batch has fewer rows than a register, the channels
+of a block are cut into parts that count as rows. Time is cut into chunks, which come last to first if `flipped`.
 """
 
 import dataclasses
@@ -18,27 +18,27 @@ from vidjax.ops.tpu import core_memory
 
 ROWS = 8  # of a register
 CHUNKS = (64, 48, 32, 16, 8)  # tokens, at most
-TILES = 9  # registers side by side in a block, at most: 1152 channels
+TILES = 9  # most registers side by side in a block: 1152 channels
 
 
 def largest(x, dt, states: int) -> "Blocks":
     """The blocks with the longest chunks that leave some of a core's memory to the compiler.
 
     Raises:
-      ConfigError: when there are none, as `fits` tells.
+      ConfigError: if there are none; see `fits`.
     """
     blocks = _largest(x, dt, states)
     if blocks is None:
         raise ConfigError(
-            f"scan='pallas_tpu' cannot run here: it takes float32 or bfloat16 (these are {x.dtype} and {dt.dtype}), or "
-            f"{states} states a channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' or "
+            f"scan='pallas_tpu' cannot run here: inputs are {x.dtype} and {dt.dtype}, not float32 or bfloat16, or "
+            f"{states} states per channel need more than a core's {core_memory() / 1e6:.0f} MB; use scan='chunked' or "
             "leave it empty"
         )
     return blocks
 
 
 def fits(x, dt, states: int) -> bool:
-    """Whether there are tokens of float32 or bfloat16, and the states of a few of them fit in the memory of a core."""
+    """Whether there are tokens, in float32 or bfloat16, and the states of a few of them fit in a core's memory."""
     return _largest(x, dt, states) is not None
 
 
@@ -50,7 +50,7 @@ def _largest(x, dt, states: int) -> "Blocks | None":
 
 
 def compiler_params() -> pltpu.CompilerParams:
-    """Blocks of rows and of channels in any order, chunks one after another."""
+    """Blocks of rows and of channels run in any order, chunks one after another."""
     return pltpu.CompilerParams(
         dimension_semantics=("parallel", "parallel", "arbitrary"), vmem_limit_bytes=core_memory()
     )
@@ -58,10 +58,10 @@ def compiler_params() -> pltpu.CompilerParams:
 
 @dataclasses.dataclass(frozen=True)
 class Blocks:
-    """Sizes and block specifications for arrays (b l d) with s states a channel.
+    """Sizes and block specifications for arrays (b l d) with s states per channel.
 
     Attributes:
-      most: tokens of a chunk, at most; tiles: registers side by side in a block of channels, at most.
+      most: most tokens per chunk; tiles: most registers side by side in a block of channels.
     """
 
     batch: int
@@ -73,26 +73,26 @@ class Blocks:
 
     @property
     def parts(self) -> int:
-        """As many as spare registers, and no more."""
+        """Number of parts: the fewest that need the fewest registers."""
         return min(range(1, max(1, ROWS // self.batch) + 1), key=self._tiles)
 
     def _tiles(self, parts: int) -> int:
-        """Registers side by side, for one state of all the channels of a row."""
+        """Registers side by side for one state of a row's channels, cut into so many parts."""
         return math.ceil(math.ceil(self.channels / LANES) / parts)
 
     @property
     def count(self) -> int:
-        """Blocks of channels."""
+        """Number of blocks of channels."""
         return math.ceil(self._tiles(self.parts) / self.tiles)
 
     @property
     def width(self) -> int:
-        """Channels of a part."""
+        """Channels per part."""
         return math.ceil(self._tiles(self.parts) / self.count) * LANES
 
     @property
     def filled(self) -> int:
-        """Channels of arrays: whole registers."""
+        """Channels of the kernels' arrays: whole registers."""
         return math.ceil(self.channels / LANES) * LANES
 
     @property
@@ -105,7 +105,7 @@ class Blocks:
 
     @property
     def chunk(self) -> int:
-        """Tokens; those beyond the sequence are never read nor written."""
+        """Tokens per chunk; those beyond the sequence are never read or written."""
         return math.ceil(self.length / self.chunks / UNROLL) * UNROLL
 
     @property
@@ -113,9 +113,9 @@ class Blocks:
         return math.ceil(self.rows / ROWS), self.count, self.chunks
 
     def vmem_bytes(self, x, dt) -> int:
-        """What the backward kernel holds, which holds more than the other: scratch, and two of each window."""
+        """Bytes that the backward kernel needs, which needs more than the forward: scratch, and two of each window."""
         filled = (2 ** math.ceil(math.log2(n)) for n in (self.block_rows, self.block_rows // self.parts))
-        rows, rows_of_tokens = filled  # those that memory has
+        rows, rows_of_tokens = filled  # as stored in memory
         lanes = math.ceil(self.states / LANES) * LANES
         scratch = rows * (self.chunk * (4 * self.states + 3) * LANES + self.states * self.width)
         token = rows_of_tokens * self.parts * self.width * (3 * x.dtype.itemsize + 2 * dt.dtype.itemsize)
@@ -124,7 +124,7 @@ class Blocks:
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block."""
+        """Rows per block."""
         return min(ROWS, self.rows)
 
     def tokens(self, flipped: bool) -> pl.BlockSpec:
@@ -151,7 +151,7 @@ class Blocks:
         return self.chunks - 1 - chunk if flipped else chunk
 
     def of_channels(self, of_rows: bool) -> list[pl.BlockSpec]:
-        """The block of A (s rows count*width), D and the bias: of the rows of a block, or the gradients of each row."""
+        """The blocks of A (s rows count*width), D and the bias, the same for all rows; or of their gradients by row."""
         row = int(of_rows)
         return [
             pl.BlockSpec((self.states, self.block_rows, self.width), lambda r, d, n: (0, row * r, d)),
@@ -159,18 +159,18 @@ class Blocks:
         ]
 
     def to_rows(self, weights):
-        """Of channels (... d), in float32 for every row of a block (... r count*width)."""
+        """Repeat weights of channels (... d), in float32, for every row of a block (... r count*width)."""
         filled = _fill(weights.astype(jnp.float32), self.count * self.parts * self.width)
         sizes = {"n": self.count, "f": self.parts, "b": self.block_rows // self.parts}
         return repeat(filled, "... (n f d) -> ... (f b) (n d)", **sizes)
 
     def from_rows(self, gradients):
-        """What every row gives for a channel (... rows count*width), added up (... d)."""
+        """Sum over rows what each has for a channel (... rows count*width), to (... d)."""
         sizes = {"n": self.count, "f": self.parts}
         return rearrange(gradients, "... (f b) (n d) -> b ... (n f d)", **sizes).sum(axis=0)[..., : self.channels]
 
     def from_blocks(self, gradients):
-        """What blocks and parts give for a state (count l rows lane), added up (b l s)."""
+        """Sum over blocks and parts what each has for a state (count l rows lane), to (b l s)."""
         return rearrange(gradients[..., : self.states], "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1)
 
     def to_tokens(self, x):
@@ -180,7 +180,7 @@ class Blocks:
         return rearrange(x[..., : self.channels], "l b d -> b l d")
 
     def scratch(self, *shape: str) -> pl.MemoryRef:
-        """Float32 memory; letters are s, r, d (of a part), t, and "lane"."""
+        """Float32 scratch; axes are s, r, d (of a part), t, and "lane"."""
         sizes = {"s": self.states, "r": self.block_rows, "d": self.width, "t": self.chunk}
         return pltpu.VMEM(tuple(sizes.get(axis, LANES) for axis in shape), jnp.float32)
 

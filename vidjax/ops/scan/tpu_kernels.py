@@ -1,9 +1,9 @@
-"""Bodies of the TPU kernels of the selective scan: a chunk of tokens (t b d) of up to 8 rows, with s states a channel.
+"""Bodies of the TPU kernels of the selective scan, for a chunk of tokens (t b d) of up to 8 rows, s states per channel.
 
-A register holds one state of 8 rows (on sublanes) and 128 channels (on lanes). Fewer rows of the batch than that are
-made more, r, by laying parts of the channels under one another. A chunk is walked for 128 channels of each part after
-another, so that their states stay in registers. B and C are needed with a row's value on every lane: the first channels
-spread them, the others find them in scratch.
+A register holds one state of 8 rows (on sublanes) and 128 channels (on lanes). If the batch has fewer rows, parts of
+the channels are stacked to make r rows. A chunk is walked once for every 128 channels of a part, so that their states
+stay in registers. B and C are needed with a row's value on every lane: the first walk spreads them, the others find
+them in scratch.
 """
 
 import jax
@@ -18,8 +18,8 @@ LN2 = 0.6931471805599453
 def forward(x, dt, A, B, C, D, bias, y, states, state, b, c, steps, *, sizes, softplus, reverse):
     """Write y (t b d) and the states (1 s r d) before the chunk.
 
-    Read x, dt (t b d), B, C (t b s), D, the bias of dt (r d), and A (s r d) divided by ln 2: the hardware knows powers
-    of two only. Blocks may reach beyond the `sizes` (l, d) of the arrays.
+    Reads x, dt (t b d), B, C (t b s), D, the bias of dt (r d), and A (s r d) divided by ln 2, because the hardware only
+    computes powers of two. Blocks may reach beyond the `sizes` (l, d) of the arrays.
     Scratch: the running state (s r d); B and C on all lanes (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
@@ -56,8 +56,9 @@ def backward(
 ):  # fmt: skip
     """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
 
-    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; what each token keeps
-    of the states before it (t s r lane); what is to become dB, summed over lanes (t r lane), and dC (t s r lane).
+    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; the decayed state
+    that each token adds to (t s r lane); the running sums of dB, already over lanes (t r lane), and of dC, not yet over
+    lanes (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
     valid = valid_tokens(tokens, sizes[0], not reverse)
@@ -116,18 +117,18 @@ def backward(
 
 
 def softplus_of(before):
-    """Step sizes by what they are made from."""
+    """The softplus, without overflow."""
     return jnp.maximum(before, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(before)))
 
 
 def spread(token, size, first=0):
-    """(r lane) to (s r lane): each of `size` lanes from `first` on becomes a register that has it on every lane."""
+    """(r lane) to (s r lane): each of `size` lanes from `first` on becomes a register with its value on every lane."""
     lanes = range(first, first + size)
     return jnp.stack([jnp.broadcast_to(token[:, s : s + 1], (token.shape[0], LANES)) for s in lanes])
 
 
 def gather(states, first=0):
-    """Sums over lanes: (s r lane) to (r lane), on the lanes from `first` on; the others are zero."""
+    """Sum over lanes, (s r lane) to (r lane), with the s sums on the lanes from `first` on and zeros elsewhere."""
     lane = jax.lax.broadcasted_iota(jnp.int32, states.shape[1:], 1)
     gathered = jnp.zeros(states.shape[1:], jnp.float32)
     for s in range(states.shape[0]):
@@ -136,10 +137,10 @@ def gather(states, first=0):
 
 
 def _step_sizes(dt, bias, parts, steps, slopes=None):
-    """A function of a token: its step size.
+    """Return a function that maps a token's number to its step sizes.
 
-    Without a `bias` dt is the step. With one a loop of its own first puts all steps in scratch, and their derivatives
-    by what is stored as dt in `slopes`, if given: among the states there are no registers left for a softplus.
+    Without a `bias`, dt is the step. With one, a separate loop first writes all steps to scratch and, if given, their
+    derivatives to `slopes`: next to the states, no registers are left for a softplus.
     """
     if bias is None:
         return lambda t: load(dt, t, parts)

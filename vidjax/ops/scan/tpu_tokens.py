@@ -1,7 +1,7 @@
 """Tokens of a chunk (t b d) in the bodies of TPU kernels: which exist, and how they are read, written and walked.
 
-A register holds 8 rows, on sublanes, and 128 channels, on lanes. Fewer rows of the batch than that are made more by
-laying parts of the channels under one another.
+A register holds 8 rows, on sublanes, and 128 channels, on lanes. If the batch has fewer rows, parts of the channels are
+stacked to make more.
 """
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 LANES = 128
-UNROLL = 8  # tokens; a chunk is a multiple of it
+UNROLL = 8  # tokens; chunks are multiples of this
 
 
 def valid_tokens(tokens, length, flipped):
@@ -27,7 +27,7 @@ def locate(lanes, x, A, valid, channels):
 
 
 def load(ref, t, parts, nothing=0.0):
-    """A token in float32, part under part; `nothing` where none exists, because memory may hold anything there."""
+    """A token in float32, its parts stacked; `nothing` where none exists, because memory may hold anything there."""
     return jnp.concatenate([jnp.where(t < valid, ref[t, :, at].astype(jnp.float32), nothing) for at, valid in parts])
 
 
@@ -46,7 +46,7 @@ def for_all_channels(function, width):
 
 
 def for_groups(function, channels, width):
-    """`function` of the slices of lanes of each group of so many channels."""
+    """Call `function` with the slices of lanes of each group of `width` channels."""
 
     def group(i, _):
         function([pl.ds(pl.multiple_of(i * width + lane, LANES), LANES) for lane in range(0, width, LANES)])
