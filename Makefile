@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # glibc: large arrays in huge pages, which spares a CPU most page faults
 HUGE_PAGES := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-onnx lint format audit bench dist clean
+.PHONY: quickstart test test-full test-aot test-drills test-hub test-beam test-browser test-onnx docs lint format audit bench dist clean
 
 quickstart: $(VENV)/.installed  ## pre-train, fine-tune and evaluate on the embedded videos; ends with a table and a report
 	$(HUGE_PAGES) $(BIN)/vidjax quickstart --workdir runs/quickstart
@@ -63,12 +63,17 @@ test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environmen
 	.venv-onnx/bin/python -m pip install --quiet --constraint constraints.txt --no-deps jax2onnx
 	.venv-onnx/bin/python -m pytest tests/export/test_onnx.py
 
+docs:  ## the documentation site, into site/; a warning or a dead link fails. In an environment of its own
+	$(MAKE) .venv-docs/bin/python VENV=.venv-docs
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	.venv-docs/bin/python scripts/site.py
+
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt build
 	$(BIN)/python -m build --outdir dist
 
 clean:
-	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf runs build dist site .cache *.egg-info .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vidjax needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'

@@ -40,7 +40,7 @@ keeps all of its keys in `config.json`.
 - **Resume**: "yes" marks keys that may differ when a run is resumed. A difference in any other key is refused.
 - In Python, each table is a dataclass of `vidjax.config`.
 """
-_ROW = "| key | type | range | default | meaning | resume |"
+_ROW = "| key | type and range | default | meaning | resume |"
 _KINDS = {int: "integer", float: "number", bool: "True or False", str: "text", dict: "keys and values"}
 
 
@@ -63,28 +63,29 @@ def comments(section: type) -> dict[str, str]:
 def kind_of(hint: Any) -> str:
     """A type in words."""
     kind = plain(hint)
-    if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        if typing.get_origin(plain(item)) is tuple:
-            return f"tuples of {kind_of(plain(item))}"
-        return f"{kind_of(item)}s" if plain(item) in (int, float) else "names"
-    return "name" if typing.get_origin(kind) is typing.Literal else _KINDS[kind]
+    if typing.get_origin(kind) is not tuple:
+        return _KINDS[kind]
+    item = typing.get_args(kind)[0]
+    if typing.get_origin(plain(item)) is tuple:
+        return f"tuples of {kind_of(item)}"
+    return "texts" if plain(item) is str else f"{kind_of(item)}s"
 
 
 def range_of(key: str, hint: Any) -> str:
-    """Limits or choices of a key."""
+    """What a key may hold: its choices, or its type and limits."""
     names = choices(key)
     if names:
+        several = "any of " if typing.get_origin(plain(hint)) is tuple else ""
         outside = ", or `module:ATTR`" if any(isinstance(mark, Registered) for mark in marks(hint)) else ""
-        return ", ".join(f"`{name}`" if name else "empty" for name in names) + outside
+        return several + ", ".join(f"`{name}`" if name else "empty" for name in names) + outside
     for mark in marks(hint):
         if isinstance(mark, AtLeast):
-            return f"at least {mark.limit}"
+            return f"{kind_of(hint)}, at least {mark.limit}"
         if isinstance(mark, Between):
-            return f"{mark.low} to {mark.high}"
+            return f"{kind_of(hint)}, {mark.low} to {mark.high}"
         if isinstance(mark, Inside):
-            return f"above {mark.low}, below {mark.high}"
-    return ""
+            return f"{kind_of(hint)}, above {mark.low} and below {mark.high}"
+    return kind_of(hint)
 
 
 def default_of(field: dataclasses.Field, hint: Any) -> str:
@@ -100,37 +101,30 @@ def _shown(value: Any) -> str:
     return "empty" if value in ("", (), {}) else f"`{value}`"
 
 
-def resume_of(hints: tuple[Any, ...]) -> str:
-    """Whether a key, marked itself or by its section, may differ when a run is resumed."""
-    found = [mark for hint in hints for mark in marks(hint) if isinstance(mark, Changeable)]
-    if not found:
-        return ""
-    return f"yes: {found[0].effect}" if found[0].effect else "yes"
-
-
-def meaning_of(said: str) -> str:
-    """A comment as sentences, in a cell of a table."""
+def meaning_of(said: str, effect: str) -> str:
+    """A comment, and what changing the key on resume does, as sentences in a cell of a table."""
     text = said if said.endswith(".") or not said else f"{said}."
     first, colon, _ = text.partition(":")
     named = colon and first.isidentifier() and first.islower()  # a choice, spelt as it is
-    return (text if named else text[:1].upper() + text[1:]).replace("|", "\\|").replace("<", "&lt;")
+    text = (text if named else text[:1].upper() + text[1:]) + f" When it changes on resume, {effect}." * bool(effect)
+    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(section: type, prefix: str, mark: Any) -> list[str]:
-    """The rows of a section, the ones that hold no further section."""
+    """The rows of a section, without those of sections inside it.
+
+    Args:
+      mark: the type of the section where it stands in the configuration, whose marks its keys share; None for none.
+    """
     hints, said, rows = hints_of(section), comments(section), []
     for field in dataclasses.fields(section):
         hint, key = hints[field.name], prefix + field.name
         if dataclasses.is_dataclass(plain(hint)):
             continue
-        cells = (
-            f"`{key}`",
-            kind_of(hint),
-            range_of(key, hint),
-            default_of(field, hint),
-            meaning_of(said[field.name]),
-        )
-        rows.append(f"| {' | '.join((*cells, resume_of((hint, mark))))} |")
+        changes = [each for each in (*marks(hint), *marks(mark)) if isinstance(each, Changeable)]
+        meaning = meaning_of(said[field.name], changes[0].effect if changes else "")
+        cells = (f"`{key}`", range_of(key, hint), default_of(field, hint), meaning, "yes" if changes else "")
+        rows.append(f"| {' | '.join(cells)} |")
     return [_ROW, "|---" * _ROW.count(" | ") + "|---|", *rows]
 
 

@@ -39,7 +39,7 @@ def test_the_page_of_the_documentation_is_up_to_date(script):
 
 def test_every_key_has_a_row_with_a_meaning(script):
     rows = [line.split(" | ") for line in script.page().splitlines() if line.startswith("| `")]
-    meanings = {row[0].strip("| `"): row[4] for row in rows}
+    meanings = {row[0].strip("| `"): row[3] for row in rows}
     keys = {key for key, _ in config_lib.flatten(dataclasses.asdict(config_lib.Config()))} | {"model.spec"}
     assert set(meanings) == keys
     assert not [key for key, meaning in meanings.items() if len(meaning.split()) < 2]
@@ -48,9 +48,9 @@ def test_every_key_has_a_row_with_a_meaning(script):
 def test_a_row_holds_what_type_and_comment_say(script, monkeypatch):
     monkeypatch.setattr(script, "choices", lambda key: {"own.choice": ("", "one")}.get(key, ()))
     assert script.table(Miniature, "own.", None)[2:] == [
-        "| `own.above` | integer | at least 2 | `5`; `0`: *chosen* | Above the key, on two lines. |  |",
-        "| `own.beside` | numbers |  | empty | Beside it \\| with a bar. |  |",
-        "| `own.choice` | name | empty, `one` | `one` | one: the only one. | yes: it is seen |",
+        "| `own.above` | integer, at least 2 | `5`; `0`: *chosen* | Above the key, on two lines. |  |",
+        "| `own.beside` | numbers | empty | Beside it \\| with a bar. |  |",
+        "| `own.choice` | empty, `one` | `one` | one: the only one. When it changes on resume, it is seen. | yes |",
     ]
 
 
