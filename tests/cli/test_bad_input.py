@@ -7,7 +7,7 @@ import pytest
 
 from vidjax.cli import main
 
-EXPECTED = "expected .safetensors, a .pth that torch.save wrote, or a flax msgpack checkpoint"
+EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpack checkpoint"
 
 
 class Code:
@@ -58,7 +58,7 @@ def test_half_a_safetensors_file(refused, classifier, tmp_path):
     path = tmp_path / "half.safetensors"
     with open(f"{classifier}/model.safetensors", "rb") as whole:
         path.write_bytes(whole.read()[:50000])
-    assert "is cut short" in refused(path)
+    assert "is truncated" in refused(path)
 
 
 def test_half_a_file_of_torch(refused, classifier, transformers, tmp_path):
@@ -67,7 +67,7 @@ def test_half_a_file_of_torch(refused, classifier, transformers, tmp_path):
     path = tmp_path / "half.pth"
     torch.save({"model": transformers.AutoModelForVideoClassification.from_pretrained(classifier).state_dict()}, path)
     path.write_bytes(path.read_bytes()[:50000])
-    assert "is cut short" in refused(path)
+    assert "is truncated" in refused(path)
 
 
 def test_pickles_with_code_in_them(refused, transformers, tmp_path):
@@ -76,8 +76,8 @@ def test_pickles_with_code_in_them(refused, transformers, tmp_path):
     bare, saved, made = tmp_path / "bare.pth", tmp_path / "saved.pth", tmp_path / "made"
     bare.write_bytes(pickle.dumps({"model": Code(made)}))
     torch.save({"model": Code(made)}, saved)
-    assert "is a pickle, but not one of tensors as torch.save writes them, so it is not read" in refused(bare)
-    assert "to be called when it is read, which is not done" in refused(saved)
+    assert "is a pickle, but not of tensors as torch.save writes them, so it is refused" in refused(bare)
+    assert "when loaded, so it is refused" in refused(saved)
     assert not made.exists()
 
 
@@ -95,7 +95,7 @@ def test_tensors_of_no_known_model(refused, transformers, tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"conv1.weight": torch.zeros(3)}, path)
     sentence = refused(path)
-    assert "(conv1.weight, ...) of none of the models that can be read: " in sentence
+    assert "(conv1.weight, ...) that match no known layout; " in sentence
     assert "VideoMAE, official" in sentence
 
 
@@ -104,7 +104,7 @@ def test_a_hub_id_without_network(capsys, videos, tmp_path, monkeypatch, verb):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     refused = refusal(capsys, verb, videos[0], "nobody/nothing", tmp_path / "out")
-    assert "'nobody/nothing' here, and as a hub id it is not in the local cache while the hub cannot be" in refused
+    assert "'nobody/nothing' here; as a hub id it is not in the local cache, and the hub cannot be" in refused
 
 
 @pytest.fixture(scope="module")

@@ -105,10 +105,10 @@ def test_a_damaged_spec_is_refused_by_name(converted, tmp_path, capsys):
     for damage in ({"breadth": 48}, {"width": "wide"}, [1]):
         config["model"]["spec"] = damage
         (run / "config.json").write_text(json.dumps(config))
-        with pytest.raises(WeightsError, match=r"run/config\.json is of no run that this version of vidjax can"):
+        with pytest.raises(WeightsError, match=r"run/config\.json cannot be read by this version of vidjax"):
             vidjax.from_pretrained(run)
     (run / "config.json").write_text('{"model": 48')
-    with pytest.raises(WeightsError, match=r"run/config\.json is of no run that this version of vidjax can"):
+    with pytest.raises(WeightsError, match=r"run/config\.json cannot be read by this version of vidjax"):
         vidjax.from_pretrained(run)
 
 

@@ -87,7 +87,7 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
         said = capsys.readouterr().err
         assert "train/b/5.mp4 has no features" in said
         assert "2 of 3 parts are there, the others are left to other shares" in said
-    with pytest.raises(Exception, match="1 of its 3 parts are there; finish it with `vidjax embed ") as refused:
+    with pytest.raises(Exception, match="it has 1 of 3 parts; finish it with `vidjax embed ") as refused:
         FeatureStore.open(tmp_path / "shared")
     command = re.search("`vidjax (.*)`", str(refused.value))[1]
     assert main(shlex.split(command)) == 3
@@ -215,7 +215,7 @@ def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
         (["--data", "synthetic", "--image-size", "20"], "a frame side of 20 pixels is not a multiple of patch_size=8"),
         (
             ["--data", "synthetic", "--features", "token_maen"],
-            "gives no 'token_maen'; the features of a videomae: ",
+            "has no feature 'token_maen'; a videomae has ",
         ),
         (["--data", "synthetic", "--task", "regression"], "rows of data.name=synthetic carry label, no target"),
         (["--data", "synthetic", "--out", __file__], "cannot be a folder"),

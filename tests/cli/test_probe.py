@@ -74,9 +74,9 @@ def test_json_and_the_options_of_the_mlp(folders, capsys):
         (["--C", "1,0"], "config.probe.C has 0, which must be above 0"),
         (["--epochs", "1.5"], "config.probe.epochs=1.5 must be int"),
         (["--task", "regression"], "have classes but no numbers to predict"),
-        (["--probes", "knn", "--k", "61"], "k=61 neighbours of 60 labelled videos; choose 1 to 60"),
+        (["--probes", "knn", "--k", "61"], "k=61 neighbours among 60 labelled videos; choose 1 to 60"),
         (["--test", "nowhere"], "2 folders of --train and 1 of --test; give pairs"),
-        (["--test", "nowhere", "there"], "nowhere holds no features, for it has no features.json"),
+        (["--test", "nowhere", "there"], "nowhere holds no features, since it has no features.json"),
     ],
 )
 def test_a_mistake_is_one_sentence(folders, words, sentence, capsys):

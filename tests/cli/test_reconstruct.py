@@ -54,10 +54,10 @@ def test_of_several_videos_a_broken_one_is_reported_and_the_others_are_shown(aut
 
 def test_the_true_mean_and_deviation_are_owned_up_to(autoencoder, plain_autoencoder, videos, tmp_path, capsys):
     assert draw(videos, autoencoder, tmp_path / "a") == 0
-    assert "put back with the true mean and deviation of each patch" in capsys.readouterr().err
+    assert "shown with the true mean and deviation of each patch" in capsys.readouterr().err
     assert draw(videos, plain_autoencoder, tmp_path / "b") == 0
     said = capsys.readouterr().err
-    assert "only hidden ones are predicted, as pixels" in said
+    assert "only hidden patches are predicted, as pixels" in said
     assert "true mean" not in said
 
 

@@ -88,5 +88,5 @@ def test_actions_rank_by_the_product_of_two_softmaxes(k):
 
 
 def test_one_softmax_over_nouns_and_verbs_is_refused():
-    with pytest.raises(ConfigError, match="merge=mean_softmax takes nouns and verbs for one distribution; use sum_log"):
+    with pytest.raises(ConfigError, match="merge=mean_softmax treats nouns and verbs as one distribution; use sum_log"):
         ActionEvaluator.check(config_of(eval__merge="mean_softmax"))

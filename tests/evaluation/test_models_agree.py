@@ -30,7 +30,7 @@ def test_sets_that_overlap_are_compared_with_a_remark():
 @pytest.mark.parametrize(
     ("first", "second", "sentence"),
     [
-        (Said(["Zumba"], 3, LABELS), Said(["left"], 1, ["left"]), "not comparable: no class of one has the name"),
+        (Said(["Zumba"], 3, LABELS), Said(["left"], 1, ["left"]), "not comparable: the two models share no class name"),
         (Said(["Zumba"], 3, LABELS), Said(["class 2"], 3), "not comparable: the classes of the second have no names"),
         (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of the first and of the second have"),
     ],
@@ -45,7 +45,7 @@ def test_nameless_classes_of_two_models_with_as_many_are_compared_by_number_and_
     found = agreement(Said(["class 2"], 3), Said(["class 2"], 3))
     assert (found.share, found.remark) == (1.0, "classes without names are compared by their numbers")
     unanswered = agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS))
-    assert (unanswered.share, unanswered.remark) == (None, "not comparable: there is no video that both have answered")
+    assert (unanswered.share, unanswered.remark) == (None, "not comparable: both models answered no video in common")
 
 
 def test_an_empty_list_of_names_is_none():

@@ -62,7 +62,7 @@ def test_classes_are_weighted_by_the_training_split_they_are_learned_from():
 
 
 def test_settings_that_an_evaluator_cannot_score_by_are_refused_without_data():
-    with pytest.raises(ConfigError, match=r"eval.clips=5 and eval.crops=3: a caption is of one view"):
+    with pytest.raises(ConfigError, match=r"eval.clips=5 and eval.crops=3: a caption describes one view"):
         TASKS["captioning"].evaluator.check(make_config(task="captioning"))
     with pytest.raises(ConfigError, match=r"config.eval.window_stride=-1\.0 must be at least 0"):
         TASKS["multi_label"].evaluator.check(make_config(task="multi_label", eval__window_stride=-1.0))

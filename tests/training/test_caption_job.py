@@ -118,7 +118,7 @@ def test_bad_input_is_one_sentence(run, small, monkeypatch, tmp_path, capsys):
     assert main(["caption", video, "--model", str(folder), "--beams=0"]) == 2
     assert "--beams=0 must be at least 1" in capsys.readouterr().err
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
-    with pytest.raises(ConfigError, match="a caption is of one view"):
+    with pytest.raises(ConfigError, match="a caption describes one view"):
         train(read("motion_caption", eval__clips=2, **changes), tmp_path / "views")
 
 

@@ -51,7 +51,7 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
         ("motion_multi_label", {"optim__pos_weight": 0.0}, "must be above 0"),
         ("motion_multi_label", {"eval__window_stride": -1.0}, "config.eval.window_stride=-1.0 must be at least 0"),
         ("motion_caption", {"caption__train_encoder": "time_embed"}, "needs a learned embedding of time"),
-        ("motion_caption", {"eval__clips": 2}, "a caption is of one view; set both to 1"),
+        ("motion_caption", {"eval__clips": 2}, "a caption describes one view; set both to 1"),
         ("motion_caption", {"caption__num_clips": 3}, "is no multiple of caption.num_clips=3"),
         ("videomamba_k400", {"optim__schedule": "steps"}, "must grow, and optim.step_factors"),
         ("videomamba_k400", {"optim__weight_decay": -0.1}, "config.optim.weight_decay=-0.1 must be at least 0"),

@@ -117,7 +117,7 @@ def test_damaged_results_of_a_finished_run_are_made_again(tmp_path):
 def test_damaged_class_names_are_refused_with_the_remedy(tmp_path, content):
     (tmp_path / "labels.json").write_bytes(content)
     for use in (lambda: read_labels(tmp_path), lambda: check_labels(tmp_path, ("a",))):
-        with pytest.raises(DataError, match=r"labels\.json is damaged: start its run again, which writes it anew"):
+        with pytest.raises(DataError, match=r"labels\.json is damaged: start the run again to rewrite it"):
             use()
 
 

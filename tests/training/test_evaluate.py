@@ -143,7 +143,7 @@ def test_a_run_leaves_a_report_with_its_results(run):
     workdir, results = run
     text = (workdir / "report.md").read_text()
     assert f"{results['eval/top1']:.4g}" in text
-    assert "The eval/ figures stand on 1024 videos." in text
+    assert "The eval/ figures are based on 1024 videos." in text
     assert "The run was trained on 1024 and validated on 1024 videos." in text
 
 

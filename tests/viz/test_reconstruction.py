@@ -38,7 +38,7 @@ def test_a_normalised_target_is_owned_up_to_in_the_caption(tmp_path, normalize):
     pictures = draw([Echo(normalize)], tmp_path, rows=2)
     assert all(path.is_file() for path in pictures.files)
     assert ("true mean and deviation" in pictures.caption) == normalize
-    assert "pasted from the input" in pictures.caption
+    assert "copied from the input" in pictures.caption
     assert pictures.errors == (0.0,)
 
 

@@ -107,7 +107,7 @@ def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.perf_counter()
-    refused(source, "not in the local cache while the hub cannot be reached; connect")
+    refused(source, "not in the local cache, and the hub cannot be reached; connect")
     assert time.perf_counter() - start < 5
 
 
@@ -119,7 +119,7 @@ def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
         (lambda: type("ReadTimeout", (Exception,), {})("of an HTTP client"), "cannot be reached; connect"),
         (lambda: errors.HfHubHTTPError("busy", response=no_answer(503)), "cannot be reached; connect"),
         (lambda: errors.RepositoryNotFoundError("no", response=no_answer(404)), "no such model on the hub"),
-        (lambda: errors.GatedRepoError("no", response=no_answer(403)), "known users only: run `hf auth login` first"),
+        (lambda: errors.GatedRepoError("no", response=no_answer(403)), "requires a login: run `hf auth login` first"),
         (lambda: errors.HFValidationError("no"), "no such model on the hub"),
     ],
 )
@@ -162,7 +162,7 @@ def folders(monkeypatch, tmp_path):
         ("runs/finetun", r"'runs/finetun' here; did you mean runs/finetune\?$"),
         ("run/finetune", r"'run/finetune' here; did you mean runs/finetune\?$"),
         ("./runs/finetun", r"'./runs/finetun'; did you mean runs/finetune\?$"),
-        ("finetun", r"'finetun', and it is no hub id"),
+        ("finetun", r"'finetun', nor is it a hub id"),
         ("runs/else", r"'runs/else' here; the folder runs holds finetune\. If you mean a model on the hub, fetch it"),
         ("MCG-NJU/videomae-large", r"did you mean MCG-NJU/videomae-base\? If .*: hf download MCG-NJU/videomae-large$"),
     ],

@@ -53,9 +53,7 @@ def test_a_file_without_its_last_block_is_refused_with_both_depths(tmp_path, nam
     assert len(whole) < len(state)
     safetensors.numpy.save_file(whole, file, {"format": "pt"})
     key = "n_layer" if "n_layer" in config else "num_hidden_layers"
-    with pytest.raises(
-        WeightsError, match=rf"{key}=3, but the arrays are those of 2; the file is incomplete"
-    ) as caught:
+    with pytest.raises(WeightsError, match=rf"{key}=3, but the arrays have 2; the file is incomplete") as caught:
         vidjax.from_pretrained(tmp_path)
     assert str(tmp_path) in str(caught.value)
 
@@ -63,12 +61,12 @@ def test_a_file_without_its_last_block_is_refused_with_both_depths(tmp_path, nam
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        ("timesformer", {"intermediate_size": 64}, "intermediate_size=64, but the arrays are those of 40"),
-        ("timesformer", {"patch_size": 16}, "patch_size=16, but the arrays are those of 8"),
-        ("vivit", {"intermediate_size": 64}, "intermediate_size=64, but the arrays are those of 40"),
-        ("vivit", {"hidden_size": 32}, "hidden_size=32, but the arrays are those of 24"),
-        ("vivit", {"tubelet_size": [4, 8, 8]}, r"tubelet_size=\[4, 8, 8\], but the arrays are those of \[2, 8, 8\]"),
-        ("videomae", {"tubelet_size": 4}, "tubelet_size=4, but the arrays are those of 2"),
+        ("timesformer", {"intermediate_size": 64}, "intermediate_size=64, but the arrays have 40"),
+        ("timesformer", {"patch_size": 16}, "patch_size=16, but the arrays have 8"),
+        ("vivit", {"intermediate_size": 64}, "intermediate_size=64, but the arrays have 40"),
+        ("vivit", {"hidden_size": 32}, "hidden_size=32, but the arrays have 24"),
+        ("vivit", {"tubelet_size": [4, 8, 8]}, r"tubelet_size=\[4, 8, 8\], but the arrays have \[2, 8, 8\]"),
+        ("videomae", {"tubelet_size": 4}, "tubelet_size=4, but the arrays have 2"),
     ],
 )
 def test_every_size_that_config_json_says_is_that_of_the_arrays(tmp_path, name, change, words):
@@ -83,7 +81,7 @@ def test_a_config_json_beside_a_file_of_scenic_is_compared_as_well(tmp_path):
     tree = {"params": vivit_torch.scenic_state(spec, 5)}
     (tmp_path / "checkpoint").write_bytes(flax.serialization.msgpack_serialize(tree))
     (tmp_path / "config.json").write_text(json.dumps({"num_frames": 4, "num_hidden_layers": 3}))
-    with pytest.raises(WeightsError, match="num_hidden_layers=3, but the arrays are those of 2"):
+    with pytest.raises(WeightsError, match="num_hidden_layers=3, but the arrays have 2"):
         vidjax.from_pretrained(tmp_path / "checkpoint")
 
 

@@ -233,9 +233,9 @@ def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_doe
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[0, 1, 2, 0]", r"has 4 classes, the model 3; use the map to the classes of its data"),
-        ("[0, 3, 1]", r"begins class 1 from class 3 of init_from, which has 3, 0 to 2; use the map from its classes"),
-        ("[0, -1, 1]", r"begins class 1 from class -1"),
+        ("[0, 1, 2, 0]", r"has 4 classes but the model has 3; use the map to the classes of its data"),
+        ("[0, 3, 1]", r"takes class 1 from class 3 of init_from, which has 3, 0 to 2; use the map from its classes"),
+        ("[0, -1, 1]", r"takes class 1 from class -1"),
         ('{"0": 1}', r"is not a JSON list of class numbers, such as misc/label_710to400.json"),
         ("[0.5, 1, 2]", r"is not a JSON list of class numbers"),
         ("0 1 2", r"is not a JSON list of class numbers, .*: Extra data"),
@@ -253,5 +253,5 @@ def test_a_label_map_that_is_not_there_or_has_no_head_to_pick_from_is_refused(
     with pytest.raises(ConfigError, match=r"cannot be read \(No such file or directory\); name a JSON list"):
         taken(classifier_run, tmp_path / "gone.json")
     (tmp_path / "map.json").write_text("[0, 1, 2]")
-    with pytest.raises(ConfigError, match=r"picks classes of a head, and init_from has none; leave it empty"):
+    with pytest.raises(ConfigError, match=r"picks classes from a head, but init_from has no head; leave it empty"):
         taken(pretraining_run, tmp_path / "map.json")

@@ -88,7 +88,7 @@ def test_apply_takes_parameters_where_flax_has_them(model):
     close(model.module.apply({"params": model.params}, normalised), model(crops))
     gradient = jax.grad(lambda params: model.apply({"params": params}, clips)["logits"][:, 0].sum())(model.params)
     np.testing.assert_allclose(gradient["head"]["bias"], [2, 0, 0], atol=1e-6)
-    with pytest.raises(ConfigError, match=r'belong in \{"params": ...\}'):
+    with pytest.raises(ConfigError, match=r'pass the parameters as \{"params": ...\}'):
         model.apply(model.params, clips)
 
 
@@ -132,13 +132,13 @@ def test_what_fills_a_batch_does_not_reach_the_others(model, monkeypatch):
     [
         (uint8_clips(1, 6, 16, 16), r"clips of 6 frames .* sample 4 frames, .*num_frames=6"),
         (uint8_clips(6, 16, 16), "clips of 6 frames"),
-        (np.zeros((4, 16, 16), np.uint8), r"shape \(4, 16, 16\) is no clip; .*\(t h w 3\) or \(b t h w 3\)"),
-        (np.zeros((4, 16, 16, 1), np.uint8), r"shape \(4, 16, 16, 1\) is no clip"),
-        (np.zeros((4, 16, 16, 3), np.int32), "clips of int32 say nothing of their range"),
+        (np.zeros((4, 16, 16), np.uint8), r"shape \(4, 16, 16\) is not a clip; .*\(t h w 3\) or \(b t h w 3\)"),
+        (np.zeros((4, 16, 16, 1), np.uint8), r"shape \(4, 16, 16, 1\) is not a clip"),
+        (np.zeros((4, 16, 16, 3), np.int32), "clips of int32 have no known range"),
         (np.zeros((0, 4, 16, 16, 3), np.uint8), "are empty"),
-        (np.full((4, 16, 16, 3), 255.0), r"go from 255 to 255; .*floats in \[0, 1\]"),
-        (np.full((4, 16, 16, 3), -2.1, np.float32), r"go from -2.1 to -2.1"),
-        (np.full((4, 16, 16, 3), np.nan, np.float32), "go from nan to nan"),
+        (np.full((4, 16, 16, 3), 255.0), r"range from 255 to 255; .*floats in \[0, 1\]"),
+        (np.full((4, 16, 16, 3), -2.1, np.float32), r"range from -2.1 to -2.1"),
+        (np.full((4, 16, 16, 3), np.nan, np.float32), "range from nan to nan"),
     ],
 )
 def test_arrays_that_are_no_such_clips_are_refused_with_the_remedy(model, clips, words):
@@ -230,7 +230,7 @@ def test_numbers_of_a_regression_are_predicted_by_name(make_run, video, capsys):
         (lambda m, v: m.predict(v, score="sigmod"), ConfigError, "did you mean 'sigmoid'"),
         (lambda m, v: m.predict("gone.mp4"), VideoError, "gone.mp4"),
         (lambda m, v: m.embed(v, feature=["cls"]), ConfigError, "embed has no option 'feature'; did you mean 'feat"),
-        (lambda m, v: m.embed(v, features=["cls"]), ConfigError, "gives no 'cls'; .* token_max, width_mean"),
+        (lambda m, v: m.embed(v, features=["cls"]), ConfigError, "has no feature 'cls'; .* token_max, width_mean"),
         (lambda m, v: m.apply({}, v, trian=True), ConfigError, "apply has no option 'trian'; did you mean 'train'"),
         (
             lambda m, v: vidjax.from_pretrained(m.source, num_clases=2),
@@ -245,7 +245,7 @@ def test_mistakes_are_answered_in_a_sentence(model, video, call, error, words):
 
 
 def test_a_model_without_classes_predicts_nothing(pretraining_run, video):
-    with pytest.raises(WeightsError, match="gives neither classes nor numbers"):
+    with pytest.raises(WeightsError, match="predicts neither classes nor numbers"):
         vidjax.from_pretrained(pretraining_run).predict(video)
 
 

@@ -148,7 +148,7 @@ def test_a_run_that_cannot_be_read_is_refused_in_one_sentence(classifier_run, tm
     shutil.copytree(classifier_run, run)
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | {"colour": "red"}))
-    with pytest.raises(WeightsError, match=r"config\.json is of no run that this version .*config\.colour is unknown"):
+    with pytest.raises(WeightsError, match=r"config\.json cannot be read by this version .*config\.colour is unknown"):
         vidjax.from_pretrained(run)
     (run / "config.json").write_text(json.dumps(config))
     array = max((run / "checkpoints" / "2").rglob("*"), key=lambda path: path.stat().st_size)

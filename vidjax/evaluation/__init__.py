@@ -1,4 +1,4 @@
-"""Scoring: an evaluator for each task, the merging of views and windows, metrics, features and probes."""
+"""Evaluation: an evaluator for each task, merging of views and windows, metrics, features and probes."""
 
 from vidjax.evaluation.evaluator import Evaluator, VideoEvaluator
 

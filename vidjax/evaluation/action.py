@@ -1,4 +1,4 @@
-"""Actions scored: how often the noun, the verb, and both are right."""
+"""Evaluation of actions: how often the noun, the verb, and both are right."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from vidjax.evaluation.metrics.classification import top_k, top_k_hits
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.evaluation.shown_clips import Judged
 
-SHOWN = 5  # best actions of a clip in predictions.jsonl
+SHOWN = 5  # number of best actions per clip in predictions.jsonl
 
 
 class ActionEvaluator(VideoEvaluator):
-    """The best nouns, verbs and actions of each clip by its merged logits; a clip that is not scored counts as wrong.
+    """Scores the best nouns, verbs and actions of each clip by its merged logits; an unscored clip counts as wrong.
 
-    An action is a noun and a verb, as probable as both together (scenic's `joint_top_k`): the sum of their logits ranks
-    it.
+    An action is a noun and a verb, and its probability the product of theirs (scenic's `joint_top_k`), so actions are
+    ranked by the sum of the two logits.
     """
 
     main = "action_top1"
@@ -32,14 +32,14 @@ class ActionEvaluator(VideoEvaluator):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuse probabilities over nouns and verbs together.
+        """Reject merges that treat nouns and verbs as one distribution.
 
         Raises:
-          ConfigError: for a merge of views that takes all outputs for one distribution.
+          ConfigError: for any merge of views other than sum_logits.
         """
         if config.eval.merge != "sum_logits":
             raise ConfigError(
-                f"config.eval.merge={config.eval.merge} takes nouns and verbs for one distribution; use sum_logits for "
+                f"config.eval.merge={config.eval.merge} treats nouns and verbs as one distribution; use sum_logits for "
                 "task=action"
             )
 
@@ -49,7 +49,7 @@ class ActionEvaluator(VideoEvaluator):
         self._nouns = self.config.data.action_classes[0]
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Top-1 and top-5 of nouns, verbs and actions, as fractions of all clips, and of always the same action."""
+        """Top-1 and top-5 of nouns, verbs and actions as fractions of all clips, and of always the same action."""
         (noun, verb), hits = self._split(found.scores), {}
         for k in (1, 5):
             hits[f"noun_top{k}"] = top_k_hits(noun, self._actions[:, 0], k)
@@ -67,11 +67,11 @@ class ActionEvaluator(VideoEvaluator):
         }
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
-        """The noun, the verb and the five best actions of each clip."""
+        """The noun, verb and five best actions of each clip."""
         return {"predictions.jsonl": self._predictions(found)}
 
     def judged(self, found: VideoScores) -> Judged:
-        """By the probability of the action, that of its noun times that of its verb."""
+        """Judge each clip by the probability of its action: that of its noun times that of its verb."""
         shown = (
             probabilities(part, self.recipe.merge, "softmax", self.recipe.views) for part in self._split(found.scores)
         )
@@ -87,7 +87,7 @@ class ActionEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, noun * verb, np.nan), words)
 
     def _name(self, action: list[int]) -> str:
-        """Verb and noun of an action."""
+        """The name of an action: its verb and noun."""
         noun, verb = action
         return f"{self.labels[self._nouns + verb]} {self.labels[noun]}" if self.labels else f"verb {verb}, noun {noun}"
 
@@ -118,7 +118,7 @@ class ActionEvaluator(VideoEvaluator):
 def action_hits(
     noun: Float[np.ndarray, "n nouns"], verb: Float[np.ndarray, "n verbs"], actions: Int[np.ndarray, "n 2"], k: int
 ) -> Bool[np.ndarray, " n"]:
-    """Whether the action of each row is among the k best sums of a noun's and a verb's logit, ties noun by noun."""
+    """Whether each row's action is among the k best sums of a noun and a verb logit; ties go to the lower noun."""
     hits = np.zeros(len(actions), bool)
     for row, (noun_number, verb_number) in enumerate(actions):
         sums = np.add.outer(noun[row], verb[row]).ravel()

@@ -1,4 +1,4 @@
-"""How often two models give the same answer about the same videos, by the names of their classes."""
+"""How often two models agree on the same videos, judged by the names of their classes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """What a model says of some videos.
+    """A model's answers for some videos.
 
     Attributes:
-      best: the name of the best class of each video, None for a video without an answer.
-      classes: how many the model has; labels: their names, None if they have numbers only.
+      best: the name of the best class of each video; None for a video without an answer.
+      classes: the model's number of classes.
+      labels: the names of the classes; None if they only have numbers.
     """
 
     best: Sequence[str | None]
@@ -25,9 +26,10 @@ class Agreement:
     """How often two models agree.
 
     Attributes:
-      videos: how many both have answered; same: how many of these have the same best class.
-      shared: how many classes both have, 0 when they cannot be compared.
-      remark: why the two cannot be compared, or how far their classes differ; else empty.
+      videos: number of videos that both answered.
+      same: number of these with the same best class.
+      shared: number of classes that both have; 0 if they cannot be compared.
+      remark: why the two cannot be compared, or how their classes differ; may be empty.
     """
 
     videos: int
@@ -44,15 +46,15 @@ class Agreement:
 def agreement(first: Said, second: Said) -> Agreement:
     """Compare the best classes of two models.
 
-    Classes are the same when their names are, without regard to case, and with spaces for underscores and hyphens.
-    Classes without names are the same by their numbers, when both models have as many.
+    Two classes are the same if their names are, ignoring case and treating underscores and hyphens as spaces. Classes
+    without names are compared by number, if both models have equally many.
     """
     both = [
         (plain(a), plain(b)) for a, b in zip(first.best, second.best, strict=True) if a is not None and b is not None
     ]
     same = sum(a == b for a, b in both)
     if not both:
-        return Agreement(0, 0, 0, "not comparable: there is no video that both have answered")
+        return Agreement(0, 0, 0, "not comparable: both models answered no video in common")
     if not first.labels and not second.labels and first.classes == second.classes:
         return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
     if nameless := [which for which, said in (("first", first), ("second", second)) if not said.labels]:
@@ -61,12 +63,12 @@ def agreement(first: Said, second: Said) -> Agreement:
     names, others = ({plain(name) for name in said.labels or ()} for said in (first, second))
     shared = len(names & others)
     if not shared:
-        return Agreement(len(both), 0, 0, "not comparable: no class of one has the name of one of the other's")
+        return Agreement(len(both), 0, 0, "not comparable: the two models share no class name")
     alone = f"{len(names) - shared} in the first only, {len(others) - shared} in the second only"
     own = f"{shared} {'class' if shared == 1 else 'classes'} in common, {alone}"
     return Agreement(len(both), same, shared, "" if names == others else own)
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: `Riding_a_bike` is `riding a bike`."""
+    """Normalise a name for comparison: `Riding_a_bike` becomes `riding a bike`."""
     return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())

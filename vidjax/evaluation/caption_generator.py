@@ -1,4 +1,4 @@
-"""What a captioner says of one video file."""
+"""Generate a caption for one video file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CaptionGenerator:
     def __init__(
         self, objective: Captioning, params: Any, recipe: ClipRecipe, caption: CaptionConfig, tokenizer: TextTokenizer
     ):
-        """`caption` says how captions are searched."""
+        """Use the beams and length penalty of `caption`."""
         self.recipe = recipe.one_view()
         self._params, self._tokenizer = params, tokenizer
         self._generate = jax.jit(
@@ -34,10 +34,13 @@ class CaptionGenerator:
         )
 
     def __call__(self, video: OpenVideo) -> tuple[str, float]:
-        """The caption of a video that `open_video` has opened, and its log-probability, the sum over its tokens.
+        """Caption a video opened with `open_video`.
+
+        Returns:
+          the caption, and its log-probability summed over the tokens.
 
         Raises:
-          VideoError: when the video cannot be decoded.
+          VideoError: if the video cannot be decoded.
         """
         [views] = window_views(video, self.recipe, [None])
         found = jax.device_get(self._generate(self._params, views))

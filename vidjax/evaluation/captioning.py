@@ -1,4 +1,4 @@
-"""Captions of a whole split: generated once per video, scored against the references, and left in captions.jsonl."""
+"""Evaluation of captions: one per video, scored against the references and written to captions.jsonl."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from vidjax.objectives.base import Params
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
-    """The captions of all videos, and which of the videos were scored."""
+    """The captions of all videos, and which videos were scored."""
 
     texts: list[str]
     scores: VideoScores
 
 
 class CaptioningEvaluator(Evaluator[Captioning, Captions]):
-    """One caption a video, from its central view; a video that cannot be decoded has an empty one, which is wrong.
+    """Scores one caption per video, from its central view; a video that cannot be decoded has an empty caption.
 
-    Beside its figures are those of the best constant: one caption for all videos, chosen with the references at hand.
+    Figures of the best constant are given beside them: one caption for all videos, chosen by looking at the references.
     """
 
     main = "bleu4"
@@ -51,23 +51,23 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuse several views, which one caption cannot describe."""
+        """Reject several views: a caption describes one."""
         if config.eval.clips * config.eval.crops != 1:
             raise ConfigError(
-                f"eval.clips={config.eval.clips} and eval.crops={config.eval.crops}: a caption is of one view; set "
-                "both to 1 (several clips of a video are caption.num_clips)"
+                f"eval.clips={config.eval.clips} and eval.crops={config.eval.crops}: a caption describes one view; set "
+                "both to 1 (for several clips per video, use caption.num_clips)"
             )
 
     @property
     def labels(self) -> None:
-        """A captioner has tokens, not classes."""
+        """None: a captioner has tokens, not classes."""
 
     def make_step(self) -> Callable[[Any, dict], dict]:
-        """The compiled step that captions a batch."""
+        """Make the compiled step that captions a batch."""
         return make_caption_step(self.objective, self.config, self.mesh)
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Captions:
-        """Caption every video; the caption of one that cannot be decoded is empty."""
+        """Caption every video; a video that cannot be decoded gets an empty caption."""
         found = self.score_rows(params, self.source, recipe, progress=progress)
         tokens = found.scores.astype(np.int64)
         texts = [
@@ -94,11 +94,11 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return {"captions.jsonl": self._lines(found)}
 
     def reasons(self, found: Captions) -> Sequence[str]:
-        """Why each video was not captioned; empty where it was."""
+        """The reason why each video was not captioned; empty if it was."""
         return found.scores.reasons
 
     def judged(self, found: Captions) -> Judged:
-        """By CIDEr-D."""
+        """Judge each video by its caption's CIDEr-D."""
         consensus = cider_d(found.texts, self._references)
 
         def words(video: int) -> str:
@@ -109,7 +109,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
         return Judged(np.where(found.scores.scored, consensus, np.nan), words)
 
     def sentence(self, results: Mapping[str, Any], found: Captions) -> str:
-        """The figures, and those of the best constant."""
+        """The figures and those of the best constant in one line."""
         figures, constant = (
             ", ".join(f"{name} {results[prefix + name]:.3f}" for name in FIGURES)
             for prefix in ("eval/", "eval/constant_")
@@ -136,9 +136,9 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
 
 def make_caption_step(objective: Captioning, config: Config, mesh: Mesh) -> Callable[[Any, dict], dict]:
-    """Compile the captioning of one global batch: a step of `score_videos` whose scores are the tokens of the captions.
+    """Make the step that captions one global batch, for `score_videos`: its scores are the tokens of the captions.
 
-    They are numbers below 2 ** 24, which float32 holds exactly, and NaN where the model gives no finite probability.
+    Tokens are below 2 ** 24, so float32 holds them exactly; they are NaN if the caption's probability is not finite.
     """
     caption = config.caption
 

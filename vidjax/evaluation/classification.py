@@ -1,4 +1,4 @@
-"""Classifiers scored: accuracies over all videos, precision and recall of each class, and a confusion matrix."""
+"""Evaluation of classifiers: accuracies over all videos, precision and recall per class, and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from vidjax.objectives.base import Params
 
 
 class ClassificationEvaluator(VideoEvaluator):
-    """The best class of each video by the multi-view protocol; a video that is not scored counts as wrong."""
+    """Scores the best class of each video by the multi-view protocol; an unscored video counts as wrong."""
 
     main = "top1"
     quick = ("top1", "top5", "f1_macro")
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
-        """Merge the views of every video.
+        """Score every video by its merged views.
 
         Raises:
-          ConfigError: when the data has a class that the model does not know.
+          ConfigError: if the data has a class that the model does not know.
         """
         found = super().score(params, recipe, progress=progress)
         highest, classes = int(found.labels.max()), found.scores.shape[1]
@@ -47,7 +47,7 @@ class ClassificationEvaluator(VideoEvaluator):
         return {"predictions.jsonl": self._predictions(found)}
 
     def write(self, results: Mapping[str, Any], found: VideoScores) -> None:
-        """Write the confusion matrix of the scored videos too, as table and picture, and their reliability diagram."""
+        """Also write the scored videos' confusion matrix, as a table and a picture, and their reliability diagram."""
         from vidjax.viz.calibration import draw_reliability
         from vidjax.viz.confusion import draw_confusion_matrix
 
@@ -63,7 +63,7 @@ class ClassificationEvaluator(VideoEvaluator):
             )
 
     def judged(self, found: VideoScores) -> Judged:
-        """By the probability of the label."""
+        """Judge each video by the probability of its label."""
         shown, names = _shown(found, self.recipe), self._names(found.scores.shape[1])
         best, rows = metrics.top_k(found.scores, 1)[:, 0], np.arange(len(found.labels))
         own, highest = shown[rows, found.labels], shown[rows, best]
@@ -77,12 +77,12 @@ class ClassificationEvaluator(VideoEvaluator):
         return Judged(np.where(found.scored, own, np.nan), words)
 
     def _names(self, classes: int) -> list[str]:
-        """The names of the classes; a head may have more of them than the data names."""
+        """The names of the classes; a head may have more classes than the data names."""
         named = self.labels or ()
         return [*named, *map(str, range(len(named), classes))]
 
     def sentence(self, results: Mapping[str, Any], found: VideoScores) -> str:
-        """The accuracies, and how many videos were not scored for which reasons."""
+        """The accuracies, and how many videos were not scored for which reason."""
         scored, expected = results["eval/num_scored"], results["eval/num_expected"]
         text = (
             f"scored {scored} of {expected} videos, {results['eval/clips']} x {results['eval/crops']} views, "
@@ -111,9 +111,9 @@ class ClassificationEvaluator(VideoEvaluator):
 
 
 def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int | str]:
-    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong), and of the scored ones.
+    """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong) and of the scored videos.
 
-    Of five classes or fewer, the five best are all there are, and eval/top5 is left out.
+    With five classes or fewer, eval/top5 would always be 1 and is left out.
     """
     top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
     top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
@@ -140,9 +140,9 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
-    """Calibration of the scored videos by the probability of their best class; None if scores are not probabilities.
+    """Calibration of the best classes of the scored videos; None if scores are not probabilities.
 
-    The `max` of several views does not add up to 1. Sums of logits count as the softmax of their mean.
+    Scores merged by `max` do not add up to 1. Sums of logits are converted to the softmax of their mean.
     """
     if recipe.merge not in ("mean_softmax", "sum_logits") or not result.scored.any():
         return None
@@ -152,12 +152,12 @@ def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
 
 
 def _shown(result: VideoScores, recipe: ClipRecipe) -> np.ndarray:
-    """What `vidjax predict` shows of the classes."""
+    """The probabilities of the classes as `vidjax predict` shows them."""
     return probabilities(result.scores, recipe.merge, "softmax", recipe.views)
 
 
 def precision_recall_f1(result: VideoScores) -> dict[str, np.ndarray | float]:
-    """Precision, recall and F1 of the best class of each video; see `metrics.classification.precision_recall_f1`."""
+    """Precision, recall and F1 of the videos' best classes; see `metrics.classification.precision_recall_f1`."""
     classes, scored = result.scores.shape[1], result.scored
     best = metrics.top_k(result.scores[scored], 1)[:, 0]
     confusion = metrics.confusion_matrix(result.labels[scored], best, classes)
@@ -177,13 +177,13 @@ def per_class(result: VideoScores, names: Sequence[str] | None) -> dict[str, flo
 
 
 def _constant_f1(counts: np.ndarray) -> float:
-    """Macro F1 of always calling the most frequent class."""
+    """Macro F1 of always predicting the most frequent class."""
     share = counts.max() / counts.sum()
     return float(2 * share / (1 + share) / (counts > 0).sum())
 
 
 def _log_loss(result: VideoScores, recipe: ClipRecipe) -> dict[str, float]:
-    """Mean negative log-likelihood of the scored videos, where their scores are probabilities that add up to 1."""
+    """Mean negative log-likelihood of the scored videos, if their scores are probabilities that add up to 1."""
     if recipe.merge != "mean_softmax" or not result.scored.any():
         return {}
     own = result.scores[result.scored, result.labels[result.scored]]

@@ -1,4 +1,4 @@
-"""What scores a run: an evaluator holds the evaluation split and is called with parameters."""
+"""The base class of evaluators: an evaluator holds the evaluation split and is called with parameters."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from vidjax.files import Place, write_json, write_json_lines
 from vidjax.objectives.base import Params
 from vidjax.progress import progress as show_progress
 
-Learned = TypeVar("Learned")  # the objective, or what is asked of it
-Found = TypeVar("Found")  # what a pass over the split gives
+Learned = TypeVar("Learned")  # the objective, or the protocol that it must satisfy
+Found = TypeVar("Found")  # the result of a pass over the split
 
 
 class Evaluator(abc.ABC, Generic[Learned, Found]):
-    """The evaluation split of a run, and how its task is scored.
+    """The evaluation split of a run, and the scoring of its task.
 
-    A subclass says how the split is scored, what the figures are, and what is written for each video.
+    A subclass defines how the split is scored, which figures result, and what is written for each video.
 
     Attributes:
       main: the figure that ranks checkpoints, without its prefix; higher is better.
-      quick: figures of the score on one view while a run trains, where they are given; `main` always is.
+      quick: the figures of validations on one view while a run trains, as far as a pass yields them; `main` always is.
     """
 
     main: ClassVar[str]
@@ -50,14 +50,14 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         workdir: Place,
         process: tuple[int, int] = (0, 1),
     ):
-        """Compile nothing yet, but refuse what cannot be scored before any training is done.
+        """Check that the split can be scored, before any training; nothing is compiled yet.
 
         Args:
-          config: of the run.
-          objective: whose outputs are scored.
+          config: the run's configuration.
+          objective: the objective whose outputs are scored.
           source: the evaluation split.
-          mesh: that the parameters are on.
-          workdir: where the files of an evaluation are written.
+          mesh: the mesh that the parameters are placed on.
+          workdir: the folder for the files of an evaluation.
           process: this process's part (p, P) of a batch: the row block of its sharding, not the process index.
         """
         self.check(config)
@@ -69,7 +69,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuse settings by which the task cannot be scored, from the configuration alone.
+        """Reject a configuration that the task cannot be scored with.
 
         Raises:
           ConfigError: with the setting and the remedy.
@@ -77,26 +77,27 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         del config
 
     def prepare(self) -> None:
-        """Read from the split what its scoring needs, once."""
+        """Read from the split, once, what its scoring needs."""
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """Names of the classes or the targets, where the data has them."""
+        """Names of the classes or targets; None if the data has none."""
         return self.source.labels
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """How clips are taken for a run's model, by its evaluation and by everything that uses the model afterwards."""
+        """The clip recipe of a run's model, for its evaluation and for everything that uses the model afterwards."""
         return ClipRecipe.of(config.data, config.eval)
 
     def __call__(self, params: Params, *, progress: bool = True, of: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Score every video by `config.eval` and write the files of the evaluation; by the first process only.
+        """Score every video as `config.eval` asks; the first process writes the files of the evaluation.
 
         Args:
-          of: what the results should say of the parameters, such as their step.
+          progress: show a progress bar.
+          of: facts about the parameters to add to the results, such as their step.
 
         Returns:
-          the flat results eval/..., which are in results.json too.
+          the flat results eval/..., also written to results.json.
         """
         found = self.score(params, self.recipe, progress=progress)
         results = self.summarise(found, self.recipe) | dict(of or {})
@@ -107,13 +108,13 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         return results
 
     def validate(self, params: Params) -> dict[str, Any]:
-        """Score every video by its central view; returns val/... and writes nothing."""
+        """Score the central view of every video; return the flat results val/... and write nothing."""
         recipe = self.recipe.one_view()
         results = self.summarise(self.score(params, recipe, progress=False), recipe)
         return {f"val/{name}": results[f"eval/{name}"] for name in self.quick if f"eval/{name}" in results}
 
     def write(self, results: Mapping[str, Any], found: Found) -> None:
-        """Write results.json, what was found of each video, and quarantine.jsonl; say the main figures in a line."""
+        """Write results.json, the results of each video and quarantine.jsonl; print the main figures in one line."""
         self.workdir.mkdir(parents=True, exist_ok=True)
         write_json(self.workdir / "results.json", dict(results))
         for name, lines in self.lines(found).items():
@@ -126,25 +127,25 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         """Score every row of a source once, with the compiled step.
 
         Args:
-          params: placed on the mesh.
-          source: the split, or what is made of its rows.
-          recipe: how the views of a row are taken; merged they are by the evaluator's own.
-          progress: show a bar when it takes over two seconds; False inside a run that shows its own.
+          params: parameters placed on the mesh.
+          source: the split, or a source derived from its rows.
+          recipe: how the views of a row are taken; they are merged by the evaluator's own recipe.
+          progress: show a bar if it takes over two seconds; False inside a run that shows its own.
         """
         size = eval_batch_size(self.config, self.mesh)
         batches = eval_batches(source, self.config.data, recipe, batch=size, process=self._process)
         visible = progress and jax.process_index() == 0
-        here = -(-len(source) // self._process[1])  # of the videos, those of this process
+        here = -(-len(source) // self._process[1])  # number of videos of this process
         with contextlib.closing(batches), show_progress("evaluating", here, visible=visible) as advance:
             return score_videos(self._step, params, counted(batches, advance), len(source), self.mesh)
 
     @abc.abstractmethod
     def make_step(self) -> Callable[[Any, dict], dict]:
-        """The compiled step that scores a batch, such as `vidjax.evaluation.multiview.make_eval_step`."""
+        """Make the compiled step that scores a batch, for example with `vidjax.evaluation.multiview.make_eval_step`."""
 
     @abc.abstractmethod
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Found:
-        """Score the split, with the views of `recipe`."""
+        """Score the split with the views of `recipe`."""
 
     @abc.abstractmethod
     def summarise(self, found: Found, recipe: ClipRecipe) -> dict[str, Any]:
@@ -152,15 +153,15 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
     @abc.abstractmethod
     def lines(self, found: Found) -> Mapping[str, Iterable[dict]]:
-        """What was found of each video, by the name of the JSONL file that holds it."""
+        """The lines of each JSONL file to write, by file name; a line per video or window."""
 
     def judged(self, found: Found) -> Judged | None:
-        """How well each video was answered, for a report to show the best and the worst; None where nothing says so."""
+        """How well each video was answered, for a report to show the best and the worst; None for no such pictures."""
         del found
 
     @abc.abstractmethod
     def reasons(self, found: Found) -> Sequence[str]:
-        """Why each row of the split was not scored; empty where it was."""
+        """The reason why each row of the split was not scored; empty if it was."""
 
     @abc.abstractmethod
     def sentence(self, results: Mapping[str, Any], found: Found) -> str:
@@ -168,16 +169,16 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
 
 
 class VideoEvaluator(Evaluator[Scoring, VideoScores]):
-    """An evaluator of scores per video, merged over its views."""
+    """An evaluator of tasks with one vector of scores per video, merged over its views."""
 
     def make_step(self) -> Callable[[Any, dict], dict]:
-        """The compiled step that scores the views of a batch of videos."""
+        """Make the compiled step that scores the views of a batch of videos."""
         return make_eval_step(self.objective, self.recipe.merge, self.mesh)
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> VideoScores:
-        """Merge the views of every video."""
+        """Score every video by its merged views."""
         return self.score_rows(params, self.source, recipe, progress=progress)
 
     def reasons(self, found: VideoScores) -> Sequence[str]:
-        """Why each video was not scored; empty where it was."""
+        """The reason why each video was not scored; empty if it was."""
         return found.reasons

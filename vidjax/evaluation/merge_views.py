@@ -1,7 +1,8 @@
-"""How the scores of several views, or windows, of one video become one score per class.
+"""Merge the scores of several views or windows of one video into one score per class.
 
-The rule is part of a protocol: VideoMAE and VideoMamba average softmax, TimeSformer, SVT and ViViT add logits,
-SlowFast's Charades protocol takes the largest probability. Reported accuracies depend on it, so it is never implied.
+The rule is part of a protocol: VideoMAE and VideoMamba average softmax probabilities, TimeSformer, SVT and ViViT add
+logits, SlowFast's Charades protocol takes the largest probability. Reported accuracies depend on it, so it is always
+explicit.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float
 from vidjax.errors import ConfigError
 
 ACTIVATIONS = {"": lambda outputs: outputs, "softmax": jax.nn.softmax, "sigmoid": jax.nn.sigmoid}
-MERGES = {  # what is done to the outputs of a view, and how the views are then reduced
+MERGES = {  # the activation of a view's outputs, and the reduction over views
     "mean_softmax": ("softmax", "mean"),
     "sum_logits": ("", "sum"),
     "max": ("softmax", "max"),
@@ -31,12 +32,12 @@ def merge_views(logits: Float[Array, "v b classes"], rule: str) -> Float[Array, 
 
     Args:
       logits: one row per view and video.
-      rule: `mean_softmax` (mean over the views of the probabilities), `sum_logits`, or `max` (largest probability
-        that any view gives the class; the scores do not add up to one); `mean` of what a regression predicts;
-        `mean_sigmoid` and `max_sigmoid` of the probabilities of several labels.
+      rule: `mean_softmax` (the mean of the views' probabilities), `sum_logits`, or `max` (the largest probability in
+        any view; these scores do not add up to one); for regressions `mean`; for several labels per video
+        `mean_sigmoid` and `max_sigmoid`.
 
     Raises:
-      ConfigError: for another rule.
+      ConfigError: for an unknown rule.
     """
     if rule not in MERGES:
         raise ConfigError(f"config.eval.merge={rule!r} is unknown; choose one of {', '.join(MERGES)}")
@@ -45,12 +46,12 @@ def merge_views(logits: Float[Array, "v b classes"], rule: str) -> Float[Array, 
 
 
 def merge_windows(scores: Float[np.ndarray, "w classes"], merge: str) -> Float[np.ndarray, " classes"]:
-    """One score per class from the scores of several windows: their `mean` or `max`."""
+    """Merge the scores of several windows into one score per class: their `mean` or `max`."""
     return _reduce(scores, merge)
 
 
 def rule_with(rule: str, activation: str) -> str:
-    """The rule that reduces views as `rule` does, for a model whose probabilities are made by `activation`."""
+    """The rule with the same reduction as `rule`, for a model with another `activation`."""
     reduction = MERGES[rule][1]
     return next((name for name, found in MERGES.items() if found == (activation, reduction)), rule)
 
@@ -58,9 +59,9 @@ def rule_with(rule: str, activation: str) -> str:
 def probabilities(
     scores: Float[np.ndarray, "*n classes"], rule: str, activation: str, views: int
 ) -> Float[np.ndarray, "*n classes"]:
-    """What is shown of merged scores, which rank the classes: the scores, unless they are sums of logits.
+    """Convert merged scores to probabilities for display.
 
-    Those become the probabilities of the mean logits, in the same order.
+    Sums of logits become the probabilities of the mean logits, which rank classes the same; other scores are unchanged.
     """
     if rule != "sum_logits":
         return scores
@@ -68,5 +69,5 @@ def probabilities(
 
 
 def _reduce(values: AnyArray, reduction: str) -> AnyArray:
-    """Over the first axis."""
+    """Reduce the first axis."""
     return cast("AnyArray", {"mean": values.mean, "sum": values.sum, "max": values.max}[reduction](axis=0))

@@ -1,4 +1,4 @@
-"""Multi-label classifiers scored by windows that slide over a video: merged to the whole, and at moments of it."""
+"""Evaluation of multi-label classifiers by sliding windows: merged over the whole video, and at moments of it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.evaluation.shown_clips import Judged
 from vidjax.objectives.base import Params
 
-_UNSCORED = -1.0  # below every probability: what was not scored is ranked last
+_UNSCORED = -1.0  # below every probability, so that unscored videos are ranked last
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Scores of the windows of all videos, of the videos (n classes), and of all their moments (m classes)."""
+    """The scores of all windows, of all videos (n classes), and of all their moments (m classes)."""
 
     windows: VideoScores
     videos: np.ndarray
@@ -42,17 +42,17 @@ class Scores:
 
 
 class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
-    """Every window of every video scored once; mean average precision over videos, and over 25 moments of each.
+    """Scores mean average precision over videos, and over 25 moments of each, from the windows of each video.
 
-    Windows come every config.eval.window_stride seconds, or are config.eval.clips evenly spaced ones; their
-    probabilities, and those of config.eval.crops crops of each, are merged by config.eval.window_merge.
+    Windows start every config.eval.window_stride seconds, or config.eval.clips windows are evenly spaced. The
+    probabilities of their config.eval.crops crops, and of the windows, are merged by config.eval.window_merge.
     """
 
     main = "map"
     quick = ("map", "map_localised")
 
     def prepare(self) -> None:
-        """Read the intervals of all videos, and open each for its length."""
+        """Read the intervals of all videos, and open each video for its length."""
         self._windows = WindowSource(self.source, self.recipe)
         rows, classes = [self.source[index] for index in range(len(self.source))], self.source.num_classes
         self._positives = np.stack([window_labels(row.intervals, None, classes) for row in rows]) > 0
@@ -67,37 +67,37 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuse windows that would go back in time."""
+        """Reject a negative stride of windows."""
         if config.eval.window_stride < 0:
             raise ConfigError(f"config.eval.window_stride={config.eval.window_stride} must be at least 0 seconds")
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """Windows of one clip each; its crops are merged as probabilities too."""
+        """The recipe with one clip per window; its crops are merged as probabilities too."""
         whole, merge = super().clip_recipe(config), config.eval.window_merge
         windows = Windows(seconds=config.eval.window_stride, count=config.eval.clips, merge=merge)
         return dataclasses.replace(whole, clips=1, merge=f"{merge}_sigmoid", windows=windows)
 
     def make_step(self) -> Callable[[Any, dict], dict]:
-        """The compiled step that scores the crops of a batch of windows."""
+        """Make the compiled step that scores the crops of a batch of windows."""
         return make_eval_step(self.objective, self.recipe.merge, self.mesh)
 
     def score(self, params: Params, recipe: ClipRecipe, *, progress: bool) -> Scores:
         """Score every window once, and merge those of each video.
 
         Raises:
-          ConfigError: when the data has another number of classes than the model.
+          ConfigError: if the data and the model have different numbers of classes.
         """
         windows = self.score_rows(params, self._windows, recipe, progress=progress)
         if windows.scores.shape[1] != self.source.num_classes:
             raise ConfigError(
-                f"the data has {self.source.num_classes} classes, but the model {windows.scores.shape[1]}; "
-                "evaluate with the data that it was trained with"
+                f"the data has {self.source.num_classes} classes, but the model has {windows.scores.shape[1]}; "
+                "evaluate on data with the classes that the model was trained with"
             )
         return Scores(windows, *self._merge(windows))
 
     def _merge(self, windows: VideoScores) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of whole videos, and of the moments of all videos one after the other."""
+        """The scores of whole videos, and of the moments of all videos one after the other."""
         merge, times = self.config.eval.window_merge, self._windows.times()
         whole, moments = [], []
         for index, at in enumerate(self._moments):
@@ -111,7 +111,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return np.stack(whole), np.concatenate(moments)
 
     def summarise(self, found: Scores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Mean average precision of videos and of moments, that of each class, and what a constant would reach."""
+        """Mean average precision of videos and moments, average precision per class, and the figures of a constant."""
         windows = found.windows
         mean, each = mean_average_precision(found.videos, self._positives)
         there, there_at = self._positives.any(axis=0), self._positives_at.any(axis=0)
@@ -135,21 +135,21 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         }
 
     def lines(self, found: Scores) -> dict[str, Iterable[dict]]:
-        """Labels and best classes of each video, and the best classes of each window."""
+        """The labels and best classes of each video, and the best classes of each window."""
         return {
             "predictions.jsonl": self._video_lines(found.videos),
             "windows.jsonl": self._window_lines(found.windows),
         }
 
     def reasons(self, found: Scores) -> list[str]:
-        """Why a video was not scored, from the first of its windows that was not."""
+        """The reason why each video was not scored: that of its first unscored window."""
         reasons = [""] * len(self.source)
         for video, reason in zip(self._windows.video_of, found.windows.reasons, strict=True):
             reasons[video] = reasons[video] or reason
         return reasons
 
     def judged(self, found: Scores) -> Judged:
-        """By the average precision of a video's own labels among all classes, of videos that have labels."""
+        """Judge each video that has labels by the average precision of its labels among all classes."""
         names = self.labels or [str(number) for number in range(self.source.num_classes)]
         rows = zip(found.videos, self._positives, strict=True)
         marks = [average_precision(row, own) if own.any() and row.min() >= 0 else np.nan for row, own in rows]
@@ -162,7 +162,7 @@ class MultiLabelEvaluator(Evaluator[Scoring, Scores]):
         return Judged(np.array(marks), words)
 
     def sentence(self, results: Mapping[str, Any], found: Scores) -> str:
-        """The precision of videos and of moments, and that of a constant."""
+        """The precision of videos and moments, and that of a constant, in one line."""
         return (
             f"scored {results['eval/num_scored']} of {results['eval/num_expected']} videos in "
             f"{results['eval/num_windows']} windows, {results['eval/merge']}: mAP {results['eval/map']:.1%}, "

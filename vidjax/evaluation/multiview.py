@@ -1,6 +1,6 @@
-"""Multi-view evaluation: every video once, several clips and crops of each, merged by a declared rule.
+"""Multi-view evaluation: every video once, by several clips and crops, merged by a declared rule.
 
-Nothing is substituted. A video that cannot be decoded stays in the denominator and counts as wrong (DESIGN contract 6).
+Nothing is substituted: a video that cannot be decoded stays in the denominator and counts as wrong.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from vidjax.evaluation.merge_views import merge_views
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.ops.mesh_axes import ROWS, row_blocks
 
-NOT_FINITE = "not_finite"  # the reason of a video that was decoded but whose merged scores hold NaN or infinity
-VIDEOS_A_DEVICE = 8  # with one, a TPU reaches 44 % of its peak, with eight 51 % (docs/performance.md)
+NOT_FINITE = "not_finite"  # the reason for a video that was decoded but whose merged scores hold NaN or infinity
+VIDEOS_A_DEVICE = 8  # a TPU reaches 44 % of its peak with one video, 51 % with eight (docs/performance.md)
 PER_VIDEO = ("label", "valid", "decoded", "index", "failed_reason")
 
 
 @runtime_checkable
 class Scoring(Protocol):
-    """An objective that answers for clips."""
+    """An objective that scores clips."""
 
     def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
         """Logits, or the numbers of a regression."""
@@ -35,10 +35,10 @@ class Scoring(Protocol):
 
 
 def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> jax.stages.Wrapped:
-    """Compile the scoring of one global batch; keep it for later passes, as each new one compiles again.
+    """Make the step that scores one global batch; reuse it for later passes, since each new step compiles again.
 
-    Views run one after the other (`lax.map`), so memory is that of a single view a video. The small results are
-    replicated, which lets each process of a pod read all of them without a further gather.
+    Views run one after the other (`lax.map`), so memory is that of a single view per video. The small results are
+    replicated, so that each process of a pod can read all of them without a further gather.
 
     Args:
       merge: a rule of `vidjax.evaluation.merge_views`.
@@ -54,7 +54,7 @@ def make_eval_step(objective: Scoring, merge: str, mesh: Mesh) -> jax.stages.Wra
 def score_views(
     objective: Scoring, params: Any, video: UInt8[Array, "b v t h w c"], merge: str
 ) -> Float[Array, "b classes"]:
-    """Score the views of each video one after the other and merge them; to put under `jax.jit`."""
+    """Score the views of each video one after the other and merge them; for use under `jax.jit`."""
 
     def one_view(view):
         return objective.scores(params, jax.lax.dynamic_index_in_dim(video, view, axis=1, keepdims=False))
@@ -63,7 +63,7 @@ def score_views(
 
 
 def eval_batch_size(config: Config, mesh: Mesh) -> int:
-    """Videos a step over all devices: eval.batch, or 8 a device, of which a CPU gets one.
+    """Videos per step over all devices: eval.batch, or by default 8 per device and 1 per CPU device.
 
     Raises:
       ConfigError: if the batch does not divide over the mesh's data and fsdp axes.
@@ -82,11 +82,11 @@ def eval_batch_size(config: Config, mesh: Mesh) -> int:
 def score_videos(
     step: Callable[[Any, dict], dict], params: Any, batches: Iterable[dict], num_videos: int, mesh: Mesh
 ) -> VideoScores:
-    """Run `step` over this process's eval batches and put the answers in the data set's order.
+    """Run `step` over this process's batches and put the scores in the data set's order.
 
     Args:
       batches: the local parts of the global batches of `vidjax.data.loader.eval_batches`.
-      num_videos: rows of the data set.
+      num_videos: number of rows of the data set.
 
     Raises:
       RuntimeError: if a row came twice or not at all, which would make the accuracy meaningless.
@@ -117,12 +117,12 @@ def score_videos(
 
 def _on_mesh(batch: dict, sharding: NamedSharding) -> dict[str, jax.Array]:
     local = {"video": batch["video"], **{key: np.asarray(batch[key]) for key in PER_VIDEO}}
-    local["index"] = local["index"].astype(np.int32)  # what a device has without x64
+    local["index"] = local["index"].astype(np.int32)  # devices have no int64 without x64
     return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in local.items()}
 
 
 def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
-    """Fetch each output after the next step is on its way, so that the device does not wait for the host."""
+    """Fetch each output only after the next step is dispatched, so that the device does not wait for the host."""
     waiting = None
     for out in outputs:
         if waiting is not None:
@@ -133,7 +133,7 @@ def one_late(outputs: Iterable[dict]) -> Iterator[dict]:
 
 
 def counted(batches: Iterable[dict], advance: Callable[[int], None]) -> Iterator[dict]:
-    """The same batches; how many videos each holds is told when the next one is asked for."""
+    """Yield the same batches; `advance` gets the number of videos in each when the next batch is requested."""
     for batch in batches:
         yield batch
         advance(int(batch["valid"].sum()))

@@ -1,4 +1,4 @@
-"""What a model says of one video file: the scores of its test views, or of the windows of a long video."""
+"""Predict one video file: the scores of its test views, or of the windows of a long video."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from vidjax.evaluation.metrics.classification import top_k
 from vidjax.evaluation.multiview import Scoring
 from vidjax.evaluation.time_line import best_segments, likely_segments, own_times
 
-LIKELY = 0.5  # probability from which one of several labels is named in a time line
+LIKELY = 0.5  # probability from which a time line names one of several labels
 Advance = Callable[[float], object]
 Logits = Callable[[UInt8[np.ndarray, "v t h w 3"]], Float[np.ndarray, "v classes"]]
 
 
 class Predictor:
-    """Turns a video into the scores that an evaluation with the same recipe gives it.
+    """Computes the scores that an evaluation with the same recipe gives to a video.
 
     Attributes:
       recipe: how views or windows are taken from a video, and how their scores are merged.
-      activation: makes probabilities of logits, softmax or sigmoid; another one has made the numbers of a regression.
+      activation: how logits become probabilities, softmax or sigmoid; anything else means a regression.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Predictor:
         activation: str = "softmax",
         labels: Sequence[str] | None = None,
     ):
-        """Without `labels`, classes are called by their numbers."""
+        """Take a trained objective; without `labels`, classes are named by their numbers."""
         self.recipe, self.activation = recipe, activation
         self._params, self._labels = params, labels
         self._logits = jax.jit(objective.scores)
@@ -50,10 +50,10 @@ class Predictor:
         self._merged = jax.jit(lambda logits: merge_views(logits, recipe.merge)[0])
 
     def computed_by(self, logits: Logits) -> Self:
-        """The same, its logits computed elsewhere, such as together with those of other videos.
+        """A copy that computes logits with another function, for example batched with other videos.
 
         Args:
-          logits: is given all views of a video or of a window at once, and may be called from several threads.
+          logits: takes all views of a video or window at once; may be called from several threads.
         """
         other = copy.copy(self)
         other._elsewhere = logits
@@ -61,23 +61,23 @@ class Predictor:
 
     @property
     def numbers(self) -> bool:
-        """Whether scores are the numbers of a regression rather than scores of classes."""
+        """Whether scores are the numbers of a regression, not scores of classes."""
         return self.activation not in ("softmax", "sigmoid")
 
     def compile(self) -> None:
-        """Compile what a video needs, so that the first takes no longer than others."""
+        """Compile the model, so that the first video takes no longer than others."""
         view = np.zeros((1, self.recipe.num_frames, *self.recipe.frame_size, 3), np.uint8)
         logits = np.asarray(self._logits(self._params, view))
         jax.block_until_ready(self._merged(np.stack([logits] * self.recipe.views)))
 
     def __call__(self, video: OpenVideo, advance: Advance = lambda share: None) -> Float[np.ndarray, " classes"]:
-        """The merged scores of the views of a video that `open_video` has opened.
+        """Score a video opened with `open_video` by its merged views.
 
         Args:
-          advance: called after each view with the share of the video that it makes up.
+          advance: called after each view with its share of the video.
 
         Raises:
-          VideoError: when it cannot be decoded.
+          VideoError: if the video cannot be decoded.
         """
         [views] = window_views(video, self.recipe, [None])
         return self.score_views(views, advance)
@@ -85,15 +85,17 @@ class Predictor:
     def windows(
         self, video: OpenVideo, advance: Advance = lambda share: None
     ) -> tuple[Float[np.ndarray, "w 2"], Float[np.ndarray, "w classes"]]:
-        """Start and end in seconds, and scores, of the windows that recipe.windows slides over an opened video.
-
-        The seconds are those at which a player shows the frames, also where these do not come at a constant rate.
+        """Score the windows that recipe.windows slides over an opened video.
 
         Args:
-          advance: called after each view with the share of the video that it makes up.
+          advance: called after each view with its share of the video.
+
+        Returns:
+          the start and end of each window in seconds, and its scores. The seconds are those at which a player shows the
+          frames, also at a variable frame rate.
 
         Raises:
-          VideoError: when it cannot be decoded.
+          VideoError: if the video cannot be decoded.
         """
         windows = windows_of(video.frames, video.fps, self.recipe)
 
@@ -104,11 +106,11 @@ class Predictor:
         return video.times[np.rint(np.array(windows) * video.fps).astype(int)], np.stack(scores)
 
     def merge(self, windows: Float[np.ndarray, "w classes"]) -> Float[np.ndarray, " classes"]:
-        """The scores of a video from those of its windows."""
+        """Merge the scores of a video's windows into those of the video."""
         return merge_windows(windows, self.recipe.window_merge)
 
     def top(self, scores: Float[np.ndarray, " classes"], k: int) -> list[dict[str, Any]]:
-        """The `k` classes with the highest scores, or all where there are fewer: label and probability, best first."""
+        """The label and probability of the `k` best classes, best first; of all classes if there are fewer."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         best = top_k(scores[None], k)[0]
         return [{"label": self.name(number), "probability": float(shown[number])} for number in best]
@@ -116,10 +118,14 @@ class Predictor:
     def time_line(
         self, times: Float[np.ndarray, "w 2"], scores: Float[np.ndarray, "w classes"]
     ) -> list[dict[str, Any]]:
-        """What `windows` gives as stretches of time, each with one class: {start, end, label, probability, windows,
-        agree}, see `vidjax.evaluation.time_line.Segment`.
+        """Join the windows of a video to segments with one class each.
 
-        Those of several labels a video overlap; those of a regression are the windows' own, with `values`.
+        Args:
+          times, scores: what `windows` returns.
+
+        Returns:
+          segments as {start, end, label, probability, windows, agree}, see `vidjax.evaluation.time_line.Segment`. With
+          several labels per video, segments may overlap. A regression has one segment per window, with `values`.
         """
         if self.numbers:
             own = zip(own_times(times), scores, strict=True)
@@ -138,7 +144,7 @@ class Predictor:
         ]
 
     def values(self, scores: Float[np.ndarray, " targets"]) -> list[dict[str, Any]]:
-        """The numbers of a regression: name and value."""
+        """The name and value of each number of a regression."""
         return [{"name": self.name(number), "value": float(value)} for number, value in enumerate(scores)]
 
     def name(self, number: int) -> str:
@@ -148,14 +154,17 @@ class Predictor:
     def _shares(
         self, scores: Float[np.ndarray, "w classes"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """How each answer is called, and its probability in each window."""
+        """A function that names each answer, and the probability of each answer in each window."""
         shown = probabilities(scores, self.recipe.merge, self.activation, self.recipe.views)
         return lambda number: {"label": self.name(number)}, shown
 
     def score_views(
         self, views: UInt8[np.ndarray, "v t h w 3"], advance: Advance = lambda share: None
     ) -> Float[np.ndarray, " classes"]:
-        """The merged scores of views, which are computed one by one, as an evaluation does, if not elsewhere."""
+        """The merged scores of some views, which are computed one by one, as in an evaluation.
+
+        After `computed_by`, its function computes all of them at once.
+        """
         if self._elsewhere:
             logits = self._elsewhere(views)[:, None]
             advance(1)
@@ -168,10 +177,10 @@ class Predictor:
 
 
 class ActionPredictor(Predictor):
-    """A `Predictor` of actions, whose outputs are the nouns and then the verbs."""
+    """A `Predictor` of actions, for a model whose outputs are first the nouns and then the verbs."""
 
     def __init__(self, nouns: int, *arguments: Any, **options: Any):
-        """Take a model whose first `nouns` outputs are nouns, and what a `Predictor` takes."""
+        """Take the number of nouns, and the arguments of `Predictor`."""
         super().__init__(*arguments, **options)
         self._nouns = nouns
 
@@ -184,14 +193,14 @@ class ActionPredictor(Predictor):
     def _shares(
         self, scores: Float[np.ndarray, "w outputs"]
     ) -> tuple[Callable[[int], dict[str, Any]], Float[np.ndarray, "w k"]]:
-        """The probability of each action that is the best of some window."""
+        """As in `Predictor`, for the actions that are the best of some window."""
         best = [best_actions(*np.split(row, [self._nouns]), 1)[0] for row in scores]
         pairs = np.unique(best, axis=0)
         noun, verb = self._of_parts(scores)
         return lambda number: self._action(*pairs[number]), noun[:, pairs[:, 0]] * verb[:, pairs[:, 1]]
 
     def _of_parts(self, scores: Float[np.ndarray, "*w outputs"]) -> list[np.ndarray]:
-        """The probabilities of the nouns and those of the verbs."""
+        """The probabilities of the nouns and of the verbs."""
         parts = np.split(scores, [self._nouns], axis=-1)
         return [probabilities(part, self.recipe.merge, self.activation, self.recipe.views) for part in parts]
 

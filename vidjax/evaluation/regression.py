@@ -1,4 +1,4 @@
-"""Regressions scored: how well numbers agree with their targets over all rows."""
+"""Evaluation of regressions: how well numbers agree with their targets over all rows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from vidjax.evaluation.shown_clips import Judged
 
 
 class RegressionEvaluator(VideoEvaluator):
-    """Predictions averaged over the views of each row, and their agreement with the targets over all rows.
+    """Averages predictions over the views of each row, and scores their agreement with the targets over all rows.
 
     Attributes:
-      figures: of `metrics.regression.agreement`, in the order in which they are told.
+      figures: names from `metrics.regression.agreement`, in the order in which they are printed.
     """
 
     main = "ccc"
@@ -33,16 +33,16 @@ class RegressionEvaluator(VideoEvaluator):
 
     @classmethod
     def clip_recipe(cls, config: Config) -> ClipRecipe:
-        """Views are averaged, whatever config.eval.merge says of classes."""
+        """The clip recipe with averaged views: config.eval.merge is for classes."""
         return dataclasses.replace(super().clip_recipe(config), merge="mean")
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """The agreement of all targets and of each, beside that of the best constant."""
+        """The agreement over all targets and for each of them, beside that of the best constant."""
         results = summarise_regression(found.scores, self._targets, found.scored, self.labels, self.figures)
         return results | {"eval/clips": recipe.clips, "eval/crops": recipe.crops}
 
     def lines(self, found: VideoScores) -> dict[str, Iterable[dict]]:
-        """Target and prediction of each row."""
+        """The target and prediction of each row."""
         rows = (
             {
                 "index": index,
@@ -57,7 +57,7 @@ class RegressionEvaluator(VideoEvaluator):
         return {"predictions.jsonl": rows}
 
     def judged(self, found: VideoScores) -> Judged:
-        """By the distance of prediction and target."""
+        """Judge each row by the distance between its prediction and target."""
         distance = np.linalg.norm(found.scores - self._targets, axis=1)
 
         def words(row: int) -> str:
@@ -77,7 +77,7 @@ class RegressionEvaluator(VideoEvaluator):
 
 
 class LeastSquaresEvaluator(RegressionEvaluator):
-    """The same by squared errors: checkpoints are ranked by R2, which for one target is the order of the MSE."""
+    """Scores squared errors: checkpoints are ranked by R2, for a single target the same order as by MSE."""
 
     main = "r2"
     quick = ("r2", "mse")

@@ -1,4 +1,4 @@
-"""The scores of an evaluation, and two of its files: the confusion matrix and the list of failed videos."""
+"""The scores of an evaluation, and two of its files: the confusion matrix and the list of undecodable videos."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import VideoError
 from vidjax.files import GrowingFile, Place, mend_json_lines, write_whole
 
-QUARANTINED = {"step": (int, types.NoneType), "id": str}  # what every line of quarantine.jsonl has
+QUARANTINED = {"step": (int, types.NoneType), "id": str}  # keys of every line of quarantine.jsonl, with their types
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoScores:
-    """What came out of one pass over a data set, in the data set's order.
+    """The scores of one pass over a data set, in the data set's order.
 
     Attributes:
-      scores: (n classes) float32, merged over the views; zeros where not scored.
+      scores: (n classes) float32, merged over the views; zeros for unscored videos.
       labels: (n,) int.
       scored: (n,) bool.
-      reasons: n strings, empty where scored, else one of `VideoError.REASONS` or `not_finite`.
+      reasons: n strings, empty for scored videos, otherwise one of `VideoError.REASONS` or `not_finite`.
     """
 
     scores: np.ndarray
@@ -38,10 +38,11 @@ class VideoScores:
 
 
 def write_quarantine(path: Place, reasons: Sequence[str], source: VideoSource, split: str) -> None:
-    """Add the videos that could not be decoded, once each; `step` is null, as they are no failures of training.
+    """Add the videos that could not be decoded to a list, each once; `step` is null since training did not read them.
 
     Args:
-      reasons: one a row of `source`; those that are no reason of a `VideoError` are passed over.
+      path: quarantine.jsonl.
+      reasons: one per row of `source`; only those of a `VideoError` are listed.
     """
     failed = [index for index, reason in enumerate(reasons) if reason in VideoError.REASONS]
     if not failed:

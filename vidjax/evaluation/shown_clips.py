@@ -1,4 +1,4 @@
-"""The videos that a model answers best and worst, for its report."""
+"""Pictures of the videos that a model answers best and worst, for its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.files import Place
 from vidjax.viz.clips import write_clips
 
-SHOWN = 6  # of each kind, at most
+SHOWN = 6  # most videos of each kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Judged:
     """How well the videos of a split are answered.
 
     Attributes:
-      marks: one a video, higher is better, NaN where it was not scored.
-      words: on the answer to a video, by its number.
+      marks: one per video, higher is better; NaN if the video was not scored.
+      words: returns a sentence on the answer to a video, given its number.
     """
 
     marks: Float[np.ndarray, " n"]
@@ -31,7 +31,7 @@ class Judged:
 
 
 def best_and_worst(marks: Float[np.ndarray, " n"], most: int = SHOWN) -> tuple[list[int], list[int]]:
-    """Numbers of the best videos, best first, and of the worst, worst first; none is in both."""
+    """The numbers of the best videos, best first, and of the worst, worst first; no video is in both."""
     scored = np.flatnonzero(~np.isnan(marks))
     ranked = scored[np.argsort(-marks[scored], kind="stable")].tolist()
     best = ranked[: min(most, (len(ranked) + 1) // 2)]
@@ -40,11 +40,11 @@ def best_and_worst(marks: Float[np.ndarray, " n"], most: int = SHOWN) -> tuple[l
 
 
 def show_best_and_worst(judged: Judged, source: VideoSource, recipe: ClipRecipe, folder: Place) -> None:
-    """Write their central views as moving pictures with a caption each; a video that is gone by now is left out.
+    """Write the central views of the best and worst videos as captioned animations, skipping unreadable videos.
 
     Args:
       recipe: how the views of a video are taken.
-      folder: of pictures.
+      folder: the folder of pictures.
     """
     load, clips = LoadEval(source, dataclasses.replace(recipe.one_view(), channels="rgb")).map, []
     for kind, numbers in zip(("best", "worst"), best_and_worst(judged.marks), strict=True):

@@ -1,7 +1,7 @@
-"""The time line of a video: what windows that follow each other say, as stretches of time with one answer each.
+"""The time line of a video: the answers of consecutive windows, joined to segments with one answer each.
 
-Windows overlap, so each speaks for the time nearer to its own middle than to that of any other. A window cannot resolve
-what is shorter than half its length: such a flicker is counted to what is around it.
+Windows may overlap, so each window stands for the time that is nearer to its middle than to that of any other window.
+Windows cannot resolve less than half their length: a shorter segment, a flicker, is merged into its neighbours.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _ROUNDING = 1e-6  # seconds
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """A stretch of time with one answer.
+    """A segment of time with one answer.
 
     Attributes:
       start, end: seconds.
-      number: of the answer, a column of the shares that it was found in.
-      probability: its mean over the windows of the segment.
-      windows: how many there are.
-      agree: how many of them say the same by themselves; the others are flickers.
+      number: the answer's number, its column in the shares.
+      probability: the answer's mean probability over the windows of the segment.
+      windows: number of windows in the segment.
+      agree: number of these windows whose own best answer is this one; the others are flickers.
     """
 
     start: float
@@ -35,10 +35,12 @@ class Segment:
 
 
 def own_times(times: Float[np.ndarray, "w 2"]) -> Float[np.ndarray, "w 2"]:
-    """What each window speaks for, start and end in seconds: up to half-way to the next one's middle, within itself.
+    """The start and end, in seconds, of the time that each window stands for.
+
+    It reaches half-way to the middles of the neighbouring windows, but not beyond the window itself.
 
     Args:
-      times: start and end of each window, in the order of time.
+      times: start and end of each window, in order of time.
     """
     between = times.mean(axis=1)
     between = (between[1:] + between[:-1]) / 2
@@ -51,12 +53,12 @@ def own_times(times: Float[np.ndarray, "w 2"]) -> Float[np.ndarray, "w 2"]:
 def best_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float = 0.0
 ) -> list[Segment]:
-    """The time line of answers that exclude each other: of each stretch of time the most probable.
+    """The time line of mutually exclusive answers: the most probable answer at each time.
 
     Args:
       times: start and end of each window.
       shares: the probability of each answer in each window.
-      threshold: a segment with a lower probability is left out.
+      threshold: segments with a lower probability are left out.
     """
     return [segment for segment, _ in _runs(times, shares) if segment.probability >= threshold]
 
@@ -64,12 +66,12 @@ def best_segments(
 def likely_segments(
     times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"], threshold: float
 ) -> list[Segment]:
-    """The time line of answers that may hold at once: of each answer the stretches where it is likely; by their start.
+    """The time line of answers that may hold at the same time: the segments where each answer is likely, by start.
 
     Args:
       times: start and end of each window.
       shares: the probability of each answer in each window.
-      threshold: the probability from which it is likely.
+      threshold: the probability from which an answer is likely.
     """
     found = []
     for number in np.flatnonzero((shares >= threshold).any(axis=0)):
@@ -82,7 +84,7 @@ def likely_segments(
 
 
 def _runs(times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"]) -> list[tuple[Segment, slice]]:
-    """Runs of windows with one answer, without flickers, and the windows of each."""
+    """The segments without flickers, each with the slice of its windows."""
     own, best = own_times(times), shares.argmax(axis=1)
     settled = _settle(best, shares, own, shortest=float(np.diff(times).mean()) / 2)
     runs = []
@@ -97,9 +99,9 @@ def _runs(times: Float[np.ndarray, "w 2"], shares: Float[np.ndarray, "w k"]) -> 
 def _settle(
     best: Integer[np.ndarray, " w"], shares: Float[np.ndarray, "w k"], own: Float[np.ndarray, "w 2"], shortest: float
 ) -> Integer[np.ndarray, " w"]:
-    """Give the windows of runs that are too short to the runs beside them, the shortest first.
+    """Merge runs that are too short into their neighbours, the shortest first.
 
-    They are divided where the two that take them are most probable.
+    A run is cut where the answers of its two neighbours are together most probable.
     """
     best = best.copy()
     while True:
@@ -117,6 +119,6 @@ def _settle(
 
 
 def _bounds(best: Integer[np.ndarray, " w"]) -> tuple[Integer[np.ndarray, " runs"], Integer[np.ndarray, " runs"]]:
-    """First window, and the one after the last, of each run of equal ones."""
+    """The first window of each run of equal answers, and the window after its last."""
     edges = np.flatnonzero(np.diff(best)) + 1
     return np.append(0, edges), np.append(edges, len(best))

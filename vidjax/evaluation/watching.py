@@ -1,4 +1,4 @@
-"""Answers about the last seconds of a live stream at a fixed pace, skipped rather than late."""
+"""Answers about the last seconds of a live stream at fixed intervals; late answers are skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidjax.data.video.live_video import Kept, LiveVideo, pick
 from vidjax.errors import DataError
 from vidjax.evaluation.predict import Predictor
 
-_LONGEST = 10**6  # frames: a video in which every window has room
+_LONGEST = 10**6  # frames of a video that every window fits into
 _ROUNDING = 1e-3  # seconds
 
 
@@ -26,9 +26,9 @@ class Moment:
     """An answer.
 
     Attributes:
-      start, end: of its window, seconds since the first frame.
-      scores: merged over the crops.
-      latency: seconds from the moment at which the window's first frame was due here to the answer.
+      start, end: its window, in seconds since the first frame.
+      scores: the scores, merged over the crops.
+      latency: seconds from the time when the window's first frame was due until the answer.
     """
 
     start: float
@@ -41,16 +41,16 @@ class Watch:
     """Answers about a `LiveVideo`.
 
     Attributes:
-      skipped: answers that were due while another was computed.
-      latencies: of the answers so far.
-      window: seconds that a clip spans; 0 before the first answer.
+      skipped: number of answers that were due while another was computed.
+      latencies: latencies of the answers so far.
+      window: seconds that a clip spans; 0 before the first frame.
     """
 
     def __init__(self, predictor: Predictor, every: float):
         """Compile the model, so that no answer waits for it.
 
         Args:
-          predictor: whose recipe has a window, where its clips are spread over one.
+          predictor: makes the answers. If its recipe spreads clips over a window, it must have windows.
           every: seconds between two answers.
         """
         self._predictor, self._every = predictor, every
@@ -59,21 +59,21 @@ class Watch:
         predictor.score_views(np.zeros((recipe.crops, recipe.num_frames, *recipe.frame_size, 3), np.uint8))
 
     def prepare(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "crops h2 w2 3"]:
-        """What a model is given of a frame."""
+        """The crops of a frame as the model takes them."""
         return eval_crops(frame[None], self._predictor.recipe)[:, 0]
 
     def moments(
         self, video: LiveVideo, seconds: float = math.inf, begun: Callable[[], None] = lambda: None
     ) -> Iterator[Moment]:
-        """Yield a `Moment` every so many seconds of the stream.
+        """Yield a `Moment` at fixed intervals of the stream.
 
         Args:
-          seconds: after the first frame, at which to stop if the stream has not ended before.
+          seconds: time after the first frame at which to stop, if the stream does not end before.
           begun: called at the first frame.
 
         Raises:
-          DataError: when the source cannot be read, or is over before a window is full.
-          StalledError: when it sends nothing.
+          DataError: if the source cannot be read, or ends before a window is full.
+          StalledError: if the source sends nothing.
         """
         frames = video.wait(0.0)
         if not frames:
@@ -91,8 +91,8 @@ class Watch:
             due += (skipped + 1) * self._every
         if not self.latencies:
             raise DataError(
-                f"{video.counts.frames} frames have come, and a window of {self.window:.2g} s was never full; "
-                "--window or --stride takes less"
+                f"{video.counts.frames} frames arrived, which never filled a window of {self.window:.2g} s; "
+                "shorten it with --window or --stride"
             )
 
     def _answer(self, frames: list[Kept], start: float, offsets: Float[np.ndarray, " t"]) -> Moment:
@@ -104,9 +104,10 @@ class Watch:
 
 
 def window_of(recipe: ClipRecipe, fps: float) -> tuple[int, Float[np.ndarray, " t"]]:
-    """How many frames a window spans at this rate, and when those of a clip come: in seconds after its first frame.
+    """The number of frames that a window spans at this rate, and the times of a clip's frames in it.
 
-    They are those that the recipe's test protocol takes of a window; one without a length ends with the last of them.
+    Times are in seconds after the first frame of the window, and follow the recipe's test protocol. A window without a
+    length ends with the last frame of its clip.
     """
     long = recipe.windows.length if recipe.windows else 0.0
     span = max(1, round(long * fps)) if long else recipe.covers(_LONGEST, fps)

@@ -1,4 +1,4 @@
-"""Pictures and reports of runs; Matplotlib without a display, Pillow for animations."""
+"""Pictures and reports of runs, drawn with Matplotlib without a display, and with Pillow for animations."""
 
 from vidjax._lazy import attach
 

@@ -1,6 +1,6 @@
-"""A copy of a video with its time line burnt in: H.264 in an MP4, its frames as they were shown, its sound as it was.
+"""Copy a video with its time line burnt in: H.264 in an MP4, with the original frame times and sound.
 
-Labels are drawn into the planes of a frame as it was decoded, so that around them nothing passes through RGB.
+Labels are drawn into the decoded planes of a frame, so that the rest of the frame never passes through RGB.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from vidjax.errors import VideoError
 from vidjax.files import drafted
 from vidjax.viz.time_line import Cue
 
-_CLOCK = Fraction(1, 90_000)  # seconds; common frame rates are whole numbers of it
+_CLOCK = Fraction(1, 90_000)  # seconds; frames of common rates last whole multiples of it
 _SOUND = {"aac", "ac3", "alac", "eac3", "flac", "mp2", "mp3", "opus"}  # codecs that an MP4 holds
 _QUALITY = {"crf": "18", "preset": "veryfast"}
-_SHADE = 0.6  # how much the ground of a label is darkened
+_SHADE = 0.6  # how much the background of a label is darkened
 _AS_CODED = ("yuv420p", "yuvj420p")
 _FULL_RANGE, _BT601 = 2, 6  # FFmpeg's AVCOL_RANGE_JPEG and AVCOL_SPC_SMPTE170M
-Planes = list[UInt8[np.ndarray, "h w"]]  # luma, then two of colour at half its size
+Planes = list[UInt8[np.ndarray, "h w"]]  # luma, then two chroma planes of half its size
 
 
 def annotate(
     source: str, target: str | os.PathLike, cues: Sequence[Cue], advance: Callable[[int], object] = lambda frames: None
 ) -> str:
-    """Write the copy: each frame once, at its time, turned as it is displayed; a side that is odd gets one pixel more.
+    """Write the copy: each frame once, at its time, rotated as displayed; odd sides are padded by one pixel.
 
     Args:
       source: a video file.
-      target: the .mp4, on a disk; it appears when it is whole.
-      cues: what is drawn when, as `vidjax.viz.time_line.cues` has it.
+      target: the .mp4, on a disk; it appears only when complete.
+      cues: what to draw when, from `vidjax.viz.time_line.cues`.
       advance: called after each frame.
 
     Returns:
-      a sentence when the sound could not be kept, else "".
+      a sentence if the sound could not be kept, else "".
 
     Raises:
-      VideoError: when a frame cannot be decoded, or frames differ in size.
-      DataError: when the file cannot be written.
+      VideoError: if a frame cannot be decoded, or frames differ in size.
+      DataError: if the file cannot be written.
     """
     with Video(source) as video, drafted(target) as draft, contextlib.ExitStack() as files:
         output = files.enter_context(av.open(os.fspath(draft), "w", format="mp4", options={"movflags": "faststart"}))
@@ -76,7 +76,7 @@ def annotate(
 def _video_stream(
     output: av.container.OutputContainer, frame: av.VideoFrame, video: Video
 ) -> av.video.stream.VideoStream:
-    """A stream for frames such as this one, the first."""
+    """Add a video stream with the properties of the first frame."""
     stream = output.add_stream("libx264", rate=Fraction(video.fps).limit_denominator(1001), options=dict(_QUALITY))
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
@@ -91,7 +91,7 @@ def _video_stream(
 
 
 def _displayed(frame: av.VideoFrame) -> tuple[Planes, bool]:
-    """The planes of a frame, turned as it is displayed, with even sides; and whether they use all of 0 to 255."""
+    """The planes of a frame, rotated as displayed, with even sides; and whether they use the full range 0 to 255."""
     full_range = frame.format.name == "yuvj420p" or frame.color_range == _FULL_RANGE
     if frame.format.name not in _AS_CODED:
         frame, full_range = frame.reformat(format="yuv420p"), False
@@ -110,14 +110,14 @@ def _packed(planes: Planes) -> UInt8[np.ndarray, "rows w"]:
 
 
 class _Labels:
-    """What is drawn into each frame; a label is rendered once for each cue."""
+    """Draws labels into frames; the label of a cue is rendered once."""
 
     def __init__(self, cues: Sequence[Cue]):
         self._cues, self._next = cues, 0
         self._rendered: tuple[Cue, Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]] | None = None
 
     def draw(self, planes: Planes, seconds: float, full_range: bool) -> None:
-        """Blend the label of a moment into a frame; moments come in their order."""
+        """Blend the label of a moment into its frame; calls come in order of time."""
         while self._next < len(self._cues) and self._cues[self._next].end <= seconds + 1e-6:
             self._next += 1
         if self._next == len(self._cues) or self._cues[self._next].start > seconds + 1e-6:
@@ -142,7 +142,7 @@ def _blend(plane: UInt8[np.ndarray, "h w"], light: Float[np.ndarray, "h2 w2"], c
 def _render(
     lines: Sequence[tuple[str, str]], height: int, width: int
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-    """A label in the top left corner of a frame: its lightness and how much it covers, both from 0 to 1, even sides."""
+    """A label for the top left corner of a frame: its lightness and opacity, both in [0, 1], with even sides."""
     size = int(np.clip(0.05 * height, 9, 64))
     font, pad = _font(size), max(2, size // 3)
     room = max(1, (height - 2 * pad) // round(1.35 * size))
@@ -158,7 +158,7 @@ def _render(
 
 
 def _fitting(name: str, figure: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Name and figure in one line; a name that is too long loses its end."""
+    """Name and figure on one line; a name that is too long is cut at the end."""
     text = f"{name} {figure}"
     while font.getlength(text) > width and len(name) > 1:
         name = name[:-1].rstrip()
@@ -167,17 +167,17 @@ def _fitting(name: str, figure: str, font: ImageFont.FreeTypeFont, width: float)
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings and which has more than Latin letters."""
+    """DejaVu Sans, which comes with Matplotlib and has more than Latin letters."""
     import matplotlib
 
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 class _Sound:
-    """The packets of the first audio stream, copied as they are.
+    """Copies the packets of the first audio stream unchanged.
 
     Attributes:
-      lost: why there is none in the copy, though the source has one.
+      lost: why the copy has no sound although the source does; else empty.
     """
 
     def __init__(self, source: str, files: contextlib.ExitStack):
@@ -192,13 +192,13 @@ class _Sound:
         self._waiting: av.Packet | None = None
 
     def begin(self, output: av.container.OutputContainer, origin: float) -> None:
-        """Give the copy a stream; `origin` is the source's time in seconds of the first frame."""
+        """Add an audio stream to the copy; `origin` is the time of the source's first frame in seconds."""
         if self._stream is not None:
             self._output, self._origin = output, origin
             self._copy = output.add_stream_from_template(self._stream)
 
     def mux_until(self, seconds: float) -> None:
-        """Write all packets that begin before a time of the copy."""
+        """Write all packets that begin before `seconds` in the copy."""
         if self._stream is None:
             return
         with reading(self._where):

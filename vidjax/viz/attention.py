@@ -1,4 +1,4 @@
-"""Maps of attention, laid over their frames."""
+"""Attention maps laid over their frames."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from vidjax.files import Place
 from vidjax.viz import panels
 
 CAPTION = (
-    "Blue: where a map is lowest in the clip; red: where it is highest. Each map has its own scale, which leaves out "
-    "the lowest and the highest hundredth of its cubes."
+    "Blue: where a map is lowest in the clip; red: where it is highest. Each map has its own scale, which ignores the "
+    "lowest and highest hundredth of its cubes."
 )
-_ENDS = 0.01, 0.99  # quantiles: a few tokens draw far more attention than all others
-_HEIGHT = 144  # pixels of a frame, about; small ones are enlarged, their pixels in sight under smooth maps
+_ENDS = 0.01, 0.99  # quantiles that bound the scale, since a few tokens draw far more attention than all others
+_HEIGHT = 144  # approximate pixels of a frame; small frames are enlarged, with visible pixels under smooth maps
 _COLOURS = "turbo"
-_BELOW, _RISE = 0.15, 0.55  # how much the least of a map covers of the picture, and how much more the most of it
+_BELOW, _RISE = 0.15, 0.55  # opacity where a map is lowest, and how much more where it is highest
 
 
 def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"]) -> Float[np.ndarray, "t h w 3"]:
-    """The frames in grey with a map over them, as `CAPTION` says.
+    """Lay a map over the frames of a clip in grey, as `CAPTION` describes.
 
     Args:
-      clip: RGB.
-      maps: numbers on the grid of the model's cubes; one cube may be of several frames.
+      clip: RGB frames.
+      maps: numbers on the grid of the model's cubes; a cube may span several frames.
 
     Returns:
       pictures in [0, 1].
@@ -47,7 +47,7 @@ def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"
 def draw_maps(
     clip: UInt8[np.ndarray, "t h w 3"], maps: Mapping[str, Float[np.ndarray, "u v w2"]], folder: str | Place
 ) -> panels.Files:
-    """Write folder/attention.png, .gif and .mp4: a clip, and an `overlay` of each of its maps by their names."""
+    """Write folder/attention.png, .gif and .mp4: a clip, and an `overlay` for each of its maps, by name."""
     factor = max(1, round(_HEIGHT / clip.shape[1]))
     clip = clip.repeat(factor, axis=1).repeat(factor, axis=2)
     pictures = {"input": (clip / 255).astype(np.float32)} | {name: overlay(clip, each) for name, each in maps.items()}

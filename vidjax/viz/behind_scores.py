@@ -1,4 +1,4 @@
-"""What the figures of a report stand on: how many videos, which checkpoint, and which videos were left out."""
+"""What the figures of a report are based on: how many videos, which checkpoint, and which videos were left out."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from vidjax.files import Place, read_json, read_json_lines
 from vidjax.viz.curves import METRICS, read_metric
 from vidjax.viz.document import Block, Heading, Table, Text
 
-DATA, QUARANTINE = "data.json", "quarantine.jsonl"  # of a run
-_SHOWN = 20  # quarantined videos
-_FEW = 500  # videos, up to which a single one moves a figure
+DATA, QUARANTINE = "data.json", "quarantine.jsonl"  # in a run's folder
+_SHOWN = 20  # most quarantined videos in a report
+_FEW = 500  # videos; with fewer, a single one noticeably changes a figure
 
 
 def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
-    """What one should know of the figures of an evaluation, in sentences.
+    """Sentences that a reader of an evaluation's figures should know.
 
     Args:
-      results: flat, of one start of a run; its validation's too, where there was one.
-      workdir: of the run, whose metrics.jsonl says when the validation was.
+      results: the flat results of one start of a run, including its last validation if there was one.
+      workdir: the run's folder, whose metrics.jsonl has the step of the validation.
     """
     videos = results.get("eval/num_expected")
     if not videos:
@@ -28,14 +28,14 @@ def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]
     clips = f" and {videos * views} clips ({_view_words(results)} of each)" if views > 1 else ""
     unscored = f"; {_videos(missed)} could not be scored" if missed else ""
     share = f" A single video counts for {1 / videos:.1%}." if videos <= _FEW else ""
-    yield f"The eval/ figures stand on {_videos(videos)}{clips}{unscored}.{share}"
+    yield f"The eval/ figures are based on {_videos(videos)}{clips}{unscored}.{share}"
     if chosen := results.get("eval/chosen"):
         yield f"Checkpoint {results['eval/step']} was scored, {chosen}."
     yield from _two_figures(results, workdir)
 
 
 def video_blocks(workdir: Place) -> list[Block]:
-    """A section on the videos of a run: how many there are, and those that could not be decoded with the reason."""
+    """The "Videos" section of a report: their number, and the undecodable videos with the reason."""
     data, blocks = _read_data(workdir), []
     if sentence := data.get("sentence"):
         blocks.append(Text(f"{sentence}."))
@@ -44,7 +44,7 @@ def video_blocks(workdir: Place) -> list[Block]:
         blocks.append(Text(f"The run was {' and '.join(counts)} videos."))
     failed = _read_quarantine(workdir / QUARANTINE)
     if failed:
-        rest = f", the first {_SHOWN} of them here" if len(failed) > _SHOWN else ""
+        rest = f", of which the first {_SHOWN} are listed here" if len(failed) > _SHOWN else ""
         blocks.append(Text(f"{_videos(len(failed))} could not be decoded ({QUARANTINE}{rest}):"))
         rows = [[row["id"], row["reason"], _when(row)] for row in failed[:_SHOWN]]
         blocks.append(Table(("video", "reason", "found in"), rows))
@@ -55,7 +55,7 @@ _SIDES = {"train": "trained on", "validation": "validated on"}
 
 
 def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
-    """Why the last validation and the final evaluation give two figures of one name, where they do."""
+    """A sentence on why the last validation and the final evaluation differ in a figure, if they do."""
     pairs = ((name, name.replace("val/", "eval/", 1)) for name in results if name.startswith("val/"))
     differing = next(((val, final) for val, final in pairs if results.get(final, results[val]) != results[val]), None)
     if differing is None:

@@ -15,12 +15,12 @@ def draw_reliability(
     confidence: Float[np.ndarray, " bins"],
     path: str | Place,
 ) -> Place:
-    """Draw accuracy over confidence, and below how many answers each bin has.
+    """Draw accuracy over confidence, and below it the number of answers in each bin.
 
     Args:
-      counts: of the answers in bins of equal width over confidences from 0 to 1.
-      accuracy: of each bin, NaN where it is empty.
-      confidence: its mean, likewise.
+      counts: number of answers in bins of equal width over confidences from 0 to 1.
+      accuracy: accuracy of each bin; NaN for an empty bin.
+      confidence: mean confidence of each bin; NaN for an empty bin.
     """
     figure = new_figure(5.2, 5.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

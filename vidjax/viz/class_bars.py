@@ -1,4 +1,4 @@
-"""How often each class occurs: named bars that stay legible with hundreds of classes."""
+"""Bar charts of how often each class occurs, legible even with hundreds of classes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vidjax.files import Place
 from vidjax.viz.figures import label, new_figure, save_figure
 
 _ROW, _NAME, _BAR = 0.155, 0.058, 1.5  # inches: a row, a letter of a name, the longest bar with its number
-_LETTERS = 34  # of a name
-_ACROSS = 3  # panels
-_SHAPE = 1.35  # width over height that is aimed at
+_LETTERS = 34  # most letters of a name
+_ACROSS = 3  # most panels in a row
+_SHAPE = 1.35  # desired ratio of width to height
 
 
 def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | Place) -> Place:
-    """Draw many classes, the most frequent first, in as many columns as make a page.
+    """Draw many classes, the most frequent first, in enough columns to fill a page.
 
     Args:
-      counts: by name, with classes that do not occur.
+      counts: counts by class name, including classes that do not occur.
       unit: what is counted.
     """
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -48,10 +48,11 @@ def draw_classes(title: str, counts: Mapping[str, int], unit: str, path: str | P
 def draw_few_classes(
     title: str, counted: Mapping[str, Mapping[str, int]], units: Mapping[str, str], path: str | Place
 ) -> Place:
-    """Draw a panel a split, up to three in a row.
+    """Draw one panel per split, up to three in a row.
 
     Args:
-      counted: by split and class; units: what is counted in each split.
+      counted: counts by split and class.
+      units: what is counted in each split.
     """
     most, across = max(map(len, counted.values())), min(_ACROSS, len(counted))
     rows = -(-len(counted) // across)
@@ -76,7 +77,7 @@ def draw_few_classes(
 
 
 def _summary(counts: Mapping[str, int], unit: str) -> str:
-    """Total, largest, median and smallest class in words, and how many have nothing."""
+    """The total, the largest, median and smallest class, and the number of empty classes, in words."""
     values = np.array(list(counts.values()))
     empty = f"; {(values == 0).sum()} without any" if (values == 0).any() else ""
     spread = f"most {values.max():,}, median {np.median(values):,.0f}, fewest {values.min():,}"

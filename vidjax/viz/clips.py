@@ -1,4 +1,4 @@
-"""Clips as small moving pictures: WebP files that a report can inline."""
+"""Clips as small animations: WebP files that a report can inline."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from PIL import Image
 from vidjax.files import Place, read_json, write_json, write_whole
 from vidjax.viz.document import Block, Gallery, Heading, Picture, Text
 
-MOST_BYTES = 40_000  # of a clip
+MOST_BYTES = 40_000  # per clip
 _LIST, _FILE = "clips.json", re.compile(r"clip_\d+\.webp")
-_FRAMES, _PAUSE = 16, 125  # shown of a clip, and milliseconds of each
-_TRIES = ((144, 80), (144, 50), (112, 40), (80, 25), (48, 10))  # pixels of the longer side, and WebP's quality
+_FRAMES, _PAUSE = 16, 125  # most frames of a clip, and the milliseconds that each is shown
+_TRIES = ((144, 80), (144, 50), (112, 40), (80, 25), (48, 10))  # pixels of the longer side, and quality of the WebP
 _TITLES = {"best": "The best answers", "worst": "The worst answers"}
 
 
 def encode_clip(frames: UInt8[np.ndarray, "t h w 3"]) -> bytes:
-    """An endless animated WebP of at most `MOST_BYTES`: up to 16 frames, smaller and coarser until it fits."""
+    """Encode up to 16 frames as an endless animated WebP, smaller and coarser until it fits into `MOST_BYTES`."""
     shown = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _FRAMES)).round().astype(int))
     content = b""
     for side, quality in _TRIES:
@@ -37,11 +37,11 @@ def encode_clip(frames: UInt8[np.ndarray, "t h w 3"]) -> bytes:
 
 
 def write_clips(folder: Place, clips: Sequence[tuple[str, str, UInt8[np.ndarray, "t h w 3"]]]) -> None:
-    """Write clips for `clip_blocks`, in place of those of an earlier evaluation.
+    """Write clips for `clip_blocks`, replacing those of an earlier evaluation.
 
     Args:
-      folder: of pictures.
-      clips: `best` or `worst`, words for the caption, and the frames.
+      folder: the folder of pictures.
+      clips: for each clip `best` or `worst`, the caption, and the frames.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = []
@@ -53,7 +53,7 @@ def write_clips(folder: Place, clips: Sequence[tuple[str, str, UInt8[np.ndarray,
 
 
 def clip_blocks(folder: Place) -> list[Block]:
-    """The section of a report; empty for a run without such clips."""
+    """The "Best and worst clips" section of a report; empty for a run without clips."""
     found = [entry for entry in _entries(folder) if (folder / entry["file"]).is_file()]
     blocks: list[Block] = []
     for kind, title in _TITLES.items():
@@ -64,7 +64,7 @@ def clip_blocks(folder: Place) -> list[Block]:
 
 
 def _entries(folder: Place) -> Iterator[Mapping[str, str]]:
-    """The lines of the list that are whole; a file is one of this folder."""
+    """The well-formed entries of the list; files with other names than `write_clips` gives are skipped."""
     found = read_json(folder / _LIST)
     for entry in found if isinstance(found, list) else ():
         whole = isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("kind", "file", "words"))
@@ -73,7 +73,7 @@ def _entries(folder: Place) -> Iterator[Mapping[str, str]]:
 
 
 def _resized(frame: UInt8[np.ndarray, "h w 3"], side: int) -> Image.Image:
-    """A frame of about that size; what is smaller is enlarged by a whole number, with its pixels in sight."""
+    """Resize a frame to about `side`; a smaller frame is enlarged by a whole factor, without smoothing."""
     height, width = frame.shape[:2]
     longer = max(height, width)
     if longer <= side:

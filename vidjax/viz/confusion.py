@@ -1,4 +1,4 @@
-"""The confusion matrix of a classifier: as a picture, and its worst pairs as a table."""
+"""The confusion matrix of a classifier as a picture, and its most confused pairs as a table."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vidjax.viz.confusion_sheet import draw_sheet
 from vidjax.viz.document import Block, Heading, Picture, Table, Text
 from vidjax.viz.figures import label, new_figure, save_figure
 
-MATRIX, PICTURE = "confusion_matrix.csv", "confusion_matrix.png"  # of a run, and in its folder of pictures
-_MANY = 60  # classes; beyond that the page would make names illegible, and the picture is larger than the page
-_LETTERS = 40  # of a name
-_PAIRS = 20  # in the table
+MATRIX, PICTURE = "confusion_matrix.csv", "confusion_matrix.png"  # in a run's folder, and in its folder of pictures
+_MANY = 60  # classes; with more, names would be illegible on a page, so the picture is larger than the page
+_LETTERS = 40  # most letters of a name
+_PAIRS = 20  # rows of the table
 
 
 def draw_confusion_matrix(matrix: Int[np.ndarray, "classes classes"], names: Sequence[str], path: str | Place) -> Place:
-    """Draw rows as shares of their class; counts stand in the cells if there are at most 12 classes.
+    """Draw each row as shares of its class, with counts in the cells if there are at most 12 classes.
 
-    Every class has its name. Beyond 60 classes the picture is a sheet to be looked at in its full size, and classes
-    that are taken for each other are neighbours (`similar_order`). The colour goes by the root of the share, which
-    shows one video in a hundred.
+    Every class is named. With more than 60 classes the picture is a large sheet, and classes that are confused with
+    each other are neighbours (`similar_order`). The colour encodes the square root of the share, so that even one video
+    in a hundred is visible.
 
     Args:
       matrix: counts, row = label, column = prediction.
@@ -56,7 +56,7 @@ def draw_confusion_matrix(matrix: Int[np.ndarray, "classes classes"], names: Seq
 
 
 def similar_order(matrix: Int[np.ndarray, "classes classes"]) -> Int[np.ndarray, " classes"]:
-    """Classes in an order that has those beside each other that are confused, by average-linkage clustering."""
+    """Order classes so that confused classes are neighbours, by average-linkage clustering."""
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
@@ -67,7 +67,7 @@ def similar_order(matrix: Int[np.ndarray, "classes classes"]) -> Int[np.ndarray,
 
 
 def worst_pairs(matrix: Int[np.ndarray, "classes classes"], most: int = _PAIRS) -> list[tuple[int, int, int]]:
-    """Label, prediction and count of the pairs that are confused most often, of equals the smaller class first."""
+    """The label, prediction and count of the most confused pairs; with equal counts, the smaller class comes first."""
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     labels, answers = np.nonzero(wrong)
     counts = wrong[labels, answers]
@@ -76,16 +76,17 @@ def worst_pairs(matrix: Int[np.ndarray, "classes classes"], most: int = _PAIRS) 
 
 
 def confusion_blocks(workdir: Place, pictures: Place) -> list[Block]:
-    """The section of a report; empty for a run without a confusion matrix.
+    """The "Confusion" section of a report; empty for a run without a confusion matrix.
 
     Args:
-      pictures: the folder that `PICTURE` is in.
+      workdir: the run's folder.
+      pictures: the folder of `PICTURE`.
     """
     matrix, names = _read_matrix(workdir / MATRIX)
     blocks: list[Block] = []
     if (pictures / PICTURE).is_file():
         many = len(names) > _MANY
-        order = " Classes that are taken for each other are neighbours. A click shows the full size." if many else ""
+        order = " Classes that are confused with each other are neighbours. Click for full size." if many else ""
         caption = f"Confusion matrix of the scored videos: rows are labels, columns predictions.{order}"
         blocks.append(Picture(pictures / PICTURE, caption, zooms=many))
     if pairs := worst_pairs(matrix):
@@ -104,20 +105,20 @@ def confusion_blocks(workdir: Place, pictures: Place) -> list[Block]:
         wrong = int(totals.sum() - right.sum())
         told = sum(count for *_, count in pairs)
         blocks += [
-            Text(f"The pairs that are confused most often: {told} of the {wrong} videos that are wrong."),
+            Text(f"The most confused pairs, which account for {told} of the {wrong} wrong videos."),
             Table(columns, rows),
         ]
     return [Heading("Confusion"), *blocks] if blocks else []
 
 
 def _shares(matrix: np.ndarray) -> np.ndarray:
-    """Of each class, the share that goes to each prediction; 0 for a class without videos."""
+    """The share of each class's videos with each prediction; 0 for a class without videos."""
     total = matrix.sum(axis=1, keepdims=True)
     return np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
 
 
 def _read_matrix(path: Place) -> tuple[np.ndarray, list[str]]:
-    """Counts and class names; none where there is no such file, or it is damaged."""
+    """Read counts and class names; both empty if the file is missing or damaged."""
     try:
         (_, *names), *lines = csv.reader(io.StringIO(path.read_text()))
         matrix = np.array([line[1:] for line in lines], np.int64).reshape(len(names), len(names))

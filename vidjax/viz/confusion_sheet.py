@@ -1,6 +1,6 @@
-"""The confusion matrix of many classes: a sheet larger than a page, on which every class has its name.
+"""The confusion matrix of many classes as a sheet larger than a page, on which every class is named.
 
-Pillow draws it, since Matplotlib takes half a minute for the names of 400 classes.
+It is drawn with Pillow, since Matplotlib takes half a minute for the names of 400 classes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from PIL import Image, ImageDraw, ImageFont
 from vidjax.files import Place, located, write_whole
 
 _CELL, _FONT, _MARGIN = 9, 8, 12  # pixels
-_EVERY = 10  # classes between two lines
+_EVERY = 10  # classes between two grid lines
 _LEGEND = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 1)
 
 
 def draw_sheet(share: Float[np.ndarray, "classes classes"], names: Sequence[str], path: str | Place) -> Place:
-    """Draw shares by the root of their value, rows as labels and columns as predictions, as a PNG.
+    """Draw the square roots of shares as a PNG, with labels as rows and predictions as columns.
 
     Args:
-      share: in [0, 1].
-      names: short enough to be read beside the matrix.
+      share: shares in [0, 1].
+      names: class names short enough to stand beside the matrix.
+      path: the PNG to write.
     """
     import matplotlib
 
@@ -59,7 +60,7 @@ def draw_sheet(share: Float[np.ndarray, "classes classes"], names: Sequence[str]
 
 
 def _names(names: Sequence[str], width: int, font: ImageFont.FreeTypeFont, side: str) -> Image.Image:
-    """A column with the name of each class at the height of its row, flush with one side."""
+    """A column with each class name at the height of its row, aligned to one side."""
     column = Image.new("RGB", (width, len(names) * _CELL), "white")
     draw, (at, anchor) = ImageDraw.Draw(column), {"left": (3, "lm"), "right": (width - 3, "rm")}[side]
     for number, name in enumerate(names):

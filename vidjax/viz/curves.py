@@ -1,4 +1,4 @@
-"""Curves over training steps, from the metrics.jsonl of one or more runs."""
+"""Draw curves over training steps from the metrics.jsonl of one or more runs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Curve:
 
     Attributes:
       metric: its name in metrics.jsonl, such as `val/top1`.
-      title: of its panel.
-      fraction: whether it lies between 0 and 1, and its axis is in percent.
+      title: title of its panel.
+      fraction: whether it lies between 0 and 1 and is drawn in percent.
     """
 
     metric: str
@@ -30,16 +30,16 @@ class Curve:
 METRICS = "metrics.jsonl"
 LOSS = Curve("train/loss", "training loss")
 LEARNING_RATE = Curve("train/lr", "learning rate")
-_SMOOTHED_FROM = 60  # points; shorter curves are drawn as they are
-_ACROSS = 3  # panels
-_FEW = 4  # runs whose names find room within a panel
-_DASHES = ("-", "--", ":", "-.")  # of runs after each ten colours
+_SMOOTHED_FROM = 60  # points; shorter curves are not smoothed
+_ACROSS = 3  # most panels in a row
+_FEW = 4  # most runs whose names fit into a panel
+_DASHES = ("-", "--", ":", "-.")  # line styles, one for each ten runs, as there are ten colours
 
 
 def read_metric(path: str | Place, name: str) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Steps and values of one metric in a metrics.jsonl; lines without a finite value of it are left out.
+    """Read the steps and finite values of one metric from a metrics.jsonl.
 
-    A damaged line, and a last one that a killed run left unfinished, are left out too.
+    Damaged lines, such as the unfinished last line of a killed run, are skipped.
     """
     rows = read_json_lines(path, step=int).rows
     found = [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
@@ -49,7 +49,7 @@ def read_metric(path: str | Place, name: str) -> tuple[Float[np.ndarray, " n"], 
 
 
 def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " n"]:
-    """Mean over a centred window, which is cut off at the ends."""
+    """The mean over a centred window, which is truncated at the ends."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     places = np.arange(len(values))
     low, high = np.maximum(places - window // 2, 0), np.minimum(places + window // 2 + 1, len(values))
@@ -57,11 +57,11 @@ def smooth(values: Float[np.ndarray, " n"], window: int) -> Float[np.ndarray, " 
 
 
 def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], path: str | Place) -> Place | None:
-    """Draw one panel per metric of which a run has two values, with a line for each run that has it.
+    """Draw one panel per metric that has two values in any run, with a line for each run that has the metric.
 
     Args:
-      runs: legend -> a run's folder.
-      curves: metrics; a name alone, such as `train/lr`, is its own title.
+      runs: folders of runs by their legend.
+      curves: metrics; a plain name, such as `train/lr`, is its own title.
       path: the PNG to write.
 
     Returns:
@@ -75,7 +75,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
     shown = [curve for curve in curves if any(len(steps) > 1 for steps, _ in found[curve].values())]
     if not shown:
         return None
-    from matplotlib.ticker import MaxNLocator, PercentFormatter  # every task names its curves, few are drawn
+    from matplotlib.ticker import MaxNLocator, PercentFormatter  # imported late: every task imports this module
 
     across = min(len(shown), _ACROSS)
     down = -(-len(shown) // across)
@@ -102,7 +102,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
 
 
 def _draw_line(axes, steps: np.ndarray, values: np.ndarray, colour: str, dashes: str, *, pale: bool) -> None:
-    """A long curve is smoothed, over a pale line of every value."""
+    """Draw a curve; a long one is smoothed, over a pale line of every value."""
     if len(steps) < _SMOOTHED_FROM:
         marker = "o" if len(steps) < 12 else ""
         axes.plot(steps, values, color=colour, linestyle=dashes, marker=marker, markersize=4)
@@ -113,7 +113,7 @@ def _draw_line(axes, steps: np.ndarray, values: np.ndarray, colour: str, dashes:
 
 
 def _name_lines(figure, runs: Sequence[str], across: int) -> None:
-    """The legend: in each panel, or of many runs once below."""
+    """Draw the legend in each panel, or, with many runs, once below the panels."""
     from matplotlib.lines import Line2D
 
     names = [label(run, 60) for run in runs]

@@ -1,6 +1,6 @@
-"""Charts of a data set from what `vidjax check` found: classes, lengths, sizes, failures; of faces also who and how.
+"""Charts of a data set from the results of `vidjax check`: classes, lengths, sizes, failures, subjects and targets.
 
-Every picture's numbers are in charts.json beside it.
+The numbers of every picture are in charts.json beside it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from vidjax.viz.dataset_statistics import bin_edges, failures_of, frames_by_targ
 from vidjax.viz.figures import new_figure, save_figure
 
 FILE = "charts.json"
-_FEW = 20  # classes of which all splits share a picture
-_SIZES = 12  # the most frequent ones are drawn by themselves
-_ACROSS = 3  # panels
-_NARROW = 10  # the least range of whole numbers
+_FEW = 20  # most classes for which all splits share one picture
+_SIZES = 12  # number of most frequent sizes that are drawn
+_ACROSS = 3  # most panels in a row
+_NARROW = 10  # least range of an axis of whole numbers
 _HISTOGRAM = "histogram"
 _GREY = "0.45"
 Draw = Callable[[Axes, SplitAudit], None]
@@ -33,11 +33,12 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | Place) 
     """Draw all charts that there are numbers for.
 
     Args:
-      title: of the data set.
-      audits: of splits whose videos were read.
+      title: title of the data set.
+      audits: audits of splits whose videos were read.
+      folder: the folder to write into.
 
     Returns:
-      the pictures, and charts.json last.
+      the paths of the pictures, and of charts.json last.
     """
     folder = located(folder)
     found = [about for about in audits if about.listed]
@@ -70,7 +71,7 @@ def _draw_classes(title: str, audits: Sequence[SplitAudit], folder: Place) -> li
 
 
 def _panels(audits: Sequence[SplitAudit], draws: Sequence[Draw], title: str, path: Place) -> Place:
-    """A row of panels a split, or, where there is one for each, up to three splits in a row."""
+    """Draw a row of panels per split, or, with a single panel per split, up to three splits in a row."""
     columns = len(draws) if len(draws) > 1 else min(_ACROSS, len(audits))
     rows = -(-len(audits) * len(draws) // columns)
     figure = new_figure(5.6 * columns, 2.6 * rows + 0.5)
@@ -88,7 +89,7 @@ def _panels(audits: Sequence[SplitAudit], draws: Sequence[Draw], title: str, pat
 
 
 def _share_range(panels: Sequence[Axes]) -> None:
-    """One range of values for histograms that are to be compared."""
+    """Give histograms that will be compared the same range of values."""
     if panels:
         ranges = [axes.get_xlim() for axes in panels]
         for axes in panels:
@@ -144,7 +145,7 @@ def _draw_failures(axes: Axes, about: SplitAudit) -> None:
 
 
 def _named_bars(axes: Axes, title: str, counts: Mapping[str, int], total: int, colour: str) -> None:
-    """Horizontal bars with their counts and shares."""
+    """Draw horizontal bars with their counts and shares."""
     if not counts:
         _say(axes, title, "no video could be read")
         return

@@ -1,4 +1,4 @@
-"""The numbers behind the charts of a data set: counts, quartiles and bins of what `vidjax check` found."""
+"""The numbers behind the charts of a data set: counts, quartiles and bins from the results of `vidjax check`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BINS = 40
 
 
 def failures_of(about: SplitAudit) -> dict[str, int]:
-    """How many videos are not there, and how many cannot be read for each reason; the most frequent first."""
+    """The number of missing videos, and of unreadable videos by reason; the most frequent first."""
     counts = Counter(failure["reason"] for failure in about.unreadable)
     if about.missing:
         counts["not there"] += len(about.missing)
@@ -21,7 +21,7 @@ def failures_of(about: SplitAudit) -> dict[str, int]:
 
 
 def numbers_of(about: SplitAudit) -> dict:
-    """What the charts of a split show."""
+    """The numbers that the charts of a split show."""
     sizes = Counter(f"{info.width}x{info.height}" for info in about.measured)
     return {
         "listed": about.listed,
@@ -40,7 +40,7 @@ def numbers_of(about: SplitAudit) -> dict:
 
 
 def _histogram(values: Sequence[float]) -> dict:
-    """Count, quartiles and bins; nothing of no values."""
+    """Counts, quartiles and bins; empty without values."""
     if not len(values):
         return {}
     counts, edges = np.histogram(values, bins=bin_edges(values))
@@ -50,7 +50,7 @@ def _histogram(values: Sequence[float]) -> dict:
 
 
 def bin_edges(values: Sequence[float]) -> np.ndarray:
-    """Bins over the values; around whole numbers, where there are few of them."""
+    """The edges of bins over the values; whole numbers are bin centres while their range is small."""
     low, high = float(np.min(values)), float(np.max(values))
     whole = all(float(value).is_integer() for value in values)
     if whole:
@@ -60,6 +60,6 @@ def bin_edges(values: Sequence[float]) -> np.ndarray:
 
 
 def frames_by_target(targets: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames by whole numbers of (valence, arousal), and the edges."""
+    """The number of frames at each pair of whole numbers (valence, arousal), and the bin edges."""
     edges = np.arange(-10.5, 11)
     return np.histogram2d(*np.array(targets).T, bins=(edges, edges))[0].astype(int), edges

@@ -1,7 +1,7 @@
-"""A short document of text, tables and pictures, as Markdown with relative links and as a single HTML file.
+"""Write a short document of text, tables and pictures as Markdown with relative links, and as a single HTML file.
 
-The HTML needs no other file and no network: pictures are inlined, and there is no script. What names of classes and
-videos hold is escaped.
+The HTML needs no other file and no network: pictures are inlined, and there are no scripts. Names of classes and videos
+are escaped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vidjax.errors import printable
 from vidjax.files import Place, located, write_whole
 
 REPORT, PAGE = "report.md", "report.html"
-_FOLDED = 25  # rows from which a table of the HTML is shown on a click
+_FOLDED = 25  # rows from which the HTML folds a table
 _STYLE = (
     "body{max-width:64rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:2px solid #eee}"
@@ -63,7 +63,7 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Code:
-    """Something to be read or typed letter by letter."""
+    """Preformatted text, such as a command."""
 
     text: str
 
@@ -76,11 +76,11 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of cells under their column names.
+    """Rows of cells under column names.
 
     Attributes:
-      shares: between 0 and 1, one a row, which the HTML shows as bars.
-      folds: the HTML shows a long table on a click.
+      shares: numbers between 0 and 1, one per row, which the HTML shows as bars.
+      folds: whether the HTML folds a long table until it is clicked.
     """
 
     columns: Sequence[str]
@@ -109,10 +109,10 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A PNG, GIF or WebP with its caption.
+    """A PNG, GIF or WebP with a caption.
 
     Attributes:
-      zooms: the HTML shows it in full size on a click, in a box that scrolls.
+      zooms: whether a click in the HTML shows it in full size, in a box that scrolls.
     """
 
     path: Place
@@ -149,7 +149,7 @@ Block = Heading | Text | Code | Table | Picture | Gallery
 
 
 def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block]) -> Place:
-    """Write report.md and report.html into the folder; returns the path of report.md."""
+    """Write report.md and report.html into a folder; returns the path of report.md."""
     folder = located(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / REPORT
@@ -160,7 +160,7 @@ def write_document(folder: str | os.PathLike, title: str, blocks: Sequence[Block
 
 
 def html_page(title: str, blocks: Sequence[Block]) -> str:
-    """The whole document as one HTML page that begins with links to its sections."""
+    """The document as one HTML page, which begins with links to its sections."""
     sections = [block.text for block in blocks if isinstance(block, Heading)]
     links = "".join(f'<a href="#s{number}">{html.escape(text)}</a>' for number, text in enumerate(sections))
     body, number = [f"<h1>{html.escape(title)}</h1><nav>{links}</nav>"], 0

@@ -1,4 +1,4 @@
-"""What every picture shares: a figure without a display, and how it is written."""
+"""Helpers for all pictures: a figure without a display, shortened names, and saving."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of that many inches that belongs to no window and no global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # of all that imports this, only drawing needs it
+    """A figure of the given size in inches, without a window or global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported late: only drawing needs it
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -24,21 +24,21 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def label(name: str, most: int) -> str:
-    """The name of a class or a run as a picture shows it: on one line, with at most so many letters.
+    """Shorten the name of a class or run for a picture: one line of at most `most` letters.
 
-    Give `parse_math=False` to what draws it, since Matplotlib takes what is between dollars for a formula.
+    Draw it with `parse_math=False`, since Matplotlib reads text between dollar signs as a formula.
     """
     name = one_line(name)
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def save_figure(figure: Figure, path: str | Place, dpi: int = 120) -> Place:
-    """Write the figure as a PNG, making its folder if needed."""
+    """Write a figure as a PNG, creating its folder if needed."""
     path = located(path)
     make_folder(path.parent)
     picture = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in another script, which shows as boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in other scripts show as boxes
         figure.savefig(picture, dpi=dpi)
     write_whole(path, picture.getvalue())
     return path

@@ -1,4 +1,4 @@
-"""How a result was made: the command, the machine and the date, of every start that has worked in a run's folder."""
+"""How a result was made: the command, machine and date of every start in a run's folder."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ HISTORY = "history.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What one start has done.
+    """What one start did.
 
     Attributes:
-      act: such as `trained to step 200 of 200`.
-      command: as it was typed, one flag a line.
-      when: it ended, in UTC.
-      machine: with its software.
-      results: the figures it ended with, empty for none.
-      settings: of an evaluation, those that differ from the run's.
-      why: it was stopped: the name of a signal, or what the error said.
+      act: what was done, such as `trained to step 200 of 200`.
+      command: the command as it was typed, one flag per line.
+      when: when it ended, in UTC.
+      machine: the machine and its software.
+      results: the figures it ended with; may be empty.
+      settings: for an evaluation, the settings that differ from the run's.
+      why: why it was stopped: the name of a signal, or the message of an error.
     """
 
     act: str
@@ -42,7 +42,7 @@ class Made:
 
 
 def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "", why: str = "") -> Made:
-    """What this process has done, as of now."""
+    """Describe what this process has done until now."""
     import jax
 
     devices = jax.devices()
@@ -53,10 +53,10 @@ def make(act: str, results: Mapping[str, Any] | None = None, settings: str = "",
 
 
 def command(words: Sequence[str]) -> str:
-    """A command line that fits on a page: a flag a line.
+    """Format a command line to fit on a page, one flag per line.
 
     Args:
-      words: those after the interpreter.
+      words: the words after the interpreter.
     """
     words = ["vidjax", *words[1:]] if words and os.path.basename(words[0]) == "vidjax" else ["python", *words]
     lines = [""]
@@ -68,7 +68,7 @@ def command(words: Sequence[str]) -> str:
 
 
 def add(workdir: Place, made: Made) -> list[Made]:
-    """Add a line to the folder's history; returns all of it, oldest first. A line that cannot be read is dropped."""
+    """Add an entry to the folder's history; returns all entries, oldest first. Unreadable lines are dropped."""
     found = [*read(workdir), made]
     workdir.mkdir(parents=True, exist_ok=True)
     write_json_lines(workdir / HISTORY, map(dataclasses.asdict, found))
@@ -76,7 +76,7 @@ def add(workdir: Place, made: Made) -> list[Made]:
 
 
 def read(workdir: Place) -> list[Made]:
-    """What was done in a folder, oldest first, without the lines that cannot be read."""
+    """Read the history of a folder, oldest first, without unreadable lines."""
     found = []
     path = workdir / HISTORY
     for line in path.read_bytes().splitlines() if path.is_file() else ():
@@ -88,7 +88,7 @@ def read(workdir: Place) -> list[Made]:
 
 
 def blocks(history: Sequence[Made]) -> list[Block]:
-    """The section of a report; what the same command did in the same place stands under it once."""
+    """The "How it was made" section of a report; a command that was repeated in succession is shown once."""
     found: list[Block] = [Heading("How it was made")]
     before = None
     for made in history:

@@ -1,4 +1,4 @@
-"""Moving pictures as files: GIF, which every page shows, and MP4, which is smaller and has all colours."""
+"""Write animations as GIF, which every page shows, or as MP4, which is smaller and has all colours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from PIL import Image
 
 from vidjax.files import Place, located, make_folder, write_whole
 
-_KEY_EVERY = 12  # pictures, so that players can jump
+_KEY_EVERY = 12  # pictures between key frames, so that players can seek
 
 
 def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
-    """Write an endless GIF of so many pictures a second, making its folder if needed."""
+    """Write an endless GIF at `rate` pictures per second, creating its folder if needed."""
     pages = [Image.fromarray(picture) for picture in pictures]
     file = io.BytesIO()
     pages[0].save(file, "GIF", save_all=True, append_images=pages[1:], duration=round(1000 / rate), loop=0)
@@ -25,9 +25,9 @@ def write_gif(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place,
 
 
 def write_mp4(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], path: str | Place, rate: float) -> Place:
-    """Write H.264 of so many pictures a second, which browsers play, making its folder if needed.
+    """Write an H.264 MP4 at `rate` pictures per second, which browsers play, creating its folder if needed.
 
-    A side of odd length gets one more white pixel, as 4:2:0 wants it.
+    Odd sides are padded by a white pixel, because 4:2:0 needs even sides.
     """
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as output:

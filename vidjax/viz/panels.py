@@ -1,4 +1,4 @@
-"""Several versions of the same clips beside each other: frame under frame as a PNG, side by side as GIF and MP4."""
+"""Draw several versions of the same clips: one below the other in a PNG, side by side in a GIF and an MP4."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vidjax.viz.figures import new_figure, save_figure
 from vidjax.viz.moving import write_gif, write_mp4
 
 _MAX_FRAMES, _MARGIN, _HEADER = 8, 6, 22
-_SMALL, _LARGE = 144, 224  # pixels: the height of a frame of the animation is near the first and at most the second
-_RATE = 8  # frames a second
+_SMALL, _LARGE = 144, 224  # pixels: the height of an animated frame is near the first and at most the second
+_RATE = 8  # frames per second
 Clips = Float[np.ndarray, "b t h w 3"]
 
 
 class Files(NamedTuple):
-    """The three pictures of the same."""
+    """The paths of the three files of one drawing."""
 
     png: Place
     gif: Place
@@ -32,17 +32,17 @@ class Files(NamedTuple):
 
     @property
     def named(self) -> dict[str, str]:
-        """Their paths by kind, as words."""
+        """The paths as strings, by kind."""
         return {kind: os.fspath(path) for kind, path in self._asdict().items()}
 
 
 def files_of(folder: str | Place, name: str) -> Files:
-    """Where `draw` writes: folder/NAME.png, .gif and .mp4."""
+    """The files that `draw` writes: folder/NAME.png, .gif and .mp4."""
     return Files(*(located(folder) / f"{name}.{kind}" for kind in ("png", "gif", "mp4")))
 
 
 def draw(clips: Mapping[str, Clips], files: Files, caption: str, titles: Sequence[str] = ()) -> None:
-    """Write all three; the arguments are those of `draw_strips`."""
+    """Write all three files; the arguments are those of `draw_strips`."""
     draw_strips(clips, files.png, caption, titles)
     pictures = animate(clips, caption, titles)
     write_gif(pictures, files.gif, _RATE)
@@ -53,8 +53,10 @@ def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str, tit
     """Draw a row of frames for each version of each clip as a PNG, with the caption below.
 
     Args:
-      clips: by what they show, each (b t h w 3) in [0, 1]; up to 8 of the t frames are shown.
-      titles: of the clips.
+      clips: versions of the clips by name, each (b t h w 3) in [0, 1]; up to 8 of the t frames are shown.
+      path: the PNG to write.
+      caption: the text below.
+      titles: titles of the b clips.
     """
     count, times = len(next(iter(clips.values()))), _shown(clips)
     wide, title = 1.15, 0.25 * bool(titles)  # inches of a frame, and over a clip
@@ -82,7 +84,7 @@ def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str, tit
 
 
 def animate(clips: Mapping[str, Clips], caption: str, titles: Sequence[str] = ()) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Pictures of all versions side by side, a row for each clip, one picture for each frame; arguments as above."""
+    """One picture per frame, with a row per clip and its versions side by side; arguments as for `draw_strips`."""
     count, length, *size = next(iter(clips.values())).shape[:4]
     high, wide = _size(*size)
     row_height = high + _MARGIN + _HEADER * bool(titles)
@@ -115,13 +117,13 @@ def _resized(frame: Float[np.ndarray, "h w 3"], high: int, wide: int) -> Image.I
 
 
 def _shown(clips: Mapping[str, Clips]) -> np.ndarray:
-    """Which frames of the clips."""
+    """The numbers of the frames to show."""
     frames = next(iter(clips.values())).shape[1]
     return np.unique(np.linspace(0, frames - 1, min(frames, _MAX_FRAMES)).round().astype(int))
 
 
 def _size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of a frame of the animation: a whole multiple of the clip's unless that would be too large."""
+    """The height and width of an animated frame: a whole multiple of the clip's, unless that would be too large."""
     high = min(height * max(1, round(_SMALL / height)), _LARGE)
     return high, round(width * high / height)
 

@@ -1,4 +1,4 @@
-"""The report of probes on frozen features: one table, the curves of the MLPs, what searches tried."""
+"""The report of probes on frozen features: a table of results, the curves of the MLPs, and the searched settings."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from vidjax.viz.figures import new_figure, save_figure
 from vidjax.viz.report import PICTURES, settings
 
 TITLES = {"loss": "loss", "accuracy": "accuracy", "f1_macro": "macro F1", "ccc": "CCC"}
-Curve = Sequence[Mapping[str, float]]  # a line an epoch: epoch, {train,val}/<figure>
+Curve = Sequence[Mapping[str, float]]  # one dict per epoch: epoch, {train,val}/<figure>
 
 
 @dataclasses.dataclass(frozen=True)
 class ProbeReport:
-    """What a report of probes shows.
+    """The content of a report of probes.
 
     Attributes:
       table: column names and rows.
-      curves: by backbone and reduction; one picture per backbone.
+      curves: curves by backbone and reduction; one picture per backbone.
       searches: by backbone/reduction/probe, the settings that were tried, with `mean` and `std` over the folds.
     """
 
@@ -39,7 +39,7 @@ class ProbeReport:
 
 
 def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: Config) -> Place:
-    """Write report.md, report.html and the pictures of a run; returns the path of report.md."""
+    """Write report.md, report.html and the pictures; returns the path of report.md."""
     workdir, tree = located(workdir), json.loads(json.dumps(dataclasses.asdict(config)))
     blocks: list[Block] = [Text(report.introduction), Heading("Results"), Table(*report.table)]
     for backbone, of_reduction in report.curves.items():
@@ -52,16 +52,17 @@ def write_probe_report(workdir: str | os.PathLike, report: ProbeReport, config: 
 
 
 _CURVES = (
-    "The MLP, epoch by epoch: solid on the part of the training rows that is held out to stop it, dashed on the "
-    "part that it learns from, without dropout. The dot is the epoch that was kept."
+    "The MLP, epoch by epoch: solid lines for the training rows that are held out for early stopping, dashed lines for "
+    "the rows that it learns from, without dropout. The dot marks the epoch that was kept."
 )
 
 
 def draw_probe_curves(curves: Mapping[str, Curve], path: str | Place) -> Place:
-    """Draw one panel a figure, a colour a reduction.
+    """Draw one panel per figure, with one colour per reduction.
 
     Args:
-      curves: legend -> lines, of which the one with the lowest val/loss, or else the last, was kept.
+      curves: by legend; the epoch with the lowest val/loss was kept, or else the last.
+      path: the PNG to write.
     """
     names = [name for name in TITLES if any(f"train/{name}" in curve[0] for curve in curves.values())]
     figure = new_figure(4.6 * len(names), 3.6)

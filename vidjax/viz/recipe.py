@@ -1,4 +1,4 @@
-"""The recipe of a run at a glance, from its config.json."""
+"""A table with the recipe of a run, from its config.json."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vidjax.viz.document import Block, Heading, Table
 
 
 def recipe_blocks(config: Mapping[str, Any], data: Mapping[str, Any]) -> list[Block]:
-    """The section of a report; empty without a configuration.
+    """The "Recipe" section of a report; empty without a configuration.
 
     Args:
-      config: as saved; keys that it lacks are passed over.
-      data: what data.json says of the videos.
+      config: the saved configuration; missing keys are skipped.
+      data: the content of data.json.
     """
     rows = [[name, words] for name, words in _rows(config, data) if words]
     return [Heading("Recipe"), Table(("", ""), rows)] if rows else []

@@ -1,6 +1,6 @@
-"""Pictures of masked autoencoding: what went in, what was left visible, what came back, how far it is off.
+"""Pictures of masked autoencoding: the input, the visible patches, the reconstruction and its error.
 
-VideoMAE, figure 5, which has several mask ratios one under the other too.
+As in figure 5 of VideoMAE, several mask ratios can be shown below each other.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from vidjax.objectives.base import Params
 from vidjax.viz import panels
 
 NORMALIZED = (
-    "Visible patches are pasted from the input; only hidden ones are predicted. What is predicted are normalised "
-    "pixels: they are put back with the true mean and deviation of each patch and colour, so the overall brightness "
+    "Visible patches are copied from the input; only hidden patches are predicted. The model predicts normalised "
+    "pixels, which are shown with the true mean and deviation of each patch and colour, so the overall brightness "
     "and contrast of a hidden patch come from the input, not from the model."
 )
-PLAIN = "Visible patches are pasted from the input; only hidden ones are predicted, as pixels."
+PLAIN = "Visible patches are copied from the input; only hidden patches are predicted, as pixels."
 _ERROR = (
-    " Error: the absolute difference, averaged over colours, from black (0) to white ({most:.2f} of the range of "
-    "pixels or more)."
+    " Error: the absolute difference, averaged over colours, from black (0) to white ({most:.2f} of the pixel range "
+    "or more)."
 )
 _MAX_CLIPS = 3
 Clips = Float[np.ndarray, "b t h w 3"]
@@ -40,10 +40,12 @@ Clips = Float[np.ndarray, "b t h w 3"]
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """The files that were written, and what has to be said beside them.
+    """The files that were written, and what must be stated beside them.
 
     Attributes:
-      errors: of each objective, the mean absolute error over the pixels that it predicted.
+      files: the paths.
+      caption: how to read the pictures.
+      errors: for each objective, the mean absolute error over the pixels that it predicted.
     """
 
     files: panels.Files
@@ -62,14 +64,14 @@ def reconstruct_held_out(
     """Reconstruct three videos spread over a data set; see `write_reconstructions`.
 
     Args:
-      source: where the videos come from; those that cannot be decoded are passed over.
-      config: its data section says how a clip is taken, its seed draws the mask.
+      source: the data set; videos that cannot be decoded are skipped.
+      config: its data section defines how a clip is taken, and its seed draws the mask.
 
     Returns:
       the pictures, or None if no video can be decoded.
     """
     load = LoadEval(source, ClipRecipe.of(config.data, config.eval).one_view()).map
-    spread = np.random.default_rng(config.seed).permutation(len(source))  # neighbours are often of one class
+    spread = np.random.default_rng(config.seed).permutation(len(source))  # neighbours often share a class
     loaded = (load(int(index)) for index in spread)
     clips = list(itertools.islice((np.asarray(row["video"])[0] for row in loaded if row["decoded"]), _MAX_CLIPS))
     if not clips:
@@ -85,11 +87,13 @@ def write_reconstructions(
     mesh: Mesh,
     folder: str | Place,
 ) -> Pictures:
-    """Reconstruct clips and write folder/reconstruction.png, .gif and .mp4; every process calls it, the first writes.
+    """Reconstruct clips and write folder/reconstruction.png, .gif and .mp4.
+
+    Every process must call it; the first process writes the files.
 
     Args:
-      objectives: one, or several with different mask ratios, whose pictures stand one under the other.
-      params: placed on `mesh`.
+      objectives: one objective, or several with different mask ratios, whose pictures are shown below each other.
+      params: parameters placed on `mesh`.
     """
     found = [_reconstruct(objective, params, video, mask_key, mesh) for objective in objectives]
     errors = tuple(_mean_error(clips) for clips in found)
@@ -105,9 +109,9 @@ def write_reconstructions(
 
 
 def error_map(given: Clips, found: Clips) -> tuple[Clips, float]:
-    """How far pixels are off, the mean over colours, from black to white; and the error that is white.
+    """Colour the errors of pixels, averaged over colours, from black to white; and return the error shown as white.
 
-    White is what one in a hundred of the pixels that differ exceeds, the same for all clips.
+    White is the 99th percentile of the non-zero errors, the same for all clips.
     """
     error = np.abs(found - given).mean(axis=-1)
     differing = error[error > 0]

@@ -1,4 +1,4 @@
-"""report.md and report.html of a run, and of several runs side by side: results, pictures, and how they were made."""
+"""Write report.md and report.html for a run, or for several runs side by side: results, pictures and provenance."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vidjax.viz.time_spent import time_blocks
 
 PICTURES = "pictures"
 CALIBRATION = (
-    "Reliability diagram (Guo et al. 2017): of the scored videos, the share that is right, by the probability of the "
-    "answer in 15 bins of equal width. The expected calibration error (ECE) is the mean over videos of their bin's "
-    "difference between that share and the mean probability"
+    "Reliability diagram (Guo et al. 2017): the share of scored videos that are right, by the probability of the "
+    "answer in 15 bins of equal width. The expected calibration error (ECE) is the difference between this share and "
+    "the mean probability of a bin, averaged over videos"
 )
-_RECONSTRUCTIONS = {  # that masked autoencoding leaves in a run's folder, in the order in which they are shown
-    "reconstruction.png": "Held-out clips: input, what was left visible, the reconstruction and its error; the note in "
-    "the picture says what is predicted.",
-    "reconstruction.gif": "The same clips, moving.",
+_RECONSTRUCTIONS = {  # pictures that masked autoencoding writes into a run's folder, in the order of the report
+    "reconstruction.png": "Held-out clips: input, visible patches, reconstruction and its error; the note in the "
+    "picture explains what is predicted.",
+    "reconstruction.gif": "The same clips, animated.",
 }
 
 
@@ -41,19 +41,19 @@ def write_run_report(
     results: Mapping[str, Any] | None = None,
     why: str = "",
 ) -> Place:
-    """Write the report of one run from what it left in its folder; returns the path of report.md.
+    """Write the report of one run from the files in its folder; returns the path of report.md.
 
     Reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json and
-    the pictures where they exist, draws the training loss, the curves of its task and the learning rate, and adds to
-    the folder's history, so that what was done there before stays in the report.
+    the pictures, as far as they exist; draws the training loss, the curves of the task and the learning rate; and adds
+    this start to the folder's history, so that earlier starts stay in the report.
 
     Args:
-      workdir: of the run.
-      curves: of its task.
+      workdir: the run's folder.
+      curves: the curves of its task.
       act: what was done, such as `trained to step 200 of 200`.
-      config: it was done with, where that may differ from config.json.
-      results: that came of it, flat.
-      why: it was stopped, if it was.
+      config: the configuration it was done with, if it may differ from config.json.
+      results: the resulting figures, flat.
+      why: why the run was stopped, if it was.
     """
     workdir = located(workdir)
     trained = _read(workdir / "config.json")
@@ -80,25 +80,28 @@ def write_run_report(
 def write_comparison(
     workdir: str | os.PathLike, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], seconds: float
 ) -> Place:
-    """Write the report of the quickstart: pre-trained against from scratch; returns the path of report.md.
+    """Write the report of the quickstart, which compares pre-training with training from scratch.
 
     Args:
       workdir: holds `seed<N>/{pretrain,finetune,scratch}`, the folders of the runs.
-      rows: dicts of seed (None for chance), start (pre-trained, from scratch, chance), top1 and top5 in 0-1.
-      curves: of the classifiers, beside the training loss.
-      seconds: how long all of it took.
+      rows: dicts of seed (None for chance), start (pre-trained, from scratch, chance), top1 and top5 in [0, 1].
+      curves: curves of the classifiers, beside the training loss.
+      seconds: the total time.
+
+    Returns:
+      the path of report.md.
     """
     workdir = located(workdir)
     seeds = sorted({row["seed"] for row in rows if row["seed"] is not None})
     first = workdir / f"seed{seeds[0]}"
     blocks: list[Block] = [
         Text(
-            "Two classifiers saw the same labelled clips for the same number of steps. One started from the encoder "
-            "that was pre-trained by masked autoencoding, without labels; the other from random weights."
+            "Two classifiers saw the same labelled clips for the same number of steps. One started from an encoder "
+            "that was pre-trained by masked autoencoding, without labels; the other started from random weights."
         ),
         Heading("Results"),
         _comparison_table(rows),
-        Text(f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; everything together took {seconds / 60:.1f} minutes."),
+        Text(f"{len(seeds)} seed{'s' * (len(seeds) > 1)}; all runs together took {seconds / 60:.1f} minutes."),
         Heading("Pre-training"),
         *_curve_blocks({"pre-training": first / "pretrain"}, (LOSS,), workdir / PICTURES / "pretrain.png"),
         *_pictures(first / "pretrain"),
@@ -115,7 +118,7 @@ def write_comparison(
 
 
 def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a way to start: the mean over seeds, and the sample deviation if there are several."""
+    """One row per way to start: the mean over seeds, with the sample deviation if there are several."""
     lines = []
     for start in dict.fromkeys(row["start"] for row in rows):
         same = [row for row in rows if row["start"] == start]
@@ -129,7 +132,7 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place) -> list[Block]:
-    """The figures of each start that ended with some, or else the latest, and what they stand on."""
+    """The figures of each start that has some, or else the latest figures, and what they are based on."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
         return [_results_table(results), *map(Text, score_sentences(results, workdir))]
@@ -147,17 +150,17 @@ def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: P
 
 
 def _whole(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that are not of single classes."""
+    """The figures that do not belong to single classes."""
     return {name: value for name, value in results.items() if name.count("/") == 1}
 
 
 def _results_table(results: Mapping[str, Any]) -> Table:
-    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # a sentence says it
+    figures = {name: value for name, value in results.items() if name != "eval/chosen"}  # in a sentence
     return Table(("figure", "value"), [[name, _number(value)] for name, value in figures.items()])
 
 
 def _class_table(results: Mapping[str, Any]) -> list[Block]:
-    """What results say of single classes (eval/<figure>/<class>), a line each."""
+    """A table of the figures of single classes (eval/<figure>/<class>), one row per class."""
     found: dict[str, dict[str, Any]] = {}
     for name, value in results.items():
         if name.count("/") > 1:
@@ -175,7 +178,7 @@ def _number(value: Any) -> str:
 
 
 def _curve_blocks(runs: Mapping[str, Place], curves: Sequence[Curve], path: Place) -> list[Picture | Text]:
-    """Curves where there are two points, and in words what has one."""
+    """Curves of metrics with two or more points, and a sentence on each metric with a single point."""
     picture = draw_curves(runs, curves, path)
     caption = "Curves over training steps; the pale line is every logged value."
     blocks: list[Picture | Text] = [Picture(picture, caption)] if picture else []
@@ -205,14 +208,14 @@ def _calibration(results: Mapping[str, Any], pictures: Place) -> list[Block]:
 
 
 def settings(config: Mapping[str, Any]) -> str:
-    """The keys of a configuration that are not at their defaults, a line each."""
+    """The keys of a configuration that are not at their defaults, one per line."""
     usual = dict(flatten(json.loads(json.dumps(to_saved(Config())))))
     lines = [f"{key} = {value!r}" for key, value in flatten(config) if value != usual.get(key)]
     return "\n".join(lines) or "none"
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The keys of a configuration that are not as in another, a line each; where a run begins and its mode are none."""
+    """The keys of a configuration that differ from another, one per line; except `mode` and `init_from`."""
     old, new = (dict(flatten(json.loads(json.dumps(tree)))) for tree in (before, after))
     own = ("mode", "init_from")
     return "\n".join(f"{key} = {value!r}" for key, value in new.items() if value != old.get(key) and key not in own)

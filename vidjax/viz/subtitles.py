@@ -1,4 +1,4 @@
-"""Subtitles: SubRip (.srt), which every player reads, and WebVTT (.vtt), which browsers do."""
+"""Write subtitles: SubRip (.srt), which every player reads, and WebVTT (.vtt), which browsers read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from vidjax.viz.time_line import Cue
 
-_BREAKS_SRT = str.maketrans("<>{}", "\u2039\u203a()")  # players take <b> and {\an8} for markup, and there is no escape
+_BREAKS_SRT = str.maketrans("<>{}", "\u2039\u203a()")  # players read <b> and {\an8} as markup, which has no escape
 
 
 def srt(cues: Sequence[Cue]) -> str:

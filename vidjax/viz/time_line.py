@@ -1,4 +1,4 @@
-"""The time line of a video, as predict answers it: what to show at each moment, and a table for other programs."""
+"""The time line of a predicted video: what to show at each moment, and a CSV table for other programs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from vidjax.errors import one_line, printable
 
-Answer = Mapping[str, Any]  # what `vidjax.weights.predictors.answer` says of a video, and `video`, its name
+Answer = Mapping[str, Any]  # what `vidjax.weights.predictors.answer` returns, and `video`, the name of the video
 
 
 @dataclasses.dataclass(frozen=True)
 class Cue:
-    """What is shown from `start` to `end` (seconds): lines of a name and a figure, such as ("archery", "87%")."""
+    """What to show from `start` to `end` (seconds): lines of a name and a figure, such as ("archery", "87%")."""
 
     start: float
     end: float
@@ -24,9 +24,9 @@ class Cue:
 
 
 def cues(answer: Answer) -> list[Cue]:
-    """What to show when. Cues do not overlap; stretches without a segment have no cue.
+    """Turn the segments of a time line into cues, which do not overlap; times without a segment have no cue.
 
-    Classes that are seen together share a cue, the most probable first.
+    Classes that occur at the same time share a cue, the most probable first.
     """
     segments = sorted(answer["segments"], key=lambda segment: segment["start"])
     edges = sorted({segment[side] for segment in segments for side in ("start", "end")})
@@ -45,17 +45,17 @@ def cues(answer: Answer) -> list[Cue]:
 
 
 def lines_of(segment: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and figure of each answer of a segment: its class with the probability, or the numbers of a regression."""
+    """The name and figure of each answer in a segment: its class and probability, or the numbers of a regression."""
     if "values" in segment:
         return [(one_line(line["name"]), f"{line['value']:+.2f}") for line in segment["values"]]
     return [(one_line(segment["label"]), f"{segment['probability']:.0%}")]
 
 
 def csv_table(answers: Sequence[Answer]) -> str:
-    """The time lines of several videos as CSV: one line per segment, and one with `error` per video without an answer.
+    """The time lines of several videos as CSV: one line per segment, and one with `error` per video that failed.
 
-    Columns: video, start and end in seconds; then, of classes, label (of actions also verb and noun), probability,
-    windows and agree (see `vidjax.evaluation.time_line.Segment`), of a regression one column per target.
+    The columns are video, start and end in seconds. For classes, label (for actions also verb and noun), probability,
+    windows and agree follow (see `vidjax.evaluation.time_line.Segment`); for a regression, one column per target.
     """
     rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]
     columns = list(dict.fromkeys(("video", "start", "end", *itertools.chain(*rows), "error")))

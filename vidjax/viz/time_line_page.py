@@ -1,4 +1,4 @@
-"""Time lines of videos as one HTML file that needs nothing beside it: bars over time, a picture of each segment."""
+"""Time lines of videos as one self-contained HTML file: bars over time, and a picture of each segment."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vidjax.data.video.readers import open_video
 from vidjax.errors import VideoError, one_line, printable
 from vidjax.viz.time_line import Answer, lines_of
 
-_PICTURES = 120  # of a video at most
-_AT_ONCE = 8  # frames that are decoded together
+_PICTURES = 120  # most pictures of a video
+_AT_ONCE = 8  # frames decoded together
 _WIDTH = 200  # pixels of a picture
-_ROWS = 24  # classes of several labels that have a row
+_ROWS = 24  # most rows, one for each class, where classes overlap
 _TICKS = 6
 _STYLE = (
     "body{max-width:70rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
@@ -39,11 +39,11 @@ _STYLE = (
 
 
 def page(answers: Sequence[Answer], about: str) -> str:
-    """The page; videos are read once more for their pictures.
+    """Make the page; videos are read again for their pictures.
 
     Args:
-      answers: of videos, with `segments`, or with `error`.
-      about: a sentence on how they were looked at.
+      answers: answers for videos, with `segments` or with `error`.
+      about: a sentence on how the videos were predicted.
     """
     body = [f"<h1>Time lines of {len(answers)} video{'s' * (len(answers) != 1)}</h1>", _paragraph(about)]
     for number, answer in enumerate(answers):
@@ -76,7 +76,7 @@ def _whole(answer: Answer) -> list[Mapping[str, Any]]:
 
 
 def _bars(segments: Sequence[Mapping[str, Any]], colours: Mapping[int, str], end: float, key: str) -> list[str]:
-    """One bar, or where segments overlap one for each class."""
+    """One bar, or one per class if segments overlap."""
     overlap = any(one["end"] > two["start"] for one, two in itertools.pairwise(segments))
     names = list(dict.fromkeys(segment["label"] for segment in segments)) if overlap else [""]
     text = []
@@ -94,12 +94,12 @@ def _bars(segments: Sequence[Mapping[str, Any]], colours: Mapping[int, str], end
         named = f'<span class="name">{_escaped(name)}</span>' if name else ""
         text.append(f'<div class="row">{named}<div class="bar">{"".join(marks)}</div></div>')
     if len(names) > _ROWS:
-        text.append(_paragraph(f"and {len(names) - _ROWS} classes more, below"))
+        text.append(_paragraph(f"and {len(names) - _ROWS} more classes, below"))
     return [*text, _ticks(end, "ticks of-rows" if overlap else "ticks")]
 
 
 def _curves(windows: Sequence[Mapping[str, Any]], end: float) -> list[str]:
-    """The numbers of a regression over time, with their zero where it is among them."""
+    """The numbers of a regression over time, with a line at zero."""
     middles = [(window["start"] + window["end"]) / 2 for window in windows]
     values = np.array([[line["value"] for line in window["values"]] for window in windows])
     low, high = min(0.0, values.min()), max(0.0, values.max())
@@ -119,7 +119,7 @@ def _curves(windows: Sequence[Mapping[str, Any]], end: float) -> list[str]:
 
 
 def _cards(video: str, segments: Sequence[Mapping[str, Any]], colours: Mapping[int, str], key: str) -> Iterable[str]:
-    """A picture from the middle of each segment, its time and what it is."""
+    """A picture from the middle of each segment, with its time and answer."""
     pictures = _pictures(video, [(segment["start"] + segment["end"]) / 2 for segment in segments[:_PICTURES]])
     for number, segment in enumerate(segments):
         picture = f'<img alt="" src="{pictures[number]}">' if number < len(pictures) else ""
@@ -129,7 +129,7 @@ def _cards(video: str, segments: Sequence[Mapping[str, Any]], colours: Mapping[i
 
 
 def _pictures(video: str, moments: Sequence[float]) -> list[str]:
-    """The frames shown at moments of a video, as data addresses; fewer where it cannot be decoded further."""
+    """The frames at some moments of a video as data URLs; fewer if the video cannot be decoded to the end."""
     found: list[str] = []
     try:
         with open_video(video) as opened:
@@ -138,7 +138,7 @@ def _pictures(video: str, moments: Sequence[float]) -> list[str]:
             for start in range(0, len(numbers), _AT_ONCE):
                 found += [_data(frame) for frame in opened.read(numbers[start : start + _AT_ONCE])]
     except VideoError:
-        pass  # what was answered stands without its pictures
+        pass  # the answer is shown without its pictures
     return found
 
 
@@ -159,7 +159,7 @@ def _ticks(end: float, kind: str) -> str:
 
 
 def _colour(number: int) -> str:
-    """Colours that differ, by the golden angle."""
+    """The colour of a number; the golden angle keeps colours apart."""
     return f"hsl({(205 + 137.5 * number) % 360:.0f} 50% 42%)"
 
 

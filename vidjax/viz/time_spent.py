@@ -1,6 +1,6 @@
-"""Where the time of a run went, over all its starts: goodput.json, and what a report says of it.
+"""Where the time of a run went, over all its starts: goodput.json, and its section of a report.
 
-What counts is the time of steps that a checkpoint has kept: a start that is killed loses those after its last one.
+Only steps that a checkpoint keeps count as useful: a start that is killed loses the steps after its last checkpoint.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from vidjax.files import located, read_json
 from vidjax.viz.document import Block, Heading, Table, Text
 
 FILE = "goodput.json"
-KINDS = {  # what a start spends its time on, and how a report calls it
-    "start": "starting: finding the videos, making the model, reading the checkpoint",
+KINDS = {  # what a start spends its time on, and the words of a report for it
+    "start": "starting: finding the videos, building the model, reading the checkpoint",
     "compile": "compiling",
     "step": "training steps that count",
     "data": "waiting for data",
     "evaluate": "evaluation and report",
     "save": "saving",
-    "lost": "lost: steps that no checkpoint has kept",
+    "lost": "lost: steps that no checkpoint kept",
 }
 _TRAINING = ("step", "data")
 
@@ -30,8 +30,8 @@ class Start:
     """One start of a run.
 
     Attributes:
-      seconds: by kind.
-      saved: seconds of steps and of waiting for their data until the checkpoint of each step was begun.
+      seconds: seconds by kind.
+      saved: by step of a checkpoint, the seconds of training and waiting for data until its writing began.
     """
 
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -42,11 +42,11 @@ class Start:
 
     @property
     def trained(self) -> float:
-        """Seconds of steps, and of waiting for their data."""
+        """Seconds of training steps and of waiting for their data."""
         return sum(self.seconds[kind] for kind in _TRAINING)
 
     def lose_after(self, step: int) -> None:
-        """The run goes on from the checkpoint of a step: what this start has trained after it is lost."""
+        """Count what this start trained after a step as lost, since the run resumes from that step's checkpoint."""
         self.saved = {number: seconds for number, seconds in self.saved.items() if int(number) <= step}
         trained, kept = self.trained, max(self.saved.values(), default=0.0)
         for kind in _TRAINING if trained > kept else ():
@@ -56,7 +56,7 @@ class Start:
 
 
 def read_starts(workdir: str | os.PathLike) -> list[Start]:
-    """The starts of a run, oldest first; none where nothing was kept of them, or it is damaged."""
+    """Read the starts of a run, oldest first; empty if goodput.json is missing or damaged."""
     try:
         return [Start(**start) for start in read_json(located(workdir) / FILE) or ()]
     except TypeError:
@@ -64,14 +64,14 @@ def read_starts(workdir: str | os.PathLike) -> list[Start]:
 
 
 def totals(starts: Sequence[Start]) -> dict[str, float]:
-    """Seconds by kind over all starts; and "goodput", the share of all that went into steps that count."""
+    """Seconds by kind over all starts, and "goodput", the share of time that went into steps that count."""
     found = {kind: sum(start.seconds[kind] for start in starts) for kind in KINDS}
     whole = sum(found.values())
     return found | {"goodput": found["step"] / whole if whole else 0.0}
 
 
 def time_blocks(workdir: str | os.PathLike) -> list[Block]:
-    """The section of a report; empty for a run that has kept nothing of its time."""
+    """The "Where the time went" section of a report; empty for a run without recorded times."""
     starts = read_starts(workdir)
     found = totals(starts)
     whole = sum(found[kind] for kind in KINDS)
@@ -84,14 +84,14 @@ def time_blocks(workdir: str | os.PathLike) -> list[Block]:
         Table(("", "time", "share"), lines, shares),
         Text(
             f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training "
-            f"steps that count, is {found['goodput']:.1%}. The time between two starts is not counted, nor that in "
-            "which a command is read and packages are imported."
+            f"steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read the "
+            "command and import packages, is not counted."
         ),
     ]
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds; less than a minute in tenths of a second."""
+    """Format a duration as hours, minutes and seconds; less than a minute in tenths of a second."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

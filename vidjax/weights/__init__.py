@@ -1,4 +1,4 @@
-"""Public checkpoints in and out: hub ids, folders, `.safetensors`, `.pth`, msgpack, and vidjax runs."""
+"""Load and export checkpoints: hub ids, folders, `.safetensors`, `.pth`, msgpack, and vidjax runs."""
 
 from vidjax.weights.export_files import export
 from vidjax.weights.model import Pretrained

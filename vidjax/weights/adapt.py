@@ -1,7 +1,7 @@
-"""A model for other frames, another resolution or other classes than its weights were made for; every change is told.
+"""Adapt a model to another number of frames, another resolution or other classes, with a note on every change.
 
-Fixed positions are computed anew, learned ones interpolated as the family's authors do, a head of another size starts
-fresh.
+Fixed positions are computed anew, learned positions interpolated as the family's authors do, and a head of another size
+starts fresh.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ def adapt(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
 ) -> tuple[nn.Module, dict, tuple[str, ...]]:
-    """Change the clips or the classes of a model; None leaves them as they are.
+    """Change the clip size or the classes of a model; None leaves them as they are.
 
     Args:
-      family: as `vidjax.models.FAMILIES` finds it.
-      module, params: of that family; a pre-training module is turned into a classifier by `num_classes`.
+      family: a name in `vidjax.models.FAMILIES`.
+      module, params: a model of that family.
+      num_classes: the number of classes; turns a pre-training module into a classifier.
 
     Returns:
-      module, parameters, and sentences that say what was done.
+      the module, its parameters, and notes on what was done.
 
     Raises:
-      ConfigError: when the cubes do not tile such clips, or the number of classes is negative.
+      ConfigError: if the cubes do not tile such clips, or the number of classes is negative.
     """
     changes = {"num_frames": num_frames, "image_size": image_size}
     spec = dataclasses.replace(module.spec, **{key: value for key, value in changes.items() if value is not None})
@@ -64,7 +65,7 @@ def adapt(
 
 
 def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]]:
-    """What a module can take of the parameters, the rest initialised, and sentences beside that on the head."""
+    """The parameters that fit a module, the rest initialised, and notes on changes beyond the head."""
     inputs = example_inputs(module.spec, pretraining=False)
     found = flatten(params)
     wanted = flatten(jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"])
@@ -76,7 +77,7 @@ def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]
 
 
 def fresh(module: nn.Module, inputs: tuple, paths: Collection[str]) -> dict[str, Any]:
-    """Some leaves of a module's initial parameters, by path; only these are computed."""
+    """Compute only some leaves of a module's initial parameters, by path."""
 
     def init(key):
         zeros = (jnp.zeros(shape.shape, shape.dtype) for shape in inputs)
@@ -87,7 +88,7 @@ def fresh(module: nn.Module, inputs: tuple, paths: Collection[str]) -> dict[str,
 
 
 def groups(paths: Collection[str]) -> str:
-    """Paths of leaves by the modules they belong to, for a sentence."""
+    """The modules that paths of leaves belong to, as words for a sentence."""
     return ", ".join(
         sorted({path.rsplit("/", 1)[0] if path.startswith("encoder") else path.split("/")[0] for path in paths})
     )

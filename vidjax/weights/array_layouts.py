@@ -1,4 +1,4 @@
-"""How PyTorch stores a parameter and how vidjax does, both ways; the vocabulary of the rule tables."""
+"""Conversions between PyTorch's layout of a parameter and vidjax's; the rule tables are made of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POSITIONS = Form(lambda table: (np.squeeze(table, 0),), lambda table: (table[Non
 
 
 def patch_conv3d(tubelet: int, patch: int, channels: int = 3) -> Form:
-    """A Conv3d weight (d, c, t, h, w) and the matrix (t h w c, d) that multiplies `ops.patchify`'s rows."""
+    """A Conv3d weight (d, c, t, h, w) and the matrix (t h w c, d) that multiplies the rows of `ops.patchify`."""
     return Form(
         lambda weight: (weight.transpose(2, 3, 4, 1, 0).reshape(-1, weight.shape[0]),),
         lambda kernel: (kernel.reshape(tubelet, patch, patch, channels, -1).transpose(4, 3, 0, 1, 2),),
@@ -45,7 +45,7 @@ def qkv_fused_bias(heads: int) -> Form:
 
 
 def qkv_split(heads: int) -> Form:
-    """Weights of q, k and v (d, d) each and the kernel (d, 3, heads, head width)."""
+    """The weights of q, k and v, each (d, d), and the kernel (d, 3, heads, head width)."""
     return Form(
         lambda *weights: (np.stack([w.T.reshape(w.shape[1], heads, -1) for w in weights], axis=1),),
         lambda kernel: tuple(kernel[:, part].reshape(kernel.shape[0], -1).T for part in range(3)),
@@ -69,17 +69,17 @@ def heads_out(heads: int) -> Form:
 
 
 def zeros(*shape: int) -> Form:
-    """A leaf that no array of the file stands for: zeros."""
+    """A leaf of zeros that has no array in the file."""
     return Form(lambda: (np.zeros(shape, np.float32),), lambda leaf: ())
 
 
 def no_biases(targets: tuple[str, ...], heads: int, width: int, depth: int) -> list[Rule]:
-    """Biases of queries, keys or values that a file does not have: zeros (heads, head width), which add nothing."""
+    """Rules that fill absent biases of queries, keys or values with zeros (heads, head width)."""
     return [Rule((), (target,), zeros(heads, width // heads), depth) for target in targets]
 
 
 def linear(source: str, target: str, depth: int = 0) -> tuple[Rule, Rule]:
-    """Weight and bias of a Linear."""
+    """The weight and bias of a Linear."""
     return (
         Rule((f"{source}.weight",), (f"{target}/kernel",), LINEAR, depth),
         Rule((f"{source}.bias",), (f"{target}/bias",), SAME, depth),
@@ -87,7 +87,7 @@ def linear(source: str, target: str, depth: int = 0) -> tuple[Rule, Rule]:
 
 
 def norm(source: str, target: str, depth: int = 0) -> tuple[Rule, Rule]:
-    """Weight and bias of a LayerNorm."""
+    """The weight and bias of a LayerNorm."""
     return (
         Rule((f"{source}.weight",), (f"{target}/scale",), SAME, depth),
         Rule((f"{source}.bias",), (f"{target}/bias",), SAME, depth),

@@ -1,4 +1,4 @@
-"""Backbones of frozen features by name: what `from_pretrained` takes, or `random:PRESET` to compare it with."""
+"""Backbones for frozen features, by name: any source of `from_pretrained`, or `random:PRESET` as a baseline."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _SEED = 0
 
 
 def load_backbone(source: str, *, num_frames: int | None = None, image_size: int | None = None) -> Pretrained:
-    """A model that makes features of clips.
+    """Load a model that computes features of clips.
 
     Args:
-      source: what `from_pretrained` takes, or random: and the name of a preset, which is the family's classifier
-        without head as it begins, the same weights every time.
-      num_frames, image_size: of the clips, when other than the source's or the preset's.
+      source: what `from_pretrained` takes, or "random:" and the name of a preset: the family's classifier without a
+        head, with the same random weights every time.
+      num_frames, image_size: clip size, if not the source's or the preset's.
 
     Raises:
-      WeightsError: when the source is no model, or one that takes no clips; ConfigError: for an unknown preset, or
-        clips that the model cannot take.
+      WeightsError: if the source is not a model, or takes no clips.
+      ConfigError: for an unknown preset, or clips that the model cannot take.
     """
     sizes = {"num_frames": num_frames, "image_size": image_size}
     if source.startswith(RANDOM):
@@ -35,7 +35,7 @@ def load_backbone(source: str, *, num_frames: int | None = None, image_size: int
     if not isinstance(model.spec, ClipSpec):
         raise WeightsError(
             f"{source} holds a {model.family}, not a backbone that takes clips; give the run or the file that its "
-            "encoder began with"
+            "encoder was initialised from"
         )
     return model
 

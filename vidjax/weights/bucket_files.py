@@ -1,4 +1,4 @@
-"""Weights in a bucket: their files are copied once into the user's cache folder, and read there."""
+"""Weights in a bucket: copied once into the user's cache folder and read from there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from vidjax.weights.hub import JSON_FILES
 
 
 def downloaded(source: Place) -> pathlib.Path:
-    """The local path of a checkpoint: of a file with the JSON files beside it, or of a folder with what is in it.
+    """The local path of a checkpoint: a file with the JSON files beside it, or a folder with its files.
 
-    A copy is kept under the store's checksums, so that files that have changed are copied again.
+    Copies are cached under the store's checksums, so files that change are copied again.
 
     Raises:
-      WeightsError: when the bucket cannot be read, or the disk has no room.
+      WeightsError: if the bucket cannot be read or the disk is full.
     """
     if not in_bucket(source):
         return pathlib.Path(source)
@@ -39,8 +39,8 @@ def downloaded(source: Place) -> pathlib.Path:
             draft.mkdir(parents=True, exist_ok=True)
             list(download(folder, draft, wanted))
             draft.replace(kept)
-        except Exception as error:  # every store has its own
-            if not kept.is_dir():  # another process has made it meanwhile
+        except Exception as error:  # each store raises its own classes
+            if not kept.is_dir():  # otherwise another process made it meanwhile
                 raise WeightsError(f"{source} cannot be copied to {kept}: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)

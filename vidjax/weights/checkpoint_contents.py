@@ -1,7 +1,6 @@
-"""From a path or a hub id to arrays by key: what is in the file decides how it is read, not its name.
+"""Read a checkpoint file or folder to arrays by key; the content of a file, not its name, decides how it is read.
 
-A `.pth` is read by PyTorch with `weights_only=True`, and a run's or a hub's file by its own reader; nothing that a file
-says is ever executed.
+PyTorch reads a `.pth` with `weights_only=True`: no code in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ import numpy as np
 from vidjax.errors import WeightsError
 from vidjax.weights import file_formats
 
-WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # of two, the first is taken
-OTHERS = ("student", "model_ema", "ema")  # the same arrays at another time, which evaluations do not use
+WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # the first that is found is used
+OTHERS = ("student", "model_ema", "ema")  # other versions of the arrays, which the authors do not evaluate
 PREFIXES = ("module.", "backbone.")
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
-BESIDE = ("config", "preprocessor_config", "preprocessing")  # what is read beside a checkpoint, as JSON
+BESIDE = ("config", "preprocessor_config", "preprocessing")  # JSON files that are read beside a checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """A checkpoint's arrays and what stands beside them.
+    """A checkpoint's arrays and the JSON files beside them.
 
     Attributes:
-      source: for messages.
-      state: arrays by key, floating point ones as float32; those of nested dicts by path, with slashes.
+      source: the name used in messages.
+      state: arrays by key, floating-point arrays as float32; keys of nested dicts are paths with slashes.
       config: config.json of its folder, or None.
       preprocessor: preprocessor_config.json of its folder, or None.
-      preprocessing: vidjax's own preprocessing.json of its folder, or None.
-      notes: sentences for the user, such as which of two sets of weights was taken.
+      preprocessing: vidjax's preprocessing.json of its folder, or None.
+      notes: sentences for the user, such as which of two sets of weights is used.
     """
 
     source: str
@@ -47,10 +46,10 @@ class Contents:
 
 
 def read_contents(path: Path) -> Contents:
-    """A file with the JSON files beside it, or a folder with config.json and arrays as `transformers` writes them.
+    """Read a file and the JSON files beside it, or a folder with config.json and arrays as `transformers` writes them.
 
     Raises:
-      WeightsError: for anything that is no checkpoint, is cut short, or would have to be executed.
+      WeightsError: if the file is not a checkpoint, is truncated, or asks for code to be executed.
     """
     if path.is_dir():
         return _read_folder(path)
@@ -78,7 +77,7 @@ def _read_folder(folder: Path) -> Contents:
 
 
 def _read_shards(folder: Path, index: Path) -> dict:
-    """All the files that an index names, each key from the file that it names for it."""
+    """Read all the files that an index names."""
     places = (read_json(index) or {}).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise WeightsError(f"{index} has no weight_map; it should say which file holds which key")
@@ -104,10 +103,10 @@ def _contents(source: str, tree: Mapping, beside: Path) -> Contents:
 
 
 def read_json(path: Path) -> dict | None:
-    """An object from a JSON file; None when there is no file.
+    """Read an object from a JSON file; None if there is no file.
 
     Raises:
-      WeightsError: when it holds something else.
+      WeightsError: if the file holds anything else.
     """
     if not path.exists():
         return None

@@ -1,6 +1,6 @@
-"""What a family's file tells of its foreign checkpoints, and the list of all layouts that can be read.
+"""The layouts of foreign checkpoints: how each is recognised and described, and the list of all of them.
 
-Each public file of `vidjax/weights/families` exports `LAYOUTS`, a tuple of `Layout`.
+Each public module of `vidjax/weights/families` exports `LAYOUTS`, a tuple of `Layout`.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from vidjax.models.gpt2 import GPT2Spec
 
 _FILES = "vidjax.weights.families"
-Spec = TypeVar("Spec", bound="ClipSpec | GPT2Spec")  # of the family that a file holds
+Spec = TypeVar("Spec", bound="ClipSpec | GPT2Spec")  # the spec of one family
 
 
 @dataclasses.dataclass(frozen=True)
 class Description(Generic[Spec]):
-    """What a file turned out to hold.
+    """The model that a file holds.
 
     Attributes:
-      family: as `vidjax.models.FAMILIES` finds it, unless `module` is given.
+      family: its name in `vidjax.models.FAMILIES`, unless `module` is given.
       spec: sizes and numerics of this source, from the shapes of its arrays and from its config.json.
-      num_classes: of the classifier; 0 without head; None for the family's pre-training module.
-      rules: keys of the file to leaves of the tree.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      merge: of the scores of several views, mean_softmax or sum_logits, as the source was evaluated.
-      ignore: regular expression of keys that carry no weights, such as buffers.
-      fresh: regular expression of leaves that the file does not hold and that are initialised instead; tell in `notes`.
+      num_classes: number of classes; 0 without a head; None for the family's pre-training module.
+      rules: map keys of the file to leaves of the tree.
+      mean, std: per channel, to normalise the module's input from pixels in [0, 1].
+      merge: how the source merges the scores of several views: mean_softmax or sum_logits.
+      ignore: regular expression for keys without weights, such as buffers.
+      fresh: regular expression for leaves that the file lacks and that are initialised; `notes` must mention them.
       labels: class names, when the source has them.
-      notes: sentences for the user, such as what was corrected in its config.json.
-      module: for a model that takes no clips and is not in FAMILIES (GPT-2): the module itself, and
-      inputs: `jax.ShapeDtypeStruct`s of the arguments of its call.
+      notes: sentences for the user, such as a correction to its config.json.
+      module: the module itself, for a model that takes no clips and is not in FAMILIES (GPT-2).
+      inputs: `jax.ShapeDtypeStruct`s of the arguments of `module`'s call.
     """
 
     family: str
@@ -82,14 +82,16 @@ class Layout(Generic[Spec]):
     """How one source stores the models of one family.
 
     Attributes:
-      name: for messages, such as "TimeSformer, official".
-      recognises: given the keys, and config.json or None. Wrappers (model, module, model_state, teacher, state_dict)
-        and the prefixes "module." and "backbone." are gone by then.
-      describe: given the arrays, and config.json or None; raises WeightsError when they contradict each other.
-      family: as `vidjax.models.FAMILIES` finds it; with `rules`, for export.
-      rules: of a model with this spec and number of classes (as in `Description`); None: cannot be written.
-      config: the config.json with which `transformers` loads what `rules` write, without id2label; raises WeightsError
-        for a variant that `transformers` lacks. None: not a layout of `transformers`.
+      name: shown in messages, such as "TimeSformer, official".
+      recognises: tells from the keys, and config.json or None, whether a file has this layout. Wrappers (model, module,
+        model_state, teacher, state_dict) and the prefixes "module." and "backbone." have been removed.
+      describe: makes a `Description` of the arrays, and config.json or None; raises WeightsError when the two
+        contradict each other.
+      family: for export, the family's name in `vidjax.models.FAMILIES`.
+      rules: for export, the rules of a model with a spec and number of classes (as in `Description`); None if the
+        layout cannot be written.
+      config: for export, the config.json with which `transformers` loads what `rules` write, without id2label; raises
+        WeightsError for a variant that `transformers` lacks. None if the layout is not one of `transformers`.
     """
 
     name: str
@@ -103,10 +105,10 @@ class Layout(Generic[Spec]):
         """The rules that write a model.
 
         Raises:
-          WeightsError: when this layout cannot be written.
+          WeightsError: if this layout cannot be written.
         """
         if self.rules is None:
-            raise WeightsError(f"the layout {self.name!r} can be read, not written")
+            raise WeightsError(f"the layout {self.name!r} can be read but not written")
         return self.rules(described.spec, described.num_classes)
 
 
@@ -117,10 +119,10 @@ def all_layouts() -> tuple[Layout, ...]:
 
 
 def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout:
-    """The layout of a file.
+    """Find the layout of a file.
 
     Raises:
-      WeightsError: when no layout, or more than one, knows the keys; naming `source`, some keys, and what can be read.
+      WeightsError: if no layout recognises the keys, or several do; it names `source`, some keys and the known layouts.
     """
     found = [layout for layout in all_layouts() if layout.recognises(keys, config)]
     if len(found) == 1:
@@ -130,12 +132,12 @@ def recognise(keys: Collection[str], config: dict | None, source: str) -> Layout
     some = ", ".join(sorted(keys)[:3]) or "no keys at all"
     names = "; ".join(layout.name for layout in all_layouts())
     raise WeightsError(
-        f"{source} holds {len(keys)} arrays ({some}, ...) of none of the models that can be read: {names}"
+        f"{source} holds {len(keys)} arrays ({some}, ...) that match no known layout; the layouts are {names}"
     )
 
 
 def example_inputs(spec: ClipSpec, *, pretraining: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of one clip and, for pre-training, of the tokens seen and hidden: enough to initialise a module."""
+    """Shapes of one clip and, for pre-training, of visible and masked tokens: enough to initialise a module."""
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), jnp.float32)
     if not pretraining:
         return (clips,)

@@ -1,4 +1,4 @@
-"""What validations said of a run's checkpoints: scores.json, beside their folders."""
+"""The validation scores of a run's checkpoints, kept in scores.json beside their folders."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ SCORES = "scores.json"
 
 
 def best_step(steps: Iterable[int], scores: Mapping[int, float | None]) -> int | None:
-    """The step with the highest finite score, the later of equals; None when none has one."""
+    """The step with the highest finite score, the latest of equal ones; None if no step has a score."""
     finite = {step: score for step, score in scores.items() if score is not None and math.isfinite(score)}
     return max((step for step in steps if step in finite), key=lambda step: (finite[step], step), default=None)
 
 
 def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) -> int:
-    """The last step, or the best one; the last where none has a score."""
+    """The last step or the best one; the last if no step has a score."""
     steps = list(steps)
     best = best_step(steps, scores) if which == "best" else None
     return max(steps) if best is None else best
 
 
 def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str = "") -> str:
-    """Words on the choice of a run's step, after a comma; empty where fewer than two steps have scores.
+    """A clause, after a comma, on why a run's step was chosen; empty if fewer than two steps have scores.
 
     Args:
-      scored: the `content_id` of the videos that the step is scored on now; empty where it is only used. A score on the
-        videos that it was chosen by is too good to expect again.
+      scored: the `content_id` of the videos that the step is being scored on; empty if it is not being scored. A score
+        on the videos that the step was chosen on is optimistic, and the clause mentions it.
     """
     scores = read_scores(located(workdir) / CHECKPOINTS)
     if which == "best" and not scores and scores_damaged(located(workdir) / CHECKPOINTS):
@@ -46,7 +46,7 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
 
 
 def _validated(workdir: Place, scored: str) -> str:
-    """The videos that the steps of a run were scored on; older runs have not kept how many those are."""
+    """Words for the videos that a run's steps were scored on; older runs did not record their number."""
     known = (read_json(workdir / DATA) or {}).get("validation")
     if known is None:
         return "the validation videos of its run"
@@ -56,13 +56,13 @@ def _validated(workdir: Place, scored: str) -> str:
 
 
 def read_scores(directory: Place) -> dict[int, float]:
-    """The score of each step that has one; where scores.json is damaged, those that metrics.jsonl has too."""
+    """The score of each step that has one; if scores.json is damaged, from metrics.jsonl."""
     scores = _whole_scores(directory)
     return _scores_of_metrics(directory.parent) if scores is None else scores
 
 
 def scores_damaged(directory: Place) -> bool:
-    """Whether there is a scores.json that cannot be read."""
+    """Whether scores.json exists but cannot be read."""
     return _whole_scores(directory) is None
 
 
@@ -73,12 +73,12 @@ def _whole_scores(directory: Place) -> dict[int, float] | None:
     found = read_json(path)
     try:
         return {int(step): float(score) for step, score in found.items() if score is not None}
-    except (AttributeError, TypeError, ValueError):  # another value than steps with their scores
+    except (AttributeError, TypeError, ValueError):  # not a dict of steps and scores
         return None
 
 
 def _scores_of_metrics(workdir: Place) -> dict[int, float]:
-    """The main figure of each validation; of a run without any, that of its evaluation at the end."""
+    """The main figure of each validation, or, if there was none, of the evaluation at the end."""
     task = (read_json(workdir / CONFIG) or {}).get("task")
     evaluator = TASKS.find(task).evaluator if task else None
     if evaluator is None:

@@ -1,4 +1,4 @@
-"""How clips are taken for weights from elsewhere, as published for the model most like them; and changes on request."""
+"""Clip recipes for foreign weights, as published for the most similar model, and a user's changes to a recipe."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ def published_recipe(
     merge: str = "mean_softmax",
     source: str = "",
 ) -> ClipRecipe | None:
-    """The recipe of a model that no run of vidjax has made: sampled and resized as published, one view.
+    """The recipe of a model that was not trained by vidjax: sampled and resized as published, one view.
 
-    Its channels are in another order than RGB only where a published model of as many classes takes them so.
-
-    Published protocols have 3 to 30 views of a video; they are asked for, with `--clips` and `--crops` for example.
+    Published protocols have 3 to 30 views per video; a user asks for them, for example with `--clips` and `--crops`.
+    Channels are in another order than RGB only if the published model takes them so and has as many classes.
 
     Args:
-      family: a key of `vidjax.models.FAMILIES`; spec: of the module.
-      pixels: mean and deviation of the module's input, per channel.
-      merge: of several views, a rule of `vidjax.evaluation.merge_views`.
-      source: of the weights, by which those of the tables are known; otherwise the most similar ones are taken.
+      family: a name in `vidjax.models.FAMILIES`.
+      spec: the module's spec.
+      num_classes: the module's number of classes; 0 or None without a head.
+      pixels: mean and deviation that inputs are normalised with, per channel.
+      merge: how several views are merged, a rule of `vidjax.evaluation.merge_views`.
+      source: where the weights are from, to find them in the tables; otherwise the most similar entry is used.
 
     Returns:
       None for a model that takes no clips.
@@ -56,21 +57,21 @@ def published_recipe(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipeChanges:
-    """What a user asks for in place of a model's own recipe; None leaves it as it is.
+    """A user's changes to a model's recipe; None leaves a value as it is.
 
     Attributes:
-      stride: between the frames of a clip, counted as by the model's sampling; 0 spreads them over the whole video.
-      clips: per video; of a model that slides, the number of windows, evenly spaced.
-      crops: per clip.
-      merge: of the views and of windows, mean_softmax, sum_logits or max.
-      score: makes probabilities of the model's logits, softmax or sigmoid; softmax for another `merge`.
-      every: slides windows over the video, one each so many seconds.
-      window: how long each of them is, in seconds: the frames of a clip are spread over it. They follow each other
-        without overlap unless `every` is given.
+      stride: frame stride of a clip, in the unit of the model's sampling; 0 spreads the frames over the whole video.
+      clips: clips per video; for a model with sliding windows, the number of evenly spaced windows.
+      crops: crops per clip.
+      merge: how views and windows are merged: mean_softmax, sum_logits or max.
+      score: how logits become probabilities: softmax or sigmoid; softmax if only `merge` is given.
+      every: slide a window over the video, one every so many seconds.
+      window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
+        `every` is given.
       threshold: the probability from which a time line names a class, see `Windows`.
 
     Raises:
-      ConfigError: for a number out of its range, a word that is not one of these, or two that exclude each other.
+      ConfigError: for a number out of range, an unknown word, or two changes that exclude each other.
     """
 
     stride: int | None = None
@@ -92,12 +93,12 @@ class RecipeChanges:
         if self.clips and (self.every or self.window):
             name = "every" if self.every else "window"
             raise ConfigError(
-                f"clips={self.clips} asks for so many clips, {name}={getattr(self, name):g} for a window every so many "
-                "seconds; give one of the two"
+                f"clips={self.clips} asks for a number of clips, {name}={getattr(self, name):g} for sliding windows of "
+                "so many seconds; give one of the two"
             )
         if self.window and self.stride:
             raise ConfigError(
-                f"stride={self.stride} says how far frames are apart, window={self.window:g} spreads them over so many "
+                f"stride={self.stride} sets how far frames are apart, window={self.window:g} spreads them over so many "
                 "seconds; give one of the two"
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -110,8 +111,8 @@ class RecipeChanges:
 def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     """Apply a user's changes to a model's recipe.
 
-    Windows that the model did not have answer for the video by their mean: the probabilities of one label a video still
-    add up to 1. For several labels a video it is the largest, as in Charades' protocol.
+    Windows that the model did not have before are merged by their mean, so that the probabilities of a single-label
+    video still add up to 1. For several labels per video they are merged by their maximum, as in Charades' protocol.
     """
     windows = recipe.windows
     if every := asked.every or asked.window:
@@ -125,7 +126,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
     if asked.merge or asked.score:
         rule = rule_with(asked.merge or recipe.merge, asked.score or "softmax")
     if windows and MERGES[rule][1] == "sum":
-        rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, and so are their crops
+        rule = f"mean_{asked.score or 'softmax'}"  # windows are merged as probabilities, so their crops are too
     clips = 1 if windows else asked.clips or recipe.clips
     recipe = dataclasses.replace(recipe, clips=clips, crops=asked.crops or recipe.crops, merge=rule, windows=windows)
     stride = 0 if asked.window else asked.stride
@@ -138,7 +139,7 @@ def change_recipe(recipe: ClipRecipe, asked: RecipeChanges) -> ClipRecipe:
 
 
 def _lengthened(recipe: ClipRecipe, asked: RecipeChanges) -> Windows | None:
-    """The windows of a recipe, as long as asked; of clips that are spread over them as far as to the next window."""
+    """The recipe's windows with the length asked for; spread clips by default reach as far as the next window."""
     windows = recipe.windows
     if windows is None:
         if asked.threshold is not None:

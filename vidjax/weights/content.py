@@ -1,4 +1,4 @@
-"""What weights lie at a path, in a few words that are cheap to get: on another host they may be others."""
+"""A cheap fingerprint of the weights at a path, to notice that another host holds different ones."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from vidjax.files import Place, in_bucket, located
 from vidjax.weights.checksums import MANIFEST
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG, is_run
 
-_BLOCKS, _BLOCK = 16, 2**16  # that are read of a file, evenly spread, and bytes of each
+_BLOCKS, _BLOCK = 16, 2**16  # blocks read from each file, evenly spread, and their size in bytes
 
 
 def content_of(source: str) -> str:
-    """Words that differ where the weights do.
+    """Describe the weights at a path in a few words that differ whenever the weights do.
 
-    They have a checksum of a run's configuration and of the manifests of its checkpoints, which hold the checksums of
-    all files; of what a store says of objects in a bucket; of other files' sizes, and of blocks spread over them.
+    The words contain a checksum. A run's covers its configuration and the manifests of its checkpoints, which hold the
+    checksums of all files. For a bucket it covers the checksums of the store; for other files, their sizes and blocks
+    spread over them.
 
     Args:
       source: as for `vidjax.from_pretrained`.
 
     Returns:
-      such as "checkpoints 5, 10 (5b1d09e2)" or "3 files (77ac2f01)"; empty where nothing lies at the path, as of a
-      name on the hub.
+      words such as "checkpoints 5, 10 (5b1d09e2)" or "3 files (77ac2f01)"; empty if nothing lies at the path, as for a
+      hub id.
     """
     place = located(os.path.expanduser(source))
     if is_run(place):
@@ -51,7 +52,7 @@ def _read(path: Place) -> bytes:
 
 
 def _sample(path: pathlib.Path) -> bytes:
-    """The size of a file, and blocks of it from the first to the last; all of one that has no more."""
+    """The size of a file and evenly spread blocks of it; all of a small file."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         last, found = max(size - _BLOCK, 0), [f"{size} ".encode()]

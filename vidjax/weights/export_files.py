@@ -1,4 +1,4 @@
-"""A model as a folder for PyTorch: model.safetensors, and the config.json by which `transformers` loads it."""
+"""Export a model to a folder for PyTorch: model.safetensors, and the config.json with which `transformers` loads it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, 
 from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import write
 
-COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")  # or told by the shapes
+COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")  # no output depends on them, or shapes tell
 
 
 def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     """Write model.safetensors, config.json and preprocessor_config.json.
 
-    The arrays have the names of `transformers` where it has such a model. Where it has not, they have those of the
-    authors, and there is no config.json.
+    The arrays are named as in `transformers` if it has such a model. Otherwise they are named as in the authors' code,
+    and no config.json is written.
 
     Args:
       model: from `from_pretrained`.
-      folder: to write; made if need be.
+      folder: the output folder, created if needed.
 
     Returns:
-      sentences about what the files are, and about what `transformers` will compute differently.
+      sentences about the layout of the files and about what `transformers` will compute differently.
 
     Raises:
-      WeightsError: for a model that no other software has, and for a folder that holds a model already.
+      WeightsError: if no other software has such a model, or the folder already holds a model.
 
     Example:
       >>> notes = vidjax.weights.export(vidjax.from_pretrained("runs/finetune"), "exported")
@@ -45,7 +45,7 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     """
     folder = Path(folder)
     if (folder / "model.safetensors").exists():
-        raise WeightsError(f"{folder} holds a model.safetensors already; give a new folder")
+        raise WeightsError(f"{folder} already holds a model.safetensors; give a new folder")
     described = Description(
         model.family, model.spec, model.num_classes, (), model.mean, model.std, labels=model.labels,
         module=model.module,
@@ -62,14 +62,14 @@ def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
     if model.clip_recipe:
         write_json(folder / "preprocessor_config.json", _preprocessor(model))
         notes = (*notes, *_reorders(model), *_pads(model))
-    draft = folder / "model.safetensors.draft"  # the arrays come last, and whole or not at all
+    draft = folder / "model.safetensors.draft"  # the arrays come last, complete or not at all
     safetensors.numpy.save_file(state, draft, metadata={"format": "pt"})
     draft.replace(folder / "model.safetensors")
     return notes
 
 
 def _choose(described: Description) -> tuple[Layout, dict | None, str]:
-    """A layout of transformers with its config.json, or another that can be written and why."""
+    """A layout of transformers with its config.json, or another writable layout and the reason for it."""
     writable = [layout for layout in all_layouts() if layout.family == described.family and layout.rules]
     reason = f"transformers has no {described.family}"
     for layout in writable:
@@ -95,7 +95,7 @@ def _names(described: Description) -> dict:
 
 
 def _trained_for(model: Pretrained) -> dict:
-    """What only config.json says: whether targets were normalised pixels, whether a video may have several labels."""
+    """Keys that only config.json can hold: whether targets are normalised pixels or videos have several labels."""
     if isinstance(model.objective, MaskedAutoencoding):
         return {"norm_pix_loss": model.objective.normalize_target}
     several = model.answer is not None and model.answer.activation == "sigmoid"
@@ -103,7 +103,7 @@ def _trained_for(model: Pretrained) -> dict:
 
 
 def _differences(layout: Layout, state: dict, config: dict, described: Description) -> tuple[str, ...]:
-    """Which of the spec's fields that the files do not keep change what is computed."""
+    """Notes on the spec's fields that the files cannot hold and that change the outputs."""
     again = layout.describe(state, json.loads(json.dumps(config)))
     inputs = again.inputs or example_inputs(described.spec, pretraining=described.num_classes is None)
     module, notes = described.build(), []
@@ -121,7 +121,7 @@ def _differences(layout: Layout, state: dict, config: dict, described: Descripti
 
 
 def _computation(module: nn.Module, inputs: tuple) -> str:
-    """The forward pass in words, which two modules share if they compute the same."""
+    """The forward pass as the text of its jaxpr, which is equal for modules that compute the same."""
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(module.apply)(variables, *inputs)))
 
@@ -143,22 +143,22 @@ def _preprocessor(model: Pretrained) -> dict:
 
 
 def _reorders(model: Pretrained) -> tuple[str, ...]:
-    """Whether a processor of transformers, which has no key for it, gives the model channels in another order."""
+    """A note if the model takes channels in an order that no processor of transformers can be configured for."""
     if model.clips.channels == "rgb":
         return ()
     return (
-        f"the model takes frames as {model.clips.channels.upper()}, which vidjax gives it; a processor of transformers "
-        "cannot be told to: reverse the channels of its pixel_values",
+        f"the model takes frames as {model.clips.channels.upper()}, as vidjax passes them; the processors of "
+        "transformers have no such option: reverse the channels of their pixel_values",
     )
 
 
 def _pads(model: Pretrained) -> tuple[str, ...]:
-    """Where a processor of transformers does not prepare pixels as vidjax: it resizes the short side, then pads."""
+    """A note if a processor of transformers prepares pixels differently: it resizes the short side, then pads."""
     height, width = model.spec.frame_size
     if height == width:
         return ()
     return (
-        f"by preprocessor_config.json transformers makes the short side {min(height, width)} and pads what does not "
-        f"fill {height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
+        f"with preprocessor_config.json transformers resizes the short side to {min(height, width)} and pads to "
+        f"{height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
         f"cover {height} x {width} before that processor",
     )

@@ -1,4 +1,4 @@
-"""One file's arrays: safetensors, PyTorch's zip and pickle, flax msgpack; each told by its first bytes."""
+"""Read the arrays of one file: safetensors, PyTorch's zip or pickle, or flax msgpack, told apart by the first bytes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from vidjax.errors import WeightsError
 
 LFS_POINTER = b"version https://git-lfs"
 HDF5 = b"\x89HDF\r\n\x1a\n"
-MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first byte of a map that is not empty
+MSGPACK_MAPS = (*range(0x81, 0x90), 0xDE, 0xDF)  # first bytes of non-empty maps
 PICKLES = [bytes((0x80, protocol)) for protocol in range(2, 6)]
 _SAFETENSORS = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "bfloat16", "I64": "i8", "I32": "i4"}
-EXPECTED = "expected .safetensors, a .pth that torch.save wrote, or a flax msgpack checkpoint"
+EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpack checkpoint"
 
 
 def read_arrays(path: Path) -> Mapping:
-    """The file's tree: nested dicts whose leaves, where they are tensors, are NumPy arrays.
+    """Read a file as nested dicts, tensors as NumPy arrays.
 
     Raises:
-      WeightsError: when it is none of the formats, is cut short, or is a pickle with code in it.
+      WeightsError: if the file has none of the formats, is truncated, or is a pickle that contains code.
     """
     with path.open("rb") as file:
         head = file.read(64)
@@ -38,7 +38,7 @@ def read_arrays(path: Path) -> Mapping:
         raise WeightsError(f"{path} is empty; {EXPECTED}")
     if head.startswith(LFS_POINTER):
         raise WeightsError(
-            f"{path} is a Git LFS pointer, a few lines of text instead of the arrays; fetch them with `git lfs pull`"
+            f"{path} is a Git LFS pointer, a few lines of text in place of the arrays; fetch them with `git lfs pull`"
         )
     if head.startswith(HDF5) or path.suffix in (".h5", ".keras"):
         raise keras_refused(path)
@@ -52,7 +52,7 @@ def read_arrays(path: Path) -> Mapping:
 
 
 def keras_refused(path: Path) -> WeightsError:
-    """The error for a Keras file or SavedModel, which names what it was converted from, as far as its name tells."""
+    """The error for a Keras file or SavedModel; it names the original checkpoint as far as the file name tells it."""
     sizes = {"S": "small", "B": "base", "L": "large", "H": "huge"}
     named = re.search(r"VideoMAE_([SBLH])_(\w+?)_16x224_(FT|PT)", path.name)
     which, hub = "", "MCG-NJU/videomae-base-finetuned-kinetics"
@@ -63,15 +63,15 @@ def keras_refused(path: Path) -> WeightsError:
         ending = {"K400": "-finetuned-kinetics", "SSV2": "-finetuned-ssv2"}.get(data, "") if stage == "FT" else ""
         hub = f"MCG-NJU/videomae-{size}{ending}"
     return WeightsError(
-        f"{path} is a Keras file, which is not read; use the file it was converted from, checkpoint.pth{which} in "
+        f"{path} is a Keras file, which vidjax does not read; use the original, checkpoint.pth{which} in "
         f"MODEL_ZOO.md of MCG-NJU/VideoMAE, or the hub id {hub}"
     )
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Views of the file on disk."""
+    """The arrays as views of the file on disk."""
     try:
-        with safetensors.safe_open(path, "np") as file:  # which checks the header
+        with safetensors.safe_open(path, "np") as file:  # it checks the header
             data = np.asarray(np.memmap(path, np.uint8, "r"))
             start = 8 + int.from_bytes(data[:8].tobytes(), "little")
             header = json.loads(data[8:start].tobytes())
@@ -79,12 +79,12 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
                 key: data[start:][slice(*header[key]["data_offsets"])].view(dtype).reshape(header[key]["shape"])
                 if (dtype := _SAFETENSORS.get(header[key]["dtype"]))
                 else file.get_tensor(key)
-                for key in file.keys()  # noqa: SIM118 - it is no dict
+                for key in file.keys()  # noqa: SIM118 - not a dict
             }
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is cut short or no safetensors file ({error}); fetch it again") from error
-    except (AttributeError, TypeError) as error:  # safetensors's, for types such as float8 that NumPy does not have
-        raise WeightsError(f"{path} holds numbers that NumPy has no type for ({error}); save it as bfloat16") from error
+        raise WeightsError(f"{path} is truncated or not a safetensors file ({error}); fetch it again") from error
+    except (AttributeError, TypeError) as error:  # raised for types that NumPy lacks, such as float8
+        raise WeightsError(f"{path} holds a number type that NumPy lacks ({error}); save it as bfloat16") from error
 
 
 def _read_torch(path: Path) -> Mapping:
@@ -97,14 +97,14 @@ def _read_torch(path: Path) -> Mapping:
     options = {"map_location": "cpu", "weights_only": True, "mmap": zipfile.is_zipfile(path)}
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols it does not know; it fails at them all the same
+            warnings.simplefilter("ignore")  # about unknown pickle protocols, which fail anyway
             tree = torch.load(path, **options)
             arrays = _as_numpy(tree, torch) if isinstance(tree, Mapping) else None
     except pickle.UnpicklingError as error:
         raise WeightsError(_refusal(path, str(error))) from error
-    except Exception as error:  # a damaged file makes PyTorch's readers raise nearly anything
+    except Exception as error:  # PyTorch's readers raise nearly anything on a damaged file
         first = str(error).split(". ")[0].splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} is cut short or no file of torch.save ({first}); {EXPECTED}") from error
+        raise WeightsError(f"{path} is truncated or not written by torch.save ({first}); {EXPECTED}") from error
     if arrays is None:
         raise WeightsError(f"{path} holds a {type(tree).__name__}; a checkpoint is a dict of tensors")
     return arrays
@@ -114,10 +114,10 @@ def _refusal(path: Path, words: str) -> str:
     named = re.search(r"(?:unsupported GLOBAL|Unsupported global: GLOBAL|unsupported class) (\S+)", words)
     if named:
         return (
-            f"{path} asks for {named[1]} to be called when it is read, which is not done: only tensors, plain values "
-            "and argparse.Namespace are read; save its state dict with torch.save and use that"
+            f"{path} would call {named[1]} when loaded, so it is refused: only tensors, plain values and "
+            "argparse.Namespace are read; save its state dict with torch.save and use that"
         )
-    return f"{path} is a pickle, but not one of tensors as torch.save writes them, so it is not read; {EXPECTED}"
+    return f"{path} is a pickle, but not of tensors as torch.save writes them, so it is refused; {EXPECTED}"
 
 
 def _as_numpy(tree: Mapping, torch) -> dict:
@@ -135,8 +135,8 @@ def _as_numpy(tree: Mapping, torch) -> dict:
 def _read_msgpack(path: Path) -> Mapping:
     try:
         tree = serialization.msgpack_restore(path.read_bytes())
-    except Exception as error:  # msgpack's and NumPy's, for whatever does not parse
-        raise WeightsError(f"{path} is cut short or no msgpack checkpoint ({error}); {EXPECTED}") from error
+    except Exception as error:  # msgpack and NumPy raise different classes for data that does not parse
+        raise WeightsError(f"{path} is truncated or not a msgpack checkpoint ({error}); {EXPECTED}") from error
     if not isinstance(tree, Mapping):
         raise WeightsError(f"{path} holds a {type(tree).__name__}; a checkpoint is a dict of arrays")
     return tree

@@ -1,7 +1,7 @@
-"""Clips of any size as a model takes them: resized until they cover its frames, and cropped in the middle.
+"""Fit clips of any size to a model: resize them until they cover its frames, then crop the centre.
 
-On the host `resize` is called, as in evaluation. In a JAX transformation, where shapes are all there is, frames are
-multiplied with its weights: the same to a rounding of uint8.
+On the host, `eval_crops` resizes as in evaluation. Under a JAX transformation, frames are multiplied with the same
+resize weights; the two agree up to the rounding to uint8.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from vidjax.errors import ConfigError
 
 
 def check_clips(clips: Any, num_frames: int) -> None:
-    """Refuse what is no clip or batch of clips of a model's length; arrays that are traced too.
+    """Reject anything but a clip or a batch of clips of the model's length; traced arrays are checked too.
 
     Raises:
-      ConfigError: with the shape or dtype, and what is taken.
+      ConfigError: with the shape or dtype, and what a model takes.
     """
     takes = "uint8 or floats in [0, 1], (t h w 3) or (b t h w 3)"
     shape = tuple(getattr(clips, "shape", ()))
     if len(shape) not in (4, 5) or shape[-1] != 3:
-        raise ConfigError(f"an array of shape {shape} is no clip; a model takes {takes}")
+        raise ConfigError(f"an array of shape {shape} is not a clip; a model takes {takes}")
     if clips.dtype != jnp.uint8 and not jnp.issubdtype(clips.dtype, jnp.floating):
-        raise ConfigError(f"clips of {clips.dtype} say nothing of their range; a model takes {takes}")
+        raise ConfigError(f"clips of {clips.dtype} have no known range; a model takes {takes}")
     if 0 in shape:
         raise ConfigError(f"clips of shape {shape} are empty")
     if shape[-4] != num_frames:
@@ -42,26 +42,29 @@ def check_clips(clips: Any, num_frames: int) -> None:
 
 
 def check_range(clips: np.ndarray) -> None:
-    """Refuse floats outside of [0, 1], such as pixels up to 255, or normalised ones.
+    """Reject floats outside of [0, 1], such as pixels up to 255 or normalised pixels.
 
     Raises:
-      ConfigError: with their range.
+      ConfigError: with the range of the clips.
     """
     if clips.dtype != np.uint8 and not (clips.min() >= 0 and clips.max() <= 1):
         raise ConfigError(
-            f"clips of floats go from {clips.min():.3g} to {clips.max():.3g}; a model takes floats in [0, 1], which it "
-            "normalises itself, or uint8 in 0 to 255"
+            f"float clips range from {clips.min():.3g} to {clips.max():.3g}; a model takes floats in [0, 1], which it "
+            "normalises itself, or uint8 from 0 to 255"
         )
 
 
 def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "b t h2 w2 c"]:
-    """The central crops of uint8 or float32 clips, still RGB: `fit_traced`, which they go through next, orders them."""
+    """The central crops of uint8 or float32 clips, still RGB: `fit_traced` reorders the channels afterwards."""
     recipe = dataclasses.replace(recipe.one_view(), channels="rgb")
     return np.stack([eval_crops(clip, recipe)[0] for clip in clips])
 
 
 def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
-    """The central crops in the order of recipe.channels, inside `jit`, `grad` or `vmap`; differentiable in floats."""
+    """The central crops, channels in the order of recipe.channels, under `jit`, `grad` or `vmap`.
+
+    Float clips can be differentiated.
+    """
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size
     if recipe.channels == "bgr":

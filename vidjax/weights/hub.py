@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a model's files, or one file of a repository, brought here or found in the local cache."""
+"""The Hugging Face hub: download a model's files or one file of a repository, or find them in the local cache."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from vidjax.weights.run_files import is_run
 MODEL = re.compile(r"^[\w-][\w.-]*/[\w-][\w.-]*$")
 FILE = re.compile(r"^([\w-][\w.-]*/[\w-][\w.-]*)/(.+\.(?:safetensors|pth|pt|pyth|bin))$")
 JSON_FILES = ["config.json", "preprocessor_config.json", "preprocessing.json"]
-_SHOWN = 5  # names in a folder
-# The second pattern only if there is nothing of the first: many repositories hold both, with the same content.
+_SHOWN = 5  # names of a folder's files in an error
+# The second pattern is only tried if the first finds nothing: many repositories hold both, with the same content.
 WEIGHTS = ("model*.safetensors*", "pytorch_model*.bin*")
 
 
 def fetch(source: str) -> Path:
-    """The folder of a model, `owner/name`, or one of its files, `owner/name/path/file.pth`.
+    """Download a model, `owner/name`, or one of its files, `owner/name/path/file.pth`, unless it is cached.
+
+    Returns:
+      the local path of the model's folder or of the file.
 
     Raises:
-      WeightsError: when there is no such thing, or the hub cannot be reached and nothing is in the cache; see also
-        `check_name`.
+      WeightsError: if it does not exist, or it is not cached and the hub cannot be reached; see also `check_name`.
     """
     check_name(source)
     import huggingface_hub
@@ -45,25 +47,25 @@ def fetch(source: str) -> Path:
     except errors.LocalEntryNotFoundError as error:
         raise _unreachable(source) from error
     except errors.GatedRepoError as error:
-        raise WeightsError(f"{source!r} on the hub is given to known users only: run `hf auth login` first") from error
+        raise WeightsError(f"{source!r} on the hub requires a login: run `hf auth login` first") from error
     except missing as error:
         raise WeightsError(f"there is no file or folder {source!r} here, and no such model on the hub") from error
-    except Exception as error:  # no network, or a connection that broke: of the HTTP client that its package has
+    except Exception as error:  # no network or a broken connection: the class depends on the hub's HTTP client
         raise _unreachable(source) from error
 
 
 def check_name(source: str) -> None:
-    """Refuse a name of nothing that is here, before the hub is asked: a mistyped path, or what is no hub id.
+    """Reject a mistyped path or an invalid hub id before the hub is asked.
 
-    runs/finetun looks like a hub id and is meant for runs/finetune. What is in the hub's local cache is no mistake.
+    `runs/finetun`, meant as `runs/finetune`, looks like a hub id. A name in the hub's local cache is accepted.
 
     Raises:
-      WeightsError: with the path that is almost the name, or with what its folder holds.
+      WeightsError: with the path most like the name, or with the content of its folder.
     """
     file = FILE.match(source)
     near, folder = nearest_path(source), Path(source.split("/")[0])
     if not (file or MODEL.match(source)):
-        why = f"; did you mean {near}?" if near else ", and it is no hub id (owner/name, or owner/name/file.pth) either"
+        why = f"; did you mean {near}?" if near else ", nor is it a hub id (owner/name, or owner/name/file.pth)"
         raise WeightsError(f"there is no file or folder {source!r}{why}")
     repository, name = (file[1], file[2]) if file else (source, JSON_FILES[0])
     if not (near or folder.is_dir()) or _is_cached(repository, name):
@@ -85,12 +87,12 @@ def _is_cached(repository: str, name: str) -> bool:
 
     try:
         return isinstance(huggingface_hub.try_to_load_from_cache(repository, name), str)
-    except huggingface_hub.errors.HFValidationError:  # no repository has such a name
+    except huggingface_hub.errors.HFValidationError:  # not a valid name of a repository
         return False
 
 
 def _unreachable(source: str) -> WeightsError:
     return WeightsError(
-        f"there is no file or folder {source!r} here, and as a hub id it is not in the local cache while the hub "
-        "cannot be reached; connect to the network once, or give a folder with its config.json and model.safetensors"
+        f"there is no file or folder {source!r} here; as a hub id it is not in the local cache, and the hub cannot be "
+        "reached; connect to the network once, or give a folder with its config.json and model.safetensors"
     )

@@ -1,4 +1,4 @@
-"""What families ask of a state and of config.json: sizes from shapes, class names, errors that say what is wrong."""
+"""Helpers to inspect a checkpoint's arrays and config.json: sizes from shapes, class names, notes and errors."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Collection, Mapping
 from vidjax.errors import WeightsError
 from vidjax.weights.rules import State
 
-NO_BIASES = "its attention has no biases (qkv_bias=False); they are zeros here, which training would move"
+NO_BIASES = "its attention has no biases (qkv_bias=False); here they are zeros, which training would change"
 
 
 def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
-    """The shape of an array that must be there.
+    """The shape of a required array.
 
     Raises:
-      WeightsError: when it is missing or has another number of axes.
+      WeightsError: if it is missing or has another number of axes.
     """
     if key not in state:
         raise WeightsError(f"the key {key} is missing; the file is incomplete: download or save it again")
@@ -27,25 +27,25 @@ def shape_of(state: State, key: str, ndim: int) -> tuple[int, ...]:
 
 
 def check_sizes(config: Mapping, sizes: Mapping[str, int | list[int]]) -> None:
-    """Refuse a config.json that says other sizes than the arrays have, such as one whose file lost its last blocks.
+    """Reject a config.json whose sizes differ from those of the arrays, as when a file lost its last blocks.
 
     Args:
-      config: may leave sizes out, or give a pair for a square.
-      sizes: of the arrays, by the keys of config.json.
+      config: may omit sizes, or give a pair for a square.
+      sizes: sizes of the arrays, by key of config.json.
 
     Raises:
-      WeightsError: with both.
+      WeightsError: with both sizes.
     """
     for key, value in sizes.items():
         if config.get(key) not in (None, value, [value, value]):
             raise WeightsError(
-                f"config.json says {key}={config[key]}, but the arrays are those of {value}; the file is incomplete or "
-                "the config.json another model's: download both again"
+                f"config.json says {key}={config[key]}, but the arrays have {value}; the file is incomplete or "
+                "the config.json belongs to another model: download both again"
             )
 
 
 def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
-    """A sentence where nothing says how deep a model is, and no published one of its width has that depth."""
+    """A note if config.json gives no depth and no published model of this width has the depth of the arrays."""
     published = sorted({of.depth for name, of in presets.items() if name != "tiny" and of.width == spec.width})
     if {"num_hidden_layers", "n_layer"} & config.keys() or not published or spec.depth in published:
         return ()
@@ -54,26 +54,26 @@ def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
 
 
 def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:
-    """A sentence where neither the arrays nor config.json say how many frames a clip has."""
+    """A note if config.json does not give the number of frames of a clip, which the arrays do not tell."""
     if "num_frames" in config:
         return ()
     return (
-        f"the file does not say how many frames a clip has: {num_frames}, as published, are assumed; if there are "
-        "others, put a config.json with num_frames beside it",
+        f"the file does not say how many frames a clip has: {num_frames}, as published, are assumed; if that is wrong, "
+        "put a config.json with num_frames beside it",
     )
 
 
 def depth_of(keys: Collection[str], prefix: str) -> int:
-    """Number of blocks: one more than the highest N among the keys `<prefix>N.`; 0 when there is none."""
+    """The number of blocks: one more than the highest N among the keys `<prefix>N.`; 0 if there are none."""
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     return max((int(match[1]) + 1 for key in keys if (match := pattern.match(key))), default=0)
 
 
 def square_side(tokens: int, what: str) -> int:
-    """The side of a square of so many tokens.
+    """The side of a square of `tokens` tokens.
 
     Raises:
-      WeightsError: when they make no square.
+      WeightsError: if the number is not a square.
     """
     side = math.isqrt(tokens)
     if side * side != tokens:
@@ -82,7 +82,7 @@ def square_side(tokens: int, what: str) -> int:
 
 
 def labels_of(config: Mapping | None, num_classes: int) -> tuple[str, ...] | None:
-    """The class names in `id2label` of a config.json, where it has real ones for all classes."""
+    """The class names in `id2label` of a config.json; None unless all classes have real names."""
     names = {int(number): str(name) for number, name in ((config or {}).get("id2label") or {}).items()}
     if not num_classes or sorted(names) != list(range(num_classes)):
         return None

@@ -1,8 +1,8 @@
-"""A head for fewer classes out of one for more: a label map names, for each new class, the old class that it was.
+"""Reduce a head to fewer classes: a label map gives the old class of each new class.
 
-VideoMAE V2 goes so from Kinetics-710 to Kinetics-400, -600 and -700 (run_class_finetuning.py:566). Its repository has
-the maps, JSON lists such as misc/label_710to400.json. They number classes as its lists of videos do: Kinetics-400's by
-the alphabet, like `data.name=kinetics400`; those of -600 and -700 in no order, so that these need its lists.
+VideoMAE V2 does this from Kinetics-710 to Kinetics-400, -600 and -700 (run_class_finetuning.py:566). Its repository has
+the maps, JSON lists such as misc/label_710to400.json. They number classes as its lists of videos do: Kinetics-400 in
+alphabetical order, like `data.name=kinetics400`; -600 and -700 in no order, so these two need its lists.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ KERNEL, BIAS = "head/kernel", "head/bias"
 
 
 def pick_classes(found: Mapping[str, Any], label_map: str | os.PathLike, classes: int) -> dict[str, Any]:
-    """The leaves of a model, its head with the classes that a map names.
+    """Reduce a model's head to the classes in a label map.
 
     Args:
-      found: leaves by path; of head/kernel (d, old classes) and head/bias (old classes).
-      label_map: a JSON file: the old class of each new class.
-      classes: that the new head has.
+      found: leaves by path, among them head/kernel (d, old classes) and head/bias (old classes).
+      label_map: path of a JSON list with the old class of each new class.
+      classes: number of classes of the new head.
+
+    Returns:
+      the leaves with the new head.
 
     Raises:
-      ConfigError: when there is no head, or the map is unreadable, of another length, or names a class beyond the head.
+      ConfigError: if there is no head, or the map is unreadable, has the wrong length, or names an unknown class.
     """
     key = f"config.init_label_map={os.fspath(label_map)!r}"
     if KERNEL not in found or BIAS not in found:
-        raise ConfigError(f"{key} picks classes of a head, and init_from has none; leave it empty")
+        raise ConfigError(f"{key} picks classes from a head, but init_from has no head; leave it empty")
     numbers, old = _read(label_map, key), len(found[BIAS])
     if len(numbers) != classes:
         raise ConfigError(
-            f"{key} has {len(numbers)} classes, the model {classes}; use the map to the classes of its data"
+            f"{key} has {len(numbers)} classes but the model has {classes}; use the map to the classes of its data"
         )
     wrong = next((place for place, number in enumerate(numbers) if not 0 <= number < old), None)
     if wrong is not None:
         raise ConfigError(
-            f"{key} begins class {wrong} from class {numbers[wrong]} of init_from, which has {old}, 0 to {old - 1}; "
+            f"{key} takes class {wrong} from class {numbers[wrong]} of init_from, which has {old}, 0 to {old - 1}; "
             "use the map from its classes"
         )
     picked = np.asarray(numbers)

@@ -1,4 +1,4 @@
-"""A model with its weights, to call on arrays, or to ask about video files."""
+"""A model with its weights, called on arrays or on video files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from vidjax.weights import predictors
 from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 from vidjax.weights.fit_clips import check_clips, check_range, fit_on_host, fit_traced
 
-LARGEST_BATCH = 32  # clips that a call outside of a transformation computes at once
+LARGEST_BATCH = 32  # clips computed at once by a call outside of JAX transformations
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,15 +42,15 @@ class Pretrained:
     Attributes:
       module: Linen module; `module.apply({"params": params}, clips)` takes normalised clips of its size.
       params: float32 pytree.
-      spec: the module's.
-      family: as `vidjax.models.FAMILIES` finds it, or "gpt2".
-      clip_recipe: how clips are taken from videos for it, normalised, and their scores merged; None for GPT-2.
-      objective: that it was trained by, with `module`: it scores, reconstructs or captions clips. None for a backbone
-        and for GPT-2.
-      answer: what it says of a video: classes, numbers or a caption; None when it says nothing.
+      spec: the module's spec.
+      family: its name in `vidjax.models.FAMILIES`, or "gpt2".
+      clip_recipe: how clips are sampled and normalised and their scores merged; None for GPT-2.
+      objective: the training objective around `module`, which scores, reconstructs or captions clips; None for a
+        backbone and for GPT-2.
+      answer: what it predicts for a video: classes, numbers or a caption; None when it predicts nothing.
       labels: class names, when the source has them.
-      notes: sentences about what was assumed, corrected or changed while it was read.
-      source: where it is from.
+      notes: sentences about what was assumed, corrected or changed during loading.
+      source: where it was loaded from.
       config: the `vidjax.config.Config` of a run, the config.json of another source, or None.
 
     Example:
@@ -77,7 +77,7 @@ class Pretrained:
 
     @property
     def num_classes(self) -> int | None:
-        """The number of classes; 0 without head; None for a module that is no classifier."""
+        """The number of classes; 0 without a head; None for a module that is not a classifier."""
         if not isinstance(self.spec, ClipSpec):
             return None
         classifiers = FAMILIES.find(self.family).classifier, PooledClassifier
@@ -85,10 +85,10 @@ class Pretrained:
 
     @property
     def clips(self) -> ClipRecipe:
-        """How clips are taken for the model.
+        """The model's clip recipe.
 
         Raises:
-          ConfigError: for GPT-2, which takes none.
+          ConfigError: for GPT-2, which takes no clips.
         """
         if self.clip_recipe is None:
             raise ConfigError(f"{self.source} holds a {self.family}, which takes no clips; call module.apply")
@@ -96,29 +96,30 @@ class Pretrained:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """The mean of the module's input, per channel, of pixels in [0, 1]; empty for GPT-2."""
+        """The per-channel mean that inputs are normalised with, for pixels in [0, 1]; empty for GPT-2."""
         return self.clip_recipe.mean if self.clip_recipe else ()
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Deviation of the module's input, per channel; empty for GPT-2."""
+        """The per-channel standard deviation that inputs are normalised with; empty for GPT-2."""
         return self.clip_recipe.std if self.clip_recipe else ()
 
     def __call__(self, clips: Num[Array, "*b t h w 3"]) -> dict[str, Array]:
-        """Encode and classify clips of any height and width: short side resized, centre crop, normalised.
+        """Encode and classify clips of any height and width.
 
-        Under `jit`, `grad` and `vmap` it is part of what is transformed. Otherwise it is compiled, and a batch is
-        filled up to 1, 2, 4, 8, 16 or 32 clips, so that few sizes are compiled; a larger one is computed in parts.
+        The short side is resized, the centre cropped, and the pixels normalised. Under `jit`, `grad` and `vmap` all of
+        it is traced. Otherwise it is compiled, and batches are padded to 1, 2, 4, 8, 16 or 32 clips so that few sizes
+        are compiled; larger batches are computed in parts.
 
         Args:
           clips: uint8, or floats in [0, 1]; one clip (t h w 3), or a batch (b t h w 3).
 
         Returns:
-          what the module returns, for a batch or the one clip; of a pre-training module the tokens (b n d) of all cubes
-          and `pooled` (b d), their mean in float32.
+          the module's outputs for the batch or the single clip. A pre-training module gives the `tokens` (b n d) of all
+          cubes and `pooled` (b d), their mean in float32.
 
         Raises:
-          ConfigError: for another number of frames than the model's, or arrays that are no such clips.
+          ConfigError: if the number of frames is not the model's, or the array is not such a clip or batch.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -134,12 +135,12 @@ class Pretrained:
     def apply(
         self, variables: Mapping[str, Any], clips: Num[Array, "*b t h w 3"], *, train: bool = False, rngs: Any = None
     ) -> dict[str, Array]:
-        """What a call gives with other parameters, which stand where Flax wants them: to differentiate and to train.
+        """Call the model with given parameters, passed as in Flax, to differentiate or to train.
 
         Args:
           variables: {"params": ...}, such as {"params": model.params}.
-          clips: as for a call.
-          train: with dropout and drop path, whose randomness is the stream "dropout" of `rngs`.
+          clips: as for `__call__`.
+          train: apply dropout and drop path, which draw from the stream "dropout" of `rngs`.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -149,7 +150,7 @@ class Pretrained:
           (5,)
         """
         if "params" not in variables:
-            raise ConfigError('the parameters belong in {"params": ...}, as Flax has it')
+            raise ConfigError('pass the parameters as {"params": ...}, as in Flax')
         if isinstance(clips, Tracer):
             return self._compiled(variables, clips, rngs, train=train)
         pixels = np.asarray(clips)
@@ -163,28 +164,28 @@ class Pretrained:
         return found if pixels.ndim == 5 else {name: array[0] for name, array in found.items()}
 
     def outputs(self, params: Any, clips: Num[Array, "b t h w c"]) -> dict[str, Array]:
-        """What `apply` returns, of clips of the model's size: to put under `jax.jit`."""
+        """The outputs for clips that already have the model's size; for use under `jax.jit`."""
         return self._outputs({"params": params}, clips, None, False)
 
     def predict(self, video: str | os.PathLike, *, top: int = 5, **views: Any) -> dict[str, Any]:
-        """What `vidjax predict --json` says of a video file.
+        """Predict the classes or numbers of a video file, as `vidjax predict --json` does.
 
         Args:
           video: a path.
-          top: classes to name.
-          views: other than the model's own, see `vidjax.weights.clip_recipes.RecipeChanges`: `stride` of the frames,
-            `clips` and `crops` of a video, their `merge`, the `score`, the seconds `every` which a `window` of so many
-            seconds slides, and the `threshold` of what a time line names.
+          top: number of classes to return.
+          views: changes to the model's clip recipe, see `vidjax.weights.clip_recipes.RecipeChanges`: frame `stride`,
+            `clips` per video, `crops` per clip, how their scores `merge`, the `score`, a sliding `window` of so many
+            seconds, a new one `every` so many seconds, and the `threshold` at which a time line names a class.
 
         Returns:
-          video, its path; top, the likeliest classes as {label, probability}, highest first; where windows slide,
-          windows, each with start and end in seconds and its own top, and segments, the time line: {start, end, label,
-          probability, windows, agree}. Of a regression values, {name, value}, in place of top and of label.
+          `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows
+          add `windows`, each with start and end in seconds and its own top, and `segments`, the time line: {start, end,
+          label, probability, windows, agree}. A regression has values, {name, value}, in place of top and of label.
 
         Raises:
-          VideoError: when the video cannot be decoded.
-          WeightsError: when the model gives neither classes nor numbers.
-          ConfigError: for an option that there is not, or that has no such value.
+          VideoError: if the video cannot be decoded.
+          WeightsError: if the model predicts neither classes nor numbers.
+          ConfigError: for an unknown option or an invalid value.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -206,20 +207,20 @@ class Pretrained:
     def embed(
         self, video: str | os.PathLike, *, features: Sequence[str] = (), stride: int | None = None
     ) -> dict[str, Float[np.ndarray, " ..."]]:
-        """The features of a video file, as `vidjax embed` computes them: of its central view.
+        """Compute the features of a video file's central view, as `vidjax embed` does.
 
         Args:
           video: a path.
-          features: names of `vidjax.evaluation.features.extraction.features`; all that the model gives but the tokens
-            when empty.
-          stride: between the frames, other than the model's; 0 spreads them over the whole video.
+          features: names from `vidjax.evaluation.features.extraction.features`; if empty, everything that the model
+            computes except the tokens.
+          stride: frame stride, if not the model's own; 0 spreads the frames over the whole video.
 
         Returns:
           float32 arrays by name: token_mean (d), token_max (d), width_mean (n), pooled (d), cls (d), tokens (n d).
 
         Raises:
-          VideoError: when the video cannot be decoded.
-          ConfigError: for features that the model does not give.
+          VideoError: if the video cannot be decoded.
+          ConfigError: for features that the model does not compute.
 
         Example:
           >>> m = vidjax.from_pretrained("runs/finetune")
@@ -233,9 +234,7 @@ class Pretrained:
         given = [name for name in ARRAYS if name in found]
         names = tuple(features) or [name for name in given if name != "tokens"]
         if unknown := [name for name in names if name not in given]:
-            raise ConfigError(
-                f"{self.source} gives no {unknown[0]!r}; the features of a {self.family}: {', '.join(given)}"
-            )
+            raise ConfigError(f"{self.source} has no feature {unknown[0]!r}; a {self.family} has {', '.join(given)}")
         return {name: np.asarray(found[name][0]) for name in names}
 
     def __repr__(self) -> str:
@@ -250,7 +249,7 @@ class Pretrained:
         return "\n".join([*lines, f"  labels: {shown}; notes: {len(self.notes)}, in .notes>"])
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone: what was compiled is compiled again by a copy."""
+        """The fields only; a copy compiles its functions again."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @property
@@ -298,7 +297,7 @@ class Pretrained:
 
 
 def _in_parts(compute: Any, clips: Num[np.ndarray, "b t h w c"]) -> dict[str, Array]:
-    """The outputs of a batch of any size, from calls of a few sizes: powers of two."""
+    """The outputs of a batch of any size, computed in batches whose sizes are powers of two."""
     parts = []
     for start in range(0, len(clips), LARGEST_BATCH):
         part = clips[start : start + LARGEST_BATCH]

@@ -1,6 +1,6 @@
-"""What a model answers about a video file: classes, windows or numbers by a predictor, or a sentence by a generator.
+"""What a model predicts for a video file: classes, windows or numbers from a predictor, a sentence from a generator.
 
-The verbs, the demo and `Pretrained.predict` say the same, as all of them ask here.
+The verbs, the demo and `Pretrained.predict` all use these functions and therefore agree.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
     from vidjax.weights.model import Pretrained
 
 _OTHERS = {
-    "values": "numbers, which views and windows average",
-    "actions": "verbs and nouns, whose logits views add and windows average",
+    "values": "numbers, which are averaged over views and windows",
+    "actions": "verbs and nouns, whose logits are added over views and averaged over windows",
 }
-Remark = Callable[[str], None]  # is given a sentence about a video that is answered all the same
+Remark = Callable[[str], None]  # receives a warning about a video that is predicted nonetheless
 
 
 def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Predictor:
-    """A predictor that takes clips as the model's evaluation does.
+    """Make a predictor that takes clips as the model's evaluation does.
 
     Args:
-      model: with classes or targets.
-      asked: changes to its recipe; None for none.
+      model: a classifier or a regression model.
+      asked: changes to its recipe; None for no changes.
 
     Raises:
-      ConfigError: for what only classes have, of a model that predicts numbers or actions.
-      WeightsError: for a model that gives neither.
+      ConfigError: for changes that only classes allow, if the model predicts numbers or actions.
+      WeightsError: if the model predicts neither classes nor numbers.
     """
     trained, objective, asked = model.answer, model.objective, asked or RecipeChanges()
     if trained is None or not isinstance(objective, Scoring):
-        raise WeightsError(f"{model.source} holds a {model.family} that gives neither classes nor numbers of a video")
+        raise WeightsError(f"{model.source} holds a {model.family} that predicts neither classes nor numbers")
     activation = asked.score or trained.activation
     if trained.kind == "classes":
         asked = dataclasses.replace(asked, score=activation)
@@ -62,11 +62,14 @@ def make_predictor(model: Pretrained, asked: RecipeChanges | None = None) -> Pre
 def make_caption_generator(
     model: Pretrained, *, stride: int | None = None, beams: int | None = None, max_tokens: int | None = None
 ) -> CaptionGenerator:
-    """A generator of captions that takes clips as the run's evaluation does.
+    """Make a caption generator that takes clips as the run's evaluation does.
 
     Args:
-      model: of a run of captioning, whose folder has the vocabulary.
-      stride, beams, max_tokens: other than the run's.
+      model: loaded from a captioning run, whose folder holds the vocabulary.
+      stride, beams, max_tokens: values in place of the run's.
+
+    Raises:
+      WeightsError: if the model generates no captions.
     """
     config, objective = model.config, model.objective
     if not isinstance(config, Config) or not isinstance(objective, Captioning):
@@ -84,14 +87,20 @@ def make_caption_generator(
 def answer(
     predictor: Predictor, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
 ) -> dict[str, Any]:
-    """What a predictor says of a video file, and to `advance` how much more of it is done.
+    """Predict a video file.
+
+    Args:
+      name: path of the video.
+      k: number of classes or actions to return.
+      remark: called with a warning if the video is too short for the recipe.
+      advance: called with the share of the work done since its last call.
 
     Returns:
-      the `k` best classes or actions as `top`, or the `values` of a regression; if windows slide with `windows`, each
-      with the same, in the order of time, and with `segments`, the time line that is made of them.
+      the `k` best classes or actions as `top`, or the `values` of a regression. Sliding windows add `windows`, each
+      with the same in order of time, and `segments`, the time line made from them.
 
     Raises:
-      VideoError: when the video cannot be decoded.
+      VideoError: if the video cannot be decoded.
     """
     with open_video(name) as video:
         return answer_opened(predictor, video, name, k, remark, advance)
@@ -100,7 +109,7 @@ def answer(
 def answer_opened(
     predictor: Predictor, video: OpenVideo, name: str, k: int, remark: Remark, advance: Advance = lambda share: None
 ) -> dict[str, Any]:
-    """As `answer`, of a video that is open; `name` is what remarks call it."""
+    """Like `answer`, for a video that is already open; remarks call it `name`."""
     if sentence := too_short(name, video, predictor.recipe):
         remark(sentence)
     if predictor.recipe.windows:
@@ -110,10 +119,10 @@ def answer_opened(
 
 
 def caption(generator: CaptionGenerator, name: str, remark: Remark) -> dict[str, Any]:
-    """What a caption generator says of a video file: `caption` and its `log_probability`.
+    """Caption a video file: its `caption` and the `log_probability`.
 
     Raises:
-      VideoError: when the video cannot be decoded.
+      VideoError: if the video cannot be decoded.
     """
     with open_video(name) as video:
         if sentence := too_short(name, video, generator.recipe):

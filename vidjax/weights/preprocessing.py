@@ -1,6 +1,6 @@
-"""preprocessing.json: how clips are taken from videos for an exported model, and what its outputs mean.
+"""preprocessing.json: how to take clips from videos for an exported model, and what its outputs mean.
 
-`vidjax export` writes it beside a program, and into a folder for the hub, whose other files cannot say it.
+`vidjax export` writes it beside a program, and into a folder for the hub, whose other files cannot hold it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vidjax.weights.model import Pretrained
 
 NAME = "preprocessing.json"
-OUTPUTS = {  # of a program, by what its model answers with
+OUTPUTS = {  # the outputs of a program by its model's kind of answer
     "classes": ("probabilities", "logits"),
     "actions": ("probabilities", "logits"),
     "values": ("values",),
@@ -34,14 +34,14 @@ OUTPUTS = {  # of a program, by what its model answers with
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What is known of an exported model beside its weights.
+    """The content of a preprocessing.json.
 
     Attributes:
-      recipe: how clips are taken; its channels are those of the module, while a program takes RGB.
-      kind: `classes`, `actions` or `values`, as of `vidjax.tasks.Answer`; empty for a model that answers nothing.
-      activation: of its logits.
-      nouns: of actions, how many of the first outputs are nouns.
-      labels: of the outputs, if they have names.
+      recipe: how clips are taken. Its channel order is the module's; an exported program takes RGB.
+      kind: `classes`, `actions` or `values`, as in `vidjax.tasks.Answer`; empty for a model that predicts nothing.
+      activation: applied to the logits.
+      nouns: for actions, how many of the first outputs are nouns.
+      labels: names of the outputs, if they have any.
     """
 
     recipe: ClipRecipe
@@ -68,7 +68,7 @@ def describe(model: Pretrained) -> dict[str, Any]:
         "frames": {
             "num_frames": recipe.num_frames, "stride": recipe.stride, "sampling": recipe.sampling,
             "fps": SAMPLINGS[recipe.sampling].rate or None,
-            "meaning": f"{recipe.words}; fps: that the stride is counted in, null for the video's",
+            "meaning": f"{recipe.words}; fps: the frame rate of the stride, null for the video's own",
         },
         "size": {
             "height": recipe.frame_size[0], "width": recipe.frame_size[1], "interpolation": recipe.interpolation,
@@ -89,25 +89,26 @@ def describe(model: Pretrained) -> dict[str, Any]:
 
 
 def write(folder: Path, model: Pretrained) -> None:
-    """Write the file."""
+    """Write preprocessing.json to a folder."""
     (folder / NAME).write_text(json.dumps(describe(model), indent=2, ensure_ascii=False) + "\n")
 
 
 def read(folder: str | os.PathLike) -> Preprocessing:
-    """What a folder's preprocessing.json says.
+    """Read the preprocessing.json of a folder.
 
     Raises:
-      WeightsError: when it is absent, or not as `describe` writes it.
+      WeightsError: if it is missing, or not as `describe` writes it.
     """
     path = Path(folder, NAME)
     return parse(read_json(path), str(path))
 
 
 def parse(said: Any, where: str) -> Preprocessing:
-    """What `describe` has written.
+    """Parse the output of `describe`.
 
     Args:
-      where: it is from, for the message.
+      said: the parsed JSON.
+      where: its file, for the message.
 
     Raises:
       WeightsError: for anything else.
@@ -115,7 +116,7 @@ def parse(said: Any, where: str) -> Preprocessing:
     try:
         return _parse(said)
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{where} is not as vidjax export writes it: {error!r}; export the model again") from error
+        raise WeightsError(f"{where} was not written by vidjax export: {error!r}; export the model again") from error
 
 
 def _parse(said: Any) -> Preprocessing:
@@ -142,5 +143,5 @@ def _parse(said: Any) -> Preprocessing:
 
 def _known(word: str, words: Any) -> Any:
     if word not in words:
-        raise ValueError(f"{word!r} is none of {', '.join(words)}")
+        raise ValueError(f"{word!r} is not one of {', '.join(words)}")
     return word

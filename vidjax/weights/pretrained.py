@@ -1,4 +1,4 @@
-"""`vidjax.from_pretrained`: a model with its weights from a run, a file, a folder or the hub, ready to be called."""
+"""`vidjax.from_pretrained`: load a model with its weights from a run, a file, a folder or the hub."""
 
 from __future__ import annotations
 
@@ -42,22 +42,23 @@ def from_pretrained(
     image_size: int | tuple[int, int] | None = None,
     num_classes: int | None = None,
 ) -> Pretrained:
-    """A model with its weights.
+    """Load a model with its weights.
+
+    No code in a file is ever executed, and a file that can only be read in part is rejected.
 
     Args:
-      source: a run of vidjax (its best or last checkpoint, as its eval.checkpoint says; the moving average if it keeps
-        one); a hub id, or a file on the hub as owner/name/file.pth; a local folder with config.json and safetensors; a
-        .safetensors, .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; a msgpack checkpoint of
-        scenic.
-      num_frames, image_size: of the clips, when other than the source's: fixed positions are computed anew and learned
-        ones interpolated, as `notes` then say.
-      num_classes: when other than the source's: a fresh head; 0 for none. It makes a classifier of a model that was
-        only pre-trained.
+      source: a vidjax run (its best or last checkpoint, according to its eval.checkpoint; the moving average if it
+        keeps one); a hub id, or a file on the hub as owner/name/file.pth; a local folder with config.json and
+        safetensors; a .safetensors, .pth, .pyth, .pt or .bin file in a layout of `weights.checkpoint_layouts`; or a
+        scenic msgpack checkpoint.
+      num_frames, image_size: clip size, if not the source's. Fixed positions are computed anew and learned positions
+        interpolated; `notes` records it.
+      num_classes: number of classes for a fresh head, if not the source's; 0 for no head. It turns a model that was
+        only pre-trained into a classifier.
 
     Raises:
-      WeightsError: one sentence that names the file and what was expected; nothing in a file is executed, and nothing
-        is used of one that was read in part.
-      ConfigError: when the model cannot take such clips.
+      WeightsError: if the source cannot be read; one sentence names the file and what was expected.
+      ConfigError: if the model cannot take such clips.
 
     Example:
       >>> m = vidjax.from_pretrained("runs/finetune")
@@ -87,10 +88,10 @@ def from_pretrained(
 
 
 def load(source: str | os.PathLike, begin: Any = None) -> Pretrained:
-    """The model as the source has it, its parameters NumPy arrays on the host; see `from_pretrained`.
+    """Load a model unchanged, its parameters as NumPy arrays on the host; see `from_pretrained`.
 
     Args:
-      begin: the spec of a model that is to begin from it; where that is a ViViT and the source an image model, the
+      begin: the spec of a model to initialise from the source. If it is a ViViT's and the source is an image model, the
         result is a ViViT of this spec.
     """
     path = located(os.path.expanduser(source))
@@ -145,7 +146,7 @@ def _describe(contents: Contents, begin: Any) -> Description:
 def _params(contents: Contents, description: Description) -> dict:
     @functools.cache
     def leaves() -> tuple[dict, set[str]]:
-        """Those that the file holds, and paths of those that it does not."""
+        """The leaves that the file holds, and the paths of the leaves that it does not."""
         wanted = flatten(description.shapes())
         new = {path for path in wanted if description.fresh and re.search(description.fresh, path)}
         return nest({path: leaf for path, leaf in wanted.items() if path not in new}), new
@@ -153,7 +154,7 @@ def _params(contents: Contents, description: Description) -> dict:
     try:
         found = read(description.rules, contents.state, lambda: leaves()[0], ignore=description.ignore)
     except WeightsError as error:
-        raise WeightsError(f"{contents.source} does not hold a whole {description.family}: {error}") from error
+        raise WeightsError(f"{contents.source} does not hold a complete {description.family}: {error}") from error
     inputs = description.inputs or example_inputs(description.spec, pretraining=description.num_classes is None)
     return nest(flatten(found) | fresh(description.build(), inputs, leaves()[1]))
 
@@ -161,7 +162,7 @@ def _params(contents: Contents, description: Description) -> dict:
 def _pixels(
     description: Description, preprocessor: Mapping | None
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
-    """Mean and deviation of pixels in [0, 1], as preprocessor_config.json says where there is one."""
+    """Mean and deviation of pixels in [0, 1], from preprocessor_config.json if there is one, and notes."""
     mean, std, said = description.mean, description.std, dict(preprocessor or {})
     if not mean or "image_mean" not in said or "image_std" not in said:
         return mean, std, ()
@@ -180,12 +181,12 @@ def _pixels(
 
 
 def _order(recipe: ClipRecipe | None) -> tuple[str, ...]:
-    """What a user should know of channels that are not in the order RGB."""
+    """A note for the user if the model's channels are not in RGB order."""
     if recipe is None or recipe.channels == "rgb":
         return ()
     return (
-        f"its authors trained it on frames whose channels are in the order {recipe.channels.upper()}, and so are those "
-        f"that it is given here; fine-tune it with data.channels={recipe.channels}",
+        f"its authors trained it on frames with channels in the order {recipe.channels.upper()}, and vidjax keeps that "
+        f"order; fine-tune it with data.channels={recipe.channels}",
     )
 
 
@@ -215,7 +216,7 @@ def _from_run(path: Place) -> Pretrained:
 def _other_clips(
     model: Pretrained, module: nn.Module, num_frames: int | None, image_size: int | tuple[int, int] | None
 ) -> ClipRecipe | None:
-    """The recipe for other frames: a run keeps its stride, public weights have that of the published model."""
+    """The recipe for other clips: a run keeps its stride, public weights take that of the published model."""
     recipe = model.clips
     if not isinstance(model.config, Config):
         usual = published_recipe(
@@ -227,13 +228,13 @@ def _other_clips(
 
 
 def _with_classes(model: Pretrained) -> Pretrained:
-    """The model with the objective and the answer of a classifier with its head, or of a backbone."""
+    """The model with the objective and answer of a classifier, or of a backbone if it has no head."""
     answer = TASKS["classification"].answer if model.num_classes else None
     return dataclasses.replace(model, objective=_objective(model.module, model.clip_recipe), answer=answer)
 
 
 def _objective(module: nn.Module, recipe: ClipRecipe | None, *, normalize_target: bool = True) -> Objective | None:
-    """What public weights were trained by, as far as it is needed to use them; as published where nothing is said."""
+    """The objective of public weights, as far as it is needed to use them; the published one by default."""
     if recipe is None:
         return None
     if isinstance(module, VideoMAEPretraining):

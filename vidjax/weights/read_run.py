@@ -1,4 +1,4 @@
-"""A run's parameters and its module, read back from its folder without the rest of its state."""
+"""Read a run's parameters and module from its folder, without the rest of its state."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, wh
 from vidjax.weights.checksums import damaged_files
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG, check_saved
 
-if TYPE_CHECKING:  # public weights are read without it
+if TYPE_CHECKING:  # public weights are read without orbax
     import orbax.checkpoint as ocp
 
-_HEADS = ("head", "classes")  # of a family's classifier, and of one with another pooling or a deeper head
+_HEADS = ("head", "classes")  # in a family's own classifier, and in one with another pooling or a deeper head
 
 
 def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool = False):
-    """The parameters of a finished or running run as NumPy arrays, without the rest of its state.
+    """Read the parameters of a finished or running run.
 
     Args:
       workdir: the run's folder.
-      which: last | best (by the evaluation metric; the last when there was no evaluation).
-      ema: the moving average when the run keeps one, be it the teacher of self-distillation; else the raw parameters.
+      which: last | best (by the evaluation metric; the last if there was no evaluation).
+      ema: read the moving average, or the teacher of self-distillation, if the run keeps one; otherwise, and without
+        `ema`, the raw parameters.
 
     Returns:
       (step, tree of NumPy arrays).
 
     Raises:
-      ResumeError: when the folder holds no checkpoint, or the one asked for is damaged.
+      ResumeError: if the folder holds no checkpoint, or the chosen one is damaged.
     """
     root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
@@ -50,7 +51,7 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     trees = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
     handlers = {**trees, "meta": ocp.JsonCheckpointHandler()}
     with _quiet(), contextlib.ExitStack() as stack:
-        options = ocp.CheckpointManagerOptions(read_only=True)  # the run may be going on
+        options = ocp.CheckpointManagerOptions(read_only=True)  # the run may still be training
         manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
         stack.callback(manager.close)
         steps = manager.all_steps()
@@ -80,11 +81,12 @@ def _restore(manager: ocp.CheckpointManager, step: int, item: str, tree) -> dict
 
 
 class RunModel(NamedTuple):
-    """A model that a run has trained, computed in float32 whatever the run was.
+    """The model of a run, computed in float32 whatever the run's dtype.
 
     Attributes:
-      objective: with `module`; None where the module is not the one that was trained, as after self-distillation.
-      step: of the checkpoint; chosen: words on why it is that one, after a comma, or nothing.
+      objective: the objective around `module`; None if the trained module is another, as in self-distillation.
+      step: the checkpoint's step.
+      chosen: a clause on why this step was chosen, after a comma; may be empty.
     """
 
     config: Config
@@ -96,12 +98,12 @@ class RunModel(NamedTuple):
 
 
 def read_model(workdir: str | os.PathLike) -> RunModel:
-    """The checkpoint of a run that its eval.checkpoint names, with its module; the moving average if the run keeps one.
+    """Read the checkpoint that a run's eval.checkpoint selects, with its module; its moving average if there is one.
 
-    Of self-distillation it is the teacher's encoder, as a classifier without head.
+    For self-distillation this is the teacher's encoder, as a classifier without a head.
 
     Raises:
-      WeightsError: when the folder has no usable config.json or checkpoint.
+      WeightsError: if the folder has no usable config.json or checkpoint.
     """
     try:
         check_saved(workdir)
@@ -117,16 +119,16 @@ def read_model(workdir: str | os.PathLike) -> RunModel:
 
 
 def read_module(workdir: str | os.PathLike) -> tuple[Config, nn.Module]:
-    """A run's configuration, and its module without a head; see `read_objective`."""
+    """Read a run's configuration and its module without a head; see `read_objective`."""
     config, objective = read_objective(workdir)
     return config, objective.module
 
 
 def read_objective(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Config, Objective]:
-    """A run's configuration, and its objective with a module computed in float32.
+    """Read a run's configuration, and build its objective with a module that computes in float32.
 
     Raises:
-      WeightsError: when the folder has no usable config.json.
+      WeightsError: if the folder has no usable config.json.
     """
     config = read_config(workdir)
     model = dataclasses.replace(config.model, dtype="float32", remat="none")
@@ -135,31 +137,31 @@ def read_objective(workdir: str | os.PathLike, num_classes: int = 0) -> tuple[Co
 
 
 def read_config(workdir: str | os.PathLike) -> Config:
-    """A run's configuration.
+    """Read a run's configuration.
 
     Raises:
-      WeightsError: when the folder has no usable config.json.
+      WeightsError: if the folder has no usable config.json.
     """
     path = located(workdir) / CONFIG
     if not path.is_file():
-        raise WeightsError(f"{workdir} has checkpoints but no config.json, which a run of vidjax leaves beside them")
+        raise WeightsError(f"{workdir} has checkpoints but no config.json, which a vidjax run writes beside them")
     with _readable(workdir):
         return from_saved(json.loads(path.read_text()))
 
 
 @contextlib.contextmanager
 def _readable(workdir: str | os.PathLike):
-    """What goes wrong with a configuration, as a message about its file."""
+    """Turn errors of a configuration into a message about its file."""
     try:
         yield
     except (ValueError, TypeError, ConfigError) as error:
         path = located(workdir) / CONFIG
-        raise WeightsError(f"{path} is of no run that this version of vidjax can read: {error}") from error
+        raise WeightsError(f"{path} cannot be read by this version of vidjax: {error}") from error
 
 
 @contextlib.contextmanager
 def _quiet():
-    """Without orbax's warnings that a folder is read only and that items were left unread."""
+    """Silence orbax's warnings that a folder is read-only and that items were not read."""
     before = absl.logging.get_verbosity()
     absl.logging.set_verbosity(absl.logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Learned positions resized for other frames or pixels, by the interpolation that each family's authors use."""
+"""Resize learned positions to other clip sizes with the interpolation that each family's authors use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vidjax.weights.rules import flatten, nest
 
 
 def fit_positions(params: Mapping, old: ClipSpec, new: ClipSpec) -> tuple[dict, tuple[str, ...]]:
-    """The parameters with learned positions resized from one grid of cubes to another, as the new spec has it.
+    """Resize learned positions from one spec's grid of cubes to another's, by the new spec's methods.
 
     Returns:
-      parameters, and sentences that say what was done.
+      the parameters, and notes on what was done.
     """
     if old.grid == new.grid:
         return dict(params), ()
@@ -40,9 +40,9 @@ def _resized(
     path: str, table: np.ndarray, positions: Positions, old: ClipSpec, new: ClipSpec
 ) -> tuple[np.ndarray, str]:
     before, after = (tuple(spec.grid["thw".index(axis)] for axis in positions.axes) for spec in (old, new))
-    extra = len(table) - math.prod(before)  # a class token's row, which stays
+    extra = len(table) - math.prod(before)  # the class token's row, which is kept
     if extra not in (0, 1):
-        raise WeightsError(f"{path} holds {len(table)} positions, which are not those of {old.grid} cubes")
+        raise WeightsError(f"{path} holds {len(table)} positions, which do not fit {old.grid} cubes")
     if before == after:
         return table, ""
     words = ["x".join(map(str, size)) for size in (before, after)]
@@ -57,7 +57,7 @@ def _resized(
 def resample(
     table: Float[np.ndarray, "*n d"], size: tuple[int, ...], methods: tuple[str, ...]
 ) -> Float[np.ndarray, "*m d"]:
-    """Resize the leading axes of a table to `size`, each by its method: one of `METHODS`; an axis that fits stays."""
+    """Resize the leading axes of a table to `size`, each by its method in `METHODS`; axes that fit are kept."""
     for axis, (new, method) in enumerate(zip(size, methods, strict=True)):
         if new != table.shape[axis]:
             table = METHODS[method](table, axis, new)
@@ -77,13 +77,13 @@ def _weighted(weights: Callable[[int, int], np.ndarray]) -> Callable:
 
 
 def _linear(old: int, new: int) -> np.ndarray:
-    """Between the centres of entries, as PyTorch's linear and bilinear with align_corners=False."""
+    """Linear weights between the centres of entries, like PyTorch's linear and bilinear with align_corners=False."""
     places = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
     return _tents(places, old)
 
 
 def _linear_corners(old: int, new: int) -> np.ndarray:
-    """First and last entries stay where they are, as scipy's zoom of order 1, which scenic uses."""
+    """Linear weights that keep the first and last entries in place, like scipy's zoom of order 1 in scenic."""
     return _tents(np.linspace(0, old - 1, new), old)
 
 

@@ -1,7 +1,7 @@
 """Rules that turn foreign parameters into vidjax trees and back, with strict accounting.
 
-A layout is a tuple of rules, read from left to right: which keys of the file, which leaves of the tree, and how arrays
-are turned around. Nothing is guessed: a key that is missing, unused or of another shape is an error that lists it.
+A rule names keys of the file, leaves of the tree, and the conversion between their arrays. Nothing is guessed: missing
+and unused keys and wrong shapes raise an error that lists them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = 8  # keys that an error lists
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How the arrays of the sources become those of the targets, and the way back."""
+    """A conversion of a rule's source arrays to its target arrays, and its inverse."""
 
     read: Callable[..., Arrays]
     write: Callable[..., Arrays]
@@ -31,13 +31,13 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """Keys of the file to leaves of the tree.
+    """A map from keys of the file to leaves of the tree.
 
     Attributes:
-      sources: keys; "{}" stands for the number of a block, and such a rule is applied to each of `depth` blocks, whose
-        leaves are stacked on axis 0.
+      sources: keys of the file. "{}" stands for the number of a block: such a rule applies to each of `depth` blocks,
+        whose leaves are stacked on axis 0.
       targets: paths of leaves, such as "encoder/blocks/norm1/scale".
-      form: turns the arrays of one block around.
+      form: converts the arrays of one block.
       depth: number of blocks; 0 for a rule without "{}".
     """
 
@@ -48,16 +48,16 @@ class Rule:
 
 
 def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, ignore: str = "") -> dict:
-    """The tree that a file's arrays make.
+    """Convert a file's arrays to a tree.
 
     Args:
-      rules: of the file's layout.
+      rules: the rules of the file's layout.
       state: arrays by key.
-      shapes: gives the tree of `jax.ShapeDtypeStruct`s that is wanted, nested dicts; called while arrays are copied.
-      ignore: regular expression of keys without weights in them, such as masks that PyTorch keeps as buffers.
+      shapes: returns the expected tree, nested dicts of `jax.ShapeDtypeStruct`s; called while arrays are copied.
+      ignore: regular expression for keys without weights, such as masks that PyTorch keeps as buffers.
 
     Raises:
-      WeightsError: listing all keys that are missing, unused, of another shape or not of floating point.
+      WeightsError: listing all keys that are missing, unused, misshapen or not floating point.
     """
     needed = {key.format(block) for rule in rules for key in rule.sources for block in range(max(rule.depth, 1))}
     unused = [key for key in state if key not in needed and not (ignore and re.search(ignore, key))]
@@ -85,7 +85,7 @@ def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, 
 
 
 def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
-    """The file's arrays that a tree makes: the inverse of `read`."""
+    """Convert a tree to a file's arrays: the inverse of `read`."""
     leaves, state = {path: np.asarray(leaf) for path, leaf in flatten(params).items()}, {}
     for rule in rules:
         targets = [leaves[path] for path in rule.targets]
@@ -97,14 +97,14 @@ def write(rules: Sequence[Rule], params) -> dict[str, np.ndarray]:
 
 
 def _apply(rule: Rule, state: State, misshaped: list[str]) -> dict[str, np.ndarray]:
-    """The leaves that a rule makes; none, and a line in `misshaped`, where its arrays have other shapes."""
+    """The leaves that a rule makes; none, and a line in `misshaped`, if its arrays have the wrong shapes."""
     blocks = []
     for block in range(max(rule.depth, 1)):
         sources = [np.asarray(state[key.format(block)]) for key in rule.sources]
         shapes = ", ".join(f"{key.format(block)} {s.shape}" for key, s in zip(rule.sources, sources, strict=True))
         try:
             blocks.append(rule.form.read(*sources))
-        except (ValueError, IndexError):  # NumPy's words for a reshape that cannot be, and for an axis that is not
+        except (ValueError, IndexError):  # NumPy raises them for an impossible reshape and a missing axis
             misshaped.append(shapes)
             return {}
         if any(array.shape != first.shape for array, first in zip(blocks[-1], blocks[0], strict=True)):
@@ -115,9 +115,9 @@ def _apply(rule: Rule, state: State, misshaped: list[str]) -> dict[str, np.ndarr
 
 
 def _copied(arrays: Sequence[np.ndarray], *, stack: bool) -> np.ndarray:
-    """Arrays of one shape, stacked on axis 0, or the single one, as float32 that is not a view of the file on disk.
+    """Copy arrays of one shape to float32, stacked on axis 0, or a single array as it is.
 
-    It begins at a multiple of 64 bytes, so that JAX uses it on a CPU without another copy.
+    The copy is aligned to 64 bytes, so that JAX uses it on a CPU without copying again.
     """
     shape = (len(arrays), *arrays[0].shape) if stack else arrays[0].shape
     count = math.prod(shape)
@@ -138,7 +138,7 @@ def _listing(words: str, keys: list[str]) -> str:
 
 
 def flatten(tree: Mapping, prefix: str = "") -> dict:
-    """Leaves of nested dicts by path, such as "encoder/norm/scale"."""
+    """The leaves of nested dicts by path, such as "encoder/norm/scale"."""
     flat = {}
     for name, value in tree.items():
         flat |= flatten(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}

@@ -1,4 +1,4 @@
-"""The small files of a run's folder: what they are called, and how its class names are written, read and compared."""
+"""The names of the small files in a run's folder, and the reading, writing and checking of its class names."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ RESULTS = "results.json"
 
 
 def is_run(folder: str | os.PathLike) -> bool:
-    """Whether a folder is that of a run that has saved checkpoints."""
+    """Whether a folder is a run's, which has a folder of checkpoints."""
     return (located(folder) / CHECKPOINTS).is_dir()
 
 
 def check_saved(folder: str | os.PathLike) -> None:
-    """Refuse a run that has saved no checkpoint.
+    """Reject a run that has not saved a checkpoint.
 
     Raises:
-      ResumeError: with what helps.
+      ResumeError: if the folder holds no checkpoint.
     """
     if not any(path.name.isdigit() for path in (located(folder) / CHECKPOINTS).glob("*")):
         raise ResumeError(
@@ -33,33 +33,31 @@ def check_saved(folder: str | os.PathLike) -> None:
 
 
 def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
-    """Write the class names, in the order of the model's outputs, where the data has names."""
+    """Write the class names in the order of the model's outputs, if the data has names."""
     if labels:
         write_json(located(workdir) / LABELS, labels)
 
 
 def read_labels(workdir: str | os.PathLike) -> tuple[str, ...] | None:
-    """The class names of a run, where its data had names.
+    """The class names of a run; None if its data had no names.
 
     Raises:
-      DataError: when the file of the names is damaged.
+      DataError: if labels.json is damaged.
     """
     path = located(workdir) / LABELS
     if not path.is_file():
         return None
     names = read_json(path)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(
-            f"{path} is damaged: start its run again, which writes it anew, or delete it to do without names"
-        )
+        raise DataError(f"{path} is damaged: start the run again to rewrite it, or delete it to do without names")
     return tuple(names)
 
 
 def check_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
-    """Refuse to score a run on data whose class numbers mean something else.
+    """Reject data whose class numbers mean something else than the run's.
 
     Raises:
-      DataError: when the run and the data both name their classes, and differently.
+      DataError: if both the run and the data name their classes, and the names differ.
     """
     trained = read_labels(workdir)
     if not labels or trained is None or trained == tuple(labels):

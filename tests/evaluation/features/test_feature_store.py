@@ -88,7 +88,7 @@ def test_a_killed_run_that_is_gone_on_with_leaves_the_bytes_of_one_that_was_not(
     written = {path.name for path in folder.glob("part*")}
     assert written == {f"part-{part:05d}.safetensors" for part in range(rows // 4)}
     (folder / ".part-00002.safetensors.0123.part").write_bytes(b"half")  # as a kill in the middle of writing leaves it
-    with pytest.raises(DataError, match=rf"not complete: {len(written)} of its 3 parts are there; finish it with"):
+    with pytest.raises(DataError, match=rf"is incomplete: it has {len(written)} of 3 parts; finish it with"):
         FeatureStore.open(folder)
     assert embed(videos, folder)[1:3] == (10 - 4 * len(written), [])
     assert contents(folder) == contents(whole)
@@ -99,7 +99,7 @@ def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
     rows = {0: 6, 1: 4}  # parts 0 and 2, and part 1
     first, last = order
     assert embed(videos, tmp_path, process=(first, 2))[1] == rows[first]
-    with pytest.raises(DataError, match=rf"{len(contents(tmp_path)) - 1} of its 3 parts are there"):
+    with pytest.raises(DataError, match=rf"{len(contents(tmp_path)) - 1} of 3 parts; finish it with"):
         FeatureStore.open(tmp_path)
     assert embed(videos, tmp_path, process=(last, 2))[1:3] == (rows[last], [])
     assert contents(tmp_path) == contents(whole)
@@ -186,7 +186,7 @@ def test_two_stores_that_do_not_belong_together_are_refused(videos, whole, tmp_p
 
 def test_what_float16_cannot_hold_is_refused_with_its_row_or_kept_as_float32(videos, tmp_path):
     strong = Colours(np.float32(3000))
-    with pytest.raises(DataError, match=r"pooled of train/a/00.mp4 reaches \d{6}, and float16 ends at 65504; store"):
+    with pytest.raises(DataError, match=r"pooled of train/a/00.mp4 reaches \d{6}, but float16 ends at 65504; store"):
         embed(videos, tmp_path / "half", strong)
     embed(videos, tmp_path / "single", strong, dtype="float32")
     embed(videos, tmp_path / "weak", dtype="float32")
@@ -204,17 +204,19 @@ def test_features_that_are_no_numbers_are_a_reason_not_a_value(videos, tmp_path)
 
 
 def test_a_folder_without_features_and_a_damaged_part_are_named(videos, whole, tmp_path):
-    with pytest.raises(DataError, match=r"holds no features, for it has no features.json; `vidjax embed` writes them"):
+    with pytest.raises(
+        DataError, match=r"holds no features, since it has no features.json; `vidjax embed` writes them"
+    ):
         FeatureStore.open(tmp_path)
     broken = shutil.copytree(whole, tmp_path / "broken")
     part = broken / "part-00001.safetensors"
     part.write_bytes(part.read_bytes()[:-9])
     with pytest.raises(DataError, match=r"part-00001.safetensors is damaged \(.*\); remove it and write it again with"):
         FeatureStore.open(broken)
-    with pytest.raises(ConfigError, match="has no cls, but tokens, token_mean, pooled; write another store"):
+    with pytest.raises(ConfigError, match="has no cls, only tokens, token_mean, pooled; write another store"):
         FeatureStore.open(whole).array("cls")
     (broken / "features.json").write_text("{}")
-    with pytest.raises(DataError, match=r"features.json is no header of features"):
+    with pytest.raises(DataError, match=r"features.json is not a header of features"):
         FeatureStore.open(broken)
 
 
@@ -258,14 +260,14 @@ def test_targets_and_groups_are_those_of_the_rows(tmp_path, whole):
 
 
 def test_options_that_cannot_be_are_refused(videos, tmp_path):
-    with pytest.raises(ConfigError, match="colours gives no 'cls'; the features of a colours: tokens, token_mean"):
+    with pytest.raises(ConfigError, match="colours has no feature 'cls'; a colours has tokens, token_mean"):
         embed(videos, tmp_path, names=("cls",))
     with pytest.raises(ConfigError, match="features are stored as float16 or float32, not as 'int8'"):
         embed(videos, tmp_path, dtype="int8")
-    with pytest.raises(ConfigError, match="a batch of 6 videos is no multiple of the 8 devices here; use 8"):
+    with pytest.raises(ConfigError, match="a batch of 6 videos is not a multiple of the 8 devices here; use 8"):
         embed(videos, tmp_path / "batch", batch=6)
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be made: Not a directory"):
+    with pytest.raises(DataError, match="cannot be created: Not a directory"):
         embed(videos, tmp_path / "file" / "store")
 
 

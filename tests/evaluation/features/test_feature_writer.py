@@ -80,7 +80,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
             scale = np.abs(expected[name]).max()
             np.testing.assert_allclose(arrays[name][number], expected[name][0], atol=2e-5 * scale)
     if not has_class_token:
-        with pytest.raises(ConfigError, match="videomae_tiny gives no 'cls'; the features of a videomae: tokens, "):
+        with pytest.raises(ConfigError, match="videomae_tiny has no feature 'cls'; a videomae has tokens, "):
             write_features(model, Split(source, data, "val"), Storage(tmp_path / "other", ("cls",)))
 
 

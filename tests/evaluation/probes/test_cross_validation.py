@@ -126,8 +126,8 @@ def test_tokens_are_standardised_by_channel_in_their_own_precision():
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("knn", {"k": 13}, "k=13 neighbours of 12 labelled videos; choose 1 to 12"),
-        ("linear", {"C": (1.0, 2.0), "folds": 4}, "probe.folds=4 of rows of 3 subjects; choose 2 to 3"),
+        ("knn", {"k": 13}, "k=13 neighbours among 12 labelled videos; choose 1 to 12"),
+        ("linear", {"C": (1.0, 2.0), "folds": 4}, "probe.folds=4 for 3 subjects; choose 2 to 3"),
         ("mlp", {"widths": ((8, 4),)}, r"probe.dropouts has none for the 2 hidden layers of probe.widths=\(8, 4\)"),
     ],
 )

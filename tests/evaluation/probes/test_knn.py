@@ -34,5 +34,5 @@ def test_one_near_neighbour_outweighs_two_far_ones_only_at_a_low_temperature():
 
 
 def test_more_neighbours_than_videos_are_refused():
-    with pytest.raises(ConfigError, match="k=5 neighbours of 3 labelled videos; choose 1 to 3"):
+    with pytest.raises(ConfigError, match="k=5 neighbours among 3 labelled videos; choose 1 to 3"):
         knn_accuracy(np.eye(3), np.arange(3), np.eye(3), np.arange(3))

@@ -114,10 +114,10 @@ def test_a_seed_repeats_itself_and_a_search_over_dropouts_and_rates_compiles_onc
     ("probe", "y", "groups", "message"),
     [
         (MLPClassifier(dropouts=(0.5,)), [0, 1, 0, 1], None, "1 dropouts for 2 hidden layers"),
-        (MLPClassifier(), [0, 1, 0, 1], ["a"] * 4, "all 4 training rows are of one subject"),
+        (MLPClassifier(), [0, 1, 0, 1], ["a"] * 4, "all 4 training rows belong to one subject"),
         (MLPClassifier(validation=0.9), [0, 1, 0, 1], None, "validation=0.9 of 4 subjects leaves none to train"),
         (MLPClassifier(learning_rate=1e30, epochs=3), [0, 1, 0, 1], None, "the loss of epoch . is not finite"),
-        (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, and tanh ends at 1"),
+        (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, but tanh ends at 1"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(probe, y, groups, message):

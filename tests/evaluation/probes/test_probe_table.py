@@ -82,7 +82,7 @@ def test_the_report_has_the_table_the_curves_and_what_was_searched(pair, tmp_pat
     assert rows[0] == ("hand", "token_mean", "linear", *(
         f"{found.results[f'probe/hand/token_mean/linear/{name}']:.4f}" for name in ("accuracy", "f1_macro", "f1_micro")
     ))  # fmt: skip
-    assert "1 of them have no features and count as wrong" in text
+    assert "1 of these have no features and count as wrong" in text
     assert "## Searched: hand/pca/svm" in text
     assert "(pictures/curves_hand.png)" in text
     assert (tmp_path / "pictures" / "curves_hand.png").stat().st_size > 5000
@@ -145,11 +145,11 @@ def changed(pair, tmp_path, store, **changes):
     ("store", "changes", "error", "message"),
     [
         (1, {"labels": np.arange(50) % 4, "names": ["left", "right", "up", "down"]}, DataError,
-         r"class 'down' of 12 rows of .*/test is never seen in .*/train; leave it out"),
+         r"class 'down' of 12 rows of .*/test does not occur in .*/train; leave it out"),
         (1, {"groups": [f"actor {n}" for n in range(49)] + ["train_7"]}, DataError,
          r"'train_7' is in .*/train and in .*/test \(1 such subjects\)"),
         (1, {"names": ["left", "up", "right"]}, ConfigError,
-         r"number 1 of what is told is 'right' in .*/train, 'up' in .*/test; embed both"),
+         r"class or target 1 is 'right' in .*/train, 'up' in .*/test; embed both"),
         (1, {"source": "other", "digest": "e"}, ConfigError, "these features do not belong together: backbone is hand"),
         (0, {"failed": range(120)}, DataError, "none of the 120 rows of .*/train has features"),
     ],
@@ -169,7 +169,7 @@ def test_backbones_are_compared_on_the_same_rows_and_tasks_that_rows_have(pair, 
 
 def test_rows_of_one_class_are_refused(tmp_path):
     stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}, names=["up"]) for split in SPLITS]
-    with pytest.raises(DataError, match=r"all rows of .*/train are of class 'up'; give others"):
+    with pytest.raises(DataError, match=r"all rows of .*/train have class 'up'; add others"):
         check_pairs({"a": tuple(stores)}, LABEL)
 
 
@@ -177,13 +177,13 @@ def test_rows_without_classes_are_refused(tmp_path):
     stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}) for split in SPLITS]
     for store in stores:
         store.header.data["annotation"] = ""  # as `vidjax embed` writes it of videos without classes
-    with pytest.raises(ConfigError, match=r"the rows of .*/train have no classes; embed videos in class folders"):
+    with pytest.raises(ConfigError, match=r"the rows of .*/train have no classes; embed videos from class folders"):
         check_pairs({"a": tuple(stores)}, LABEL)
 
 
 def test_more_components_than_rows_are_refused(pair):
     config = dataclasses.replace(QUICK, reductions=("pca",), components=30)
-    with pytest.raises(ConfigError, match="components=30 of 118 training rows of 24 values; choose 1 to 24"):
+    with pytest.raises(ConfigError, match="components=30 for 118 training rows of 24 values; choose 1 to 24"):
         list(fit_all({"hand": pair}, config, LABEL, 0, print))
 
 

@@ -121,7 +121,7 @@ def test_positions_for_other_pixels_are_resized_as_in_transformers(tmp_path):
 
 def test_heads_of_another_width_than_openais_have_to_be_told(tmp_path):
     torch.save(openai_state(model_of("CLIPVisionModelWithProjection"), ""), tmp_path / "vit.pth")
-    with pytest.raises(WeightsError, match="number of heads cannot be told from a width of 24"):
+    with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
         vidjax.from_pretrained(tmp_path / "vit.pth")
 
 

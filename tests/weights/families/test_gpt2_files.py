@@ -102,16 +102,16 @@ def test_heads_of_a_lone_file_are_as_wide_as_all_published_ones(tmp_path):
 
 
 def test_a_lone_file_of_unusual_width_asks_for_its_config(plain, tmp_path):
-    with pytest.raises(WeightsError, match=r"heads cannot be told from a width of 15: .* put a config.json"):
+    with pytest.raises(WeightsError, match=r"a width of 15 does not tell the number of heads: .* put a config.json"):
         vidjax.from_pretrained(write_variant(tmp_path / "lone", plain[0]))
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"activation_function": "relu"}, "activation_function='relu'; a GPT-2 with 'gelu_new' can be read"),
+        ({"activation_function": "relu"}, "activation_function='relu'; only a GPT-2 with 'gelu_new' can be read"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
-        ({"n_layer": 12}, "config.json says n_layer=12, but the arrays are those of 1"),
+        ({"n_layer": 12}, "config.json says n_layer=12, but the arrays have 1"),
         ({"n_head": 4}, "width=15 is not a multiple of its 4 attention heads"),
     ],
 )
@@ -164,7 +164,7 @@ def test_the_language_model_of_a_captioner_is_read_and_its_encoder_s_keys_are_na
         assert ours.notes == ()
     else:
         assert ours.notes[0].startswith(
-            "of an encoder-decoder model, only the language model is read; not used: encoder."
+            "only the language model of this encoder-decoder model is read; not used: encoder."
         )
 
 

@@ -122,9 +122,9 @@ def test_a_saved_transformers_model_is_read_with_and_without_its_head(tmp_path, 
 def test_a_contradiction_between_arrays_and_config_is_refused(tmp_path):
     state, config = saved(peer(TimeSformerSpec(16, 1, 2, 16, patch_size=4, num_frames=3, image_size=8), 5), tmp_path)
     for change, sentence in (
-        ({"num_frames": 8}, "num_frames=8, but the arrays are those of 3"),
-        ({"image_size": 224}, "image_size=224, but the arrays are those of 8"),
-        ({"attention_type": "joint_space_time"}, "joint_space_time, but the arrays are those of divided_space_time"),
+        ({"num_frames": 8}, "num_frames=8, but the arrays have 3"),
+        ({"image_size": 224}, "image_size=224, but the arrays have 8"),
+        ({"attention_type": "joint_space_time"}, "joint_space_time, but the arrays belong to divided_space_time"),
         ({"hidden_act": "relu"}, "hidden_act='relu'; a TimeSformer has gelu"),
     ):
         with pytest.raises(WeightsError, match=sentence):
@@ -136,7 +136,7 @@ def test_a_contradiction_between_arrays_and_config_is_refused(tmp_path):
 
 def test_heads_that_cannot_be_told_are_asked_for():
     state = official_state(TimeSformerSpec(24, 1, 3, 16, patch_size=4, num_frames=3, image_size=8))
-    with pytest.raises(WeightsError, match="heads cannot be told from a width of 24"):
+    with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
         OFFICIAL.describe(state, None)
     assert OFFICIAL.describe(state, {"num_attention_heads": 3}).spec.num_heads == 3
 
@@ -144,7 +144,7 @@ def test_heads_that_cannot_be_told_are_asked_for():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"attention_type": "space_only"}, "transformers scores each frame; the original, as vidjax, averages"),
+        ({"attention_type": "space_only"}, "transformers scores each frame; the original, like vidjax, averages"),
         ({"image_size": (12, 16)}, "12 x 16 pixels: transformers' TimeSformer takes square ones only"),
     ],
 )
@@ -156,7 +156,7 @@ def test_what_transformers_lacks_is_not_exported(change, sentence):
 
 
 def test_tubelets_of_several_frames_have_no_counterpart():
-    with pytest.raises(WeightsError, match="tubelet_size=3 has no counterpart elsewhere"):
+    with pytest.raises(WeightsError, match="tubelet_size=3 cannot be exported"):
         TRANSFORMERS.rules(dataclasses.replace(SPEC, tubelet_size=3), 5)
 
 
@@ -197,7 +197,7 @@ def test_attention_over_time_starts_as_a_copy_without_effect():
     assert recognised(state) == [TIMM.name]
     found = TIMM.describe(state, None)
     assert "temporal_fc and time_embed start at zero" in found.notes[0]
-    assert "mean and deviation 0.5, as of Google's ViTs, are assumed; DINO's and DeiT's have" in found.notes[1]
+    assert "a mean and deviation of 0.5, as for Google's ViTs, are assumed; DINO and DeiT use" in found.notes[1]
     assert "how many frames a clip has: 8, as published, are assumed" in found.notes[2]
     assert found.spec.norm_eps == 1e-6
     encoder = read(found, state)["encoder"]

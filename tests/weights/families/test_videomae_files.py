@@ -169,7 +169,7 @@ def test_an_encoder_alone_is_a_backbone_and_says_so(tmp_path):
     torch.save({"model": {k: v for k, v in state.items() if not k.startswith("decoder.")}}, tmp_path / "huge.pth")
     model = load(tmp_path / "huge.pth")  # as the public file of ViT-H
     assert model.num_classes == 0
-    assert "an encoder without decoder or head" in " ".join(model.notes)
+    assert "an encoder without a decoder or head" in " ".join(model.notes)
     classifier = vidjax.from_pretrained(tmp_path / "huge.pth", num_classes=3)
     assert classifier.spec.pooling == "mean"
     assert "starts fresh: fc_norm" in classifier.notes
@@ -186,8 +186,8 @@ def test_labels_are_those_of_config_json_if_they_are_names(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hidden_size": 32}, "says hidden_size=32, but the arrays are those of 24"),
-        ({"num_hidden_layers": 4}, "says num_hidden_layers=4, but the arrays are those of 3"),
+        ({"hidden_size": 32}, "says hidden_size=32, but the arrays have 24"),
+        ({"num_hidden_layers": 4}, "says num_hidden_layers=4, but the arrays have 3"),
         ({"hidden_act": "relu"}, "hidden_act='relu'; a VideoMAE has gelu"),
         ({"num_attention_heads": 5}, "width=24 is not a multiple of its 5 attention heads"),
     ],
@@ -228,7 +228,9 @@ def test_a_pretraining_model_whose_final_norm_is_lost_is_refused(tmp_path):
 
 def test_heads_that_nothing_tells_are_not_guessed(tmp_path):
     torch.save({"model": peers.official(peers.classifier())}, tmp_path / "checkpoint.pth")
-    with pytest.raises(WeightsError, match="heads cannot be told from a width of 24"):
+    with pytest.raises(
+        WeightsError, match="a width of 24, which no published VideoMAE has, does not tell the number of heads"
+    ):
         load(tmp_path / "checkpoint.pth")
 
 

@@ -71,7 +71,7 @@ def test_a_file_of_scenic_tells_its_model_and_gives_its_logits(name, wrapped, tm
 def test_frames_that_leave_no_square_are_asked_for():
     spec = dataclasses.replace(SPECS["joint"], num_frames=24)
     state = vivit_torch.flat(vivit_torch.scenic_state(spec, CLASSES))
-    with pytest.raises(WeightsError, match=r"12 positions are not those of 32 square frames .* right num_frames"):
+    with pytest.raises(WeightsError, match=r"12 positions do not fit 32 square frames .* right num_frames"):
         vivit_scenic.LAYOUTS[0].describe(state, None)
     assert vivit_scenic.LAYOUTS[0].describe(state, {"num_frames": 24}).spec == spec
 
@@ -167,5 +167,5 @@ def test_models_2_to_4_cannot_be_exported_to_transformers():
     found = vivit_scenic.LAYOUTS[0].describe(
         vivit_torch.flat(vivit_torch.scenic_state(SPECS["encoder"], CLASSES)), None
     )
-    with pytest.raises(WeightsError, match=r"model 1 only, .* factorization='encoder' cannot be exported"):
+    with pytest.raises(WeightsError, match=r"only has ViViT's model 1, .* factorization='encoder' cannot be exported"):
         vivit.LAYOUTS[0].config(found)

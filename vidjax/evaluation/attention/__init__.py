@@ -1,4 +1,4 @@
-"""Where a model looks: maps of its layers and heads, and their roll-out."""
+"""Attention maps: where each layer and head of a model looks, and their roll-out."""
 
 from vidjax.evaluation.attention.maps import AttentionMaps, attention_maps, map_sizes
 

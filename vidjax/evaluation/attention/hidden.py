@@ -1,11 +1,11 @@
 """The hidden attention of a selective scan (Ali, Zimerman & Wolf 2024, arXiv:2403.01590, equations 10 to 13).
 
-With its steps dt, B and C given, the scan is linear in its inputs: y = alpha u + D u, of each channel, where
+Given its steps dt, B and C, a scan is linear in its inputs: for each channel y = alpha u + D u, where
 
   alpha_ij = C_i  exp(A (dt_(j+1) + ... + dt_i))  dt_j B_j    for j <= i, and 0 elsewhere
 
-which is read as attention of token i to token j. It may be negative. A scan from the last token to the first has
-j >= i. What is averaged over channels is, as in the authors' `vim/xai_utils.py`, without D and without the gate.
+which is read as the attention of token i to token j. It may be negative. A scan from the last token to the first has
+j >= i. As in the authors' `vim/xai_utils.py`, the mean over channels leaves out D and the gate.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from vidjax import ops
 from vidjax.models.mamba import MERGES
 from vidjax.ops.mamba_branch import scan_operands
 
-DIRECTIONS = {"forward": False, "backward": True}  # to whether it is reversed
+DIRECTIONS = {"forward": False, "backward": True}  # whether the scan is reversed
 
 
 class Scan(NamedTuple):
-    """What makes alpha of one direction of a layer."""
+    """The operands that define alpha for one direction of a layer."""
 
     dt: Float[Array, "l d"]
     dt_bias: Float[Array, " d"]
@@ -35,7 +35,7 @@ class Scan(NamedTuple):
 
     @classmethod
     def of(cls, x: Float[Array, "l d"], params: Any, reverse: bool) -> Scan:
-        """Take a mixer's projected tokens and the parameters of one of its directions."""
+        """Compute the operands from a mixer's projected tokens and the parameters of one of its directions."""
         conv, dt_proj = params["conv"], params["dt_proj"]
         weights = ops.BranchWeights(
             conv["kernel"], conv["bias"], params["x_proj"]["kernel"].astype(x.dtype),
@@ -50,7 +50,7 @@ class Scan(NamedTuple):
         return ops.selective_scan(u[None], dt, self.A, B, C, dt_bias=self.dt_bias, reverse=self.reverse)[0]
 
     def rows(self, weights: Float[Array, " l"]) -> Float[Array, " l"]:
-        """sum_i weights_i alpha_ij, the mean over channels: one more scan, since it is a transpose of this one."""
+        """sum_i weights_i alpha_ij, the mean over channels: computed by the transposed scan."""
         of_channels = jnp.broadcast_to(weights[:, None], self.dt.shape)
         _, transpose = jax.vjp(self, jnp.zeros(self.dt.shape, jnp.float32))
         return transpose(of_channels)[0].mean(axis=1)
@@ -61,17 +61,17 @@ class Scan(NamedTuple):
 
 
 def both(x: Float[Array, "l d"], params: Any) -> dict[str, Scan]:
-    """The scans of a mixer by `DIRECTIONS`; params are the mixer's."""
+    """The scans of a mixer by the names in `DIRECTIONS`; `params` are the mixer's."""
     return {name: Scan.of(x, params[name], reverse) for name, reverse in DIRECTIONS.items()}
 
 
 def merged_rows(scans: dict[str, Scan], weights: Float[Array, " l"], merge: str) -> Float[Array, " l"]:
-    """`Scan.rows` of both directions, merged as the model merges them."""
+    """`Scan.rows` of both directions, merged as in the model."""
     return MERGES[merge] * (scans["forward"].rows(weights) + scans["backward"].rows(weights))
 
 
 def rolled_rows(scans: dict[str, Scan], weights: Float[Array, " l"], merge: str) -> Float[Array, " l"]:
-    """weights (alpha + I), the rows of alpha + I divided by their sums, as in the authors' `vim/xai_utils.py:5`."""
+    """weights (alpha + I), each row of alpha + I divided by its sum, as in the authors' `vim/xai_utils.py:5`."""
     sums = 1 + MERGES[merge] * (scans["forward"].sums() + scans["backward"].sums())
     weights = weights / sums
     return weights + merged_rows(scans, weights, merge)

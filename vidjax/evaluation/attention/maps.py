@@ -1,9 +1,9 @@
-"""Maps of attention over the cubes of a clip, of every layer and head, and their roll-out through the model.
+"""Attention maps over the cubes of a clip, for every layer and head, and their roll-out through the model.
 
-Roll-out is that of Abnar & Zuidema 2020 (arXiv:2005.00928, section 3): a residual branch makes a layer half attention,
-averaged over heads, and half identity, and layers are multiplied. Where a layer attends over time and over space, each
-has its own residual branch, and so its own factor. For a VideoMamba, the hidden attention of its scans is rolled out,
-see `hidden.py`.
+Roll-out follows Abnar & Zuidema 2020 (arXiv:2005.00928, section 3): because of its residual branch, a layer counts as
+half attention, averaged over heads, and half identity, and layers are multiplied. In a layer that attends over time and
+over space, each has its own residual branch and therefore its own factor. For a VideoMamba, the hidden attention of its
+scans is rolled out, see `hidden.py`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from vidjax.objectives.normalize import fit_frames, normalize
 
 KINDS = ("attention", "space", "time", "class", "forward", "backward")
 Found = tuple[dict[str, Array], Array]  # layers by kind, (l h t s); roll-out (t s)
-Captured = dict[str, tuple[Array, ...]]  # what modules have returned, by their paths, layers first
+Captured = dict[str, tuple[Array, ...]]  # outputs of modules by their paths, with layers on the first axis
 Layers = tuple[Array, Array]  # queries and keys
 
 
@@ -69,15 +69,16 @@ class AttentionMaps:
 
     Attributes:
       layers: by kind, (layers heads t h w): the attention that each cube receives from the class token or, in a model
-        without one, from all tokens on average. The `KINDS`, of which each model has some:
+        without one, from all tokens on average. Each model has some of the `KINDS`:
 
-        attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention);
-        space: within frames, the mean over their class tokens; time: over the frames of each place, the mean over the
-          queries of all cubes. Models 3 and 4 of ViViT have no class token; the temporal encoder of its model 2 gives
-          every place of a frame the same number; TimeSformer's class token takes no part in time;
-        class, forward, backward: of a VideoMamba, with one head, the mean over channels: what its class token, the
-          first, reads through both scans, and what all tokens read on average through each. May be negative.
-      rollout: (t h w); negative values of a VideoMamba's are set to 0.
+        attention: over all tokens (VideoMAE, ViViT's model 1, TimeSformer's joint attention).
+        space: within frames, the mean over the frames' class tokens.
+        time: over the frames of each place, the mean over the queries of all cubes. Models 3 and 4 of ViViT have no
+          class token; the temporal encoder of its model 2 gives every place of a frame the same number; TimeSformer's
+          class token takes no part in attention over time.
+        class, forward, backward: for a VideoMamba, with one head, the mean over channels: what the class token, which
+          comes first, reads through both scans, and what all tokens on average read through each. May be negative.
+      rollout: (t h w); negative values for a VideoMamba are set to 0.
     """
 
     layers: Mapping[str, Float[np.ndarray, "layers heads t h w"]]
@@ -85,13 +86,13 @@ class AttentionMaps:
 
 
 def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> AttentionMaps:
-    """Where a model looks in a clip; compiled once for each model.
+    """Compute the attention maps of a model for one clip; compiled once per model.
 
     Args:
-      clip: as the model's recipe takes it, of its size and with its order of channels.
+      clip: a clip taken by the model's recipe, with its size and order of channels.
 
     Raises:
-      ConfigError: for a model whose attention is unknown here, and clips of another size than the model's.
+      ConfigError: if the model is not of a supported family, or the clip has another size than the model's.
     """
     module, pixels, params = _parts(model)
     layers, rollout = jax.device_get(_maps(module, pixels, params, np.asarray(clip)))
@@ -101,10 +102,10 @@ def attention_maps(model: Model, clip: UInt8[np.ndarray, "t h w 3"]) -> Attentio
 
 
 def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
-    """How many layers and heads each kind of maps has; nothing is computed.
+    """The number of layers and heads of each kind of map; nothing is computed.
 
     Raises:
-      ConfigError: for a model whose attention is unknown here.
+      ConfigError: if the model is not of a supported family.
     """
     module, pixels, params = _parts(model)
     clip = jax.ShapeDtypeStruct(module.spec.clip_shape, jnp.uint8)
@@ -113,12 +114,12 @@ def map_sizes(model: Model) -> dict[str, tuple[int, int]]:
 
 
 def _in_order(layers: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """As in `KINDS`; what is compiled returns them by the alphabet."""
+    """The layers in the order of `KINDS`; compiled functions return them in alphabetical order."""
     return [(kind, layers[kind]) for kind in KINDS if kind in layers]
 
 
 def _parts(model: Model) -> tuple[Any, tuple, Any]:
-    """The module of clips, mean and deviation of its input, and its parameters."""
+    """The module that encodes clips, the mean and deviation of its input, and its parameters."""
     module, params = model.module, model.params
     if isinstance(module, Captioner):
         module, params = module.backbone, params["backbone"]
@@ -142,7 +143,7 @@ def _maps(module: Any, pixels: tuple, params: Any, clip: Array) -> Found:
             return module.encoder(ops.patchify(clips, spec.tubelet_size, spec.patch_size))
         return module(clips)
 
-    # What these modules return is kept; the model computes as ever, by whichever kernels it has.
+    # The outputs of these modules are captured; the model itself runs as always, with its own kernels.
     _, state = module.apply(
         {"params": params}, clips, method=run, mutable=["intermediates"],
         capture_intermediates=lambda found, _: isinstance(found, QKV | Halves),
@@ -237,15 +238,15 @@ def _joint(spec: ClipSpec, qkv: tuple[Array, ...], start: Array) -> Found:
 
 
 def _space(layers: Layers, start: Array) -> tuple[Array, Array]:
-    """Maps (l h t s) and roll-out (t s), in which s may begin with a class token of each frame."""
+    """Maps (l h t s) and roll-out (t s); s may begin with a class token of each frame."""
     maps = jax.lax.map(lambda layer: over_space(*layer, start), layers)
     return maps, _back(_half(over_space), layers, start)
 
 
 def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -> Found:
-    """Layers that attend over time and then within frames; a class token has a copy in each frame, its first token."""
+    """Maps of layers that attend over time, then within frames; a class token is copied to the start of each frame."""
     is_class = jnp.arange(start.shape[1]) < start.shape[1] - _shape(spec)[1]
-    patches = jnp.where(is_class, 0, 1 / spec.num_tokens)  # which all queries of time have
+    patches = jnp.where(is_class, 0, 1 / spec.num_tokens)  # equal weights for all queries over time
     maps = {
         "space": jax.lax.map(lambda layer: over_space(*layer, start), space),
         "time": jax.lax.map(lambda layer: over_time(*layer, jnp.broadcast_to(patches, start.shape)), time),
@@ -254,7 +255,7 @@ def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -
     def through(layer, weights):
         time, space = layer
         weights = _half(over_space)(space, weights)
-        of_class = weights.mean(axis=0)  # the copies are one token
+        of_class = weights.mean(axis=0)  # the copies stand for one token
         return jnp.where(is_class, of_class, _half(over_time)(time, weights))
 
     rollout = _back(through, (time, space), start)
@@ -262,17 +263,17 @@ def _time_and_space(spec: ClipSpec, time: Layers, space: Layers, start: Array) -
 
 
 def _back(step: Callable[[Any, Array], Array], layers: Any, start: Array) -> Array:
-    """Weights of the output's tokens as weights of the input's, from the last layer to the first."""
+    """Turn weights of the output's tokens into weights of the input's, from the last layer to the first."""
     return jax.lax.scan(lambda weights, layer: (step(layer, weights), None), start, layers, reverse=True)[0]
 
 
 def _half(rows: Callable[..., Array]) -> Callable[[Any, Array], Array]:
-    """Weights through a residual branch of attention: half of them stay where they are."""
+    """Carry weights through attention with a residual branch, which keeps half of each weight in place."""
     return lambda layer, weights: (weights + rows(*layer, weights).mean(axis=0)) / 2
 
 
 def _layers(qkv: tuple[Array, ...], batch: bool = False) -> Layers:
-    """Queries and keys of the one clip; `batch` where its rows are an axis by themselves, the second."""
+    """The queries and keys of the single clip; `batch` if they have a batch axis, the second."""
     q, k, _ = qkv
     return (q[:, 0], k[:, 0]) if batch else (q, k)
 
@@ -286,22 +287,22 @@ def _mean(tokens: int) -> Float[Array, " n"]:
 
 
 def _of_frames(spec: ClipSpec, weights: Float[Array, " t"] | None = None) -> Float[Array, "t n"]:
-    """Weights of the class tokens of frames, equal if none are given."""
+    """Weights for the class tokens of the frames; equal by default."""
     t, s = _shape(spec)
     return jnp.zeros((t, 1 + s)).at[:, 0].set(1 / t if weights is None else weights)
 
 
 def _shape(spec: ClipSpec) -> tuple[int, int]:
-    """Cubes along time, and of a frame."""
+    """The number of cubes along time, and within a frame."""
     t, h, w = spec.grid
     return t, h * w
 
 
 def _cubes(spec: ClipSpec, tokens: Float[Array, "*b n"]) -> Float[Array, "*b t s"]:
-    """Without the class token, if there is one."""
+    """Drop the class token, if there is one, and unfold time and space."""
     return tokens[..., -spec.num_tokens :].reshape(*tokens.shape[:-1], *_shape(spec))
 
 
 def _patches(spec: ClipSpec, frames: Float[Array, "*b t n"]) -> Float[Array, "*b t s"]:
-    """Without the class token of each frame, if there is one."""
+    """Drop the class token of each frame, if there is one."""
     return frames[..., -_shape(spec)[1] :]

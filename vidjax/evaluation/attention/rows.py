@@ -1,8 +1,8 @@
-"""Rows of attention, weighed and added up, without the matrix that they are rows of.
+"""Weighted sums of the rows of attention matrices, computed without storing the matrices.
 
-Maps and roll-out read a matrix of attention P as r P, with weights r of its queries: all on the class token, or equal
-for all tokens. r P has one number per key, so the matrices, 1.4 GB for the 12 layers of a base model, are never whole
-in memory. Arrays are those of one clip.
+Maps and roll-out only need r P of an attention matrix P, where r weights its queries: all weight on the class token, or
+equal weights. r P has one number per key, so the matrices, 1.4 GB for the 12 layers of a base model, are never held in
+memory as a whole. Arrays belong to one clip.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Float
 
-_LOGITS = 2**23  # of a block of queries, at most: 32 MB
+_LOGITS = 2**23  # most logits in a block of queries: 32 MB
 
 
 def over_groups(
     q: Float[Array, "g n h e"], k: Float[Array, "g m h e"], weights: Float[Array, "g n"]
 ) -> Float[Array, "g h m"]:
-    """sum_n weights_n softmax(q_n k^T e^-1/2)_m of each head, for each of g groups by itself, in float32."""
+    """sum_n weights_n softmax(q_n k^T e^-1/2)_m of each head, separately for each of g groups, in float32."""
     g, n, h, e = q.shape
     blocks = min(n, math.ceil(g * n * h * k.shape[1] / _LOGITS))
     size = math.ceil(n / blocks)
@@ -39,20 +39,20 @@ def over_groups(
 
 
 def over_all(q: Float[Array, "n h e"], k: Float[Array, "n h e"], weights: Float[Array, " n"]) -> Float[Array, "h n"]:
-    """Rows of attention over all tokens."""
+    """Weighted rows of attention over all tokens."""
     return over_groups(q[None], k[None], weights[None])[0]
 
 
 def over_space(
     q: Float[Array, "t s h e"], k: Float[Array, "t s h e"], weights: Float[Array, "t s"]
 ) -> Float[Array, "h t s"]:
-    """Rows of attention within frames."""
+    """Weighted rows of attention within frames."""
     return over_groups(q, k, weights).swapaxes(0, 1)
 
 
 def over_time(
     q: Float[Array, "t s h e"], k: Float[Array, "t s h e"], weights: Float[Array, "t s"]
 ) -> Float[Array, "h t s"]:
-    """Rows of attention over the frames of each place."""
+    """Weighted rows of attention over the frames of each place."""
     q, k, weights = (x.swapaxes(0, 1) for x in (q, k, weights))
     return rearrange(over_groups(q, k, weights), "s h t -> h t s")

@@ -1,1 +1,1 @@
-"""Features of a frozen backbone, stored in a folder."""
+"""Features of a frozen backbone: computing them, and storing them in a folder."""

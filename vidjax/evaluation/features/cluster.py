@@ -1,4 +1,4 @@
-"""A feature store that the machines of a cluster write together, a part at a time, through Apache Beam."""
+"""Write a feature store on the machines of a cluster through Apache Beam, each machine a part at a time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from vidjax.evaluation.features.parts import part_path
 from vidjax.evaluation.features.writer import Split, Storage, StoreWriter, Written
 
 Opener: TypeAlias = Callable[[], tuple[Backbone, Split]]
-_ONE_AT_A_TIME = threading.Lock()  # parts of a process: they share its devices
+_ONE_AT_A_TIME = threading.Lock()  # the parts of a process share its devices
 
 
 def write_on_cluster(
     runner: Runner, opener: Opener, writer: StoreWriter, on_row: Callable[[], None] = lambda: None
 ) -> Written:
-    """Write the parts that a store lacks, each on some machine.
+    """Write the missing parts of a store, each on any machine of the cluster.
 
     Args:
-      opener: gives what the writer has been made of, in each process of the cluster once; picklable and hashable.
-      writer: of a folder that all machines see.
-      on_row: called for each row that is done, when its part is there.
+      opener: opens the writer's backbone and split, once in each process of the cluster; picklable and hashable.
+      writer: a writer for a folder that all machines see.
+      on_row: called for each row when its part is written.
 
     Raises:
-      UserError: as `vidjax.evaluation.features.writer.write_features` and `vidjax.data.runners.run_pieces`.
+      UserError: as in `vidjax.evaluation.features.writer.write_features` and `vidjax.data.runners.run_pieces`.
     """
     missing = writer.missing()
 
@@ -50,10 +50,10 @@ def write_on_cluster(
 
 @dataclasses.dataclass(frozen=True)
 class _WritePart:
-    """Writes one part, on any machine; refuses where its weights or videos are not those of the store.
+    """Writes one part on any machine, unless the machine's weights or videos differ from the store's.
 
     Attributes:
-      facts: of the store. A process that lives on opens weights and videos anew when they have changed.
+      facts: the store's facts, as text. A long-lived process opens weights and videos anew when they change.
     """
 
     opener: Opener
@@ -70,5 +70,5 @@ class _WritePart:
 
 @functools.lru_cache(maxsize=1)
 def _writer(work: _WritePart) -> StoreWriter:
-    """One for all parts of a process."""
+    """The writer of all parts of a process."""
     return StoreWriter(*work.opener(), work.storage, work.batch)

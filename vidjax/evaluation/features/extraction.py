@@ -1,7 +1,7 @@
-"""What a frozen backbone makes of videos: arrays of the central view of each, block of rows after block of rows.
+"""Compute the features of videos with a frozen backbone: arrays of each video's central view, by blocks of rows.
 
-A block is batches of its own rows only, filled up with its last row, so its bytes depend on neither the other blocks of
-a call nor the process that computes it.
+The batches of a block contain only its own rows, padded with the last one, so its bytes depend neither on the other
+blocks of a call nor on the process that computes it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from vidjax.objectives.normalize import fit_frames
 from vidjax.ops.mesh_axes import ROWS, local_mesh
 
 ARRAYS = ("tokens", "token_mean", "token_max", "width_mean", "cls", "pooled")
-VIDEOS_A_DEVICE = 8  # of a step
+VIDEOS_A_DEVICE = 8  # per step
 _LARGEST = float(np.finfo(np.float16).max)
 
 
 class Backbone(Protocol):
-    """A frozen model that makes features of clips, such as a `vidjax.weights.Pretrained`."""
+    """A frozen model that computes features of clips, such as a `vidjax.weights.Pretrained`."""
 
     @property
     def params(self) -> Any: ...
@@ -51,21 +51,21 @@ class Backbone(Protocol):
 
     @property
     def clip_recipe(self) -> ClipRecipe | None:
-        """How the clip of each video is taken; features are those of its central view."""
+        """How the clips of a video are taken; features are computed from the central view."""
         ...
 
     def outputs(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-        """The tokens of clips, and `cls` and `pooled` where the model has them."""
+        """The `tokens` of clips, and `cls` and `pooled` if the model has them."""
         ...
 
 
 class Block(NamedTuple):
-    """Some consecutive rows.
+    """The features of some consecutive rows.
 
     Attributes:
-      arrays: by name, (rows, ...), zeros where there is a reason.
+      arrays: by name, (rows, ...); zeros for rows without features.
       labels: (rows,) class numbers.
-      reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty where it has.
+      reasons: why a row has no features, one of `VideoError.REASONS` or not_finite; empty if it has features.
     """
 
     arrays: dict[str, np.ndarray]
@@ -77,8 +77,8 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
     """Feature arrays computed from a module's outputs, in float32.
 
     Returns:
-      tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over
-      width; pooled (b d), what a classifier's head sees; cls (b d) where the model has a class token.
+      tokens (b n d); token_mean and token_max (b d), their mean and maximum; width_mean (b n), their mean over the
+      width; pooled (b d), the input of a classifier's head; cls (b d) if the model has a class token.
     """
     tokens = outputs["tokens"].astype(jnp.float32)
     found = {
@@ -91,15 +91,15 @@ def features(outputs: dict[str, Array]) -> dict[str, Array]:
 
 
 def clip_features(backbone: Backbone, params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, Array]:
-    """The `features` of clips of the backbone's size; to put under `jax.jit`."""
+    """The `features` of clips of the backbone's size; for use under `jax.jit`."""
     return features(backbone.outputs(params, fit_frames(clips, backbone.spec)))
 
 
 def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
-    """The shape of a row of each array, by name; nothing is computed.
+    """The shape of one row of each array, by name; nothing is computed.
 
     Raises:
-      ConfigError: when the clips do not fit the model.
+      ConfigError: if the clips do not fit the model.
     """
     recipe = clip_recipe_of(backbone)
     clips = jax.ShapeDtypeStruct((1, recipe.num_frames, *recipe.frame_size, 3), jnp.uint8)
@@ -108,25 +108,25 @@ def feature_shapes(backbone: Backbone) -> dict[str, tuple[int, ...]]:
 
 
 def clip_recipe_of(backbone: Backbone) -> ClipRecipe:
-    """How the one clip of each video is taken.
+    """The recipe for the single clip of each video.
 
     Raises:
       ConfigError: for a model that takes no clips.
     """
     if backbone.clip_recipe is None:
-        raise ConfigError(f"{backbone.source} takes no clips, so it gives no features of videos")
+        raise ConfigError(f"{backbone.source} takes no clips, so it has no features of videos")
     return backbone.clip_recipe.one_view()
 
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """What is computed of each row, and how.
+    """Which features are computed, and how.
 
     Attributes:
-      names: of `features`.
-      dtype: of the arrays.
-      most_rows: of any block, now or in another call.
-      batch: videos per step over the devices of this process; 0 for 8 each.
+      names: names from `features`.
+      dtype: dtype of the arrays.
+      most_rows: the most rows of any block, in this call or another.
+      batch: videos per step over the devices of this process; 0 for 8 per device.
     """
 
     names: Sequence[str]
@@ -139,7 +139,7 @@ class Extractor:
     """Computes blocks of rows; the model is compiled and put on the devices once for all calls.
 
     Args:
-      data: says how fast: workers, threads and prefetch.
+      data: sets the speed of loading: workers, threads and prefetch.
     """
 
     def __init__(self, backbone: Backbone, source: VideoSource, data: DataConfig, extraction: Extraction):
@@ -147,7 +147,7 @@ class Extractor:
 
     @functools.cached_property
     def _step(self) -> Callable[[Array], dict]:
-        """From clips on the devices to arrays."""
+        """The compiled function from clips on the devices to arrays."""
         params = jax.device_put(self._backbone.params, NamedSharding(local_mesh(), PartitionSpec()))
         step = _make_step(self._backbone, tuple(self._extraction.names), self._extraction.dtype)
         return functools.partial(step, params)
@@ -155,14 +155,14 @@ class Extractor:
     def blocks(
         self, blocks: Sequence[range], on_row: Callable[[], None] = lambda: None
     ) -> Generator[Block, None, None]:
-        """The blocks of rows, one after the other.
+        """Yield the features of each block of rows.
 
         Args:
           on_row: called for each row that is done.
 
         Raises:
-          ConfigError: when the devices do not divide the batch.
-          DataError: when a value is too large for float16, with its row.
+          ConfigError: if the batch is not a multiple of the devices.
+          DataError: if a value is too large for float16; it names the row.
         """
         if not blocks:
             return
@@ -190,7 +190,7 @@ class Extractor:
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """Some rows of a source, as far as the loader asks for them."""
+    """A selection of a source's rows, with the methods that the loader needs."""
 
     source: VideoSource
     rows: Int64[np.ndarray, " n"]
@@ -203,7 +203,7 @@ class _Chosen:
 
 
 def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callable[[Any, Array], dict]:
-    """Compile the arrays of clips, and the greatest absolute value of each row, which float16 may not hold."""
+    """Make the step that computes arrays of clips, and the greatest absolute value of each row to check for float16."""
 
     @jax.jit
     def step(params: Any, clips: UInt8[Array, "b t h w c"]) -> dict[str, dict[str, Array]]:
@@ -216,12 +216,12 @@ def _make_step(backbone: Backbone, names: tuple[str, ...], dtype: str) -> Callab
 
 
 def _join(parts: list[dict], count: int) -> dict:
-    """The first rows of the outputs of several steps."""
+    """Join the outputs of several steps, and keep the first rows."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
 def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: str) -> Block:
-    """The block, without the rows that failed; what float16 cannot hold is refused."""
+    """Make the block: zero the rows that failed, and reject values that float16 cannot hold."""
     arrays, decoded = found["arrays"], found["decoded"]
     finite = np.all([np.isfinite(peak) for peak in found["peaks"].values()], axis=0)
     for name, peak in found["peaks"].items():
@@ -229,8 +229,8 @@ def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: st
         if dtype == "float16" and too_large.any():
             row = int(too_large.argmax())
             raise DataError(
-                f"{name} of {source[block[row]].id} reaches {peak[row]:.6g}, and float16 ends at {_LARGEST:.0f}; store "
-                "float32 (--dtype=float32, or --config.probe.dtype=float32), in a new folder"
+                f"{name} of {source[block[row]].id} reaches {peak[row]:.6g}, but float16 ends at {_LARGEST:.0f}; store "
+                "float32 (--dtype=float32, or --config.probe.dtype=float32) in a new folder"
             )
     reasons = tuple(
         VideoError.REASONS[code] if not ok else "" if whole else NOT_FINITE
@@ -244,5 +244,5 @@ def _checked(found: dict[str, Any], source: VideoSource, block: range, dtype: st
 def _batch_size(batch: int, most_rows: int, devices: int) -> int:
     if batch < 0 or batch % devices:
         near = max(1, round(batch / devices)) * devices
-        raise ConfigError(f"a batch of {batch} videos is no multiple of the {devices} devices here; use {near}")
+        raise ConfigError(f"a batch of {batch} videos is not a multiple of the {devices} devices here; use {near}")
     return min(batch or VIDEOS_A_DEVICE * devices, -(-most_rows // devices) * devices)

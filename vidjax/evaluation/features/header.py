@@ -1,6 +1,6 @@
-"""What the features in a folder are: of which backbone, data and clips; and whether two such descriptions agree.
+"""The header of a feature store: its backbone, data and clips, and how two headers are compared.
 
-It lies in the folder as `features.json`, beside the parts (`vidjax.evaluation.features.parts`).
+It lies in the store's folder as `features.json`, beside the parts (`vidjax.evaluation.features.parts`).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _DATA = {
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What the features of a store are.
+    """The description of a store's features.
 
     Attributes:
-      backbone: source and family, for people, and the digest of its weights and spec.
+      backbone: source and family, for people, and the digest of the weights and spec.
       data: name, root (or the words that name the videos), labels (of classes or targets, or None) and num_classes;
         split, annotation, content_id, num_rows.
-      clip: how the one clip of each video is taken and normalised.
-      arrays: shape of a row of each array, by name.
-      rows_per_part: the last part may have fewer.
-      dtype: of the arrays on disk, one of `DTYPES`.
+      clip: how the single clip of each video is taken and normalised.
+      arrays: shape of one row of each array, by name.
+      rows_per_part: rows in each part; the last part may have fewer.
+      dtype: dtype of the arrays on disk, one of `DTYPES`.
     """
 
     backbone: dict[str, str]
@@ -52,16 +52,16 @@ class Header:
 
     @property
     def num_rows(self) -> int:
-        """Rows of the split, with and without features."""
+        """The number of rows of the split, with and without features."""
         return self.data["num_rows"]
 
     @property
     def num_parts(self) -> int:
-        """Files of a complete store."""
+        """The number of parts of a complete store."""
         return -(-self.num_rows // self.rows_per_part)
 
     def facts(self) -> dict[str, Any]:
-        """What may not differ in the same features, flat."""
+        """The flat facts that must be equal for two headers to describe the same features."""
         return {
             "backbone": self.backbone["digest"],
             **{name: self.data[key] for name, key in _DATA.items()},
@@ -77,7 +77,7 @@ class Header:
         return range(first, min(first + self.rows_per_part, self.num_rows))
 
     def command(self, folder: str | os.PathLike) -> str:
-        """The command that goes on with a store of these features."""
+        """The command that resumes a store of these features."""
         data, clip = self.data, self.clip
         stride = 0 if SAMPLINGS[clip["sampling"]].whole else clip["stride"]
         options = {"model": self.backbone["source"], "data": data["name"] or data["root"], "root": data["root"]}
@@ -98,37 +98,41 @@ class Header:
 
 
 def _quoted(value: Any) -> str:
-    """A value, or each of several, as one types it in a shell."""
+    """A value, or each of several, quoted for a shell."""
     return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
 
 
 def check_same(folder: str | os.PathLike, found: Header, wanted: Header) -> None:
-    """Refuse to go on in a folder with other features.
+    """Reject a folder with other features.
 
     Raises:
-      ResumeError: naming what differs in backbone, data, clips, arrays, parts or dtype.
+      ResumeError: naming the differences in backbone, data, clips, arrays, parts or dtype.
     """
     changed = [f"{name} was {before}, is now {now}" for name, before, now in differences(found, wanted)]
     if changed:
         raise ResumeError(
-            f"{folder} holds other features: {'; '.join(changed)}. Choose another folder, or set these back to go on"
+            f"{folder} holds other features: {'; '.join(changed)}. Choose another folder, or set these back to resume"
         )
 
 
 def read_header(folder: Place) -> Header | None:
-    """What a folder says that it holds; None when it says nothing."""
+    """Read the header of a folder; None if it has none.
+
+    Raises:
+      DataError: if the header is damaged or from another version of vidjax.
+    """
     path = folder / HEADER
     if not path.is_file():
         return None
     try:
         tree = json.loads(path.read_text())
         if tree.pop("format") != _FORMAT:
-            raise DataError(f"{path} is of another version of vidjax; embed into another folder")
+            raise DataError(f"{path} is from another version of vidjax; embed into another folder")
         if tree.pop("sha256") != _hash(tree):
             raise ValueError("it is not what was written")
         return Header(**tree | {"arrays": {name: tuple(shape) for name, shape in tree["arrays"].items()}})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no header of features: {type(error).__name__} {error}") from error
+        raise DataError(f"{path} is not a header of features: {type(error).__name__} {error}") from error
 
 
 def write_header(folder: Place, header: Header) -> None:
@@ -142,7 +146,7 @@ def _hash(tree: dict[str, Any]) -> str:
 
 
 def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:
-    """What differs, as (name, value of the one, value of the other); of all facts, or of those that `keys` begin."""
+    """The differing facts as (name, one's value, other's value); all, or only those named by `keys`."""
     ours, theirs = one.facts(), other.facts()
     unlike = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     for header, facts in ((one, ours), (other, theirs)):

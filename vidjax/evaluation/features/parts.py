@@ -1,7 +1,7 @@
-"""The parts of a feature store: files of consecutive rows, each there when it is whole, with the hash of all they hold.
+"""The parts of a feature store: files of consecutive rows that appear only when complete, with hashes of their content.
 
-`part-00012.safetensors` holds every array of a block of rows with their labels, targets, ids, groups and, where a video
-has no features, the reason. Arrays and rows are checked against their hash when they are read.
+`part-00012.safetensors` holds every array of a block of rows, with their labels, targets, ids, groups and, for a video
+without features, the reason. Arrays and rows are checked against their hashes when read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from vidjax.evaluation.features.header import Header
 from vidjax.evaluation.multiview import NOT_FINITE
 from vidjax.files import DRAFTS, Place, in_bucket, write_whole
 
-REASONS = (*VideoError.REASONS, NOT_FINITE)  # of a row without features; parts hold their numbers, -1 for none
-_ABOUT = "about"  # the one entry of metadata: several have no fixed order in the file
+REASONS = (*VideoError.REASONS, NOT_FINITE)  # why a row has no features; parts hold their indices, -1 for no reason
+_ABOUT = "about"  # the only entry of metadata, since several have no fixed order in the file
 _ROWS = "rows"
 
 
@@ -34,9 +34,9 @@ class Part:
     """An open part.
 
     Attributes:
-      file: of safetensors.
+      file: the open safetensors file.
       rows: id and group of each row.
-      hashes: of the arrays by name.
+      hashes: hashes of the arrays, by name.
     """
 
     file: Any
@@ -44,10 +44,10 @@ class Part:
     hashes: dict[str, str]
 
     def array(self, name: str) -> np.ndarray:
-        """An array of all rows of the part.
+        """Read an array of all rows of the part.
 
         Raises:
-          ValueError: when it is not what was written.
+          ValueError: if it is not what was written.
         """
         found = self.file.get_tensor(name)
         if _hash(found) != self.hashes[name]:
@@ -62,11 +62,11 @@ def write_part(
     rows: Sequence[Row],
     reasons: Sequence[str],
 ) -> None:
-    """Write one part, which appears only when it is whole.
+    """Write one part, which appears only when it is complete.
 
     Args:
-      arrays: of the rows of the part, in the dtype of the store.
-      rows: for their labels, targets, ids and groups.
+      arrays: the arrays of the part's rows, in the dtype of the store.
+      rows: the rows, whose labels, targets, ids and groups are stored.
       reasons: one of `REASONS` for a row without features, else empty.
     """
     codes = [REASONS.index(reason) if reason else -1 for reason in reasons]
@@ -86,7 +86,8 @@ def open_part(folder: Place, header: Header, part: int) -> Generator[Part]:
     """Open a part for reading.
 
     Raises:
-      DataError: when it is damaged, also from within the block, with the command that writes it again.
+      DataError: if the part is damaged, even if that is noticed within the `with` block; it names the command that
+        writes the part again.
     """
     path = part_path(folder, part)
     try:
@@ -102,13 +103,13 @@ def open_part(folder: Place, header: Header, part: int) -> Generator[Part]:
 
 
 def missing_parts(folder: Place, header: Header) -> list[int]:
-    """The parts that are not there yet."""
+    """The numbers of the parts that are not written yet."""
     there = {path.name for path in folder.glob("part-*.safetensors")}
     return [part for part in range(header.num_parts) if part_path(folder, part).name not in there]
 
 
 def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[str, str]]:
-    """Id and reason of each row of some parts that has no features."""
+    """The id and reason of each row without features in some parts."""
     found = []
     for part in parts:
         with open_part(folder, header, part) as content:
@@ -118,19 +119,19 @@ def failures(folder: Place, header: Header, parts: Sequence[int]) -> list[tuple[
 
 
 def part_path(folder: Place, part: int) -> Place:
-    """Where a part lies."""
+    """The path of a part."""
     return folder / f"part-{part:05d}.safetensors"
 
 
 def remove_leftovers(folder: Place) -> None:
-    """Remove what killed processes have left half written; nobody may be writing."""
+    """Remove half-written files of killed processes; only safe while no process is writing."""
     for path in folder.glob(DRAFTS):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _on_disk(path: Place) -> Generator[str]:
-    """A local path with the content of a part, which is copied there from a bucket."""
+    """A local path with the content of a part; a part in a bucket is copied to a temporary file."""
     if not in_bucket(path):
         yield str(path)
         return
@@ -141,7 +142,7 @@ def _on_disk(path: Place) -> Generator[str]:
 
 
 def _hash(array: np.ndarray) -> str:
-    """Of dtype, shape and values."""
+    """A hash of an array's dtype, shape and values."""
     found = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
     found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()

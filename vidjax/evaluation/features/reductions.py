@@ -1,7 +1,7 @@
-"""What a probe sees of a backbone: a stored array, all tokens for a learned weighting, or principal components.
+"""Reduce stored features for a probe: a stored array, all tokens for a learned weighting, or principal components.
 
-Components are those of the training rows: scikit-learn's PCA where these fit into a GiB, else its incremental one
-(Ross et al. 2008), which sees them by blocks, as all tokens of all rows need not fit into memory.
+Components are fitted to the training rows: by scikit-learn's PCA if these fit into a GiB, otherwise block by block by
+its incremental PCA (Ross et al. 2008), since all tokens of all rows may not fit into memory.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _BLOCK_BYTES = 2**30
 
 
 def arrays_of(config: ProbeConfig, there: Sequence[str]) -> tuple[str, ...]:
-    """The arrays that the reductions need, of those that a backbone gives."""
+    """The arrays that the configured reductions need, as far as the backbone has them."""
     wanted = [array_of(reduction, config) for reduction in config.reductions]
     return tuple(name for name in dict.fromkeys(wanted) if name in there)
 
 
 def array_of(reduction: str, config: ProbeConfig) -> str:
-    """The array that a reduction is made from."""
+    """The array that a reduction is computed from."""
     return {WEIGHTED: "tokens", COMPONENTS: config.pca_of}.get(reduction, reduction)
 
 
@@ -38,13 +38,13 @@ def reduce(
     test: FeatureStore,
     seed: int,
 ) -> tuple[Float[np.ndarray, "n *t d"], Float[np.ndarray, "m *t d"]]:
-    """The features of the decoded rows of both stores.
+    """The reduced features of the decoded rows of both stores.
 
     Returns:
       (n t d) and (m t d) for weighted_tokens; else (n d) and (m d).
 
     Raises:
-      ConfigError: for more components than there are rows or values, or an array that a store does not have.
+      ConfigError: for more components than there are rows or values, or an array that a store lacks.
     """
     array = array_of(reduction, config)
     if reduction == COMPONENTS:
@@ -61,11 +61,12 @@ def principal_components(
     seed: int,
     block_bytes: int = _BLOCK_BYTES,
 ) -> tuple[Float[np.ndarray, "n components"], Float[np.ndarray, "m components"]]:
-    """The components of the training rows with the greatest variance, of decoded rows of both stores."""
+    """Project the decoded rows of both stores to the principal components of the training rows."""
     rows, values = int(train.decoded.sum()), int(np.prod(train.header.arrays.get(array, (0,))))
     if array in train.header.arrays and components > min(rows, values):
         raise ConfigError(
-            f"probe.components={components} of {rows} training rows of {values} values; choose 1 to {min(rows, values)}"
+            f"probe.components={components} for {rows} training rows of {values} values; choose 1 to "
+            f"{min(rows, values)}"
         )
     size = max(block_bytes // max(4 * values, 1), components)
     if rows <= size:
@@ -81,7 +82,7 @@ def principal_components(
 
 
 def _blocks(store: FeatureStore, array: str, size: int, least: int) -> Iterator[Float[np.ndarray, "rows values"]]:
-    """Decoded rows by blocks; a last one smaller than `least` goes with the one before it."""
+    """Yield the decoded rows in blocks; a last block smaller than `least` is joined to the one before it."""
     rows = np.flatnonzero(store.decoded)
     starts = [start for start in range(0, len(rows), size) if start == 0 or len(rows) - start >= least]
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone in a folder or a bucket: a header says what they are, parts hold blocks of rows."""
+"""Read the features of a frozen backbone from a folder or bucket, which holds a header and parts of rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from vidjax.files import Place, located
 
 
 class FeatureStore:
-    """A complete store, opened for reading; its arrays are read when asked for.
+    """A complete store, opened for reading; arrays are read when requested.
 
     Attributes:
-      header: what the features are.
-      labels: (n,) int64 class numbers; targets: (n, k) float32 numbers to predict, k = 0 where rows have none.
-      ids: names of the rows; groups: (n,) who or what is in each, its id where the data does not say.
-      reasons: why a row has no features (then zeros), one of `REASONS`; empty where it has. decoded: (n,) bool, it has.
+      header: the description of the features.
+      labels: (n,) int64 class numbers.
+      targets: (n, k) float32 numbers to predict; k = 0 if rows have none.
+      ids: names of the rows.
+      groups: (n,) the subject of each row; its id if the data names no subject.
+      reasons: why a row has no features but zeros, one of `REASONS`; empty if it has features.
+      decoded: (n,) bool, whether a row has features.
     """
 
     def __init__(self, folder: Place, header: Header):
@@ -44,17 +47,17 @@ class FeatureStore:
         """Open a store for reading.
 
         Raises:
-          DataError: when there is none, when parts are missing (with the command that writes them), or one is damaged.
+          DataError: if there is no store, parts are missing (with the command that writes them), or a part is damaged.
         """
         folder = located(folder)
         header = read_header(folder)
         if header is None:
-            raise DataError(f"{folder} holds no features, for it has no {HEADER}; `vidjax embed` writes them")
+            raise DataError(f"{folder} holds no features, since it has no {HEADER}; `vidjax embed` writes them")
         missing = missing_parts(folder, header)
         if missing:
             there = header.num_parts - len(missing)
             raise DataError(
-                f"{folder} is not complete: {there} of its {header.num_parts} parts are there; finish it with "
+                f"{folder} is incomplete: it has {there} of {header.num_parts} parts; finish it with "
                 f"`{header.command(folder)}`"
             )
         return cls(folder, header)
@@ -65,14 +68,15 @@ class FeatureStore:
     def array(
         self, name: str, rows: Sequence[int] | Int[np.ndarray, " n"] | None = None
     ) -> Float[np.ndarray, "*shape"]:
-        """An array of all rows, or of some, float32 in memory; only the parts that hold them are read.
+        """Read an array of all or some rows as float32; only the parts that hold the rows are read.
 
         Raises:
-          ConfigError: when the store has no such array.
+          ConfigError: if the store has no such array.
         """
         if name not in self.header.arrays:
             raise ConfigError(
-                f"{self.folder} has no {name}, but {', '.join(self.header.arrays)}; write another store with --features"
+                f"{self.folder} has no {name}, only {', '.join(self.header.arrays)}; write another store with "
+                "--features"
             )
         wanted = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
         found = np.empty((len(wanted), *self.header.arrays[name]), np.float32)
@@ -85,20 +89,20 @@ class FeatureStore:
 
 
 def check_pair(train: FeatureStore, test: FeatureStore) -> None:
-    """Refuse two stores whose features do not mean the same.
+    """Reject two stores whose features do not mean the same.
 
     Raises:
-      ConfigError: naming what differs in backbone, clips, arrays or what their rows carry, or a class or target that
-        has another name.
+      ConfigError: naming differences in backbone, clips, arrays or annotation, or a class or target that has another
+        name.
     """
     unlike = differences(train.header, test.header, ("backbone", "annotation", "clip", "arrays"))
     if unlike:
         told = [f"{name} is {ours} in {train.folder}, {theirs} in {test.folder}" for name, ours, theirs in unlike]
         raise ConfigError(f"these features do not belong together: {'; '.join(told)}; embed both splits alike")
     names = (store.header.data["labels"] or () for store in (train, test))
-    for number, (ours, theirs) in enumerate(zip(*names, strict=False)):  # one may know of more
+    for number, (ours, theirs) in enumerate(zip(*names, strict=False)):  # one store may have more names
         if ours != theirs:
             raise ConfigError(
-                f"number {number} of what is told is {ours!r} in {train.folder}, {theirs!r} in {test.folder}; embed "
-                "both from data sets that name their classes alike"
+                f"class or target {number} is {ours!r} in {train.folder}, {theirs!r} in {test.folder}; embed "
+                "both from data sets with the same names"
             )

@@ -1,4 +1,4 @@
-"""Features of a frozen backbone: into a store, which a later call goes on with after an interruption, or in memory."""
+"""Compute the features of a frozen backbone into a store, which an interrupted call can resume, or in memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ from vidjax.evaluation.features.parts import failures, missing_parts, remove_lef
 from vidjax.evaluation.result_files import VideoScores
 from vidjax.files import Place, located
 
-_PART_BYTES, PART_ROWS = 2**27, (8, 256)  # of a part: the most bytes, but not fewer rows than 8 and not more than 256
+_PART_BYTES, PART_ROWS = 2**27, (8, 256)  # most bytes of a part, but at least 8 and at most 256 rows
 
 
 class Written(NamedTuple):
-    """What a call of `write_features` did.
+    """The result of `write_features`.
 
     Attributes:
-      header: of the store; computed: rows; missing: parts that the store still lacks, which are other processes'.
-      failed: id and reason of each row without features: of this process's parts, and of all once none is missing.
+      header: the store's header.
+      computed: number of rows computed now.
+      missing: parts that the store still lacks; they belong to other processes.
+      failed: id and reason of each row without features, in this process's parts; in all parts if none is missing.
     """
 
     header: Header
@@ -44,9 +46,9 @@ class Split:
 
     Attributes:
       source: the videos.
-      data: names their data set, and says how fast it is read: workers, threads and prefetch.
-      name: of the split.
-      words: that name the videos on a command line, where they are no split of a data set; empty where they are.
+      data: names their data set and sets the speed of loading: workers, threads and prefetch.
+      name: name of the split.
+      words: the words that name the videos on a command line; empty for a split of a data set.
     """
 
     source: VideoSource
@@ -57,13 +59,13 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """Where features are stored, which, and how.
+    """Where and how features are stored, and which.
 
     Attributes:
-      folder: of the store.
-      names: of `vidjax.evaluation.features.extraction.features`; empty for all that the model gives but the tokens.
-      dtype: on disk, float16 or float32.
-      rows_per_part: 0 for 256, or fewer where those would take more than 128 MiB.
+      folder: folder of the store.
+      names: names from `vidjax.evaluation.features.extraction.features`; empty for all except the tokens.
+      dtype: dtype on disk, float16 or float32.
+      rows_per_part: 0 for 256, or fewer if these would exceed 128 MiB.
     """
 
     folder: str | os.PathLike
@@ -81,18 +83,20 @@ def write_features(
     process: tuple[int, int] | None = None,
     on_row: Callable[[], None] = lambda: None,
 ) -> Written:
-    """Write the parts that a store lacks and that are this process's; the store begins with the first call.
+    """Write this process's missing parts of a store; the first call creates the store.
 
     Args:
-      backbone: its clip_recipe says how the clip of each video is taken.
-      batch: videos per step over the devices of this process, 0 for 8 each. Another one may change the last bits.
-      process: this process and how many there are, by default JAX's; part k is done by process k modulo their number.
-      on_row: called for each row that is done, and at once for each that is there or another process's.
+      backbone: the model; its clip_recipe defines how the clip of each video is taken.
+      split: the videos.
+      storage: where and how features are stored.
+      batch: videos per step over the devices of this process, 0 for 8 per device. It may change the last bits.
+      process: this process's number and the number of processes, by default JAX's; process k % count writes part k.
+      on_row: called for each row that is done, and at once for rows that exist or belong to other processes.
 
     Raises:
-      ResumeError: when the folder has features of another backbone, other data or clips, or other arrays.
-      ConfigError: for arrays that the model does not give, or clips that do not fit it.
-      DataError: when a value is too large for float16, with its row, or a file cannot be written.
+      ResumeError: if the folder has features of another backbone, other data or clips, or other arrays.
+      ConfigError: for features that the model does not have, or clips that do not fit it.
+      DataError: if a value is too large for float16 (naming the row), or a file cannot be written.
     """
     place, count = process or (jax.process_index(), jax.process_count())
     writer = StoreWriter(backbone, split, storage, batch)
@@ -104,14 +108,13 @@ def write_features(
 
 
 class StoreWriter:
-    """Begins a store, or goes on with one, part by part.
+    """Creates or resumes a store, and writes it part by part.
 
-    Args:
-      batch: as for `write_features`, and what is raised too.
+    Args, and the errors raised, are those of `write_features`.
 
     Attributes:
-      storage, batch: as given.
-      folder, header: of the store.
+      storage, batch: the arguments.
+      folder, header: the folder and header of the store.
     """
 
     def __init__(self, backbone: Backbone, split: Split, storage: Storage, batch: int = 0):
@@ -123,15 +126,15 @@ class StoreWriter:
         self._source, self._extractor = split.source, Extractor(backbone, split.source, split.data, extraction)
 
     def missing(self) -> list[int]:
-        """The parts that are not there yet."""
+        """The parts that are not written yet."""
         return missing_parts(self.folder, self.header)
 
     def count(self, parts: Sequence[int]) -> int:
-        """The rows of parts."""
+        """The number of rows in some parts."""
         return sum(len(self.header.rows_of(part)) for part in parts)
 
     def write(self, parts: Sequence[int], on_row: Callable[[], None] = lambda: None) -> None:
-        """Write parts, each of which appears when it is whole; `on_row` is called for each row that is done."""
+        """Write parts, each of which appears when it is complete; `on_row` is called for each row that is done."""
         rows_of = [self.header.rows_of(part) for part in parts]
         with contextlib.closing(self._extractor.blocks(rows_of, on_row)) as blocks:
             for part, numbers, block in zip(parts, rows_of, blocks, strict=True):
@@ -139,10 +142,11 @@ class StoreWriter:
                 write_part(self.folder, part, block.arrays, rows, block.reasons)
 
     def summary(self, computed: Sequence[int], own: Sequence[int]) -> Written:
-        """What was done.
+        """Summarise a call.
 
         Args:
-          computed: the parts that were written now; own: those whose failures are told while others are missing.
+          computed: the parts that were written now.
+          own: the parts whose failures are reported while others are missing.
         """
         missing = self.missing()
         if not missing:
@@ -152,10 +156,10 @@ class StoreWriter:
 
 
 def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, batch: int = 0) -> VideoScores:
-    """The pooled features of all videos, in memory; `data` as for `Split`, `batch` as for `Extraction`.
+    """Compute the pooled features of all videos in memory; `data` as for `Split`, `batch` as for `Extraction`.
 
     Returns:
-      features as `scores` (n d) in the order of the source; zeros, and `scored` False, for a video that failed.
+      the features as `scores` (n d), in the order of the source; a video that failed has zeros and `scored` False.
     """
     extraction = Extraction(("pooled",), "float32", len(source), batch)
     [block] = Extractor(backbone, source, data, extraction).blocks([range(len(source))])
@@ -164,7 +168,7 @@ def embed_videos(backbone: Backbone, source: VideoSource, data: DataConfig, *, b
 
 
 def digest(backbone: Backbone) -> str:
-    """A hash of the weights, to the bit, and of the spec."""
+    """A hash of the exact weights and of the spec."""
     found = hashlib.sha256(repr(backbone.spec).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(backbone.params):
         array = np.ascontiguousarray(leaf)
@@ -174,7 +178,7 @@ def digest(backbone: Backbone) -> str:
 
 
 def _begin(folder: Place, header: Header) -> None:
-    """Make the folder say what it holds, or refuse it."""
+    """Write the header into a new folder, or check that of an existing store."""
     found = read_header(folder)
     if found is not None:
         check_same(folder, found, header)
@@ -182,7 +186,7 @@ def _begin(folder: Place, header: Header) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        raise DataError(f"the folder {folder} cannot be created: {error.strerror}") from error
     write_header(folder, header)
 
 
@@ -194,9 +198,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
     names = tuple(storage.names) or tuple(name for name in shapes if name != "tokens")
     for name in names:
         if name not in shapes:
-            raise ConfigError(
-                f"{backbone.source} gives no {name!r}; the features of a {backbone.family}: {', '.join(shapes)}"
-            )
+            raise ConfigError(f"{backbone.source} has no feature {name!r}; a {backbone.family} has {', '.join(shapes)}")
     arrays = {name: shapes[name] for name in names}
     of_data: dict[str, object] = {
         "name": data.name,
@@ -226,7 +228,7 @@ def _header(backbone: Backbone, split: Split, storage: Storage) -> Header:
 
 
 def _rows_per_part(arrays: dict[str, tuple[int, ...]], dtype: str) -> int:
-    """A power of two."""
+    """The default number of rows per part, a power of two."""
     row_bytes = sum(int(np.prod(shape)) for shape in arrays.values()) * np.dtype(dtype).itemsize
     fewest, most = PART_ROWS
     return min(1 << (max(_PART_BYTES // row_bytes, fewest).bit_length() - 1), most)

@@ -1,1 +1,1 @@
-"""Metrics on the host, in NumPy."""
+"""Metrics, computed on the host in NumPy."""

@@ -1,6 +1,6 @@
-"""Mean average precision of several labels a video, over whole videos and at 25 moments of each.
+"""Mean average precision for several labels per video, over whole videos and at 25 moments of each.
 
-Source: Charades' `Charades_v1_classify.m` and `Charades_v1_localize.m` (Sigurdsson et al. 2016); SlowFast's meters,
+Sources: Charades' `Charades_v1_classify.m` and `Charades_v1_localize.m` (Sigurdsson et al. 2016); SlowFast's meters,
 which leave out classes without positives.
 """
 
@@ -18,9 +18,9 @@ MOMENTS = 25  # equally spaced, the first at 0 and the last a 25th before the en
 
 
 def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarray, " n"]) -> float:
-    """Mean of the precision at the rank of each positive; NaN without positives.
+    """The mean of the precision at the rank of each positive; NaN without positives.
 
-    Equal scores share a rank, the last of theirs, so that a constant predictor has the share of positives.
+    Equal scores share their last rank, so that a constant predictor scores the share of positives.
     """
     positives = np.asarray(positives, bool)
     if not positives.any():
@@ -35,9 +35,9 @@ def average_precision(scores: Float[np.ndarray, " n"], positives: Bool[np.ndarra
 def mean_average_precision(
     scores: Float[np.ndarray, "n classes"], positives: Bool[np.ndarray, "n classes"]
 ) -> tuple[float, Float[np.ndarray, " classes"]]:
-    """Mean over the classes that have positives, and the figure of each class (NaN for one without).
+    """The mean over the classes that have positives, and the average precision of each class.
 
-    NaN for a mean over nothing.
+    A class without positives has NaN; so has the mean if there are no others.
     """
     each = np.array([average_precision(*pair) for pair in zip(scores.T, positives.T, strict=True)])
     there = ~np.isnan(each)
@@ -45,14 +45,14 @@ def mean_average_precision(
 
 
 def moments_of(duration: float) -> Float[np.ndarray, " moments"]:
-    """The times in seconds at which a video is localised: i / 25 of its length."""
+    """The times in seconds at which a video's labels are localised: i / 25 of its length."""
     return np.arange(MOMENTS) / MOMENTS * duration
 
 
 def labels_at(
     intervals: Sequence[Interval], times: Float[np.ndarray, " m"], num_classes: int
 ) -> Bool[np.ndarray, "m classes"]:
-    """Which classes go on at each time; start and end of an interval belong to it, wherever the video ends."""
+    """Which classes occur at each time; an interval includes its start and end, even past the end of the video."""
     labels = np.zeros((len(times), num_classes), bool)
     for start, end, number in intervals:
         labels[:, number] |= (start <= times) & (times <= end)
@@ -65,7 +65,7 @@ def scores_at(
     scores: Float[np.ndarray, "w classes"],
     merge: str,
 ) -> Float[np.ndarray, "m classes"]:
-    """Scores at each time from those of the windows over it, merged by `mean` or `max`; else of the nearest window."""
+    """Scores at each time: of the windows over it, merged by `mean` or `max`, or else of the nearest window."""
     outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
     found = []
     for distances in outside:

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability and expected calibration error (Guo et al. 2017, section 2)."""
+"""Calibration of probabilities: reliability and expected calibration error (Guo et al. 2017, section 2)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BINS = 15  # as in the paper's tables
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Answers by their confidence, in bins of equal width over (0, 1], each without its lower and with its upper end.
+    """Answers binned by confidence, in bins of equal width over (0, 1]; a bin excludes its lower end.
 
     Attributes:
-      counts: answers of each bin.
-      accuracy: the share of them that is right, NaN for an empty bin.
-      confidence: their mean confidence, NaN for an empty bin.
+      counts: number of answers in each bin.
+      accuracy: share of right answers in each bin; NaN for an empty bin.
+      confidence: mean confidence in each bin; NaN for an empty bin.
     """
 
     counts: Int[np.ndarray, " bins"]
@@ -26,7 +26,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """The expected calibration error (equation 3): the mean over answers of their bin's |accuracy - confidence|."""
+        """The expected calibration error (equation 3): |accuracy - confidence| per bin, averaged over answers."""
         filled = self.counts > 0
         gaps = np.abs(self.accuracy - self.confidence)[filled]
         return float(np.average(gaps, weights=self.counts[filled]))
@@ -36,8 +36,8 @@ def reliability(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n
     """Bin answers by their confidence.
 
     Args:
-      confidence: the probability of each answer, in [0, 1]; 0 is counted in the first bin.
-      right: whether it is right; at least one answer.
+      confidence: the probability of each answer, in [0, 1]; 0 falls into the first bin. At least one answer.
+      right: whether each answer is right.
     """
     number = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(number, minlength=bins)

@@ -1,6 +1,6 @@
 """How well captions match their references: BLEU-1..4, ROUGE-1/2/L and CIDEr-D over a whole data set.
 
-BLEU is sacrebleu's (13a tokens, lower case, without smoothing), ROUGE that of rouge-score (F, the best reference).
+BLEU is computed by sacrebleu (13a tokens, lower case, no smoothing), ROUGE by rouge-score (F, best reference).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from vidjax.evaluation.metrics.cider import cider_d
 
 FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge1", "rouge2", "rougeL", "cider")
-_CANDIDATES = 32  # most frequent references, of which the best is the constant predictor's caption
+_CANDIDATES = 32  # number of most frequent references to choose the constant caption from
 
 
 def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """All figures; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
+    """All `FIGURES`; BLEU and ROUGE are fractions in [0, 1], CIDEr-D is in [0, 10].
 
     Args:
-      captions: one a video; an empty one scores nothing.
-      references: of each video at least one.
+      captions: one per video; an empty caption scores 0.
+      references: at least one per video.
     """
     return {
         **{f"bleu{n}": bleu(captions, references, n) for n in range(1, 5)},
@@ -43,7 +43,7 @@ def bleu(captions: Sequence[str], references: Sequence[Sequence[str]], order: in
 
 
 def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Mean over the videos of the F of ROUGE-1, -2 and -L (Lin 2004), each with its best reference."""
+    """The mean over videos of the F-measure of ROUGE-1, -2 and -L (Lin 2004) with the best reference."""
     from rouge_score.rouge_scorer import RougeScorer
 
     names = ("rouge1", "rouge2", "rougeL")
@@ -53,9 +53,9 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """The reference that has the best BLEU-4 as the caption of every video, chosen from the most frequent ones.
+    """Choose the reference that has the best BLEU-4 as the caption of every video, among the most frequent ones.
 
-    Where none shares four words with any other, the best BLEU of fewer words decides.
+    Equal BLEU-4, as when no reference shares four words with another, is decided by BLEU-2.
     """
     counts = collections.Counter(text for own in references for text in own)
     likely = [text for text, _ in counts.most_common(_CANDIDATES)]

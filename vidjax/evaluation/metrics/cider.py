@@ -1,6 +1,6 @@
-"""CIDEr-D (Vedantam et al. 2015, section 5): consensus of a caption with its references, by weighted n-grams.
+"""CIDEr-D (Vedantam et al. 2015, section 5): the consensus of a caption with its references, by weighted n-grams.
 
-As in the authors' code, term frequencies are counts, and a reference's document frequency is over videos.
+As in the authors' code, term frequencies are counts, and document frequencies are taken over videos.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 from jaxtyping import Float
 
 _ORDERS = 4
-_SIGMA = 6.0  # of the penalty on another length, in words
+_SIGMA = 6.0  # width of the penalty on a different length, in words
 _WORD = re.compile(r"[\w'-]+")
 Grams = collections.Counter  # of tuples of words
 
 
 def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Float[np.ndarray, " n"]:
-    """The score of each caption, in [0, 10]; a data set's is their mean.
+    """The score of each caption, in [0, 10]; a data set's score is their mean.
 
     Args:
-      captions: one a video.
-      references: of each video at least one; they say how rare an n-gram is, so scores depend on all of them.
+      captions: one per video.
+      references: at least one per video; they determine how rare an n-gram is, so every score depends on all of them.
     """
     words = [[_words(text) for text in own] for own in references]
     frequency = Grams(gram for own in words for gram in set().union(*(_grams(text) for text in own)))
@@ -51,7 +51,7 @@ def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Flo
 
 
 def _similarity(ours: dict, theirs: dict) -> float:
-    """Cosine in which our weights are clipped to the reference's; 0 where either has no weight."""
+    """The cosine similarity with our weights clipped to the reference's; 0 if either has no weight."""
     norms = math.sqrt(sum(w * w for w in ours.values()) * sum(w * w for w in theirs.values()))
     return (
         sum(min(w, theirs[gram]) * theirs[gram] for gram, w in ours.items() if gram in theirs) / norms if norms else 0.0

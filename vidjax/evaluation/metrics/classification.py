@@ -1,7 +1,7 @@
 """Classification metrics on the host, over the scores of a whole data set.
 
-Ties are broken towards the lower class index, here and in every file written from here, so that a constant
-predictor scores the share of class 0 on each machine.
+Ties are broken towards the lower class index, here and in every file written from these metrics, so that a constant
+predictor scores the share of class 0 on every machine.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ def top_k(scores: Float[np.ndarray, "n classes"], k: int) -> Int[np.ndarray, "n 
 
 
 def top_k_hits(scores: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], k: int) -> Bool[np.ndarray, " n"]:
-    """Whether the label is among the k best classes of its row; always, if there are no more than k classes."""
+    """Whether the label is among the k best classes of its row; always true with k classes or fewer."""
     return (top_k(scores, k) == labels[:, None]).any(axis=-1)
 
 
 def confusion_matrix(
     labels: Int[np.ndarray, " n"], predictions: Int[np.ndarray, " n"], num_classes: int
 ) -> Int[np.ndarray, "classes classes"]:
-    """Count how often each class (row) was called each class (column)."""
+    """Count how often each class (row) was predicted as each class (column)."""
     pairs = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
     return pairs.reshape(num_classes, num_classes)
 
@@ -33,7 +33,7 @@ def confusion_matrix(
 def per_class_accuracy(
     labels: Int[np.ndarray, " n"], hits: Bool[np.ndarray, " n"], num_classes: int
 ) -> Float[np.ndarray, " classes"]:
-    """The share of hits among the examples of each class, in 0-1; NaN for a class without examples."""
+    """The share of hits among the examples of each class, in [0, 1]; NaN for a class without examples."""
     total = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels, weights=hits, minlength=num_classes)
     return np.divide(right, total, out=np.full(num_classes, np.nan), where=total > 0)
@@ -42,17 +42,17 @@ def per_class_accuracy(
 def precision_recall_f1(
     confusion: Int[np.ndarray, "classes classes"], unscored: Int[np.ndarray, " classes"]
 ) -> dict[str, np.ndarray | float]:
-    """Precision, recall and F1 of each class, their means (macro), and over all examples together (micro).
+    """Precision, recall and F1 of each class, their means over classes (macro), and over all examples (micro).
 
-    A figure whose denominator is 0 is 0, and classes that neither occur nor are predicted are NaN and leave the means.
-    With every example scored, micro precision, recall and F1 are all the accuracy.
+    A figure with denominator 0 is 0. Classes that neither occur nor are predicted are NaN and left out of the means.
+    If every example is scored, micro precision, recall and F1 all equal the accuracy.
 
     Args:
       confusion: counts of the scored examples, row = label, column = prediction.
-      unscored: examples of each class that were not scored: they were missed, and nothing was predicted.
+      unscored: number of unscored examples of each class: they count as missed, but as no class's prediction.
 
     Returns:
-      precision, recall, f1 (classes,); each with _macro and _micro behind its name, in 0-1.
+      precision, recall and f1 (classes,), and each with the suffix _macro and _micro; all in [0, 1].
     """
     right, called, there = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1) + unscored
     absent = (called == 0) & (there == 0)

@@ -1,7 +1,7 @@
-"""Agreement of predicted numbers with what was annotated, pooled over all rows.
+"""Agreement of predicted numbers with annotated numbers, pooled over all rows.
 
-Sources: CCC, PCC, RMSE and SAGR of the AFEW-VA protocol (Kossaifi et al. 2017; emonet's `metrics.py`), with population
-deviations; the MSE of LVU's protocol (Wu and Krähenbühl 2021; their src/run.py:1253).
+Sources: CCC, PCC, RMSE and SAGR are those of the AFEW-VA protocol (Kossaifi et al. 2017; emonet's `metrics.py`), with
+population deviations; the MSE is that of LVU's protocol (Wu and Krähenbühl 2021; their src/run.py:1253).
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-FIGURES = ("ccc", "pcc", "rmse", "sagr")  # of numbers in [-1, 1] whose sign means something
-SQUARES = ("r2", "mse", "pcc")  # of numbers of any size
+FIGURES = ("ccc", "pcc", "rmse", "sagr")  # for numbers in [-1, 1] whose sign has a meaning
+SQUARES = ("r2", "mse", "pcc")  # for numbers of any size
 
 
 def agreement(predictions: Float[np.ndarray, " n"], targets: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """How well numbers agree, over all of them together and not as a mean over videos.
+    """How well numbers agree, pooled over all rows, not averaged over videos.
 
     Returns:
-      ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 where one side is constant.
-      pcc: Pearson's correlation; 0 likewise.
-      mse: mean squared error; rmse: its root.
-      r2: the share of the targets' variance that is predicted, 1 - mse / var; below 0 for predictions that are worse
-        than the targets' mean, and 0 where the targets are constant.
-      sagr: share of rows whose signs are equal.
+      ccc: 2 cov / (var + var + squared difference of means), in [-1, 1]; 0 if either side is constant.
+      pcc: Pearson's correlation; 0 if either side is constant.
+      mse: mean squared error.
+      rmse: the root of mse.
+      r2: the share of the targets' variance that is explained, 1 - mse / var; below 0 for predictions worse than the
+        targets' mean, and 0 if the targets are constant.
+      sagr: the share of rows whose signs agree.
     """
     predictions, targets = (np.asarray(values, np.float64) for values in (predictions, targets))
     off_p, off_t = predictions - predictions.mean(), targets - targets.mean()
@@ -48,15 +49,15 @@ def summarise_regression(
     names: Sequence[str] | None = None,
     figures: Sequence[str] = FIGURES,
 ) -> dict[str, float | int | str]:
-    """The flat results: each figure of each target and its mean over targets, and those of the best constant.
+    """The flat results: each figure per target and averaged over targets, and the averages of the best constant.
 
-    A row that could not be scored counts as a prediction of 0; the constant is the mean of the targets, which has the
-    least squared error of all.
+    An unscored row counts as a prediction of 0. The constant is the mean of the targets, which has the least squared
+    error of all constants.
 
     Args:
       scored: (n,) bool.
-      names: of the targets.
-      figures: of `agreement`.
+      names: names of the targets.
+      figures: names from `agreement`.
     """
     names = names or [str(number) for number in range(targets.shape[1])]
     predictions = np.where(scored[:, None], predictions, 0.0)

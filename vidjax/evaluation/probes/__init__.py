@@ -1,1 +1,1 @@
-"""Probes fitted to stored features."""
+"""Probes: small models fitted to stored features."""

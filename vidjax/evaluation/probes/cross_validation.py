@@ -1,4 +1,4 @@
-"""Fitting one probe, after a search of its settings by cross-validation that keeps a subject's rows together."""
+"""Fit one probe, after a search of its settings by cross-validation that keeps each subject's rows together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation.metrics.regression import agreement
 from vidjax.evaluation.probes.estimators import PROBES
 
-PROBED = (LABEL, TARGET)  # what rows must carry for a probe to be fitted
-_LIMITS = {  # in words, as a condition, and for which settings
+PROBED = (LABEL, TARGET)  # annotations that a probe can be fitted to
+_LIMITS = {  # limits in words: the condition, and the settings that it holds for
     "above 0": (lambda value: value > 0, ("C", "temperature", "widths", "learning_rate")),
     "at least 0": (lambda value: value >= 0, ("weight_decay", "patience")),
     "at least 0 and below 1": (lambda value: 0 <= value < 1, ("dropouts", "validation")),
@@ -31,10 +31,10 @@ class Fitted:
     """A probe that was fitted to all training rows.
 
     Attributes:
-      pipeline: has `predict`.
-      settings: of the grid, by name.
-      points: of a search: all settings tried, each with the `mean` and `std` of the figure over the folds; else empty.
-      curves: of an MLP, one line per epoch; else empty.
+      pipeline: the fitted pipeline, with `predict`.
+      settings: the chosen point of the grid, by name.
+      points: after a search, all settings tried, each with the `mean` and `std` of the figure over folds; else empty.
+      curves: for an MLP, one dict per epoch; else empty.
     """
 
     pipeline: Pipeline
@@ -45,10 +45,11 @@ class Fitted:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRows:
-    """What a probe is fitted to.
+    """The rows that a probe is fitted to.
 
     Attributes:
-      x: features; y: labels (n,), or targets (n k).
+      x: features.
+      y: labels (n,) or targets (n k).
       groups: (n,) subjects, whose rows stay together in every fold and in the MLP's validation part.
     """
 
@@ -58,13 +59,13 @@ class TrainingRows:
 
 
 def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: str, seed: int) -> Fitted:
-    """Fit a probe, after a search by grouped cross-validation where there is more than one point in its grid.
+    """Fit a probe, after a search by grouped cross-validation if its grid has more than one point.
 
     Args:
       name: linear, svm, knn or mlp.
 
     Raises:
-      ConfigError: for fewer subjects than folds, fewer rows than neighbours, settings that do not fit each other.
+      ConfigError: for fewer subjects than folds, fewer rows than neighbours, or settings that do not fit each other.
     """
     x, y, groups = rows.x, rows.y, rows.groups
     pipeline, grid = PROBES[name](config, annotation, x.ndim, seed)
@@ -78,7 +79,7 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, error_score="raise")
     try:
         search.fit(x, y, groups=groups, **options)
-    except ValueError as error:  # scikit-learn's sentence tells which class has too few rows for a fold
+    except ValueError as error:  # scikit-learn names the class that has too few rows for a fold
         raise ConfigError(f"{name} cannot be searched in probe.folds={config.folds} folds: {error}") from error
     found = search.cv_results_
     scores = zip(found["params"], found["mean_test_score"], found["std_test_score"], strict=True)
@@ -87,7 +88,7 @@ def fit_probe(name: str, rows: TrainingRows, config: ProbeConfig, annotation: st
 
 
 def check_settings(config: ProbeConfig) -> None:
-    """Refuse what nothing can be fitted with, before anything is computed.
+    """Reject settings that no probe can be fitted with, before anything is computed.
 
     Raises:
       ConfigError: naming the setting and its limit.
@@ -112,7 +113,7 @@ def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) 
     subjects = len(set(groups))
     if not 2 <= config.folds <= subjects:
         raise ConfigError(
-            f"probe.folds={config.folds} of rows of {subjects} subjects; choose 2 to {subjects}, or give one setting"
+            f"probe.folds={config.folds} for {subjects} subjects; choose 2 to {subjects}, or give a single setting"
         )
     if annotation == LABEL:
         return StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed)
@@ -120,7 +121,7 @@ def _folds(config: ProbeConfig, annotation: str, groups: np.ndarray, seed: int) 
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """All numbers of a number, of a tuple, or of a tuple of tuples."""
+    """All numbers in a number, a tuple, or a tuple of tuples."""
     if isinstance(value, tuple):
         for part in value:
             yield from _numbers(part)

@@ -1,6 +1,6 @@
-"""What probes fit to frozen features: linear, SVM, nearest neighbours and MLP, as pipelines of scikit-learn.
+"""The estimators that probe frozen features: linear, SVM, nearest neighbours and MLP, as scikit-learn pipelines.
 
-Features are standardised by the rows that a probe is fitted to, except for nearest neighbours, which compare
+Features are standardised over the rows that a probe is fitted to, except for nearest neighbours, which compare
 directions (Wu et al. 2018).
 """
 
@@ -28,20 +28,20 @@ class TokenScaler(TransformerMixin, BaseEstimator):
     """Standardises the channels of tokens over all tokens of all rows, and keeps their dtype."""
 
     def fit(self, X: Float[np.ndarray, "n t d"], y: Any = None) -> TokenScaler:
-        """Take mean and std, row by row, as tokens are large."""
+        """Accumulate mean and standard deviation row by row, since tokens are large."""
         self.scaler_ = StandardScaler()
         for row in X:
             self.scaler_.partial_fit(np.asarray(row, np.float64))
         return self
 
     def transform(self, X: Float[np.ndarray, "n t d"]) -> Float[np.ndarray, "n t d"]:
-        """The standardised tokens, a copy."""
+        """A standardised copy of the tokens."""
         mean, scale = (np.asarray(part, X.dtype) for part in (self.scaler_.mean_, self.scaler_.scale_))
         return (X - mean) / scale
 
 
 class NeighbourClassifier(ClassifierMixin, BaseEstimator):
-    """The label with most weighted votes of the k nearest; see `vidjax.evaluation.probes.knn.knn_classify`."""
+    """Predicts the label with the most weighted votes; see `vidjax.evaluation.probes.knn.knn_classify`."""
 
     def __init__(self, k: int = 5, temperature: float = 0.07):
         self.k, self.temperature = k, temperature
@@ -54,13 +54,13 @@ class NeighbourClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Float[np.ndarray, "m d"]) -> np.ndarray:
-        """The label of each row."""
+        """Predict the label of each row."""
         options = {"k": self.k, "temperature": self.temperature, "classes": len(self.classes_)}
         return self.classes_[np.asarray(knn_classify(self.features_, self.numbers_, np.float32(X), **options))]
 
 
 class NeighbourRegressor(RegressorMixin, BaseEstimator):
-    """The weighted mean of the targets of the k nearest; see `vidjax.evaluation.probes.knn.knn_average`."""
+    """Predicts the weighted mean target of the nearest rows; see `vidjax.evaluation.probes.knn.knn_average`."""
 
     def __init__(self, k: int = 5, temperature: float = 0.07):
         self.k, self.temperature = k, temperature
@@ -72,7 +72,7 @@ class NeighbourRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m k"]:
-        """The numbers of each row."""
+        """Predict the numbers of each row."""
         found = knn_average(self.features_, self.targets_, np.float32(X), k=self.k, temperature=self.temperature)
         return np.asarray(found)
 

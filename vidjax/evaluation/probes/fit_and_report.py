@@ -1,6 +1,6 @@
-"""Probes of stored features from end to end: fitted, scored, and written down.
+"""Fit and score probes of stored features, and write the results.
 
-Into the folder go results.json, metrics.jsonl (one line per epoch of each MLP), predictions.jsonl, report.md and
+The files are results.json, metrics.jsonl (one line per epoch of each MLP), predictions.jsonl, and report.md and
 report.html with pictures.
 """
 
@@ -28,10 +28,10 @@ TITLES = {LABEL: "classification", TARGET: "regression"}
 
 @dataclasses.dataclass(frozen=True)
 class Probed:
-    """What came of it.
+    """The results of all probes.
 
     Attributes:
-      results: flat, as in results.json.
+      results: the flat results in results.json.
       table: column names and rows of text.
       report: the path of report.md.
     """
@@ -44,13 +44,14 @@ class Probed:
 def probe_features(
     pairs: Mapping[str, Pair], annotation: str, config: Config, workdir: Place, say: Callable[[str], None]
 ) -> Probed:
-    """Fit what `config.probe` asks for to the features of each backbone, and write what came of it into a folder.
+    """Fit the probes of `config.probe` to the features of each backbone, and write the results into a folder.
 
     Args:
-      pairs: by the name of their backbone, the training and the test store.
+      pairs: the training and test store of each backbone, by name.
       annotation: what is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
-      config: its `probe` and `seed` are used; all of it is in the report.
-      say: told of each line as it is there.
+      config: its `probe` and `seed` are used; the report contains all of it.
+      workdir: the folder for the results.
+      say: called with a line of text for each probe when it is done.
 
     Raises:
       ConfigError, DataError: see `vidjax.evaluation.probes.table.fit_all`.
@@ -75,7 +76,7 @@ def probe_features(
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The table on standard output, a line between reductions; never narrowed where that is no terminal."""
+    """Print the table, with a line between reductions; at full width if the output is not a terminal."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < 3 else "right")
@@ -95,7 +96,7 @@ def _metrics(lines: Sequence[Line]) -> Iterator[dict]:
 
 
 def _predictions(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str) -> Iterator[dict]:
-    """A line a test row, with what every probe said of it; null where its features are missing."""
+    """One line per test row with the prediction of every probe; null where the row's features are missing."""
     said = {line.name: _by_row(line, pairs[line.backbone][1].decoded) for line in lines}
     tests = {backbone: test for backbone, (_, test) in pairs.items()}
     first = next(iter(tests.values()))
@@ -123,10 +124,10 @@ def _by_row(line: Line, decoded: np.ndarray) -> list:
 def _introduction(results: Mapping, pairs: Mapping[str, Pair], annotation: str) -> str:
     backbones = ", ".join(f"{name} ({pair[0].header.backbone['source']})" for name, pair in pairs.items())
     missed = results["eval/num_expected"] - results["eval/num_scored"]
-    unscored = f" {missed} of them have no features and count as wrong." if missed else ""
+    unscored = f" {missed} of these have no features and count as wrong." if missed else ""
     constant = "most frequent class" if annotation == LABEL else "mean target"
     return (
-        f"Nothing of a backbone is trained: {backbones}. Every probe is fitted to the features of "
+        f"The backbones stay frozen: {backbones}. Every probe is fitted to the features of "
         f"{results['probe/num_train']} training rows and scored on {results['eval/num_expected']} others.{unscored} "
-        f"The best constant says the {constant} of the scored rows for each of them."
+        f"The constant predicts the {constant} of the scored rows for every row."
     )

@@ -1,6 +1,6 @@
-"""What frozen features know: videos take the label of their nearest neighbours among labelled ones.
+"""Nearest-neighbour probes of frozen features: a video takes the label of its nearest labelled videos.
 
-Weighted k-nearest neighbours of Wu et al. 2018 (arXiv:1805.01978, section 3.4), as DINO and SVT use them.
+This is the weighted k-nearest neighbours of Wu et al. 2018 (arXiv:1805.01978, section 3.4), which DINO and SVT use.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def knn_accuracy(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> float:
-    """Share of the test features that `knn_classify` gives their label.
+    """The share of test features that `knn_classify` assigns their own label.
 
     Raises:
-      ConfigError: when there are fewer than k labelled features.
+      ConfigError: if there are fewer than k labelled features.
     """
     check_neighbours(k, len(train))
     classes = int(max(train_labels.max(), test_labels.max())) + 1
@@ -38,9 +38,9 @@ def knn_accuracy(
 
 
 def check_neighbours(k: int, labelled: int) -> None:
-    """Refuse more neighbours than there are labelled videos, or none."""
+    """Reject k < 1 and more neighbours than there are labelled videos."""
     if not 1 <= k <= labelled:
-        raise ConfigError(f"k={k} neighbours of {labelled} labelled videos; choose 1 to {labelled}")
+        raise ConfigError(f"k={k} neighbours among {labelled} labelled videos; choose 1 to {labelled}")
 
 
 @functools.partial(jax.jit, static_argnames=("classes", "k"))
@@ -53,9 +53,9 @@ def knn_classify(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> Int[Array, " m"]:
-    """The label with most votes among the k labelled features of the greatest cosine similarity.
+    """The label with the most votes among the k labelled features with the greatest cosine similarity.
 
-    A neighbour's vote weighs exp(similarity / temperature); of labels with the same votes the lowest wins.
+    A neighbour's vote weighs exp(similarity / temperature). The lowest label wins a tie.
     """
     votes = jax.nn.one_hot(train_labels, classes)
     return _weighted_sums(train, votes, test, k, temperature).argmax(axis=-1)
@@ -77,7 +77,7 @@ def knn_average(
 
 
 def _weighted_sums(train, values: Float[Array, "n v"], test, k: int, temperature: float) -> Float[Array, "m v"]:
-    """The values of the k nearest, each times exp((similarity - that of the nearest) / temperature), added up."""
+    """The sum of the k nearest values, each weighted by exp((similarity - that of the nearest) / temperature)."""
     train, test = _unit(jnp.asarray(train)), _unit(jnp.asarray(test))
 
     def add_up(query):

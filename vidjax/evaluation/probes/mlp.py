@@ -1,6 +1,6 @@
-"""An MLP on frozen features, as an estimator that scikit-learn's pipelines and searches take.
+"""An MLP on frozen features, as an estimator for scikit-learn's pipelines and searches.
 
-Sources: the probe of AFEW-VA (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and that of COIN (softmax).
+Sources: the AFEW-VA probe (hidden layers with ReLU and dropout, tanh, loss 1 - CCC) and the COIN probe (softmax).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from vidjax.objectives.regression import concordance, moments
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU and dropout between features and outputs; tokens are averaged with learned weights first.
+    """Dense layers with ReLU and dropout; tokens are first averaged with learned weights.
 
     Attributes:
-      widths: of the hidden layers.
-      outputs: logits.
+      widths: widths of the hidden layers.
+      outputs: number of outputs.
     """
 
     widths: tuple[int, ...]
@@ -42,7 +42,10 @@ class MLP(nn.Module):
     def __call__(
         self, x: Float[Array, "b *n d"], dropouts: Float[Array, " layers"], train: bool = False
     ) -> Float[Array, "b outputs"]:
-        """`dropouts` are arrays, so that a search over them compiles once; when training, the stream is "dropout"."""
+        """Compute the outputs; in training, dropout draws from the stream "dropout".
+
+        `dropouts` is an array so that a search over its values compiles once.
+        """
         if x.ndim == 3:
             x = TokenWeighting()(x)
         x = x.astype(jnp.float32)
@@ -55,7 +58,7 @@ class MLP(nn.Module):
 
 
 class Rows(NamedTuple):
-    """Features, what is to be told from them, and which rows are no padding."""
+    """Features, the labels or targets to predict from them, and which rows are not padding."""
 
     x: Float[Array, "m *n d"]
     y: Array
@@ -63,7 +66,7 @@ class Rows(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """What an epoch is compiled for."""
+    """The static arguments of a compiled epoch."""
 
     module: MLP
     loss: Callable
@@ -71,9 +74,9 @@ class _Problem(NamedTuple):
 
 
 class _Estimator(BaseEstimator, abc.ABC):
-    """What both MLPs share; a subclass has the loss, the figures of a curve, and what outputs mean."""
+    """The base of both MLPs; a subclass defines the loss, the figures of a curve and the meaning of the outputs."""
 
-    def __init__(  # noqa: PLR0913 - scikit-learn's searches set each on its own
+    def __init__(  # noqa: PLR0913 - scikit-learn's searches set each one separately
         self,
         widths: tuple[int, ...] = (512, 256),
         dropouts: tuple[float, ...] = (0.5, 0.5),
@@ -92,15 +95,15 @@ class _Estimator(BaseEstimator, abc.ABC):
     @staticmethod
     @abc.abstractmethod
     def _loss(outputs: Array, known: Array, valid: Array) -> Array:
-        """The loss over the rows that are `valid`, a scalar."""
+        """The scalar loss over the `valid` rows."""
 
     @staticmethod
     @abc.abstractmethod
     def _figures(outputs: np.ndarray, known: np.ndarray) -> dict[str, float]:
-        """Those of a curve beside the loss."""
+        """The figures of a curve beside the loss."""
 
     def _train(self, x: np.ndarray, y: np.ndarray, outputs: int, groups: np.ndarray | None) -> None:
-        """Keep the parameters of the epoch with the lowest loss on the validation part; of the last, without one."""
+        """Train, and keep the parameters of the epoch with the lowest validation loss; without validation, the last."""
         if len(self.widths) != len(self.dropouts):
             raise ConfigError(f"{len(self.dropouts)} dropouts for {len(self.widths)} hidden layers; give one for each")
         held = self._held_out(len(x), groups)
@@ -136,7 +139,7 @@ class _Estimator(BaseEstimator, abc.ABC):
             subjects = len(set(groups))
             if subjects < 2:
                 raise ConfigError(
-                    f"all {count} training rows are of one subject, so none can be held out; use probe.validation=0"
+                    f"all {count} training rows belong to one subject, so none can be held out; use probe.validation=0"
                 )
             if math.ceil(self.validation * subjects) >= subjects:
                 raise ConfigError(
@@ -147,7 +150,7 @@ class _Estimator(BaseEstimator, abc.ABC):
         return held
 
     def _rows(self, x: np.ndarray, y: np.ndarray) -> Rows:
-        """Padded to whole batches, so that the parts of a cross-validation have few shapes to compile for."""
+        """Pad rows to whole batches, so that the parts of a cross-validation have few shapes to compile for."""
         extra = -len(x) % self.batch
         padded = (np.concatenate([part, np.zeros((extra, *part.shape[1:]), part.dtype)]) for part in (x, y))
         return Rows(*jax.device_put((*padded, np.arange(len(x) + extra) < len(x))))
@@ -163,24 +166,24 @@ class _Estimator(BaseEstimator, abc.ABC):
 
 
 class MLPClassifier(ClassifierMixin, _Estimator):
-    """Classes by softmax cross-entropy.
+    """Predicts classes; trained with softmax cross-entropy.
 
     Attributes:
       classes_: labels in the order of the outputs.
-      curves_: one dict an epoch: epoch, and {train,val}/{loss,accuracy,f1_macro}, without dropout.
-      epoch_: whose parameters are kept.
+      curves_: one dict per epoch: epoch, and {train,val}/{loss,accuracy,f1_macro}, computed without dropout.
+      epoch_: the epoch whose parameters are kept.
     """
 
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Int[np.ndarray, " n"], groups: np.ndarray | None = None
     ) -> MLPClassifier:
-        """Train; rows of a group are all trained on or all held out."""
+        """Train; all rows of a group are either trained on or held out."""
         self.classes_, numbers = np.unique(y, return_inverse=True)
         self._train(np.asarray(X), numbers.astype(np.int32), len(self.classes_), groups)
         return self
 
     def predict(self, X: Float[np.ndarray, "n *t d"]) -> Int[np.ndarray, " n"]:
-        """The likeliest label of each row."""
+        """Predict the likeliest label of each row."""
         return self.classes_[self._outputs(X).argmax(axis=1)]
 
     @staticmethod
@@ -197,31 +200,31 @@ class MLPClassifier(ClassifierMixin, _Estimator):
 
 
 class MLPRegressor(RegressorMixin, _Estimator):
-    """Numbers in [-1, 1] by tanh of the outputs and 1 minus the mean CCC over all rows of a batch.
+    """Predicts numbers in [-1, 1], the tanh of the outputs; trained with 1 minus the mean CCC over a batch.
 
     Attributes:
-      curves_: one dict an epoch: epoch, and {train,val}/{loss,ccc}, without dropout.
-      epoch_: whose parameters are kept.
+      curves_: one dict per epoch: epoch, and {train,val}/{loss,ccc}, computed without dropout.
+      epoch_: the epoch whose parameters are kept.
     """
 
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Float[np.ndarray, "n k"], groups: np.ndarray | None = None
     ) -> MLPRegressor:
-        """Train; rows of a group are all trained on or all held out.
+        """Train; all rows of a group are either trained on or held out.
 
         Raises:
-          ConfigError: for targets beyond [-1, 1].
+          ConfigError: for targets outside of [-1, 1].
         """
         y = np.asarray(y, np.float32)
         if np.abs(y).max() > 1:
             raise ConfigError(
-                f"a target is {y.flat[np.abs(y).argmax()]:g}, and tanh ends at 1; scale targets to [-1, 1]"
+                f"a target is {y.flat[np.abs(y).argmax()]:g}, but tanh ends at 1; scale targets to [-1, 1]"
             )
         self._train(np.asarray(X), y, y.shape[1], groups)
         return self
 
     def predict(self, X: Float[np.ndarray, "n *t d"]) -> Float[np.ndarray, "n k"]:
-        """The numbers of each row."""
+        """Predict the numbers of each row."""
         return np.tanh(self._outputs(X))
 
     @staticmethod
@@ -236,7 +239,7 @@ class MLPRegressor(RegressorMixin, _Estimator):
 
 @functools.partial(jax.jit, static_argnames="problem")
 def _epoch(state, key, rows: Rows, knobs: dict, problem: _Problem):
-    """Every row once, in a random order; compiled once for each shape of rows and widths."""
+    """Train on every row once, in random order; compiled once for each shape of the rows and widths of the MLP."""
     module, loss, batch = problem
     tx = optax.adamw(knobs["rate"], weight_decay=knobs["decay"])
     order, dropout = jax.random.split(key)
@@ -259,7 +262,7 @@ def _epoch(state, key, rows: Rows, knobs: dict, problem: _Problem):
 
 @functools.partial(jax.jit, static_argnames=("module", "batch"))
 def _apply(params, x, *, module: MLP, batch: int):
-    """The outputs of all rows, a batch at a time."""
+    """Compute the outputs of all rows, a batch at a time."""
     parts = x.reshape(-1, batch, *x.shape[1:])
     outputs = jax.lax.map(lambda part: module.apply({"params": params}, part, jnp.zeros(0)), parts)
     return outputs.reshape(-1, outputs.shape[-1])

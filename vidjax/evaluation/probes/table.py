@@ -1,7 +1,7 @@
-"""Backbones x reductions x probes: every probe on every reduction of every backbone's features, and what each scores.
+"""Backbones x reductions x probes: fit and score every probe on every reduction of every backbone's features.
 
-All are fitted to the rows of the training stores that could be decoded and scored on all rows of the test stores: one
-without features counts as wrong, or as a prediction of 0, as in every evaluation here.
+Probes are fitted to the decoded rows of the training stores and scored on all rows of the test stores. A row without
+features counts as wrong, or as a prediction of 0, as in every evaluation of vidjax.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Line:
     """One probe on one reduction of one backbone's features.
 
     Attributes:
-      figures: of the test rows, by name.
+      figures: the scores on the test rows, by name.
       settings, points, curves: see `vidjax.evaluation.probes.cross_validation.Fitted`.
-      predictions: a label or the numbers of each test row that has features.
+      predictions: the label or numbers predicted for each test row that has features.
     """
 
     backbone: str
@@ -56,20 +56,20 @@ class Line:
 def fit_all(
     pairs: Mapping[str, Pair], config: ProbeConfig, annotation: str, seed: int, say: Callable[[str], None]
 ) -> Iterator[Line]:
-    """Fit and score everything that `config` asks for; a reduction that a backbone has no array for is said to be left.
+    """Fit and score everything that `config` asks for, except reductions whose array a backbone lacks.
 
     Args:
-      pairs: by the name of their backbone, the training and test store.
-      annotation: that is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
-      say: told what is left out.
+      pairs: the training and test store of each backbone, by name.
+      annotation: what is learned, one of `vidjax.evaluation.probes.cross_validation.PROBED`.
+      say: called with a sentence for each reduction that is left out.
 
     Raises:
-      ConfigError, DataError: as `check_settings` and `check_pairs`, and for what a probe or reduction refuses.
+      ConfigError, DataError: from `check_settings`, `check_pairs`, a probe or a reduction.
     """
     check_settings(config)
     check_pairs(pairs, annotation)
     if WEIGHTED in config.reductions and "mlp" not in config.probes:
-        say(f"{WEIGHTED} is for mlp alone, so it is left out")
+        say(f"{WEIGHTED} is only for mlp, so it is left out")
     for backbone, (train, test) in pairs.items():
         for reduction in config.reductions:
             if array_of(reduction, config) not in train.header.arrays:
@@ -89,12 +89,12 @@ def fit_all(
 
 
 def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
-    """Refuse stores that a fair table cannot be made from.
+    """Reject stores that do not allow a fair comparison.
 
     Raises:
-      ConfigError: for a training and a test store that are not alike, test rows that are not the same for all
-        backbones, or rows without the annotation.
-      DataError: for a class that only the test rows have, training rows of one class, or a subject in both.
+      ConfigError: if a training and a test store do not match, the backbones have different rows, or rows lack the
+        annotation.
+      DataError: if a class occurs only in the test rows, all training rows have one class, or a subject is in both.
     """
     first = next(iter(pairs.values()), None)
     if first is None:
@@ -110,33 +110,34 @@ def check_pairs(pairs: Mapping[str, Pair], annotation: str) -> None:
 def _check_split(train: FeatureStore, test: FeatureStore, annotation: str) -> None:
     for store in (train, test):
         if not store.decoded.any():
-            raise DataError(f"none of the {len(store)} rows of {store.folder} has features")
+            raise DataError(f"none of the {len(store)} rows of {store.folder} has features; embed readable videos")
     both = sorted(set(train.groups.tolist()) & set(test.groups.tolist()))
     if both:
         raise DataError(
-            f"{both[0]!r} is in {train.folder} and in {test.folder} ({len(both)} such subjects); nobody may be in both"
+            f"{both[0]!r} is in both {train.folder} and {test.folder} ({len(both)} such subjects); a subject may be in "
+            "only one of them"
         )
     if annotation == LABEL:
         unseen = sorted(set(test.labels) - set(train.labels[train.decoded]))
         if unseen:
             raise DataError(
                 f"class {class_name(test, unseen[0])!r} of {int((test.labels == unseen[0]).sum())} rows of "
-                f"{test.folder} is never seen in {train.folder}; leave it out, or train on it too"
+                f"{test.folder} does not occur in {train.folder}; leave it out, or train on it too"
             )
         if len(there := set(train.labels[train.decoded])) < 2:
-            raise DataError(f"all rows of {train.folder} are of class {class_name(train, there.pop())!r}; give others")
+            raise DataError(f"all rows of {train.folder} have class {class_name(train, there.pop())!r}; add others")
 
 
 def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
-    """What is learned: labels (n,), or targets (n k).
+    """The annotation to learn: labels (n,), or targets (n k).
 
     Raises:
-      ConfigError: when the rows have no targets, or no classes.
+      ConfigError: if the rows have no targets, or no classes.
     """
     if annotation == LABEL:
         if store.header.data["annotation"] == NOTHING:
             raise ConfigError(
-                f"the rows of {store.folder} have no classes; embed videos in class folders, or of a list"
+                f"the rows of {store.folder} have no classes; embed videos from class folders or from a list"
             )
         return store.labels
     if not store.targets.shape[1]:
@@ -145,10 +146,10 @@ def annotated(store: FeatureStore, annotation: str) -> np.ndarray:
 
 
 def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
-    """The figures of predictions.
+    """The figures of some predictions.
 
     Args:
-      found: of the test rows that are `scored` (n,); the others were missed, or predicted as 0.
+      found: predictions for the test rows that are `scored` (n,); the others count as wrong, or as predictions of 0.
     """
     if annotation == TARGET:
         predictions = np.zeros(test.targets.shape)
@@ -168,7 +169,7 @@ def score(found: np.ndarray, scored: np.ndarray, test: FeatureStore, annotation:
 
 
 def score_constant(test: FeatureStore, annotation: str) -> dict[str, float | int | str]:
-    """The figures of the best constant: the most frequent class, or the mean target, of the test rows themselves."""
+    """The figures of the best constant: the most frequent class or the mean target of the test rows themselves."""
     constant = test.targets.mean(axis=0) if annotation == TARGET else np.bincount(test.labels).argmax()
     known = annotated(test, annotation)
     return score(np.broadcast_to(constant, known.shape), np.ones(len(test), bool), test, annotation)
@@ -190,7 +191,7 @@ def results_of(lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str
 def table(
     lines: Sequence[Line], pairs: Mapping[str, Pair], annotation: str
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Column names and rows of text, a row for each line, the constant last."""
+    """Column names and rows of text: one row per line, and the constant last."""
     constant = score_constant(next(iter(pairs.values()))[1], annotation)
 
     def cells(figures):
@@ -201,16 +202,16 @@ def table(
 
 
 def class_name(store: FeatureStore, label: int) -> str:
-    """What the data calls a class, else its number."""
+    """The data's name for a class, or its number."""
     names = store.header.data["labels"] or ()
     return names[label] if label < len(names) else str(label)
 
 
 def short_names(sources: Sequence[str]) -> tuple[str, ...]:
-    """A name for each backbone that fits in a path: the last parts of where it is from, as many as tell them apart.
+    """A name for each backbone that can be part of a path: the last parts of its source that tell them apart.
 
     Raises:
-      ConfigError: for a backbone that is named twice.
+      ConfigError: if a backbone is given twice.
     """
     parts = [pathlib.Path(os.path.abspath(source)).parts for source in sources]
     for depth in range(1, max(map(len, parts), default=0) + 1):
@@ -218,4 +219,4 @@ def short_names(sources: Sequence[str]) -> tuple[str, ...]:
         if len(set(names)) == len(names):
             return names
     twice = next((source for source, own in zip(sources, parts, strict=True) if parts.count(own) > 1), "")
-    raise ConfigError(f"the backbone {twice!r} is named twice; name each once")
+    raise ConfigError(f"the backbone {twice!r} is given twice; give each once")

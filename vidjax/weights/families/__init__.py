@@ -1,1 +1,1 @@
-"""Rules between vidjax parameters and each family's public checkpoints."""
+"""Rules that convert each family's public checkpoints to vidjax parameters and back."""

@@ -1,4 +1,4 @@
-"""What the authors of TimeSformer and `transformers` call the modules that both have."""
+"""The names of TimeSformer's modules in the authors' code and in `transformers`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What a source calls its modules; those of a block follow `blocks` and its number."""
+    """A source's names for its modules; names within a block follow `blocks` and the block's number."""
 
     patch_embed: str
     cls_token: str
@@ -16,7 +16,7 @@ class Names:
     head: str
     blocks: str
     norm1: str
-    attn: tuple[str, ...]  # one fused projection, or those of q, k and v
+    attn: tuple[str, ...]  # one fused projection, or q, k and v
     proj: str
     norm2: str
     fc1: str

@@ -1,4 +1,4 @@
-"""The parts of a VideoMAE by the names of its sources, as rules."""
+"""Rules for VideoMAE under the names of each source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vidjax.weights.rules import Rule
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What a source calls its modules; those of a block follow the number of the block."""
+    """A source's names for its modules; names within a block follow the block's number."""
 
     patch_embed: str
     blocks: str
@@ -20,7 +20,7 @@ class Names:
     decoder_blocks: str
     norm1: str
     weights: tuple[str, ...]  # of one fused projection, or of q, k and v
-    biases: tuple[str, ...]  # of q and v; empty where a file has none, as with qkv_bias=False in transformers
+    biases: tuple[str, ...]  # of q and v; empty if a file has none, as with qkv_bias=False in transformers
     proj: str
     norm2: str
     fc1: str
@@ -43,7 +43,7 @@ TRANSFORMERS_5 = dataclasses.replace(
 
 
 def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """From keys of the encoder that begin with `prefix`; None for `num_classes` means the pre-training module."""
+    """The rules for a model whose encoder's keys begin with `prefix`; num_classes=None is the pre-training module."""
     projection = prefix + names.patch_embed
     patches = array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
     found = [
@@ -77,7 +77,7 @@ def rules(spec: VideoMAESpec, num_classes: int | None, names: Names, prefix: str
 
 
 def _blocks(names: Names, source: str, target: str, size: tuple[int, int], depth: int) -> list[Rule]:
-    """The blocks of (heads, width) `size`."""
+    """The rules for `depth` blocks; `size` is (heads, width)."""
     block, (heads, width) = source + "{}.", size
     kernel = array_layouts.qkv_fused(heads) if len(names.weights) == 1 else array_layouts.qkv_split(heads)
     q_and_v = tuple(f"{target}/attn/qkv/{part}_bias" for part in "qv")

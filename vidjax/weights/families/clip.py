@@ -1,6 +1,6 @@
-"""CLIP's vision tower: as `transformers` writes it, alone or beside the text tower, and OpenAI's own keys.
+"""CLIP's vision tower: as `transformers` writes it, alone or beside the text tower, and under OpenAI's own keys.
 
-OpenAI's are those of `model.visual` in its package, saved by themselves as in VideoMamba's `extract_clip`.
+OpenAI's keys are those of `model.visual` in its package, saved alone as in VideoMamba's `extract_clip`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from vidjax.weights.inspection import check_sizes, depth_of, shape_of, square_si
 from vidjax.weights.rules import Rule, State
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
+HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
 OTHERS = r"^(text_model\.|text_projection\.|logit_scale$)|position_ids$"  # the text tower, and a buffer
 
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-    """What a source calls the parts; those of a block follow the number of the block."""
+    """A source's names for its modules; names within a block follow the block's number."""
 
     patch_embed: str
     cls_token: str
@@ -53,7 +53,7 @@ OPENAI = Names(
 
 
 def rules(spec: CLIPVisionSpec, names: Names, prefix: str) -> tuple[Rule, ...]:
-    """From keys of the tower that begin with `prefix`; `transformers` has the projection outside of it."""
+    """The rules for a tower whose keys begin with `prefix`; `transformers` keeps the projection outside of it."""
     found = [
         Rule(
             (prefix + names.patch_embed,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)
@@ -103,7 +103,7 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
 
 
 def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisionSpec:
-    """Sizes from the arrays; heads and activation from config.json, or else those of OpenAI's models."""
+    """Read sizes from the arrays, and heads and activation from config.json or else as in OpenAI's models."""
     kernel = prefix + names.patch_embed
     width, channels, patch, _ = shape_of(state, kernel, 4)
     if channels != 3:
@@ -139,16 +139,16 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
 def _usual_heads(width: int) -> int:
     if width % HEAD_WIDTH:
         raise WeightsError(
-            f"the number of heads cannot be told from a width of {width}: all published CLIP have heads of "
+            f"a width of {width} does not tell the number of heads: all published CLIP have heads of width "
             f"{HEAD_WIDTH}; put a config.json with num_attention_heads beside the file"
         )
     return width // HEAD_WIDTH
 
 
 def _vision_config(config: Mapping | None) -> Mapping:
-    """The part of a whole CLIP's config.json that is about the vision tower.
+    """The vision tower's part of a whole CLIP's config.json.
 
-    Older files leave out what is at its default there, which are the sizes of the base model; arrays tell the sizes.
+    Older files omit values that equal the defaults, the base model's sizes; the arrays tell the sizes.
     """
     config = config or {}
     return config.get("vision_config") or config

@@ -1,6 +1,6 @@
-"""GPT-2 checkpoints as `transformers` writes them, with cross-attention or without.
+"""GPT-2 checkpoints as `transformers` writes them, with or without cross-attention.
 
-Their Conv1D weights are (in, out) already: unlike every other layout's, they are not transposed.
+Their Conv1D weights are already (in, out): unlike those of every other layout, they are not transposed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from vidjax.weights.checkpoint_layouts import Description, Layout
 from vidjax.weights.inspection import check_sizes, depth_note, depth_of, shape_of
 from vidjax.weights.rules import Form, Rule, State
 
-CAPTIONER = "decoder.transformer."  # where an encoder-decoder model has its language model
+CAPTIONER = "decoder.transformer."  # prefix of the language model in an encoder-decoder model
 CAPTIONER_ONLY = r"^(encoder|enc_to_dec_proj)\."
 PREFIXES = ("", "transformer.", CAPTIONER)
 PUBLISHED = GPT2_SPECS | {"distilled": dataclasses.replace(GPT2_SPECS["small"], depth=6)}
-HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
+HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
 BUFFERS = r"\.(attn|crossattention)\.(masked_)?bias$"  # causal masks that older files carry
 HEAD = "lm_head.weight"
-END_OF_TEXT = 50256  # of the published vocabulary, first and last token of a text
-NUMERICS = {  # variants of the attention that config.json can ask for and the published models do not have
+END_OF_TEXT = 50256  # first and last token of a text in the published vocabulary
+NUMERICS = {  # options of config.json, and the only values supported: those of the published models
     "activation_function": "gelu_new",
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
@@ -37,7 +37,7 @@ NUMERICS = {  # variants of the attention that config.json can ask for and the p
 
 
 def rules(spec: GPT2Spec, prefix: str = "transformer.") -> tuple[Rule, ...]:
-    """From the keys of a GPT-2, which begin with `prefix`."""
+    """The rules for a GPT-2's keys, which begin with `prefix`."""
     depth, heads, block = spec.depth, spec.num_heads, f"{prefix}h.{{}}."
     found = [
         Rule((f"{prefix}wte.weight",), ("wte",), array_layouts.SAME),
@@ -74,7 +74,7 @@ def _cross_rules(spec: GPT2Spec, block: str) -> tuple[Rule, ...]:
 
 
 def _split(heads: int, parts: int) -> Form:
-    """The last axis, parts * d long, and `parts` arrays that have (heads, head width) there."""
+    """A last axis of length parts * d, and `parts` arrays with (heads, head width) in its place."""
 
     def read(fused):
         return tuple(part.reshape(*part.shape[:-1], heads, -1) for part in np.split(fused, parts, axis=-1))
@@ -112,7 +112,7 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """The prefix of a GPT-2's keys: one, or none where there is no such model."""
+    """The prefix of a GPT-2's keys in a list; empty if there is no GPT-2."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
     return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 
@@ -128,7 +128,7 @@ def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
     head = HEAD if prefix != CAPTIONER else f"decoder.{HEAD}"
     for key, value in NUMERICS.items():
         if config.get(key, value) != value:
-            raise WeightsError(f"config.json says {key}={config[key]!r}; a GPT-2 with {value!r} can be read")
+            raise WeightsError(f"config.json says {key}={config[key]!r}; only a GPT-2 with {value!r} can be read")
     vocab_size, width = shape_of(state, f"{prefix}wte.weight", 2)
     cross_attention = f"{prefix}h.0.crossattention.q_attn.weight" in state
     sizes = {
@@ -140,7 +140,7 @@ def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
     }
     check_sizes(config, sizes)
     if head in state and not np.array_equal(state[head], state[f"{prefix}wte.weight"]):
-        raise WeightsError(f"{head} differs from {prefix}wte.weight; a GPT-2 has one table for both")
+        raise WeightsError(f"{head} differs from {prefix}wte.weight; a GPT-2 shares one table for both")
     spec = GPT2Spec(
         width=width,
         depth=sizes["n_layer"],
@@ -156,7 +156,7 @@ def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
     if prefix == CAPTIONER:
         notes, ignore = (*notes, *_left_over(state)), f"{ignore}|{CAPTIONER_ONLY}"
     if config.get("add_cross_attention") and not cross_attention:
-        notes = (*notes, "config.json promises cross-attention that the file does not hold; it was loaded without")
+        notes = (*notes, "config.json promises cross-attention, but the file has none; it was loaded without")
     return Description(
         "gpt2", spec, None, rules(spec, prefix), (), (), ignore=ignore, notes=notes,
         module=GPT2(spec), inputs=example_inputs(spec),
@@ -164,10 +164,10 @@ def _describe(state: State, config: Mapping | None) -> Description[GPT2Spec]:
 
 
 def _left_over(keys: Collection[str]) -> tuple[str, ...]:
-    """What an encoder-decoder model has beside its language model, in a sentence."""
+    """A note on the parts of an encoder-decoder model that are not read."""
     left = sorted(key for key in keys if re.match(CAPTIONER_ONLY, key))
     some = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-    return (f"of an encoder-decoder model, only the language model is read; not used: {some}",) if left else ()
+    return (f"only the language model of this encoder-decoder model is read; not used: {some}",) if left else ()
 
 
 def _num_heads(config: Mapping, width: int) -> int:
@@ -175,27 +175,28 @@ def _num_heads(config: Mapping, width: int) -> int:
         return config["n_head"]
     if width % HEAD_WIDTH:
         raise WeightsError(
-            f"the number of heads cannot be told from a width of {width}: all published GPT-2 have heads of "
+            f"a width of {width} does not tell the number of heads: all published GPT-2 have heads of width "
             f"{HEAD_WIDTH}; put a config.json with n_head beside the file"
         )
     return width // HEAD_WIDTH
 
 
 def example_inputs(spec: GPT2Spec) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of one token and, with cross-attention, of one state: enough to initialise the module."""
+    """Shapes of one token and, with cross-attention, of one encoder state: enough to initialise the module."""
     tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     return (tokens, jax.ShapeDtypeStruct((1, 1, spec.width), jnp.float32)) if spec.cross_attention else (tokens,)
 
 
 def with_cross_attention(module: GPT2, params: dict, rng: jax.Array) -> tuple[GPT2, dict, tuple[str, ...]]:
-    """Give a language model cross-attention whose output is zero until it is trained.
+    """Add cross-attention to a language model; its output is zero until it is trained.
 
     Args:
-      module, params: of any GPT-2; rng: of the fresh weights.
+      module, params: any GPT-2.
+      rng: key for the fresh weights.
 
     Returns:
-      the module with cross-attention, its parameters, and a note for the user. A model that has it comes back as it is,
-      with no note.
+      the module with cross-attention, its parameters, and a note for the user. A model that already has cross-attention
+      is returned unchanged, with no note.
     """
     if module.spec.cross_attention:
         return module, params, ()

@@ -1,7 +1,7 @@
-"""SVT's checkpoints (`kahnchana/svt`): a TimeSformer trained by self-distillation, read as a backbone without head.
+"""SVT checkpoints (`kahnchana/svt`): a TimeSformer trained by self-distillation, read as a backbone without a head.
 
-The file also holds the student and the optimiser, and its arguments as an `argparse.Namespace`; the container reader
-has picked the teacher, which is what the authors evaluate, and taken "backbone." off its keys.
+The file also holds the student, the optimiser, and the arguments as an `argparse.Namespace`. `checkpoint_contents` has
+already picked the teacher, which the authors evaluate, and stripped "backbone." from its keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _describe(state: State, config: Mapping | None) -> Description[TimeSformerSp
     spec = read_spec(state, config or {}, OFFICIAL, "", "divided")
     prototypes, _ = shape_of(state, _PROJECTION, 2)
     notes = (
-        f"the projection head of {prototypes} prototypes, which only pre-training uses, is left out",
+        f"the projection head with {prototypes} prototypes, which only pre-training uses, is left out",
         "pixels are normalised as in SVT's pre-training (ImageNet); its evaluation code uses 0.45 and 0.225",
         *assumed(config or {}, spec, time=True),
     )

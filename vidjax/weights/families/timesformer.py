@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints: the authors' `.pyth`, and those of `transformers`, the same modules by other names."""
+"""TimeSformer checkpoints: the authors' `.pyth`, and those of `transformers`, the same modules under other names."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from vidjax.weights.inspection import (
 from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
-HEAD_WIDTH = 64  # of all published models; where there is no config.json, it tells the number of heads
-NUM_FRAMES = 8  # where nothing tells: attention within frames, and image models
+HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
+NUM_FRAMES = 8  # the default where arrays do not tell: attention within frames, and image models
 PER_FRAME = (
-    "with attention_type=space_only, transformers scores each frame; the original, as vidjax, averages frames first"
+    "with attention_type=space_only, transformers scores each frame; the original, like vidjax, averages frames first"
 )
 TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_time", "space_only": "space_only"}
 
@@ -33,10 +33,10 @@ TRANSFORMERS_TYPES = {"divided": "divided_space_time", "joint": "joint_space_tim
 def rules(
     spec: TimeSformerSpec, num_classes: int, names: Names, prefix: str = "", *, biases: bool = True
 ) -> tuple[Rule, ...]:
-    """From a TimeSformer's keys, which begin with `prefix` but for those of transformers' head.
+    """The rules for a TimeSformer's keys, which begin with `prefix` except for the head of transformers.
 
     Args:
-      biases: whether the file has those of queries, keys and values.
+      biases: whether the file has biases of queries, keys and values.
     """
     depth, block = spec.depth, f"{prefix}{names.blocks}{{}}."
     found = [*stem_rules(spec, names, prefix), *block_rules(spec, names, block, biases=biases)]
@@ -54,7 +54,7 @@ def rules(
 
 
 def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
-    """Outside of the blocks, but for the time embedding and the head."""
+    """The rules for everything outside of the blocks, except the time embedding and the head."""
     return [
         Rule((f"{prefix}{names.patch_embed}.weight",), ("encoder/patch_embed/kernel",), _patches(spec)),
         Rule((f"{prefix}{names.patch_embed}.bias",), ("encoder/patch_embed/bias",), array_layouts.SAME),
@@ -65,7 +65,7 @@ def stem_rules(spec: TimeSformerSpec, names: Names, prefix: str) -> list[Rule]:
 
 
 def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool = True) -> list[Rule]:
-    """Attention over space and the MLP, of the blocks whose keys begin with `block`."""
+    """The rules for spatial attention and the MLP in the blocks whose keys begin with `block`."""
     return [
         *array_layouts.norm(block + names.norm1, "encoder/blocks/norm1", spec.depth),
         *attention_rules(spec, block, names.attn, names.proj, "attn", biases=biases),
@@ -78,7 +78,7 @@ def block_rules(spec: TimeSformerSpec, names: Names, block: str, *, biases: bool
 def attention_rules(
     spec: TimeSformerSpec, block: str, parts: tuple[str, ...], proj: str, target: str, *, biases: bool = True
 ) -> list[Rule]:
-    """One attention: its projections `parts` and `proj`, to the module `target`."""
+    """The rules for one attention, from its projections `parts` and `proj` to the module `target`."""
     heads, depth, at = spec.num_heads, spec.depth, f"encoder/blocks/{target}"
     fused = len(parts) == 1
     weights, theirs = (tuple(f"{block}{part}.{kind}" for part in parts) for kind in ("weight", "bias"))
@@ -97,17 +97,17 @@ def attention_rules(
 def _patches(spec: TimeSformerSpec) -> Form:
     if spec.tubelet_size != 1:
         raise WeightsError(
-            f"a TimeSformer of tubelet_size={spec.tubelet_size} has no counterpart elsewhere: the original embeds "
-            "single frames; train with model.spec.tubelet_size=1 to export"
+            f"a TimeSformer with tubelet_size={spec.tubelet_size} cannot be exported: the original embeds single "
+            "frames; train with model.spec.tubelet_size=1"
         )
     return array_layouts.patch_conv2d(spec.patch_size)
 
 
 def read_spec(state: State, config: Mapping, names: Names, prefix: str, attention_type: str) -> TimeSformerSpec:
-    """Sizes from the arrays; heads and the norms' epsilon from config.json, where there is one.
+    """Read sizes from the arrays, and heads and the norms' epsilon from config.json if there is one.
 
     Raises:
-      WeightsError: when the two contradict each other, or the heads cannot be told.
+      WeightsError: if the two contradict each other, or the number of heads is unknown.
     """
     width, channels, patch, _ = shape_of(state, f"{prefix}{names.patch_embed}.weight", 4)
     if channels != 3:
@@ -124,7 +124,7 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
         raise WeightsError(f"config.json says hidden_act={config['hidden_act']!r}; a TimeSformer has gelu")
     if "num_attention_heads" not in config and width % HEAD_WIDTH:
         raise WeightsError(
-            f"the number of heads cannot be told from a width of {width}: all published models have heads of "
+            f"a width of {width} does not tell the number of heads: all published models have heads of width "
             f"{HEAD_WIDTH}; put a config.json with num_attention_heads beside the file"
         )
     return TimeSformerSpec(
@@ -141,7 +141,11 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
 
 
 def assumed(config: Mapping, spec: TimeSformerSpec, *, time: bool) -> tuple[str, ...]:
-    """What the file leaves open; `time`: whether it has positions in time, which tell the frames."""
+    """Notes on what the file leaves open.
+
+    Args:
+      time: whether the file has positions in time, which tell the number of frames.
+    """
     frames = () if time else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, TIMESFORMER_SPECS), *frames)
 
@@ -157,7 +161,7 @@ def _model_prefix(keys: Collection[str]) -> str:
 
 
 def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
-    """Attention within frames has an image model's keys: there, only the prefix tells."""
+    """A model with attention within frames only has an image model's keys; only the prefix tells them apart."""
     del config
     prefix = _model_prefix(keys)
     if any(key.startswith((f"{prefix}head.mlp", f"{prefix}head.last_layer")) for key in keys):
@@ -178,7 +182,7 @@ def _describe_official(state: State, config: Mapping | None) -> Description[Time
 
 
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
-    """The model without a head has no prefix; its keys are no other's if attention is divided or joint."""
+    """Without a head there is no prefix, and the keys are unique only if attention is divided or joint."""
     if config and "model_type" in config:
         return config["model_type"] == "timesformer"
     return "timesformer.embeddings.cls_token" in keys or TRANSFORMERS.time_embed in keys
@@ -191,7 +195,7 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
     said = config.get("attention_type", TRANSFORMERS_TYPES[attention_type])
     if said != TRANSFORMERS_TYPES[attention_type]:
         raise WeightsError(
-            f"config.json says attention_type={said}, but the arrays are those of {TRANSFORMERS_TYPES[attention_type]}"
+            f"config.json says attention_type={said}, but the arrays belong to {TRANSFORMERS_TYPES[attention_type]}"
         )
     spec = read_spec(state, config, TRANSFORMERS, prefix, attention_type)
     num_classes = shape_of(state, "classifier.weight", 2)[0] if "classifier.weight" in state else 0

@@ -1,6 +1,6 @@
-"""Image ViTs, of timm or `transformers`, as the beginning of a TimeSformer (arXiv:2102.05095, section 4).
+"""Initialise a TimeSformer from an image ViT of timm or `transformers` (arXiv:2102.05095, section 4).
 
-Attention over time is a copy of that over space, and has no effect at first; the class head is left behind.
+Attention over time starts as a copy of that over space and has no effect at first; the class head is dropped.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ TRANSFORMERS_VIT = dataclasses.replace(
 )
 MEAN = STD = (0.5,) * 3  # of the ViTs trained by Google
 NO_PIXELS = (
-    "the file does not say how its pixels were normalised: mean and deviation 0.5, as of Google's ViTs, are assumed; "
-    "DINO's and DeiT's have ImageNet's, 0.485 0.456 0.406 and 0.229 0.224 0.225"
+    "the file does not say how its pixels were normalised: a mean and deviation of 0.5, as for Google's ViTs, are "
+    "assumed; DINO and DeiT use ImageNet's, 0.485 0.456 0.406 and 0.229 0.224 0.225"
 )
 HEADS = r"^(head|pre_logits|classifier|(vit\.)?pooler)\."
 
 
 def image_rules(spec: TimeSformerSpec, names: Names, prefix: str = "") -> tuple[Rule, ...]:
-    """From an image ViT's keys, which begin with `prefix`, to a TimeSformer with divided attention, without head.
+    """The rules from an image ViT's keys, which begin with `prefix`, to a headless TimeSformer with divided attention.
 
-    Source: `load_pretrained` of the authors' code; `temporal_fc` and the time embedding begin at zero there too.
+    Source: `load_pretrained` in the authors' code, where `temporal_fc` and the time embedding also start at zero.
     """
     depth, d, block = spec.depth, spec.width, f"{prefix}{names.blocks}{{}}."
     return (

@@ -1,4 +1,4 @@
-"""VideoMAE's checkpoints: the authors' (those of VideoMAE V2 too), and those of `transformers` by old and new names."""
+"""VideoMAE checkpoints: the authors' (VideoMAE V2 too), and those of `transformers` under old and new names."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from vidjax.weights.rules import Rule, State
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EPS_FIXED = 1e-5  # of fc_norm and decoder.norm in transformers, whatever its config.json says
 PUBLISHED = {spec.width: spec for name, spec in VIDEOMAE_SPECS.items() if name != "tiny"}
-NO_BIASES = "its queries and values have no biases (qkv_bias=False); they are zeros here, which training would move"
+NO_BIASES = "its queries and values have no biases (qkv_bias=False); here they are zeros, which training would change"
 COSINE = "attn.scale"  # a key of VideoMAE V2's cosine attention, which no published model uses
 
 
 def _describe_official(state: State, config: Mapping | None) -> Description[VideoMAESpec]:
     if scales := sorted(key for key in state if key.endswith(COSINE)):
         raise WeightsError(
-            f"{scales[0]} belongs to VideoMAE V2's cosine attention (cos_attn), which vidjax does not have, nor any "
-            "published model"
+            f"{scales[0]} belongs to VideoMAE V2's cosine attention (cos_attn), which neither vidjax nor any published "
+            "model has"
         )
     spec = _read_spec(state, config or {}, OFFICIAL, prefix := _official_prefix(state))
     notes = []
     if not config or "image_size" not in config:
         notes.append(
             f"the file does not say which clips it takes: {spec.num_frames} frames of {spec.frame_size[0]} pixels, as "
-            "published, are assumed unless num_frames and image_size say otherwise"
+            "published, are assumed unless num_frames and image_size are given"
         )
     notes += depth_note(config or {}, spec, VIDEOMAE_SPECS)
     return _description(state, config, OFFICIAL, prefix, spec, notes)
@@ -57,9 +57,9 @@ def _describe_transformers(state: State, config: Mapping | None) -> Description[
 
 
 def _mended(config: Mapping) -> tuple[dict, list[str]]:
-    """The config.json of the small model on the hub says 16 heads, which fits the arrays and is wrong.
+    """Correct the config.json of the small model on the hub: it says 16 heads, which fits the arrays but is wrong.
 
-    Source: `set_architecture_configs` in transformers' converter, against the authors' `modeling_finetune.py`.
+    Source: `set_architecture_configs` in transformers' converter, compared with the authors' `modeling_finetune.py`.
     """
     small = VIDEOMAE_SPECS["small"]
     sizes = tuple(config.get(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
@@ -76,7 +76,7 @@ def _mended(config: Mapping) -> tuple[dict, list[str]]:
 
 
 def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> VideoMAESpec:
-    """Sizes from the arrays; heads from config.json or else from the published model of that width."""
+    """Read sizes from the arrays, and heads from config.json or else from the published model of that width."""
     kernel, mlp = f"{prefix}{names.patch_embed}.weight", f"{prefix}{names.blocks}0.{names.fc1}.weight"
     width, channels, tubelet, patch, patch_width = shape_of(state, kernel, 5)
     if channels != 3 or patch != patch_width:
@@ -88,7 +88,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
     heads = config.get("num_attention_heads", published and published.num_heads)
     if heads is None:
         raise WeightsError(
-            f"the number of heads cannot be told from a width of {width}, which no published VideoMAE has; put a "
+            f"a width of {width}, which no published VideoMAE has, does not tell the number of heads; put a "
             "config.json with num_attention_heads (and decoder_num_attention_heads) beside the file"
         )
     decoder = _decoder_sizes(
@@ -102,7 +102,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
 
 
 def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAESpec) -> VideoMAESpec:
-    """A spec with the sizes of the decoder in the file; without one, what config.json promises, else the usual ones."""
+    """A spec with the decoder's sizes from the arrays; without a decoder, from config.json or else the usual sizes."""
     sizes = {
         "decoder_width": config.get("decoder_hidden_size", usual.decoder_width),
         "decoder_depth": config.get("decoder_num_hidden_layers", usual.decoder_depth),
@@ -121,7 +121,7 @@ def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAES
 def _description(
     state: State, config: Mapping | None, names: Names, prefix: str, spec: VideoMAESpec, notes: list[str]
 ) -> Description[VideoMAESpec]:
-    """Which of the modules the file holds: pre-training, a classifier, or an encoder alone."""
+    """Tell which module the file holds: the pre-training module, a classifier, or an encoder alone."""
     outer = prefix if names is OFFICIAL else ""
     pooled, normed = f"{outer}fc_norm.weight" in state, f"{prefix}{names.norm}.weight" in state
     num_classes: int | None = 0
@@ -137,7 +137,7 @@ def _description(
             spec = dataclasses.replace(spec, pooling="first")
         if prefix == "encoder." or not (pooled or num_classes):
             ignore = r"^(mask_token|encoder_to_decoder\.weight)$"
-            notes.append("the file holds an encoder without decoder or head; it is loaded as a backbone")
+            notes.append("the file holds an encoder without a decoder or head; it is loaded as a backbone")
         if not pooled and not normed:
             fresh = "^fc_norm/"
             notes.append("the norm after pooling is not in the file and starts fresh")
@@ -151,7 +151,7 @@ def _description(
 
 
 def _official_prefix(keys: Collection[str]) -> str:
-    """The prefix of the encoder's keys: "encoder." in pre-training files, "model." in those of V2 on the hub."""
+    """The prefix of the encoder's keys: "encoder." in pre-training files, "model." in V2's files on the hub."""
     return next((p for p in ("encoder.", "model.", "") if f"{p}{OFFICIAL.patch_embed}.weight" in keys), "")
 
 
@@ -167,7 +167,7 @@ def _transformers_prefix(keys: Collection[str]) -> str:
 
 
 def _is_transformers(keys: Collection[str], config: Mapping | None) -> bool:
-    """A bare encoder has the keys of others in transformers; those have a class token, or config.json tells."""
+    """A bare encoder shares its keys with other models; they have a class token, or config.json tells them apart."""
     if config and "model_type" in config and config["model_type"] != "videomae":
         return False
     prefix = _transformers_prefix(keys)
@@ -183,7 +183,7 @@ def _transformers_config(description: Description[VideoMAESpec]) -> dict:
     spec = description.spec
     if description.num_classes == 0:
         raise WeightsError(
-            "a VideoMAE without head has no counterpart in transformers; export a classifier or the pre-training module"
+            "transformers has no VideoMAE without a head; export a classifier or the pre-training module"
         )
     kind = "PreTraining" if description.num_classes is None else "VideoClassification"
     return {

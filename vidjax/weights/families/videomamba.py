@@ -1,4 +1,4 @@
-"""VideoMamba's checkpoints: the authors' `.pth` of videos, of images (ImageNet-1K), and of masked pre-training."""
+"""VideoMamba checkpoints: the authors' `.pth` for videos, images (ImageNet-1K) and masked pre-training."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PATCHES, TIME, MIXER = "patch_embed.proj.weight", "temporal_pos_embedding", "layers.0.mixer."
 NORM, PRETRAINING_NORM = "norm_f", "norm"
 PRETRAINING_ONLY = r"^clip_(decoder|pos)"
-DIRECTIONS = {  # what the two scans' parameters are called
+DIRECTIONS = {  # the authors' names for the parameters of the two scans
     "forward": ("conv1d", "x_proj", "dt_proj", "A_log", "D"),
     "backward": ("conv1d_b", "x_proj_b", "dt_proj_b", "A_b_log", "D_b"),
 }
 # A depthwise Conv1d weight (d, 1, k) and the kernel (k, d).
 DEPTHWISE = Form(lambda weight: (weight.squeeze(1).T,), lambda kernel: (kernel.T[:, None],))
-# The authors' mixer adds its directions. Where they are averaged, half the output projection does the same.
+# The authors' mixer adds its two directions. A mixer that averages them needs twice the output projection.
 TWICE = Form(lambda weight: (2 * weight.T,), lambda kernel: (kernel.T / 2,))
 
 
 def rules(spec: VideoMambaSpec, num_classes: int | None, norm: str = NORM) -> tuple[Rule, ...]:
-    """From the keys of a model of videos, whose last norm is called `norm`."""
+    """The rules for a video model, whose last norm is called `norm`."""
     return (
         Rule(
             (PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv3d(spec.tubelet_size, spec.patch_size)
@@ -39,7 +39,7 @@ def rules(spec: VideoMambaSpec, num_classes: int | None, norm: str = NORM) -> tu
 
 
 def image_rules(spec: VideoMambaSpec, num_classes: int) -> tuple[Rule, ...]:
-    """From the keys of a model of images, which is one of clips of one frame whose position in time is zero."""
+    """The rules for an image model, read as a model of single-frame clips whose position in time is zero."""
     zeros = np.zeros((1, spec.width), np.float32)
     return (
         Rule((PATCHES,), ("encoder/patch_embed/kernel",), array_layouts.patch_conv2d(spec.patch_size)),
@@ -78,10 +78,10 @@ def _direction_rules(mixer: str, names: tuple[str, ...], target: str, depth: int
 
 
 def _spec(state: State) -> VideoMambaSpec:
-    """Sizes from the arrays alone: these files have no config.json.
+    """Read sizes from the arrays alone: these files have no config.json.
 
     Raises:
-      WeightsError: for arrays that cannot be those of a VideoMamba.
+      WeightsError: if the arrays cannot belong to a VideoMamba.
     """
     of_images = PATCHES in state and state[PATCHES].ndim == 4
     width, channels, *cube = shape_of(state, PATCHES, 4 if of_images else 5)
@@ -113,9 +113,10 @@ def _describe(state: State, config: Mapping | None) -> Description[VideoMambaSpe
 def _describe_image(state: State, config: Mapping | None) -> Description[VideoMambaSpec]:
     spec, num_classes = _spec(state), _num_classes(state)
     notes = (
-        "an image model, read as one of clips of one frame: temporal_pos_embedding is filled with zeros, and stays so "
-        "for more frames",
-        "the files of Vision Mamba (Vim) have the same keys but its class token in the middle: of those, this is wrong",
+        "an image model, read as a model of single-frame clips: temporal_pos_embedding is filled with zeros, also for "
+        "more frames",
+        "files of Vision Mamba (Vim) have the same keys but the class token in the middle; reading them like this is "
+        "wrong",
         *_depth_note(spec),
     )
     return Description(
@@ -129,7 +130,7 @@ def _describe_pretraining(state: State, config: Mapping | None) -> Description[V
     spec = _spec(state)
     notes = (
         "masked pre-training: clip_decoder, which predicts the features of CLIP, is not used",
-        "the last norm is that of pre-training; the authors' fine-tuning starts it from ones",
+        "the last norm is from pre-training; the authors' fine-tuning starts it from ones",
         *_depth_note(spec),
     )
     found = rules(spec, 0, PRETRAINING_NORM)

@@ -1,4 +1,4 @@
-"""ViViT's model 1 as `transformers` stores it, and what the sources of ViViT have in common."""
+"""ViViT's model 1 as `transformers` stores it, and what all sources of ViViT share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
 MERGE = "sum_logits"
-NUM_FRAMES = 32  # of all published models; where frames and places share one table, the arrays do not tell
+NUM_FRAMES = 32  # of all published models; one table of positions for time and space does not tell it
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
 
 
 def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, biases: bool = True) -> tuple[Rule, ...]:
-    """From the keys of `transformers`, which begin with `prefix` but for those of the head.
+    """The rules for the keys of `transformers`, which begin with `prefix` except for the head.
 
     Args:
-      biases: whether the file has those of queries, keys and values.
+      biases: whether the file has biases of queries, keys and values.
     """
     patches = f"{prefix}embeddings.patch_embeddings.projection"
     found = [
@@ -42,7 +42,7 @@ def rules(spec: ViViTSpec, num_classes: int | None, prefix: str = PREFIX, *, bia
 
 
 def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rule]:
-    """The blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
+    """The rules for the blocks whose keys begin with `block`, named as in the image ViT of `transformers`."""
     depth, blocks = spec.depth, "encoder/blocks"
     return [
         *array_layouts.norm(f"{block}layernorm_before", f"{blocks}/norm1", depth),
@@ -54,7 +54,7 @@ def block_rules(spec: ViViTSpec, block: str, *, biases: bool = True) -> list[Rul
 
 
 def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = True) -> list[Rule]:
-    """The attention of each block, to the module `target`."""
+    """The rules for the attention of each block, to the module `target`."""
     heads, depth, out = spec.num_heads, spec.depth, f"{block}attention.output.dense"
     weights, theirs = (
         tuple(f"{block}attention.attention.{part}.{kind}" for part in ("query", "key", "value"))
@@ -73,36 +73,36 @@ def attention_rules(spec: ViViTSpec, block: str, target: str, *, biases: bool = 
 
 
 def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, int]:
-    """Cubes along time and along a side of square frames, from the length of the one table that both share.
+    """The number of cubes along time and along a side of square frames, from the length of their joint table.
 
     Raises:
-      WeightsError: when so many frames leave no square.
+      WeightsError: if that number of frames leaves no square.
     """
     num_frames = config.get("num_frames", NUM_FRAMES)
     frames = num_frames // tubelet
     side = math.isqrt(tokens // frames) if frames else 0
     if frames * side**2 != tokens:
         raise WeightsError(
-            f"{tokens} positions are not those of {num_frames} square frames in cubes of {tubelet} frames; "
+            f"{tokens} positions do not fit {num_frames} square frames in cubes of {tubelet} frames; "
             "put a config.json with the right num_frames beside the file"
         )
     return frames, side
 
 
 def assumed(config: Mapping, spec: ViViTSpec) -> tuple[str, ...]:
-    """What the file leaves open; a table that frames and places share does not tell how many frames there are."""
+    """Notes on what the file leaves open; a joint table of positions does not tell the number of frames."""
     frames = () if spec.factorization == "encoder" else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, VIVIT_SPECS), *frames)
 
 
 def square_patch(height: int, width: int) -> int:
-    """The side of the cubes.
+    """The side of the cubes' square patches.
 
     Raises:
-      WeightsError: when they are not square.
+      WeightsError: if the patches are not square.
     """
     if height != width:
-        raise WeightsError(f"the cubes are {height} x {width} pixels; only square ones can be read")
+        raise WeightsError(f"the cubes are {height} x {width} pixels; only square cubes can be read")
     return height
 
 
@@ -122,7 +122,7 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
             f"config.json says hidden_act={act!r}; ViViT has the tanh GELU, one of {', '.join(TANH_GELU)}"
         )
     if "num_attention_heads" not in config:
-        raise WeightsError("the arrays do not tell the number of heads; put the config.json of the model beside them")
+        raise WeightsError("the arrays do not tell the number of heads; put the model's config.json beside the file")
     patch, depth = square_patch(*patch), depth_of(state, f"{prefix}encoder.layer.")
     mlp_dim = shape_of(state, f"{prefix}encoder.layer.0.intermediate.dense.weight", 2)[0]
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}
@@ -149,7 +149,7 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
 
 
 def _clip(state: State, prefix: str, tubelet: int, patch: int, config: Mapping) -> tuple[int, int | tuple[int, int]]:
-    """Frames and their size, as config.json says if the positions agree."""
+    """The number and size of frames from config.json, checked against the positions."""
     key = f"{prefix}embeddings.position_embeddings"
     tokens = shape_of(state, key, 3)[1] - 1
     if "image_size" not in config:
@@ -168,7 +168,7 @@ def _config(description: Description[ViViTSpec]) -> dict:
     spec = description.spec
     if spec.factorization != "joint":
         raise WeightsError(
-            f"transformers has ViViT's model 1 only, with joint attention; factorization={spec.factorization!r} cannot "
+            f"transformers only has ViViT's model 1, with joint attention; factorization={spec.factorization!r} cannot "
             "be exported to it"
         )
     height, width = spec.frame_size

@@ -1,4 +1,4 @@
-"""Image ViTs, as `transformers` stores them, as the beginning of a ViViT (arXiv:2103.15691, section 3.4)."""
+"""Initialise a ViViT from an image ViT that `transformers` stored (arXiv:2103.15691, section 3.4)."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ HEADS = r"^(classifier|(vit\.)?pooler)\."
 
 
 def central_frame(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
-    """The kernel of cubes that sees the frame t // 2 as the image model does, and no other."""
+    """The kernel for cubes that applies the image model's kernel to frame t // 2 and ignores the others."""
     cubes = np.zeros((tubelet, *kernel.shape), kernel.dtype)
     cubes[tubelet // 2] = kernel
     return rearrange(cubes, "t p d -> (t p) d")
 
 
 def inflation(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
-    """The kernel of cubes that gives of a still clip what the image model gives of its frame: a mean over frames."""
+    """The kernel for cubes that averages the image model's kernel over frames, so that a still clip embeds alike."""
     return repeat(kernel / tubelet, "p d -> (t p) d", t=tubelet)
 
 
 def tile(positions: Float[np.ndarray, "s d"], frames: int) -> Float[np.ndarray, "t*s d"]:
-    """The positions of an image, again in each frame."""
+    """Repeat the positions of an image in each frame."""
     return repeat(positions, "s d -> (t s) d", t=frames)
 
 
 def resize(positions: Float[np.ndarray, "s d"], grid: tuple[int, int]) -> Float[np.ndarray, "h*w d"]:
-    """The positions of a square image on another grid: bilinear, its corners kept, as scenic's zoom."""
+    """Resize the positions of a square image to another grid: bilinear with corners kept, like scenic's zoom."""
     side = square_side(len(positions), "the image model's table")
     table = rearrange(positions, "(h w) d -> h w d", h=side)
     return rearrange(resample(table, grid, ("linear, corners kept",) * 2), "h w d -> (h w) d")
 
 
-LAYOUTS: tuple[Layout, ...] = ()  # none that is read by itself: `layout` needs the spec of the ViViT that begins
+LAYOUTS: tuple[Layout, ...] = ()  # empty, since `layout` needs the spec of the ViViT to initialise
 TUBELET_INITS = {"central_frame": central_frame, "inflation": inflation}
 
 
 def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
-    """Whether a file is an image ViT of `transformers`, with or without its head."""
+    """Whether a file holds an image ViT of `transformers`, with or without its head."""
     if (config or {}).get("model_type", "vit") != "vit":
         return False
     wanted = {"embeddings.cls_token", "encoder.layer.0.attention.attention.query.weight"}
@@ -58,30 +58,31 @@ def is_image_vit(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def layout(spec: ViViTSpec) -> Layout:
-    """The layout of image models for a ViViT of this spec that begins from them."""
+    """The layout of image models that initialise a ViViT of this spec."""
     return Layout("image ViT, for a ViViT", is_image_vit, functools.partial(describe_image, spec=spec))
 
 
 def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Description:
-    """How the image model's arrays become those of the ViViT of `spec`, of any factorization, without a head.
+    """Describe how an image model's arrays initialise a ViViT without a head, of any factorization.
 
-    Its positions are resized to the grid and repeated in each frame. A factorised encoder takes it as the first of its
-    two; factorised self-attention takes its attention twice, over time and within frames. The rest starts fresh.
+    Positions are resized to the grid and repeated in each frame. A factorised encoder uses the image model as its
+    spatial encoder; factorised self-attention uses its attention twice, over time and within frames. The rest starts
+    fresh.
 
     Raises:
-      WeightsError: when the image model has another width, depth, MLP, patch or number of heads.
+      WeightsError: if the image model has another width, depth, MLP, patch size or number of heads.
     """
     prefix = _prefix(state)
     _check_sizes(state, config or {}, spec, prefix)
     notes = [
-        f"an image model: its patches by tubelet_init={spec.tubelet_init}, its positions repeated in each of "
-        f"{spec.grid[0]} frames of cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
+        f"an image model: its patch kernel is extended by tubelet_init={spec.tubelet_init}, its positions are repeated "
+        f"in each of {spec.grid[0]} frames of cubes; the norms' epsilon and the GELU are ViViT's; the head is new"
     ]
     fresh = ""
     if spec.factorization == "encoder":
         fresh, words = "^temporal/", "the temporal encoder starts fresh"
     elif spec.factorization == "self_attention":
-        fresh, words = "/temporal_norm/", "attention over time starts as that within frames, its norm fresh"
+        fresh, words = "/temporal_norm/", "attention over time starts as a copy of that within frames, its norm fresh"
     if fresh:
         notes.append(words)
     ignore = HEADS if spec.class_token else rf"{HEADS}|embeddings\.cls_token$"
@@ -92,7 +93,7 @@ def describe_image(state: State, config: Mapping | None, spec: ViViTSpec) -> Des
 
 
 def image_rules(spec: ViViTSpec, prefix: str = "") -> tuple[Rule, ...]:
-    """From an image ViT's keys, which begin with `prefix`; source: `initialise_from_train_state` of scenic."""
+    """The rules for an image ViT's keys, which begin with `prefix`; source: scenic's `initialise_from_train_state`."""
     embeddings, block = f"{prefix}embeddings.", f"{prefix}encoder.layer.{{}}."
     patches = f"{embeddings}patch_embeddings.projection"
     found = [
@@ -115,7 +116,7 @@ def _patches(spec: ViViTSpec) -> Form:
 
 
 def _positions(spec: ViViTSpec) -> Form:
-    """(1, 1 + s, d) to the rows of the spec's first encoder."""
+    """The image's table (1, 1 + s, d) to the positions of the ViViT's first encoder."""
     frames = 1 if spec.factorization == "encoder" else spec.grid[0]
 
     def read(table):
@@ -126,7 +127,7 @@ def _positions(spec: ViViTSpec) -> Form:
 
 
 def _no_way_back(*leaves):
-    raise WeightsError("a ViViT cannot be written as the image model that it began from")
+    raise WeightsError("a ViViT cannot be written as the image model that it was initialised from")
 
 
 def _prefix(keys: Collection[str]) -> str:

@@ -1,4 +1,4 @@
-"""ViViT checkpoints of scenic, the authors' own: flax msgpack of all four models."""
+"""ViViT checkpoints of scenic, the authors' code: flax msgpack files of all four models."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vidjax.weights.rules import Form, Rule, State
 
 STACKED = Form(lambda *kernels: (np.stack(kernels, axis=1),), lambda kernel: tuple(np.moveaxis(kernel, 1, 0)))
 NO_CLASS_TOKEN = (
-    "without a class token and with one attention a block this is taken for ViViT's model 4, factorised dot-product "
+    "with no class token and one attention per block, this is read as ViViT's model 4, factorised dot-product "
     "attention; scenic's model 1 with mean pooling has the same arrays"
 )
 TIME_FIRST = (
-    "the file does not say in which order its blocks attend: over time and then within frames is assumed "
+    "the file does not tell the order of attention in a block: first over time, then within frames is assumed "
     "(attention_order='time_space', as in the paper); scenic's 'space_time' has the same arrays"
 )
 NOT_TOLD = {"dot_product": (NO_CLASS_TOKEN,), "self_attention": (TIME_FIRST,)}
-# The modules of a block, and what they are called here.
+# scenic's names of the modules in a block, and vidjax's.
 MODULES = {
     "LayerNorm_0": "norm1",
     "MultiHeadDotProductAttention_0": "attn",
@@ -50,7 +50,7 @@ def cubes(spec: ViViTSpec) -> Form:
 
 
 def scenic_rules(spec: ViViTSpec, num_classes: int | None) -> tuple[Rule, ...]:
-    """From scenic's keys, with slashes, of the model that the factorization says."""
+    """The rules for scenic's keys, which are paths with slashes; they depend on the factorization."""
     factorized = spec.factorization == "encoder"
     transformer, cls = ("SpatialTransformer", "cls_SpatialTransformer") if factorized else ("Transformer", "cls")
     found = [
@@ -103,7 +103,7 @@ def _is_scenic(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def _describe_scenic(state: State, config: Mapping | None) -> Description[ViViTSpec]:
-    """The number of temporal blocks, above all, is counted: the authors' configurations say 24 where files hold 4."""
+    """Sizes from the arrays; the authors' configurations give 24 temporal blocks where the files hold 4."""
     tubelet, *patch, _, width = shape_of(state, "embedding/kernel", 5)
     factorization, patch = _factorization(state), square_patch(*patch)
     factorized = factorization == "encoder"
@@ -147,7 +147,7 @@ def _factorization(keys: Collection[str]) -> str:
 
 
 def _grid(state: State, transformer: str, tubelet: int, config: Mapping) -> tuple[int, int]:
-    """Cubes along time and along a side of square frames."""
+    """The number of cubes along time and along a side of the square frames."""
     key = "posembed_input/pos_embedding"
     positions = shape_of(state, f"{transformer}/{key}", 3)[1]
     if transformer == "SpatialTransformer":
