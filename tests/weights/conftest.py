@@ -1,4 +1,4 @@
-"""Folders of runs, saved as training saves them, without the training; and tests that need the hub left out."""
+"""Fixtures with folders of untrained runs, saved as training saves them; and tests that need the hub are deselected."""
 
 import json
 
@@ -13,7 +13,7 @@ from vidjax.training.state import TrainState
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests that download public weights run only where `-m` names them."""
+    """Run tests that download public weights only if `-m` names them."""
     if "hub" in config.option.markexpr:
         return
     left_out = [item for item in items if item.get_closest_marker("hub")]

@@ -1,4 +1,4 @@
-"""Other frames, another resolution, other classes: what is done, and that it is said."""
+"""Adapting a model to other frames, another resolution or other classes, and the notes on it."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ TINY = {"num_frames": 8, "image_size": 16, "width": 8, "depth": 1}
 
 
 def random_model(name, num_classes=5, **options):
-    """A tiny model of a family, no parameter constant."""
+    """A tiny model of a family without constant parameters."""
     options = TINY | ({} if name == "videomamba_tiny" else {"num_heads": 2, "mlp_dim": 8}) | options
     module = build_model(name, num_classes=num_classes, **options)
     shapes = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, *module.spec.clip_shape)))["params"]
@@ -28,13 +28,13 @@ def random_model(name, num_classes=5, **options):
 
 
 def output(module, params):
-    """What the module would give of a clip with these parameters, without computing it."""
+    """The shape of the module's output for a clip with these parameters; nothing is computed."""
     clips = np.zeros((1, *module.spec.clip_shape), np.float32)
     return jax.eval_shape(module.apply, {"params": params}, clips)["pooled"]
 
 
 @pytest.mark.parametrize("frames", [16, 32])
-def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest(frames):
+def test_timesformer_positions_in_time_and_space_are_resized_by_nearest(frames):
     module, params = random_model("timesformer_tiny")
     wider, found, notes = adapt("timesformer", module, params, num_frames=frames, image_size=(24, 32))
     before, after = params["encoder"], found["encoder"]
@@ -49,7 +49,7 @@ def test_timesformer_s_time_is_grown_and_its_places_resized_to_the_nearest(frame
     assert output(wider, found).shape == (1, 8)
 
 
-def test_the_flattened_table_of_timesformers_authors_is_to_be_had_by_name():
+def test_the_flattened_resizing_of_timesformers_authors_is_available_by_name():
     """helpers.py:170-177: `F.interpolate(other_pos_embed, size=num_patches, mode="nearest")` of (1, d, n)."""
     module, params = random_model("timesformer_tiny", resized_positions="flattened")
     for size in (24, 32, (24, 40)):
@@ -61,8 +61,8 @@ def test_the_flattened_table_of_timesformers_authors_is_to_be_had_by_name():
         assert "nearest over the flattened table" in notes[0]
 
 
-def test_the_model_that_begins_says_how_positions_are_resized():
-    """An image model's file says nothing of it: `config.model.spec.resized_positions` of the new model does."""
+def test_the_new_models_spec_decides_how_positions_are_resized():
+    """An image model's file cannot decide it: `config.model.spec.resized_positions` of the new model does."""
     module, params = random_model("timesformer_tiny")
     new = dataclasses.replace(module.spec, image_size=32, resized_positions="flattened")
     found, _ = fit_positions(params, module.spec, new)
@@ -71,7 +71,7 @@ def test_the_model_that_begins_says_how_positions_are_resized():
 
 
 @pytest.mark.parametrize("frames", [16, 32])
-def test_videomamba_s_time_is_grown_on_a_line_and_its_places_resized_by_cubics(frames):
+def test_videomamba_positions_are_resized_linearly_in_time_and_cubically_in_space(frames):
     module, params = random_model("videomamba_tiny")
     wider, found, notes = adapt("videomamba", module, params, num_frames=frames, image_size=24)
     tensor = peers.torch.from_numpy(params["encoder"]["time_embed"]).T[None]
@@ -85,7 +85,7 @@ def test_videomamba_s_time_is_grown_on_a_line_and_its_places_resized_by_cubics(f
 
 
 @pytest.mark.parametrize("factorization", ["joint", "encoder", "self_attention", "dot_product"])
-def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
+def test_vivit_positions_are_resized_for_every_factorization(factorization):
     module, params = random_model("vivit_tiny", factorization=factorization)
     wider, found, notes = adapt("vivit", module, params, num_frames=16, image_size=32)
     assert output(wider, found).shape == (1, 8)
@@ -101,8 +101,8 @@ def test_vivit_s_positions_are_zoomed_whatever_they_are_of(factorization):
 
 
 @pytest.mark.parametrize("image_size", [16, 24])
-def test_a_factorised_encoder_of_one_time_step_is_given_more(image_size):
-    """Its first table is of one frame's places, though they are as many as one step has of time and space."""
+def test_a_factorised_encoder_with_one_time_step_can_get_more(image_size):
+    """Its first table holds the places of one frame, although a single time step has as many cubes in all."""
     module, params = random_model("vivit_tiny", factorization="encoder", num_frames=2)
     wider, found, _ = adapt("vivit", module, params, num_frames=4, image_size=image_size)
     assert output(wider, found).shape == (1, 8)
@@ -111,8 +111,8 @@ def test_a_factorised_encoder_of_one_time_step_is_given_more(image_size):
     np.testing.assert_array_equal(found["temporal"]["pos_embed"][1:], params["temporal"]["pos_embed"][[1, 1]])
 
 
-def test_videomae_s_positions_are_computed_anew(tmp_path):
-    """Its fixed table has no parameters: the arrays are the same, and the table is that of the new grid."""
+def test_videomae_positions_are_computed_anew(tmp_path):
+    """Its fixed table has no parameters: the arrays stay the same, and the table fits the new grid."""
     peer = peers.classifier()
     peer.save_pretrained(tmp_path)
     model = vidjax.from_pretrained(tmp_path, num_frames=8, image_size=(24, 32))

@@ -1,4 +1,4 @@
-"""TimeSformer's public weights of Something-Something were trained on BGR frames, and are given BGR frames everywhere.
+"""TimeSformer's public Something-Something weights were trained on BGR frames and get BGR frames everywhere.
 
 The authors read frames with `cv2.imdecode` and never reorder them (timesformer/datasets/utils.py:36, ssv2.py:235-262).
 """
@@ -39,7 +39,7 @@ def model(theirs, tmp_path_factory):
 
 
 def fed(clips, order):
-    """As the authors prepare frames in BGR: (x / 255 - 0.45) / 0.225."""
+    """Frames in BGR as the authors prepare them: (x / 255 - 0.45) / 0.225."""
     return ((clips[..., order] / 255 - 0.45) / 0.225).astype(np.float32)
 
 
@@ -67,7 +67,7 @@ def test_a_video_is_predicted_from_its_bgr_frames(model, theirs, tmp_path):
     np.testing.assert_allclose(np.ravel(pooled), np.ravel(model(frames[places])["pooled"]), atol=1e-4)
 
 
-def test_it_is_said_and_kept_by_what_is_made_from_it(model, tmp_path):
+def test_the_channel_order_is_noted_and_kept_by_derived_models(model, tmp_path):
     assert any("BGR" in note and "data.channels=bgr" in note for note in model.notes)
     config = save_as_run(model, tmp_path / "run")
     assert config.data.channels == "bgr"
@@ -76,7 +76,7 @@ def test_it_is_said_and_kept_by_what_is_made_from_it(model, tmp_path):
     assert any("reverse the channels" in note for note in notes)
 
 
-def test_training_and_test_clips_have_the_order_that_is_asked_for():
+def test_training_and_test_clips_have_the_requested_channel_order():
     data = DataConfig(image_size=12, crop="random_resized", flip=0.5, color_jitter=(0.4, 0.4, 0.4, 0.1))
     rgb, bgr = (
         augment(CLIPS[0], dataclasses.replace(data, channels=order), np.random.default_rng(3))

@@ -1,4 +1,4 @@
-"""Where arrays come from: wrappers, parts and types; and everything that is no checkpoint, in one sentence."""
+"""Reading arrays from wrappers, parts and other types, and refusing everything that is not a checkpoint."""
 
 import argparse
 import builtins
@@ -21,7 +21,7 @@ from vidjax.weights.checkpoint_contents import read_contents
 
 
 def refused(path, words):
-    """The one sentence with which a source is refused; it names the source."""
+    """The one-sentence error for a source, which names the source."""
     with pytest.raises(WeightsError, match=words) as caught:
         vidjax.from_pretrained(path)
     sentence = str(caught.value)
@@ -32,7 +32,7 @@ def refused(path, words):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A folder of transformers with a whole model in it."""
+    """A folder of transformers with a complete model."""
     peers.classifier().save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
@@ -49,7 +49,7 @@ def checkpoint(tmp_path):
     ],
     ids=lambda wrapped: next(iter(wrapped)),
 )
-def test_the_arrays_are_found_in_what_training_scripts_save_around_them(tmp_path, wrapped):
+def test_arrays_are_found_inside_the_wrappers_of_training_scripts(tmp_path, wrapped):
     def tensors(tree):
         if isinstance(tree, dict):
             return {key: tensors(value) for key, value in tree.items()}
@@ -71,7 +71,7 @@ def test_the_arrays_are_found_in_what_training_scripts_save_around_them(tmp_path
         (("model", "module"), ("the file holds module and model; module is used",)),
     ],
 )
-def test_of_several_sets_of_weights_the_one_taken_is_named(tmp_path, held, words):
+def test_the_set_of_weights_that_is_used_is_named(tmp_path, held, words):
     tree = {name: {"a": torch.full((1,), float(place))} for place, name in enumerate(held)}
     torch.save(tree, tmp_path / "a.pth")
     contents = read_contents(tmp_path / "a.pth")
@@ -89,7 +89,7 @@ def test_half_precision_of_safetensors_becomes_float32(tmp_path):
     assert {key: str(value.dtype) for key, value in state.items()} == {"b": "float32", "h": "float32", "i": "int32"}
 
 
-def test_numbers_that_numpy_does_not_have_are_refused(tmp_path):
+def test_number_types_that_numpy_lacks_are_refused(tmp_path):
     safetensors.torch.save_file({"a": torch.ones(3).to(torch.float8_e4m3fn)}, tmp_path / "a.safetensors")
     refused(tmp_path / "a.safetensors", "holds a number type that NumPy lacks .*; save it as bfloat16")
 
@@ -106,7 +106,7 @@ def test_arrays_of_scenic_have_paths_with_slashes(tmp_path, around):
     assert list(read_contents(tmp_path / "checkpoint").state) == ["Transformer/encoder_norm/scale"]
 
 
-def test_a_checkpoint_in_parts_is_put_together(tmp_path, checkpoint):
+def test_the_parts_of_a_checkpoint_are_joined(tmp_path, checkpoint):
     peer = peers.classifier()
     peer.save_pretrained(tmp_path / "parts", max_shard_size="8KB")
     assert len(list((tmp_path / "parts").glob("*.safetensors"))) > 1
@@ -174,7 +174,7 @@ def test_half_a_checkpoint_is_refused(tmp_path, kind, keep):
         ("a.pth", b"\x80", "is not a checkpoint; expected .safetensors"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused(tmp_path, name, content, words):
+def test_files_that_are_not_checkpoints_are_refused(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, words)
 
@@ -188,12 +188,12 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, name, content, words):
     ],
     ids=["list", "sparse", "no arrays"],
 )
-def test_what_pytorch_can_read_but_is_no_checkpoint_is_refused(tmp_path, tree, words):
+def test_pytorch_files_that_are_not_checkpoints_are_refused(tmp_path, tree, words):
     torch.save(tree, tmp_path / "a.pth")
     refused(tmp_path / "a.pth", words)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # old files are in it all the same
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # old files still use it
 def test_a_program_of_torchscript_is_not_run(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "a.pt"))
     refused(tmp_path / "a.pt", "not written by torch.save")
@@ -206,7 +206,7 @@ def test_a_config_of_another_family_is_refused(checkpoint, model_type):
     refused(checkpoint, "is missing|axes were expected|that match no known layout")
 
 
-def test_keras_is_refused_with_the_name_of_the_file_to_use_instead(tmp_path):
+def test_keras_files_are_refused_with_the_name_of_the_original(tmp_path):
     name = "TFVideoMAE_L_SSv2_16x224_FT"
     (tmp_path / f"{name}.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99))
     sentence = refused(
@@ -230,7 +230,7 @@ def test_a_folder_without_config_json_says_what_it_holds(tmp_path, checkpoint):
         vidjax.from_pretrained(checkpoint)
 
 
-def test_another_kind_of_model_is_refused_with_those_that_can_be_read(tmp_path):
+def test_an_unknown_model_is_refused_with_a_list_of_known_layouts(tmp_path):
     torch.save({"layer1.0.conv1.weight": torch.ones(2, 2)}, tmp_path / "resnet.pth")
     sentence = refused(tmp_path / "resnet.pth", "that match no known layout; .*VideoMAE, official")
     assert "layer1.0.conv1.weight" in sentence

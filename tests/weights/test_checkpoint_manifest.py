@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint: which files are held to it."""
+"""The manifest of a checkpoint: which files are checked against it."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 
 
 def a_checkpoint(folder):
-    """With a manifest that lists Orbax's mark of a finished item, as those of before 2026-11-23 do."""
+    """A checkpoint whose manifest lists Orbax's mark of a finished item, as manifests before 2026-11-23 did."""
     (folder / "params").mkdir()
     for name, content in {
         "params/d": b"values",
@@ -24,7 +24,7 @@ def a_checkpoint(folder):
     (folder / MANIFEST).write_text(json.dumps(listed))
 
 
-def test_marks_of_orbax_are_not_held_to_a_manifest_that_lists_them(tmp_path):
+def test_orbaxs_own_marks_are_ignored_even_if_a_manifest_lists_them(tmp_path):
     a_checkpoint(tmp_path)
     (tmp_path / "params" / "commit_success.txt").write_text("later")
     assert damaged_files(tmp_path) == ""
@@ -32,7 +32,7 @@ def test_marks_of_orbax_are_not_held_to_a_manifest_that_lists_them(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff"])
-def test_a_manifest_that_is_none_is_damage(tmp_path, content):
+def test_a_malformed_manifest_counts_as_damage(tmp_path, content):
     a_checkpoint(tmp_path)
     (tmp_path / MANIFEST).write_bytes(content)
     assert damaged_files(tmp_path) == "manifest.json is not readable"

@@ -1,4 +1,4 @@
-"""How clips are taken for a model: as its run says, as published, and as a user asks otherwise."""
+"""Clip recipes: from a run, as published for public weights, and with a user's changes."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ SPREAD = ClipRecipe(num_frames=8, stride=1, sampling="segment_integer")
 SLIDING = ClipRecipe(num_frames=8, crops=3, merge="mean_sigmoid", windows=Windows(seconds=0.5, merge="mean"))
 
 
-def test_a_run_says_everything_itself(tmp_path):
+def test_a_runs_recipe_comes_from_its_configuration(tmp_path):
     changes = {"num_frames": 4, "stride": 3, "sampling": "segment", "interpolation": "area", "std": (0.1, 0.2, 0.3)}
     changes = {f"data__{key}": value for key, value in changes.items()}
     config = make_config(eval__clips=2, eval__crops=3, eval__merge="max", model__dtype="bfloat16", **changes)
@@ -57,12 +57,17 @@ def test_public_weights_are_sampled_and_resized_as_published(name, classes, num_
     [
         ("timesformer_base", 174, 8, "bgr"),
         ("timesformer_base", 400, 8, "rgb"),
-        ("timesformer_base", 7, 64, "rgb"),  # sampled like the Something-Something model of 64 frames, which is not it
+        (
+            "timesformer_base",
+            7,
+            64,
+            "rgb",
+        ),  # sampled like the Something-Something model of 64 frames, but with other classes
         ("videomae_base", 174, 16, "rgb"),
     ],
 )
-def test_only_timesformers_weights_of_something_take_bgr(name, classes, num_frames, channels):
-    """Its loader reads frames with OpenCV, whose order is BGR, and never reorders them (datasets/utils.py:36)."""
+def test_only_timesformer_weights_of_something_something_take_bgr(name, classes, num_frames, channels):
+    """The authors' loader reads frames with OpenCV, in BGR order, and never reorders them (datasets/utils.py:36)."""
     spec = build_model(name, num_classes=classes, num_frames=num_frames).spec
     recipe = published_recipe(name.split("_")[0], spec, classes, pixels=((0.5,) * 3, (0.2,) * 3))
     assert recipe.channels == channels
@@ -80,7 +85,7 @@ def test_only_timesformers_weights_of_something_take_bgr(name, classes, num_fram
         (SPREAD, {"stride": 4}, {"stride": 4, "sampling": "dense"}),
         (WHOLE, {"clips": 2, "crops": 1}, {"clips": 2, "crops": 1}),
         (WHOLE, {"merge": "max"}, {"merge": "max"}),
-        (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits are sums
+        (WHOLE, {"score": "sigmoid"}, {}),  # sums of logits do not depend on the score
         (WHOLE, {"merge": "mean_softmax", "score": "sigmoid"}, {"merge": "mean_sigmoid"}),
         (
             WHOLE,
@@ -92,5 +97,5 @@ def test_only_timesformers_weights_of_something_take_bgr(name, classes, num_fram
         (SLIDING, {"merge": "max", "score": "sigmoid"}, {"merge": "max_sigmoid", "windows": Windows(seconds=0.5)}),
     ],
 )
-def test_what_a_user_asks_changes_that_and_nothing_else(recipe, asked, changed):
+def test_a_users_changes_affect_nothing_else(recipe, asked, changed):
     assert change_recipe(recipe, RecipeChanges(**asked)) == dataclasses.replace(recipe, **changed)

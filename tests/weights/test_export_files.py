@@ -1,4 +1,4 @@
-"""Exported folders in `transformers`: the same logits, and a word where they cannot be."""
+"""Exported folders in `transformers`: the same logits, and a note where they differ."""
 
 import json
 
@@ -26,14 +26,14 @@ def ours(model, clips):
 
 
 def random_params(module):
-    """No parameter is zero or small; kernels keep the scale of their inputs."""
+    """Random parameters, none zero or small; kernels keep the scale of their inputs."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), np.zeros((1, *module.spec.clip_shape)))["params"]
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: (rng.normal(size=leaf.shape) / leaf.shape[-1] ** 0.5).astype(np.float32), shapes)
 
 
 @pytest.mark.parametrize("options", [{}, {"use_mean_pooling": False, "tubelet_size": 1}])
-def test_a_classifier_from_transformers_comes_back_to_the_bit(tmp_path, options):
+def test_a_classifier_from_transformers_is_exported_bit_for_bit(tmp_path, options):
     peer = peers.classifier(
         **options, id2label=dict(enumerate("abcde")), label2id={c: i for i, c in enumerate("abcde")}
     )
@@ -66,9 +66,7 @@ def test_a_pretraining_run_reconstructs_the_same_in_transformers(tmp_path, pretr
     peers.assert_close(found, theirs)
 
 
-def test_a_classification_run_has_its_logits_in_transformers_but_for_the_epsilon_that_is_named(
-    tmp_path, classifier_run
-):
+def test_a_classification_run_has_its_logits_in_transformers_except_for_the_noted_epsilon(tmp_path, classifier_run):
     model = vidjax.from_pretrained(classifier_run)
     notes = export(model, tmp_path / "out")
     assert [note.split(" ")[0] for note in notes] == ["fc_norm_eps"]
@@ -83,7 +81,7 @@ def test_a_classification_run_has_its_logits_in_transformers_but_for_the_epsilon
 
 @pytest.mark.slow
 def test_a_timesformer_that_has_trained_gives_its_logits_in_transformers(tmp_path):
-    """Two steps of a real run: its checkpoint, not parameters made for the test."""
+    """The checkpoint of a real run of two steps, not parameters made for the test."""
     config = saved_runs.make_config(model__name="timesformer_tiny", train__steps=2, model__dtype="float32")
     loop.train(config, tmp_path / "run")
     model = vidjax.from_pretrained(tmp_path / "run")
@@ -94,8 +92,8 @@ def test_a_timesformer_that_has_trained_gives_its_logits_in_transformers(tmp_pat
     peers.assert_close(ours(model, clips), peers.logits_of(peer, clips))
 
 
-def test_a_processor_that_pads_where_vidjax_covers_and_crops_is_named(tmp_path):
-    """Of square frames both see the same pixels; of others a processor of transformers leaves a black edge."""
+def test_a_processor_that_pads_instead_of_cropping_is_noted(tmp_path):
+    """For square frames the pixels are the same; otherwise a processor of transformers leaves a black border."""
     options = {"width": 12, "depth": 1, "num_heads": 2, "mlp_dim": 8, "num_frames": 2}
     video = np.full((2, 16, 20, 3), 255, np.uint8)
     for image_size, pads in ((16, False), ((16, 24), True)):
@@ -132,7 +130,7 @@ def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_pat
     model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], HALVES)
     export(model, tmp_path / "out")
     peer, loading = transformers.AutoModel.from_pretrained(tmp_path / "out", output_loading_info=True)
-    assert all("pooler" in key for kind in loading.values() for key in kind)  # ViViT's, which is no part of the model
+    assert all("pooler" in key for kind in loading.values() for key in kind)  # ViViT's, which is not part of the model
     clips = peers.random_clips()
     with torch.no_grad():
         hidden = peer.eval().double()(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3)).last_hidden_state
@@ -152,7 +150,9 @@ def test_a_model_without_head_gives_the_same_class_token_in_transformers(tmp_pat
         ),
     ],
 )
-def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(tmp_path, name, options, words):
+def test_models_that_transformers_lacks_are_written_under_the_authors_names_and_read_again(
+    tmp_path, name, options, words
+):
     module = build_model(name, num_classes=5, num_frames=4, image_size=16, **options)
     model = Pretrained(module, random_params(module), module.spec, name.split("_")[0], HALVES)
     notes = export(model, tmp_path / "out")
@@ -164,7 +164,7 @@ def test_what_transformers_lacks_is_written_by_the_authors_names_and_read_again(
     assert again.spec == module.spec
 
 
-def test_a_model_that_nobody_else_has_is_refused(tmp_path):
+def test_a_model_without_counterpart_is_refused(tmp_path):
     module = build_model("videomae_tiny", num_classes=0, num_frames=4, image_size=16)
     model = Pretrained(module, random_params(module), module.spec, "videomae", HALVES)
     with pytest.raises(WeightsError, match="transformers has no VideoMAE without a head"):
@@ -172,7 +172,7 @@ def test_a_model_that_nobody_else_has_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_is_not_written_over_another(tmp_path):
+def test_export_does_not_overwrite_a_model(tmp_path):
     peers.classifier().save_pretrained(tmp_path)
     with pytest.raises(WeightsError, match=r"already holds a model\.safetensors"):
         export(vidjax.from_pretrained(tmp_path), tmp_path)

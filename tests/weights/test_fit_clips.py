@@ -1,4 +1,4 @@
-"""Clips of any size: what is done in a JAX transformation is what evaluation does with OpenCV or Pillow."""
+"""Clips of any size are resized under a JAX transformation as evaluation does with OpenCV or Pillow."""
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ def test_frames_are_resized_as_on_the_host(size, interpolation):
     np.testing.assert_allclose(fit(floats), fit_on_host(floats, recipe), atol=2e-6)
     ours, theirs = np.asarray(fit(clips)).astype(int), fit_on_host(clips, recipe).astype(int)
     assert ours.shape == (2, 3, 16, 24, 3)
-    # OpenCV and Pillow round their weights for uint8 and round twice, after the rows and after the columns.
+    # For uint8, OpenCV and Pillow round their weights, and round twice: after the rows and after the columns.
     assert np.abs(ours - theirs).max() <= 1
     assert np.mean(ours != theirs) < 0.25
 

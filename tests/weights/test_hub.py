@@ -1,4 +1,4 @@
-"""Hub ids: what is asked of the hub, which is not reached here, and what is said when it does not answer."""
+"""Hub ids: the requests to the hub, which these tests never reach, and the errors when it does not answer."""
 
 import shutil
 import time
@@ -18,7 +18,7 @@ from vidjax.weights.pretrained import load
 
 
 def refused(source, words):
-    """The one sentence with which a source is refused; it names the source."""
+    """The one-sentence error for a source, which names the source."""
     with pytest.raises(WeightsError, match=words) as caught:
         load(source)
     assert source in str(caught.value)
@@ -27,7 +27,7 @@ def refused(source, words):
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """A hub with one repository, a folder; a snapshot has those of its files that the patterns match."""
+    """A fake hub with one repository in a folder; a snapshot has the files that match the patterns."""
     repository, asked = tmp_path / "repository", []
     repository.mkdir()
 
@@ -51,7 +51,7 @@ def answering(error):
 
 
 def no_answer(status):
-    """The response that an error of the hub is made with."""
+    """The HTTP response inside an error of the hub."""
     return types.SimpleNamespace(headers={}, request=None, status_code=status, url="")
 
 
@@ -88,7 +88,7 @@ def test_a_repository_without_weights_says_what_is_missing(hub):
         load("someone/some-model")
 
 
-def test_a_repository_with_pth_files_only_is_read_by_the_name_of_one(monkeypatch, tmp_path):
+def test_a_pth_file_of_a_repository_is_read_by_its_name(monkeypatch, tmp_path):
     peer, asked = peers.classifier(hidden_size=384, num_attention_heads=6), []
     torch.save({"module": peers.official(peer)}, tmp_path / "base.pth")
 
@@ -123,7 +123,7 @@ def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
         (lambda: errors.HFValidationError("no"), "no such model on the hub"),
     ],
 )
-def test_what_the_hub_answers_is_told_in_a_sentence(monkeypatch, error, words):
+def test_errors_of_the_hub_become_one_sentence(monkeypatch, error, words):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", answering(error()))
     refused("someone/some-model", words)
 
@@ -137,7 +137,7 @@ def test_a_path_that_leads_nowhere_is_named(source):
     refused(source, "there is no file or folder")
 
 
-def test_a_mistyped_file_in_a_folder_that_exists_is_not_sought_on_the_hub(monkeypatch, tmp_path):
+def test_a_mistyped_file_in_an_existing_folder_is_not_sought_on_the_hub(monkeypatch, tmp_path):
     (tmp_path / "runs" / "one").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked the hub"))
@@ -167,11 +167,11 @@ def folders(monkeypatch, tmp_path):
         ("MCG-NJU/videomae-large", r"did you mean MCG-NJU/videomae-base\? If .*: hf download MCG-NJU/videomae-large$"),
     ],
 )
-def test_a_name_that_is_almost_one_of_a_folder_here_is_not_sought_on_the_hub(folders, source, words):
+def test_a_name_similar_to_a_local_folder_is_not_sought_on_the_hub(folders, source, words):
     refused(source, words)
 
 
-def test_a_model_in_the_local_cache_is_taken_though_a_folder_here_has_its_owners_name(folders, monkeypatch):
+def test_a_cached_model_is_used_even_if_a_folder_has_its_owners_name(folders, monkeypatch):
     cached = folders / "cache" / "models--MCG-NJU--videomae-large"
     (cached / "refs").mkdir(parents=True)
     (cached / "refs" / "main").write_text("0" * 40)

@@ -1,4 +1,4 @@
-"""Files that lost their last block, of every family: refused where config.json tells, else told."""
+"""Files of every family that lost their last block: refused if config.json gives the depth, otherwise noted."""
 
 import json
 import re
@@ -24,7 +24,7 @@ FRAMES = {"image_size": 16, "num_frames": 4}
 
 
 def saved(name, folder):
-    """A small model of three blocks as transformers saves it; returns its config.json."""
+    """Save a small model of three blocks with transformers; returns its config.json."""
     text = {"n_embd": 24, "n_layer": 3, "n_head": 4, "n_inner": 40, "vocab_size": 9, "n_positions": 5}
     model = {
         "videomae": lambda: peers.classifier(),
@@ -69,7 +69,7 @@ def test_a_file_without_its_last_block_is_refused_with_both_depths(tmp_path, nam
         ("videomae", {"tubelet_size": 4}, "tubelet_size=4, but the arrays have 2"),
     ],
 )
-def test_every_size_that_config_json_says_is_that_of_the_arrays(tmp_path, name, change, words):
+def test_sizes_in_config_json_that_differ_from_the_arrays_are_refused(tmp_path, name, change, words):
     config = saved(name, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(WeightsError, match=words):
@@ -90,7 +90,7 @@ def described(state, config=None):
 
 
 CLIPS = {"patch_size": 2, "num_frames": 2, "image_size": 2}
-LONE = {  # of published widths, two blocks deep
+LONE = {  # models of published widths, two blocks deep
     "timesformer": (lambda: numpy(timesformer_torch.random_state(TimeSformerSpec(768, 2, 12, 4, **CLIPS), 2)), 768, 12),
     "vivit": (
         lambda: vivit_torch.flat(vivit_torch.scenic_state(ViViTSpec(1024, 2, 16, 4, "encoder", **CLIPS), 2)),
@@ -101,7 +101,7 @@ LONE = {  # of published widths, two blocks deep
 
 
 def videomamba():
-    """As few arrays of the authors' file as tell the sizes."""
+    """The few arrays of the authors' file that tell the sizes."""
     shapes = {"patch_embed.proj.weight": (192, 3, 1, 2, 2), "pos_embed": (1, 2, 192), "norm_f.weight": (192,)}
     shapes |= {f"layers.{block}.mixer.{name}": (384, 16) for block in range(2) for name in ("A_log", "A_b_log")}
     shapes |= {"temporal_pos_embedding": (1, 2, 192), "layers.0.mixer.conv1d.weight": (384, 1, 4)}
@@ -116,20 +116,20 @@ def numpy(state):
 
 
 @pytest.mark.parametrize("name", LONE)
-def test_a_lone_file_of_a_published_width_and_another_depth_is_told(name):
+def test_a_lone_file_of_published_width_but_another_depth_is_noted(name):
     make, width, depth = LONE[name]
     notes = described(make()).notes
     assert f"the file holds 2 blocks of width {width}, published ones {depth}: is it complete?" in notes
 
 
-def test_a_lone_videomae_of_a_published_width_and_another_depth_is_told():
+def test_a_lone_videomae_of_published_width_but_another_depth_is_noted():
     sizes = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 4, "num_hidden_layers": 2}
     state = {key: value.numpy() for key, value in peers.official(peers.classifier(**sizes)).items()}
     assert any("2 blocks of width 384, published ones 12" in note for note in described(state).notes)
     assert not any("blocks" in note for note in described(state, {"num_hidden_layers": 2}).notes)
 
 
-def test_arrays_that_are_not_there_or_of_another_kind_say_what_to_do():
+def test_missing_and_misshapen_arrays_are_refused_with_a_remedy():
     with pytest.raises(WeightsError, match="the key cls is missing; the file is incomplete: download or save it again"):
         shape_of({}, "cls", 1)
     with pytest.raises(WeightsError, match=r"cls has shape \(2, 3\); 1 axes were expected, so this is another kind"):

@@ -1,4 +1,4 @@
-"""`config.init_from` with public weights and runs: what is taken, what is new, and that it is said."""
+"""`config.init_from` with public weights and runs: what is used, what is new, and the sentence about it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def get_config(arg=None):
 
 
 def taken(source, label_map="", **changes):
-    """Parameters of such a run that starts from a source, and the sentence that says what was used."""
+    """The parameters of a run that starts from a source, and the sentence on what was used."""
     objective, params = saved_runs.objective_of(**changes)
     found, words = init_video_model(
         jax.device_put(params), objective.parts[0], str(source),
@@ -55,7 +55,7 @@ def assert_same(ours, theirs):
 
 @pytest.fixture(scope="module")
 def image_model(tmp_path_factory):
-    """A ViT for images of 16 pixels with the sizes of timesformer_tiny and vivit_tiny, as transformers saves it."""
+    """A ViT for images of 16 pixels with the sizes of timesformer_tiny and vivit_tiny, saved by transformers."""
     sizes = {key: TINY[key] for key in ("hidden_size", "num_hidden_layers", "intermediate_size")}
     config = peers.transformers.ViTConfig(**sizes, num_attention_heads=4, patch_size=8, image_size=16, num_labels=7)
     model = peers.transformers.ViTForImageClassification(config)
@@ -67,7 +67,7 @@ def image_model(tmp_path_factory):
 
 @pytest.fixture
 def run_main(tmp_path):
-    """One step of `python -m vidjax.main` that changes nothing; returns its parameters and what it said."""
+    """Run one step of `python -m vidjax.main` that changes nothing; returns its parameters and output."""
 
     def run(init_from, **changes):
         still = {"optim.base_lr": 0.0, "optim.min_lr": 0.0, "optim.weight_decay": 0.0}
@@ -141,7 +141,7 @@ def test_the_kernel_of_cubes_comes_from_the_image_model_s_as_model_tubelet_init_
     assert f"tubelet_init={tubelet_init or 'central_frame'}" in words
 
 
-def test_a_classifier_of_other_classes_gives_all_but_its_head(tmp_path):
+def test_a_classifier_of_other_classes_contributes_all_except_its_head(tmp_path):
     peers.classifier(**TINY).save_pretrained(tmp_path)
     before, params, words = taken(tmp_path)
     wanted = load(tmp_path).params
@@ -197,16 +197,16 @@ def test_a_temporal_encoder_of_another_depth_is_refused_not_started_anew(make_ru
     assert_same(params["temporal"], read_params(run)[1]["temporal"])
 
 
-def test_the_large_vivit_of_kinetics_is_what_that_of_ssv2_begins_from():
+def test_the_large_vivits_have_the_temporal_depth_of_their_sources():
     folder = Path(__file__).parents[2] / "configs"
     depths = {}
     for experiment in ("vivit_k400.py:large_fe", "vivit_k400.py:large_fe_24", "vivit_ssv2.py"):
         config = read_config([f"--config={folder / experiment}"])
         depths[experiment] = build_objective(config, 400).module.spec.temporal_depth
-    assert list(depths.values()) == [4, 24, 4]  # the paper's, scenic's for Kinetics, scenic's for this data set
+    assert list(depths.values()) == [4, 24, 4]  # the paper's, scenic's for Kinetics, scenic's for SSv2
 
 
-def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
+def test_different_numerics_with_the_same_parameters_are_noted(make_run):
     run = make_run(model__name="videomamba_tiny")
     _, params, words = taken(run, model__name="videomamba_tiny", model__spec__merge_directions="mean")
     assert_same(params, read_params(run)[1])
@@ -214,7 +214,7 @@ def test_another_way_to_compute_with_the_same_parameters_is_told(make_run):
 
 
 def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_does(tmp_path):
-    """Its run_class_finetuning.py:578 indexes `head.weight` and `head.bias` of the checkpoint with the list."""
+    """Its run_class_finetuning.py:578 indexes the checkpoint's `head.weight` and `head.bias` with the list."""
     peer = peers.classifier(hidden_size=384, num_attention_heads=6, num_labels=7)
     state, label_map = peers.official(peer), [6, 0, 3]
     peers.torch.save({"module": state}, tmp_path / "k7.pth")
@@ -226,7 +226,7 @@ def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_doe
     np.testing.assert_array_equal(found["head"]["bias"], state["head.bias"][label_map].numpy())
     assert f"its head's classes, 3 of 7, by {tmp_path / '7to3.json'}; new: none" in words
     random, fresh, words = taken(tmp_path / "k7.pth", **small)
-    assert_same(fresh["head"], random["head"])  # without a map the head begins anew
+    assert_same(fresh["head"], random["head"])  # without a map the head starts fresh
     assert "new: head" in words
 
 
@@ -241,15 +241,13 @@ def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_doe
         ("0 1 2", r"is not a JSON list of class numbers, .*: Extra data"),
     ],
 )
-def test_a_label_map_that_does_not_fit_is_refused_in_one_sentence(text, said, classifier_run, tmp_path):
+def test_a_wrong_label_map_is_refused_in_one_sentence(text, said, classifier_run, tmp_path):
     (tmp_path / "map.json").write_text(text)
     with pytest.raises(ConfigError, match=rf"^config.init_label_map='.*map.json' {said}"):
         taken(classifier_run, tmp_path / "map.json")
 
 
-def test_a_label_map_that_is_not_there_or_has_no_head_to_pick_from_is_refused(
-    classifier_run, pretraining_run, tmp_path
-):
+def test_a_missing_label_map_or_head_is_refused(classifier_run, pretraining_run, tmp_path):
     with pytest.raises(ConfigError, match=r"cannot be read \(No such file or directory\); name a JSON list"):
         taken(classifier_run, tmp_path / "gone.json")
     (tmp_path / "map.json").write_text("[0, 1, 2]")

@@ -1,4 +1,4 @@
-"""A model with its weights as a function of arrays, and asked about video files."""
+"""A model with its weights, called on arrays and on video files."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ from vidjax.weights.backbones import load_backbone
 
 @pytest.fixture(scope="module")
 def model(classifier_run):
-    """Three classes, clips of 4 frames of 16 x 16."""
+    """A model with three classes, for clips of 4 frames of 16 x 16 pixels."""
     return vidjax.from_pretrained(classifier_run)
 
 
@@ -37,7 +37,7 @@ def test_floats_in_0_to_1_and_one_clip_give_what_uint8_batches_give(model, size)
     clips = uint8_clips(2, 4, *size)
     found = model(clips)
     assert set(found) == {"tokens", "pooled", "logits"}
-    if size == (16, 16):  # others are rounded to uint8 again once they are resized
+    if size == (16, 16):  # other sizes are rounded to uint8 after resizing
         close(model(clips / 255), found)
     close(model(clips.astype(np.float32) / 255), model(clips / 255))
     close(model(clips[1]), {name: array[1] for name, array in found.items()})
@@ -45,9 +45,9 @@ def test_floats_in_0_to_1_and_one_clip_give_what_uint8_batches_give(model, size)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (24, 40), (70, 18), (10, 13)])
-def test_it_is_the_same_function_under_jit_vmap_and_grad(model, size):
+def test_a_call_is_the_same_function_under_jit_vmap_and_grad(model, size):
     clips = uint8_clips(3, 4, *size)
-    if size == (16, 16):  # of others the last bit of a pixel may be rounded the other way: test_fit_clips.py
+    if size == (16, 16):  # for other sizes the last bit of a pixel may be rounded differently: test_fit_clips.py
         called = model(clips)
         close(jax.jit(model)(clips), called)
         close(jax.vmap(model)(clips), called)
@@ -59,14 +59,14 @@ def test_it_is_the_same_function_under_jit_vmap_and_grad(model, size):
     gradient = jax.grad(loss)(floats[0])
     towards = np.random.default_rng(1).normal(size=gradient.shape).astype(np.float32)
     step = 1e-2 * towards
-    inside = floats[0] * 0.5 + 0.25  # so that both steps stay in [0, 1]
+    inside = floats[0] * 0.5 + 0.25  # both finite differences stay in [0, 1]
     wanted = (model(inside + step)["logits"][1] - model(inside - step)["logits"][1]) / 2
     np.testing.assert_allclose(jnp.vdot(jax.grad(loss)(inside), step), wanted, rtol=0.05, atol=1e-5)
     assert float(jnp.abs(gradient).max()) > 0
 
 
 @pytest.mark.parametrize("family", ["timesformer", "vivit", "videomamba"])
-def test_every_family_is_such_a_function(family):
+def test_every_family_can_be_called(family):
     backbone = load_backbone(f"random:{family}_tiny", num_frames=2, image_size=16)
     clips = (uint8_clips(2, 2, 24, 20) / 255).astype(np.float32)
     called = backbone(clips)["pooled"]
@@ -107,7 +107,7 @@ def test_dropout_and_drop_path_are_drawn_when_training(make_run):
 
 def test_few_sizes_of_batches_are_compiled_and_padding_changes_nothing(model):
     clips = uint8_clips(37, 4, 16, 16)
-    copied = copy.copy(model)  # compiles by itself
+    copied = copy.copy(model)  # it compiles separately
     with compilations() as compiled:
         found = {count: copied(clips[:count]) for count in (1, 2, 3, 4, 5, 6, 7, 8, 37)}
     assert len([name for name in compiled if "_of_any_size" in name]) == 5  # 1, 2, 4, 8, 32
@@ -120,7 +120,7 @@ def test_few_sizes_of_batches_are_compiled_and_padding_changes_nothing(model):
     assert not [name for name in compiled if "_of_any_size" in name]
 
 
-def test_what_fills_a_batch_does_not_reach_the_others(model, monkeypatch):
+def test_padding_does_not_affect_other_clips(model, monkeypatch):
     clips = uint8_clips(3, 4, 16, 16)
     found = model(clips)
     monkeypatch.setattr(np, "zeros", lambda shape, dtype: np.full(shape, 200, dtype))
@@ -141,7 +141,7 @@ def test_what_fills_a_batch_does_not_reach_the_others(model, monkeypatch):
         (np.full((4, 16, 16, 3), np.nan, np.float32), "range from nan to nan"),
     ],
 )
-def test_arrays_that_are_no_such_clips_are_refused_with_the_remedy(model, clips, words):
+def test_invalid_clips_are_refused_with_a_remedy(model, clips, words):
     with pytest.raises(ConfigError, match=words):
         model(clips)
 
@@ -156,7 +156,7 @@ def test_wrong_clips_are_refused_while_they_are_traced(model):
 )
 def test_copies_are_the_same_model(model, again):
     clips = uint8_clips(2, 4, 16, 16)
-    found = model(clips)  # so that something is compiled
+    found = model(clips)  # compiles something
     other = again(model)
     jax.tree.map(np.testing.assert_array_equal, other(clips), found)
     assert (other.spec, other.labels, other.notes, other.clip_recipe) == (
@@ -164,7 +164,7 @@ def test_copies_are_the_same_model(model, again):
     )  # fmt: skip
 
 
-def test_it_is_shown_in_three_lines(model, pretraining_run, make_run):
+def test_the_repr_has_three_lines(model, pretraining_run, make_run):
     lines = repr(model).splitlines()
     assert len(lines) == 3
     assert "videomae, 3 classes, 0.5 M parameters, from" in lines[0]
@@ -176,7 +176,7 @@ def test_it_is_shown_in_three_lines(model, pretraining_run, make_run):
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """A folder data set of one video, wide, of 30 frames."""
+    """A folder data set of one wide video of 30 frames."""
     folder = tmp_path_factory.mktemp("videos")
     path = folder / "train" / "a" / "video.mp4"
     path.parent.mkdir(parents=True)
@@ -193,7 +193,7 @@ VIEWS = [{}, {"clips": 2, "crops": 3, "stride": 2}, {"merge": "max", "score": "s
 
 
 @pytest.mark.parametrize("views", VIEWS, ids=str)
-def test_predict_says_what_the_verb_says(model, video, capsys, views):
+def test_predict_returns_what_the_verb_prints(model, video, capsys, views):
     options = [word for name, value in views.items() for word in (f"--{name}", str(value))]
     capsys.readouterr()
     assert main(["predict", video, "--model", model.source, "--json", *options]) == 0
@@ -210,7 +210,7 @@ def test_a_second_video_is_predicted_without_compiling(model, video, tmp_path):
     assert other["video"] == str(tmp_path / "other.mp4")
 
 
-def test_numbers_of_a_regression_are_predicted_by_name(make_run, video, capsys):
+def test_a_regression_predicts_named_numbers(make_run, video, capsys):
     run = make_run(task="regression", data__name="motion", data__num_classes=2)
     (run / "labels.json").write_text(json.dumps(["right", "down"]))
     answer = vidjax.from_pretrained(run).predict(video)

@@ -1,4 +1,4 @@
-"""What `from_pretrained` gives: a call on any clips, pixels as the source has them, runs of vidjax as a source."""
+"""`from_pretrained`: calls on any clips, the normalisation of the source, and vidjax runs as a source."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def test_frames_that_are_not_square_are_covered_and_cropped_in_the_middle(tmp_pa
     peers.classifier(image_size=(16, 32)).save_pretrained(tmp_path)
     model = vidjax.from_pretrained(tmp_path)
     clip = np.zeros((1, 4, 32, 96, 3), np.uint8)
-    clip[:, :, :, 16:80] = 200  # twice the size of what is kept
+    clip[:, :, :, 16:80] = 200  # the kept part, at twice its final size
     small = cv2.resize(clip[0, 0], (48, 16), interpolation=cv2.INTER_LINEAR)[:, 8:40]
     np.testing.assert_allclose(model(clip)["logits"], model(np.tile(small, (1, 4, 1, 1, 1)))["logits"], atol=1e-6)
 
@@ -88,8 +88,8 @@ def test_pixels_are_normalised_as_the_source_s_preprocessor_does(tmp_path, said,
     np.testing.assert_allclose(model.std, std, atol=1e-6)
 
 
-def test_a_preprocessor_that_shifts_twice_is_not_followed(tmp_path):
-    """As that of ViViT on the hub, with both an offset and a normalisation."""
+def test_a_preprocessor_that_normalises_twice_is_not_followed(tmp_path):
+    """ViViT's preprocessor on the hub has both an offset and a normalisation."""
     peers.classifier().save_pretrained(tmp_path)
     said = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "offset": True, "rescale_factor": 1 / 127.5}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
@@ -132,8 +132,8 @@ def test_class_names_of_a_run_are_kept(classifier_run, tmp_path):
     assert "labels.json is damaged" in model.notes[1]
 
 
-def test_fields_of_a_spec_that_a_run_states_are_what_counts(classifier_run, tmp_path):
-    """Converted weights have numerics that no preset has."""
+def test_spec_fields_of_a_run_override_its_preset(classifier_run, tmp_path):
+    """Converted weights may have numerics that no preset has."""
     run = tmp_path / "run"
     shutil.copytree(classifier_run, run)
     config = json.loads((run / "config.json").read_text())

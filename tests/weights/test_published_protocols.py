@@ -1,4 +1,4 @@
-"""Public weights are predicted and evaluated by the protocol of their published accuracy, without a flag."""
+"""Public weights are used by the protocol of their published accuracy, without a flag."""
 
 import json
 
@@ -52,7 +52,7 @@ def published(result):
 
 
 @pytest.mark.parametrize("family", [family for family in ZOO if family != "clip"])
-def test_weights_of_the_table_have_its_protocol(family):
+def test_weights_in_the_table_have_its_protocol(family):
     for name, result in results_of(family):
         classes = CLASSES[result.data]
         spec = build_model(name, num_classes=classes, **result.overrides).spec
@@ -100,7 +100,7 @@ def test_predict_takes_clips_as_the_table_says(write, weights, tmp_path):
 
 @pytest.fixture(scope="module")
 def something(tmp_path_factory):
-    """A TimeSformer of Something-Something in the layout of transformers."""
+    """A Something-Something TimeSformer in the layout of transformers."""
     folder = tmp_path_factory.mktemp("something")
     peer(TimeSformerSpec(16, 1, 2, 24, patch_size=4, num_frames=8, image_size=16), 174).float().save_pretrained(folder)
     return folder
@@ -117,7 +117,7 @@ def test_an_evaluation_of_public_weights_has_their_model_and_their_published_vie
 
 
 def test_public_weights_are_scored_as_they_predict(tmp_path, capsys):
-    """The labels of a folder are those that `predict` gives, except that of one video."""
+    """The labels of the folder are the predictions, except for one video."""
     weights = tmp_path / "weights"
     peer(TimeSformerSpec(16, 1, 2, 24, patch_size=4, num_frames=8, image_size=16), 3).float().save_pretrained(weights)
     clips = [encode(moving_texture(12, 24, 24, seed=number)) for number in range(4)]
@@ -146,7 +146,7 @@ def test_public_weights_are_scored_as_they_predict(tmp_path, capsys):
 
 
 def test_a_head_of_more_classes_is_scored_by_the_label_map(something, tmp_path):
-    """The head of Kinetics-710 scores Kinetics-400; here three of 174."""
+    """As when a Kinetics-710 head scores Kinetics-400; here 3 of 174 classes."""
     words = ["--config=finetune_k400:base", f"--config.init_from={something}"]
     (tmp_path / "map.json").write_text("[7, 0, 173]")
     words += [f"--config.init_label_map={tmp_path / 'map.json'}", "--config.data.num_classes=3"]

@@ -1,4 +1,4 @@
-"""Positions at another size, against the interpolations that the authors call."""
+"""Resized positions, compared with the interpolations that the authors call."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_frames_are_resized_as_by_pytorch(frames):
 
 
 @pytest.mark.parametrize("size", [(4, 9, 7), (2, 6, 6), (3, 5, 4)])
-def test_scenic_s_zoom_keeps_the_corners(size):
+def test_scenics_zoom_keeps_the_corners(size):
     old = table(2, 5, 4, 3)
     zoom = [new / before for new, before in zip((*size, 3), old.shape, strict=True)]
     theirs = ndimage.zoom(old, zoom, order=1)

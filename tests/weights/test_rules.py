@@ -1,4 +1,4 @@
-"""Rule tables by hand: which key becomes which leaf, and that nothing is left over, missing or of another kind."""
+"""Handmade tables of rules: which key becomes which leaf, and that nothing is unused, missing or misshapen."""
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ def state():
     return {key: rng.normal(size=shape).astype(np.float32) for key, shape in shapes.items()}
 
 
-def test_the_tree_computes_what_the_file_s_matrices_compute(state):
+def test_the_tree_computes_the_same_as_the_files_matrices(state):
     tree, x = read(RULES, state, lambda: SHAPES), np.random.default_rng(1).normal(size=WIDTH).astype(np.float32)
     np.testing.assert_allclose(x @ tree["fc"]["kernel"] + tree["fc"]["bias"], state["fc.weight"] @ x + state["fc.bias"])
     for block in range(DEPTH):
@@ -50,11 +50,11 @@ def test_what_is_written_is_what_was_read_and_contiguous(state):
     assert back.keys() == state.keys()
     for key, array in back.items():
         np.testing.assert_array_equal(array, state[key], err_msg=key)
-        assert array.flags["C_CONTIGUOUS"], key  # safetensors writes the bytes as they lie
+        assert array.flags["C_CONTIGUOUS"], key  # safetensors writes the bytes as they are in memory
 
 
 def test_leaves_are_copies_of_what_was_read(state):
-    """A .pth is mapped into memory: when the file is written again, nothing that was read changes."""
+    """A .pth is mapped into memory: overwriting the file must not change what was read."""
     tree = read(RULES, state, lambda: SHAPES)
     before = jax.tree.map(np.copy, tree)
     for array in state.values():
@@ -75,7 +75,7 @@ def test_leaves_are_copies_of_what_was_read(state):
         ({"fc.weight": np.ones((4, WIDTH), np.int8)}, "1 key is not of floating point: fc.weight$"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_listed_by_key(state, change, words):
+def test_problems_of_a_file_are_listed_by_key(state, change, words):
     changed = {key: value for key, value in (state | change).items() if value is not None}
     with pytest.raises(WeightsError, match=words):
         read(RULES, changed, lambda: SHAPES)
@@ -85,7 +85,7 @@ def test_keys_without_weights_can_be_named(state):
     read(RULES, state | {"block.0.mask": np.ones(1, bool)}, lambda: SHAPES, ignore=r"\.mask$")
 
 
-def test_a_table_and_a_module_that_do_not_belong_together_are_told(state):
+def test_a_mismatch_between_rules_and_module_is_listed(state):
     with pytest.raises(WeightsError, match=r"1 key is without a rule: norm/scale$"):
         read(RULES, state, lambda: SHAPES | {"norm": {"scale": SHAPES["token"]}})
     with pytest.raises(WeightsError, match=r"1 key is with a rule but not in the model: token$"):

@@ -147,7 +147,7 @@ def changed(pair, tmp_path, store, **changes):
         (1, {"labels": np.arange(50) % 4, "names": ["left", "right", "up", "down"]}, DataError,
          r"class 'down' of 12 rows of .*/test does not occur in .*/train; leave it out"),
         (1, {"groups": [f"actor {n}" for n in range(49)] + ["train_7"]}, DataError,
-         r"'train_7' is in .*/train and in .*/test \(1 such subjects\)"),
+         r"'train_7' is in both .*/train and .*/test \(1 such subjects\)"),
         (1, {"names": ["left", "up", "right"]}, ConfigError,
          r"class or target 1 is 'right' in .*/train, 'up' in .*/test; embed both"),
         (1, {"source": "other", "digest": "e"}, ConfigError, "these features do not belong together: backbone is hand"),
@@ -192,5 +192,5 @@ def test_backbones_have_the_shortest_names_that_tell_them_apart():
     assert short_names(["runs/a/pretrain/", "runs/b/pretrain"]) == ("a-pretrain", "b-pretrain")
     assert ".." not in short_names([".."])  # which would be a folder above the run's
     for again in ("x/y", "./x/y/"):
-        with pytest.raises(ConfigError, match="'x/y' is named twice"):
+        with pytest.raises(ConfigError, match="'x/y' is given twice"):
             short_names(["x/y", again])

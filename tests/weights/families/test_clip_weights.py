@@ -1,4 +1,4 @@
-"""CLIP's checkpoints: of `transformers`, the tower alone or with the text tower, and by OpenAI's keys."""
+"""CLIP checkpoints: those of `transformers`, with or without the text tower, and those with OpenAI's keys."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_a_folder_of_transformers_gives_its_features(tmp_path, kind, safe):
 
 
 def openai_state(model, prefix):
-    """The same tower by the names of OpenAI's code: fused projections, `proj` as (width, projection)."""
+    """The same tower under the names of OpenAI's code: fused projections, `proj` as (width, projection)."""
     state, found = model.state_dict(), {}
     tower = "vision_model."
     found["class_embedding"] = state[tower + "embeddings.class_embedding"]
@@ -119,13 +119,13 @@ def test_positions_for_other_pixels_are_resized_as_in_transformers(tmp_path):
     close(ours(pixels)["projected"], model(normal, interpolate_pos_encoding=True).image_embeds)
 
 
-def test_heads_of_another_width_than_openais_have_to_be_told(tmp_path):
+def test_heads_of_unpublished_width_need_config_json(tmp_path):
     torch.save(openai_state(model_of("CLIPVisionModelWithProjection"), ""), tmp_path / "vit.pth")
     with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
         vidjax.from_pretrained(tmp_path / "vit.pth")
 
 
-def test_an_activation_that_no_clip_has_is_refused(tmp_path):
+def test_an_unknown_activation_is_refused(tmp_path):
     model_of("CLIPVisionModel").save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))

@@ -1,4 +1,4 @@
-"""GPT-2 checkpoints of `transformers`: in with `vidjax.from_pretrained`, out with `export`, and what is refused."""
+"""GPT-2 checkpoints of `transformers`: read with `vidjax.from_pretrained`, written with `export`, or refused."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def close(ours, theirs):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_a_folder_of_transformers_comes_in_and_goes_out_with_the_same_logits(name, tmp_path):
+def test_a_transformers_folder_round_trips_with_the_same_logits(name, tmp_path):
     model = peer(SPECS[name])
     model.save_pretrained(tmp_path / "theirs")
     ours = vidjax.from_pretrained(tmp_path / "theirs")
@@ -63,14 +63,14 @@ def write_variant(folder, state, config=None):
 
 @pytest.fixture
 def plain(tmp_path):
-    """A state without a prefix, as the first published file has it, and its config.json."""
+    """A state without a prefix, as in the first published file, and its config.json."""
     model = peer(SPECS[PLAIN])
     model.save_pretrained(tmp_path / "whole")
     config = json.loads((tmp_path / "whole" / "config.json").read_text())
     return {key.removeprefix("transformer."): value for key, value in state_of(model).items()}, config
 
 
-def test_older_files_without_prefix_with_buffers_and_with_the_tied_head_are_read(plain, tmp_path):
+def test_older_files_without_prefix_but_with_buffers_and_tied_head_are_read(plain, tmp_path):
     state, config = plain
     state |= {
         "h.0.attn.bias": np.tril(np.ones((1, 1, 19, 19), np.uint8)),
@@ -79,7 +79,7 @@ def test_older_files_without_prefix_with_buffers_and_with_the_tied_head_are_read
     }
     ours = vidjax.from_pretrained(write_variant(tmp_path / "old", state, config))
     np.testing.assert_array_equal(ours.params["wte"], state["wte.weight"])
-    # Conv1D: inputs first, columns q, k, v, and within each the heads one after another.
+    # Conv1D: inputs first; columns q, k, v, each with its heads one after another.
     fused = state["h.0.attn.c_attn.weight"]
     np.testing.assert_array_equal(ours.params["blocks"]["attn"]["qkv"]["kernel"][0, :, 1, 2], fused[:, 25:30])
 
@@ -135,14 +135,14 @@ def test_missing_unused_and_misshaped_keys_and_an_untied_head_are_refused(plain,
 
 
 @pytest.mark.parametrize("stray", ["h.0.crossattention.q_attn.bias", "h.0.attn.q_attn.bias", "h.0.old_attn.bias"])
-def test_of_keys_that_end_in_bias_only_the_masks_are_passed_over(plain, tmp_path, stray):
+def test_among_keys_ending_in_bias_only_the_masks_are_ignored(plain, tmp_path, stray):
     state, config = plain
     with pytest.raises(WeightsError, match=f"1 key is unused: {stray}"):
         vidjax.from_pretrained(write_variant(tmp_path / "stray", state | {stray: np.ones(15, np.float32)}, config))
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_the_language_model_of_a_captioner_is_read_and_its_encoder_s_keys_are_named(tmp_path, alone):
+def test_a_captioners_language_model_is_read_and_its_encoder_keys_are_named(tmp_path, alone):
     """A TimeSformer and a GPT-2 in one file, as transformers saves a VisionEncoderDecoderModel."""
     frames = {"image_size": 8, "patch_size": 4, "num_frames": 2}
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
@@ -180,11 +180,11 @@ def test_cross_attention_is_added_to_a_language_model_without_changing_it(plain,
     wanted = jax.eval_shape(module.init, jax.random.key(0), tokens, states)["params"]
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, wanted)
     assert np.std(params["blocks"]["cross_attn"]["q"]["kernel"]) > 0.01
-    # One that has it stays as it is.
+    # A model with cross-attention is unchanged.
     assert with_cross_attention(module, params, jax.random.key(1)) == (module, params, ())
 
 
-def test_promised_cross_attention_that_is_not_there_is_told(plain, tmp_path):
+def test_missing_cross_attention_that_config_json_promises_is_noted(plain, tmp_path):
     state, config = plain
     ours = vidjax.from_pretrained(write_variant(tmp_path / "promise", state, config | {"add_cross_attention": True}))
     assert not ours.spec.cross_attention

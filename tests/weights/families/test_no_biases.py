@@ -1,4 +1,4 @@
-"""VideoMAE, TimeSformer and ViViT of `transformers` without biases of queries and values: the same outputs."""
+"""VideoMAE, TimeSformer and ViViT of `transformers` without biases of queries and values have the same outputs."""
 
 import jax
 import numpy as np
@@ -20,13 +20,13 @@ SIZES = {
 
 
 def vivit(**options):
-    """A VivitForVideoClassification, no parameter zero or small."""
+    """A VivitForVideoClassification with no parameter zero or small."""
     config = transformers.VivitConfig(**SIZES, tubelet_size=[2, 8, 8], **options)
     return shaken(transformers.VivitForVideoClassification, config)
 
 
 def timesformer(attention_type="divided_space_time", **options):
-    """A TimesformerForVideoClassification, no parameter zero or small."""
+    """A TimesformerForVideoClassification with no parameter zero or small."""
     config = transformers.TimesformerConfig(**SIZES, patch_size=8, attention_type=attention_type, **options)
     return shaken(transformers.TimesformerForVideoClassification, config)
 
@@ -48,7 +48,7 @@ MODELS = {
 
 
 def biases(model):
-    """Those of queries, keys and values."""
+    """The biases of queries, keys and values."""
     ends = (
         "q_bias",
         "v_bias",
@@ -64,7 +64,7 @@ def biases(model):
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_a_classifier_without_biases_comes_in_and_goes_out_with_the_same_logits(family, tmp_path):
+def test_a_classifier_without_biases_round_trips_with_the_same_logits(family, tmp_path):
     peer = MODELS[family](qkv_bias=False)
     assert biases(MODELS[family]())
     assert not biases(peer)
@@ -95,7 +95,7 @@ def test_a_pretraining_model_without_biases_reconstructs_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_biases_that_config_json_promises_are_missed(family, tmp_path):
+def test_missing_biases_that_config_json_promises_are_refused(family, tmp_path):
     peer = MODELS[family]()
     peer.save_pretrained(tmp_path)
     state = safetensors_torch.load_file(tmp_path / "model.safetensors")

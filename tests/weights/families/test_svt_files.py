@@ -1,4 +1,4 @@
-"""SVT's `.pth`: the teacher is taken, its arguments are read but not run, and its backbone gives the same features."""
+"""SVT's `.pth`: the teacher is used, arguments are read but not executed, and features equal PyTorch's."""
 
 import argparse
 
@@ -18,7 +18,7 @@ SPEC = TimeSformerSpec(64, 2, 1, 96, patch_size=4, num_frames=4, image_size=12)
 
 
 def network(seed, prefix=""):
-    """A student or teacher as the authors' MultiCropWrapper saves it."""
+    """A student or teacher, saved like the authors' MultiCropWrapper."""
     state = {key: value.detach().float() for key, value in svt_torch.random_state(SPEC, 33, 20, 10, seed).items()}
     state["head.last_layer.weight_g"] = torch.ones(33, 1)
     return {prefix + (key if key.startswith("head.") else f"backbone.{key}"): value for key, value in state.items()}
@@ -36,7 +36,7 @@ def checkpoint():
     }
 
 
-def test_the_teachers_backbone_gives_the_features_that_pytorch_gives(tmp_path, checkpoint):
+def test_the_teachers_backbone_has_the_features_of_pytorch(tmp_path, checkpoint):
     torch.save(checkpoint, tmp_path / "checkpoint.pth")
     model = vidjax.from_pretrained(tmp_path / "checkpoint.pth")
     clips = np.random.default_rng(0).integers(0, 256, (2, *SPEC.clip_shape), dtype=np.uint8)

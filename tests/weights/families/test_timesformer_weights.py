@@ -1,4 +1,4 @@
-"""TimeSformer checkpoints, the authors' and those of transformers, and image ViTs that a TimeSformer starts from."""
+"""TimeSformer checkpoints of the authors and of transformers, and image ViTs that initialise a TimeSformer."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from timesformer_peer import peer, random_clips  # noqa: E402 - needs torch and 
 OFFICIAL, TRANSFORMERS = timesformer.LAYOUTS
 TIMM, TRANSFORMERS_VIT = timesformer_image.LAYOUTS
 LAYOUTS = (*timesformer.LAYOUTS, *timesformer_image.LAYOUTS)
-# Heads of 64, as in all published models: the authors' files do not tell how many there are.
+# Heads of width 64, as in all published models: the authors' files do not tell the number of heads.
 SPEC = TimeSformerSpec(128, 2, 2, 96, patch_size=4, num_frames=3, image_size=12)
 
 
@@ -41,13 +41,13 @@ def read(description, state):
 
 
 def saved(model, folder):
-    """Arrays and config.json as `save_pretrained` leaves them."""
+    """The arrays and config.json that `save_pretrained` writes."""
     model.save_pretrained(folder)
     return safetensors_numpy.load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
 
 
 @pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
-def test_the_authors_file_tells_everything_but_the_clip_of_frames_that_do_not_meet(attention_type):
+def test_only_frames_that_do_not_attend_to_each_other_are_not_told_by_the_authors_file(attention_type):
     spec = dataclasses.replace(SPEC, attention_type=attention_type)
     state = official_state(spec)
     assert recognised(state) == [OFFICIAL.name]
@@ -112,7 +112,7 @@ def test_a_saved_transformers_model_is_read_with_and_without_its_head(tmp_path, 
         assert recognised(state, config) == [TRANSFORMERS.name]
         found = TRANSFORMERS.describe(state, config)
         assert (found.spec, found.num_classes, found.labels) == (spec, num_classes, labels)
-        assert bool(found.notes) == (attention_type == "space_only")  # which computes something else there
+        assert bool(found.notes) == (attention_type == "space_only")  # which transformers computes differently
         assert ("head" in read(found, state)) == bool(num_classes)
     without = {key: value for key, value in config.items() if key != "num_frames"}
     notes = " ".join(TRANSFORMERS.describe(state, without).notes)
@@ -134,7 +134,7 @@ def test_a_contradiction_between_arrays_and_config_is_refused(tmp_path):
         read(TRANSFORMERS.describe(without_bias, config), without_bias)
 
 
-def test_heads_that_cannot_be_told_are_asked_for():
+def test_an_unknown_number_of_heads_is_asked_for():
     state = official_state(TimeSformerSpec(24, 1, 3, 16, patch_size=4, num_frames=3, image_size=8))
     with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
         OFFICIAL.describe(state, None)
@@ -155,7 +155,7 @@ def test_what_transformers_lacks_is_not_exported(change, sentence):
         TRANSFORMERS.config(found)
 
 
-def test_tubelets_of_several_frames_have_no_counterpart():
+def test_tubelets_of_several_frames_cannot_be_exported():
     with pytest.raises(WeightsError, match="tubelet_size=3 cannot be exported"):
         TRANSFORMERS.rules(dataclasses.replace(SPEC, tubelet_size=3), 5)
 
@@ -173,7 +173,7 @@ def image_vit(cls, **options):
 
 
 @pytest.mark.parametrize("name", ["ViTModel", "ViTForImageClassification"])
-def test_a_timesformer_that_starts_from_an_image_vit_sees_a_still_clip_as_the_vit_sees_the_image(tmp_path, name):
+def test_a_timesformer_initialised_from_an_image_vit_encodes_a_still_clip_like_the_image(tmp_path, name):
     model = image_vit(getattr(transformers, name))
     state, config = saved(model, tmp_path)
     assert recognised(state, config) == recognised(state) == [TRANSFORMERS_VIT.name]

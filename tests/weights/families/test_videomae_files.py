@@ -1,4 +1,4 @@
-"""VideoMAE's checkpoints in every layout: the same numbers as PyTorch, and the known traps."""
+"""VideoMAE checkpoints in every layout: the same outputs as PyTorch, and the known pitfalls."""
 
 import json
 
@@ -24,7 +24,7 @@ def apply(model, clips):
 
 
 def edit(folder, states=None, **config):
-    """Change a saved folder: its arrays by a function, keys of its config.json."""
+    """Change a saved folder: its arrays with a function, and keys of its config.json."""
     path, weights = folder / "config.json", folder / "model.safetensors"
     path.write_text(json.dumps(json.loads(path.read_text()) | config))
     if states:
@@ -33,7 +33,7 @@ def edit(folder, states=None, **config):
 
 
 def renamed(state):
-    """As transformers 5 named the biases for a while."""
+    """Rename the biases as transformers 5 did for a while."""
     names = {"attention.q_bias": "attention.query.bias", "attention.v_bias": "attention.value.bias"}
     for old, new in names.items():
         state = {key.replace(old, new): value for key, value in state.items()}
@@ -87,7 +87,7 @@ def test_a_pretraining_model_of_transformers_gives_its_reconstruction_and_tokens
     peers.assert_close(encode(model.params), tokens)
 
 
-def test_biases_by_the_names_of_either_transformers_are_read_and_never_left_at_zero(tmp_path):
+def test_biases_under_old_and_new_transformers_names_are_read_and_never_left_at_zero(tmp_path):
     peer = peers.classifier()
     peer.save_pretrained(tmp_path)
     old = load(tmp_path).params["encoder"]["blocks"]["attn"]["qkv"]
@@ -109,7 +109,7 @@ def test_the_authors_fine_tuned_file_gives_the_logits_of_the_same_weights(tmp_pa
     torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "checkpoint.pth")
     sizes = {"image_size": 16, "num_frames": 4}
     model = vidjax.from_pretrained(tmp_path / "checkpoint.pth", **sizes)
-    assert model.spec.num_heads == 6  # as the published model of this width
+    assert model.spec.num_heads == 6  # as in the published model of this width
     assert model.spec.norm_eps == model.spec.fc_norm_eps == 1e-6
     clips = peers.random_clips()
     peers.assert_close(apply(model, clips)["logits"], peers.logits_of(peer, clips))
@@ -143,7 +143,7 @@ def test_a_safetensors_file_of_videomae_v2_on_the_hub_is_the_backbone_of_the_sam
 @pytest.mark.parametrize(
     ("width", "patch", "heads"), [(384, 16, 6), (768, 16, 12), (1024, 16, 16), (1280, 16, 16), (1408, 14, 16)]
 )
-def test_the_heads_of_a_file_of_the_authors_are_those_published_for_its_width(width, patch, heads):
+def test_heads_of_an_authors_file_are_those_published_for_its_width(width, patch, heads):
     """Sizes: VideoMAE's modeling_finetune.py, and VideoMAE V2's for the giant model."""
     shapes = {"patch_embed.proj.weight": (width, 3, 2, patch, patch), "fc_norm.weight": (width,)}
     shapes |= {"blocks.0.attn.qkv.weight": (3 * width, width), "blocks.0.mlp.fc1.weight": (99, width)}
@@ -177,7 +177,7 @@ def test_an_encoder_alone_is_a_backbone_and_says_so(tmp_path):
 
 def test_labels_are_those_of_config_json_if_they_are_names(tmp_path):
     peers.classifier().save_pretrained(tmp_path)
-    assert load(tmp_path).labels is None  # LABEL_0 is no name
+    assert load(tmp_path).labels is None  # LABEL_0 is not a name
     names = ["archery", "bowling", "crawling", "dancing", "eating"]
     edit(tmp_path, id2label=dict(enumerate(names)))
     assert load(tmp_path).labels == tuple(names)
@@ -226,7 +226,7 @@ def test_a_pretraining_model_whose_final_norm_is_lost_is_refused(tmp_path):
         load(edit(tmp_path, lambda state: {key: value for key, value in state.items() if "e.layernorm." not in key}))
 
 
-def test_heads_that_nothing_tells_are_not_guessed(tmp_path):
+def test_unknown_heads_are_not_guessed(tmp_path):
     torch.save({"model": peers.official(peers.classifier())}, tmp_path / "checkpoint.pth")
     with pytest.raises(
         WeightsError, match="a width of 24, which no published VideoMAE has, does not tell the number of heads"

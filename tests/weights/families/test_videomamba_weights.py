@@ -1,4 +1,4 @@
-"""VideoMamba's checkpoints: of videos, of images, of masked pre-training; read, changed on load, and written again."""
+"""VideoMamba checkpoints for videos, images and masked pre-training: read, changed on loading, and written again."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def numpy_state(model):
 
 
 def clips_of(spec, frames=None):
-    """uint8 for us; normalised as the authors do for PyTorch."""
+    """uint8 clips for vidjax; the same clips, normalised like the authors', for PyTorch."""
     shape = (2, frames or spec.num_frames, *spec.frame_size, 3)
     clips = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     normal = (clips / 255 - np.array(videomamba.MEAN)) / np.array(videomamba.STD)
@@ -59,7 +59,7 @@ def test_the_authors_file_of_videos_gives_their_logits(tmp_path, wrapper):
     close(ours(clips)["logits"], model(normal))
 
 
-def test_a_file_of_images_is_a_model_of_one_frame_and_says_what_it_fills_with_zeros(tmp_path):
+def test_an_image_file_becomes_a_one_frame_model_and_notes_what_is_filled_with_zeros(tmp_path):
     spec = dataclasses.replace(SPEC, tubelet_size=1, num_frames=1)
     model = peer(spec, image_model=True)
     torch.save(model.state_dict(), tmp_path / "image.pth")
@@ -74,7 +74,7 @@ def test_a_file_of_images_is_a_model_of_one_frame_and_says_what_it_fills_with_ze
     assert any("fresh head for 3 classes" in note for note in video.notes)
 
 
-def test_masked_pre_training_leaves_its_decoder_behind_and_says_so(tmp_path):
+def test_the_decoder_of_masked_pre_training_is_dropped_with_a_note(tmp_path):
     model = peer(SPEC, num_classes=0)
     state = model.state_dict()
     state["norm.weight"] = state.pop("norm_f.weight")
@@ -87,7 +87,7 @@ def test_masked_pre_training_leaves_its_decoder_behind_and_says_so(tmp_path):
     close(ours(clips)["cls"], model(normal))
 
 
-def test_a_file_of_fewer_frames_than_wanted_is_told_by_its_arrays_and_interpolated(tmp_path):
+def test_frames_are_counted_from_the_arrays_and_interpolated(tmp_path):
     """A published file of 64 frames holds the positions of 32."""
     model = peer(SPEC)
     torch.save(model.state_dict(), tmp_path / "f12.pth")
@@ -103,7 +103,7 @@ def test_a_file_of_fewer_frames_than_wanted_is_told_by_its_arrays_and_interpolat
 
 @pytest.mark.parametrize("merge", ["sum", "mean"])
 def test_what_is_exported_runs_in_the_authors_model(tmp_path, merge):
-    """Their mixer adds its directions; a mean of them is folded into the output projection."""
+    """Their mixer adds its directions; a mean of directions is folded into the output projection."""
     spec = dataclasses.replace(SPEC, merge_directions=merge)
     torch.save(peer(SPEC).state_dict(), tmp_path / "video.pth")
     ours = vidjax.from_pretrained(tmp_path / "video.pth")
@@ -145,7 +145,7 @@ def test_every_key_is_accounted_for():
         ("pos_embed", (1, 16, 20), "pos_embed, without the class token, holds 15 positions, which is not a square"),
     ],
 )
-def test_arrays_that_cannot_be_say_why(tmp_path, key, shape, sentence):
+def test_impossible_arrays_are_refused_with_the_reason(tmp_path, key, shape, sentence):
     torch.save(peer(SPEC).state_dict() | {key: torch.zeros(shape)}, tmp_path / "odd.pth")
     with pytest.raises(WeightsError, match=f"odd.pth .*{sentence}"):
         vidjax.from_pretrained(tmp_path / "odd.pth")

@@ -1,4 +1,4 @@
-"""A ViViT that begins from an image model: its patches, positions and attention, of every factorization."""
+"""A ViViT initialised from an image model: its patches, positions and attention, for every factorization."""
 
 import dataclasses
 import re
@@ -24,8 +24,8 @@ def apply(description, params, clips):
     return jax.jit(description.build().apply)({"params": params}, clips)
 
 
-def test_the_central_frame_kernel_sees_that_frame_and_inflation_their_mean():
-    """On cubes of three frames, by hand: two values a frame, one channel out."""
+def test_the_central_frame_kernel_uses_that_frame_and_inflation_the_mean():
+    """Cubes of three frames, worked out by hand: two values per frame, one output channel."""
     image, frames = np.array([[2.0], [3.0]], np.float32), np.array([[1, 1], [10, 20], [4, 0]], np.float32)
     assert float(frames.ravel() @ vivit_image.central_frame(image, 3)[:, 0]) == 10 * 2 + 20 * 3
     assert float(frames.ravel() @ vivit_image.inflation(image, 3)[:, 0]) == pytest.approx((5 + 80 + 8) / 3)
@@ -50,7 +50,7 @@ def test_positions_are_resized_as_torch_does_with_corners_kept(grid):
 
 @pytest.fixture(scope="module")
 def image_model(tmp_path_factory):
-    """A saved ViT for images of 8 pixels with random weights, and what its file holds."""
+    """A saved ViT for images of 8 pixels with random weights, and the content of its file."""
     config = transformers.ViTConfig(
         hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=20,
         image_size=8, patch_size=4, num_labels=7, hidden_act="gelu_pytorch_tanh", layer_norm_eps=1e-6,
@@ -65,7 +65,7 @@ def image_model(tmp_path_factory):
 
 
 def begin(contents, spec):
-    """Parameters of a ViViT from an image model, what starts fresh taken from seed 0."""
+    """The parameters of a ViViT initialised from an image model; fresh parameters are drawn with seed 0."""
     found = vivit_image.describe_image(contents.state, contents.config, spec)
     whole = jax.jit(ViViTClassifier(spec, 0).init)(jax.random.key(0), jnp.zeros((1, *spec.clip_shape)))["params"]
     leaves = rule_tables.flatten(whole)
@@ -79,8 +79,8 @@ SPEC = ViViTSpec(12, 2, 2, 20, patch_size=4, image_size=8, num_frames=4)
 
 
 @pytest.mark.parametrize("tubelet_init", ["central_frame", "inflation"])
-def test_the_first_encoder_gives_of_a_still_clip_what_the_image_model_gives(image_model, tubelet_init):
-    """With the factorised encoder each frame is encoded alone: tokens and class tokens are the image model's."""
+def test_the_first_encoder_encodes_a_still_clip_like_the_image_model(image_model, tubelet_init):
+    """A factorised encoder encodes each frame alone: tokens and class tokens are those of the image model."""
     model, contents = image_model
     spec = dataclasses.replace(SPEC, factorization="encoder", temporal_depth=1, tubelet_init=tubelet_init)
     found, params = begin(contents, spec)
@@ -95,7 +95,7 @@ def test_the_first_encoder_gives_of_a_still_clip_what_the_image_model_gives(imag
 
 
 @pytest.mark.parametrize("factorization", ["joint", "self_attention", "dot_product"])
-def test_every_factorization_can_begin_from_an_image_model(image_model, factorization):
+def test_every_factorization_can_be_initialised_from_an_image_model(image_model, factorization):
     _, contents = image_model
     spec = dataclasses.replace(SPEC, factorization=factorization, image_size=(12, 8))
     found, params = begin(contents, spec)
@@ -116,7 +116,7 @@ def test_every_factorization_can_begin_from_an_image_model(image_model, factoriz
 
 
 @pytest.mark.parametrize("factorization", ["encoder", "self_attention"])
-def test_training_begins_from_an_image_model_that_init_from_names(image_model, factorization):
+def test_training_starts_from_the_image_model_named_by_init_from(image_model, factorization):
     _, contents = image_model
     module = ViViTClassifier(dataclasses.replace(SPEC, factorization=factorization, temporal_depth=1), 3)
     params = jax.jit(module.init)(jax.random.key(1), jnp.zeros((1, *module.spec.clip_shape)))["params"]

@@ -1,4 +1,4 @@
-"""ViViT's checkpoints: scenic's msgpack of all four models, and `transformers` both ways."""
+"""ViViT checkpoints: scenic's msgpack of all four models, and those of `transformers`, read and written."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ def random_clips(spec):
 
 @pytest.mark.parametrize("wrapped", ["optimizer", "params"])
 @pytest.mark.parametrize("name", SPECS)
-def test_a_file_of_scenic_tells_its_model_and_gives_its_logits(name, wrapped, tmp_path):
+def test_a_scenic_file_tells_its_model_and_gives_its_logits(name, wrapped, tmp_path):
     spec, tree = SPECS[name], vivit_torch.scenic_state(SPECS[name], CLASSES)
     whole = {"optimizer": {"target": tree, "state": {"step": 3}}} if wrapped == "optimizer" else {"params": tree}
     (tmp_path / "checkpoint").write_bytes(flax.serialization.msgpack_serialize({"global_step": 3, **whole}))
@@ -80,12 +80,12 @@ def test_frames_that_leave_no_square_are_asked_for():
     ("name", "words"),
     [
         ("joint", ["how many frames a clip has: 32, as published, are assumed"]),
-        ("encoder", []),  # a table for time tells
+        ("encoder", []),  # its table for time tells
         ("self_attention", ["'space_time' has the same arrays", "how many frames a clip has: 32"]),
         ("dot_product", ["scenic's model 1 with mean pooling has the same arrays", "how many frames a clip has: 32"]),
     ],
 )
-def test_what_a_file_of_scenic_does_not_tell_is_said(name, words):
+def test_what_a_scenic_file_leaves_open_is_noted(name, words):
     state = vivit_torch.flat(vivit_torch.scenic_state(SPECS[name], CLASSES))
     notes = vivit_scenic.LAYOUTS[0].describe(state, None).notes
     assert len(notes) == len(words)
@@ -96,7 +96,7 @@ def test_what_a_file_of_scenic_does_not_tell_is_said(name, words):
 
 
 def peer(folder, **changes):
-    """A saved VivitForVideoClassification with random weights, and itself."""
+    """Save a VivitForVideoClassification with random weights, and return it."""
     sizes = {"hidden_size": 15, "num_hidden_layers": 2, "num_attention_heads": 5, "intermediate_size": 22}
     clips = {"num_frames": 6, "image_size": [8, 12], "tubelet_size": [3, 4, 4], "num_labels": CLASSES}
     config = transformers.VivitConfig(**sizes | clips | changes)
@@ -114,7 +114,7 @@ def logits_of(model, clips):
         return model(pixels).logits.numpy()
 
 
-def test_a_folder_of_transformers_comes_in_and_goes_out_with_the_same_logits(tmp_path):
+def test_a_transformers_folder_round_trips_with_the_same_logits(tmp_path):
     model = peer(tmp_path, id2label=dict(enumerate("abcde")))
     contents = read_contents(tmp_path)
     layout = recognise(contents.state, contents.config, contents.source)
