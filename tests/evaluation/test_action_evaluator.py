@@ -1,4 +1,4 @@
-"""Actions scored, by hand and against scenic's product of two softmaxes."""
+"""Scores of actions, by hand and against scenic's product of two softmaxes."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.tasks import build_objective
 from vidjax.training.mesh import make_mesh
 
-# A clip a line: logits of two nouns and three verbs, the action, and whether noun, verb and both are right.
+# One clip per line: logits of two nouns and three verbs, the action, and whether noun, verb and both are right.
 CLIPS = [
     ([5, 0, 1, 0, 0], (0, 0), (1, 1, 1)),
     ([5, 0, 1, 0, 0], (0, 1), (1, 0, 0)),
@@ -51,7 +51,7 @@ def found(scored):
     return VideoScores(np.where(np.array(scored)[:, None], scores, 0), np.zeros(4, int), np.array(scored), reasons)
 
 
-def test_an_action_is_right_if_both_are_and_what_is_not_scored_is_wrong(evaluator):
+def test_an_action_is_right_if_both_parts_are_and_unscored_clips_are_wrong(evaluator):
     results = evaluator.summarise(found([True] * 4), evaluator.recipe)
     noun, verb, action = np.mean([right for _, _, right in CLIPS], axis=0)
     assert [results[f"eval/{kind}_top1"] for kind in ("noun", "verb", "action")] == [noun, verb, action]

@@ -1,4 +1,4 @@
-"""The whole way from video files to results.json, with one damaged file, in one process and in two."""
+"""From video files to results.json, with one damaged file, in one process and in two."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ from processes import run_both
 
 @pytest.fixture
 def videos(tmp_path):
-    """Seven clips of one colour each, listed in val.csv with the channel as label; one is cut off, one mislabelled."""
+    """Seven clips of one colour each, listed in val.csv by colour channel; one is truncated, one mislabelled."""
     lines = []
     for number, channel in enumerate((0, 1, 2, 0, 1, 2, 2)):
         path = tmp_path / "videos" / f"{number}.mp4"
@@ -53,7 +53,9 @@ def test_a_damaged_video_is_neither_replaced_nor_forgotten(videos, tmp_path):
     assert [line["top"][:1] for line in lines] == [[0], [1], [2], [0], [], [2], [2]]
     assert [line["reason"] for line in lines] == ["", "", "", "", "truncated", "", ""]
     quarantined = {"step": None, "id": "4.mp4", "path": str(videos / "4.mp4"), "reason": "truncated", "split": "val"}
-    evaluate_worker.evaluate(str(videos), tmp_path / "out", evaluate_worker.make_mesh(), (0, 1))  # is not listed twice
+    evaluate_worker.evaluate(
+        str(videos), tmp_path / "out", evaluate_worker.make_mesh(), (0, 1)
+    )  # must not list the file twice
     assert [json.loads(line) for line in (tmp_path / "out" / "quarantine.jsonl").open()] == [quarantined]
 
 

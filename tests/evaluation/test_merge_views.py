@@ -1,4 +1,4 @@
-"""The merging rules against SciPy and NumPy, and a case in which they disagree."""
+"""Rules that merge views, against SciPy and NumPy, and a case in which the rules disagree."""
 
 import jax
 import numpy as np
@@ -25,8 +25,8 @@ def test_rule_equals_its_definition(rule):
     np.testing.assert_allclose(merged, ORACLES[rule](logits.astype(np.float64)), rtol=1e-5, atol=1e-6)
 
 
-def test_rules_can_call_one_video_differently():
-    # Two views lean to class 0, one is surer of class 1, and class 2 is a close second everywhere.
+def test_rules_can_classify_a_video_differently():
+    # Two views lean towards class 0, one is surer of class 1, and class 2 is a close second in all of them.
     logits = np.array([[[3.0, 0.0, 2.0]], [[3.0, 0.0, 2.0]], [[0.0, 9.0, 8.0]]], np.float32)
     calls = {rule: int(np.argmax(merge_views(logits, rule))) for rule in ("mean_softmax", "sum_logits", "max")}
     assert calls == {"mean_softmax": 0, "sum_logits": 2, "max": 1}
@@ -38,7 +38,7 @@ def test_unknown_rule_is_refused_with_the_choices():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "max"])
-def test_windows_merged_on_the_host_are_views_merged_on_the_device(reduction):
+def test_windows_merged_on_the_host_equal_views_merged_on_the_device(reduction):
     logits = np.random.default_rng(1).normal(scale=3, size=(9, 1, 5)).astype(np.float32)
     on_device = jax.jit(merge_views, static_argnums=1)(logits, f"{reduction}_sigmoid")[0]
     windows = np.asarray(jax.nn.sigmoid(logits[:, 0]))

@@ -1,4 +1,4 @@
-"""Models agree where the names of their best classes are the same, and nothing is compared that cannot be."""
+"""Models agree if the names of their best classes are equal; models that cannot be compared are not."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from vidjax.evaluation.agreement import Said, agreement
 LABELS = ("Riding_a_bike", "juggling-balls", "Zumba")
 
 
-def test_the_share_is_of_the_videos_that_both_have_answered():
+def test_the_share_is_of_the_videos_that_both_answered():
     first = Said(["Zumba", "Zumba", None, "Riding_a_bike"], 3, LABELS)
     second = Said(["Zumba", "Riding_a_bike", "Zumba", None], 3, LABELS)
     found = agreement(first, second)
@@ -21,7 +21,7 @@ def test_names_are_compared_without_case_underscores_and_hyphens():
     assert (found.share, found.shared, found.remark) == (1.0, 3, "")
 
 
-def test_sets_that_overlap_are_compared_with_a_remark():
+def test_overlapping_classes_are_compared_with_a_remark():
     found = agreement(Said(["Zumba"], 3, LABELS), Said(["zumba"], 2, ["zumba", "sleeping"]))
     assert found.share == 1.0
     assert found.remark == "1 class in common, 2 in the first only, 1 in the second only"
@@ -35,18 +35,18 @@ def test_sets_that_overlap_are_compared_with_a_remark():
         (Said(["class 2"], 4), Said(["class 2"], 3), "not comparable: the classes of the first and of the second have"),
     ],
 )
-def test_what_cannot_be_compared_has_no_share_but_a_reason(first, second, sentence):
+def test_models_that_cannot_be_compared_have_a_reason_but_no_share(first, second, sentence):
     found = agreement(first, second)
     assert found.share is None
     assert found.remark.startswith(sentence)
 
 
-def test_nameless_classes_of_two_models_with_as_many_are_compared_by_number_and_nothing_answered_has_no_share():
+def test_nameless_classes_are_compared_by_number_and_without_answers_there_is_no_share():
     found = agreement(Said(["class 2"], 3), Said(["class 2"], 3))
     assert (found.share, found.remark) == (1.0, "classes without names are compared by their numbers")
     unanswered = agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS))
     assert (unanswered.share, unanswered.remark) == (None, "not comparable: both models answered no video in common")
 
 
-def test_an_empty_list_of_names_is_none():
+def test_an_empty_list_of_names_counts_as_no_names():
     assert "the second have no names" in agreement(Said(["Zumba"], 3, LABELS), Said(["class 2"], 3, ())).remark

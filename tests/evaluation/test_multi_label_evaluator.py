@@ -1,4 +1,4 @@
-"""Sliding windows through the real loader, with a model whose answers are known: merged by hand, failures counted."""
+"""Sliding windows through the real loader, with a model of known answers: merged by hand, failures counted."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ WEIGHTS = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
 
 
 class Colours:
-    """Logits from the mean colour of a clip."""
+    """An objective whose logits are the mean colour of a clip."""
 
     def scores(self, params, clips):
         return (clips.astype("float32").mean(axis=(1, 2, 3)) / 32 - 2) @ params
@@ -57,7 +57,7 @@ def test_videos_and_moments_are_merged_from_their_windows(root, tmp_path, merge)
             at += [[-1.0] * 8] * 25
             continue
         windows = {}
-        for first in (0, 15, 30, 45, 60, 72):  # every 1.5 s of 8 frames at 10 a second, and the last
+        for first in (0, 15, 30, 45, 60, 72):  # windows of 8 frames every 1.5 s at 10 frames per second, and the last
             colour = read_frames(row.video, np.arange(first, first + 8, 2)).mean(axis=(0, 1, 2))
             windows[first] = 1 / (1 + np.exp(-(colour / 32 - 2) @ WEIGHTS))
         scores.append(getattr(np, merge)(list(windows.values()), axis=0))
@@ -83,7 +83,7 @@ def test_a_video_that_cannot_be_read_stays_in_the_denominator(root, tmp_path):
     assert [line["scored"] for line in lines] == [True] * 4 + [False, True]
 
 
-def test_so_many_windows_evenly_spaced(root, tmp_path):
+def test_a_number_of_windows_is_evenly_spaced(root, tmp_path):
     _, results = evaluate(root, tmp_path, "max", clips=3)
     assert results["eval/num_windows"] == 5 * 3 + 1
     windows = [json.loads(line) for line in (tmp_path / "windows.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Evaluation over padded, failing and differently sharded batches, with a toy objective whose answers are known."""
+"""Evaluation over padded, failing and differently sharded batches, with a toy objective of known answers."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ CLASSES, VIEWS, PIXELS = 6, 3, 4
 
 
 class Lookup:
-    """Reads its logits off the first pixels, so a test writes the score of each view into the video itself."""
+    """Reads its logits from the first pixels, so that a test can write the scores of each view into the video."""
 
     def scores(self, params, clips):
         return clips[:, 0, 0, :CLASSES, 0].astype(jnp.float32) * params["scale"]
@@ -100,14 +100,14 @@ def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
     assert [result.reasons[i] for i in (2, 7)] == ["truncated", "missing"]
 
 
-def test_an_unscored_video_of_class_zero_is_not_right_by_its_zeros(rows):
+def test_the_zeros_of_an_unscored_video_are_not_right_for_class_zero(rows):
     rows.targets = np.zeros(13, np.int64)
     rows.failures = dict.fromkeys(range(13), "corrupt")
     results = summarise(evaluate(rows, mesh_of(1, 1), 13), ClipRecipe())
     assert results["eval/top1"] == results["eval/top5"] == results["eval/num_scored"] == 0
 
 
-def test_the_five_best_are_told_only_where_there_are_more_classes():
+def test_top5_is_only_reported_with_more_than_five_classes():
     for classes in (3, 5, 6):
         scores = np.eye(classes, dtype=np.float32)
         found = VideoScores(scores, np.arange(classes), np.ones(classes, bool), ("",) * classes)
@@ -133,7 +133,7 @@ def test_scores_that_are_not_finite_are_unscored(rows):
     assert {r for r, bad in zip(result.reasons, broken, strict=True) if bad} == {multiview.NOT_FINITE}
 
 
-def test_a_video_that_comes_twice_is_an_error(rows):
+def test_a_video_that_is_evaluated_twice_is_an_error(rows):
     batches = [*rows.batches(13), *rows.batches(13)]
     mesh = mesh_of(1, 1)
     with pytest.raises(RuntimeError, match="13 twice"):
@@ -157,14 +157,14 @@ def test_a_batch_that_does_not_divide_the_mesh_is_refused_with_one_that_does():
 
 
 def test_an_accelerator_scores_several_videos_at_once():
-    """The devices of a mesh are all that is asked for."""
+    """Only the devices of the mesh are needed."""
     for platform, batch in (("cpu", 4), ("gpu", 32), ("tpu", 32)):
         devices = np.full((2, 2, 1), SimpleNamespace(platform=platform))
         mesh = SimpleNamespace(devices=devices, size=4, shape={"data": 2, "fsdp": 2, "tensor": 1})
         assert multiview.eval_batch_size(Config(), mesh) == batch
 
 
-def test_files_hold_one_line_a_video_and_a_confusion_matrix_of_the_scored(rows, tmp_path, capsys):
+def test_files_hold_one_line_per_video_and_a_confusion_matrix_of_scored_videos(rows, tmp_path, capsys):
     rows.failures = {3: "truncated"}
     result = evaluate(rows, mesh_of(1, 1), 5)
     results = summarise(result, ClipRecipe(merge="sum_logits"))

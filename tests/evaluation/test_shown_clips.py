@@ -1,4 +1,4 @@
-"""The best and worst videos of an evaluation, with what was answered."""
+"""The best and worst videos of an evaluation, with their answers."""
 
 import json
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from vidjax.evaluation.result_files import VideoScores
 from vidjax.evaluation.shown_clips import Judged, best_and_worst, show_best_and_worst
 
 
-def test_no_video_is_best_and_worst_and_none_is_shown_that_was_not_scored():
+def test_no_video_is_both_best_and_worst_and_unscored_videos_are_not_shown():
     marks = np.array([0.5, np.nan, 0.9, 0.1, 0.7])
     assert best_and_worst(marks, 1) == ([2], [3])
     assert best_and_worst(marks) == ([2, 4], [3, 0])
@@ -25,17 +25,17 @@ def test_no_video_is_best_and_worst_and_none_is_shown_that_was_not_scored():
     assert best_and_worst(np.full(3, np.nan)) == ([], [])
 
 
-def test_of_equal_marks_the_order_is_that_of_the_videos():
+def test_equal_marks_keep_the_order_of_the_videos():
     assert best_and_worst(np.zeros(4)) == ([0, 1], [3, 2])
 
 
 def bare(kind, **attributes):
-    """An evaluator that has nothing to compile, with these attributes."""
+    """An evaluator with these attributes that compiles nothing."""
     return type("Bare", (kind,), {"__init__": lambda self: vars(self).update(attributes), "labels": None})()
 
 
 def test_an_action_is_judged_by_the_product_of_its_parts():
-    """Softmax of [log 3, 0] is [3/4, 1/4]; the sums of logits rank actions, of two nouns and two verbs."""
+    """The softmax of [log 3, 0] is [3/4, 1/4]; actions of two nouns and two verbs rank by their sums of logits."""
     logits = np.array([[2 * np.log(3), 0, 0, 2 * np.log(3)], [2 * np.log(3), 0, 0, 2 * np.log(3)]], np.float32)
     found = VideoScores(logits, np.zeros(2, int), np.ones(2, bool), ("", ""))
     recipe = ClipRecipe(merge="sum_logits", clips=2)
@@ -53,7 +53,7 @@ def test_numbers_are_judged_by_their_distance():
 
 
 def test_several_labels_are_judged_by_the_precision_at_their_ranks():
-    """Labels 0 and 2 at ranks 1 and 3: (1/1 + 2/3) / 2. Without labels, or unscored, a video has no mark."""
+    """Labels 0 and 2 at ranks 1 and 3: (1/1 + 2/3) / 2. A video without labels or scores has no mark."""
     scores = np.array([[0.9, 0.5, 0.3, 0.1], [0.9, 0.5, 0.3, 0.1], [-1.0] * 4])
     positives = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
     source = SimpleNamespace(num_classes=4)
@@ -63,7 +63,7 @@ def test_several_labels_are_judged_by_the_precision_at_their_ranks():
 
 
 class Names(ClassificationEvaluator):
-    """An evaluator that has class names and a recipe, and nothing to compile."""
+    """An evaluator with class names and a recipe that compiles nothing."""
 
     labels = ("jump", "run", "sit")
 
@@ -80,7 +80,7 @@ def test_a_classifier_is_judged_by_the_probability_of_the_label():
     assert judged.words(1) == "run, 30%; taken for jump, 60%"
 
 
-def test_what_is_shown_is_the_central_view_and_a_video_that_is_gone_is_left_out(tmp_path, monkeypatch):
+def test_the_central_view_is_shown_and_a_missing_video_is_left_out(tmp_path, monkeypatch):
     import av
 
     def write(name, red):
@@ -105,6 +105,6 @@ def test_what_is_shown_is_the_central_view_and_a_video_that_is_gone_is_left_out(
         ("worst", "dark.mp4: mark 1.0"),
     ]
     picture = Image.open(tmp_path / "pictures" / listed[0]["file"])
-    assert picture.n_frames == 1 or picture.n_frames == 4  # equal frames may be one
+    assert picture.n_frames == 1 or picture.n_frames == 4  # equal frames may be merged
     red, green, blue = np.asarray(picture.convert("RGB")).mean(axis=(0, 1))
     assert red > 180 > 90 > max(green, blue)

@@ -1,4 +1,4 @@
-"""Windows become segments: boundaries half-way, flickers counted to what is around them, labels that overlap."""
+"""Windows become segments: boundaries half-way, flickers merged into their neighbours, overlapping labels."""
 
 import itertools
 
@@ -14,7 +14,7 @@ def sliding(count, every=0.5, length=2.0):
 
 
 def said(labels, share=0.8, classes=3):
-    """Shares of windows of which each gives `share` to one class and the rest to the others alike."""
+    """Shares of windows, each of which gives `share` to one class and the rest equally to the others."""
     shares = np.full((len(labels), classes), (1 - share) / (classes - 1))
     shares[np.arange(len(labels)), labels] = share
     return shares
@@ -24,7 +24,7 @@ def told(segments):
     return [(segment.start, segment.end, segment.number) for segment in segments]
 
 
-def test_a_window_speaks_for_what_is_nearest_to_its_middle_and_not_for_what_it_has_not_seen():
+def test_a_window_stands_for_the_times_nearest_to_its_middle_within_itself():
     np.testing.assert_allclose(own_times(sliding(3)), [[0, 1.25], [1.25, 1.75], [1.75, 3.0]])
     apart = np.array([[0.0, 2.0], [5.0, 7.0]])
     np.testing.assert_allclose(own_times(apart), apart)
@@ -32,7 +32,7 @@ def test_a_window_speaks_for_what_is_nearest_to_its_middle_and_not_for_what_it_h
     np.testing.assert_allclose(own_times(closer_at_the_end), [[0, 2], [2, 3.5], [3.5, 5]])
 
 
-def test_windows_in_a_row_that_say_the_same_are_one_segment_with_their_mean_probability():
+def test_consecutive_windows_with_one_answer_are_a_segment_with_their_mean_probability():
     shares = said([0, 0, 0, 1, 1, 1])
     shares[0] = (0.5, 0.25, 0.25)
     first, second = best_segments(sliding(6), shares)
@@ -41,13 +41,13 @@ def test_windows_in_a_row_that_say_the_same_are_one_segment_with_their_mean_prob
     assert (second.start, second.end, second.number) == (2.25, 4.5, 1)
 
 
-def test_a_flicker_shorter_than_half_a_window_is_counted_to_what_is_around_it():
+def test_a_flicker_shorter_than_half_a_window_is_merged_into_its_neighbours():
     [segment] = best_segments(sliding(9), said([0] * 4 + [2] + [0] * 4))
     assert (segment.start, segment.end, segment.windows, segment.agree) == (0.0, 6.0, 9, 8)
     assert segment.probability == pytest.approx((8 * 0.8 + 0.1) / 9)
 
 
-def test_what_lasts_half_a_window_is_no_flicker():
+def test_half_a_window_is_not_a_flicker():
     assert told(best_segments(sliding(10), said([0] * 4 + [2] * 2 + [0] * 4))) == [
         (0.0, 2.75, 0), (2.75, 3.75, 2), (3.75, 6.5, 0),
     ]  # fmt: skip
@@ -72,12 +72,12 @@ def test_a_video_that_only_flickers_still_has_a_time_line():
     assert all(segment.end - segment.start >= 1.0 for segment in segments)
 
 
-def test_below_the_threshold_a_stretch_has_no_label():
+def test_segments_below_the_threshold_are_left_out():
     shares = np.concatenate([said([0] * 4), said([1] * 4, share=0.4)])
     assert told(best_segments(sliding(8), shares, threshold=0.5)) == [(0.0, 2.75, 0)]
 
 
-def test_labels_that_are_seen_together_have_segments_that_overlap():
+def test_simultaneous_labels_have_overlapping_segments():
     shares = np.zeros((8, 3))
     shares[:5, 0], shares[3:, 1], shares[2, 2] = 0.9, 0.7, 0.99
     first, second = likely_segments(sliding(8), shares, 0.5)  # the third flickers

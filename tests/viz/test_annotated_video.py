@@ -1,4 +1,4 @@
-"""A copy with labels has the frames of its source, at their times and turned as they are shown, and its sound."""
+"""An annotated copy has the frames of its source, at their times and rotated as displayed, and its sound."""
 
 import av
 import numpy as np
@@ -11,11 +11,11 @@ from vidjax.errors import VideoError
 from vidjax.viz.annotated_video import annotate
 from vidjax.viz.time_line import Cue
 
-NOISE = 12  # what encoding at this quality may change of a pixel, of 255
+NOISE = 12  # how much encoding at this quality may change a pixel, out of 255
 
 
 def shown(path):
-    """Times in seconds from the first frame, and frames as RGB, as a player shows them."""
+    """The times in seconds from the first frame, and the RGB frames, as a player shows them."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         turns = [round(frame.rotation / 90) for frame in frames]
@@ -24,7 +24,7 @@ def shown(path):
 
 
 def packets(path):
-    """The bytes and the times of the sound, counted from the first picture."""
+    """The bytes and times of the sound, counted from the first picture."""
     with av.open(str(path)) as container:
         origin = next(container.decode(video=0)).time
     with av.open(str(path)) as container:
@@ -32,7 +32,7 @@ def packets(path):
         return [bytes(packet) for packet in found], [float(packet.pts * packet.time_base) - origin for packet in found]
 
 
-def test_frames_times_and_pixels_outside_of_the_label_are_those_of_the_source(tmp_path):
+def test_frames_times_and_pixels_outside_of_the_label_equal_the_source(tmp_path):
     source, target = str(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     write_colours(source, [("red", 2), ("blue", 2)], size=(120, 160))
     assert annotate(source, target, [Cue(0.5, 1.5, (("red", "98%"),))]) == ""
@@ -51,7 +51,7 @@ def test_frames_times_and_pixels_outside_of_the_label_are_those_of_the_source(tm
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-def test_a_turned_video_is_written_as_it_is_displayed(rotation, tmp_path):
+def test_a_rotated_video_is_written_as_displayed(rotation, tmp_path):
     source, target = str(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     write_colours(source, [("green", 1)], size=(64, 120), rotation=rotation)
     annotate(source, target, [])
@@ -63,7 +63,7 @@ def test_a_turned_video_is_written_as_it_is_displayed(rotation, tmp_path):
     assert np.abs(read_frames(target, [3]).astype(int) - read_frames(source, [3])).max() <= NOISE
 
 
-def test_uneven_times_stay(tmp_path):
+def test_uneven_times_are_kept(tmp_path):
     source, target = str(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     times = [0, 40, 80, 500, 520, 900, 1700, 1740, 1780, 2000]
     write_colours(source, [("red", 1)], times=times)
@@ -81,13 +81,13 @@ def test_the_sound_is_copied_packet_by_packet_and_stays_in_step(suffix, sound, t
     write_colours(source, [("red", 2)], sound=sound)
     assert annotate(source, target, []) == ""
     (before, at), (after, then) = packets(source), packets(target)
-    if suffix == "ts":  # the headers that MPEG-TS repeats in each packet are left out
+    if suffix == "ts":  # skip the headers that MPEG-TS repeats in each packet
         before = [packet[7:] for packet in before]
     assert after == before
     np.testing.assert_allclose(then, at, atol=0.03)
 
 
-def test_a_sound_that_an_mp4_cannot_hold_is_left_out_and_said(tmp_path):
+def test_sound_that_an_mp4_cannot_hold_is_left_out_with_a_note(tmp_path):
     source, target = str(tmp_path / "a.mkv"), tmp_path / "b.mp4"
     write_colours(source, [("red", 1)], sound="pcm_s16le")
     assert "(pcm_s16le) is left out" in annotate(source, target, [])
@@ -112,7 +112,7 @@ def test_other_pixel_formats_and_odd_sides(container, codec, pix_fmt, tmp_path):
     before, after = shown(source)[1], shown(target)[1]
     assert after.shape == (12, 32, 46, 3)
     difference = after[:, : size[0], : size[1]] - before
-    assert np.abs(difference.mean(axis=(1, 2))).max() < 3  # of each frame and colour; a GIF's are dithered
+    assert np.abs(difference.mean(axis=(1, 2))).max() < 3  # per frame and colour; a GIF is dithered
     if container != "gif":
         assert np.abs(difference).mean() < 2
 
@@ -125,7 +125,7 @@ def test_a_damaged_frame_leaves_no_copy(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_names_that_do_not_fit_are_cut_and_more_lines_than_fit_left_out(tmp_path):
+def test_names_and_lines_that_do_not_fit_are_cut(tmp_path):
     source, target = str(tmp_path / "a.mp4"), tmp_path / "b.mp4"
     write_colours(source, [("red", 1)], size=(48, 48))
     lines = tuple(("a class with a very long name " * 4, "98%") for _ in range(40))

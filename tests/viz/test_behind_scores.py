@@ -1,4 +1,4 @@
-"""A report says how many videos a figure stands on, which checkpoint it is of, and which videos were left out."""
+"""A report says how many videos a figure is based on, which checkpoint was scored, and which videos were left out."""
 
 import json
 
@@ -26,7 +26,7 @@ SCORED = {"eval/top1": 0.9412, "eval/num_scored": 17, "eval/num_expected": 17, "
         ({"eval/num_expected": 20_000, "eval/num_scored": 20_000, "eval/clips": 1}, "based on 20000 videos."),
     ],
 )
-def test_a_score_says_how_many_videos_and_clips_it_stands_on(changes, sentence, tmp_path):
+def test_a_score_says_how_many_videos_and_clips_it_is_based_on(changes, sentence, tmp_path):
     (said,) = score_sentences(SCORED | changes, tmp_path)
     assert said.endswith(sentence)
 

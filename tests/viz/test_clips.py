@@ -1,4 +1,4 @@
-"""Clips of a report: they move, keep their frames apart, and stay within their budget."""
+"""Clips of a report are animated, keep their frames apart, and stay within their budget."""
 
 import io
 
@@ -21,7 +21,7 @@ def test_even_noise_stays_within_the_budget(shape):
     assert picture.width * shape[1] == pytest.approx(picture.height * shape[2], rel=0.1) or min(shape[1:]) < 10
 
 
-def test_frames_come_in_their_order_from_the_first_to_the_last():
+def test_frames_are_in_order_from_the_first_to_the_last():
     frames = np.repeat(np.arange(0, 250, 5, dtype=np.uint8), 32 * 32 * 3).reshape(-1, 32, 32, 3)
     picture, seen = Image.open(io.BytesIO(encode_clip(frames))), []
     for number in range(picture.n_frames):
@@ -32,7 +32,7 @@ def test_frames_come_in_their_order_from_the_first_to_the_last():
     assert seen[-1] == pytest.approx(245, abs=4)
 
 
-def test_a_later_evaluation_takes_the_place_of_an_earlier_one(tmp_path):
+def test_a_later_evaluation_replaces_an_earlier_one(tmp_path):
     frames = np.zeros((2, 8, 8, 3), np.uint8)
     write_clips(tmp_path, [("best", "one", frames), ("worst", "two", frames)])
     write_clips(tmp_path, [("best", "three", frames)])
@@ -44,7 +44,7 @@ def test_a_later_evaluation_takes_the_place_of_an_earlier_one(tmp_path):
     "content",
     ["[", "{}", "[1]", '[{"kind": "best"}]', '[{"kind": "best", "file": "../secret.webp", "words": ""}]'],
 )
-def test_a_list_that_is_damaged_or_leads_out_of_its_folder_has_no_section(tmp_path, content):
+def test_a_damaged_list_or_one_that_leaves_its_folder_has_no_section(tmp_path, content):
     folder = tmp_path / "pictures"
     folder.mkdir()
     (tmp_path / "secret.webp").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""The confusion matrix: its worst pairs, and the sheet of many classes."""
+"""The confusion matrix: its most confused pairs, and the sheet of many classes."""
 
 import numpy as np
 import pytest
@@ -9,27 +9,27 @@ from vidjax.viz.confusion import confusion_blocks, draw_confusion_matrix, simila
 from vidjax.viz.document import Table
 
 
-def test_pairs_come_by_their_count_and_of_equals_the_one_of_the_smaller_class_first():
+def test_pairs_are_ordered_by_count_then_by_the_size_of_the_class():
     matrix = np.array([[90, 5, 5], [7, 3, 0], [5, 0, 5]])
     assert worst_pairs(matrix) == [(1, 0, 7), (2, 0, 5), (0, 1, 5), (0, 2, 5)]
     assert worst_pairs(matrix, 1) == [(1, 0, 7)]
     assert worst_pairs(np.eye(3, dtype=int)) == []
 
 
-def test_the_table_says_which_share_of_the_class_it_is(tmp_path):
+def test_the_table_has_the_shares_of_the_class(tmp_path):
     write_matrix(tmp_path / "confusion_matrix.csv", np.array([[3, 1], [0, 4]]), ["a, b", 'c "d"\n'])
     [table] = [block for block in confusion_blocks(tmp_path, tmp_path / "pictures") if isinstance(block, Table)]
     assert list(map(list, table.rows)) == [["a, b", 'c "d"\n', "1", "25.0%", "75.0%"]]
 
 
 @pytest.mark.parametrize("content", [None, "", "a,b\n1", "a,b\nb,x", "\xff"])
-def test_without_a_whole_matrix_there_is_no_section(tmp_path, content):
+def test_without_a_complete_matrix_there_is_no_section(tmp_path, content):
     if content is not None:
         (tmp_path / "confusion_matrix.csv").write_text(content, encoding="latin-1")
     assert confusion_blocks(tmp_path, tmp_path / "pictures") == []
 
 
-def test_classes_that_are_taken_for_each_other_become_neighbours():
+def test_classes_that_are_confused_become_neighbours():
     matrix = 20 * np.eye(12, dtype=int)
     pairs = [(0, 7), (3, 11), (5, 8)]
     for one, other in pairs:
@@ -40,7 +40,7 @@ def test_classes_that_are_taken_for_each_other_become_neighbours():
 
 
 def test_on_the_sheet_each_row_and_column_has_the_name_of_its_class(tmp_path):
-    """Only one of 80 classes has a name and videos: ink lies left of its row, above its column, and nowhere else."""
+    """Only one of 80 classes has a name and videos: there is ink left of its row and above its column, nowhere else."""
     matrix = np.zeros((80, 80), int)
     matrix[50, 50] = 1
     names = ["" if number != 50 else "MMMM" for number in range(80)]
@@ -56,7 +56,7 @@ def test_on_the_sheet_each_row_and_column_has_the_name_of_its_class(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [3, 70])
-def test_names_that_matplotlib_would_take_for_formulas_are_drawn(tmp_path, classes):
+def test_names_that_matplotlib_would_read_as_formulas_are_drawn(tmp_path, classes):
     names = ["$x_$ $", "跳舞", "two\nlines", *map(str, range(classes - 3))]
     draw_confusion_matrix(np.eye(classes, dtype=int), names, tmp_path / "c.png")
     assert Image.open(tmp_path / "c.png").width > 300

@@ -1,4 +1,4 @@
-"""Curves: which lines of metrics.jsonl they are made of, and that runs share an axis."""
+"""Curves: which lines of metrics.jsonl they use, and which metrics get a panel."""
 
 import json
 
@@ -25,14 +25,14 @@ def test_lines_without_a_number_and_a_torn_last_line_are_left_out(run):
     assert len(read_metric(run / "gone.jsonl", "train/loss")[0]) == 0
 
 
-def test_smoothing_is_a_centred_mean_cut_at_the_ends():
+def test_smoothing_is_a_centred_mean_truncated_at_the_ends():
     values = np.random.default_rng(0).normal(size=20)
     expected = [values[max(0, i - 2) : i + 3].mean() for i in range(20)]
     np.testing.assert_allclose(smooth(values, 5), expected)
 
 
-def test_metrics_of_which_no_run_has_two_values_get_no_panel(run, tmp_path):
-    metrics = ["train/loss", "train/lr", "eval/top1", "eval/none"]  # an evaluation alone is no curve
+def test_metrics_without_two_values_in_any_run_get_no_panel(run, tmp_path):
+    metrics = ["train/loss", "train/lr", "eval/top1", "eval/none"]  # a single evaluation is not a curve
     two = draw_curves({"a": run, "b": run / "gone"}, metrics, tmp_path / "p" / "two.png")
     one = draw_curves({"a": run}, ["train/loss"], tmp_path / "one.png")
     assert Image.open(two).width == pytest.approx(2 * Image.open(one).width, rel=0.02)

@@ -1,4 +1,4 @@
-"""A report's HTML stands alone, and what names hold stays text."""
+"""A report's HTML is self-contained, and names stay text."""
 
 import pytest
 from pages import Page, check_stands_alone
@@ -16,7 +16,7 @@ def picture(tmp_path):
     return Picture(path, NASTY, zooms=True)
 
 
-def test_names_are_text_everywhere_in_a_page_that_needs_no_other_file(tmp_path, picture):
+def test_names_stay_text_in_a_self_contained_page(tmp_path, picture):
     blocks = [Heading(NASTY), Text(NASTY), Code(NASTY), Table((NASTY, "share"), [[NASTY, "1"]], [0.25])]
     write_document(tmp_path, NASTY, [*blocks, picture, Gallery([picture, picture])])
     page = check_stands_alone(tmp_path / "report.html")
@@ -39,7 +39,7 @@ def test_links_at_the_top_lead_to_the_sections(tmp_path):
     assert len(set(targets)) == 3
 
 
-def test_a_long_table_is_shown_on_a_click_unless_it_may_not_be(tmp_path):
+def test_a_long_table_is_folded_unless_forbidden(tmp_path):
     rows = [[str(number)] for number in range(400)]
     write_document(tmp_path, "t", [Table(("n",), rows), Table(("n",), rows, folds=False), Table(("n",), rows[:3])])
     page = Page((tmp_path / "report.html").read_text())
@@ -47,6 +47,6 @@ def test_a_long_table_is_shown_on_a_click_unless_it_may_not_be(tmp_path):
     assert len(page.named("tr")) == 401 + 401 + 4
 
 
-def test_a_name_of_two_lines_with_a_bar_stays_in_its_cell_of_the_markdown(tmp_path):
+def test_a_name_with_a_line_break_and_a_bar_stays_in_its_markdown_cell(tmp_path):
     text = write_document(tmp_path, "t", [Table(("class", "n"), [["a|b\nc", "1"]])]).read_text()
     assert text.splitlines()[-1] == r"| a\|b c | 1 |"

@@ -1,4 +1,4 @@
-"""Versions of clips beside each other: every frame, every version, files that players and browsers take."""
+"""Versions of clips side by side: every frame, every version, in files that players and browsers read."""
 
 import av
 import numpy as np
@@ -30,7 +30,7 @@ def test_an_animation_has_every_frame_with_the_versions_from_left_to_right(clips
     ("height", "width", "shown"),
     [(24, 24, (144, 144)), (224, 224, (224, 224)), (64, 96, (128, 192)), (448, 448, (224, 224))],
 )
-def test_frames_of_an_animation_are_enlarged_by_a_whole_number_or_shrunk(height, width, shown):
+def test_animated_frames_are_enlarged_by_a_whole_factor_or_shrunk(height, width, shown):
     clip = np.zeros((1, 2, height, width, 3), np.float32)
     clip[:, 1] = 1
     picture = panels.animate(dict.fromkeys(NAMES, clip), "")[0]
@@ -64,7 +64,7 @@ def test_all_three_files_are_written_in_a_new_folder_with_the_same_frames(clips,
 
 
 @pytest.mark.parametrize("size", [(33, 51), (32, 50)])
-def test_an_mp4_is_what_browsers_play_with_even_sides_and_the_pictures_colours(tmp_path, size):
+def test_an_mp4_has_even_sides_the_pictures_colours_and_a_format_that_browsers_play(tmp_path, size):
     pictures = [np.full((*size, 3), colour, np.uint8) for colour in ((250, 10, 10), (10, 250, 10), (10, 10, 250))]
     path = moving.write_mp4(pictures, tmp_path / "a.mp4", 8)
     with av.open(str(path)) as video:

@@ -1,4 +1,4 @@
-"""Reconstruction pictures show the given pixels and say what was predicted."""
+"""Reconstruction pictures show the given pixels and state what was predicted."""
 
 import functools
 
@@ -14,7 +14,7 @@ from vidjax.viz import reconstruction
 
 
 class Echo:
-    """Gives the input back three times, or as reconstruction what is off by so much."""
+    """Returns the input three times; the reconstruction is off by a constant."""
 
     def __init__(self, normalize_target, share=0.9, off=0.0):
         self.normalize_target, self.share_masked, self.off = normalize_target, share, off
@@ -34,7 +34,7 @@ def draw(objectives, folder, rows=1):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_normalised_target_is_owned_up_to_in_the_caption(tmp_path, normalize):
+def test_the_caption_admits_a_normalised_target(tmp_path, normalize):
     pictures = draw([Echo(normalize)], tmp_path, rows=2)
     assert all(path.is_file() for path in pictures.files)
     assert ("true mean and deviation" in pictures.caption) == normalize
@@ -42,7 +42,7 @@ def test_a_normalised_target_is_owned_up_to_in_the_caption(tmp_path, normalize):
     assert pictures.errors == (0.0,)
 
 
-def test_several_ratios_stand_one_under_the_other_and_have_an_error_each(tmp_path, monkeypatch):
+def test_several_ratios_are_drawn_below_each_other_each_with_an_error(tmp_path, monkeypatch):
     drawn = {}
     monkeypatch.setattr(
         reconstruction.panels, "draw", lambda clips, files, caption, titles: drawn.update(clips=clips, titles=titles)
@@ -54,7 +54,7 @@ def test_several_ratios_stand_one_under_the_other_and_have_an_error_each(tmp_pat
     np.testing.assert_allclose(pictures.errors, (0.05, 0.09), rtol=1e-5)
 
 
-def test_the_error_map_is_black_where_nothing_is_off_and_brightest_where_most_is():
+def test_the_error_map_is_black_at_zero_error_and_brightest_at_the_largest():
     given = np.zeros((1, 1, 1, 200, 3), np.float32)
     found = given.copy()
     found[..., 100:, 0] = np.linspace(0.1, 1, 100)  # one colour of three
@@ -65,14 +65,14 @@ def test_the_error_map_is_black_where_nothing_is_off_and_brightest_where_most_is
     assert colours[0, 0, 0, -1].min() > 0.6
 
 
-def test_an_error_map_of_predictions_that_are_no_numbers_can_be_drawn():
+def test_an_error_map_of_predictions_that_are_not_finite_can_be_drawn():
     given = np.zeros((1, 2, 4, 4, 3), np.float32)
     colours, most = reconstruction.error_map(given, np.full_like(given, np.nan))
     assert most == 1.0
     assert np.isfinite(colours).all()
 
 
-def test_videos_that_cannot_be_decoded_are_passed_over(tmp_path):
+def test_videos_that_cannot_be_decoded_are_skipped(tmp_path):
     (tmp_path / "val" / "a").mkdir(parents=True)
     (tmp_path / "val" / "a" / "empty.mp4").write_bytes(b"")
     config = Config(data=DataConfig(root=str(tmp_path), image_size=16, num_frames=2))
@@ -83,7 +83,7 @@ def test_videos_that_cannot_be_decoded_are_passed_over(tmp_path):
     assert held_out(open_source(config.data, "val"), config, one_device(), tmp_path).files.png.is_file()
 
 
-def test_the_real_objective_leaves_visible_patches_as_they_were_and_changes_hidden_ones():
+def test_the_real_objective_keeps_visible_patches_and_changes_hidden_ones():
     config = Config(
         model=ModelConfig(name="videomae_tiny", dtype="float32", mask_ratio=0.5),
         data=DataConfig(num_frames=4, image_size=32),

@@ -44,11 +44,11 @@ def test_report_of_a_run_names_results_changed_settings_and_pictures(tmp_path):
     assert re.search(r"20\d\d-\d\d-\d\d", text)
 
 
-def test_report_of_a_run_that_was_stopped_at_once_is_still_written(tmp_path):
+def test_the_report_of_a_run_that_stopped_at_once_is_still_written(tmp_path):
     assert "How it was made" in report.write_run_report(tmp_path).read_text()
 
 
-def test_an_evaluation_adds_to_the_report_and_keeps_how_the_run_was_trained(tmp_path, monkeypatch):
+def test_an_evaluation_extends_the_report_and_keeps_the_training(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run")
     trained = dataclasses.replace(Config(), task="classification", optim=OptimConfig(base_lr=0.125))
     monkeypatch.setattr("sys.orig_argv", ["python", "-m", "vidjax.main", "--workdir=run", "--config=mine.py"])
@@ -65,7 +65,7 @@ def test_an_evaluation_adds_to_the_report_and_keeps_how_the_run_was_trained(tmp_
     assert "pictures/curves.png" in text
 
 
-def test_a_damaged_line_of_the_history_costs_that_line_only(tmp_path):
+def test_a_damaged_line_of_the_history_loses_only_that_line(tmp_path):
     report.write_run_report(tmp_path, act="stopped at step 3 of 8")
     with (tmp_path / made.HISTORY).open("ab") as file:
         file.write(b'{"act": "\xff\n[1]\n{}\n')
@@ -74,7 +74,7 @@ def test_a_damaged_line_of_the_history_costs_that_line_only(tmp_path):
     assert "Trained to step 8 of 8: " in text
 
 
-def test_a_command_has_a_flag_a_line():
+def test_a_command_has_one_flag_per_line():
     words = ["-m", "vidjax.main", "--config=a.py:base", "--workdir=/my run", "--config.seed=1"]
     lines = made.command(words).splitlines()
     assert lines == [
@@ -83,7 +83,7 @@ def test_a_command_has_a_flag_a_line():
     assert made.command(["/env/bin/vidjax", "quickstart"]) == "vidjax quickstart"
 
 
-def test_a_single_evaluation_is_said_not_drawn(tmp_path):
+def test_a_single_evaluation_is_a_sentence_not_a_curve(tmp_path):
     run = make_run(tmp_path / "run")
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 30, "val/top1": 0.625}) + "\n")

@@ -1,4 +1,4 @@
-"""Subtitles as FFmpeg reads them: times to the millisecond, and names that are no markup."""
+"""Subtitles as FFmpeg reads them: times to the millisecond, and names that are not read as markup."""
 
 import av
 import numpy as np
@@ -15,7 +15,7 @@ CUES = [
 
 
 def demuxed(path):
-    """What FFmpeg's own reader finds: start and end in milliseconds, and the text."""
+    """The cues that FFmpeg reads: start and end in milliseconds, and the text."""
     with av.open(str(path)) as container:
         [stream] = container.streams
         assert stream.type == "subtitle"
@@ -35,17 +35,17 @@ def test_ffmpeg_finds_the_cues(write, suffix, tmp_path):
     texts = [text.decode() for _, _, text in found]
     assert texts[1] == "two 60%\nof them 50%"
     assert "<" not in texts[0]
-    assert "{" not in texts[0] or suffix == ".vtt"  # which has no such markup
+    assert "{" not in texts[0] or suffix == ".vtt"  # WebVTT has no such markup
     plain = texts[0].translate(str.maketrans("\u2039\u203a", "<>")).replace("&lt;", "<").replace("&gt;", ">")
     assert plain.replace("&amp;", "&").startswith("putting <b>something</b> & more")
 
 
-def test_a_file_of_no_cues_is_an_empty_one():
+def test_without_cues_the_file_is_empty():
     assert srt([]) == ""
     assert webvtt([]) == "WEBVTT\n"
 
 
-def test_classes_that_are_seen_together_share_a_cue_and_gaps_have_none():
+def test_simultaneous_classes_share_a_cue_and_gaps_have_none():
     segments = [
         {"start": 0.0, "end": 4.0, "label": "run", "probability": 0.6},
         {"start": 2.0, "end": 6.0, "label": "jump\nhigh\x1b", "probability": 0.9},
@@ -57,7 +57,7 @@ def test_classes_that_are_seen_together_share_a_cue_and_gaps_have_none():
     ]  # fmt: skip
 
 
-def test_cues_show_at_each_moment_what_holds_then():
+def test_cues_show_the_answers_of_each_moment():
     rng = np.random.default_rng(0)
     starts = rng.integers(0, 50, 40)
     segments = [

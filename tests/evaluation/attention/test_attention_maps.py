@@ -1,6 +1,6 @@
-"""Attention maps are those of `transformers` or of equations in PyTorch; roll-outs are products of whole matrices.
+"""Attention maps equal those of `transformers` or of equations in PyTorch; roll-outs are products of whole matrices.
 
-In the oracles a matrix has a row and a column for every token of the clip, the class token first where there is one.
+The oracles' matrices have a row and a column for every token of the clip, the class token first if there is one.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ transformers = pytest.importorskip("transformers", reason="oracles are in transf
 import timesformer_peer  # noqa: E402 - needs torch and transformers
 import vivit_peer  # noqa: E402 - needs torch and transformers
 import vivit_torch  # noqa: E402 - needs torch
-from torch_weights import classifier_params, pretraining_params  # noqa: E402 - of models of transformers
+from torch_weights import classifier_params, pretraining_params  # noqa: E402 - for models of transformers
 
 CLASSES = 5
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -47,19 +47,19 @@ def model_of(module, params):
 
 
 def random_clip(spec):
-    """A clip, and its pixels as PyTorch takes them, (1 t c h w)."""
+    """A clip, and its pixels in PyTorch's layout (1 t c h w)."""
     clip = np.random.default_rng(0).integers(0, 256, spec.clip_shape, dtype=np.uint8)
     pixels = (clip / 255 - np.array(MEAN)) / np.array(STD)
     return clip, torch.from_numpy(pixels.transpose(0, 3, 1, 2)[None])
 
 
 def cubes(spec, tokens):
-    """On the grid, without the class token if there is one."""
+    """Tokens on the grid of cubes, without the class token if there is one."""
     return tokens[..., -spec.num_tokens :].reshape(*tokens.shape[:-1], *spec.grid)
 
 
 def rolled_out(matrices, start):
-    """Abnar & Zuidema 2020, section 3, of matrices (n n) in the order in which the model applies them."""
+    """Roll-out (Abnar & Zuidema 2020, section 3) of matrices (n n) in the order in which the model applies them."""
     product = np.eye(len(start))
     for matrix in matrices:
         product = (matrix + np.eye(len(matrix))) / 2 @ product
@@ -98,7 +98,7 @@ def videomae_peer(cls, spec, **options):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_of_a_videomae_maps_are_those_of_transformers(pooling):
+def test_videomae_maps_equal_those_of_transformers(pooling):
     spec = dataclasses.replace(VIDEOMAE, pooling=pooling)
     peer = videomae_peer(transformers.VideoMAEForVideoClassification, spec, use_mean_pooling=pooling == "mean")
     clip, pixels = random_clip(spec)
@@ -112,7 +112,7 @@ def test_of_a_videomae_maps_are_those_of_transformers(pooling):
     assert found.rollout.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_an_autoencoder_is_seen_with_no_cube_hidden():
+def test_an_autoencoders_maps_see_every_cube():
     peer = videomae_peer(transformers.VideoMAEForPreTraining, VIDEOMAE, use_mean_pooling=False)
     clip, pixels = random_clip(VIDEOMAE)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def test_an_autoencoder_is_seen_with_no_cube_hidden():
 
 
 def timesformer(attention_type):
-    """Maps of ours; of `transformers`, all probabilities of its layers: over time (s h t t), and in its own shape."""
+    """Our maps, and the probabilities of all layers in `transformers`: over time (s h t t), and in its own shape."""
     spec = dataclasses.replace(TIMESFORMER, attention_type=attention_type)
     peer, in_time = timesformer_peer.peer(spec, CLASSES), []
     if attention_type == "divided":
@@ -137,7 +137,7 @@ def timesformer(attention_type):
     return spec, found, [a.numpy() for a in in_time], [a.numpy() for a in others]
 
 
-def test_of_a_timesformer_maps_are_those_of_transformers_over_time_and_in_space():
+def test_timesformer_maps_equal_those_of_transformers_over_time_and_space():
     spec, found, in_time, in_space = timesformer("divided")
     t, s = spec.grid[0], 9
     space = np.stack([a[:, :, 0, 1:].swapaxes(0, 1) / t for a in in_space])  # (t h n n) to l h t s
@@ -148,7 +148,7 @@ def test_of_a_timesformer_maps_are_those_of_transformers_over_time_and_in_space(
     matrices = []
     for time, space in zip(in_time, in_space, strict=True):
         over_time, in_frames = np.zeros((2, 1 + t * s, 1 + t * s))
-        over_time[0, 0] = 1  # the class token takes no part
+        over_time[0, 0] = 1  # the class token takes no part in it
         for place in range(s):
             over_time[1 + place :: s, 1 + place :: s] = time[place].mean(0)
         for frame in range(t):
@@ -160,17 +160,17 @@ def test_of_a_timesformer_maps_are_those_of_transformers_over_time_and_in_space(
     close(found.rollout, cubes(spec, rolled_out(matrices, one_of(1 + t * s))))
 
 
-def test_of_a_timesformer_with_joint_attention_maps_are_those_of_transformers():
+def test_timesformer_maps_of_joint_attention_equal_those_of_transformers():
     spec, found, _, attentions = timesformer("joint")
     start, t = one_of(1 + spec.num_tokens), spec.grid[0]
-    # There the frames of a place follow each other.
+    # In transformers the frames of a place follow each other.
     order = np.r_[0, 1 + np.arange(spec.num_tokens).reshape(-1, t).T.ravel()]
     attentions = [a[:, :, order][:, :, :, order] for a in attentions]
     close(found.layers["attention"], np.stack([cubes(spec, a[0, :, 0]) for a in attentions]))
     close(found.rollout, cubes(spec, rolled_out([a[0].mean(0) for a in attentions], start)))
 
 
-def test_of_a_timesformer_that_attends_in_frames_only_maps_are_those_of_transformers():
+def test_timesformer_maps_within_frames_equal_those_of_transformers():
     spec, found, _, attentions = timesformer("space_only")
     t, h, w = spec.grid
     close(found.layers["space"], np.stack([a[:, :, 0, 1:].swapaxes(0, 1).reshape(4, t, h, w) / t for a in attentions]))
@@ -184,7 +184,7 @@ def vivit_params(table, spec, arrays):
     return rule_tables.read(table, arrays, lambda: shapes)
 
 
-def test_of_a_vivit_maps_are_those_of_transformers():
+def test_vivit_maps_equal_those_of_transformers():
     peer = vivit_peer.peer(VIVIT, CLASSES, attn_implementation="eager")
     arrays = vivit_peer.by_stored_key(peer, lambda parameter: parameter)
     clip, pixels = random_clip(VIVIT)
@@ -197,7 +197,7 @@ def test_of_a_vivit_maps_are_those_of_transformers():
 
 
 @pytest.mark.parametrize("factorization", ["joint", "encoder", "self_attention", "dot_product"])
-def test_of_a_vivit_maps_are_those_of_its_equations(factorization, monkeypatch):
+def test_vivit_maps_equal_its_equations(factorization, monkeypatch):
     spec = dataclasses.replace(VIVIT, factorization=factorization)
     arrays = vivit_torch.flat(vivit_torch.scenic_state(spec, CLASSES))
     params = vivit_params(scenic_rules(spec, CLASSES), spec, arrays)
@@ -236,7 +236,7 @@ def test_of_a_vivit_maps_are_those_of_its_equations(factorization, monkeypatch):
     close(found.rollout, rollout)
 
 
-def test_of_a_clip_tower_the_last_layer_is_what_the_model_itself_says():
+def test_the_last_map_of_a_clip_tower_equals_the_models_own_attention():
     spec = CLIPVisionSpec(24, 2, 4, 50, 0, patch_size=4, num_frames=3, image_size=(8, 12))
     module = CLIPClassifier(spec, CLASSES)
     params = module.init(jax.random.key(0), np.zeros((1, *spec.clip_shape), np.float32))["params"]
@@ -248,7 +248,7 @@ def test_of_a_clip_tower_the_last_layer_is_what_the_model_itself_says():
     close(found.layers["space"][-1].mean(0), wanted[0].reshape(spec.grid) / 3)
 
 
-def test_a_captioner_and_a_deeper_head_are_seen_by_their_backbones():
+def test_a_captioner_and_a_deeper_head_show_the_maps_of_their_backbones():
     clip, _ = random_clip(VIDEOMAE)
     backbone = VideoMAEClassifier(VIDEOMAE, 0)
     zeros = np.zeros((1, *VIDEOMAE.clip_shape), np.float32)
@@ -265,7 +265,7 @@ def test_a_captioner_and_a_deeper_head_are_seen_by_their_backbones():
 
 
 @pytest.mark.parametrize("name", ["videomae_tiny", "timesformer_tiny", "vivit_tiny", "videomamba_tiny", "clip_tiny"])
-def test_a_call_that_captures_nothing_is_traced_as_if_nothing_could_be_captured(name, monkeypatch):
+def test_a_call_that_captures_nothing_is_traced_without_capturing(name, monkeypatch):
     module = build_model(name, num_classes=3)
     clips = jax.ShapeDtypeStruct((1, *module.spec.clip_shape), np.float32)
     params = jax.eval_shape(module.init, jax.random.key(0), clips)["params"]
@@ -285,7 +285,7 @@ def test_a_call_that_captures_nothing_is_traced_as_if_nothing_could_be_captured(
     assert stacks
 
 
-def test_what_has_no_attention_and_clips_of_another_size_are_refused():
+def test_models_without_attention_and_clips_of_another_size_are_refused():
     module = VideoMAEClassifier(VIDEOMAE, 0)
     clip, _ = random_clip(VIDEOMAE)
     params = module.init(jax.random.key(0), np.zeros((1, *VIDEOMAE.clip_shape), np.float32))["params"]

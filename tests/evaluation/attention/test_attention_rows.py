@@ -1,4 +1,4 @@
-"""Weighed rows of attention are those of the whole matrix, which is never made where it would be large."""
+"""Weighted sums of attention rows equal those of the whole matrix, which is never stored if it would be large."""
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,8 @@ def random_inputs(groups, queries, keys, heads=3, channels=5):
     return q, k, rng.random((groups, queries)).astype(np.float32)
 
 
-@pytest.mark.parametrize("logits", [1, 300, 2**23])  # of a block: one query, some of them, all
-def test_rows_are_those_of_the_matrix_however_queries_are_cut(logits, monkeypatch):
+@pytest.mark.parametrize("logits", [1, 300, 2**23])  # per block: one query, some queries, all queries
+def test_rows_equal_those_of_the_matrix_for_any_size_of_blocks(logits, monkeypatch):
     monkeypatch.setattr(rows, "_LOGITS", logits)
     q, k, weights = random_inputs(2, 11, 7)
     shares = np.exp(np.einsum("gnhe,gmhe->ghnm", q, k, dtype=np.float64) * 5**-0.5)
@@ -24,7 +24,7 @@ def test_rows_are_those_of_the_matrix_however_queries_are_cut(logits, monkeypatc
     np.testing.assert_allclose(rows.over_groups(q, k, weights), wanted, atol=1e-5)
 
 
-def test_of_many_tokens_no_array_is_as_large_as_the_matrix():
+def test_with_many_tokens_no_array_is_as_large_as_the_matrix():
     """The 18,432 tokens of 64 frames of 384 pixels: 12 heads would have logits of 16 GB."""
     q = jax.ShapeDtypeStruct((1, 18_432, 12, 64), jnp.float32)
     traced = jax.make_jaxpr(rows.over_groups)(q, q, jax.ShapeDtypeStruct((1, 18_432), jnp.float32))

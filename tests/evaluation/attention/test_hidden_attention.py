@@ -1,4 +1,4 @@
-"""The hidden attention of VideoMamba's scans: its matrix, written out token by token, is what the scans compute."""
+"""The hidden attention of VideoMamba's scans equals its matrix, written out token by token."""
 
 import math
 import types
@@ -24,7 +24,7 @@ TOKENS = 1 + SPEC.num_tokens
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_three_tokens_by_hand(reverse):
-    """Steps of log 2 halve the one state of the one channel; every token writes and reads with 1."""
+    """Steps of log 2 halve the single state of the single channel; every token writes and reads with weight 1."""
     ones = jnp.ones((3, 1))
     # softplus(0) = log 2
     scan = Scan(dt=0 * ones, dt_bias=jnp.zeros(1), A=-jnp.ones((1, 1)), B=ones, C=ones, reverse=reverse)
@@ -35,19 +35,19 @@ def test_three_tokens_by_hand(reverse):
     np.testing.assert_allclose(scan.sums(), alpha.sum(1), rtol=1e-6)
 
 
-def test_both_directions_are_summed_or_averaged_as_the_model_does():
+def test_both_directions_are_summed_or_averaged_like_in_the_model():
     ones = jnp.ones((3, 1))
     scans = {
         name: Scan(dt=0 * ones, dt_bias=jnp.zeros(1), A=-jnp.ones((1, 1)), B=ones, C=ones, reverse=reverse)
         for name, reverse in (("forward", False), ("backward", True))
     }
-    of_first = math.log(2) * np.array([1 + 1, 0.5, 0.25])  # the first token is seen by both
+    of_first = math.log(2) * np.array([1 + 1, 0.5, 0.25])  # both directions see the first token
     np.testing.assert_allclose(merged_rows(scans, jnp.eye(3)[0], "sum"), of_first, rtol=1e-6)
     np.testing.assert_allclose(merged_rows(scans, jnp.eye(3)[0], "mean"), of_first / 2, rtol=1e-6)
 
 
 def hidden_matrix(mixer, x, suffix, a_log):
-    """Equation 11 of arXiv:2403.01590 for each channel (d l l), of the tokens x (l d) that a direction is given."""
+    """Equation 11 of arXiv:2403.01590 for each channel (d l l), from the input tokens x (l d) of a direction."""
     module = mixer.get_submodule
     u = torch.nn.functional.silu(module(f"conv1d{suffix}")(x.T[None])[0, :, : len(x)].T)
     low, b, c = module(f"x_proj{suffix}")(u).split([mixer.rank, mixer.states, mixer.states], dim=-1)
@@ -75,7 +75,9 @@ def seen(monkeypatch):
         out = direction(mixer, x, z, suffix, a_log)
         alpha, u = hidden_matrix(mixer, x[0], suffix, a_log)
         y = torch.einsum("dij,jd->id", alpha, u) + mixer.get_parameter(f"D{suffix}") * u
-        torch.testing.assert_close(y * torch.nn.functional.silu(z[0]), out[0])  # the matrix makes what the scan makes
+        torch.testing.assert_close(
+            y * torch.nn.functional.silu(z[0]), out[0]
+        )  # the matrix computes the same as the scan
         matrices.append((alpha.flip(1, 2) if suffix else alpha).numpy())
         return out
 
@@ -97,7 +99,7 @@ def maps_of(state, clip):
 
 
 def close(ours, theirs):
-    """On the grid of cubes, without the class token."""
+    """Compare on the grid of cubes, without the class token."""
     theirs = np.stack(theirs)[..., 1:].reshape(ours.shape)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-5 * np.abs(theirs).max())
 

@@ -1,4 +1,4 @@
-"""The store of features: what a kill leaves, what several hosts make of it, and what it refuses."""
+"""The feature store: interrupted and resumed, written by several hosts, and what it refuses."""
 
 import shutil
 import signal
@@ -27,7 +27,7 @@ BROKEN = "train/b/05.mp4"
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Ten training videos in two classes, one of them broken, and three to validate on."""
+    """Ten training videos in two classes, one of them broken, and three validation videos."""
     root = tmp_path_factory.mktemp("videos")
     for split, count in (("train", 10), ("val", 3)):
         for number in range(count):
@@ -40,7 +40,7 @@ def videos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory):
-    """A store that one call has written from beginning to end."""
+    """A store written by a single call."""
     folder = tmp_path_factory.mktemp("stores") / "whole"
     assert embed(videos, folder)[1:] == (10, [], [(BROKEN, "truncated")])
     return folder
@@ -81,13 +81,13 @@ def test_a_video_that_cannot_be_decoded_is_in_the_store_with_its_reason(whole):
 
 
 @pytest.mark.parametrize("rows", [1, 6])
-def test_a_killed_run_that_is_gone_on_with_leaves_the_bytes_of_one_that_was_not(videos, whole, tmp_path, rows):
+def test_a_killed_and_resumed_call_writes_the_bytes_of_an_uninterrupted_one(videos, whole, tmp_path, rows):
     folder = tmp_path / "store"
     worker = [sys.executable, embed_worker.__file__, str(videos), str(folder), str(rows)]
     assert subprocess.run(worker, capture_output=True).returncode == -signal.SIGKILL
     written = {path.name for path in folder.glob("part*")}
     assert written == {f"part-{part:05d}.safetensors" for part in range(rows // 4)}
-    (folder / ".part-00002.safetensors.0123.part").write_bytes(b"half")  # as a kill in the middle of writing leaves it
+    (folder / ".part-00002.safetensors.0123.part").write_bytes(b"half")  # left by a kill while writing
     with pytest.raises(DataError, match=rf"is incomplete: it has {len(written)} of 3 parts; finish it with"):
         FeatureStore.open(folder)
     assert embed(videos, folder)[1:3] == (10 - 4 * len(written), [])
@@ -95,7 +95,7 @@ def test_a_killed_run_that_is_gone_on_with_leaves_the_bytes_of_one_that_was_not(
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
+def test_two_hosts_write_the_store_of_one(videos, whole, tmp_path, order):
     rows = {0: 6, 1: 4}  # parts 0 and 2, and part 1
     first, last = order
     assert embed(videos, tmp_path, process=(first, 2))[1] == rows[first]
@@ -105,7 +105,7 @@ def test_two_hosts_leave_the_store_of_one(videos, whole, tmp_path, order):
     assert contents(tmp_path) == contents(whole)
 
 
-def test_every_row_is_told_of_in_every_call_so_that_a_bar_fills(videos, tmp_path):
+def test_every_call_reports_every_row_so_that_a_bar_fills(videos, tmp_path):
     for process in ((1, 2), (0, 1), (0, 1)):
         told = []
         embed(videos, tmp_path / "store", process=process, on_row=lambda told=told: told.append(1))
@@ -119,7 +119,7 @@ def test_the_processes_of_one_job_share_the_work_at_the_same_time(videos, whole,
     assert contents(tmp_path / "store") == contents(whole)
 
 
-def test_another_number_of_hosts_goes_on_where_the_first_stopped(videos, whole, tmp_path):
+def test_another_number_of_hosts_resumes_a_store(videos, whole, tmp_path):
     assert embed(videos, tmp_path, process=(2, 3))[1:3] == (2, [0, 1])
     assert embed(videos, tmp_path)[1:3] == (8, [])
     assert contents(tmp_path) == contents(whole)
@@ -166,16 +166,16 @@ def test_other_features_in_the_same_folder_are_refused(videos, whole, change, to
     assert contents(whole) == before
 
 
-def test_a_data_set_that_has_changed_is_refused(videos, whole, tmp_path):
+def test_a_changed_data_set_is_refused(videos, whole, tmp_path):
     other = shutil.copytree(videos, tmp_path / "videos")
     (other / "train" / "a" / "00.mp4").write_bytes(encode(moving_texture(20, 32, 40)))
     with pytest.raises(ResumeError, match=r"other features: content of the data set was \w{16}, is now \w{16}\. "):
         embed(other, whole)
-    same = shutil.copytree(videos, tmp_path / "moved")  # the place of the videos is not what they are
+    same = shutil.copytree(videos, tmp_path / "moved")  # the same videos in another place
     assert embed(same, whole)[1:3] == (0, [])
 
 
-def test_two_stores_that_do_not_belong_together_are_refused(videos, whole, tmp_path):
+def test_two_stores_that_do_not_match_are_refused(videos, whole, tmp_path):
     embed(videos, tmp_path / "val", split="val")
     train, val = FeatureStore.open(whole), FeatureStore.open(tmp_path / "val")
     check_pair(train, val)
@@ -184,7 +184,7 @@ def test_two_stores_that_do_not_belong_together_are_refused(videos, whole, tmp_p
         check_pair(train, FeatureStore.open(tmp_path / "other"))
 
 
-def test_what_float16_cannot_hold_is_refused_with_its_row_or_kept_as_float32(videos, tmp_path):
+def test_values_too_large_for_float16_are_refused_with_their_row_or_kept_as_float32(videos, tmp_path):
     strong = Colours(np.float32(3000))
     with pytest.raises(DataError, match=r"pooled of train/a/00.mp4 reaches \d{6}, but float16 ends at 65504; store"):
         embed(videos, tmp_path / "half", strong)
@@ -195,7 +195,7 @@ def test_what_float16_cannot_hold_is_refused_with_its_row_or_kept_as_float32(vid
     np.testing.assert_allclose(strong, weak * 6000, rtol=1e-5)
 
 
-def test_features_that_are_no_numbers_are_a_reason_not_a_value(videos, tmp_path):
+def test_features_that_are_not_finite_become_a_reason(videos, tmp_path):
     embed(videos, tmp_path, Colours(np.float32(np.nan)))
     store = FeatureStore.open(tmp_path)
     assert set(store.reasons) == {"not_finite", "truncated"}
@@ -221,7 +221,7 @@ def test_a_folder_without_features_and_a_damaged_part_are_named(videos, whole, t
 
 
 def test_a_flipped_bit_is_found_wherever_it_is(whole, tmp_path):
-    """A hundred flips over header and parts: each is refused, or in a place that says nothing and changes nothing."""
+    """A hundred flips over header and parts: each is refused, or hits a place that does not matter."""
     rng, found, harmless = np.random.default_rng(0), 0, 0
     store = FeatureStore.open(whole)
     wanted = (store.header, store.ids, store.labels.tolist(), [store.array(name) for name in store.header.arrays])
@@ -240,7 +240,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(whole, tmp_path):
         np.testing.assert_equal(read, wanted)
         harmless += 1
     assert found + harmless == 100
-    assert found >= 95  # a space for a tab between two entries of JSON is harmless
+    assert found >= 95  # a tab instead of a space between two entries of JSON is harmless
 
 
 def test_targets_and_groups_are_those_of_the_rows(tmp_path, whole):
@@ -259,7 +259,7 @@ def test_targets_and_groups_are_those_of_the_rows(tmp_path, whole):
     assert store.decoded.all()
 
 
-def test_options_that_cannot_be_are_refused(videos, tmp_path):
+def test_invalid_options_are_refused(videos, tmp_path):
     with pytest.raises(ConfigError, match="colours has no feature 'cls'; a colours has tokens, token_mean"):
         embed(videos, tmp_path, names=("cls",))
     with pytest.raises(ConfigError, match="features are stored as float16 or float32, not as 'int8'"):
@@ -277,12 +277,12 @@ def test_parts_are_small_enough_to_be_held_in_memory(videos, tmp_path):
             return {"tokens": super().outputs(params, clips)["tokens"][..., :1] * np.ones(2**20, np.float32)}
 
     wide = embed(videos, tmp_path / "wide", Wide(), split="val", names=("tokens",), rows_per_part=0)
-    assert wide.header.rows_per_part == 32  # of 4 MiB each
+    assert wide.header.rows_per_part == 32  # rows of 4 MiB each
     means = embed(videos, tmp_path / "means", Wide(), split="val", names=("width_mean",), rows_per_part=0)
     assert means.header.rows_per_part == 256
 
 
-def test_without_names_a_store_has_all_arrays_but_the_tokens(videos, tmp_path):
+def test_by_default_a_store_has_all_arrays_except_the_tokens(videos, tmp_path):
     assert set(embed(videos, tmp_path, split="val", names=()).header.arrays) == {
         "token_mean",
         "token_max",

@@ -1,4 +1,4 @@
-"""Features of every family: those that the model gives for the central clip, and reductions that NumPy gives too."""
+"""Features of every family: the model's outputs for the central clip, and reductions that equal NumPy's."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ CLIPS = {"num_frames": 4, "image_size": 16}
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """Three videos, the last of which is none."""
+    """Three files, the last of which is not a video."""
     root = tmp_path_factory.mktemp("videos")
     for number in range(3):
         path = root / f"val/c{number % 2}/{number}.mp4"
@@ -35,7 +35,7 @@ def videos(tmp_path_factory):
 
 
 def backbone(name, num_classes=0, **options):
-    """A model of which no parameter is small or zero; without number of classes, as it is pre-trained."""
+    """A model with no parameter small or zero; with num_classes=None, the pre-training module."""
     module = build_model(name, num_classes=num_classes, depth=2, **CLIPS, **options)
     inputs = [np.zeros((1, *module.spec.clip_shape))]
     if num_classes is None:
@@ -56,7 +56,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_tokens(videos, tmp_path, family):
+def test_every_familys_arrays_equal_numpys_reductions_of_its_tokens(videos, tmp_path, family):
     make, num_tokens, has_class_token = FAMILIES[family]
     model = make()
     data = DataConfig(root=str(videos), train_split="val", threads=1)
@@ -84,7 +84,7 @@ def test_every_family_gives_its_arrays_and_they_are_what_numpy_makes_of_its_toke
             write_features(model, Split(source, data, "val"), Storage(tmp_path / "other", ("cls",)))
 
 
-def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
+def test_features_in_memory_equal_those_of_the_store(videos, tmp_path):
     model = backbone("videomae_tiny", 5)
     data = DataConfig(root=str(videos), train_split="val", threads=1)
     source = open_source(data, "val")
@@ -96,7 +96,7 @@ def test_features_in_memory_are_those_of_the_store(videos, tmp_path):
     assert np.abs(found.scores[0] - found.scores[1]).max() > 1e-3
 
 
-def test_clips_that_do_not_fill_the_last_cube_are_taken_as_a_run_takes_them(videos):
+def test_clips_that_do_not_fill_the_last_cube_are_treated_as_in_a_run(videos):
     model = backbone("videomae_tiny", 5)
     data = DataConfig(root=str(videos), train_split="val", threads=1)
     five, nine = (
@@ -108,7 +108,7 @@ def test_clips_that_do_not_fill_the_last_cube_are_taken_as_a_run_takes_them(vide
         embed_videos(nine, open_source(data, "val"), data)
 
 
-def test_random_backbones_are_the_same_every_time_and_unlike_others():
+def test_random_backbones_are_reproducible_and_differ_from_each_other():
     first, again = (load_backbone("random:videomae_tiny", **CLIPS) for _ in range(2))
     assert (first.family, first.num_classes, first.spec.num_frames, first.spec.image_size) == ("videomae", 0, 4, 16)
     assert digest(first) == digest(again)
@@ -117,7 +117,7 @@ def test_random_backbones_are_the_same_every_time_and_unlike_others():
     assert digest(first) != digest(dataclasses.replace(first, spec=first.spec.override(norm_eps=1e-5)))
 
 
-def test_what_is_no_backbone_is_refused(tmp_path):
+def test_sources_that_are_not_backbones_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'videomae_tiny'"):
         load_backbone("random:videomae_tiyn")
     with pytest.raises(WeightsError):

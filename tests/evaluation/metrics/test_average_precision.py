@@ -1,4 +1,4 @@
-"""Mean average precision by scikit-learn and by hand, windows merged to videos and to moments."""
+"""Mean average precision against scikit-learn and by hand; windows merged to videos and to moments."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from vidjax.evaluation.metrics.average_precision import (
 
 
 def official(confidences, labels):
-    """`THUMOSeventclspr` of Charades' scripts: precision at the rank of every positive, summed, over their number."""
+    """`THUMOSeventclspr` of Charades' scripts: the mean of the precision at the rank of every positive."""
     ranked = [label for _, label in sorted(zip(-confidences, labels, strict=True), key=lambda pair: pair[0])]
     total, positives = 0.0, 0
     for rank, label in enumerate(ranked, 1):
@@ -26,7 +26,7 @@ def official(confidences, labels):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_average_precision_is_that_of_sklearn_and_of_the_official_script(seed):
+def test_average_precision_equals_sklearn_and_the_official_script(seed):
     rng = np.random.default_rng(seed)
     labels = rng.random(60) < 0.2
     labels[0] = True
@@ -54,17 +54,17 @@ def test_classes_without_positives_are_left_out():
     assert np.isnan(mean_average_precision(scores, np.zeros((3, 3), bool))[0])
 
 
-def test_localisation_looks_at_25_moments_the_last_before_the_end():
+def test_localisation_uses_25_moments_the_last_before_the_end():
     times = moments_of(50.0)
     assert (len(times), times[0], times[1], times[-1]) == (25, 0.0, 2.0, 48.0)
-    # Both ends belong to an interval; one past the end counts where it is inside, one the wrong way round nowhere.
+    # An interval includes both ends; one past the end counts while inside the video, a reversed one nowhere.
     labels = labels_at([(2.0, 4.0, 0), (46.0, 99.0, 1), (9.0, 3.0, 2), (60.0, 70.0, 2)], times, 3)
     assert np.flatnonzero(labels[:, 0]).tolist() == [1, 2]
     assert np.flatnonzero(labels[:, 1]).tolist() == [23, 24]
     assert not labels[:, 2].any()
 
 
-def test_windows_over_a_moment_are_merged_and_else_the_nearest_answers():
+def test_windows_over_a_moment_are_merged_or_else_the_nearest_is_used():
     windows = np.array([[0.0, 2.0], [1.0, 3.0], [5.0, 7.0]])
     scores = np.array([[0.2, 0.8], [0.6, 0.4], [0.1, 0.0]])
     times = np.array([0.5, 1.5, 3.5, 4.5, 9.0])

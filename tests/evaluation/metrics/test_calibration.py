@@ -1,4 +1,4 @@
-"""Expected calibration error, by hand, by the paper's sum in NumPy, and beside scikit-learn's curve."""
+"""Expected calibration error: by hand, and against the paper's sum in NumPy and scikit-learn's curve."""
 
 import numpy as np
 import pytest
@@ -36,13 +36,13 @@ def test_the_sum_of_the_paper_over_fifteen_bins():
     np.testing.assert_allclose(found.confidence[filled], means)
 
 
-def test_a_classifier_that_knows_how_much_it_knows_has_almost_none():
+def test_a_calibrated_classifier_has_almost_no_error():
     rng = np.random.default_rng(0)
     confidence = rng.random(200_000)
     assert reliability(confidence, rng.random(200_000) < confidence).ece < 0.01
 
 
-def test_scores_are_taken_as_predict_shows_them_and_what_is_not_scored_is_left_out():
+def test_calibration_uses_the_probabilities_of_predict_and_skips_unscored_videos():
     """The mean logit of two views is [log 3, 0]: three to one for the first class."""
     scores = np.array([[2 * np.log(3), 0], [2 * np.log(3), 0], [0, 0]], np.float32)
     result = VideoScores(scores, np.array([0, 1, 1]), np.array([True, True, False]), ("", "", "truncated"))

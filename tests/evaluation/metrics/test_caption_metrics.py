@@ -1,4 +1,4 @@
-"""Scores of captions against figures worked out by hand, from the definitions of the papers."""
+"""Scores of captions against figures worked out by hand from the papers' definitions."""
 
 import math
 
@@ -11,7 +11,7 @@ from vidjax.evaluation.metrics.cider import cider_d
 PERFECT = ["a red five moves left quickly", "a blue two shrinks slowly"]
 
 
-def test_captions_that_are_their_references_have_the_highest_scores():
+def test_captions_equal_to_their_references_have_the_highest_scores():
     scores = score_captions(PERFECT, [[text] for text in PERFECT])
     assert {name: value for name, value in scores.items() if name != "cider"} == pytest.approx(
         dict.fromkeys(("bleu1", "bleu2", "bleu3", "bleu4", "rouge1", "rouge2", "rougeL"), 1.0)
@@ -19,13 +19,13 @@ def test_captions_that_are_their_references_have_the_highest_scores():
     assert scores["cider"] == pytest.approx(10.0)
 
 
-def test_no_word_in_common_scores_nothing_and_neither_does_an_empty_caption():
+def test_captions_without_a_common_word_and_empty_captions_score_zero():
     for caption in ("completely other words here", ""):
         assert set(score_captions([caption] * 2, [[text] for text in PERFECT]).values()) == {0.0}
 
 
-def test_bleu_is_that_of_papineni():
-    """5 of 6 words, 3 of 5 pairs, 2 of 4 triples and 1 of 3 fours are the reference's; as long, so without penalty."""
+def test_bleu_follows_papineni():
+    """5 of 6 words, 3 of 5 pairs, 2 of 4 triples and 1 of 3 fours match; the lengths are equal, so no penalty."""
     caption, own = ["a red five moves right quickly"], [["a red five moves left quickly"]]
     precisions = [5 / 6, 3 / 5, 2 / 4, 1 / 3]
     for order in range(1, 5):
@@ -37,15 +37,15 @@ def test_bleu_counts_over_the_whole_data_set_and_punishes_short_captions():
     assert bleu(captions, own, 1) == pytest.approx(math.exp(1 - 7 / 5))
 
 
-def test_bleu_takes_the_best_of_references_of_which_videos_have_different_numbers():
+def test_bleu_uses_the_best_reference_for_videos_with_different_numbers_of_them():
     captions = ["a man sits", "a dog runs fast today"]
     own = [["someone is there", "a man sits"], ["a dog runs fast today"]]
     assert bleu(captions, own, 2) == pytest.approx(1.0)
     assert rouge(captions, own)["rougeL"] == pytest.approx(1.0)
 
 
-def test_rouge_is_that_of_lin():
-    """4 words of 5 and 4, 2 pairs of 4 and 3; the longest common subsequence is "the cat sat", the mats apart."""
+def test_rouge_follows_lin():
+    """4 common words of 5 and 4, 2 common pairs of 4 and 3; the longest common subsequence is "the cat sat"."""
     scores = rouge(["the cat sat quietly mats"], [["the mats cat sat"]])
     assert scores["rouge1"] == pytest.approx(2 * (4 / 5) * (4 / 4) / (4 / 5 + 4 / 4))
     assert scores["rouge2"] == pytest.approx(2 * (1 / 4) * (1 / 3) / (1 / 4 + 1 / 3))
@@ -53,18 +53,19 @@ def test_rouge_is_that_of_lin():
 
 
 def test_cider_of_one_word_captions_is_the_cosine_of_single_words():
-    """Each order counts a quarter; the orders from two up have no n-grams here."""
+    """Each order counts a quarter; orders above one have no n-grams here."""
     assert cider_d(["red", "blue"], [["red"], ["green"]]).tolist() == pytest.approx([2.5, 0.0])
 
 
 def test_cider_weighs_words_by_rarity_clips_repetitions_and_punishes_length():
-    """Worked out with the paper's equations, in the authors' counts, for two videos.
+    """Worked out with the paper's equations and the authors' counts, for two videos.
 
-    "a" is in both videos' references: its weight is log(2 / 2) = 0. "dog" and "runs" weigh log 2 each. Of the caption
+    "a" is in both videos' references: its weight is log(2 / 2) = 0. "dog" and "runs" weigh log 2 each. For the caption
     "a dog dog", words: ours (a 0, dog 2 log 2), theirs (dog log 2, runs log 2); the clipped product is log 2 ** 2 over
     norms 2 log 2 and sqrt(2) log 2. Pairs: ours "a dog", "dog dog"; "dog dog" is unknown and weighs log 2 as if it were
-    in one video; theirs "a dog", "dog runs": product log 2 ** 2 over norms sqrt(2) log 2, sqrt(2) log 2. Triples: none
-    in common. As long as the reference, so no penalty. The longer caption has another word, unknown, and one more.
+    in one video; theirs "a dog", "dog runs": product log 2 ** 2 over norms sqrt(2) log 2, sqrt(2) log 2. There are no
+    common triples. It is as long as the reference, so there is no penalty. The longer caption has one more word, which
+    is unknown.
     """
     own = [["a dog runs"], ["a cat"]]
     words, pairs = 1 / (2 * math.sqrt(2)), 1 / 2
@@ -82,6 +83,6 @@ def test_cider_is_the_mean_over_references():
     assert one == pytest.approx(both, rel=1e-6)
 
 
-def test_the_constant_is_the_caption_that_fits_most():
+def test_the_constant_is_the_caption_that_fits_most_videos():
     own = [["a red five moves left"], ["a red five moves left"], ["a blue one moves left"], ["nobody is here at all"]]
     assert best_constant(own) == "a red five moves left"

@@ -58,7 +58,7 @@ def test_precision_recall_and_f1_equal_scikit_learn(scored, average):
     scores, labels = scored
     predictions = metrics.top_k(scores, 1)[:, 0]
     keep = (labels != 3) & (predictions != 3)  # a class that neither occurs nor is predicted
-    predictions[predictions == 5] = 6  # one that occurs and is never predicted
+    predictions[predictions == 5] = 6  # a class that occurs but is never predicted
     labels, predictions = labels[keep], predictions[keep]
     found = metrics.precision_recall_f1(metrics.confusion_matrix(labels, predictions, CLASSES), np.zeros(CLASSES, int))
     expected = precision_recall_fscore_support(labels, predictions, average=average, zero_division=0)[:3]
@@ -78,7 +78,7 @@ def test_with_everything_scored_micro_figures_are_the_accuracy(scored):
     assert [found[f"{name}_micro"] for name in ("precision", "recall", "f1")] == pytest.approx([accuracy] * 3)
 
 
-def test_what_was_not_scored_is_missed_but_not_called():
+def test_unscored_examples_are_missed_but_not_predicted():
     confusion = np.array([[3, 1], [0, 4]])
     found = metrics.precision_recall_f1(confusion, np.array([4, 0]))
     assert found["precision"].tolist() == [1.0, 0.8]

@@ -1,4 +1,4 @@
-"""CCC, PCC, RMSE, R2 and SAGR against their equations, scipy and scikit-learn, and what stands beside them."""
+"""CCC, PCC, RMSE, R2 and SAGR against their equations, scipy and scikit-learn, and the figures of the constant."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from vidjax.evaluation.metrics.regression import SQUARES, agreement, summarise_r
 
 
 def lin(x, y):
-    """Lin's coefficient as its paper writes it, with Pearson's rho from scipy."""
+    """Lin's coefficient as in its paper, with Pearson's rho from scipy."""
     rho = stats.pearsonr(x, y)[0]
     return 2 * rho * x.std() * y.std() / (x.std() ** 2 + y.std() ** 2 + (x.mean() - y.mean()) ** 2)
 
@@ -36,7 +36,7 @@ def test_a_perfect_prediction_and_a_constant():
     assert agreement(np.zeros(3), np.zeros(3))["ccc"] == agreement(np.ones(3), np.zeros(3))["r2"] == 0
 
 
-def test_rows_are_pooled_and_the_constant_stands_beside():
+def test_rows_are_pooled_and_compared_with_the_constant():
     rng = np.random.default_rng(1)
     targets = rng.uniform(-1, 1, (50, 2))
     predictions = np.clip(targets + 0.2 * rng.normal(size=(50, 2)), -1, 1)
@@ -58,7 +58,7 @@ def test_a_row_that_cannot_be_scored_counts_as_zero():
 
 
 def test_numbers_of_any_size_are_scored_by_their_squared_errors():
-    """By hand: targets 1, 3, 8 have the variance 26/3; errors of 1, 1 and 0 a mean square of 2/3."""
+    """By hand: targets 1, 3, 8 have a variance of 26/3; errors of 1, 1 and 0 have a mean square of 2/3."""
     targets = np.array([[1.0], [3.0], [8.0]])
     predictions = np.array([[2.0], [2.0], [8.0]])
     results = summarise_regression(predictions, targets, np.ones(3, bool), ("size",), SQUARES)

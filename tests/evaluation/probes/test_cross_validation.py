@@ -1,4 +1,4 @@
-"""Probes against scikit-learn's own answers, and searches that keep subjects together."""
+"""Probes compared with scikit-learn, and searches that keep subjects together."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ QUICK = ProbeConfig(widths=((16,),), dropouts=((0.1,),), epochs=30, batch=64, le
 
 @pytest.fixture
 def blobs():
-    """Three classes around centres, on features of very unlike scales; 200 training rows and 100 others."""
+    """Three classes around centres, with features of very different scales; 200 training rows and 100 others."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 300)
     x = (rng.normal(size=(3, 5))[labels] + 0.7 * rng.normal(size=(300, 5))) * [1, 100, 0.01, 3, 5] + 2
@@ -38,7 +38,7 @@ def by_subject(y):
 
 
 def first(x, y):
-    """The 200 rows that are trained on, four to a subject."""
+    """The 200 training rows, four per subject."""
     return TrainingRows(x[:200], y[:200], by_subject(y[:200]))
 
 
@@ -46,7 +46,7 @@ def exp_similarity(distances):
     return np.exp((1 - distances) / 0.07)
 
 
-def test_classifiers_answer_as_scikit_learn_does_on_features_standardised_by_hand(blobs):
+def test_classifiers_agree_with_scikit_learn_on_features_standardised_by_hand(blobs):
     x, y = blobs
     scaled = (x - x[:200].mean(axis=0)) / x[:200].std(axis=0)
     oracles = {
@@ -64,7 +64,7 @@ def test_classifiers_answer_as_scikit_learn_does_on_features_standardised_by_han
     assert len(mlp.curves) == mlp.curves[-1]["epoch"] > 5
 
 
-def test_regressors_answer_as_scikit_learn_does(numbers):
+def test_regressors_agree_with_scikit_learn(numbers):
     x, y = numbers
     scaled = (x - x[:200].mean(axis=0)) / x[:200].std(axis=0)
     svr = np.stack([SVR(kernel="linear", C=0.5).fit(scaled[:200], y[:200, k]).predict(scaled[200:]) for k in (0, 1)], 1)
@@ -82,8 +82,8 @@ def test_regressors_answer_as_scikit_learn_does(numbers):
     assert mean_ccc(y[200:], mlp.pipeline.predict(x[200:])) > 0.9
 
 
-def test_a_search_keeps_subjects_together_and_says_what_it_found():
-    """Features tell the subject and nothing else, so that a fair search finds nothing and an unfair one everything."""
+def test_a_search_keeps_subjects_together_and_reports_its_points():
+    """Features tell only the subject, so a fair search can find nothing, and an unfair search would find everything."""
     rng = np.random.default_rng(0)
     subject = np.repeat(np.arange(40), 8)
     x = (3 * rng.normal(size=(40, 30))[subject] + 0.1 * rng.normal(size=(320, 30))).astype(np.float32)
@@ -96,7 +96,7 @@ def test_a_search_keeps_subjects_together_and_says_what_it_found():
     assert max(point["mean"] for point in apart.points) < 0.7
 
 
-def test_the_grid_of_the_mlp_pairs_widths_with_dropouts_of_their_number_and_refits_the_best(numbers):
+def test_the_mlp_grid_pairs_widths_with_as_many_dropouts_and_refits_the_best(numbers):
     x, y = numbers
     config = dataclasses.replace(
         QUICK, widths=((16,), (16, 8)), dropouts=((0.0,), (0.95,), (0.1, 0.1)), validation=0.0, epochs=20
@@ -131,7 +131,7 @@ def test_tokens_are_standardised_by_channel_in_their_own_precision():
         ("mlp", {"widths": ((8, 4),)}, r"probe.dropouts has none for the 2 hidden layers of probe.widths=\(8, 4\)"),
     ],
 )
-def test_fewer_rows_than_a_probe_needs_and_settings_that_do_not_fit_are_refused(name, change, message):
+def test_too_few_rows_and_inconsistent_settings_are_refused(name, change, message):
     x, y = np.zeros((12, 2), np.float32), np.arange(12) % 2
     with pytest.raises(ConfigError, match=message):
         fit_probe(name, TrainingRows(x, y, by_subject(y)), dataclasses.replace(QUICK, **change), LABEL, 0)
@@ -149,7 +149,7 @@ def test_fewer_rows_than_a_probe_needs_and_settings_that_do_not_fit_are_refused(
         ({"patience": -1}, "config.probe.patience has -1, which must be at least 0"),
     ],
 )
-def test_settings_that_nothing_can_be_fitted_with_are_refused(change, message):
+def test_impossible_settings_are_refused(change, message):
     check_settings(QUICK)
     with pytest.raises(ConfigError, match=message):
         check_settings(dataclasses.replace(QUICK, **change))

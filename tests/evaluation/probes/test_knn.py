@@ -9,7 +9,7 @@ from vidjax.evaluation.probes.knn import knn_accuracy, knn_classify
 
 
 @pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (5, 0.07), (20, 0.5)])
-def test_labels_are_those_of_scikit_learn(k, temperature):
+def test_labels_equal_those_of_scikit_learn(k, temperature):
     from sklearn.neighbors import KNeighborsClassifier
 
     rng = np.random.default_rng(0)

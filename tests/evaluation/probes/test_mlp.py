@@ -15,11 +15,11 @@ SMALL = {"widths": (32, 16), "dropouts": (0.0, 0.0), "batch": 64, "learning_rate
 
 
 def lin(a, b):
-    """Lin's concordance correlation coefficient as printed."""
+    """Lin's concordance correlation coefficient as in the paper."""
     return 2 * np.cov(a, b, bias=True)[0, 1] / (np.var(a) + np.var(b) + (np.mean(a) - np.mean(b)) ** 2)
 
 
-def test_xor_is_learned_where_a_linear_probe_cannot():
+def test_xor_is_learned_which_a_linear_probe_cannot():
     x = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
     y = np.where(x.prod(axis=1) > 0, 7, 3)  # labels need not be 0 and 1
     probe = MLPClassifier(**SMALL, epochs=120, seed=1).fit(x[:300], y[:300])
@@ -32,7 +32,7 @@ def test_xor_is_learned_where_a_linear_probe_cannot():
     assert {"train/loss", "train/f1_macro", "val/loss", "val/accuracy", "val/f1_macro"} < last.keys()
 
 
-def test_the_loss_is_one_minus_the_mean_concordance_and_rows_of_padding_do_not_count():
+def test_the_loss_is_one_minus_the_mean_concordance_and_ignores_padding():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
     y = np.tanh(x @ rng.normal(size=(6, 2))).astype(np.float32)
@@ -60,7 +60,7 @@ def test_the_epoch_of_the_lowest_validation_loss_is_kept_and_training_stops_afte
 
 
 def test_no_subject_is_both_trained_on_and_held_out():
-    """Features tell the subject and nothing else: what is learned of one says nothing of another."""
+    """Features tell only the subject: what is learned about one does not help with another."""
     rng = np.random.default_rng(0)
     subject = np.repeat(np.arange(40), 8)
     x = (3 * rng.normal(size=(40, 30))[subject] + 0.1 * rng.normal(size=(320, 30))).astype(np.float32)
@@ -84,7 +84,7 @@ def test_a_weighting_of_tokens_is_learned_with_the_layers():
     assert weights[2] > 0.6
 
 
-def test_dropout_leaves_the_expected_output_of_the_layer_after_it_as_it_is():
+def test_dropout_keeps_the_expected_input_of_the_next_layer():
     module, x = MLP((64,), 3), jnp.ones((1, 5))
     params = module.init(jax.random.key(0), x, jnp.zeros(1))["params"]
     still = module.apply({"params": params}, x, jnp.array([0.6]))
@@ -97,7 +97,7 @@ def test_dropout_leaves_the_expected_output_of_the_layer_after_it_as_it_is():
     np.testing.assert_allclose(off, still, rtol=1e-6)
 
 
-def test_a_seed_repeats_itself_and_a_search_over_dropouts_and_rates_compiles_once():
+def test_a_seed_is_reproducible_and_a_search_over_dropouts_and_rates_compiles_once():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(130, 11)).astype(np.float32), rng.integers(0, 3, 130)
     probe = MLPClassifier(**SMALL, epochs=3)
@@ -120,6 +120,6 @@ def test_a_seed_repeats_itself_and_a_search_over_dropouts_and_rates_compiles_onc
         (MLPRegressor(), [[0.1], [-7.0], [1.0], [0.0]], None, "a target is -7, but tanh ends at 1"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(probe, y, groups, message):
+def test_impossible_training_is_refused(probe, y, groups, message):
     with pytest.raises(ConfigError, match=message):
         probe.fit(np.eye(4, 2, dtype=np.float32), np.array(y), groups=groups)

@@ -1,4 +1,4 @@
-"""Reductions and the table of probes, on stores of hand-made features."""
+"""Reductions and the table of probes, for stores of handmade features."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ CONFIG = Config(mode="probe", task="classification", probe=QUICK)
 
 
 def draw(count, seed, failed=()):
-    """Tokens (n 4 6) of three classes around centres, which are seen in token 1 only."""
+    """Tokens (n 4 6) of three classes around centres, which only show in token 1."""
     rng = np.random.default_rng(seed)
     labels = np.concatenate([[0, 1, 2], rng.integers(0, 3, count - 3)])
     tokens = 0.3 * rng.normal(size=(count, 4, 6))
@@ -64,7 +64,7 @@ def test_every_combination_is_scored_over_all_rows_and_written_down(pair, tmp_pa
         name = f"probe/hand/{reduction}/{probe}"
         assert results[f"{name}/accuracy"] == pytest.approx(np.mean(right))
         assert results[f"{name}/accuracy_scored"] == pytest.approx(np.sum(right) / 49)
-        called = [3 if answer is None else answer for answer in said]  # no class: missed, and nothing was called
+        called = [3 if answer is None else answer for answer in said]  # no class: missed, but no class's prediction
         macro = f1_score([row["label"] for row in rows], called, labels=[0, 1, 2], average="macro")
         assert results[f"{name}/f1_macro"] == pytest.approx(macro)
         assert results[f"{name}/accuracy"] > results["probe/constant/accuracy"] + 0.3
@@ -72,7 +72,7 @@ def test_every_combination_is_scored_over_all_rows_and_written_down(pair, tmp_pa
     assert results["probe/constant/accuracy"] == pytest.approx(np.bincount(labels).max() / 50)
 
 
-def test_the_report_has_the_table_the_curves_and_what_was_searched(pair, tmp_path):
+def test_the_report_has_the_table_the_curves_and_the_searched_settings(pair, tmp_path):
     found = probe_features({"hand": pair}, LABEL, CONFIG, tmp_path, print)
     text = found.report.read_text()
     columns, rows = found.table
@@ -92,7 +92,7 @@ def test_the_report_has_the_table_the_curves_and_what_was_searched(pair, tmp_pat
     assert {f"hand/pca/mlp/train/{name}" for name in ("loss", "accuracy", "f1_macro")} < of_pca[0].keys()
 
 
-def test_numbers_are_scored_by_agreement_with_zero_for_rows_without_features(tmp_path):
+def test_regressions_are_scored_with_zero_for_rows_without_features(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 5))
     y = np.tanh(0.5 * x @ rng.normal(size=(5, 2)))
@@ -116,14 +116,14 @@ def test_numbers_are_scored_by_agreement_with_zero_for_rows_without_features(tmp
     assert results["probe/constant/rmse"] == pytest.approx(np.mean(y[110:].std(axis=0)))
 
 
-def test_components_are_those_of_the_training_rows_be_it_in_one_block_or_in_many(pair):
+def test_components_come_from_the_training_rows_in_one_block_or_many(pair):
     train, test = (store.array("tokens", np.flatnonzero(store.decoded)).reshape(-1, 24) for store in pair)
     oracle = PCA(4, svd_solver="full").fit(train)
     whole = principal_components("tokens", 4, *pair, seed=0)
     blocks = principal_components("tokens", 4, *pair, seed=0, block_bytes=30 * 24 * 4)
     for one, other, expected in zip(whole, blocks, map(oracle.transform, (train, test)), strict=True):
         assert one.shape == other.shape == expected.shape
-        np.testing.assert_allclose(np.abs(one), np.abs(expected), atol=1e-3)  # but for signs
+        np.testing.assert_allclose(np.abs(one), np.abs(expected), atol=1e-3)  # up to signs
         assert min(abs(np.corrcoef(other[:, k], expected[:, k])[0, 1]) for k in (0, 1)) > 0.97
     again = principal_components("tokens", 4, *pair, seed=0)
     np.testing.assert_array_equal(whole[1], again[1])
@@ -135,7 +135,7 @@ def test_a_reduction_has_the_rows_with_features_and_the_shape_that_probes_take(p
 
 
 def changed(pair, tmp_path, store, **changes):
-    """The pair with one of its stores written anew."""
+    """The pair with one of its stores rewritten."""
     split = ("train", "test")[store]
     made = write_store(tmp_path / "changed" / split, split, **draw(*SPLITS[split]) | changes)
     return (made, pair[1]) if store == 0 else (pair[0], made)
@@ -154,12 +154,12 @@ def changed(pair, tmp_path, store, **changes):
         (0, {"failed": range(120)}, DataError, "none of the 120 rows of .*/train has features"),
     ],
 )  # fmt: skip
-def test_stores_that_no_fair_table_can_be_made_from_are_refused(pair, tmp_path, store, changes, error, message):
+def test_stores_that_do_not_allow_a_fair_table_are_refused(pair, tmp_path, store, changes, error, message):
     with pytest.raises(error, match=message):
         check_pairs({"hand": changed(pair, tmp_path, store, **changes)}, LABEL)
 
 
-def test_backbones_are_compared_on_the_same_rows_and_tasks_that_rows_have(pair, tmp_path):
+def test_backbones_are_compared_on_the_same_rows_and_annotated_tasks(pair, tmp_path):
     other = changed(pair, tmp_path, 1, labels=np.arange(50) % 3)
     with pytest.raises(ConfigError, match=r"changed/test has other rows than .*hand/test"):
         check_pairs({"a": pair, "b": other}, LABEL)
@@ -176,7 +176,7 @@ def test_rows_of_one_class_are_refused(tmp_path):
 def test_rows_without_classes_are_refused(tmp_path):
     stores = [write_store(tmp_path / split, split, {"cls": np.ones((9, 2))}) for split in SPLITS]
     for store in stores:
-        store.header.data["annotation"] = ""  # as `vidjax embed` writes it of videos without classes
+        store.header.data["annotation"] = ""  # as `vidjax embed` writes it for videos without classes
     with pytest.raises(ConfigError, match=r"the rows of .*/train have no classes; embed videos from class folders"):
         check_pairs({"a": tuple(stores)}, LABEL)
 
@@ -187,7 +187,7 @@ def test_more_components_than_rows_are_refused(pair):
         list(fit_all({"hand": pair}, config, LABEL, 0, print))
 
 
-def test_backbones_have_the_shortest_names_that_tell_them_apart():
+def test_backbones_get_the_shortest_names_that_tell_them_apart():
     assert short_names(["MCG-NJU/videomae-base", "random:videomae_tiny"]) == ("videomae-base", "random-videomae_tiny")
     assert short_names(["runs/a/pretrain/", "runs/b/pretrain"]) == ("a-pretrain", "b-pretrain")
     assert ".." not in short_names([".."])  # which would be a folder above the run's
