@@ -75,6 +75,10 @@ class VideoError(DataError):
         return type(self), (self.reason, self.detail)
 
 
+class OutputError(UserError):
+    """A model's outputs for a video are NaN or infinite."""
+
+
 def printable(text: str) -> str:
     """Text for a terminal: characters that would steer it, which names of files and classes may hold, are escaped."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

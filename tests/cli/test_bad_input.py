@@ -89,6 +89,15 @@ def test_a_folder_without_config(refused, classifier, tmp_path):
     assert "has no config.json (it holds model.safetensors); give" in refused(folder)
 
 
+def test_a_folder_of_runs_in_place_of_a_run(refused, tmp_path):
+    """As `runs/quickstart` for `runs/quickstart/seed0/finetune`."""
+    for run in ("seed0/finetune", "seed0/pretrain"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "config.json").write_text("{}")
+    said = refused(tmp_path)
+    assert f"has no config.json; did you mean {tmp_path}/seed0/finetune or {tmp_path}/seed0/pretrain?" in said
+
+
 def test_tensors_of_no_known_model(refused, transformers, tmp_path):
     import torch
 

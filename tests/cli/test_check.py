@@ -78,7 +78,7 @@ def test_videos_that_cannot_be_read_are_listed_with_their_reason(write, tmp_path
     code, found = answer(capsys, *words, "--read", "index")
     assert code == 1
     assert [(row["reason"], row["id"][-5:]) for row in found["splits"][0]["unreadable"]] == [("not_video", "2.mp4")]
-    assert "1 videos cannot be read: 1 not_video" in problems(found, "train")
+    assert "1 video cannot be read: 1 not_video" in problems(found, "train")
 
 
 def test_a_split_that_is_not_there_says_what_was_expected(write, tmp_path, capsys):
@@ -256,6 +256,19 @@ def test_of_many_videos_some_are_opened_unless_all_are_asked_for(write, tmp_path
     assert f"3 of {found['splits'][0]['listed']} videos were opened, evenly spread" in found["splits"][0]["notes"]
     _, found = answer(capsys, str(tmp_path), "--read", "index")
     assert sum(len(split["unreadable"]) for split in found["splits"]) == 12
+
+
+def test_what_is_wrong_with_every_split_is_told_once(tmp_path, capsys):
+    (tmp_path / "notes.md").write_text("no video")
+    assert main(["check", str(tmp_path)]) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{tmp_path} holds no videos")
+
+
+def test_a_video_is_no_data_set(tmp_path, capsys):
+    (tmp_path / "a.mp4").write_bytes(b"\x00\xff")
+    assert main(["check", str(tmp_path / "a.mp4")]) == 2
+    assert "a.mp4 is a video; give the folder that it is in, or a list of videos" in capsys.readouterr().err
 
 
 def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):

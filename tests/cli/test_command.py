@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 
-from vidjax.cli import VERBS, main, parse
+from vidjax.cli import VERBS, build_parser, main, parse
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -50,6 +50,13 @@ def test_every_verb_explains_its_options(verb, capsys):
         main([verb, "--help"])
     assert stop.value.code == 0
     assert "usage: vidjax" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_two_options_of_a_verb_have_the_same_help(verb):
+    parser = build_parser()[1][verb]
+    explained = [action.help for action in parser._actions if action.help and action.help != "of mlp"]
+    assert len(explained) == len(set(explained))
 
 
 @pytest.mark.parametrize("verb", VERBS)

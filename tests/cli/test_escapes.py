@@ -8,6 +8,7 @@ import pytest
 
 from vidjax import progress
 from vidjax.cli import main
+from vidjax.cli.terminal import json_line
 from vidjax.data import motion_videos
 from vidjax.errors import printable
 
@@ -42,6 +43,11 @@ def test_a_prediction_shows_class_names_escaped_and_json_keeps_them(classifier, 
     said = capsys.readouterr().out
     assert not {"\x1b", "\x9b", "\x07"} & set(said)
     assert json.loads(said)[0]["top"][0]["label"].startswith(RED)
+
+
+def test_json_has_null_where_a_number_is_none():
+    line = json_line({"loss": float("nan"), "of": [1.5, float("-inf"), (float("inf"), 2)]})
+    assert json.loads(line, parse_constant=pytest.fail) == {"loss": None, "of": [1.5, None, [None, 2]]}
 
 
 def test_progress_shows_names_escaped(monkeypatch, capsys):

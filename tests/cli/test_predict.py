@@ -1,6 +1,7 @@
 """`vidjax predict` says what the original model says of the same frames, and what is wrong with the others."""
 
 import json
+import shutil
 
 import av
 import numpy as np
@@ -198,6 +199,20 @@ def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, vide
     for video, reason in zip(asked, reasons, strict=True):
         assert (f"{video} is not answered: {reason}" in shown.err) == bool(reason)
     assert "picture.png is a single picture; give a video" in shown.err
+
+
+def test_outputs_that_are_no_numbers_are_an_error_in_json_that_parses(classifier, videos, tmp_path, capsys):
+    """A head of NaN, as a diverged training leaves it."""
+    from safetensors.numpy import load_file, save_file
+
+    shutil.copytree(classifier, tmp_path / "diverged")
+    weights = load_file(tmp_path / "diverged" / "model.safetensors")
+    weights["classifier.weight"] = np.full_like(weights["classifier.weight"], np.nan)
+    save_file(weights, tmp_path / "diverged" / "model.safetensors", {"format": "pt"})
+    for options in ([], ["--every", "0.4"]):
+        [entry] = answer(capsys, videos[0], "--model", str(tmp_path / "diverged"), *options, code=3)
+        assert entry["error"].startswith("the model's outputs are NaN or infinite")
+        assert entry["top"] == []
 
 
 def test_a_video_shorter_than_a_clip_is_answered_with_a_remark(classifier, videos, capsys):

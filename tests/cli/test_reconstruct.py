@@ -126,7 +126,7 @@ def test_a_classifier_is_refused_with_what_it_can_do(classifier, videos, tmp_pat
     )
 
 
-def test_a_broken_video_is_refused_with_its_reason(autoencoder, tmp_path, capsys):
+def test_a_broken_video_has_the_exit_code_of_one_that_is_not_answered(autoencoder, tmp_path, capsys):
     (tmp_path / "empty.mp4").write_bytes(b"")
-    assert main(["reconstruct", str(tmp_path / "empty.mp4"), "--model", autoencoder, "--out", str(tmp_path / "o")]) == 2
-    assert "vidjax: empty: " in capsys.readouterr().err
+    assert main(["reconstruct", str(tmp_path / "empty.mp4"), "--model", autoencoder, "--out", str(tmp_path / "o")]) == 3
+    assert "empty.mp4 is not shown: empty: " in capsys.readouterr().err

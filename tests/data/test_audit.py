@@ -77,7 +77,7 @@ def test_everything_that_is_wrong_with_afew_va_is_told_at_once(faces, capsys):
         "006 has 11 pictures, but no 006.json",
         "007.json is not an annotation of AFEW-VA: JSONDecodeError",
         "subject 'Ann' is in folds 1 and 2 (clip 002); give all clips of a subject the same fold",
-        "1 videos cannot be read: 1 corrupt",
+        "1 video cannot be read: 1 corrupt",
     ):
         assert problems.count(sentence) == 1, sentence
     assert "1 pictures have no annotation and are left out, the first in 004" in notes

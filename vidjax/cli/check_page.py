@@ -28,12 +28,17 @@ def print_audits(audits: Sequence[SplitAudit]) -> None:
     own = next((about.reading for about in audits if about.reading), "")
     if own:
         console.print(printable(own), highlight=False, markup=False)
-    _print_table(console, _splits(audits))
+    if any(about.layout for about in audits):
+        _print_table(console, _splits(audits))
     if own:
         _print_own(console, audits)
+    shared = [text for text in audits[0].problems if len(audits) > 1 and all(text in a.problems for a in audits)]
+    for problem in shared:
+        console.print(printable(problem), highlight=False, markup=False)
     for about in audits:
         for problem in about.problems:
-            console.print(printable(f"{about.split}: {problem}"), highlight=False, markup=False)
+            if problem not in shared:
+                console.print(printable(f"{about.split}: {problem}"), highlight=False, markup=False)
         for failure in about.unreadable[:SHOWN_FAILURES] if own else ():
             console.print(printable(f"  {failure['reason']}: {failure['detail']}"), highlight=False, markup=False)
         for note in about.notes:

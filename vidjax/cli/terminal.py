@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -33,9 +34,18 @@ def print_paths(paths: Iterable[str | os.PathLike]) -> None:
 
 
 def json_line(tree: Any, indent: int | None = None) -> str:
-    """JSON with nothing in it that steers a terminal; in one line without `indent`."""
-    text = json.dumps(tree, indent=indent, ensure_ascii=False)
+    """JSON with nothing in it that steers a terminal; in one line without `indent`. NaN and infinity become null."""
+    text = json.dumps(_finite(tree), indent=indent, ensure_ascii=False, allow_nan=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(tree: Any) -> Any:
+    """The same tree with None in place of floats that JSON has no word for."""
+    if isinstance(tree, dict):
+        return {key: _finite(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_finite(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def segment_lines(segments: list[dict[str, Any]]) -> list[str]:

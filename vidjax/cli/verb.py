@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 
-EXIT_MISSING_VIDEOS = 3  # some of several videos could not be answered
+EXIT_MISSING_VIDEOS = 3  # one video or more could not be answered
 
 
 @dataclasses.dataclass(frozen=True)

@@ -216,7 +216,8 @@ def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
     if about.unreadable:
         reasons = Counter(failure["reason"] for failure in about.unreadable)
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        about.problems.append(f"{len(about.unreadable)} videos cannot be read: {told}")
+        count = len(about.unreadable)
+        about.problems.append(f"{count} video{'s' * (count != 1)} cannot be read: {told}")
 
 
 def _find(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> tuple[str, Inventory]:

@@ -12,7 +12,7 @@ import gradio as gr
 from vidjax.data.video.strangers import refusal
 from vidjax.demo import parts
 from vidjax.demo.uploads import Uploads
-from vidjax.errors import VideoError
+from vidjax.errors import OutputError, VideoError
 
 _numbers = itertools.count()
 PROGRESS = gr.Progress()  # as a default it asks gradio for the bar of the call
@@ -77,6 +77,8 @@ class Site:
                 drawn = step.draw(upload, progress, *values)
             except VideoError as error:
                 return parts.notes([f"{refusal(error, upload.name, upload.path)}."], "error"), *blank
+            except OutputError as error:
+                return parts.notes([f"{error}."], "error"), *blank
             upload.drawn.add(step.number)
             return drawn
 

@@ -14,6 +14,7 @@ from vidjax.data.clips.eval_views import window_views
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.sources.windows import windows_of
 from vidjax.data.video.readers import OpenVideo
+from vidjax.errors import OutputError
 from vidjax.evaluation.action import best_actions
 from vidjax.evaluation.merge_views import merge_views, merge_windows, probabilities
 from vidjax.evaluation.metrics.classification import top_k
@@ -164,16 +165,24 @@ class Predictor:
         """The merged scores of some views, which are computed one by one, as in an evaluation.
 
         After `computed_by`, its function computes all of them at once.
+
+        Raises:
+          OutputError: when they are not finite. An evaluation counts such a video as not scored.
         """
         if self._elsewhere:
-            logits = self._elsewhere(views)[:, None]
+            logits = list(self._elsewhere(views)[:, None])
             advance(1)
-            return np.asarray(self._merged(logits))
-        logits = []
-        for view in views:
-            logits.append(np.asarray(self._logits(self._params, view[None])))
-            advance(1 / len(views))
-        return np.asarray(self._merged(np.stack(logits)))
+        else:
+            logits = []
+            for view in views:
+                logits.append(np.asarray(self._logits(self._params, view[None])))
+                advance(1 / len(views))
+        scores = np.asarray(self._merged(np.stack(logits)))
+        if not np.isfinite(scores).all():
+            raise OutputError(
+                "the model's outputs are NaN or infinite; its weights are damaged or its training diverged, try others"
+            )
+        return scores
 
 
 class ActionPredictor(Predictor):

@@ -56,6 +56,7 @@ def csv_table(answers: Sequence[Answer]) -> str:
 
     The columns are video, start and end in seconds. For classes, label (for actions also verb and noun), probability,
     windows and agree follow (see `vidjax.evaluation.time_line.Segment`); for a regression, one column per target.
+    A target with the name of another column, such as start, has the column `start (value)`.
     """
     rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]
     columns = list(dict.fromkeys(("video", "start", "end", *itertools.chain(*rows), "error")))
@@ -71,11 +72,16 @@ def _cell(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
+def _by_column(values: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    taken = ("video", "start", "end", "error")
+    return {f"{v['name']} (value)" if v["name"] in taken else v["name"]: v["value"] for v in values}
+
+
 def _rows(answer: Answer) -> list[dict[str, Any]]:
     if "error" in answer:
         return [{"video": answer["video"], "error": answer["error"]}]
     rows = []
     for segment in answer["segments"]:
         row = {name: value for name, value in segment.items() if name != "values"}
-        rows.append({"video": answer["video"]} | row | {v["name"]: v["value"] for v in segment.get("values", ())})
+        rows.append({"video": answer["video"]} | row | _by_column(segment.get("values", ())))
     return rows

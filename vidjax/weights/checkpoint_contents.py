@@ -62,6 +62,9 @@ def _read_folder(folder: Path) -> Contents:
     if (folder / "saved_model.pb").exists():
         raise file_formats.keras_refused(folder)
     if not any((folder / name).exists() for name in ("config.json", "preprocessing.json")):
+        below = sorted(str(path.parent) for deep in ("*", "*/*") for path in folder.glob(f"{deep}/config.json"))
+        if below:
+            raise WeightsError(f"the folder {folder} has no config.json; did you mean {' or '.join(below[:3])}?")
         names = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
         raise WeightsError(
             f"the folder {folder} has no config.json (it holds {names}); give a folder with config.json and "

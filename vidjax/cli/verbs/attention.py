@@ -1,8 +1,8 @@
 """`vidjax attention`: show where a model looks in videos: roll-out and maps of a layer, as PNG, GIF and MP4.
 
 A model that attends over time and space in turn has a map of each; a VideoMamba is shown by the hidden attention of its
-scans. One clip is taken, from the middle of each video. When one of several videos cannot be decoded, the reason is
-reported, the others are shown, and the exit code is 3.
+scans. One clip is taken, from the middle of each video. When a video cannot be decoded, the reason is reported,
+the others are shown, and the exit code is 3.
 """
 
 from __future__ import annotations

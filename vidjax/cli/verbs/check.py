@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--write-checksums", action="store_true", help=about)
     about = "a list of checksums elsewhere, as --config.data.checksums; its paths begin at the root"
     parser.add_argument("--checksums", default="", metavar="FILE", help=about)
+    about = "open every video and draw classes, durations, sizes and failures there, as PNG and charts.json"
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
     about = "of a folder that is not divided, the share to validate, from 0 to 1 (0.2), as --config.data.val_fraction"
     parser.add_argument("--val-fraction", type=float, metavar="F", help=about)
@@ -118,10 +119,14 @@ def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, 
 
 def _which(word: str, root: str) -> tuple[str, str]:
     """Name and root of the data set: a folder or a list of videos needs no name."""
+    from vidjax.data.sources.video_tree import is_video_name
+
     named = word in NAMES or is_outside(word)
     if os.path.exists(word) and not named:
         if root:
             raise ConfigError(f"--root is for a data set with a name, and {word} is none; leave it out")
+        if os.path.isfile(word) and is_video_name(word):
+            raise ConfigError(f"{word} is a video; give the folder that it is in, or a list of videos")
         return "folder", word
     if named and not root:
         raise ConfigError(f"--root=DIR is missing, the folder that {word} is in")

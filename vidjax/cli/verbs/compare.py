@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from vidjax.cli import clip_options, load_model, paths
 from vidjax.cli.terminal import print_json, say
 from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
-from vidjax.errors import ConfigError, VideoError, WeightsError, printable
+from vidjax.errors import ConfigError, OutputError, VideoError, WeightsError, printable
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _answer(predictor: Predictor, video: str, advance: Callable[[float], None]) 
     start = time.perf_counter()
     try:
         [best] = answer(predictor, video, 1, clip_options.note_short_video, advance)["top"]
-    except VideoError as error:
+    except (OutputError, VideoError) as error:
         advance(1)
         return {"error": str(error)}
     seconds = round(time.perf_counter() - start, 4)

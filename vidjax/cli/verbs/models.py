@@ -48,7 +48,7 @@ def describe_all(family: str = "") -> list[dict[str, Any]]:
     if family and family not in FAMILIES:
         raise ConfigError(f"--family={family!r} is unknown; choose one of {', '.join(FAMILIES)}")
     names = [name for name in model_names() if not family or name.startswith(f"{family}_")]
-    with progress("counting parameters", len(names)) as advance:
+    with progress("counting parameters", len(names), unit="models") as advance:
         cards = []
         for name in names:
             cards.append(describe(name))

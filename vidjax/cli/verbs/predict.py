@@ -19,7 +19,7 @@ from vidjax.cli import clip_options, load_model, paths, time_line_files
 from vidjax.cli.terminal import print_json, say, segment_lines
 from vidjax.cli.verb import EXIT_MISSING_VIDEOS, Verb
 from vidjax.config import choices
-from vidjax.errors import ConfigError, VideoError, printable
+from vidjax.errors import ConfigError, OutputError, VideoError, printable
 from vidjax.progress import progress
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _answer(predictor: Predictor, video: str, k: int, advance: Callable[[float],
 
     try:
         return {"video": video, **answer(predictor, video, k, clip_options.note_short_video, advance)}
-    except VideoError as error:
+    except (OutputError, VideoError) as error:
         advance(1)
         return {"video": video, "top": [], "error": str(error)}
 

@@ -1,7 +1,7 @@
 """`vidjax reconstruct`: show what a masked autoencoder sees and what it makes of the rest, as PNG, GIF and MP4.
 
-Clips are taken and masked as the model was trained. When one of several videos cannot be decoded, the reason is
-reported, the others are shown, and the exit code is 3.
+Clips are taken and masked as the model was trained. When a video cannot be decoded, the reason is reported,
+the others are shown, and the exit code is 3.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import io
 import os
 import stat
 from collections.abc import Generator
+from typing import Any
 
 import av
 from av.stream import Disposition
@@ -115,9 +116,9 @@ def reading(where: str) -> Generator[None]:
         raise
     except Exception as error:  # whatever a decoder makes of damaged bytes, an IndexError of PyAV among them
         if any(words in str(error) for words in _SIZE_REFUSED):
-            limit = f"at most {MAX_PIXELS} pixels are read"
-            raise VideoError("too_large", f"{where} has a frame that is too large; {limit}: {error}") from error
-        raise VideoError("corrupt", f"{where} cannot be decoded exactly: {error}") from error
+            limit = f"at most {MAX_PIXELS} pixels are read: {said_by(error)}"
+            raise VideoError("too_large", f"{where} has a frame that is too large; {limit}") from error
+        raise VideoError("corrupt", f"{where} cannot be decoded exactly: {said_by(error)}") from error
 
 
 def video_stream(container: av.container.InputContainer, where: str) -> av.video.stream.VideoStream:
@@ -142,11 +143,19 @@ def describe(source: str | os.PathLike | bytes) -> str:
     return f"a video of {len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
 
 
+def said_by(error: Exception) -> str:
+    """What FFmpeg reports, without its error number and the name of the file, which messages give themselves."""
+    if not isinstance(error, av.FFmpegError):
+        return str(error)
+    log: Any = error.log  # level, who and what; PyAV annotates something else
+    return f"{error.strerror} ({log[2].strip()})" if log else str(error.strerror)
+
+
 def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, PermissionError):
         return "missing", f"{where} may not be read: {error.strerror}"
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         head = file.read(16)
     if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
-        return "corrupt", f"{where} cannot be opened: {error}"
-    return "not_video", f"{where} is in no format that vidjax reads: {error}"
+        return "corrupt", f"{where} cannot be opened: {said_by(error)}"
+    return "not_video", f"{where} is in no format that vidjax reads; MP4, MOV, WebM, MKV and AVI are"

@@ -26,6 +26,7 @@ from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
 MAX_READ_BYTES = 8 << 30  # of one answer
+_CUT = "the file ends before its container does; get another copy of it"
 _SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
 
 
@@ -114,7 +115,7 @@ class Video:
             self._open(source)
         except VideoError as error:
             if error.reason in ("corrupt", "no_video_stream", "not_video") and is_cut_off(source):
-                raise VideoError("truncated", f"{error.detail}; the file ends before its container does") from error
+                raise VideoError("truncated", f"{error.detail}; {_CUT}") from error
             raise
         self.open_ended = self.open_ended and not checked
         self.frames = len(self._index.display)
@@ -128,7 +129,7 @@ class Video:
                 ending = find_ending(source)
                 self.open_ended = ending.open
                 if ending.cut and not ending.counted:
-                    raise VideoError("truncated", f"{self._where} ends before its container does")
+                    raise VideoError("truncated", f"{self._where}: {_CUT}")
                 self._context = self._stream.codec_context
                 self._context.thread_type, self._context.thread_count = "NONE", 1
                 self._context.options = {"err_detect": "explode"} | decoder_options()

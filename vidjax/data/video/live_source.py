@@ -125,7 +125,10 @@ def live_errors(source: LiveSource, timeout: float):
     except (av.error.InvalidDataError, av.error.ArgumentError) as error:  # the latter of formats that are not allowed
         hint = ""
         if source.kind == "file":
-            hint = ", or none that can be read before it is finished, as most MP4 files; record MPEG-TS or Matroska"
+            hint = (
+                ", or none that can be read before it is finished, as most MP4 files; record MPEG-TS or Matroska, and "
+                "ask `vidjax predict --every 1` about a finished file"
+            )
         raise VideoError("not_video", f"{source.shown} has no format that vidjax reads{hint}") from error
     except Exception as error:  # FFmpeg's, the system's, PyAV's own
         if isinstance(error, OSError) and ends_in_error(source, error):

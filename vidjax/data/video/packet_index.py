@@ -10,7 +10,7 @@ import av
 import numpy as np
 from jaxtyping import Float
 
-from vidjax.data.video.container import open_container, video_stream
+from vidjax.data.video.container import open_container, said_by, video_stream
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
@@ -134,7 +134,7 @@ class PacketIndex:
                     self._kept.append(packet)
         except av.error.FFmpegError as error:
             raise VideoError(
-                "truncated", f"{self._where} cannot be read past packet {len(self.pts)}: {error}"
+                "truncated", f"{self._where} cannot be read past packet {len(self.pts)}: {said_by(error)}"
             ) from error
         expected = self._expected_packets()
         if len(self.pts) < expected:
