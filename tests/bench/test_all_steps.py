@@ -141,14 +141,14 @@ def test_another_device_or_version_of_jax_is_measured_anew_beside_it(tmp_path, o
 
 def test_mistakes_are_said_before_anything_is_measured(tmp_path):
     path, cpu = tmp_path / "rows.jsonl", Starts({"device": "cpu", "platform": "cpu", "jax": "0.10.2"})
-    with pytest.raises(ConfigError, match="--only=svt:base is no shipped step; did you mean 'svt_k400:base'"):
+    with pytest.raises(ConfigError, match="--only=svt:base is not a shipped step; did you mean 'svt_k400:base'"):
         measure(path, cpu, ["svt:base"])
-    with pytest.raises(ConfigError, match="jax finds none; --size=tiny tries it out"):
+    with pytest.raises(ConfigError, match="jax finds none; try it out with --size=tiny"):
         measure(path, cpu)
     with pytest.raises(ConfigError, match="jax finds no device: the TPU is in use"):
         measure(path, lambda words: {"error": "the TPU is in use"})
     path.write_text('{"experiment": 1}\n')
-    with pytest.raises(DataError, match="line 1 is no result of vidjax bench step --all"):
+    with pytest.raises(DataError, match="line 1 is not a result of vidjax bench step --all"):
         measure(path, cpu)
     assert cpu.asked == []
 

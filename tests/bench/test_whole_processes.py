@@ -44,7 +44,7 @@ def test_without_transformers_nothing_is_measured_and_it_is_said(monkeypatch):
     monkeypatch.setattr(peers, "installed", lambda *names: False)
     settings = Settings(sizes=("tiny",), remark=said.append)
     assert predict.measure(settings) == embed.measure(settings) == []
-    assert said == ["transformers and PyTorch are not installed: nothing writes the model of predict and embed"] * 2
+    assert said == ["transformers and PyTorch are not both installed: predict and embed have no model to run"] * 2
 
 
 @pytest.fixture(scope="module")

@@ -303,7 +303,7 @@ def make_config(**changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"model__name": "videomae_tiny"}, "trains a TimeSformer; model.name='videomae_tiny' is none"),
+        ({"model__name": "videomae_tiny"}, "needs a TimeSformer; model.name='videomae_tiny' is another model"),
         ({"data__global_views": (), "data__local_views": ()}, "needs views: set data.global_views"),
         ({"data__local_size": 20}, "20 pixels is not a multiple of patch_size=8; use data.image_size=16 or 24"),
         ({"task": "classification"}, "is for self_distillation; task=classification takes single clips"),

@@ -1,4 +1,4 @@
-"""Compiling a step for chips that are not there: memory, estimated time, collectives."""
+"""Compile programs for TPU chips that are not attached: memory, estimated time, collectives."""
 
 from vidjax._lazy import attach
 

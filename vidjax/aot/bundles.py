@@ -1,6 +1,6 @@
-"""The time of Pallas kernels by their TPU schedule: instruction bundles, each counted as often as its loops run.
+"""The time of Pallas kernels from their TPU schedules: instruction bundles, each counted as often as its loops run.
 
-The compiler has no estimate of a kernel, but writes its schedule when asked. A TPU issues one bundle a cycle and may
+The compiler has no estimate of a kernel's time, but can write its schedule. A TPU issues one bundle per cycle and may
 wait for memory in between, so the count is a lower bound. The compiler's flags are undocumented and may vanish.
 """
 
@@ -21,9 +21,9 @@ _BRANCH = re.compile(r"sbr\.rel \(!(%\S+)\) target = \$region(\d+)")
 
 
 def dump_flags(folder: str | Path) -> str:
-    """What LIBTPU_INIT_ARGS must say when a process first uses the TPU compiler, to have schedules in `folder`.
+    """The LIBTPU_INIT_ARGS that make the TPU compiler write schedules to `folder`; set them before its first use.
 
-    A program that comes out of a compilation cache writes none.
+    A program that comes from a compilation cache writes none.
     """
     passes = "^(original|final_bundles|deduplication-map)$"
     return f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true --xla_jf_dump_llo_pass_label_regex={passes}"
@@ -33,11 +33,11 @@ def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | N
     """Cycles of one call of each kernel in the program that was dumped last.
 
     Args:
-      folder: that of `dump_flags`.
-      names: of instructions, as in the text of the compiled program, without "%"; equal ones share a schedule.
+      folder: the folder given to `dump_flags`.
+      names: names of instructions, as in the text of the compiled program, without "%"; equal kernels share a schedule.
 
     Returns:
-      cycles by name; None where there is no schedule, or one whose loops it does not tell. Milliseconds are
+      cycles by name; None if there is no schedule, or if it does not show how often its loops run. Milliseconds are
       1e3 * cycles / clock.
     """
     programs: list[tuple[int, Path]] = []
@@ -64,15 +64,15 @@ def kernel_cycles(folder: str | Path, names: Iterable[str]) -> dict[str, int | N
 
 
 def schedule_cycles(original: str, final_bundles: str) -> int | None:
-    """Cycles of one call, from a kernel's text before scheduling, which tells trip counts, and its final bundles.
+    """Cycles of one call, from a kernel's text before scheduling, which has the trip counts, and its final bundles.
 
-    Both sides of a condition count. None if the two texts have other loops, or if one runs as often as only the
-    running kernel knows.
+    Both sides of a condition count. None if the loops of the two texts do not match, or if a trip count is known only
+    at run time.
     """
     count, loops = _read(final_bundles)
     times, known = [1] * count, iter(_limits(original))
     for loop in loops:
-        # Some of the first text's loops are gone from the last, but those that remain come in the same order.
+        # Some loops of the first text are missing from the last, but the others come in the same order.
         turns = next((turns for limit, turns in known if limit == loop.limit), None)
         if turns is None:
             return None
@@ -82,7 +82,7 @@ def schedule_cycles(original: str, final_bundles: str) -> int | None:
 
 @dataclasses.dataclass
 class _Loop:
-    """Of final bundles: the first and the last, and the counter that ends it, None if that is not a constant."""
+    """A loop in final bundles: its first and last bundle, and the counter that ends it, None if not a constant."""
 
     first: int
     last: int
@@ -90,7 +90,7 @@ class _Loop:
 
 
 def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
-    """How many bundles there are, and the loops among them in the order of their beginnings."""
+    """The number of bundles, and the loops among them in the order of their first bundles."""
     limits = {predicate: int(limit) for predicate, limit in _EXIT.findall(final_bundles)}
     count, loops = 0, {}
     for line in final_bundles.splitlines():
@@ -108,9 +108,10 @@ def _read(final_bundles: str) -> tuple[int, list[_Loop]]:
 
 
 def _limits(original: str) -> list[tuple[int, int]]:
-    """Counters that end loops, and how often the loops run.
+    """The counters that end loops, and how often the loops run.
 
-    That over a grid goes on until its last stage, which writes results, has had its turns; they are not full ones.
+    The loop over a grid has extra turns at the end, until its last stage, which writes results, is done; these are not
+    full turns and do not count.
     """
     found = []
     for line in original.splitlines():

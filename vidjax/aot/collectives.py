@@ -1,12 +1,12 @@
-"""What chips send each other, read from a line of a compiled program, and the bytes that this takes on paper.
+"""What chips send each other, read from a line of a compiled program, and how many bytes that takes in theory.
 
-Of B bytes, each of n chips sends to the next one in a ring
+For B bytes, each of n chips sends to the next one in a ring
 
     for an all-reduce                     2 (n - 1) / n  B
     for an all-gather, a reduce-scatter     (n - 1) / n  B
     for a permutation                                    B
 
-where B of an all-gather is the whole array, and of a reduce-scatter n times the part that it leaves. Slices of a
+where B is the whole array for an all-gather, and n times the part that is left for a reduce-scatter. Slices of a
 multi-slice program exchange arrays through their hosts; an all-reduce over s slices takes 2 (s - 1) / s B.
 """
 
@@ -39,11 +39,11 @@ class Message:
 
     Attributes:
       kind: such as all-reduce; `BETWEEN_SLICES` for what goes over the data-centre network.
-      chain: tells collectives apart that run beside other work: that of the fusions which carry one on, or a channel,
-        which those that a program names itself may share.
-      arrays: that it produces, types and sizes.
-      bytes: that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the own
-        part of a reduce-scatter.
+      chain: distinguishes collectives that run beside other work: the chain id of the fusions that carry one on, or its
+        channel, which collectives that the program itself names may share.
+      arrays: types and sizes of the arrays that it produces.
+      bytes: bytes that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the
+        chip's own part of a reduce-scatter.
       sent: bytes that the chip sends.
     """
 
@@ -55,17 +55,17 @@ class Message:
 
 
 def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | None:
-    """What an instruction sends, None for one that sends nothing.
+    """The message that an instruction sends; None if it sends nothing.
 
     Args:
-      chips: of the program, which a collective without groups runs over.
-      inside: the instructions of what it calls, which name the groups of a fused reduce-scatter.
+      chips: number of chips of the program, over which a collective without groups runs.
+      inside: the instructions of the computations it calls, which name the groups of a fused reduce-scatter.
     """
     found = _SEND.search(line) or _COLLECTIVE.search(line) or _SCATTERED.search(line)
     if not found:
         return None
     named, produced = found.groupdict(), sizes(found["shape"])
-    # What a started collective will produce comes after its operand, and is the larger.
+    # The type of a started collective lists its operand and then its result, which is the larger.
     begun = named.get("begun") and found["shape"].startswith("(")
     size = max(produced, default=0) if begun else sum(produced)
     if found.re is _SEND:
@@ -80,7 +80,7 @@ def message_of(line: str, chips: int, inside: Sequence[str] = ()) -> Message | N
 
 
 def _group_size(line: str) -> int:
-    """How many chips a collective runs over; 0 where the line does not say."""
+    """Number of chips that a collective runs over; 0 if the line does not say."""
     if found := _LISTED.search(line):
         return len(found[1].split(","))
     if found := _COUNTED.search(line):
@@ -92,7 +92,7 @@ def _group_size(line: str) -> int:
 
 
 def _count_slices(line: str) -> int:
-    """How many slices take part in a transfer, written {1,2} or {1:4}; two where the line does not say."""
+    """Number of slices that take part in a transfer, written {1,2} or {1:4}; two if the line does not say."""
     found = _SLICES.search(line)
     if not found:
         return 2

@@ -1,6 +1,6 @@
-"""Compile what is done with a trained model for TPU chips that are not there: scoring videos, or making features.
+"""Compile the uses of a trained model for TPU chips that are not attached: scoring videos and extracting features.
 
-Only the TPU compiler is needed (extra `aot`).
+This needs only the TPU compiler (extra `aot`).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vidjax.weights import Pretrained
 
 
 def compile_evaluation(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the scoring of a batch of videos, all their views, as `mode=evaluate` does it.
+    """Compile the scoring of a batch of videos with all their views, as `mode=evaluate` does it.
 
     Args:
-      config, topology, dump: as of `vidjax.aot.compile_step.compile_step`.
+      config, topology, dump: as in `vidjax.aot.compile_step.compile_step`.
 
     Raises:
-      ConfigError: when the task gives no scores of clips, the configuration does not fit the topology, or the compiler
-        is not installed.
+      ConfigError: if the task does not score clips, the configuration does not fit the topology, or the compiler is not
+        installed.
     """
     closed, target = _target(config, topology, dump)
     objective = build_objective(closed, num_outputs(closed))
     if not isinstance(objective, Scoring):
-        raise ConfigError(f"config.task={config.task!r} gives no scores of clips; compile --what=step or embed")
+        raise ConfigError(f"config.task={config.task!r} does not score clips; compile --what=step or embed")
     recipe, rows = ClipRecipe.of(closed.data, closed.eval), eval_batch_size(closed, target.mesh)
     video = jax.ShapeDtypeStruct((rows, recipe.views, *_clip_shape(recipe)), jnp.uint8)
     batch = {"video": video, **{name: jax.ShapeDtypeStruct((rows,), dtype) for name, dtype in _PER_VIDEO.items()}}
@@ -57,14 +57,14 @@ def compile_evaluation(config: Config, topology: str, *, dump: Path | None = Non
 
 
 def compile_embedding(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the features of one clip of each of a batch of videos, as `vidjax embed` computes them.
+    """Compile the features of a batch of videos, one clip each, as `vidjax embed` computes them.
 
     Args:
-      config, topology, dump: as of `vidjax.aot.compile_step.compile_step`.
+      config, topology, dump: as in `vidjax.aot.compile_step.compile_step`.
 
     Raises:
-      ConfigError: when the model has no encoder of clips, the configuration does not fit the topology, or the compiler
-        is not installed.
+      ConfigError: if the model is not just an encoder of clips, the configuration does not fit the topology, or the
+        compiler is not installed.
     """
     closed, target = _target(config, topology, dump)
     objective = build_objective(closed, num_outputs(closed))
@@ -94,7 +94,7 @@ _PER_VIDEO = {
 
 
 def _target(config: Config, topology: str, dump: Path | None) -> tuple[Config, Target]:
-    """The configuration as a TPU would have it, and what to compile for."""
+    """The configuration as chosen for a TPU, and what to compile for."""
     check_config(config)
     return choose_by_platform(config, "tpu"), Target(topology, mesh_for(config, topology), dump)
 
@@ -106,7 +106,7 @@ def _clip_shape(recipe: ClipRecipe) -> tuple[int, ...]:
 def _lower(
     step: jax.stages.Wrapped, objective: Objective, batch: Any, config: Config, mesh: Mesh
 ) -> jax.stages.Lowered:
-    """A function of parameters and a batch whose rows are divided over the mesh."""
+    """Lower a function of parameters and a batch whose rows are divided over the mesh."""
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     places, rows = param_shardings(shapes, mesh, config.mesh.fsdp_min_size), NamedSharding(mesh, PartitionSpec(ROWS))
     params = jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), shapes, places)
@@ -116,6 +116,6 @@ def _lower(
 
 
 def _chosen(config: Config, closed: Config) -> dict[str, Any]:
-    """What a run would take for what the configuration leaves open of how a model computes; a pass keeps nothing."""
+    """Open keys that matter without a backward pass, with the values that a run would choose."""
     mattering = {"model.dtype", "model.unroll"}
     return {key: get_key(closed, key) for key in left_open(config) if key in mattering}

@@ -1,6 +1,6 @@
-"""Compile a run's training step for TPU chips that are not there, and say whether it fits and what it should cost.
+"""Compile a run's training step for TPU chips that are not attached, and tell whether it fits and what it should cost.
 
-Only the TPU compiler is needed (extra `aot`).
+This needs only the TPU compiler (extra `aot`).
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from vidjax.training.mesh import make_mesh, smallest_rows
 from vidjax.training.optim import RunLength
 from vidjax.training.run_step import RunStep, build_step, loaded_shapes
 
-_STEPS = 1000  # of the schedule, which costs the same for any number
+_STEPS = 1000  # of the schedule, whose cost does not depend on it
 
 
 def compile_step(config: Config, topology: str, *, dump: Path | None = None) -> Compiled:
-    """Compile the training step of a run: the first that fits, of those that a run on these chips would try.
+    """Compile the training step of a run: the first that fits among those that a run on these chips would try.
 
     Args:
-      config: the run; its data is not opened, so `data.num_classes` must be set where the data set does not say.
+      config: the run; its data is not opened, so `data.num_classes` must be set if the data set does not state it.
       topology: for example v5e:16x16.
-      dump: where the compiler writes schedules, as `llo_dump.ask` says; it is emptied.
+      dump: the folder of schedules from `llo_dump.ask`; it is emptied.
 
     Raises:
-      ConfigError: when the configuration does not fit the topology, the batch is left open, which the number of videos
-        decides, or the compiler is not installed.
+      ConfigError: if the configuration does not fit the topology, if it leaves the batch to be chosen by the number of
+        videos, or if the compiler is not installed.
     """
     check_config(config)
     if not config.data.global_batch:
-        raise ConfigError("data.global_batch=0 is chosen by the number of videos; set --config.data.global_batch=N")
+        raise ConfigError("data.global_batch=0 depends on the number of videos; set --config.data.global_batch=N")
     target = Target(topology, mesh_for(config, topology), dump)
     least = math.inf
     for closed, step in _candidates(config, target):
@@ -65,21 +65,20 @@ def largest_batch(
 ) -> Compiled:
     """The step with the largest `data.global_batch` that fits, among those that give every chip whole rows.
 
-    Where micro-batches are left open, that is without any.
-
-    Memory grows about linearly with the rows of a chip, so a line through two compilations names the next to try.
+    If the configuration leaves micro-batches open, none are used. Memory grows about linearly with the rows per chip,
+    so a line through two compilations gives the next batch to try.
 
     Args:
-      tried: the step as configured, if it is compiled already.
-      dump: as of `compile_step`.
+      tried: the step as configured, if it is already compiled.
+      dump: as in `compile_step`.
 
     Raises:
-      ConfigError: as `compile_step`, and when not even the smallest batch fits.
+      ConfigError: as `compile_step`, and if not even the smallest batch fits.
     """
-    if "train.accumulate" in left_open(config):  # as many micro-batches as it takes would make any batch fit
+    if "train.accumulate" in left_open(config):  # with enough micro-batches, any batch would fit
         tried = tried if tried and tried.chosen["train.accumulate"] == 1 else None
         config = with_keys(config, {"train.accumulate": 1})
-    config = with_keys(config, tried.chosen) if tried else config  # or memory would not grow with the rows
+    config = with_keys(config, tried.chosen) if tried else config  # else memory might not grow with the rows
     group = build_objective(config, num_outputs(config), total_steps=_STEPS).group
     unit = smallest_rows(mesh_for(config, topology), group, config.train.accumulate)
     unit //= math.gcd(unit, config.data.clips_per_decode)
@@ -95,7 +94,7 @@ def largest_batch(
         over = min((units for units, step in steps.items() if not step.fits), default=math.inf)
         if over == 1:
             raise ConfigError(
-                f"not even one row a chip fits {topology}: {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
+                f"not even one row per chip fits {topology}: {steps[1].needed_gb:.1f} GB of {limit:.1f}; use "
                 "model.remat=full, or a larger mesh.fsdp"
             )
         if over - best <= max(1, best // 16):
@@ -105,7 +104,7 @@ def largest_batch(
 
 
 def _next_units(needed: dict[int, float], limit: float, best: int, over: float) -> int:
-    """Where the line through the smallest and largest try meets the limit, between what fits and what does not."""
+    """Where the line through the smallest and largest tries meets the limit; more than fits, less than does not."""
     if not needed:
         return 1
     (first, low), (last, high) = min(needed.items()), max(needed.items())
@@ -114,14 +113,14 @@ def _next_units(needed: dict[int, float], limit: float, best: int, over: float) 
 
 
 def lower_step(config: Config, step: RunStep, mesh: Mesh) -> jax.stages.Lowered:
-    """The training step of a configuration, lowered for the chips of the mesh."""
+    """Lower the training step of a configuration for the chips of the mesh."""
     with jax.set_mesh(mesh):
         batch = loaded_shapes(config, num_outputs(config), mesh)
         return step.call.trace(step.shapes, batch).lower(lowering_platforms=("tpu",))
 
 
 def _candidates(config: Config, target: Target) -> Iterator[tuple[Config, RunStep]]:
-    """What a run on such chips would try in place of what its configuration leaves open, with its steps."""
+    """The configurations that a run on such chips would try for the keys that it leaves open, with their steps."""
     classes, mesh = num_outputs(config), target.mesh
 
     frozen = 1 if config.optim.frozen_epochs else 0
@@ -141,7 +140,7 @@ def mesh_for(config: Config, topology: str) -> Mesh:
 
 
 def num_outputs(config: Config) -> int:
-    """The number of classes, or of the numbers of a target, that the configuration or the data set states."""
+    """The number of classes, or of target values, that the configuration or the data set states."""
     task = TASKS.find(config.task)
     if config.data.num_classes or not task.sized_by_data:
         return config.data.num_classes
@@ -149,4 +148,4 @@ def num_outputs(config: Config) -> int:
     found = len(spec.target_names) if task.annotation == TARGET else spec.num_classes
     if found:
         return found
-    raise ConfigError(f"data.name={config.data.name} does not say how many classes there are; set data.num_classes")
+    raise ConfigError(f"data.name={config.data.name} has no fixed number of classes; set data.num_classes")

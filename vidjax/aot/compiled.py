@@ -1,8 +1,8 @@
-"""What the TPU compiler says of a program for chips that are not there: does it fit, and what should it cost.
+"""The TPU compiler's account of a program for chips that are not attached: whether it fits, and what it should cost.
 
-Memory is that of the compiled program; times are the compiler's own estimates (see `vidjax.aot.hlo`). A Pallas kernel,
-which has none, takes the larger of its schedule (`vidjax.aot.bundles`) and of moving its arrays once at the chip's
-bandwidth. Communication, which has none either, takes its bytes over the bandwidth of the links, where nothing hides it
+Memory is that of the compiled program; times are the compiler's own estimates (see `vidjax.aot.hlo`). It has none for
+Pallas kernels and communication. A kernel takes the longer of its schedule (`vidjax.aot.bundles`) and moving its arrays
+once at the chip's bandwidth. Communication takes its bytes over the bandwidth of the links, unless other work hides it
 (`vidjax.aot.overlap`).
 """
 
@@ -27,22 +27,23 @@ from vidjax.training.choices.memory import OUT_OF_MEMORY
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What the compiler says of one program. Bytes and times are those of one chip.
+    """The compiler's account of one program. Bytes and times are per chip.
 
     Attributes:
-      topology: for example v5e:16x16; chips: how many; mesh: sizes of data, fsdp and tensor.
-      chosen: keys that the configuration leaves open, and what a run on these chips would take for them.
-      clips: of a call, over all chips.
-      fits: whether the program fits in the memory of a chip.
-      needed_gb: the most that the program holds at once, or what the compiler says when it gives up.
-      argument_gb: parameters, optimiser state and batch among them; None if it does not fit.
+      topology: for example v5e:16x16; chips: their number; mesh: sizes of data, fsdp and tensor.
+      chosen: keys that the configuration leaves open, with the values that a run on these chips would choose.
+      clips: clips per call, over all chips.
+      fits: whether the program fits in a chip's memory.
+      needed_gb: the most that the program holds at once, or what the compiler says it would need if it does not fit.
+      argument_gb: the part of it that holds parameters, optimiser state and batch; None if it does not fit.
       flops_per_clip: 2 x MACs of all passes, from the architecture.
-      ideal_ms: of a call at the peak; estimated_ms: by the compiler, without kernels, None if it does not fit.
-      kernel_ms: of the Pallas kernels, None where the schedule of one is not written or does not tell its time.
-      kernels: calls of Pallas kernels.
-      collectives: by kind.
-      communication_ms: of all of them, one after another; waited_ms: what of it the schedule does not hide. None if it
-        does not fit.
+      ideal_ms: time of a call at the chip's peak.
+      estimated_ms: the compiler's estimate, without kernels; None if it does not fit.
+      kernel_ms: time of the Pallas kernels; None if any kernel's schedule is missing or does not give its time.
+      kernels: number of calls of Pallas kernels.
+      collectives: communication by kind.
+      communication_ms: time of all communication, one after another; waited_ms: the part that the schedule does not
+        hide. None if it does not fit.
     """
 
     topology: str
@@ -64,14 +65,14 @@ class Compiled:
 
     @property
     def call_ms(self) -> float | None:
-        """With kernels and waits for communication; None where a kernel's time is unknown, or if it does not fit."""
+        """Time of a call with kernels and waits for communication; None if any part of it is unknown."""
         if self.estimated_ms is None or self.kernel_ms is None or self.waited_ms is None:
             return None
         return self.estimated_ms + self.kernel_ms + self.waited_ms
 
     @property
     def estimated_mfu(self) -> float | None:
-        """Share of the peak; None where `call_ms` is unknown."""
+        """Share of the chip's peak; None if `call_ms` is unknown."""
         return None if self.call_ms is None else self.ideal_ms / self.call_ms
 
 
@@ -80,8 +81,8 @@ class Target:
     """What a program is compiled for.
 
     Attributes:
-      topology: for example v5e:16x16; mesh: over its devices.
-      dump: where the compiler writes schedules, as `llo_dump.ask` says; it is emptied.
+      topology: for example v5e:16x16; mesh: a mesh of its devices.
+      dump: the folder of schedules from `llo_dump.ask`; it is emptied.
     """
 
     topology: str
@@ -96,13 +97,14 @@ class Target:
     def describe(
         self, found: jax.stages.Compiled | float, *, clips: int, flops: float, chosen: dict[str, Any]
     ) -> Compiled:
-        """What is known of a compiled program, or of one that the compiler gave up for the GB that it would need.
+        """Describe a compiled program, or one that did not fit.
 
         Args:
+          found: the program, or the GB that it would need.
           clips, flops, chosen: `clips`, `flops_per_clip` and `chosen` of the result.
 
         Raises:
-          ConfigError: when the compiler says nothing of its memory or its instructions.
+          ConfigError: if the compiler does not report the program's memory or instructions.
         """
         result = functools.partial(
             Compiled,
@@ -119,7 +121,7 @@ class Target:
             return result(fits=False, needed_gb=found, **unknown, kernels=0, collectives={})
         memory, text = found.memory_analysis(), found.as_text()
         if memory is None or text is None:
-            raise ConfigError(f"the compiler for {self.topology} says nothing of the program's memory or instructions")
+            raise ConfigError(f"the compiler for {self.topology} does not report the program's memory or instructions")
         program = Program(text)
         kernels = program.kernels
         seconds = _kernel_seconds(kernels, self.dump, self.chip)
@@ -138,7 +140,7 @@ class Target:
 
 
 def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
-    """The compiled program, or the GB that it would need when it does not fit; nan where the compiler does not say."""
+    """The compiled program or, if it does not fit, the GB that it would need; nan if the compiler does not say."""
     try:
         return lowered.compile()
     except jax.errors.JaxRuntimeError as error:
@@ -149,7 +151,7 @@ def compile_or_need(lowered: jax.stages.Lowered) -> jax.stages.Compiled | float:
 
 
 def _kernel_seconds(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -> dict[str, float]:
-    """The time of a call of each of those whose schedule is written and tells it."""
+    """Seconds per call of each kernel whose schedule is written and gives its time."""
     if not kernels or dump is None:
         return {}
     cycles = bundles.kernel_cycles(dump, kernels)
@@ -159,14 +161,14 @@ def _kernel_seconds(kernels: dict[str, Kernel], dump: Path | None, chip: Chip) -
 
 
 def _kernel_ms(kernels: dict[str, Kernel], seconds: dict[str, float]) -> float | None:
-    """The time of all calls together; None where that of one is unknown."""
+    """The time of all calls together; None if any is unknown."""
     if kernels.keys() - seconds.keys():
         return None
     return 1e3 * sum(kernel.calls * seconds[name] for name, kernel in kernels.items())
 
 
 def _needed_gb(message: str) -> float | None:
-    """The memory that a program would need, or its temporaries alone, if the compiler gave up for lack of it."""
+    """The memory that a program would need, or only its temporaries, if the message says that it did not fit."""
     if OUT_OF_MEMORY not in message:
         return None
     used = re.search(r"Used ([\d.]+)([MG]) of", message) or re.search(r"temporaries \(([\d.]+)([MG])\)", message)

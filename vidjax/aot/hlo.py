@@ -1,7 +1,7 @@
-"""Reading a compiled program: the compiler's cycle estimates and the collectives, a loop counted as often as it runs.
+"""Read a compiled program: the compiler's cycle estimates and collectives, each counted as often as its loops run.
 
-The text is that of `jax.stages.Compiled.as_text()` for a TPU. Estimates are a cost model's, good to rank variants with
-(to a factor of about two), not to predict; Pallas kernels have none.
+The text is that of `jax.stages.Compiled.as_text()` for a TPU. Estimates come from a cost model (to a factor of about
+two): good for ranking variants, not for predicting times. Pallas kernels have none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from vidjax.aot.arrays import main_memory_bytes
 from vidjax.aot.collectives import Message, message_of
 
-SCATTER = "all-reduce-scatter"  # begins the name of what a TPU's fused reduce-scatter calls
+SCATTER = "all-reduce-scatter"  # prefix of the computations that a TPU's fused reduce-scatter calls
 _PARTITIONS = re.compile(r"num_partitions=(\d+)")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .* \{\s*$")
 _CALLED = re.compile(r"(?:to_apply|calls|body|branch_computations)=\{?((?:%?[\w.\-]+(?:, )?)+)\}?")
@@ -30,7 +30,7 @@ class Collective:
 
     Attributes:
       calls: how often it runs.
-      bytes: that all calls together produce, as of `Message`.
+      bytes: bytes that all calls together produce, as in `Message`.
       sent: bytes that the chip sends for them.
     """
 
@@ -45,7 +45,7 @@ class Kernel:
 
     Attributes:
       calls: how often it runs.
-      bytes: that a call moves at least: arrays that it reads or writes once, where they are in the main memory.
+      bytes: the least that a call moves: the arrays in main memory that it reads or writes, each once.
     """
 
     calls: int
@@ -57,7 +57,7 @@ class Program:
 
     Attributes:
       entry: the name of the computation that calls the others.
-      chips: that run it together; of a multi-slice program, those of one slice.
+      chips: number of chips that run it together; in a multi-slice program, those of one slice.
     """
 
     def __init__(self, text: str):
@@ -74,20 +74,20 @@ class Program:
                 name = ""
             elif name and line.startswith(" "):
                 self._bodies[name].append(line)
-            elif name and line:  # attributes of an instruction may go over several lines
+            elif name and line:  # attributes of an instruction may span several lines
                 self._bodies[name][-1] += line
 
     @property
     def estimated_cycles(self) -> int:
-        """The sum of the compiler's `estimated_cycles` of all instructions."""
+        """The sum of the compiler's `estimated_cycles` over all instructions."""
         return sum(times * cycles(line) for line, times, fused in self._walk(self.entry, 1, False) if not fused)
 
     @property
     def collectives(self) -> dict[str, Collective]:
         """Communication by kind, such as all-reduce.
 
-        One that runs beside other work is written down in each of the fusions that start, carry and end it: the same
-        kind, chain and arrays are one.
+        A collective that runs beside other work appears in each of the fusions that start, carry and end it; those of
+        equal kind, chain and arrays count once.
         """
         found, seen = collections.defaultdict(lambda: Collective(0, 0, 0.0)), set()
         for line, times, fused in self._walk(self.entry, 1, False):
@@ -106,7 +106,7 @@ class Program:
 
     @property
     def kernels(self) -> dict[str, Kernel]:
-        """The Pallas kernels by the names of their instructions; the compiler does not estimate their time."""
+        """Pallas kernels by the names of their instructions; the compiler does not estimate their time."""
         lines = (line for body in self._bodies.values() for line in body)
         made = {found[1]: found[2] for line in lines if (found := _RESULT.match(line))}
         calls, sizes = collections.Counter(), {}
@@ -123,12 +123,12 @@ class Program:
         return self._bodies.get(name, [])
 
     def message(self, line: str) -> Message | None:
-        """What an instruction itself sends; of what it calls, only a fused reduce-scatter counts."""
+        """What an instruction itself sends; of the computations it calls, only a fused reduce-scatter's count."""
         inside = [text for name in called_by(line) if name.startswith(SCATTER) for text in self.instructions(name)]
         return message_of(line, self.chips, inside)
 
     def trip_count(self, line: str) -> int:
-        """How often the loop of a `while` runs."""
+        """How often the loop of a `while` instruction runs."""
         if known := re.search(r'known_trip_count":\{"n":"(\d+)"', line):
             return int(known.group(1))
         conditions = re.findall(r"condition=%?([\w.\-]+)", line)
@@ -136,13 +136,13 @@ class Program:
         return max((int(limit) for text in tests for limit in re.findall(r" constant\((\d+)\)", text)), default=1)
 
     def _walk(self, name: str, times: int, fused: bool) -> Iterator[tuple[str, int, bool]]:
-        """Instructions, how often each runs, and whether it lies in a fusion, whose cost is that of the whole."""
+        """Instructions, how often each runs, and whether it is in a fusion, which has one cost as a whole."""
         for line in self.instructions(name):
             yield line, times, fused
             loop = self.trip_count(line) if " while(" in line else 1
             inside = fused or " fusion(" in line
             for inner in called_by(line):
-                if not inner.startswith(SCATTER):  # its all-reduce is never done as one
+                if not inner.startswith(SCATTER):  # its all-reduce never runs as such
                     yield from self._walk(inner, times * loop, inside)
 
 
@@ -158,6 +158,6 @@ def name_of(line: str) -> str:
 
 
 def cycles(line: str) -> int:
-    """The compiler's estimate of an instruction; 0 where it has none."""
+    """The compiler's estimate for an instruction; 0 if it has none."""
     found = _CYCLES.search(line)
     return int(found[1]) if found else 0

@@ -1,6 +1,6 @@
-"""Asking the TPU compiler to write down the schedules of kernels, which `vidjax.aot.bundles` reads.
+"""Ask the TPU compiler to write the schedules of kernels, which `vidjax.aot.bundles` reads.
 
-Its flags are undocumented, and one that it does not know ends the process: they are tried in another one first.
+Its flags are undocumented, and an unknown flag ends the process, so they are first tried in another process.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _SECONDS = 120  # for the trial, which takes one or two on an idle machine
 
 
 def ask() -> Path | None:
-    """Have every later compilation of this process write schedules, and say where.
+    """Have every later compilation of this process write schedules to a folder, and return it.
 
-    Call it before the TPU compiler is first used. The folder is temporary; it grows by up to 400 MB a program, and who
-    reads it should empty it.
+    Call this before the TPU compiler is first used. The folder is temporary; it grows by up to 400 MB per program, and
+    its reader should empty it.
 
     Returns:
-      None when the compiler does not know the flags, or is not there.
+      the folder; None if the compiler is not installed or does not know the flags.
     """
     folder = Path(tempfile.mkdtemp(prefix="vidjax-schedules-"))
     flags = f"{os.environ.get('LIBTPU_INIT_ARGS', '')} {dump_flags(folder)}".strip()
@@ -45,6 +45,6 @@ def ask() -> Path | None:
 
 
 def empty(folder: Path) -> None:
-    """Remove what is in a folder."""
+    """Remove the files in a folder."""
     for path in folder.iterdir():
         path.unlink()

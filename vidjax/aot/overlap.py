@@ -1,13 +1,13 @@
-"""How much of a program's communication its schedule hides: its instructions gone through one after another.
+"""How much of a program's communication its schedule hides, found by stepping through its instructions.
 
-A collective takes the bytes that a chip sends over the bandwidth. One that the program starts, and ends after other
-instructions, runs while they do, for as long as the compiler estimates them; at its end the chip waits for what is left
-of it. A TPU's program says so in three ways:
+A collective takes the bytes that a chip sends, divided by the bandwidth. If the program starts it, and ends it after
+other instructions, it runs while they do, for as long as the compiler estimates them; at its end, the chip waits for
+what is left of it. A TPU's program expresses this in three ways:
 
-    all-gather-start .. all-gather-done      and so on
+    all-gather-start .. all-gather-done      and likewise for other kinds
     send, recv .. recv-done                  to other slices, through the host; both name the same rendezvous
-    a fusion with an AsyncCollectiveStart .. a collective that the core itself carries on, only in those fusions
-    one with an AsyncCollectiveDone          between the two that hold it, too
+    a fusion with an AsyncCollectiveStart .. a collective that the core itself carries on, and only in these two
+    one with an AsyncCollectiveDone          fusions and in those between them that hold it
 
 The chip waits for any other collective in full. Links within a slice carry one array after another, and so does the
 network between slices.
@@ -33,8 +33,8 @@ class Communication:
     """Seconds of one call of a program, on one chip.
 
     Attributes:
-      alone: of all collectives, one after another.
-      waited: what of them the chip waits for.
+      alone: time of all collectives, one after another.
+      waited: the part of it that the chip waits for.
     """
 
     alone: float
@@ -42,17 +42,17 @@ class Communication:
 
 
 def communication(program: Program, chip: Chip, kernels: Mapping[str, float]) -> Communication:
-    """What a program's collectives cost as it is scheduled.
+    """The cost of a program's collectives under its schedule.
 
     Args:
-      kernels: seconds of a call of each Pallas kernel by name; one that is not there hides nothing.
+      kernels: seconds per call of each Pallas kernel by name; a kernel that is not listed hides nothing.
     """
     return _Schedule(program, chip, kernels).run(program.entry).communication
 
 
 @dataclasses.dataclass
 class _Transfer:
-    """An array on its way: seconds that are left, and how it goes."""
+    """An array under way: the seconds left, and how it is sent."""
 
     left: float
     between_slices: bool
@@ -61,7 +61,7 @@ class _Transfer:
 
 @dataclasses.dataclass
 class _Clock:
-    """Seconds of a computation, and what is on its way, in the order in which it began."""
+    """Seconds of a computation, and the transfers under way, in the order in which they began."""
 
     busy: float = 0.0
     alone: float = 0.0
@@ -77,18 +77,18 @@ class _Clock:
         self.under_way[name] = transfer
 
     def work(self, seconds: float, carrying: Sequence[str] = ()) -> None:
-        """The core computes, and carries on the named collectives."""
+        """Let the core compute for so many seconds, and carry on the named collectives."""
         self.busy += seconds
         self._pass({True: seconds, False: seconds}, carrying)
 
     def end(self, name: str) -> None:
-        """Wait for what is left of a transfer; nothing for one that is not on its way."""
+        """Wait for the rest of a transfer, if it is under way."""
         if transfer := self.under_way.pop(name, None):
             self.waited += transfer.left
             self._pass({transfer.between_slices: 0.0, not transfer.between_slices: transfer.left})
 
     def _pass(self, free: dict[bool, float], carrying: Sequence[str] = ()) -> None:
-        """Send what is under way for as long as the links between slices (True) and within them are free."""
+        """Advance transfers for as long as the links between slices (True) and within them (False) are free."""
         for name, transfer in self.under_way.items():
             if not transfer.carried or name in carrying:
                 hidden = min(transfer.left, free[transfer.between_slices])
@@ -102,7 +102,7 @@ class _Schedule:
         self._rendezvous: dict[str, str] = {}  # of each recv
 
     def run(self, computation: str) -> _Clock:
-        """Go through a computation; it ends with nothing on its way."""
+        """Step through a computation, at whose end nothing is left under way."""
         clock = _Clock()
         for line in self._program.instructions(computation):
             if _CALLS.search(line):
@@ -126,7 +126,7 @@ class _Schedule:
         return clock
 
     def _send(self, line: str, message: Message, clock: _Clock) -> None:
-        """A collective that stands by itself."""
+        """Account for a collective outside fusions."""
         met = _RENDEZVOUS.search(line) if message.kind == BETWEEN_SLICES else None
         name = met[1] if met else name_of(line)
         clock.begin(name, self._transfer(message))
@@ -134,7 +134,7 @@ class _Schedule:
             clock.end(name)
 
     def _fusion(self, line: str, clock: _Clock) -> None:
-        """A fusion, which may start, carry on and end collectives, or the start of what another computation sends."""
+        """Account for a fusion, which may start, carry on and end collectives, or for an async-start."""
         inside = list(self._inside(line))
         messages = {name_of(text): message for text in inside if (message := self._program.message(text))}
         if " async-start(" in line:
@@ -155,7 +155,7 @@ class _Schedule:
                 clock.end(keys[name])
 
     def _inside(self, line: str) -> Iterator[str]:
-        """The instructions of all that an instruction calls."""
+        """The instructions of all computations that an instruction calls, recursively."""
         for name in called_by(line):
             for text in self._program.instructions(name):
                 yield text

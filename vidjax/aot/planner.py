@@ -1,8 +1,8 @@
-"""Which mesh, rematerialisation and micro-batches make a recipe fastest on TPU chips that are not there.
+"""Find the mesh, rematerialisation and micro-batches that make a recipe fastest on TPU chips that are not attached.
 
-Each try is a compilation of minutes. What a recipe leaves open, micro-batches among it, is chosen as a run would choose
-it (`compile_step`), so that few are needed: dividing parameters over all chips, which sends more, is tried only where
-memory asks for it; a stack without a loop only where a deep one has one.
+Each try is a compilation of minutes. Keys that a recipe leaves open, such as micro-batches, are chosen as a run would
+choose them (`compile_step`), so that few tries are needed. Dividing parameters over all chips, which sends more, is
+tried only if memory is short; a stack without a loop is tried only for a deep model that has a loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vidjax.training.choices.platform import encoder_depth
 from vidjax.training.plan import num_train_steps
 
 Compile = Callable[[Config], Compiled]
-# Slices from small to large, by the kind of chip.
+# Slices from small to large, by kind of chip.
 _FLAT = ("1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
 _SOLID = ("1x1x1", "2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8")
 SLICES = {"v4": _SOLID, "v5e": _FLAT, "v5p": _SOLID, "v6e": _FLAT}
@@ -34,9 +34,9 @@ class Plan:
     """A way to run a recipe on a slice.
 
     Attributes:
-      settings: keys of the configuration to set beside the recipe.
-      step: what the compiler says of it.
-      steps: of the whole recipe.
+      settings: configuration keys to set in addition to the recipe.
+      step: the compiled step.
+      steps: number of steps of the whole recipe.
     """
 
     settings: dict[str, Any]
@@ -45,25 +45,25 @@ class Plan:
 
     @property
     def step_ms(self) -> float | None:
-        """Milliseconds of a step; None where that is unknown."""
+        """Milliseconds per step; None if unknown."""
         return self.step.call_ms
 
     @property
     def hours(self) -> float | None:
-        """Hours of all steps, without evaluation, checkpoints and waiting for videos."""
+        """Hours for all steps, without evaluation, checkpoints and waiting for videos; None if unknown."""
         return None if self.step_ms is None else self.steps * self.step_ms / 3.6e6
 
 
 def find_plans(config: Config, topology: str, num_videos: int, compile_on: Callable[[str], Compile]) -> list[Plan]:
-    """The plans that fit a slice, the fastest first; those of unknown time last.
+    """The plans that fit a slice, fastest first; those of unknown time come last.
 
     Args:
-      config: the recipe; keys that it sets to other values than their defaults stay as they are.
-      num_videos: of the training split.
-      compile_on: gives what compiles a step for a topology.
+      config: the recipe; keys that it sets to values other than their defaults do not change.
+      num_videos: number of videos in the training split.
+      compile_on: maps a topology to the function that compiles a step for it.
 
     Raises:
-      ConfigError: when nothing fits, with the smallest slice that would.
+      ConfigError: if nothing fits; it names the smallest slice that would do.
     """
     fitting = [(settings, step) for settings, step in _tries(config, compile_on(topology)) if step.fits]
     if fitting:
@@ -77,7 +77,7 @@ def find_plans(config: Config, topology: str, num_videos: int, compile_on: Calla
 
 
 def remembered(compile_step: Compile, topology: str, path: Path) -> Compile:
-    """The same, with results kept in a file of JSON lines: what is there is not compiled again."""
+    """Wrap `compile_step` so that results are kept in a file of JSON lines and nothing in it is compiled again."""
     known = {}
     if path.is_file():
         for line in path.read_text().splitlines():
@@ -100,7 +100,7 @@ def remembered(compile_step: Compile, topology: str, path: Path) -> Compile:
 
 
 def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, Any], Compiled]]:
-    """Settings and what they compile to, as far as it is worth while."""
+    """The settings worth trying, with their compiled steps."""
     compile_with = functools.cache(lambda pairs: compile_step(with_keys(config, dict(pairs))))
 
     def attempt(settings: dict[str, Any]) -> Compiled:
@@ -120,9 +120,9 @@ def _tries(config: Config, compile_step: Compile) -> Iterator[tuple[dict[str, An
 
 
 def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
-    """Whether a step does not fit, or spares memory at the cost of time, which a larger share of the chips would not.
+    """Whether a step does not fit, or trades time for memory, which dividing parameters over more chips could avoid.
 
-    In a loop over a deep stack all is computed again for another reason, see `choose_by_platform`.
+    In a loop over a deep stack, everything is recomputed for another reason; see `choose_by_platform`.
     """
     if not step.fits or step.chosen.get("train.accumulate", 1) > 1:
         return True
@@ -131,7 +131,7 @@ def _short_of_memory(config: Config, step: Compiled, depth: int) -> bool:
 
 
 def _smallest_slice(config: Config, topology: str, compile_on: Callable[[str], Compile]) -> str:
-    """A sentence that names the smallest larger slice on which the step fits with its parameters divided over all."""
+    """Words that name the smallest larger slice on which the step fits with parameters divided over all chips."""
     chip, _, shape = topology.partition(":")
     slices = SLICES[chip]
     start = slices.index(shape) + 1 if shape in slices else 0

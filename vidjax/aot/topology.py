@@ -1,4 +1,4 @@
-"""TPU chips that the compiler knows, and the devices of a pod to compile for without having it."""
+"""TPU chips that the compiler knows, and the devices of a pod to compile for without having one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from vidjax.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What JAX counts as one device: a chip, on v4 one of its two cores.
+    """One device as JAX counts them: a chip or, on v4, one of its two cores.
 
     Attributes:
-      memory: bytes that a program may use; peak: bf16 FLOP/s, bandwidth: bytes/s, from the makers' data sheets.
-      link: bytes/s between chips in one direction, half of what the data sheets say of a chip.
-      network: bytes/s that a chip sends to other slices, the data sheets' share of a pod's or a chip's network; 0 where
-        they do not say.
+      memory: bytes that a program may use.
+      peak: bf16 FLOP/s; bandwidth: bytes/s; both from the makers' data sheets.
+      link: bytes/s between chips in one direction, half of a chip's figure in the data sheets.
+      network: bytes/s that a chip sends to other slices, its share of a pod's or chip's network in the data sheets; 0
+        if they do not say.
       clock: Hz, inferred from the peak and the sizes of the matrix units.
     """
 
@@ -43,13 +44,13 @@ def topology_devices(topology: str, slices: int = 1) -> list:
     """The devices of a topology, such as v5e:16x16, to compile for.
 
     Args:
-      slices: how many of them are joined by the data-centre network.
+      slices: number of such slices, joined by the data-centre network.
 
     Raises:
-      ConfigError: when the compiler is not installed or knows no such topology.
+      ConfigError: if the compiler is not installed or knows no such topology.
     """
     quiet = {"TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
-    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # else it warns that there is none
+    for name, value in quiet.items() if not os.path.exists("/dev/accel0") else ():  # or it warns that there is none
         os.environ.setdefault(name, value)
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two compilations at once do no harm
     from jax.experimental import topologies
@@ -60,7 +61,7 @@ def topology_devices(topology: str, slices: int = 1) -> list:
     if chip not in CHIPS or not re.fullmatch(r"\d+x\d+(x\d+)?", shape):
         raise ConfigError(f"topology {topology!r} is not CHIP:SHAPE with one of {', '.join(CHIPS)}, such as v5e:16x16")
     if slices > 1 and not CHIPS[chip].network:
-        raise ConfigError(f"mesh.slices={slices}: how much {chip} chips send to other slices is not published; use 1")
+        raise ConfigError(f"mesh.slices={slices}: the bandwidth between {chip} slices is not published; use 1")
     options: dict[str, Any] = {"chips_per_host_bounds": (1, 1, 1)} if shape in ("1x1", "1x1x1") else {}
     options |= {"num_slices": slices} if slices > 1 else {}
     try:

@@ -1,7 +1,7 @@
-"""Every shipped step on this machine's accelerator, unattended: measured beside estimated, as a Markdown table.
+"""Time every shipped step on this machine's accelerator, unattended: measured beside estimated, as a Markdown table.
 
-Each step has a process of its own (`vidjax.bench.shipped_step`). What was found is in a file at once, one JSON object a
-line; a later call measures what that file lacks for this device and version of jax.
+Each step runs in its own process (`vidjax.bench.shipped_step`). Each result is written to a file at once, one JSON
+object per line; a later call measures what that file lacks for this device and version of jax.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vidjax.bench.shipped import SHIPPED, Shipped
 from vidjax.errors import ConfigError, DataError, nearest
 from vidjax.training.throughput import peak_flops
 
-LIMIT = 1200  # seconds of a step's process, compilation included
+LIMIT = 1200  # seconds for a step's process, including compilation
 CHIPS = {"TPU v5 lite": "v5e", "TPU v5e": "v5e"}  # device kinds of JAX as docs/performance.md names them
 _HEAD = ("step", "clips", "measured", "estimated", "measured / estimated", "MFU", "memory", "compiled in")
 Start = Callable[[Sequence[str]], dict[str, Any]]
@@ -27,7 +27,7 @@ Start = Callable[[Sequence[str]], dict[str, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What is measured on: a device as JAX names it, its platform (cpu, gpu or tpu) and the version of jax."""
+    """The machine: its device as JAX names it, the platform (cpu, gpu or tpu) and the version of jax."""
 
     device: str
     platform: str
@@ -36,11 +36,11 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What came of a step.
+    """The result of a step.
 
     Attributes:
       experiment: a key of `SHIPPED`; size: shipped or tiny.
-      machine: where.
+      machine: the machine it was measured on.
       timed: the fields of `shipped_step.Timed`, or `error` with the reason why there are none.
     """
 
@@ -56,36 +56,37 @@ class Found:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no figure."""
+        """Whether the step was not measured."""
         return "error" in self.timed
 
 
 def measure_all(
     path: pathlib.Path, size: str, only: Sequence[str], rounds: int, *, remark: Callable[[str], None], start: Start
 ) -> list[Found]:
-    """Measure what the file lacks, and give the rows that are asked for, in the order of the table.
+    """Measure what the file lacks, and return the requested rows in the order of the table.
 
     Args:
-      path: of the results; it is made if need be.
+      path: the file of results; it is created if necessary.
       size: shipped, or tiny to try it out.
-      only: keys of `SHIPPED`; all where empty.
-      remark: told of each row.
-      start: makes a process of `vidjax.bench.shipped_step` and gives its answer.
+      only: keys of `SHIPPED`; empty for all.
+      rounds: rounds per step.
+      remark: called with a message for each row.
+      start: runs a process of `vidjax.bench.shipped_step` and returns its answer.
 
     Raises:
       ConfigError: for an unknown experiment, and on a machine without an accelerator unless size is tiny.
-      DataError: when the file is not one of results.
+      DataError: if the file is not a file of results.
     """
     for experiment in only:
         if experiment not in SHIPPED:
-            raise ConfigError(f"--only={experiment} is no shipped step; {nearest(experiment, tuple(SHIPPED))}")
+            raise ConfigError(f"--only={experiment} is not a shipped step; {nearest(experiment, tuple(SHIPPED))}")
     known = read_results(path)
     answer = start(())
     if "error" in answer:
         raise ConfigError(f"jax finds no device: {answer['error']}")
     machine = Machine(**answer)
     if machine.platform == "cpu" and size != "tiny":
-        raise ConfigError("--all measures steps on an accelerator, and jax finds none; --size=tiny tries it out")
+        raise ConfigError("--all measures steps on an accelerator, but jax finds none; try it out with --size=tiny")
     rows = []
     for experiment in only or SHIPPED:
         wanted = (experiment, size, machine)
@@ -99,23 +100,23 @@ def measure_all(
 
 
 def start_process(words: Sequence[str], limit: float = LIMIT) -> dict[str, Any]:
-    """Run `vidjax.bench.shipped_step`; what it prints, or `error` where it came to nothing."""
+    """Run `vidjax.bench.shipped_step` and return what it prints, or `error` if it fails."""
     command = [sys.executable, "-m", "vidjax.bench.shipped_step", *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
     except subprocess.TimeoutExpired:
         return {"error": f"stopped after {limit / 60:.3g} minutes"}
     if done.returncode or not done.stdout.strip():
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        said = done.stderr.strip().splitlines() or ["no error message"]
         return {"error": f"its process ended with code {done.returncode}: {said[-1]}"}
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def read_results(path: pathlib.Path) -> list[Found]:
-    """The rows of a file of results; none where there is no file.
+    """Read the rows of a file of results; none if there is no file.
 
     Raises:
-      DataError: for a line that is no row.
+      DataError: for a malformed line.
     """
     if not path.is_file():
         return []
@@ -126,20 +127,20 @@ def read_results(path: pathlib.Path) -> list[Found]:
             rows.append(Found(**entry | {"machine": Machine(**entry["machine"])}))
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(
-                f"{path}, line {number} is no result of vidjax bench step --all; name another file"
+                f"{path}, line {number} is not a result of vidjax bench step --all; name another file"
             ) from error
     return rows
 
 
 def append_result(path: pathlib.Path, found: Found) -> None:
-    """Add a row; a process that is stopped loses none that was there."""
+    """Append a row; if the process is stopped, no earlier row is lost."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(dataclasses.asdict(found)) + "\n")
 
 
 def markdown(rows: Iterable[Found], date: str | None = None) -> str:
-    """The table of docs/performance.md, with where and when it was measured."""
+    """The table for docs/performance.md, with the machine and the date."""
     rows = list(rows)
     lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
@@ -163,7 +164,7 @@ def _cells(row: Found) -> tuple[str, ...]:
 
 
 def _measured(row: Found) -> str:
-    """The fastest round, and the slowest; or why there is none."""
+    """The fastest and the slowest round, or why there is none."""
     if row.failed:
         return f"not measured: {row.timed['error']}".replace("|", "/")
     best, worst = min(row.timed["ms"]), max(row.timed["ms"])

@@ -1,4 +1,4 @@
-"""Attention of VideoMAE's encoder (visible tokens) and decoder (all tokens) beside that of PyTorch."""
+"""Time the attention of VideoMAE's encoder (visible tokens) and decoder (all tokens) against PyTorch's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vidjax.bench.settings import Settings, compute_dtype
 from vidjax.bench.step import MASK_RATIO, batch_size, repeat
 from vidjax.models.videomae import VIDEOMAE_SPECS
 
-NOTE = ""  # nothing to say beside the table
+NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Milliseconds a call of the shapes of each size."""
+    """Milliseconds per call for the shapes of each size."""
     rows, dtype = [], compute_dtype(settings)
     for size in settings.sizes:
         spec, batch = VIDEOMAE_SPECS[size], batch_size(size, settings)

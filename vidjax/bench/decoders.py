@@ -1,4 +1,4 @@
-"""One training clip of a file as people write it with PyAV, OpenCV, decord and TorchCodec, each on one thread."""
+"""Read one training clip from a file as people do with PyAV, OpenCV, decord and TorchCodec, each on one thread."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Clip = Callable[[str, np.random.Generator], np.ndarray]
 
 
 def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """Seek, decode to the end of the window, convert the wanted frames."""
+    """PyAV: seek, decode to the end of the window, convert the wanted frames."""
     wanted, frames = _wanted(rng), []
     with av.open(path) as container:
         stream = container.streams.video[0]
@@ -35,7 +35,7 @@ def pyav_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """OpenCV's reader, which converts only the frames that are retrieved."""
+    """OpenCV: its reader converts only the frames that are retrieved."""
     wanted, frames = _wanted(rng), []
     video = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     video.set(cv2.CAP_PROP_POS_FRAMES, wanted[0])
@@ -48,7 +48,7 @@ def opencv_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def decord_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """decord's batch of frames, as the authors of VideoMAE read them (the package decord2 has the same module)."""
+    """decord: a batch of frames, as VideoMAE's authors read them (the package decord2 has the same module)."""
     import decord
 
     wanted = _wanted(rng)
@@ -57,7 +57,7 @@ def decord_clip(path: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def torchcodec_clip(path: str, rng: np.random.Generator) -> np.ndarray:
-    """TorchCodec's batch of frames; it looks through the file first, as by default."""
+    """TorchCodec: a batch of frames; by default it scans the whole file first."""
     import torch
     from torchcodec.decoders import VideoDecoder
 
@@ -73,7 +73,7 @@ LOOPS: dict[str, Clip] = {
 
 
 def why_not(clip: Clip, path: str) -> str:
-    """Why a loop makes no clip of a video on this machine; empty where it makes one."""
+    """Why a loop cannot read a clip of a video on this machine; empty if it can."""
     try:
         clip(path, np.random.default_rng(0))
     except ModuleNotFoundError:
@@ -84,6 +84,6 @@ def why_not(clip: Clip, path: str) -> str:
 
 
 def _wanted(rng: np.random.Generator) -> range:
-    """Numbers of the frames of a random window."""
+    """Frame numbers of a random window."""
     start = int(rng.integers(0, FRAMES - SPAN + 1))
     return range(start, start + SPAN, RECIPE.stride)

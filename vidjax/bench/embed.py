@@ -1,6 +1,6 @@
-"""`vidjax embed` of a folder of videos beside a PyTorch loop: processor seconds of whole processes, on the CPU.
+"""Time `vidjax embed` of a folder of videos against a PyTorch loop: CPU seconds of whole processes, on the CPU.
 
-The model is a VideoMAE with random weights in a folder of transformers, one clip of every video, batches of 8.
+The model is a VideoMAE with random weights, in transformers' format; one clip per video, in batches of 8.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from vidjax.bench.videos import write_videos
 
 VIDEOS = 50
 _DIFFERENT = 5  # the others are links to these
-NOTE = "embed: processor seconds of a process, decoding and starting included, with what an earlier call compiled."
+NOTE = "embed: CPU seconds of a process, including startup and decoding, with programs compiled by an earlier call."
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Processor seconds of a process, of each size."""
+    """CPU seconds of a process for each size."""
     rows, count = [], settings.videos or VIDEOS
     for size in settings.sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -41,7 +41,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def link_videos(folder: pathlib.Path, count: int) -> None:
-    """So many files in folder/videos, a few of which are different videos."""
+    """Put `count` files into folder/videos, links to a few different videos."""
     different = write_videos(folder / "different", min(count, _DIFFERENT), key_every=250)
     (folder / "videos").mkdir()
     for number in range(count):
@@ -49,18 +49,18 @@ def link_videos(folder: pathlib.Path, count: int) -> None:
 
 
 def embed_words(folder: pathlib.Path, out: pathlib.Path) -> list[str]:
-    """The command that embeds folder/videos by folder/model with vidjax."""
+    """The command that embeds folder/videos with folder/model and vidjax."""
     model, videos = str(folder / "model"), str(folder / "videos")
     return vidjax_words("embed", "--model", model, "--data", videos, "--features", "pooled", "--out", str(out))
 
 
 def torch_words(folder: pathlib.Path) -> list[str]:
-    """The same with PyTorch, into folder/pooled.npy."""
+    """The command that does so with PyTorch, writing folder/pooled.npy."""
     return peers.script_words("embed", str(folder / "model"), str(folder / "videos"), str(folder / "pooled.npy"))
 
 
 def _ours(folder: pathlib.Path) -> Run:
-    """Into a new folder every time: what is there is not computed again."""
+    """Embed into a new folder every time, because existing results are not recomputed."""
     fresh = itertools.count()
 
     def run(count: int) -> None:

@@ -1,6 +1,6 @@
-"""Classifiers' forward passes beside transformers on PyTorch: VideoMAE, TimeSformer and ViViT, same sizes and clips.
+"""Time classifiers' forward passes against transformers on PyTorch: VideoMAE, TimeSformer, ViViT, same sizes and clips.
 
-The clips are normalised already and lie on the device; 400 classes, no gradients.
+The clips are already normalised and on the device; 400 classes, no gradients.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from vidjax.training.choices.platform import choose_by_platform
 
 COMPARED = ("videomae", "timesformer", "vivit")  # families that transformers has
 _BATCH = {"cpu": 1, "gpu": 16, "tpu": 16}
-NOTE = ""  # nothing to say beside the table
+NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips a second of each family and size."""
+    """Clips per second for each family and size."""
     rows, dtype, batch = [], compute_dtype(settings), settings.batch or _BATCH[platform()]
     for size in settings.sizes:
         for family in COMPARED:

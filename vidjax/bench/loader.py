@@ -1,8 +1,9 @@
-"""Clips a second and core of the loader beside loops over other decoders, and how many cores a chip needs.
+"""Clips per second and core of the loader against loops over other decoders, and how many cores a chip needs.
 
 The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, multi-scale
-crop to 224. Files with a key frame every 250 and every 12 frames, and what `vidjax prepare` makes of the former; 1 and
-4 clips per decode. What counts is CPU time, one video at a time, so that other work on the machine matters little.
+crop to 224. The sources are files with a key frame every 250 and every 12 frames, and records that `vidjax prepare`
+writes from the former; 1 and 4 clips per decode. CPU time is measured, one video at a time, so that other work on the
+machine matters little.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ VIDEOS = 8
 _DRAWS = 2  # windows of each video
 LONG, SHORT = 250, 12  # frames between key frames; 250 is x264's own choice
 NOTE = (
-    "Loading: CPU seconds, one video at a time. Cores = clips/s of the chip / clips/s of a core, for this work alone. "
+    "Loading: CPU seconds, one video at a time. Cores = clips/s of the chip / clips/s of a core, for loading only. "
     "Records are the files with a key frame every 250 frames after vidjax prepare."
 )
 Make = Callable[[int, np.random.Generator], object]
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips a second and core, several clips per decode beside one, and cores a chip."""
+    """Clips per second and core, several clips per decode against one, and cores per chip."""
     cv2.setNumThreads(1)
     videos = settings.videos or VIDEOS
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +77,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def absent(name: str, ours: list[float], reasons: dict[str, str]) -> list[Row]:
-    """A row for each loop that makes no clips here, with the reason in the place of its figure."""
+    """A row for each loop that cannot read clips here, with the reason instead of a figure."""
     return [
         Row(f"{name}, against {who} ({why})", max(ours), None, "clips/s/core", None)
         for who, why in reasons.items()
@@ -85,7 +86,7 @@ def absent(name: str, ours: list[float], reasons: dict[str, str]) -> list[Row]:
 
 
 def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Settings) -> list[Row]:
-    """How many cores keep up with a chip, beside how many a plain loop over the files takes."""
+    """How many cores keep up with a chip, against how many a plain loop over the files needs."""
     chip = settings.step_clips / settings.step_ms * 1e3
     rows, loop = [], [chip / rate for rate in speed[files, PYAV]]
     for name, clips in ((files, 1), (files, SEVERAL), ("records", 1), ("records", SEVERAL)):
@@ -98,10 +99,10 @@ def cores(speed: dict[tuple[str, str], list[float]], files: str, settings: Setti
 def clips_per_core(
     contenders: dict[tuple[str, str], tuple[int, Make]], videos: int, rounds: int
 ) -> dict[tuple[str, str], list[float]]:
-    """Clips a CPU second of each contender, round by round, all in turn on the same videos and windows.
+    """Clips per CPU second of each contender, round by round, all in turn on the same videos and windows.
 
     Args:
-      contenders: how many clips a call makes, and the call on (video number, random generator).
+      contenders: by name, the number of clips per call, and the call on (video number, random generator).
     """
     speed = {name: [] for name in contenders}
     calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same every round: luck is shared
@@ -115,7 +116,7 @@ def clips_per_core(
 
 
 def vidjax_clips(source: VideoSource, clips: int) -> Make:
-    """The loader's own work on one row."""
+    """The loader's work on one row."""
     load = LoadTrain(source, dataclasses.replace(RECIPE, clips_per_decode=clips))
     return lambda row, rng: load.random_map(row, rng)["video"]
 
@@ -125,7 +126,7 @@ def _from_file(source: VideoSource, clip: Clip) -> Make:
 
 
 def _all_of(folder: pathlib.Path) -> DataConfig:
-    """A folder none of whose videos is held out."""
+    """The configuration of a folder with no videos held out."""
     return DataConfig(root=str(folder), eval_split="train")
 
 

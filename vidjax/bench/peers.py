@@ -1,7 +1,7 @@
-"""What others offer for the same work, where it is installed: transformers, PyTorch, mamba-ssm.
+"""Other software for the same work, if installed: transformers, PyTorch, mamba-ssm.
 
 Each is called as its users call it: under autocast, with scaled_dot_product_attention and, on a GPU, torch.compile and
-the fused AdamW. PyTorch is told of the threads that the process may use.
+the fused AdamW. PyTorch may use as many threads as the process.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def installed(*names: str) -> bool:
 def videomae(
     spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, settings: Settings
 ) -> dict[str, dict[str, Run]]:
-    """VideoMAEForPreTraining: `forward` and `step` by contender; none where transformers or PyTorch is missing."""
+    """VideoMAEForPreTraining: `forward` and `step` by contender; none if transformers or PyTorch is missing."""
     if not installed("torch", "transformers"):
-        settings.remark("transformers and PyTorch are not installed: the step has nobody to compare with")
+        settings.remark("transformers and PyTorch are not both installed: the step is not compared")
         return {}
     import torch
 
@@ -93,13 +93,13 @@ def _videomae(spec: VideoMAESpec, batch: int, dtype: str, mask_ratio: float, pre
 def classifier(
     family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec, batch: int, settings: Settings
 ) -> dict[str, Run]:
-    """The forward pass of transformers' classifier by contender; none where transformers or PyTorch is missing.
+    """The forward pass of transformers' classifier by contender; none if transformers or PyTorch is missing.
 
     Args:
       family: videomae, timesformer or vivit.
     """
     if not installed("torch", "transformers"):
-        settings.remark("transformers and PyTorch are not installed: the forward pass has nobody to compare with")
+        settings.remark("transformers and PyTorch are not both installed: the forward pass is not compared")
         return {}
     import torch
 
@@ -121,9 +121,9 @@ def classifier(
 
 
 def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
-    """Write a classifier with random weights as transformers does; False where it or PyTorch is missing."""
+    """Write a classifier with random weights with transformers; False if transformers or PyTorch is missing."""
     if not installed("torch", "transformers"):
-        settings.remark("transformers and PyTorch are not installed: nothing writes the model of predict and embed")
+        settings.remark("transformers and PyTorch are not both installed: predict and embed have no model to run")
         return False
     import transformers
 
@@ -140,12 +140,12 @@ def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
 
 
 def script_words(*words: str) -> list[str]:
-    """The command line of `torch_script.py`, beside which no module of this folder is found by its bare name."""
+    """The command line of `torch_script.py`; -P keeps this folder's modules out of its imports."""
     return [sys.executable, "-P", str(pathlib.Path(__file__).with_name("torch_script.py")), *words]
 
 
 def _classifier(family: str, spec: VideoMAESpec | TimeSformerSpec | ViViTSpec) -> transformers.PreTrainedModel:
-    """The module of the same shape, with attention by PyTorch's own where transformers has that for the family."""
+    """A module of the same shape, with PyTorch's own attention if transformers has that for the family."""
     import transformers
 
     cubes = [spec.tubelet_size, spec.patch_size, spec.patch_size]
@@ -196,7 +196,7 @@ def mamba_scan(operands: dict[str, Any], dtype: str, remark: Callable[[str], Non
       operands: x, dt (b l d); A (d s); B, C (b l s); D (d), NumPy float32.
     """
     if not installed("torch", "mamba_ssm"):
-        remark("mamba-ssm is not installed: the scan is compared with plain JAX only")
+        remark("mamba-ssm is not installed: the scan is compared only with plain JAX")
         return {}
     import torch
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
@@ -223,16 +223,16 @@ def mamba_scan(operands: dict[str, Any], dtype: str, remark: Callable[[str], Non
 
 
 def torch_device() -> str:
-    """cuda where JAX runs on a GPU too; also tells PyTorch of the threads that the process may use."""
+    """cuda if JAX runs on a GPU too, else cpu; also sets PyTorch's threads to those that the process may use."""
     import torch
 
-    with contextlib.suppress(AttributeError):  # where a system has no affinity
+    with contextlib.suppress(AttributeError):  # on systems without affinity
         torch.set_num_threads(len(os.sched_getaffinity(0)))
     return "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
 
 
 def torch_repeat(call: Callable[[], None]) -> Run:
-    """Run a call so many times, then wait for the GPU."""
+    """Repeat a call, then wait for the GPU."""
     import torch
 
     def run(count: int) -> None:

@@ -1,6 +1,6 @@
-"""`vidjax predict` of one clip beside a PyTorch script and transformers' pipeline: processes from start to answer.
+"""Time `vidjax predict` of one clip against a PyTorch script and transformers' pipeline: whole processes, on the CPU.
 
-The model is a VideoMAE with random weights in a folder of transformers, the video one of ten seconds. All on the CPU.
+The model is a VideoMAE with random weights, in transformers' format; the video lasts ten seconds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from vidjax.bench.settings import Settings
 from vidjax.bench.videos import write_videos
 
 NOTE = (
-    "predict: seconds from the start of a process to its answer, the files in memory; compiled before: with what an "
-    "earlier call compiled, which vidjax keeps."
+    "predict: seconds from the start of a process to its answer, with files cached in memory; compiled before: with "
+    "programs compiled by an earlier call, which vidjax keeps."
 )
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Seconds of a process, of each size; what vidjax compiles kept from before, and not."""
+    """Seconds of a process for each size, with and without vidjax's earlier compilations."""
     rows = []
     for size in settings.sizes:
         with tempfile.TemporaryDirectory() as name:

@@ -13,15 +13,18 @@ _ON_THE_CPU = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def vidjax_words(*words: str) -> list[str]:
-    """The command line of a verb."""
+    """The command line of a `vidjax` verb."""
     return [sys.executable, "-m", "vidjax.cli", *words]
 
 
 def command(words: list[str], **environ: str) -> Run:
-    """Start a process on the CPU so many times, one after the other; one that fails raises the end of what it said.
+    """Make a run that starts a process on the CPU, one time after another.
 
     Args:
-      environ: variables in place of this process's.
+      environ: variables that override this process's.
+
+    Raises:
+      RuntimeError: when run, if a process fails, with its last line of error output.
     """
 
     def run(count: int) -> None:
@@ -29,13 +32,13 @@ def command(words: list[str], **environ: str) -> Run:
             environment = os.environ | _ON_THE_CPU | environ
             done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
             if done.returncode:
-                said = done.stderr.strip().splitlines() or ["it said nothing"]
+                said = done.stderr.strip().splitlines() or ["no error message"]
                 raise RuntimeError(f"exit code {done.returncode}: {said[-1]}")
 
     return run
 
 
 def children_seconds() -> float:
-    """Processor seconds of all processes that this one has started and that have ended."""
+    """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -1,13 +1,13 @@
-"""Rounds of several contenders in turn, so that whatever else a machine does slows all of them."""
+"""Run rounds of several contenders in turn, so that other work on the machine slows all of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
 
-Run = Callable[[int], None]  # does its work so many times, and waits for the last result
+Run = Callable[[int], None]  # does its work this many times, and waits for the last result
 _ROUND = 0.3  # seconds; shorter calls are repeated within a round
-_MOST = 50  # calls a round
+_MOST = 50  # calls per round
 
 
 def race(
@@ -19,13 +19,15 @@ def race(
     clock: Callable[[], float] = time.perf_counter,
     processes: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds a call of each contender, round by round.
+    """Seconds per call of each contender, round by round.
 
     Args:
-      contenders: by name; each is called twice before anything counts, to compile and to allocate.
-      peers: those that may fail: they are left out with a remark, since their failure says nothing of vidjax.
-      clock: tells the seconds.
-      processes: whether a call is a whole process: it is called once before anything counts, and once a round.
+      contenders: by name; each is called twice before timing starts, to compile and to allocate.
+      rounds: rounds per contender.
+      peers: contenders that may fail; they are then left out with a remark.
+      remark: called with a message for each contender that is left out.
+      clock: returns the time in seconds.
+      processes: whether a call is a whole process, which is called once before timing starts and once per round.
     """
 
     def timed(run: Run, count: int) -> float:

@@ -1,6 +1,6 @@
-"""The answer of a benchmark: rows of a table and of JSON, `{name, ours, peer, unit, ratio, spread}`.
+"""The results of a benchmark: rows of a table and of JSON, `{name, ours, peer, unit, ratio, spread}`.
 
-The ratio says how many times faster vidjax is, whether the unit is a rate or a time.
+The ratio is how many times faster vidjax is, whether the unit is a rate or a time.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from vidjax.files import write_json
 
 NOTE = (
-    "The fastest of interleaved rounds counts. A ratio above 1 means that vidjax is faster; beside it, the lowest and "
-    "the highest ratio of one round."
+    "The fastest of interleaved rounds counts. A ratio above 1 means that vidjax is faster; next to it are the lowest "
+    "and highest ratios of single rounds."
 )
 
 
@@ -23,9 +23,9 @@ class Row:
 
     Attributes:
       name: what was measured, and against whom.
-      ours, peer: of the fastest round of each, in `unit`; peer is None where there was nobody to compare with.
-      ratio: above 1 where vidjax is faster; None without a peer.
-      spread: the lowest and the highest ratio of one round; None without a peer.
+      ours, peer: figures of the fastest round of each, in `unit`; peer is None if there was none to compare with.
+      ratio: above 1 if vidjax is faster; None without a peer.
+      spread: the lowest and highest ratios of single rounds; None without a peer.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Row:
 
 
 def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]]) -> list[Row]:
-    """A row for each peer, of rates (more is faster).
+    """One row per peer, from rates (more is faster).
 
     Args:
       ours, peers: by round; all have the same rounds.
@@ -51,7 +51,7 @@ def rates(name: str, unit: str, ours: Sequence[float], peers: Mapping[str, Seque
 
 
 def times(name: str, ours: Sequence[float], peers: Mapping[str, Sequence[float]], unit: str = "ms") -> list[Row]:
-    """A row for each peer, of seconds (less is faster), in milliseconds or as the unit says.
+    """One row per peer, from seconds (less is faster), shown in milliseconds or as the unit says.
 
     Args:
       ours, peers: by round; all have the same rounds.
@@ -71,18 +71,18 @@ def _spread(above: Sequence[float], below: Sequence[float]) -> tuple[float, floa
 
 
 def as_dict(row: Row) -> dict[str, str | float | None]:
-    """The row as JSON has it."""
+    """The row as a JSON object."""
     return dataclasses.asdict(row)
 
 
 def write_rows(rows: Iterable[Row], path: str) -> None:
-    """Write the rows as JSON; the folder is made if need be."""
+    """Write the rows as JSON, creating the folder if necessary."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     write_json(path, [as_dict(row) for row in rows])
 
 
 def print_table(rows: Iterable[Row], title: str, notes: Iterable[str]) -> None:
-    """Print the rows, the hardware above and the formulas below."""
+    """Print the rows, with a title above and notes below."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The selective scan beside `associative_scan` over the whole length and, where it is installed, mamba-ssm's kernel."""
+"""Time the selective scan against `associative_scan` over the whole length and, if installed, mamba-ssm's kernel."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from vidjax.bench.settings import Settings, compute_dtype, platform
 from vidjax.bench.step import repeat
 
 STATES = 16
-# (b, l, d): of VideoMamba on 16 frames (3137 tokens), and what a CPU can hold of it.
+# (b, l, d): VideoMamba's on 16 frames (3137 tokens), and less for a CPU.
 _SHAPES = {
     "cpu": {"tiny": (1, 197, 192), "small": (1, 785, 384), "base": (2, 785, 384)},
     "gpu": {"tiny": (8, 1569, 384), "small": (8, 3137, 768), "base": (8, 3137, 1152)},
 }
 
-NOTE = ""  # nothing to say beside the table
+NOTE = ""  # the table needs no note
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Milliseconds a call, in one direction."""
+    """Milliseconds per call, in one direction."""
     rows = []
     shapes = _SHAPES["cpu" if platform() == "cpu" else "gpu"]
     for size in settings.sizes:
@@ -37,7 +37,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def operands(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
-    """x, dt, A, B, C, D as a Mamba has them when training begins; float32."""
+    """x, dt, A, B, C, D as in a Mamba at the start of training; float32."""
     batch, length, width = shape
     rng = np.random.default_rng(0)
 

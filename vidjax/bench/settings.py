@@ -1,4 +1,4 @@
-"""What a benchmark is told, and what it fills in by platform where it is told nothing."""
+"""Settings of a benchmark, with defaults that depend on the platform."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ SIZES = ("tiny", "small", "base", "large", "huge", "huge_v2", "giant")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One call of `vidjax bench`.
+    """Settings of one call of `vidjax bench`.
 
     Attributes:
-      sizes: of models and shapes.
-      batch: clips; 0: by benchmark, size and platform.
-      dtype: of the computation; empty: bfloat16, on a CPU float32.
-      rounds: of each contender.
-      remat, unroll, attention, scan: as in the configuration of a model; empty or 0: by the platform, as in a run.
-      step_ms, step_clips: how long an accelerator takes for how many clips, which the loader has to keep up with.
-      videos: that the loader decodes, or that are embedded; 0: by benchmark.
-      compile_peer: whether torch.compile is tried; None: on a GPU.
-      remark: told of contenders that are left out, and why.
+      sizes: sizes of models and shapes.
+      batch: clips per batch; 0 chooses by benchmark, size and platform.
+      dtype: compute dtype; empty for bfloat16, or float32 on a CPU.
+      rounds: rounds per contender.
+      remat, unroll, attention, scan: as in the configuration of a model; empty or 0 chooses by platform, as in a run.
+      step_ms, step_clips: milliseconds and clips of an accelerator's step, with which the loader has to keep up.
+      videos: number of videos to decode or embed; 0 chooses by benchmark.
+      compile_peer: whether torch.compile is tried; None for only on a GPU.
+      remark: called with a message for each contender that is left out.
     """
 
     sizes: tuple[str, ...] = ("base",)
@@ -45,19 +45,19 @@ class Settings:
 
 
 def platform() -> str:
-    """cpu, gpu or tpu, as JAX runs on."""
+    """The platform that JAX runs on: cpu, gpu or tpu."""
     import jax
 
     return jax.default_backend()
 
 
 def compute_dtype(settings: Settings) -> Literal["float32", "bfloat16"]:
-    """The dtype of the computation."""
+    """The compute dtype: as set, or by platform."""
     return settings.dtype or ("float32" if platform() == "cpu" else "bfloat16")
 
 
 def hardware(threads: int) -> str:
-    """What the figures were taken on, in words, with the versions of all contenders."""
+    """The measuring machine in words, with the versions of all contenders."""
     import jax
 
     device = jax.devices()[0]

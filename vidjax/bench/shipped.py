@@ -1,7 +1,7 @@
-"""The steps of docs/performance.md's table: shipped experiments with as many videos as its rows have on a chip.
+"""The steps of docs/performance.md's table: shipped experiments with as many videos per chip as its rows state.
 
-Experiment files are read with ml_collections, which a machine for measuring may lack. So what a step takes from each
-stands here too; `tests/bench/test_all_steps.py` compares it with the files.
+Experiment files need ml_collections, which a machine for measuring may lack. So the keys that a step depends on are
+repeated here; `tests/bench/test_all_steps.py` compares them with the files.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Shipped:
 
     Attributes:
       title: its name there.
-      videos: of a step, on one chip.
-      keys: what the experiment sets, of what a step depends on, and what so few videos ask for.
-      estimated_ms: milliseconds by the TPU compiler and the kernels' schedules together, by the chip as
-        `vidjax.aot.topology` names it, from docs/performance.md; none where that has no figure.
+      videos: videos per step, on one chip.
+      keys: the experiment's values of the keys that a step depends on, adapted where so few videos require it.
+      estimated_ms: milliseconds from the TPU compiler and the kernels' schedules, by chip as `vidjax.aot.topology`
+        names it, from docs/performance.md; empty if that has no figure.
     """
 
     title: str
@@ -33,7 +33,7 @@ class Shipped:
     estimated_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def config(self, tiny: bool = False) -> Config:
-        """The configuration of a step; tiny: of the family's model for tests, with two videos."""
+        """The configuration of a step; `tiny` takes the family's model for tests and two videos."""
         config = with_keys(Config(), {"data.global_batch": self.videos, **self.keys})
         return _tiny(config) if tiny else config
 
@@ -118,7 +118,7 @@ SHIPPED = {
 
 
 def _tiny(config: Config) -> Config:
-    """The same with a model for tests and two videos."""
+    """Replace the model by the family's model for tests, and take two videos."""
     name = f"{family_of(config.model.name)[0]}_tiny"
     shape, clips = preset(name), 2 * config.data.clips_per_decode
     keys = {

@@ -1,7 +1,7 @@
-"""One shipped step on one device of this machine: `python -m vidjax.bench.shipped_step EXPERIMENT SIZE ROUNDS`.
+"""Time one shipped step on one device: `python -m vidjax.bench.shipped_step EXPERIMENT SIZE ROUNDS`.
 
-A process of its own, so that a step that does not fit, or brings the process down, takes no other with it. It prints
-one JSON object: the fields of `Timed`, or `error`. Without arguments it prints the device and the version of jax.
+It runs in its own process, so that a step that does not fit, or crashes, does not affect the others. It prints one JSON
+object: the fields of `Timed`, or `error`. Without arguments it prints the device, its platform and the version of jax.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from vidjax.training.optim import RunLength
 from vidjax.training.run_step import RunStep, build_step
 from vidjax.training.state import batch_shapes, init_state
 
-_STEPS = 1000  # of the schedule, which costs the same for any number
+_STEPS = 1000  # of the schedule, whose cost does not depend on it
 
 
 @dataclasses.dataclass(frozen=True)
 class Timed:
-    """A step that was timed.
+    """The timing of a step.
 
     Attributes:
-      clips: of a step.
-      ms: milliseconds of a step in each round.
+      clips: clips per step.
+      ms: milliseconds per step in each round.
       flops_per_clip: 2 x MACs of all passes, from the architecture.
-      compile_s: seconds that the compiler took.
-      needed_gb: memory of the device, None where the platform does not say.
-      chosen: keys that the experiment leaves open, and what was chosen for them.
+      compile_s: seconds that compilation took.
+      needed_gb: memory needed on the device; None if the platform does not say.
+      chosen: keys that the experiment leaves open, with the values chosen for them.
     """
 
     clips: int
@@ -53,10 +53,10 @@ class Timed:
 
 
 def time_step(asked: Config, rounds: int) -> Timed:
-    """Build the step as a run of this configuration would, on one device, and time it on random clips that lie there.
+    """Build the step as a run of this configuration would, on one device, and time it on random clips placed there.
 
     Raises:
-      ConfigError: when it does not fit the device.
+      ConfigError: if it does not fit the device.
     """
     mesh = make_mesh(asked.mesh, jax.local_devices()[:1])
     frozen = 1 if asked.optim.frozen_epochs else 0
@@ -96,7 +96,7 @@ def time_step(asked: Config, rounds: int) -> Timed:
 
 
 def build_objective(config: Config) -> Objective:
-    """The objective of a shipped step; its task would import the data libraries for its evaluation."""
+    """The objective of a shipped step, built directly because its task would import the data libraries."""
     builders = {
         "masked_autoencoding": lambda: configured.masked_autoencoding(config),
         "classification": lambda: configured.classification(config, NUM_CLASSES),
@@ -106,7 +106,7 @@ def build_objective(config: Config) -> Objective:
 
 
 def random_batch(shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """Random pixels and classes, all of them valid."""
+    """A batch of random pixels and classes, with all rows valid."""
     rng = np.random.default_rng(0)
     batch = {
         name: rng.integers(0, 256, leaf.shape, np.uint8) for name, leaf in shapes.items() if leaf.dtype == jnp.uint8
@@ -117,14 +117,14 @@ def random_batch(shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarra
 
 
 def main(words: list[str]) -> None:
-    """Print what is asked for as JSON."""
+    """Print the answer to the arguments as JSON."""
     if not words:
         print(json.dumps({"device": jax.devices()[0].device_kind, "platform": platform(), "jax": jax.__version__}))
         return
     experiment, size, rounds = words
     try:
         found = dataclasses.asdict(time_step(SHIPPED[experiment].config(tiny=size == "tiny"), int(rounds)))
-    except Exception as error:  # whatever a compiler or a device may raise: the caller goes on with the next step
+    except Exception as error:  # whatever a compiler or a device may raise; the caller continues with the next step
         reason = (str(error).splitlines() or [""])[0]
         found = {"error": f"{type(error).__name__}: {reason}"}
     print(json.dumps(found))

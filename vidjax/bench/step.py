@@ -1,7 +1,7 @@
-"""VideoMAE pre-training beside transformers on PyTorch: forward pass and training step, same sizes, batch and masks.
+"""Time VideoMAE pre-training against transformers on PyTorch: forward pass and step, same sizes, batch and masks.
 
-Ours is the step that `vidjax.main` runs (gradients, guarded AdamW, metrics), on one device that has the clips already.
-The decoder of VideoMAE V2 (dual masking), which does less work a clip, is a row of its own.
+Ours is the step that `vidjax.main` runs (gradients, guarded AdamW, metrics), on one device that already has the clips.
+VideoMAE V2's decoder (dual masking), which does less work per clip, has its own row.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from vidjax.training.throughput import peak_flops
 MASK_RATIO = 0.9
 _BATCH = {"cpu": {"tiny": 8, "small": 2, "base": 2, "large": 1}, "gpu": {"base": 64, "large": 32}}
 _DEFAULT_BATCH = {"cpu": 1, "gpu": 16, "tpu": 32}
-_STEPS = 1000  # of the schedule, which costs the same for any number
+_STEPS = 1000  # of the schedule, whose cost does not depend on it
 NOTE = (
     "MFU = clips/s x FLOPs per clip / peak. FLOPs per clip: 6 x the multiply-accumulates of the architecture's matrix "
-    "products (forward 2, backward 4), only tokens that are computed. Peak: dense bfloat16 of the maker's data sheet."
+    "products (forward 2, backward 4), for computed tokens only. Peak: dense bfloat16, from the maker's data sheet."
 )
 
 
 def measure(settings: Settings) -> list[Row]:
-    """Clips a second of each size, and the share of the chip's peak where that is known."""
+    """Clips per second for each size, and the share of the chip's peak if that is known."""
     rows = []
     for size in settings.sizes:
         rows += _measure(size, settings)
@@ -46,7 +46,7 @@ def measure(settings: Settings) -> list[Row]:
 
 
 def batch_size(size: str, settings: Settings) -> int:
-    """Clips a step."""
+    """Clips per step."""
     table = _BATCH.get(platform(), {})
     return settings.batch or table.get(size, _DEFAULT_BATCH[platform()])
 
@@ -79,7 +79,7 @@ def _measure(size: str, settings: Settings) -> list[Row]:
 
 
 def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
-    """The forward pass and the training step of a run on one device, and the FLOPs of the step a clip."""
+    """The forward pass and the training step of a run on one device, and the step's FLOPs per clip."""
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     objective = configured.masked_autoencoding(config)
     length = RunLength(_STEPS, per_epoch=_STEPS)
@@ -114,7 +114,7 @@ def vidjax_calls(config: Config) -> tuple[dict[str, Run], float]:
 
 
 def repeat(call: Callable[[], object]) -> Run:
-    """Run a call of jitted functions so many times, then wait for what the last one returns."""
+    """Repeat a call of jitted functions, then wait for the last result."""
 
     def run(count: int) -> None:
         for _ in range(count):
@@ -125,7 +125,7 @@ def repeat(call: Callable[[], object]) -> Run:
 
 
 def bench_config(size: str, batch: int, dtype: Literal["float32", "bfloat16"], settings: Settings) -> Config:
-    """The configuration of a pre-training step as VideoMAE publishes it."""
+    """The configuration of a pre-training step as published for VideoMAE."""
     spec = VIDEOMAE_SPECS[size]
     model = ModelConfig(
         name=f"videomae_{size}", mask="tube", mask_ratio=MASK_RATIO, dtype=dtype,

@@ -1,7 +1,7 @@
-"""What users of PyTorch write to classify a video and to embed a folder of them; run as a script, without vidjax.
+"""Classify a video, or embed a folder of videos, as users of PyTorch do; run as a script, without vidjax.
 
 `python torch_script.py predict MODEL VIDEO`, `pipeline MODEL VIDEO` and `embed MODEL FOLDER FILE`, where MODEL is a
-folder of a transformers VideoMAE. Clips are those of its Kinetics checkpoints: every 4th frame from the middle.
+folder with a transformers VideoMAE. Clips are those of its Kinetics checkpoints: every 4th frame from the middle.
 """
 
 import json
@@ -41,7 +41,7 @@ def read_clip(path, num_frames, size):
 
 
 def load(folder):
-    """The classifier of a folder, ready to be called."""
+    """Load the classifier in a folder, in evaluation mode."""
     from transformers import VideoMAEForVideoClassification
 
     return VideoMAEForVideoClassification.from_pretrained(folder).eval()
@@ -61,7 +61,7 @@ def predict(folder, video):
 
 
 def pipeline(folder, video):
-    """The same by transformers' pipeline, which takes its clip from the beginning of the video."""
+    """The same with transformers' pipeline, which takes its clip from the beginning of the video."""
     import transformers
 
     answer = transformers.pipeline("video-classification", model=folder)
@@ -70,7 +70,7 @@ def pipeline(folder, video):
 
 
 def embed(folder, videos, file):
-    """Write the mean token of a clip of every video, (n d); returns their names."""
+    """Write the mean token of one clip of each video, (n d), and return the videos' names."""
     import numpy as np
     import torch
 

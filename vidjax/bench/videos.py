@@ -13,7 +13,7 @@ _THING = 80  # pixels
 
 
 def write_videos(folder: pathlib.Path, count: int, key_every: int) -> list[pathlib.Path]:
-    """Write ten-second H.264 files of one class, encoded as ffmpeg does by default but for the key frames."""
+    """Write ten-second H.264 files, encoded with ffmpeg's defaults except for the key frames."""
     folder.mkdir(parents=True)
     paths = [folder / f"{seed}.mp4" for seed in range(count)]
     for seed, path in enumerate(paths):
@@ -22,7 +22,7 @@ def write_videos(folder: pathlib.Path, count: int, key_every: int) -> list[pathl
 
 
 def _write(path: pathlib.Path, key_every: int, seed: int) -> None:
-    """A moving camera over a blurred texture with a moving object."""
+    """Write a video of a moving object, seen by a moving camera over a blurred texture."""
     rng = np.random.default_rng(seed)
     ground = cv2.GaussianBlur(rng.integers(0, 256, (2 * HEIGHT, 2 * WIDTH, 3), np.uint8), (0, 0), 3)
     ground = cv2.normalize(ground, np.empty_like(ground), 0, 255, cv2.NORM_MINMAX).astype(np.uint8, copy=False)

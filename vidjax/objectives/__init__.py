@@ -1,4 +1,4 @@
-"""What is learned: a loss on batches, with the module whose parameters it trains."""
+"""Training objectives: a loss on batches, with the module whose parameters it trains."""
 
 from vidjax.objectives.action import ActionRecognition
 from vidjax.objectives.base import Objective

@@ -1,4 +1,4 @@
-"""Actions of a noun and a verb, such as EPIC-KITCHENS' "open door": two distributions over the outputs of one head.
+"""Actions made of a noun and a verb, such as EPIC-KITCHENS' "open door": two distributions from one head.
 
 Source: scenic's `ViViTMultiHeadClassificationModel`, with the nouns first.
 """
@@ -19,7 +19,7 @@ class ActionRecognition(Classification):
     """The mean of the cross-entropies of noun and verb.
 
     Attributes:
-      nouns, verbs: classes of each; the module has an output for each noun, then one for each verb.
+      nouns, verbs: number of classes of each; the module has an output for each noun, then one for each verb.
     """
 
     nouns: int = 0
@@ -30,8 +30,8 @@ class ActionRecognition(Classification):
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
         """Uses `video` (uint8), `action` (b 2) and `valid`, and, when training, the streams "augment" and "dropout".
 
-        The metrics noun_top1, verb_top1 and action_top1 are the shares of clips whose heaviest noun, verb, or both, are
-        the first.
+        The metrics noun_top1, verb_top1 and action_top1 are the shares of clips for which the target's heaviest noun,
+        its heaviest verb, or both, are ranked first.
         """
         clips, labels = self.normalized(batch["video"]), (batch["action"][:, 0], batch["action"][:, 1])
         targets = [jax.nn.one_hot(label, size) for label, size in zip(labels, (self.nouns, self.verbs), strict=True)]

@@ -1,7 +1,7 @@
-"""Captioning by teacher forcing: a GPT-2 predicts each token of a caption from those before it and from the video.
+"""Captioning with teacher forcing: a GPT-2 predicts each token of a caption from those before it and from the video.
 
-Source: "Video transformers for classification and captioning on Charades", whose variants are options of the module
-and of `train_encoder`.
+Source: "Video transformers for classification and captioning on Charades"; its variants are options of the module and
+`train_encoder`.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ FROZEN = {"none": r"^backbone/", "time_embed": r"^backbone/(?!(.*/)?time_embed$)
 
 @dataclasses.dataclass(frozen=True)
 class Captioning(Objective):
-    """Cross-entropy of the tokens of captions, the mean over the tokens of a batch.
+    """Cross-entropy of captions, averaged over the tokens of a batch.
 
     Attributes:
       module: a backbone joined to a GPT-2.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      end_token: opens and closes every caption.
-      num_tokens: of a caption, the end token included.
-      train_encoder: what of the backbone is trained: none, time_embed or all.
+      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      end_token: the token that opens and closes every caption.
+      num_tokens: tokens per caption, including the end token.
+      train_encoder: the part of the backbone that is trained: none, time_embed or all.
     """
 
     module: Captioner
@@ -50,7 +50,7 @@ class Captioning(Objective):
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The backbone from a video model, the decoder from a language model."""
+        """The backbone, from a video model, and the decoder, from a language model."""
         backbone, decoder = self.module.backbone.spec, self.module.decoder.spec
         return Part("backbone", backbone), Part("decoder", decoder, "caption.decoder_from")
 
@@ -64,7 +64,7 @@ class Captioning(Objective):
         return (2.0 if self.train_encoder == "none" else 6.0) * encoder + 6.0 * decoder
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters; the batch is not looked at, and there is no further state."""
+        """Random parameters and no further state; the batch is not used."""
         del batch
         clips = jnp.zeros((1, self.module.spec.num_clips, *self.module.backbone.spec.clip_shape))
         return self.module.init(rng, clips, jnp.zeros((1, 1), jnp.int32))["params"], {}
@@ -72,7 +72,7 @@ class Captioning(Objective):
     def loss(
         self, params: Params, extra: Any, batch: Batch, rngs: Rngs, train: bool
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
-        """Uses `video` (uint8), `tokens` (b n) that end in -100, `valid`, and, when training, the stream "dropout"."""
+        """Uses `video` (uint8), `tokens` (b n) padded with -100, `valid`, and, when training, the stream "dropout"."""
         targets, clips = batch["tokens"], self._clips(batch["video"])
         inputs = shift_right(targets, self.end_token)
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
@@ -84,16 +84,16 @@ class Captioning(Objective):
         return loss, ({"token_accuracy": (right & counts).sum() / total}, extra)
 
     def weight(self, batch: Batch) -> Array:
-        """Tokens of captions."""
+        """Number of tokens in the captions."""
         return self._counted(batch).sum()
 
     def generate(
         self, params: Params, clips: UInt8[Array, "b t h w c"], *, beams: int = 1, length_penalty: float = 1.0
     ) -> dict[str, Array]:
-        """The best caption of each video, greedily with one beam.
+        """Generate the best caption of each video; one beam is greedy decoding.
 
         Returns:
-          tokens (b num_tokens) with the end token; scores (b), their log-probabilities.
+          tokens (b num_tokens), including the end token; scores (b), their log-probabilities.
         """
         states = self.states(params, clips)
         prompt = Prompt(jnp.full((clips.shape[0], 1), self.end_token, jnp.int32), states)
@@ -105,27 +105,27 @@ class Captioning(Objective):
         return {"tokens": texts["tokens"][:, 0], "scores": texts["scores"][:, 0]}
 
     def states(self, params: Params, video: UInt8[Array, "b t h w c"]) -> Float[Array, "b n d"]:
-        """What the text looks at, of all clips of each video."""
+        """The states that the text attends to, from all clips of each video."""
         return nn.apply(Captioner.encode, self.module)({"params": params}, self._clips(video))
 
     def _counted(self, batch: Batch) -> Bool[Array, "b n"]:
         return (batch["tokens"] != IGNORED) & batch["valid"][:, None]
 
     def _clips(self, video: UInt8[Array, "b st h w c"]) -> Float[Array, "b s t h w c"]:
-        """Frames cut into the clips of a video, one after the other."""
+        """Cut a video's frames into its clips, which follow each other, and normalise them."""
         clips = rearrange(video, "b (s t) h w c -> b s t h w c", s=self.module.spec.num_clips)
         return normalize(clips, self.mean, self.std)
 
 
 def token_losses(logits: Float[Array, "b n v"], targets: Int[Array, "b n"]) -> tuple[Float[Array, "b n"], Array]:
-    """-log p of each target, and whether it has the highest logit; of no meaning where the target is -100."""
+    """-log p of each target, and whether it has the highest logit; meaningless where the target is -100."""
     safe = jnp.maximum(targets, 0)
     own = jnp.take_along_axis(logits, safe[..., None], axis=-1)[..., 0]
     return jax.nn.logsumexp(logits, axis=-1) - own, logits.argmax(axis=-1) == safe
 
 
 def decoder_macs(spec: GPT2Spec, tokens: int, states: int) -> int:
-    """Multiply-accumulates of a text that looks at states, and of its logits (matrix products only)."""
+    """Multiply-accumulates of a text that attends to states, and of its logits (matrix products only)."""
     d = spec.width
     own = tokens * (4 * d**2 + 2 * d * spec.mlp_dim) + 2 * tokens**2 * d
     cross = 2 * (tokens + states) * d**2 + 2 * tokens * states * d

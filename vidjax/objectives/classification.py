@@ -16,13 +16,13 @@ from vidjax.objectives.supervised import Supervised
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Supervised):
-    """Cross-entropy on one label a clip.
+    """Cross-entropy with one label per clip.
 
     Attributes:
-      label_smoothing: share of the target spread over all classes; training only, like all that follow.
+      label_smoothing: share of the target spread over all classes; like the fields below, in training only.
       erase: probability of random erasing.
       mixing: mixup and cutmix.
-      class_weights: a factor of the loss for each class, () for none.
+      class_weights: factor on the loss for each class; () for none.
     """
 
     label_smoothing: float = 0.0
@@ -32,7 +32,7 @@ class Classification(Supervised):
 
     @property
     def group(self) -> int:
-        """Rows that are mixed with each other."""
+        """Number of rows that are mixed with each other."""
         return self.mixing.group if self.mixing else 0
 
     def loss(
@@ -40,8 +40,8 @@ class Classification(Supervised):
     ) -> tuple[Float[Array, ""], tuple[Metrics, Any]]:
         """Uses `video` (uint8), `label` and `valid`, and, when training, the streams "augment" and "dropout".
 
-        The metrics top1 and top5 are the shares of clips whose heaviest target is the first, or among the first five.
-        Of five classes or fewer there is top1 alone.
+        The metrics top1 and top5 are the shares of clips whose heaviest target is ranked first, or among the first
+        five. With five classes or fewer there is only top1.
         """
         clips = self.normalized(batch["video"])
         targets = jax.nn.one_hot(batch["label"], self.module.num_classes)
@@ -59,7 +59,7 @@ class Classification(Supervised):
         return mean_over_valid(soft_cross_entropy(logits, targets), batch["valid"]), (metrics, extra)
 
     def augment(self, clips: Array, targets: Array, rng: Array, batch: Batch) -> tuple[Array, Array]:
-        """Erased and mixed; boxes are drawn row by row, and the strength of mixing group by group."""
+        """Erase and mix clips; boxes are drawn per row, and the strength of mixing per group."""
         erase_rng, mix_rng = jax.random.split(rng)
         if self.erase > 0:
             clips = random_erase(row_keys(erase_rng, batch), clips, self.erase)
@@ -77,10 +77,10 @@ def smooth(targets: Float[Array, "b classes"], amount: float) -> Float[Array, "b
 
 
 def balanced_weights(counts: Sequence[int], names: Sequence[str] | None = None) -> tuple[float, ...]:
-    """n / (classes * videos of the class): every class weighs the same in sum, and the mean weight of a video is 1.
+    """n / (classes * videos of the class): every class has the same total weight, and videos have a mean weight of 1.
 
     Raises:
-      DataError: for a class without videos, by name.
+      DataError: for a class without videos, naming it.
     """
     empty = [number for number, count in enumerate(counts) if not count]
     if empty:
@@ -98,7 +98,7 @@ def soft_cross_entropy(logits: Float[Array, "b classes"], targets: Float[Array, 
 
 
 def in_top_k(logits: Float[Array, "b classes"], label: Int[Array, " b"], k: int) -> Bool[Array, " b"]:
-    """Whether fewer than k classes score higher than the label, or as high with a lower number."""
+    """Whether the label is among the k highest scores; ties go to the lower class number."""
     own = jnp.take_along_axis(logits, label[:, None], axis=1)
     ahead = (logits > own) | ((logits == own) & (jnp.arange(logits.shape[1]) < label[:, None]))
     return ahead.sum(axis=1) < k

@@ -1,4 +1,4 @@
-"""Objectives with their modules as a configuration asks for them, from `config.model` and the clips of `config.data`.
+"""Build objectives and their modules from a configuration: `config.model` and the clips of `config.data`.
 
 Nothing here needs the data libraries, so that steps can be built and timed without them.
 """
@@ -26,7 +26,7 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
     """Masked autoencoding with the family's pre-training module.
 
     Raises:
-      ConfigError: for masks that do not fit.
+      ConfigError: for masks that do not fit the grid of tokens.
     """
     model, data = config.model, config.data
     module = build_model(model.name, **spec_options(config))
@@ -34,15 +34,15 @@ def masked_autoencoding(config: Config) -> MaskedAutoencoding:
         module, model.mask, model.mask_ratio, model.normalize_target, data.mean, data.std,
         decoder_mask=model.decoder_mask, decoder_mask_ratio=model.decoder_mask_ratio,
     )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
+    objective.train_flops_per_clip  # noqa: B018 - rejects masks that do not fit before any work is done
     return objective
 
 
 def classification(config: Config, num_classes: int, class_weights: tuple[float, ...] = ()) -> Classification:
-    """Classification by cross-entropy, mixed, erased and smoothed as configured.
+    """Classification by cross-entropy, with mixing, erasing and smoothing as configured.
 
     Args:
-      class_weights: factor of each class in the loss; () for none.
+      class_weights: factor on the loss for each class; () for none.
     """
     data, optim = config.data, config.optim
     mixing = Mixing(data.mixup, data.cutmix, data.mix_prob, data.mix_switch_prob, data.mix_group)
@@ -56,7 +56,7 @@ def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
     """Self-distillation of a TimeSformer with the projection head of config.distill.
 
     Args:
-      total_steps: of the run, over which the teacher slows down.
+      total_steps: steps of the run, over which the teacher's momentum rises to 1.
 
     Raises:
       ConfigError: for a model of another family, and for views that its patches do not tile.
@@ -64,7 +64,7 @@ def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
     model, data, distill = config.model, config.data, config.distill
     spec = build_model(model.name, num_classes=0, **spec_options(config)).spec
     if not isinstance(spec, TimeSformerSpec):
-        raise ConfigError(f"task=self_distillation trains a TimeSformer; model.name={model.name!r} is none")
+        raise ConfigError(f"task=self_distillation needs a TimeSformer; model.name={model.name!r} is another model")
     module = ProjectedTimeSformer(spec, distill.prototypes, distill.hidden_dim, distill.bottleneck_dim)
     objective = SelfDistillation(
         module, data.views, data.mean, data.std, total_steps,
@@ -77,15 +77,15 @@ def self_distillation(config: Config, total_steps: int) -> SelfDistillation:
         center_momentum=distill.center_momentum,
         teacher_drop_path=distill.teacher_drop_path,
     )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - refuses views that the patches do not tile before any work is done
+    objective.train_flops_per_clip  # noqa: B018 - rejects views that the patches do not tile before any work is done
     return objective
 
 
 def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
-    """The fields of a model's spec that a run sets.
+    """The fields of a model's spec that a configuration sets.
 
     Args:
-      fit_frames: whether a module may see fewer or more frames than a clip has, as data.tubelet_remainder asks.
+      fit_frames: whether the module may see fewer or more frames than a clip has, as data.tubelet_remainder asks.
     """
     model, data = config.model, config.data
     options = {
@@ -102,7 +102,7 @@ def spec_options(config: Config, *, fit_frames: bool = False) -> dict[str, Any]:
 
 
 def build_classifier(config: Config, num_classes: int) -> nn.Module:
-    """The family's classifier, or its backbone with the pooling and the hidden layers that are asked for."""
+    """The family's classifier, or its backbone with the configured pooling and hidden layers."""
     model, options = config.model, spec_options(config, fit_frames=True)
     if not model.pooling and not model.head_widths:
         return build_model(model.name, num_classes=num_classes, **options)
@@ -111,12 +111,12 @@ def build_classifier(config: Config, num_classes: int) -> nn.Module:
 
 
 def _num_frames(config: Config, fit_frames: bool) -> int:
-    """Frames of a clip once those that fill no cube are dropped, or the last is repeated until they do."""
+    """Frames per clip after dropping those that fill no cube, or repeating the last until they do."""
     frames, remainder = config.data.num_frames, config.data.tubelet_remainder
     name, fields = config.model.name, spec_fields(config.model.name, config.model.spec)
     tubelet = fields.get("tubelet_size", preset(name).tubelet_size)
     if remainder == "error" or frames % tubelet == 0:
         return frames
     if not fit_frames:
-        raise ConfigError(f"data.tubelet_remainder={remainder} is not for task={config.task}; use it with a classifier")
+        raise ConfigError(f"data.tubelet_remainder={remainder} needs a classifier, not task={config.task}; use error")
     return frames // tubelet * tubelet if remainder == "drop" else -(-frames // tubelet) * tubelet

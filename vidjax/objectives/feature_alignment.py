@@ -1,4 +1,4 @@
-"""Feature alignment: a student that sees some tokens predicts a frozen teacher's features of them.
+"""Feature alignment: a student that sees some tokens predicts a frozen teacher's features of these tokens.
 
 Unmasked Teacher (Li et al. 2023, arXiv:2303.16058) with the details of VideoMamba's masked pre-training
 (arXiv:2403.06977, section 3.4; `video_sm/engines/engine_for_pretraining_videomamba.py`).
@@ -18,7 +18,7 @@ from vidjax.objectives.base import FIXED, Batch, Metrics, Objective, Params, Par
 from vidjax.objectives.normalize import normalize
 from vidjax.ops.masking import MASKS
 
-ATTENTION = "attention"  # the mask that keeps what the teacher looks at
+ATTENTION = "attention"  # the mask that keeps what the teacher attends to
 
 
 def _smooth_l1(difference: Float[Array, "*b e"]) -> Float[Array, "*b"]:
@@ -26,7 +26,7 @@ def _smooth_l1(difference: Float[Array, "*b e"]) -> Float[Array, "*b"]:
     return jnp.where(size < 1, 0.5 * jnp.square(size), size - 0.5).mean(axis=-1)
 
 
-# The choices of align.loss, of the difference of two features; of unit vectors l2 is 2 - 2 times their cosine.
+# The choices of align.loss, given the difference of two features; for unit vectors, l2 is 2 - 2 times their cosine.
 LOSSES = {
     "l2": lambda difference: jnp.square(difference).sum(axis=-1),
     "mse": lambda difference: jnp.square(difference).mean(axis=-1),
@@ -38,18 +38,18 @@ LOSSES = {
 class FeatureAlignment(Objective):
     """The distance of a student's features from a frozen teacher's, at the tokens that the student sees.
 
-    With s_k and t_k what student and teacher make of block k of each, and i over the visible tokens and the class token
-    where both have one, the loss of a row with `loss="l2"` and unit features is
+    Let s_k and t_k be the features of the k-th aligned block of student and teacher, and i run over the visible tokens
+    and, if both have one, the class token. With `loss_of="l2"` and unit features, the loss of a row is
 
       mean over (k, i) of  |s_k(i) - t_k(i)|^2  =  2 - 2 <s_k(i), t_k(i)>
 
-    The objective's own state has the teacher's parameters, which never change: checkpoints leave them out.
+    The objective's own state holds the teacher's parameters, which never change, so that checkpoints leave them out.
 
     Attributes:
       module: the student.
-      teacher: sees the whole clip.
-      mean, std: of both modules' input, per channel, of pixels in [0, 1].
-      mask: "attention" keeps in each frame what the teacher's class token looks at; or one of `MASKS`.
+      teacher: the teacher, which sees the whole clip.
+      mean, std: per channel, for pixels in [0, 1], to normalise the input of both modules.
+      mask: "attention" keeps what the teacher's class token attends to in each frame; or one of `MASKS`.
       mask_ratio: hidden share, in (0, 1).
       loss_of: one of `LOSSES`.
       unit_length: whether the features of both are scaled to length 1.
@@ -66,7 +66,7 @@ class FeatureAlignment(Objective):
 
     @property
     def num_visible(self) -> int:
-        """Cubes of a clip that the student sees."""
+        """Number of cubes of a clip that the student sees."""
         t, h, w = grid = self.module.spec.grid
         if self.mask == ATTENTION:
             return t * (h * w - ops.num_masked((1, 1, h * w), self.mask_ratio))
@@ -80,7 +80,7 @@ class FeatureAlignment(Objective):
 
     @property
     def unused_blocks(self) -> int:
-        """Blocks after the last that is aligned, which stay as they are: PyTorch spares them from weight decay too."""
+        """Number of blocks after the last aligned one; they never change, since PyTorch does not decay them either."""
         return self.module.spec.depth - 1 - max(self.module.encoder.taps)
 
     @property
@@ -89,7 +89,7 @@ class FeatureAlignment(Objective):
         return (Part("teacher", self.teacher.spec, "align.teacher_from"),)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters of student and teacher; the batch is not looked at."""
+        """Random parameters of student and teacher; the batch is not used."""
         del batch
         spec, (student_rng, teacher_rng) = self.module.spec, jax.random.split(rng)
         patches, index = jnp.zeros((1, self.num_visible, spec.patch_dim)), jnp.arange(self.num_visible)[None]
@@ -115,7 +115,7 @@ class FeatureAlignment(Objective):
         return mean_over_valid(loss, batch["valid"]), ({}, extra)
 
     def draw_visible(self, rngs: Rngs, batch: Batch, seen: dict[str, Array]) -> Int[Array, "b v"]:
-        """The numbers of the tokens that the student sees of each row, ascending; `seen` is what the teacher gives."""
+        """Ascending indices of the tokens of each row that the student sees; `seen` is the teacher's output."""
         keys = row_keys(rngs["mask"], batch)
         if self.mask == ATTENTION:
             return jax.vmap(lambda key, of_row: ops.attention_mask(key, of_row, self.mask_ratio))(

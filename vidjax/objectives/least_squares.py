@@ -1,6 +1,6 @@
-"""Least squares: the mean squared error of a module's outputs, which may be numbers of any size.
+"""Least squares: the mean squared error of a module's outputs, for targets of any size.
 
-Source: `MSELoss` over the outputs as they are, VideoMamba's engines/engine_for_finetuning_regression.py:14.
+Source: `MSELoss` on the raw outputs, VideoMamba's engines/engine_for_finetuning_regression.py:14.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ class LeastSquares(Supervised):
     """Squared error of every output against its target.
 
     Attributes:
-      erase: probability of random erasing; training only.
+      erase: probability of random erasing, in training only.
     """
 
     erase: float = 0.0

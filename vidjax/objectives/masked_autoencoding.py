@@ -1,6 +1,6 @@
 """Masked autoencoding: regress the normalised pixels of hidden cubes (VideoMAE, section 3).
 
-With a mask for the decoder too it is the dual masking of VideoMAE V2 (arXiv:2303.16727, section 3.2).
+With a decoder mask, this is the dual masking of VideoMAE V2 (arXiv:2303.16727, section 3.2).
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ class MaskedAutoencoding(Objective):
     """Mean squared error over hidden cubes.
 
     Attributes:
-      module: predicts cubes.
+      module: the pre-training module, which predicts cubes.
       mask: tube, random or frame.
       mask_ratio: hidden share, in (0, 1).
       normalize_target: regress pixels normalised per cube and channel instead of pixels in [0, 1].
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      decoder_mask: what the decoder predicts: "" every hidden cube, "running_cell" those that this mask keeps. The mask
-        knows nothing of the encoder's: it keeps visible cubes too, which are predicted and do not count.
-      decoder_mask_ratio: share of cubes that it drops.
+      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      decoder_mask: what the decoder predicts: "" for every hidden cube, "running_cell" for those that this mask keeps.
+        It does not depend on the encoder's mask, so it also keeps visible cubes, which are predicted but do not count.
+      decoder_mask_ratio: share of cubes that the decoder mask drops.
     """
 
     module: nn.Module
@@ -46,17 +46,17 @@ class MaskedAutoencoding(Objective):
 
     @property
     def num_masked(self) -> int:
-        """Cubes of a clip that are hidden from the encoder."""
+        """Number of cubes of a clip that are hidden from the encoder."""
         return ops.num_masked(self.module.spec.grid, self.mask_ratio, self.mask)
 
     @property
     def share_masked(self) -> float:
-        """Of the cubes of a clip, as rounded to what a mask hides together."""
+        """Hidden share of a clip's cubes, after rounding to the units that the mask hides."""
         return self.num_masked / self.module.spec.num_tokens
 
     @property
     def num_predicted(self) -> int:
-        """Cubes of a clip that the decoder predicts when training."""
+        """Number of cubes of a clip that the decoder predicts in training."""
         if self.decoder_mask:
             return DECODER_MASKS[self.decoder_mask].num_kept(self.module.spec.grid, self.decoder_mask_ratio)
         return self.num_masked
@@ -68,7 +68,7 @@ class MaskedAutoencoding(Objective):
         return 6.0 * self.module.spec.pretraining_macs(num_visible, self.num_predicted)
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters; the batch is not looked at, and there is no further state."""
+        """Random parameters and no further state; the batch is not used."""
         del batch
         spec = self.module.spec
         masked = jnp.arange(self.num_masked)[None]
@@ -92,7 +92,7 @@ class MaskedAutoencoding(Objective):
         return mean_over_valid(error, batch["valid"]), ({}, extra)
 
     def draw_masks(self, rngs: Rngs, batch: Batch) -> tuple[Int[Array, "b k"], Int[Array, "b m"]]:
-        """What the encoder sees of each row, and what it does not."""
+        """Indices of the cubes of each row that the encoder sees, and of those that it does not."""
         mask, grid = MASKS[self.mask], self.module.spec.grid
 
         def of_row(key):
@@ -104,7 +104,7 @@ class MaskedAutoencoding(Objective):
     def draw_predicted(
         self, rngs: Rngs, batch: Batch, masked_idx: Int[Array, "b m"]
     ) -> tuple[Int[Array, "b q"], Bool[Array, "b q"]]:
-        """What the decoder predicts, and which of it was hidden from the encoder, so that it counts."""
+        """Indices of the cubes that the decoder predicts, and which of them count because they were hidden."""
         if not self.decoder_mask:
             return masked_idx, jnp.ones(masked_idx.shape, bool)
         mask, spec, rows = DECODER_MASKS[self.decoder_mask], self.module.spec, jnp.arange(len(masked_idx))
@@ -114,11 +114,11 @@ class MaskedAutoencoding(Objective):
         return kept, jnp.take_along_axis(hidden, kept, axis=1)
 
     def reconstruct(self, params: Params, batch: Batch, rngs: Rngs) -> dict[str, Float[Array, "b t h w c"]]:
-        """Clips in [0, 1] to look at, every hidden cube predicted.
+        """Predict every hidden cube and return clips in [0, 1] to look at.
 
         Returns:
-          input; masked, hidden cubes grey; reconstructed, hidden cubes predicted and the others as they were. With a
-          normalised target the true mean and deviation of each cube are used to undo it, so pictures flatter the model.
+          input; masked, with hidden cubes grey; reconstructed, with hidden cubes predicted and the others unchanged.
+          Normalised predictions are undone with each cube's true mean and deviation, so pictures flatter the model.
         """
         patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
         visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))
@@ -136,19 +136,19 @@ class MaskedAutoencoding(Objective):
         return pictures
 
     def _patches(self, batch: Batch) -> UInt8[Array, "b n p"]:
-        """Cubes, still uint8: a quarter of the traffic. The loader may have cut them (`data.cubes`)."""
+        """Cubes in uint8, a quarter of the traffic of float32; the loader may have cut them (`data.cubes`)."""
         video, spec = batch["video"], self.module.spec
         if video.ndim == 5:
             return ops.patchify(video, spec.tubelet_size, spec.patch_size)
         if video.shape[1:] != (spec.num_tokens, spec.patch_dim):
             raise ConfigError(
-                f"data.cubes give {video.shape[1]} cubes of {video.shape[2]} values, the model takes {spec.num_tokens} "
-                f"of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
+                f"data.cubes gives {video.shape[1]} cubes of {video.shape[2]} values, but the model takes "
+                f"{spec.num_tokens} of {spec.patch_dim}; use data.cubes=({spec.tubelet_size},{spec.patch_size}), or ()"
             )
         return video
 
     def _predict(self, params: Params, visible, visible_idx, predicted_idx, rngs: Rngs, train: bool):
-        """Cubes at `predicted_idx`, from visible ones in uint8."""
+        """Predict the cubes at `predicted_idx` from visible ones in uint8."""
         return outputs(
             self.module,
             params,
@@ -162,5 +162,5 @@ class MaskedAutoencoding(Objective):
 
 
 def _unit(pixels: UInt8[Array, "*dims"]) -> Float[Array, "*dims"]:
-    """Pixels in [0, 1]."""
+    """Scale uint8 pixels to [0, 1]."""
     return pixels.astype(jnp.float32) / 255

@@ -1,6 +1,6 @@
 """Random erasing, mixup and cutmix on the device, on normalised clips and with static shapes.
 
-Sources: random erasing, Zhong et al. 2017; mixup, Zhang et al. 2017; cutmix, Yun et al. 2019. Draws follow timm's.
+Sources: random erasing, Zhong et al. 2017; mixup, Zhang et al. 2017; cutmix, Yun et al. 2019. Draws follow timm.
 """
 
 import dataclasses
@@ -11,18 +11,18 @@ from jaxtyping import Array, Bool, Float, Key
 
 ERASE_AREA = (0.02, 1 / 3)  # share of the frame
 ERASE_ASPECT = 0.3  # aspect ratios lie between this and its inverse, uniform in the logarithm
-ERASE_ATTEMPTS = 100  # of VideoMAE's random_erasing.py:129, for clips; timm's ten are for pictures
+ERASE_ATTEMPTS = 100  # for clips, as in VideoMAE's random_erasing.py:129; timm's ten are for images
 
 
 def random_erase(
     keys: Key[Array, " b"], clips: Float[Array, "b t h w c"], probability: float
 ) -> Float[Array, "b t h w c"]:
-    """Fill one rectangle of a clip, the same in all its frames, with standard normal noise.
+    """Fill one rectangle of each clip, the same in all its frames, with standard normal noise.
 
     Args:
-      keys: one a clip.
+      keys: one per clip.
       clips: normalised pixels.
-      probability: that a clip has a rectangle.
+      probability: probability that a clip gets a rectangle.
     """
 
     def of_clip(key, clip):
@@ -34,9 +34,9 @@ def random_erase(
 
 
 def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) -> Bool[Array, "h w"]:
-    """True inside a rectangle; all False without one.
+    """Draw a rectangle, True inside; all False with probability 1 - `probability`.
 
-    Area and aspect are drawn again until the rectangle is smaller than the frame, a hundred times at most.
+    Area and aspect are redrawn until the rectangle is smaller than the frame, at most a hundred times.
     """
     coin, area, aspect, top, left = jax.random.split(rng, 5)
     draws = (ERASE_ATTEMPTS,)
@@ -62,8 +62,9 @@ class Mixing:
 
     Attributes:
       mixup, cutmix: alpha of the Beta distribution that each draws from; 0 turns it off.
-      prob: probability that a group is mixed; switch_prob: that it is by cutmix, when both are on.
-      group: rows that share a draw and are mixed with each other; 0 for all rows of a step.
+      prob: probability that a group is mixed.
+      switch_prob: probability that a mixed group uses cutmix, if both are on.
+      group: number of rows that share a draw and are mixed with each other; 0 for all rows of a step.
     """
 
     mixup: float = 0.0
@@ -80,10 +81,10 @@ NO_MIXING = Mixing()
 
 
 def mix_weights(rng: Key[Array, ""], height: int, width: int, mixing: Mixing) -> Float[Array, "h w"]:
-    """How much of itself a clip keeps at each pixel, one draw for a group of rows.
+    """The weight of a clip's own pixels when mixed, one draw for a group of rows.
 
     Returns:
-      one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones.
+      one value everywhere (mixup), 0 inside a rectangle and 1 outside (cutmix), or ones (no mixing).
     """
     coin, switch, lam_mixup, lam_cutmix, centre = jax.random.split(rng, 5)
     weights = jnp.ones((height, width))
@@ -109,9 +110,9 @@ def cutmix_weights(rng: Key[Array, ""], lam: Float[Array, ""], height: int, widt
 def mix(
     clips: Float[Array, "b t h w c"], targets: Float[Array, "b classes"], weights: Float[Array, "g h w"]
 ) -> tuple[Float[Array, "b t h w c"], Float[Array, "b classes"]]:
-    """Mix the rows of each of g groups, which follow each other: the first of a group with its last, and so on inwards.
+    """Mix rows within each of g groups of consecutive rows: the first with the last, and so on inwards.
 
-    Targets are mixed by the share of pixels that came from each.
+    Targets are mixed in proportion to the pixels that come from each row.
     """
 
     def mixed(rows, kept):

@@ -1,4 +1,4 @@
-"""Several labels a clip: binary cross-entropy on each class, positives weighted against their rarity (Charades)."""
+"""Several labels per clip: binary cross-entropy per class, with positives weighted up for their rarity (Charades)."""
 
 import dataclasses
 from typing import Any
@@ -12,10 +12,10 @@ from vidjax.objectives.supervised import Supervised
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabel(Supervised):
-    """Binary cross-entropy on any number of labels a clip.
+    """Binary cross-entropy with any number of labels per clip.
 
     Attributes:
-      pos_weight: factor of the loss of labels that are there.
+      pos_weight: factor on the loss of positive labels.
     """
 
     pos_weight: float = 1.0
@@ -32,5 +32,5 @@ class MultiLabel(Supervised):
 def binary_cross_entropy(
     logits: Float[Array, "b classes"], labels: Float[Array, "b classes"], pos_weight: float
 ) -> Float[Array, "b classes"]:
-    """-(pos_weight y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))), each by itself."""
+    """-(pos_weight y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))), elementwise."""
     return -(pos_weight * labels * jax.nn.log_sigmoid(logits) + (1 - labels) * jax.nn.log_sigmoid(-logits))

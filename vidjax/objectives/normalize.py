@@ -1,4 +1,4 @@
-"""Pixels from the loader's uint8 to what modules take."""
+"""Turn the loader's uint8 pixels into modules' inputs."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, UInt8
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Num, UInt8
 def normalize(
     pixels: Num[Array, "*dims c"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "*dims c"]:
-    """(pixels - mean) / std in float32, per channel; integers are divided by 255 before, floats are in [0, 1]."""
+    """(pixels - mean) / std in float32, per channel; integers are first divided by 255, floats must be in [0, 1]."""
     unit = pixels.astype(jnp.float32)
     if not jnp.issubdtype(pixels.dtype, jnp.floating):
         unit = unit / 255
@@ -15,9 +15,9 @@ def normalize(
 
 
 def fit_frames(clips: UInt8[Array, "b t h w c"], spec) -> UInt8[Array, "b n h w c"]:
-    """Leave out the last frames of clips, or repeat the last one, until whole cubes of the model are filled.
+    """Drop the last frames of clips, or repeat the last one, so that they fill the model's cubes.
 
-    Clips that differ from the model's by a cube or more are left as they are, for the module to refuse.
+    Clips whose length differs from the model's by a cube or more are returned unchanged, and the module rejects them.
     """
     missing = spec.num_frames - clips.shape[1]
     if 0 < missing < spec.tubelet_size:
@@ -28,5 +28,5 @@ def fit_frames(clips: UInt8[Array, "b t h w c"], spec) -> UInt8[Array, "b n h w 
 def normalize_flat(
     patches: Num[Array, "b n p"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "b n p"]:
-    """The same for patches whose channel is the fastest part of the last axis."""
+    """`normalize` for patches whose last axis is flattened with the channel fastest."""
     return normalize(patches.reshape(*patches.shape[:-1], -1, len(mean)), mean, std).reshape(patches.shape)

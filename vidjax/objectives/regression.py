@@ -1,6 +1,6 @@
-"""Regression by concordance: 1 - CCC over the whole batch, wherever its rows are and in whatever parts they come.
+"""Regression by concordance: 1 - CCC over the whole batch, however it is split over devices and micro-batches.
 
-Source: Lin's concordance correlation coefficient (1989) as affect recognition trains on it (Kossaifi et al. 2017).
+Source: Lin's concordance correlation coefficient (1989), as a loss for affect recognition (Kossaifi et al. 2017).
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ class Regression(Supervised, StatisticalObjective):
     """1 - the mean over targets of the concordance correlation coefficient of tanh(outputs)."""
 
     def statistics(self, params: Params, batch: Batch, rngs: Rngs, train: bool) -> Moments:
-        """The moments of predictions and targets of a (micro-)batch, from which the loss follows.
+        """The moments of predictions and targets of a (micro-)batch, which determine the loss.
 
         Uses `video` (uint8), `target` (b k) in [-1, 1] and `valid`, and, when training, the stream "dropout".
         """
@@ -27,7 +27,7 @@ class Regression(Supervised, StatisticalObjective):
         return moments(jnp.tanh(logits), batch["target"], batch["valid"])
 
     def loss_from(self, parts: Moments) -> tuple[Float[Array, ""], Metrics]:
-        """The loss of a batch from the moments of its parts, stacked on axis 0; the metric ccc is 1 minus it."""
+        """The loss of a batch from the moments of its parts, stacked on axis 0; the metric ccc is 1 - loss."""
         ccc = concordance(merge(parts)).mean()
         return 1.0 - ccc, {"ccc": ccc}
 
@@ -37,7 +37,7 @@ class Regression(Supervised, StatisticalObjective):
 
 
 def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], valid: Bool[Array, " b"]) -> Moments:
-    """Count, means and sums of centred squares and products over the valid rows, each (k,) but the count."""
+    """Count, means and sums of centred squares and products over the valid rows; all (k,) except the scalar count."""
     weight = valid.astype(jnp.float32)[:, None]
     count = weight.sum()
     mean_p, mean_t = ((x * weight).sum(axis=0) / jnp.maximum(count, 1.0) for x in (predictions, targets))
@@ -53,7 +53,7 @@ def moments(predictions: Float[Array, "b k"], targets: Float[Array, "b k"], vali
 
 
 def merge(parts: Moments) -> Moments:
-    """The moments of all rows from those of parts stacked on axis 0 (Chan et al. 1979): no large sums cancel."""
+    """Merge the moments of parts, stacked on axis 0, without cancellation of large sums (Chan et al. 1979)."""
     share = parts["count"][:, None]
     count = share.sum()
     mean_p, mean_t = ((parts[name] * share).sum(axis=0) / jnp.maximum(count, 1.0) for name in ("mean_p", "mean_t"))
@@ -69,9 +69,9 @@ def merge(parts: Moments) -> Moments:
 
 
 def concordance(whole: Moments) -> Float[Array, " k"]:
-    """2 cov / (var + var + squared difference of means) of each target, with population variances; 0 where that is 0/0.
+    """2 cov / (var + var + squared difference of means) of each target, with population variances; 0 in place of 0/0.
 
-    The factor 1 / count is common to all terms but the last.
+    Numerator and denominator are multiplied by the count, as the sums already are and the means are not.
     """
     difference = jnp.square(whole["mean_p"] - whole["mean_t"]) * whole["count"]
     below = whole["square_p"] + whole["square_t"] + difference

@@ -1,6 +1,6 @@
-"""Self-distillation over views: a student matches, from any view, what its moving average saw in the global ones.
+"""Self-distillation over views: from any view, a student matches its moving average's outputs for the global views.
 
-SVT (Ranasinghe et al. 2022, arXiv:2112.01514, section 3): its motion and cross-view correspondences are together the
+SVT (Ranasinghe et al. 2022, arXiv:2112.01514, section 3): together, its motion and cross-view correspondences are the
 loss of DINO (Caron et al. 2021, arXiv:2104.14294, algorithm 1) over views of a video.
 """
 
@@ -25,32 +25,33 @@ Shape = tuple[int, int, int, int]
 class SelfDistillation(Objective):
     """Cross-entropy between a teacher's softmax over prototypes and a student's, for every pair of different views.
 
-    With g over the global views, v over all other than g, and t and s what teacher and student make of a view, a row
-    has the loss
+    Let g run over the global views, v over all views other than g, and t and s be the outputs of teacher and student.
+    The loss of a row is
 
       mean over (g, v) of  -sum_k softmax((t_g - center) / teacher_temp)_k  log softmax(s_v / student_temp)_k
 
-    in which SVT's motion correspondences are the pairs of two global views and its cross-view correspondences those
-    with a local one. After the optimiser's step, with m rising to 1 by half a cosine,
+    Pairs of two global views are SVT's motion correspondences; pairs with a local view are its cross-view
+    correspondences. After the optimiser's step, with m rising to 1 along half a cosine and c = center_momentum,
 
       teacher = m teacher + (1 - m) student,   center = c center + (1 - c) mean over rows and g of t_g
 
-    Source: DINO's algorithm 1 and equations 1 to 4, with the numbers and the order of `train_ssl.py` of SVT.
+    Source: DINO's algorithm 1 and equations 1 to 4, with the numbers and the order of SVT's `train_ssl.py`.
 
-    The objective's own state has the `teacher`'s parameters, the `center` (k) that is taken off its outputs, what of
-    the centre's next value the micro-batches have gathered so far (`gathered`), and the `step`.
+    The objective's own state holds the `teacher`'s parameters, the `center` (k) that is subtracted from its outputs,
+    the sums for the next centre that the micro-batches have gathered so far (`gathered`), and the `step`.
 
     Attributes:
       module: encodes and projects views.
-      views: shapes (t h w c) of the views by their key in the batch, the global ones first.
-      num_global: views that the teacher sees; the student sees all.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      total_steps: of the run, over which the teacher's momentum rises to 1.
-      student_temp, teacher_temp: of the softmaxes; teacher_temp is reached from teacher_temp_start, on a line, in
-        teacher_temp_steps.
-      teacher_momentum: of the teacher at the first step; center_momentum: of the centre, always.
-      teacher_drop_path: whether stochastic depth is active in the teacher as well, as it is in SVT, whose teacher is
-        never put in evaluation mode.
+      views: shapes (t h w c) of the views by their key in the batch, global views first.
+      num_global: number of views that the teacher sees; the student sees all.
+      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      total_steps: steps of the run, over which the teacher's momentum rises to 1.
+      student_temp, teacher_temp: temperatures of the softmaxes; teacher_temp is reached linearly from
+        teacher_temp_start in teacher_temp_steps.
+      teacher_momentum: momentum of the teacher at the first step.
+      center_momentum: momentum of the centre, constant.
+      teacher_drop_path: whether stochastic depth is active in the teacher too, as in SVT, whose teacher is never put in
+        evaluation mode.
     """
 
     module: ProjectedTimeSformer
@@ -69,12 +70,12 @@ class SelfDistillation(Objective):
 
     @property
     def train_flops_per_clip(self) -> float:
-        """FLOPs of a row: forward and backward pass of all its views, and the teacher's forward pass of the global."""
+        """FLOPs of a row: forward and backward pass of all views, and the teacher's forward pass of the global ones."""
         macs = [self.module.view_macs(shape) for shape in self.views.values()]
         return 6.0 * sum(macs) + 2.0 * sum(macs[: self.num_global])
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters, of which the teacher begins as a copy; the batch is not looked at."""
+        """Random parameters, and a teacher that starts as their copy; the batch is not used."""
         del batch
         groups = [jnp.zeros((1, len(names), *shape)) for shape, names in self._groups(list(self.views)).items()]
         params = self.module.init(rng, groups)["params"]
@@ -96,11 +97,11 @@ class SelfDistillation(Objective):
     ) -> tuple[Float[Array, ""], tuple[Metrics, dict]]:
         """Uses the views (uint8) and `valid`, and, when training, the stream "dropout".
 
-        The centre that is taken off is that of the step before; this batch moves it in `after_update`.
+        The centre comes from the steps before; this batch moves it in `after_update`.
 
-        The metric target_entropy is that of the teacher's softmax, on average over views; mean_target_entropy that of
-        their average over the batch. Both are log(k) when the teacher tells nothing apart; a mean_target_entropy near
-        zero means that it sees the same in everything.
+        The metric target_entropy is the entropy of the teacher's softmax, averaged over views and rows;
+        mean_target_entropy is the entropy of the softmax's average over the batch. Both are log(k) if the teacher
+        distinguishes nothing. A mean_target_entropy near zero means that it gives the same output for everything.
         """
         names = list(self.views)
         student_rng, teacher_rng = jax.random.split(rngs["dropout"]) if train else (None, None)
@@ -114,7 +115,7 @@ class SelfDistillation(Objective):
         valid = batch["valid"]
         loss = mean_over_valid(pair_loss(targets, student / self.student_temp, different), valid)
 
-        # Sums, not means: the micro-batches of a step then add up to what the whole batch would give.
+        # Sums, not means, so that the micro-batches of a step add up to the result of the whole batch.
         row_sums = teacher.mean(axis=1) * valid[:, None]
         gathered = extra["gathered"]
         gathered = {"sum": gathered["sum"] + row_sums.sum(axis=0), "rows": gathered["rows"] + valid.sum()}
@@ -140,17 +141,17 @@ class SelfDistillation(Objective):
         }
 
     def momentum(self, step: Array) -> Float[Array, ""]:
-        """The momentum of the teacher at a step: half a cosine from teacher_momentum at the first to 1 at the end."""
+        """The teacher's momentum at a step: half a cosine from teacher_momentum at the first step to 1 at the last."""
         progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
         return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
 
     def teacher_temp_at(self, step: Array) -> Float[Array, ""] | float:
-        """Temperature of the teacher at a step."""
+        """The teacher's temperature at a step."""
         progress = jnp.clip(step / max(self.teacher_temp_steps, 1), 0.0, 1.0) if self.teacher_temp_steps else 1.0
         return self.teacher_temp_start + (self.teacher_temp - self.teacher_temp_start) * progress
 
     def _groups(self, names: list[str]) -> dict[Shape, list[str]]:
-        """Views by their shape: those of one pass through the encoder."""
+        """Group views by shape; each group goes through the encoder together."""
         groups: dict[Shape, list[str]] = {}
         for name in names:
             groups.setdefault(self.views[name], []).append(name)
@@ -159,7 +160,7 @@ class SelfDistillation(Objective):
     def _project(
         self, params: Params, names: list[str], batch: Batch, rng: Array | None, train: bool
     ) -> tuple[list[str], Float[Array, "b v k"]]:
-        """Cosines with the prototypes, and the views in the order in which they come."""
+        """The names of the views in order of the output, and their cosines with the prototypes."""
         groups = list(self._groups(names).values())
         stacked = [jnp.stack([batch[name] for name in group], axis=1) for group in groups]
         clips = [normalize(views, self.mean, self.std) for views in stacked]
@@ -170,7 +171,7 @@ class SelfDistillation(Objective):
 def pair_loss(
     targets: Float[Array, "b g k"], logits: Float[Array, "b v k"], pairs: Bool[np.ndarray, "g v"]
 ) -> Float[Array, " b"]:
-    """Cross-entropy of each row, on average over the pairs of a target and a view that are marked."""
+    """Cross-entropy of each row, averaged over the marked `pairs` of a target and a view."""
     cross_entropy = -jnp.einsum("bgk,bvk->bgv", targets, jax.nn.log_softmax(logits), precision="highest")
     return jnp.sum(cross_entropy * pairs, axis=(1, 2)) / pairs.sum()
 

@@ -1,4 +1,4 @@
-"""What objectives of one module that answers for a clip have in common."""
+"""`Supervised`, the base of objectives whose module maps a clip to logits."""
 
 import dataclasses
 
@@ -16,12 +16,12 @@ BACKBONE = r"^(?!(head|token_weighting|hidden_\d+|classes)/)"
 
 @dataclasses.dataclass(frozen=True)
 class Supervised(Objective):
-    """Clips in, logits out; what is lost in them is a subclass's own.
+    """Clips in, logits out; each subclass defines its loss on them.
 
     Attributes:
-      module: gives logits, from a model with `spec` and `num_classes`.
-      mean, std: of the module's input, per channel, of pixels in [0, 1].
-      freeze_backbone: train the head alone.
+      module: a model with `spec` and `num_classes` that returns logits.
+      mean, std: per channel, for pixels in [0, 1], to normalise the module's input.
+      freeze_backbone: train only the head.
     """
 
     module: nn.Module
@@ -41,7 +41,7 @@ class Supervised(Objective):
         return (2.0 if self.freeze_backbone else 6.0) * macs
 
     def init(self, rng: Array, batch: Batch) -> tuple[Params, dict]:
-        """Random parameters; the batch is not looked at, and there is no further state."""
+        """Random parameters and no further state; the batch is not used."""
         del batch
         return self.module.init(rng, jnp.zeros((1, *self.module.spec.clip_shape)))["params"], {}
 
@@ -50,12 +50,12 @@ class Supervised(Objective):
         return outputs(self.module, params, self.normalized(clips))["logits"]
 
     def normalized(self, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-        """As the module takes them, with as many frames."""
+        """Normalise clips and fit their number of frames to the module."""
         return normalize(fit_frames(clips, self.module.spec), self.mean, self.std)
 
     def logits(
         self, params: Params, clips: Float[Array, "b t h w c"], rngs: Rngs, train: bool
     ) -> Float[Array, "b classes"]:
-        """The logits of normalised clips; when training the stream "dropout" is used."""
+        """The logits of normalised clips; training uses the stream "dropout"."""
         apply_rngs = {"dropout": rngs["dropout"]} if train else None
         return outputs(self.module, params, clips, train=train, rngs=apply_rngs)["logits"]
