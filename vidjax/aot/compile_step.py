@@ -104,7 +104,7 @@ def largest_batch(
 
 
 def _next_units(needed: dict[int, float], limit: float, best: int, over: float) -> int:
-    """Where the line through the smallest and largest tries meets the limit; more than fits, less than does not."""
+    """Where the line through the smallest and largest tries meets the limit, strictly between `best` and `over`."""
     if not needed:
         return 1
     (first, low), (last, high) = min(needed.items()), max(needed.items())

@@ -1,7 +1,7 @@
 """Read a compiled program: the compiler's cycle estimates and collectives, each counted as often as its loops run.
 
-The text is that of `jax.stages.Compiled.as_text()` for a TPU. Estimates come from a cost model (to a factor of about
-two): good for ranking variants, not for predicting times. Pallas kernels have none.
+The text is that of `jax.stages.Compiled.as_text()` for a TPU. Estimates come from a cost model, good for ranking
+variants (to a factor of about two), not for predicting times. Pallas kernels have none.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Program:
         return self._bodies.get(name, [])
 
     def message(self, line: str) -> Message | None:
-        """What an instruction itself sends; of the computations it calls, only a fused reduce-scatter's count."""
+        """What an instruction itself sends; computations that it calls count only for a fused reduce-scatter."""
         inside = [text for name in called_by(line) if name.startswith(SCATTER) for text in self.instructions(name)]
         return message_of(line, self.chips, inside)
 

@@ -105,7 +105,7 @@ def clips_per_core(
       contenders: by name, the number of clips per call, and the call on (video number, random generator).
     """
     speed = {name: [] for name in contenders}
-    calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same every round: luck is shared
+    calls = [(video, draw) for draw in range(_DRAWS) for video in range(videos)]  # the same for all, in every round
     for _ in range(rounds):
         for name, (clips, make) in contenders.items():
             start = time.process_time()

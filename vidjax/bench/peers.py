@@ -121,7 +121,7 @@ def classifier(
 
 
 def write_videomae(size: str, folder: pathlib.Path, settings: Settings) -> bool:
-    """Write a classifier with random weights with transformers; False if transformers or PyTorch is missing."""
+    """Write a classifier with random weights in transformers' format; False if it or PyTorch is missing."""
     if not installed("torch", "transformers"):
         settings.remark("transformers and PyTorch are not both installed: predict and embed have no model to run")
         return False

@@ -18,7 +18,7 @@ def vidjax_words(*words: str) -> list[str]:
 
 
 def command(words: list[str], **environ: str) -> Run:
-    """Make a run that starts a process on the CPU, one time after another.
+    """A run that starts the process so many times on the CPU, one after another.
 
     Args:
       environ: variables that override this process's.

@@ -129,7 +129,7 @@ class AlignmentTeacher(CompiledInit):
 
 
 def match_teacher(student: ClipSpec, teacher: ClipSpec) -> dict[str, Any]:
-    """Spec fields that give a teacher the student's grid of tokens.
+    """The spec fields that give a teacher the student's grid of tokens.
 
     Raises:
       ConfigError: if the teacher's cubes span several frames, but not as many as the student's.

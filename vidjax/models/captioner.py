@@ -34,7 +34,7 @@ class CaptionerSpec:
       encoder_dropout: whether dropout and drop path also apply to the backbone in training; False for a frozen one.
 
     Raises:
-      ConfigError: for unknown features, or fewer clips than one.
+      ConfigError: for unknown features, or `num_clips` below 1.
     """
 
     encoder_features: str = "tokens"
@@ -82,7 +82,7 @@ class Captioner(CompiledInit):
 
     @nn.compact
     def encode(self, clips: Float[Array, "b *s t h w c"], train: bool = False) -> Float[Array, "b m d"]:
-        """Encode clips to the states that the text attends to, in the text's width."""
+        """Encode clips to the states that the text attends to, projected to the text's width if necessary."""
         s, width = self.spec, self.decoder.spec.width
         self._check_parts()
         clips = self._check_clips(clips)
@@ -122,7 +122,7 @@ class Captioner(CompiledInit):
 
 
 def join(captioner: Captioner, backbone_params: dict, decoder_params: dict, rng: Array) -> dict:
-    """Join pre-trained parameters to a captioner's; `rng` initialises the mapper, if there is one.
+    """Make a captioner's parameters from those of its parts; `rng` initialises the mapper, if there is one.
 
     Raises:
       ConfigError: as `Captioner.__call__`.

@@ -1,4 +1,4 @@
-"""`Family`, the description of a model family with which each family's file ends."""
+"""`Family`, the description that ends the file of each model family."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

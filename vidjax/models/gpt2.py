@@ -252,7 +252,7 @@ class CrossAttention(nn.Module):
     def __call__(
         self, x: Float[Array, "rb n d"], memory: dict, states_mask: Bool[Array, "b m"] | None
     ) -> Float[Array, "rb n d"]:
-        """Attend to the states; each run of r texts shares a row of them, and its queries form one row to match."""
+        """Attend to the states. Runs of r texts share a row of states; their queries are put in one row to match."""
         q = rearrange(self.q(x), "(b r) n h e -> b (r n) h e", b=memory["k"].shape[0])
         mask = None if states_mask is None else states_mask[:, None, None]
         y = ops.attention(q, memory["k"], memory["v"], mask=mask, implementation=self.spec.attention)

@@ -25,7 +25,7 @@ REMAT = {  # the choices of model.remat: what the backward pass keeps; it recomp
         jax.checkpoint_policies.save_only_these_names(KEPT),
     ),
     "attention": jax.checkpoint_policies.save_only_these_names(KEPT),  # attention, and the input of each block
-    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # a mixer's states and sum, likewise
+    "scans": jax.checkpoint_policies.save_only_these_names(KEPT_BY_SCANS),  # a mixer's sum and states, and that input
     "full": jax.checkpoint_policies.nothing_saveable,  # only the input of each block
 }
 
@@ -269,11 +269,11 @@ def stack_blocks(
         block = nn.remat(block, policy=REMAT[remat], prevent_cse=unroll >= depth)
     return nn.scan(
         block,
-        variable_axes={"params": 0, "intermediates": 0},  # the latter if a caller captures intermediates
+        variable_axes={"params": 0, "intermediates": 0},  # "intermediates" if a caller captures them
         split_rngs={"params": True, "dropout": True},
         in_axes=in_axes,
         length=depth,
-        unroll=depth if unroll >= depth else 1,  # several layers per step are slower than one (docs/performance.md)
+        unroll=depth if unroll >= depth else 1,  # several layers per turn are slower than one (docs/performance.md)
     )
 
 

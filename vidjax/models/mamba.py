@@ -39,7 +39,7 @@ DT_BIAS_INITS = {"zero": nn.initializers.zeros, "mamba": _inverse_softplus}
 
 
 class Halves(nn.Module):
-    """A projection without bias, split in two: two products, because splitting one's output costs a TPU a copy.
+    """A projection to two halves, without bias: two products, because splitting one product costs a TPU a copy.
 
     Attributes:
       features: channels of each half.

@@ -150,7 +150,7 @@ class VideoMambaEncoder(nn.Module):
 
     @property
     def kernel_init(self) -> Callable:
-        """The initialiser of the model's linear layers, for layers added on top."""
+        """The initialiser of the model's linear layers, also for layers added on top."""
         return nn.initializers.normal(self.spec.init_std)
 
     @property

@@ -177,7 +177,7 @@ class ViViTEncoder(nn.Module):
         self.norm = layers.LayerNorm(s.norm_eps)
 
     def __call__(self, x: Float[Array, "b *n p"], train: bool = False) -> Float[Array, "b *m d"]:
-        """Tokens after the final norm, float32; a class token comes first on the last axis of *n."""
+        """Encode to float32 tokens after the final norm; a class token comes first along the last of the axes n."""
         x = self.embed_patches(x)
         x, _ = self.blocks(x, layers.drop_path_rates(self.spec.drop_path, self.depth, train))
         return self.norm(x)

@@ -34,7 +34,7 @@ def random_erase(
 
 
 def erase_box(rng: Key[Array, ""], height: int, width: int, probability: float) -> Bool[Array, "h w"]:
-    """Draw a rectangle, True inside; all False with probability 1 - `probability`.
+    """True inside a random rectangle, which is drawn with `probability`; otherwise all False.
 
     Area and aspect are redrawn until the rectangle is smaller than the frame, at most a hundred times.
     """

@@ -141,7 +141,7 @@ class SelfDistillation(Objective):
         }
 
     def momentum(self, step: Array) -> Float[Array, ""]:
-        """The teacher's momentum at a step: half a cosine from teacher_momentum at the first step to 1 at the last."""
+        """The teacher's momentum at a step: half a cosine from teacher_momentum at the first step to 1 at the end."""
         progress = jnp.clip(step / self.total_steps, 0.0, 1.0)
         return 1.0 - 0.5 * (1.0 - self.teacher_momentum) * (1.0 + jnp.cos(math.pi * progress))
 

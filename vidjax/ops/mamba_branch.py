@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights; the projections need all channels, e
+_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights; channels e are not divided, for the projections
 
 
 def mamba_branch(

@@ -34,7 +34,7 @@ def restricted() -> bool:
 
 @contextlib.contextmanager
 def restricted_to(*allowed: str) -> Generator[None]:
-    """Trace with the own implementations of only these platforms, and with defaults for all others.
+    """Trace with platform-specific functions for only these platforms, and with defaults for all others.
 
     Use it around the tracing of a new function: what `jax.jit` has traced before does not change.
     """

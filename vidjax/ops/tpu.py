@@ -1,4 +1,4 @@
-"""TPU matters: the memory of a core, types of a kernel's outputs on a mesh, and the memory layout of arrays."""
+"""TPU specifics: the memory of a core, the types of a kernel's outputs on a mesh, and the layout of arrays."""
 
 import jax
 import jax.numpy as jnp

@@ -90,7 +90,7 @@ def usual_clip(family: str, spec: ClipSpec, num_classes: int, source: str = "") 
     """The published result closest to a classifier, for sampling videos as in its training.
 
     Candidates are ranked by whether `source` names their weights, then by the same number of classes, the same number
-    of frames, the fewest differences of the spec, and the order of the tables. None if nothing is published.
+    of frames, the fewest differing spec fields, and the order of the tables. None if nothing is published.
     """
     results = [(size, result) for size, facts in ZOO.get(family, {}).items() for result in facts.results]
 

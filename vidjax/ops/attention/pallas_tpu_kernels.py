@@ -38,7 +38,7 @@ def padded(n: int, multiple: int) -> int:
 
 
 def vmem_bytes(q, k, heads: int, places: int = 0) -> int:
-    """Bytes that the backward kernel keeps in VMEM: two of each operand's and result's block, and its scratch."""
+    """Bytes that the backward kernel keeps in VMEM: two blocks for each operand and result, and its scratch."""
     sizes, (n, m), width = _sizes(q, k, heads, places), (_tokens(x, places) for x in (q, k)), q.dtype.itemsize
     d, at_once, keys = sizes.d, sizes.heads, padded(m, LANES)
     blocks = 2 * width * padded(at_once * d, LANES) * 4 * (n + m)
@@ -230,7 +230,7 @@ def _backward_kernel(
 
 
 def _tiles(turn, heads: int):
-    """Head and queries of both halves of a turn: a tile of two heads, or two tiles of one if heads are odd."""
+    """Head and queries of both halves of a turn: one tile of two heads or, if heads are odd, two tiles of one."""
     if heads % 2:
         return [(turn % heads, _tile(2 * (turn // heads) + half)) for half in range(2)]
     pairs = heads // 2
@@ -250,7 +250,7 @@ def _statistics_of(h: int, lse_ref) -> tuple:
 
 
 def _chunks(keys: int) -> list[slice]:
-    """Cut keys into chunks: an even number if tiles are several, so that each turn starts with the same buffer."""
+    """Cut keys into chunks: an even number, unless all fit one tile, so that each turn starts with the same buffer."""
     tiles = -(-keys // LANES)
     count = min(tiles, 2 * -(-tiles * LANES // (2 * CHUNK)))
     edges = [min(keys, round(tiles * i / count) * LANES) for i in range(count + 1)]

@@ -62,7 +62,7 @@ def _heads_first(x, block: int):
 
 
 def _segments(q, k, m: int):
-    """Segments that hide padding: queries share one with the first m keys, and padding has another; or None."""
+    """Segments that hide padding: queries share one with the first m keys. None if there is no padding."""
     if k.shape[1] == m:
         return None
     return splash_attention_kernel.SegmentIds(

@@ -1,4 +1,4 @@
-"""Attention without a mask in portable JAX, with gradients by hand: logits are recomputed instead of kept.
+"""Attention without a mask in portable JAX, with hand-written gradients that recompute logits instead of keeping them.
 
 Logits are computed all at once or, on a CPU, one tile of one head's queries at a time, so that they stay in cache.
 """

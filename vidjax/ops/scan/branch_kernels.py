@@ -14,7 +14,7 @@ from vidjax.ops.scan import conv_tpu
 from vidjax.ops.scan.tpu_kernels import LN2, gather, softplus_of
 from vidjax.ops.scan.tpu_tokens import LANES, for_groups, load, loop, valid_tokens
 
-UNROLL = 4  # tokens, each of which is itself an unrolled loop over states and channels
+UNROLL = 4  # tokens; the loops over states and channels inside are unrolled too
 
 
 def forward(
@@ -65,10 +65,10 @@ def backward(
 ):  # fmt: skip
     """Write dx (t b d), and add to the gradients of x_proj and dt_proj (1 lane d) and of the other weights (... b d).
 
-    Chunks come in the opposite order. More scratch: `after`, for the convolution; the gradient g (s b d) of the running
-    state; slopes (t b d), the derivatives of the softplus that gives the steps; the gradient of proj (t b lane); the
-    states (t + 1, s b d) before each token, in the order of the scan. On the way back, the gradients of u overwrite
-    steps, and those of the softplus's input overwrite slopes.
+    Chunks come in the opposite order. Further scratch: `after`, of the convolution; the gradient g (s b d) of the
+    running state; slopes (t b d), the derivatives of the softplus that gives the steps; the gradient of proj
+    (t b lane); the states (t + 1, s b d) before each token, in the order of the scan. On the way back, the gradients of
+    u overwrite steps, and those of the softplus's input overwrite slopes.
     """
     tokens, size = x.shape[0], A.shape[0]
     length, rank = sizes
@@ -134,7 +134,7 @@ def backward(
 
 
 def _registers(channels):
-    """The slices of lanes side by side; static, because the compiler could not tell loads from stores otherwise."""
+    """Adjacent slices of lanes; static, because the compiler could not tell others' loads from their stores."""
     return [pl.ds(lane, LANES) for lane in range(0, channels, LANES)]
 
 

@@ -1,4 +1,4 @@
-"""The selective scan in portable JAX: states are kept only between chunks of tokens, and gradients are by hand.
+"""The selective scan in portable JAX: states are kept only between chunks of tokens, and gradients are hand-written.
 
 On a CPU, it takes a few rows at a time, so that the states of a chunk stay in cache. Elsewhere it takes all stretches
 of the sequence at once, in few long steps: first each from an empty state, then again from the state that the stretches
@@ -16,7 +16,7 @@ from vidjax.ops import platforms
 from vidjax.ops.scan import recurrence
 
 CHUNK = 16  # tokens, at most; 8 to 32 take about the same time on a CPU
-CACHED = 96 * 1024  # bytes of the states that a CPU takes at a time: those of a chunk's tokens fit in its second cache
+CACHED = 96 * 1024  # bytes of states that a CPU takes at a time; with this, the states of a chunk fit in its L2 cache
 STRETCH = 4  # chunks; a backward pass holds the states of the whole sequence, divided by this
 
 

@@ -13,7 +13,7 @@ SHARED = {"b": ROWS, "d": CHANNELS}
 
 
 def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
-    """Run `function`, which returns an array like its first, under `shard_map` if the ambient mesh has several devices.
+    """Run `function`, whose result is like its first array, under `shard_map` if the ambient mesh has several devices.
 
     All axes are mapped, even those that cannot divide rows or channels evenly, because a kernel is never partitioned.
 
@@ -35,7 +35,7 @@ def on_each_device(function: Callable, axes: str, *operands: Array) -> Array:
 
 
 def vary_alike(*arrays):
-    """Declare that all arrays vary over the mesh axes that any of them does; gradients of the rest are then summed."""
+    """Make all arrays vary over every mesh axis that one of them varies over; the others' gradients are then summed."""
     axes = frozenset().union(*(jax.typeof(array).manual_axis_type.varying for array in arrays))
     return tuple(_vary(array, axes) for array in arrays)
 

@@ -73,11 +73,11 @@ class Blocks:
 
     @property
     def parts(self) -> int:
-        """Number of parts: the fewest that need the fewest registers."""
+        """Number of parts: the smallest that needs the fewest registers."""
         return min(range(1, max(1, ROWS // self.batch) + 1), key=self._tiles)
 
     def _tiles(self, parts: int) -> int:
-        """Registers side by side for one state of a row's channels, cut into so many parts."""
+        """Registers side by side for one state of a row's channels, if these are cut into so many parts."""
         return math.ceil(math.ceil(self.channels / LANES) / parts)
 
     @property
@@ -165,12 +165,12 @@ class Blocks:
         return repeat(filled, "... (n f d) -> ... (f b) (n d)", **sizes)
 
     def from_rows(self, gradients):
-        """Sum over rows what each has for a channel (... rows count*width), to (... d)."""
+        """Sum each channel's gradient over rows, from (... rows count*width) to (... d)."""
         sizes = {"n": self.count, "f": self.parts}
         return rearrange(gradients, "... (f b) (n d) -> b ... (n f d)", **sizes).sum(axis=0)[..., : self.channels]
 
     def from_blocks(self, gradients):
-        """Sum over blocks and parts what each has for a state (count l rows lane), to (b l s)."""
+        """Sum each state's gradient over blocks and parts, from (count l rows lane) to (b l s)."""
         return rearrange(gradients[..., : self.states], "n l (f b) s -> b l s (n f)", f=self.parts).sum(axis=-1)
 
     def to_tokens(self, x):

@@ -56,8 +56,8 @@ def backward(
 ):  # fmt: skip
     """Write the gradients of x, dt (t b d), B, C (1 t r lane), and add to those of A (s r d), D and the bias (r d).
 
-    Chunks come in the opposite order. More scratch: the gradient g (s r d) of the running state; the decayed state
-    that each token adds to (t s r lane); the running sums of dB, already over lanes (t r lane), and of dC, not yet over
+    Chunks come in the opposite order. Further scratch: the gradient g (s r d) of the running state; the decayed state
+    that each token adds to (t s r lane); the parts of dB, summed over lanes (t r lane), and of dC, not yet summed over
     lanes (t s r lane).
     """
     tokens, size = x.shape[0], A.shape[0]
