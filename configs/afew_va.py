@@ -1,11 +1,11 @@
-"""Facial affect on AFEW-VA (Kossaifi et al. 2017): valence and arousal by concordance, or their quadrant.
+"""Facial affect on AFEW-VA (Kossaifi et al. 2017): regression of valence and arousal, or their quadrant.
 
-Expected   nothing published for fine-tuning; frozen K400 VideoMAE with a probe had a mean CCC of 0.0001, TimeSformer
-           0.196; the quadrant had accuracy 0.50 and macro F1 0.22 with heavy imbalance (not re-run by us)
+Expected   nothing published for fine-tuning; probes on frozen K400 backbones had a mean CCC of 0.0001 (VideoMAE) and
+           0.196 (TimeSformer); the quadrant had accuracy 0.50 and macro F1 0.22, heavily imbalanced (not re-run by us)
 Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
-           :quadrant classifies 7 frames into 4 quadrants; data.train_split=train2 and data.eval_split=val2, and so on,
-           are the other folds of 5, which share no subject
+           :quadrant classifies 7 frames into 4 quadrants. data.train_split=train2 with data.eval_split=val2, and so on,
+           are the other of the 5 folds, which share no subject
 Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the embedded data in minutes
 """
 
@@ -13,7 +13,7 @@ from vidjax import config as config_lib
 
 SIZES = {
     "valence_arousal": {"task": "regression"},
-    # The original took 7 frames through a convolution of stride 2, which leaves out the last one.
+    # The original passed 7 frames through a convolution of stride 2, which ignores the last one.
     "quadrant": {
         "task": "classification",
         "data.num_frames": 7,
@@ -53,7 +53,7 @@ def get_config(arg=None):
         return config
     frames = config.data.num_frames
     config_lib.smoke_that_learns(config)
-    if job == "quadrant":  # of a direction of motion here; the remainder of 7 frames in cubes of 2 is what is tried
+    if job == "quadrant":  # here the class is a direction of motion; this exercises 7 frames in cubes of 2
         config.data.num_frames = frames
         config.model.spec.tubelet_size = 2
     return config

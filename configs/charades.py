@@ -1,11 +1,11 @@
-"""Several actions a video on Charades (Sigurdsson et al. 2016), with sliding windows.
+"""Multi-label action recognition on Charades (Sigurdsson et al. 2016), with sliding windows.
 
 Expected   "Video transformers for classification and captioning on Charades": mAP 24.9 with SVT, 29.4 with VideoMamba
            (class token, windows every 3 s: 25.0 and 29.8), 24.6 with a learned average of all tokens (not re-run by us)
 Command    python -m vidjax.main --config=configs/charades.py:videomamba --config.data.root=DIR \
              --config.init_from=PRETRAINED --workdir=RUN
-           add --config.model.pooling=weighted_tokens for the average of all tokens, --config.eval.window_stride=6,
-           or --config.eval.window_stride=0 --config.eval.clips=10 --config.eval.crops=3 for SlowFast's protocol
+           --config.model.pooling=weighted_tokens averages all tokens; --config.eval.window_stride=6 has fewer windows;
+           --config.eval.window_stride=0 --config.eval.clips=10 --config.eval.crops=3 is SlowFast's protocol
 Sizes      videomamba (default), svt; `smoke` runs a tiny model on the embedded data in minutes
 """
 

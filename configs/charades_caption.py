@@ -1,16 +1,16 @@
-"""Captions of Charades (Sigurdsson et al. 2016) by a GPT-2 that looks at SVT or VideoMamba.
+"""Captioning on Charades (Sigurdsson et al. 2016) by a GPT-2 that attends to SVT or VideoMamba.
 
 Expected   "Video transformers for classification and captioning on Charades" (not re-run by us), BLEU-1 to -4 and
            ROUGE-1, -2: SVT .2248 .1056 .0487 .0250, .3101 .0794; VideoMamba .2333 .1043 .0465 .0233, .2884 .0651
 Command    python -m vidjax.main --config=configs/charades_caption.py:svt_trained_all --config.data.root=DIR \
              --config.init_from=PRETRAINED --workdir=RUN
-           add --config.data.num_frames=16 --config.caption.train_encoder=time_embed to grow the time embedding of an
-           SVT of 8 frames and train it alone (all: with the encoder), --config.caption.beams=5 for a search by beams,
-           --config.caption.decoder_from=DIR for a GPT-2 on disk, whose vocabulary is then read too
+           --config.data.num_frames=16 --config.caption.train_encoder=time_embed extends the time embedding of an SVT
+           with 8 frames and trains only that part of it (all: the whole encoder); --config.caption.beams=5 uses beam
+           search; --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
 Sizes      BACKBONE_VARIANT: svt or videomamba; frozen_cls, frozen_all, frozen_mapper, frozen_clips (class tokens of
-           four clips, one after the other), trained_cls, trained_all; `smoke` runs a tiny model on the embedded data
+           four consecutive clips), trained_cls, trained_all; `smoke` runs a tiny model on the embedded data
 
-Batch, learning rate, eps and the 128 tokens are the source's; sampling, decay and epochs are ours.
+Batch, learning rate, eps and the 128 tokens are from the source; sampling, decay and epochs are ours.
 """
 
 from vidjax import config as config_lib
@@ -40,7 +40,7 @@ def get_config(arg=None):
 
     config.data.name = "charades"
     config.data.num_frames = frames * config.caption.num_clips
-    config.data.sampling = "segment"  # a description is of the whole video
+    config.data.sampling = "segment"  # descriptions cover the whole video
     config.data.crop = "random_resized"
     config.data.crop_area = (0.5, 1.0)
     config.data.global_batch = 4

@@ -1,8 +1,8 @@
-"""Instructional videos of COIN (Tang et al. 2019): 12 domains of videos of 10 to 60 seconds, or all 180 tasks.
+"""Instructional videos of COIN (Tang et al. 2019): 12 domains, in videos of 10 to 60 seconds, or all 180 tasks.
 
-Expected   domains, VideoMAE, 15 epochs: P = R = F1 0.522 without mixup, 0.411 with mixup 0.4, which hurt there ("Video
-           classification lab on COIN"; 787 train and 253 test videos); tasks: VideoMamba 90.4 with 64 frames (none of
-           it re-run by us)
+Expected   domains, VideoMAE, 15 epochs: P = R = F1 0.522 without mixup and 0.411 with mixup 0.4, which hurt ("Video
+           classification lab on COIN"; 787 train and 253 test videos); tasks: VideoMamba 90.4 with 64 frames (none
+           re-run by us)
 Command    python -m vidjax.main --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            --config.data.mixup=0.4 turns mixup on; scripts/compare_mixup.py runs both and reports them side by side
@@ -31,7 +31,7 @@ def get_config(arg=None):
     config.data.crop_area = (0.5, 1.0)
     config.data.flip = 0.5
     config.data.global_batch = 32
-    config.data.mixup = 0.0  # the one switch: 0.4 is what the source tried
+    config.data.mixup = 0.0  # the source also tried 0.4
 
     config.optim.base_lr = 5e-5
     config.optim.reference_batch = 32

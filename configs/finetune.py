@@ -1,22 +1,22 @@
 """Fine-tuning a classifier on your own labelled videos, from a run of configs/pretrain.py or from public weights.
 
-What is left open here is chosen by the videos and the machine, said before the first step, and stored in the run: the
-batch, the epochs, the micro-batches, the precision. The model, the sampling, the size and the normalisation of its
-clips are those of `init_from`; without it the machine decides (`vidjax.training.choices`).
+The batch, epochs, micro-batches and precision depend on the videos and the machine; vidjax chooses them, prints them
+before the first step and stores them in the run. The model, and the sampling, size and normalisation of its clips, come
+from `init_from`, or else depend on the machine (`vidjax.training.choices`).
 
-Expected   tiny, on 60 clips whose classes are five motions (docs/tutorials/your-own-videos.md): 96.7, 95.0 and 90.8 %
-           of 120 others (three seeds, chance 20 %); the other sizes are the published recipe, not re-run by us
+Expected   tiny, trained on 60 clips of five motions (docs/tutorials/your-own-videos.md): 96.7, 95.0 and 90.8 % accuracy
+           on 120 other clips (three seeds, chance 20 %); the other sizes are the published recipe, not re-run by us
 Command    python -m vidjax.main --config=configs/finetune.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            the same with --config.mode=evaluate scores RUN
-Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); none: by init_from, else the machine;
-           `smoke` runs a tiny model on the embedded data in minutes
+Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, that of init_from, or
+           one that suits the machine; `smoke` runs a tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
 TINY = {
-    "model.spec.tubelet_size": 4,  # long enough to hold a motion
+    "model.spec.tubelet_size": 4,  # long enough to show a motion
     "model.spec.patch_size": 8,
     "model.spec.decoder_depth": 1,
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
@@ -25,9 +25,9 @@ TINY = {
     "data.crop_area": (0.4, 1.0),
     "data.interpolation": "area",
     "data.clips_per_decode": 4,  # decoding costs more than training a model this small
-    "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # a few videos are else told by their colours
+    "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # otherwise a few videos are recognised by their colours
     "data.grayscale": 0.3,
-    "data.rand_augment": "",  # it costs three times what decoding does
+    "data.rand_augment": "",  # it costs three times as much as decoding
     "data.erase": 0.0,
     "data.mixup": 0.0,
     "data.cutmix": 0.0,
@@ -69,7 +69,7 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
-    # No flips: they make left of right, which own classes often tell apart.
+    # No flips: users' classes often distinguish left from right.
 
     config.optim.base_lr = 5e-4  # for 256 videos
     config.optim.min_lr = 1e-6

@@ -3,12 +3,12 @@
 Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant 88.1/98.5 (docs/MODEL_ZOO.md; not re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_hmdb51.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head begins anew. The
+           PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head is replaced. The
            same with --config.mode=evaluate scores RUN
 Sizes      giant; `smoke` runs a tiny model on the embedded data in minutes
 
-The numbers are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. VideoMAE's own 62.6 without extra data has no
-published script.
+The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. There is no published script for VideoMAE's own
+62.6 without extra data.
 """
 
 from vidjax import config as config_lib
@@ -38,7 +38,7 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
-    config.data.mix_group = 6  # 3 videos a GPU
+    config.data.mix_group = 6  # 3 videos per GPU
 
     config.optim.base_lr = 5e-4
     config.optim.min_lr = 1e-6

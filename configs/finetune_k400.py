@@ -1,26 +1,26 @@
 """VideoMAE fine-tuning on Kinetics-400 (Tong et al., NeurIPS 2022, arXiv:2203.12602), and V2's (arXiv:2303.16727).
 
 Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.1, L 85.2/96.8, H 86.6/97.1;
-           base_800 80.0/94.4; V2's giant_direct 87.2/97.4, and giant 88.4/98.0, whose PRETRAINED was fine-tuned on
-           Kinetics-710 before (none of it re-run by us)
+           base_800 80.0/94.4; V2's giant_direct 87.2/97.4, and giant 88.4/98.0, whose PRETRAINED was first fine-tuned
+           on Kinetics-710 (none re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
-Giant      begins from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710: the classes of its head are
-           picked by misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT). Run the command in a
-           clone of it, or name the file with --config.init_label_map; empty, the head begins anew
+Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps the classes
+           that misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) lists. Run the command in a
+           clone of it, or name the file with --config.init_label_map; if that is empty, the head is replaced
 Sizes      small, base (default), large, huge, base_800 (after 800 epochs); of V2 base_v2, large_v2, huge_v2,
            giant_direct, giant; `smoke` runs a tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
-# Official scripts, for encoders pre-trained 1600 epochs; two augmented clips of each decoded video. Each GPU of theirs
-# mixes its own clips: data.mix_group is twice their --batch_size.
+# Official scripts, for encoders pre-trained for 1600 epochs, with two augmented clips per decoded video. Each of their
+# GPUs mixes its own clips, so data.mix_group is twice their --batch_size.
 RECIPES = {
     "small": {"data.global_batch": 384, "data.mix_group": 24, "optim.base_lr": 5e-4, "train.epochs": 150},
     "base": {"data.global_batch": 384, "data.mix_group": 12, "optim.base_lr": 5e-4, "train.epochs": 75},
-    "base_800": {  # for an encoder pre-trained 800 epochs; one clip of each video
+    "base_800": {  # for an encoder pre-trained for 800 epochs, with one clip per video
         "model.name": "videomae_base",
         "data.global_batch": 512,
         "data.clips_per_decode": 1,
@@ -63,7 +63,7 @@ RECIPES = {
         "model.drop_path": 0.2,
         "model.head_dropout": 0.5,
     },
-    "giant_direct": {  # without Kinetics-710 between
+    "giant_direct": {  # without Kinetics-710 in between
         "model.name": "videomae_giant",
         "data.global_batch": 192,
         "data.mix_group": 6,
@@ -73,7 +73,7 @@ RECIPES = {
         "train.epochs": 30,
         "model.drop_path": 0.2,
     },
-    "giant": {  # its last stage, a short one of a head whose 400 classes are picked from Kinetics-710's, see Giant
+    "giant": {  # its short last stage, with a head whose 400 classes come from Kinetics-710's; see Giant
         "data.global_batch": 96,
         "data.mix_group": 6,
         "optim.base_lr": 1e-5,

@@ -1,20 +1,20 @@
 """VideoMAE V2's fine-tuning on Kinetics-600 (Wang et al., CVPR 2023, arXiv:2303.16727).
 
-Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant, after Kinetics-710, 88.8/98.2 (docs/MODEL_ZOO.md; of
-           huge_v2 none is said; not re-run by us)
+Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant, after Kinetics-710, 88.8/98.2 (docs/MODEL_ZOO.md; not
+           re-run by us); none is published for huge_v2
 Command    python -m vidjax.main --config=configs/finetune_k600.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED of giant: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. The classes of its
-           head are picked by misc/label_710to600.json, see Giant in configs/finetune_k400.py. Of huge_v2: a run of
+           PRETRAINED for giant: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps
+           the classes listed in misc/label_710to600.json; see Giant in configs/finetune_k400.py. For huge_v2: a run of
            configs/videomae_v2_k400.py:huge. The same with --config.mode=evaluate scores RUN
 Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the embedded data in minutes
 
-The numbers are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
+The values are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
 """
 
 from vidjax import config as config_lib
 
-RECIPES = {  # data.mix_group is the two clips of a GPU's videos
+RECIPES = {  # data.mix_group: two clips per video of a GPU
     "giant": {
         "model.drop_path": 0.25,
         "data.global_batch": 96,

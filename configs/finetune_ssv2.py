@@ -1,22 +1,22 @@
-"""VideoMAE fine-tuning on Something-Something v2 (Tong et al., NeurIPS 2022, arXiv:2203.12602), V2's too.
+"""VideoMAE fine-tuning on Something-Something v2 (Tong et al., NeurIPS 2022, arXiv:2203.12602), and V2's.
 
 Expected   the paper's top-1 / top-5 at 2 clips x 3 crops: S 66.8/90.3, B 70.8/92.4, base_800 69.6/92.0;
-           V2's giant 77.0/95.9 (none of it re-run by us)
+           V2's giant 77.0/95.9 (none re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_ssv2.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
-Sizes      small, base (default), base_800 (after 800 epochs); of V2 base_v2, large_v2, huge_v2, giant; `smoke` runs a
+Sizes      small, base (default), base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2, giant; `smoke` runs a
            tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
-# Official scripts, for encoders pre-trained 2400 epochs; two augmented clips of each decoded video. Each GPU of theirs
-# mixes its own clips: data.mix_group is twice their --batch_size.
+# Official scripts, for encoders pre-trained for 2400 epochs, with two augmented clips per decoded video. Each of their
+# GPUs mixes its own clips, so data.mix_group is twice their --batch_size.
 RECIPES = {
     "small": {"data.mix_group": 24, "optim.base_lr": 1e-3, "optim.layer_decay": 0.7, "train.epochs": 40},
     "base": {"data.mix_group": 12, "optim.base_lr": 5e-4, "optim.layer_decay": 0.75, "train.epochs": 30},
-    "base_800": {  # for an encoder pre-trained 800 epochs; one clip of each video
+    "base_800": {  # for an encoder pre-trained for 800 epochs, with one clip per video
         "model.name": "videomae_base",
         "data.global_batch": 512,
         "data.clips_per_decode": 1,
@@ -73,7 +73,7 @@ def get_config(arg=None):
     config.data.name = "ssv2"
     config.data.num_classes = 174
     config.data.num_frames = 16
-    config.data.sampling = "segment_integer"  # one random frame of each of 16 segments of whole frames
+    config.data.sampling = "segment_integer"  # one random frame from each of 16 segments of equally many frames
     config.data.clips_per_decode = 2
     config.data.global_batch = 384
     config.data.crop = "random_resized"

@@ -1,7 +1,7 @@
 """VideoMAE fine-tuning on UCF101, split 1 (Tong et al., NeurIPS 2022, arXiv:2203.12602).
 
 Expected   the paper's top-1 / top-5 at 5 clips x 3 crops: B 91.3/98.5 without extra data; V2's giant
-           99.6/100.0, whose PRETRAINED was fine-tuned on Kinetics-710 before (not re-run by us)
+           99.6/100.0, whose PRETRAINED was first fine-tuned on Kinetics-710 (not re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_ucf101.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
@@ -48,7 +48,7 @@ def get_config(arg=None):
     config.data.erase = 0.25
     config.data.mixup = 0.8
     config.data.cutmix = 1.0
-    config.data.mix_group = 32  # 16 videos a GPU
+    config.data.mix_group = 32  # 16 videos per GPU
 
     config.optim.base_lr = 5e-4
     config.optim.min_lr = 1e-5

@@ -1,6 +1,6 @@
-"""Feature alignment on the embedded videos of shaking digits: a VideoMamba predicts a frozen random CLIP.
+"""Feature alignment on the embedded videos of shaking digits: a VideoMamba predicts the features of a random CLIP.
 
-Expected   scripts/align_digits.py runs it with three seeds, and tells the digit from its features by a linear probe
+Expected   scripts/align_digits.py runs it with three seeds and fits a linear probe for the digit on its features
 Hardware   2 CPU cores
 Command    python -m vidjax.main --config=configs/motion_align.py --workdir=RUN
 """

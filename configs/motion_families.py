@@ -1,19 +1,20 @@
-"""Every family from random weights on the embedded videos of moving digits: one recipe, so that a table can compare.
+"""Every family, trained from random weights by one recipe on the embedded videos of moving digits, for comparison.
 
 Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamba 96.5, VideoMAE 94.9, joint ViViT 93.0,
            the control 13.3; chance is 12.5. scripts/compare_families.py runs all rows, see docs/results.md
 Hardware   one CPU core, 5 to 13 minutes a model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 
-All but the control cut clips into cubes of 2 frames, in which the direction of a motion can be seen. The control is
-attention within single frames: an unordered set of them cannot tell a motion from its reverse, so 50 % is its limit.
+All except the control cut clips into cubes of 2 frames, which show the direction of a motion. The control attends
+within single frames: an unordered set of frames cannot tell a motion from its reverse, so 50 % is its limit.
 """
 
 from vidjax import config as config_lib
 
-# What differs from row to row of the table. A deviation of 0.1 is what Xavier's rule gives at a width of 96, and
-# what ViViT's own initialisers do; with the published 0.02, meant for wider models, the others take far more steps.
-# VideoMamba's published steps of 0.69 forget a token within a frame; those of the Mamba paper remember across frames.
+# The differences between the rows of the table. A standard deviation of 0.1 is what Xavier's rule gives at a width of
+# 96 and what ViViT's own initialisers use; with the published 0.02, meant for wider models, the other families need far
+# more steps. VideoMamba's published step size of 0.69 forgets a token within a frame; the Mamba paper's remembers
+# across frames.
 NARROW = {"model.spec.tubelet_size": 2, "model.spec.init_std": 0.1}
 SIZES = {
     "videomae": {"model.name": "videomae_tiny", **NARROW},

@@ -1,11 +1,12 @@
-"""Several labels a video, on embedded long videos: digits that change their motion four times in 8 seconds.
+"""Multi-label classification of embedded long videos: digits that change their motion four times in 8 seconds.
 
-Expected   mAP 93.4 % over videos (a constant 44.7), 88.4 % at 25 moments (12.5); :smoke 80.2 and 60.3 %; one seed
+Expected   mAP 93.4 % over videos (a constant: 44.7), 88.4 % at 25 moments (12.5); :smoke 80.2 and 60.3 %; one seed
 Hardware   :smoke two to three minutes of CPU time
 Command    python -m vidjax.main --config=configs/motion_multi_label.py --workdir=RUN
-           :smoke takes 600 steps, not 1500; --config.init_from=PRETRAINED begins from configs/motion_pretrain.py
+           :smoke takes 600 steps instead of 1500; --config.init_from=PRETRAINED starts from configs/motion_pretrain.py
 
-Training clips are windows of 1.6 s with the labels of all intervals that they overlap; evaluation slides over a video.
+Training clips are windows of 1.6 s with the labels of all intervals that they overlap; evaluation slides such windows
+over each video.
 """
 
 from vidjax import config as config_lib
@@ -16,7 +17,7 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "multi_label"
     config_lib.motion(config)
-    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
     config.data.train_split = "long_train"
     config.data.eval_split = "long_val"
 

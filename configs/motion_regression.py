@@ -1,9 +1,9 @@
 """Regression on the embedded videos of moving digits: the velocity of the digit, to the right and downwards.
 
-Expected   a CCC of 0.985 after 300 steps on 256 held-out videos (a constant 0); one seed
+Expected   a CCC of 0.985 after 300 steps on 256 held-out videos (a constant: 0); one seed
 Hardware   :smoke about a minute of CPU time
 Command    python -m vidjax.main --config=configs/motion_regression.py --workdir=RUN
-           :smoke takes 150 steps; add --config.init_from=PRETRAINED to begin from configs/motion_pretrain.py
+           :smoke takes 150 steps; add --config.init_from=PRETRAINED to start from configs/motion_pretrain.py
 """
 
 from vidjax import config as config_lib
@@ -14,10 +14,10 @@ def get_config(arg=None):
     config = config_lib.defaults()
     config.task = "regression"
     config_lib.motion(config)
-    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
 
     config.data.sampling = "dense"
-    config.data.crop = "center"  # another size of the crop would be another velocity
+    config.data.crop = "center"  # a crop of another size would change the velocity
     config.data.global_batch = 64
 
     config.optim.base_lr = 2e-3

@@ -1,7 +1,7 @@
-"""SVT on the embedded videos of shaking digits: features learned without labels, judged by k nearest neighbours.
+"""SVT on the embedded videos of shaking digits: features learned without labels, scored by k nearest neighbours.
 
 Expected   k-NN accuracy on the digit label 74.0 % (random weights 56.2 %, chance 10 %): scripts/svt_motion.py
-Hardware   2 CPU cores, 35 minutes beside other work
+Hardware   2 CPU cores, 35 minutes alongside other work
 Command    python -m vidjax.main --config=configs/motion_svt.py --workdir=RUN
 """
 
@@ -39,7 +39,7 @@ def get_config(arg=None):
     config.distill.teacher_temp = 0.0125
     config.distill.teacher_temp_start = 0.0125
     config.distill.teacher_momentum = 0.99
-    config.distill.center_momentum = 0.2  # in so small batches the outputs move faster than 0.9 follows
+    config.distill.center_momentum = 0.2  # with such small batches, 0.9 would lag behind the outputs
 
     config.optim.base_lr = 1e-3
     config.optim.min_lr = 2e-5

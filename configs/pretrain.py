@@ -1,30 +1,30 @@
 """Pre-training on your own videos, without labels: masked autoencoding (VideoMAE, arXiv:2203.12602).
 
-What is left open here is chosen by the videos and the machine, said before the first step, and stored in the run: the
-size of the model, the batch, the epochs, the micro-batches, the precision (`vidjax.training.choices`).
+The model size, batch, epochs, micro-batches and precision depend on the videos and the machine; vidjax chooses them,
+prints them before the first step and stores them in the run (`vidjax.training.choices`).
 
-Expected   of a few dozen videos a tiny model learns the mean colour of the hidden frames, which did not help
-           fine-tuning (one comparison); of 169, features far better than those of random weights (docs/tutorials)
+Expected   from a few dozen videos, a tiny model learns the mean colour of the hidden frames, which did not help
+           fine-tuning (one comparison); from 169, features far better than those of random weights (docs/tutorials)
 Command    python -m vidjax.main --config=configs/pretrain.py --config.data.root=DIR --workdir=RUN
-Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); none: by the machine; `smoke` runs a tiny
-           model on the embedded data in minutes
+Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, one that suits the
+           machine; `smoke` runs a tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
 TINY = {
-    "model.spec.tubelet_size": 4,  # long enough to hold a motion
+    "model.spec.tubelet_size": 4,  # long enough to show a motion
     "model.spec.patch_size": 8,
     "model.spec.decoder_depth": 1,
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
-    "model.mask": "frame",  # half of the clip is hidden whole, so that only motion tells what is there
+    "model.mask": "frame",  # hides whole frames, half of the clip, so that only motion predicts their content
     "model.mask_ratio": 0.5,
     "model.normalize_target": False,  # with it, this model's loss stayed above 0.96 for 700 steps of 60 clips
     "data.image_size": 32,
     "data.crop_scales": (1.0, 0.875, 0.75),
     "data.interpolation": "area",
     "data.clips_per_decode": 4,  # decoding costs more than training a model this small
-    "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # a few videos are else told by their colours
+    "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # otherwise a few videos are recognised by their colours
     "data.grayscale": 0.3,
     "optim.base_lr": 2e-3,
     "optim.min_lr": 2e-5,

@@ -1,10 +1,10 @@
-"""Valence and arousal of AFEW-VA from frozen backbones: the table of VideoMAE, TimeSformer and ViViT.
+"""Valence and arousal of AFEW-VA from frozen backbones: VideoMAE, TimeSformer and ViViT in one table.
 
-Expected   mean CCC of the original ("Week 6: VideoMAE"; token axis mean, 100 components): VideoMAE 0.0001, -0.0004;
-           TimeSformer 0.196, 0.018; ViViT 0.050, -0.050, all of Kinetics-400, 480 and 120 clips (not re-run by us)
+Expected   the original's mean CCC ("Week 6: VideoMAE"; token axis mean, 100 components): VideoMAE 0.0001, -0.0004;
+           TimeSformer 0.196, 0.018; ViViT 0.050, -0.050; all from Kinetics-400, on 480 and 120 clips (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_afew_va.py --config.data.root=DIR --workdir=RUN
            fold 2 of 5: --config.data.train_split=train2 --config.data.eval_split=val2
-Storage    float16 tokens, which pca needs, are 2.4 MB a frame and backbone of base size; 4.8 MB for ViViT
+Storage    float16 tokens, which pca needs, take 2.4 MB per annotated frame and base-size backbone; 4.8 MB for ViViT
 Sizes      `smoke` runs tiny random backbones of the three families on the embedded data in minutes
 """
 
@@ -18,7 +18,7 @@ def get_config(arg=None):
     config.task = "regression"
 
     config.data.name = "afew_va"
-    config.data.num_frames = 16  # a backbone of another length takes its own number of frames from the same stretch
+    config.data.num_frames = 16  # backbones with another clip length take their own number of frames over the same span
     config.data.stride = 1
     config.data.sampling = "dense"
 
@@ -27,12 +27,12 @@ def get_config(arg=None):
         "facebook/timesformer-base-finetuned-k400",
         "google/vivit-b-16x2-kinetics400",
     )
-    config.probe.reductions = ("width_mean", "token_mean", "pca")  # the original's 1568 features are the width's means
+    config.probe.reductions = ("width_mean", "token_mean", "pca")  # width_mean gives the original's 1568 features
     config.probe.components = 100
     config.probe.probes = ("linear", "svm", "knn", "mlp")
     config.probe.widths = ((256, 128, 64, 32), (1024, 512, 256, 128))
     config.probe.dropouts = ((0.7, 0.65, 0.6, 0.55), (0.8, 0.75, 0.7, 0.65), (0.5, 0.4, 0.3, 0.2))
-    config.probe.batch = 512  # rows whose concordance a step sees
+    config.probe.batch = 512  # each step's concordance is over this many rows
     if smoke:
         config.model.name = "videomae_tiny"
         config_lib.motion(config)

@@ -1,4 +1,4 @@
-"""The 12 domains of COIN from a frozen VideoMAE: a network of three layers beside a support vector machine.
+"""The 12 domains of COIN from a frozen VideoMAE: a three-layer network compared with a support vector machine.
 
 Expected   the original's support vector machine had 26.5 % accuracy, its network clearly more (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_coin.py --config.data.root=DIR --workdir=RUN
@@ -29,7 +29,7 @@ def get_config(arg=None):
     config.probe.reductions = ("token_mean", "pca")
     config.probe.probes = ("linear", "svm", "knn", "mlp")
     config.probe.C = (0.01, 0.1, 1.0, 10.0)
-    config.probe.widths = ((512, 256),)  # and the layer of classes
+    config.probe.widths = ((512, 256),)  # the output layer is the third
     config.probe.dropouts = ((0.5, 0.5),)
     if smoke:
         config.model.name = "videomae_tiny"

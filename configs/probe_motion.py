@@ -1,11 +1,11 @@
-"""Probes of frozen features on the embedded videos of moving digits: their velocity, or which of eight motions.
+"""Probes on frozen features of the embedded videos of moving digits: the velocity, or one of eight motions.
 
-Expected   mean CCC 0.977 of a line on token means of a VideoMAE that tells motions apart, 0.034 with random weights;
-           docs/tasks.md has the whole table
-Hardware   :smoke a minute or two of CPU time; a second call embeds nothing again
+Expected   mean CCC 0.977 for a linear probe on token means of a VideoMAE that can distinguish the motions, 0.034 with
+           random weights; docs/tasks.md has the whole table
+Hardware   :smoke a minute or two of CPU time; a second call reuses the features
 Command    python -m vidjax.main --config=configs/probe_motion.py --workdir=RUN \
              --config.probe.backbones="('runs/pretrain', 'random:videomae_tiny')"
-Sizes      velocity (default), class; `smoke` trains less and takes fewer reductions
+Sizes      velocity (default), class; `smoke` trains less and has fewer reductions
 """
 
 from vidjax import config as config_lib
@@ -24,7 +24,7 @@ def get_config(arg=None):
     config.probe.widths = ((256, 64),)
     config.probe.dropouts = ((0.2, 0.2),)
     config.update_from_flattened_dict(SIZES[told])
-    if smoke:  # what a mean over all places keeps of random features hardly tells a motion
+    if smoke:  # without token means: of random features, a mean over all places hardly shows the motion
         config.probe.reductions = ("width_mean", "pca")
         config.probe.probes = ("svm", "knn", "mlp")
         config.probe.epochs = 60

@@ -1,17 +1,17 @@
 """SVT fine-tuned (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
-Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and hmdb51 67.2 (means of three splits). It
-           averages the class tokens of two clips, of 8 frames of 224 pixels and of 64 of 96; this file takes the first
-           alone. With it and the published weights a user has 94.2 and 68.2 on UCF101 and HMDB51 (kahnchana/svt,
-           issues 18 and 22)
+Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and hmdb51 67.2 (means of three splits). The
+           paper averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; this file
+           uses the first clip only. With it and the published weights, a user reports 94.2 and 68.2 on UCF101 and
+           HMDB51 (kahnchana/svt, issues 18 and 22)
 Command    python -m vidjax.main --config=configs/svt_finetune.py:k400 --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
            the same with --config.mode=evaluate scores RUN
 Sizes      k400 (default), ssv2, ucf101, hmdb51; `smoke` runs a tiny model on the embedded data in minutes
 
-No script is published: the authors initialise TimeSformer's own code with their weights and follow its training (issue
-18), whose numbers these are. It has no UCF101 or HMDB51; they are trained here as Kinetics is.
+There is no published script: the authors initialise TimeSformer's own code with their weights and follow its training
+(issue 18), whose values these are. TimeSformer's code has no UCF101 or HMDB51; here they are trained like Kinetics.
 """
 
 from vidjax import config as config_lib
@@ -23,7 +23,7 @@ RECIPES = {
         "data.name": "ssv2",
         "data.num_classes": 174,
         "data.sampling": "segment_middle",
-        "data.channels": "bgr",  # as TimeSformer's code reads them; pre-training had RGB
+        "data.channels": "bgr",  # as TimeSformer's code reads them; pre-training used RGB
         "data.crop": "short_side_inverse",
         "data.flip": 0.0,  # "pushing from left to right" is not "pushing from right to left"
     },
@@ -43,7 +43,7 @@ def get_config(arg=None):
     config.data.num_frames = 8
     config.data.global_batch = 64
     config.data.short_side = (256, 320)
-    config.data.mean = (0.45, 0.45, 0.45)  # pre-training had ImageNet's
+    config.data.mean = (0.45, 0.45, 0.45)  # pre-training used ImageNet's
     config.data.std = (0.225, 0.225, 0.225)
 
     config.optim.name = "sgd"

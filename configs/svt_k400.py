@@ -1,19 +1,19 @@
 """SVT on Kinetics-400: self-distillation of a TimeSformer, no labels (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
 Expected   the paper's top-1 on Kinetics-400: 78.1 fine-tuned (configs/svt_finetune.py), 68.1 with a linear layer
-           (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). Nobody is known to have
-           reproduced them: with the public defaults a user reports 92.0 and 64.2 where the published weights gave 94.2
-           and 68.2 (kahnchana/svt, issue 22)
-Hardware   the authors: 4 GPUs, 8 videos each
+           (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). We know of no reproduction:
+           with the public defaults, a user reports 92.0 and 64.2, where the published weights give 94.2 and 68.2
+           (kahnchana/svt, issue 22)
+Hardware   the authors: 4 GPUs with 8 videos each
 Command    python -m vidjax.main --config=configs/svt_k400.py --config.init_from=IMAGE_VIT --config.data.root=DIR \
              --workdir=RUN
-           IMAGE_VIT: the ViT-B/16 of DINO (facebook/dino-vitb16, or its authors' backbone .pth), as in the paper: its
-           author says that this matters much (issue 11). Without it, the run starts from random weights
-Sizes      base (views of 8 frames, as the authors' script; default), slow_fast (views of 2 to 16 frames, their option
-           RAND_FR); `smoke` runs a tiny model on the embedded data in minutes
+           IMAGE_VIT: the ViT-B/16 of DINO (facebook/dino-vitb16, or its authors' backbone .pth), as in the paper; its
+           author says that this matters a lot (issue 11). Without it, the run starts from random weights
+Sizes      base (views of 8 frames, as in the authors' script; default), slow_fast (views of 2 to 16 frames, their
+           option RAND_FR); `smoke` runs a tiny model on the embedded data in minutes
 
-The numbers are those of the authors' `train_ssl.py` and `scripts/train.sh`, but for 20 epochs (the paper) instead of
-100 (the code). What differs: bfloat16 instead of float16. Of their augmentation, blur and solarising had no effect.
+The values are those of the authors' `train_ssl.py` and `scripts/train.sh`, except for 20 epochs (the paper) instead of
+100 (the code) and bfloat16 instead of float16. The blur and solarisation of their augmentation had no effect.
 """
 
 from vidjax import config as config_lib
@@ -30,10 +30,10 @@ def get_config(arg=None):
     config.task = "self_distillation"
 
     config.model.name = "timesformer_base"
-    config.model.drop_path = 0.1  # of the teacher too
+    config.model.drop_path = 0.1  # for the teacher too
 
     config.data.name = "kinetics400"
-    config.data.num_frames = 8  # the window is 8 * 32 frames at 30 a second, 8.5 s
+    config.data.num_frames = 8  # the window is 8 * 32 frames at 30 frames per second: 8.5 s
     config.data.stride = 32
     config.data.sampling = "seconds"
     config.data.local_size = 96

@@ -1,17 +1,19 @@
 """A linear layer on SVT's frozen features (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
-Expected   the paper's top-1, not re-run: ucf101 90.8, hmdb51 57.8 (means of three splits), k400 68.1. It averages the
-           class tokens of two clips, of 8 frames of 224 pixels and of 64 of 96; the public script, and this file, take
-           the first alone: with a learning rate of 8e-3 a user has 89.2 on UCF101 (kahnchana/svt, issues 5 and 18)
+Expected   the paper's top-1, not re-run: ucf101 90.8, hmdb51 57.8 (means of three splits), k400 68.1. The paper
+           averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; the public script
+           and this file use the first clip only. With a learning rate of 8e-3, a user reports 89.2 on UCF101
+           (kahnchana/svt, issues 5 and 18)
 Command    python -m vidjax.main --config=configs/svt_linear.py:ucf101 --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/svt_k400.py, whose teacher is used, or the authors' kinetics400_vitb_ssl.pth;
            the same with --config.mode=evaluate scores RUN
 Sizes      ucf101 (default), hmdb51, k400; `smoke` runs a tiny model on the embedded data in minutes
 
-The numbers are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is UCF101's; the other two data sets are
-its options. What differs: the learning rate falls step by step, not epoch by epoch; three crops of the last epoch are
-scored, where the script's last line is the best epoch's score on the left crop of the very videos that are scored.
+The values are those of `eval_linear.py` and `scripts/eval_linear.sh`, which is for UCF101; the other two data sets are
+its options. Two things differ here: the learning rate falls at every step instead of every epoch, and the score is that
+of the last epoch on three crops, whereas the script's last line is the best epoch's score on the left crop of the very
+videos that are scored.
 """
 
 from vidjax import config as config_lib
@@ -30,7 +32,7 @@ def get_config(arg=None):
 
     config.model.name = "timesformer_base"
     config.model.freeze_backbone = True
-    config.model.spec.init_std = 0.01  # of the layer; the backbone is that of init_from
+    config.model.spec.init_std = 0.01  # for the layer; the backbone comes from init_from
 
     config.data.num_frames = 8
     config.data.stride = 32
@@ -39,7 +41,7 @@ def get_config(arg=None):
     config.data.crop = "short_side"
     config.data.short_side = (256, 320)
     config.data.flip = 0.5
-    config.data.mean = (0.45, 0.45, 0.45)  # pre-training had ImageNet's
+    config.data.mean = (0.45, 0.45, 0.45)  # pre-training used ImageNet's
     config.data.std = (0.225, 0.225, 0.225)
 
     config.optim.name = "sgd"

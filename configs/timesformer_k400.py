@@ -4,19 +4,19 @@ Expected   the paper's top-1/top-5 at 1 clip x 3 crops: base 77.9/93.2, hr 79.6/
            77.4 and space_only 76.9 in its table 1 (not re-run)
 Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --config.init_from=IMAGE_VIT \
              --config.data.root=DIR --workdir=RUN
-           IMAGE_VIT: a ViT-B/16 trained on ImageNet, of timm or transformers; the same with --config.mode=evaluate
+           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
            scores RUN
-           hr gives each place of a frame the position nearest to it; the authors' helpers.py:174 looks for it along the
-           flattened table, which must be a mistake, but their public hr weights began so. For the same start:
-           --config.model.spec.resized_positions=flattened
+           hr initialises each place of a frame with the nearest position. The authors' helpers.py:174 takes the nearest
+           one along the flattened table, which must be a mistake, but their public hr weights started that way. To do
+           the same: --config.model.spec.resized_positions=flattened
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (96 frames), joint (joint space-time
-           attention, 8 frames), space_only (within frames, 8 frames); `smoke` runs a tiny model on the embedded data in
-           minutes
+           attention, 8 frames), space_only (attention within frames, 8 frames); `smoke` runs a tiny model on the
+           embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
-RECIPES = {  # section 4.3 and the authors' configs/Kinetics: the sizes differ in the clip only
+RECIPES = {  # section 4.3 and the authors' configs/Kinetics: the sizes differ mainly in the clip
     "base": {"data.num_frames": 8, "data.stride": 32},
     "hr": {
         "data.num_frames": 16,
@@ -40,7 +40,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400
-    config.data.sampling = "seconds"  # num_frames * stride frames at 30 a second; the test's one clip begins the video
+    config.data.sampling = "seconds"  # num_frames * stride frames at 30 per second; in tests from the video's start
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (256, 320)

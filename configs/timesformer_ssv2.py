@@ -4,16 +4,16 @@ Expected   the authors' top-1/top-5 at 1 clip x 3 crops: base 59.1/85.6, hr 61.8
            re-run)
 Command    python -m vidjax.main --config=configs/timesformer_ssv2.py:base --config.init_from=IMAGE_VIT \
              --config.data.root=DIR --workdir=RUN
-           IMAGE_VIT: a ViT-B/16 trained on ImageNet, of timm or transformers; the same with --config.mode=evaluate
+           IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
            scores RUN
-Channels   the authors train on BGR frames, which is part of their public weights; --config.data.channels=rgb takes RGB
+Channels   the authors train on BGR frames, so their public weights need them; --config.data.channels=rgb takes RGB
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (64 frames); `smoke` runs a tiny model on the
            embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
-RECIPES = {  # the authors' configs/SSv2: the sizes differ in the clip only
+RECIPES = {  # the authors' configs/SSv2: the sizes differ only in the clip
     "base": {"data.num_frames": 8},
     "hr": {"data.num_frames": 16, "data.image_size": 448, "data.short_side": (448, 512)},
     "large": {"data.num_frames": 64},
@@ -30,8 +30,8 @@ def get_config(arg=None):
 
     config.data.name = "ssv2"
     config.data.num_classes = 174
-    config.data.sampling = "segment_middle"  # a frame of each of num_frames segments, the middle one in the test
-    config.data.channels = "bgr"  # as OpenCV reads the frames (datasets/utils.py:36) and nothing reorders them
+    config.data.sampling = "segment_middle"  # one frame from each of num_frames segments; in tests the middle one
+    config.data.channels = "bgr"  # the order in which OpenCV reads frames (datasets/utils.py:36); nothing reorders them
     config.data.global_batch = 64
     config.data.crop = "short_side_inverse"  # their INV_UNIFORM_SAMPLE
     config.data.short_side = (256, 320)

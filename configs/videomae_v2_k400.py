@@ -1,7 +1,7 @@
 """VideoMAE V2 pre-training, dual masking (Wang et al., CVPR 2023, arXiv:2303.16727), here on Kinetics-400.
 
-Expected   the authors train on 1.35 M unlabelled videos of many sources; their giant model then reaches 87.2 top-1 on
-           Kinetics-400, and 88.4 by way of Kinetics-710 (not re-run by us)
+Expected   the authors train on 1.35 M unlabelled videos from many sources; their giant model then reaches 87.2 top-1 on
+           Kinetics-400, and 88.4 via Kinetics-710 (not re-run by us)
 Hardware   the authors' scripts: 32 (base), 48 (large) and 64 GPUs
 Command    python -m vidjax.main --config=configs/videomae_v2_k400.py:giant --config.data.root=DIR --workdir=RUN
            other videos: --config.data.name=folder; the authors halve the stride for Something-Something
@@ -11,7 +11,7 @@ Sizes      base, large, huge, giant (default); `smoke` runs a tiny model on the 
 
 from vidjax import config as config_lib
 
-RECIPES = {  # official scripts; 32 videos a GPU
+RECIPES = {  # official scripts; 32 videos per GPU
     "base": {"model.name": "videomae_base", "data.global_batch": 1024, "train.epochs": 200, "optim.warmup_epochs": 20},
     "large": {"model.name": "videomae_large", "data.global_batch": 1536},
     "huge": {"model.name": "videomae_huge_v2", "data.global_batch": 2048},
@@ -41,11 +41,11 @@ def get_config(arg=None):
     config.data.cubes = (2, 16)
     config.data.stride = 4
     config.data.sampling = "dense"
-    config.data.clips_per_decode = 4  # which the authors count as epochs: their 1200 are these 300
+    config.data.clips_per_decode = 4  # the authors count these as epochs: their 1200 are 300 here
     config.data.crop = "multi_scale"
     config.data.interpolation = "bilinear_antialias"  # Pillow's, which antialiases
 
-    config.optim.base_lr = 1e-3  # for 256 videos, however many clips of each
+    config.optim.base_lr = 1e-3  # for 256 videos, regardless of the clips per video
     config.optim.min_lr = 1e-5  # scaled likewise
     config.optim.warmup_epochs = 30
     config.optim.beta2 = 0.95

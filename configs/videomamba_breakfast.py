@@ -1,4 +1,4 @@
-"""VideoMamba on Breakfast: which of ten dishes is cooked, in minutes (Li et al., ECCV 2024, arXiv:2403.06977).
+"""VideoMamba on Breakfast: ten dishes, in videos of minutes (Li et al., ECCV 2024, arXiv:2403.06977).
 
 Expected   the authors' top-1 at 4 clips x 3 crops (MODEL_ZOO.md; not re-run) with 32 and 64 frames:
              ti 94.3 94.3, small 95.3 97.4, middle 94.8 95.8, middle_masked 97.9 96.9
@@ -6,14 +6,14 @@ Command    python -m vidjax.main --config=configs/videomamba_breakfast.py:small 
              --config.data.root=DIR --workdir=RUN
            PRETRAINED: a run of configs/videomamba_k400.py with as many frames (small_f32), or the authors'
            videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked videomamba_m16_k400_mask_ft_f32_res224.pth
-Sizes      ti, small (default), middle, middle_masked (after masked pre-training), each of 32 frames; with _f64 of 64;
-           `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/videomamba_k400.py
+Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 32 frames; with the suffix _f64,
+           64 frames; `smoke` runs a tiny model on the embedded data in minutes
+Differs    as configs/videomamba_k400.py does
 """
 
 from vidjax import config as config_lib
 
-# The authors' exp/breakfast scripts: what holds for any number of frames, by size.
+# The authors' exp/breakfast scripts: values that do not depend on the number of frames, by size.
 SIZES = {
     "ti": {
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
@@ -25,7 +25,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 50},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
 }
-# --batch_size and GPUS of each script, by the size and the suffix in our names.
+# --batch_size and GPUS of each script, by size and suffix of our names.
 SCRIPTS = {
     "ti": {"": (32, 8), "f64": (16, 16)},
     "small": {"": (16, 16), "f64": (8, 16)},
@@ -35,7 +35,7 @@ SCRIPTS = {
 
 
 def _recipe(size, clip):
-    """Each of their GPUs mixes its own clips, two of each video."""
+    """A script's recipe: each GPU mixes its own clips, two per video."""
     videos, gpus = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos}
     return recipe | SIZES[size] | {"data.num_frames": 64 if clip else 32}
@@ -54,7 +54,7 @@ def get_config(arg=None):
 
     config.data.name = "breakfast"
     config.data.num_classes = 10
-    config.data.sampling = "segment_rounded"  # as for Kinetics: their Kinetics_sparse
+    config.data.sampling = "segment_rounded"  # their Kinetics_sparse, as for Kinetics
     config.data.clips_per_decode = 2
     config.data.crop = "random_resized"
     config.data.interpolation = "bilinear"
@@ -77,6 +77,6 @@ def get_config(arg=None):
     config.eval.clips = 4
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
-    config.eval.checkpoint = "best"  # their --test_best, chosen on the videos that it is scored on
+    config.eval.checkpoint = "best"  # their --test_best, chosen on the very videos that are scored
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

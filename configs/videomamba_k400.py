@@ -11,20 +11,20 @@ Command    python -m vidjax.main --config=configs/videomamba_k400.py:small --con
            PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked a run of
            configs/videomamba_pretrain.py or their videomamba_m16_k400_mask_pt_f8_res224.pth; for 384 pixels a run with
            64 frames; the same with --config.mode=evaluate scores RUN
-Sizes      ti, small (default), middle, middle_masked (after masked pre-training), each of 16 frames; with _f8, _f32 or
-           _f64 of so many, as in small_f32; with _384 of 64 frames of 384 pixels; `smoke` runs a tiny model on the
-           embedded data in minutes
+Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
+           _f32 or _f64, as in small_f32, that many frames; with _384, 64 frames of 384 pixels; `smoke` runs a tiny
+           model on the embedded data in minutes
 Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does not reach their Mamba blocks: these learn
-           at the full rate, while patch and position embeddings, at 0.1 % of it or less, hardly move. Here all learn at
-           the full rate; --config.optim.layer_decay would slow the blocks too.
-           The authors warm up from their scaled --warmup_lr, here from 0; their fine-tuning of middle_masked starts the
-           last norm from ones, here it starts from that of pre-training.
+           at the full rate, whereas patch and position embeddings, at 0.1 % of it or less, hardly learn. Here all learn
+           at the full rate; --config.optim.layer_decay would slow the blocks too.
+           Warm-up starts from 0 here, but from their scaled --warmup_lr there. Fine-tuning of middle_masked starts the
+           last norm from pre-training's here, but from ones there.
            If a run diverges: --config.model.spec.merge_directions=mean
 """
 
 from vidjax import config as config_lib
 
-# The authors' exp/k400 scripts: what holds for any number of frames, by size.
+# The authors' exp/k400 scripts: values that do not depend on the number of frames, by size.
 SIZES = {
     "ti": {
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
@@ -36,7 +36,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 50},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
 }
-# --batch_size, GPUS and --lr of each script, by the size and the suffix in our names.
+# --batch_size, GPUS and --lr of each script, by size and suffix of our names.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 2e-4), "": (64, 8, 2e-4), "f32": (32, 8, 2e-4), "f64": (16, 16, 2e-4), "384": (6, 16, 5e-6)},
     "small": {
@@ -71,14 +71,14 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """Their rate counts both clips of a video: base_lr is twice their --lr. Each of their GPUs mixes its own clips."""
+    """A script's recipe: base_lr is 2 * --lr, which counts both clips of a video; each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     recipe |= SIZES[size] | CLIPS[clip]
     if clip == "384":
         epochs = 10 if size == "ti" else 6
         recipe |= {"train.epochs": epochs, "optim.warmup_epochs": 2 if size == "ti" else 1}
-        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, which the rate counts too
+        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, by which the rate scales too
     return recipe
 
 
@@ -95,7 +95,7 @@ def get_config(arg=None):
 
     config.data.name = "kinetics400"
     config.data.num_classes = 400
-    config.data.sampling = "segment_rounded"  # test clip k is (k + 1) / (clips + 1) of the way into each segment
+    config.data.sampling = "segment_rounded"  # test clip k lies (k + 1) / (clips + 1) of the way into each segment
     config.data.clips_per_decode = 2
     config.data.crop = "random_resized"
     config.data.interpolation = "bilinear"
@@ -117,6 +117,6 @@ def get_config(arg=None):
     config.eval.clips = 4
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
-    config.eval.checkpoint = "best"  # their --test_best, chosen on the videos that it is scored on
+    config.eval.checkpoint = "best"  # their --test_best, chosen on the very videos that are scored
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

@@ -1,23 +1,23 @@
-"""VideoMamba on LVU: what film clips of minutes show, and how they were received (Li et al., arXiv:2403.06977).
+"""VideoMamba on LVU: the content of film clips of minutes, and their reception (Li et al., arXiv:2403.06977).
 
-Expected   nothing in the authors' repository: its MODEL_ZOO.md calls the results unstable, as videos are few. The
-           figures of their paper's table of LVU are not repeated here, because we could not read them again. The best
-           constant of the authors' test lists has an MSE of 0.604 for like_ratio and of 4.07 for view_count
+Expected   nothing in the authors' repository: its MODEL_ZOO.md calls the results unstable because there are few videos.
+           The figures of the paper's LVU table are not repeated here, because we could not check them. On the authors'
+           test lists, the best constant has an MSE of 0.604 for like_ratio and 4.07 for view_count
 Command    python -m vidjax.main --config=configs/videomamba_lvu.py:director --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            python -m vidjax.main --config=configs/videomamba_lvu.py:director --config.mode=evaluate \
              --config.init_from=RUN --config.data.eval_split=test_director --config.data.root=DIR --workdir=TEST
-           The first chooses its checkpoint on val_director, the second scores it on test_director. PRETRAINED: a run
-           of configs/videomamba_k400.py:ti_f32, or the authors' videomamba_t16_k400_f32_res224.pth
-Sizes      the tasks, of the tiny model with 32 frames. Classes: relationship, way_speaking, scene, director (default),
-           genre, writer, year; numbers, by their squared error: like_ratio, view_count. `smoke` runs a smaller model
-           on the embedded data in minutes
-Differs    as configs/videomamba_k400.py. Their script is director's; another task has its own --nb_classes and folder.
-           Their exp/lvu/run_regression.sh ends at datasets/build.py:274, which counts -1 classes for its data set and
-           wants 1; run_regression_trim.sh has the data set meant for it, and runs. After training it would load
-           checkpoint-best.pth (utils.py:502), but has saved checkpoint-best_val.pth: here the best of val is tested.
-           Left out: exp/lvu/run_class_trim.sh, which trains on windows of 60 seconds, and whose test merges views by
-           the name of the file: of the windows of a clip, only the first that is read counts
+           The first command chooses its checkpoint on val_director; the second scores it on test_director. PRETRAINED:
+           a run of configs/videomamba_k400.py:ti_f32, or the authors' videomamba_t16_k400_f32_res224.pth
+Sizes      the tasks, with the tiny model and 32 frames. Classes: relationship, way_speaking, scene, director (default),
+           genre, writer, year; regression by squared error: like_ratio, view_count. `smoke` runs a smaller model on
+           the embedded data in minutes
+Differs    as configs/videomamba_k400.py does. Their script is for director; other tasks change --nb_classes and the
+           folder. Their exp/lvu/run_regression.sh fails at datasets/build.py:274, which counts -1 classes for its data
+           set but requires 1; run_regression_trim.sh has the data set meant for it, and runs. After training it tries
+           to load checkpoint-best.pth (utils.py:502), but has saved checkpoint-best_val.pth; here the best checkpoint
+           on val is tested. Left out: exp/lvu/run_class_trim.sh, which trains on windows of 60 seconds and whose test
+           merges views by file name, so that only the first window read of each clip counts
 """
 
 from vidjax import config as config_lib
@@ -26,7 +26,7 @@ CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "ge
 NUMBERS = ("like_ratio", "view_count")
 CLASSIFICATION = {
     "task": "classification",
-    "data.mix_group": 16,  # each of their GPUs mixes its own clips, two of each of 8 videos
+    "data.mix_group": 16,  # each of their GPUs mixes its own clips, two per video, 8 videos
     "data.mixup": 0.8,
     "data.cutmix": 1.0,
     "optim.label_smoothing": 0.1,
@@ -45,7 +45,7 @@ def get_config(arg=None):
     config.data.name = "lvu"
     config.data.num_frames = 32
     config.data.global_batch = 64
-    config.data.sampling = "segment_rounded"  # as for Kinetics: their Kinetics_sparse
+    config.data.sampling = "segment_rounded"  # their Kinetics_sparse, as for Kinetics
     config.data.clips_per_decode = 2
     config.data.crop = "random_resized"
     config.data.interpolation = "bilinear"

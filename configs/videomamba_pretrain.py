@@ -2,28 +2,30 @@
 
 Expected   after configs/videomamba_k400.py:middle_masked, the authors' top-1: 82.0 with 8 frames, 83.4 with 16; after
            configs/videomamba_ssv2.py:middle_masked 70.2 with 8, 71.0 with 16 (not re-run)
-Hardware   the authors: 32 GPUs, 64 videos each
+Hardware   the authors: 32 GPUs with 64 videos each
 Command    python -m vidjax.main --config=configs/videomamba_pretrain.py:middle --config.data.root=DIR --workdir=RUN
            then --config.init_from=RUN with the two configurations above
 Sizes      middle (Kinetics-400, default), middle_ssv2 (Something-Something v2), middle_whole (Kinetics-400, see below);
-           `smoke` runs a tiny student of a tiny random teacher on the embedded data in minutes
-Weights    align.teacher_from is fetched from the hub, or names a folder or file: OpenAI's, in the layout of
-           `transformers`, or the authors' vit_b16.pth (their extract_clip)
+           `smoke` trains a tiny student with a tiny random teacher on the embedded data in minutes
+Weights    align.teacher_from is downloaded from the hub, or names a folder or file: OpenAI's weights in the layout of
+           `transformers`, or the authors' vit_b16.pth (from their extract_clip)
 
-The authors' code does three things that its paper does not say; the public weights were made with them, and so does
-this recipe:
-  - their last layer is the last but one. `VisionMamba.forward_features` (videomamba_pretrain.py:425) returns the
-    residual stream, which the fused norm before it does not update: what enters the last block, without a norm. The
-    last block stays as it begins, and the fine-tuned model's final norm starts from ones. middle_whole aligns what
-    leaves the last block, after the norm: align.student_layers=(-1,), align.student_norm=True.
-  - with the class token, CLIP's final norm is left out before the projection (clip.py:160): align.teacher_norm=False.
-  - the teacher sees pixels normalised as the student's (datasets/build.py:18), not as CLIP was trained: a note says so.
-On SSv2 their script trains for the 801 epochs of Kinetics' (here too), their model zoo says 200.
+The authors' code does three things that the paper does not mention. The public weights were made that way, and this
+recipe does the same:
+  - The last layer that is aligned is in fact the last but one. `VisionMamba.forward_features`
+    (videomamba_pretrain.py:425) returns the residual stream, which the fused norm before it does not update: the input
+    of the last block, without a norm. The last block is never trained, and the fine-tuned model's final norm starts
+    from ones. middle_whole aligns the last block's output after the norm: align.student_layers=(-1,),
+    align.student_norm=True.
+  - With the class token, CLIP's final norm is skipped before the projection (clip.py:160): align.teacher_norm=False.
+  - The teacher sees pixels normalised like the student's (datasets/build.py:18), not as CLIP was trained; a run notes
+    this.
+On SSv2, their script trains for 801 epochs as on Kinetics (here too), whereas their model zoo says 200.
 """
 
 from vidjax import config as config_lib
 
-RECIPES = {  # exp/{k400,ssv2}/videomamba_middle_mask/run_mask_pretrain.sh; flips on SSv2 too, as there
+RECIPES = {  # exp/{k400,ssv2}/videomamba_middle_mask/run_mask_pretrain.sh, which flips on SSv2 too
     "middle": {"data.name": "kinetics400"},
     "middle_ssv2": {"data.name": "ssv2"},
     "middle_whole": {"data.name": "kinetics400", "align.student_layers": (-1,), "align.student_norm": True},

@@ -7,14 +7,14 @@ Command    python -m vidjax.main --config=configs/videomamba_ssv2.py:small --con
            PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked a run of
            configs/videomamba_pretrain.py:middle_ssv2 or their videomamba_m16_ssv2_mask_pt_f8_res224.pth; for 288 pixels
            a run with 16 frames; the same with --config.mode=evaluate scores RUN
-Sizes      ti, small (default), middle, middle_masked (after masked pre-training), each of 16 frames; with _f8 of 8,
-           with _288 of 16 of 288 pixels; `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/videomamba_k400.py
+Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
+           8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the embedded data in minutes
+Differs    as configs/videomamba_k400.py does
 """
 
 from vidjax import config as config_lib
 
-# The authors' exp/ssv2 scripts: what holds for any number of frames, by size.
+# The authors' exp/ssv2 scripts: values that do not depend on the number of frames, by size.
 SIZES = {
     "ti": {
         "data.rand_augment": "rand-m5-n2-mstd0.25-inc1",
@@ -26,8 +26,8 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 30},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
-# --batch_size, GPUS and --lr of each script, by the size and the suffix in our names. That of ti_288 says 64
-# frames, its name and the model zoo 16.
+# --batch_size, GPUS and --lr of each script, by size and suffix of our names. The script for ti_288 has 64 frames, but
+# its name and the model zoo have 16.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 4e-4), "": (64, 8, 4e-4), "288": (32, 16, 5e-6)},
     "small": {"f8": (64, 8, 4e-4), "": (32, 16, 4e-4), "288": (12, 16, 5e-6)},
@@ -48,7 +48,7 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """Their rate counts both clips of a video: base_lr is twice their --lr. Each of their GPUs mixes its own clips."""
+    """A script's recipe: base_lr is 2 * --lr, which counts both clips of a video; each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     return recipe | SIZES[size] | CLIPS[clip]
@@ -67,7 +67,7 @@ def get_config(arg=None):
 
     config.data.name = "ssv2"
     config.data.num_classes = 174
-    config.data.sampling = "segment_integer"  # one random frame of each of num_frames segments of whole frames
+    config.data.sampling = "segment_integer"  # one random frame from each of num_frames segments of equally many frames
     config.data.clips_per_decode = 2
     config.data.crop = "random_resized"
     config.data.interpolation = "bilinear"
@@ -89,6 +89,6 @@ def get_config(arg=None):
     config.eval.clips = 2
     config.eval.crops = 3
     config.eval.merge = "mean_softmax"
-    config.eval.checkpoint = "best"  # their --test_best, chosen on the videos that it is scored on
+    config.eval.checkpoint = "best"  # their --test_best, chosen on the very videos that are scored
     config.update_from_flattened_dict(RECIPES[size])
     return config_lib.smoke(config) if smoke else config

@@ -3,11 +3,11 @@
 Expected   scenic's action top-1 43.6 at 4 x 1 views; its configuration, followed here, has 3 crops (not re-run by us)
 Command    python -m vidjax.main --config=configs/vivit_epic_kitchens.py --config.init_from=PRETRAINED_ON_KINETICS \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; one with 24
-           temporal blocks needs --config.model.spec.temporal_depth=24
+           PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; weights with 24
+           temporal blocks need --config.model.spec.temporal_depth=24
            the same with --config.mode=evaluate scores RUN: noun, verb and action, top-1 and top-5
-Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes: which digit, and how it moves
-Differs    as configs/vivit_k400.py
+Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes: the digit and its motion
+Differs    as configs/vivit_k400.py does
 """
 
 from vidjax import config as config_lib
@@ -21,7 +21,7 @@ def get_config(arg=None):
     config.task = "action"
 
     config.model.name = f"vivit_{size}"
-    config.model.spec.factorization = "encoder"  # large_fe has it; the tiny model of a smoke run takes it from here
+    config.model.spec.factorization = "encoder"  # already in large_fe; set here for the tiny model of a smoke run
     config.model.spec.temporal_depth = 4
     config.model.drop_path = 0.2
 
@@ -29,14 +29,14 @@ def get_config(arg=None):
     config.data.action_classes = (300, 97)
     config.data.num_frames = 32
     config.data.stride = 1
-    config.data.sampling = "dense_loop"  # DMVR: a segment shorter than the clip starts again
+    config.data.sampling = "dense_loop"  # DMVR: a segment shorter than the clip is repeated
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (230, 340)  # 256 x 0.9 to 256 x 1.33
     config.data.flip = 0.5
     config.data.rand_augment = "scenic-m15-n2"  # eleven operations, none geometric, after the crop
     config.data.mixup = 0.1
-    config.data.mix_group = 2  # one draw a device; see Groups of configs/vivit_k400.py
+    config.data.mix_group = 2  # one draw per device; see Groups in configs/vivit_k400.py
     config.data.mean = (0.5, 0.5, 0.5)
     config.data.std = (0.5, 0.5, 0.5)
 

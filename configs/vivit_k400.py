@@ -5,22 +5,23 @@ Expected   scenic's top-1 at 4 clips x 3 crops: base 79.9, base_fe 78.4, large_f
 Command    python -m vidjax.main --config=configs/vivit_k400.py:base --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-base-patch16-224-in21k
            the same with --config.mode=evaluate scores RUN
-Groups     scenic clips the gradient of each device before it averages them (vivit/train_utils.py:156). How many devices
-           trained the published weights is not said; optim.clip_group=2 is their batch of 64 on 32, the most on which
-           their mixup for Something-Something v2 has pairs to mix. It takes at most 32 devices along data and fsdp:
-           with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
+Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). The number of devices that
+           trained the published weights is not documented; optim.clip_group=2 is their batch of 64 on 32 devices, the
+           most for which their mixup on Something-Something v2 has pairs to mix. It allows at most 32 devices along
+           data and fsdp; with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
 Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (model 3), base_fdp (model 4); large_fe_24:
            large_fe with 24 temporal blocks; `smoke` runs a tiny model on the embedded data in minutes
            large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and
-           EPIC-Kitchens, and in configs/vivit_ssv2.py, which begins from it; scenic's configuration for Kinetics says
-           24. Which the published checkpoint has, only it can tell: vidjax.from_pretrained counts them
-Differs    scenic draws the two sides of a frame independently, brightens by adding, and tests on crops of frames whose
-           short side is 256; here the aspect is kept, brightness is a factor, and the short side is the crop's
+           EPIC-Kitchens, and in configs/vivit_ssv2.py, which starts from it; scenic's configuration for Kinetics has
+           24. vidjax.from_pretrained counts those of the published checkpoint
+Differs    scenic draws the two sides of a frame independently, adds to the brightness, and tests on crops from frames
+           with a short side of 256; here the aspect ratio is kept, brightness is a factor, and the short side is that
+           of the crop
 """
 
 from vidjax import config as config_lib
 
-RECIPES = {  # base learning rates: scenic's configurations; of models 3 and 4, the paper's for this data set
+RECIPES = {  # base learning rates: from scenic's configurations; for models 3 and 4, the paper's for this data set
     "base": {"optim.base_lr": 0.1},
     "base_fe": {"optim.base_lr": 0.05},
     "base_fsa": {"optim.base_lr": 0.1},
@@ -41,12 +42,12 @@ def get_config(arg=None):
     config.data.num_classes = 400
     config.data.num_frames = 32
     config.data.stride = 2
-    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip starts again
+    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip is repeated
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (230, 340)  # 256 x 0.9 to 256 x 1.33
     config.data.flip = 0.5
-    config.data.color_jitter = (0.125, 0.4, 0.4, 0.2)  # DMVR's: 32 grey levels, 0.6 to 1.4 twice, a fifth of the circle
+    config.data.color_jitter = (0.125, 0.4, 0.4, 0.2)  # DMVR's: 32 grey levels; factors 0.6 to 1.4; a fifth of the hues
     config.data.color_jitter_prob = 0.8
     config.data.grayscale = 0.1
     config.data.mean = (0.5, 0.5, 0.5)

@@ -4,9 +4,9 @@ Expected   scenic's top-1 at 4 clips x 3 crops: large_fe 81.6 (not re-run by us)
 Command    python -m vidjax.main --config=configs/vivit_k600.py --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-large-patch16-224-in21k
            the same with --config.mode=evaluate scores RUN
-Sizes      large_fe (default, model 2 with the paper's 4 temporal blocks), large_fe_24 (with the 24 of scenic's
+Sizes      large_fe (default, model 2 with the paper's 4 temporal blocks), large_fe_24 (with 24, as in scenic's
            configuration; see configs/vivit_k400.py); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py
+Differs    as configs/vivit_k400.py does
 """
 
 from vidjax import config as config_lib
@@ -25,12 +25,12 @@ def get_config(arg=None):
     config.data.num_classes = 600
     config.data.num_frames = 32
     config.data.stride = 2
-    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip starts again
+    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip is repeated
     config.data.global_batch = 64
     config.data.crop = "short_side"
     config.data.short_side = (230, 340)  # 256 x 0.9 to 256 x 1.33
     config.data.flip = 0.5
-    config.data.color_jitter = (0.125, 0.4, 0.4, 0.2)  # DMVR's: 32 grey levels, 0.6 to 1.4 twice, a fifth of the circle
+    config.data.color_jitter = (0.125, 0.4, 0.4, 0.2)  # DMVR's: 32 grey levels; factors 0.6 to 1.4; a fifth of the hues
     config.data.color_jitter_prob = 0.8
     config.data.grayscale = 0.1
     config.data.mean = (0.5, 0.5, 0.5)
@@ -44,7 +44,7 @@ def get_config(arg=None):
     config.optim.warmup_epochs = 2.5
     config.optim.weight_decay = 0.0
     config.optim.clip_norm = 1.0
-    config.optim.clip_group = 2  # see Groups of configs/vivit_k400.py
+    config.optim.clip_group = 2  # see Groups in configs/vivit_k400.py
 
     config.train.epochs = 30
     config.train.checkpoint_every = 1000

@@ -3,11 +3,11 @@
 Follows    scenic's `projects/vivit/configs/something_something_v2/vivit_large_factorised_encoder.py`; not re-run by us
 Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_from=PRETRAINED_ON_KINETICS \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; one with 24
-           temporal blocks needs --config.model.spec.temporal_depth=24
+           PRETRAINED_ON_KINETICS: a run of configs/vivit_k400.py:large_fe, or scenic's checkpoint; weights with 24
+           temporal blocks need --config.model.spec.temporal_depth=24
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py
+Differs    as configs/vivit_k400.py does
 """
 
 from vidjax import config as config_lib
@@ -21,7 +21,7 @@ def get_config(arg=None):
     config.task = "classification"
 
     config.model.name = f"vivit_{size}"
-    config.model.spec.factorization = "encoder"  # large_fe has it; the tiny model of a smoke run takes it from here
+    config.model.spec.factorization = "encoder"  # already in large_fe; set here for the tiny model of a smoke run
     config.model.spec.temporal_depth = 4
     config.model.drop_path = 0.3
 
@@ -29,7 +29,7 @@ def get_config(arg=None):
     config.data.num_classes = 174
     config.data.num_frames = 32
     config.data.stride = 1
-    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip starts again
+    config.data.sampling = "dense_loop"  # DMVR: a video shorter than the clip is repeated
     config.data.image_size = 256
     config.data.global_batch = 64
     config.data.crop = "short_side"
@@ -37,7 +37,7 @@ def get_config(arg=None):
     config.data.flip = 0.0  # "pushing from left to right" is not "pushing from right to left"
     config.data.rand_augment = "scenic-m20-n2"  # eleven operations, none geometric, after the crop
     config.data.mixup = 0.3
-    config.data.mix_group = 2  # one draw a device; see Groups of configs/vivit_k400.py
+    config.data.mix_group = 2  # one draw per device; see Groups in configs/vivit_k400.py
     config.data.mean = (0.5, 0.5, 0.5)
     config.data.std = (0.5, 0.5, 0.5)
 

@@ -1,6 +1,6 @@
 """vidjax: pre-train, fine-tune, evaluate and use video models on JAX.
 
-Rooms and functions are imported when they are first used, so that `import vidjax` stays light.
+Subpackages and functions are imported on first use, so that `import vidjax` stays light.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Rooms that import what they offer when it is first used, and list it in `dir()`."""
+"""Lazy imports: packages import their public names on first use, and list them in `dir()`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def attach(package: str, public: Mapping[str, str]) -> tuple[Callable[[str], Any
     """Return the `__getattr__` and `__dir__` of a package.
 
     Args:
-      package: its name; its public modules are reached and listed too.
-      public: other names that it offers, each with the module that defines it.
+      package: name of the package; its public modules are included too.
+      public: the package's other public names, each with the module that defines it.
     """
 
     def get(name: str) -> Any:

@@ -1,6 +1,6 @@
-"""Objects of a bucket: their checksums, as the store keeps them, and copies of them on a disk.
+"""Objects in a bucket: the checksums that the store keeps of them, and copying them to a disk.
 
-Usable from every room. Addresses begin with `gs://` or `s3://`; paths of one's own disk are no business of this module.
+Any package may import this module. Addresses begin with `gs://` or `s3://`; local paths are not supported.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from concurrent import futures
 
-_AT_ONCE = 16  # objects that are copied
-_BLOCK = 2**22  # bytes that are hashed at once
+_AT_ONCE = 16  # objects copied in parallel
+_BLOCK = 2**22  # bytes hashed at a time
 
 
 def object_checksums(address: str) -> dict[str, str]:
-    """The store's checksum of every object below an address, by relative path; nothing is read for it.
+    """The store's checksum of every object below an address, by relative path; reads no content.
 
-    An object without one counts with its size.
+    For an object without a checksum, its size is given.
     """
     system, root = _system(address)
     found = {}
@@ -30,13 +30,13 @@ def object_checksums(address: str) -> dict[str, str]:
 
 
 def download(address: str, folder: pathlib.Path, names: Iterable[str]) -> Iterator[str]:
-    """Copy objects to the same relative paths below a folder, several at once.
+    """Copy objects to the same relative paths below a folder, several in parallel.
 
     Yields:
-      the name of each when its copy is whole.
+      The name of each object once its copy is complete.
 
     Raises:
-      Exception: of the store's package, or OSError, for the first that cannot be copied.
+      Exception: an error of the store's package, or an OSError, for the first object that cannot be copied.
     """
     system, root = _system(address)
 
@@ -59,9 +59,9 @@ def download(address: str, folder: pathlib.Path, names: Iterable[str]) -> Iterat
 
 
 def is_copy(path: pathlib.Path, checksum: str) -> bool:
-    """Whether a local file has the checksum that `object_checksums` says of an object.
+    """Whether a local file matches a checksum returned by `object_checksums`.
 
-    Kinds that cannot be computed here, such as the tag of an s3 object of several parts, are taken on trust.
+    Returns True for kinds that cannot be computed here, such as the ETag of an S3 object uploaded in several parts.
     """
     kind, _, value = checksum.partition(" ")
     if value == "bytes":

@@ -1,6 +1,6 @@
-"""Errors whose message is meant for the person at the keyboard: what is wrong, where, and what to do.
+"""Errors with a message for the user: what is wrong, where, and what to do.
 
-`vidjax.main` and the command line print them as one sentence, without a traceback, and exit with their code.
+`vidjax.main` and the command line print the message without a traceback and exit with the error's code.
 """
 
 import difflib
@@ -11,18 +11,18 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar, cast
 
-# Control characters but the tab and the end of a line, those that turn the direction of writing, and lone surrogates.
+# Control characters except tab and newline, characters that change the writing direction, and lone surrogates.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LIKE = 0.7  # how like a name must be to a mistyped one, from 0 to 1
+_LIKE = 0.7  # least similarity, from 0 to 1, of a name suggested for a mistyped one
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class UserError(Exception):
-    """A mistake in the input, the configuration or the environment that the user can mend.
+    """A mistake in the input, the configuration or the environment that the user can fix.
 
     Attributes:
-      exit_code: of a program that it ends.
+      exit_code: exit code of a program that ends with this error.
     """
 
     exit_code = 2
@@ -37,29 +37,29 @@ class DataError(UserError):
 
 
 class ResumeError(UserError):
-    """A working folder that does not fit the run that was asked for."""
+    """A workdir that does not fit the requested run."""
 
 
 class WeightsError(UserError):
-    """A checkpoint cannot be read, or does not hold what its name or configuration says."""
+    """A checkpoint that cannot be read, or does not match its name or configuration."""
 
 
 class TrainingError(UserError):
-    """A run that had to stop: too many steps in a row were not finite."""
+    """A run that had to stop because too many steps in a row were not finite or were spikes."""
 
 
 class StalledError(UserError):
-    """A loader or another process that gives no sign of life; the same command, started again, may go on."""
+    """A loader or another process that gives no sign of life; running the same command again may help."""
 
     exit_code = 4
 
 
 class VideoError(DataError):
-    """A video that cannot be decoded as asked.
+    """A video that cannot be decoded as requested.
 
     Attributes:
-      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended: nothing
-        says where the file ends, which training asks for.
+      reason: one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large, open_ended. The last
+        means that the file does not record where it ends, which training requires.
     """
 
     REASONS = ("missing", "empty", "not_video", "no_video_stream", "truncated", "corrupt", "too_large", "open_ended")
@@ -71,7 +71,7 @@ class VideoError(DataError):
         self.reason = reason
         self.detail = message
 
-    def __reduce__(self):  # keeps the two arguments when a loader worker sends it to the parent process
+    def __reduce__(self):  # keeps both arguments when a loader worker sends the error to the parent process
         return type(self), (self.reason, self.detail)
 
 
@@ -80,29 +80,29 @@ class OutputError(UserError):
 
 
 def printable(text: str) -> str:
-    """Text for a terminal: characters that would steer it, which names of files and classes may hold, are escaped."""
+    """Escape characters that would control a terminal; names of files and classes may contain them."""
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(name: str) -> str:
-    """`printable`, without line breaks: for a column of a table, a subtitle or a title."""
+    """`printable` without line breaks, for a table column, a subtitle or a title."""
     return printable(" ".join(name.split()))
 
 
 def nearest(name: str, names: Collection[str], shown: str = "{!r}") -> str:
-    """The remedy for an unknown name: the nearest that there is, as `shown`; where none is like it, all of them."""
+    """The remedy for an unknown name: the nearest known one, formatted by `shown`, or all if none is similar."""
     near = difflib.get_close_matches(name.lower(), names, 1, 0.5)
     return f"did you mean {shown.format(near[0])}?" if near else f"there are {', '.join(names)}"
 
 
 def nearest_path(path: str) -> str:
-    """A file or folder that is there and whose path is almost this one, as runs/finetune is for run/finetun; or ""."""
+    """The existing path most similar to a missing one, as runs/finetune for run/finetun; empty if there is none."""
     place, *parts = os.path.normpath(path).split("/")
     folder = place + "/" if not place else ""
     for part in parts if not place else (place, *parts):
         try:
             there = {name.lower(): name for name in os.listdir(folder or os.curdir) if not name.startswith(".")}
-        except OSError:  # no folder, or one that cannot be read
+        except OSError:  # not a folder, or not readable
             return ""
         if not os.path.lexists(folder + part):
             near = difflib.get_close_matches(part.lower(), there, 1, _LIKE)
@@ -117,7 +117,7 @@ def check_options(what: str, given: Collection[str], names: Collection[str]) -> 
     """Refuse options that `what` does not have.
 
     Raises:
-      ConfigError: with the nearest that it has.
+      ConfigError: with the nearest option that it has.
     """
     for name in given:
         if name not in names:
@@ -125,7 +125,7 @@ def check_options(what: str, given: Collection[str], names: Collection[str]) -> 
 
 
 def names_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function of the public surface: an option that it does not have is refused by `check_options`."""
+    """Decorate a public function so that unknown options are refused by `check_options`."""
     names = [name for name in inspect.signature(function).parameters if name != "self"]
 
     @functools.wraps(function)

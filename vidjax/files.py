@@ -1,6 +1,6 @@
-"""Files that appear whole, on a disk or in a bucket: a reader sees the old content or the new one, never half of it.
+"""Atomic file writes, on a disk or in a bucket: a reader sees the old content or the new, never a part of it.
 
-Usable from every room; the caller decides which process writes.
+Any package may import this module; the caller decides which process writes.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from vidjax.errors import ConfigError, DataError
 
-if TYPE_CHECKING:  # imported for buckets only
+if TYPE_CHECKING:  # at run time, epath is imported for buckets only
     from etils import epath
 
     Place: TypeAlias = pathlib.Path | epath.Path  # what `located` returns
 else:
     Place = os.PathLike
 
-DRAFTS = ".*.part"  # the pattern of what a killed process leaves behind
-_BUCKETS = {"gs": "gcs", "s3": "s3"}  # the extra that holds what each kind of bucket is reached by
-_REMEDIES = {  # of what a disk says
+DRAFTS = ".*.part"  # the pattern of files that a killed process leaves behind
+_BUCKETS = {"gs": "gcs", "s3": "s3"}  # the extra with the package for each kind of bucket
+_REMEDIES = {  # for errors of a disk
     errno.ENOSPC: "make room on that disk, and start again",
     errno.EDQUOT: "make room within the quota, and start again",
     errno.EFBIG: "allow larger files (ulimit -f), and start again",
     errno.EROFS: "make it writable, or name another folder",
-    errno.EACCES: "allow it, or name another folder",
+    errno.EACCES: "change its permissions, or name another folder",
     errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EIO: "the disk fails; see the system's log",
-    errno.ESTALE: "see that its disk is mounted, and start again",
+    errno.EIO: "the disk is failing; see the system's log",
+    errno.ESTALE: "check that its disk is mounted, and start again",
 }
-_UPLOAD_EVERY = 30.0  # seconds between two copies of a growing file to a bucket
+_UPLOAD_EVERY = 30.0  # seconds between uploads of a growing file
 
 
 def in_bucket(path: str | os.PathLike) -> bool:
-    """Whether a path names something in an object store, such as `gs://bucket/run`."""
+    """Whether a path points into an object store, as `gs://bucket/run` does."""
     return "://" in os.fspath(path)
 
 
@@ -50,7 +50,7 @@ def located(path: str | os.PathLike) -> Place:
     """The path as an object with the methods of `pathlib.Path`, on a disk or in a bucket (`gs://`, `s3://`).
 
     Raises:
-      ConfigError: for a kind of bucket that is unknown, or whose package is not installed.
+      ConfigError: for an unknown kind of bucket, or one whose package is not installed.
     """
     text = os.fspath(path)
     if not in_bucket(text):
@@ -65,25 +65,25 @@ def located(path: str | os.PathLike) -> Place:
         fsspec.get_filesystem_class(kind)
     except ImportError as error:
         raise ConfigError(f"{text} needs a package: pip install 'vidjax[{_BUCKETS[kind]}]'") from error
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it prints a traceback of every try; the last is raised
-    # Other processes write there too: a listing that was kept would show what is gone.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs a traceback for every retry; the last is raised
+    # Other processes write there too, so a cached listing would show objects that are gone.
     fsspec.config.conf.setdefault(kind, {}).setdefault("use_listings_cache", False)
     return epath.Path(text)
 
 
 def absolute(path: str | os.PathLike) -> Place:
-    """`located`, a local path without the working folder that it is relative to."""
+    """`located`, with a local path made absolute."""
     place = located(path)
     return place.absolute() if isinstance(place, pathlib.Path) else place
 
 
 def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
-    """Write a draft beside `path` and move it there; several processes may do so at once.
+    """Write a draft beside `path` and move it into place; several processes may do this at once.
 
-    An object of a bucket is written directly, since it appears whole by itself.
+    An object in a bucket is written directly, because it appears atomically.
 
     Args:
-      content: text is written as UTF-8.
+      content: bytes, or text to be encoded as UTF-8.
 
     Raises:
       DataError: when the file cannot be written.
@@ -97,10 +97,10 @@ def write_whole(path: str | os.PathLike, content: bytes | str) -> None:
 
 
 def make_folder(path: str | os.PathLike) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Create a folder and its parents, unless it exists.
 
     Raises:
-      DataError: when it cannot be made.
+      DataError: when it cannot be created.
     """
     with writing(path):
         located(path).mkdir(parents=True, exist_ok=True)
@@ -108,13 +108,13 @@ def make_folder(path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
-    """Give a local file its name when it has been written: yields a draft's path beside it, which no other process has.
+    """Yield a unique draft path beside a local file; when the block ends, the draft is moved to the file's name.
 
     Raises:
       DataError: when the draft or the file cannot be written; the draft is removed.
     """
     path = pathlib.Path(path)
-    draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # a name has 255 bytes, a letter up to 4
+    draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # names have 255 bytes, a character up to 4
     try:
         with writing(path):
             yield draft
@@ -128,7 +128,7 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike) -> Generator[None]:
-    """Around the writing of a file: what the disk says against it becomes a sentence.
+    """Turn a disk's errors while a file is written into a message for the user.
 
     Raises:
       DataError: with the remedy.
@@ -136,19 +136,19 @@ def writing(path: str | os.PathLike) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "see that its folder is there, and start again")
+        remedy = _REMEDIES.get(error.errno or 0, "check that its folder exists, and start again")
         raise DataError(f"{path} cannot be written: {error.strerror or error}; {remedy}") from error
 
 
 def of_disk(error: OSError) -> str:
-    """The sentence for an error that only a disk or its permissions can mend; empty for any other."""
+    """A message for an error of a disk or its permissions; empty for any other error."""
     if error.errno not in _REMEDIES:
         return ""
     return f"{error.filename or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
 
 
 def _to_disk(path: pathlib.Path) -> None:
-    """Return when the content of a file is on the disk: a name that it gets then is never that of an empty file."""
+    """Wait until a file's content is on the disk, so that a name given to it then never belongs to an empty file."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -157,30 +157,30 @@ def _to_disk(path: pathlib.Path) -> None:
 
 
 def write_json(path: str | os.PathLike, tree: Any) -> None:
-    """Write one JSON value, indented for people."""
+    """Write one JSON value, indented for reading."""
     write_whole(path, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_json_lines(path: str | os.PathLike, lines: Iterable[Any]) -> None:
-    """Write one JSON value per line, in ASCII: text may hold characters that end a line for `str.splitlines`."""
+    """Write one JSON value per line, in ASCII: text may contain characters at which `str.splitlines` splits."""
     write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """The value of a JSON file; None where there is no such file, or what it holds is no JSON."""
+    """The value of a JSON file; None if there is no such file, or it does not contain JSON."""
     try:
         return json.loads(located(path).read_bytes())
-    except (FileNotFoundError, ValueError):  # a byte that is no UTF-8 is a ValueError
+    except (FileNotFoundError, ValueError):  # invalid UTF-8 is a ValueError too
         return None
 
 
 class JsonLines(NamedTuple):
-    """What a file of JSON lines holds.
+    """The content of a file of JSON lines.
 
     Attributes:
-      rows: one object a line.
-      damaged: how many lines are none, or lack what is asked for.
-      cut: the last line has no end, as a kill leaves it; it is none of the others.
+      rows: one object per valid line.
+      damaged: number of lines that are not JSON objects or lack a required value.
+      cut: whether the last line is incomplete, as after a kill; it counts neither as a row nor as damaged.
     """
 
     rows: list[dict[str, Any]]
@@ -189,10 +189,10 @@ class JsonLines(NamedTuple):
 
 
 def read_json_lines(path: str | os.PathLike, **types: type | tuple[type, ...]) -> JsonLines:
-    """The lines of a file, none where it is absent.
+    """Read the lines of a file; none if it does not exist.
 
     Args:
-      types: of the values that every line has, by their names.
+      types: types of the values that every line must have, by name.
     """
     try:
         *lines, rest = located(path).read_bytes().split(b"\n")
@@ -200,7 +200,7 @@ def read_json_lines(path: str | os.PathLike, **types: type | tuple[type, ...]) -
         lines, rest = [], b""
     rows = []
     for line in lines:
-        with contextlib.suppress(ValueError):  # no JSON, or no UTF-8
+        with contextlib.suppress(ValueError):  # not JSON, or not UTF-8
             row = json.loads(line)
             if isinstance(row, dict) and all(isinstance(row.get(name), type_) for name, type_ in types.items()):
                 rows.append(row)
@@ -210,17 +210,17 @@ def read_json_lines(path: str | os.PathLike, **types: type | tuple[type, ...]) -
 def mend_json_lines(
     path: str | os.PathLike, say: Callable[[str], None], **types: type | tuple[type, ...]
 ) -> list[dict[str, Any]]:
-    """The lines of a file to which more will be added; a damaged one is set aside, and its sound lines written anew.
+    """Read the lines of a file that will grow; a damaged file is set aside, and its valid lines are written again.
 
     Args:
-      say: is told of damage.
+      say: called with a message about damage.
       types: as for `read_json_lines`.
     """
     found = read_json_lines(path, **types)
     if found.damaged:
         say(
-            f"{found.damaged} of {found.damaged + len(found.rows)} lines of {path} are damaged and left out; the file "
-            f"as it was is now {set_aside(path)}"
+            f"{found.damaged} of {found.damaged + len(found.rows)} lines of {path} are damaged and left out; the "
+            f"original file is now {set_aside(path)}"
         )
     if found.damaged or found.cut:
         write_json_lines(path, found.rows)
@@ -228,7 +228,7 @@ def mend_json_lines(
 
 
 def set_aside(path: str | os.PathLike) -> str:
-    """Give a damaged file another name, in place of what has that name; returns the name."""
+    """Rename a damaged file, replacing any earlier one of that name; return the new name."""
     place = located(path)
     place.replace(place.with_name(f"{place.name}.damaged"))
     return f"{place.name}.damaged"
@@ -244,7 +244,7 @@ def copy_tree(source: pathlib.Path, target: Place) -> None:
 
 
 def move_tree(source: Place, target: Place) -> None:
-    """Give a folder another name, in place of what has that name; in a bucket each of its objects is copied."""
+    """Rename a folder, replacing any folder of that name; in a bucket each object is copied."""
     if isinstance(target, pathlib.Path):
         shutil.rmtree(target, ignore_errors=True)
     else:
@@ -253,11 +253,11 @@ def move_tree(source: Place, target: Place) -> None:
 
 
 class GrowingFile:
-    """A text file to which lines are added; in a bucket, whose objects cannot grow, its copy is written anew at times.
+    """A text file to which lines are added; in a bucket, whose objects cannot grow, it is uploaded again periodically.
 
     Args:
-      path: of the file; missing folders are not made.
-      content: what the file holds at the beginning; None leaves what is there.
+      path: path of the file; missing folders are not created.
+      content: initial content of the file; None keeps the existing content.
     """
 
     def __init__(self, path: Place, content: str | None = None):
@@ -272,7 +272,7 @@ class GrowingFile:
                 self._file = pathlib.Path(path).open("a", buffering=1)  # noqa: SIM115 - close() closes it
 
     def add(self, line: str) -> None:
-        """Write a line, given without its end. A disk has it at once, a bucket when half a minute is over.
+        """Add a line, given without its newline; on a disk it is written at once, to a bucket every half minute.
 
         Raises:
           DataError: when it cannot be written.
@@ -287,15 +287,15 @@ class GrowingFile:
             self.flush()
 
     def flush(self) -> None:
-        """Write now what a bucket does not have yet."""
+        """Upload now what the bucket does not have yet."""
         if not self._file and self._changed:
             self._lines = ["".join(self._lines)]
             write_whole(self._path, self._lines[0])
             self._changed, self._written = False, time.monotonic()
 
     def close(self) -> None:
-        """Flush, and let go of the file."""
+        """Flush and close the file."""
         self.flush()
         if self._file:
-            with writing(self._path):  # it tries once more to write what it could not
+            with writing(self._path):  # closing retries a failed write
                 self._file.close()

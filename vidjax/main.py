@@ -4,9 +4,9 @@
 
 FILE is a path, or the name of a shipped experiment (`vidjax configs` lists them).
 Loader workers import this module again, so everything heavy is imported inside `run`.
-Exit codes: 0 done; 2 a mistake the message explains; 3 an evaluation that could not score every video; 4 a loader or
-another process that gave no sign of life, which another start may mend; 143 stopped by SIGTERM and 130 by Ctrl-C, both
-after a checkpoint was saved where there was a step to save.
+Exit codes: 0 success; 2 a mistake that the message explains; 3 an evaluation could not score every video; 4 a loader or
+another process gave no sign of life, and starting again may help; 143 stopped by SIGTERM and 130 by Ctrl-C, both after
+saving a checkpoint if there was a step to save.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vidjax.files import absolute, of_disk
 from vidjax.training.peers import together
 
 EXIT_MISSING_VIDEOS = 3
-_OF_SPEC = re.compile(r"config\.model\.spec\.\w+$")  # read by the family, see vidjax.models.spec_keys
+_OF_SPEC = re.compile(r"config\.model\.spec\.\w+$")  # checked by the model family; see vidjax.models.spec_keys
 
 
 def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
@@ -48,9 +48,9 @@ def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
 
 
 def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> config_lib.Config:
-    """The configuration of a command line that leaves the model open, with a model, its clips and the recipe for it.
+    """Complete a configuration that leaves the model open with a model, its clips and the recipe for its size.
 
-    What the user has set on the command line stays.
+    Keys set on the command line are kept.
     """
     from vidjax.training.choices.model import choose_model
     from vidjax.training.telemetry import say
@@ -62,9 +62,9 @@ def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> conf
 
 
 def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Config:
-    """The configuration of an evaluation of public weights, config.init_from: with their model and published protocol.
+    """Complete the configuration for evaluating public weights (config.init_from) with their model and protocol.
 
-    What the user has set on the command line stays.
+    Keys set on the command line are kept.
     """
     from vidjax.training.choices.model import published_protocol
 
@@ -72,7 +72,7 @@ def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Confi
 
 
 def _with_keys(argv: list[str], config: config_lib.Config, keys: dict[str, Any]) -> config_lib.Config:
-    """The configuration with these keys, except those that the command line sets."""
+    """Set these keys in a configuration, except those that the command line sets."""
     users = {name.removeprefix("config.") for name in _set_keys(argv)}
     ours = {key: value for key, value in keys.items() if key not in users}
     if "model.spec" in ours:
@@ -95,19 +95,19 @@ def _define_flags() -> flags.FlagValues:
     flags.DEFINE_string(
         "workdir", None, "Folder or bucket (gs://, s3://) of the run: checkpoints, logs, report.", values
     )
-    flags.DEFINE_string("coordinator", "", "host:port of process 0; only where JAX cannot find it out.", values)
-    flags.DEFINE_integer("num_processes", 0, "How many, with --coordinator.", flag_values=values)
-    flags.DEFINE_integer("process_id", 0, "This process's number, with --coordinator.", flag_values=values)
+    flags.DEFINE_string("coordinator", "", "host:port of process 0; needed only if JAX cannot discover it.", values)
+    flags.DEFINE_integer("num_processes", 0, "Number of processes, with --coordinator.", flag_values=values)
+    flags.DEFINE_integer("process_id", 0, "Index of this process, with --coordinator.", flag_values=values)
     return values
 
 
 def _set_keys(argv: list[str]) -> set[str]:
-    """The flags of a command line, without their values."""
+    """The names of the flags on a command line."""
     return {word.lstrip("-").partition("=")[0] for word in argv[1:] if word.startswith("-")}
 
 
 def _with_size(word: str, size: str) -> str:
-    """`--config=FILE:ARGS` with a size among its arguments; other words as they are."""
+    """Add a size to the arguments of `--config=FILE:ARGS`; other words stay as they are."""
     name, equals, value = word.partition("=")
     if name.lstrip("-") != "config" or not equals:
         return word
@@ -121,13 +121,13 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
     about = "Experiment file, and its arguments after a colon."
     config_flags.DEFINE_config_file(
         "config", None, about, flag_values=values, sys_argv=argv,
-        lock_config=False, accept_new_attributes=True,  # in model.spec, where the experiment file leaves it unlocked
+        lock_config=False, accept_new_attributes=True,  # for model.spec, which the experiment file leaves unlocked
     )  # fmt: skip
     try:
         rest = values(argv)
     except flags.Error as error:
         raise ConfigError(str(error).splitlines()[0]) from error
-    except AttributeError as error:  # what a locked ConfigDict raises for a key it lacks
+    except AttributeError as error:  # a locked ConfigDict raises this for an unknown key
         raise ConfigError(f"the experiment file sets an unknown key: {str(error).splitlines()[-1]}") from error
     if len(rest) > 1:
         raise ConfigError(f"{rest[1]!r} on the command line is neither --config.KEY=VALUE nor another flag")
@@ -135,7 +135,7 @@ def _parse(argv: list[str], values: flags.FlagValues) -> config_lib.Config:
 
 
 def _with_path(argv: list[str]) -> list[str]:
-    """The command line with the path of the experiment file in the place of its name."""
+    """Replace the name of the experiment on a command line by its path."""
     places = [place for place, word in enumerate(argv) if re.match("--?config=", word)]
     if not places:
         raise ConfigError("--config=FILE is missing; for example --config=videomae_k400:smoke")
@@ -154,7 +154,7 @@ def _check_keys(argv: list[str]) -> None:
 
 
 def run(argv: list[str]) -> int:
-    """Train, evaluate or probe as a command line says; returns the exit code."""
+    """Train, evaluate or probe according to a command line; return the exit code."""
     config, values = read_flags(argv)
     from vidjax.training import config_checks, distributed
     from vidjax.weights.run_files import is_run
@@ -187,7 +187,7 @@ def run(argv: list[str]) -> int:
 
 
 def _act(mode: str):
-    """What a mode calls; probes alone need scikit-learn."""
+    """The function that a mode calls; only probes need scikit-learn."""
     if mode == "probe":
         from vidjax.training.probing import probe
 
@@ -198,7 +198,7 @@ def _act(mode: str):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Run the command line; return the exit code."""
     words = sys.argv if argv is None else argv
     if not {"-h", "--help"}.isdisjoint(words):
         print(__doc__)
@@ -210,7 +210,7 @@ def main(argv: list[str] | None = None) -> int:
         except UserError as error:
             print(f"vidjax: {printable(str(error))}", file=sys.stderr)
             if isinstance(error, StalledError) and argv is None:
-                leave(error.exit_code)  # threads that hang are not waited for
+                leave(error.exit_code)  # does not wait for threads that hang
             return error.exit_code
         except OSError as error:
             if not (sentence := of_disk(error)):

@@ -1,4 +1,4 @@
-"""How far work is that takes over two seconds: how much is done, how fast, and how long the rest takes."""
+"""Shows the progress of work that takes over two seconds: how much is done, how fast, and the time left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rich.text import Text
 
 from vidjax.errors import printable
 
-_PATIENCE, _SILENCE = 2.0, 30.0  # seconds: before anything is shown, and at first between lines where there is no bar
+_PATIENCE, _SILENCE = 2.0, 30.0  # seconds before anything is shown; without a bar, seconds between the first lines
 
 
 class _Speed(ProgressColumn):
@@ -39,18 +39,18 @@ class _Speed(ProgressColumn):
 def progress(
     text: str, total: int | None = None, *, unit: str = "videos", visible: bool = True
 ) -> Generator[Callable[..., None]]:
-    """A bar, or a spinner without a total, once the work has taken over two seconds.
+    """Show a bar, or a spinner without a total, once the work has taken over two seconds.
 
-    Where standard error is a file or a pipe it is a line, and another one now and then.
+    If standard error is a file or a pipe, print occasional lines instead.
 
     Args:
-      text: what is done.
-      total: how much there is to do.
-      unit: of it.
-      visible: False shows nothing, as on all processes but the first.
+      text: what is being done.
+      total: amount of work.
+      unit: unit of the total.
+      visible: False shows nothing, for example on all processes except the first.
 
     Yields:
-      a function to call with how much has been done since the last call, by default 1; a part of one counts too.
+      A function to call with the amount done since the last call, by default 1; fractions are allowed.
     """
     console, text = Console(stderr=True), printable(text)
     counted = (BarColumn(), MofNCompleteColumn(), _Speed(unit)) if total else ()
@@ -85,7 +85,7 @@ def progress(
 
 
 def _words(text: str, done: float, total: int, unit: str, seconds: float) -> str:
-    """A line instead of a bar."""
+    """A line of text instead of a bar."""
     if not done:
         return f"{text}: 0 of {total} {unit}"
     left = round(seconds / done * (total - done))

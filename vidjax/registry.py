@@ -1,7 +1,7 @@
-"""Specs by name: what the modules of a package define, and what a user's own module adds.
+"""Finds specs by name, in the modules of a package or in a user's own module.
 
-A data set, a task and a model family are each one frozen dataclass in a module of their own. A `Registry` lists the
-modules of such a package without importing them and imports one when its spec is asked for, so that help stays quick.
+Each data set, task and model family is one frozen dataclass in its own module. A `Registry` lists the modules of such
+a package without importing them, and imports a module when its spec is requested, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 def names_in(package: str) -> tuple[str, ...]:
     """List the public modules of a package, in alphabetical order, without importing them.
 
-    A name that starts with an underscore belongs to a helper and is left out.
+    Names that start with an underscore belong to helpers and are left out.
     """
     found = importlib.util.find_spec(package)
     if found is None or found.submodule_search_locations is None:
@@ -33,7 +33,7 @@ def names_in(package: str) -> tuple[str, ...]:
 
 
 def is_outside(name: str) -> bool:
-    """Whether a name has the form `module:ATTR`, which points into a module outside of vidjax."""
+    """Whether a name has the form `module:ATTR`, which refers to a module outside vidjax."""
     return ":" in name
 
 
@@ -41,11 +41,11 @@ class Registry(Mapping[str, T]):
     """The specs that the modules of a package define, by module name; each module is imported on first use.
 
     Attributes:
-      package: whose public modules are the names.
-      attribute: that each of these modules defines.
+      package: the package whose public modules are the names.
+      attribute: the attribute that each of these modules defines.
       kind: class of the specs.
-      what: the registry holds, in the singular and with its article, for messages: "a data set".
-      listed_in: the package whose modules give the names, where not all modules of `package` define a spec.
+      what: what a spec is, in the singular with its article, for messages: "a data set".
+      listed_in: the package whose modules give the names, if not all modules of `package` define a spec.
     """
 
     def __init__(self, package: str, attribute: str, kind: type[T], what: str, listed_in: str = ""):
@@ -56,10 +56,10 @@ class Registry(Mapping[str, T]):
         self.listed_in = listed_in or package
 
     def find(self, name: str) -> T:
-        """Return the spec of a name of the registry, or of `module:ATTR` of an importable module outside.
+        """Return the spec of a name in the registry, or of `module:ATTR` in an importable module outside vidjax.
 
         Raises:
-          ConfigError: when nothing has that name, the module cannot be imported, or ATTR is of another type.
+          ConfigError: when there is no such name, the module cannot be imported, or ATTR has another type.
         """
         return self._outside(name) if is_outside(name) else self[name]
 
@@ -88,7 +88,7 @@ class Registry(Mapping[str, T]):
             return self._typed(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-                raise  # the module is there; something that it imports is not
+                raise  # the module exists, but something that it imports does not
             raise ConfigError(
                 f"there is no module {error.name!r}, which {name!r} names; install it, or add its folder to PYTHONPATH"
             ) from None
@@ -117,6 +117,6 @@ class Registry(Mapping[str, T]):
 
 
 class UnknownNameError(ConfigError, KeyError):
-    """A name that a registry does not have; a `KeyError` too, as `Mapping` asks."""
+    """A name that a registry does not have; also a `KeyError`, as `Mapping` requires."""
 
     __str__ = ConfigError.__str__

@@ -129,7 +129,7 @@ def language_model(transformers, tmp_path_factory):
     [
         ("predict", "holds a gpt2 without classes to predict; give a fine-tuned classifier"),
         ("reconstruct", "holds a gpt2, which has no decoder to reconstruct with"),
-        ("convert", "holds a gpt2, which takes no clips and makes no run"),
+        ("convert", "holds a gpt2, which takes no clips and cannot become a run"),
     ],
 )
 def test_a_model_of_another_kind(refused, language_model, verb, sentence):

@@ -35,7 +35,7 @@ def test_every_file_of_configs_is_an_experiment_and_nothing_else_is():
         ("videomae_k40", "no experiment file 'videomae_k40'; did you mean videomae_k400?"),
         ("videomae-k400.py", "did you mean videomae_k400?"),
         ("mine/first_try.py", "did you mean mine/first_tries.py?"),
-        ("zzz", "`vidjax configs` lists those that are shipped"),
+        ("zzz", "`vidjax configs` lists the shipped experiments"),
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest(word, said, tmp_path, monkeypatch):

@@ -186,7 +186,7 @@ def test_captions_are_generated_greedily_and_by_beams_that_are_never_less_likely
     ("options", "sentence"),
     [
         ({"model": "videomae_tiny", "train_encoder": "time_embed"}, "which videomae_tiny does not have"),
-        ({"frames": 4, "num_clips": 3}, "data.num_frames=4 is no multiple of caption.num_clips=3"),
+        ({"frames": 4, "num_clips": 3}, "data.num_frames=4 is not a multiple of caption.num_clips=3"),
         ({"num_tokens": 1024}, "a text of 1025 tokens does not fit the 1024 positions"),
         ({"end_token": 31}, "caption.end_token=31 must be from 0 to vocab_size - 1"),
     ],

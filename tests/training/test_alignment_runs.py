@@ -138,4 +138,4 @@ def test_published_weights_are_read_in_the_layout_of_transformers(tmp_path, caps
     said = capsys.readouterr().err
     assert f"teacher: parameters of {tmp_path / 'clip'}" in said
     assert "encoder/pos_embed resized from 8x8 to 3x3" in said
-    assert "made for pixels of mean" in said
+    assert "trained on pixels normalised by mean" in said

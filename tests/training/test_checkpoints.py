@@ -147,14 +147,14 @@ def test_another_model_is_refused_in_one_sentence(opened, mesh):
     opened.wait()
     other = make_state(0, mesh, P())
     other.params["head"] = other.params["encoder"]
-    with pytest.raises(ResumeError, match="holds another model or optimiser"):
+    with pytest.raises(ResumeError, match="holds a different model or optimiser"):
         opened.restore(shapes_of(other), lambda meta: None, no_words)
 
 
 def test_a_moving_average_cannot_be_switched_on_half_way(opened, mesh):
     opened.save(4, make_state(4, mesh, P(), ema=False), {})
     opened.wait()
-    with pytest.raises(ResumeError, match="holds another model or optimiser"):
+    with pytest.raises(ResumeError, match="holds a different model or optimiser"):
         opened.restore(shapes_of(make_state(0, mesh, P())), lambda meta: None, no_words)
 
 

@@ -64,7 +64,7 @@ def test_a_home_that_cannot_be_written_to_costs_a_warning(tmp_path):
     (tmp_path / ".cache").write_text("a file, where root too can make no folder")
     folder, _, words = run(tmp_path)
     assert folder == "None"
-    assert words.startswith("vidjax: nothing compiled is kept: ")
+    assert words.startswith("vidjax: compiled programs are not cached: ")
     assert len(words.splitlines()) == 1
 
 

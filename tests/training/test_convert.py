@@ -74,7 +74,7 @@ def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_
 
 def test_frames_that_are_not_square_make_no_run(tmp_path):
     model = pretrained("timesformer_tiny", 5, **HEADS, image_size=(16, 24))
-    with pytest.raises(WeightsError, match="elsewhere takes frames of 16x24; those of a run are square"):
+    with pytest.raises(WeightsError, match="elsewhere takes frames of 16x24; a run needs square frames"):
         save_as_run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -82,7 +82,7 @@ def test_frames_that_are_not_square_make_no_run(tmp_path):
 def test_a_language_model_makes_no_run(tmp_path):
     spec = GPT2Spec(width=8, depth=1, num_heads=1, mlp_dim=8, vocab_size=5, num_positions=3)
     model = Pretrained(GPT2(spec), {}, spec, "gpt2", source="words")
-    with pytest.raises(WeightsError, match="words holds a gpt2, which takes no clips and makes no run"):
+    with pytest.raises(WeightsError, match="words holds a gpt2, which takes no clips and cannot become a run"):
         save_as_run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -167,6 +167,6 @@ def test_what_cannot_be_scored_is_refused(run, tmp_path):
     with pytest.raises(ResumeError, match="holds no checkpoint"):
         evaluate(make_config(), tmp_path)
     with pytest.raises(
-        ConfigError, match=r"holds another model than config.model: head/bias is \(3,\) there and \(5,\)"
+        ConfigError, match=r"holds a different model from config.model: head/bias is \(3,\) there and \(5,\)"
     ):
         evaluate(make_config(data__num_classes=5), workdir)

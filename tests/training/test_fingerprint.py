@@ -108,7 +108,7 @@ def test_a_configuration_of_another_schema_is_refused_in_one_sentence(schema):
     assert config_lib.from_saved(json.loads(json.dumps(tree))) == config_lib.Config()
     tree.pop("schema") if schema is None else tree.update(schema=schema)
     words = "no schema number" if schema is None else f"schema {schema}"
-    with pytest.raises(ConfigError, match=f"it has {words}, and this version of vidjax reads schema"):
+    with pytest.raises(ConfigError, match=f"it has {words}, but this version of vidjax reads schema"):
         config_lib.from_saved(tree)
 
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_of_another_schema_is_neither_resumed_nor_read(tmp_path, mo
     loop.train(config, tmp_path, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=toy.ToyBatches)
     monkeypatch.undo()
     longer = toy.toy_config(train__steps=4)
-    with pytest.raises(ResumeError, match=f"cannot be resumed: it has schema {later}, and this version of vidjax"):
+    with pytest.raises(ResumeError, match=f"cannot be resumed: it has schema {later}, but this version of vidjax"):
         loop.train(longer, tmp_path, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=toy.ToyBatches)
     with pytest.raises(ResumeError, match=rf"checkpoint 2 of .* cannot be read: it has schema {later}"):
         read_run.read_params(tmp_path)
@@ -140,10 +140,10 @@ def test_a_refusal_begins_with_what_the_user_did_and_ends_with_what_helps():
     with pytest.raises(ResumeError) as refused:
         resume_check.compare(before, run(51, "bbbb", val_fraction=0.1), "runs/one")
     assert str(refused.value) == (
-        "data.val_fraction was 0.2, is now 0.1 (which gives other training videos: number of videos was 43, is now "
-        "51): this is not the experiment that runs/one holds. Set it back to go on with it, or choose another workdir"
+        "data.val_fraction was 0.2, is now 0.1 (which changes the training videos: number of videos was 43, is now "
+        "51): this is not the experiment that runs/one holds. Set it back to resume, or choose another workdir"
     )
-    with pytest.raises(ResumeError, match=r"run in runs/one: number of videos was 43, is now 51\. Bring them"):
+    with pytest.raises(ResumeError, match=r"run in runs/one: number of videos was 43, is now 51\. Restore them"):
         resume_check.compare(before, run(51, "bbbb"), "runs/one")
-    with pytest.raises(ResumeError, match=r"runs/one: some of their names, classes or sizes differ\. Bring"):
+    with pytest.raises(ResumeError, match=r"runs/one: some of their names, classes or sizes differ\. Restore"):
         resume_check.compare(before, run(43, "bbbb"), "runs/one")

@@ -30,16 +30,16 @@ def test_groups_that_fill_a_batch_on_every_device_pass():
 @pytest.mark.parametrize(
     ("changes", "devices", "message"),
     [
-        ({"optim__clip_norm": 0.0}, 1, r"optim.clip_group=4 clips to optim.clip_norm, which is 0; set it"),
-        ({"train__accumulate": 2}, 1, r"which saves the memory that train.accumulate=2 would; set that to 1"),
+        ({"optim__clip_norm": 0.0}, 1, r"optim.clip_group=4 clips to optim.clip_norm, which is 0; set"),
+        ({"train__accumulate": 2}, 1, r"which saves the memory that train.accumulate=2 would; set train.accumulate=1"),
         ({"data__mixup": 0.3}, 1, r"must be a multiple of data.mix_group=0, .*; set data.mix_group=4"),
         ({"data__mixup": 0.3, "data__mix_group": 8}, 1, r"must be a multiple of data.mix_group=8"),
         (
             {},
             8,
-            r"each of 8 devices has 2 clips of a batch, which make no whole groups of optim.clip_group=4; use .*tensor",
+            r"each of 8 devices has 2 clips of a batch, which do not divide into groups of optim.clip_group=4; .*mesh",
         ),
-        ({"task": "regression"}, 1, r"is not for task=regression, whose loss is of a batch; set it to 0"),
+        ({"task": "regression"}, 1, r"does not work with task=regression, whose loss depends on .* batch; set it to 0"),
     ],
 )
 def test_groups_that_cannot_be_clipped_apart_are_refused(changes, devices, message):
@@ -48,7 +48,7 @@ def test_groups_that_cannot_be_clipped_apart_are_refused(changes, devices, messa
 
 
 def test_an_objective_with_a_state_of_its_own_is_refused():
-    with pytest.raises(ConfigError, match="whose loss is of a batch"):
+    with pytest.raises(ConfigError, match="whose loss depends on the whole batch"):
         check(configured(), extra={"centre": 0.0})
 
 

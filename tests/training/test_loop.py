@@ -181,7 +181,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
     before = (uninterrupted / "metrics.jsonl").read_text()
     results = run(uninterrupted)
     assert results == json.loads((uninterrupted / "results.json").read_text())
-    assert "has made 8 steps; ask for more by train.steps or train.epochs" in capsys.readouterr().err
+    assert "has already made 8 steps; raise train.steps or train.epochs" in capsys.readouterr().err
     assert (uninterrupted / "metrics.jsonl").read_text() == before
 
 
@@ -223,7 +223,7 @@ def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_
     made = max(losses(tmp_path))
     run(tmp_path, train__steps=made - 1)
     said = capsys.readouterr().err
-    assert f"has made {made} steps, more than the {made - 1} that are asked for; it is scored as it is" in said
+    assert f"has already made {made} steps, more than the {made - 1} configured; scoring it as it is" in said
     assert f"Trained to step {made} of {made}: " in (tmp_path / "report.md").read_text()
     assert max(losses(tmp_path)) == made
 
@@ -240,7 +240,7 @@ def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_
     ],
 )
 def test_the_folder_of_another_experiment_is_refused_with_what_changed(uninterrupted, changes, source, message):
-    with pytest.raises(ResumeError, match="to go on with it, or choose another workdir") as refused:
+    with pytest.raises(ResumeError, match=r"to resume( the run)?, or choose another workdir") as refused:
         run(uninterrupted, source=source, train__steps=9, **changes)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -279,7 +279,7 @@ def test_steps_that_are_not_finite_are_counted_and_stop_the_run(tmp_path):
 
 def test_nothing_is_saved_while_steps_are_not_finite_so_that_the_last_sound_checkpoint_stays(tmp_path):
     config = {"train__max_nonfinite": 4, "train__checkpoint_every": 1, "train__keep_latest": 1}
-    with pytest.raises(TrainingError, match="none was saved"):
+    with pytest.raises(TrainingError, match="were not saved"):
         run(tmp_path / "ruined", toy.ToyObjective(poison=(3, 4, 5, 6)), **config)
     assert saved_steps(tmp_path / "ruined") == [3]  # steps 4 to 7 are not finite
     with pytest.raises(SystemExit):  # told to stop amid such steps
@@ -332,7 +332,7 @@ def test_a_workdir_that_is_removed_under_a_run_ends_it_in_a_sentence(tmp_path, r
                 remove(workdir)
             return super().__next__()
 
-    with pytest.raises(DataError, match=r"no checkpoint can be written to .*see that the folder is there"):
+    with pytest.raises(DataError, match=r"no checkpoint can be written to .*check that the folder exists"):
         run(workdir, batches=Removing, train__checkpoint_every=1000)
 
 
@@ -397,7 +397,7 @@ def test_steps_come_from_epochs():
 
 def test_a_warm_up_longer_than_the_run_is_shortened_and_said(tmp_path, capsys):
     run(tmp_path, optim__warmup_steps=5000)
-    assert "a warm-up of 5000 steps is longer than the run of 8; it is shortened to 1" in capsys.readouterr().err
+    assert "a warm-up of 5000 steps is longer than the run of 8; shortened to 1" in capsys.readouterr().err
     assert [line["train/lr"] for line in lines(tmp_path)][1] > 0  # after one step of warm-up: a rate that learns
 
 

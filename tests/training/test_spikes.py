@@ -131,9 +131,9 @@ def test_going_back_is_as_if_all_steps_since_that_checkpoint_had_been_skipped(tm
     """Steps 9 to 11 are not finite, which is known at step 12; checkpoint 8 is not trusted, as step 9 was the next."""
     run(tmp_path / "back", toy.ToyObjective(poison=(8, 9, 10)), **BACK)
     said = (
-        "steps 9 to 11 were not finite or were spikes: going on with the parameters of step 4; what was learned from "
+        "steps 9 to 11 were not finite or were spikes: continuing from the parameters of step 4; what was learned in "
     )
-    assert said + "the batches of steps 5 to 12 is dropped (roll-back 1 of at most 3)" in capsys.readouterr().err
+    assert said + "steps 5 to 12 is dropped (roll-back 1 of at most 3)" in capsys.readouterr().err
     assert saved_steps(tmp_path / "back") == [4, 12, 16]
     assert metric(tmp_path / "back", "train/roll_backs")[16] == 1
     run(tmp_path / "poisoned", toy.ToyObjective(poison=tuple(range(4, 12))), train__steps=16)

@@ -138,7 +138,7 @@ def test_what_is_unsaved_is_saved_first_however_long_it_takes(program):
     out, words, code, seconds = stop(process, signal.SIGTERM)
     assert (out, code) == ("report\n", 143)
     assert words.splitlines() == [
-        "stopping: the step is finished and saved first; a second Ctrl-C ends at once", "saved"
+        "stopping after this step is finished and saved; press Ctrl-C again to stop at once", "saved"
     ]  # fmt: skip
     assert seconds >= 4
 

@@ -94,7 +94,7 @@ def test_fine_tuning_starts_from_a_pretrained_file_of_the_authors(tmp_path, run_
     np.testing.assert_array_equal(params["encoder"]["blocks"]["mlp"]["fc1"]["kernel"], fc1)
     assert params["head"]["kernel"].shape == (96, 3)
     assert f"starting from parameters of {file}; " in words
-    assert "made for pixels of mean and deviation ((0.485, 0.456, 0.406)" in words
+    assert "trained on pixels normalised by mean and std ((0.485, 0.456, 0.406)" in words
     assert "new: fc_norm, head; not used: decoder, encoder/norm, encoder_to_decoder, mask_token" in words
     assert_same(read_params(tmp_path / "run", ema=True)[1], params)
 
@@ -113,7 +113,7 @@ def test_a_timesformer_starts_from_an_image_model(image_model, run_main):
     np.testing.assert_array_equal(encoder["pos_embed"][1:], table[[0, 0, 1, 0, 0, 1, 2, 2, 3]])  # the nearest
     assert "attention over time starts as a copy of that over space" in words
     assert "encoder/pos_embed resized from 2x2 to 3x3 (h w; nearest)" in words
-    assert "made with norm_eps 1e-12, where the model has 1e-06" in words
+    assert "trained with norm_eps 1e-12, whereas the model has 1e-06" in words
     assert "new: head; not used: none" in words
 
 
@@ -210,7 +210,7 @@ def test_different_numerics_with_the_same_parameters_are_noted(make_run):
     run = make_run(model__name="videomamba_tiny")
     _, params, words = taken(run, model__name="videomamba_tiny", model__spec__merge_directions="mean")
     assert_same(params, read_params(run)[1])
-    assert "made with merge_directions sum, where the model has mean" in words
+    assert "trained with merge_directions sum, whereas the model has mean" in words
 
 
 def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_does(tmp_path):

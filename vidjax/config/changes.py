@@ -1,4 +1,4 @@
-"""Single keys of a configuration by their names with dots: which are left to vidjax, and copies with other values."""
+"""Access to configuration keys by dotted name: read them, change them in a copy, and list those left to vidjax."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get_key(config: Config, key: str) -> Any:
 
 
 def with_keys(config: Config, changes: Mapping[str, Any]) -> Config:
-    """A copy in which keys such as "data.global_batch" have other values, checked like any configuration."""
+    """A copy with new values for keys such as "data.global_batch", checked like any configuration."""
     tree = dataclasses.asdict(config)
     for key, value in changes.items():
         *sections, name = key.split(".")
@@ -32,7 +32,7 @@ def with_keys(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def left_open(config: Config) -> tuple[str, ...]:
-    """The keys whose values are left to vidjax, in the order of the schema."""
+    """The keys left to vidjax, in schema order."""
     autos = {key: mark.value for key, hint in _hints(Config) for mark in marks(hint) if isinstance(mark, Auto)}
     return tuple(key for key, auto in autos.items() if get_key(config, key) == auto)
 

@@ -1,4 +1,4 @@
-"""What experiment files (`configs/*.py`) start from: a locked `ConfigDict` of defaults, and the embedded data set."""
+"""Building blocks of experiment files (`configs/*.py`): a locked `ConfigDict` of defaults, and smoke runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vidjax.registry import is_outside
 
 
 def defaults():
-    """A `ConfigDict` with every key of `Config` at its default, locked but for `model.spec`."""
+    """A `ConfigDict` with every key of `Config` at its default, locked except for `model.spec`."""
     from ml_collections import ConfigDict
 
     config = ConfigDict(dataclasses.asdict(Config()))
     config.lock()
-    config.model.spec.unlock()  # its keys are those of the family
+    config.model.spec.unlock()  # its keys depend on the model family
     return config
 
 
 def keys() -> tuple[str, ...]:
-    """Every key of `Config` with dots, such as `data.root`."""
+    """Every dotted key of `Config`, such as `data.root`."""
     return tuple(key for key, _ in flatten(dataclasses.asdict(Config())))
 
 
@@ -30,7 +30,7 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
     """Read the part after the colon of `--config=FILE:ARG,ARG`.
 
     Returns:
-      the size (the given default if none is named) and whether a smoke run was asked for.
+      The size (the given default if none is named), and whether a smoke run was requested.
 
     Raises:
       ConfigError: for a word that is neither a size nor `smoke`.
@@ -47,9 +47,9 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
 
 
 def smoke(config):
-    """Shrink an experiment to a tiny model on the embedded videos: a few minutes on a CPU, every part exercised.
+    """Shrink an experiment to a tiny model on the embedded videos: a few minutes on a CPU, exercising every part.
 
-    Task, mask, sampling, crop and mixing stay as they are; what motion cannot bear (flips swap its labels) goes.
+    Task, mask, sampling, crop and mixing stay as they are. Flips are turned off, because they swap the videos' labels.
     """
     motion(config)
     config.init_label_map = ""
@@ -57,9 +57,9 @@ def smoke(config):
     config.data.flip = 0.0
     if config.data.rand_augment.startswith("scenic"):
         config.data.rand_augment = "scenic-m5-n1"  # with the published m20-n2, 30 steps learn nothing
-    config.data.mix_group = min(config.data.mix_group, 2)  # which any number of devices up to 8 can hold
+    config.data.mix_group = min(config.data.mix_group, 2)  # works on up to 8 devices
     config.optim.clip_group = min(config.optim.clip_group, 2)
-    config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # at which 30 steps of each learn
+    config.optim.base_lr = 0.05 if config.optim.name == "sgd" else 1e-3  # with these, 30 steps learn something
     config.optim.reference_batch = 16
     config.optim.warmup_steps = 5
     config.optim.frozen_epochs = min(config.optim.frozen_epochs, 0.02)  # 5 steps
@@ -79,9 +79,9 @@ def smoke(config):
 
 
 def smoke_that_learns(config):
-    """A smoke run long enough for a classifier or a regression to be judged by: 200 steps of 64 clips."""
+    """A smoke run long enough to judge a classifier or a regression by: 200 steps of 64 clips."""
     smoke(config)
-    config.model.spec.init_std = 0.1  # with the published 0.02, meant for wider models, motion takes far more steps
+    config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
     config.model.drop_path = 0.0
     config.data.global_batch = 64
     config.optim.base_lr = 2e-3
@@ -95,11 +95,10 @@ def smoke_that_learns(config):
 
 
 def motion(config) -> None:
-    """The tiny model of the experiment's family on the embedded videos: 8 frames of 24 pixels.
+    """Switch to the tiny model of the experiment's family and the embedded videos: 8 frames of 24 pixels.
 
-    A family of one's own stays at the size that it has.
-    VideoMAE gets cubes of 4 frames: they hold enough of a motion to tell its direction; of two frames, a model this
-    small hardly learns to.
+    A user's own family keeps its size. VideoMAE gets cubes of 4 frames, which show enough of a motion to tell its
+    direction; from cubes of 2 frames, so small a model hardly learns it.
     """
     if not is_outside(config.model.name):
         config.model.name = f"{config.model.name.split('_')[0]}_tiny"
@@ -109,7 +108,7 @@ def motion(config) -> None:
     config.data.name = "motion"
     config.data.root = ""
     config.data.num_classes = 0
-    config.data.action_classes = (10, 8)  # digits that move
+    config.data.action_classes = (10, 8)  # digits and motions
     config.data.num_frames = 8
     config.data.stride = 2
     config.data.short_side = tuple(round(side * 24 / config.data.image_size) for side in config.data.short_side)
@@ -119,5 +118,5 @@ def motion(config) -> None:
     config.data.interpolation = "area"
     config.data.mean = (0.25, 0.25, 0.25)
     config.data.std = (0.2, 0.2, 0.2)
-    config.data.workers = 0  # these videos take less time to decode than a worker to start
+    config.data.workers = 0  # decoding these videos takes less time than starting a worker
     config.eval.batch = 64

@@ -1,6 +1,6 @@
-"""The one border where a ConfigDict becomes dataclasses: types, ranges and misspelt keys are checked here.
+"""Turns a ConfigDict into dataclasses, checking types, ranges and misspelt keys.
 
-What fits together across keys is checked by `vidjax.training.config_checks.check_config`.
+`vidjax.training.config_checks.check_config` checks that keys fit each other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def from_dict(tree: typing.Mapping[str, Any]) -> Config:
     """Turn a (Config)Dict into a checked `Config`.
 
     Raises:
-      ConfigError: for an unknown key (the nearest one is named), a value of the wrong type or out of range.
+      ConfigError: for an unknown key (with the nearest one), or a value of the wrong type or out of range.
     """
     return _build(Config, tree, prefix="")
 
 
 def choices(key: str) -> tuple[str, ...]:
-    """What may be chosen for a key such as "eval.merge"; empty where anything may be."""
+    """The choices for a key such as "eval.merge"; empty if any value is allowed."""
     return names_for(hint_of(key))
 
 
@@ -54,7 +54,7 @@ def fingerprint(tree: Any) -> str:
 
 
 def flatten(tree: typing.Mapping[str, Any], prefix: str = ""):
-    """The leaves of nested dicts as pairs of a key with dots and a value."""
+    """Yield the leaves of nested dicts as pairs of dotted key and value."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from flatten(value, f"{prefix}{key}.")
@@ -63,10 +63,10 @@ def flatten(tree: typing.Mapping[str, Any], prefix: str = ""):
 
 
 def checked(hint: Any, value: Any, key: str) -> Any:
-    """A value of the type that a key has: whole numbers become floats, and lists tuples, where these are asked for.
+    """Convert a value to a key's type: integers become floats, and lists tuples, where the type requires it.
 
     Raises:
-      ConfigError: for another type, a value out of range, or a name that is not among the choices.
+      ConfigError: for another type, a value out of range, or a name that is not one of the choices.
     """
     kind = plain(hint)
     if typing.get_origin(kind) is tuple:

@@ -1,8 +1,8 @@
-"""A configuration as config.json holds it: all keys, and the number of the form that they have there.
+"""The form of a configuration in config.json: all keys, and a schema number.
 
-Checkpoints carry the same number. A run of another form is refused: its keys, or the parts of its checkpoints, mean
-something else. Raise `SCHEMA` whenever a key is added, removed, renamed or read in another way, or the items of a
-checkpoint change.
+Checkpoints carry the same number. A run with another schema number is refused, because its keys or the items of its
+checkpoints have another meaning. Increase `SCHEMA` whenever a key is added, removed, renamed or read differently, or
+the items of a checkpoint change.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ KEY = "schema"
 
 
 def to_saved(config: Config) -> dict[str, Any]:
-    """What is written to config.json."""
+    """The content of config.json for a configuration."""
     return {KEY: SCHEMA} | dataclasses.asdict(config)
 
 
 def from_saved(tree: Any) -> Config:
-    """The configuration in what was read from config.json.
+    """The configuration for the content of a config.json.
 
     Raises:
-      ConfigError: for what is no configuration, another schema number or none, and as `from_dict`.
+      ConfigError: when it is not a configuration, has another schema number or none, or fails as in `from_dict`.
     """
     if complaint := other_schema(tree):
         raise ConfigError(complaint)
@@ -36,10 +36,10 @@ def from_saved(tree: Any) -> Config:
 
 
 def other_schema(tree: Any) -> str:
-    """Why the content of config.json, or a checkpoint's meta, is of a form that is not read; empty when it is."""
+    """Why the content of config.json, or of a checkpoint's meta, cannot be read; empty if its schema is current."""
     if not isinstance(tree, Mapping):
         return "it holds no settings"
     if tree.get(KEY) == SCHEMA:
         return ""
     found = f"schema {tree[KEY]}" if KEY in tree else "no schema number"
-    return f"it has {found}, and this version of vidjax reads schema {SCHEMA}; use the version that wrote it"
+    return f"it has {found}, but this version of vidjax reads schema {SCHEMA}; use the version that wrote it"

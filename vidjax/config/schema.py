@@ -25,7 +25,7 @@ from vidjax.errors import ConfigError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Choices that are the keys of a table beside what they name.
+# Choices that are the keys of a table, kept beside the functions that they name.
 Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS", also=("attention",))]
 DecoderMask = Annotated[str, OneOf("vidjax.ops.masking:DECODER_MASKS", empty=True)]
 Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")]
@@ -46,24 +46,24 @@ Probe = Annotated[str, OneOf("vidjax.evaluation.probes.estimators:PROBES")]
 # The order of the channels in a clip.
 Channels = Literal["rgb", "bgr"]
 
-# Arrays of a backbone's features, and what a probe makes of them.
+# How views are merged; the arrays of a backbone's features, and how probes reduce them.
 ViewMerge = Literal["mean_softmax", "sum_logits", "max"]
 FeatureArray = Literal["token_mean", "token_max", "width_mean", "cls", "pooled", "tokens"]
 Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 T = TypeVar("T")
 Length = Annotated[T, Changeable("schedules follow the new length of the run from here on")]
 
-# Left to vidjax where they hold 0, or -1; see `vidjax.training.choices`.
+# Keys left to vidjax at 0, or at -1; see `vidjax.training.choices`.
 OrAuto = Annotated[T, AtLeast(0), Auto(0)]
 OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
 Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
-OpenEnded = Annotated[bool, Changeable("files that were refused, or no longer are, change the clips from here on")]
-Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other numbers from here on")]
+OpenEnded = Annotated[bool, Changeable("files that are newly accepted or refused change the clips from here on")]
+Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other random numbers from here on")]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """Which module, and what every family understands; what one family alone does is set under `spec`."""
+    """The module, and settings shared by all families; settings of a single family go under `spec`."""
 
     # A name from `vidjax models`, or module:ATTR or module:ATTR.SIZE for a family of your own. Empty, in an experiment
     # with a recipe for each size: the model of init_from, or the size that suits the machine.
@@ -97,13 +97,13 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where the videos are, and what happens to them before the module sees them."""
+    """Where the videos are, and how they become the module's input."""
 
     # A data set, or module:ATTR for a DatasetSpec of your own. folder: your own videos.
     name: Annotated[str, Registered("vidjax.data.datasets")] = "folder"
     root: MayChange[str] = ""  # A folder of videos, or a list of them. motion, motion_digits and synthetic need none.
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
-    # A list as sha256sum writes it, of paths below root. Empty: SHA256SUMS in root, if there is one.
+    # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
     checksums: MayChange[str] = ""
     # Also train on files that do not say where they end: raw streams, MPEG-TS and MPEG-PS.
     open_ended: OpenEnded = False
@@ -173,7 +173,7 @@ class DataConfig:
 
     @property
     def clip_shape(self) -> tuple[int, ...]:
-        """The shape of a training clip as the loader gives it: (t h w c), or (n p) when it is cut into `cubes`.
+        """The shape of a training clip from the loader: (t h w c), or (n p) if it is cut into `cubes`.
 
         Raises:
           ConfigError: when the cubes do not tile a clip.
@@ -191,14 +191,14 @@ class DataConfig:
 
     @property
     def views(self) -> dict[str, tuple[int, int, int, int]]:
-        """Shapes (t h w c) of a row's views by their key in the batch, global ones first; empty for single clips."""
+        """Shapes (t h w c) of a row's views by their batch key, global views first; empty for single clips."""
         sized = [(t, self.image_size) for t in self.global_views] + [(t, self.local_size) for t in self.local_views]
         return {f"view_{number}": (t, size, size, 3) for number, (t, size) in enumerate(sized)}
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr likewise."""
+    """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr is scaled likewise."""
 
     name: Optimizer = "adamw"  # The optimiser
     # Peak learning rate for reference_batch videos per step; the run's own is scaled linearly.
@@ -223,9 +223,9 @@ class OptimConfig:
     # Weight decay at the end of the run, reached by half a cosine. 0: weight_decay throughout.
     final_weight_decay: NotNegative[float] = 0.0
     clip_norm: NotNegative[float] = 0.0  # Largest norm of the whole gradient; 0: off
-    # Clips whose gradient is clipped to clip_norm by itself before the gradients of all groups are averaged. scenic
-    # clips so on each of its devices; here the result does not depend on the number of devices. 0: the whole batch is
-    # one group.
+    # Clips per group. Each group's gradient is clipped to clip_norm separately before all groups are averaged. Scenic
+    # clips this way on each device; here the result does not depend on the number of devices. 0: the whole batch is one
+    # group.
     clip_group: NotNegative[int] = 0
     clip_each: NotNegative[float] = 0.0  # Largest norm of the gradient of each parameter; 0: off
     # Skip the update of a step whose loss or gradient norm exceeds the mean of the last spike_window steps by more than
@@ -244,7 +244,7 @@ class OptimConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """Self-distillation: the projection head, the temperatures, and how the teacher and its centre move."""
+    """Self-distillation: the projection head, the temperatures, and the averages that form teacher and centre."""
 
     prototypes: Count = 65536  # Outputs of the projection head
     hidden_dim: Count = 2048  # Width of the head's hidden layers
@@ -253,7 +253,7 @@ class DistillConfig:
     teacher_temp: float = 0.04  # Temperature of the teacher's softmax
     teacher_temp_start: float = 0.04  # Where the teacher's temperature starts; it moves linearly to teacher_temp
     teacher_temp_steps: NotNegative[int] = 0  # Steps until it gets there
-    # Decay of the moving average that the teacher is; rises to 1 by half a cosine over the run.
+    # Decay of the teacher, a moving average of the student; rises to 1 along half a cosine over the run.
     teacher_momentum: Fraction = 0.996
     center_momentum: Fraction = 0.9  # Decay of the moving mean of the teacher's outputs
     teacher_drop_path: bool = True  # Apply model.drop_path to the teacher too: SVT never puts it in evaluation mode
@@ -261,11 +261,11 @@ class DistillConfig:
 
 @dataclasses.dataclass(frozen=True)
 class AlignConfig:
-    """Feature alignment: the frozen teacher, which layers of it the student's are aligned with, and how."""
+    """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's."""
 
     teacher: str = "clip_base"  # A name from `vidjax models`; its clips get as many tokens as the student's
     # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
-    teacher_from: Annotated[str, Changeable("it has to hold the weights that the run has learned from so far")] = ""
+    teacher_from: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
     teacher_norm: bool = True  # Apply the teacher's final norm to these outputs
     student_layers: tuple[int, ...] = (-1,)  # Student layers to align with them, one for each
@@ -278,7 +278,7 @@ class AlignConfig:
 
 @dataclasses.dataclass(frozen=True)
 class CaptionConfig:
-    """Captioning: a GPT-2 that looks at what the backbone of `model` makes of a video, and writes."""
+    """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
     decoder: Decoder = "small"  # A size of GPT-2
     decoder_from: MayChange[str] = ""  # A folder, file or hub id with its first weights. Empty: random weights.
@@ -299,10 +299,10 @@ class CaptionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ProbeConfig:
-    """mode=probe: what is fitted to the frozen features of which backbones; `task` says what is to be told from them.
+    """mode=probe: the probes to fit on the frozen features of backbones; `task` names what they predict.
 
-    Widths go with every tuple of dropouts that is as long. Where several settings of a probe are given they are
-    searched by cross-validation.
+    Each tuple of widths is combined with every tuple of dropouts of the same length. If a probe has several settings,
+    cross-validation chooses among them.
     """
 
     backbones: tuple[str, ...] = ()  # Runs, hub ids, files, or random:PRESET for random weights to compare with
@@ -328,7 +328,7 @@ class ProbeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The loop: how long, and what is written when."""
+    """The training loop: its length, and when it logs, validates and saves."""
 
     epochs: Length[OrAuto[float]] = 1.0  # Length of the run. 0: depends on the number of videos.
     steps: Length[NotNegative[int]] = 0  # Overrides epochs when above 0
@@ -356,7 +356,7 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    """Devices along each mesh axis; one of them -1, which takes what is left."""
+    """Devices along each mesh axis; one axis may be -1 and takes the remaining devices."""
 
     data: int = -1  # Devices that divide the batch, over all slices
     # Devices that divide the batch and the parameters. 0: on TPUs, 8 of those that data=-1 would take in each slice,
@@ -371,7 +371,7 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvalConfig:
-    """The multi-view protocol."""
+    """The evaluation: views per video, how they are merged, and which checkpoint is scored."""
 
     clips: Count = 5  # Clips per video, evenly spaced in time
     crops: Count = 3  # Crops per clip, along the long side
@@ -388,7 +388,7 @@ class EvalConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """The configuration of a run."""
 
     # Train, score a trained model, or fit probes to frozen features.
     mode: MayChange[Literal["train", "evaluate", "probe"]] = "train"

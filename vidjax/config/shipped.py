@@ -1,4 +1,4 @@
-"""The experiments that vidjax ships, by name: configs/ of a clone, which a wheel carries as vidjax/configs."""
+"""Finds the experiments that vidjax ships: configs/ in a clone, vidjax/configs in a wheel."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def shipped() -> dict[str, Path]:
 
 
 def find_experiment(word: str) -> Path:
-    """The experiment file that a word means.
+    """Find the experiment file for a path or name.
 
     Args:
-      word: a path, which wins if it exists; or the name of a shipped experiment, also with `.py` and as
-        `configs/NAME.py`, which is what its path is in a clone.
+      word: a path, which takes precedence if it exists; or the name of a shipped experiment, also as NAME.py or
+        configs/NAME.py, its path in a clone.
 
     Raises:
-      ConfigError: when it is neither; the nearest file or name is suggested.
+      ConfigError: when it is neither, with the nearest file or name.
     """
     path, experiments = Path(word), shipped()
     if path.is_file():
@@ -35,5 +35,5 @@ def find_experiment(word: str) -> Path:
         return experiments[name]
     beside = [str(file) for file in path.parent.glob("*.py")]
     near = difflib.get_close_matches(word, beside, 1) or difflib.get_close_matches(path.stem, experiments, 1)
-    hint = f"did you mean {near[0]}?" if near else "`vidjax configs` lists those that are shipped"
+    hint = f"did you mean {near[0]}?" if near else "`vidjax configs` lists the shipped experiments"
     raise ConfigError(f"no experiment file {word!r}; {hint}")

@@ -1,7 +1,7 @@
-"""What a key of the configuration may hold, stated in its type: choices, ranges, and whether a resumed run may differ.
+"""Marks for the types of configuration keys: choices, ranges, and whether the key may change when a run resumes.
 
-A choice is a `Literal`, or names what lies elsewhere: the keys of a table, or the modules of a package. Neither is
-imported to list its names, so that a misspelt value is refused, and `--help` printed, without delay.
+Choices are a `Literal`, the keys of a table, or the modules of a package. Tables and packages are not imported to list
+their names, so that a misspelt value is refused, and `--help` printed, without delay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AtLeast:
     limit: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty when nothing is."""
+        """What is wrong with a value; empty if it is valid."""
         return "" if value >= self.limit else f"must be at least {self.limit}"
 
 
@@ -38,7 +38,7 @@ class Between:
     high: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty when nothing is."""
+        """What is wrong with a value; empty if it is valid."""
         return "" if self.low <= value <= self.high else f"must lie between {self.low} and {self.high}"
 
 
@@ -50,16 +50,17 @@ class Inside:
     high: float
 
     def complaint(self, value: float) -> str:
-        """What is wrong with a value; empty when nothing is."""
-        return "" if self.low < value < self.high else f"must lie between {self.low} and {self.high}, and be neither"
+        """What is wrong with a value; empty if it is valid."""
+        return "" if self.low < value < self.high else f"must lie strictly between {self.low} and {self.high}"
 
 
 @dataclasses.dataclass(frozen=True)
 class OneOf:
-    """A key of a table, or with `empty` the empty string.
+    """A key of a table.
 
     Attributes:
       table: `module:NAME`, a dict literal at the top level of a module of vidjax.
+      empty: whether the empty string is allowed too.
       also: further choices.
     """
 
@@ -68,27 +69,27 @@ class OneOf:
     also: tuple[str, ...] = ()
 
     def names(self) -> tuple[str, ...]:
-        """What may be chosen."""
+        """The choices."""
         return ("",) * self.empty + keys_of(self.table) + self.also
 
 
 @dataclasses.dataclass(frozen=True)
 class Registered:
-    """The name of a module of a package whose modules each define one spec, or `module:ATTR` of a user's own module."""
+    """The name of a module in a package whose modules each define one spec, or `module:ATTR` in a user's own module."""
 
     package: str
 
     def names(self) -> tuple[str, ...]:
-        """What may be chosen, beside `module:ATTR`."""
+        """The choices, besides `module:ATTR`."""
         return names_in(self.package)
 
 
 @dataclasses.dataclass(frozen=True)
 class Changeable:
-    """A key, or a section, that may differ when a run is resumed; without this mark a difference is refused.
+    """A key or section that may change when a run is resumed; without this mark, a change is refused.
 
     Attributes:
-      effect: what the user should know of the change; empty when it says itself.
+      effect: what the user should know about the change; empty if that is obvious.
     """
 
     effect: str = ""
@@ -96,10 +97,10 @@ class Changeable:
 
 @dataclasses.dataclass(frozen=True)
 class Auto:
-    """A key that may be left to vidjax, which chooses by the data and the machine (`vidjax.training.choices`).
+    """A key that may be left to vidjax, which chooses its value by data and machine (`vidjax.training.choices`).
 
     Attributes:
-      value: that the key holds until the choice is made.
+      value: the value that leaves the key open.
     """
 
     value: Any
@@ -114,7 +115,7 @@ MayChange = Annotated[T, Changeable()]
 
 @functools.cache
 def keys_of(table: str) -> tuple[str, ...]:
-    """The keys of a dict literal, read from the source of its module, which is not imported.
+    """The keys of a dict literal, read from the source of its module without importing it.
 
     Args:
       table: `module:NAME`, for example "vidjax.training.optim.optimizer:OPTIMIZERS".
@@ -141,7 +142,7 @@ def marks(hint: Any) -> tuple[Any, ...]:
 
 
 def names_for(hint: Any) -> tuple[str, ...]:
-    """What may be chosen for a value, or an item of a tuple, of this type; empty when anything may be."""
+    """The choices for a value of this type, or for the items of a tuple; empty if any value is allowed."""
     kind = plain(hint)
     if typing.get_origin(kind) is tuple:
         return names_for(typing.get_args(kind)[0])
@@ -151,5 +152,5 @@ def names_for(hint: Any) -> tuple[str, ...]:
 
 
 def takes_outside(hint: Any, value: object) -> bool:
-    """Whether a value has the form `module:ATTR` and its type takes that."""
+    """Whether a value has the form `module:ATTR` and its type accepts that."""
     return isinstance(value, str) and is_outside(value) and any(isinstance(mark, Registered) for mark in marks(hint))

@@ -1,4 +1,4 @@
-"""What a run learns, scores and answers: one file for each task, found by the name in `config.task`."""
+"""Tasks: what a run learns, how it is scored, and what it answers; one file per task, found by `config.task`."""
 
 import dataclasses
 
@@ -32,13 +32,13 @@ TASKS = Registry("vidjax.tasks", "TASK", Task, "a task")
 def build_objective(
     config: Config, num_classes: int, *, total_steps: int = 1, source: VideoSource | None = None
 ) -> Objective:
-    """The objective of a run, with its module.
+    """Build the objective of a run, with its module.
 
     Args:
-      config: of the run.
-      num_classes: of the data set, or the numbers that a regression predicts.
-      total_steps: of the run; self-distillation needs them, whose teacher slows down over a run.
-      source: the training split, from which classification weighs its classes; None where nothing is trained.
+      config: the run's configuration.
+      num_classes: number of classes of the data set, or of values that a regression predicts.
+      total_steps: steps of the run; self-distillation's teacher momentum depends on them.
+      source: the training split, from which classification computes class weights; None if nothing is trained.
 
     Raises:
       ConfigError: when task, model and data do not fit each other.
@@ -49,8 +49,8 @@ def build_objective(
         return objective
     if not isinstance(objective, Supervised):
         raise ConfigError(
-            f"model.freeze_backbone is for tasks that train a head on a backbone, such as classification; set it to "
-            f"False for task={config.task}"
+            f"model.freeze_backbone=True is for tasks that train a head on a backbone, such as classification; set it "
+            f"to False for task={config.task}"
         )
     return dataclasses.replace(objective, freeze_backbone=True)
 
@@ -65,23 +65,23 @@ def check(config: Config) -> None:
     if config.data.views and not task.takes_views:
         raise ConfigError(
             f"data.global_views={config.data.global_views} is for self_distillation; task={config.task} takes single "
-            "clips"
+            "clips, so set it to ()"
         )
     task.check(config)
 
 
 def clip_recipe(config: Config) -> ClipRecipe:
-    """How clips are taken by the evaluation of a run, and by everything that uses its model afterwards."""
+    """How clips are taken in a run's evaluation, and by everything that uses its model afterwards."""
     evaluator = TASKS.find(config.task).evaluator
     return evaluator.clip_recipe(config) if evaluator else ClipRecipe.of(config.data, config.eval)
 
 
 def open_train(config: Config) -> VideoSource:
-    """Open the training split with everything that the task learns from."""
+    """Open the training split with the annotation that the task learns from."""
     task = TASKS.find(config.task)
     return task.training_rows(open_source(config.data, config.data.train_split, task.annotation), config)
 
 
 def open_eval(config: Config) -> VideoSource:
-    """Open the evaluation split with everything that the task is scored by."""
+    """Open the evaluation split with the annotation that the task is scored by."""
     return open_source(config.data, config.data.eval_split, TASKS.find(config.task).annotation)

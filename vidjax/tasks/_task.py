@@ -1,4 +1,4 @@
-"""What a task is: all that differs between learning one thing from videos and learning another."""
+"""The definition of a task: everything that depends on what is learned from videos."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from vidjax.viz.curves import Curve
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a trained model says of a video, and how that is shown.
+    """A trained model's answer for a video, and how it is shown.
 
     Attributes:
-      kind: `classes` (the most probable ones), `actions` (each a verb and a noun), `values` (a number for each target)
-        or `caption` (a sentence).
-      activation: turns the module's outputs into what is shown; empty where they are shown as they are.
+      kind: `classes` (the most probable ones), `actions` (each a verb and a noun), `values` (a number per target) or
+        `caption` (a sentence).
+      activation: applied to the module's outputs before they are shown; empty for none.
     """
 
     kind: Literal["classes", "actions", "values", "caption"]
@@ -56,20 +56,21 @@ class Task:
     """Something to learn from videos: what it needs, how it is trained and scored, and what it answers.
 
     Attributes:
-      build: makes the objective from (config, num_classes, total_steps, source). `num_classes` counts the classes of
-        the data, or the targets of a regression; `source` is the training split, or None where nothing is trained.
-      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` of a task
-        that learns from videos alone.
-      sized_by_data: whether the module has one output for each class or target of the data.
-      takes_views: whether a row is several views of a video (data.global_views) instead of clips.
+      build: builds the objective from (config, num_classes, total_steps, source). `num_classes` is the number of
+        classes of the data, or of targets of a regression; `source` is the training split, or None if nothing is
+        trained.
+      annotation: what rows must carry: a name from `vidjax.data.sources.annotations.ANNOTATIONS`, or `NOTHING` for a
+        task that learns from videos alone.
+      sized_by_data: whether the module has one output per class or target of the data.
+      takes_views: whether a row holds several views of a video (data.global_views) instead of clips.
       check: refuses settings that do not fit the task, from the configuration alone.
       training_rows: wraps the training split, for example to encode captions as tokens.
-      save_files: writes what a run needs later besides its weights and class names, from the training split.
-      for_inference: turns the trained module and its parameters into those that a user calls.
-      evaluator: scores the evaluation split; None for a task without anything to be scored by.
-      curves: metrics that a run's report draws, beside the training loss.
-      draw: pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
-      answer: of a trained model; None when it answers nothing.
+      save_files: writes files that the run needs later, besides its weights and class names, from the training split.
+      for_inference: converts the trained module and parameters to those that users call.
+      evaluator: scores the evaluation split; None for a task without a score.
+      curves: metrics that a run's report plots besides the training loss.
+      draw: draws pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
+      answer: a trained model's answer; None if it has none.
     """
 
     build: Callable[[Config, int, int, VideoSource | None], Objective]

@@ -1,4 +1,4 @@
-"""Actions of a noun and a verb, such as those of EPIC-KITCHENS: both are told, and an action is right if both are."""
+"""Action recognition as in EPIC-KITCHENS: predict a noun and a verb; an action is correct if both are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> ActionRecognition:
-    """An output for each noun, then one for each verb, as data.action_classes counts them."""
+    """Build a classifier with one output per noun, then one per verb, as counted by data.action_classes."""
     del num_classes, total_steps
     data, (nouns, verbs) = config.data, config.data.action_classes
     if source is not None:
@@ -31,17 +31,17 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse a weighting of classes, which the loss does not know."""
+    """Refuse class weights, which the loss does not support."""
     refuse(config, "optim.class_weights")
 
 
 def _check_rows(source: VideoSource, nouns: int, verbs: int) -> None:
-    """Refuse data with a noun or a verb that the model has no output for."""
+    """Refuse data with a noun or a verb for which the model has no output."""
     highest = np.max([source[row].action for row in range(len(source))], axis=0) + 1
     if highest[0] > nouns or highest[1] > verbs:
         raise ConfigError(
             f"data.action_classes=({nouns}, {verbs}), but the data has at least {highest[0]} nouns and {highest[1]} "
-            "verbs; set it to their numbers"
+            "verbs; set it to the data's numbers of nouns and verbs"
         )
 
 

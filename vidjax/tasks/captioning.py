@@ -1,4 +1,4 @@
-"""Captioning: a sentence for each video, from a backbone that a GPT-2 attends to."""
+"""Captioning: a sentence per video, written by a GPT-2 that attends to a video backbone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIME = "encoder/time_embed"
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Captioning:
-    """Captioning by teacher forcing, with the backbone of config.model and the decoder of config.caption."""
+    """Build captioning by teacher forcing, with the backbone of config.model and the decoder of config.caption."""
     del num_classes, total_steps, source
     model, data, caption = config.model, config.data, config.caption
     options = spec_options(config) | {"num_frames": data.num_frames // caption.num_clips}
@@ -36,7 +36,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
         vocab_size=caption.vocab_size, cross_attention=True, dropout=caption.dropout, dtype=options["dtype"],
         remat=options["remat"], unroll=options["unroll"], attention=model.attention or None,
     )  # fmt: skip
-    spec.check_length(caption.num_tokens + 1)  # decoding begins with one more
+    spec.check_length(caption.num_tokens + 1)  # decoding begins with an extra token
     joined = CaptionerSpec(
         encoder_features=caption.encoder_features, mapper=caption.mapper, num_clips=caption.num_clips,
         encoder_dropout=caption.train_encoder != "none",
@@ -46,34 +46,34 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
 
 
 def check(config: Config) -> None:
-    """Refuse clips, parts and tokens that do not fit each other, and what only classification does."""
+    """Refuse numbers of clips and tokens that do not fit each other, and settings of classification."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights", "model.head_dropout")
     data, caption = config.data, config.caption
     if data.num_frames % caption.num_clips:
         raise ConfigError(
-            f"data.num_frames={data.num_frames} is no multiple of caption.num_clips={caption.num_clips}; use one"
+            f"data.num_frames={data.num_frames} is not a multiple of caption.num_clips={caption.num_clips}; change one"
         )
     if not 0 <= caption.end_token < caption.vocab_size:
         raise ConfigError(f"caption.end_token={caption.end_token} must be from 0 to vocab_size - 1")
 
 
 def training_rows(source: VideoSource, config: Config) -> TokenSource:
-    """The rows with their captions as tokens."""
+    """Encode the captions of the rows as tokens."""
     return TokenSource(source, find_tokenizer(config.caption), config.caption.num_tokens)
 
 
 def save_files(source: VideoSource, workdir: Place) -> None:
-    """Write the vocabulary, so that the run can caption without the files that it came from."""
+    """Write the vocabulary, so that the run can caption without the tokenizer's original files."""
     if isinstance(source, TokenSource):
         source.tokenizer.save(workdir)
 
 
 def _check_time(name: str, spec: ClipSpec) -> None:
-    """Refuse a backbone without a learned embedding of time."""
+    """Refuse a backbone without a learned time embedding."""
     if _TIME not in spec.learned_positions:
         able = [other for other, family in FAMILIES.items() if _TIME in family.specs["tiny"].learned_positions]
         raise ConfigError(
-            f"caption.train_encoder=time_embed needs a learned embedding of time, which {name} does not have; "
+            f"caption.train_encoder=time_embed needs a learned time embedding, which {name} does not have; "
             f"use none, all, or one of {', '.join(able)}"
         )
 

@@ -1,4 +1,4 @@
-"""Classification: one class for each video."""
+"""Classification: one class per video."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Classification:
-    """Classification by cross-entropy, mixed, erased and smoothed as configured."""
+    """Build classification by cross-entropy, with mixing, erasing and label smoothing as configured."""
     del total_steps
     weights = () if source is None else class_weights(config, num_classes, source)
     return configured.classification(config, num_classes, weights)
 
 
 def class_weights(config: Config, num_classes: int, source: VideoSource) -> tuple[float, ...]:
-    """The factor of each class in the loss, as optim.class_weights asks; () for none.
+    """The weight of each class in the loss according to optim.class_weights; () for none.
 
     Raises:
       DataError: for a class without videos.

@@ -23,13 +23,13 @@ from vidjax.tasks._task import Task
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> FeatureAlignment:
-    """The student is the encoder of config.model, the teacher that of config.align.teacher."""
+    """Build feature alignment between the encoder of config.model and that of config.align.teacher."""
     del num_classes, total_steps, source
     model, data, align = config.model, config.data, config.align
     if len(align.student_layers) != len(align.teacher_layers) or not align.student_layers:
         raise ConfigError(
             f"align.student_layers={align.student_layers} and align.teacher_layers={align.teacher_layers} are aligned "
-            "one with one; name as many of each, at least one"
+            "in pairs; name the same number of each, at least one"
         )
     spec = build_model(model.name, num_classes=0, **spec_options(config)).spec
     grid = match_teacher(spec, preset(align.teacher))
@@ -37,7 +37,7 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
     student = _encoder(model.name, spec, align.student_layers, "student_layers")
     teacher = _encoder(align.teacher, teacher_spec, align.teacher_layers, "teacher_layers")
     if not student.takes_index:
-        raise ConfigError(f"task=feature_alignment: {model.name} cannot leave tokens out; {_families(index=True)} can")
+        raise ConfigError(f"task=feature_alignment: {model.name} cannot drop tokens; {_families(index=True)} can")
     for name, encoder in ((model.name, student), (align.teacher, teacher)):
         if align.class_token and not encoder.has_class_token:
             raise ConfigError(f"align.class_token: {name} has no class token; set it to false")
@@ -51,19 +51,20 @@ def build(config: Config, num_classes: int, total_steps: int, source: VideoSourc
         AlignmentTeacher(teacher, spec.tubelet_size, align.class_token, align.teacher_norm),
         data.mean, data.std, model.mask, model.mask_ratio, align.loss, align.unit_length,
     )  # fmt: skip
-    objective.train_flops_per_clip  # noqa: B018 - refuses masks that do not fit before any work is done
+    objective.train_flops_per_clip  # noqa: B018 - refuses unsuitable masks before any work is done
     return objective
 
 
 def check(config: Config) -> None:
-    """Refuse a weighting of classes, which the loss does not know."""
+    """Refuse class weights, which the loss does not support."""
     refuse(config, "optim.class_weights")
 
 
 def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The encoder as a classifier without head; the decoders have served their purpose.
+    """The encoder as a classifier without a head; the decoders are dropped.
 
-    A norm that was not trained is as it begins: VideoMAE's after pooling, or the final one without align.student_norm.
+    Norms that were not trained keep their initial values: VideoMAE's norm after pooling, or the final norm if
+    align.student_norm is off.
     """
     classifier = FAMILIES.find(family_of(config.model.name)[0]).classifier(module.spec, 0)
     fresh = jax.jit(classifier.init)(jax.random.key(0), jnp.zeros((1, *module.spec.clip_shape)))["params"]
@@ -72,10 +73,10 @@ def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) 
 
 
 def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
-    """The encoder of a family, with taps at layers that may be counted from the end."""
+    """The encoder of a model, with taps at `layers`, which may count from the end."""
     family = FAMILIES.find(family_of(name)[0])
     if family.encoder is None:
-        raise ConfigError(f"task=feature_alignment: {name} gives no features of its layers; {_families()} can")
+        raise ConfigError(f"task=feature_alignment: {name} cannot return features of its layers; {_families()} can")
     depth = spec.depth
     for layer in layers:
         if not -depth <= layer < depth:
@@ -84,7 +85,7 @@ def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
 
 
 def _families(index: bool = False) -> str:
-    """The titles of families that can teach, or learn."""
+    """The titles of families that can be a teacher or, with `index`, a student."""
     able = []
     for family in FAMILIES.values():
         if family.encoder is not None:

@@ -1,4 +1,4 @@
-"""Least squares: numbers of any size for each video, such as the logarithm of how often it was viewed."""
+"""Least squares: unbounded numbers for each video, such as the logarithm of its view count."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> LeastSquares:
-    """Regression by the squared error of the outputs as they are, one for each target."""
+    """Build regression by the squared error of the unchanged outputs, one per target."""
     del total_steps, source
     data = config.data
     return LeastSquares(build_classifier(config, num_classes), data.mean, data.std, erase=data.erase)
 
 
 def check(config: Config) -> None:
-    """Refuse what only classification does with its targets."""
+    """Refuse settings for class targets."""
     refuse(config, *(key for key in OF_CLASSIFICATION if key != "data.erase"), "optim.class_weights")
 
 
-CURVES = (Curve("val/r2", "share of the variance that is predicted, one view"), Curve("val/mse", "MSE, one view"))
+CURVES = (Curve("val/r2", "explained share of the variance, one view"), Curve("val/mse", "MSE, one view"))
 TASK = Task(
     build=build,
     annotation=TARGET,

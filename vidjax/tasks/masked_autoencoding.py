@@ -12,13 +12,13 @@ from vidjax.viz.reconstruction import reconstruct_held_out
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> MaskedAutoencoding:
-    """Masked autoencoding with the family's pre-training module."""
+    """Build masked autoencoding with the family's pre-training module."""
     del num_classes, total_steps, source
     return configured.masked_autoencoding(config)
 
 
 def check(config: Config) -> None:
-    """Refuse a weighting of classes, which the loss does not know."""
+    """Refuse class weights, which the loss does not support."""
     refuse(config, "optim.class_weights")
 
 

@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of classes in each video, and when they are seen (Charades)."""
+"""Multi-label classification: any number of classes per video, each with its intervals (Charades)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> MultiLabel:
-    """Binary cross-entropy of each class, with positives weighted by optim.pos_weight."""
+    """Build multi-label classification by binary cross-entropy, with positives weighted by optim.pos_weight."""
     del total_steps, source
     module = build_classifier(config, num_classes)
     return MultiLabel(module, config.data.mean, config.data.std, config.optim.pos_weight)
 
 
 def check(config: Config) -> None:
-    """Refuse what only classification does with its targets, and a weight that would reward misses."""
+    """Refuse settings for single-class targets, and a weight that would reward misses."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
     if config.optim.pos_weight <= 0:
-        raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 weighs nothing")
+        raise ConfigError(f"config.optim.pos_weight={config.optim.pos_weight} must be above 0; 1 means no weighting")
 
 
 CURVES = (Curve("val/map", "mAP, one view per window", fraction=True),)

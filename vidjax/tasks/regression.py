@@ -1,4 +1,4 @@
-"""Regression: numbers in [-1, 1] for each video, such as valence and arousal."""
+"""Regression: numbers in [-1, 1] per video, such as valence and arousal."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vidjax.viz.curves import Curve
 
 
 def build(config: Config, num_classes: int, total_steps: int, source: VideoSource | None) -> Regression:
-    """Regression by the concordance correlation of tanh(outputs), one output for each target."""
+    """Build regression by the concordance correlation of tanh(outputs), with one output per target."""
     del total_steps, source
     return Regression(build_classifier(config, num_classes), config.data.mean, config.data.std)
 
 
 def check(config: Config) -> None:
-    """Refuse what only classification does with its targets."""
+    """Refuse settings for class targets."""
     refuse(config, *OF_CLASSIFICATION, "optim.class_weights")
 
 

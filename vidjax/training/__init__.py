@@ -1,6 +1,6 @@
-"""Training: the loop and what it stands on - mesh, optimiser, state, step, checkpoints, telemetry, signals.
+"""Training: the loop and what it uses - mesh, optimiser, state, step, checkpoints, telemetry, signals.
 
-The loop is imported when it is first used: the step, the mesh and the optimiser need none of the data libraries.
+The loop is imported on first use, because the step, the mesh and the optimiser need none of the data libraries.
 """
 
 from typing import TYPE_CHECKING

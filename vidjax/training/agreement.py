@@ -1,6 +1,6 @@
-"""Processes that are to train one model are compared before their first step: configuration, code, packages, data.
+"""Compares the processes of a run before the first step: configuration, code, packages, data.
 
-Nothing else would notice: each computes its part of a batch and of the sums in its own way, and the loss looks sound.
+Nothing else would notice a difference: each process computes its share in its own way, and the loss looks sound.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax._src import distributed as runtime  # its store of keys and values has no public name
+from jax._src import distributed as runtime  # its key-value store has no public name
 
 import vidjax
 from vidjax.config import Config, flatten, to_saved
@@ -32,15 +32,15 @@ from vidjax.training.peers import process_name
 from vidjax.weights.content import content_of
 from vidjax.weights.run_files import CHECKPOINTS
 
-# Keys of which each host may have a value of its own: none of them changes what is computed.
+# Keys whose values may differ between hosts, because they do not change what is computed.
 OWN = frozenset(
     (
-        "data.root", "data.stage", "data.checksums",  # where a host has the videos and a list; the videos are compared
+        "data.root", "data.stage", "data.checksums",  # paths on the host; the videos themselves are compared
         "data.workers", "data.threads", "data.prefetch", "data.cache_gb", "data.stall_seconds",  # its cores and memory
-        "train.compile_cache",  # a folder of its disk
-        "train.profile_start", "train.profile_steps",  # one host alone may be looked at
+        "train.compile_cache",  # a folder on its disk
+        "train.profile_start", "train.profile_steps",  # a single host may be profiled
         "train.start_seconds", "train.peer_seconds",  # how long it waits
-        "train.wandb",  # of the first process only
+        "train.wandb",  # used by the first process only
     )
 )  # fmt: skip
 PACKAGES = (
@@ -48,21 +48,21 @@ PACKAGES = (
     "pillow", "tensorflow-datasets",
 )  # fmt: skip
 _NUMERICS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl", "jax_threefry_partitionable")
-_SAMPLED, _LOOKED_AT = 64, 2**16  # videos that are compared themselves, and bytes of each
-_SHOWN = 3  # differences in a message
+_SAMPLED, _LOOKED_AT = 64, 2**16  # videos whose content is compared, and bytes read from each
+_SHOWN = 3  # differences listed in a message
 _MISSING, _ALL_AGREE = "missing", "all agree"
 _calls = itertools.count()  # the same in all processes
-_PATIENCE = 24 * 3600 * 1000  # milliseconds, for the slowest to copy its data; a process that dies meanwhile ends all
+_PATIENCE = 24 * 3600 * 1000  # milliseconds; the slowest host may be copying its data, and if a process dies, all end
 
 
 def agree(find: Callable[[], Mapping[str, Any]]) -> None:
-    """Compare facts with those of the other processes; every process of a run calls it, as often as the others.
+    """Compare facts with the other processes; every process of a run must call this the same number of times.
 
     Args:
-      find: gives the facts, values that JSON can hold, the most telling first; a process that is alone has no need.
+      find: returns the facts as JSON values, the most informative first; not called in a run of one process.
 
     Raises:
-      ConfigError: in all processes alike, with what differs and between whom.
+      ConfigError: in all processes, naming each difference and the processes that differ.
     """
     state = runtime.global_state
     client = state.client
@@ -92,7 +92,7 @@ def agree(find: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
-    """What differs from the facts of process 0, in a sentence; empty when nothing does."""
+    """A sentence on what differs from the facts of process 0; empty if nothing does."""
     found: dict[str, dict[str, list[str]]] = {}  # key: value: processes
     for name, different in map(json.loads, answers):
         for key, value in different.items():
@@ -103,8 +103,8 @@ def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
     told = [_difference(key, mine.get(key, _MISSING), process_name(0, host), found[key]) for key in keys[:_SHOWN]]
     more = f"; and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
     return (
-        f"the processes of this run do not agree, and none has made a step: {'; '.join(told)}{more}. Start the same "
-        "command with the same code, packages and data on every host"
+        f"the processes of this run disagree, so none has made a step: {'; '.join(told)}{more}. Run the same command "
+        "with the same code, packages and data on every host"
     )
 
 
@@ -120,7 +120,7 @@ def _text(value: Any) -> str:
 
 
 def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
-    """What makes a process train what it trains: configuration, code, packages, the checkpoint it goes on from."""
+    """Everything besides data that determines what a process trains: configuration, code, packages, checkpoints."""
     facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if key not in OWN}
     facts |= {f"version of {name}": _version(name) for name in PACKAGES}
     facts |= {"version of Python": platform.python_version()}
@@ -135,7 +135,7 @@ def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
 
 
 def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
-    """What tells the videos of a split from others: their number, names and classes, and a sample of them."""
+    """Facts that identify the videos of each split: their number, names and classes, and a sample of their content."""
     facts: dict[str, Any] = {}
     for split, source in splits.items():
         if source is None:
@@ -148,7 +148,7 @@ def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
 
 
 def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
-    """Size and first bytes of some of the videos, evenly spaced: lists may be the same, and the files others."""
+    """Size and first bytes of evenly spaced videos: equal lists may name different files."""
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
         if isinstance(video, bytes):
@@ -165,7 +165,7 @@ def _about(size: int, content: bytes) -> str:
 
 
 def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
-    """What lies where the configuration says that weights are; those of the first step only where that is to come."""
+    """The content of the weights that the configuration names; initial weights only if the run is about to begin."""
     begun = {"init_from": config.init_from, "caption.decoder_from": config.caption.decoder_from} if first else {}
     for key, source in (begun | {"align.teacher_from": config.align.teacher_from}).items():
         if content := source and content_of(source):
@@ -180,7 +180,7 @@ def _version(package: str) -> str:
 
 
 def _code(config: Config) -> Iterator[tuple[str, list[pathlib.Path]]]:
-    """The source files of vidjax, and of the user's own modules that a configuration names."""
+    """The source files of vidjax and of the user's own modules that the configuration names."""
     yield f"vidjax {vidjax.__version__}", sorted(pathlib.Path(vidjax.__file__).parent.rglob("*.py"))
     for name in dict.fromkeys((config.task, config.data.name, config.model.name)):
         spec = importlib.util.find_spec(name.partition(":")[0]) if is_outside(name) else None

@@ -1,11 +1,10 @@
-"""Checkpoints of a run through orbax: asynchronous, latest and best kept, checked by checksum when read.
+"""Checkpoints of a run through orbax: written asynchronously, latest and best kept, verified by checksum when read.
 
-A step's folder holds the items `params`, `rest` (step, optimiser state, extra
-but for what never changes), `ema` and `recent` when they are kept, and `meta`
-(JSON: the schema number, fingerprint, mesh, and how many steps `recent` holds).
-Orbax does not notice a flipped bit, so `manifest.json` holds the
-checksums of all files; it is written before the folder gets its final name. Scores come after a checkpoint, so that a
-run that is preempted while it evaluates has lost nothing; they are in `scores.json` beside the folders.
+A step's folder holds the items `params`; `rest` (step, optimiser state, and `extra` without what never changes); `ema`
+and `recent` if the run keeps them; and `meta` (JSON: schema number, fingerprint, mesh, and how many steps `recent`
+holds). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums of all files; it is written before
+the folder gets its final name. Scores follow after a checkpoint, so that a run preempted while it evaluates loses
+nothing; they are in `scores.json` beside the folders.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 from vidjax.weights.run_files import CHECKPOINTS
 
 _REMEMBERED = "remembered steps"  # key of `meta`
-_COMMITTED = "commit_success.txt"  # what orbax writes last into a step's folder in a bucket
+_COMMITTED = "commit_success.txt"  # the file that orbax writes last into a step's folder in a bucket
 
 
 class Checkpoints:
     """The checkpoints of one run.
 
     Attributes:
-      directory: `<workdir>/checkpoints`, one folder a step.
-      scores: what `set_score` said, by step.
+      directory: `<workdir>/checkpoints`, with one folder per step.
+      scores: the scores given to `set_score`, by step.
     """
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
-        """Open or create the folder; the newest `keep_latest` steps and the one with the highest score are kept."""
+        """Open or create the folder; it keeps the newest `keep_latest` steps and the one with the highest score."""
         self.directory = absolute(workdir) / CHECKPOINTS
         self.scores = read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
@@ -59,10 +58,10 @@ class Checkpoints:
         self._folder = self._opened()
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
-        """Write a checkpoint in the background; waits only for the one before.
+        """Write a checkpoint in the background; waits only for the previous one.
 
         Raises:
-          DataError: when this one or the one before cannot be written.
+          DataError: when this one or the previous one cannot be written.
         """
         if step in self.steps():
             return
@@ -75,12 +74,12 @@ class Checkpoints:
         items["meta"] = ocp.args.JsonSave({"schema": SCHEMA} | meta)
         with self._writing():
             self._manager.wait_until_finished()
-            if not self._is_still_there():  # orbax makes it anew, without the checkpoints before
+            if not self._is_still_there():  # orbax would create it again, without the earlier checkpoints
                 raise FileNotFoundError(f"{self.directory} is no longer there")
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def _opened(self) -> int | None:
-        """A descriptor of the folder, which keeps its number from any folder made in its place; None in a bucket."""
+        """Open a descriptor, so that no folder created in its place gets the same inode; None in a bucket."""
         return None if in_bucket(self.directory) else os.open(self.directory, os.O_RDONLY)
 
     def _is_still_there(self) -> bool:
@@ -99,16 +98,16 @@ class Checkpoints:
         say: Callable[[str], None],
         before: float = math.inf,
     ) -> tuple[int, TrainState] | None:
-        """The newest checkpoint that is whole, or None when there is none at all.
+        """Restore the newest undamaged checkpoint; return its step and state, or None if there is no checkpoint.
 
         Args:
           shapes: `ShapeDtypeStruct`s with a sharding on every leaf; the mesh need not be the one that wrote it.
-          check_meta: is given the saved `meta` and raises when the checkpoint belongs to another run.
-          say: is told of damaged checkpoints, which are set aside under the name `<step>.damaged`.
-          before: only checkpoints of smaller steps are looked at.
+          check_meta: called with the saved `meta`; raises if the checkpoint belongs to another run.
+          say: called with a message for each damaged checkpoint, which is renamed to `<step>.damaged`.
+          before: only checkpoints of smaller steps are considered.
 
         Raises:
-          ResumeError: when there are checkpoints and all of them are damaged, or one has another schema or model.
+          ResumeError: when all checkpoints are damaged, or the newest undamaged one has another schema or model.
         """
         for step in reversed([step for step in self.steps() if step < before]):
             damage = _everywhere_the_same(lambda step=step: damaged_files(self.directory / str(step)))
@@ -128,7 +127,7 @@ class Checkpoints:
         return None
 
     def delete_after(self, step: int) -> None:
-        """Delete the checkpoints of later steps, but not the one with the highest score."""
+        """Delete the checkpoints of later steps, except the one with the highest score."""
         steps = self.steps()
         for later in {later for later in steps if later > step} - {best_step(steps, self.scores)}:
             self._manager.delete(later)
@@ -138,11 +137,11 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def score(self, step: int) -> float | None:
-        """What `set_score` said of a step, or None."""
+        """The score given to `set_score` for a step, or None."""
         return self.scores.get(step)
 
     def mend_scores(self, say: Callable[[str], None]) -> None:
-        """Set a damaged scores.json aside, and write anew what the run's metrics know of the scores."""
+        """Set a damaged scores.json aside, and rebuild it from the run's metrics."""
         damaged = _everywhere_the_same(lambda: SCORES * scores_damaged(self.directory))
         if not damaged:
             return
@@ -150,27 +149,27 @@ class Checkpoints:
             set_aside(self.directory / SCORES)
             write_json(self.directory / SCORES, self.scores)
         say(
-            f"{self.directory / SCORES} was damaged; set aside as {SCORES}.damaged, and written anew from the metrics "
-            f"with the scores of {len(self.scores)} steps"
+            f"{self.directory / SCORES} was damaged; set aside as {SCORES}.damaged, and rebuilt from the metrics with "
+            f"the scores of {len(self.scores)} steps"
         )
 
     def set_score(self, step: int, score: float) -> None:
-        """Note how good a saved step is, higher is better; the best is kept from the next save on."""
+        """Record the score of a saved step, higher is better; the best step is kept from the next save on."""
         self.scores[step] = score
         if jax.process_index() == 0:
             write_json(self.directory / SCORES, self.scores)
 
     def wait(self) -> None:
-        """Return when what was saved is on disk.
+        """Wait until all saves are on disk.
 
         Raises:
-          DataError: when it cannot be written.
+          DataError: when one cannot be written.
         """
         with self._writing():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Wait for the last save, then let go of the folder."""
+        """Wait for the last save, then release the folder."""
         try:
             with self._writing():
                 self._manager.close()
@@ -181,14 +180,14 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self):
-        """What goes wrong with a disk, as a sentence; an unfinished step is swept by a restart."""
+        """Turn errors of the disk into a `DataError`; a restart removes the unfinished step."""
         try:
             yield
-        except (OSError, ValueError) as error:  # tensorstore's words for a disk are a ValueError
+        except (OSError, ValueError) as error:  # TensorStore reports disk errors as a ValueError
             first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
             raise DataError(
-                f"no checkpoint can be written to {self.directory} ({first}); see that the folder is there, may be "
-                "written and has room, and start again with the same workdir"
+                f"no checkpoint can be written to {self.directory} ({first}); check that the folder exists, is "
+                "writable and has space, and start again with the same workdir"
             ) from error
 
     def _read(self, step: int, shapes: TrainState, meta: dict) -> TrainState:
@@ -200,14 +199,14 @@ class Checkpoints:
             items["recent"] = ocp.args.StandardRestore(shapes.recent)
         try:
             read = self._manager.restore(step, args=ocp.args.Composite(**items))
-        except (ValueError, KeyError, FileNotFoundError) as error:  # orbax's words for other names and shapes
+        except (ValueError, KeyError, FileNotFoundError) as error:  # orbax raises these for other names and shapes
             first = str(error).strip().splitlines()[0]
             raise ResumeError(
-                f"checkpoint {step} in {self.directory} holds another model or optimiser than this configuration "
-                f"({first}); choose another workdir, or init_from to take over what fits"
+                f"checkpoint {step} in {self.directory} holds a different model or optimiser from this configuration "
+                f"({first}); choose another workdir, or set init_from to reuse the parameters that fit"
             ) from error
         recent = read.get("recent") or ()
-        if window and not recent:  # the run did not remember its steps, or so many, until now
+        if window and not recent:  # until now the run remembered no steps, or another number of them
             places = jax.tree.map(lambda leaf: leaf.sharding, shapes.recent)
             recent = jax.jit(lambda: no_steps(window), out_shardings=places)()
         return TrainState(params=read["params"], ema=read.get("ema") or {}, recent=recent, **read["rest"])
@@ -219,9 +218,9 @@ class Checkpoints:
         self._manager.reload()
 
     def _write_manifest(self) -> None:
-        """Runs on the first process, in the background, when all files of a step are written but not yet committed.
+        """Write the checksums; called in the background, on the first process, when a step is written but uncommitted.
 
-        An unfinished step has a name of its own on a disk; in a bucket, which cannot rename, it lacks orbax's marker.
+        On a disk, an unfinished step has a temporary name; in a bucket, which cannot rename, it lacks orbax's marker.
         """
         if in_bucket(self.directory):
             steps = (path for path in self.directory.iterdir() if path.name.isdigit())
@@ -234,7 +233,7 @@ class Checkpoints:
 
 
 def _rest(state: TrainState) -> dict:
-    """The item `rest` of a state: of `extra`, what never changes is left out."""
+    """The item `rest` of a state: step, optimiser state, and `extra` without what never changes."""
     extra = state.extra
     if isinstance(extra, Mapping):
         extra = {name: tree for name, tree in extra.items() if name != FIXED}
@@ -253,7 +252,7 @@ class _LatestAndBest(policies.PreservationPolicy):
 
 
 def _everywhere_the_same(check: Callable[[], str]) -> str:
-    """What the first process finds, told to all, so that they choose the same checkpoint."""
+    """Broadcast what the first process finds, so that all processes choose the same checkpoint."""
     if jax.process_count() == 1:
         return check()
     words = check().encode()[:256] if jax.process_index() == 0 else b""

@@ -1,4 +1,4 @@
-"""XLA's persistent cache, in the user's cache folder: what was compiled once is read the next time."""
+"""XLA's persistent compilation cache, kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from vidjax.files import in_bucket
 OFF = "off"
 VARIABLE = "VIDJAX_COMPILE_CACHE"
 _JAXS_VARIABLE = "JAX_COMPILATION_CACHE_DIR"
-_SHORTEST, _JAXS_SHORTEST = 0.1, 1.0  # seconds; what compiles faster is compiled again
-_LARGEST = 4 * 2**30  # bytes; what was not used for longest goes first
+_SHORTEST, _JAXS_SHORTEST = 0.1, 1.0  # seconds; programs that compile faster are not cached
+_LARGEST = 4 * 2**30  # bytes; the least recently used entries are removed first
 
 
 def use_compile_cache(setting: str = "") -> None:
-    """Keep what XLA compiles, and use what was kept; a folder that cannot be written to costs a warning.
+    """Cache what XLA compiles on disk; a folder that cannot be written to only prints a warning.
 
-    It should come before jax is imported, and must come before anything is compiled. The variable
-    JAX_COMPILATION_CACHE_DIR wins over everything else, and a folder that this process has given to jax before over the
-    default.
+    Call this before anything is compiled, and preferably before jax is imported. The variable JAX_COMPILATION_CACHE_DIR
+    takes precedence over everything else, and a folder already set in jax takes precedence over the default.
 
     Args:
-      setting: a folder, also of a bucket that the hosts of a pod share, or `off`. Empty: the variable
-        VIDJAX_COMPILE_CACHE, which is either, or else `default_folder`.
+      setting: a folder, possibly in a bucket that the hosts of a pod share, or `off`. If empty, the variable
+        VIDJAX_COMPILE_CACHE, which takes the same values, and otherwise `default_folder`.
     """
     wanted = setting or os.environ.get(VARIABLE, "")
     if wanted == OFF or os.environ.get(_JAXS_VARIABLE):
@@ -40,30 +39,31 @@ def use_compile_cache(setting: str = "") -> None:
         return
     folder = pathlib.Path(wanted).expanduser().absolute() if wanted else default_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # who can write there can run code here
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # whoever can write there can run code here
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(13, "no permission to write")
     except OSError as error:
-        print(f"vidjax: nothing compiled is kept: {folder} cannot be used: {error.strerror}", file=sys.stderr)
+        print(f"vidjax: compiled programs are not cached: {folder} cannot be used: {error.strerror}", file=sys.stderr)
         return
     _make_room(folder)
     _keep_in(str(folder))
 
 
 def _keep_in(folder: str) -> None:
-    """Tell jax where it keeps what is compiled."""
-    import jax  # after the checks: most verbs that fail do so without it
+    """Set jax's cache folder."""
+    import jax  # after the checks, so that most verbs fail without importing it
 
     jax.config.update("jax_compilation_cache_dir", folder)
     shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
-    if shortest == _JAXS_SHORTEST:  # nobody has set it
+    if shortest == _JAXS_SHORTEST:  # still the default
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)
 
 
 def default_folder() -> pathlib.Path:
-    """vidjax/jax in the user's cache folder, by the kind of processor: a home may be shared by different machines.
+    """vidjax/jax in the user's cache folder, one subfolder per kind of processor.
 
-    XLA compiles for the instructions of the processor that it runs on, and its cache does not tell them apart.
+    XLA compiles for the instruction set of the processor it runs on, and its cache does not tell them apart. Different
+    machines may share a home folder.
     """
     cache = os.environ.get("XDG_CACHE_HOME", "")
     root = pathlib.Path(cache) if os.path.isabs(cache) else pathlib.Path("~/.cache").expanduser()
@@ -71,7 +71,7 @@ def default_folder() -> pathlib.Path:
 
 
 def _instructions() -> str:
-    """What tells processors apart: the instructions that Linux lists, elsewhere a name."""
+    """A string that identifies the processor: the instruction sets that Linux lists, or a name elsewhere."""
     with contextlib.suppress(OSError):
         for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
@@ -81,7 +81,7 @@ def _instructions() -> str:
 
 
 def _make_room(folder: pathlib.Path) -> None:
-    """Remove what was not used for longest until the rest is small enough; other processes may do so too."""
+    """Remove the least recently used files until the rest fits the limit; other processes may do so concurrently."""
     with contextlib.suppress(OSError):
         files = sorted((entry.stat().st_atime, entry.stat().st_size, entry.path) for entry in os.scandir(folder))
         total = sum(size for _, size, _ in files)

@@ -1,8 +1,8 @@
-"""Checks across the keys of a configuration, made when it is read, before any data is opened or device started.
+"""Checks that the keys of a configuration fit each other, before any data is opened or device started.
 
-Single keys are checked by their types (`vidjax.config.from_dict`). Here each part of a run is asked in turn whether its
-keys fit each other: clips, model, task, optimiser, evaluation, probes. A task adds checks of its own as `Task.check`
-and `Evaluator.check`, and what its modules and its loss refuse when they are made.
+Single keys are checked by their types (`vidjax.config.from_dict`). Here the keys of each part of a run are checked
+against each other: clips, model, task, optimiser, evaluation, probes. A task adds its own checks in `Task.check` and
+`Evaluator.check`, and its modules and loss add more when they are built.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_config(config: Config) -> None:
         check_probe(config)
         return
     spec_fields(config.model.name, config.model.spec)
-    objective = build_objective(config, config.data.num_classes or 1)  # no parameters, nothing is computed
+    objective = build_objective(config, config.data.num_classes or 1)  # creates no parameters and computes nothing
     check_cubes(config, objective)
     check_optim(config)
     if task.evaluator is not None:
@@ -41,13 +41,13 @@ def check_config(config: Config) -> None:
 
 
 def check_data(data: DataConfig, task: Task) -> None:
-    """Refuse clips that cannot be made, and a data set without what the task learns from."""
+    """Refuse impossible clip settings, and a data set without the annotation that the task learns from."""
     check_annotation(data.name, DATASETS.find(data.name), task.annotation)
     check_clips(data)
 
 
 def check_cubes(config: Config, objective: Objective) -> None:
-    """Refuse cubes cut by the loader that the model does not take."""
+    """Refuse loader-cut cubes that do not match the model's."""
     cubes = config.data.cubes
     if not cubes:
         return
@@ -62,14 +62,14 @@ def check_cubes(config: Config, objective: Objective) -> None:
 
 
 def check_optim(config: Config) -> None:
-    """Refuse a schedule in steps without its steps."""
+    """Refuse a step schedule without valid steps."""
     if config.optim.schedule == "steps":
         check_steps(config.optim.step_epochs, config.optim.step_factors)
 
 
 def check_probe(config: Config) -> None:
-    """Refuse probes that nothing can be fitted with, or that have nothing to be fitted to."""
-    from vidjax.evaluation.probes.cross_validation import (  # scikit-learn is imported for probes alone
+    """Refuse probe settings with no backbone, an unsuitable task or invalid cross-validation."""
+    from vidjax.evaluation.probes.cross_validation import (  # imports scikit-learn, which only probes need
         PROBED,
         check_settings,
     )

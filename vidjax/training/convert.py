@@ -1,4 +1,4 @@
-"""Foreign weights as the folder of a run: what `from_pretrained` reads, and `init_from` and evaluation start from."""
+"""Saves foreign weights as a run's folder, which `from_pretrained`, `init_from` and evaluation can read."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
     """Write a model as a run that has not trained yet: configuration, class names and checkpoint 0.
 
     Args:
-      model: of a family that takes clips.
-      folder: made if need be.
+      model: a model that takes clips.
+      folder: created if need be.
 
     Returns:
-      the configuration. Its `model.name` is the most similar preset, and `model.spec` says in what the model differs.
+      The configuration. Its `model.name` is the most similar preset, and `model.spec` lists the fields that differ.
 
     Raises:
-      WeightsError: for a model that takes no clips, or clips whose frames are not square.
+      WeightsError: for a model that takes no clips, or takes frames that are not square.
     """
     recipe, objective = model.clip_recipe, model.objective
     if recipe is None:
-        raise WeightsError(f"{model.source} holds a {model.family}, which takes no clips and makes no run")
+        raise WeightsError(f"{model.source} holds a {model.family}, which takes no clips and cannot become a run")
     height, width = recipe.frame_size
     if height != width:
-        raise WeightsError(f"{model.source} takes frames of {height}x{width}; those of a run are square")
-    merge = rule_with(recipe.merge, "softmax")  # what a configuration says of every task
+        raise WeightsError(f"{model.source} takes frames of {height}x{width}; a run needs square frames")
+    merge = rule_with(recipe.merge, "softmax")  # configurations name the softmax rule, whatever the task
     normalize_target = objective.normalize_target if isinstance(objective, MaskedAutoencoding) else True
     config = Config(
         task="masked_autoencoding" if model.num_classes is None else "classification",

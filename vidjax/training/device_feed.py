@@ -1,4 +1,4 @@
-"""Batches on their way to the devices, one ahead of the step, and the time that the devices waited for them."""
+"""Feeds batches to the devices, one ahead of the step, and measures how long the devices wait for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vidjax.training.throughput import Meter
 class Feed:
     """Turns this process's part of each batch into global arrays.
 
-    Each batch also carries whether this process was told to stop: the step adds this up, which is how all processes
-    agree on the step to stop at without a further round of messages. A process that is alone agrees with itself, and
-    does not wait for a batch once it was told.
+    Each batch also carries whether this process was asked to stop. The step combines these flags, so that all processes
+    stop at the same step without further communication. A single process needs no agreement, and stops waiting for a
+    batch as soon as it is asked to stop.
     """
 
     def __init__(
@@ -32,24 +32,24 @@ class Feed:
         stop: StopSignal,
         waiting: Callable[[Callable[[], str]], AbstractContextManager],
     ):
-        """Take nothing yet.
+        """Store the arguments; no batch is taken yet.
 
         Args:
-          batches: of this process.
-          sharding: of the global arrays.
-          meter: told of every batch, and how long it was waited for.
-          stop: whether this process was told to.
-          waiting: is around every wait, and is given what is waited for, such as `Telemetry.waiting`.
+          batches: this process's parts of the batches.
+          sharding: sharding of the global arrays.
+          meter: counts every batch and the time spent waiting for it.
+          stop: whether this process was asked to stop.
+          waiting: makes the context manager around each wait from a function that describes it; `Telemetry.waiting`.
         """
         self._batches, self._sharding, self._meter, self._waiting = batches, sharding, meter, waiting
         self._stop, self._alone, self._which = stop, jax.process_count() == 1, "the first"
 
     def next(self, in_flight: jax.Array | None = None) -> dict[str, jax.Array] | None:
-        """The next batch, on its way to the devices; None when this process, being alone, was told to stop.
+        """Start sending the next batch to the devices; None if this is the only process and it was asked to stop.
 
         Args:
-          in_flight: an output of the step that runs meanwhile; if it is still being computed when the data is there,
-            nothing was waited for.
+          in_flight: an output of the step that runs meanwhile; if it is still being computed when the data arrives,
+            the wait counts as 0.
         """
         since = time.monotonic()
         try:
@@ -64,7 +64,7 @@ class Feed:
         return global_batch(local, self._sharding)
 
     def _progress(self) -> str:
-        """What is waited for, and how far it is where the loader tells."""
+        """What is being waited for, and its progress if the loader reports it."""
         counted = ""
         if isinstance(self._batches, Batches):
             counted = f": {self._batches.decoded} of {self._batches.videos} videos decoded"

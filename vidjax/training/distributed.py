@@ -1,4 +1,4 @@
-"""Several processes, one run: starts `jax.distributed` where there is more than one, and nothing where there is one."""
+"""Joins the processes of a run: starts `jax.distributed` if there are several, and does nothing if there is one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
-from jax._src import distributed as runtime  # its store of keys and values has no public name
+from jax._src import distributed as runtime  # its key-value store has no public name
 
 from vidjax.errors import ConfigError, StalledError
 from vidjax.progress import progress
@@ -20,7 +20,7 @@ from vidjax.training import peers
 from vidjax.training.stop_signal import leave
 
 _OURS = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-_LATER = 60  # seconds after ours that JAX's own limits end, by an abort
+_LATER = 60  # seconds by which JAX's own limits, which abort, exceed ours
 Join = Callable[..., None]
 
 
@@ -32,16 +32,17 @@ def initialize(
     start_seconds: float = 60.0,
     peer_seconds: float = 60.0,
 ) -> None:
-    """Join the other processes of this run, and watch them; must come before any other use of JAX's devices.
+    """Join the other processes of this run, and watch them; call this before any other use of JAX's devices.
 
-    Four ways, in this order: the arguments; the environment variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID; a SLURM or Open MPI job with several tasks; a TPU slice, whose hosts JAX finds by itself.
+    The processes are found from, in this order: the arguments; the environment variables JAX_COORDINATOR_ADDRESS,
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; a SLURM or Open MPI job with several tasks; a TPU slice, whose hosts JAX
+    discovers.
 
     Args:
-      coordinator: host:port of process 0; empty to find out.
-      num_processes, process_id: how many there are, and which this is, with `coordinator`.
-      start_seconds: in which all processes must have come; else this one ends with the code of a `StalledError`.
-      peer_seconds: without a sign of life after which a process counts as gone; see `vidjax.training.peers`.
+      coordinator: host:port of process 0; empty to discover it.
+      num_processes, process_id: number of processes and index of this one; used with `coordinator`.
+      start_seconds: time limit for all processes to join, after which this one ends with the code of a `StalledError`.
+      peer_seconds: time without a sign of life after which a process counts as gone; see `vidjax.training.peers`.
 
     Raises:
       ConfigError: when only some of the three variables are set.
@@ -80,7 +81,7 @@ def _find_others(coordinator: str, num_processes: int, process_id: int, join: Jo
 
 @contextlib.contextmanager
 def _within(seconds: float) -> Generator[None]:
-    """End this process with a sentence when the others have not come in time; JAX would abort it."""
+    """End this process with a message when the others do not join in time; JAX would abort it."""
     over = threading.Event()
 
     def wait():
@@ -96,20 +97,20 @@ def _within(seconds: float) -> Generator[None]:
 
 
 def _absence(seconds: float) -> str:
-    """Who waits for whom, and what helps."""
+    """A message on which process waits for which, and the remedy."""
     state, host = runtime.global_state, socket.gethostname()
     address = state.coordinator_address or ""
     if not address:
-        return f"{host} has not learned in {seconds:g} s where process 0 is; name it by --coordinator=HOST:PORT"
+        return f"{host} has not found process 0 in {seconds:g} s; name its address with --coordinator=HOST:PORT"
     me = f"{peers.process_name(state.process_id, host)} has waited {seconds:g} s"
     everywhere = f"all {state.num_processes} processes must start within that time, with the same command"
     if state.process_id == 0:
         return f"{me} at {address} for the others: {everywhere}"
     if peers.answers(address):
-        return f"{me}, as has process 0 at {address}, which answers, for others that have not come: {everywhere}"
+        return f"{me} for others, as has process 0, which answers at {address}: {everywhere}"
     return (
-        f"{me} for process 0, which does not answer at {address}: see that it runs, that the address is right, and "
-        "that no firewall closes the port"
+        f"{me} for process 0, which does not answer at {address}: check that it is running, that the address is "
+        "correct, and that no firewall blocks the port"
     )
 
 
@@ -121,7 +122,7 @@ def _join(coordinator: str, num_processes: int, process_id: int, join: Join) -> 
 
 
 def tasks_of_job() -> int:
-    """How many processes a scheduler, or the hosts list of a TPU slice, says there are; 1 when none says."""
+    """The number of processes according to a scheduler or a TPU slice's list of hosts; 1 if there is neither."""
     in_slurm_task = "SLURM_JOB_ID" in os.environ and "SLURM_PROCID" in os.environ
     hosts = os.environ.get("TPU_PROCESS_ADDRESSES") or os.environ.get("TPU_WORKER_HOSTNAMES") or ""
     return max(
@@ -133,7 +134,7 @@ def tasks_of_job() -> int:
 
 
 def _on_cloud_tpu() -> bool:
-    """A machine with TPU chips that is to ask Google Cloud's metadata for the hosts of its slice (Colab is not)."""
+    """Whether this machine has TPU chips and should query Google Cloud's metadata for its slice (Colab should not)."""
     chips = glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*")
     told = "TPU_SKIP_MDS_QUERY" in os.environ or "TPU_WORKER_HOSTNAMES" in os.environ
     return bool(chips) and not told and os.environ.get("JAX_PLATFORMS", "tpu").startswith("tpu")
@@ -143,4 +144,4 @@ def _join_slice(join: Join) -> None:
     try:
         join()
     except (ValueError, OSError) as error:  # no such cluster, or no metadata server
-        print(f"warning: this machine has TPU chips but names no slice ({error}); going on as one process")
+        print(f"warning: this machine has TPU chips but belongs to no slice ({error}); continuing as one process")

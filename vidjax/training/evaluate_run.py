@@ -1,4 +1,4 @@
-"""Scoring a run: now and then while it trains, and by itself with `mode=evaluate`."""
+"""Scores a run: periodically while it trains, and separately with `mode=evaluate`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from vidjax.weights.run_files import check_labels, is_run
 
 
 def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: Place) -> Evaluator | None:
-    """The evaluator of a run's task, with the evaluation split; None for a task that has nothing to be scored by."""
+    """The evaluator of a run's task on the evaluation split; None for a task without a score."""
     evaluator = TASKS.find(config.task).evaluator
     if evaluator is None:
         return None
@@ -43,14 +43,14 @@ def build_evaluator(config: Config, objective: Objective, mesh: Mesh, workdir: P
 
 
 def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
-    """Score the checkpoint that eval.checkpoint names in `workdir`, or in the run of `config.init_from` if it has none.
+    """Score a checkpoint on the evaluation split and write the results to `workdir`.
 
-    So a training command scores what it has trained when `mode=evaluate` is added to it. The evaluation split is
-    scored. The moving average is scored when the run keeps one. Results go to `workdir`. Where `config.init_from` is no
-    run, but anything else that `vidjax.from_pretrained` takes, its weights are scored.
+    The checkpoint is the one that eval.checkpoint names in `workdir`, so that adding `mode=evaluate` to a training
+    command scores what it has trained. If `workdir` holds no run, the checkpoint is taken from `config.init_from`: a
+    run, or anything else that `vidjax.from_pretrained` takes. The moving average is scored if the run keeps one.
 
     Raises:
-      ConfigError: when the task has no labels to score, or the checkpoint is of another model.
+      ConfigError: when the task has no score, or the checkpoint holds another model.
       ResumeError: when there is no checkpoint.
     """
     evaluator_of = TASKS.find(config.task).evaluator
@@ -79,7 +79,10 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource) -> tuple[Any, dict[str, Any], str]:
-    """The parameters, what results say of them, and a sentence; of public weights by the label map, if it is needed."""
+    """The parameters to score, their entries in the results, and a sentence for the screen.
+
+    If public weights have another number of classes, `config.init_label_map` selects them.
+    """
     classes = config.data.num_classes or source.num_classes
     if not is_run(run) and run == config.init_from:
         model = pretrained.load(run)
@@ -93,10 +96,10 @@ def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource
 
 
 def said_of(step: int, config: Config, chosen: str) -> dict[str, Any]:
-    """What results say of the checkpoint that was scored.
+    """The entries of the results that describe the scored checkpoint.
 
     Args:
-      chosen: why it is that one, as `why_chosen` says it.
+      chosen: why this checkpoint was chosen, in the words of `why_chosen`.
     """
     why = {"eval/chosen": chosen.removeprefix(", ")} if chosen else {}
     return {"eval/checkpoint": config.eval.checkpoint, "eval/step": step, **why}
@@ -108,7 +111,7 @@ def _check_same(shapes, found, run) -> None:
     if different:
         name = different[0]
         raise ConfigError(
-            f"{run} holds another model than config.model: {name} is {there.get(name, 'missing')} there and "
+            f"{run} holds a different model from config.model: {name} is {there.get(name, 'missing')} there and "
             f"{wanted.get(name, 'missing')} here; evaluate with the configuration it was trained with"
         )
 

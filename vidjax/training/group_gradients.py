@@ -1,8 +1,8 @@
-"""Gradients of small groups of rows, each clipped by itself, then averaged.
+"""Gradients of small groups of rows, each clipped separately, then averaged.
 
-Scenic trains ViViT so: the gradient of every device is clipped to norm 1 before the mean over devices is taken
-(vivit/train_utils.py:156). Here a group stands for one of their devices, and the result is the same on any number of
-ours: a device takes its groups one after another, holding the activations of one and two gradients.
+Scenic trains ViViT this way: the gradient of every device is clipped to norm 1 before the mean over devices
+(vivit/train_utils.py:156). Here a group of rows stands for one of Scenic's devices, so the result does not depend on
+the number of devices. A device processes its groups in turn, holding one group's activations and two gradients.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vidjax.training.state import TrainState
 
 
 def check_group_gradients(config: Config, objective: Objective, extra: object, mesh: Mesh) -> None:
-    """Refuse `optim.clip_group` where its groups are not whole, or their losses are not their own.
+    """Refuse `optim.clip_group` where groups would be incomplete or their losses would depend on other groups.
 
     Raises:
       ConfigError: naming the keys, their values and the remedy.
@@ -35,26 +35,27 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
         return
     if not config.optim.clip_norm:
         raise ConfigError(
-            f"optim.clip_group={group} clips to optim.clip_norm, which is 0; set it, or optim.clip_group=0"
+            f"optim.clip_group={group} clips to optim.clip_norm, which is 0; set optim.clip_norm, or optim.clip_group=0"
         )
     if isinstance(objective, StatisticalObjective) or jax.tree.leaves(extra):
         raise ConfigError(
-            f"optim.clip_group={group} is not for task={config.task}, whose loss is of a batch; set it to 0"
+            f"optim.clip_group={group} does not work with task={config.task}, whose loss depends on the whole batch; "
+            "set it to 0"
         )
     if config.train.accumulate > 1:
         raise ConfigError(
-            f"optim.clip_group={group} takes one group after another, which saves the memory that "
-            f"train.accumulate={config.train.accumulate} would; set that to 1"
+            f"optim.clip_group={group} processes one group after another, which saves the memory that "
+            f"train.accumulate={config.train.accumulate} would; set train.accumulate=1"
         )
     if (data.mixup > 0 or data.cutmix > 0) and (not objective.group or group % objective.group):
         raise ConfigError(
-            f"optim.clip_group={group} must be a multiple of data.mix_group={data.mix_group}, whose clips are mixed "
-            f"with each other; set data.mix_group={group}"
+            f"optim.clip_group={group} must be a multiple of data.mix_group={data.mix_group}, within which clips are "
+            f"mixed; set data.mix_group={group}"
         )
     own = data.global_batch * data.clips_per_decode // row_blocks(mesh)
     if own % group:
         raise ConfigError(
-            f"each of {row_blocks(mesh)} devices has {own} clips of a batch, which make no whole groups of "
+            f"each of {row_blocks(mesh)} devices has {own} clips of a batch, which do not divide into groups of "
             f"optim.clip_group={group}; use another data.global_batch, fewer devices, a larger mesh.tensor, or another "
             "optim.clip_group"
         )
@@ -63,12 +64,12 @@ def check_group_gradients(config: Config, objective: Objective, extra: object, m
 def group_gradients(objective: Objective, state: TrainState, batch: dict, key: Array, clip: GroupClip, mesh: Mesh):
     """Loss and metrics of the batch, and the mean of the clipped gradients of its groups.
 
-    Every group counts the same in the gradient, as every device does there; in the loss and the metrics, as much as it
-    has valid rows.
+    All groups have equal weight in the gradient, as devices do in Scenic; in the loss and the metrics, a group's weight
+    is `objective.weight` of its rows.
 
     Args:
-      key: of the step; dropout is drawn group by group.
-      clip: groups are rows that follow each other in the batch.
+      key: the step's random key; dropout is drawn group by group.
+      clip: size and norm of the groups, which are consecutive rows of the batch.
     """
 
     def loss_of(params, rows, key):
@@ -88,7 +89,7 @@ def group_gradients(objective: Objective, state: TrainState, batch: dict, key: A
         sums = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), numbers)
         return jax.lax.psum((total, weights.sum(), sums), ROWS)
 
-    # A kernel takes what lies on one device alone, and does not say over which axes its results vary.
+    # Kernels run on single-device data and do not declare over which axes their results vary.
     axes = set(ROWS) if mesh.shape[TENSOR] > 1 else set(AXES)
     specs = {"in_specs": (P(), P(ROWS), P()), "out_specs": P(), "axis_names": axes}
     on_devices = jax.shard_map(of_device, mesh=mesh, check_vma=False, **specs)

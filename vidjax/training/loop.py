@@ -58,22 +58,22 @@ def train(
     objective: Objective | None = None,
     make_batches: Callable[..., Iterator[dict]] = train_batches,
 ) -> dict:
-    """Train as configured, going on where an earlier start in the same folder stopped.
+    """Train as configured, resuming where an earlier start in the same folder stopped.
 
     Args:
-      config: the run.
-      workdir: its folder: config.json, metrics.jsonl, tensorboard/, checkpoints/, quarantine.jsonl, results.json,
-        report.html, report.md with pictures.
-      source: training videos; default those that `config.data` names.
-      objective: what to learn; default the one that `config.task` names.
-      make_batches: where batches come from, called as `vidjax.data.loader.train_batches`.
+      config: the run's configuration.
+      workdir: the run's folder, which receives config.json, metrics.jsonl, tensorboard/, checkpoints/,
+        quarantine.jsonl, results.json, report.html, and report.md with pictures.
+      source: training videos; by default those that `config.data` names.
+      objective: what to learn; by default the objective that `config.task` names.
+      make_batches: yields the batches; called like `vidjax.data.loader.train_batches`.
 
     Returns:
-      the flat results: of the last evaluation, or the last training metrics when the task has none.
+      Flat results: those of the last evaluation, or the last training metrics if the task has no evaluation.
 
     Raises:
-      UserError: for anything the user can mend, such as processes that do not agree; see `vidjax.errors`.
-      SystemExit: with 128 + the signal's number, after SIGTERM or SIGINT; all steps made until then are saved.
+      UserError: for anything the user can fix, such as processes that disagree; see `vidjax.errors`.
+      SystemExit: with code 128 + the signal's number, after SIGTERM or SIGINT, once every completed step is saved.
     """
     began = time.monotonic()
     if objective is None:
@@ -104,10 +104,10 @@ def train(
         state = start(config, plan.fit.step, checkpoints, identity)
         done = first = int(state.step)
         if first >= total and _finished(workdir, evaluator, checkpoints, first):
-            say(f"nothing to train: {workdir} has made {first} steps; ask for more by train.steps or train.epochs")
+            say(f"nothing to train: {workdir} has already made {first} steps; raise train.steps or train.epochs")
             return _read_results(workdir)
         if first > total:
-            say(f"{workdir} has made {first} steps, more than the {total} that are asked for; it is scored as it is")
+            say(f"{workdir} has already made {first} steps, more than the {total} configured; scoring it as it is")
             total = first
 
         def stopped():
@@ -123,7 +123,7 @@ def train(
             write_labels(workdir, source.labels)
             keep_reading(source, evaluator, workdir)
             TASKS.find(config.task).save_files(source, workdir)
-            stop.sentence = lambda: f"{stopped()}; start again with the same workdir to go on"
+            stop.sentence = lambda: f"{stopped()}; start again with the same workdir to resume"
             stop.last_words = last_words
             stack.enter_context(told_in_report(config, workdir, stopped))
 
@@ -137,7 +137,7 @@ def train(
         bad = int(state.recent.bad) if state.recent else 0
         watch = Watch(telemetry, meter, Quarantine(workdir, source), config.train, total, bad)
         batch: dict | None = None
-        if first < total:  # else a run is finished that was stopped in its last evaluation
+        if first < total:  # otherwise all steps are made, and only the final evaluation is left
             part = loader_slice(mesh)
             batches = opened(make_batches(source, data, seed=config.seed, start_step=first, process=part))
             feed = Feed(batches, batch_sharding(mesh), meter, stop, telemetry.waiting)
@@ -148,10 +148,10 @@ def train(
         results: dict = {}
         unscored = 0 < first < total and checkpoints.score(first) is None
         if evaluator and unscored and _due(first, config.train.eval_every):
-            with telemetry.waiting(f"evaluating step {first}"), goodput.on("evaluate"):  # in which a kill came
+            with telemetry.waiting(f"evaluating step {first}"), goodput.on("evaluate"):  # a kill cut it short
                 results = _validate(evaluator, state, checkpoints)
             telemetry.log(first, _numbers(results))
-        saving = evaluating = False  # due, and put off while steps are not finite
+        saving = evaluating = False  # whether each is due; both wait while steps are not finite
         for step in range(first + 1, total + 1):
             profile.before(step)
             with contextlib.ExitStack() as around:
@@ -165,13 +165,13 @@ def train(
             if step == first + 1:
                 meter.compiled(plan.fit.seconds + time.monotonic() - called)
                 goodput.move("step", "compile", time.monotonic() - called)
-                meter.start()  # leaves compilation out
+                meter.start()  # excludes compilation
             failed = None
             if step < total:
                 try:
                     batch = feed.next(in_flight=metrics["train/loss"])
                 except (DataError, StalledError) as error:
-                    if jax.process_count() > 1:  # one of several cannot save by itself
+                    if jax.process_count() > 1:  # one of several processes cannot save alone
                         raise
                     failed = error
             profile.after(step, metrics["train/loss"])
@@ -192,10 +192,10 @@ def train(
             if not (step == total or stopping or saving or failed):
                 continue
             watch.flush()
-            if watch.streak and step < total:  # the parameters may be ruined: what was saved before them stays
+            if watch.streak and step < total:  # the parameters may be ruined: keep the last checkpoint
                 if not (stopping or failed):
                     continue
-                say(f"step {step} is not saved: it and those before it, {watch.streak} in a row, were not finite")
+                say(f"step {step} is not saved: {watch.streak} steps in a row, up to this one, were not finite")
             else:
                 goodput.saving(step)
                 with goodput.on("save"):
@@ -204,12 +204,12 @@ def train(
             if step == total or stopping or evaluating:
                 with goodput.on("save"):
                     checkpoints.wait()
-                stop.unsaved = jax.process_count() > 1  # one of several cannot leave by itself
+                stop.unsaved = jax.process_count() > 1  # one of several processes cannot leave alone
             if failed:
                 checkpoints.wait()
                 raise failed
             if stopping:
-                stop.signal = stop.signal or signal.SIGTERM  # that another process has heard
+                stop.signal = stop.signal or signal.SIGTERM  # another process received it
                 raise SystemExit(128 + stop.signal)
             if evaluating:
                 with telemetry.waiting(f"evaluating step {done}"), goodput.on("evaluate"):
@@ -230,7 +230,7 @@ def train(
             telemetry.show(total, draw_pictures(config, plan.objective, state.params, mesh, workdir))
         if not evaluator:
             results = {"train/steps": total, **watch.last}
-            _write_json(workdir / RESULTS, results)  # says that the pictures are there, see `_finished`
+            _write_json(workdir / RESULTS, results)  # marks the pictures as drawn; see `_finished`
         goodput.write()
         write_report(config, workdir, f"trained to step {done} of {total}", results)
     say_where(config, workdir, f"trained to step {done} of {total}")
@@ -238,7 +238,7 @@ def train(
 
 
 def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
-    """Score one view with the moving average where it is kept; its main figure ranks the checkpoint."""
+    """Score one view per video, with the moving average if the run keeps one; the main figure ranks the checkpoint."""
     results = evaluator.validate(state.ema or state.params)
     if (score := results.get(f"val/{evaluator.main}")) is not None:
         checkpoints.set_score(int(state.step), score)
@@ -246,7 +246,7 @@ def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints)
 
 
 def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
-    """Score the checkpoint that eval.checkpoint names by the whole protocol; the last, in a run without validations."""
+    """Score the checkpoint that eval.checkpoint names by the full protocol; the last one if the run never validates."""
     config, step, params = evaluator.config, int(state.step), state.ema or state.params
     results = _validate(evaluator, state, checkpoints) if config.train.eval_every > 0 else {}
     chosen, why = step, ""
@@ -263,12 +263,12 @@ def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) ->
 
 
 def _numbers(results: dict) -> dict:
-    """What of the results is worth a curve: numbers, but not those of single classes."""
+    """The results worth plotting as curves: numbers, except those of single classes."""
     return {name: value for name, value in results.items() if not isinstance(value, str) and name.count("/") == 1}
 
 
 def _finished(workdir: Place, evaluator: Evaluator | None, checkpoints: Checkpoints, step: int) -> bool:
-    """Whether nothing is missing of a run that has made its last step: its report, written last, says that it has."""
+    """Whether a run at its last step is complete, with its scores, results and report, which is written last."""
     scored, report = evaluator is None or checkpoints.score(step) is not None, workdir / REPORT
     told = report.exists() and f"Trained to step {step} of {step}: " in report.read_text()
     return scored and told and bool(_read_results(workdir))
@@ -283,6 +283,6 @@ def _read_results(workdir: Place) -> dict:
 
 
 def _write_json(path: Place, tree: dict) -> None:
-    """Write a file of the run, once for all processes."""
+    """Write a file of the run from the first process only."""
     if jax.process_index() == 0:
         write_json(path, tree)

@@ -1,7 +1,7 @@
-"""The device mesh and what lies where on it: batches, parameters, optimiser state.
+"""The device mesh and the sharding of batches, parameters and optimiser state.
 
-Modules carry no sharding. A parameter's place follows from its path (tensor parallelism, an ordered table of
-rules) and from its shape (fully sharded data parallelism takes the largest dimension that is left).
+Modules carry no sharding. A parameter's sharding follows from its path (tensor parallelism, an ordered table of
+rules) and its shape (fully sharded data parallelism divides one of the remaining dimensions; see `_divided`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from vidjax.errors import ConfigError
 from vidjax.models.param_paths import path_name
 from vidjax.ops.mesh_axes import AXES, FSDP, ROWS, TENSOR, count_slices, mesh_of, row_blocks
 
-# The first rule whose pattern is found in a parameter's path applies. Specs are aligned to the last dimensions, so
-# that they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).
+# The first rule whose pattern occurs in a parameter's path applies. Specs are aligned to the last dimensions, so that
+# they hold with and without the stacked layer axis: qkv (.. d 3 h dh), q_bias (.. h dh), proj (.. h dh d).
 TENSOR_RULES = (
     (r"qkv/kernel$", P(TENSOR, None)),
     (r"(qkv/bias|[qkv]_bias)$", P(TENSOR, None)),
@@ -33,20 +33,20 @@ TENSOR_RULES = (
 )
 
 
-# TPU chips over which parameters are divided by default. Each then has an eighth of the optimiser's work, and to sum a
-# gradient takes half of an all-reduce's bytes; more chips are no ring, and send more (docs/performance.md).
+# TPU chips over which parameters are divided by default. Each chip then does an eighth of the optimiser's work, and
+# summing a gradient takes half the bytes of an all-reduce; more chips form no ring and send more (docs/performance.md).
 PARAMETERS_OVER = 8
 
 
 def make_mesh(config: MeshConfig, devices=None) -> Mesh:
-    """Arrange the devices as (data, fsdp, tensor); a size of -1 takes what the others leave.
+    """Arrange the devices as (data, fsdp, tensor); a size of -1 takes the devices that the others leave.
 
     Args:
-      config: the sizes; at most one of them -1. An fsdp of 0 is chosen by the platform.
-      devices: default all devices of all processes.
+      config: the sizes, of which at most one is -1. For fsdp, 0 means that the platform decides.
+      devices: by default all devices of all processes.
 
     Raises:
-      ConfigError: when the sizes do not multiply to the number of devices, or an axis but data would lie over slices.
+      ConfigError: when the sizes do not multiply to the number of devices, or an axis other than data spans slices.
     """
     devices = jax.devices() if devices is None else devices
     config = dataclasses.replace(config, fsdp=config.fsdp or _fsdp(config, devices))
@@ -56,7 +56,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
         raise ConfigError(f"{shown}: each size must be at least 1, and one of them may be -1")
     known = math.prod(size for size in sizes if size != -1)
     if len(devices) % known or (-1 not in sizes and known != len(devices)):
-        raise ConfigError(f"{shown} does not fit {len(devices)} devices; their product must be that, and one may be -1")
+        raise ConfigError(f"{shown} do not multiply to {len(devices)} devices; change a size, or set one of them to -1")
     sizes, slices = [len(devices) // known if size == -1 else size for size in sizes], count_slices(devices)
     if config.slices not in (0, slices):
         raise ConfigError(
@@ -64,21 +64,21 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
         )
     if sizes[0] % slices:
         raise ConfigError(
-            f"{shown}: the devices lie in {slices} slices, of which each must have a whole part of data; use "
+            f"{shown}: the devices lie in {slices} slices, over which mesh.data must divide evenly; use "
             f"mesh.data={slices} or a multiple of it, and a smaller mesh.fsdp or mesh.tensor"
         )
     return mesh_of(sizes, devices)
 
 
 def _fsdp(config: MeshConfig, devices: Sequence[jax.Device]) -> int:
-    """Over how many devices parameters are divided where the configuration leaves it open."""
+    """The number of devices to divide parameters over where the configuration leaves it open."""
     rest = len(devices) // count_slices(devices) // max(config.tensor, 1)
     divides = config.data == -1 and rest % PARAMETERS_OVER == 0
     return PARAMETERS_OVER if divides and devices[0].platform == "tpu" else 1
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over data and fsdp; the devices of a tensor group see the same rows."""
+    """Shard rows over data and fsdp; the devices of a tensor group see the same rows."""
     return NamedSharding(mesh, P(ROWS))
 
 
@@ -88,7 +88,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def mirrored_blocks(mesh: Mesh) -> int:
-    """An even number of row blocks, whole devices or halves of one, so that each has a mirror image in the batch."""
+    """The number of row blocks, doubled if it is odd, so that every block has a mirror image in the batch."""
     blocks = row_blocks(mesh)
     return blocks if blocks % 2 == 0 else 2 * blocks
 
@@ -97,7 +97,7 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, 
     """Refuse a batch that the mesh or the micro-batches do not divide.
 
     Args:
-      pairs: whether rows are mixed in pairs, which a micro-batch must not part.
+      pairs: whether rows are mixed in pairs, which micro-batches must not separate.
 
     Raises:
       ConfigError: naming the batch, the divisor and the next batch that fits.
@@ -114,10 +114,10 @@ def check_rows(mesh: Mesh, videos: int, clips_per_decode: int, accumulate: int, 
 
 
 def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
-    """Refuse groups of rows that do not fill the batch, or that micro-batches would part.
+    """Refuse groups of rows that do not fill the batch, or that micro-batches would split.
 
     Args:
-      group: rows of a group; 0 for none.
+      group: rows per group; 0 for none.
 
     Raises:
       ConfigError: naming the batch, the group and the remedy.
@@ -135,19 +135,19 @@ def check_groups(mesh: Mesh, rows: int, group: int, accumulate: int) -> None:
         if (smaller := math.gcd(group, own // accumulate)) > 1:
             ways.append(f"data.mix_group={smaller}")
         raise ConfigError(
-            f"the {own} clips of a batch that a device has make no {accumulate} micro-batches (train.accumulate) of "
+            f"the {own} clips per device do not divide into {accumulate} micro-batches (train.accumulate) of "
             f"whole groups of data.mix_group={group}; use {', or '.join([*ways, 'data.mix_group=0'])}"
         )
 
 
 def smallest_rows(mesh: Mesh, group: int, accumulate: int) -> int:
-    """Rows that give every device, or every micro-batch of it, whole groups: batches that pass are multiples of it."""
+    """The least number of rows that gives each device and micro-batch whole groups; valid batches are its multiples."""
     blocks = row_blocks(mesh)
     return blocks * accumulate * max(group, 1) if accumulate > 1 else math.lcm(blocks, group or 1)
 
 
 def loader_slice(mesh: Mesh) -> tuple[int, int]:
-    """Which part of the rows this process must load: (p, P), part p of P equal ones.
+    """The part of the rows that this process must load, as (p, P): part p of P equal parts.
 
     Processes that hold the same rows (a tensor axis over several hosts) get the same part.
 
@@ -159,7 +159,7 @@ def loader_slice(mesh: Mesh) -> tuple[int, int]:
 
 
 def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
-    """`loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
+    """Compute `loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
     by_block = processes.reshape(-1, processes.shape[-1])  # batch rows lie over data and fsdp, in this order
     held = {int(p): tuple(np.flatnonzero((by_block == p).any(axis=1)).tolist()) for p in np.unique(processes)}
     parts = sorted(set(held.values()))
@@ -172,7 +172,7 @@ def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
 
 
 def global_batch(local: dict[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Send this process's rows to its devices as parts of global arrays; 64-bit integers become 32-bit."""
+    """Send this process's rows to its devices as shards of global arrays; 64-bit integers become 32-bit."""
     narrow = {key: value.astype(np.int32) if value.dtype == np.int64 else value for key, value in local.items()}
     return {key: jax.make_array_from_process_local_data(sharding, value) for key, value in narrow.items()}
 
@@ -181,8 +181,8 @@ def param_shardings(shapes, mesh: Mesh, fsdp_min_size: int):
     """A `NamedSharding` for every leaf of a tree of parameters, or of a state that holds such trees.
 
     Args:
-      shapes: arrays or `ShapeDtypeStruct`s; a leaf is known by its path, so the optimiser's moments and the moving
-        average lie where their parameters lie.
+      shapes: arrays or `ShapeDtypeStruct`s. Rules match a leaf's path, so the optimiser's moments and the moving
+        average are sharded like their parameters.
       mesh: axes (data, fsdp, tensor).
       fsdp_min_size: elements; smaller leaves are not divided over fsdp.
 
@@ -217,10 +217,10 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
 
 
 def _divided(name: str, shape: tuple[int, ...], free: list[int]) -> int:
-    """The dimension of a parameter that fsdp divides, of those that it can.
+    """The dimension of a parameter that fsdp divides, out of the `free` ones.
 
-    That of a kernel is the one along which `product` gathers it: rows, which lie apart in a TPU's memory, but the last
-    of attention's output projection, whose rows are a head's.
+    For a kernel it is the one along which `product` gathers it: the rows, which lie apart in a TPU's memory. In
+    attention's output projection, where rows belong to a head, it is the last dimension instead.
     """
     if re.search(r"(^|/)proj/kernel$", name):
         return free[-1]
@@ -228,6 +228,6 @@ def _divided(name: str, shape: tuple[int, ...], free: list[int]) -> int:
 
 
 def place_like(values: np.ndarray, leaf: jax.Array) -> jax.Array:
-    """Values of the host with the type and the sharding of another array."""
+    """Put host values on the devices with the dtype and sharding of another array."""
     values = np.asarray(values, leaf.dtype)
     return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda index: values[index])

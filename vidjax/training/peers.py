@@ -1,8 +1,8 @@
-"""The other processes of a run: each shows that it lives, and one that ends takes the others with it, in a sentence.
+"""Heartbeats between the processes of a run: when one ends or is lost, the others end too, with a clear message.
 
-JAX alone notices a lost process after 100 seconds and then aborts, and a process that ended with an error leaves the
-others waiting in a collective. Here every process writes a beat to the key-value store that process 0 keeps for JAX,
-and so does one that ends. Process 0 looks for beats that stop, the others for process 0.
+JAX by itself notices a lost process only after 100 seconds and then aborts, and a process that ends with an error
+leaves the others waiting in a collective. Here every process writes a heartbeat to the key-value store that process 0
+keeps for JAX, and an entry when it ends. Process 0 watches all heartbeats; the others watch process 0.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from typing import Any
 from vidjax.errors import StalledError, UserError, printable
 from vidjax.training import stop_signal
 
-BEATS, ENDED = "vidjax/beat", "vidjax/ended"  # folders of the store, with a key for each process
-MOST_BETWEEN = 5.0  # seconds from one beat to the next
-GRACE, STOPPING = 5.0, 60.0  # seconds in which this process may end by itself after another has, or was stopped
-POSTING = 2.0  # seconds that the store has to take a process's last word
+BEATS, ENDED = "vidjax/beat", "vidjax/ended"  # folders of the store, with one key per process
+MOST_BETWEEN = 5.0  # longest time from one heartbeat to the next, in seconds
+GRACE, STOPPING = 5.0, 60.0  # seconds this process has to end by itself after another failed, or was stopped
+POSTING = 2.0  # seconds the store has to accept a process's last entry
 _watched: Peers | None = None
 
 
 def process_name(number: int, host: str) -> str:
-    """How a process is called in a sentence."""
+    """The name of a process in messages."""
     return f"process {number} on {host}"
 
 
@@ -46,18 +46,20 @@ def answers(address: str) -> bool:
 
 
 class Peers:
-    """Watches the other processes of a run, in threads, until one of them or this one ends.
+    """Watches the other processes of a run from threads, until one of them or this one ends.
 
-    Time is counted in beats, not by a clock, so that a machine that was suspended does not think the others dead.
+    Silence is counted in heartbeats, not by a clock, so that a machine waking from suspension does not take the others
+    for dead.
     """
 
     def __init__(self, client: Any, number: int, count: int, seconds: float, coordinator: str):
-        """Show that this process lives.
+        """Write the first heartbeat of this process.
 
         Args:
-          client: of JAX's distributed runtime.
-          number: of this process, of `count`.
-          seconds: without a beat after which a process counts as gone.
+          client: the client of JAX's distributed runtime.
+          number: number of this process.
+          count: number of all processes.
+          seconds: a process without a heartbeat for this long counts as gone.
           coordinator: host:port of process 0.
         """
         self._client, self._number, self._count, self._seconds = client, number, count, seconds
@@ -72,11 +74,11 @@ class Peers:
 
     @property
     def name(self) -> str:
-        """This process."""
+        """The name of this process in messages."""
         return process_name(self._number, self._host)
 
     def start(self) -> None:
-        """Watch from now on; an abort of JAX's for want of process 0, and an end by a signal, are told too."""
+        """Start watching; also report an end by a signal, and JAX's abort when process 0 is gone."""
         stop_signal.at_leave.append(lambda code: self._post(code, f"{self.name} was stopped (exit code {code})"))
         if self._number:
             _on_abort(self._tell_abort)
@@ -84,7 +86,7 @@ class Peers:
             threading.Thread(target=target, daemon=True, name="peers").start()
 
     def finish(self) -> None:
-        """This process has done its work: nobody waits for it any more."""
+        """Record that this process has done its work, so that nobody waits for it."""
         self._over.set()
         self._post(0, "")
 
@@ -92,7 +94,8 @@ class Peers:
         """End this process and, within seconds, the others.
 
         Args:
-          sentence: what they say of it.
+          code: exit code.
+          sentence: what the others print about it.
         """
         self._over.set()
         self._post(code, sentence)
@@ -101,9 +104,9 @@ class Peers:
         stop_signal.leave(code)
 
     def blame(self) -> str:
-        """After an error that a lost process may have caused: what is to be said of that process; empty for none."""
+        """Find the lost process that may have caused an error; return a sentence on it, or an empty string."""
         silent, quiet = {0: f"0 {self._first_host}"}, 0
-        with contextlib.suppress(Exception):  # JAX's, of a store that does not answer
+        with contextlib.suppress(Exception):  # raised by JAX when the store does not answer
             silent = self._read(BEATS)
             while quiet * self._every < min(3 * MOST_BETWEEN, self._seconds):
                 time.sleep(self._every)
@@ -120,9 +123,9 @@ class Peers:
         return number != self._number and number not in self._finished
 
     def _listen(self) -> None:
-        """Beat, and look for others that have ended or, as process 0, have fallen silent."""
+        """Send heartbeats and look for processes that have ended or, on process 0, have fallen silent."""
         while not self._over.wait(self._every):
-            with contextlib.suppress(Exception):  # JAX's, of a store that does not answer: see `_count_answers`
+            with contextlib.suppress(Exception):  # raised by JAX when the store does not answer; see `_count_answers`
                 self._beat()
                 if ended := self._ended_badly():
                     self._concluded = True
@@ -133,7 +136,7 @@ class Peers:
                 self._answered += 1
 
     def _count_answers(self) -> None:
-        """Notice that process 0 does not answer, for which a call of the store may wait long."""
+        """Notice that process 0 does not answer; a call to its store may block for long, so this is a second thread."""
         seen, quiet = -1, 0
         while not self._over.wait(self._every) and not self._concluded:
             seen, quiet = self._answered, quiet + 1 if self._answered == seen else 0
@@ -146,7 +149,7 @@ class Peers:
         self._client.key_value_set(f"{BEATS}/{self._number}", beat, allow_overwrite=True)
 
     def _silent(self) -> str:
-        """What is to be said of a process whose beats have stopped; empty while all live."""
+        """A sentence on a process whose heartbeats have stopped; empty while all are alive."""
         for number, beat in self._read(BEATS).items():
             self._quiet[number] = self._quiet[number] + 1 if self._beats.get(number) == beat else 0
             self._beats[number] = beat
@@ -155,7 +158,7 @@ class Peers:
         return ""
 
     def _ended_badly(self) -> tuple[int, str] | None:
-        """The exit code of a process that has ended before its work was done, and what is to be said of it."""
+        """The exit code of a process that ended before its work was done, and a sentence on it."""
         for number, words in self._read(ENDED).items():
             code, sentence = json.loads(words)
             if code:
@@ -164,7 +167,7 @@ class Peers:
         return None
 
     def _follow(self, code: int, sentence: str) -> None:
-        """End as another process has, unless the main thread is about to end for reasons of its own."""
+        """End as another process did, unless the main thread ends by itself first."""
         if not self._over.wait(STOPPING if code > 128 else GRACE):
             self.end(code, _said(sentence))
 
@@ -172,12 +175,12 @@ class Peers:
         return {int(key.rsplit("/", 1)[1]): value for key, value in self._client.key_value_dir_get(folder)}
 
     def _post(self, code: int, sentence: str) -> None:
-        """Leave a last word for the others, once; a store that does not answer is not waited for."""
+        """Write this process's last entry for the others, once; give up on a store that does not answer."""
         if not self._posting.acquire(blocking=False):
             return
 
         def post():
-            with contextlib.suppress(Exception):  # JAX's, of a store that is gone
+            with contextlib.suppress(Exception):  # raised by JAX when the store is gone
                 self._client.key_value_set(f"{ENDED}/{self._number}", json.dumps([code, sentence]))
 
         thread = threading.Thread(target=post, daemon=True)
@@ -185,24 +188,24 @@ class Peers:
         thread.join(POSTING)
 
     def _outlast(self) -> None:
-        """As process 0, keep the store until the others have read why this process ends."""
+        """On process 0, keep the store alive until the others have read why this process ends."""
         deadline = time.monotonic() + GRACE + 4 * self._every
         while len(self._read(ENDED)) < self._count and time.monotonic() < deadline:
             time.sleep(self._every / 4)
 
     def _gone(self, number: int, beat: str, seconds: float) -> str:
         return (
-            f"{process_name(number, beat.split()[1])} has given no sign of life for {seconds:.0f} s: it has been "
-            "killed, or its machine is gone or hangs. Start the same command on every host again; it goes on from the "
-            f"last checkpoint (train.peer_seconds={self._seconds:g})"
+            f"{process_name(number, beat.split()[1])} has given no sign of life for {seconds:.0f} s: it was killed, or "
+            "its machine is down or hangs. Run the same command on every host again to resume from the last checkpoint "
+            f"(train.peer_seconds={self._seconds:g})"
         )
 
     def _tell_abort(self) -> None:
-        """Called while JAX aborts; an end for another reason goes its own way."""
+        """Explain JAX's abort if process 0 is gone; called during an abort, and does nothing if process 0 answers."""
         if answers(self._coordinator):
             return
         who = process_name(0, self._first_host)
-        _said(f"{who}, which keeps the others together, has ended. Start the same command on every host again")
+        _said(f"{who}, which coordinates the others, has ended. Run the same command on every host again")
         os._exit(StalledError.exit_code)
 
 
@@ -215,7 +218,7 @@ def watch(client: Any, number: int, count: int, seconds: float, coordinator: str
 
 @contextlib.contextmanager
 def together() -> Generator[None]:
-    """Around the work of a program: in a run of several processes none waits for one that has ended with an error."""
+    """Wrap a program's work so that, in a run of several processes, none waits for one that ended with an error."""
     try:
         yield
     except UserError as error:
@@ -228,7 +231,7 @@ def together() -> Generator[None]:
             if blamed := _watched.blame():
                 _watched.end(StalledError.exit_code, _said(blamed))
             traceback.print_exc()
-            _watched.end(1, f"{_watched.name} has ended with an error, see there: {_first_line(error)}")
+            _watched.end(1, f"{_watched.name} has ended with an error; see its output: {_first_line(error)}")
         raise
     if _watched:
         _watched.finish()
@@ -245,11 +248,11 @@ def _said(sentence: str) -> str:
     return sentence
 
 
-_kept: list[Any] = []  # what C calls, which Python would otherwise free
+_kept: list[Any] = []  # callbacks that C calls; Python would otherwise free them
 
 
 def _on_abort(tell: Callable[[], None]) -> None:
-    """Call a function when C++ code aborts this process, which Python's own handlers come too late for."""
+    """Call a function when C++ code aborts this process; Python's own signal handlers would run too late."""
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda _: tell())
     _kept.append(handler)
     ctypes.CDLL(None).signal(signal.SIGABRT, handler)

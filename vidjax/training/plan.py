@@ -1,4 +1,4 @@
-"""All that is settled before a run's first step, and what is said of it."""
+"""Everything that is decided before a run's first step, and the lines printed about it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ from vidjax.training.telemetry import say
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A run that can begin.
+    """A run that is ready to begin.
 
     Attributes:
-      asked: the configuration as it was given; config: with everything chosen that it leaves open.
+      asked: the configuration as given.
+      config: the configuration with everything chosen that `asked` leaves open.
       source: training videos.
-      length: of the run.
+      length: the run's length in steps.
       fit: the step, compiled if the shapes of its batches were known.
-      evaluator: None for a task that has nothing to be scored by.
+      evaluator: None for a task without a score.
     """
 
     asked: Config
@@ -62,11 +63,11 @@ class Plan:
 def plan_run(
     config: Config, workdir: Place, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
 ) -> Plan:
-    """Open the videos, choose what is left open, and make the step; call it within the mesh.
+    """Open the videos, choose what is left open, and build the step; call this within the mesh.
 
     Args:
-      source, objective: in place of what the configuration names.
-      known: whether batches come from `vidjax.data.loader`, so that their shapes are known before there is one.
+      source, objective: used instead of those that the configuration names.
+      known: whether batches come from `vidjax.data.loader`, so that their shapes are known in advance.
 
     Raises:
       UserError: for anything that cannot be trained.
@@ -94,28 +95,28 @@ def plan_run(
 
 
 def run_length(config: Config, num_videos: int) -> RunLength:
-    """The steps of a run and of its parts."""
+    """The number of steps of a run, of its warm-up and of its other phases."""
     total, per_epoch = num_train_steps(config, num_videos), num_videos / config.data.global_batch
     warmup = fitting_warmup(warmup_steps(config.optim, per_epoch), total)
     return RunLength(total, warmup, round(config.optim.frozen_epochs * per_epoch), per_epoch=per_epoch)
 
 
 def num_train_steps(config: Config, num_videos: int) -> int:
-    """Steps of a run: `train.steps`, or the epochs in global batches, rounded, at least 1."""
+    """The number of steps of a run: `train.steps`, or else the epochs in global batches, rounded, at least 1."""
     return config.train.steps or max(1, round(config.train.epochs * num_videos / config.data.global_batch))
 
 
 def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
-    """Say what will be trained, how, what was chosen for that, and how long it should take.
+    """Print what will be trained and how, what was chosen, and how long it should take.
 
     Args:
-      first: the step that the run goes on from.
+      first: the step that the run resumes from.
     """
     config, length, data, optim = plan.config, plan.length, plan.config.data, plan.config.optim
     peak, _ = scaled_lr(optim, data.global_batch)
     asked = warmup_steps(optim, length.per_epoch)
     if length.warmup < asked:
-        say(f"a warm-up of {asked} steps is longer than the run of {length.total}; it is shortened to {length.warmup}")
+        say(f"a warm-up of {asked} steps is longer than the run of {length.total}; shortened to {length.warmup}")
     say(
         f"{config.model.name}: {sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters on {mesh.size} "
         f"{jax.devices()[0].device_kind} devices ({', '.join(f'{axis} {size}' for axis, size in mesh.shape.items())}), "
@@ -139,5 +140,5 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
 
 
 def _shown(text: str) -> AbstractContextManager:
-    """Around what may take long on a slow machine: says what it is once it has taken over two seconds."""
+    """Show the text once the block has taken over two seconds, which some steps do on a slow machine."""
     return progress(text, visible=jax.process_index() == 0)

@@ -1,4 +1,4 @@
-"""mode=probe: the features of each backbone, once, and every probe on them."""
+"""mode=probe: compute the features of each backbone once, and fit every probe on them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ FEATURES = "features"
 
 
 def probe(config: Config, workdir: str | os.PathLike) -> dict:
-    """Embed both splits with every backbone, fit all probes and write the table; a second call embeds nothing again.
+    """Embed both splits with every backbone, fit all probes and write the table; stored features are not recomputed.
 
-    Features are in features/<backbone>/<split>/ of the folder, what came of them beside; see
+    Features are stored in features/<backbone>/<split>/ of the folder, and the results beside them; see
     `vidjax.evaluation.probes.fit_and_report`.
 
     Returns:
-      the flat results, of the first process; others return none.
+      The flat results on the first process; an empty dict on the others.
 
     Raises:
-      UserError: for anything the user can mend; see `vidjax.errors`.
+      UserError: for anything the user can fix; see `vidjax.errors`.
     """
     check_config(config)
     use_compile_cache(config.train.compile_cache)
@@ -49,7 +49,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
         backbone = open_backbone(source, config.data)
         arrays = arrays_of(config.probe, tuple(feature_shapes(backbone)))
         if not arrays:
-            raise ConfigError(f"{source} has none of the features that config.probe.reductions needs")
+            raise ConfigError(f"{source} has none of the features that config.probe.reductions names; choose others")
         for split in splits:
             embed(backbone, config, split, workdir / FEATURES / name / split, arrays)
     if jax.process_count() > 1:
@@ -66,9 +66,9 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def open_backbone(source: str, data: DataConfig) -> Pretrained:
-    """A backbone with clips of its own recipe, but over the same stretch of a video as those of `data`.
+    """Load a backbone that takes clips by its own recipe, but over the same time span as those of `data`.
 
-    One of random weights takes clips of the data's size.
+    A backbone with random weights takes clips of the size given in `data`.
 
     Raises:
       WeightsError: for a model that takes no clips.
@@ -84,7 +84,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
 
 
 def embed(backbone: Pretrained, config: Config, split: str, folder: Place, arrays: tuple[str, ...]) -> None:
-    """Write what a store lacks, with a bar, and say how much that was."""
+    """Compute the features that a store lacks, with a progress bar, and print how many there were."""
     data = backbone.clips.sample(config.data)
     source = open_source(data, split, TASKS.find(config.task).annotation)
     with progress(f"embedding {split}", len(source), visible=jax.process_index() == 0) as advance:

@@ -1,4 +1,4 @@
-"""A window of steps recorded by JAX's profiler into `<workdir>/profile`."""
+"""Records a window of steps with JAX's profiler into `<workdir>/profile`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Profile:
         self._running = False
 
     def before(self, step: int) -> None:
-        """Begin when the step is the first of the window."""
+        """Start recording if the step is the first of the window."""
         if step == self._first:
             if in_bucket(self._folder):
                 self._drafts = tempfile.TemporaryDirectory()
@@ -29,13 +29,13 @@ class Profile:
             self._running = True
 
     def after(self, step: int, output: jax.Array) -> None:
-        """End when the step was the last of the window, after waiting for it."""
+        """Stop recording if the step was the last of the window, after waiting for its output."""
         if self._running and step >= self._last:
             jax.block_until_ready(output)
             self.close()
 
     def close(self) -> None:
-        """End in any case."""
+        """Stop recording if it is running."""
         if self._running:
             jax.profiler.stop_trace()
             self._running = False

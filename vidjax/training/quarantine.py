@@ -1,4 +1,4 @@
-"""The list of videos that could not be decoded in training, and the limit after which a run stops."""
+"""The list of videos that could not be decoded in training, and the limit above which a run stops."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from vidjax.files import GrowingFile, Place, mend_json_lines, read_json_lines
 from vidjax.training.telemetry import say
 
 FILE = "quarantine.jsonl"
-LIMIT, SHARE = 10, 0.01  # a run goes on while at most max(LIMIT, SHARE of all videos) distinct videos have failed
+LIMIT, SHARE = 10, 0.01  # a run continues while at most max(LIMIT, SHARE of all videos) distinct videos have failed
 
 
 class Quarantine:
-    """Distinct failed videos of a run, those of earlier starts included.
+    """Distinct failed videos of a run, including those of earlier starts.
 
-    Every process counts, from the failures of the global batch, so that all stop at the same step; the first writes.
+    Every process counts the failures of the global batch, so that all stop at the same step; only the first writes.
     """
 
     def __init__(self, workdir: Place, source: VideoSource):
@@ -34,11 +34,11 @@ class Quarantine:
         self._ids = {row["id"] for row in rows if row.get("step") is not None}  # the others failed in an evaluation
 
     def add(self, step: int, failed: np.ndarray, reasons: np.ndarray) -> None:
-        """Note the failures of one global batch.
+        """Record the failures of one global batch.
 
         Args:
-          step: the training step, from 1.
-          failed: (rows, 8) data-set rows, -1 where none failed.
+          step: the training step, counted from 1.
+          failed: (rows, 8) rows of the data set, -1 where none failed.
           reasons: (rows, 8) indices into `VideoError.REASONS`.
 
         Raises:
@@ -49,9 +49,9 @@ class Quarantine:
             self._note(step, row, VideoError.REASONS[reason])
         if len(self._ids) > self._limit:
             raise DataError(
-                f"{len(self._ids)} of {len(self._source)} videos could not be decoded, more than the {self._limit} a "
-                f"run puts up with; their reasons are in {self._path}, and `vidjax check` with --read index says more: "
-                "repair or remove them"
+                f"{len(self._ids)} of {len(self._source)} videos could not be decoded, more than the limit of "
+                f"{self._limit}; repair or remove them. The reasons are in {self._path}, and `vidjax check` with "
+                "--read index gives details"
             )
 
     def _note(self, step: int, row: int, reason: str) -> None:

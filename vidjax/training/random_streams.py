@@ -1,4 +1,4 @@
-"""The random streams of a step: what is drawn from one does not move the others."""
+"""The random streams of a step: draws from one stream do not affect the others."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def streams(key: Array, part: Array | None = None) -> dict[str, Array]:
     """The step's keys by stream.
 
     Args:
-      part: number of a micro-batch or of a group of rows. Only dropout differs between them: the other streams are
-        drawn row by row, or group by group, from the place in the step's batch.
+      part: number of a micro-batch or of a group of rows. Only dropout differs between parts: the other streams are
+        drawn per row, or per group, by its position in the step's batch.
     """
     rngs = {name: jax.random.fold_in(key, number) for number, name in enumerate(STREAMS)}
     if part is not None:

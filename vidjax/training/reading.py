@@ -1,4 +1,4 @@
-"""What a run says and keeps of its videos before its first step."""
+"""Reports and records which videos a run uses, before its first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidjax.weights.run_files import DATA
 
 
 def say_reading(source: VideoSource, evaluator: Evaluator | None) -> None:
-    """Say how a user's own videos were read and divided, and which classes have too few of them."""
+    """Print how a user's own videos were read and split, and which classes have too few of them."""
     if source.reading is not None:
         say(source.reading.sentence)
     if evaluator is None or not all(of.annotation == LABEL and of.knows_labels for of in (source, evaluator.source)):
@@ -24,9 +24,9 @@ def say_reading(source: VideoSource, evaluator: Evaluator | None) -> None:
 
 
 def keep_reading(source: VideoSource, evaluator: Evaluator | None, workdir: Place) -> None:
-    """Write to data.json how many videos the run is trained and validated on.
+    """Write to data.json how many videos the run trains and validates on.
 
-    Of a user's own videos it also says how they were read and divided, with the names in each split.
+    For a user's own videos it also records how they were read and split, with the names in each split.
     """
     record: dict[str, Any] = dict(source.reading.record) if source.reading else {}
     sides = {"train": source, "validation": evaluator.source if evaluator else None}

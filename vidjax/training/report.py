@@ -1,4 +1,4 @@
-"""What a run leaves for people at its end: pictures, a report, and where everything lies."""
+"""The end of a run: pictures, a report, and a summary of where everything is."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vidjax.weights.run_files import CHECKPOINTS, CONFIG, METRICS
 
 
 def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Mesh, workdir: Place) -> Place | None:
-    """Draw what the task draws of videos of the evaluation split, if anything; every process calls it.
+    """Draw the task's pictures of evaluation videos, if the task draws any; every process must call this.
 
     Returns:
-      the moving picture of reconstructions, if it is these that are drawn.
+      The animated reconstructions, if those are what the task draws.
     """
     draw = TASKS.find(config.task).draw
     if draw is None:
@@ -36,19 +36,19 @@ def draw_pictures(config: Config, objective: Objective, params: Params, mesh: Me
     try:
         source = open_eval(config)
     except DataError as error:
-        say(f"no pictures, for lack of an evaluation split: {error}")
+        say(f"no pictures: there is no evaluation split ({error})")
         return None
     drawn = draw(objective, params, source, config, mesh, workdir / PICTURES)
-    return drawn.files.gif if isinstance(drawn, Pictures) else None  # a task of one's own may draw anything
+    return drawn.files.gif if isinstance(drawn, Pictures) else None  # a user's own task may draw anything
 
 
 def write_report(config: Config, workdir: Place, act: str, results: dict | None = None, why: str = "") -> None:
-    """Write report.md and report.html from what is in the folder; by the first process only.
+    """Write report.md and report.html from the files of the folder, on the first process only.
 
     Args:
       act: what was done, such as `trained to step 200 of 200`.
-      results: that came of it, flat.
-      why: it was stopped, if it was.
+      results: the flat results.
+      why: why the run was stopped; empty if it was not.
     """
     if jax.process_index() == 0:
         write_run_report(workdir, TASKS.find(config.task).curves, act, config, results, why)
@@ -56,16 +56,16 @@ def write_report(config: Config, workdir: Place, act: str, results: dict | None 
 
 @contextlib.contextmanager
 def told_in_report(config: Config, workdir: Place, act: Callable[[], str]) -> Generator[None]:
-    """Around a run: an error that ends it stands in its report, with the step; it is raised again in any case.
+    """Write an error that ends the run, and the step, into its report; the error is always raised again.
 
     Args:
-      act: gives what was done until then, such as `stopped at step 20 of 200`.
+      act: returns what was done until then, such as `stopped at step 20 of 200`.
     """
     try:
         yield
     except Exception as error:
-        with contextlib.suppress(Exception):  # what ends the run may keep the report from being written too
-            if (workdir / CONFIG).is_file():  # else its folder was taken away
+        with contextlib.suppress(Exception):  # the same cause may keep the report from being written
+            if (workdir / CONFIG).is_file():  # otherwise the folder is gone
                 lines = str(error).splitlines()
                 kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
                 write_report(config, workdir, act(), why=f"{kind}{lines[0] if lines else ''}")
@@ -73,7 +73,7 @@ def told_in_report(config: Config, workdir: Place, act: Callable[[], str]) -> Ge
 
 
 def say_where(config: Config, workdir: Place, act: str) -> None:
-    """The last words of a run that is trained: how long it took, where everything lies, and what to do with it."""
+    """Say how long a finished run took, where its files are, and which command to try next."""
     if jax.process_index() == 0:
         for line in _where(config, workdir, act):
             say(line)
@@ -95,7 +95,7 @@ def _where(config: Config, workdir: Place, act: str) -> Iterator[str]:
 
 
 def _command(config: Config) -> str:
-    """What shows a user what the run has learned."""
+    """The command that shows what the run has learned."""
     if config.task == "masked_autoencoding":
         return "vidjax reconstruct VIDEO"
     answer = TASKS.find(config.task).answer

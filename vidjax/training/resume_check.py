@@ -1,8 +1,8 @@
-"""What makes a run that run: refuses to resume it with anything else that changes what is learned, and says what.
+"""Refuses to resume a run with anything changed that affects what is learned, and names the changes.
 
-A restored step means "the first `step` global batches are done", which is only true of the same rows in the same order;
-and what follows is only the same experiment with the same model, loss and optimiser. Each key of the configuration says
-in its type whether it may differ (`vidjax.config.types.Changeable`).
+A restored step means "the first `step` global batches are done", which holds only for the same rows in the same order,
+and what follows is the same experiment only with the same model, loss and optimiser. The type of each configuration key
+states whether it may change (`vidjax.config.types.Changeable`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTENT, _NUMBER = _OF_VIDEOS = "content of the data set", "number of videos"
 
 
 def fingerprint(config: Config, source: VideoSource) -> dict:
-    """Flat values, under `same` those that must not change and under `noted` those that may, with a warning."""
+    """The flat values that identify a run: `same` must not change; `noted` may, with a warning."""
     found = {
         "same": {_CONTENT: source.content_id, _NUMBER: len(source)},
         "noted": {
@@ -47,10 +47,10 @@ def fingerprint(config: Config, source: VideoSource) -> dict:
 
 
 def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
-    """What may differ and does, as sentences for a warning.
+    """Return warnings about differences that are allowed.
 
     Raises:
-      ResumeError: naming every value that must not differ and does, or that only one of the two has.
+      ResumeError: naming every value that must not differ but does, or that only one of the two has.
     """
     changed = _differences(saved["same"], current["same"])
     if changed:
@@ -61,25 +61,25 @@ def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
 
 
 def _refusal(changed: dict[str, str], workdir: Place) -> str:
-    """What the user has changed, what that has changed of the videos, and what helps."""
+    """An error message: the keys that changed, the effect on the videos, and the remedy."""
     keys = [sentence for name, sentence in changed.items() if name not in _OF_VIDEOS]
     videos = changed.get(_NUMBER, "some of their names, classes or sizes differ" if _CONTENT in changed else "")
     if not keys:
         return (
-            f"the training videos are not those of the run in {workdir}: {videos}. Bring them back to go on with it, "
-            "or choose another workdir"
+            f"the training videos are not those of the run in {workdir}: {videos}. Restore them to resume the run, or "
+            "choose another workdir"
         )
-    so = f" (which gives other training videos: {videos})" if videos else ""
+    so = f" (which changes the training videos: {videos})" if videos else ""
     return (
         f"{'; '.join(keys)}{so}: this is not the experiment that {workdir} holds. Set "
-        f"{'it' if len(keys) == 1 else 'these'} back to go on with it, or choose another workdir"
+        f"{'it' if len(keys) == 1 else 'these'} back to resume, or choose another workdir"
     )
 
 
 def _keys(
     section: Any, prefix: str = "", within: Changeable | None = None
 ) -> Iterator[tuple[str, Any, Changeable | None]]:
-    """Every key with dots, but model.spec; its value; and the mark of it, or of its section, if it may change."""
+    """Every dotted key except model.spec, with its value and, if it may change, its own or its section's mark."""
     for name, hint in hints_of(type(section)).items():
         key, value = f"{prefix}{name}", getattr(section, name)
         change = next((mark for mark in marks(hint) if isinstance(mark, Changeable)), within)

@@ -1,8 +1,8 @@
-"""Going back to a sound checkpoint, after steps in a row that were not finite or were spikes.
+"""Rolls back to a sound checkpoint after several steps in a row that were not finite or were spikes.
 
-The step counts on: the run is what it would be had all steps since that checkpoint been skipped. So batches, random
-numbers and the learning rate are those of any run at that step, and a resume has nothing else to remember.
-PaLM (arXiv 2204.02311, section 5.1) did so by hand: back about 100 steps before a spike, past 200 to 500 batches.
+The step number does not go back: the run continues as if all steps since that checkpoint had been skipped. So batches,
+random numbers and the learning rate are those of any run at that step, and a resume needs no other state. PaLM
+(arXiv 2204.02311, section 5.1) did this by hand: back to about 100 steps before a spike, skipping 200 to 500 batches.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from vidjax.training.telemetry import say
 
 
 def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int) -> TrainState:
-    """The state of the newest checkpoint whose next step was sound, with the step of now.
+    """Restore the newest checkpoint whose next step was sound, but keep the current step number.
 
-    Later checkpoints are deleted, as the steps after them were bad from the first.
+    Later checkpoints are deleted, because the very next step after each of them was bad.
 
     Args:
-      state: of now; its arrays are freed before others are read.
-      shapes: of a state, with shardings.
+      state: the current state; its arrays are freed before the checkpoint is read.
+      shapes: shapes of a state, with shardings.
       bad: the first of the bad steps in a row.
-      most: times that a run may go back.
+      most: how often a run may go back.
 
     Raises:
-      TrainingError: when it has gone back so often, or there is no such checkpoint.
+      TrainingError: when the run has gone back that often already, or there is no such checkpoint.
     """
     step, time = int(state.step), int(state.recent.roll_backs) + 1
     bad_steps = f"steps {bad} to {step - 1} were not finite or were spikes"
@@ -50,8 +50,8 @@ def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *
     number, restored = found
     checkpoints.delete_after(number)
     say(
-        f"{bad_steps}: going on with the parameters of step {number}; what was learned from the batches of steps "
-        f"{number + 1} to {step} is dropped (roll-back {time} of at most {most})"
+        f"{bad_steps}: continuing from the parameters of step {number}; what was learned in steps {number + 1} to "
+        f"{step} is dropped (roll-back {time} of at most {most})"
     )
     extra = restored.extra
     if isinstance(state.extra, Mapping) and FIXED in state.extra:

@@ -1,4 +1,4 @@
-"""The training step of a run, not yet compiled, and the shapes of what goes into it."""
+"""The training step of a run, before compilation, and the shapes of its inputs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from vidjax.training.step import make_train_step
 
 @dataclasses.dataclass(frozen=True)
 class RunStep:
-    """A step and what it consists of.
+    """A training step and its parts.
 
     Attributes:
-      shapes: of the state, with shardings.
-      call: of (state, batch), compiled when it is called.
+      objective: what is learned.
+      optimizer: how parameters are updated.
+      shapes: shapes of the state, with shardings.
+      call: the function of (state, batch), compiled on its first call.
     """
 
     objective: Objective
@@ -33,7 +35,7 @@ class RunStep:
 
 
 def build_step(config: Config, objective: Objective, length: RunLength, mesh: Mesh) -> RunStep:
-    """The step of a configuration; call it within the mesh.
+    """Build the step of a configuration; call this within the mesh.
 
     Raises:
       ConfigError: when the mesh or the micro-batches do not divide the batch.
@@ -61,9 +63,9 @@ def loaded_shapes(config: Config, num_outputs: int, mesh: Mesh) -> dict[str, jax
     """Shapes and shardings of a global batch as `device_feed.Feed` hands it to the step.
 
     Args:
-      num_outputs: classes, or numbers that a regression predicts.
+      num_outputs: number of classes, or of values that a regression predicts.
     """
-    from vidjax.data.clips.row_to_clips import SUBSTITUTES  # the data libraries, which a step does without
+    from vidjax.data.clips.row_to_clips import SUBSTITUTES  # imports the data libraries, which a step does not need
 
     leaves = batch_shapes(config.data)
     rows = leaves["valid"].shape[0]

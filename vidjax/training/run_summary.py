@@ -1,4 +1,4 @@
-"""What became of a run, from the files of its folder, whatever state they are in."""
+"""Summarises a run from the files of its folder, whatever state they are in."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from vidjax.viz.curves import LOSS
 from vidjax.viz.time_spent import KINDS, read_starts, totals
 from vidjax.weights.run_files import CHECKPOINTS, CONFIG, METRICS, RESULTS
 
-_MARKS = {CONFIG, CHECKPOINTS, made.HISTORY, RESULTS}  # two of them make a folder a run, or metrics.jsonl alone
-_DEPTH = 5  # folders below the one that is named
+_MARKS = {CONFIG, CHECKPOINTS, made.HISTORY, RESULTS}  # a folder with two of them, or with metrics.jsonl, is a run
+_DEPTH = 5  # levels of folders to search
 _ACT = re.compile(r"(trained to|stopped at) step (\d+) of (\d+)")
 
 
@@ -31,17 +31,18 @@ class RunSummary:
     """A run at a glance.
 
     Attributes:
-      folder: of the run.
-      task, model: as configured, empty where config.json cannot be read.
-      step, total: the last step that is known of, and how many there are to be; None where nothing says so.
+      folder: the run's folder.
+      task, model: as configured; empty if config.json cannot be read.
+      step, total: the last step on record, and the planned number of steps; None if unknown.
       metric: the figure that ranks its checkpoints, or train/loss.
-      value: of the last evaluation, or of the last step logged.
-      best: of all validations, or steps logged, with the step; lower is better for a loss.
-      hours: of all its starts; None where nothing was trained here.
-      state: `finished`, `running: ` or `starting: ` and the process that does, `stopped at step ...` with the reason,
-        `killed after step ...` without last words, `weights` that were not trained here, `evaluated`, or `not begun`.
+      value: its value in the last evaluation, or at the last logged step.
+      best: its best value over all validations, or logged steps, with the step; lower is better for a loss.
+      hours: time of all starts; None if nothing was trained here.
+      state: `finished`; `running: ` or `starting: ` followed by the process; `stopped at step ...` with the reason;
+        `killed after step ...` if the run could not record why; `weights` for weights not trained here; `evaluated`;
+        or `not begun`.
       notes: sentences about files that are damaged or missing.
-      config: as saved, flat.
+      config: the saved configuration, flat.
     """
 
     folder: Place
@@ -59,14 +60,14 @@ class RunSummary:
 
 
 def find_runs(folder: str | os.PathLike) -> list[Place]:
-    """The folder if it is that of a run, or else the runs below it, in the order of their paths."""
+    """The folder itself if it is a run, otherwise the runs below it, in natural order of their paths."""
     return list(_runs_below(located(folder), _DEPTH))
 
 
 def _runs_below(folder: Place, depth: int) -> Iterator[Place]:
     try:
         names = {path.name: path for path in folder.iterdir()}
-    except PermissionError:  # its summary says so
+    except PermissionError:  # its summary notes this
         yield folder
         return
     begins = LOCK in names and who_trains(folder)
@@ -79,15 +80,15 @@ def _runs_below(folder: Place, depth: int) -> Iterator[Place]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Orders run_2 before run_10."""
+    """A sort key that orders run_2 before run_10."""
     return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", name)]
 
 
 def summarise_run(folder: Place) -> RunSummary:
-    """Read a run's files; whatever cannot be read is said in its notes, and never raised."""
+    """Summarise a run's files; never raises, but notes what cannot be read."""
     try:
         return _summarise(folder)
-    except Exception as error:  # a folder that may not be read, a connection that is gone
+    except Exception as error:  # an unreadable folder, a lost connection
         said = str(error) if isinstance(error, UserError | OSError) else f"{type(error).__name__}: {error}"
         notes = (f"it cannot be read: {said.splitlines()[0] if said else type(error).__name__}",)
         return RunSummary(folder, "", "", None, None, "", None, None, 0.0, "unknown", notes, {})
@@ -126,7 +127,7 @@ def _summarise(folder: Place) -> RunSummary:
 
 
 def _config(folder: Place, notes: list[str]) -> dict[str, Any]:
-    """config.json, flat; empty where it cannot be read, with a note."""
+    """The flat config.json; empty, with a note, if it cannot be read."""
     tree = read_json(folder / CONFIG)
     if isinstance(tree, dict):
         return dict(flatten(tree))
@@ -158,7 +159,7 @@ def _figures(
 
 
 def _main(task: str, rows: list[dict[str, Any]], results: Mapping[str, Any]) -> str:
-    """The figure that a task is ranked by; of a task outside of vidjax, which is not imported, the first validated."""
+    """The figure that ranks a task's runs; a task outside vidjax is not imported, so its first logged figure counts."""
     if task in TASKS:
         evaluator = TASKS[task].evaluator
         return evaluator.main if evaluator else ""

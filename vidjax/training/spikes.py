@@ -1,8 +1,8 @@
-"""Steps whose loss or gradient norm stands out from those before them, told apart on the device.
+"""Detects, on the device, steps whose loss or gradient norm stands out from the steps before.
 
 The rule is that of OLMo's SkipStepOptimizer, which Levanter (optim/skipstep.py) and MaxText (optimizers.py,
-`skip_step_on_spikes`) have too: above the mean of the last steps by so many of their standard deviations, once half of
-the window is known. A spike enters the window, so that a level that stays becomes the new mean.
+`skip_step_on_spikes`) also have: a spike lies more than a given number of standard deviations above the mean of the
+last steps, once half of the window is filled. Spikes enter the window, so that a lasting new level becomes the mean.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from vidjax.config import Config
 
 
 class Recent(NamedTuple):
-    """What a run remembers of its latest steps: a part of its state, the same on all devices.
+    """The part of a run's state that remembers its latest steps; replicated on all devices.
 
     Attributes:
-      losses, grad_norms: of the last steps that were finite, in a ring.
-      count: steps that were finite, those that the ring has forgotten included.
-      bad: how many of the latest steps, in a row, were not finite or spikes.
+      losses, grad_norms: values of the last finite steps, in a ring buffer.
+      count: number of finite steps so far, including those no longer in the buffer.
+      bad: how many of the latest steps in a row were not finite or were spikes.
       roll_backs: how often the run went back to a checkpoint.
     """
 
@@ -33,12 +33,12 @@ class Recent(NamedTuple):
 
 
 def remembered(config: Config) -> int:
-    """How many steps a run remembers; 0 when nothing depends on them."""
+    """The number of steps that a run remembers; 0 when nothing depends on them."""
     return config.optim.spike_window if config.optim.skip_spikes or config.train.roll_back_after else 0
 
 
 def no_steps(window: int) -> Recent | tuple[()]:
-    """What is remembered before the first step; () for a window of 0."""
+    """An empty memory, for the first step; () for a window of 0."""
     if not window:
         return ()
     ring, zero = jnp.zeros(window, jnp.float32), jnp.zeros((), jnp.int32)
@@ -46,7 +46,7 @@ def no_steps(window: int) -> Recent | tuple[()]:
 
 
 def limit(values: Float[Array, " window"], count: Int[Array, ""], deviations: float) -> Float[Array, ""]:
-    """Above which the next value is a spike; infinite until half of the window is known."""
+    """The limit above which the next value is a spike; infinite until half of the window is filled."""
     known = jnp.minimum(count, len(values))
     there = jnp.arange(len(values)) < known
     mean = jnp.sum(values, where=there) / jnp.maximum(known, 1)
@@ -57,10 +57,10 @@ def limit(values: Float[Array, " window"], count: Int[Array, ""], deviations: fl
 def judge(
     recent: Recent, loss: Float[Array, ""], grad_norm: Float[Array, ""], deviations: float
 ) -> tuple[Bool[Array, ""], Recent, dict[str, Array]]:
-    """Whether a step is sound, what is remembered after it, and metrics.
+    """Whether a step is sound, the memory after it, and metrics.
 
     Args:
-      deviations: that make a spike; 0 for only what is not finite.
+      deviations: standard deviations above the mean that make a spike; 0 to reject only values that are not finite.
     """
     sound = finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     metrics = {"train/roll_backs": recent.roll_backs}

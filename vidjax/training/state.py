@@ -1,4 +1,4 @@
-"""What a run is at a step: everything that a checkpoint must hold to go on as if nothing had happened."""
+"""The state of a run at a step: everything that a checkpoint must hold to resume exactly."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PyTree = Any
 
 
 class TrainState(NamedTuple):
-    """The state of a run; no random key, since keys are folded from the seed and the step.
+    """The state of a run; it holds no random key, because keys are folded from the seed and the step.
 
     Attributes:
-      step: updates tried so far, those skipped for not being finite included.
-      params: of the module, float32.
-      opt_state: of the optax transformation.
+      step: updates tried so far, including those that were skipped.
+      params: parameters of the module, float32.
+      opt_state: state of the optax transformation.
       ema: moving average of `params`; {} when it is off.
-      extra: what an objective keeps beside the parameters (a teacher, a centre); {} when nothing.
+      extra: what an objective keeps besides the parameters (a teacher, a centre); {} if nothing.
       recent: the latest losses and gradient norms, a `Recent`; () when nothing depends on them.
     """
 
@@ -52,15 +52,15 @@ def batch_shapes(data: DataConfig) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape of the array that a batch has of what a task learns from, by its key: `target`, `tokens` and so on.
+    """Shape of the annotation that the task's batches carry, by its key: `target`, `tokens` and so on.
 
     Empty for a task that learns from videos alone.
 
     Args:
-      num_outputs: numbers that a regression predicts, or classes.
+      num_outputs: number of classes, or of values that a regression predicts.
     """
     from vidjax.data.sources.annotations import ANNOTATIONS, NOTHING
-    from vidjax.tasks import TASKS  # they import the data libraries, which a step does without
+    from vidjax.tasks import TASKS  # both import the data libraries, which a step does not need
 
     learned = TASKS.find(config.task).annotation
     if learned == NOTHING:
@@ -73,11 +73,11 @@ def annotation_shapes(config: Config, rows: int, num_outputs: int) -> dict[str, 
 def init_state(
     objective: Objective, tx: optax.GradientTransformation, data: DataConfig, ema: float, seed: int, window: int = 0
 ) -> TrainState:
-    """A fresh state; call it under `jax.eval_shape` for shapes, under `jax.jit` with `out_shardings` for arrays.
+    """Initialise a state; call this under `jax.eval_shape` for shapes, or `jax.jit` with `out_shardings` for arrays.
 
     Args:
-      ema: of the moving average; 0 for none.
-      window: steps to remember, see `spikes.remembered`.
+      ema: decay of the moving average; 0 for none.
+      window: number of steps to remember; see `spikes.remembered`.
     """
     batch = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch_shapes(data))
     params, extra = objective.init(jax.random.key(seed), batch)
@@ -86,7 +86,7 @@ def init_state(
 
 
 def state_shapes(config: Config, objective: Objective, tx: optax.GradientTransformation, mesh: Mesh) -> TrainState:
-    """Shapes of the state with the place of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
+    """Shapes of the state with the sharding of every leaf, as `ShapeDtypeStruct`s; nothing is computed."""
     init = functools.partial(init_state, objective, tx, config.data, config.optim.ema, config.seed, remembered(config))
     shapes = jax.eval_shape(init)
     places = param_shardings(shapes, mesh, config.mesh.fsdp_min_size)

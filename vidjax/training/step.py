@@ -1,6 +1,6 @@
 """One training step: gradients over micro-batches, a guarded update, and the metrics of both.
 
-Everything is one jitted function of (state, batch) with the state donated; it compiles once a run.
+Everything is one jitted function of (state, batch) that donates the state and compiles once per run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vidjax.training.random_streams import streams
 from vidjax.training.spikes import judge
 from vidjax.training.state import TrainState
 
-HOST_KEYS = ("failed", "failed_reason", "stop")  # travel with a batch so that every process learns of them
+HOST_KEYS = ("failed", "failed_reason", "stop")  # they travel with a batch so that every process sees them
 
 
 def make_train_step(
@@ -34,20 +34,20 @@ def make_train_step(
     ema: float = 0.0,
     shapes: TrainState,
 ) -> jax.stages.Wrapped:
-    """Compile-once function (state, batch) -> (state, metrics).
+    """Build the jitted function (state, batch) -> (state, metrics), which compiles once.
 
     Args:
       objective: what to learn.
       optimizer: the step subtracts `schedule(step)` times its direction.
-      seed: the step's random streams (mask, dropout, augment) are folded from it and the step.
-      accumulate: micro-batches a step, of rows as `check_rows` asks for. Masks, erased boxes and what is mixed are the
-        same for any number of them; what dropout and drop path drop is not.
+      seed: the step's random streams (mask, dropout, augment) are folded from the seed and the step.
+      accumulate: micro-batches per step; `check_rows` states which batches they divide. Masks, erased boxes and
+        mixed pairs do not depend on their number; dropout and drop path do.
       ema: decay of the moving average of parameters; 0 keeps none.
-      shapes: of the state, each leaf with its sharding.
+      shapes: shapes of the state, each leaf with its sharding.
 
     Returns:
-      the jitted function; metrics are scalars, beside `failed` and `failed_reason` (rows, 8) of the global batch and
-      the number of processes that were asked to `stop`.
+      The jitted function. Its metrics are scalars, plus `failed` and `failed_reason` (rows, 8) of the global batch, and
+      `stop`, whether any process was asked to stop.
     """
     tx, schedule, clip = optax.with_extra_args_support(optimizer.tx), optimizer.schedule, optimizer.group_clip
     shardings = jax.tree.map(lambda leaf: leaf.sharding, shapes)
@@ -91,7 +91,7 @@ def make_train_step(
 
 
 def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
-    """Loss, metrics and gradients of the whole batch; its micro-batches see the extra state one after another."""
+    """Loss, metrics, extra state and gradients of the whole batch; the extra state passes through its micro-batches."""
 
     def loss_of(params, extra, rows, rngs):
         loss, (metrics, extra) = objective.loss(hold(params, objective.frozen), extra, rows, rngs, True)
@@ -128,18 +128,18 @@ def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array,
 
 
 def _split(leaf: Array, accumulate: int, group: int, mesh: Mesh) -> Array:
-    """Rows (b ..) as micro-batches (a b/a ..): each device keeps its own rows, and what is mixed stays together.
+    """Split rows (b ..) into micro-batches (a b/a ..): rows stay on their device, and mixed rows stay together.
 
-    Of each device's groups of rows, the g-th goes to micro-batch g % a. Without groups, rows i and b - 1 - i stay
-    together: row r of the first half of the blocks goes to micro-batch r % a, and its mirror image in the second half
-    likewise. So what mixing pairs are the same rows as without micro-batches.
+    With groups, the g-th group of rows of each device goes to micro-batch g % a. Without groups, rows i and b - 1 - i
+    stay together: row r of a block in the first half goes to micro-batch r % a, and so does its mirror image in the
+    second half. Mixing therefore pairs the same rows as without micro-batches.
     """
     blocks = mirrored_blocks(mesh)
     if group:
         parts = leaf.reshape(-1, accumulate, group, *leaf.shape[1:])
         parts = jnp.moveaxis(parts, 1, 0).reshape(accumulate, -1, *leaf.shape[1:])
         return jax.lax.with_sharding_constraint(parts, NamedSharding(mesh, P(None, ROWS)))
-    if len(leaf) % (blocks * accumulate):  # no pairs, see `check_rows`
+    if len(leaf) % (blocks * accumulate):  # nothing is mixed in pairs; see `check_rows`
         parts = leaf.reshape(-1, accumulate, *leaf.shape[1:])
     else:
         parts = leaf.reshape(blocks, -1, accumulate, *leaf.shape[1:])
@@ -151,8 +151,8 @@ def _split(leaf: Array, accumulate: int, group: int, mesh: Mesh) -> Array:
 def _gradients_from_statistics(objective: StatisticalObjective, state: TrainState, key: Array, zeros, numbered):
     """Gradients of a loss that is a function of the whole batch's statistics, in two passes over the micro-batches.
 
-    The first gathers the statistics of each, the second sends the loss's gradient back through each; random numbers
-    are the same in both, and memory is that of one micro-batch.
+    The first pass gathers the statistics of each micro-batch; the second backpropagates the loss through each. Both
+    draw the same random numbers and need the memory of one micro-batch.
     """
 
     def statistics(params, number, rows):

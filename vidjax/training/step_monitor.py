@@ -1,4 +1,4 @@
-"""What the loop learns from a step's metrics once they are on the host, one step late."""
+"""Watches the metrics of each step once they are on the host, one step late."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Watch:
     """Logs every `log_every` steps and the last, keeps the quarantine, and stops a run whose steps are not finite.
 
     Args:
-      bad: of a restored state, what `bad` of its `Recent` says.
+      bad: `Recent.bad` of the restored state.
 
     Attributes:
-      stop: a process of this run was told to stop.
-      streak: how many of the latest steps, in a row, were not finite: what has led to them may have ruined the
-        parameters, though none of them has changed any.
-      bad: how many of the latest steps, in a row, were not finite or were spikes.
-      goes_back: the steps before the one that was pushed last are a reason to go back to a checkpoint.
+      stop: whether a process of this run was asked to stop.
+      streak: how many of the latest steps in a row were not finite. They changed no parameters, but whatever led to
+        them may have ruined the parameters before.
+      bad: how many of the latest steps in a row were not finite or were spikes.
+      goes_back: whether the steps looked at so far call for a roll-back.
       last: the latest value of every metric logged.
     """
 
@@ -40,10 +40,10 @@ class Watch:
         self.stop, self.streak, self.bad, self.goes_back, self.last = False, 0, bad, False, {}
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Take the metrics of a step that may still run, and look at those of the step before.
+        """Take the metrics of a step that may still be running, and look at those of the step before.
 
         Raises:
-          TrainingError: after `max_nonfinite` steps in a row that were not finite, in a run that does not go back.
+          TrainingError: after `max_nonfinite` steps in a row that were not finite, unless the run rolls back.
           DataError: when too many videos have failed.
         """
         waiting, self._waiting = self._waiting, (step, metrics)
@@ -52,11 +52,11 @@ class Watch:
         self.goes_back = 0 < self._config.roll_back_after <= self.bad
 
     def went_back(self) -> None:
-        """Begin to count bad steps anew."""
+        """Start counting bad steps from zero."""
         self.streak, self.bad, self.goes_back = 0, 0, False
 
     def flush(self) -> None:
-        """Look at the last step, waiting for it, and see that everything logged is in the run's folder."""
+        """Wait for the last step, look at it, and write everything logged to the run's folder."""
         waiting, self._waiting = self._waiting, None
         if waiting:
             self._look(*waiting)
@@ -84,9 +84,9 @@ class Watch:
         if too_many or (step == self._total and self.streak > 1 and not self.goes_back):
             limit = f" (train.max_nonfinite={most})" * too_many
             raise TrainingError(
-                f"{self.streak} steps in a row had {_not_finite(numbers)}{limit}, the last of them step {step}; none "
-                "of them changed the parameters, and none was saved. Lower optim.base_lr, set optim.clip_norm, or "
-                "look at the data"
+                f"{self.streak} steps in a row had {_not_finite(numbers)}{limit}, the last of them step {step}; they "
+                "changed no parameters and were not saved. Lower optim.base_lr, set optim.clip_norm, or look at the "
+                "data"
             )
 
     def _log(self, step: int, numbers: dict[str, float]) -> None:
@@ -100,7 +100,7 @@ class Watch:
 
 
 def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
-    """What of a step was not finite, in words."""
+    """What was not finite in a step, in words."""
     loss = float(numbers["train/loss"])
     if not math.isfinite(loss):
         return f"a loss that is not finite ({loss})"
@@ -108,7 +108,7 @@ def _not_finite(numbers: Mapping[str, np.ndarray]) -> str:
 
 
 def _spike(numbers: Mapping[str, np.ndarray]) -> str:
-    """What of a step that was skipped is above its limit, in words."""
+    """What exceeded its limit in a skipped step, in words."""
     named = {"loss": "its loss", "grad_norm": "its gradient norm"}
     found = {
         words: (float(numbers[f"train/{key}"]), float(numbers[f"train/{key}_limit"])) for key, words in named.items()

@@ -1,13 +1,13 @@
-"""Stopping from outside: SIGTERM and Ctrl-C end a process within seconds, wherever it is, and lose no step.
+"""Handles SIGTERM and Ctrl-C: the process ends within seconds, wherever it is, and no step is lost.
 
-Where there is something to save, a signal is only remembered: the loop finishes its step, saves and leaves. Everywhere
-else it raises SystemExit in the main thread. A main thread that does not come back from C++ (XLA compiles for minutes)
-or from a loader that hangs would hold that up, so a thread of its own listens too, and ends the process after a
-moment. A second signal ends it at once. In a notebook only that one ends the process, whose variables live on: a first
-Ctrl-C waits for the main thread.
+While there is something to save, a signal is only recorded: the loop finishes its step, saves and exits. Otherwise the
+signal raises SystemExit in the main thread. A main thread that is busy in C++ (XLA compiles for minutes) or in a loader
+that hangs would delay this, so a separate thread listens too, and ends the process after a moment. A second signal ends
+it at once. In a notebook, a first Ctrl-C always waits for the main thread, so that the variables survive; only a second
+one ends the process.
 
-The exit code is 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that asked for the stop sees
-it was heard, and a script does not take the run for a finished one.
+The exit code is 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that requested the stop sees
+that it was honoured, and a script does not take the run for finished.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ import time
 import types
 from collections.abc import Callable, Generator
 
-_PATIENCE = 2.0  # seconds for the main thread to leave by itself
-_CLEANING = 1.5  # seconds for last words and for loader workers to end, when it does not
+_PATIENCE = 2.0  # seconds for the main thread to exit by itself
+_CLEANING = 1.5  # if it does not, seconds for last words and for loader workers to end
 at_leave: list[Callable[[int], None]] = []  # called with the exit code by `leave`; see `vidjax.training.peers`
 
 
 class Interrupted(BaseException):
-    """Ends a wait that `StopSignal.interrupts` is around."""
+    """Raised to end a wait inside `StopSignal.interrupts`."""
 
 
 class StopSignal(contextlib.AbstractContextManager):
-    """While entered in the main thread, answers SIGTERM and SIGINT.
+    """Handles SIGTERM and SIGINT while entered in the main thread.
 
     Attributes:
-      signal: the number of the first signal received, or 0.
-      unsaved: whether there is work to save, so that the first signal is only remembered.
-      sentence: gives what is said when a signal has ended the process; empty for nothing.
-      last_words: called once before that, to leave a report, say.
+      signal: number of the first signal received, or 0.
+      unsaved: whether there is work to save, so that the first signal is only recorded.
+      sentence: returns the message to print when a signal ends the process; empty for none.
+      last_words: called once before that, for example to write a report.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -76,12 +76,12 @@ class StopSignal(contextlib.AbstractContextManager):
         self._thread.join()
         os.close(self._heard)
         os.close(self._ears)
-        if self.signal and kind is not None and not issubclass(kind, SystemExit):  # what the signal has broken off
+        if self.signal and kind is not None and not issubclass(kind, SystemExit):  # an error caused by the signal
             raise SystemExit(128 + self.signal) from None
 
     @contextlib.contextmanager
     def interrupts(self) -> Generator[None]:
-        """A signal raises `Interrupted` inside, though there is work to save; one that came before does so at once."""
+        """Let a signal raise `Interrupted` inside, even with unsaved work; one received before raises it at once."""
         self._waiting = True
         try:
             if self.signal:
@@ -91,7 +91,7 @@ class StopSignal(contextlib.AbstractContextManager):
             self._waiting = False
 
     def _hear(self, number: int, frame) -> None:
-        """Called in the main thread, once it runs Python."""
+        """Handle a signal; called in the main thread once it runs Python code."""
         if self.signal:
             return  # the other thread ends the process
         self.signal = number
@@ -99,14 +99,14 @@ class StopSignal(contextlib.AbstractContextManager):
             raise Interrupted
         if self.unsaved:
             return
-        if _importing(frame):  # C++ that is being loaded aborts on an exception
+        if _importing(frame):  # an exception would abort C++ code that is being loaded
             self._patience = 0.0
             return
-        sys.unraisablehook = lambda _: None  # raised where Python can only print it, the exit comes a moment later
+        sys.unraisablehook = lambda _: None  # where Python cannot raise the exit, the other thread ends the process
         raise SystemExit(128 + number)
 
     def _listen(self) -> None:
-        """Wait for signals in a thread, which C++ code in the main thread does not hold up."""
+        """Wait for signals in a separate thread, which C++ code in the main thread does not block."""
         heard: list[int] = []
         since = None
         while True:
@@ -117,7 +117,7 @@ class StopSignal(contextlib.AbstractContextManager):
                 if number in self.SIGNALS:
                     heard.append(number)
                     if len(heard) == 1 and self.unsaved and self.sentence():
-                        _say("stopping: the step is finished and saved first; a second Ctrl-C ends at once")
+                        _say("stopping after this step is finished and saved; press Ctrl-C again to stop at once")
             if len(heard) > 1:
                 leave(128 + heard[0])
             waits = self.unsaved or (heard == [signal.SIGINT] and _in_notebook())
@@ -126,7 +126,7 @@ class StopSignal(contextlib.AbstractContextManager):
                 leave(128 + heard[0], self._speak)
 
     def _speak(self) -> None:
-        """Once, by the first thread that comes here; another one waits until it is said."""
+        """Run the last words and print the sentence, once; a second thread waits until that is done."""
         with self._spoken:
             words, self.last_words = self.last_words, lambda: None
             sentence, self.sentence = self.sentence, lambda: ""
@@ -137,11 +137,11 @@ class StopSignal(contextlib.AbstractContextManager):
 
 @contextlib.contextmanager
 def stoppable(*, program: bool, sentence: str = "vidjax: stopped") -> Generator[None]:
-    """On a signal, end what is inside, or what it calls that has a `StopSignal` of its own.
+    """End the block on a signal, unless code inside handles it with its own `StopSignal`.
 
     Args:
-      program: it is all that this process is for: end the process too, whatever its other threads are doing.
-      sentence: that is said then.
+      program: whether the block is the whole program; if so, end the process too, whatever its other threads do.
+      sentence: the message to print.
     """
     try:
         with StopSignal(lambda: sentence):
@@ -153,8 +153,8 @@ def stoppable(*, program: bool, sentence: str = "vidjax: stopped") -> Generator[
 
 
 def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
-    """End this process now, with its loader workers and what they share, whatever its other threads are doing."""
-    # What would run at exit: it closes loaders, ends children and gives back their semaphores.
+    """End this process now, with its loader workers and their shared resources, whatever its other threads do."""
+    # The function that would run at exit: it closes loaders, ends child processes and releases their semaphores.
     at_exit = multiprocessing.util._exit_function  # ty: ignore[missing-attribute]  the stubs leave it out
     told = [functools.partial(tell, code) for tell in at_leave]
     threads = [threading.Thread(target=target, daemon=True) for target in (last_words, at_exit, *told)]
@@ -168,7 +168,7 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     if sys.stderr.isatty():
-        sys.stderr.write("\x1b[?25h")  # the cursor, which a bar had hidden
+        sys.stderr.write("\x1b[?25h")  # show the cursor, which a progress bar may have hidden
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -176,7 +176,7 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
 
 
 def leave_on_signal() -> None:
-    """Until a `StopSignal` is entered, end this process on a signal and say nothing: it has only begun to import."""
+    """End this process silently on a signal until a `StopSignal` is entered: nothing has happened except imports."""
     for number in StopSignal.SIGNALS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 

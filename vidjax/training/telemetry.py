@@ -1,7 +1,7 @@
-"""Where a run's numbers go: metrics.jsonl, TensorBoard, wandb when asked for, and a bar or a few lines for the eye.
+"""Writes a run's metrics to metrics.jsonl, TensorBoard and, if configured, wandb, and shows progress on the screen.
 
-Only the first process writes. A line of metrics.jsonl is flat: `step` and names such as `train/loss`. Moving pictures
-go to TensorBoard and wandb.
+Only the first process writes. A line of metrics.jsonl is a flat object: `step` and names such as `train/loss`. Animated
+pictures go to TensorBoard and wandb.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from vidjax.errors import ConfigError, printable
 from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines, writing
 from vidjax.weights.run_files import METRICS
 
-_PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds: before a wait is told, between looks at it, between lines
-_FLUSH_EVERY = 30.0  # seconds between two writes of TensorBoard's events to the disk
-_OFTEN, _SELDOM = 5.0, 60.0  # seconds between two lines where there is no bar, at first and of a run of ten minutes
-_NOTED = 0.05  # share of the time that waiting for data must take to be shown
+_PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds before a wait is shown, between updates, between lines
+_FLUSH_EVERY = 30.0  # seconds between flushes of TensorBoard's events to disk
+_OFTEN, _SELDOM = 5.0, 60.0  # seconds between lines without a bar: at first, and after ten minutes
+_NOTED = 0.05  # share of the time spent waiting for data above which it is shown
 _CONSOLE = Console(stderr=True)
 
 
 def say(sentence: str) -> None:
-    """Print a sentence for the person who watches; by the first process only."""
+    """Print a sentence to the console, from the first process only."""
     if jax.process_index() == 0:
         _CONSOLE.print(printable(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 class Telemetry:
-    """The writers of one run.
+    """The writers of one run's metrics.
 
     Args:
-      workdir: the run's folder; lines of `metrics.jsonl` after `step` are dropped, they will be written again.
-      config: for wandb's project and settings.
-      step: the restored step, 0 for a new run.
-      total_steps: for the estimate of the time left.
-      main: the figure of an evaluation that is shown beside the loss, without its prefix; empty for none.
+      workdir: the run's folder; lines of `metrics.jsonl` after `step` are dropped, because they will be written again.
+      config: gives wandb's project and settings.
+      step: the restored step; 0 for a new run.
+      total_steps: steps of the whole run, for the estimate of the time left.
+      main: the evaluation's figure to show beside the loss, without its prefix; empty for none.
     """
 
     def __init__(self, workdir: Place, config: Config, *, step: int, total_steps: int, main: str = ""):
@@ -58,11 +58,11 @@ class Telemetry:
         self._scores = (f"val/{main}", f"eval/{main}")
         self._total, self._first_seen = total_steps, None
         self._began = time.monotonic()
-        self._told = -math.inf  # when the last line was
-        self._latest: dict[str, float] = {}  # scores, which stay beside the bar
+        self._told = -math.inf  # time of the last line
+        self._latest: dict[str, float] = {}  # the latest scores, which stay beside the bar
         self._bar, self._line, self._writers = None, "", []
         if self._first:
-            if config.train.wandb:  # first, since it alone can refuse, and then nothing else is left open
+            if config.train.wandb:  # first, because only wandb can fail here, and then nothing else is left open
                 self._writers.append(_Wandb(config, workdir))
             self._writers += [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
             if _CONSOLE.is_terminal:
@@ -71,7 +71,7 @@ class Telemetry:
                 self._bar.start()
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Write metrics of a step everywhere."""
+        """Write the metrics of a step everywhere."""
         if not self._first:
             return
         for writer in self._writers:
@@ -85,7 +85,7 @@ class Telemetry:
             self._told = time.monotonic()
 
     def show(self, step: int, gif: Place | None) -> None:
-        """Give the moving picture of reconstructions, if there is one, to TensorBoard and wandb."""
+        """Send the animated reconstructions, if there are any, to TensorBoard and wandb."""
         if not self._first or gif is None:
             return
         content = gif.read_bytes()
@@ -93,17 +93,17 @@ class Telemetry:
             writer.show(step, "reconstruction", content)
 
     def advance(self, step: int) -> None:
-        """Move the bar; the estimate of the time left counts from the first call, which is after compilation."""
+        """Move the bar; the estimate of the time left starts at the first call, which follows compilation."""
         self._first_seen = self._first_seen or (step, time.monotonic())
         if self._bar:
             self._bar.update(self._task, completed=step)
 
     @contextlib.contextmanager
     def waiting(self, words: str | Callable[[], str]) -> Generator[None]:
-        """Show what the run waits for, once that has taken over two seconds: beside the bar, or in a line now and then.
+        """Show what the run waits for, once it has waited over two seconds: beside the bar, or in occasional lines.
 
         Args:
-          words: what is waited for, or a function that gives it, asked anew each time.
+          words: the text to show, or a function that returns it and is called for each update.
         """
         over = threading.Event()
 
@@ -133,7 +133,7 @@ class Telemetry:
                 self._bar.update(self._task, description=self._line)
 
     def flush(self) -> None:
-        """Write what is not in a bucket yet, such as before a checkpoint, so that it holds the metrics until then."""
+        """Upload what is not in the bucket yet, so that a checkpoint is never ahead of its metrics."""
         for writer in self._writers:
             writer.flush()
 
@@ -141,19 +141,19 @@ class Telemetry:
         """Flush and close everything."""
         if self._bar:
             self._bar.stop()
-        with contextlib.ExitStack() as stack:  # one that fails does not leave the others open
+        with contextlib.ExitStack() as stack:  # if one fails, the others are still closed
             for writer in self._writers:
                 stack.callback(writer.close)
 
     def _is_due(self, step: int, metrics: dict[str, float]) -> bool:
-        """Whether a line of text is worth it: scores and the last step always, else the later the less often."""
+        """Whether to print a line: always for scores and the last step, otherwise less and less often."""
         if step == self._total or any(name in metrics for name in self._scores):
             return True
         now = time.monotonic()
         return now >= self._told + min(max(_OFTEN, (now - self._began) / 10), _SELDOM)
 
     def _time_left(self, step: int) -> Iterator[str]:
-        """Words on how long the rest takes, once that can be told."""
+        """The time left in words, once it can be estimated."""
         first, since = self._first_seen or (step, 0.0)
         if first < step < self._total:
             seconds = round((time.monotonic() - since) / (step - first) * (self._total - step))
@@ -161,7 +161,7 @@ class Telemetry:
 
 
 class _Lines:
-    """metrics.jsonl; a value that is not finite is written as null, since JSON has no word for it."""
+    """metrics.jsonl; values that are not finite become null, because JSON cannot express them."""
 
     def __init__(self, path: Place, step: int):
         kept = [row for row in mend_json_lines(path, say, step=int) if row["step"] <= step]
@@ -172,7 +172,7 @@ class _Lines:
         self._file.add(json.dumps({"step": step, **clean}))
 
     def show(self, step: int, name: str, gif: bytes) -> None:
-        """Nothing to do: the picture lies beside it."""
+        """Nothing to do: the picture is a file of the run."""
 
     def flush(self) -> None:
         self._file.flush()
@@ -182,22 +182,22 @@ class _Lines:
 
 
 class _TensorBoard:
-    """Events of one start; those of a bucket grow in a temporary folder and are copied there when they are flushed.
+    """TensorBoard events of one start; for a bucket they grow in a temporary folder and are copied at each flush.
 
-    They are written without tensorboardX's SummaryWriter: its thread ends when the disk is full, and then its queue
-    fills up and holds the run.
+    tensorboardX's SummaryWriter is not used: its thread ends when the disk is full, and then its queue fills up and
+    blocks the run.
     """
 
     def __init__(self, folder: Place, step: int):
         from tensorboardX.event_file_writer import EventsWriter
 
-        self._kinds: Any = importlib.import_module("tensorboardX.proto.event_pb2")  # which makes its classes itself
+        self._kinds: Any = importlib.import_module("tensorboardX.proto.event_pb2")  # its classes are made at run time
         self._folder, self._drafts = folder, tempfile.TemporaryDirectory() if in_bucket(folder) else None
         local = pathlib.Path(self._drafts.name if self._drafts else folder)
         with writing(folder):
             local.mkdir(parents=True, exist_ok=True)
             self._writer, self._flushed = EventsWriter(str(local / "events")), time.monotonic()
-            if step:  # TensorBoard forgets what earlier starts have written from the next step on
+            if step:  # makes TensorBoard drop what earlier starts wrote for later steps
                 begins = self._kinds.SessionLog(status=self._kinds.SessionLog.START)
                 for of_file in ({"file_version": "brain.Event:2"}, {"session_log": begins}):
                     self._writer.write_event(self._kinds.Event(step=step + 1, **of_file))
@@ -214,7 +214,7 @@ class _TensorBoard:
                 self._flushed = time.monotonic()
 
     def show(self, step: int, name: str, gif: bytes) -> None:
-        """A moving GIF, which TensorBoard shows among the images."""
+        """Write an animated GIF, which TensorBoard shows among the images."""
         from PIL import Image
 
         kinds: Any = importlib.import_module("tensorboardX.proto.summary_pb2")
@@ -261,7 +261,7 @@ class _Wandb:
         self._run.log({name: self._video(io.BytesIO(gif), format="gif")}, step=step)
 
     def flush(self) -> None:
-        """Nothing to do: wandb sends what it has by itself."""
+        """Nothing to do: wandb uploads by itself."""
 
     def close(self) -> None:
         self._run.finish()
@@ -275,7 +275,7 @@ def _progress_bar() -> Progress:
 
 
 def _words(metrics: dict[str, float], scores: Iterable[str]) -> Iterator[str]:
-    """What of the metrics is shown to who watches."""
+    """The metrics shown on the screen, as words."""
     for name in scores:
         if name in metrics:
             yield f"{name} {metrics[name]:.4g}"

@@ -1,4 +1,4 @@
-"""How fast a run is: clips a second, the share of time it waited for data, and model FLOP utilisation."""
+"""A run's throughput: clips per second, the share of time spent waiting for data, and model FLOP utilisation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
-if TYPE_CHECKING:  # it imports what reads videos, which a machine that only times a step may lack
+if TYPE_CHECKING:  # it imports the video libraries, which a machine that only times a step may lack
     from vidjax.training.goodput import Goodput
 
 # Dense bf16 FLOP/s of one device as JAX counts devices, from the makers' data sheets.
@@ -33,12 +33,12 @@ def peak_flops(device_kind: str) -> float | None:
 
 
 class Meter:
-    """Measures between two calls of `read`, by the batches that were fed in between.
+    """Measures throughput between two calls of `read`, from the batches fed in between.
 
     Args:
-      clips_per_step: over all devices.
-      flops_per_clip: of a training step (2 x MACs, forward and backward); None leaves MFU out.
-      goodput: of the run, which is told of the time that it waits for data; its time/* are read too.
+      clips_per_step: clips per step over all devices.
+      flops_per_clip: FLOPs per clip of a training step (2 x MACs, forward and backward); None leaves MFU out.
+      goodput: the run's time accounting, to which waits for data are reported and whose time/* `read` includes.
     """
 
     def __init__(self, clips_per_step: int, flops_per_clip: float | None, goodput: Goodput):
@@ -47,21 +47,21 @@ class Meter:
         self.start()
 
     def start(self) -> None:
-        """Begin to measure; what was before (compilation, evaluation, a save) does not count."""
+        """Start a new measurement, which excludes what came before (compilation, evaluation, a save)."""
         self._steps, self._since, self._wait = 0, time.monotonic(), 0.0
 
     def compiled(self, seconds: float) -> None:
-        """Note what the step took to compile, or to be read from the cache; the next `read` has it."""
+        """Record how long the step took to compile, or to load from the cache, for the next `read`."""
         self._compiled = {"perf/compile_s": seconds}
 
     def fed(self, waited: float) -> None:
-        """Count a batch, and the seconds that the devices had nothing to do for lack of it."""
+        """Count a batch, and the seconds that the devices idled while waiting for it."""
         self._steps += 1
         self._wait += waited
         self._goodput.move("step", "data", waited)
 
     def read(self) -> dict[str, float]:
-        """perf/* since the last call or `start`, if anything was fed, and time/* of the whole run."""
+        """Metrics perf/* since the last call or `start`, if anything was fed, and time/* of the whole run."""
         seconds = time.monotonic() - self._since
         if not self._steps:
             return self._goodput.read()

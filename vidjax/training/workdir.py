@@ -1,4 +1,4 @@
-"""The folder of a run: made where it is not there, and gone again when the run is refused before it has begun."""
+"""Creates the folder of a run, and removes it again if the run is refused before it begins."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from vidjax.weights.run_files import CHECKPOINTS, CONFIG
 
 @contextlib.contextmanager
 def opened(workdir: str | os.PathLike) -> Generator[Place]:
-    """The absolute path of a run's folder, which exists from now on.
+    """Create a run's folder if need be, and yield its absolute path.
 
-    A start that ends before it has written config.json has trained nothing: the folders that it has made are removed,
-    unless there is something in them by then.
+    A start that ends before writing config.json has trained nothing: the folders that it created are removed, unless
+    they contain something by then.
 
     Raises:
-      ConfigError: when it is no folder, or cannot be made.
+      ConfigError: when the path is not a folder, or it cannot be created.
     """
     if in_bucket(workdir):
-        yield located(workdir)  # a bucket has no folders that would have to be made or removed
+        yield located(workdir)  # a bucket has no folders to create or remove
         return
     path = pathlib.Path(workdir).absolute()
     places = (path / CHECKPOINTS, path, *path.parents)
@@ -36,7 +36,7 @@ def opened(workdir: str | os.PathLike) -> Generator[Place]:
         yield path
     except BaseException:
         if not (path / CONFIG).exists():
-            with contextlib.suppress(OSError):  # what is not empty stays
+            with contextlib.suppress(OSError):  # folders that are not empty stay
                 for place in made:
                     if place.exists():
                         place.rmdir()

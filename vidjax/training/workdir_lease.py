@@ -1,4 +1,4 @@
-"""One run at a time trains in a bucket: an object says who does, and is written again while that run lives."""
+"""A lease so that only one run trains in a bucket: an object names the run, which rewrites it while alive."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vidjax.errors import ConfigError
 from vidjax.files import Place
 from vidjax.training.telemetry import say
 
-BEAT = 15.0  # seconds between two writings
-PATIENCE = 4  # beats without a change, after which its run counts as dead
+BEAT = 15.0  # seconds between two writes
+PATIENCE = 4  # beats without a change after which the run counts as dead
 
 
 @contextlib.contextmanager
 def leased(path: Place) -> Generator[None]:
-    """Hold the lock that an object of a bucket is; it is removed at the end.
+    """Hold a lock object in a bucket; it is removed at the end.
 
-    A store has no lock that is given back when a process dies. One whose process has ended on this host is taken over
-    at once, another's after a minute in which it has not changed. A run whose lock was taken, as after a minute without
-    a connection, is told to stop as by a signal.
+    Object stores do not release a lock when its process dies. The lock of a process that has ended on this host is
+    taken over at once; any other lock, once it has not changed for a minute. A run whose own lock was taken over, for
+    example after a minute without a connection, stops as if it had received SIGTERM.
 
     Raises:
-      ConfigError: when another run holds it, with its process and host, or the bucket cannot be written.
+      ConfigError: when another run holds the lock, with its process and host, or the bucket cannot be written.
     """
     beat = _Beat(path)
     try:
@@ -36,7 +36,7 @@ def leased(path: Place) -> Generator[None]:
         beat.write(new=True)
     except ConfigError:
         raise
-    except Exception as error:  # every store has its own: of credentials, permissions, names, connections
+    except Exception as error:  # each store raises its own for credentials, permissions, names and connections
         raise ConfigError(f"{path.parent} cannot be written: {str(error) or type(error).__name__}") from error
     if _read(path) != beat.content:
         raise _taken(path)
@@ -52,10 +52,10 @@ def leased(path: Place) -> Generator[None]:
 
 
 class _Beat:
-    """What writes the lock again and again, so that others see that its run lives.
+    """Rewrites the lock regularly, so that others see that its run is alive.
 
     Attributes:
-      content: of the lock, as last written.
+      content: content of the lock as last written.
       over: set when the run ends.
     """
 
@@ -68,7 +68,7 @@ class _Beat:
         """Write the lock.
 
         Args:
-          new: refuse to write over another's, where the store can; the caller reads it back in any case.
+          new: refuse to overwrite another's lock, if the store supports that; the caller reads it back in any case.
         """
         import fsspec
 
@@ -81,7 +81,7 @@ class _Beat:
             raise _taken(self._path) from None
 
     def keep(self) -> None:
-        """Write until the run is over; a writing that fails is tried again with the next."""
+        """Rewrite the lock until the run is over; a write that fails is retried at the next beat."""
         while not self.over.wait(BEAT):
             try:
                 found = _read(self._path)
@@ -90,21 +90,21 @@ class _Beat:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 self.write()
-            except Exception as error:  # of the store; the lock is another's only after several of them
-                say(f"the lock {self._path} could not be written again: {error}")
+            except Exception as error:  # raised by the store; only several in a row let another run take the lock
+                say(f"the lock {self._path} could not be renewed: {error}")
 
 
 def _wait_for_the_dead(path: Place) -> None:
-    """Remove the lock of a run that is dead.
+    """Remove the lock of a dead run, after waiting to see that it is dead.
 
     Raises:
-      ConfigError: when its run lives.
+      ConfigError: when its run is alive.
     """
     found = _read(path)
     if not found:
         return
     if not _has_ended(found):
-        say(f"{path.parent} is locked by {_owner(found)}; waiting {PATIENCE * BEAT:.0f} s to see whether that runs")
+        say(f"{path.parent} is locked by {_owner(found)}; waiting {PATIENCE * BEAT:.0f} s to see whether it is alive")
         for _ in range(PATIENCE):
             time.sleep(BEAT)
             if _read(path) != found:
@@ -113,27 +113,27 @@ def _wait_for_the_dead(path: Place) -> None:
 
 
 def _has_ended(content: str) -> bool:
-    """Whether a lock is of a process of this host that is no more."""
+    """Whether a lock belongs to a process of this host that has ended."""
     words = content.split()
     if len(words) < 4 or words[3] != socket.gethostname() or not words[1].isdigit():
         return False
-    own = int(words[1]) == os.getpid()  # of an earlier process with this number, as in a container that began again
+    own = int(words[1]) == os.getpid()  # an earlier process with this number, as in a restarted container
     return own or not is_alive(int(words[1]))
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this number runs on this host."""
+    """Whether a process with this number runs on this host."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # another user's process
         pass
     return True
 
 
 def _read(path: Place) -> str:
-    """The content of the lock; empty where there is none."""
+    """The content of the lock; empty if there is none."""
     try:
         return path.read_text()
     except FileNotFoundError:

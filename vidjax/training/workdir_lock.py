@@ -1,4 +1,4 @@
-"""One run at a time trains in a folder: two would overwrite each other's metrics and checkpoints."""
+"""A lock so that only one run trains in a folder: two would overwrite each other's metrics and checkpoints."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vidjax.training.workdir_lease import BEAT, PATIENCE, is_alive, leased
 from vidjax.viz.time_spent import FILE
 from vidjax.weights.run_files import METRICS
 
-LOCK = ".lock"  # of a workdir; says who trains there
-_SIGN_OF_LIFE = 300.0  # seconds in which a run of another host has written something
+LOCK = ".lock"  # in the workdir; names the process that trains there
+_SIGN_OF_LIFE = 300.0  # a run on another host counts as alive if it wrote something in the last so many seconds
 
 
 @contextlib.contextmanager
 def locked(workdir: Place) -> Generator[None]:
-    """Hold the lock of a folder; the system gives it back when the process ends, however it does.
+    """Hold the lock of a folder; the system releases it when the process ends, however that happens.
 
-    A bucket has a lease in its place. The file is removed at the end; a process that had opened it just before makes a
-    new one.
+    For a bucket a lease is held instead. The file is removed at the end; a process that had opened it just before
+    creates a new one.
 
     Raises:
       ConfigError: when another run holds it, with its process and host.
@@ -47,10 +47,10 @@ def locked(workdir: Place) -> Generator[None]:
 
 
 def who_trains(workdir: Place) -> str:
-    """Which process trains in a folder now, in words such as `process 7 on host-a since ...`; empty for none.
+    """The process that trains in a folder now, such as `process 7 on host-a since ...`; empty for none.
 
-    A lock of this host counts while its process has it. One of another host, and that of a bucket, counts while the
-    run has given a sign of life in the last minutes: it writes its times, or its lease, again and again.
+    A lock from this host counts while its process holds it. A lock from another host or in a bucket counts while the
+    run shows signs of life: it keeps rewriting its times, or its lease.
     """
     try:
         words = (workdir / LOCK).read_text().split("\n", 1)[0]
@@ -67,9 +67,9 @@ def who_trains(workdir: Place) -> str:
 
 
 def _is_held(path: pathlib.Path, words: str) -> bool:
-    """Whether a process of this host that is said to have a lock has it.
+    """Whether the process of this host that a lock names really holds it.
 
-    Only when a process of that number runs the lock is tried, so that this never keeps a run from starting.
+    The lock is only tried if a process with that number runs, so that this check never keeps a run from starting.
     """
     number = words.split()[1]
     if not number.isdigit() or not is_alive(int(number)):
@@ -85,10 +85,10 @@ def _is_held(path: pathlib.Path, words: str) -> bool:
 
 
 def _lock(file: TextIO, workdir: Place) -> bool:
-    """Take the lock of an open file and write into it whose it is; False on a file system without locks.
+    """Lock an open file and write its owner into it; False on a file system without locks.
 
     Raises:
-      ConfigError: when another process has it.
+      ConfigError: when another process holds the lock.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,7 +107,7 @@ def _lock(file: TextIO, workdir: Place) -> bool:
 
 
 def _is_still(path: pathlib.Path, file: TextIO) -> bool:
-    """Whether an open file is the one that the path leads to."""
+    """Whether the path still points to the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

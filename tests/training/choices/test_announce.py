@@ -45,7 +45,7 @@ def test_the_time_counts_what_the_steps_wait_for():
     pauses = Pauses(3, 5.0, validations=2, validation=30.0, videos=17, final=105.0, views="3 x 1 views of each")
     assert pace_sentence(Pace(compute=1.0, decode=0.5), 60, pauses) == (
         "time: about 4 minutes for 60 steps, 2 validations of 17 videos, 3 checkpoints and a final evaluation of 3 x 1 "
-        "views of each, by an estimate of 1 s to compute a step and 0.5 s to decode its videos, and 30 s for a "
+        "views of each, estimated from 1 s to compute a step and 0.5 s to decode its videos, and 30 s for a "
         "validation"
     )
 
@@ -59,7 +59,7 @@ def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():
     assert "train.accumulate=2" in chosen
     assert f"train.epochs={config.train.epochs}" in chosen
     assert "data.global_batch" not in chosen
-    assert memory.startswith("a step takes 3 of the 20 GB that are free")
+    assert memory.startswith("a step takes 3 of the 20 GB free")
 
 
 def test_few_videos_without_labels_are_said_to_be_few():

@@ -73,7 +73,7 @@ def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, monkeypatch):
 
 def test_a_run_that_cannot_fit_says_what_it_needs_and_what_would(fitted, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
-    with pytest.raises(ConfigError, match=r"needs about 0\.\d GB a device, and 0\.0 GB are free; use model.rem"):
+    with pytest.raises(ConfigError, match=r"needs about 0\.\d GB per device, and 0\.0 GB are free; use model.rem"):
         fitted(**{"model.remat": "none"})
     with pytest.raises(ConfigError, match="a smaller model"):
         fitted(**OPEN)

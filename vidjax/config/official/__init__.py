@@ -1,6 +1,6 @@
-"""The published recipes as their authors set them, read from their repositories at a commit; facts only, no code.
+"""The published recipes with their authors' values, taken from their repositories at a fixed commit; facts, no code.
 
-docs/recipes.md is made from them, and a test holds every configuration to them.
+docs/recipes.md is generated from them, and a test compares every configuration with them.
 """
 
 from vidjax.config.official import (

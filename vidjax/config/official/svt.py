@@ -1,4 +1,4 @@
-"""SVT's recipe: its authors' script, over the defaults of their parser and of their configuration."""
+"""SVT's recipe: its authors' script on top of the defaults of their parser and configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SOURCE = Source("SVT", "https://github.com/kahnchana/svt", "1827106d56c3d69e7ceb
 
 _RUN, _SCRIPT, _VIEWS = "train_ssl.py", "scripts/train.sh", "datasets/transform.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
-_OFF = "its line is commented out, and nothing does it here"
+_OFF = "its line is commented out there, and vidjax does not do it either"
 _JITTER = "img_brightness=0.4, img_contrast=0.4, img_saturation=0.2"
 
 SHARED = (
@@ -66,7 +66,7 @@ SHARED = (
         f"{_RUN}:99",
         "100",
         "train.epochs",
-        reason="20, as the paper (arXiv:2112.01514); this is the default of the code",
+        reason="20, as in the paper (arXiv:2112.01514); 100 is the default of the code",
     ),
 )
 
@@ -85,10 +85,10 @@ RECIPES = (
     Recipe(
         "svt_k400:slow_fast",
         SOURCE,
-        f"{_PUBLISHED}; with which views is not said",
+        f"{_PUBLISHED}; the authors do not say with which views",
         with_rows(
             SHARED,
-            Row("DATA.RAND_FR", "utils/defaults.py:350", "False", reason="True is this size, False is svt_k400:base"),
+            Row("DATA.RAND_FR", "utils/defaults.py:350", "False", reason="this size is True, svt_k400:base is False"),
             Row("local views", f"{_FRAMES}:419", "[2, 2, 4, 4, 8, 8, 16, 16]", "data.local_views",
                 value=(2, 2, 4, 4, 8, 8, 16, 16)),
             Row("global views", f"{_FRAMES}:415,416", "4 and 8", "data.global_views", value=(4, 8)),

@@ -1,4 +1,4 @@
-"""What follows SVT's pre-training: its authors' linear evaluation, and fine-tuning by TimeSformer's code."""
+"""SVT's downstream recipes: its authors' linear evaluation, and fine-tuning with TimeSformer's code."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from vidjax.config.official.timesformer import FLOAT32
 
 _RUN, _SCRIPT, _DEFAULTS = "eval_linear.py", "scripts/eval_linear.sh", "utils/defaults.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
-_PAPER = "(arXiv:2112.01514), with two clips of a video"
+_PAPER = "(arXiv:2112.01514), with two clips per video"
 _BEST = (
-    "the last epoch's three crops are scored; theirs are the last to be scored, but what is printed at the end is the "
-    "best epoch's left crop (eval_linear.py:180)"
+    "vidjax scores three crops with the last epoch; theirs does too, but its last line prints the best epoch's score "
+    "on the left crop (eval_linear.py:180)"
 )
 _KINETICS = (
     Row(
         "DATA.NO_RGB_AUG", f"{_DEFAULTS}:347", "False",
-        reason="kinetics.py:255 then gives the ten views of pre-training, which the script cannot take: True is meant",
+        reason="with False, kinetics.py:255 yields the ten views of pre-training, which the script cannot use: True "
+        "is meant",
     ),
     Row(
         "test of Kinetics", "datasets/kinetics.py:139", "a random clip and crop",
-        reason="this split is scored as those of UCF101 and HMDB51 are: one clip, three crops",
+        reason="scored like the splits of UCF101 and HMDB51: one clip, three crops",
     ),
 )  # fmt: skip
 
@@ -63,7 +64,7 @@ LINEAR = (
     Row("warm-up", f"{_RUN}:134", "none", "optim.warmup_epochs", value=0.0),
     Row(
         "scheduler", f"{_RUN}:134", "CosineAnnealingLR, a step an epoch", "optim.schedule",
-        reason="the same cosine, a step of training at a time",
+        reason="the same cosine, updated at each training step",
     ),
     Row("--epochs", f"{_SCRIPT}:23", "20", "train.epochs"),
     Row("precision", f"{_RUN}:190", "float32", "model.dtype", reason=FLOAT32),
@@ -79,7 +80,7 @@ def _linear(size: str, published: str, classes: str, *others: Row) -> Recipe:
     if size == "ucf101":
         dataset = Row("--dataset", f"{_SCRIPT}:28,5", name, "data.name")
         labels = Row("--num_labels", f"{_SCRIPT}:27", classes, "data.num_classes")
-    else:  # there is no script: the user is to give them
+    else:  # there is no script; users set these flags themselves
         dataset = Row("dataset", f"{_RUN}:352", name, "data.name")
         labels = Row("num_labels", f"{_RUN}:351", classes, "data.num_classes")
     rows = with_rows(LINEAR, dataset, labels, *others)
@@ -93,7 +94,7 @@ _NOT_THERE = "TimeSformer's code reads Kinetics and Something-Something only; SV
 
 
 def _finetune(size: str) -> Recipe:
-    """TimeSformer's recipe, begun from SVT: kahnchana/svt, issue 18."""
+    """TimeSformer's recipe, initialised from SVT: kahnchana/svt, issue 18."""
     theirs = _THEIRS["timesformer_ssv2:base" if size == "ssv2" else "timesformer_k400:base"]
     rows = tuple(row for row in theirs.rows if row.name not in _BEGINS)
     if size in ("ucf101", "hmdb51"):

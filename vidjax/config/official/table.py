@@ -1,4 +1,4 @@
-"""What a published recipe is made of: rows that say where the authors set a value, and what our key must then hold."""
+"""The form of a published recipe: each row cites a value that the authors set, and gives our key and its value."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One hyper-parameter.
+    """One hyperparameter.
 
     Attributes:
-      name: what the authors call it, such as "--lr"; or what their code does, where it has no name.
+      name: the authors' name for it, such as "--lr"; or a description, if their code has no name for it.
       where: `file:line` in their repository; further lines of the same file after commas.
       official: their value, as they write it.
-      key: ours, such as "optim.base_lr", or "model.spec.FIELD" of the model's family; empty where we have none.
-      place: the code of vidjax that does it, as `module:NAME`, where there is no key.
-      value: what `key` has to hold to be equal, in our units. None: `official`, read as Python or else as a word.
-      reason: why ours differs; empty: it is equal.
+      key: our key, such as "optim.base_lr" or the family's "model.spec.FIELD"; empty if there is none.
+      place: if there is no key, the code of vidjax that does it, as `module:NAME`.
+      value: the equal value of `key`, in our units. None: `official`, parsed as a Python literal or else as a string.
+      reason: why our value differs; empty if it is equal.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A public repository as it was read; `title` is what its authors call their model."""
+    """A public repository at the commit that was read; `title` is the authors' name for their model."""
 
     title: str
     repository: str
@@ -59,10 +59,10 @@ class Recipe:
     """One published recipe.
 
     Attributes:
-      experiment: of configs/ with its size, such as "videomae_k400:base".
-      source: what `Row.where` are files of.
-      published: the accuracy, and in brackets `file:line` of its source, or a paper.
-      rows: every hyper-parameter, each once.
+      experiment: the experiment in configs/ with its size, such as "videomae_k400:base".
+      source: the repository that `Row.where` refers to.
+      published: the accuracy, with `file:line` of its source in brackets, or a paper.
+      rows: every hyperparameter, each once.
     """
 
     experiment: str
@@ -73,13 +73,13 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """A command of the authors'.
+    """A command in one of the authors' scripts.
 
     Attributes:
-      file: that it is in.
-      launch: the lines that say on how many GPUs it runs, with commas.
-      gpus: how many.
-      flags: by the name of a flag, the line and the value; a flag of several values has one for each, such as
+      file: the script.
+      launch: the lines that set the number of GPUs, separated by commas.
+      gpus: number of GPUs.
+      flags: line and value of each flag, by name; a flag with several values has one entry for each, such as
         "--opt_betas[0]".
     """
 
@@ -90,34 +90,35 @@ class Script:
 
 
 def with_rows(rows: tuple[Row, ...], *others: Row) -> tuple[Row, ...]:
-    """Rows of which some are replaced, by their names, by others; what is new is added at the end."""
+    """Replace rows by others of the same name, and append those with new names."""
     replaced = {row.name: row for row in rows} | {row.name: row for row in others}
     return tuple(replaced.values())
 
 
 def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[Row, ...]:
-    """Rows of which some are found elsewhere.
+    """Change where some rows are found.
 
     Args:
-      lines: of `file`, with commas, by the names of rows.
+      file: the new file.
+      lines: lines in `file`, separated by commas, by the names of the rows to change.
     """
     return tuple(
         dataclasses.replace(row, where=f"{file}:{lines[row.name]}") if row.name in lines else row for row in rows
     )
 
 
-MIXED = "clips that are mixed"  # the row of data.mix_group, where a command's GPUs each mix their own
+MIXED = "clips that are mixed"  # the row of data.mix_group in commands whose GPUs each mix their own clips
 
 
 def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of a command: the defaults of its parser, except for the flags that it sets.
+    """The rows of a command: the defaults of its parser, overridden by the flags that it sets.
 
     Args:
-      words: ours for theirs, such as "ssv2" for "SSV2", or for a flag and its value, such as "bfloat16" for
-        "--bf16 True"; others mean the same.
+      words: our value for theirs, such as "ssv2" for "SSV2", or for a flag with its value, such as "bfloat16" for
+        "--bf16 True"; values not listed are equal in both.
 
     Raises:
-      KeyError: for a flag that has no default row, which says what it means here.
+      KeyError: for a flag without a default row, which would define its meaning here.
     """
     rows = {row.name: row for row in defaults}
     for name, (line, text) in script.flags.items():
@@ -130,7 +131,7 @@ def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any])
 
 
 def _batch(rows: Mapping[str, Row], script: Script) -> Row:
-    """The videos of a step: those of a GPU, times the GPUs, times the micro-batches."""
+    """The row of the videos per step: videos per GPU, times GPUs, times micro-batches."""
     row, micro = rows["--batch_size"], script.flags.get("--update_freq", (0, "1"))
     where, official = f"{row.where},{script.launch}", f"{row.official} x {script.gpus} GPUs"
     if micro != (0, "1"):
@@ -141,7 +142,7 @@ def _batch(rows: Mapping[str, Row], script: Script) -> Row:
 
 
 def _mixed(rows: Mapping[str, Row]) -> Row:
-    """The clips of one GPU in one micro-batch."""
+    """The row of the clips mixed with each other: those of one GPU in one micro-batch."""
     where, sizes = rows["--batch_size"].where, rows["--batch_size"].official
     videos, clips = int(sizes.partition(" ")[0]), int(rows["--num_sample"].official)
     file, _, lines = where.partition(":")

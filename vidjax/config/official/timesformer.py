@@ -1,4 +1,4 @@
-"""TimeSformer's recipes: the YAML files of its authors, over the defaults of their configuration."""
+"""TimeSformer's recipes: the authors' YAML files on top of the defaults of their configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOURCE = Source(
 )
 
 _DEFAULTS = "timesformer/config/defaults.py"
-FLOAT32 = "bfloat16 takes less memory and time; parameters and losses are float32, and model.dtype=float32 is theirs"
+FLOAT32 = "bfloat16 takes less memory and time; parameters and losses are float32; model.dtype=float32 equals theirs"
 
 SHARED = (
     Row("MIXUP.ENABLED", f"{_DEFAULTS}:263", "False", "data.mixup", value=0.0),
@@ -68,10 +68,10 @@ _SSV2 = (
 
 @dataclasses.dataclass(frozen=True)
 class _Yaml:
-    """What differs between the files.
+    """The differences between the YAML files.
 
     Attributes:
-      shift: lines by which the later sections begin after those of Kinetics' files.
+      shift: number of lines by which the later sections lie below those of the Kinetics files.
     """
 
     file: str
@@ -82,7 +82,7 @@ class _Yaml:
     shift: int = 0
 
     def rows(self) -> tuple[Row, ...]:
-        """What the files of both data sets set."""
+        """The rows that the files of both data sets set."""
         frames = f"{self.file}:{11 if self.shift else 10}"
         theirs = self.attention
         ours = "divided" if theirs.startswith("divided") else theirs.removesuffix("_space_time")
@@ -106,7 +106,7 @@ class _Yaml:
         )
 
     def kinetics(self, rate: int) -> tuple[Row, ...]:
-        """What a file of Kinetics sets beside."""
+        """The further rows of a Kinetics file."""
         return (
             Row("TRAIN.DATASET", self.at(3), "kinetics", "data.name", value="kinetics400"),
             Row("DATA.SAMPLING_RATE", self.at(11), str(rate), "data.stride"),
@@ -115,7 +115,7 @@ class _Yaml:
         )
 
     def ssv2(self) -> tuple[Row, ...]:
-        """What a file of Something-Something v2 sets beside."""
+        """The further rows of a Something-Something v2 file."""
         return (
             Row("TRAIN.DATASET", self.at(3), "ssv2", "data.name"),
             Row("DATA.INV_UNIFORM_SAMPLE", self.at(16), "True", "data.crop", value="short_side_inverse"),
@@ -126,7 +126,7 @@ class _Yaml:
         )
 
     def model(self, size: str) -> Row:
-        """The preset that the file's model is."""
+        """The row of the model, as our preset."""
         return Row("MODEL_NAME", self.after(28), "vit_base_patch16_224", "model.name", value=f"timesformer_{size}")
 
     def at(self, line: int) -> str:
@@ -134,7 +134,7 @@ class _Yaml:
         return f"{self.file}:{line}"
 
     def after(self, line: int) -> str:
-        """A line of the later sections, by its number in the files of Kinetics."""
+        """A line of the later sections, given by its number in the Kinetics files."""
         return self.at(line + self.shift)
 
 
@@ -142,8 +142,8 @@ _REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other mod
 _POSITIONS = Row(
     "other positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
     "model.spec.resized_positions", value="flattened",
-    reason="a mistake of theirs: most places get another's position. The public weights began so; to begin alike: "
-    "--config.model.spec.resized_positions=flattened",
+    reason="a mistake of theirs that gives most places another's position. The public weights began this way; to do "
+    "the same, set --config.model.spec.resized_positions=flattened",
 )  # fmt: skip
 _K400 = "configs/Kinetics/TimeSformer_{}.yaml"
 _K400_FILES = {
@@ -175,7 +175,7 @@ def _ssv2(size: str) -> Recipe:
 
 
 def _positions(file: _Yaml) -> tuple[Row, ...]:
-    """Those of an image model are resized where the frames are larger than its pictures."""
+    """The row of resized positions, for frames larger than the images that the image model was trained on."""
     return (_POSITIONS,) if file.side != 224 else ()
 
 

@@ -1,4 +1,4 @@
-"""VideoMAE's recipes as its authors' scripts and the defaults of their parsers set them."""
+"""VideoMAE's recipes: its authors' scripts on top of the defaults of their parsers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vidjax.config.official.videomae_scripts import FINETUNING, PRETRAINING
 SOURCE = Source("VideoMAE", "https://github.com/MCG-NJU/VideoMAE", "14ef8d856287c94ef1f985fe30f958eb4ec2c55d")
 
 _PARSED_ONLY = "parsed, but nothing reads it"
-_NO_WARMUP_LR = "parsed and scaled, but the schedule is not given it: utils.py:386 warms up from 0, as here"
-_MICRO_BATCHES = "data.global_batch counts it; as many micro-batches as the memory asks for: train.accumulate"
-BFLOAT16 = "bfloat16 has float32's range, so that no loss has to be scaled"
+_NO_WARMUP_LR = "parsed and scaled, but not passed to the schedule: utils.py:386 warms up from 0, as here"
+_MICRO_BATCHES = "included in data.global_batch; train.accumulate takes as many micro-batches as memory requires"
+BFLOAT16 = "bfloat16 has float32's range, so the loss needs no scaling"
 
 PRETRAIN = (
     Row("--batch_size", "run_mae_pretraining.py:21", "64", "data.global_batch"),
@@ -126,7 +126,7 @@ FINETUNE = (
     Row("its area", "kinetics.py:190", "(0.08, 1.0)", "data.crop_area"),
     Row(
         "its aspect", "kinetics.py:191", "(0.75, 1.3333)", "data.crop_aspect",
-        reason="4/3, which theirs rounds to four digits",
+        reason="exactly 4/3, which theirs rounds to four decimals",
     ),
     Row("its resize", "video_transforms.py:571", "bilinear", "data.interpolation"),
     Row("flip", "kinetics.py:200", "True", "data.flip", value=0.5),
@@ -146,7 +146,7 @@ SSV2_FRAMES = (
     Row("its area", "ssv2.py:185", "(0.08, 1.0)", "data.crop_area"),
     Row(
         "its aspect", "ssv2.py:186", "(0.75, 1.3333)", "data.crop_aspect",
-        reason="4/3, which theirs rounds to four digits",
+        reason="exactly 4/3, which theirs rounds to four decimals",
     ),
     Row("flip", "ssv2.py:195", "False", "data.flip", value=0.0),
     Row("mean", "ssv2.py:179", "(0.485, 0.456, 0.406)", "data.mean"),
@@ -173,8 +173,8 @@ _DATA = {"k400": "kinetics400", "ssv2": "ssv2", "ucf101": "ucf101"}
 
 
 def over_segments(rows: tuple[Row, ...], frames: tuple[Row, ...]) -> tuple[Row, ...]:
-    """Fine-tuning rows for Something-Something v2, whose frames are spread over the video."""
-    reason = "neither reads it: segments cover the video"
+    """The fine-tuning rows for Something-Something v2, whose frames are spread over the video."""
+    reason = "neither code reads it: segments cover the video"
     unread = [dataclasses.replace(row, key="", reason=reason) for row in rows if row.name == "--sampling_rate"]
     return with_rows(rows, *unread, *frames)
 
@@ -185,7 +185,7 @@ def _pretraining(experiment: str) -> Recipe:
     listed = Row("DATA_PATH", f"{script.file}:4", "its training list", "data.name", value=_DATA[data.split(":")[0]])
     rows = with_rows(command(PRETRAIN, script, _WORDS), listed)
     if experiment == "videomae_ssv2:small":
-        said = "32 x 64 GPUs; a comment of the script says 32 GPUs"
+        said = "32 x 64 GPUs; a comment in the script says 32 GPUs"
         rows = with_rows(rows, Row("--batch_size", f"{script.file}:16,8,7", said, "data.global_batch", value=2048))
     return Recipe(experiment, SOURCE, f"{_PUBLISHED[data]}, after fine-tuning", rows)
 

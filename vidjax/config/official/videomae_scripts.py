@@ -1,4 +1,4 @@
-"""What the commands of VideoMAE's scripts set, by our experiments: each flag with its line."""
+"""The flags of VideoMAE's scripts with their lines, by our experiments."""
 
 from vidjax.config.official.table import Script
 

@@ -1,4 +1,4 @@
-"""VideoMAE V2's recipes. Its code is VideoMAE's on other lines, with more in it."""
+"""VideoMAE V2's recipes; its code extends VideoMAE's, so that most flags are the same on other lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidjax.config.official.videomae_v2_scripts import FINETUNING, PRETRAINING
 
 SOURCE = Source("VideoMAE V2", "https://github.com/OpenGVLab/VideoMAEv2", "29eab1e8a588d1b3ec0cdec7b03a86cca491b74b")
 
-_NO_WARMUP_LR = "parsed and scaled, but the schedule is not given it: utils.py:438 warms up from 0, as here"
+_NO_WARMUP_LR = "parsed and scaled, but not passed to the schedule: utils.py:438 warms up from 0, as here"
 # fmt: off
 _PRETRAIN_LINES = {
     "--batch_size": "37", "--epochs": "38", "--model": "43,44", "--decoder_depth": "53", "--mask_type": "56,57",
@@ -48,7 +48,7 @@ _DATASETS_LINES = {
 
 
 def _elsewhere(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """What both stages share, where V2's code has it."""
+    """The rows that both stages share, with their lines in V2's code."""
     rows = cited(rows, "utils.py", {"schedule": "446,450"})
     rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layers of the decay": "30,41"})
     renamed = {"--warmup_lr": _NO_WARMUP_LR}
@@ -84,7 +84,7 @@ def _pretrain() -> tuple[Row, ...]:
         ),
         Row(
             "DATA_PATH", "scripts/pretrain/vit_g_hybrid_pt.sh:8", "hybrid_train.csv", "data.name",
-            reason="their 1.35 M videos of many sources are not public; any videos: data.name=folder",
+            reason="their 1.35 M videos from many sources are not public; data.name=folder takes any videos",
         ),
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ _PUBLISHED = {
 }
 
 
-_MAPPED = {  # rows of the head, by what follows Kinetics-710
+_MAPPED = {  # the head's row of the experiments that follow Kinetics-710
     "finetune_k400:giant": Row("head", "run_class_finetuning.py:570,577", "misc/label_710to400.json", "init_label_map"),
     "finetune_k600:giant": Row("head", "run_class_finetuning.py:572,577", "misc/label_710to600.json", "init_label_map"),
 }
@@ -152,7 +152,7 @@ def _recipe(experiment: str) -> Recipe:
         rows = with_rows(rows, batch)
     if experiment in _MAPPED:
         rows = with_rows(rows, _MAPPED[experiment])
-    return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy of this size alone"), rows)
+    return Recipe(experiment, SOURCE, _PUBLISHED.get(experiment, "no accuracy for this size"), rows)
 
 
 RECIPES = tuple(map(_recipe, (*PRETRAINING, *FINETUNING)))

@@ -1,4 +1,4 @@
-"""VideoMamba's recipes. Its video code grew out of VideoMAE's: the same flags on other lines, some without effect."""
+"""VideoMamba's recipes; its video code derives from VideoMAE's: the same flags on other lines, some without effect."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ _HERE = "videomamba/video_sm"
 _RUN = f"{_HERE}/run_class_finetuning.py"
 _REGRESSION = f"{_HERE}/run_regression_finetuning.py"
 _DECAY = (
-    "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, while patches and positions, at "
-    "0.1 % of it or less, hardly move; here all learn at the full rate: optim.layer_decay would slow the blocks too"
+    "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, whereas patches and positions, at "
+    "0.1 % of it or less, hardly learn; here all learn at the full rate, as optim.layer_decay would slow the blocks too"
 )
-_WARMUP = "no key: the warm-up is from 0 here, theirs from this, scaled like the rate; they meet when it ends"
-_NOT_GIVEN = "run_class_finetuning.py:341 does not give it to VideoMamba"
-_UNCUT = "neither reads it: Kinetics_sparse shows whole clips"
-_DOUBLED = ("--lr", "--min_lr")  # their scale counts both clips of a video, ours videos
+_WARMUP = (
+    "no key: warm-up starts from 0 here and from this value, scaled like the rate, there; both end at the full rate"
+)
+_NOT_GIVEN = "run_class_finetuning.py:341 does not pass it to VideoMamba"
+_UNCUT = "neither code reads it: Kinetics_sparse uses whole clips"
+_DOUBLED = ("--lr", "--min_lr")  # their scaling counts both clips of a video; ours counts videos
 # fmt: off
 _LINES = {
     "--batch_size": "30", "--epochs": "31", "--update_freq": "32", "--model": "36", "--tubelet_size": "38",
@@ -46,13 +48,13 @@ _REASONS = {
     "--attn_drop_rate": _NOT_GIVEN,
     "--init_scale": f"{_NOT_GIVEN}, whose head begins with std .02, as here",
     "--use_mean_pooling": f"{_NOT_GIVEN}, which classifies by its class token, as here",
-    "--sampling_rate": "neither reads it: frames are spread over the video",
+    "--sampling_rate": "neither code reads it: frames are spread over the video",
 }
-_LEFT_OUT = {"tested epoch", "layers of the decay"}  # of VideoMAE's rows, which others take the place of
+_LEFT_OUT = {"tested epoch", "layers of the decay"}  # VideoMAE's rows that other rows replace
 
 
 def _explained(row: Row) -> Row:
-    """A row of VideoMAE's for VideoMamba, where it means something else."""
+    """Adapt a row of VideoMAE's to its meaning in VideoMamba's code."""
     if row.name in _REASONS:
         key = row.key if row.name == "--layer_decay" else ""
         return dataclasses.replace(row, key=key, place="", reason=_REASONS[row.name])
@@ -75,7 +77,7 @@ def _parser() -> tuple[Row, ...]:
             "data.sampling", value="segment_rounded"),
         Row("test clips", f"{_HERE}/datasets/kinetics_sparse.py:252,255", "(k + 1) / (clips + 1) of a segment",
             "data.sampling", value="segment_rounded"),
-        Row("--orig_t_size", f"{_RUN}:39", "8", reason="the checkpoint itself says how many frames it was made with"),
+        Row("--orig_t_size", f"{_RUN}:39", "8", reason="the checkpoint records how many frames it was trained with"),
         Row("--test_best", f"{_RUN}:190", "False", "eval.checkpoint", value="last"),
         Row("--bf16", f"{_RUN}:213", "False", "model.dtype", value="float16"),
         Row("both directions", "mamba/mamba_ssm/modules/mamba_simple.py:211", "added", "model.spec.merge_directions",
@@ -84,7 +86,7 @@ def _parser() -> tuple[Row, ...]:
 
 
 def _regression_parser() -> tuple[Row, ...]:
-    """Rows of the regressions' script: the same flags elsewhere, four other defaults, another loss, nothing mixed."""
+    """Rows of the regression script: the same flags on other lines, some other defaults, another loss, no mixing."""
     rows = tuple(map(_in_regression, (row for row in _parser() if row.name != MIXED)))
     return with_rows(
         rows,
@@ -101,7 +103,7 @@ def _regression_parser() -> tuple[Row, ...]:
 
 
 def _in_regression(row: Row) -> Row:
-    """A row of run_class_finetuning.py where run_regression_finetuning.py has it: without some imports, and mixing."""
+    """Cite a row of run_class_finetuning.py in run_regression_finetuning.py, which lacks some imports and mixing."""
     reason = row.reason.replace("run_class_finetuning.py:341", "run_regression_finetuning.py:331")
     file, _, lines = row.where.partition(":")
     if file != _RUN:
@@ -120,7 +122,7 @@ _SSV2 = (
     Row("std", f"{_HERE}/datasets/ssv2.py:502", "(0.229, 0.224, 0.225)", "data.std"),
 )  # fmt: skip
 _SET = {"k400": "kinetics400", "breakfast": "breakfast", "coin": "coin", "lvu": "lvu"}
-_SLIPS = {  # of the scripts
+_SLIPS = {  # mistakes in the scripts
     ("videomamba_k400:ti_384", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
     ("videomamba_ssv2:ti_288", "--model"): "a slip: the script's folder and the model zoo have the tiny model",
     ("videomamba_ssv2:ti_288", "--num_frames"): "a slip: the script's name and the model zoo have 16 frames",
@@ -148,7 +150,7 @@ def _recipe(experiment: str) -> Recipe:
 
 
 def _lvu(experiment: str, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The rows of a task of LVU, whose script is director's."""
+    """The rows of an LVU task; the published script is the one for the task director."""
     task, script = experiment.partition(":")[2], _FINETUNING[experiment].file
     rows = (
         *rows,

@@ -1,4 +1,4 @@
-"""What the commands of VideoMamba's Kinetics-400 scripts set, by our experiments: each flag with its line."""
+"""The flags of VideoMamba's Kinetics-400 scripts with their lines, by our experiments."""
 
 from vidjax.config.official.table import Script
 
@@ -252,7 +252,7 @@ FINETUNING = {
     ),
 }
 
-# The published top-1, each on the line of its script.
+# Published top-1 accuracy, with the model zoo's line for each script.
 PUBLISHED = {
     "videomamba_k400:ti_f8": "76.9 (videomamba/video_sm/MODEL_ZOO.md:26)",
     "videomamba_k400:ti": "78.1 (videomamba/video_sm/MODEL_ZOO.md:27)",

@@ -1,4 +1,4 @@
-"""What the commands of VideoMamba's Breakfast, COIN and LVU scripts set, by our experiments: flags with their lines."""
+"""The flags of VideoMamba's Breakfast, COIN and LVU scripts with their lines, by our experiments."""
 
 from vidjax.config.official.table import Script
 
@@ -212,7 +212,7 @@ FINETUNING = {
     ),
 }
 
-# The command is director's; the other tasks have other --nb_classes and folders, and the same script.
+# The command for the task director; the other tasks differ only in --nb_classes and the folder.
 _LVU = Script(
     f"{_HERE}/exp/lvu/run_class.sh", "11", 8,
     {
@@ -232,8 +232,8 @@ LVU_CLASSES = {
     "genre": (263, "4"), "writer": (265, "10"), "year": (267, "9"),
 }  # fmt: skip
 FINETUNING |= {f"videomamba_lvu:{task}": _LVU for task in LVU_CLASSES}
-# The tasks with a number. run_regression.sh and run_regression_trim.sh have each other's --data_set: by the README (84)
-# whole clips are of Kinetics_sparse, and run_regression.sh, with LVU, stops at datasets/build.py:274.
+# The regression tasks. run_regression.sh and run_regression_trim.sh have their --data_set swapped: according to the
+# README (84) whole clips need Kinetics_sparse, and run_regression.sh, which sets LVU, fails at datasets/build.py:274.
 _LVU_NUMBER = Script(
     f"{_HERE}/exp/lvu/run_regression_trim.sh", "11", 8,
     {
@@ -250,7 +250,7 @@ _LVU_NUMBER = Script(
 LVU_NUMBERS = {f"videomamba_lvu:{task}": _LVU_NUMBER for task in ("like_ratio", "view_count")}
 FINETUNING |= LVU_NUMBERS
 
-# The published top-1, each on the line of its script.
+# Published top-1 accuracy, with the model zoo's line for each script.
 PUBLISHED = {
     "videomamba_breakfast:ti": "94.3 (videomamba/video_sm/MODEL_ZOO.md:73)",
     "videomamba_breakfast:ti_f64": "94.3 (videomamba/video_sm/MODEL_ZOO.md:74)",

@@ -1,4 +1,4 @@
-"""VideoMamba's masked pre-training, whose code grew out of VideoMAE's: the same flags on other lines, and a teacher."""
+"""VideoMamba's masked pre-training; its code derives from VideoMAE's: the same flags on other lines, and a teacher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidjax.config.official.videomamba_pretrain_scripts import PRETRAINING
 _HERE = "videomamba/video_sm"
 _RUN = f"{_HERE}/run_videomamba_pretraining.py"
 _ALIGNS = "vidjax.objectives:FeatureAlignment"
-_FOR_PIXELS = "of pixels that are predicted, which this recipe does not do"
+_FOR_PIXELS = "for predicting pixels, which this recipe does not do"
 # fmt: off
 _LINES = {
     "--batch_size": "25", "--epochs": "26", "--model": "30", "--decoder_depth": "32", "--mask_type": "34,35",
@@ -47,8 +47,8 @@ def _parser() -> tuple[Row, ...]:
     reasons = {
         "--decoder_depth": _FOR_PIXELS,
         "--normlize_target": _FOR_PIXELS,
-        "--warmup_lr": "parsed and scaled, but the schedule is not given it",
-        "--sampling_rate": "1: a frame of each segment, as data.sampling says",
+        "--warmup_lr": "parsed and scaled, but not passed to the schedule",
+        "--sampling_rate": "1: one frame per segment, as data.sampling states",
     }
     rows = tuple(
         dataclasses.replace(row, key="", reason=reasons[row.name]) if row.name in reasons else row
@@ -69,14 +69,14 @@ def _parser() -> tuple[Row, ...]:
         Row("--clip_loss_ratio", f"{_RUN}:56", "1.0", place=_ALIGNS),
         Row("--clip_loss_type", f"{_RUN}:58", "l2", "align.loss"),
         Row("--clip_decoder_type", f"{_RUN}:60", "SA_Decoder",
-            reason="the model is not given it: its decoder is linear (videomamba_pretrain.py:190), as align.decoder"),
+            reason="not passed to the model: its decoder is linear (videomamba_pretrain.py:190), like align.decoder"),
         Row("--clip_decoder_embed_dim", f"{_RUN}:62", "512", "model.spec.width"),
         Row("--clip_output_dim", f"{_RUN}:64", "768", place="vidjax.models.clip:FAMILY"),
         Row("--clip_norm_type", f"{_RUN}:66", "l2", "align.unit_length", value=True),
         Row("--clip_return_attn", f"{_RUN}:68", "False", "model.mask", value="tube"),
         Row("--clip_return_layer", f"{_RUN}:70", "1", "align.teacher_layers", value=(-1,)),
-        Row("--clip_return_interval", f"{_RUN}:72", "1", reason="of several layers; this recipe aligns one"),
-        Row("--clip_student_return_interval", f"{_RUN}:74", "1", reason="of several layers; this recipe aligns one"),
+        Row("--clip_return_interval", f"{_RUN}:72", "1", reason="for several layers; this recipe aligns one"),
+        Row("--clip_student_return_interval", f"{_RUN}:74", "1", reason="for several layers; this recipe aligns one"),
         Row("--clip_return_cls", f"{_RUN}:76", "False", "align.class_token"),
         Row("--bf16", f"{_RUN}:155", "False", "model.dtype", value="float16"),
         Row("the decoder", f"{_HERE}/models/videomamba_pretrain.py:190", "linear", "align.decoder"),
@@ -99,13 +99,11 @@ _WORDS = {
     "--bf16 True": "bfloat16", "--clip_norm_type l2": True, "--clip_return_layer 1": (-1,),
     "--clip_return_attn True": "attention",
 }  # fmt: skip
-_WHOLE = (
-    "middle_whole aligns what leaves the last block, after the norm, as the paper says; middle is the authors' code"
-)
+_WHOLE = "middle_whole aligns the last block's output after the norm, as in the paper; middle follows the authors' code"
 _PUBLISHED = {
     "middle": "82.0 (videomamba/video_sm/MODEL_ZOO.md:41), after fine-tuning with 8 frames",
     "middle_ssv2": "70.2 (videomamba/video_sm/MODEL_ZOO.md:62), after fine-tuning with 8 frames",
-    "middle_whole": "none of this variant",
+    "middle_whole": "none for this variant",
 }
 
 

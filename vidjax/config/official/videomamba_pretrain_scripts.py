@@ -1,4 +1,4 @@
-"""What the commands of VideoMamba's masked pre-training scripts set, by our experiments: each flag with its line."""
+"""The flags of VideoMamba's masked pre-training scripts with their lines, by our experiments."""
 
 from vidjax.config.official.table import Script
 

@@ -1,4 +1,4 @@
-"""What the commands of VideoMamba's Something-Something v2 scripts set, by our experiments: each flag with its line."""
+"""The flags of VideoMamba's Something-Something v2 scripts with their lines, by our experiments."""
 
 from vidjax.config.official.table import Script
 
@@ -154,7 +154,7 @@ FINETUNING = {
     ),
 }
 
-# The published top-1, each on the line of its script.
+# Published top-1 accuracy, with the model zoo's line for each script.
 PUBLISHED = {
     "videomamba_ssv2:ti_f8": "65.1 (videomamba/video_sm/MODEL_ZOO.md:53)",
     "videomamba_ssv2:ti": "66.0 (videomamba/video_sm/MODEL_ZOO.md:54)",

@@ -1,4 +1,4 @@
-"""ViViT's recipes: the configurations of scenic, and what its code does where they are silent."""
+"""ViViT's recipes: scenic's configurations, and what its code does where they set nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SOURCE = Source("ViViT", "https://github.com/google-research/scenic", "4a38d475e
 _HERE = "scenic/projects/vivit"
 _DATA = f"{_HERE}/data/video_tfrecord_dataset.py"
 _OPS = "scenic/dataset_lib/video_ops.py"
-_GROUPS = "how many devices is not said: 2 clips each are their batch on 32; see Groups in configs/vivit_k400.py"
-_SIDES = "whole pixels, and the aspect is kept: scenic draws the two sides independently"
-_TESTED = "no key: the test's short side is the crop's; scenic crops frames whose short side is this"
+_GROUPS = "the number of devices is not published; on 32, each has 2 clips; see Groups in configs/vivit_k400.py"
+_SIDES = "whole pixels, and the aspect ratio is kept; scenic draws the two sides independently"
+_TESTED = "no key: in tests the short side is the crop's here; scenic crops from frames with this short side"
 _OFF = "off: do_color_augment=False"
 
 SHARED = (
@@ -39,7 +39,7 @@ SHARED = (
     Row("moving average of weights", f"{_HERE}/train_utils.py:163", "none", "optim.ema", value=0.0),
 )  # fmt: skip
 
-# What the names of a configuration are here: the key and, where it is not what they write, its value.
+# Our key for each name of scenic's configurations, and our value where it differs from what they write.
 _KEYS: dict[str, tuple[str, Any]] = {
     "num_classes": ("data.num_classes", None),
     "class_splits": ("data.action_classes", (300, 97)),
@@ -123,11 +123,11 @@ _MIXED = (
     ),
 )
 _SSV2 = (Row("flip", f"{_OPS}:518", "SSv2 has none", "data.flip", value=0.0),)
-_DEPTH = "4 as in the paper, SSv2's and EPIC's configurations; large_fe_24 has what Kinetics' configurations say"
+_DEPTH = "4, as in the paper and the configurations for SSv2 and EPIC; large_fe_24 has the value for Kinetics"
 _BASE, _BASE_FE = "kinetics400/vivit_base_k400.py", "kinetics400/vivit_base_factorised_encoder.py"
 _LARGE_FE = "vivit_large_factorised_encoder.py"
-_PAPER = "scenic has no configuration of it: that of model 1, and arXiv:2103.15691"
-_RECIPES = {  # the configuration, and what is published
+_PAPER = "scenic has no configuration for it; taken from model 1's and arXiv:2103.15691"
+_RECIPES = {  # the configuration, and the published accuracy
     "vivit_k400:base": (_BASE, "79.9 (scenic/projects/vivit/README.md:49)"),
     "vivit_k400:base_fe": (_BASE_FE, "78.4 (scenic/projects/vivit/README.md:50)"),
     "vivit_k400:base_fsa": (_BASE, f"77.4 in the ablation of the paper; {_PAPER}"),

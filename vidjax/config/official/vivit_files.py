@@ -1,4 +1,4 @@
-"""What scenic's configurations of ViViT set: each name with its line."""
+"""The values of scenic's ViViT configurations, with their lines."""
 
 FOLDER = "scenic/projects/vivit/configs"
 

@@ -1,6 +1,5 @@
-"""What vidjax chooses where a configuration leaves it open: the model, the length of a run, how it fits the machine.
+"""Chooses what a configuration leaves open: the model, the length of a run, and how it fits the machine.
 
-`model` and `platform` are asked before anything is opened, `length` once the videos are counted, `memory` once the step
-can be built.
-What was chosen is written to config.json, and used again when the run goes on: see `kept`.
+`model` chooses when the configuration is read, `platform` and `length` before the step is built, `memory` while it is
+built. The choices are written to config.json and kept when the run resumes; see `kept`.
 """

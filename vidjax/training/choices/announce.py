@@ -1,4 +1,4 @@
-"""What was chosen, and what it means for memory and time, in sentences for the screen."""
+"""Sentences for the screen on what was chosen, and what it means for memory and time."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from vidjax.training.choices.memory import Fit
 from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace
 
-FEW_VIDEOS = 100  # to learn from without labels: 43 did not help a classifier, 169 gave features of use
+FEW_VIDEOS = 100  # with fewer, pre-training may not help: 43 did not help a classifier, 169 gave useful features
 
 
 def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
-    """What was chosen in place of what a configuration leaves open, and the memory that the step takes."""
-    still_open = left_open(fit.config)  # the epochs of a run whose steps are given
+    """The values chosen where the configuration leaves them open, and the memory that the step takes."""
+    still_open = left_open(fit.config)  # such as the epochs, when train.steps is given
     chosen = [f"{key}={get_key(fit.config, key)}" for key in left_open(asked) if key not in still_open]
     if chosen:
         yield f"chosen: {', '.join(chosen)}; set any of them as --config.KEY=VALUE"
     if fit.needed is not None and fit.free is not None:
         yield (
-            f"a step takes {_gb(fit.needed)} of the {_gb(fit.free)} GB that are free on a device; videos are decoded "
-            f"by {_decoders(fit.config)}"
+            f"a step takes {_gb(fit.needed)} of the {_gb(fit.free)} GB free on a device; videos are decoded by "
+            f"{_decoders(fit.config)}"
         )
 
 
 def pace_sentence(pace: Pace, steps: int, pauses: Pauses) -> str:
-    """How long so many steps should take, with what they wait for, and by what."""
+    """An estimate of the time for `steps` steps and their pauses, and what it is based on."""
     *parts, last = (f"{steps} steps", *pauses.words)
     validation = f", and {pauses.validation:.2g} s for a validation" if pauses.validations else ""
     return (
-        f"time: about {duration(pace.step * steps + pauses.seconds)} for {', '.join(parts)} and {last}, by an estimate "
-        f"of {pace.compute:.2g} s to compute a step and {pace.decode:.2g} s to decode its videos{validation}"
+        f"time: about {duration(pace.step * steps + pauses.seconds)} for {', '.join(parts)} and {last}, estimated from "
+        f"{pace.compute:.2g} s to compute a step and {pace.decode:.2g} s to decode its videos{validation}"
     )
 
 
 def few_videos_sentence(config: Config, num_videos: int) -> str:
-    """What to expect of masked autoencoding from random weights on few videos; empty where they are enough."""
+    """A warning about masked autoencoding from random weights on few videos; empty if there are enough."""
     if config.task != "masked_autoencoding" or config.init_from or num_videos >= FEW_VIDEOS:
         return ""
     return (
-        f"{num_videos} videos are few to learn from without labels, and did not help a classifier in our trials; bring "
-        "more, or start from public weights instead, for example with --config=finetune "
+        f"{num_videos} videos are few for learning without labels; in our trials, such runs did not help a classifier. "
+        "Add videos, or start from public weights instead, for example with --config=finetune "
         "--config.init_from=MCG-NJU/videomae-base"
     )
 
 
 def duration(seconds: float) -> str:
-    """A length of time to be read at a glance: 40 seconds, 12 minutes, 5 hours, 3 days."""
+    """A rounded length of time: 40 seconds, 12 minutes, 5 hours, 3 days."""
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}s"

@@ -1,4 +1,4 @@
-"""Choices that a run has made already: they are made once, and hold when it goes on or is evaluated."""
+"""Keeps the choices of a run: they are made once, and still hold when it resumes or is evaluated."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vidjax.weights.run_files import CONFIG, is_run
 
 
 def saved_config(workdir: str | os.PathLike) -> Config | None:
-    """The configuration of a run that has saved a checkpoint in a folder; None where there is none that can be read."""
+    """The configuration of the run in a folder; None if there is no checkpoint or no readable configuration."""
     path = located(workdir) / CONFIG
     if not is_run(workdir) or not path.is_file():
         return None
     try:
         return from_saved(json.loads(path.read_text()))
-    except (ConfigError, ValueError):  # what restores its checkpoints says what is wrong with it
+    except (ConfigError, ValueError):  # restoring its checkpoints reports what is wrong
         return None
 
 
 def keep_choices(config: Config, workdir: str | os.PathLike) -> Config:
-    """The configuration with what the run in a folder has chosen before, where it is left open again."""
+    """Fill in what the run in a folder chose before, where the configuration leaves it open again."""
     saved = saved_config(workdir)
     if saved is None:
         return config

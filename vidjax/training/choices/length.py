@@ -1,8 +1,8 @@
-"""How long a run is and how many videos a step has, from the number of training videos.
+"""Chooses the length of a run and its batch size from the number of training videos.
 
 The published recipes (1600 epochs of 240,000 videos in batches of 2048, 3200 of 9,500 in batches of 192) would give a
-folder of 60 videos no step to speak of. The larger models follow lines through the published points, with a least
-number of steps; what a tiny model learns depends on its steps and hardly on the videos that they are made of.
+folder of 60 videos hardly any steps. The larger models follow lines through the published points, with a minimum number
+of steps; what a tiny model learns depends on the number of steps and hardly on that of videos.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from collections.abc import Callable
 from vidjax.config import Config, left_open, with_keys
 from vidjax.tasks import TASKS
 
-VALIDATIONS = 50  # of a run, at most
-WARMUP = 0.05  # share of the run
+VALIDATIONS = 50  # per run, at most
+WARMUP = 0.05  # as a share of the run
 UCF101 = 9537  # training videos of split 1, a published point; Kinetics-400 is the other
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How a run grows with the number of videos.
+    """How the length of a run depends on the number of videos.
 
     Attributes:
-      videos_per_row: the batch is the number of videos divided by it, as a power of two within smallest and largest.
-      steps: (videos, steps an epoch) -> of the run.
-      warmup_epochs: at most.
+      videos_per_row: the batch is the number of videos divided by this, rounded down to a power of two.
+      smallest, largest: limits of the batch.
+      steps: function (videos, steps per epoch) -> steps of the run.
+      warmup_epochs: limit of the warm-up.
     """
 
     videos_per_row: float
@@ -37,7 +38,7 @@ class Scale:
 
 
 def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[int, float], float]:
-    """So many epochs, of at least `fewest` steps, and at most so many steps for up to 5000 videos."""
+    """`epochs`, but at least `fewest` steps, and at most `steps`, a limit that grows with more than 5000 videos."""
 
     def of(videos: int, per_epoch: float) -> float:
         return min(max(fewest, epochs * per_epoch), steps * max(1.0, math.sqrt(videos / 5000)))
@@ -46,13 +47,13 @@ def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[in
 
 
 def _published(epochs: float, power: float, fewest: int, most: int, steps: int) -> Callable[[int, float], float]:
-    """So many epochs of UCF101 and, by a power of the number of videos, those of Kinetics-400; at least some steps."""
+    """`epochs` at the size of UCF101, scaled by a power of the number of videos within limits; at least `steps`."""
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 
-# For tiny models, what a CPU makes in a quarter of an hour; for others, VideoMAE's scripts for Kinetics-400 and UCF101.
+# Tiny models: what a CPU trains in a quarter of an hour. Others: VideoMAE's scripts for Kinetics-400 and UCF101.
 PRETRAIN = {
-    # On 169 videos, features were no better than those of random weights after 600 steps, and far better after 2400.
+    # On 169 videos, features were no better than those of random weights after 600 steps, but far better after 2400.
     "tiny": Scale(4, 16, 16, _tiny(2400, epochs=224, fewest=600)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
 }
@@ -63,13 +64,13 @@ FINETUNE = {
 
 
 def choose_length(config: Config, num_videos: int, row_blocks: int) -> Config:
-    """Choose the batch, the epochs, the warm-up and when to validate, where these are left open.
+    """Choose the batch, the epochs, the warm-up, and when to validate and save, where these are left open.
 
     Args:
-      num_videos: of the training split.
-      row_blocks: parts that the rows of a batch are divided into over the devices.
+      num_videos: number of training videos.
+      row_blocks: number of parts into which the devices divide the rows of a batch.
     """
-    scored = TASKS.find(config.task).evaluator is not None  # pre-training takes longer, and is not scored
+    scored = TASKS.find(config.task).evaluator is not None  # pre-training is not scored, and takes longer
     scales = FINETUNE if scored else PRETRAIN
     scale = scales["tiny" if config.model.name.endswith("_tiny") else ""]
     opened, chosen = left_open(config), {}
@@ -90,6 +91,6 @@ def choose_length(config: Config, num_videos: int, row_blocks: int) -> Config:
 
 
 def batch_for(num_videos: int, scale: Scale, row_blocks: int) -> int:
-    """Videos of a step: a power of two, rounded up to whole rows for each device."""
+    """Videos per step: a power of two within the limits, rounded up to a multiple of `row_blocks`."""
     wanted = 2 ** math.floor(math.log2(max(num_videos / scale.videos_per_row, 1)))
     return math.ceil(min(max(wanted, scale.smallest), scale.largest) / row_blocks) * row_blocks

@@ -1,7 +1,7 @@
-"""Whether a training step fits the machine, before anything starts: micro-batches and rematerialisation as it needs.
+"""Chooses micro-batches and rematerialisation so that a training step fits the machine, before the run starts.
 
-What a step keeps for its backward pass is found by tracing one and two rows, which takes a moment; the step that should
-fit is then compiled, and what the compiler says of its memory decides. The compiled step is the one that the run uses.
+The memory that a step keeps for its backward pass is estimated by tracing one and two rows, which takes a moment. A
+step that should fit is then compiled, and the compiler's memory analysis decides. The run uses that compiled step.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from vidjax.training.random_streams import streams
 from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState
 
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in what a compiler says
-SHARE = 0.9  # of the free memory that a step may take
-ROWS_A_DEVICE = 4  # of a micro-batch, below which recomputing costs less than smaller matrix products
-_FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # of what is chosen here
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in a compiler's error message
+SHARE = 0.9  # of the free memory that a step may be estimated to take
+ROWS_A_DEVICE = 4  # per micro-batch; below it, recomputing costs less than smaller matrix products
+_FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of what is chosen here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +39,11 @@ class Fit:
     """A step that fits.
 
     Attributes:
-      config: with train.accumulate and model.remat as chosen.
-      call: of (state, batch), compiled.
-      needed, free: bytes a device; None where the platform does not say.
-      seconds: that compiling took.
+      config: the configuration with train.accumulate and model.remat as chosen.
+      step: the step before compilation.
+      call: the compiled function of (state, batch).
+      needed, free: bytes per device; None if the platform does not report them.
+      seconds: time that compiling took.
     """
 
     config: Config
@@ -57,12 +58,12 @@ def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str
     """Choose train.accumulate and model.remat where they are left open, and compile the step.
 
     Args:
-      build: makes the step of a configuration.
-      batch: shapes of the global batch, with shardings; None where they are not known before a batch is there: the step
-        is then compiled when it is called, with what is left open at its fastest.
+      build: builds the step of a configuration.
+      batch: shapes of the global batch, with shardings. None if they are unknown before the first batch; the step then
+        takes the fastest values for what is left open, and compiles on its first call.
 
     Raises:
-      ConfigError: when no step fits, with what it would need and what would help.
+      ConfigError: when no step fits, with the memory it would need and the remedies.
     """
     if batch is None:
         config = with_keys(config, {key: value for key, value in _FASTEST.items() if key in left_open(config)})
@@ -94,12 +95,12 @@ def candidates(
     *,
     eager: bool = False,
 ) -> Iterator[tuple[Config, RunStep]]:
-    """Configurations and their steps, from fast to small: those that should fit, and the smallest in any case.
+    """Yield configurations and their steps, from fast to small: those estimated to fit, and always the smallest.
 
     Args:
-      build, batch: as of `fit_step`.
-      free: bytes a device; None where nobody knows.
-      eager: yield the fastest in any case, too: for a compiler that is quicker than the estimate of a small step.
+      build, batch: as for `fit_step`.
+      free: bytes per device; None if unknown.
+      eager: always yield the fastest too, because compiling a small step can be quicker than estimating it.
     """
     found = list(_closed(config, _mesh(batch), _rows(batch)))
     for candidate in found:
@@ -110,7 +111,7 @@ def candidates(
 
 
 def free_memory() -> int | None:
-    """Bytes that a program may still take on one of this process's devices; None where that cannot be told."""
+    """Free bytes on one of this process's devices; None if unknown."""
     device = jax.local_devices()[0]
     if device.platform == "cpu":
         host = free_host_memory()
@@ -121,7 +122,7 @@ def free_memory() -> int | None:
 
 
 def _least(free: int | None) -> int | None:
-    """What every process of the run has, so that all choose the same."""
+    """The least over all processes of the run, so that all choose the same."""
     if jax.process_count() == 1:
         return free
     least = multihost_utils.process_allgather(np.float64(free or 0)).min()
@@ -129,9 +130,9 @@ def _least(free: int | None) -> int | None:
 
 
 def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accumulate: int) -> int:
-    """Bytes a device for the state, its gradients, the batch and what one micro-batch keeps for the backward pass.
+    """Bytes per device for the state, gradients, the batch, and what one micro-batch keeps for the backward pass.
 
-    Of groups whose gradients are clipped apart, one has the place of a micro-batch.
+    When gradients are clipped per group, a group takes the place of a micro-batch.
     """
     blocks, group = row_blocks(_mesh(batch)), step.optimizer.group_clip.rows
     one, two = (_kept_for_backward(step, batch, rows) for rows in (1, 2))
@@ -141,7 +142,7 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
 
 
 def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
-    """Configurations from fast to small; one alone when nothing is left open."""
+    """Yield configurations from fast to small; only one if nothing is left open."""
     opened = left_open(config)
     mixed = config.data.mixup > 0 or config.data.cutmix > 0
     group = config.data.mix_group if mixed else 0
@@ -161,7 +162,7 @@ def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
 
 
 def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], rows: int) -> int:
-    """Bytes of what a forward pass of so many rows hands to its backward pass."""
+    """Bytes that a forward pass of `rows` rows keeps for its backward pass."""
     shapes, objective = step.shapes, step.objective
     few = {name: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype) for name, leaf in batch.items()}
 
@@ -173,7 +174,7 @@ def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], ro
 
 
 def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:
-    """What a program holds at once; a CPU's takes its temporary memory whole."""
+    """Bytes that a compiled program needs at once; where no peak is reported, its temporary memory counts in full."""
     found = compiled.memory_analysis()
     if found is None:
         return None
@@ -185,12 +186,12 @@ def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:
 
 
 def _device_bytes(tree: Any) -> int:
-    """Bytes of the largest part that one device holds of a tree of shapes with shardings."""
+    """Bytes that one device holds of a tree of shapes with shardings."""
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def _bytes(leaf: jax.ShapeDtypeStruct) -> int:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # keys of random streams
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # random keys
         return 8 * math.prod(leaf.shape)
     return math.prod(leaf.shape) * leaf.dtype.itemsize
 
@@ -207,13 +208,13 @@ def _rows(batch: dict[str, jax.ShapeDtypeStruct]) -> int:
 
 def _too_large(config: Config, needed: int, free: int) -> str:
     data, batch = config.data, config.data.global_batch
-    ways = ["a smaller model", "data.num_frames or data.image_size lower"]
+    ways = ["a smaller model", "a lower data.num_frames or data.image_size"]
     if config.train.accumulate:
         ways.insert(0, f"train.accumulate=0 (micro-batches; now {config.train.accumulate})")
     if config.model.remat not in ("", "full"):
         ways.insert(0, "model.remat=full")
     return (
         f"a training step of {config.model.name} with {batch} x {data.clips_per_decode} clips of {data.num_frames} "
-        f"frames of {data.image_size} pixels needs about {needed / 1e9:.1f} GB a device, and {free / 1e9:.1f} GB are "
+        f"frames of {data.image_size} pixels needs about {needed / 1e9:.1f} GB per device, and {free / 1e9:.1f} GB are "
         "free; use " + ", or ".join(ways)
     )

@@ -1,4 +1,4 @@
-"""Which model a run trains, and how its clips are taken, where the experiment leaves the model open."""
+"""Chooses the model of a run, and how its clips are taken, where the experiment leaves the model open."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vidjax.training.init.video_model import check_source
 from vidjax.weights import Pretrained, pretrained
 from vidjax.weights.run_files import CONFIG, is_run
 
-# What a model and the way its clips are taken consist of: what it was trained with is best for what follows.
+# The keys of a model and of how its clips are taken: a model does best with the clips that it was trained on.
 MODEL_KEYS = ("model.name", "model.spec")
-RECIPES = ("tiny", "small", "base", "large", "huge")  # of an experiment that leaves the model open
+RECIPES = ("tiny", "small", "base", "large", "huge")  # sizes of an experiment that leaves the model open
 CLIP_KEYS = (
     "data.num_frames", "data.stride", "data.sampling", "data.image_size", "data.interpolation", "data.channels",
     "data.mean", "data.std",
@@ -30,12 +30,12 @@ CLIP_KEYS = (
 
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
-    """A model for an experiment that left it open.
+    """A model for an experiment that leaves it open.
 
     Attributes:
-      size: of the experiment's recipes, as in --config=FILE:SIZE.
-      keys: of the configuration, that the user's own go before.
-      reason: for a sentence.
+      size: the experiment's recipe, as in --config=FILE:SIZE.
+      keys: configuration keys with values, which the user's own settings override.
+      reason: why, to be used in a sentence.
     """
 
     size: str
@@ -44,10 +44,10 @@ class ModelChoice:
 
 
 def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
-    """The model of the run in `workdir`, else that of `init_from` (as config.init_from), else what suits the machine.
+    """Choose the model of the run in `workdir`, or else that of `init_from`, or else one that suits the machine.
 
     Raises:
-      ConfigError: when `init_from` holds no model of videos.
+      ConfigError: when `init_from` holds no video model.
     """
     if saved := saved_config(workdir):
         return _like_run(saved, "as this run began")
@@ -56,7 +56,7 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
     if init_from and is_run(init_from):
         begun = saved_config(init_from)
         if begun is None:
-            raise ConfigError(f"config.init_from={init_from!r} has no {CONFIG} that can be read; name a size")
+            raise ConfigError(f"config.init_from={init_from!r} has no readable {CONFIG}; name a size")
         return _like_run(begun, f"that of {init_from}")
     if init_from:
         return _like_weights(init_from)
@@ -67,12 +67,12 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
 
 
 def published_protocol(source: str) -> dict[str, Any]:
-    """The keys with which public weights are evaluated: their model, and the clips and views of their accuracy.
+    """Return the keys for evaluating public weights: their model, and the clips and views of the published accuracy.
 
-    Views and their merging are the published ones of these weights, or of a model of as many classes.
+    Views and their merging are those published for these weights, or for a model with as many classes.
 
     Raises:
-      ConfigError: when `source` holds no classifier of videos.
+      ConfigError: when `source` holds no video classifier.
     """
     model = _load(source)
     if not model.num_classes:
@@ -102,24 +102,24 @@ def _load(source: str) -> Pretrained:
     except WeightsError as error:
         raise ConfigError(f"config.init_from: {error}") from error
     if not isinstance(model.spec, ClipSpec):
-        raise ConfigError(f"config.init_from={source!r} holds a {model.family}, which takes no videos")
+        raise ConfigError(f"config.init_from={source!r} holds a {model.family}, which is not a video model")
     return model
 
 
 def _keys_of(model: Pretrained) -> dict[str, Any]:
-    """The model and the way that its clips are taken, as keys of a configuration."""
+    """The model and how its clips are taken, as configuration keys."""
     name, fields = nearest_preset(model.family, model.spec.for_classes())
     recipe = model.clips
     if not isinstance(recipe.image_size, int):
         raise ConfigError(
-            f"{model.source} takes frames of {recipe.image_size} pixels; runs take square ones: name a size"
+            f"{model.source} takes frames of {recipe.image_size} pixels, but runs take square frames; name a size"
         )
     keys: dict[str, Any] = {"model.name": name, "model.spec": fields}
     return keys | {key: getattr(recipe, key.removeprefix("data.")) for key in CLIP_KEYS}
 
 
 def nearest_preset(family: str, spec: ClipSpec) -> tuple[str, dict[str, Any]]:
-    """The preset that a spec differs least from, and the fields for config.model.spec in which it does."""
+    """The preset closest to a spec, and the fields for config.model.spec in which the spec differs from it."""
 
     def differences(size: str) -> dict[str, Any]:
         found = spec.differences(FAMILIES.find(family).specs[size])
@@ -130,6 +130,6 @@ def nearest_preset(family: str, spec: ClipSpec) -> tuple[str, dict[str, Any]]:
 
 
 def _recipe_for(name: str) -> str:
-    """The recipe of a model's own size, or else the base model's."""
+    """The recipe for a model's size, or the base model's if there is none."""
     size = family_of(name)[1]
     return size if size in RECIPES else "base"

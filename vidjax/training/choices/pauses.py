@@ -1,4 +1,4 @@
-"""What the steps of a run wait for: validations, checkpoints, the final evaluation; and how long these should take."""
+"""Estimates the pauses between a run's steps: validations, checkpoints and the final evaluation."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from vidjax.data.loader import decoders
 from vidjax.evaluation import Evaluator
 from vidjax.training.choices.speed import device_rate
 
-_FORWARD = 1 / 3  # of the FLOPs of a training step
-_VIDEOS, _SECONDS = 4, 1.0  # that are decoded to measure it, at most
-_SAVING, _DISK = 0.2, 5e8  # seconds of a checkpoint however small, and bytes a second
+_FORWARD = 1 / 3  # a forward pass's share of the FLOPs of a training step
+_VIDEOS, _SECONDS = 4, 1.0  # videos decoded for the estimate, and the time for it, at most
+_SAVING, _DISK = 0.2, 5e8  # seconds of the smallest checkpoint, and bytes per second
 
 
 @dataclasses.dataclass(frozen=True)
 class Pauses:
-    """How often a run stops for something else than a step, and for how many seconds.
+    """How often a run pauses between steps, and for how many seconds.
 
     Attributes:
-      validations: on one view of each of `videos`, of `validation` seconds each.
-      checkpoints: of `checkpoint` seconds each.
-      final: seconds of the evaluation at the end, 0 where there is none; views: of each video in it, in words.
+      checkpoints: number of checkpoints, of `checkpoint` seconds each.
+      validations: number of validations on one view of each of `videos`, of `validation` seconds each.
+      final: seconds of the final evaluation; 0 if there is none.
+      views: the views per video of the final evaluation, in words.
     """
 
     checkpoints: int
@@ -40,12 +41,12 @@ class Pauses:
 
     @property
     def seconds(self) -> float:
-        """All of them together."""
+        """Total time."""
         return self.validations * self.validation + self.checkpoints * self.checkpoint + self.final
 
     @property
     def words(self) -> list[str]:
-        """What there is of each."""
+        """The pauses in words, one entry per kind."""
         found = []
         if self.validations:
             found.append(f"{self.validations} validation{_s(self.validations)} of {self.videos} video{_s(self.videos)}")
@@ -58,13 +59,13 @@ class Pauses:
 def estimate_pauses(
     config: TrainConfig, steps: range, state: object, evaluator: Evaluator | None, flops_per_clip: float
 ) -> Pauses:
-    """Estimate what a run will wait for, besides its steps.
+    """Estimate the pauses of a run.
 
     Args:
-      steps: that are still to be made.
-      state: arrays or their shapes, which a checkpoint holds.
-      evaluator: of the run.
-      flops_per_clip: of a training step.
+      steps: the remaining steps.
+      state: the arrays that a checkpoint holds, or their shapes.
+      evaluator: the run's evaluator, if any.
+      flops_per_clip: FLOPs per clip of a training step.
     """
     size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     scored = evaluator is not None and config.eval_every > 0
@@ -86,12 +87,12 @@ def estimate_pauses(
 
 
 def _every(count: int, steps: range) -> range:
-    """Those of the steps whose number is a multiple of `count`; none for 0."""
+    """The steps that are multiples of `count`; none if `count` is 0."""
     return range(math.ceil(steps[0] / count) * count, steps[-1] + 1, count) if count > 0 else range(0)
 
 
 def _seconds(evaluator: Evaluator, recipe: ClipRecipe, flops_per_clip: float) -> float:
-    """Seconds to score each video of the evaluation split once."""
+    """Seconds to score every video of the evaluation split once."""
     load, rows, since = LoadEval(evaluator.source, recipe), len(evaluator.source), time.perf_counter()
     count = 0
     while count < min(rows, _VIDEOS) and (not count or time.perf_counter() - since < _SECONDS):

@@ -1,25 +1,25 @@
-"""What the platform decides where a configuration leaves it open: the type to compute in, and loops over layers."""
+"""Chooses by platform what a configuration leaves open: the compute dtype, loops over layers, rematerialisation."""
 
 from __future__ import annotations
 
 from vidjax.config import Config, left_open, with_keys
 from vidjax.models import family_of, preset
 
-# Stacks of up to so many layers have no loop over them. A TPU's loop copies all that a layer keeps for its gradients,
-# so a deeper stack, which has one to spare the compiler, keeps nothing, or what costs more than its copy.
-# docs/performance.md compares them.
+# Stacks of up to this many layers are unrolled. On a TPU, a loop copies all that a layer keeps for its gradients.
+# Deeper stacks need the loop to spare the compiler, so their layers keep nothing, or only what costs more to recompute
+# than to copy. docs/performance.md compares them.
 SHORT = 4
-# On a TPU, by family; the layers of others take the compiler too long, or were not tried.
+# The same limit on a TPU, by family; other families take the compiler too long, or were not tried.
 UNROLLED = {"videomae": 24, "timesformer": 12}
-SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks: there, too, the compiler would take long
+SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
 
-# What a TPU's loop may keep for gradients, from fast to small, by family: VideoMamba's scans, and attention over long
-# clips, cost more than the copies.
+# What a TPU's loop may keep for gradients, from fast to small, by family: recomputing VideoMamba's scans, or attention
+# over long clips, costs more than the copies.
 IN_LOOPS = {"videomamba": ("scans", "full"), "timesformer": ("attention", "full"), "vivit": ("attention", "full")}
 
 
 def choose_by_platform(config: Config, platform: str) -> Config:
-    """The configuration with what suits a platform, such as "tpu", in place of what it leaves open of this."""
+    """Fill in what suits a platform, such as "tpu", where the configuration leaves these keys open."""
     family, _ = family_of(config.model.name)
     spares_loop = platform == "tpu" and config.task not in SEVERAL
     suited = {
@@ -41,5 +41,5 @@ def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
 
 
 def encoder_depth(config: Config) -> int:
-    """Layers of the model's encoder; 0 where a family of one's own does not say."""
+    """Number of layers of the model's encoder; 0 for a user's own family without a `depth`."""
     return config.model.spec.get("depth", getattr(preset(config.model.name), "depth", 0))

@@ -1,4 +1,4 @@
-"""How long a run should take on this machine: an estimate from its FLOPs and from decoding a few of its videos."""
+"""Estimates how fast a run is on this machine, from its FLOPs and from decoding a few of its videos."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError
 from vidjax.training.throughput import peak_flops
 
-_SHARE_OF_PEAK = 0.35  # of an accelerator's data sheet that a training step reaches, about
-_SHARE_OF_MATMUL = 0.4  # of the rate of a large matrix product on this CPU
-_SIDE = 768  # of that product
-_VIDEOS, _SECONDS = 6, 2.0  # that are decoded, at most
+_SHARE_OF_PEAK = 0.35  # of an accelerator's peak that a training step typically reaches
+_SHARE_OF_MATMUL = 0.4  # the same for a CPU, of the rate of a large matrix product
+_SIDE = 768  # side of that product's matrices
+_VIDEOS, _SECONDS = 6, 2.0  # videos decoded for the estimate, and the time for it, at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """Seconds a step, by what the devices compute and by what the loader decodes.
+    """Seconds per step, for computing and for decoding.
 
     Attributes:
-      shared: whether both take the same cores, one after the other; else the longer of the two counts.
+      compute: seconds that the devices compute.
+      decode: seconds that the loader decodes.
+      shared: whether both use the same cores, so that the times add up; otherwise the longer one counts.
     """
 
     compute: float
@@ -46,8 +48,8 @@ def estimate_pace(flops_per_clip: float, source: VideoSource, data: DataConfig, 
     """Estimate the pace of a run.
 
     Args:
-      flops_per_clip: of a training step.
-      processes: that load parts of each batch.
+      flops_per_clip: FLOPs per clip of a training step.
+      processes: number of processes that load parts of each batch.
     """
     clips = data.global_batch * data.clips_per_decode
     compute = clips * flops_per_clip / (device_rate() * jax.device_count())
@@ -73,9 +75,9 @@ def device_rate() -> float:
 
 
 def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
-    """Seconds in which one decoder makes the clips of a video, on average over a few.
+    """Seconds that one decoder takes for the clips of a video, averaged over a few videos.
 
-    Videos that stay in memory count as if all of their frames already were there.
+    Videos that fit into the frame cache count as if all of their frames were already cached.
     """
     rows = np.random.default_rng(0).choice(len(source), min(_VIDEOS, len(source)), replace=False).tolist()
     cache = frame_cache(data)
@@ -85,14 +87,14 @@ def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
         if not cache or not cache.kept_bytes:
             return decoded
         in_memory, _ = _seconds_a_row(load, rows[:count])
-    except DataError:  # none can be decoded: the run itself says so
+    except DataError:  # none can be decoded; the run itself will report that
         return 0.0
     share = min(1.0, cache.limit / (cache.bytes_per_video * len(source)))
     return share * in_memory + (1 - share) * decoded
 
 
 def _seconds_a_row(load: LoadTrain, rows: Sequence[int]) -> tuple[float, int]:
-    """The mean over the rows that fit the time, and how many these are; the same draws at every call."""
+    """The mean over as many rows as fit the time limit, and their number; every call draws the same clips."""
     rng, since, count = np.random.default_rng(0), time.perf_counter(), 0
     for row in rows:
         load.random_map(row, rng)

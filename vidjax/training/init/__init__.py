@@ -1,1 +1,1 @@
-"""What a run starts from: its own checkpoint, parameters of other checkpoints, or random numbers."""
+"""The initial state of a run: its own checkpoint, parameters of other checkpoints, or random parameters."""

@@ -1,4 +1,4 @@
-"""The parameters of a GPT-2 from another model: a folder, a file or the hub."""
+"""Initialises a GPT-2 from another model: a folder, a file or the hub."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from vidjax.weights.rules import flatten, nest
 
 
 def init_language_model(params: Mapping, part: Part, source: str, config: Config) -> tuple[dict, str]:
-    """Replace the parameters of a language model by those of another; new cross-attention starts at random.
+    """Replace the parameters of a language model with those of another; new cross-attention starts from random values.
 
     Args:
-      params: of the part, with their shardings.
+      params: parameters of the part, with their shardings.
       source: anything that `vidjax.from_pretrained` takes.
-      config: its seed draws cross-attention that the source does not have.
+      config: its seed draws the cross-attention that the source lacks.
 
     Returns:
-      the parameters, each where it was; a sentence that says what was used.
+      The parameters with their shardings, and a sentence on what was used.
 
     Raises:
-      ConfigError: when the source is no GPT-2, or one of other sizes.
+      ConfigError: when the source is not a GPT-2, or one of another size.
     """
     try:
         model = pretrained.load(source)
     except WeightsError as error:
         raise ConfigError(f"config.{part.key}: {error}") from error
     if not isinstance(model.module, GPT2):
-        raise ConfigError(f"config.{part.key}={source!r} holds a {model.family}, no GPT-2")
+        raise ConfigError(f"config.{part.key}={source!r} holds a {model.family}, not a GPT-2")
     _, theirs, notes = with_cross_attention(model.module, model.params, jax.random.key(config.seed))
     named, found = flatten(params), flatten(theirs)
     for name, leaf in named.items():
@@ -43,7 +43,7 @@ def init_language_model(params: Mapping, part: Part, source: str, config: Config
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(
                 f"config.{part.key}={source!r} does not fit caption.decoder={config.caption.decoder}: {name} "
-                f"{leaf.shape} {there}; set caption.decoder, and caption.vocab_size, to those of that model"
+                f"{leaf.shape} {there}; set caption.decoder and caption.vocab_size to match that model"
             )
     used = {name: place_like(jax.device_get(found[name]), leaf) for name, leaf in named.items()}
     return nest(used), "; ".join([f"parameters of {source}", *model.notes, *notes])

@@ -1,4 +1,4 @@
-"""Parameters of a new run from other checkpoints: each part that the objective names, from where the config says."""
+"""Initialises the parts of an objective from the checkpoints that the configuration names."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vidjax.weights.run_files import is_run
 
 
 def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[Mapping, list[str]]:
-    """Replace the parameters of each of an objective's parts by those of the checkpoint that its key names, if any.
+    """Replace the parameters of each part of an objective with those of the checkpoint that its key names, if any.
 
-    Where config.init_from is a run with the same parts, such as a captioner's, everything else of it is used as well,
-    unless another key names a checkpoint.
+    If config.init_from is a run with the same parts, such as a captioner, its other parts are used as well, unless
+    another key names a checkpoint.
 
     Args:
-      params: of the new model, with their shardings.
-      parts: of the objective of `config`.
+      params: parameters of the new model, with their shardings.
+      parts: the parts of the objective of `config`.
 
     Returns:
-      the parameters, each where it was; a sentence for each checkpoint that says what was used of it.
+      The parameters with their shardings, and for each checkpoint a sentence on what was used of it.
 
     Raises:
       ConfigError: when a checkpoint does not fit; see `init_video_model` and `init_language_model`.
@@ -55,7 +55,7 @@ def _init_part(params: Mapping, part: Part, source: str, config: Config) -> tupl
 
 
 def _init_others(params: Mapping, theirs: Mapping, done: str) -> tuple[Mapping, str]:
-    """The parts other than the one that is done, where a parameter of the same name has the same shape."""
+    """Initialise the parts other than `done`, where a parameter of the same name has the same shape."""
     named, found = flatten(params), flatten(theirs)
     wanted = {name for name in named if not name.startswith(f"{done}/")}
     fitting = {name for name in wanted if name in found and found[name].shape == named[name].shape}

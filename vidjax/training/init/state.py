@@ -1,4 +1,4 @@
-"""The state that a run starts from: restored where it left off, initialised from other checkpoints, or random."""
+"""The state that a run starts from: restored, initialised from other checkpoints, or random."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vidjax.training.telemetry import say
 
 
 def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dict) -> TrainState:
-    """Restore the newest whole checkpoint of this run, or begin.
+    """Restore the newest undamaged checkpoint of this run, or initialise a new state.
 
     Args:
-      identity: of `fingerprint.fingerprint`; a checkpoint of another experiment is refused.
+      identity: the `resume_check.fingerprint` of this run; a checkpoint of another experiment is refused.
 
     Raises:
       ResumeError: when the folder's checkpoints belong to another experiment or are all damaged.
@@ -46,7 +46,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
             return state
         fixed = jax.jit(lambda: init().extra[FIXED], out_shardings=places.extra[FIXED])()
         return _with_fixed(state._replace(extra=state.extra | {FIXED: fixed}), config, objective)
-    with progress("drawing the first parameters", visible=jax.process_index() == 0):
+    with progress("initialising the parameters", visible=jax.process_index() == 0):
         drawn = jax.block_until_ready(jax.jit(init, out_shardings=places)())
     state = _with_fixed(drawn, config, objective)
     params, sentences = init_parts(state.params, config, objective.parts)
@@ -59,7 +59,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
 
 
 def _with_fixed(state: TrainState, config: Config, objective: Objective) -> TrainState:
-    """The state with what never changes, such as a teacher, read from where the configuration says."""
+    """Add to the state what never changes, such as a teacher, read from where the configuration says."""
     if not objective.fixed_parts:
         return state
     fixed, sentences = init_parts(state.extra[FIXED], config, objective.fixed_parts)

@@ -1,4 +1,4 @@
-"""The parameters of a video model from another run or from public weights, such as pre-training to fine-tuning."""
+"""Initialises a video model from another run or from public weights, as fine-tuning does after pre-training."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import check_saved, is_run
 
-_NUMERICS = ("norm_eps", "merge_directions", "activation")  # what is computed with the same parameters
+_NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change outputs but not parameters
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
-_MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which an image model does not have
+_MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which image models do not have
 
 
 def init_video_model(
     params: Mapping, part: Part, source: str, *, mean: tuple[float, ...], std: tuple[float, ...], label_map: str = ""
 ) -> tuple[dict, str]:
-    """Replace parameters by those of the same name in a run's latest checkpoint, or in another model.
+    """Replace parameters with those of the same name in a run's latest checkpoint, or in another model.
 
     Learned positions of another number of frames or resolution are resized as the family's authors do.
 
     Args:
-      params: of the part, with their shardings.
-      source: the folder of a run, whose raw parameters are used, not their moving average, but of self-distillation
-        the teacher's; or anything else that `vidjax.from_pretrained` takes.
-      mean, std: of the new model's input.
-      label_map: of `vidjax.weights.label_map`, by which the classes of a head are picked; empty for none.
+      params: parameters of the part, with their shardings.
+      source: the folder of a run, or anything else that `vidjax.from_pretrained` takes. A run's raw parameters are
+        used, not their moving average; after self-distillation, the teacher's.
+      mean, std: normalisation of the new model's input.
+      label_map: a label map (`vidjax.weights.label_map`) that selects the classes of a head; empty for none.
 
     Returns:
-      the parameters, each where it was; a sentence that says what was used, what was changed and what is new.
+      The parameters with their shardings, and a sentence on what was used, what was changed and what is new.
 
     Raises:
-      ConfigError: when `source` is neither, or a parameter of the encoder is not in it with the same shape, or it has
-        a temporal encoder of another depth, or the label map does not fit.
+      ConfigError: when `source` is neither, an encoder parameter is missing in it or has another shape, its temporal
+        encoder has another depth, or the label map does not fit.
     """
     try:
         theirs, notes = _read(source, part.spec, (mean, std))
@@ -66,7 +66,7 @@ def init_video_model(
             there = f"has shape {found[name].shape} there" if name in found else "is not there"
             raise ConfigError(
                 f"config.{part.key}={source!r} does not fit model.name: {name} {named[name].shape} {there}; "
-                "use the size and the patches that it was trained with"
+                "use the model size and patch size that it was trained with"
             )
     used = {name: place_like(found[name], leaf) if name in fitting else leaf for name, leaf in named.items()}
     new, unused = adapt.groups(set(named) - fitting), adapt.groups(set(found) - fitting)
@@ -75,14 +75,14 @@ def init_video_model(
 
 
 def check_source(key: str, source: str) -> None:
-    """Refuse a checkpoint that is not there, or a name that is mistyped, before anything is read or compiled.
+    """Refuse a missing checkpoint or a mistyped name before anything is read or compiled.
 
     Args:
-      key: of the configuration, for the message.
-      source: as for `init_video_model`; a hub id is not sought.
+      key: the configuration key, for the message.
+      source: as for `init_video_model`; a hub id is not looked up.
 
     Raises:
-      ConfigError: with what helps.
+      ConfigError: naming the key and the remedy.
     """
     try:
         if is_run(source):
@@ -94,13 +94,13 @@ def check_source(key: str, source: str) -> None:
 
 
 def _read(init_from: str, spec: ClipSpec | GPT2Spec | None, pixels: tuple) -> tuple[Mapping, tuple[str, ...]]:
-    """Parameters for clips of the new model's grid, and what they are."""
+    """Read parameters, resized to the clips of the new model, and notes on them."""
     if is_run(init_from):
         distilled = read_run.read_config(init_from).task == "self_distillation"
         step, source = read_run.read_params(init_from, ema=distilled)
         notes = (f"parameters of {'the teacher of ' if distilled else ''}{init_from} at step {step}",)
         module = read_run.read_module(init_from)[1] if spec is not None else None
-        if module is not None and "backbone" in source:  # of a captioner
+        if module is not None and "backbone" in source:  # a captioner
             module, source = module.backbone, source["backbone"]
         old = module.spec if module is not None else None
     else:
@@ -120,11 +120,13 @@ def _other_pixels(theirs: tuple, ours: tuple) -> tuple[str, ...]:
     theirs, ours = (tuple(map(tuple, of)) for of in (theirs, ours))
     if np.shape(theirs) == np.shape(ours) and np.allclose(theirs, ours, atol=1e-3):
         return ()
-    return (f"made for pixels of mean and deviation {theirs}, where config.data has {ours}",)
+    return (f"trained on pixels normalised by mean and std {theirs}, whereas config.data has {ours}",)
 
 
 def _other_numerics(old: ClipSpec, new: ClipSpec) -> tuple[str, ...]:
     theirs, ours = old.differences(new), new.differences(old)
     return tuple(
-        f"made with {name} {theirs[name]}, where the model has {ours[name]}" for name in _NUMERICS if name in theirs
+        f"trained with {name} {theirs[name]}, whereas the model has {ours[name]}"
+        for name in _NUMERICS
+        if name in theirs
     )

@@ -1,4 +1,4 @@
-"""The optimiser of a run: the rule, its learning rate, and what is clipped, decayed or frozen."""
+"""The optimiser of a run: update rule, learning rate, clipping, weight decay and freezing."""
 
 from vidjax.training.optim.learning_rate import RunLength, Schedule
 from vidjax.training.optim.optimizer import GroupClip, Optimizer, build_optimizer

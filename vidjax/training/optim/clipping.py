@@ -1,4 +1,4 @@
-"""Clipping of gradients that optax lacks: by the norm of each parameter."""
+"""Gradient clipping by the norm of each parameter, which optax lacks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _CLIP_EPS = 1e-6  # as in DINO's clip_gradients
 
 
 def clip_each(max_norm: float) -> optax.GradientTransformation:
-    """Scale the gradient of each parameter down to a norm of `max_norm`.
+    """Scale the gradient of each parameter down to a norm of at most `max_norm`.
 
-    A parameter is what it is in PyTorch: one layer of the stacked blocks, and the biases of q, k and v together.
-    Source: `clip_gradients` of DINO.
+    Parameters are counted as in PyTorch: each layer of the stacked blocks separately, and the biases of q, k and v as
+    one. Source: `clip_gradients` of DINO.
     """
 
     def clip(grads, params):
@@ -42,5 +42,5 @@ def _parameter(path) -> str:
 
 
 def _own_axes(path, leaf) -> tuple[int, ...]:
-    """All but the axis over which blocks are stacked."""
+    """All axes except the one over which blocks are stacked."""
     return tuple(range("blocks" in path_name(path).split("/"), leaf.ndim))

@@ -1,7 +1,7 @@
 """Parameters that a run does not train, or not yet.
 
-Those whose path matches `objective.frozen` never move. Both halves of that are needed: `hold` computes no gradients for
-them, and none counts in the norm that clipping sees; `freeze` keeps no moments of them and spares them weight decay.
+Parameters whose path matches `objective.frozen` never change. That takes two functions: `hold` computes no gradients
+for them, so that none counts in the norm for clipping; `freeze` keeps no moments and applies no weight decay.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import optax
 from vidjax.models.param_paths import matches, path_name
 from vidjax.training.optim.layer_decay import ENCODER_BLOCKS
 
-LAST_LAYER = r"(^|/)head/last_layer/"  # of a projection head
+LAST_LAYER = r"(^|/)head/last_layer/"  # the last layer of a projection head
 
 
 def hold(params: Any, pattern: str) -> Any:
-    """The same parameters; those whose path matches get no gradient. An empty pattern holds none."""
+    """Return the same parameters, without gradients for those whose path matches; an empty pattern matches none."""
     if not pattern:
         return params
     return jax.tree.map(
@@ -29,7 +29,7 @@ def hold(params: Any, pattern: str) -> Any:
 
 
 def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTransformationExtraArgs:
-    """`rule` for the other parameters: those whose path matches never move. An empty pattern freezes none."""
+    """Apply `rule` except to parameters whose path matches, which never change; an empty pattern freezes none."""
     rule = optax.with_extra_args_support(rule)
     if not pattern:
         return rule
@@ -41,7 +41,7 @@ def freeze(rule: optax.GradientTransformation, pattern: str) -> optax.GradientTr
 
 
 def spare_last_blocks(number: int) -> optax.GradientTransformation:
-    """Leave the last blocks of the encoder as they are, which no gradient reaches: weight decay would shrink them."""
+    """Keep the encoder's last `number` blocks unchanged: they get no gradient, but weight decay would shrink them."""
 
     def spare(path, update):
         if not ENCODER_BLOCKS.search(path_name(path)):
@@ -53,10 +53,10 @@ def spare_last_blocks(number: int) -> optax.GradientTransformation:
 
 
 def start_late(rule: optax.GradientTransformation, pattern: str, steps: int) -> optax.GradientTransformationExtraArgs:
-    """Keep parameters whose path matches as they are for some steps, and what `rule` knows of them too.
+    """Keep parameters whose path matches, and their optimiser state, unchanged for the first `steps` steps.
 
-    This is what PyTorch's optimisers do for parameters without a gradient: neither moments, nor their count, nor
-    weight decay move.
+    PyTorch's optimisers treat parameters without a gradient this way: neither their moments nor the step count change,
+    and weight decay does not apply.
     """
     rule = optax.with_extra_args_support(rule)
 

@@ -16,7 +16,7 @@ ENCODER_BLOCKS = re.compile(r"(^|/)encoder/blocks/")
 
 
 def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
-    """Multiply the update of each layer by its factor of `layer_scales`."""
+    """Multiply the update of each layer by its factor from `layer_scales`."""
     if layer_decay == 1.0:
         return optax.identity()
     return optax.stateless(
@@ -27,7 +27,8 @@ def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
 def layer_scales(params, layer_decay: float):
     """Learning-rate factors `layer_decay ** (L + 1 - id)`, one array per leaf that broadcasts against it.
 
-    Patch embedding has id 0, encoder block i has id i + 1 (an array over the stacked axis 0), all else id L + 1.
+    Patch and position embeddings and class tokens have id 0, encoder block i has id i + 1 (an array over the stacked
+    axis 0), and everything else has id L + 1.
 
     Raises:
       ConfigError: when the parameters have no stacked encoder blocks.

@@ -21,13 +21,13 @@ Schedule = Callable[[Int[Array, ""] | int], Float[Array, ""]]
 
 @dataclasses.dataclass(frozen=True)
 class RunLength:
-    """The steps of a run.
+    """The length of a run and of its phases, in steps.
 
     Attributes:
-      total: all of them.
-      warmup: those in which the learning rate rises.
-      last_layer_frozen: those at the start in which the last layer of a projection head stands still.
-      per_epoch: for schedules in epochs.
+      total: all steps.
+      warmup: steps at the start in which the learning rate rises.
+      last_layer_frozen: steps at the start in which the last layer of a projection head is frozen.
+      per_epoch: steps per epoch, for schedules in epochs.
     """
 
     total: int
@@ -46,12 +46,12 @@ def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
-    """Steps of linear warm-up as configured; `warmup_steps` wins over `warmup_epochs`."""
+    """Steps of linear warm-up as configured; `warmup_steps` takes precedence over `warmup_epochs`."""
     return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
 
 
 def fitting_warmup(asked: int, total: int) -> int:
-    """The warm-up that a run of `total` steps makes: a tenth of the run where more steps than it has were asked for."""
+    """The warm-up in steps: as configured if the run is that long, otherwise a tenth of the run."""
     return asked if asked <= total else max(1, total // 10)
 
 
@@ -60,6 +60,9 @@ def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: i
 
     After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))` with i counted from 0 over the n steps
     that are left; the official code starts from 0 too (its `warmup_lr` is parsed and never used).
+
+    Raises:
+      ConfigError: when the warm-up is longer than the run.
     """
     if warmup_steps > total_steps:
         raise ConfigError(
@@ -77,7 +80,7 @@ def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: i
 def step_schedule(
     peak: float, warmup_steps: int, step_epochs: Sequence[float], step_factors: Sequence[float], steps_per_epoch: float
 ) -> Schedule:
-    """Learning rate of step i: linear warm-up as above, `peak`, and `peak * factor` from the start of each epoch given.
+    """Learning rate of step i: linear warm-up, then `peak`, then `peak * factor` from the start of each given epoch.
 
     Raises:
       ConfigError: as `check_steps`.
@@ -93,15 +96,15 @@ def step_schedule(
 
 
 def check_steps(step_epochs: Sequence[float], step_factors: Sequence[float]) -> None:
-    """Refuse learning rates in steps whose epochs and factors do not fit each other.
+    """Refuse a step schedule whose epochs and factors do not fit together.
 
     Raises:
-      ConfigError: when epochs and factors differ in number, or the epochs do not grow.
+      ConfigError: when epochs and factors differ in number, or the epochs do not increase.
     """
     if len(step_epochs) != len(step_factors) or not step_epochs or list(step_epochs) != sorted(set(step_epochs)):
         raise ConfigError(
-            f"optim.step_epochs={tuple(step_epochs)} must grow, and optim.step_factors={tuple(step_factors)} hold one "
-            "factor for each, such as (11, 14) and (0.1, 0.01)"
+            f"optim.step_epochs={tuple(step_epochs)} must increase, and optim.step_factors={tuple(step_factors)} hold "
+            "one factor for each, such as (11, 14) and (0.1, 0.01)"
         )
 
 

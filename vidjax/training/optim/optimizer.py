@@ -1,4 +1,4 @@
-"""The optimiser of a run, put together from its rule, its schedules, and what is clipped, decayed or frozen."""
+"""Builds the optimiser of a run from its update rule, schedules, clipping, weight decay and freezing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vidjax.training.optim.weight_decay import decay_weights
 
 
 class GroupClip(NamedTuple):
-    """Clipping of the gradient of so many rows, before such gradients are averaged.
+    """Clipping of the gradient of each group of rows, before these gradients are averaged.
 
     Attributes:
-      rows: of a group; 0 for none.
-      norm: at most, of a group's gradient.
+      rows: rows per group; 0 for no groups.
+      norm: maximum norm of a group's gradient.
     """
 
     rows: int = 0
@@ -28,13 +28,13 @@ class GroupClip(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """How parameters move.
+    """How parameters are updated.
 
     Attributes:
-      tx: gives the direction of the update.
-      schedule: the learning rate of a step, to multiply the direction with.
-      group_clip: of gradients before they are averaged, and come to `tx`.
-      skip_spikes: deviations above the mean of recent steps from which on a step is skipped; 0 for never.
+      tx: computes the direction of the update.
+      schedule: the learning rate of a step, by which the direction is multiplied.
+      group_clip: clipping per group of rows, before gradients are averaged and passed to `tx`.
+      skip_spikes: steps more than this many standard deviations above the recent mean are skipped; 0 for never.
     """
 
     tx: optax.GradientTransformation
@@ -48,14 +48,15 @@ def build_optimizer(
 ) -> Optimizer:
     """Build the optimiser of a run.
 
-    Args:
-      global_batch: videos per step, by which the learning rate is scaled.
-      frozen: pattern of the parameters that never move; empty for none.
-      unused_blocks: the encoder's last blocks, which do not move either.
+    The step computes `params - schedule(step) * direction`: the learning rate depends on the step of the run, not on a
+    counter in the optimiser state, which does not advance when a step is skipped. For the same reason the update takes
+    `step=` when the weight decay has a schedule or the last layer of a projection head is frozen at first.
 
-    The step computes `params - schedule(step) * direction`: the learning rate belongs to the step of the run, not to
-    a counter in the optimiser state, which stands still when a step is skipped. For the same reason the update takes
-    `step=` when the weight decay has a schedule or when the last layer of a projection head is frozen at first.
+    Args:
+      run: length of the run, for the schedules.
+      global_batch: videos per step, by which the learning rate is scaled.
+      frozen: pattern of the parameters that are never updated; empty for none.
+      unused_blocks: number of the encoder's last blocks that the loss does not reach; they are not updated either.
     """
     peak, floor = scaled_lr(config, global_batch)
     rule = OPTIMIZERS[config.name](config, decay_weights(config, run.total))
@@ -65,7 +66,7 @@ def build_optimizer(
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm and not groups.rows else optax.identity()
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
-    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # else no layers are left to tell apart
+    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # otherwise layer decay has no layers
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay if trains_encoder else 1.0))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
@@ -81,5 +82,5 @@ def _sgd(config: OptimConfig, decay: optax.GradientTransformation) -> optax.Grad
     return optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
 
 
-# The choices of optim.name: the update direction, in which the given weight decay has its place.
+# The choices of optim.name: the update direction, with the given weight decay at the right place in it.
 OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd}

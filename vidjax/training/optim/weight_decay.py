@@ -1,4 +1,4 @@
-"""Weight decay: which parameters it shrinks, and how it changes over a run."""
+"""Weight decay: which parameters decay, and how the decay changes over a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNDECAYED = re.compile(rf"bias$|{_TOKEN.pattern}")
 
 
 def decay_weights(config: OptimConfig, total_steps: int) -> optax.GradientTransformation:
-    """The decay of a run: constant, or along a cosine to `final_weight_decay` where that is set."""
+    """The weight decay of a run: constant, or along a cosine to `final_weight_decay` if that is set."""
     mask = functools.partial(decay_mask, decayed=config.decayed)
     if config.final_weight_decay:
         over_time = cosine_schedule(config.weight_decay, config.final_weight_decay, 0, total_steps)
@@ -30,9 +30,10 @@ def decay_mask(params, decayed: str = "kernels"):
     """True where weight decay applies.
 
     Args:
-      params: the axis over which blocks are stacked does not count: a norm's scale (layers, d) is 1-D.
-      decayed: "kernels" leaves out biases, tokens, positions and 1-D parameters; "matrices" leaves out biases and 1-D
-        parameters, and counts tokens as the matrices that they are in PyTorch; "all" leaves out none.
+      params: the parameters; the axis over which blocks are stacked does not count, so a norm's scale (layers, d) is
+        1-D.
+      decayed: "kernels" excludes biases, tokens, positions and 1-D parameters; "matrices" excludes biases and 1-D
+        parameters, but not tokens and positions, which have more dimensions in PyTorch; "all" excludes nothing.
     """
 
     def decays(path, leaf) -> bool:
@@ -55,7 +56,7 @@ DECAYED = {"kernels": _kernels, "matrices": _matrices, "all": lambda name, rank:
 
 
 def add_scheduled_decay(schedule: Callable, mask: Callable) -> optax.GradientTransformationExtraArgs:
-    """Add `schedule(step)` times the parameters where `mask(parameters)` is true."""
+    """Add `schedule(step)` times the parameters to the updates, where `mask(parameters)` is true."""
 
     def update(updates, state, params=None, **extra):
         decay = schedule(extra["step"])
