@@ -1,4 +1,4 @@
-"""Damaged files: what a run, a store of features or records hold is found to be damaged, or is as it was."""
+"""Damaged files of a run, a feature store or records: the damage is found, or the content is unchanged."""
 
 import collections
 import json
@@ -27,8 +27,8 @@ def files_of(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_damaged_checkpoint_is_found_and_the_one_before_is_used_or_nothing_is_wrong(tmp_path, drill):
-    """Any file of the newest checkpoint, in any way."""
+def test_a_damaged_checkpoint_is_noticed_and_the_previous_one_is_used(tmp_path, drill):
+    """Damage any file of the newest checkpoint in any way."""
     run(tmp_path / "whole", optim__ema=0.9)  # checkpoints 4 and 8
     states = {}
 
@@ -62,7 +62,7 @@ def test_a_damaged_checkpoint_is_found_and_the_one_before_is_used_or_nothing_is_
 
 
 def shapes_of_run(workdir):
-    """Shapes and places of the state of a toy run."""
+    """The shapes and shardings of a toy run's state."""
     import toy
 
     from vidjax.training.optim import RunLength
@@ -98,12 +98,12 @@ def test_a_damaged_store_of_features_is_refused(tmp_path, drill, ways):
 
 
 def contents(store):
-    """Everything that a store answers."""
+    """The whole content of a store."""
     arrays = [store.array(name).tobytes() for name in store.header.arrays]
     return store.header.data, store.ids, store.reasons, store.labels.tolist(), store.groups.tolist(), arrays
 
 
-def test_a_damaged_record_is_an_unreadable_video_and_no_other(tmp_path, drill):
+def test_a_damaged_record_affects_only_its_own_video(tmp_path, drill):
     for number in range(12):
         path = tmp_path / f"videos/train/{'ab'[number % 2]}/{number:02d}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def test_a_damaged_record_is_an_unreadable_video_and_no_other(tmp_path, drill):
 
 
 def rows_of(folder):
-    """Label, name and bytes of every record; None for one that is refused."""
+    """The label, name and bytes of every record; None for a refused record."""
     source, found = open_source(DataConfig(root=str(folder)), "train"), []
     for index in range(len(source)):
         row = source[index]
@@ -148,7 +148,7 @@ STATE_FILES = (
 )  # fmt: skip
 
 
-def test_a_run_whose_small_files_are_damaged_goes_on_or_says_what_to_do(tmp_path, drill):
+def test_a_run_with_damaged_small_files_resumes_or_says_what_to_do(tmp_path, drill):
     class Broken(ToyBatches):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs, broken=(3, 17))
@@ -164,7 +164,7 @@ def test_a_run_whose_small_files_are_damaged_goes_on_or_says_what_to_do(tmp_path
         there = [workdir / name for name in STATE_FILES if (workdir / name).exists()]
         victim = there[drill.rng.integers(len(there))]
         done = f"{number}: {victim.relative_to(workdir)} {damage(victim, drill.rng, (flip, cut, zero, grow))}"
-        print(done)  # of the last, when anything else is raised
+        print(done)  # shows the last damage if another error is raised
         try:
             run(workdir, batches=Broken, train__steps=10)
         except UserError:

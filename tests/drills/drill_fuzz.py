@@ -1,4 +1,4 @@
-"""Inputs of any kind: what reads files and settings answers, or refuses with an error that is meant for people."""
+"""Arbitrary inputs: readers of files and settings accept them, or refuse them with an error meant for people."""
 
 import collections
 import io
@@ -31,7 +31,7 @@ JSON = st.recursive(
 
 @st.composite
 def edited(draw, originals):
-    """One of some byte strings with a few edits; places are shares of its length, so that examples shrink."""
+    """One of some byte strings with a few edits, placed at shares of its length so that examples shrink."""
     content = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
         at = int(draw(st.floats(0, 1, exclude_max=True)) * len(content))
@@ -51,7 +51,7 @@ def edited(draw, originals):
 
 
 def fuzz(drill, count, strategy, read, errors):
-    """Give inputs to a reader; how many it refused and how many it answered."""
+    """Feed inputs to a reader; returns how many it refused and how many it accepted."""
     outcomes = collections.Counter()
 
     @seed(drill.seed)
@@ -69,7 +69,7 @@ def fuzz(drill, count, strategy, read, errors):
     return outcomes
 
 
-def test_an_index_of_packets_of_any_bytes_is_one_or_a_video_error(drill):
+def test_arbitrary_bytes_are_a_packet_index_or_a_video_error(drill):
     whole = [make() for kind, make in containers.CONTAINERS.items() if "HEVC" not in kind and "AV1" not in kind]
 
     def index(video):
@@ -81,7 +81,7 @@ def test_an_index_of_packets_of_any_bytes_is_one_or_a_video_error(drill):
     drill.found("fuzzing: packet index", inputs=outcomes.total(), **outcomes, other_errors=0)
 
 
-def test_any_settings_are_a_configuration_or_a_config_error(drill):
+def test_arbitrary_settings_are_a_configuration_or_a_config_error(drill):
     keys = config_lib.keys()
     trees = st.dictionaries(st.sampled_from(keys), JSON, min_size=1, max_size=4)
     outcomes = fuzz(drill, 1000, trees, lambda tree: config_lib.with_keys(config_lib.Config(), tree), ConfigError)
@@ -97,7 +97,7 @@ def from_saved(tree):
     return config_lib.from_saved({"schema": config_lib.SCHEMA, **tree} if isinstance(tree, dict) else tree)
 
 
-def test_weights_of_any_bytes_are_arrays_or_a_weights_error_and_nothing_runs(drill, tmp_path):
+def test_arbitrary_bytes_are_weights_or_a_weights_error_and_never_run(drill, tmp_path):
     torch = pytest.importorskip("torch", reason="writes .pth files (extra: test)")
     from flax import serialization
 
@@ -121,7 +121,7 @@ def test_weights_of_any_bytes_are_arrays_or_a_weights_error_and_nothing_runs(dri
 
 
 class Call:
-    """Unpickled by who runs what pickles say, it makes a file."""
+    """Creates a file if a reader executes the code in a pickle."""
 
     def __init__(self, path):
         self._path = path
@@ -130,7 +130,7 @@ class Call:
         return open, (str(self._path), "w")
 
 
-def test_a_run_with_a_file_of_any_bytes_is_read_or_refused(drill, tmp_path):
+def test_a_run_with_arbitrary_bytes_in_a_file_is_read_or_refused(drill, tmp_path):
     whole = write_run(tmp_path / "whole", make_config(), 3, labels=("a", "b", "c"))
     names = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
     contents = {name: (whole / name).read_bytes() for name in names}

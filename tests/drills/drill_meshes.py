@@ -22,7 +22,7 @@ def toy_run(forge, workdir, *changes, processes=1, devices=1, seconds=0.05, of_l
     """Start a toy run of some processes.
 
     Args:
-      of_last: changes of the last process alone.
+      of_last: changes to the last process only.
     """
     started, port = [], free_port()
     for number in range(processes):
@@ -42,7 +42,7 @@ def stop_at(workdir, processes, step):
 
 
 def largest_difference(workdir, whole):
-    """The largest difference in losses and parameters, relative to the largest value; each step must be there once."""
+    """The largest difference in losses and parameters, relative to the largest value; each step must occur once."""
     ours, theirs = losses(workdir), losses(whole)
     assert [step for step, _ in ours] == [step for step, _ in theirs] == list(range(1, STEPS + 1))
     pairs = [(np.array([loss for _, loss in ours]), np.array([loss for _, loss in theirs]))]
@@ -50,7 +50,7 @@ def largest_difference(workdir, whole):
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
 
 
-def test_a_run_goes_on_with_another_mesh(forge, tmp_path, drill):
+def test_a_run_resumes_with_another_mesh(forge, tmp_path, drill):
     assert finish(*toy_run(forge, tmp_path / "whole", *MESHES["8"][1], devices=8, seconds=0)) == [0]
     for step, name in ((13, "8"), (26, "2x2x2")):
         devices, mesh = MESHES[name]
@@ -61,7 +61,7 @@ def test_a_run_goes_on_with_another_mesh(forge, tmp_path, drill):
     drill.found(f"mesh 8 to 2x2x2 to 1, killed between: differs by {difference:.1e}", steps=STEPS)
 
 
-def test_a_run_goes_on_with_another_number_of_processes(forge, tmp_path, drill):
+def test_a_run_resumes_with_another_number_of_processes(forge, tmp_path, drill):
     assert finish(*toy_run(forge, tmp_path / "whole", devices=4, seconds=0)) == [0]
     for step, processes in ((10, 2), (20, 1), (30, 2)):
         running = toy_run(forge, tmp_path / "run", processes=processes, devices=4 // processes)

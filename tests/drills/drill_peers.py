@@ -1,4 +1,4 @@
-"""Processes that die, hang or disagree: the others end in a sentence that names them, and nothing is lost."""
+"""Processes that die, hang or disagree: the others stop with a sentence that names them, and nothing is lost."""
 
 import collections
 import signal
@@ -20,7 +20,7 @@ DISAGREEMENTS = {
 }
 
 
-def test_a_process_that_dies_or_hangs_is_named_and_the_run_goes_on_as_if_it_had_not(forge, tmp_path, drill):
+def test_a_dead_or_hanging_process_is_named_and_the_run_resumes_unharmed(forge, tmp_path, drill):
     assert finish(*toy_run(forge, tmp_path / "whole", processes=2, devices=2, seconds=0)) == [0, 0]
     outcomes, longest, tries = collections.Counter(), 0.0, drill.tries(8)
     for number in range(tries):
@@ -46,7 +46,7 @@ def test_a_process_that_dies_or_hangs_is_named_and_the_run_goes_on_as_if_it_had_
     drill.found(what, **outcomes, named=tries, runs_equal_to_the_bit=tries)
 
 
-def test_processes_that_disagree_end_before_the_first_step(forge, tmp_path, drill):
+def test_processes_that_disagree_stop_before_the_first_step(forge, tmp_path, drill):
     chosen = list(DISAGREEMENTS)[: drill.tries(len(DISAGREEMENTS))]
     for change in chosen:
         pair = toy_run(forge, tmp_path / change, processes=2, of_last=(change,))

@@ -1,4 +1,4 @@
-"""Thousands of steps hold no more than hundreds; a row that is not finite on one device costs a step on all of them."""
+"""Thousands of steps use no more memory than hundreds; a non-finite row on one device skips the step on all of them."""
 
 import signal
 
@@ -28,14 +28,14 @@ def test_thousands_of_steps_leak_neither_memory_nor_descriptors(forge, tmp_path,
         process.signal(signal.SIGCONT)
     assert finish(process) == [0]
     early, late = sizes
-    assert late["descriptors"] <= early["descriptors"] + 5, sizes  # a checkpoint that is being written has some open
+    assert late["descriptors"] <= early["descriptors"] + 5, sizes  # a checkpoint that is being written has open files
     assert late["memory"] - early["memory"] < 24 << 20, sizes
     grown = (late["memory"] - early["memory"]) >> 10
     drill.found("steps, with checkpoints and validations", steps=steps, KiB_more=grown)
 
 
 @pytest.mark.parametrize("mesh", [{"data": 8}, {"data": 2, "fsdp": 2, "tensor": 2}], ids=["8", "2x2x2"])
-def test_a_row_that_is_not_finite_on_one_device_costs_all_of_them_the_step(tmp_path, drill, mesh):
+def test_a_non_finite_row_on_one_device_skips_the_step_on_all_devices(tmp_path, drill, mesh):
     changes = {f"mesh__{axis}": size for axis, size in mesh.items()} | {"train__steps": 4}
     run(tmp_path / "all", ToyObjective(poison=(2,)), **changes)
     tries = drill.tries(8)
@@ -46,7 +46,7 @@ def test_a_row_that_is_not_finite_on_one_device_costs_all_of_them_the_step(tmp_p
     drill.found(f"NaN in a row of one device, mesh {'x'.join(map(str, mesh.values()))}", devices=tries, wrong=0)
 
 
-def test_a_row_that_is_not_finite_on_one_host_costs_all_of_them_the_step(forge, tmp_path, drill):
+def test_a_non_finite_row_on_one_host_skips_the_step_on_all_hosts(forge, tmp_path, drill):
     tries = drill.tries(4)
     for row in range(0, 4 * tries, 4):
         changes = ("train__steps=4", f"objective__row={row}", "objective__at=2")

@@ -1,4 +1,4 @@
-"""The experiment that drills start: a classifier of half a second, with validations, checkpoints and a report."""
+"""The experiment that drills start: a classifier that trains for half a second, with validations and checkpoints."""
 
 from vidjax import config as config_lib
 

@@ -2,12 +2,12 @@
 
     python tests/hub [--large] [--only WORD] [--plan] [--workdir runs/hub]      (make test-hub)
 
-Unattended and resumable: files stay in the hub's cache (HF_HOME), and one that cannot be had is said and passed over.
-By default it fits a laptop of 16 GB and fetches about 6 GB; --large adds larger and further checkpoints. Each is read
-and compared in a process of its own. WORKDIR/table.md and table.json have a row for each comparison.
+It runs unattended and can be resumed: files stay in the hub's cache (HF_HOME), and unavailable files are reported and
+skipped. By default it fits a laptop with 16 GB and downloads about 6 GB; --large adds larger and further checkpoints.
+Each is read and compared in a separate process. WORKDIR/table.md and table.json have a row for each comparison.
 
 Exit codes: 0 everything compared and equal, 1 something differs or could not be read, 2 a mistake on the command line,
-3 nothing differs, but not everything could be had or compared.
+3 nothing differs, but some checkpoints were unavailable or could not be compared.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from vidjax.errors import WeightsError
 from vidjax.files import write_json, write_whole
 
 EXIT_DIFFERENT, EXIT_INCOMPLETE = 1, 3
-LIMIT_S = 3600  # of one comparison
-# The files that published numbers were made with: repository, file, kind.
+LIMIT_S = 3600  # time limit of one comparison
+# The files that published numbers were computed from: repository, file, kind.
 VIDEOS = {
     16: ("hf-internal-testing/spaghetti-video", "eating_spaghetti.npy", "dataset"),
     32: ("hf-internal-testing/spaghetti-video", "eating_spaghetti_32_frames.npy", "dataset"),
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None, compare: Compare | None = None) -> int:
     """Fetch, compare and report; returns the exit code.
 
     Args:
-      compare: takes the task that compare.py takes, and returns what it prints; None for a process of its own.
+      compare: takes the task of compare.py and returns what it prints; None to run it in a separate process.
     """
     arguments = _parse(argv)
     chosen = [checkpoint for checkpoint in CHECKPOINTS if arguments.large or not checkpoint.large]
@@ -80,16 +80,16 @@ def main(argv: list[str] | None = None, compare: Compare | None = None) -> int:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("tests/hub", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     add = parser.add_argument
-    add("--large", action="store_true", help="larger checkpoints too, and further ones of the same layouts")
-    add("--only", default="", metavar="WORD", help="those with WORD in their name")
-    add("--plan", action="store_true", help="say what would be fetched, and stop")
+    add("--large", action="store_true", help="add larger checkpoints, and further ones of the same layouts")
+    add("--only", default="", metavar="WORD", help="only checkpoints with WORD in their name")
+    add("--plan", action="store_true", help="print what would be downloaded, and stop")
     add("--workdir", type=Path, default=Path("runs/hub"), help="folder of the table (runs/hub)")
-    add("--published", metavar="FILE", help="JSON of other published values by name, for a hub of one's own")
+    add("--published", metavar="FILE", help="JSON with other published values by name, for your own hub")
     return parser.parse_args(argv)
 
 
 def _with_published(chosen: list[Checkpoint], values: dict) -> list[Checkpoint]:
-    """The checkpoints with other published values, and without any where the file has none."""
+    """The checkpoints with other published values, or with none if the file has none."""
     return [
         dataclasses.replace(
             checkpoint,
@@ -102,7 +102,7 @@ def _with_published(chosen: list[Checkpoint], values: dict) -> list[Checkpoint]:
 
 
 def _announce(chosen: Iterable[Checkpoint]) -> None:
-    """Say what is going to be fetched."""
+    """Print what is going to be downloaded."""
     total = missing = 0
     unknown = []
     for checkpoint in chosen:
@@ -114,7 +114,7 @@ def _announce(chosen: Iterable[Checkpoint]) -> None:
             continue
         size = "size unknown" if planned.size is None else _bytes(planned.size)
         revision = f", revision {planned.revision[:12]}" if planned.revision else ""
-        here = ", is here" if planned.size and planned.present == planned.size else ""
+        here = ", already here" if planned.size and planned.present == planned.size else ""
         print(f"  {checkpoint.name}: {size}{revision}{here}", flush=True)
         total += planned.size or 0
         missing += (planned.size or 0) - planned.present
@@ -122,16 +122,16 @@ def _announce(chosen: Iterable[Checkpoint]) -> None:
     home = Path(constants.HF_HOME)
     free = shutil.disk_usage(next(place for place in (home, *home.parents) if place.exists())).free
     more = f", and {len(unknown)} of unknown size" if unknown else ""
-    print(f"{_bytes(total)}{more}, of which {_bytes(missing)} are to be fetched into {home} ({_bytes(free)} are free)")
+    print(f"{_bytes(total)}{more}, of which {_bytes(missing)} are to be downloaded to {home} ({_bytes(free)} are free)")
     if constants.HF_HUB_OFFLINE:
-        print("HF_HUB_OFFLINE is set: only what is in that folder is compared")
+        print("HF_HUB_OFFLINE is set: only files in that folder are compared")
     if free < missing:
-        print("That does not fit: name another folder with HF_HOME, or choose with --only.")
+        print("That does not fit: set HF_HOME to another folder, or choose with --only.")
     print(flush=True)
 
 
 def _check(checkpoint: Checkpoint, compare: Compare) -> Iterable[Row]:
-    """The rows of a checkpoint; one that says why there are no others, where it cannot be had or read."""
+    """The rows of a checkpoint; a single row with the reason if it is unavailable or cannot be read."""
     row = Row(checkpoint.name, checkpoint.layout)
     try:
         fetched = download.fetch(checkpoint.source)
@@ -168,7 +168,7 @@ def _mask(checkpoint: Checkpoint) -> Path | None:
 
 
 def _in_a_process(task: dict) -> dict:
-    """What compare.py prints. It fetches nothing, and computes on the CPU in float32 unless JAX_PLATFORMS is set."""
+    """The output of compare.py, which downloads nothing and computes in float32, by default on the CPU."""
     environment = {"JAX_PLATFORMS": "cpu", "JAX_DEFAULT_MATMUL_PRECISION": "highest"} | os.environ
     environment |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     start = time.perf_counter()
@@ -185,8 +185,8 @@ def _in_a_process(task: dict) -> dict:
     try:
         return json.loads(ended.stdout.splitlines()[-1])
     except (ValueError, IndexError):
-        last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        why = "it was killed, which is what happens when memory is short" if ended.returncode == -9 else last
+        last = (ended.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        why = "it was killed, probably for lack of memory" if ended.returncode == -9 else last
         return {"error": f"exit code {ended.returncode}: {why}", "seconds": time.perf_counter() - start}
 
 

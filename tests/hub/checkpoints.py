@@ -1,12 +1,12 @@
-"""The public checkpoints that `make test-hub` fetches, one of every layout that vidjax reads, and their known outputs.
+"""The public checkpoints that `make test-hub` downloads, one of every layout that vidjax reads, and known outputs.
 
-The published numbers are those of the integration tests and of the conversion scripts of `transformers`, for a video
-of eating spaghetti whose frames Pillow has resized; pixels are in [-1, 1] whatever the model was trained with. Files:
+The published numbers come from the integration tests and conversion scripts of `transformers`, for a video of eating
+spaghetti whose frames were resized by Pillow; pixels are in [-1, 1], however the model was trained. Files:
 tests/models/videomae/test_modeling_videomae.py and tests/models/timesformer/test_modeling_timesformer.py at 040e1a7,
 tests/models/vivit/test_modeling_vivit.py at 05920b0, tests/models/gpt2/test_modeling_gpt2.py at 031e0ac, and
-src/transformers/models/{videomae,timesformer}/convert_*_to_pytorch.py at 01080c6. Left out are those
-of other models than the published ones: of VideoMAE's small ones (with 16 heads, where the authors have 6), and of
-TimeSformer-HR (on clips of 8 frames of 224 pixels). ViViT's are of the original (convert_vivit_flax_to_pytorch.py at
+src/transformers/models/{videomae,timesformer}/convert_*_to_pytorch.py at 01080c6. Numbers of models that differ from
+the published ones are left out: VideoMAE's small models (with 16 heads instead of the authors' 6), and TimeSformer-HR
+(on clips of 8 frames of 224 pixels). ViViT's numbers are those of the original (convert_vivit_flax_to_pytorch.py at
 00ca929, which asserts do_normalize=False); the processor's default normalises twice since pull request 25174.
 """
 
@@ -28,15 +28,15 @@ _OPENAI = "https://openaipublic.azureedge.net/clip/models"  # of openai/CLIP, cl
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """Numbers that others have printed of a checkpoint's outputs.
+    """Published numbers of a checkpoint's outputs.
 
     Attributes:
-      output: "logits", the first ones; "reconstruction", the first entries of the first rows; "tokens", which greedy
-        decoding gives.
-      values: the numbers; of tokens the whole sequence, of which the first two are given.
-      where: they are printed.
+      output: "logits", the first logits; "reconstruction", the first entries of the first rows; "tokens", the result of
+        greedy decoding.
+      values: the numbers; for tokens the whole sequence, whose first two are the prompt.
+      where: where they are published.
       resized: the short side of the frames before the crop; 0 for that of the model.
-      loss: of the reconstruction, with normalised patches; 0 where none is printed.
+      loss: the loss of the reconstruction, with normalised patches; 0 if none is published.
     """
 
     output: str
@@ -52,10 +52,10 @@ class Checkpoint:
 
     Attributes:
       source: a hub id, a file on the hub (owner/name/file.pth), or the address of the authors' file.
-      layout: that it should be recognised as, a name of `vidjax.weights.checkpoint_layouts`.
-      reference: that all of its outputs are compared with, a key of `references.REFERENCES`; empty for none.
-      published: numbers of others; None where nobody has printed any.
-      large: fetched with --large only: too much for a laptop, or more of a layout that another stands for.
+      layout: the layout that it should be recognised as, a name from `vidjax.weights.checkpoint_layouts`.
+      reference: what all of its outputs are compared with, a key of `references.REFERENCES`; empty for nothing.
+      published: published numbers, or None.
+      large: only fetched with --large: too large for a laptop, or another example of a layout.
     """
 
     source: str
@@ -66,7 +66,7 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """A hub id or file as it is; of an address the file's name, with two folders where it has no ending."""
+        """The hub id or file; for an address the file's name, with two folders if it has no suffix."""
         if not self.source.startswith("https://"):
             return self.source
         parts = self.source.partition("?")[0].split("/")

@@ -1,8 +1,8 @@
-"""Read one checkpoint with vidjax and compare its outputs; a process of its own, whose memory is measured.
+"""Read one checkpoint with vidjax and compare its outputs, in a separate process whose memory is measured.
 
     python tests/hub/compare.py TASK.json    prints one line of JSON
 
-TASK.json has the `Checkpoint`, and what is in hand: its file, the videos and the mask of the published numbers.
+TASK.json has the `Checkpoint` and the paths of its file, and of the videos and the mask of the published numbers.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from vidjax.weights.checkpoint_layouts import recognise
 from vidjax.weights.model import Pretrained
 
 sys.path.append(str(Path(__file__).parents[1] / "helpers"))
-PUBLISHED_TO = 2e-4  # four decimals, of another framework
-REFERENCE_TO = 2e-4  # of the largest entry: float32 in another order of sums
-MASKED = 1408 / 1568  # of the tokens in pre-training
+PUBLISHED_TO = 2e-4  # published with four decimals, by another framework
+REFERENCE_TO = 2e-4  # relative to the largest entry: float32 sums in another order
+MASKED = 1408 / 1568  # share of masked tokens in pre-training
 TOKENS = 20
 
 
 def compare(task: dict) -> dict:
-    """The comparisons of a checkpoint, and what is to be said of it.
+    """The comparisons of a checkpoint, and notes on it.
 
     Args:
-      task: checkpoint, source, path, video and mask, of which the last two may be None.
+      task: checkpoint, source, path, video and mask; the last two may be None.
     """
     checkpoint = _checkpoint(task["checkpoint"])
     path, source, video = Path(task["path"]), task["source"], task["video"] and np.load(task["video"])
@@ -58,7 +58,7 @@ def compare(task: dict) -> dict:
 
 
 def _extract(archive: Path) -> Path:
-    """The image tower in OpenAI's TorchScript archive as a state dict, which vidjax reads, in a file beside it."""
+    """Write the image tower of OpenAI's TorchScript archive to a file beside it, as a state dict that vidjax reads."""
     import torch
 
     path = archive.with_suffix(".pth")
@@ -74,7 +74,7 @@ def _checkpoint(values: dict) -> Checkpoint:
 
 
 def _published(model: Pretrained, published: Published, video: np.ndarray | None, mask: str | None) -> dict:
-    """The row of numbers that others have printed."""
+    """The row of published numbers."""
     if published.output == "tokens":
         tokens = np.asarray(published.values)
         found = _language(model, tokens[None, :-1])[0].argmax(-1)[1:]
@@ -102,7 +102,7 @@ def _published(model: Pretrained, published: Published, video: np.ndarray | None
 
 
 def _reference(model: Pretrained, name: str, path: Path, video: np.ndarray | None) -> dict:
-    """The row of all outputs beside another implementation's, or of their shapes where there is none."""
+    """The row that compares all outputs with another implementation, or only their shapes if there is none."""
     hidden = None
     if isinstance(model.module, GPT2):
         clip = np.arange(TOKENS) * 7 % model.spec.vocab_size
@@ -152,7 +152,7 @@ def _reconstruction(model: Pretrained, clip: np.ndarray, hidden: np.ndarray) -> 
 
 
 def _clip_of(video: np.ndarray, short_side: int, model: Pretrained) -> np.ndarray:
-    """Frames resized by Pillow and cropped in the middle."""
+    """The frames resized by Pillow, and their central crop."""
     (height, width), (rows, columns) = video.shape[1:3], model.spec.frame_size
     wide, high = (int(short_side * side / min(height, width)) for side in (width, height))
     frames = np.stack([np.asarray(Image.fromarray(frame).resize((wide, high), Image.BILINEAR)) for frame in video])
@@ -161,7 +161,7 @@ def _clip_of(video: np.ndarray, short_side: int, model: Pretrained) -> np.ndarra
 
 
 def _any_clip(model: Pretrained, video: np.ndarray | None) -> np.ndarray:
-    """A clip of the model's size: of the video, its frames repeated where there are too few, or of noise without it."""
+    """A clip of the model's size: from the video, repeating frames if there are too few, or noise without a video."""
     if video is None:
         return np.random.default_rng(0).integers(0, 256, model.spec.clip_shape, np.uint8)
     frames = video[np.arange(model.spec.num_frames) % len(video)]
@@ -169,12 +169,12 @@ def _any_clip(model: Pretrained, video: np.ndarray | None) -> np.ndarray:
 
 
 def _peak_memory() -> int:
-    """Bytes that this process has held at most."""
+    """The peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main() -> None:
-    """Print what was found, or why nothing could be."""
+    """Print the comparisons, or why there are none."""
     start = time.perf_counter()
     try:
         found = compare(json.loads(Path(sys.argv[1]).read_text()))

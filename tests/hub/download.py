@@ -1,4 +1,4 @@
-"""Public files brought here, said before and after: through the hub's cache, or an address into a folder beside it."""
+"""Download public files into the hub's cache, or from an address into a folder beside it; plan downloads first."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ _NAMED_SHA256 = re.compile(r"/([0-9a-f]{64})/")
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """What a download is going to be, as far as it is known before.
+    """What is known about a download in advance.
 
     Attributes:
-      revision: a commit of the hub; of an address what the server calls the file's version.
-      size: bytes in all, None where it is not known; present: of these that are here already.
+      revision: a commit of the hub; for an address, the server's version of the file.
+      size: total bytes; None if unknown.
+      present: bytes that are already here.
     """
 
     revision: str = ""
@@ -39,7 +40,7 @@ class Planned:
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
-    """What a download was: the file or folder, its revision, and the bytes of what is read of it."""
+    """A finished download: the file or folder, its revision, and the bytes that are read from it."""
 
     path: Path
     revision: str
@@ -48,10 +49,10 @@ class Fetched:
 
 
 def plan(source: str) -> Planned:
-    """What would be fetched for a source.
+    """Plan the download of a source.
 
     Raises:
-      WeightsError: when it is not to be had.
+      WeightsError: if it is unavailable.
     """
     if constants.HF_HUB_OFFLINE:
         here = fetch(source)
@@ -60,10 +61,10 @@ def plan(source: str) -> Planned:
 
 
 def fetch(source: str) -> Fetched:
-    """Bring a source here, or find it in the cache; an interrupted download goes on where it was.
+    """Download a source, or find it in the cache; an interrupted download is resumed.
 
     Raises:
-      WeightsError: when it is not to be had.
+      WeightsError: if it is unavailable.
     """
     start = time.perf_counter()
     if source.startswith("https://"):
@@ -78,7 +79,7 @@ def fetch(source: str) -> Fetched:
 
 
 def fetch_extra(repository: str, name: str, kind: str = "model") -> Path | None:
-    """A small file that published numbers need; None when it is not to be had."""
+    """A small file that published numbers need; None if it is unavailable."""
     try:
         return Path(huggingface_hub.hf_hub_download(repository, name, repo_type=kind))
     except Exception:  # of the HTTP client that the hub's package has
@@ -101,7 +102,7 @@ def _plan_hub(source: str) -> Planned:
 
 
 def place_of(address: str, home: Path) -> Path:
-    """Where the file of an address is kept: by its name, in a folder that the whole address names."""
+    """The path that the file of an address is kept at: under its name, in a folder named after the whole address."""
     name = address.partition("?")[0].rpartition("/")[2]
     return home / "vidjax" / hashlib.sha256(address.encode()).hexdigest()[:12] / name
 
@@ -127,7 +128,7 @@ def _fetch_address(address: str) -> tuple[Path, str]:
     if place.exists():
         return place, _sha256(place)
     if constants.HF_HUB_OFFLINE:
-        raise WeightsError(f"{address} is not in {place.parent}, and HF_HUB_OFFLINE forbids to fetch it")
+        raise WeightsError(f"{address} is not in {place.parent}, and HF_HUB_OFFLINE forbids downloading it")
     try:
         _download(address, place)
     except OSError as error:
@@ -135,12 +136,12 @@ def _fetch_address(address: str) -> tuple[Path, str]:
     expected, revision = _NAMED_SHA256.search(address), _sha256(place)
     if expected and revision != f"sha256:{expected[1]}":
         place.unlink()
-        raise WeightsError(f"{address} came with {revision}, which is another file; it was removed: fetch it again")
+        raise WeightsError(f"{address} has {revision}, which is another file; it was removed: fetch it again")
     return place, revision
 
 
 def _download(address: str, place: Path) -> None:
-    """Into a draft, which a later call goes on with."""
+    """Download into a draft, which a later call resumes."""
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = place.with_name(f"{place.name}.part")
     have = draft.stat().st_size if draft.exists() else 0
@@ -161,7 +162,7 @@ def _download(address: str, place: Path) -> None:
         os.fsync(file.fileno())
         length = answer.headers.get("Content-Length")
         if length and file.tell() != int(length) + (have if answer.status == 206 else 0):
-            raise OSError(f"the connection ended after {file.tell()} bytes; run the command again to go on")
+            raise OSError(f"the connection ended after {file.tell()} bytes; run the command again to resume")
     draft.replace(place)
 
 

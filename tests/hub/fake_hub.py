@@ -4,9 +4,9 @@
 
     HF_HOME=FOLDER HF_HUB_OFFLINE=1 python tests/hub --published FOLDER/published.json
 
-So `make test-hub` is tried where no network is: each checkpoint lies where its download would, and published.json has
-the numbers that `transformers`, with its own preparation of videos, gives of these weights. --tiny has few and narrow
-layers, for tests. The weights are PyTorch's and scenic's own modules and names; nothing of vidjax writes them.
+This tests `make test-hub` without a network: each checkpoint lies where its download would, and published.json has the
+numbers that `transformers`, with its own preparation of videos, computes with these weights. --tiny has few and narrow
+layers, for tests. The weights come from the modules and names of PyTorch and scenic; vidjax writes none of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from vidjax.models.vivit import ViViTSpec
 from vidjax.weights import hub
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
-# VideoMAE's new names of biases in transformers, and those in the files on the hub.
+# The new names of VideoMAE's biases in transformers, and their names in the files on the hub.
 OLD_NAMES = {"attention.query.bias": "attention.q_bias", "attention.value.bias": "attention.v_bias"}
 
 
@@ -48,7 +48,9 @@ class Maker:
     """Writes checkpoints of one size.
 
     Attributes:
-      home: the folder; tiny: whether the models are; published: found so far, by name.
+      home: the folder.
+      tiny: whether to make tiny models.
+      published: published numbers found so far, by name.
     """
 
     def __init__(self, home: Path, tiny: bool):
@@ -66,7 +68,7 @@ class Maker:
         np.save(folder / "eating_spaghetti_32_frames.npy", self.video)
 
     def make(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, and find its published numbers if it has any."""
+        """Write a checkpoint, and compute its published numbers if it has any."""
         torch.manual_seed(0)
         makers: dict[str, Callable[[Checkpoint], None]] = {
             "VideoMAE, transformers": self._videomae, "VideoMAE, official": self._official_videomae,
@@ -115,7 +117,7 @@ class Maker:
         self.published[checkpoint.name] = values
 
     def _official_videomae(self, checkpoint: Checkpoint) -> None:
-        """Heads are told by the width, so that the tiny one has that of the small model."""
+        """The width determines the heads, so the tiny model has the width of the small one."""
         width = 384 if self.tiny else self.width
         sizes = self._sizes(hidden_size=width, num_attention_heads=width // 64, num_labels=710)
         model = tame(transformers.VideoMAEForVideoClassification(transformers.VideoMAEConfig(**sizes)))
@@ -210,7 +212,7 @@ class Maker:
         return tame(transformers.CLIPVisionModelWithProjection(config))
 
     def _openai(self, checkpoint: Checkpoint) -> None:
-        """A TorchScript archive, whose address says the checksum of another: it is written where it would lie."""
+        """A TorchScript archive, written where its download would lie; its address holds the checksum of another."""
         state, found = self._clip_tower(32 if not self.tiny else 16).state_dict(), {}
         named = {key.removeprefix("vision_model."): value for key, value in state.items()}
         found["proj"] = named.pop("visual_projection.weight").T.contiguous()
@@ -238,7 +240,7 @@ class Maker:
 
     def _vivit_frames(self) -> torch.Tensor:
         processor = transformers.VivitImageProcessor(
-            do_normalize=False,  # of pixels in [-1, 1] already, see checkpoints.py
+            do_normalize=False,  # pixels are already in [-1, 1], see checkpoints.py
             size={"shortest_edge": self._resized},
             crop_size={"height": self.side, "width": self.side},
         )
@@ -255,7 +257,7 @@ class Maker:
         self.published[checkpoint.name] = {"values": logits[0, :3].tolist()} | others
 
     def _repository(self, name: str, kind: str = "models") -> Path:
-        """The one snapshot of a repository in the cache."""
+        """The only snapshot of a repository in the cache."""
         place = self.home / "hub" / f"{kind}--{name.replace('/', '--')}"
         (place / "refs").mkdir(parents=True, exist_ok=True)
         (place / "refs" / "main").write_text(REVISION)
@@ -291,7 +293,7 @@ _SCALES = re.compile(r"(norm|norm1|norm2|layernorm\w*|layer_norm\d|layrnorm|norm
 
 
 def tame(model: nn.Module, std: float = 0.02) -> nn.Module:
-    """Every parameter random and none zero; scales of norms near one, as in trained models."""
+    """Make every parameter random and non-zero, with scales of norms near one, as in trained models."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("A_log") or name.endswith("A_b_log"):
@@ -302,7 +304,7 @@ def tame(model: nn.Module, std: float = 0.02) -> nn.Module:
 
 
 def tamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Random arrays of deviation 0.2, as the tests make them for narrow models, at scales that wide ones have too."""
+    """Rescale random arrays of deviation 0.2, which tests make for narrow models, to the scale of wide models."""
     found = {}
     for key, value in state.items():
         found[key] = value = value.detach().float()
@@ -316,7 +318,7 @@ def tamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _holding(state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """A module with these arrays at these places."""
+    """A module that holds these arrays under these names."""
     root = nn.Sequential()
     for key, value in state.items():
         *path, name = key.split(".")

@@ -1,8 +1,7 @@
-"""The outputs of public checkpoints as `transformers` computes them, or a second statement of the model in PyTorch.
+"""The outputs of public checkpoints, computed by `transformers` or by an independent PyTorch version of the model.
 
-Each function takes a `Subject` and returns outputs by the names that vidjax's modules give them, of one clip. The
-second statements are those of the tests (tests/helpers), on the authors' keys; their arrays are read by vidjax's reader
-of files, and by nothing else of it.
+Each function takes a `Subject` and returns the outputs for one clip, under the names of vidjax's modules. The PyTorch
+versions are those of the tests (tests/helpers) and use the authors' keys; only vidjax's reader of files is shared.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import vivit_torch
 from vidjax.weights.checkpoint_contents import read_contents
 from vidjax.weights.model import Pretrained
 
-TO_TRANSFORMERS = (  # the names of VideoMAE's authors
+TO_TRANSFORMERS = (  # from the names of VideoMAE's authors
     (r"^patch_embed\.proj", "videomae.embeddings.patch_embeddings.projection"),
     (r"^blocks\.", "videomae.encoder.layer."),
     (r"^head\.", "classifier."),
@@ -49,13 +48,13 @@ FROM_OPENAI = (
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What outputs are wanted of.
+    """The model and clip to compute outputs for.
 
     Attributes:
-      path: of the file or folder.
-      model: as vidjax reads it, whose sizes and normalisation are taken.
-      clip: uint8 (t h w 3) of the model's size; tokens of a language model.
-      masked: of the tokens (n), which are hidden in pre-training.
+      path: path of the file or folder.
+      model: the model read by vidjax, for its sizes and normalisation.
+      clip: uint8 (t h w 3) of the model's size; tokens for a language model.
+      masked: (n,) which tokens are hidden in pre-training.
     """
 
     path: Path
@@ -72,12 +71,12 @@ class Subject:
 
     @property
     def frames(self) -> torch.Tensor:
-        """The same as `transformers` wants it (1 t 3 h w)."""
+        """The normalised clip in the layout of `transformers` (1 t 3 h w)."""
         return self.pixels.permute(0, 1, 4, 2, 3)
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """The arrays of the file by its keys."""
+        """The arrays of the file, by key."""
         return {key: torch.from_numpy(np.array(value)) for key, value in read_contents(self.path).state.items()}
 
 
@@ -95,7 +94,7 @@ def of_transformers_pretraining(subject: Subject) -> dict:
 
 
 def of_videomae(subject: Subject) -> dict:
-    """The authors' VideoMAE, by the names of `transformers`: logits, or the normed mean of its tokens."""
+    """The authors' VideoMAE, under the names of `transformers`: logits, or the normed mean of its tokens."""
     spec, state = subject.model.spec, subject.state
     state = {key.removeprefix("model."): value for key, value in state.items()}
     for key in [key for key in state if key.endswith("attn.qkv.weight")]:
@@ -129,13 +128,13 @@ def of_timesformer(subject: Subject) -> dict:
 
 
 def of_image_vit(subject: Subject) -> dict:
-    """timm's ViT on the first frame, which a TimeSformer that begins from it gives of a still clip."""
+    """timm's ViT on the first frame: the output for a still clip of a TimeSformer initialised from it."""
     spec = dataclasses.replace(subject.model.spec, attention_type="space_only", num_frames=1)
     return _timesformer(subject.state, spec, subject, frames=1)
 
 
 def of_transformers_vit(subject: Subject) -> dict:
-    """The same of a ViT of `transformers`."""
+    """As `of_image_vit`, for a ViT of `transformers`."""
     model = transformers.ViTModel.from_pretrained(subject.path, add_pooling_layer=False, local_files_only=True)
     return {"pooled": model.eval()(subject.frames[:, 0]).last_hidden_state[:, 0]}
 
@@ -156,13 +155,13 @@ def of_videomamba(subject: Subject) -> dict:
 
 
 def of_transformers_clip(subject: Subject) -> dict:
-    """The mean over frames of the features in the space that images share with texts."""
+    """The mean over frames of the features in the space shared by images and texts."""
     model = transformers.CLIPVisionModelWithProjection.from_pretrained(subject.path, local_files_only=True)
     return {"projected": model.eval()(subject.frames[0]).image_embeds.mean(0, keepdim=True)}
 
 
 def of_openai_clip(subject: Subject) -> dict:
-    """The same of OpenAI's tower, by the names of `transformers`."""
+    """As `of_transformers_clip`, for OpenAI's tower, under the names of `transformers`."""
     spec, state = subject.model.spec, {key.removeprefix("visual."): value for key, value in subject.state.items()}
     renamed = {"visual_projection.weight": state.pop("proj").T}
     for key, value in state.items():
@@ -185,7 +184,7 @@ def of_openai_clip(subject: Subject) -> dict:
 
 
 def of_transformers_gpt2(subject: Subject) -> dict:
-    """Logits of the next token at each place."""
+    """The logits of the next token at each position."""
     model = transformers.GPT2LMHeadModel.from_pretrained(subject.path, local_files_only=True)
     return {"logits": model.eval()(torch.from_numpy(subject.clip)[None]).logits}
 

@@ -1,4 +1,4 @@
-"""The table that `make test-hub` writes: a row for each comparison, as Markdown."""
+"""The Markdown table that `make test-hub` writes, with a row for each comparison."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 MEANINGS = {
     "equal": "the largest difference is within the limit",
-    "finite": "nothing to compare with: every output is finite and has the shape that the module says",
-    "differs": "it is not, which is a mistake in vidjax or another file than was published",
-    "failed": "the checkpoint is here and could not be read or computed",
-    "not compared": "what the comparison needs could not be had",
-    "not had": "the checkpoint could not be had",
+    "finite": "nothing to compare with: every output is finite and has the module's shape",
+    "differs": "the difference exceeds the limit: a mistake in vidjax, or another file than was published",
+    "failed": "the checkpoint is here but could not be read or computed",
+    "not compared": "what the comparison needs was unavailable",
+    "not had": "the checkpoint was unavailable",
 }
 _HEADINGS = ("checkpoint", "layout", "revision", "MB", "compared with", "difference", "limit", "verdict", "s", "GB")
 
@@ -21,13 +21,15 @@ class Row:
     """One comparison of one checkpoint.
 
     Attributes:
-      name, layout: of the checkpoint.
-      revision: the commit of the hub, or the file's SHA-256; bytes: of what was read.
-      compared: with what, or why not.
-      largest: difference; limit: of it, above which it is a mistake; None where there is nothing to compare with.
+      name, layout: the checkpoint's.
+      revision: the commit of the hub, or the file's SHA-256.
+      bytes: bytes that were read.
+      compared: what it was compared with, or why it was not.
+      largest: the largest difference; None if there is nothing to compare with.
+      limit: the limit of the difference; None if there is nothing to compare with.
       verdict: a key of `MEANINGS`.
-      seconds, memory: of the process that read and compared it, the latter in bytes at its peak; the same in all rows
-        of a checkpoint.
+      seconds, memory: time and peak memory in bytes of the process that read and compared it; the same in all rows of a
+        checkpoint.
     """
 
     name: str
@@ -43,14 +45,14 @@ class Row:
 
     @property
     def sentence(self) -> str:
-        """The row in a line."""
+        """The row as one sentence."""
         if self.largest is None:
             return f"{self.verdict}: {self.compared}"
         return f"{self.verdict}: {self.compared}: {self.largest:.1e} of at most {self.limit:.1e}"
 
 
 def markdown(rows: Sequence[Row], total: int) -> str:
-    """The page of so many checkpoints in all, of which some may be still to come."""
+    """The page; `total` is the number of checkpoints, some of which may still be missing."""
     done = len({row.name for row in rows})
     used = [verdict for verdict in MEANINGS if any(row.verdict == verdict for row in rows)]
     counts = ", ".join(f"{sum(row.verdict == verdict for row in rows)} {verdict}" for verdict in used)
@@ -61,7 +63,7 @@ def markdown(rows: Sequence[Row], total: int) -> str:
             "# First light on public weights\n",
             f"{done} of {total} checkpoints, {len(rows)} comparisons: {counts}.\n",
             *lines,
-            f"\n{meanings}. The difference is the largest; s and GB are the time and the peak memory of the process "
+            f"\n{meanings}. The difference is the largest one; s and GB are the time and peak memory of the process "
             "that reads a checkpoint and computes both sides.\n",
         ]
     )

@@ -1,4 +1,4 @@
-"""`make test-hub`: its table, its exit codes, and what it does where checkpoints cannot be had."""
+"""`make test-hub`: its table, its exit codes, and unavailable checkpoints."""
 
 import importlib.util
 import json
@@ -18,7 +18,7 @@ FINITE = {"compared": "shapes and finite outputs only", "largest": None, "limit"
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """The command, with a hub's cache that holds one repository and one file of an address."""
+    """The command, with a cache that holds one repository of the hub and one file from an address."""
     import huggingface_hub
 
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
@@ -44,7 +44,7 @@ def hub(monkeypatch, tmp_path):
 
 
 def run(module, tmp_path, only, answers):
-    """The exit code, the rows and the page of a call whose comparisons are given."""
+    """The exit code, rows and page of a call with given comparisons."""
     workdir = tmp_path / "out"
     found = {"comparisons": answers, "notes": [], "seconds": 2.0, "memory": 10**9}
     tasks = []
@@ -67,7 +67,7 @@ def run(module, tmp_path, only, answers):
         ([], 1, ["failed"]),
     ],
 )
-def test_the_exit_code_and_the_table_tell_what_was_found(hub, tmp_path, answers, code, verdicts):
+def test_the_exit_code_and_the_table_show_the_result(hub, tmp_path, answers, code, verdicts):
     left, rows, page, [task] = run(hub, tmp_path, NAMES[0], answers)
     assert left == code
     assert [row["verdict"] for row in rows] == verdicts
@@ -78,8 +78,8 @@ def test_the_exit_code_and_the_table_tell_what_was_found(hub, tmp_path, answers,
         assert f"*{verdict}*: " in page
 
 
-def test_a_checkpoint_that_cannot_be_had_is_said_and_passed_over(hub, tmp_path, capsys):
-    """One of three ViViT files is on this machine; the other two cannot be fetched while it is offline."""
+def test_an_unavailable_checkpoint_is_reported_and_skipped(hub, tmp_path, capsys):
+    """One of three ViViT files is on this machine; the other two cannot be downloaded offline."""
     code, rows, page, tasks = run(hub, tmp_path, "vivit", [EQUAL])
     assert code == 3
     assert [(row["verdict"], row["bytes"]) for row in rows] == [("not had", None), ("not had", None), ("equal", 3)]
@@ -88,12 +88,12 @@ def test_a_checkpoint_that_cannot_be_had_is_said_and_passed_over(hub, tmp_path, 
     assert "1 equal, 2 not had" in page
     shown = capsys.readouterr().out
     assert "HF_HUB_OFFLINE is set" in shown
-    assert "of which 0.0 MB are to be fetched" in shown
+    assert "of which 0.0 MB are to be downloaded" in shown
     assert shown.count("not had: ") == 2
 
 
-def test_a_network_that_is_not_there_is_said_for_each_checkpoint(hub, monkeypatch, tmp_path, capsys):
-    """Errors of HTTP clients are of no common kind."""
+def test_a_missing_network_is_reported_for_each_checkpoint(hub, monkeypatch, tmp_path, capsys):
+    """Errors of HTTP clients share no common class."""
     import download
     import huggingface_hub
 
@@ -112,13 +112,13 @@ def test_a_network_that_is_not_there_is_said_for_each_checkpoint(hub, monkeypatc
     assert download.fetch_extra("someone/something", "video.npy") is None
 
 
-def test_a_plan_fetches_and_compares_nothing(hub, tmp_path, capsys):
+def test_a_plan_downloads_and_compares_nothing(hub, tmp_path, capsys):
     assert hub.main(["--plan", "--workdir", str(tmp_path / "out")], lambda task: pytest.fail("compared")) == 0
     assert "vivit_base_16x2_fe/checkpoint: 0.0 MB" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 
-def test_a_name_that_no_checkpoint_has_is_refused(hub, capsys):
+def test_an_unknown_name_is_refused(hub, capsys):
     assert hub.main(["--only", "resnet"]) == 2
     assert "no checkpoint has 'resnet' in its name" in capsys.readouterr().err
 
@@ -137,8 +137,8 @@ def test_every_layout_that_vidjax_reads_has_a_checkpoint_and_a_reference(hub):
     assert len({checkpoint.name for checkpoint in CHECKPOINTS}) == len(CHECKPOINTS)
 
 
-def test_an_interrupted_download_goes_on_where_it_was(hub, monkeypatch, tmp_path):
-    """A server that drops the connection, then answers for the rest; and one whose file has another checksum."""
+def test_an_interrupted_download_is_resumed(hub, monkeypatch, tmp_path):
+    """A server that drops the connection, then sends the rest; and a server whose file has another checksum."""
     import hashlib
     import io
 
@@ -172,7 +172,7 @@ def test_an_interrupted_download_goes_on_where_it_was(hub, monkeypatch, tmp_path
 
 @pytest.mark.slow
 def test_random_weights_of_every_layout_pass_end_to_end(tmp_path):
-    """A cache of tiny models, whose published numbers `transformers` gives with its own preparation of videos."""
+    """A cache of tiny models, whose published numbers `transformers` computes with its own preparation of videos."""
     pytest.importorskip("torch", reason="the files are PyTorch's (extra: test)")
     pytest.importorskip("transformers", reason="the files are those of transformers (extra: test)")
     home = tmp_path / "home"
