@@ -45,7 +45,7 @@ def test_nameless_classes_are_compared_by_number_and_without_answers_there_is_no
     found = agreement(Said(["class 2"], 3), Said(["class 2"], 3))
     assert (found.share, found.remark) == (1.0, "classes without names are compared by their numbers")
     unanswered = agreement(Said([None], 3, LABELS), Said(["Zumba"], 3, LABELS))
-    assert (unanswered.share, unanswered.remark) == (None, "not comparable: both models answered no video in common")
+    assert (unanswered.share, unanswered.remark) == (None, "not comparable: no video was answered by both models")
 
 
 def test_an_empty_list_of_names_counts_as_no_names():

@@ -42,7 +42,7 @@ def test_an_action_is_judged_by_the_product_of_its_parts():
     judged = bare(ActionEvaluator, recipe=recipe, _nouns=2, _actions=np.array([[0, 1], [1, 1]])).judged(found)
     np.testing.assert_allclose(judged.marks, [9 / 16, 3 / 16], rtol=1e-6)
     assert judged.words(0) == "verb 1, noun 0, 56%"
-    assert judged.words(1) == "verb 1, noun 1, 19%; taken for verb 1, noun 0"
+    assert judged.words(1) == "verb 1, noun 1, 19%; mistaken for verb 1, noun 0"
 
 
 def test_numbers_are_judged_by_their_distance():
@@ -77,7 +77,7 @@ def test_a_classifier_is_judged_by_the_probability_of_the_label():
     judged = Names(ClipRecipe()).judged(found)
     np.testing.assert_allclose(judged.marks, [0.7, 0.3, np.nan], rtol=1e-6)
     assert judged.words(0) == "jump, 70%"
-    assert judged.words(1) == "run, 30%; taken for jump, 60%"
+    assert judged.words(1) == "run, 30%; mistaken for jump, 60%"
 
 
 def test_the_central_view_is_shown_and_a_missing_video_is_left_out(tmp_path, monkeypatch):

@@ -89,7 +89,7 @@ def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(w
     assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
     assert json.loads((worsened / "results.json").read_text()) == results
     here = {
-        "best": "chosen of 2 validations on the same 1024 videos that are scored here: optimistic",
+        "best": "chosen from 2 validations on the same 1024 videos that are scored here: optimistic",
         "last": "the last",
     }
     words = f"{here[which]} (eval.checkpoint={which})"
@@ -100,7 +100,7 @@ def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(w
     config["eval"]["checkpoint"] = which
     (worsened / "config.json").write_text(json.dumps(config))
     used = vidjax.from_pretrained(worsened)
-    before = {"best": "chosen of 2 validations on the 1024 validation videos of its run", "last": "the last"}
+    before = {"best": "chosen from 2 validations on the 1024 validation videos of its run", "last": "the last"}
     assert used.notes == (f"checkpoint {step} of {worsened}, {before[which]} (eval.checkpoint={which})",)
     average = read_params(worsened, which, ema=True)[1]
     jax.tree.map(np.testing.assert_array_equal, dict(used.params), average)
@@ -113,11 +113,11 @@ def test_a_score_on_other_videos_is_not_said_to_be_optimistic(worsened, tmp_path
     (worsened / "data.json").write_text(json.dumps(data))
     results = evaluate(make_config(init_from=str(worsened)), tmp_path / "elsewhere")
     assert results["eval/chosen"] == (
-        "chosen of 2 validations on the 1024 validation videos of its run (eval.checkpoint=best)"
+        "chosen from 2 validations on the 1024 validation videos of its run (eval.checkpoint=best)"
     )
     (worsened / "data.json").unlink()  # of a run that has not kept it
     evaluate(make_config(), worsened)
-    assert "chosen of 2 validations on the validation videos of its run (eval" in capsys.readouterr().err
+    assert "chosen from 2 validations on the validation videos of its run (eval" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])

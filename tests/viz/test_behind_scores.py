@@ -34,9 +34,9 @@ def test_a_score_says_how_many_videos_and_clips_it_is_based_on(changes, sentence
 def test_two_figures_of_one_name_are_explained_by_the_checkpoint_and_the_views(tmp_path):
     lines = [{"step": step, "val/top1": value} for step, value in ((1804, 0.97), (2005, 0.8824))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    chosen = {"eval/step": 1804, "eval/chosen": "chosen of 49 validations"}
+    chosen = {"eval/step": 1804, "eval/chosen": "chosen from 49 validations"}
     _, which, why = score_sentences(SCORED | chosen | {"val/top1": 0.8824}, tmp_path)
-    assert which == "Checkpoint 1804 was scored, chosen of 49 validations."
+    assert which == "Checkpoint 1804 was scored, chosen from 49 validations."
     assert why == (
         "val/top1 (0.8824) and eval/top1 (0.9412) are two measurements: val/ scores the model of the last step, 2005, "
         "on one central view of each video, eval/ that of step 1804 on 3 x 1 views."

@@ -72,7 +72,7 @@ def test_leaves_are_copies_of_what_was_read(state):
         ({"block.1.qkv": np.ones(18, np.float32)}, r"1 key is of another shape: block.1.qkv \(18,\)$"),
         ({"block.1.proj": np.ones((6, 8), np.float32)}, r"another shape: block.1.proj \(6, 8\), unlike block 0's$"),
         ({"token": np.ones((1, 2, WIDTH), np.float32)}, r"of another shape: token \(1, 2, 6\)$"),
-        ({"fc.weight": np.ones((4, WIDTH), np.int8)}, "1 key is not of floating point: fc.weight$"),
+        ({"fc.weight": np.ones((4, WIDTH), np.int8)}, "1 key is not floating point: fc.weight$"),
     ],
 )
 def test_problems_of_a_file_are_listed_by_key(state, change, words):

@@ -49,7 +49,7 @@ class ActionEvaluator(VideoEvaluator):
         self._nouns = self.config.data.action_classes[0]
 
     def summarise(self, found: VideoScores, recipe: ClipRecipe) -> dict[str, Any]:
-        """Top-1 and top-5 of nouns, verbs and actions as fractions of all clips, and of always the same action."""
+        """Top-1 and top-5 of nouns, verbs and actions over all clips, and the top-1 of always the same action."""
         (noun, verb), hits = self._split(found.scores), {}
         for k in (1, 5):
             hits[f"noun_top{k}"] = top_k_hits(noun, self._actions[:, 0], k)
@@ -81,7 +81,7 @@ class ActionEvaluator(VideoEvaluator):
         def words(row: int) -> str:
             own = self._name(self._actions[row].tolist())
             [best] = best_actions(nouns[row], verbs[row], 1)
-            taken = "" if best == self._actions[row].tolist() else f"; taken for {self._name(best)}"
+            taken = "" if best == self._actions[row].tolist() else f"; mistaken for {self._name(best)}"
             return f"{own}, {noun[row] * verb[row]:.0%}{taken}"
 
         return Judged(np.where(found.scored, noun * verb, np.nan), words)

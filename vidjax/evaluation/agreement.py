@@ -54,7 +54,7 @@ def agreement(first: Said, second: Said) -> Agreement:
     ]
     same = sum(a == b for a, b in both)
     if not both:
-        return Agreement(0, 0, 0, "not comparable: both models answered no video in common")
+        return Agreement(0, 0, 0, "not comparable: no video was answered by both models")
     if not first.labels and not second.labels and first.classes == second.classes:
         return Agreement(len(both), same, first.classes, "classes without names are compared by their numbers")
     if nameless := [which for which, said in (("first", first), ("second", second)) if not said.labels]:

@@ -51,7 +51,7 @@ class CaptioningEvaluator(Evaluator[Captioning, Captions]):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Reject several views: a caption describes one."""
+        """Reject several views, since a caption describes a single view."""
         if config.eval.clips * config.eval.crops != 1:
             raise ConfigError(
                 f"eval.clips={config.eval.clips} and eval.crops={config.eval.crops}: a caption describes one view; set "

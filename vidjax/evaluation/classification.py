@@ -72,7 +72,7 @@ class ClassificationEvaluator(VideoEvaluator):
             label, answer = found.labels[video], best[video]
             if label == answer:
                 return f"{names[label]}, {own[video]:.0%}"
-            return f"{names[label]}, {own[video]:.0%}; taken for {names[answer]}, {highest[video]:.0%}"
+            return f"{names[label]}, {own[video]:.0%}; mistaken for {names[answer]}, {highest[video]:.0%}"
 
         return Judged(np.where(found.scored, own, np.nan), words)
 
@@ -113,7 +113,7 @@ class ClassificationEvaluator(VideoEvaluator):
 def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int | str]:
     """The flat results of a pass: accuracies as fractions of all videos (unscored = wrong) and of the scored videos.
 
-    With five classes or fewer, eval/top5 would always be 1 and is left out.
+    With five classes or fewer, every class is among the five best, and eval/top5 is left out.
     """
     top1 = metrics.top_k_hits(result.scores, result.labels, 1) & result.scored
     top5 = metrics.top_k_hits(result.scores, result.labels, 5) & result.scored
@@ -140,9 +140,9 @@ def summarise(result: VideoScores, recipe: ClipRecipe) -> dict[str, float | int 
 
 
 def calibration(result: VideoScores, recipe: ClipRecipe) -> Reliability | None:
-    """Calibration of the best classes of the scored videos; None if scores are not probabilities.
+    """Calibration of the best classes of the scored videos; None if scores are not probabilities, as after `max`.
 
-    Scores merged by `max` do not add up to 1. Sums of logits are converted to the softmax of their mean.
+    Sums of logits are converted to the softmax of their mean.
     """
     if recipe.merge not in ("mean_softmax", "sum_logits") or not result.scored.any():
         return None

@@ -156,7 +156,7 @@ class Evaluator(abc.ABC, Generic[Learned, Found]):
         """The lines of each JSONL file to write, by file name; a line per video or window."""
 
     def judged(self, found: Found) -> Judged | None:
-        """How well each video was answered, for a report to show the best and the worst; None for no such pictures."""
+        """How well each video was answered, for a report to show the best and the worst; None to show none."""
         del found
 
     @abc.abstractmethod

@@ -63,7 +63,7 @@ def score_views(
 
 
 def eval_batch_size(config: Config, mesh: Mesh) -> int:
-    """Videos per step over all devices: eval.batch, or by default 8 per device and 1 per CPU device.
+    """Videos per step over all devices: eval.batch, or by default 8 per accelerator and 1 per CPU device.
 
     Raises:
       ConfigError: if the batch does not divide over the mesh's data and fsdp axes.

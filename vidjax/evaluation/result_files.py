@@ -38,7 +38,7 @@ class VideoScores:
 
 
 def write_quarantine(path: Place, reasons: Sequence[str], source: VideoSource, split: str) -> None:
-    """Add the videos that could not be decoded to a list, each once; `step` is null since training did not read them.
+    """Add the videos that could not be decoded to a list, each once; `step` is null outside of training.
 
     Args:
       path: quarantine.jsonl.

@@ -23,7 +23,7 @@ class Judged:
 
     Attributes:
       marks: one per video, higher is better; NaN if the video was not scored.
-      words: returns a sentence on the answer to a video, given its number.
+      words: describes the answer to a video, given its number.
     """
 
     marks: Float[np.ndarray, " n"]

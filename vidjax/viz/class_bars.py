@@ -79,6 +79,6 @@ def draw_few_classes(
 def _summary(counts: Mapping[str, int], unit: str) -> str:
     """The total, the largest, median and smallest class, and the number of empty classes, in words."""
     values = np.array(list(counts.values()))
-    empty = f"; {(values == 0).sum()} without any" if (values == 0).any() else ""
+    empty = f"; {(values == 0).sum()} empty" if (values == 0).any() else ""
     spread = f"most {values.max():,}, median {np.median(values):,.0f}, fewest {values.min():,}"
-    return f"{values.sum():,} {unit} of {len(values)} classes; {spread}{empty}"
+    return f"{values.sum():,} {unit} in {len(values)} classes; {spread}{empty}"

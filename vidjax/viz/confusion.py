@@ -101,7 +101,7 @@ def confusion_blocks(workdir: Place, pictures: Place) -> list[Block]:
             ]
             for label, answer, count in pairs
         ]
-        columns = ("label", "taken for", "videos", "of the class", "of the class right")
+        columns = ("label", "mistaken for", "videos", "share of the class", "right in the class")
         wrong = int(totals.sum() - right.sum())
         told = sum(count for *_, count in pairs)
         blocks += [

@@ -47,7 +47,7 @@ def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | Place) 
     if found:
         pictures.append(_panels(found, (_draw_seconds, _draw_frames), f"{title}: length", folder / "durations.png"))
         pictures.append(_panels(found, (_draw_short_sides, _draw_sizes), f"{title}: size", folder / "sizes.png"))
-        pictures.append(_panels(found, (_draw_failures,), f"{title}: what is not usable", folder / "failures.png"))
+        pictures.append(_panels(found, (_draw_failures,), f"{title}: unusable videos", folder / "failures.png"))
     if any(about.subjects for about in found):
         pictures.append(_panels(found, (_draw_subjects,), f"{title}: subjects", folder / "subjects.png"))
     if any(about.targets for about in found):
@@ -138,7 +138,7 @@ def _draw_sizes(axes: Axes, about: SplitAudit) -> None:
 def _draw_failures(axes: Axes, about: SplitAudit) -> None:
     failures = failures_of(about)
     if not failures:
-        _say(axes, about.split, f"nothing: all {about.listed:,} videos are there and can be read")
+        _say(axes, about.split, f"none: all {about.listed:,} videos are there and can be read")
         return
     title = f"{about.split}: {sum(failures.values()):,} of {about.listed:,} videos"
     _named_bars(axes, title, failures, about.listed, "C3")
@@ -174,8 +174,8 @@ def _draw_subjects(axes: Axes, about: SplitAudit) -> None:
     axes.set_xlim(0, max(len(frames), _NARROW) + 1)
     largest = max(about.subjects, key=about.subjects.__getitem__)
     total = f"{about.split}: {len(frames)} subject{'s' * (len(frames) > 1)}, {frames.sum():,} frames"
-    axes.set_title(f"{total}; most of {largest}: {frames[0]:,}", fontsize=10)
-    axes.set(xlabel="subjects, those with the most frames first", ylabel="frames")
+    axes.set_title(f"{total}; the most, {frames[0]:,}, of {largest}", fontsize=10)
+    axes.set(xlabel="subjects, by number of frames", ylabel="frames")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
 
 

@@ -85,7 +85,7 @@ def time_blocks(workdir: str | os.PathLike) -> list[Block]:
         Text(
             f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training "
             f"steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read the "
-            "command and import packages, is not counted."
+            "command and import packages, are not counted."
         ),
     ]
 

@@ -65,7 +65,7 @@ def adapt(
 
 
 def _complete(module: nn.Module, params: Mapping) -> tuple[dict, tuple[str, ...]]:
-    """The parameters that fit a module, the rest initialised, and notes on changes beyond the head."""
+    """A module's parameters, from `params` where they fit and otherwise initialised, and notes beyond the head."""
     inputs = example_inputs(module.spec, pretraining=False)
     found = flatten(params)
     wanted = flatten(jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"])

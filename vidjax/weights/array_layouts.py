@@ -1,4 +1,7 @@
-"""Conversions between PyTorch's layout of a parameter and vidjax's; the rule tables are made of them."""
+"""Conversions between PyTorch's layout of a parameter and vidjax's, for the rules of each family.
+
+The first line of each says which array of the file becomes which leaf of the tree.
+"""
 
 from __future__ import annotations
 

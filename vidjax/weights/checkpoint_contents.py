@@ -17,7 +17,7 @@ from vidjax.errors import WeightsError
 from vidjax.weights import file_formats
 
 WRAPPERS = ("teacher", "model_state", "module", "model", "state_dict")  # the first that is found is used
-OTHERS = ("student", "model_ema", "ema")  # other versions of the arrays, which the authors do not evaluate
+OTHERS = ("student", "model_ema", "ema")  # other versions of the arrays, which are not used
 PREFIXES = ("module.", "backbone.")
 INDEX = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -123,7 +123,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def _unwrap(tree: Mapping) -> Mapping:
-    """The parameters among an optimiser's state, arguments and counters."""
+    """Pick the parameters from among an optimiser's state, arguments and counters."""
     if isinstance(tree.get("optimizer"), Mapping) and "target" in tree["optimizer"]:  # scenic, with flax.optim
         return tree["optimizer"]["target"]
     if isinstance(tree.get("params"), Mapping):  # scenic, with optax

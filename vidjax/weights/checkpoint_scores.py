@@ -29,7 +29,7 @@ def choose_step(steps: Iterable[int], scores: dict[int, float], which: Which) ->
 
 
 def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str = "") -> str:
-    """A clause, after a comma, on why a run's step was chosen; empty if fewer than two steps have scores.
+    """A clause that starts with a comma, on why a run's step was chosen; empty if fewer than two steps have scores.
 
     Args:
       scored: the `content_id` of the videos that the step is being scored on; empty if it is not being scored. A score
@@ -41,7 +41,9 @@ def why_chosen(workdir: str | os.PathLike, step: int, which: Which, scored: str 
     if len(scores) < 2:
         return ""
     if which == "best" and step in scores:
-        return f", chosen of {len(scores)} validations on {_validated(located(workdir), scored)} (eval.checkpoint=best)"
+        return (
+            f", chosen from {len(scores)} validations on {_validated(located(workdir), scored)} (eval.checkpoint=best)"
+        )
     return ", the last (eval.checkpoint=last)"
 
 

@@ -16,7 +16,7 @@ _BLOCKS, _BLOCK = 16, 2**16  # blocks read from each file, evenly spread, and th
 
 
 def content_of(source: str) -> str:
-    """Describe the weights at a path in a few words that differ whenever the weights do.
+    """Describe the weights at a path in a few words, so that different weights are noticed.
 
     The words contain a checksum. A run's covers its configuration and the manifests of its checkpoints, which hold the
     checksums of all files. For a bucket it covers the checksums of the store; for other files, their sizes and blocks

@@ -19,7 +19,8 @@ from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, 
 from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import write
 
-COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")  # no output depends on them, or shapes tell
+# Fields of a spec that do not change the outputs, or that the shapes of the arrays tell.
+COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")
 
 
 def export(model: Pretrained, folder: str | os.PathLike) -> tuple[str, ...]:
@@ -158,7 +159,7 @@ def _pads(model: Pretrained) -> tuple[str, ...]:
     if height == width:
         return ()
     return (
-        f"with preprocessor_config.json transformers resizes the short side to {min(height, width)} and pads to "
+        f"with preprocessor_config.json, transformers resizes the short side to {min(height, width)} and pads to "
         f"{height} x {width} with black; vidjax resizes until the frame is covered, then crops: resize videos to "
-        f"cover {height} x {width} before that processor",
+        f"cover {height} x {width} before calling that processor",
     )

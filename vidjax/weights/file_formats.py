@@ -27,7 +27,7 @@ EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpa
 
 
 def read_arrays(path: Path) -> Mapping:
-    """Read a file as nested dicts, tensors as NumPy arrays.
+    """Read a file to nested dicts with tensors as NumPy arrays.
 
     Raises:
       WeightsError: if the file has none of the formats, is truncated, or is a pickle that contains code.

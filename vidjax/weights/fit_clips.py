@@ -61,9 +61,9 @@ def fit_on_host(clips: Num[np.ndarray, "b t h w c"], recipe: ClipRecipe) -> Num[
 
 
 def fit_traced(clips: Num[Array, "b t h w c"], recipe: ClipRecipe) -> Num[Array, "b t h2 w2 c"]:
-    """The central crops, channels in the order of recipe.channels, under `jit`, `grad` or `vmap`.
+    """The central crops, with channels in the order of recipe.channels; for use under `jit`, `grad` or `vmap`.
 
-    Float clips can be differentiated.
+    Differentiable for float clips.
     """
     size, [(top, left)] = eval_places(clips.shape[2:4], recipe.one_view())
     height, width = recipe.frame_size

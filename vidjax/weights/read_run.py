@@ -86,7 +86,7 @@ class RunModel(NamedTuple):
     Attributes:
       objective: the objective around `module`; None if the trained module is another, as in self-distillation.
       step: the checkpoint's step.
-      chosen: a clause on why this step was chosen, after a comma; may be empty.
+      chosen: a clause that starts with a comma, on why this step was chosen; may be empty.
     """
 
     config: Config

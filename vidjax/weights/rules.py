@@ -62,7 +62,7 @@ def read(rules: Sequence[Rule], state: State, shapes: Callable[[], Mapping], *, 
     needed = {key.format(block) for rule in rules for key in rule.sources for block in range(max(rule.depth, 1))}
     unused = [key for key in state if key not in needed and not (ignore and re.search(ignore, key))]
     problems = {"missing": sorted(needed - state.keys()), "unused": sorted(unused)}
-    problems["not of floating point"] = sorted(key for key in needed & state.keys() if state[key].dtype.kind != "f")
+    problems["not floating point"] = sorted(key for key in needed & state.keys() if state[key].dtype.kind != "f")
     found: dict[str, np.ndarray] = {}
     if not problems["missing"]:
         misshaped: list[str] = []

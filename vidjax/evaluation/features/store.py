@@ -23,7 +23,7 @@ class FeatureStore:
       targets: (n, k) float32 numbers to predict; k = 0 if rows have none.
       ids: names of the rows.
       groups: (n,) the subject of each row; its id if the data names no subject.
-      reasons: why a row has no features but zeros, one of `REASONS`; empty if it has features.
+      reasons: why a row has zeros instead of features, one of `REASONS`; empty if it has features.
       decoded: (n,) bool, whether a row has features.
     """
 
@@ -89,7 +89,7 @@ class FeatureStore:
 
 
 def check_pair(train: FeatureStore, test: FeatureStore) -> None:
-    """Reject two stores whose features do not mean the same.
+    """Reject two stores whose features are not comparable.
 
     Raises:
       ConfigError: naming differences in backbone, clips, arrays or annotation, or a class or target that has another

@@ -65,7 +65,7 @@ def scores_at(
     scores: Float[np.ndarray, "w classes"],
     merge: str,
 ) -> Float[np.ndarray, "m classes"]:
-    """Scores at each time: of the windows over it, merged by `mean` or `max`, or else of the nearest window."""
+    """The scores at each time: those of the windows over it, merged by `mean` or `max`, or of the nearest window."""
     outside = np.maximum(windows[:, 0] - times[:, None], times[:, None] - windows[:, 1])  # negative inside
     found = []
     for distances in outside:

@@ -26,7 +26,7 @@ def knn_accuracy(
     k: int = NEIGHBOURS,
     temperature: float = TEMPERATURE,
 ) -> float:
-    """The share of test features that `knn_classify` assigns their own label.
+    """The share of test features that `knn_classify` gives the right label.
 
     Raises:
       ConfigError: if there are fewer than k labelled features.

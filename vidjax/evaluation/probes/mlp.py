@@ -177,7 +177,7 @@ class MLPClassifier(ClassifierMixin, _Estimator):
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Int[np.ndarray, " n"], groups: np.ndarray | None = None
     ) -> MLPClassifier:
-        """Train; all rows of a group are either trained on or held out."""
+        """Train; the rows of a group are either all trained on or all held out."""
         self.classes_, numbers = np.unique(y, return_inverse=True)
         self._train(np.asarray(X), numbers.astype(np.int32), len(self.classes_), groups)
         return self
@@ -210,7 +210,7 @@ class MLPRegressor(RegressorMixin, _Estimator):
     def fit(
         self, X: Float[np.ndarray, "n *t d"], y: Float[np.ndarray, "n k"], groups: np.ndarray | None = None
     ) -> MLPRegressor:
-        """Train; all rows of a group are either trained on or held out.
+        """Train; the rows of a group are either all trained on or all held out.
 
         Raises:
           ConfigError: for targets outside of [-1, 1].

@@ -112,7 +112,7 @@ def _conv1d(source: str, target: str, depth: int) -> tuple[Rule, Rule]:
 
 
 def _prefixes(keys: Collection[str]) -> list[str]:
-    """The prefix of a GPT-2's keys in a list; empty if there is no GPT-2."""
+    """A list with the prefix of a GPT-2's keys; empty if there is no GPT-2."""
     stem = ("wte.weight", "wpe.weight", "h.0.attn.c_attn.weight")
     return [prefix for prefix in PREFIXES if all(prefix + key in keys for key in stem)]
 

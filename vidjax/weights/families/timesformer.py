@@ -23,7 +23,7 @@ from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
 HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
-NUM_FRAMES = 8  # the default where arrays do not tell: attention within frames, and image models
+NUM_FRAMES = 8  # the default if the arrays do not tell, as for space-only attention and image models
 PER_FRAME = (
     "with attention_type=space_only, transformers scores each frame; the original, like vidjax, averages frames first"
 )
@@ -161,7 +161,7 @@ def _model_prefix(keys: Collection[str]) -> str:
 
 
 def _is_official(keys: Collection[str], config: Mapping | None) -> bool:
-    """A model with attention within frames only has an image model's keys; only the prefix tells them apart."""
+    """Space-only attention has the keys of an image model, so only the prefix tells them apart."""
     del config
     prefix = _model_prefix(keys)
     if any(key.startswith((f"{prefix}head.mlp", f"{prefix}head.last_layer")) for key in keys):

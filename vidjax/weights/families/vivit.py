@@ -107,7 +107,7 @@ def square_patch(height: int, width: int) -> int:
 
 
 def _recognises(keys: Collection[str], config: Mapping | None) -> bool:
-    """Without a head there is no prefix, and the keys are those of an image ViT."""
+    """Without a head there is no prefix, and the keys are those of an image ViT: only config.json tells them apart."""
     if config and "model_type" in config:
         return config["model_type"] == "vivit"
     return f"{PREFIX}embeddings.cls_token" in keys

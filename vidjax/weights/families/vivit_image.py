@@ -1,4 +1,4 @@
-"""Initialise a ViViT from an image ViT that `transformers` stored (arXiv:2103.15691, section 3.4)."""
+"""Initialise a ViViT from an image ViT in the layout of `transformers` (arXiv:2103.15691, section 3.4)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def central_frame(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.nd
 
 
 def inflation(kernel: Float[np.ndarray, "p d"], tubelet: int) -> Float[np.ndarray, "t*p d"]:
-    """The kernel for cubes that averages the image model's kernel over frames, so that a still clip embeds alike."""
+    """The kernel for cubes that averages the image model's embeddings over frames, exact for a still clip."""
     return repeat(kernel / tubelet, "p d -> (t p) d", t=tubelet)
 
 
@@ -116,7 +116,7 @@ def _patches(spec: ViViTSpec) -> Form:
 
 
 def _positions(spec: ViViTSpec) -> Form:
-    """The image's table (1, 1 + s, d) to the positions of the ViViT's first encoder."""
+    """Converts the image model's table (1, 1 + s, d) to the positions of the ViViT's first encoder."""
     frames = 1 if spec.factorization == "encoder" else spec.grid[0]
 
     def read(table):

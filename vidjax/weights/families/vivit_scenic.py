@@ -19,7 +19,7 @@ NO_CLASS_TOKEN = (
     "attention; scenic's model 1 with mean pooling has the same arrays"
 )
 TIME_FIRST = (
-    "the file does not tell the order of attention in a block: first over time, then within frames is assumed "
+    "the file does not tell the order of attention in a block: it is assumed to be over time, then within frames "
     "(attention_order='time_space', as in the paper); scenic's 'space_time' has the same arrays"
 )
 NOT_TOLD = {"dot_product": (NO_CLASS_TOKEN,), "self_attention": (TIME_FIRST,)}
@@ -103,7 +103,7 @@ def _is_scenic(keys: Collection[str], config: Mapping | None) -> bool:
 
 
 def _describe_scenic(state: State, config: Mapping | None) -> Description[ViViTSpec]:
-    """Sizes from the arrays; the authors' configurations give 24 temporal blocks where the files hold 4."""
+    """Read sizes from the arrays, since the authors' configurations give 24 temporal blocks where files hold 4."""
     tubelet, *patch, _, width = shape_of(state, "embedding/kernel", 5)
     factorization, patch = _factorization(state), square_patch(*patch)
     factorized = factorization == "encoder"
