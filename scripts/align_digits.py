@@ -1,10 +1,10 @@
-"""What a student of a frozen random CLIP learns from the embedded digits: its loss, and a linear probe of its features.
+"""Measure what a student of a frozen random CLIP learns from the embedded digits: its loss, and a linear probe.
 
     python scripts/align_digits.py --workdir runs/align_digits [--seeds 3] [--steps N] [--json]
 
-Trains `configs/motion_align.py` with each seed. Then a logistic regression tells the digit of a validation video from
-the features of its central clip: those of the trained student, and those of the same student as it began. Both see
-all tokens. The videos are 4096 for training and 1024 for validation; no label is used before the probe.
+Trains `configs/motion_align.py` with each seed. Then a logistic regression predicts the digit of a validation video
+from the features of its central clip: the trained student's, and the same student's before training. Both see all
+tokens. There are 4096 training and 1024 validation videos; no label is used before the probe.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXPERIMENT = pathlib.Path(__file__).resolve().parents[1] / "configs" / "motion_a
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """`configs/motion_align.py` with a seed and, unless 0, a number of steps."""
+    """`configs/motion_align.py` with a seed and, if not 0, a number of steps."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)
@@ -61,7 +61,7 @@ def compare(config: config_lib.Config, run: pathlib.Path) -> dict:
 
 
 def linear_probe(backbone: Pretrained, config: config_lib.Config) -> float:
-    """The share of validation videos whose digit is told right."""
+    """The share of validation videos whose digit the probe predicts correctly."""
     digits, found = digit_of_video(config.data.root), {}
     for split in (config.data.train_split, config.data.eval_split):
         source = open_source(config.data, split)
@@ -73,7 +73,7 @@ def linear_probe(backbone: Pretrained, config: config_lib.Config) -> float:
 
 
 def digit_of_video(root: str) -> dict[str, int]:
-    """The digit that each video shows, by its path."""
+    """The digit that each video shows, by path."""
     folder = pathlib.Path(motion_videos.prepare(root, motion_videos.DIGITS)).absolute()
     return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 
@@ -82,12 +82,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/align_digits"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=0, help="of each run; 0: the experiment's")
+    parser.add_argument("--steps", type=int, default=0, help="steps of each run; 0: the experiment's")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args()
 
     start, rows = time.time(), []
-    with contextlib.redirect_stdout(sys.stderr):  # the runs report too; standard output is for the table
+    with contextlib.redirect_stdout(sys.stderr):  # runs print too; standard output is for the table
         for seed in range(args.seeds):
             config, run = experiment(seed, args.steps), args.workdir / f"seed{seed}"
             loop.train(config, run)
@@ -96,7 +96,7 @@ def main() -> int:
         print(json.dumps(rows))
         return 0
     minutes = (time.time() - start) / 60
-    table = Table(title=f"Digits told by a linear probe, after aligning with a random CLIP ({minutes:.1f} minutes)")
+    table = Table(title=f"Digits by a linear probe, after aligning with a random CLIP ({minutes:.1f} minutes)")
     for name in ("seed", "steps", "loss, first", "loss, last", "random weights", "student"):
         table.add_column(name, justify="right")
     for row in rows:

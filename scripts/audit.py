@@ -1,10 +1,10 @@
-"""Whether installed packages have known advisories, by pip-audit; what could not be looked up is never called sound.
+"""Check installed packages for known advisories with pip-audit; packages that cannot be looked up never pass.
 
     .venv-audit/bin/python scripts/audit.py SITE_PACKAGES
 
-pip-audit passes over packages that its service does not know, and then finds nothing: so it does behind a registry that
+pip-audit skips packages that its service does not know and then reports nothing, for example behind a registry that
 serves packages without their advisories. The exit code is 0 only if every package was looked up and none has an
-advisory, 1 if one has, 2 if some could not be looked up.
+advisory, 1 if one has, and 2 if some could not be looked up.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-SERVICES = ("pypi", "osv")  # tried in this order; the second is asked where the first does not answer
+SERVICES = ("pypi", "osv")  # tried in this order, until one knows every package
 SOUND, FOUND, UNKNOWN = 0, 1, 2
-OWN = "vidjax"  # is on no registry
+OWN = "vidjax"  # not on any registry
 REMEDY = (
     "run `make audit` on a machine that reaches PyPI's advisories or osv.dev, or look up the packages of `pip freeze` "
     "there"
@@ -28,9 +28,9 @@ Answer = dict[str, Any]  # pip-audit's JSON
 
 
 def main(argv: Sequence[str], ask: Callable[[str, str], Answer | None] | None = None) -> int:
-    """Print advisories; return the exit code."""
+    """Print advisories and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("packages", metavar="SITE_PACKAGES", help="the folder in which they are installed")
+    parser.add_argument("packages", metavar="SITE_PACKAGES", help="the folder where the packages are installed")
     folder = parser.parse_args(argv).packages
     best: list[Answer] = []
     for service in SERVICES:
@@ -43,16 +43,16 @@ def main(argv: Sequence[str], ask: Callable[[str, str], Answer | None] | None = 
 
 
 def report(packages: Sequence[Answer]) -> int:
-    """Print what is known of packages, each with `vulns` or a `skip_reason`; return the exit code."""
+    """Print a report on packages, each with `vulns` or a `skip_reason`, and return the exit code."""
     known = [package for package in packages if "vulns" in package]
     found = [(package, advisory) for package in known for advisory in package["vulns"]]
     for package, advisory in found:
         mended = ", ".join(advisory["fix_versions"]) or "no version yet"
-        print(f"{package['name']} {package['version']}: {advisory['id']}, mended in {mended}")
+        print(f"{package['name']} {package['version']}: {advisory['id']}, fixed in {mended}")
     if found:
         print(f"{len(found)} known advisories in {len({package['name'] for package, _ in found})} packages")
     if not known:
-        print(f"no service of advisories could be asked from here: {REMEDY}")
+        print(f"no advisory service could be reached from here: {REMEDY}")
     elif len(known) < len(packages):
         missing = ", ".join(package["name"] for package in packages if "vulns" not in package)
         print(f"{len(packages) - len(known)} packages could not be looked up ({missing}): {REMEDY}")
@@ -62,7 +62,7 @@ def report(packages: Sequence[Answer]) -> int:
 
 
 def ask_pip_audit(service: str, folder: str) -> Answer | None:
-    """pip-audit's answer; None when there is none, as where the service cannot be reached."""
+    """pip-audit's answer; None if there is none, for example because the service cannot be reached."""
     command = [sys.executable, "-m", "pip_audit", "--path", folder, "--vulnerability-service", service]
     command += ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
     finished = subprocess.run(command, capture_output=True, text=True)

@@ -1,9 +1,9 @@
-"""Checks the citations of docs/recipes.md against clones of the authors' repositories.
+"""Check the citations of docs/recipes.md against clones of the authors' repositories.
 
     python scripts/check_official.py CLONE...
 
-Every file and line that a recipe cites has to exist at its commit; the line of a flag has to name it, and that of a
-published accuracy to have its figures. Prints what does not, and leaves with code 1.
+Every file and line that a recipe cites must exist at its commit; a flag's line must name the flag, and a published
+accuracy's line must have its figures. Prints the citations that fail, and then exits with code 1.
 """
 
 import functools
@@ -16,7 +16,7 @@ from vidjax.config.official import RECIPES
 
 @functools.cache
 def lines_of(commit: str, file: str) -> tuple[str, ...]:
-    """The lines of a file at a commit of the clone that has it; empty where none has."""
+    """The lines of a file at a commit, from the clone that has it; empty if none has."""
     for clone in sys.argv[1:]:
         shown = subprocess.run(["git", "-C", clone, "show", f"{commit}:{file}"], capture_output=True, text=True)
         if shown.returncode == 0:
@@ -33,7 +33,7 @@ def cited(commit: str, where: str) -> str | None:
 
 
 def complaint(recipe, row) -> str:
-    """What is wrong with the citation of a row; empty when nothing is."""
+    """What is wrong with the citation of a row; empty if nothing is."""
     text = cited(recipe.source.commit, row.where)
     if text is None:
         return "no such line"
@@ -47,17 +47,17 @@ def complaint(recipe, row) -> str:
 
 
 def wrong_figures(recipe) -> list[str]:
-    """The published figures that are not on the lines that they are said to be from."""
+    """The published figures that are not on the cited lines."""
     figures, _, place = recipe.published.partition(" (")
     where = place.partition(")")[0]
     if not re.fullmatch(r"\S+:\d+", where):
-        return []  # of a paper
+        return []  # from a paper
     text = cited(recipe.source.commit, where) or ""
     return [f"{number} is not at {where}" for number in re.findall(r"\d+\.\d", figures) if number not in text]
 
 
 def main() -> int:
-    """Check all of them."""
+    """Check all recipes."""
     failed, checked = set(), set()
     for recipe in RECIPES:
         failed |= {f"{recipe.experiment}: {said}" for said in wrong_figures(recipe)}

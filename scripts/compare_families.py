@@ -1,9 +1,10 @@
-"""Every family from random weights on the embedded videos, one recipe: who learns to see motion?
+"""Train every family from random weights on the embedded videos with one recipe: which learn to see motion?
 
     python scripts/compare_families.py --workdir runs/families [--rows videomae,vivit_encoder] [--steps 2400] [--json]
 
-The same clips in the same order for the same number of steps; only the model differs (`configs/motion_families.py`).
-Attention within frames only is the control: it may use how a frame looks, never how frames follow each other.
+All see the same clips in the same order for the same number of steps; only the model differs
+(`configs/motion_families.py`). Attention within frames only is the control: it can use how frames look, but not the
+order in which they follow each other.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def experiment():
 
 
 def run_row(row: str, workdir: pathlib.Path, *, steps: int, seed: int) -> dict:
-    """Train one model; its accuracy, size and cost."""
+    """Train one model and return its accuracy, size and cost."""
     import jax
 
     from vidjax.tasks import build_objective
@@ -76,7 +77,7 @@ def main() -> int:
         print(json.dumps(table))
         return 0
     shown = Table(title=f"Motion from random weights, {args.steps} steps, seed {args.seed}; chance 12.5 %")
-    for column in ("model", "top-1", "parameters", "MMACs a clip", "minutes"):
+    for column in ("model", "top-1", "parameters", "MMACs per clip", "minutes"):
         shown.add_column(column)
     for row in table:
         cells = f"{row['top1']:.1%}", f"{row['parameters']:,}", f"{row['mmacs']:.1f}", f"{row['minutes']:.1f}"

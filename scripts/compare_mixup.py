@@ -1,9 +1,9 @@
-"""The same classifier with and without mixup, side by side: does mixing help on these videos?
+"""Train the same classifier with and without mixup: does mixing help on these videos?
 
     python scripts/compare_mixup.py --config=configs/coin.py --config.data.root=DIR --config.init_from=PRETRAINED
     python scripts/compare_mixup.py --config=configs/coin.py:smoke --config.train.steps=600      # the embedded videos
 
-Two runs that differ in data.mixup alone; a report of both with their curves, and a table of loss, accuracy and F1.
+The two runs differ only in data.mixup. Writes a report with both curves, and a table of loss, accuracy and F1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIGURES = {
 
 
 def run(config, workdir: pathlib.Path, mixup: float) -> dict:
-    """Train and score with one alpha; the flat results with the last training loss."""
+    """Train and score with one alpha; return the flat results with the last training loss."""
     from vidjax.training import loop
     from vidjax.viz.curves import read_metric
 
@@ -40,7 +40,7 @@ def run(config, workdir: pathlib.Path, mixup: float) -> dict:
 
 
 def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
-    """report.md with the table and the curves of both."""
+    """Write report.md with the table and the curves of both runs."""
     from vidjax.tasks import TASKS
     from vidjax.viz.curves import LOSS, draw_curves
     from vidjax.viz.document import Heading, Picture, Table, Text, write_document
@@ -50,7 +50,7 @@ def report(workdir: pathlib.Path, rows: list[dict]) -> pathlib.Path:
     runs = {name_of(row): workdir / folder_of(row) for row in rows}
     picture = draw_curves(runs, (LOSS, *TASKS["classification"].curves), workdir / "curves.png")
     blocks = [
-        Text("Two runs that differ in mixup alone. With mixup the training loss is of mixed labels, so higher."),
+        Text("Two runs that differ only in mixup. With mixup, the training loss is on mixed labels, so higher."),
         Heading("Results"),
         Table(columns, lines),
         *([Picture(picture, "Curves of both runs.")] if picture else []),  # a run may be too short for a curve

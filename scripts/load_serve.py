@@ -1,9 +1,9 @@
-"""Requests a second of `vidjax serve`: eight clients beside one, in one run, with the times to an answer.
+"""Measure requests per second and latencies of `vidjax serve` with eight clients against one, in one run.
 
     python scripts/load_serve.py exported video.mp4
 
-One client sends a request when it has the answer to the one before. Rounds of one and of eight clients take turns, so
-that what else runs on the machine slows both.
+A client sends each request when it has the answer to the last. Rounds of one and of eight clients take turns, so that
+other work on the machine slows both.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 
 
 def start(source: str, most: int) -> tuple[subprocess.Popen, int]:
-    """A server of its own process, and its port."""
+    """Start a server process; return it and its port."""
     words = [sys.executable, "-m", "vidjax.cli", "serve", source, "--port=0", f"--max-batch={most}"]
     server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     for line in server.stderr:
@@ -31,7 +31,7 @@ def start(source: str, most: int) -> tuple[subprocess.Popen, int]:
 
 
 def client(port: int, video: bytes, until: float, times: list[float]) -> None:
-    """Send the video again and again; adds the seconds to each answer."""
+    """Send the video again and again, and add the seconds to each answer to `times`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     while (began := time.monotonic()) < until:
         connection.request("POST", "/predict", video, {"Content-Type": "video/mp4"})
@@ -44,7 +44,7 @@ def client(port: int, video: bytes, until: float, times: list[float]) -> None:
 
 
 def measure(port: int, video: bytes, clients: int, seconds: float) -> tuple[float, list[float]]:
-    """Requests a second, and the seconds of each."""
+    """Requests per second, and the seconds of each."""
     times: list[float] = []
     began = time.monotonic()
     threads = [threading.Thread(target=client, args=(port, video, began + seconds, times)) for _ in range(clients)]
@@ -57,11 +57,11 @@ def measure(port: int, video: bytes, clients: int, seconds: float) -> tuple[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", help="as of vidjax serve")
+    parser.add_argument("source", help="as for vidjax serve")
     parser.add_argument("video")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each half of a round")
+    parser.add_argument("--seconds", type=float, default=5.0, help="duration of each half of a round")
     parser.add_argument("--max-batch", type=int, default=8)
     arguments = parser.parse_args()
     video = Path(arguments.video).read_bytes()

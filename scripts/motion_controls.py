@@ -1,9 +1,9 @@
-"""Controls of the motion data set: does a classifier that scores well really see motion?
+"""Run the controls of the motion data set: does a classifier that scores well really see motion?
 
     python scripts/motion_controls.py --finetuned runs/quickstart/seed0/finetune [--json]
 
-A single frame must not give the class away: classifiers of one frame index, and the video model on one frame repeated,
-should stay near chance (1 in 8). Clips played backwards should be called the opposite class.
+A single frame must not give the class away: classifiers of one frame index, and the video model on one repeated frame,
+should stay near chance (1 in 8). Clips played backwards should be classified as the opposite class.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SINGLE = (0, SPEC.frames // 3, 2 * SPEC.frames // 3, SPEC.frames - 1)
 
 
 def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, float]:
-    """Validation accuracy of an MLP on each frame index, and of the same one asked for the digit's colour.
+    """Validation accuracy of an MLP on each frame index, and of the same MLP when it predicts the digit's colour.
 
     Args:
-      rows: annotations, one a video.
+      rows: annotations, one per video.
       frames: (video, index in SINGLE, h, w, c) uint8.
     """
     from sklearn.exceptions import ConvergenceWarning
@@ -64,7 +64,7 @@ def classify_single_frames(rows: list[dict], frames: np.ndarray) -> dict[str, fl
 def classify_one_frame_repeated(config, rows: list[dict], frames: np.ndarray, folder: pathlib.Path) -> float:
     """Accuracy of the video model trained and scored on videos of one frame, which the loader repeats.
 
-    The run repeats the fine-tuning of `config`, at most `STILL_STEPS` steps of it.
+    The run follows the fine-tuning of `config` for at most `STILL_STEPS` steps.
     """
     from vidjax.training import loop
 
@@ -81,7 +81,7 @@ def classify_one_frame_repeated(config, rows: list[dict], frames: np.ndarray, fo
 def classify_reversed(
     config, finetuned: pathlib.Path, root: pathlib.Path, rows: list[dict], folder: pathlib.Path
 ) -> float:
-    """Share of validation clips, played backwards, that the fine-tuned model calls the opposite class."""
+    """Share of validation clips that the fine-tuned model classifies as the opposite class when played backwards."""
     from vidjax.training import evaluate
 
     for row in rows:
@@ -90,13 +90,13 @@ def classify_reversed(
             path.parent.mkdir(parents=True, exist_ok=True)
             frames = read_frames(str(root / row["video"]), np.arange(row["frames"]))
             motion_videos.encode(path, frames[::-1], SPEC)
-    (folder / "reversed" / "train").symlink_to((root / "train").resolve())  # names the classes
+    (folder / "reversed" / "train").symlink_to((root / "train").resolve())  # its folders name the classes
     config = dataclasses.replace(_on_folder(config, folder / "reversed"), mode="evaluate", init_from=str(finetuned))
     return evaluate(config, folder / "reversed_run")["eval/top1"]
 
 
 def run(finetuned: pathlib.Path) -> dict[str, float]:
-    """All controls of a fine-tuned run; fractions by name."""
+    """Run all controls of a fine-tuned run; return fractions by name."""
     config = config_lib.from_saved(json.loads((finetuned / "config.json").read_text()))
     root = pathlib.Path(motion_videos.prepare(config.data.root))
     rows = [row for row in motion_videos.annotations(str(root)) if row["split"] != "long"]
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("--finetuned", type=pathlib.Path, required=True, help="a run of configs/motion_finetune.py")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):  # the runs report too; standard output is for the table
+    with contextlib.redirect_stdout(sys.stderr):  # runs print too; standard output is for the table
         scores = run(args.finetuned)
     if args.json:
         print(json.dumps({name: round(score, 4) for name, score in scores.items()}))

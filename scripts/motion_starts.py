@@ -1,11 +1,11 @@
-"""What pre-training is worth on the embedded videos: every start with a recipe chosen on val, scored once on test.
+"""Measure what pre-training is worth on the embedded videos: choose a recipe per start on val, score it once on test.
 
     python scripts/motion_starts.py --workdir runs/starts [--seeds 3] [--json]
 
 The starts are random weights and three encoders pre-trained without labels, which differ in what was hidden: half of
-the frames, or tubes over 75 or 90 %. Every start gets the same number of tries, fine-tuned with the first seed; the
-try with the best top-1 on val is run with every seed and scored on test, by which nothing was chosen. Runs that are
-there already are not repeated.
+the frames, or tubes over 75 or 90 %. Every start gets the same number of tries, fine-tuned with the first seed. The try
+with the best top-1 on val is run with every seed and scored on test, which plays no part in any choice. Finished runs
+are not repeated.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIES = {
 
 
 class Bench:
-    """Runs of the two halves of the quickstart in folders of their own."""
+    """Runs of the quickstart's two halves, each in its own folder."""
 
     def __init__(self, workdir: pathlib.Path, smoke: bool):
         self._workdir, self._smoke = workdir, ":smoke" * smoke
@@ -67,7 +67,7 @@ class Bench:
 
 
 def compare(bench: Bench, seeds: int) -> list[dict]:
-    """For every start the try that was best on val, its top-1 there, and on test with each seed."""
+    """For every start, the best try on val, the tries' top-1 on val, and top-1 on test with each seed."""
     rows = []
     for start in (*MASKS, SCRATCH):
         tries = TRIES.get(start, TRIES["pre-trained"])

@@ -1,10 +1,10 @@
-"""docs/plans.md: how long published recipes take on a TPU slice, by the compiler's estimate.
+"""Write docs/plans.md: how long published recipes take on a TPU slice, by the compiler's estimate.
 
     python scripts/plans_page.py [--compile videomae_k400:base ...] [--slice v5e:8x8 ...] [--no-flag] [--docs docs]
 
-With --compile it plans these recipes as `vidjax compile --plan` does, each on every slice that it was not planned for
-yet; that needs the extra `aot` and minutes for each. With --no-flag it compiles only the step that a run takes without
-a flag. Plans go to plans.json beside the page as they are found and stay there; the page is made of them.
+With --compile it plans these recipes as `vidjax compile --plan` does, each on every slice for which there is no plan
+yet; that needs the extra `aot` and takes minutes for each. With --no-flag it compiles only the step that a run takes
+without any flag. Plans are added to plans.json beside the page as they are found; the page is generated from that file.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from vidjax.main import read_config
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
-FAR = 4  # a step of so many times as many clips is no measure of a step any more
-# Training videos, rounded, of data sets whose number depends on what can still be downloaded.
+FAR = 4  # a step with this many times the clips says nothing about a step any more
+# Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans
 
-Made by `python scripts/plans_page.py`; do not edit. The hours of all steps of a published recipe on four slices, and
-the share of the chips' peak in brackets, **by the TPU compiler's estimate**: good to a factor of two, measured on no
-TPU, without evaluation, checkpoints and waiting for videos. Each is the fastest of the plans that
-`vidjax compile --plan` tries, or the only one tried, without a flag; for {videos}.
+Made by `python scripts/plans_page.py`; do not edit. The hours for all steps of a published recipe on four slices and,
+in brackets, the share of the chips' peak, **by the TPU compiler's estimate**. Estimates are good to a factor of two,
+were measured on no TPU, and leave out evaluation, checkpoints and waiting for videos. Each is for the fastest of the
+plans that `vidjax compile --plan` tries or, without a flag, the only one tried; for {videos}.
 
-"~" is in proportion: to a compiled step of the same model and clips on the same kind of chip, by the clips of a chip,
-within a factor of four below it and in micro-batches of its size above it. Such hours leave out that a step of fewer
-clips uses a chip less well. What nobody has compiled yet says "{not_planned}", and
+"~" marks hours in proportion to a compiled step of the same model and clips on the same kind of chip. They follow the
+clips per chip, down to a quarter of that step's and, in micro-batches of its size, above it. They ignore that a step
+with fewer clips uses a chip less well. "{not_planned}" marks what nobody has compiled yet;
 {missing} of {all} published recipes have no row. To fill one:
 
 ```
@@ -53,19 +53,19 @@ python scripts/plans_page.py --compile videomae_k400:base --slice v5e:8x8
 _EACH = """
 ## The plans
 
-What to set beside the recipe, and what the step then costs. "No flag": nothing else was tried. Memory is the most that
-a chip holds at once.
+What to set in addition to the recipe, and what the step then costs. "No flag": nothing else was tried. Memory is the
+most that a chip holds at once.
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What of a recipe its hours follow from.
+    """The facts about a recipe that determine its hours.
 
     Attributes:
-      kind: the same for recipes whose steps differ by the number of clips alone.
-      clips: of a step, over all chips; group: of which a chip has whole multiples.
-      steps: of the whole recipe; None where nobody has said how many videos there are.
+      kind: equal for recipes whose steps differ only in the number of clips.
+      clips: clips per step, over all chips; group: each chip has a multiple of this many clips.
+      steps: steps of the whole recipe; None if the number of videos is not known.
     """
 
     kind: str
@@ -78,8 +78,8 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
     """The whole page.
 
     Args:
-      recipes: all published ones by their experiments, such as "videomae_k400:base".
-      plans: by experiment and slice, what `plan` returns.
+      recipes: all published recipes by experiment, such as "videomae_k400:base".
+      plans: results of `plan` by experiment and slice.
     """
     hours_of = {
         name: [
@@ -94,7 +94,7 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
     head = _HEAD.format(not_planned=NOT_PLANNED, videos=videos, missing=len(recipes) - len(known), all=len(recipes))
     hours = [("recipe", *SLICES), ("---",) * (1 + len(SLICES))]
     hours += [(f"`{name}`", *hours_of[name]) for name in known]
-    headings = ("recipe", "slice", "set beside the recipe", "clips", "ms a step", "peak", "clips/s", "GB", "hours")
+    headings = ("recipe", "slice", "set in addition", "clips", "ms per step", "peak", "clips/s", "GB", "hours")
     each = [(*headings, "chip-hours", "compiled"), ("---",) * (2 + len(headings))]
     for name in planned:
         found = plans[name]
@@ -103,7 +103,7 @@ def page(recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]) 
 
 
 def recipe(experiment: str) -> Recipe:
-    """What of a published recipe its hours follow from."""
+    """The facts about a published recipe that determine its hours."""
     from vidjax.training.plan import num_train_steps
 
     config = read_config([f"--config={experiment}"])
@@ -116,7 +116,7 @@ def recipe(experiment: str) -> Recipe:
 
 
 def num_videos(config: Config) -> int | None:
-    """The training videos of a recipe's data set, if anybody has said how many these are."""
+    """The number of training videos of a recipe's data set, if it is known."""
     from vidjax.data.datasets import DATASETS
 
     return DATASETS.find(config.data.name).videos.get(config.data.train_split, VIDEOS.get(config.data.name))
@@ -125,7 +125,7 @@ def num_videos(config: Config) -> int | None:
 def in_proportion(
     name: str, topology: str, recipes: Mapping[str, Recipe], plans: Mapping[str, Mapping[str, Any]]
 ) -> str:
-    """The hours of a recipe by a compiled step like it; empty where none is near."""
+    """The hours of a recipe in proportion to the nearest compiled step of its kind; empty if none is near."""
     chip, _, shape = topology.partition(":")
     chips = math.prod(map(int, shape.split("x")))
     recipe = recipes[name]
@@ -147,7 +147,7 @@ def in_proportion(
 
 
 def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, Any]:
-    """The fastest plan of a recipe on a slice, or the one without a flag; why there is none, if nothing fits."""
+    """The fastest plan of a recipe on a slice, or the one without a flag; if nothing fits, the reason."""
     from datetime import UTC, datetime
 
     from vidjax.aot import llo_dump
@@ -158,7 +158,7 @@ def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, 
     config = read_config([f"--config={experiment}"])
     videos = num_videos(config)
     if not videos:
-        raise ConfigError(f"how many videos {config.data.name} has is not known: add it to VIDEOS in {__file__}")
+        raise ConfigError(f"the number of videos of {config.data.name} is not known; add it to VIDEOS in {__file__}")
     with contextlib.ExitStack() as stack:
         dump = llo_dump.ask()
         if dump:
@@ -166,7 +166,7 @@ def plan(experiment: str, topology: str, *, no_flag: bool = False) -> dict[str, 
         if no_flag:
             best = Plan({}, compile_step(config, topology, dump=dump), num_train_steps(config, videos))
             if not best.step.fits:
-                return {"nothing": f"{best.step.needed_gb:.1f} GB a chip without a flag; nothing else was tried"}
+                return {"nothing": f"{best.step.needed_gb:.1f} GB per chip without a flag; nothing else was tried"}
         else:
             try:
                 best, *_ = find_plans(
@@ -203,7 +203,7 @@ def _line(name: str, topology: str, found: Mapping[str, Any]) -> tuple[str, ...]
 
 
 def _figure(hours: float) -> str:
-    """Two or three digits."""
+    """Hours with two or three digits."""
     return f"{hours:,.0f}" if hours >= 20 else f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}"
 
 
@@ -213,9 +213,9 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--compile", nargs="+", default=[], metavar="RECIPE", help="recipes to plan; all: every one")
+    parser.add_argument("--compile", nargs="+", default=[], metavar="RECIPE", help="recipes to plan, or all")
     parser.add_argument("--slice", nargs="+", default=SLICES, metavar="SLICE", help=f"of {' '.join(SLICES)}")
-    parser.add_argument("--no-flag", action="store_true", help="compile the step without a flag, and no other plan")
+    parser.add_argument("--no-flag", action="store_true", help="compile only the step without a flag")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder of the page")
     args = parser.parse_args(words)
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -224,7 +224,7 @@ def main(words: list[str] | None = None) -> int:
     for kind, names, known in (("recipe", asked, experiments), ("slice", args.slice, SLICES)):
         for name in names:
             if name not in known:
-                raise ConfigError(f"{kind} {name!r} has no place on the page; {nearest(name, known)}")
+                raise ConfigError(f"{kind} {name!r} is not on the page; {nearest(name, known)}")
     plans = json.loads(results.read_text()) if results.is_file() else {}
     for name in asked:
         for topology in args.slice:

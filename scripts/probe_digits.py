@@ -1,11 +1,11 @@
-"""What ways to learn without labels leave in features: the digit of the embedded videos, told by frozen backbones.
+"""Compare what self-supervised backbones learn: probe their frozen features for the digit of the embedded videos.
 
     python scripts/probe_digits.py --workdir=runs/digits --backbones RUN [RUN ...] random:videomae_tiny
     python -m vidjax.main --config=configs/motion_svt.py --workdir=runs/svt        # a run of SVT for it
     python -m vidjax.main --config=configs/motion_pretrain.py --config.data.name=motion_digits ...   # one of VideoMAE
 
-The labelled videos are 4096, those scored 1024, in which digits shake on black: two frames of 32 pixels, ten frames
-apart, the same for every backbone. The table has accuracy and macro F1 of nearest neighbours and of a linear probe.
+The probes train on 4096 labelled videos and are scored on 1024. Digits shake on black; every backbone sees the same two
+frames of 32 pixels, ten frames apart. The table has accuracy and macro F1 of nearest neighbours and of a linear probe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONFIG = pathlib.Path(__file__).resolve().parents[1] / "configs" / "probe_motion
 
 
 def write_lists(folder: pathlib.Path) -> None:
-    """`train.csv` and `val.csv` of paths and digits."""
+    """Write `train.csv` and `val.csv` with paths and digits."""
     videos = pathlib.Path(motion_videos.prepare("", motion_videos.DIGITS)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     rows = motion_videos.annotations(str(videos))

@@ -1,12 +1,12 @@
-"""Weak scaling on paper: the same work a chip on more and more chips, by what the TPU compiler makes of the step.
+"""Estimate weak scaling: the same work per chip on more and more chips, from the compiled TPU step.
 
     python scripts/scaling_table.py --config=configs/videomae_k400.py:base --rows=32 [--config.KEY=VALUE ...]
 
 Compiles the training step for 1, 8, 64 and 256 chips of v5e and for two slices of 256, with parameters divided over 8
-chips (fsdp), as a run does without a flag, and data-parallel (data). Needs the compiler (extra `aot`), no TPU. A step
-takes the compiler's estimate, the schedules of its kernels, and what it waits for communication, as
+chips (fsdp), as a run does without a flag, and data-parallel (data). Needs the compiler (extra `aot`), but no TPU. The
+time of a step is the compiler's estimate, plus the schedules of its kernels, plus the waits for communication, as
 `vidjax.aot.overlap` reads the compiled schedule. Kernels are the same on any number of chips: their time is that on one
-chip, and nothing is taken to be hidden behind them. With t the step on one chip,
+chip, and nothing is assumed to be hidden behind them. With t the step on one chip,
 
     efficiency                       t / step
     efficiency, nothing overlapped   t / (step - waited + communication)
@@ -54,7 +54,7 @@ def meshes(topologies: list[str], parallel: list[str]) -> Iterator[tuple[str, st
 
 
 def one_chip(args, base: Config, settings: list[str]) -> dict:
-    """What `vidjax compile` says of one chip; in its own process, as it writes down schedules, which takes minutes."""
+    """The answer of `vidjax compile` for one chip, from its own process; it writes schedules, which takes minutes."""
     batch = args.rows // base.data.clips_per_decode
     command = [
         sys.executable, "-m", "vidjax.cli", "compile", f"--config={args.config}", "--topology=v5e:1x1", "--json",
@@ -62,7 +62,7 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
     ]  # fmt: skip
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if not found.stdout:
-        raise ConfigError("one chip could not be compiled for, as said above")
+        raise ConfigError("compiling for one chip failed; see above")
     step = json.loads(found.stdout)
     if not step["fits"]:
         raise ConfigError(f"{step['needed_gb']:.1f} GB do not fit one chip; {REMEDY}")
@@ -70,7 +70,7 @@ def one_chip(args, base: Config, settings: list[str]) -> dict:
 
 
 def as_row(name: str, step: Compiled, kernels: float, alone: float) -> tuple[str, ...]:
-    """A line of the table; times in ms, `kernels` of them and `alone` of the step on one chip."""
+    """A line of the table, from times in ms: `kernels`, and `alone`, the step on one chip."""
     work = step.estimated_ms + kernels
     sent = ", ".join(f"{kind} {found.bytes / 1e6:.0f}" for kind, found in step.collectives.items()) or "none"
     times = (step.estimated_ms, step.communication_ms, step.waited_ms)
@@ -84,11 +84,11 @@ def as_row(name: str, step: Compiled, kernels: float, alone: float) -> tuple[str
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True, metavar="FILE[:ARG,ARG]")
-    parser.add_argument("--rows", type=int, default=32, help="clips a chip")
-    parser.add_argument("--topologies", nargs="+", choices=CHIPS, default=list(CHIPS), help="beside one chip")
+    parser.add_argument("--rows", type=int, default=32, help="clips per chip")
+    parser.add_argument("--topologies", nargs="+", choices=CHIPS, default=list(CHIPS), help="in addition to one chip")
     parser.add_argument("--parallel", nargs="+", choices=PARALLEL, default=list(PARALLEL), help="ways to compile")
-    parser.add_argument("--results", type=Path, help="JSON lines of what was compiled; what is there is taken from it")
-    parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="estimate and kernels, if they are known")
+    parser.add_argument("--results", type=Path, help="file of JSON lines that keeps compiled steps for later calls")
+    parser.add_argument("--one-chip", type=float, nargs=2, metavar="MS", help="its estimate and kernels, if known")
     args, settings = parser.parse_known_args()
 
     base = read_config([f"--config={args.config}", *settings])
@@ -98,7 +98,7 @@ def main() -> int:
         one = one_chip(args, base, settings)
         estimate, kernels = one["estimated_ms"], one["kernel_ms"] or 0.0
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headings = ("chips", "parallel", "GB a chip", "collectives, MB a chip", "estimated", "sent", "waited for")
+    headings = ("chips", "parallel", "GB per chip", "collectives, MB per chip", "estimated", "sent", "waited for")
     for heading in (*headings, "nothing overlapped", "efficiency"):
         table.add_column(heading, justify="left" if heading in headings[1:4:2] else "right")
     for topology, name, mesh in meshes(args.topologies, args.parallel):
@@ -109,12 +109,12 @@ def main() -> int:
             compile_once = remembered(compile_once, topology, args.results)
         step = compile_once(dataclasses.replace(base, data=data, mesh=mesh))
         if not step.fits:
-            raise ConfigError(f"{step.needed_gb:.1f} GB a chip do not fit {topology}; {REMEDY}")
+            raise ConfigError(f"{step.needed_gb:.1f} GB per chip do not fit {topology}; {REMEDY}")
         table.add_row(*as_row(name, step, kernels, estimate + kernels))
         print(f"{topology} {name} compiled", file=sys.stderr)
     console = Console()
     console.print(table)
-    console.print(f"{args.rows} clips a chip; on one {estimate:.1f} ms and {kernels:.1f} of kernels.", highlight=False)
+    console.print(f"{args.rows} clips per chip; one: {estimate:.1f} ms and {kernels:.1f} of kernels.", highlight=False)
     return 0
 
 

@@ -1,24 +1,23 @@
-"""How long a step waits for its videos, before a single host is rented.
+"""Simulate how long a step waits for its videos, before a single host is rented.
 
     $ python scripts/simulate_input.py --hosts=1000 --batch=16000 --step-ms=300 --decode-ms=25 --latency-ms=40 \\
         --latency-p99-ms=250 --megabytes=0.43 --megabytes-per-second=1250 --workers=16 --threads=4 --cores=16
 
-The model, for every host of a synchronous job, has four stations, each of which serves first what arrives first:
+The model has four stations for every host of a synchronous job; each serves first come, first served:
 
 1. A reader asks the store for a video and waits. Readers are threads of one process, or of each of `workers` processes,
-   which take packs of rows in turn. The latency is log-normal, with the median and the 99th percentile given.
-2. The bytes pass the host's network, one video after the other, at `megabytes-per-second`.
-3. One of the host's `cores` decodes and augments; each video takes `decode-ms` of it.
-4. Rows are joined in their order into batches, `prefetch` of them ahead of the step, as `vidjax.data.loader` does. The
-   readers of a process are at most two rows (or packs) each ahead of what was joined, and those of a worker four more
-   packs.
+   which take packs of rows in turn. The latency is log-normal, with the given median and 99th percentile.
+2. The bytes pass through the host's network, one video after the other, at `megabytes-per-second`.
+3. One of the host's `cores` decodes and augments; each video takes `decode-ms` of its time.
+4. Rows are joined in order into batches, `prefetch` of them ahead of the step, as in `vidjax.data.loader`. Each reader
+   of a process is at most two rows (or packs) ahead of the joined rows, and a worker process four packs more.
 
-While a step runs, the next batch is taken, as the training loop does. A step begins when the one before it has ended
-and every host has its part of the batch; what lies between is the data wait.
+While a step runs, the next batch is taken, as in the training loop. A step begins when the one before it has ended and
+every host has its part of the batch; the time in between is the data wait.
 
-What goes in is measured: `vidjax bench loader` prints clips a second and core, a store's own tool its latencies. Left
-out are retries, a store that throttles, and whatever else takes the cores. tests/test_simulate_input.py holds the model
-against the loader's threads on a store made slow on purpose; docs/scale.md has the comparison, worker processes too.
+The inputs are measured: `vidjax bench loader` prints clips per second and core, and a store's own tool its latencies.
+Retries, throttling by the store and other work on the cores are left out. tests/test_simulate_input.py compares the
+model with the loader's threads on a deliberately slow store; docs/scale.md has the comparison, also with workers.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ import json
 import numpy as np
 
 Z99 = 2.3263478740408408  # the 99th percentile of a standard normal
-PACK, PACKS_AHEAD = 4, 4  # as vidjax.data.loader has them
+PACK, PACKS_AHEAD = 4, 4  # as in vidjax.data.loader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +39,11 @@ class Setting:
     """A job and its store; times in seconds.
 
     Attributes:
-      batch: videos of a step over all hosts.
-      step: what a step takes once its batch is there.
-      decode: what a core takes for the clips of a video.
-      latency, latency_p99: from asking for a video to its first byte, half and 99 of 100 times.
-      transfer: what the network of a host takes for a video.
+      batch: videos per step over all hosts.
+      step: time of a step once its batch is there.
+      decode: time of a core for the clips of a video.
+      latency, latency_p99: median and 99th percentile of the time from asking for a video to its first byte.
+      transfer: time of a host's network for a video.
       workers, threads, prefetch: data.workers, data.threads, data.prefetch.
     """
 
@@ -62,10 +61,10 @@ class Setting:
 
 
 def data_wait(setting: Setting, steps: int = 50, seed: int = 0) -> np.ndarray:
-    """Seconds that each step waits for its batch, but the first, whose readers have only begun.
+    """Seconds that each step waits for its batch, except the first, whose readers have only just started.
 
     Raises:
-      ValueError: when the hosts do not divide the batch.
+      ValueError: if the hosts do not divide the batch.
     """
     if setting.batch % setting.hosts or not setting.batch:
         raise ValueError(
@@ -84,28 +83,28 @@ class Host:
     """The readers, the network, the cores and the batches of a host."""
 
     def __init__(self, setting: Setting, rng: np.random.Generator):
-        """Begin to read as far ahead as readers may."""
+        """Start reading as far ahead as readers may."""
         local, groups = setting.batch // setting.hosts, max(setting.workers, 1)
         most = min(PACK, local // groups) if setting.workers else 1
         self.pack = next(size for size in range(max(most, 1), 0, -1) if local % size == 0)
         self.setting, self.rng, self.per_batch = setting, rng, local // self.pack
         self.spread = np.log(max(setting.latency_p99 / setting.latency, 1.0)) / Z99 if setting.latency else 0.0
-        self.arriving: list[tuple[float, int, int]] = []  # when, and which row of which pack
+        self.arriving: list[tuple[float, int, int]] = []  # time, pack, row in the pack
         self.network, self.cores = 0.0, [0.0] * setting.cores
-        self.free = [[0.0] * setting.threads for _ in range(groups)]  # since when readers are, by their process
+        self.free = [[0.0] * setting.threads for _ in range(groups)]  # since when readers are free, by process
         self.allowed: list[collections.deque[tuple[int, float]]] = [collections.deque() for _ in range(groups)]
         self.decoded: dict[int, float] = {}
         self.joined, self.put = 0, 0.0
-        self.room = collections.deque([0.0] * max(1, setting.prefetch - 1))  # when the queue of batches has a place
+        self.room = collections.deque([0.0] * max(1, setting.prefetch - 1))  # when the queue of batches has room
         self.lead = groups * (2 * setting.threads + (PACKS_AHEAD if setting.workers else 0))
         for number in range(self.lead):
             self.allow(number, 0.0)
 
     def take(self, asked: float) -> float:
-        """When the next batch is taken that is asked for at a time."""
+        """The time at which the next batch is taken, if it is asked for at `asked`."""
         now = self.put
         for _ in range(self.per_batch):
-            self.allow(self.joined + self.lead, now)  # as soon as a pack is asked for, another may be read
+            self.allow(self.joined + self.lead, now)  # when a pack is asked for, another may be read
             while self.joined not in self.decoded:
                 self.arrive()
             now = max(now, self.decoded.pop(self.joined))
@@ -115,7 +114,7 @@ class Host:
         return self.room[-1]
 
     def allow(self, number: int, time: float) -> None:
-        """Let a pack be read from a time on."""
+        """Allow a pack to be read from a given time on."""
         self.allowed[number % len(self.free)].append((number, time))
         self.read(number % len(self.free))
 
@@ -131,7 +130,7 @@ class Host:
         heapq.heappush(self.arriving, (time + latency, number, row))
 
     def arrive(self) -> None:
-        """Let the row that arrives next pass the network and a core, and its reader go on."""
+        """Take the next row to arrive through the network and a core, and let its reader continue."""
         time, number, row = heapq.heappop(self.arriving)
         self.network = max(time, self.network) + self.setting.transfer
         decoded = max(self.network, self.cores[0]) + self.setting.decode
@@ -151,8 +150,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default, help="default %(default)s")
     for name, default in (("step", 300.0), ("decode", 25.0), ("latency", 0.0), ("latency-p99", 0.0)):
         parser.add_argument(f"--{name}-ms", type=float, default=default, help="default %(default)s")
-    parser.add_argument("--megabytes", type=float, default=0.43, help="of a video; default %(default)s")
-    parser.add_argument("--megabytes-per-second", type=float, default=1250.0, help="of a host; default %(default)s")
+    parser.add_argument("--megabytes", type=float, default=0.43, help="per video; default %(default)s")
+    parser.add_argument("--megabytes-per-second", type=float, default=1250.0, help="per host; default %(default)s")
     parser.add_argument("--steps", type=int, default=50, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     given = vars(parser.parse_args())

@@ -1,10 +1,10 @@
-"""What self-distillation learns from the embedded videos without labels, told by their nearest neighbours.
+"""Measure what self-distillation learns from the embedded videos without labels, by nearest neighbours.
 
     python scripts/svt_motion.py --workdir runs/svt_motion [--seeds 2] [--run RUN] [--json]
 
-Trains `configs/motion_svt.py`, or takes a run of it that is there; then each validation video takes the digit, and the
-motion, of the most similar training videos, by the teacher's features and by those of the same network with random
-weights. The views of a video share its digit and little else; so the digit is what should be learned.
+Trains `configs/motion_svt.py`, or takes an existing run of it. Then each validation video takes the digit and the
+motion of the most similar training videos, by the teacher's features and by those of the same network with random
+weights. The views of a video share its digit and little else, so the digit is what should be learned.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHANCE = {"features": "chance", "digit": 1 / 10, "motion": 1 / len(motion_videos
 
 
 def experiment(seed: int, steps: int) -> config_lib.Config:
-    """`configs/motion_svt.py` with a seed and, unless 0, a number of steps."""
+    """`configs/motion_svt.py` with a seed and, if not 0, a number of steps."""
     config = read_config([f"--config={EXPERIMENT}"])
     train = dataclasses.replace(config.train, steps=steps or config.train.steps)
     return dataclasses.replace(config, seed=seed, train=train)
@@ -65,7 +65,7 @@ def compare(run: pathlib.Path) -> list[dict]:
 
 
 def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
-    """Shares of the validation videos whose nearest training videos tell their digit and their motion."""
+    """Shares of the validation videos whose nearest training videos have their digit and their motion."""
     digits = digit_of_video(config.data.root)
     features, labels = {}, {}
     for split in (config.data.train_split, config.data.eval_split):
@@ -82,7 +82,7 @@ def score(backbone: Pretrained, config: config_lib.Config) -> dict[str, float]:
 
 
 def digit_of_video(root: str) -> dict[str, int]:
-    """The digit that each video shows, by its path."""
+    """The digit that each video shows, by path."""
     folder = pathlib.Path(motion_videos.prepare(root, motion_videos.DIGITS)).absolute()
     return {str(folder / row["video"]): row["digit"] for row in motion_videos.annotations(str(folder))}
 
@@ -91,13 +91,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", type=pathlib.Path, default=pathlib.Path("runs/svt_motion"))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=0, help="of each run; 0: the experiment's")
+    parser.add_argument("--steps", type=int, default=0, help="steps of each run; 0: the experiment's")
     parser.add_argument("--run", type=pathlib.Path, help="take this run instead of training")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     args = parser.parse_args()
 
     start, rows = time.time(), []
-    with contextlib.redirect_stdout(sys.stderr):  # the runs report too; standard output is for the table
+    with contextlib.redirect_stdout(sys.stderr):  # runs print too; standard output is for the table
         runs = [args.run] if args.run else [args.workdir / f"seed{seed}" for seed in range(args.seeds)]
         for seed, run in enumerate(runs):
             if not args.run:

@@ -28,9 +28,9 @@ def script():
     ("answers", "code", "told"),
     [
         ([[SOUND, OWN]], 0, "1 packages, none with a known advisory\n"),
-        ([[SOUND, BAD]], 1, "pillow 9.0.0: PYSEC-2023-175, mended in 10.0.1\n1 known advisories in 1 packages\n"),
-        ([None, None], 2, "no service of advisories could be asked from here: run `make audit` on a machine that"),
-        ([[UNKNOWN], [UNKNOWN]], 2, "no service of advisories could be asked from here"),  # a mirror without advisories
+        ([[SOUND, BAD]], 1, "pillow 9.0.0: PYSEC-2023-175, fixed in 10.0.1\n1 known advisories in 1 packages\n"),
+        ([None, None], 2, "no advisory service could be reached from here: run `make audit` on a machine that"),
+        ([[UNKNOWN], [UNKNOWN]], 2, "no advisory service could be reached from here"),  # a mirror without advisories
         ([[SOUND, UNKNOWN], None], 2, "1 packages could not be looked up (jax): run `make audit`"),
         (
             [[UNKNOWN, SOUND], [SOUND, SOUND]],
