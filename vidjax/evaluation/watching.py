@@ -1,4 +1,8 @@
-"""Answers about the last seconds of a live stream at fixed intervals; late answers are skipped."""
+"""Answers about the last seconds of a live stream at fixed intervals; late answers are skipped.
+
+A window that has up to 32 frames for each frame of a clip is kept whole. A longer one is thinned to that many: the
+frames that a clip takes are then off by at most 1/64 of the time between them.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from vidjax.evaluation.predict import Predictor
 
 _LONGEST = 10**6  # frames of a video that every window fits into
 _ROUNDING = 1e-3  # seconds
+_CHOICE = 32  # frames kept of a window per frame of a clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Watch:
         until = time.monotonic() + seconds
         span, offsets = window_of(self._predictor.recipe, video.fps)
         self.window, video.keep = span / video.fps, span / video.fps + 1.0
+        most = _CHOICE * self._predictor.recipe.num_frames
+        video.apart = self.window / most if span > most else 0.0
         due = (span - 1) / video.fps - _ROUNDING
         while time.monotonic() < until and (frames := video.wait(due, until)):
             last = frames[-1].seconds
@@ -98,7 +105,8 @@ class Watch:
     def _answer(self, frames: list[Kept], start: float, offsets: Float[np.ndarray, " t"]) -> Moment:
         first = min(frames, key=lambda frame: abs(frame.seconds - start))
         scores = self._predictor.score_views(pick(frames, start + offsets))
-        moment = Moment(max(0.0, start), frames[-1].seconds, scores, time.monotonic() - first.due)
+        due = first.due + start - first.seconds
+        moment = Moment(max(0.0, start), frames[-1].seconds, scores, time.monotonic() - due)
         self.latencies.append(moment.latency)
         return moment
 

@@ -1,4 +1,7 @@
-"""Frames of a live stream: decoded in a thread, kept for the last seconds, dropped rather than late."""
+"""Frames of a live stream: decoded in a thread, kept for the last seconds, dropped rather than late.
+
+Of a long window not all frames are kept, but at most one per `apart` seconds, and the last one.
+"""
 
 from __future__ import annotations
 
@@ -50,6 +53,7 @@ class LiveVideo:
       counts: of frames so far.
       fps: frames a second that the source announces; 25 if it announces none.
       size: height and width of the last frame as displayed.
+      keep: seconds for which frames are kept; apart: seconds between kept frames, 0 for all frames.
       remarks: sentences about the stream, such as a change of its size.
     """
 
@@ -61,7 +65,7 @@ class LiveVideo:
           timeout: seconds without a frame after which `wait` gives up.
         """
         self.counts, self.fps, self.size, self.remarks = Counts(), 0.0, (0, 0), list[str]()
-        self.keep = float("inf")
+        self.keep, self.apart = math.inf, 0.0
         self._source, self._prepare, self._timeout = source, prepare, timeout
         self._frames: collections.deque[Kept] = collections.deque()
         self._changed, self._stopped = threading.Condition(), threading.Event()
@@ -164,11 +168,19 @@ class LiveVideo:
                 (before, then) = (f"{width} x {height}" for height, width in (self.size, pixels.shape[:2]))
                 self.remarks.append(f"at {seconds:.1f} s the size of frames changes from {before} to {then}")
             self.size, self._alive = pixels.shape[:2], now
+            if self._is_spare():
+                self._frames.pop()
             self._frames.append(kept)
             while self._frames[0].seconds < seconds - self.keep:
                 self._frames.popleft()
             self._changed.notify_all()
         return late
+
+    def _is_spare(self) -> bool:
+        """Whether the last frame can go once there is another: the one before it is as near."""
+        if not self.apart or len(self._frames) < 2:
+            return False
+        return self._frames[-1].seconds // self.apart == self._frames[-2].seconds // self.apart
 
     def _clock(self, stamp: float, now: float) -> tuple[float, float]:
         """Seconds since the first frame by the sender's clock, and how late the frame is beside the most punctual one.
