@@ -3,12 +3,14 @@
     python scripts/load_serve.py exported video.mp4
 
 A client sends each request when it has the answer to the last. Rounds of one and of eight clients take turns, so that
-other work on the machine slows both.
+other work on the machine slows both. On a busy machine the server's processor time tells more than the rates: eight
+clients get at most cores / (processor time per request).
 """
 
 import argparse
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,6 +57,12 @@ def measure(port: int, video: bytes, clients: int, seconds: float) -> tuple[floa
     return len(times) / (time.monotonic() - began), times
 
 
+def processor_seconds(process: int) -> float:
+    """Return the user and system time of a process (proc(5), fields 14 and 15 of its stat)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="as for vidjax serve")
@@ -70,9 +78,12 @@ def main() -> None:
         measure(port, video, 1, 1.0)
         rates: dict[int, list[float]] = {1: [], arguments.clients: []}
         times: dict[int, list[float]] = {1: [], arguments.clients: []}
+        used = dict.fromkeys(rates, 0.0)
         for _ in range(arguments.rounds):
             for clients in rates:
+                before = processor_seconds(server.pid)
                 rate, took = measure(port, video, clients, arguments.seconds)
+                used[clients] += processor_seconds(server.pid) - before
                 rates[clients].append(rate)
                 times[clients] += took
     finally:
@@ -82,9 +93,15 @@ def main() -> None:
     for clients in rates:
         p50, p99 = np.percentile(times[clients], (50, 99)) * 1000
         rate, plural = np.median(rates[clients]), "s" * (clients > 1)
-        print(f"{clients} client{plural}: {rate:.1f} requests/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+        cost = 1000 * used[clients] / len(times[clients])
+        print(
+            f"{clients} client{plural}: {rate:.1f} requests/s, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {cost:.0f} ms of "
+            "processor time per request"
+        )
     print(f"ratio {np.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})")
-    print(json.dumps({"rates": rates, "ratios": ratios, "requests": {n: len(took) for n, took in times.items()}}))
+    print(f"load of the machine {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+    requests = {clients: len(took) for clients, took in times.items()}
+    print(json.dumps({"rates": rates, "ratios": ratios, "requests": requests, "processor_seconds": used}))
 
 
 if __name__ == "__main__":
