@@ -64,13 +64,14 @@ class Site:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """Folders of two classifiers and an autoencoder with random weights."""
+    """Folders of two classifiers, an autoencoder and a regression with random weights."""
     folder = tmp_path_factory.mktemp("secret-place")
     labels = motion_videos.CLASSES
     for name in ("first", "second"):
         config = config_lib.with_keys(read_config(["--config=motion_finetune"]), {"seed": len(name)})
         write_run(folder / name, config, len(labels), labels, scale=0.2 if name == "first" else 0.3)
     write_run(folder / "hider", read_config(["--config=motion_pretrain"]), 0)
+    write_run(folder / "numbers", read_config(["--config=motion_regression"]), 2, ("valence", "arousal"))
     return folder
 
 

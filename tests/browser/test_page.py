@@ -245,6 +245,36 @@ def test_attention_is_laid_over_the_frames_by_layer_and_head(visit, short):
     tab.get_by_text("roll-out through all layers").wait_for()
 
 
+def test_attention_is_that_of_the_model_that_is_chosen(visit, serve, runs, short):
+    """The autoencoder has as many layers and heads as its own encoder, and other weights."""
+    page = visit(serve(*(f"--model={runs / name}" for name in ("first", "hider"))))
+    drop(page, short)
+    opened(page, "Attention")
+    tab = page.locator("#vj-attention")
+    tab.get_by_text("attention, layer 4, mean of 4 heads").wait_for()
+    page.locator("#vj-head input").click()
+    page.get_by_role("option", name="2", exact=True).click()
+    tab.get_by_text("attention, layer 4, head 2").wait_for()
+    before = tab.locator("img").nth(1).get_attribute("src")
+    page.locator("#vj-looking input").click()
+    page.get_by_role("option", name="hider").click()
+    tab.get_by_text("attention, layer 4, mean of 4 heads").wait_for()  # controls begin anew
+    assert tab.locator("img").nth(1).get_attribute("src") != before
+
+
+def test_the_numbers_of_a_regression_have_a_time_line(visit, serve, runs, long):
+    page = visit(serve(f"--model={runs / 'numbers'}"))
+    drop(page, long)
+    page.locator("#vj-answer .vj-numbers").wait_for()
+    page.locator("#vj-timeline polyline").nth(1).wait_for(state="attached")
+    segments = page.locator(".vj-columns button")
+    segment = segments.nth(segments.count() // 2)
+    start = float(segment.get_attribute("data-start"))
+    segment.click()
+    page.wait_for_function(f"() => Math.abs(document.querySelector('#vj-player video').currentTime - {start}) < 0.1")
+    assert "valence" in page.locator(".vj-window").inner_text()
+
+
 def test_two_models_answer_beside_each_other(visit, short):
     page = visit()
     drop(page, short)

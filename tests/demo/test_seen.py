@@ -61,6 +61,37 @@ def test_the_time_line_has_a_button_a_window_that_knows_where_it_starts():
     ]  # best of two, of one
 
 
+def numbers(start, end, **values):
+    return {"start": start, "end": end, "values": [{"name": name, "value": value} for name, value in values.items()]}
+
+
+def test_the_numbers_of_a_regression_are_curves_on_one_scale_over_buttons():
+    """The middles are at 1/4, 1/2 and 3/4; -0.5 is the bottom, 1 the top, and 0 two thirds of the way down."""
+    windows = [
+        numbers(0, 2, valence=1.0, arousal=0.25),
+        numbers(1, 3, valence=0.0, arousal=0.25),
+        numbers(2, 4, valence=-0.5, arousal=0.25),
+    ]
+    drawn = timeline.draw(windows, info(4))
+    top, bottom = 1, timeline._TALL - 1
+    valence, arousal = re.findall(r'<polyline class="vj-lane-(\d)" points="([^"]*)"', drawn)
+    points = [tuple(map(float, point.split(","))) for point in valence[1].split()]
+    zero = float(re.search(r'y1="([\d.]+)"', drawn)[1])
+    assert points == [(25, top), (50, zero), (75, bottom)]
+    assert zero == pytest.approx(top + (bottom - top) * 2 / 3, abs=0.01)
+    assert len({point.split(",")[1] for point in arousal[1].split()}) == 1
+    assert re.findall(r'<span class="vj-lane-(\d)">(\w+)', drawn) == [("0", "valence"), ("1", "arousal")]
+    assert "-0.50 to +1.00" in drawn
+    buttons = re.findall(r'data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
+    assert buttons[1] == ("1.000", "1.0 - 3.0 s: valence +0.000, arousal +0.250")
+
+
+def test_a_regression_that_is_zero_throughout_is_a_line():
+    drawn = timeline.draw([numbers(0, 2, valence=0.0), numbers(1, 3, valence=0.0)], info(3))
+    assert "nan" not in drawn
+    assert "+0.00 to +0.00" in drawn
+
+
 def test_gaps_between_windows_are_told():
     assert timeline.gaps([window(0, 2), window(2, 4)], info(4)) == ""
     told = timeline.gaps([window(0, 2), window(148, 150), window(298, 300)], info(300))
@@ -74,6 +105,7 @@ def test_nothing_of_a_strangers_can_become_part_of_the_page():
         parts.notes([evil]),
         parts.numbers([{"name": evil, "value": 1.0}]),
         timeline.draw([window(0, 2, **{evil: 1.0})], info(2)),
+        timeline.draw([numbers(0, 2, **{evil: 1.0})], info(2)),
     ):
         assert "<script" not in drawn
         assert "\x1b" not in drawn

@@ -44,7 +44,7 @@ class AnswerTab:
     def _draw_answer(self, upload: Upload, tell: Tell) -> str:
         found, remarks = self._classifiers[0].answer(upload, tell)
         shown = parts.numbers(found["values"]) if "values" in found else parts.bars(found["top"])
-        return shown + parts.notes(remarks)
+        return shown + parts.notes([*remarks, *filter(None, [self._classifiers[0].record])])
 
     def _draw_timeline(self, upload: Upload, tell: Tell) -> str:
         windows = self._classifiers[0].windows(upload, tell)

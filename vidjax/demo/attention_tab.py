@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import gradio as gr
 import numpy as np
 from jaxtyping import Float
@@ -19,44 +22,62 @@ _SIDE = 160  # pixels: small frames are enlarged to about this, so that maps ove
 
 
 class AttentionTab:
-    """The attention of one model of a page.
-
-    Attributes:
-      sizes: how many layers and heads each kind of its maps has.
-    """
+    """The attention of any model of a page whose attention is known."""
 
     NAME = "Attention"
 
-    def __init__(self, site: Site, model: Served, sizes: dict[str, tuple[int, int]]):
-        """Lay it out."""
-        self._site, self._model = site, model
-        layers, heads = (max(size) for size in zip(*sizes.values(), strict=True))
-        kinds = [*sizes, _ROLLOUT]
+    def __init__(self, site: Site, models: Sequence[Served]):
+        """Lay it out, for at least one model."""
+        self._site, self._models = site, {model.name: model for model in models}
+        names = list(self._models)
+        kind, layer, head = _controls(models[0])
         with gr.Tab(self.NAME) as self._tab:
+            self._model = gr.Dropdown(
+                names, value=names[0], label="model", elem_id="vj-looking", visible=len(names) > 1
+            )
             with gr.Row():
-                self._kind = gr.Dropdown(kinds, value=kinds[0], label="map", elem_id="vj-kind", scale=2)
-                self._layer = gr.Slider(1, layers, value=layers, step=1, label="layer", elem_id="vj-layer", scale=3)
-                choices = [_ALL, *map(str, range(1, heads + 1))]
-                self._head = gr.Dropdown(choices, value=_ALL, label="head", elem_id="vj-head", scale=2)
+                self._kind = gr.Dropdown(**kind, label="map", elem_id="vj-kind", scale=2)
+                self._layer = gr.Slider(1, **layer, step=1, label="layer", elem_id="vj-layer", scale=3)
+                self._head = gr.Dropdown(**head, label="head", elem_id="vj-head", scale=2)
             self._pictures = gr.HTML(elem_id="vj-attention", min_height=120)
 
     def connect(self) -> None:
         """Have it drawn, and again at every move of a control."""
         controls = [self._kind, self._layer, self._head]
-        step = Step(self._draw, [self._pictures], controls)
-        self._site.draws(self._tab, self.NAME, [step], [control.change for control in controls])
+        offered = self._model.change(
+            lambda name: tuple(gr.update(**options) for options in _controls(self._models[name])),
+            self._model,
+            controls,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        step = Step(self._draw, [self._pictures], [self._model, *controls])
+        self._site.draws(self._tab, self.NAME, [step], [offered.then, *(control.change for control in controls)])
 
-    def _draw(self, upload: Upload, tell: Tell, kind: str, layer: int, head: str) -> str:
-        clip, maps = self._model.attention(upload, tell)
+    def _draw(self, upload: Upload, tell: Tell, name: str, kind: str, layer: int, head: str) -> str:
+        model = self._models[name]
+        clip, maps = model.attention(upload, tell)
         shown, words = _choose(maps, kind, int(layer), head)
         factor = max(1, round(_SIDE / min(clip.shape[1:3])))
         large = clip.repeat(factor, axis=1).repeat(factor, axis=2)
         laid = (overlay(large, shown) * 255).round().astype(np.uint8)
         return (
             parts.moving({"the clip": clip, words: laid}, _RATE)
-            + parts.strip(laid, upload.seconds(self._model.model.clips))
+            + parts.strip(laid, upload.seconds(model.model.clips))
             + f'<p class="vj-small">{parts.text(CAPTION)}</p>'
         )
+
+
+def _controls(model: Served) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What can be chosen of a model, and what is chosen first: kinds of map, layers, heads."""
+    sizes = model.attention_sizes()
+    layers, heads = (max(size) for size in zip(*sizes.values(), strict=True))
+    kinds, numbers = [*sizes, _ROLLOUT], [_ALL, *map(str, range(1, heads + 1))]
+    return (
+        {"choices": kinds, "value": kinds[0]},
+        {"maximum": layers, "value": layers},
+        {"choices": numbers, "value": _ALL},
+    )
 
 
 def _choose(maps: AttentionMaps, kind: str, layer: int, head: str) -> tuple[Float[np.ndarray, "t h w"], str]:

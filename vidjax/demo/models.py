@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from vidjax.config import Config
 from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.demo import seen, timeline
 from vidjax.demo.uploads import Tell, Upload
@@ -21,10 +22,12 @@ from vidjax.errors import ConfigError
 from vidjax.evaluation.attention import AttentionMaps, attention_maps, map_sizes
 from vidjax.evaluation.caption_generator import CaptionGenerator
 from vidjax.evaluation.predict import Predictor
+from vidjax.files import located, read_json
 from vidjax.objectives import MaskedAutoencoding
 from vidjax.ops.masking import MASKS
 from vidjax.weights import Pretrained, predictors
 from vidjax.weights.clip_recipes import RecipeChanges
+from vidjax.weights.run_files import RESULTS
 
 TOP = 5
 R = TypeVar("R")
@@ -104,6 +107,20 @@ class Classifier(Served):
         """How it takes clips."""
         return self.predictor.recipe
 
+    @functools.cached_property
+    def record(self) -> str:
+        """How good its run was on the videos that it was scored on; empty for a model that says nothing of that."""
+        if not isinstance(self.model.config, Config):
+            return ""
+        found = read_json(located(self.model.source) / RESULTS) or {}
+        right, videos, constant = (found.get(f"eval/{key}") for key in ("top1", "num_expected", "constant_top1"))
+        if not right or not videos or not constant:
+            return ""
+        return (
+            f"Of {videos} videos of {self.model.config.data.eval_split}, {self.name} was right on {right:.1%}; "
+            f"the same answer for all would be right on {constant:.1%}."
+        )
+
     def answer(self, upload: Upload, tell: Tell) -> tuple[dict[str, Any], list[str]]:
         """What it says of a video, as `vidjax.weights.predictors.answer`, and remarks on it.
 
@@ -120,9 +137,7 @@ class Classifier(Served):
         return found, remarks
 
     def windows(self, upload: Upload, tell: Tell) -> list[dict[str, Any]]:
-        """The answers of the windows of a long video; none for a short one, and for numbers."""
-        if self.predictor.numbers:
-            return []
+        """The answers of the windows of a long video; none for a short one."""
         if self.recipe.windows:
             return upload.found.get((self.name, "answer"), {}).get("windows", [])
         windows = timeline.windows_for(self.recipe, upload.info)

@@ -48,10 +48,8 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
                     tabs.append(AnswerTab(site, models))
                 if models.autoencoders:
                     tabs.append(ReconstructionTab(site, models.autoencoders))
-                for model in models.all:
-                    if sizes := model.attention_sizes():
-                        tabs.append(AttentionTab(site, model, sizes))
-                        break
+                if looking := [model for model in models.all if model.attention_sizes()]:
+                    tabs.append(AttentionTab(site, looking))
                 if len(models.classifiers) > 1:
                     tabs.append(CompareTab(site, models.classifiers))
         current.value = tabs[0].NAME

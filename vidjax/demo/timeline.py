@@ -7,8 +7,10 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from vidjax.data.clips.recipe import ClipRecipe, Windows
 from vidjax.data.video.decode import VideoInfo
@@ -18,7 +20,8 @@ from vidjax.evaluation.predict import Predictor
 _MOST = 48  # windows of a video
 _SPREAD = 10.0  # seconds of a window whose frames are spread over it: as long as the clips of Kinetics
 _LONG = 2  # clips: of a video that is at least so long
-_LANES = 8  # classes that are drawn, those that are the best of most windows
+_LANES = 8  # classes that are drawn, those that are the best of most windows; and colours
+_TALL = 40  # units of the height of curves
 _MARKS = 6  # times written below
 
 
@@ -50,37 +53,89 @@ def gaps(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
 
 
 def draw(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
-    """Lanes of the best classes over time, a column a window; a column is a button that knows its second.
+    """Draw the answers of windows over time, one column per window; a column is a button that knows its second.
+
+    Classes are lanes, darker where they are more probable. The numbers of a regression are curves on one scale.
 
     Args:
-      windows: in the order of time, each with start, end (seconds) and top.
+      windows: in the order of time, each with start, end (seconds) and top or values.
     """
+    return _curves(windows, info) if "values" in windows[0] else _lanes(windows, info)
+
+
+def _lanes(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
     best = Counter(window["top"][0]["label"] for window in windows)
     labels = [label for label, _ in best.most_common(_LANES)]
-    names = "".join(f'<span class="vj-lane-{lane}">{text(label)}</span>' for lane, label in enumerate(labels))
-    middles = [(window["start"] + window["end"]) / 2 for window in windows]
-    edges = [0.0, *((one + other) / 2 for one, other in itertools.pairwise(middles)), info.duration]
-    columns = "".join(
-        _column(window, labels, end - start) for window, start, end in zip(windows, edges[:-1], edges[1:], strict=True)
+
+    def cells(window: dict[str, Any]) -> str:
+        by_label = {line["label"]: line["probability"] for line in window["top"]}
+        return "".join(
+            f'<i class="vj-lane-{lane}" style="opacity:{by_label.get(label, 0.0):.3f}"></i>'
+            for lane, label in enumerate(labels)
+        )
+
+    def words(window: dict[str, Any]) -> str:
+        return ", ".join(f"{line['label']} {line['probability']:.0%}" for line in window["top"][:3])
+
+    return _framed(_names(labels), _columns(windows, info, words, cells), info)
+
+
+def _curves(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
+    values = np.array([[line["value"] for line in window["values"]] for window in windows])
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    heights = (_TALL - 2) * (1 - (values - low) / ((high - low) or 1.0)) + 1
+    shares = [100 * middle / info.duration for middle in _middles(windows)]
+    lines = "".join(
+        f'<polyline class="vj-lane-{lane % _LANES}" points="'
+        + " ".join(f"{share:.2f},{height:.2f}" for share, height in zip(shares, line, strict=True))
+        + '"/>'
+        for lane, line in enumerate(heights.T)
     )
+    zero = (_TALL - 2) * high / ((high - low) or 1.0) + 1
+    picture = (
+        f'<svg viewBox="0 0 100 {_TALL}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<line x1="0" x2="100" y1="{zero:.2f}" y2="{zero:.2f}"/>{lines}</svg>'
+    )
+
+    def words(window: dict[str, Any]) -> str:
+        return ", ".join(f"{line['name']} {line['value']:+.3f}" for line in window["values"])
+
+    names = _names([line["name"] for line in windows[0]["values"]])
+    names += f"<small>{low:+.2f} to {high:+.2f}</small>"
+    return _framed(names, _columns(windows, info, words, lambda _: "") + picture, info, "vj-curves")
+
+
+def _names(names: Sequence[str]) -> str:
+    return "".join(f'<span class="vj-lane-{lane % _LANES}">{text(name)}</span>' for lane, name in enumerate(names))
+
+
+def _columns(
+    windows: Sequence[dict[str, Any]],
+    info: VideoInfo,
+    words: Callable[[dict[str, Any]], str],
+    cells: Callable[[dict[str, Any]], str],
+) -> str:
+    """The buttons: what each says, and what is drawn in it."""
+    edges = [0.0, *((one + other) / 2 for one, other in itertools.pairwise(_middles(windows))), info.duration]
+    buttons = []
+    for window, start, end in zip(windows, edges[:-1], edges[1:], strict=True):
+        about = text(f"{window['start']:.1f} - {window['end']:.1f} s: {words(window)}")
+        buttons.append(
+            f'<button type="button" style="flex-grow:{end - start:.3f}" data-start="{window["start"]:.3f}" '
+            f'data-end="{window["end"]:.3f}" aria-label="{about}" title="{about}">{cells(window)}</button>'
+        )
+    return "".join(buttons)
+
+
+def _middles(windows: Sequence[dict[str, Any]]) -> list[float]:
+    return [(window["start"] + window["end"]) / 2 for window in windows]
+
+
+def _framed(names: str, columns: str, info: VideoInfo, kind: str = "") -> str:
     marks = "".join(f"<span>{info.duration * mark / (_MARKS - 1):.1f} s</span>" for mark in range(_MARKS))
     return (
-        '<div class="vj-timeline"><div class="vj-names" aria-hidden="true">' + names + "</div>"
+        f'<div class="vj-timeline {kind}"><div class="vj-names" aria-hidden="true">{names}</div>'
         f'<div class="vj-lanes"><div class="vj-columns" role="group" aria-label="time line">{columns}</div>'
         f'<div class="vj-marks" aria-hidden="true">{marks}</div></div>'
         '<div class="vj-window" role="status">Click a segment: the player jumps to it.</div></div>'
-    )
-
-
-def _column(window: dict[str, Any], labels: Sequence[str], seconds: float) -> str:
-    by_label = {line["label"]: line["probability"] for line in window["top"]}
-    cells = "".join(
-        f'<i class="vj-lane-{lane}" style="opacity:{by_label.get(label, 0.0):.3f}"></i>'
-        for lane, label in enumerate(labels)
-    )
-    best = ", ".join(f"{line['label']} {line['probability']:.0%}" for line in window["top"][:3])
-    about = text(f"{window['start']:.1f} - {window['end']:.1f} s: {best}")
-    return (
-        f'<button type="button" style="flex-grow:{seconds:.3f}" data-start="{window["start"]:.3f}" '
-        f'data-end="{window["end"]:.3f}" aria-label="{about}" title="{about}">{cells}</button>'
     )

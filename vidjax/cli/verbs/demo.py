@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this verb."""
     add = parser.add_argument
     about = f"a classifier, an autoencoder or a captioner: {load_model.HELP}; several times for several, of which two "
-    about += "classifiers can be compared (the runs of the quickstart, or tiny ones that it trains)"
+    about += "classifiers can be compared (the runs of the quickstart, or a tiny one that it trains)"
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
     add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
     add("--port", type=int, default=7860, help="of the page (7860)")
@@ -100,10 +100,10 @@ def ask_password() -> str:
 
 
 def starter_runs() -> list[str]:
-    """The models of a page for which none is named: the quickstart's, or those that were trained for it, now or before.
+    """The models of a page for which none is named: the quickstart's, or one that was trained for it, now or before.
 
     Raises:
-      ConfigError: when they would have to be trained where nothing can be written.
+      ConfigError: when it would have to be trained where nothing can be written.
     """
     from vidjax.demo import starter
 
@@ -112,8 +112,8 @@ def starter_runs() -> list[str]:
             say(f"no --model is given: the page shows {', '.join(runs)}")
             return runs
     paths.check_writable(starter.OWN)
-    say(f"no --model is given: tiny ones are trained in {starter.OWN}, once; on two busy cores that took 20 minutes")
-    return starter.train_runs(starter.OWN)
+    say(f"no --model is given: a tiny one is trained in {starter.OWN}, once, in about a minute on two cores")
+    return starter.train_run(starter.OWN)
 
 
 def load_models(sources: list[str], captioner: str | None = None) -> Models:
