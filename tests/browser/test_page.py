@@ -174,7 +174,7 @@ def test_a_click_on_the_time_line_moves_the_player(visit, long):
 def test_notes_are_on_the_page(visit, file):
     page = visit()
     drop(page, file("brief.mov", encode(moving_texture(10), "mov")))
-    assert "brief.mov has 10 frames, a clip spans 15; its last frame is repeated." in answer(page)
+    assert "brief.mov has 10 frames, but a clip spans 15; its last frame is repeated." in answer(page)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
             ["--data", "synthetic", "--features", "token_maen"],
             "has no feature 'token_maen'; a videomae has ",
         ),
-        (["--data", "synthetic", "--task", "regression"], "rows of data.name=synthetic carry label, no target"),
+        (["--data", "synthetic", "--task", "regression"], "rows of data.name=synthetic carry label, not target"),
         (["--data", "synthetic", "--out", __file__], "cannot be a folder"),
         (["--data", "synthetic", "--model", "random:videomae_tinny"], "did you mean 'videomae_tiny'?"),
         (["--data", "synthetic", "--feature", "cls"], "embed has no option --feature; did you mean --features?"),

@@ -217,7 +217,7 @@ def test_outputs_that_are_no_numbers_are_an_error_in_json_that_parses(classifier
 
 def test_a_video_shorter_than_a_clip_is_answered_with_a_remark(classifier, videos, capsys):
     assert main(["predict", videos[0], "--model", classifier, "--json"]) == 0  # 8 frames, every 4th as published
-    assert f"{videos[0]} has 20 frames, a clip spans 29; its last frame is repeated" in capsys.readouterr().err
+    assert f"{videos[0]} has 20 frames, but a clip spans 29; its last frame is repeated" in capsys.readouterr().err
 
 
 def test_frames_can_be_spread_over_the_whole_video(classifier, videos, capsys, theirs):

@@ -94,7 +94,7 @@ def test_videos_that_cannot_be_read_are_told_counted_and_exit_with_3(folder, tmp
     [
         (["--short-side", "7"], "short side 7 must be even and at least 32"),
         (["--threads", "0"], "--threads and --videos-per-shard must be above 0"),
-        (["--runner", "threads", "--beam-option", "project=x"], "--project=x is an option of Beam"),
+        (["--runner", "threads", "--beam-option", "project=x"], "--project=x is a Beam option"),
     ],
 )
 def test_mistakes_are_one_sentence(words, sentence, folder, tmp_path, capsys):
@@ -111,7 +111,7 @@ def test_a_root_that_is_not_there_is_one_sentence(tmp_path, capsys):
 def test_without_beam_its_runners_are_refused_and_threads_are_said(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert prepare(folder, tmp_path / "out", "--runner", "DataflowRunner") == 2
-    assert "needs Apache Beam; pip install 'vidjax[beam]' adds it" in capsys.readouterr().err
+    assert "needs Apache Beam: run pip install 'vidjax[beam]'" in capsys.readouterr().err
     assert prepare(folder, tmp_path / "out") == 0
     assert "Apache Beam is not installed" in capsys.readouterr().err
 

@@ -181,7 +181,7 @@ def test_frames_may_change_their_size_and_the_clock_may_jump(pieces, tmp_path, c
     with LiveServer(joined) as server:
         assert watch(server.address, "--every", "0.5", "--json")
     shown = capsys.readouterr()
-    assert "the size of frames changes from 96 x 64 to 64 x 96" in shown.err
+    assert "the frame size changes from 96 x 64 to 64 x 96" in shown.err
     answers = [json.loads(line) for line in shown.out.splitlines()][:-1]
     assert [answer["top"][0]["label"] for answer in (answers[0], answers[-1])] == ["red", "green"]
     assert 2.9 < answers[-1]["end"] < 4.1
@@ -218,15 +218,18 @@ def free_port():
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("rtsp://no-such-host.invalid/x", "there is no host 'no-such-host.invalid'"),
-        ("http://me:secret@no-such-host.invalid/x", "http://no-such-host.invalid/x: there is no host"),
+        ("rtsp://no-such-host.invalid/x", "host 'no-such-host.invalid' was not found"),
+        (
+            "http://me:secret@no-such-host.invalid/x",
+            "http://no-such-host.invalid/x: host 'no-such-host.invalid' was not found",
+        ),
         ("tcp://127.0.0.1:PORT", "cannot be read: Connection refused"),
         ("http://127.0.0.1/live.m3u8", "is a playlist, which vidjax does not follow"),
         ("udp://127.0.0.1:9", "does not open udp:// addresses"),
         ("file:///etc/passwd", "does not open file:// addresses"),
         ("concat://a", "does not open concat:// addresses"),
         ("http://me:secret@[::1/x", "the address of this http:// stream is malformed"),
-        ("http:///x", "names no host"),
+        ("http:///x", "has no host name"),
         ("gone.ts", "gone.ts cannot be found"),
         ("/dev/zero", "is neither a camera nor a file"),
     ],
@@ -243,12 +246,12 @@ def test_what_cannot_be_watched_is_one_sentence(address, sentence, capsys):
     ("head", "sentence"),
     [
         (b"HTTP/1.0 404 Not Found\r\nConnection: close\r\n\r\n", "404 Not Found"),
-        (b"HTTP/1.0 302 Found\r\nLocation: file:///etc/hostname\r\nConnection: close\r\n\r\n", "has no format"),
-        (b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n<html>no video</html>", "has ended before there was"),
+        (b"HTTP/1.0 302 Found\r\nLocation: file:///etc/hostname\r\nConnection: close\r\n\r\n", "is not in a format"),
+        (b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n<html>no video</html>", "ended before a video began"),
         (
             b"HTTP/1.0 200 OK\r\nContent-Type: application/vnd.apple.mpegurl\r\nConnection: close\r\n\r\n"
             b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:1/a.ts\n#EXT-X-ENDLIST\n",
-            "has no format that vidjax reads",
+            "is not in a format that vidjax reads",
         ),
     ],
 )

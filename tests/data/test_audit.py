@@ -41,7 +41,7 @@ def annotate(root, clip, change):
     path.write_text(json.dumps(about))
 
 
-def test_afew_va_is_told_fold_by_fold_with_its_subjects_and_frames(faces, capsys):
+def test_afew_va_is_reported_fold_by_fold_with_its_subjects_and_frames(faces, capsys):
     splits = check(capsys, "afew_va", faces, "--read", "decode")
     assert list(splits) == ["fold1", "fold2", "fold3", "fold4", "fold5"]
     subjects = {who: frames for about in splits.values() for who, frames in about["subjects"].items()}
@@ -50,15 +50,15 @@ def test_afew_va_is_told_fold_by_fold_with_its_subjects_and_frames(faces, capsys
     assert [about["listed"] for about in splits.values()] == [2, 2, 2, 2, 0]
     assert sum(sum(about["class_counts"].values()) for about in splits.values()) == sum(range(6, 14))
     assert said(splits, "unreadable") == []
-    assert "AFEW-VA: there are 8 clips; 600 are published" in said(splits)
-    assert "fold1 has 1 subjects and 25 annotated frames, 12 to 13 a clip, median 12.5" in splits["fold1"]["notes"]
+    assert "AFEW-VA: only 8 clips exist; 600 are published" in said(splits)
+    assert "fold1 has 1 subjects and 25 annotated frames, 12 to 13 per clip, median 12.5" in splits["fold1"]["notes"]
     assert [any("2 of 4 classes have no frame" in text for text in about["problems"]) for about in splits.values()] == [
         *[True] * 4, False,
     ]  # fmt: skip
-    assert sum("600 are published" in sentence for sentence in said(splits)) == 1  # not once a fold
+    assert sum("600 are published" in sentence for sentence in said(splits)) == 1  # not once per fold
 
 
-def test_everything_that_is_wrong_with_afew_va_is_told_at_once(faces, capsys):
+def test_all_faults_of_afew_va_are_reported_at_once(faces, capsys):
     annotate(faces, "001", lambda about: about["frames"]["00002"].update(valence=11.0))
     annotate(faces, "002", lambda about: about["frames"]["00001"].update(arousal=math.nan))
     annotate(faces, "003", lambda about: about["frames"].update({"00098": about["frames"]["00001"]}))
@@ -71,7 +71,7 @@ def test_everything_that_is_wrong_with_afew_va_is_told_at_once(faces, capsys):
     splits = check(capsys, "afew_va", faces, "--read", "decode")
     problems, notes = " / ".join(said(splits)), " / ".join(said(splits, "notes"))
     for sentence in (
-        "001.json: frame 00002 has valence and arousal (11.0, -4.0), which go from -10 to 10",
+        "001.json: frame 00002 has valence and arousal (11.0, -4.0), outside of -10 to 10",
         "002.json: frame 00001 has valence and arousal (-4.0, nan)",
         "003.json annotates frame 00098, but",
         "006 has 11 pictures, but no 006.json",
@@ -81,26 +81,26 @@ def test_everything_that_is_wrong_with_afew_va_is_told_at_once(faces, capsys):
     ):
         assert problems.count(sentence) == 1, sentence
     assert "1 pictures have no annotation and are left out, the first in 004" in notes
-    assert "subjects.csv names 1 clips that are not there, the first of them 999" in notes
-    assert "3 of 8 clips do not say who is in them, the first of them 005" in notes
+    assert "subjects.csv names 1 clips that do not exist, the first of them 999" in notes
+    assert "3 of 8 clips do not name their subject, the first of them 005" in notes
     assert [failure["id"] for about in splits.values() for failure in about["unreadable"]] == ["008"]
 
 
-def test_charades_counts_intervals_by_class_and_tells_what_its_protocol_allows(home, videos, capsys):
+def test_charades_counts_intervals_by_class_and_notes_what_its_protocol_allows(home, videos, capsys):
     splits = check(capsys, "charades", home)
     for split, name in (("train", "long_00001"), ("val", "long_00002")):
         shown = [part["class"] for part in videos[name][1]["intervals"]]
         expected = {f"Doing {action}": shown.count(action) for action in motion_videos.CLASSES}
         assert (splits[split]["unit"], splits[split]["class_counts"]) == ("intervals", expected)
     assert "Charades: of 4 intervals 1 run past the end, the first in AB001" in said(splits, "notes")[0]
-    assert "it names 8 classes; Charades has 157" in said(splits)
+    assert "only 8 classes are named; Charades has 157" in said(splits)
     (home / "Charades_v1_480" / "AB002.mp4").unlink()
     splits = check(capsys, "charades", home)
     assert [len(about["missing"]) for about in splits.values()] == [0, 1]
-    assert sum(splits["val"]["class_counts"].values()) == 0  # of videos that are not there
+    assert sum(splits["val"]["class_counts"].values()) == 0  # of missing videos
 
 
-def test_records_are_checked_like_the_layout_they_were_made_of(home, tmp_path, capsys):
+def test_records_are_checked_like_the_layout_they_were_made_from(home, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["prepare", "charades", f"--root={home}", f"--out={out}", "--runner=threads", "--keep-bytes"]) == 0
     capsys.readouterr()
@@ -111,7 +111,7 @@ def test_records_are_checked_like_the_layout_they_were_made_of(home, tmp_path, c
             assert stored[split][key] == files[split][key], key
 
 
-def test_charts_show_what_charts_json_says(faces, tmp_path, capsys):
+def test_charts_show_the_numbers_in_charts_json(faces, tmp_path, capsys):
     splits = check(capsys, "afew_va", faces, "--charts", str(tmp_path / "charts"))
     numbers = json.loads((tmp_path / "charts" / "charts.json").read_text())["splits"]
     for split, found in numbers.items():
@@ -144,7 +144,7 @@ def test_charts_name_failures_by_their_reason(videos, tmp_path, capsys):
     assert (found["frames"]["min"], found["frames"]["max"]) == (min(frames), max(frames))
 
 
-def test_a_split_of_which_nothing_can_be_read_still_has_its_charts(tmp_path, capsys):
+def test_an_unreadable_split_still_has_its_charts(tmp_path, capsys):
     (tmp_path / "set" / "train" / "a").mkdir(parents=True)
     (tmp_path / "set" / "train" / "a" / "1.mp4").write_bytes(b"")
     main(["check", "folder", f"--root={tmp_path / 'set'}", "--splits=train", f"--charts={tmp_path / 'charts'}"])
@@ -162,7 +162,7 @@ def test_the_names_of_many_classes_fit_beside_each_other(classes, tmp_path):
     path = draw_classes("set", counts, "videos", tmp_path / "classes.png")
     with Image.open(path) as picture:
         width, height = picture.size
-        # 17 pixels a row at 120 dots an inch leave 7-point letters apart; the page is neither a strip nor a tower.
+        # 17 pixels per row at 120 dpi keep 7-point letters apart; the page is neither too wide nor too tall.
         assert classes * 17 < height * round(width / 420) < classes * 25
         assert 0.8 < width / height < 2
         grey = np.asarray(picture.convert("L"))
@@ -170,10 +170,10 @@ def test_the_names_of_many_classes_fit_beside_each_other(classes, tmp_path):
     assert (grey[-3:] == 255).all()
 
 
-def test_a_label_that_is_no_class_is_told(tmp_path, videos, capsys):
+def test_a_label_outside_the_classes_is_reported(tmp_path, videos, capsys):
     put(videos["train_00000"][0], tmp_path / "a.mp4")
     with (tmp_path / "train.csv").open("w", newline="") as file:
         csv.writer(file, delimiter=" ", lineterminator="\n").writerows([["a.mp4", 0], ["b.mp4", 2]])
     (tmp_path / "labels.txt").write_text("run\nsit\n")
     splits = check(capsys, "folder", tmp_path, "--splits", "train")
-    assert any("1 labels are not one of the 2 classes; the first is of" in sentence for sentence in said(splits))
+    assert any("1 labels are not among the 2 classes; the first is of" in sentence for sentence in said(splits))

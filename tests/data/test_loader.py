@@ -31,7 +31,7 @@ BAD = ("train/c0/2.mp4", "train/c1/1.mp4")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two classes of five training videos, of which two are bad, and five validation videos."""
+    """Two classes of five training videos each, two of them bad, and five validation videos."""
     root = tmp_path_factory.mktemp("data")
     for number in range(10):
         path = root / f"train/c{number % 2}/{number // 2}.mp4"
@@ -116,7 +116,7 @@ def test_clips_are_cut_into_cubes_on_request(data, expected):
 @pytest.mark.parametrize("cubes", [(3, 16), (2, 15), (2,), (0, 16)])
 def test_cubes_that_do_not_tile_a_clip_are_refused(data, cubes):
     with pytest.raises(ConfigError, match=r"data\.cubes=.* do not tile 4 frames of 32 pixels"):
-        dataclasses.replace(data, cubes=cubes).clip_shape  # noqa: B018 - a property that refuses
+        dataclasses.replace(data, cubes=cubes).clip_shape  # noqa: B018 - a property that raises
 
 
 def test_another_seed_gives_another_order(data, expected):
@@ -124,7 +124,7 @@ def test_another_seed_gives_another_order(data, expected):
     assert not np.array_equal(other["index"], expected[0]["index"])
 
 
-def test_every_video_comes_once_an_epoch(data):
+def test_every_video_comes_once_per_epoch(data):
     data = dataclasses.replace(data, global_batch=10, clips_per_decode=1)
     first, second = (batch["index"] for batch in take(data, 2))
     rows = set(range(10)) - {2, 6}  # bad ones are replaced by others
@@ -165,7 +165,7 @@ def test_a_class_without_a_good_video_borrows_from_the_others(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_nothing_but_bad_videos_is_a_data_error(tmp_path, workers):
+def test_only_bad_videos_are_a_data_error(tmp_path, workers):
     for number in range(12):
         (tmp_path / "train/c").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"train/c/{number}.mp4").write_bytes(b"")
@@ -223,7 +223,7 @@ def test_evaluation_never_replaces_a_bad_video(data):
     assert (np.concatenate([step["video"] for step in steps])[~decoded] == 0).all()
 
 
-def test_synthetic_batches_take_the_same_form_and_differ_from_row_to_row():
+def test_synthetic_batches_have_the_same_form_and_differ_from_row_to_row():
     data = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=4, clips_per_decode=2)
     batch = take(data, 1)[0]
     assert batch["video"].shape == (8, 2, 16, 16, 3)
@@ -280,19 +280,19 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     assert not left
 
 
-def test_a_worker_that_is_killed_is_said_in_a_sentence():
+def test_a_killed_worker_gives_one_readable_error():
     synthetic = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=4, workers=2, threads=1)
     others = multiprocessing.active_children()
     batches = train_batches(open_source(synthetic, "train"), synthetic, seed=0)
     next(batches)
     worker = next(child for child in multiprocessing.active_children() if child not in others)
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(DataError, match=r"a loader process was ended from outside.*fewer data\.workers"):
+    with pytest.raises(DataError, match=r"a loader process was killed.*fewer data\.workers"):
         list(itertools.islice(batches, 10_000))
     batches.close()
 
 
-def test_the_videos_of_the_batch_that_is_waited_for_are_counted():
+def test_the_decoded_videos_of_the_next_batch_are_counted():
     held = threading.Event()
 
     class Rows(list):
@@ -333,7 +333,7 @@ def test_a_loader_that_stalls_names_the_file_it_is_at():
 
 @pytest.mark.slow
 def test_a_worker_that_stalls_is_named_by_its_videos():
-    # longer than a worker takes to start
+    # longer than a worker needs to start
     data = DataConfig(num_frames=2, image_size=16, global_batch=2, workers=1, threads=1, stall_seconds=20)
     source = StallingSource(held=(3, 7))
     batches = train_batches(source, data, seed=0)

@@ -1,4 +1,4 @@
-"""How many loader processes a machine is given when nobody says."""
+"""The default number of loader processes."""
 
 import pytest
 

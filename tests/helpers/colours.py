@@ -1,4 +1,4 @@
-"""Videos whose seconds have known colours, and a model that tells colours: a time line that is right is known."""
+"""Videos with a known colour in each second, and a model that recognises colours: the right time line is known."""
 
 import dataclasses
 import types
@@ -28,7 +28,7 @@ class Colours:
 
 
 class ColourActions(ActionRecognition):
-    """A noun for each colour, and verbs: is it red or not."""
+    """A noun for each colour, and two verbs: red or not."""
 
     def scores(self, params, clips):
         means = clips.astype(jnp.float32).mean(axis=(1, 2, 3)) / 255
@@ -37,7 +37,7 @@ class ColourActions(ActionRecognition):
 
 
 def colour_model(kind="classes", activation="softmax", labels=tuple(COLOURS), recipe=RECIPE):
-    """What predict needs of a `Pretrained`."""
+    """The part of a `Pretrained` that predict needs."""
     if kind == "actions":
         recipe = dataclasses.replace(recipe, merge="sum_logits")
         objective = ColourActions(None, (), (), nouns=3, verbs=2)

@@ -1,4 +1,4 @@
-"""Which functions JAX compiles while a block runs."""
+"""Record which functions JAX compiles while a block runs."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ jax.monitoring.register_event_duration_secs_listener(
 
 @contextlib.contextmanager
 def compilations():
-    """A list that fills with the functions that are compiled, as `jit(NAME)`."""
+    """Yield a list to which each compiled function is added, as `jit(NAME)`."""
     before, found = len(_names), []
     try:
         yield found

@@ -1,4 +1,4 @@
-"""One small video in twenty containers and codecs, and ways of damaging the bytes of any."""
+"""One small video in twenty containers and codecs, and random damage to the bytes of any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from videos import encode, moving_texture
 
 CLIP = moving_texture(10, 32, 48)
-LARGER = moving_texture(10)  # what some encoders need
+LARGER = moving_texture(10)  # some encoders need it
 GOP = {"g": "5"}
 VPX = {**GOP, "deadline": "realtime", "cpu-used": "8"}
 X265 = {"x265-params": "log-level=none:keyint=5:pools=none:frame-threads=1"}
@@ -39,7 +39,7 @@ CONTAINERS: dict[str, Callable[[], bytes]] = {
 
 
 def mutations(video: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """One to eight flipped bits, bytes cut out, put in or overwritten, or the end cut off, anywhere."""
+    """One to eight flipped bits, or bytes deleted, inserted or overwritten, anywhere, or the end cut off."""
     rng = np.random.default_rng(seed)
     for number in range(count):
         damaged = bytearray(video)

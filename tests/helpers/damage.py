@@ -15,14 +15,14 @@ def flip(path: Path, rng: np.random.Generator) -> str:
 
 
 def cut(path: Path, rng: np.random.Generator) -> str:
-    """Cut off the end, or all of it."""
+    """Cut off the end, or everything."""
     size = int(rng.integers(path.stat().st_size))
     path.write_bytes(path.read_bytes()[:size])
     return f"cut to {size} bytes"
 
 
 def zero(path: Path, rng: np.random.Generator) -> str:
-    """Overwrite a stretch with zeros, as a lost block is."""
+    """Overwrite a stretch with zeros, as when a block is lost."""
     content = bytearray(path.read_bytes())
     at, length = int(rng.integers(len(content))), int(rng.integers(1, 513))
     content[at : at + length] = bytes(len(content[at : at + length]))
@@ -47,6 +47,6 @@ WAYS = (flip, flip, cut, zero, grow, remove)
 
 
 def damage(path: Path, rng: np.random.Generator, ways=WAYS) -> str:
-    """Damage a file in one of some ways that apply to it; what was done."""
+    """Damage a file in one of the ways that apply to it; returns what was done."""
     ways = ways if path.stat().st_size else [way for way in ways if way in (grow, remove)]
     return ways[rng.integers(len(ways))](path, rng)

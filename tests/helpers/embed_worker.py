@@ -1,6 +1,6 @@
-"""A backbone whose features anyone can compute, and a process that is killed while it embeds with it.
+"""A backbone whose features are easy to compute, and a process that is killed while embedding with it.
 
-python embed_worker.py VIDEOS FOLDER ROWS: killed, without any goodbye, after so many rows.
+python embed_worker.py VIDEOS FOLDER ROWS: killed abruptly after so many rows.
 python embed_worker.py VIDEOS FOLDER ROWS RANK COUNT PORT: the same for one of several processes of one job.
 """
 
@@ -20,13 +20,13 @@ from vidjax.data.open import open_source
 from vidjax.evaluation.features.writer import Split, Storage, write_features
 
 NAMES = ("tokens", "token_mean", "pooled")
-STORED = ("names", "dtype", "rows_per_part")  # options of the store; the others are of the call
+STORED = ("names", "dtype", "rows_per_part")  # options of the store; the others belong to the call
 RECIPE = ClipRecipe(num_frames=2, stride=3, image_size=16, mean=(0.5,) * 3, std=(0.2,) * 3)
 
 
 @dataclasses.dataclass
 class Colours:
-    """A token a frame, its mean colour times a number; no model, but it answers as one does."""
+    """One token per frame, its mean colour times a number; not a model, but with the interface of one."""
 
     params: np.ndarray = dataclasses.field(default_factory=lambda: np.float32(0.5))
     source: str = "colours"
@@ -42,12 +42,12 @@ class Colours:
 
 
 def colours(factor=0.5, source="colours", **clips):
-    """Such a backbone, with other clips if asked for."""
+    """Such a backbone, with other clips on request."""
     return Colours(np.float32(factor), source, clip_recipe=dataclasses.replace(RECIPE, **clips))
 
 
 def data_of(videos):
-    """Where the videos are, and how fast they are read."""
+    """The location of the videos, and the loader's settings."""
     return DataConfig(root=str(videos), threads=1)
 
 

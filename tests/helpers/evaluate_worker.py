@@ -13,7 +13,7 @@ from vidjax.evaluation.classification import ClassificationEvaluator
 
 
 class Colour:
-    """Calls a clip by the colour channel that is brightest."""
+    """Classifies a clip by its brightest colour channel."""
 
     def scores(self, params, clips):
         return clips.astype(jnp.float32).mean((1, 2, 3)) * params

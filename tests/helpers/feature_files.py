@@ -11,7 +11,7 @@ from vidjax.evaluation.features.store import FeatureStore
 def write_store(
     folder, split, arrays, *, labels=None, targets=None, groups=None, names=None, source="hand", failed=(), digest="d"
 ):
-    """A store in parts of seven rows; rows that `failed` have a reason and zeros."""
+    """Write a store in parts of seven rows; rows in `failed` have a reason and zeros."""
     count = len(next(iter(arrays.values())))
     labels = np.zeros(count, int) if labels is None else labels
     targets = [()] * count if targets is None else [tuple(row) for row in targets]

@@ -1,6 +1,6 @@
-"""Real processes that start without imports: one that has imported what a run needs forks them.
+"""Start real processes without their imports: they are forked from one that has imported what a run needs.
 
-`python forge.py` is that process: it reads a start a line, and says which process began and which ended.
+`python forge.py` is that process: it reads one start per line, and reports which process began and which ended.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ IMPORTED = (
     "gcsfs",
 )
 IMPORTED += ("tensorboardX", "cv2", "av")
-TIMEOUT = 900  # seconds; the machine may be held up
+TIMEOUT = 900  # seconds; the machine may be busy
 
 
 class Started:
-    """A process in a group of its own.
+    """A process in its own group.
 
     Attributes:
       pid: of the process and its group.
-      log: what it has said.
+      log: its output.
     """
 
     def __init__(self, pid: int, log: Path):
@@ -47,10 +47,10 @@ class Started:
         self.code: int | None = None
 
     def wait(self, timeout: float = TIMEOUT) -> int:
-        """The exit code, or minus the number of a signal.
+        """Wait for the exit code, or minus the number of a signal.
 
         Raises:
-          TimeoutError: when the process does not end; it is killed then.
+          TimeoutError: when the process does not end; it is then killed.
         """
         if self.code is None:
             try:
@@ -73,7 +73,7 @@ class Started:
             os.killpg(self.pid, number)
 
     def said(self) -> str:
-        """Everything that it has printed."""
+        """Everything it has printed."""
         return self.log.read_text(errors="replace")
 
 
@@ -81,15 +81,15 @@ class Forge:
     """Starts processes.
 
     Args:
-      folder: for what they say, and for what XLA compiles.
-      enter: words of a command that starts another one, such as in a mount namespace, where they all are then.
+      folder: for their output, and for XLA's compilation cache.
+      enter: a command that runs another one, for instance inside a mount namespace, in which all processes then run.
     """
 
     def __init__(self, folder: Path, enter: Sequence[str] = ()):
         self._folder, self._number = folder, 0
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
-            "OPENBLAS_NUM_THREADS": "1",  # a fork copies one thread only
+            "OPENBLAS_NUM_THREADS": "1",  # a fork copies only one thread
             "JAX_COMPILATION_CACHE_DIR": str(folder / "xla"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -104,11 +104,11 @@ class Forge:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self, call: str, *arguments: str, devices: int = 1, environment: dict[str, str] | None = None) -> Started:
-        """Start `module:function` with words as its arguments.
+        """Start `module:function` with strings as its arguments.
 
         Args:
-          devices: that JAX has in it.
-          environment: variables beside those of this process at the time of the first start, and of a bucket's.
+          devices: the number of JAX devices in it.
+          environment: variables in addition to those of this process at the first start, and those of a bucket.
         """
         self._number += 1
         log = self._folder / f"{self._number:04d}.log"
@@ -118,7 +118,7 @@ class Forge:
         return self._begun_as(self._begun.get(timeout=TIMEOUT), log)
 
     def close(self) -> None:
-        """End the processes that are left, and the one that starts them."""
+        """End the remaining processes, and the one that starts them."""
         self._process.stdin.close()
         self._process.wait()
 
@@ -131,14 +131,14 @@ class Forge:
         for line in self._process.stdout:
             word, pid, *code = line.split()
             if word == "begun":
-                self._running.pop(int(pid), None)  # an earlier process had the same number
+                self._running.pop(int(pid), None)  # left by an earlier process with the same number
                 self._begun.put(int(pid))
             else:
                 self._running.setdefault(int(pid), Started(int(pid), self._folder))._ends.put(int(code[0]))
 
 
 def serve() -> None:
-    """Start what is asked for until there are no more lines."""
+    """Start one process per line until there are no more lines."""
     for name in IMPORTED:
         importlib.import_module(name)
     children, rest = set(), b""
@@ -162,11 +162,11 @@ def serve() -> None:
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
-    os._exit(0)  # nothing that was imported has anything to end
+    os._exit(0)  # no imported module needs to clean up
 
 
 def ended(children: set[int]) -> Iterator[tuple[int, int]]:
-    """Processes that have ended, each with its status."""
+    """Yield the processes that have ended, with their status."""
     for pid in tuple(children):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
@@ -174,7 +174,7 @@ def ended(children: set[int]) -> Iterator[tuple[int, int]]:
 
 
 def become(order: dict) -> None:
-    """Be the process that was asked for; does not return."""
+    """Become the requested process; does not return."""
     os.setsid()
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -189,7 +189,7 @@ def become(order: dict) -> None:
 
 
 def wait_until(true, process: Started, pause: float = 0.01) -> bool:
-    """Wait for a condition while a process runs; whether it came true before the end."""
+    """Wait for a condition while a process runs; returns whether it became true before the end."""
     while process.running():
         if true():
             return True

@@ -1,4 +1,4 @@
-"""GPT-2 models of `transformers` with random weights, and the same weights as vidjax has them."""
+"""GPT-2 models of `transformers` with random weights, and the same weights in vidjax's layout."""
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ def peer(spec: GPT2Spec, seed: int = 0, std: float = 0.2):
 
 
 def state_of(model, gradients: bool = False) -> dict[str, np.ndarray]:
-    """Parameters or their gradients by key, without the head, which is the embedding."""
+    """Parameters or their gradients by key, without the head, which shares the embedding."""
     return {
         key: (value.grad if gradients else value).detach().numpy()
         for key, value in model.named_parameters()
@@ -54,7 +54,7 @@ def state_of(model, gradients: bool = False) -> dict[str, np.ndarray]:
 
 
 def params_of(spec: GPT2Spec, state) -> dict:
-    """The tree that our rules make of a state."""
+    """The parameter tree that vidjax's rules make of a state."""
     shapes = jax.eval_shape(GPT2(spec).init, jax.random.key(0), *layout.example_inputs(spec))["params"]
     return rules.read(layout.rules(spec), state, lambda: shapes)
 
@@ -71,7 +71,7 @@ def random_inputs(spec: GPT2Spec, rows: int, length: int, num_states: int = 7, s
 
 
 def torch_states(states, mask) -> dict:
-    """The encoder's part of a call of the model."""
+    """The encoder's arguments in a call of the model."""
     if states is None:
         return {}
     found = {"encoder_hidden_states": torch.from_numpy(states)}

@@ -1,4 +1,4 @@
-"""A process that holds a workdir as a run does that trains in it."""
+"""A process that locks a workdir like a training run."""
 
 import os
 import subprocess

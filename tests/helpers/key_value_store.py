@@ -1,4 +1,4 @@
-"""A stand-in for the store that JAX's processes share, for threads of a test: what each process sees of its client."""
+"""A stand-in for the store shared by JAX's processes, for the threads of a test: the interface of each one's client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Store:
-    """Keys and values; one for all."""
+    """Keys and values, shared by all."""
 
     def __init__(self):
         self._values, self._changed = {}, threading.Condition()

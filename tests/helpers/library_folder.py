@@ -1,4 +1,4 @@
-"""A folder as the examples of docstrings and of docs/library.md find it: a trained model, a video, labelled videos."""
+"""The folder that examples in docstrings and docs/library.md expect: a trained model, a video, labelled videos."""
 
 import pathlib
 
@@ -18,7 +18,7 @@ CLASSES = ("day", "night")
 
 
 def make_folder(folder: pathlib.Path) -> pathlib.Path:
-    """Write runs/finetune, video.mp4 and videos/{train,val}/{day,night}, bright and dark ones."""
+    """Write runs/finetune, video.mp4 and videos/{train,val}/{day,night}, with bright and dark videos."""
     module = vidjax.build_model("videomae_tiny", num_classes=5)
     clip = jax.ShapeDtypeStruct((1, *module.spec.clip_shape), np.float32)
     params = module.init(jax.random.key(0), clip)["params"]

@@ -12,7 +12,7 @@ import av
 
 
 def schedule(path):
-    """The file in pieces: (seconds from the start, bytes) of each picture."""
+    """Split the file into pieces, (seconds from the start, bytes) of each frame."""
     with open(path, "rb") as file:
         content = file.read()
     with av.open(str(path)) as container:
@@ -26,7 +26,7 @@ def schedule(path):
 
 
 class LiveServer(contextlib.AbstractContextManager):
-    """Sends the pieces to whoever connects, each at its time.
+    """Sends the pieces to any client that connects, each at its time.
 
     Attributes:
       address: of the stream.
@@ -34,7 +34,7 @@ class LiveServer(contextlib.AbstractContextManager):
     """
 
     def __init__(self, pieces, kind="tcp", *, head=b"", stay_silent=0.0):
-        """`head` replaces the answer of HTTP; it stays connected for so many seconds when all is sent."""
+        """`head` replaces the HTTP response head; the connection stays open for `stay_silent` seconds at the end."""
         self._pieces, self._kind, self._silent = pieces, kind, stay_silent
         self._head = head or b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n"
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ class LiveServer(contextlib.AbstractContextManager):
         return connection.sendall
 
     def _rtsp(self, connection):
-        """RFC 2326 with RTP in the same connection (section 10.12): MPEG-TS is payload type 33 of RFC 3551."""
+        """RFC 2326 with RTP over the same connection (section 10.12); MPEG-TS is payload type 33 of RFC 3551."""
         sdp = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track1\r\n"
         answers = {
             b"OPTIONS": b"Public: OPTIONS, DESCRIBE, SETUP, PLAY\r\n\r\n",

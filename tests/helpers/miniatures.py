@@ -1,4 +1,4 @@
-"""What tests of miniature data sets share: official layouts, a first batch, two steps through the real loop."""
+"""Shared by the tests of miniature data sets: official layouts, a first batch, two steps of the real training loop."""
 
 import json
 import pathlib
@@ -33,7 +33,7 @@ def first(source, **changes):
 
 
 def run(config_file, arg, root, workdir, **changes):
-    """Train an experiment for two steps on a miniature and score it; the results."""
+    """Train an experiment for two steps on a miniature, evaluate it, and return the results."""
     config = runpy.run_path(str(CONFIGS / config_file))["get_config"](arg)
     keys = {"data.root": str(root), "data.train_split": "train", "data.eval_split": "val", "data.global_batch": 16}
     keys |= {
@@ -76,7 +76,7 @@ def write_charades(videos, root):
         name = f"AB{number:03d}"
         put(video, root / "Charades_v1_480" / f"{name}.mp4")
         parts = [(p["start"], p["end"], motion_videos.CLASSES.index(p["class"])) for p in about["intervals"]]
-        parts[-1] = (parts[-1][0], 9.5, parts[-1][2])  # runs past the end, at 8 s
+        parts[-1] = (parts[-1][0], 9.5, parts[-1][2])  # runs past the end at 8 s
         actions = ";".join(f"c{number:03d} {start:.2f} {end:.2f}" for start, end, number in parts)
         text = f'"{about["caption"]}, slowly.;Another one, of {name}"'
         split = "test" if number == 2 else "train"

@@ -1,4 +1,4 @@
-"""What a browser would make of a page, and whether it would fetch anything."""
+"""Parse a page like a browser, and check that it fetches nothing."""
 
 import html.parser
 import pathlib
@@ -6,7 +6,7 @@ import re
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would make of a page: its tags with their attributes, its text, and whether tags are closed."""
+    """A parsed page: its tags with their attributes, its text, and whether tags are closed."""
 
     VOID = ("meta", "img", "input", "br")
 
@@ -32,7 +32,7 @@ class Page(html.parser.HTMLParser):
 
 
 def check_stands_alone(path: pathlib.Path) -> Page:
-    """No address that a browser would fetch, and no script."""
+    """Check that a page has no script, and no URL that a browser would fetch."""
     page = Page(path.read_text())
     assert not page.open
     assert not page.named("script")

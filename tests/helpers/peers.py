@@ -1,4 +1,4 @@
-"""Random VideoMAE models of `transformers`, and their arrays by the authors' names."""
+"""Random VideoMAE models of `transformers`, and their arrays under the authors' names."""
 
 import re
 
@@ -39,7 +39,7 @@ RENAMED = (  # transformers to authors
 
 
 def classifier(**options):
-    """A VideoMAEForVideoClassification of five classes; no parameter is zero or small."""
+    """A VideoMAEForVideoClassification with five classes; no parameter is zero or small."""
     return _random(transformers.VideoMAEForVideoClassification, {"num_labels": 5} | options)
 
 
@@ -73,7 +73,7 @@ def official(model) -> dict[str, torch.Tensor]:
 
 
 def with_eps(model, eps):
-    """The same model with one epsilon in all its norms, as the authors' has."""
+    """The same model with one epsilon in all its norms, as in the authors'."""
     for module in model.modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.eps = eps
@@ -86,13 +86,13 @@ def random_clips(frames=4, height=16, width=16, rows=2):
 
 
 def logits_of(model, clips) -> np.ndarray:
-    """In float64."""
+    """Logits computed in float64."""
     with torch.no_grad():
         return model.double()(torch.from_numpy(clips).double().permute(0, 1, 4, 2, 3)).logits.numpy()
 
 
 def assert_close(ours, theirs, tolerance=2e-5):
-    """Equal to rounding: relative to the largest entry."""
+    """Check that two arrays are equal up to rounding, relative to the largest entry."""
     theirs = np.asarray(theirs)
     assert ours.shape == theirs.shape
     np.testing.assert_allclose(np.asarray(ours), theirs, rtol=0, atol=tolerance * np.abs(theirs).max())

@@ -1,4 +1,4 @@
-"""Two processes of one job, on this machine."""
+"""Run two processes of one job on this machine."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ import sys
 
 
 def run_both(script, arguments):
-    """What each of them prints; `arguments(rank, port)` are the words after the script's path."""
+    """Return what each process prints; `arguments(rank, port)` are the command-line arguments of the script."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]

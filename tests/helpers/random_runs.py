@@ -1,4 +1,4 @@
-"""Folders of runs that no training made: random weights, large enough for answers to differ."""
+"""Run folders written without training: random weights, large enough for answers to differ."""
 
 import json
 
@@ -13,7 +13,7 @@ from vidjax.weights.run_files import write_labels
 
 
 def write_run(folder, config, num_classes, labels=None, scale=0.2):
-    """Write a run of one checkpoint."""
+    """Write a run with one checkpoint."""
     objective = build_objective(config, num_classes)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     rng = np.random.default_rng(0)

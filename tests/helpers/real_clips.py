@@ -1,11 +1,11 @@
-"""Clips as a person would film them, for tests and documents: textured things that move in textured places.
+"""Clips as a person would film them, for tests and documents: textured objects that move through textured scenes.
 
 python real_clips.py FOLDER COUNT [SEED]: class folders; with --flat as the last word, one folder without labels.
 
-H.264 at 320x240 with sound, two to four seconds, of several frame rates, some stored turned as telephones do, from a
-hand that is not quite still. A class is a motion and nothing else: played backwards a clip is one of the opposite
-class, or again of its own, and place, size, speed, colours and textures are drawn alike for all. So neither a frame nor
-the mean of all frames tells left from right.
+Each is H.264 at 320x240 with sound and lasts two to four seconds. Frame rates vary, some clips are stored rotated as by
+telephones, and the hand that films shakes slightly. Only the motion depends on the class: a clip played backwards
+belongs to the opposite class, or to its own, and place, size, speed, colours and textures are drawn alike for all. So
+neither a frame nor the mean of all frames distinguishes left from right.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import av
 import cv2
 import numpy as np
 
-CLASSES = ("circle", "down", "left", "right", "up")  # a circle is gone round either way
-TURNS = ("circle_left", "circle_right")  # counter-clockwise and clockwise: far harder to tell from a few clips
+CLASSES = ("circle", "down", "left", "right", "up")  # a circle may go either way round
+TURNS = ("circle_left", "circle_right")  # counter-clockwise and clockwise: far harder to learn from a few clips
 HEIGHT, WIDTH = 240, 320
 _HEADING = {"right": 0.0, "down": 90.0, "left": 180.0, "up": 270.0}  # degrees clockwise from the right
-_RATES = (30, 30, 25, 24, 30, 15, 30, 50)  # frames per second of one clip after another
-_ROTATIONS = (0, 0, 0, 0, 90, 0, 0, 0, 0, 180, 0, 0, 0, 270)  # degrees counter-clockwise that a player turns it by
-_MARGIN = 24  # pixels of the place beyond the picture, for the hand to shake in
+_RATES = (30, 30, 25, 24, 30, 15, 30, 50)  # frames per second of successive clips
+_ROTATIONS = (0, 0, 0, 0, 90, 0, 0, 0, 0, 180, 0, 0, 0, 270)  # degrees counter-clockwise by which a player rotates it
+_MARGIN = 24  # pixels of the scene beyond the frame, as room for shaking
 _SOUND_RATE = 44_100
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """What a clip is, besides its pictures: its class, frames per second, seconds, and how it is stored turned."""
+    """Everything about a clip except its frames: class, frames per second, seconds, and stored rotation."""
 
     label: str
     rate: int
@@ -42,11 +42,11 @@ class Clip:
 def write_clips(
     root: str | Path, count: int, *, seed: int = 0, labelled: bool = True, classes: Sequence[str] = CLASSES
 ) -> list[Path]:
-    """Write clips, each determined by its number and the seed alone.
+    """Write clips, each determined only by its number and the seed.
 
     Args:
-      root: gets `<class>/clip_<number>.mp4`, or `clip_<number>.mp4` for clips that are not labelled.
-      count: clips over all classes, which take turns.
+      root: receives `<class>/clip_<number>.mp4`, or `clip_<number>.mp4` for unlabelled clips.
+      count: total number of clips; classes alternate.
       classes: some of `CLASSES` and `TURNS`.
 
     Returns:
@@ -63,7 +63,7 @@ def write_clips(
 
 
 def draw_clip(label: str, number: int, seed: int = 0) -> tuple[Clip, np.ndarray]:
-    """A clip and its pictures (t h w 3), uint8, as a viewer should see them."""
+    """Draw a clip and its frames (t h w 3), uint8, as a viewer should see them."""
     rng = np.random.default_rng([seed, number])
     rate = int(rng.choice(_RATES))
     clip = Clip(label, rate, round(rng.uniform(2.0, 4.0), 2), int(rng.choice(_ROTATIONS)))
@@ -72,13 +72,13 @@ def draw_clip(label: str, number: int, seed: int = 0) -> tuple[Clip, np.ndarray]
 
 
 def write_clip(path: Path, clip: Clip, frames: np.ndarray) -> None:
-    """Encode a clip with a humming sound; the same bytes at every run."""
+    """Encode a clip with a humming sound; every run writes the same bytes."""
     frames = np.rot90(frames, -clip.rotation // 90, axes=(1, 2))
     with av.open(str(path), "w") as output:
         picture = output.add_stream("libx264", rate=clip.rate)
         picture.height, picture.width, picture.pix_fmt = *frames.shape[1:3], "yuv420p"
         picture.codec_context.thread_count = 1  # the same bytes on any machine
-        # with mbtree too, bytes vary between runs
+        # with mbtree, bytes also vary between runs
         picture.options = {"preset": "veryfast", "crf": "23", "x264-params": "no-mbtree=1:log-level=none"}
         if clip.rotation:
             picture.set_display_rotation(clip.rotation)
@@ -94,9 +94,9 @@ def write_clip(path: Path, clip: Clip, frames: np.ndarray) -> None:
 
 
 def _path(label: str, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Where the thing is at each time: (t 2), x and y in heights of the picture from its middle."""
-    speed = rng.uniform(0.45, 0.8)  # heights a second
-    start = rng.random()  # as share of the way
+    """The object's position (t 2) at each time: x and y from the centre, in units of the frame's height."""
+    speed = rng.uniform(0.45, 0.8)  # heights per second
+    start = rng.random()  # as a share of the path
     lane = rng.uniform(-0.22, 0.22)
     if label not in _HEADING:
         turn = {"circle_right": 1, "circle_left": -1}.get(label) or rng.choice((-1, 1))
@@ -113,7 +113,7 @@ def _path(label: str, times: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def _film(path: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A thing that follows the path in a place, held by a hand that shakes, under light that changes, with noise."""
+    """Film an object that follows the path through a scene, with a shaking camera, changing light and noise."""
     dark, light = _two_colours(rng)
     if rng.random() < 0.5:
         dark, light = light, dark
@@ -136,24 +136,24 @@ def _film(path: np.ndarray, times: np.ndarray, rng: np.random.Generator) -> np.n
 
 
 def _shifted(picture: np.ndarray, right: float, down: float) -> np.ndarray:
-    """What of a picture is seen when it is laid over the frame at a place between pixels."""
+    """The visible part of an image placed over the frame at a position between pixels."""
     move = np.float32([[1, 0, right], [0, 1, down]])
     return cv2.warpAffine(picture, move, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
 
 
 def _wander(times: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
-    """(t 2): a smooth unrest around zero of this deviation, in either direction."""
+    """A smooth random motion (t 2) around zero with standard deviation `size` along either axis."""
     rates, phases = rng.uniform(1, 9, (2, 4)), rng.uniform(0, 2 * np.pi, (2, 4))
     return size / np.sqrt(2) * np.sin(rates * times[:, None, None] + phases).sum(axis=2)
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A dark and a light colour, so that a thing stands out from its place; (3) in [0, 255]."""
+    """A dark and a light colour, so that an object stands out from its scene; (3) in [0, 255]."""
     return rng.uniform(30, 110, 3), rng.uniform(140, 230, 3)
 
 
 def _textured(size: tuple[int, int], colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(h w 3) float32 around a colour: one of the textures, in a second tone, over soft spots."""
+    """An image (h w 3), float32, around a colour: one of the textures in a second tone, over soft spots."""
     texture = _TEXTURES[rng.integers(len(_TEXTURES))]
     tone = rng.normal(0, 28, 3)
     spots = _spots(size, 40, rng)[..., None] * rng.normal(0, 10, 3)
@@ -161,7 +161,7 @@ def _textured(size: tuple[int, int], colour: np.ndarray, rng: np.random.Generato
 
 
 def _grid(size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates in pixels along two axes turned by any angle, from a random origin."""
+    """Coordinates in pixels along two randomly rotated axes, from a random origin."""
     angle = rng.uniform(0, 2 * np.pi)
     down, right = np.mgrid[: size[0], : size[1]].astype(np.float32) + rng.uniform(0, 99, (2, 1, 1)).astype(np.float32)
     return right * np.cos(angle) - down * np.sin(angle), right * np.sin(angle) + down * np.cos(angle)
@@ -205,13 +205,13 @@ _TEXTURES: tuple[Callable, ...] = (_bricks, _squares, _wood, _clouds, _pebbles, 
 
 
 def _spots(size: tuple[int, int], wide: int, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of deviation near 1 whose spots are so many pixels wide."""
+    """Smooth noise with a standard deviation near 1, in spots `wide` pixels wide."""
     coarse = rng.normal(size=(size[0] // wide + 2, size[1] // wide + 2)).astype(np.float32)
     return 1.3 * cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def _shape(side: int, rng: np.random.Generator) -> np.ndarray:
-    """The outline of a thing as ink (side side) in [0, 1]: a disc, a ring, or a polygon turned by any angle."""
+    """The shape of an object as ink (side side) in [0, 1]: a disc, a ring, or a randomly rotated polygon."""
     ink, middle, radius = np.zeros((4 * side, 4 * side), np.uint8), (2 * side, 2 * side), int(1.9 * side)
     kind = rng.integers(6)
     if kind == 0:

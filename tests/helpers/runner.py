@@ -1,4 +1,4 @@
-"""A toy run as a program of its own, to be killed: python runner.py WORKDIR SECONDS_A_STEP KEY=VALUE ...
+"""A toy run as a separate program, to be killed: python runner.py WORKDIR SECONDS_PER_STEP KEY=VALUE ...
 
 `objective__row=R` and `objective__at=K` make row R of batch K not finite, `objective__poison=(K,)` all of it, and
 `objective__spikes=(K,)` multiplies its loss.
@@ -17,7 +17,7 @@ from vidjax.training.peers import together
 
 
 class SlowBatches(toy.ToyBatches):
-    """Takes its time, so that a kill lands anywhere."""
+    """Batches that arrive slowly, so that a kill can hit any moment."""
 
     seconds = 0.0
 

@@ -1,4 +1,4 @@
-"""Configurations of tiny runs, and what they learn: for folders of runs that no training made."""
+"""Configurations and objectives of tiny runs, for run folders written without training."""
 
 import jax
 import numpy as np
@@ -27,14 +27,14 @@ KEYS = {
 
 
 def make_config(**changes):
-    """A run of one step; `changes` are dotted keys with the dots as double underscores."""
+    """The configuration of a run of one step; `changes` are dotted keys with double underscores for dots."""
     config = config_lib.defaults()
     config.update_from_flattened_dict(KEYS | {key.replace("__", "."): value for key, value in changes.items()})
     return config_lib.from_dict(config.to_dict())
 
 
 def objective_of(**changes):
-    """What such a run learns, and random parameters, none zero or small."""
+    """The objective of such a run, and random parameters, none zero or small."""
     config = make_config(**changes)
     objective = build_objective(config, config.data.num_classes)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])

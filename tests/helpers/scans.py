@@ -14,7 +14,7 @@ BF16_ROUNDING = float(jnp.finfo(jnp.bfloat16).eps) / 2  # largest relative error
 
 
 def operands(length, rows=2, channels=5, states=3, seed=0, decay=1.0, step=1.0, bias=False):
-    """With a bias, dt is what it is before the softplus, from steps of 1e-5 to some of 30."""
+    """Random operands; with a bias, dt is given before the softplus, with steps from 1e-5 to about 30."""
     rng = np.random.default_rng(seed)
     values = {
         "x": rng.normal(size=(rows, length, channels)),
@@ -48,7 +48,7 @@ def recurrence(values, weights, reverse):
 
 
 def ours(values, weights, implementation, reverse, dtypes=None):
-    """The same under jit; `dtypes` of the operands that are not float32."""
+    """The same with `selective_scan` under jit; `dtypes` of operands that are not float32."""
     values = {name: jnp.asarray(value, (dtypes or {}).get(name, jnp.float32)) for name, value in values.items()}
 
     def loss(values):
@@ -75,6 +75,6 @@ def compare(values, implementation, reverse=False, limit=2e-6, dtypes=None, grad
 
 
 def close(found, wanted, limit, name):
-    """Within `limit` of the oracle's largest entry."""
+    """Check that the error is within `limit` of the oracle's largest entry."""
     found = np.asarray(found, np.float64)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=limit * np.abs(wanted).max(), err_msg=name)

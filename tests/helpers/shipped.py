@@ -8,6 +8,6 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def read(name, arg="smoke", **changes):
-    """Of `--config=configs/<name>.py:<arg>`; `changes` are dotted keys with the dots as two underscores."""
+    """Read `--config=configs/<name>.py:<arg>`; `changes` are dotted keys with double underscores for dots."""
     settings = [f"--config.{key.replace('__', '.')}={value}" for key, value in changes.items()]
     return read_config([f"--config={CONFIGS / name}.py:{arg}", *settings])

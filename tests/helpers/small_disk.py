@@ -1,4 +1,4 @@
-"""A disk that fills up: a tmpfs of a few kilobytes in a mount namespace of its own, which needs no privileges."""
+"""A disk that fills up: a tmpfs of a few kilobytes in its own mount namespace, which needs no privileges."""
 
 import contextlib
 import pathlib
@@ -9,11 +9,11 @@ import pytest
 
 
 class SmallDisk:
-    """A disk that only the programs see which are started in it.
+    """A disk that only programs started in it can see.
 
     Attributes:
-      folder: where they see it; seen: the same from outside, to look at.
-      enter: the words before a command that start it in there.
+      folder: its path for them; seen: the same from outside, for inspection.
+      enter: the command prefix that starts a command in it.
     """
 
     def __init__(self, folder, holder):
@@ -27,19 +27,19 @@ class SmallDisk:
         return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, command):
-        """Run a program to its end; its exit code and what it has said."""
+        """Run a program to its end; returns its exit code and its output."""
         process = self.start(command)
         out, said = process.communicate(timeout=240)
         return process.returncode, out, said
 
     def remount(self, options):
-        """Such as `size=4m`, `ro` or `rw`."""
+        """Remount with options such as `size=4m`, `ro` or `rw`."""
         assert self.run(["mount", "-o", f"remount,{options}", "none", self.folder]) == (0, "", "")
 
 
 @contextlib.contextmanager
 def small_disk(folder, size):
-    """A disk of that size, such as `100k`, over a folder, which is made."""
+    """A disk of a size such as `100k`, mounted over a folder, which is created."""
     folder.mkdir()
     script = 'mount -t tmpfs -o size="$1" none "$0" && touch "$0/ready" && exec sleep 600'
     namespaces = ["unshare", "--user", "--map-root-user", "--mount"]

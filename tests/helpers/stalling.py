@@ -1,4 +1,4 @@
-"""A data set of which some videos never arrive, as from a network disk that hangs."""
+"""A data set with videos that never arrive, as from a network disk that hangs."""
 
 import multiprocessing
 import time
@@ -7,7 +7,7 @@ from vidjax.data.sources.synthetic import SyntheticSource
 
 
 class StallingSource(SyntheticSource):
-    """Eight rows without files; those of `held` stop the loader process that asks for them."""
+    """Eight rows without files; reading a row in `held` blocks the loader process."""
 
     def __init__(self, held):
         super().__init__("train")

@@ -1,4 +1,4 @@
-"""SVT's training step stated a second time, in PyTorch and float64, as the authors' `train_ssl.py` takes it.
+"""SVT's training step restated in PyTorch and float64, following the authors' `train_ssl.py`.
 
 Views are encoded one by one; the loss is a loop over pairs; every schedule is written out.
 """
@@ -16,7 +16,7 @@ from vidjax.weights.families import timesformer
 
 
 def random_state(spec, prototypes, hidden, bottleneck, seed=0):
-    """Encoder and head by the keys of the authors' checkpoints, without "backbone."; what float32 can hold."""
+    """Encoder and head under the keys of the authors' checkpoints, without "backbone."; exact in float32."""
     state = timesformer_torch.random_state(spec, 1, seed)
     del state["head.weight"], state["head.bias"]
     generator = torch.Generator().manual_seed(seed + 1)
@@ -29,7 +29,7 @@ def random_state(spec, prototypes, hidden, bottleneck, seed=0):
 
 
 def as_tree(state, shapes, of=lambda tensor: tensor):
-    """The vidjax tree of `of(tensor)` for every tensor."""
+    """The vidjax tree with `of(tensor)` for every tensor."""
     arrays = {key: of(tensor).detach().numpy() for key, tensor in state.items()}
     spec = shapes.module.spec
     encoder = {key: value for key, value in arrays.items() if not key.startswith("head.")}
@@ -45,7 +45,7 @@ def as_tree(state, shapes, of=lambda tensor: tensor):
 
 
 def project(state, spec, clips):
-    """Cosines (b k) of one view (b t h w c), normalised pixels."""
+    """Cosines (b k) of one view (b t h w c) with normalised pixels."""
     identity = {"head.weight": torch.eye(spec.width).double(), "head.bias": torch.zeros(spec.width).double()}
     x = timesformer_torch.logits(state | identity, spec, clips)
     for layer in (0, 2, 4):
@@ -56,7 +56,7 @@ def project(state, spec, clips):
 
 
 def distillation_loss(student_views, teacher_views, center, student_temp, teacher_temp):
-    """Of lists of outputs (b k), the global views first in both."""
+    """The loss of two lists of outputs (b k), with the global views first in both."""
     terms = []
     for number, teacher in enumerate(teacher_views):
         target = torch.softmax((teacher - center) / teacher_temp, dim=-1).detach()

@@ -11,7 +11,7 @@ from vidjax.weights.families.timesformer import TRANSFORMERS, TRANSFORMERS_TYPES
 
 
 def peer(spec, num_classes):
-    """Every parameter random, computing in float64."""
+    """The model with random parameters, computing in float64."""
     config = transformers.TimesformerConfig(
         hidden_size=spec.width,
         num_hidden_layers=spec.depth,
@@ -29,7 +29,7 @@ def peer(spec, num_classes):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "layernorm" in name and name.endswith("weight") else 0.0, 0.2)
-            parameter.copy_(parameter.float())  # what float32 can hold
+            parameter.copy_(parameter.float())  # exact in float32
     return model
 
 
@@ -38,7 +38,7 @@ def random_clips(spec, rows=2):
 
 
 def read_transformers(model, spec, num_classes, of):
-    """The tree of `of(parameter)` for all parameters, through the layout's rules."""
+    """The vidjax tree with `of(parameter)` for all parameters, made by the layout's rules."""
     state = {name: of(parameter).detach().numpy() for name, parameter in model.named_parameters()}
     clips = jax.ShapeDtypeStruct((1, *spec.clip_shape), np.float32)
     shapes = jax.eval_shape(TimeSformerClassifier(spec, num_classes).init, jax.random.key(0), clips)["params"]

@@ -1,7 +1,7 @@
-"""TimeSformer stated a second time, in PyTorch, on a state with the authors' keys: for what `transformers` lacks.
+"""TimeSformer restated in PyTorch, on a state with the authors' keys, for features that `transformers` lacks.
 
-Frames that are not square, positions resized to another grid, and frames averaged before the final norm. Tokens are
-kept as (b, h, w, t, d), and attention is written out, to share nothing with the module under test.
+These are frames that are not square, positions resized to another grid, and frames averaged before the final norm.
+Tokens are kept as (b, h, w, t, d), and attention is written out, to share nothing with the module under test.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 
 def random_state(spec, num_classes, seed=0):
-    """Every parameter random, in float64, by the keys of the authors' checkpoints."""
+    """Random parameters in float64, under the keys of the authors' checkpoints."""
     generator = torch.Generator().manual_seed(seed)
     d, (t, h, w), patch = spec.width, spec.grid, spec.patch_size
     shapes = {
@@ -46,7 +46,7 @@ def random_state(spec, num_classes, seed=0):
 
 
 def logits(state, spec, clips):
-    """Of clips (b t h w c), float64; any grid that the patches tile."""
+    """Logits of clips (b t h w c) in float64; for any grid that the patches tile."""
     b, t, height, width, _ = clips.shape
     h, w = height // spec.patch_size, width // spec.patch_size
     frames = clips.permute(0, 1, 4, 2, 3).flatten(0, 1)
@@ -108,7 +108,7 @@ def _mlp(state, at, x, spec):
 
 
 def _attention(state, at, x, spec):
-    """Over the last axis but one."""
+    """Attention over the second-to-last axis."""
     qkv = F.linear(x, state[f"{at}.qkv.weight"], state[f"{at}.qkv.bias"])
     q, k, v = (y.unflatten(-1, (spec.num_heads, -1)).transpose(-3, -2) for y in qkv.chunk(3, dim=-1))
     weights = torch.softmax(q @ k.transpose(-2, -1) / np.sqrt(q.shape[-1]), dim=-1)

@@ -1,4 +1,4 @@
-"""Runs of tests/drills/tiny.py as processes of their own, of one or more hosts, and what they leave."""
+"""Runs of tests/drills/tiny.py as separate processes, on one or more hosts, and the files they leave."""
 
 import json
 import socket
@@ -15,13 +15,13 @@ TINY = Path(__file__).parents[1] / "drills" / "tiny.py"
 
 
 def start(forge: Forge, workdir, videos, *, processes=1, devices=2, keys=None, environment=None) -> list[Started]:
-    """Start a run; every process has so many devices."""
+    """Start a run; every process has `devices` devices."""
     settings = {"data.root": str(videos)} | (keys or {})
     words = ["vidjax", f"--config={TINY}", f"--workdir={workdir}"]
     words += [f"--config.{key}={value}" for key, value in settings.items()]
     if processes > 1:
         words += [f"--coordinator=localhost:{free_port()}", f"--num_processes={processes}"]
-    # main takes the words of a command line as one argument
+    # main takes the command line as one argument
     return [
         forge.start(
             "tiny_runs:main", *words, *([f"--process_id={number}"] if processes > 1 else []),
@@ -32,44 +32,44 @@ def start(forge: Forge, workdir, videos, *, processes=1, devices=2, keys=None, e
 
 
 def main(*words: str) -> int:
-    """`python -m vidjax.main`, in a process that the forge has started."""
+    """Run `python -m vidjax.main` in a process that the forge has started."""
     import vidjax.main
 
     return vidjax.main.main(list(words))
 
 
 def finish(*processes: Started) -> list[int]:
-    """Exit codes; what was said is shown when a test fails."""
+    """Wait for the exit codes; the output is shown when a test fails."""
     codes = [process.wait() for process in processes]
     print("\n---\n".join(process.said() for process in processes))
     return codes
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A port on which nothing listens."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
 
 
 def lines(workdir: Place) -> list[dict]:
-    """The whole lines of metrics.jsonl."""
+    """The complete lines of metrics.jsonl."""
     path = workdir / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
 
 
 def losses(workdir: Place) -> list[tuple[int, float]]:
-    """Step and loss of every line that has a loss, in order."""
+    """Step and loss of every line with a loss, in order."""
     return [(line["step"], line["train/loss"]) for line in lines(workdir) if "train/loss" in line]
 
 
 def same(one, other) -> bool:
-    """Whether two trees of arrays are equal to the bit."""
+    """Whether two trees of arrays are equal bit for bit."""
     return jax.tree.all(jax.tree.map(np.array_equal, one, other))
 
 
 def assert_same_run(killed: Place, whole: Place) -> None:
-    """The losses of every step, once each, the parameters and their average, the scores and the report."""
+    """Compare the loss of every step, which occurs once, the parameters, their average, the scores and the report."""
     assert losses(killed) == losses(whole)
     for ema in (False, True):
         (one, ours), (other, theirs) = (read_params(workdir, ema=ema) for workdir in (killed, whole))

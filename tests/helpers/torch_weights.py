@@ -4,7 +4,7 @@ import numpy as np
 
 
 def pretraining_params(model) -> dict:
-    """Of a VideoMAEForPreTraining."""
+    """The parameters of a VideoMAEForPreTraining."""
     config = model.config
     return {
         "encoder": {**_encoder(model.videomae), "norm": _norm(model.videomae.layernorm)},
@@ -19,9 +19,9 @@ def pretraining_params(model) -> dict:
 
 
 def classifier_params(model) -> dict:
-    """Of a VideoMAEForVideoClassification."""
+    """The parameters of a VideoMAEForVideoClassification."""
     encoder, head = _encoder(model.videomae), _dense(model.classifier)
-    if model.fc_norm is None:  # pooled by the first token
+    if model.fc_norm is None:  # pooling uses the first token
         return {"encoder": {**encoder, "norm": _norm(model.videomae.layernorm)}, "head": head}
     return {"encoder": encoder, "fc_norm": _norm(model.fc_norm), "head": head}
 

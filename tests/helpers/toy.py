@@ -43,8 +43,8 @@ class ToyObjective(Objective):
     """Regress the label from the pixels; `extra` counts batches seen and updates made.
 
     Attributes:
-      noise: of dropout; without it the loss does not depend on the rngs.
-      poison: the step at which the loss is NaN (or, given several, any of them).
+      noise: whether to use dropout; without it the loss does not depend on the rngs.
+      poison: the step, or steps, at which the loss is NaN.
     """
 
     noise: bool = True
@@ -79,7 +79,7 @@ class ToyObjective(Objective):
 
 @dataclasses.dataclass(frozen=True)
 class Spiky(ToyObjective):
-    """A toy whose loss is a thousand times as large at the first batch of `spikes`, a million times at the second."""
+    """A toy whose loss is a thousand times larger at the first batch of `spikes`, a million times at the second."""
 
     spikes: tuple[int, ...] = (9, 13)
 
@@ -116,7 +116,7 @@ class ToySource:
 
 
 class ToyBatches:
-    """What the loader promises: batch k depends on the seed and k only; each process gets its block of rows."""
+    """Batches as the loader promises: batch k depends only on the seed and k; each process gets its block of rows."""
 
     def __init__(self, source, data, *, seed, start_step=0, process=(0, 1), broken=()):
         self._source, self._data, self._seed, self._step = source, data, seed, start_step
@@ -155,7 +155,7 @@ TASK = Task(build=lambda config, num_classes, total_steps, source: ToyObjective(
 
 
 def toy_config(**changes) -> config_lib.Config:
-    """A run of 8 steps over 16 rows; `changes` are dotted keys with the dots as double underscores."""
+    """The configuration of 8 steps over 16 rows; `changes` are dotted keys with double underscores for dots."""
     keys = {
         "data.num_frames": 2,
         "data.image_size": 2,

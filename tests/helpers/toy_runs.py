@@ -1,4 +1,4 @@
-"""Toy runs in this process, what they leave, and a scheduler that stops them."""
+"""Toy runs in this process, the files they leave, and a scheduler that stops them."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def losses(workdir):
 
 
 class StoppingBatches(toy.ToyBatches):
-    """Sends this process a signal when a batch is asked for, as a scheduler would."""
+    """Sends this process a signal when a batch is requested, as a scheduler would."""
 
     stop_at, signal = 4, signal.SIGTERM
 
@@ -43,7 +43,7 @@ def saved_steps(workdir):
 
 
 def events_of(folder):
-    """Step and value of everything in TensorBoard's event file."""
+    """Step and value of every entry in TensorBoard's event file."""
     from tensorboardX import proto
 
     (path,) = (folder / "tensorboard").iterdir()

@@ -1,4 +1,4 @@
-"""What processes of drills do with videos: read damaged ones, or many, and write down what happened."""
+"""Programs for drills with videos: read damaged ones, or many, and record what happened."""
 
 import contextlib
 import hashlib
@@ -15,15 +15,15 @@ from vidjax.errors import VideoError
 
 
 def frames_of(video: bytes) -> np.ndarray:
-    """All frames, by the public way."""
+    """All frames, read through the public functions."""
     with Video(video) as opened:
         return opened.read(range(opened.frames))
 
 
 def read_mutations(path: str, count: str, seed: str, outcomes: str) -> None:
-    """Read mutations of a video, and note of each as soon as it is read what came of it.
+    """Read mutations of a video, recording the outcome of each as soon as it is read.
 
-    That is the reason of an error, "as it was", "wrong frames", or "past the checksum" where not even that tells it.
+    An outcome is the reason of an error, "as it was", "wrong frames", or "past the checksum" if not even that finds it.
     """
     video = Path(path).read_bytes()
     wanted, copy = frames_of(video), Path(f"{path}.mutated")
@@ -44,7 +44,7 @@ def read_mutations(path: str, count: str, seed: str, outcomes: str) -> None:
 
 
 def read_again_and_again(count: str, path: str) -> None:
-    """Decode so often; what this process holds after a fifth of that, and at the end."""
+    """Decode `count` times; report what this process holds after a fifth of them, and at the end."""
     kinds = ("MP4, H.264", "MPEG-TS, H.264", "WebM, VP9", "GIF")
     whole = [containers.CONTAINERS[kind]() for kind in kinds]
     damaged = [list(containers.mutations(video, 25, 0)) for video in whole]
@@ -59,7 +59,7 @@ def read_again_and_again(count: str, path: str) -> None:
 
 
 def held(pid: int | str = "self") -> dict[str, int]:
-    """Bytes of memory that only this process has, and its open descriptors."""
+    """Private memory of a process in bytes, and its number of open descriptors."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     private = sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
     return {"memory": private, "descriptors": len(os.listdir(f"/proc/{pid}/fd"))}

@@ -1,7 +1,7 @@
-"""A second statement of the published VideoMamba in plain PyTorch, with the authors' parameter names.
+"""The published VideoMamba restated in plain PyTorch, with the authors' parameter names.
 
-Slow and literal on purpose: the sequence is flipped for the second direction, each direction has its own gate, states
-are stepped one token at a time.
+It is slow and literal on purpose: the sequence is flipped for the second direction, each direction has its own gate,
+and states advance one token at a time.
 """
 
 import math
@@ -35,7 +35,7 @@ class Mixer(nn.Module):
             self.register_parameter(f"D{suffix}", nn.Parameter(torch.ones(inner)))
 
     def direction(self, x, z, suffix, a_log):
-        """One scan from the first token to the last; x and z are (b l inner)."""
+        """Scan once from the first token to the last; x and z are (b l inner)."""
         length = x.shape[1]
         x = F.silu(self.get_submodule(f"conv1d{suffix}")(x.transpose(1, 2))[..., :length].transpose(1, 2))
         selected = self.get_submodule(f"x_proj{suffix}")(x)
@@ -65,9 +65,9 @@ class Layer(nn.Module):
 
 
 class VideoMamba(nn.Module):
-    """Takes clips (b c t h w), gives logits, or the features of the class token when there are no classes.
+    """Maps clips (b c t h w) to logits or, without classes, to the features of the class token.
 
-    `image_model` leaves out the axis of time of the patches and the positions in time, as the files of images do.
+    `image_model` omits the time axis of the patches and the positions in time, as in checkpoints of image models.
     """
 
     def __init__(self, spec, num_classes, image_model=False):
@@ -91,7 +91,7 @@ class VideoMamba(nn.Module):
         frames = self.patch_embed.proj(clips[:, :, 0] if self.image_model else clips)
         frames = frames[:, :, None] if self.image_model else frames
         tokens = [self.cls_token.expand(len(clips), 1, -1) + self.pos_embed[:, :1]]
-        for number in range(frames.shape[2]):  # all patches of a frame, then those of the next
+        for number in range(frames.shape[2]):  # all patches of one frame, then those of the next
             patches = frames[:, :, number].flatten(2).transpose(1, 2) + self.pos_embed[:, 1:]
             tokens.append(patches if self.image_model else patches + self.temporal_pos_embedding[:, number])
         hidden, residual = torch.cat(tokens, 1), None

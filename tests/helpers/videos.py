@@ -1,4 +1,4 @@
-"""Video files for the tests, encoded by PyAV: whole ones in many containers, and the ways of breaking them."""
+"""Video files for tests, encoded with PyAV: whole ones in many containers, and ways to break them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def moving_texture(frames: int = 40, height: int = 96, width: int = 128, seed: int = 0) -> np.ndarray:
-    """(t h w 3) uint8: noise that slides, so that every frame differs from every other."""
+    """Sliding noise (t h w 3), uint8, so that every frame differs from every other."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 8 + 12, width // 8 + 12, 3), np.uint8)
     picture = coarse.repeat(8, 0).repeat(8, 1)
@@ -34,7 +34,7 @@ def encode(
     Args:
       options: of the encoder, for example g, bf, x264-params.
       times: presentation times in 1/1000 s instead of a constant rate.
-      rotation: degrees counter-clockwise a player has to turn the pictures by.
+      rotation: degrees counter-clockwise by which a player must rotate the frames.
     """
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=muxer or {}) as output:
@@ -54,14 +54,14 @@ def encode(
 
 
 def decode_all(video: bytes) -> np.ndarray:
-    """Every frame in the order PyAV shows them, from the start to the end: the oracle for exact frames."""
+    """Every frame in PyAV's display order, decoded from start to end: the oracle for exact frames."""
     with av.open(io.BytesIO(video)) as container:
         container.streams.video[0].thread_type = "NONE"
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def sound_only() -> bytes:
-    """An MP4 with a second of AAC and no pictures."""
+    """An MP4 with a second of AAC and no video."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as output:
         stream = output.add_stream("aac", rate=44100, layout="mono")
@@ -74,9 +74,9 @@ def sound_only() -> bytes:
 
 
 def flip_bits(video: bytes, count: int = 40, seed: int = 0) -> bytes:
-    """Damage inside the pictures of an MP4, its index left whole."""
+    """Flip bits inside the frames of an MP4, leaving its index intact."""
     damaged = bytearray(video)
-    start = video.index(b"mdat") + 4 + 700  # past the encoder's note
+    start = video.index(b"mdat") + 4 + 700  # past the encoder's comment
     end = video.index(b"moov") - 4 if video.index(b"moov") > start else len(video)
     for place in np.random.default_rng(seed).integers(start, end, count):
         damaged[place] ^= 1 << (place % 8)

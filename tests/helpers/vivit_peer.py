@@ -1,11 +1,11 @@
-"""The ViViT of `transformers`, which is model 1, with random weights, and its arrays by the keys that it stores."""
+"""The ViViT of `transformers`, which is model 1, with random weights, and its arrays under the keys it stores."""
 
 import torch
 import transformers
 
 
 def peer(spec, num_classes, **options):
-    """The transformers model of a spec with random weights, computing in float64."""
+    """The transformers model for a spec, with random weights, computing in float64."""
     config = transformers.VivitConfig(
         hidden_size=spec.width, num_hidden_layers=spec.depth, num_attention_heads=spec.num_heads,
         intermediate_size=spec.mlp_dim, num_frames=spec.num_frames, image_size=list(spec.frame_size),
@@ -17,12 +17,12 @@ def peer(spec, num_classes, **options):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(1.0 if "layernorm" in name and name.endswith("weight") else 0.0, 0.2)
-            parameter.copy_(parameter.float())  # what float32 can hold
+            parameter.copy_(parameter.float())  # exact in float32
     return model
 
 
 def by_stored_key(model, of):
-    """`of(parameter)` by the keys that `save_pretrained` writes, which are not those in memory."""
+    """`of(parameter)` under the keys that `save_pretrained` writes, which differ from those in memory."""
     names = {
         "vivit.layers.": "vivit.encoder.layer.", "attention.o_proj": "attention.output.dense",
         "attention.q_proj": "attention.attention.query", "attention.k_proj": "attention.attention.key",

@@ -1,6 +1,6 @@
-"""A second statement of ViViT's four models (arXiv:2103.15691, section 3), in PyTorch, on the arrays of scenic.
+"""ViViT's four models (arXiv:2103.15691, section 3) restated in PyTorch, on scenic's arrays.
 
-Attention within a frame, or at a place over time, is written as attention over all tokens under a mask.
+Attention within a frame, or at one position over time, is written as attention over all tokens with a mask.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ EPS = 1e-6
 
 
 def classify(state, clips, factorization):
-    """Logits (b classes) of normalised clips (b t h w c) from scenic's arrays, tensors by path with slashes."""
+    """Logits (b classes) of normalised clips (b t h w c) from scenic's arrays: tensors by path with slashes."""
     kernel = state["embedding/kernel"].permute(4, 3, 0, 1, 2)
     x = F.conv3d(clips.permute(0, 4, 1, 2, 3), kernel, state["embedding/bias"], stride=kernel.shape[2:])
     t, s = x.shape[2], x.shape[3] * x.shape[4]

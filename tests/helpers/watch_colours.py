@@ -1,4 +1,4 @@
-"""`vidjax watch` with the model of colours, as a program: python watch_colours.py watch SOURCE --model colours ..."""
+"""`vidjax watch` with the colour model, as a program: python watch_colours.py watch SOURCE --model colours ..."""
 
 import sys
 

@@ -130,7 +130,7 @@ def test_a_form_gives_the_video_its_name_and_no_more_of_it_than_the_last_part(po
 def test_a_video_that_repeats_frames_is_answered_with_a_note(port):
     status, answer = post(port, encode(moving_texture(3, 40, 48), rate=8))
     assert status == 200
-    assert answer["notes"] == ["upload has 3 frames, a clip spans 7; its last frame is repeated"]
+    assert answer["notes"] == ["upload has 3 frames, but a clip spans 7; its last frame is repeated"]
 
 
 BROKEN = {
@@ -140,7 +140,7 @@ BROKEN = {
     "cut": (encode(moving_texture(30, 40, 48))[:3000], "truncated: "),
     "long": (
         encode(moving_texture(40, 40, 48), rate=8),
-        "the video has 5 seconds in 40 frames; 4 seconds are answered",
+        "the video has 5 seconds in 40 frames; the limit is 4 seconds",
     ),
 }
 

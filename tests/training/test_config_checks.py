@@ -34,13 +34,13 @@ def test_an_experiment_that_leaves_its_model_open_asks_for_a_size_where_nothing_
     [
         ("videomae_k400", {"data__rand_augment": "rand-m99"}, "data.rand_augment='rand-m99'"),
         ("videomae_k400", {"data__color_jitter": "(0.1,0.1)"}, r"must be \(brightness, contrast, saturation, hue\)"),
-        ("vivit_k400", {"data__crop": "short_side", "data__short_side": "(8,9)"}, "must be two lengths that grow"),
+        ("vivit_k400", {"data__crop": "short_side", "data__short_side": "(8,9)"}, "<= low <= high"),
         ("videomae_k400", {"data__crop_area": "(0.5,2.0)"}, r"must be \(low, high\) with 0 < low <= high <= 1"),
-        ("videomae_k400", {"data__mean": "(0.5,)"}, "must hold a number for red, green and blue"),
+        ("videomae_k400", {"data__mean": "(0.5,)"}, "must be three numbers: red, green, blue"),
         ("videomae_k400", {"data__cubes": "(3,8)"}, r"data.cubes=\(3, 8\) do not tile 8 frames of 24 pixels"),
         ("videomae_k400", {"data__cubes": "(2,8)"}, r"are not those of videomae_tiny; use \(4, 8\)"),
         ("timesformer_k400", {"data__cubes": "(1,8)"}, "is for masked_autoencoding; task=classification takes clips"),
-        ("svt_k400", {"data__global_views": "(8,)"}, "must hold the frames of two views"),
+        ("svt_k400", {"data__global_views": "(8,)"}, "must hold the numbers of frames of two views"),
         ("svt_k400", {"data__global_views": "()", "data__local_views": "()"}, "task=self_distillation needs views"),
         ("videomae_k400", {"model__mask_ratio": 0.01}, "model.mask_ratio=0.01 hides 0 of the 9 units"),
         ("videomae_k400", {"data__num_frames": 7}, "7 frames is not a multiple of tubelet_size=4"),
@@ -66,7 +66,7 @@ def test_keys_that_do_not_fit_are_refused_in_a_sentence(experiment, changes, mes
 
 
 def test_a_data_set_without_what_the_task_learns_from_is_refused():
-    with pytest.raises(DataError, match=r"rows of data\.name=kinetics400 carry .*, no captions"):
+    with pytest.raises(DataError, match=r"rows of data\.name=kinetics400 carry .*, not captions"):
         check_config(shipped.read("motion_caption", data__name="kinetics400"))
 
 

@@ -58,7 +58,7 @@ def test_empty_class_folders_are_said_and_kept(tmp_path, capsys):
 
 def test_one_class_and_too_few_videos_are_warned_of_where_classes_are_learned(tmp_path, capsys):
     put(tmp_path / "one", "train/run/1.mp4", "train/run/2.mp4", "val/run/3.mp4")
-    assert "warning: there is one class only, 'run': a loss of 0" in told(tmp_path / "one", tmp_path, capsys)
+    assert "warning: there is only one class, 'run', so a loss of 0" in told(tmp_path / "one", tmp_path, capsys)
     put(tmp_path / "few", "run/1.mp4", "run/2.mp4", "sit/3.mp4", "sit/4.mp4")
     assert "warning: 2 of 2 classes have fewer than 5 videos" in told(tmp_path / "few", tmp_path, capsys)
     assert "warning" not in told(tmp_path / "few", tmp_path, capsys, NOTHING)

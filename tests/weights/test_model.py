@@ -251,7 +251,9 @@ def test_a_model_without_classes_predicts_nothing(pretraining_run, video):
 
 def test_a_video_shorter_than_a_clip_is_answered_with_a_warning(model, tmp_path):
     (tmp_path / "short.mp4").write_bytes(encode(moving_texture(6, 32, 32)))
-    with pytest.warns(UserWarning, match=r"has 6 frames, a clip spans 13; its last frame is repeated \(see stride\)"):
+    with pytest.warns(
+        UserWarning, match=r"has 6 frames, but a clip spans 13; its last frame is repeated \(see stride\)"
+    ):
         model.predict(tmp_path / "short.mp4")
 
 

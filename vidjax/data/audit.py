@@ -1,7 +1,7 @@
-"""What is missing in the root of a data set: annotations, files, classes, videos that cannot be read.
+"""Find what is wrong with the root of a data set: missing annotations, files and classes, and unreadable videos.
 
-What a root holds is found as `open_source` finds it (`sources.root_layouts`); what it should hold is stated by
-the data set's `DatasetSpec`.
+The contents of a root are found as `open_source` finds them (`sources.root_layouts`) and compared with the data set's
+`DatasetSpec`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Opening:
 
     Attributes:
       check: `index` or `decode`; empty to look at names only.
-      at_most: of the videos of a split, evenly spread; 0 for all.
+      at_most: the number of videos to open per split, evenly spread; 0 for all.
       threads: videos opened at a time.
-      adding_checksums: whether those that have no checksum get one afterwards: that they have none is no problem, nor
-        that they do not say where they end.
+      adding_checksums: whether videos without a checksum get one afterwards. If so, neither a missing checksum nor an
+        open-ended file (one that does not declare its length) is a problem.
       on_video: called after each video.
     """
 
@@ -46,20 +46,19 @@ class Opening:
 
 @dataclasses.dataclass
 class SplitAudit:
-    """One split.
+    """What was found in one split.
 
     Attributes:
-      layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if there is
-        none.
-      reading: how a user's own videos were read and divided, in a sentence; hashed: by a hash of each name.
-      listed: number of videos listed; missing: paths that are listed but not there.
-      classes: number of classes that occur; num_classes: that there are; class_counts: how often each occurs, in units
-        of `unit`.
+      layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if none.
+      reading: how a user's own videos were read and divided, in a sentence; hashed: whether by a hash of each name.
+      listed: number of videos listed; missing: paths that are listed but do not exist.
+      classes: number of classes that occur; num_classes: number of classes in total; class_counts: how often each
+        occurs, in units of `unit`.
       subjects: number of frames of each subject, where subjects are known.
       unreadable: one dict for each video that could not be read: id, reason, detail.
-      problems: what is wrong, in sentences; notes: what one should know and the protocol allows.
-      measured: the videos that were read; targets: those of all frames. Both are for charts.
-      read: the files that were opened without a fault.
+      problems: what is wrong, in sentences; notes: what is worth knowing but allowed by the protocol.
+      measured: the videos that were read; targets: the targets of all frames. Both are for charts.
+      read: the files that were opened without an error.
     """
 
     split: str
@@ -81,7 +80,7 @@ class SplitAudit:
     read: list[str] = dataclasses.field(default_factory=list)
 
     def as_json(self) -> dict:
-        """Everything except what only charts need, which is long."""
+        """Everything except the long lists that only charts need."""
         return {key: value for key, value in vars(self).items() if key not in ("measured", "targets", "read")}
 
 
@@ -95,12 +94,12 @@ def audit(
     opening: Opening = _NAMES_ONLY,
     data: DataConfig = _BY_DEFAULT,
 ) -> list[SplitAudit]:
-    """Look at the splits of a data set.
+    """Check the splits of a data set.
 
     Args:
       name: a `data.name` of a data set with a root.
-      splits: default those of the data set's `DatasetSpec`.
-      opening: which videos that are there are opened.
+      splits: the splits to check; by default those of the data set's `DatasetSpec`.
+      opening: which of the existing videos are opened, and how.
       data: how a user's own videos are divided, and where their checksums are listed.
 
     Raises:
@@ -123,13 +122,13 @@ def audit(
             continue
         about.problems = [problem for problem in found.problems if problem not in said]
         about.notes = [note for note in found.notes if note not in said]
-        said |= {*found.problems, *found.notes}  # what is true of all splits stands with the first
+        said |= {*found.problems, *found.notes}  # report what is true of all splits once, with the first
         _compare(about, found, spec)
         if checksums:
             found = _with_checksums(about, found, checksums, opening)
         if opening.check:
             _read(about, found, opening)
-        if about.layout == OFFICIAL.name:  # elsewhere equal names may be different videos
+        if about.layout == OFFICIAL.name:  # in other layouts, equal names may be different videos
             listed[split] = {os.path.basename(video.id) for video in found.videos}
     for about in audits:
         for train in [split for split in listed if split.startswith("train") and not about.split.startswith("train")]:
@@ -137,23 +136,21 @@ def audit(
             if shared:
                 about.problems.append(f"{len(shared)} videos are in {train!r} too; the first is {shared[0]}")
     if checksums and (gone := checksums.gone()):
-        audits[0].problems.append(
-            f"{len(gone)} files that {checksums.path} lists are not there; the first is {gone[0]}"
-        )
+        audits[0].problems.append(f"{len(gone)} files listed in {checksums.path} are missing; the first is {gone[0]}")
     if spec.any_videos:
         _warn_of_classes(audits)
     return audits
 
 
 def _warn_of_classes(audits: list[SplitAudit]) -> None:
-    """Note which classes have too few videos, to the first split, which is that of training."""
+    """Add a note to the first split, the training split, about classes with too few videos."""
     train, *others = audits
     if train.class_counts and train.unit == "videos":
         train.notes += class_warnings(train.class_counts, others[0].class_counts if others else None)
 
 
 def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
-    """Compare what is there with what is listed and what is published."""
+    """Compare the files that exist with what is listed and what is published."""
     about.listed, about.num_classes, about.unit = len(found.videos), len(found.names), found.unit
     about.reading, about.hashed = found.reading, found.hashed
     about.missing = [video.id for video in found.videos if not video.there]
@@ -161,11 +158,11 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
     about.classes = sum(count > 0 for count in about.class_counts.values())
     if about.missing:
         about.problems.append(
-            f"{len(about.missing)} of {about.listed} listed videos are not there; the first is {about.missing[0]}"
+            f"{len(about.missing)} of {about.listed} listed videos are missing; the first is {about.missing[0]}"
         )
     expected = spec.num_classes or about.num_classes
     if about.num_classes < expected:
-        about.problems.append(f"it names {about.num_classes} classes; {spec.title} has {expected}")
+        about.problems.append(f"only {about.num_classes} classes are named; {spec.title} has {expected}")
     elif about.classes < expected and (spec.num_classes or about.split.startswith("train")):
         empty = next(name for name, count in about.class_counts.items() if not count)
         about.problems.append(
@@ -173,11 +170,11 @@ def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
         )
     number = spec.videos.get(about.split, 0)
     if about.listed < number:
-        about.problems.append(f"it lists {about.listed} videos; {spec.title} has {number}")
+        about.problems.append(f"only {about.listed} videos are listed; {spec.title} has {number}")
 
 
 def _with_checksums(about: SplitAudit, found: Inventory, checksums: Checksums, opening: Opening) -> Inventory:
-    """The videos together with their checksums; a problem where some have none."""
+    """Attach their checksums to the videos, and report videos without one as a problem."""
     videos = [dataclasses.replace(listed, video=checksums.checked(listed.video)) for listed in found.videos]
     with_one = sum(isinstance(listed.video, CheckedFile) for listed in videos)
     if with_one and not opening.check:
@@ -185,7 +182,7 @@ def _with_checksums(about: SplitAudit, found: Inventory, checksums: Checksums, o
     unlisted = [listed.video for listed in videos if listed.there and isinstance(listed.video, str)]
     if unlisted and not opening.adding_checksums:
         about.problems.append(
-            f"{len(unlisted)} videos have no checksum in {checksums.path}, the first of them {unlisted[0]}; "
+            f"{len(unlisted)} videos have no checksum in {checksums.path}; the first is {unlisted[0]}; "
             "--write-checksums adds them"
         )
     return dataclasses.replace(found, videos=videos)
@@ -221,12 +218,12 @@ def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
 
 
 def _find(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> tuple[str, Inventory]:
-    """The name of the layout in which a root has a split, and what it lists."""
+    """The name of the layout that holds a split under a root, and what it lists."""
     if spec.any_videos and spec.inventory is not None and (os.path.isfile(root) or os.listdir(root)):
         found = spec.inventory(root, split, data)
         return found.layout, found
     layout = find_layout(spec, root, split)
     if layout is None:
         there = ", ".join(sorted(os.listdir(root))[:8]) or "nothing"
-        raise DataError(f"nothing of it is under {root}, which has {there}; expected {spec.layout}")
+        raise DataError(f"{root} holds no such split; found {there}, expected {spec.layout}")
     return layout.name, layout.inventory(spec, root, split)

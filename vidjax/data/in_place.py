@@ -1,8 +1,8 @@
-"""Arrays that the loader processes of a machine read where they are, in place of getting a copy each.
+"""Arrays that all loader processes of a machine read in place instead of receiving a copy each.
 
-Large ones lie in files without a name (memfd), which loader processes map by the number that they have in the process
-that made them. Nothing is left behind when that process is killed, and /dev/shm, which containers keep small, is not
-needed. Where there are no such files, arrays travel with the rest.
+Large arrays lie in anonymous files (memfd), which loader processes map by their descriptor number in the process that
+made them. Nothing is left behind when that process is killed, and /dev/shm, which containers keep small, is not
+needed. Where memfd does not exist, arrays are pickled with everything else.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import cloudpickle
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-LARGE = 2**20  # bytes, from which an array is shared
-_files: dict[int, tuple[int, int]] = {}  # of arrays that lie in one: its number and its bytes, by the array's address
+LARGE = 2**20  # bytes from which an array is shared
+_files: dict[int, tuple[int, int]] = {}  # by the address of a shared array: its file descriptor and its size in bytes
 
 Packed = tuple[bytes, list[tuple[str, int] | bytes]]
 
 
 class GrowingBytes:
-    """Bytes of a number that is not known beforehand."""
+    """A byte array that grows by appending, and is shared once it is large."""
 
     def __init__(self):
         self._file, self._few = -1, bytearray()
@@ -36,7 +36,7 @@ class GrowingBytes:
             self._flush()
 
     def array(self) -> UInt8[np.ndarray, " bytes"]:
-        """All of them; nothing is added from now on."""
+        """The bytes as an array; nothing may be added afterwards."""
         if self._file < 0:
             return np.frombuffer(self._few, np.uint8)
         self._flush()
@@ -52,7 +52,7 @@ class GrowingBytes:
 
 
 def placed(array: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
-    """A copy of an array that loader processes can read in place."""
+    """The array, copied to where loader processes can read it in place if it is large."""
     if array.nbytes < LARGE or not hasattr(os, "memfd_create"):
         return array
     grown = GrowingBytes()
@@ -63,14 +63,14 @@ def placed(array: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
 
 
 def pack(thing: Any) -> Packed:
-    """What a process of this machine makes the same thing of, as long as this process lives."""
+    """Pickle a thing for other processes of this machine; valid as long as this process lives."""
     arrays: list[pickle.PickleBuffer] = []
     pickled = cloudpickle.dumps(thing, protocol=5, buffer_callback=arrays.append)
     return pickled, [_place(array.raw()) for array in arrays]
 
 
 def unpack(packed: Packed) -> Any:
-    """The thing that was packed; its large arrays are read-only."""
+    """Unpickle the thing; its large arrays are read-only."""
     pickled, places = packed
     return pickle.loads(pickled, buffers=[place if isinstance(place, bytes) else _opened(*place) for place in places])
 

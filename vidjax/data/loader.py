@@ -1,8 +1,8 @@
 """Batches of clips through grain, the same for any number of processes and workers.
 
-The order of operations is what makes them the same: shuffle, repeat, augment (random numbers keyed by the global row),
-and only then the rows of a process, which workers decode in turn. Resuming begins at another row, so no state of an
-iterator is ever saved.
+The order of operations ensures this: shuffle, repeat, augment (random numbers keyed by the global row), and only then
+select the rows of a process, which workers decode in turn. To resume, reading starts at a later row, so no iterator
+state is ever saved.
 """
 
 from __future__ import annotations
@@ -30,45 +30,46 @@ from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
 from vidjax.errors import ConfigError, StalledError
 
-if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
+if TYPE_CHECKING:  # it imports jax and orbax, which many importers of this module do not need
     import grain
 
-FEW_CORES = 4  # up to which no worker is started
+FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
-_CACHED_SHARE = 4  # one part in so many of the free memory is for decoded frames
-WORKER_MEMORY = 10**9  # bytes that a worker with its clips may come to
-_ROWS = 2**48  # without end, yet small enough for the floats that grain computes lengths with
-# What a worker has sent and nobody has taken must fit into a pipe of 64 KiB, or the worker does not end until it is.
-_PACK, _PACKS_AHEAD = 4, 4  # rows of a pack; packs of a worker
+_CACHED_SHARE = 4  # one part in this many of the free memory is for decoded frames
+WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
+_ROWS = 2**48  # practically endless, yet small enough for the floats in which grain computes lengths
+# Unread output of a worker must fit into a pipe of 64 KiB; otherwise the worker does not exit until it is read.
+_PACK, _PACKS_AHEAD = 4, 4  # rows per pack; packs per worker
 _SMALL = 2**10  # bytes; larger arrays of a pack travel through shared memory
 
 
 def train_batches(
     source: VideoSource, data: DataConfig, *, seed: int, start_step: int = 0, process: tuple[int, int] = (0, 1)
 ) -> Batches:
-    """The endless local batches of one process, from `start_step` on.
+    """Iterate endlessly over the local batches of one process, from `start_step` on.
 
-    With R = data.clips_per_decode, a batch has `rows` = data.global_batch / processes * R rows; the R clips of one
-    video are neighbours, share their frame numbers (one decode, as the repeated augmentation of VideoMAE fine-tuning
-    does) and differ in their spatial augmentation.
+    With R = data.clips_per_decode, a batch has `rows` = data.global_batch / processes * R rows. The R clips of one
+    video are adjacent, share their frame numbers (one decode, as in the repeated augmentation of VideoMAE
+    fine-tuning) and differ in their spatial augmentation.
 
     Args:
-      process: this process and how many there are, as row blocks of the global batch.
+      process: (index of this process, number of processes); each reads one block of rows of the global batch.
 
     Returns:
       an iterator with `close()`; its batches are dicts of
         video (rows t s s c) uint8 or, instead, the views of `data.views`;
         label (rows) int32; valid (rows) bool, all True;
         index (rows) int64, the data-set row that was used;
-        failed (rows 8) int32, the rows that could not be decoded before it, then -1; failed_reason (rows 8) int8,
-        indices into `VideoError.REASONS`, then -1. Of R clips only the first carries failures.
-      A row that fails is replaced by another of its class, drawn from random numbers of that place in the order.
-      With data.balance=classes the rows of each class are repeated, in turn, until there are as many as of the largest.
+        failed (rows 8) int32, the rows tried before it that could not be decoded, padded with -1;
+        failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1.
+      Only the first of R clips carries failures. A row that fails is replaced by another of its class, drawn from the
+      random numbers of its position. With data.balance=classes the rows of each class are repeated in turn until
+      every class has as many as the largest.
 
     Raises:
-      ConfigError: when the processes do not divide the batch.
-      DataError: (from the iterator) when a row and eight substitutes fail one after the other.
-      StalledError: (from the iterator) after data.stall_seconds without a video, with those that are waited for.
+      ConfigError: when the number of processes does not divide the batch.
+      DataError: (from the iterator) when a row and eight substitutes all fail.
+      StalledError: (from the iterator) after data.stall_seconds without a video; names the videos being waited for.
 
     Example:
       >>> data = vidjax.config.DataConfig(root="videos", num_frames=8, stride=2, image_size=64, global_batch=4)
@@ -101,25 +102,25 @@ def train_batches(
 def eval_batches(
     source: Rows, data: DataConfig, recipe: ClipRecipe, *, batch: int, process: tuple[int, int] = (0, 1)
 ) -> Batches:
-    """The local batches of one process in one pass that shows every video exactly once over all processes.
+    """Iterate over the local batches of one process, in one pass that shows every video once over all processes.
 
     All processes get the same number of batches; rows past the end are padding. A video that fails is never replaced.
 
     Args:
-      data: says how fast: workers, threads and prefetch.
+      data: the numbers of workers and threads, the prefetch and the stall limit are read from it.
       recipe: how the views of a video are taken.
-      batch: videos a step over all processes.
-      process: this process and how many there are.
+      batch: videos per step over all processes.
+      process: (index of this process, number of processes).
 
     Returns:
-      an iterator with `close()`; with b = batch / processes and v = recipe.views (crops of a clip are
-      neighbours) its batches are dicts of
+      an iterator with `close()`. With b = batch / processes and v = recipe.views (crops of a clip are adjacent), its
+      batches are dicts of
         video (b v t h w c) uint8; label (b) int32; valid (b) bool, False for padding;
         decoded (b) bool, False (and zeros in video) when the video failed; index (b) int64, -1 for padding;
         failed_reason (b) int8, index into `VideoError.REASONS` or -1.
 
     Raises:
-      ConfigError: when the processes do not divide the batch.
+      ConfigError: when the number of processes does not divide the batch.
 
     Example:
       >>> data = vidjax.config.DataConfig(root="videos")
@@ -144,12 +145,12 @@ def eval_batches(
 
 
 class BalancedRows:
-    """Row numbers in which every class is as frequent as the largest; classes without rows are left out."""
+    """Row numbers that repeat smaller classes until all are as frequent as the largest; empty classes are left out."""
 
     def __init__(self, source: VideoSource):
         if source.annotation != LABEL:
             raise ConfigError(
-                f"data.balance=classes needs one class per row; these rows have {source.annotation}: set it to none"
+                f"data.balance=classes needs one class per row, but these rows have {source.annotation}; set it to none"
             )
         labels = source.row_labels()
         counts = np.bincount(labels)
@@ -166,21 +167,21 @@ class BalancedRows:
 
 
 class Batches:
-    """An iterator over batches of rows that threads or worker processes decode ahead, all of them for the next batch.
+    """An iterator over batches, decoded ahead by threads or worker processes that all work on the next batch.
 
     Attributes:
-      videos: of a batch.
+      videos: videos per batch.
     """
 
     def __init__(self, rows: grain.MapDataset, videos: int, join: Join, data: DataConfig, video: Callable[[int], str]):
-        """Begin to decode.
+        """Start decoding.
 
         Args:
           rows: one video each, in order.
-          videos: of a batch.
-          join: makes a batch of its rows.
-          data: says how fast: workers, threads and prefetch; and how long one waits for them.
-          video: the file of a row, by its place among `rows`.
+          videos: videos per batch.
+          join: combines rows into a batch.
+          data: the numbers of workers and threads, the prefetch and the stall limit are read from it.
+          video: gives the file of a row, by its position in `rows`.
         """
         _single_threaded_cv2()
         sweep()
@@ -193,11 +194,11 @@ class Batches:
 
     @property
     def decoded(self) -> int:
-        """How many videos of the batch that is made next are there."""
+        """How many videos of the next batch are decoded."""
         return self._reader.decoded
 
     def close(self) -> None:
-        """Stop the threads or processes; call it when the batches are not read to their end."""
+        """Stop the threads or processes; call it when the batches are not read to the end."""
         self._finalizer()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -214,24 +215,24 @@ class Batches:
         return batch
 
     def _stalled(self) -> str:
-        """What is waited for; rows come in order, so it is the next ones."""
+        """A message that names the next videos; rows come in order, so one of these is holding up the rest."""
         first, names = self._reader.read, list[str]()
         rows = range(first, first + self._pack)
         thread = threading.Thread(target=lambda: names.extend(map(self._video, rows)), daemon=True)
         thread.start()
-        thread.join(CLOSING)  # a disk that hangs may not even tell the name
-        names = list(filter(None, dict.fromkeys(names))) or [f"row {first} of this start"]
+        thread.join(CLOSING)  # on a disk that hangs, even looking up the name may block
+        names = list(filter(None, dict.fromkeys(names))) or [f"row {first} since this start"]
         return (
             f"no video has been decoded for {self._stall:g} s (data.stall_seconds); the loader is at "
-            f"{'one of ' * (len(names) > 1)}{', '.join(names)}. See whether it can be read; the same command with the "
-            "same workdir goes on from the last checkpoint"
+            f"{'one of ' * (len(names) > 1)}{', '.join(names)}. Check whether it can be read; the same command with "
+            "the same workdir resumes from the last checkpoint"
         )
 
 
 def num_workers(data: DataConfig) -> int:
-    """How many processes decode: data.workers, or by the cores that this process may use where that is -1.
+    """How many processes decode: data.workers or, if that is -1, a number that suits the usable cores and free memory.
 
-    On few cores threads of this process do as well and start at once: decoding releases the interpreter's lock.
+    With few cores, threads of this process do as well and start at once, since decoding releases the GIL.
     """
     if data.workers >= 0:
         return data.workers
@@ -242,7 +243,7 @@ def num_workers(data: DataConfig) -> int:
 
 
 def frame_cache(data: DataConfig) -> FrameCache | None:
-    """Memory for decoded frames; none where workers decode, each of which would keep frames of its own."""
+    """A cache of decoded frames, or None with worker processes, each of which would keep frames of its own."""
     if not data.cache_gb or num_workers(data):
         return None
     if data.cache_gb > 0:
@@ -256,7 +257,7 @@ def decoders(data: DataConfig) -> int:
 
 
 def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) -> grain.IterDataset:
-    """The rows in their order, `pack` of them at a time, as threads or worker processes decode them."""
+    """The rows in order, `pack` at a time, decoded by threads or worker processes."""
     import grain
     from grain.experimental import DatasetOptions, WithOptionsIterDataset
 
@@ -264,7 +265,7 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
     workers = num_workers(data)
     if not workers:
         return packs
-    if not flags.FLAGS.is_parsed():  # grain reads a flag even where no absl app has parsed any
+    if not flags.FLAGS.is_parsed():  # grain reads a flag even if no absl app has parsed any
         flags.FLAGS.mark_as_parsed()
     in_worker = WithOptionsIterDataset(packs, DatasetOptions(min_shm_size=_SMALL))
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_PACKS_AHEAD)
@@ -272,13 +273,13 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
 
 
 def _rows_per_pack(videos: int, workers: int) -> int:
-    """A divisor of a batch: a few rows cost hardly more to send than one, and all workers are to share a batch."""
+    """A divisor of the batch: several rows cost hardly more to send than one, but all workers should share a batch."""
     most = min(_PACK, videos // max(workers, 1)) if workers else 1
     return next(number for number in range(max(most, 1), 0, -1) if videos % number == 0)
 
 
 class _Part:
-    """The rows of one process's batches, from a step on; those of its workers read large arrays where they are."""
+    """The rows of one process's batches from a step on; when sent to a worker, large arrays are shared, not copied."""
 
     def __init__(self, rows: grain.MapDataset, videos: int, process: tuple[int, int], start_step: int = 0):
         self._rows, self._videos, self._process, self._start = rows, videos, process, start_step
@@ -290,12 +291,12 @@ class _Part:
         return cast("Batch", self._rows[self.place(index)])
 
     def place(self, index: int) -> int:
-        """Where a row is among those of all processes and steps."""
+        """The position of a row among those of all processes and steps."""
         place, count = self._process
         step, row = divmod(index, self._videos)
         return ((self._start + step) * count + place) * self._videos + row
 
-    def __deepcopy__(self, memo: dict) -> _Part:  # grain makes a copy for each worker, and then sends that
+    def __deepcopy__(self, memo: dict) -> _Part:  # grain copies it for each worker before pickling the copy
         return self
 
     def __getstate__(self) -> Packed:
@@ -306,7 +307,7 @@ class _Part:
 
 
 def _where(source: Rows, row: int) -> str:
-    """The file of a row, or its name where it has none; empty for padding."""
+    """The file of a row, or its id if it has none; empty for padding."""
     if row >= len(source):
         return ""
     found = source[row]
@@ -321,13 +322,13 @@ def _start_worker(mark: str, worker: int, workers: int):
 
 
 def _end_with_parent():
-    """A parent that was killed cannot stop its workers, which would wait for it for ever."""
+    """Exit with the parent: one that was killed cannot stop its workers, which would wait for it forever."""
     cast("multiprocessing.process.BaseProcess", multiprocessing.parent_process()).join()
     os._exit(1)
 
 
 def _single_threaded_cv2():
-    """OpenCV would otherwise start a pool of threads in each of the loader's own."""
+    """Stop OpenCV from starting a pool of threads in each thread of the loader."""
     cv2.setNumThreads(1)
 
 

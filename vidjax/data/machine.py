@@ -1,4 +1,4 @@
-"""What the machine has for a loader: cores and memory."""
+"""The cores and the memory available to a loader."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_host_memory() -> int | None:
-    """Bytes that are free on this machine, or within the limit of this process's control group."""
+    """Free memory in bytes, of this machine or within the limit of this process's control group; None if unknown."""
     free = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

@@ -1,9 +1,9 @@
-"""The embedded data set "motion": handwritten digits that travel over textured backgrounds, in H.264 files.
+"""The built-in data set "motion": handwritten digits that travel over textured backgrounds, in H.264 files.
 
 The pose of a digit is a point on a torus (x, y, turn, zoom phase) that starts anywhere and moves at a constant
-rate; a class is the direction of travel. So the pose has the same uniform distribution for every class at every
+rate; its class is the direction of travel. So the pose has the same uniform distribution for every class at every
 frame: no single frame gives the class away, and a clip played backwards is a clip of the opposite class.
-`DIGITS` is another specification, for learning what is shown rather than how it moves.
+`DIGITS` is a second specification, for learning what is shown rather than how it moves.
 """
 
 from __future__ import annotations
@@ -60,39 +60,39 @@ _COLOURS = {
     "green": (0.5, 1.0, 0.4),
     "cyan": (0.4, 1.0, 1.0),
 }
-_SPLITS = ("train", "val", "long", "test")  # a clip is drawn by its split's place in here
+_SPLITS = ("train", "val", "long", "test")  # a clip's random numbers are keyed by its split's index here
 _MANIFEST = "motion.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class MotionSpec:
-    """How much data, and how it looks; two equal specs give the same videos."""
+    """How many videos there are and what they look like; equal specs give the same videos."""
 
     seed: int = 0
     train_videos: int = 4096
     val_videos: int = 256
     test_videos: int = 512
-    long_videos: int = 0  # of several intervals back to back, each with a class of its own
-    size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 wants it
+    long_videos: int = 0  # each several intervals back to back, with one class per interval
+    size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 requires
     frames: int = 20
     fps: int = 10
     min_side: float = 0.4  # of the digit's box, as a share of the frame
     max_side: float = 0.7
-    cycle_frames: int = 20  # in which the fastest digit crosses the frame, or grows from the least to the greatest
-    turn_frames: int = 36  # in which the fastest digit turns once; a faster turn looks like one the other way
+    cycle_frames: int = 20  # in which the fastest digit crosses the frame or completes a zoom
+    turn_frames: int = 36  # in which the fastest digit turns once; faster turns seem to go the other way
     min_speed: float = 0.6  # as a share of the fastest
-    slant: float = 20.0  # degrees; largest angle between the way of a moving digit and its class's axis
-    spread: float = 1.0  # share of the torus that digits start in, around the upright one in the middle
-    shake: float = 0.0  # largest displacement of the digit in a frame, along either axis, as a share of the frame
-    texture: float = 1.0  # strength of the background, of which 0 leaves black
+    slant: float = 20.0  # degrees; largest angle between a digit's path and its class's axis
+    spread: float = 1.0  # share of the torus in which digits start, around the upright one in the middle
+    shake: float = 0.0  # largest random displacement per frame along either axis, as a share of the frame
+    texture: float = 1.0  # strength of the background; 0 is black
     colours: tuple[str, ...] = tuple(_COLOURS)  # of digits
     intervals: int = 4  # of a long video
-    crf: int = 10  # constant rate factor of x264; low, so that coding noise tells nothing of the motion
+    crf: int = 10  # constant rate factor of x264; low, so that coding noise does not reveal the motion
     key_frame_every: int = 10
 
 
-# Two moments of a video share its digit and hardly anything else: neither background nor place nor size tells which
-# moments belong together. Movements are slow, and lost in the shaking.
+# Two moments of a video share their digit and hardly anything else: neither background, place nor size shows which
+# moments belong together, and the slow motion is lost in the shaking.
 DIGITS = MotionSpec(
     val_videos=1024,
     test_videos=0,
@@ -109,7 +109,7 @@ DIGITS = MotionSpec(
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A stretch of constant motion; `rate` is the change of pose a frame, `speed` its share of the fastest."""
+    """A stretch of constant motion; `rate` is the change of pose per frame, `speed` its share of the fastest."""
 
     label: str
     frames: int
@@ -117,13 +117,13 @@ class Interval:
     rate: tuple[float, float, float, float]
 
     def velocity(self, spec: MotionSpec) -> tuple[float, float]:
-        """Velocity to the right and downwards, as a share of the fastest: each within [-1, 1]."""
+        """Velocity (right, down) as a share of the fastest, each within [-1, 1]."""
         return self.rate[0] * spec.cycle_frames, self.rate[1] * spec.cycle_frames
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """Everything that one video shows; `start` is the pose at frame 0, all four parts in [0, 1)."""
+    """Everything that one video shows; `start` is the pose at frame 0, all four components in [0, 1)."""
 
     intervals: tuple[Interval, ...]
     start: tuple[float, float, float, float]
@@ -133,14 +133,14 @@ class Clip:
     texture: int  # seed of the background
 
     def poses(self) -> Float[np.ndarray, "t 4"]:
-        """Pose at every frame: x and y as shares of the frame, turn clockwise in turns, zoom phase; in [0, 1)."""
+        """Pose at every frame: x and y as shares of the frame, clockwise turns, zoom phase; all in [0, 1)."""
         rates = np.concatenate([np.tile(part.rate, (part.frames, 1)) for part in self.intervals])
         travelled = np.concatenate([np.zeros((1, 4)), np.cumsum(rates, axis=0)[:-1]])
         return (np.asarray(self.start) + travelled) % 1.0
 
 
 def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
-    """The clip in a row of a split; it depends on nothing but the three arguments."""
+    """Draw the clip in a row of a split; it depends only on the three arguments."""
     rng = np.random.default_rng([spec.seed, _SPLITS.index(split), row])
     count = spec.intervals if split == "long" else 1
     first = row % len(CLASSES)
@@ -158,7 +158,7 @@ def draw_clip(spec: MotionSpec, split: str, row: int) -> Clip:
 
 
 def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
-    """Draw a clip: a fixed texture, and the digit at its pose in every frame, wrapped around the borders."""
+    """Draw a clip: a fixed texture, and in every frame the digit at its pose, wrapped around the borders."""
     poses = clip.poses()
     poses[:, :2] += spec.shake * np.random.default_rng([clip.texture, 1]).uniform(-1, 1, (len(poses), 2))
     x, y, turn, phase = (part[:, None, None] for part in poses.T)
@@ -174,11 +174,11 @@ def render(clip: Clip, spec: MotionSpec) -> UInt8[np.ndarray, "t h w 3"]:
 
 
 def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
-    """Write the data set unless it is there, and return its folder.
+    """Write the data set unless it exists, and return its folder.
 
     The folder holds `{train,val,test}/<class>/<id>.mp4`, `long/<id>.mp4` if asked for, and `annotations.jsonl`. It is
-    written beside its place and moved there when whole, so that readers never see a part of it and processes that
-    write at once agree. An empty root stands for a folder named after the spec in `$VIDJAX_CACHE` (or
+    written to a temporary folder beside it and renamed when complete, so that readers never see a part of it and
+    concurrent writers do not clash. An empty root stands for a folder named after the spec in `$VIDJAX_CACHE` (or
     `~/.cache/vidjax`).
 
     Raises:
@@ -204,24 +204,24 @@ def prepare(root: str = "", spec: MotionSpec = MotionSpec()) -> str:
 
 
 def annotations(root: str) -> list[dict]:
-    """The annotations of a prepared folder, one dict a video.
+    """Read the annotations of a prepared folder, one dict per video.
 
-    Each has id, split, video (path below root), digit, caption, frames and fps; short videos also class and
-    velocity, long ones intervals, a list of class, start, end (seconds) and velocity.
+    Each has id, split, video (path below root), digit, caption, frames and fps. Short videos also have class and
+    velocity; long ones have intervals, a list of dicts of class, start, end (seconds) and velocity.
     """
     with open(Path(root) / "annotations.jsonl") as lines:
         return [json.loads(line) for line in lines]
 
 
 def encode(path: Path, frames: UInt8[np.ndarray, "t h w 3"], spec: MotionSpec) -> None:
-    """Write frames as an H.264 file of the spec's rate and quality, the same bytes at every run."""
+    """Write frames as an H.264 file at the spec's frame rate and quality; every run writes the same bytes."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=spec.fps)
         stream.width = stream.height = spec.size
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.thread_count = 1  # the same bytes whatever the machine
+        stream.codec_context.thread_count = 1  # the same bytes on every machine
         stream.options = {
             "crf": str(spec.crf),
             "preset": "veryfast",
@@ -238,7 +238,7 @@ def _cache() -> Path:
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    """Remove what processes of this machine were writing when they were killed: `<prefix><process>-<random>`."""
+    """Remove the partial folders of killed processes of this machine, `<prefix><process>-<random>`."""
     for path in folder.iterdir():
         process, _, rest = path.name.removeprefix(prefix).partition("-")
         if path.name.startswith(prefix) and process.isdecimal() and rest and not _runs(int(process)):
@@ -250,7 +250,7 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # of another user
+    except PermissionError:  # the process belongs to another user
         return True
     return True
 
@@ -262,12 +262,12 @@ def _is_prepared(target: Path, spec: MotionSpec) -> bool:
         found = json.loads((target / _MANIFEST).read_text())
     except (OSError, ValueError):
         raise DataError(
-            f"{target} is not a motion data set, which vidjax writes itself: to train on your own videos use "
-            "configs/pretrain.py or configs/finetune.py, or add --config.data.name=folder; for the motion videos leave "
-            "data.root empty"
+            f"{target} is not a motion data set, which vidjax writes itself. To train on your own videos, use "
+            "configs/pretrain.py or configs/finetune.py, or add --config.data.name=folder. For the motion videos, "
+            "leave data.root empty"
         ) from None
     if found != json.loads(json.dumps(dataclasses.asdict(spec))):
-        raise DataError(f"{target} holds a motion data set of another specification; name another data.root")
+        raise DataError(f"{target} holds a motion data set of another specification; choose another data.root")
     return True
 
 
@@ -334,7 +334,7 @@ _loaded: dict[str, tuple] = {}
 
 
 def glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
-    """scikit-learn's digits as ink in [0, 1], and which digit each one is; loaded once a process."""
+    """scikit-learn's digits as ink in [0, 1], and the digit that each shows; loaded once per process."""
     if not _loaded:
         from sklearn.datasets import load_digits
 
@@ -344,13 +344,13 @@ def glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
 
 
 def _rows_of_split(split: str) -> range:
-    """No handwritten digit appears in two splits."""
+    """The rows of scikit-learn's digits for a split; no handwritten digit appears in two splits."""
     bounds = {"train": (0, 1200), "val": (1200, 1500), "test": (1500, 1600), "long": (1600, 1797)}
     return range(*bounds[split])
 
 
 def background(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3"]:
-    """A smooth coloured texture in [0, 0.6]: plane waves of a quarter to five quarters of a period a frame."""
+    """A smooth coloured texture in [0, 0.6]: plane waves of 0.25 to 1.25 periods per frame."""
     rng = np.random.default_rng(seed)
     angle, periods = rng.uniform(0, np.pi, waves), rng.uniform(0.25, 1.25, waves)
     grid = 2 * np.pi * np.arange(size) / size
@@ -363,7 +363,7 @@ def background(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3
 def _sample(
     glyph: Float[np.ndarray, "8 8"], down: Float[np.ndarray, ...], right: Float[np.ndarray, ...]
 ) -> Float[np.ndarray, ...]:
-    """Bilinear ink at offsets from the centre in units of the box's side; nothing outside the box."""
+    """Bilinear ink at offsets from the centre, in units of the box's side; zero outside the box."""
     padded = np.pad(glyph, 2)
     row, column = (np.clip(offset * 8 + 5.5, 0, 10.999) for offset in (down, right))
     top, left = row.astype(np.int32), column.astype(np.int32)

@@ -1,4 +1,4 @@
-"""`open_source`: opens one split of a data set, whatever layout `data.root` has."""
+"""Open one split of a data set, whatever the layout of `data.root`."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from vidjax.files import in_bucket
 def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoSource:
     """Open one split of a data set.
 
-    `data.name` is a name of `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
+    `data.name` is a name in `vidjax.data.datasets.DATASETS`, or `module:ATTR` for a `DatasetSpec` in a module of your
     own. `data.root` holds class folders `<split>/<class>/*`, a list `<split>.csv` of paths and labels, prepared
-    records, or the data set as it is distributed; with `data.name=folder` it is any folder or list of videos, see
-    `vidjax.data.sources.own_videos`. Files are compared with the checksums in `SHA256SUMS` of the root, or in the list
-    `data.checksums`, whenever they are opened. motion, motion_digits and synthetic need no root.
+    records, or the data set as it is distributed. With `data.name=folder` it is any folder or list of videos, see
+    `vidjax.data.sources.own_videos`. Whenever a file is opened, it is compared with its checksum in `SHA256SUMS` of the
+    root or in the list `data.checksums`. motion, motion_digits and synthetic need no root.
 
     Args:
-      split: for example `train`, `val` or `test`, or `all` of the videos of one's own; class folders take their
-        numbers from `data.train_split`.
-      annotation: what rows must carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`; NOTHING for videos
-        alone, whose rows have their class all the same where each has one.
+      split: for example `train`, `val` or `test`, or `all` for your own videos; class folders take their numbers from
+        `data.train_split`.
+      annotation: what rows must carry, a name in `vidjax.data.sources.annotations.ANNOTATIONS`; NOTHING for videos
+        alone, whose rows still have their class where each has one.
 
     Raises:
-      ConfigError: when there is no data set of that name.
+      ConfigError: when there is no data set with that name.
       DataError: when the data is missing, empty or malformed, or its rows do not carry the annotation.
 
     Example:
@@ -55,17 +55,17 @@ def _open(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation
         return open_classes(spec, root, split, data, annotation)
     source = spec.open_split(root, split, data, annotation if annotation or spec.any_videos else spec.annotations[0])
     if annotation == NOTHING and source.annotation != LABEL:
-        source.annotation = NOTHING  # of which a batch has no array
+        source.annotation = NOTHING  # for which batches have no array
         return source
     if annotation not in (NOTHING, source.annotation):
-        raise DataError(f"rows of data.name={data.name}, split {split!r}, carry {source.annotation}, no {annotation}")
+        raise DataError(f"rows of data.name={data.name}, split {split!r}, carry {source.annotation}, not {annotation}")
     if data.num_classes not in (0, source.num_classes):
         raise DataError(f"data.num_classes={data.num_classes}, but {data.name} has {source.num_classes}; use 0")
     return source
 
 
 def usual_split(data: DataConfig) -> str:
-    """The split to take where none is named: the training split, or all of one's own videos that are not divided."""
+    """The split to use if none is named: the training split, or all of a user's own videos if they are not divided."""
     spec = DATASETS.find(data.name)
     if not spec.any_videos:
         return data.train_split
@@ -74,10 +74,10 @@ def usual_split(data: DataConfig) -> str:
 
 
 def open_videos(data: DataConfig, split: str) -> VideoSource:
-    """Open the whole videos of one split, with everything annotated of them, to write them as records.
+    """Open the whole videos of one split with all their annotations, to be written as records.
 
     Raises:
-      DataError: as `open_source`.
+      DataError: see `open_source`.
     """
     spec = DATASETS.find(data.name)
     if spec.open_videos is None:
@@ -87,7 +87,7 @@ def open_videos(data: DataConfig, split: str) -> VideoSource:
 
 
 def _with_checksums(source: VideoSource, root: str, data: DataConfig) -> VideoSource:
-    """The source, whose files are compared with their checksums where there is a list of these."""
+    """The source, with the checksums that its files are compared with, if there is a list of them."""
     source.checksums = find_checksums(root, data)
     if source.checksums:
         warn_of_unlisted(source.checksums, source.files())
@@ -95,11 +95,11 @@ def _with_checksums(source: VideoSource, root: str, data: DataConfig) -> VideoSo
 
 
 def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
-    """The absolute path of a data set's root, in a bucket that of its local copy; as it is for one that needs none.
+    """The absolute path of a data set's root, or of its local copy if it is in a bucket; unchanged if none is needed.
 
     Raises:
-      DataError: when it is not a folder with something in it, or a list where the data set may be one, or it is in a
-        bucket and there is no place for a copy.
+      DataError: when the root is missing or empty, or is a file where the data set needs a folder, or is in a bucket
+        and data.stage names no folder for a copy.
     """
     root = data.root
     if not spec.needs_root:
@@ -107,8 +107,8 @@ def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
     if in_bucket(root):
         if not data.stage:
             raise DataError(
-                f"data.root={root} is in a bucket: name a local folder with room for a copy of it, on every host "
-                "(--config.data.stage=DIR), or mount the bucket (gcsfuse) and give the mounted folder"
+                f"data.root={root} is in a bucket: set --config.data.stage=DIR to a local folder with room for a copy "
+                "of it on every host, or mount the bucket (gcsfuse) and set data.root to the mounted folder"
             )
         root = _staged_once(root, data.stage)
     if not root:
@@ -127,18 +127,18 @@ def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
 
 @functools.cache
 def _staged_once(address: str, folder: str) -> str:
-    """One copy serves all splits of a process: a second look at the bucket could replace files that are being read."""
+    """Copy once for all splits of a process; a second look at the bucket could replace files that are being read."""
     return staged(address, folder)
 
 
 def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
-    """Refuse a data set whose rows do not carry an annotation.
+    """Reject a data set whose rows do not carry an annotation.
 
     Args:
-      name: of the data set, in `data.name`.
+      name: the `data.name` of the data set.
 
     Raises:
-      DataError: with what they carry, and the data sets that do.
+      DataError: naming what its rows carry, and the data sets that carry the annotation.
     """
     if annotation == NOTHING or annotation in spec.annotations:
         return
@@ -149,4 +149,4 @@ def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
             "these"
         )
     able = ", ".join(other for other, spec in DATASETS.items() if annotation in spec.annotations)
-    raise DataError(f"rows of data.name={name} carry {carried}, no {annotation}; data sets with {annotation}: {able}")
+    raise DataError(f"rows of data.name={name} carry {carried}, not {annotation}; data sets with {annotation}: {able}")

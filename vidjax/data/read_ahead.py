@@ -1,4 +1,4 @@
-"""A thread that takes decoded rows from grain and makes batches of them before they are asked for."""
+"""A thread that collects decoded rows from grain into batches before they are needed."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ import numpy as np
 
 from vidjax.errors import DataError
 
-if TYPE_CHECKING:  # it imports jax and orbax, which half of what imports this module does without
+if TYPE_CHECKING:  # it imports jax and orbax, which many importers of this module do not need
     import grain
 
-CLOSING = 5.0  # seconds for what is under way
+CLOSING = 5.0  # seconds to wait for work in progress
 Batch = dict[str, np.ndarray]
 Join = Callable[[Sequence[Batch]], Batch]
 
 
 class ReadAhead:
-    """Puts packs of rows together in a thread of its own, `ahead` batches before they are asked for."""
+    """Assembles batches from packs of rows in its own thread, up to `ahead` batches before they are needed."""
 
     def __init__(self, packs: grain.IterDataset, per_batch: int, rows: int, ahead: int, join: Join):
-        """Begin to read.
+        """Start reading.
 
         Args:
-          packs: of so many `rows` each, in order.
-          per_batch: packs of a batch, which `join` makes of them.
-          ahead: batches that are ready or in hand.
+          packs: packs of `rows` rows each, in order.
+          per_batch: packs per batch.
+          ahead: batches that are ready or being assembled.
+          join: combines the packs of a batch.
         """
-        self.decoded = self.read = 0  # rows: of the batch that is made next, and in all
+        self.decoded = self.read = 0  # rows decoded: of the next batch, and in total
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
-        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # and one in hand
+        self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # one more is in progress
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
         self._thread.start()
 
     def take(self, patience: float) -> Batch | None:
-        """The next batch, or None at the end; raises what a row has raised.
+        """The next batch, or None at the end; re-raises an error of a row.
 
         Raises:
-          TimeoutError: after so many seconds without a row; they are counted one by one, so that the time in which the
-            whole process stood still is none of them. 0 waits for ever.
+          TimeoutError: after `patience` seconds without a row; 0 waits forever. Seconds are counted one by one, so
+            that time in which the whole process was suspended does not count.
         """
         read, waited = self.read, 0
         while True:
@@ -59,14 +60,14 @@ class ReadAhead:
         return batch
 
     def close(self) -> None:
-        """End the thread, and with it what decodes for it."""
+        """Stop the thread, and with it the workers that decode for it."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSING)
 
     def _read(self) -> None:
-        # Workers inherit the mask of the thread that starts them: a preempted run still wants its batches while it
-        # saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
+        # Workers inherit the signal mask of the thread that starts them: a preempted run still needs its batches while
+        # it saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         packs = iter(self._packs)
         try:
@@ -77,7 +78,7 @@ class ReadAhead:
             self._offer(None)
         except RuntimeError as error:
             self._offer(_worker_ended(error))
-        except Exception as error:  # whatever a row has raised is raised again where the batch is taken
+        except Exception as error:  # an error of a row is re-raised where the batch is taken
             self._offer(error)
         finally:
             packs.close()
@@ -100,10 +101,10 @@ class ReadAhead:
 
 
 def _worker_ended(error: RuntimeError) -> Exception:
-    """grain's words on a worker that was killed, as an error for people; any other error as it is."""
+    """Turn grain's error about a killed worker into a readable one; return any other error unchanged."""
     if "Worker process was terminated" not in str(error):
         return error
     return DataError(
-        "a loader process was ended from outside, as a system does that runs out of memory; start again with the same "
-        "workdir to go on, and with fewer data.workers if it happens again"
+        "a loader process was killed, as happens when the machine runs out of memory; start again with the same "
+        "workdir to resume, and with fewer data.workers if it happens again"
     )

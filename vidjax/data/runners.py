@@ -1,7 +1,8 @@
-"""Where pieces of work are done, each of which leaves a file: in threads of this process, or on Apache Beam.
+"""Where pieces of work run, each of which writes a file: in threads of this process, or on Apache Beam.
 
-Every machine of a cluster must see videos, models and the output folder under the same paths. A cluster may do a piece
-twice, even at the same time, and may still be at one when the command that asked for it is gone: pieces must bear that.
+Every machine of a cluster must see videos, models and the output folder under the same paths. A cluster may run a piece
+twice, even concurrently, and may still be running it after the command that asked for it has ended. Pieces must
+tolerate both.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ from vidjax.errors import ConfigError, DataError, UserError
 LOCAL = "local"
 THREADS = "threads"
 DASK = "DaskRunner"
-_CLASSES = {  # of runners that Beam does not know by these names
+_CLASSES = {  # runners that Beam does not know by these names
     LOCAL: "apache_beam.runners.portability.fn_api_runner.FnApiRunner",
     DASK: "apache_beam.runners.dask.dask_runner.DaskRunner",
 }
-_SAID = re.compile(r"<<vidjax: (.*?)>>", re.DOTALL)  # a sentence of a worker, in what Beam makes of its exception
-_LOOK_EVERY, _SHARE = 1.0, 0.02  # seconds between two looks at what is there, and the most of the time that they take
+_SAID = re.compile(r"<<vidjax: (.*?)>>", re.DOTALL)  # a worker's message, inside Beam's own exception
+_LOOK_EVERY, _SHARE = 1.0, 0.02  # least seconds between two checks, and the largest share of time that checks may take
 Piece = TypeVar("Piece")
 
 
 def default_runner() -> str:
-    """Beam's local runner if Beam is installed, else threads."""
+    """Beam's local runner if Beam is installed, otherwise threads."""
     return LOCAL if importlib.util.find_spec("apache_beam") else THREADS
 
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-    """What does the work, and how much at a time.
+    """What runs the work, and with how many threads.
 
     Attributes:
       name: `threads`, `local` (Beam in this process), or a Beam runner such as DaskRunner or DataflowRunner.
-      options: flags of Beam, such as --project=NAME.
+      options: flags for Beam, such as --project=NAME.
       threads: pieces at a time on this machine.
     """
 
@@ -59,33 +60,33 @@ class Runner:
 def run_pieces(
     work: Callable[[Piece], object], pieces: Sequence[Piece], runner: Runner, is_done: Callable[[Piece], bool]
 ) -> None:
-    """Do all pieces of work.
+    """Run all pieces of work.
 
     Args:
-      work: does one piece; picklable.
-      is_done: whether what a piece leaves is there; a cluster that goes away may end a pipeline without an error.
+      work: runs one piece; picklable.
+      is_done: whether a piece's output exists; a cluster that goes away may end a pipeline without an error.
 
     Raises:
-      ConfigError: when Beam is asked for and not installed, or does not know the runner.
+      ConfigError: when Beam is needed but not installed, or does not know the runner.
       DataError: when a piece or the pipeline fails.
     """
     if runner.name == THREADS:
         if runner.options:
-            raise ConfigError(f"{runner.options[0]} is an option of Beam, and runner=threads is none of its runners")
+            raise ConfigError(f"{runner.options[0]} is a Beam option, which runner=threads does not take; leave it out")
         _in_threads(work, pieces, runner.threads)
         return
     if importlib.util.find_spec("apache_beam") is None:
         raise ConfigError(
-            f"runner={runner.name} needs Apache Beam; pip install 'vidjax[beam]' adds it, and runner=threads does "
-            "without"
+            f"runner={runner.name} needs Apache Beam: run pip install 'vidjax[beam]', or use runner=threads, which "
+            "does not need it"
         )
     if runner.name == DASK and importlib.util.find_spec("distributed") is None:
-        raise ConfigError(f"runner={DASK} needs Dask; pip install 'vidjax[dask]' adds it")
+        raise ConfigError(f"runner={DASK} needs Dask; run pip install 'vidjax[dask]'")
     _on_beam(work, pieces, runner)
     if undone := sum(not is_done(piece) for piece in pieces):
         raise DataError(
-            f"{undone} of {len(pieces)} pieces of work are not there, though the pipeline has ended; see whether the "
-            "cluster still runs, and give the same command again"
+            f"the outputs of {undone} of {len(pieces)} pieces of work are missing although the pipeline has ended; "
+            "check that the cluster is still running, and run the same command again"
         )
 
 
@@ -93,7 +94,7 @@ def run_pieces(
 def watching(
     pieces: Sequence[Piece], is_done: Callable[[Piece], bool], on_done: Callable[[Piece], None]
 ) -> Generator[None]:
-    """While open, look now and then for what each piece leaves, and tell of it once, whichever machine has done it."""
+    """While open, check regularly for finished pieces; call `on_done` once for each, whichever machine ran it."""
     left, over = list(pieces), threading.Event()
 
     def look() -> None:
@@ -126,7 +127,7 @@ def _in_threads(work: Callable[[Piece], object], pieces: Sequence[Piece], thread
         try:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
-        except BaseException:  # Ctrl-C too: begin no further piece, and raise it again
+        except BaseException:  # Ctrl-C too: start no further piece, and re-raise
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -141,7 +142,7 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
     if runner.name == LOCAL:
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={runner.threads}"]
     if runner.name == DASK and not any(re.match("--dask_(npartitions|partition_size)", flag) for flag in flags):
-        flags.append("--dask_partition_size=1")  # Beam's 128 pieces would all be one worker's
+        flags.append("--dask_partition_size=1")  # Beam's 128 pieces would all go to one worker
     try:
         pipeline = beam.Pipeline(options=PipelineOptions(flags))
         spread = pipeline | "pieces" >> beam.Create(list(pieces)) | "spread" >> beam.Reshuffle()
@@ -149,7 +150,7 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
         result = pipeline.run()
         try:
             state = result.wait_until_finish()
-        except BaseException:  # Ctrl-C too: a cluster would go on
+        except BaseException:  # Ctrl-C too: a cluster would keep running
             with contextlib.suppress(Exception):
                 result.cancel()
             raise
@@ -157,18 +158,18 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
         raise
     except ValueError as error:  # an unknown runner, or one whose options are missing
         raise ConfigError(f"Beam cannot run on {runner.name}: {error}") from error
-    except Exception as error:  # of Beam, of the runner's own kinds, or what it makes of a worker's
+    except Exception as error:  # Beam's own, the runner's, or Beam's wrapper around a worker's
         if found := _SAID.search(str(error)):
             raise DataError(found[1]) from error
         first = (str(error).splitlines() or [""])[0]
         raise DataError(f"the Beam pipeline failed: {type(error).__name__} {first}") from error
     if state != PipelineState.DONE:
-        raise DataError(f"the Beam pipeline ended as {state}; its runner's log says why")
+        raise DataError(f"the Beam pipeline ended as {state}; see the log of its runner for the reason")
 
 
 def _do(work: Callable[[Piece], object], piece: Piece) -> None:
-    """Beam moves nothing but pieces; what they leave goes straight to its file."""
+    """Run one piece; Beam moves only pieces, and their output goes straight to its file."""
     try:
         work(piece)
-    except UserError as error:  # a runner may wrap it many times over, with tracebacks
+    except UserError as error:  # a runner may wrap it several times, with tracebacks
         raise RuntimeError(f"<<vidjax: {error}>>") from error

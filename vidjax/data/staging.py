@@ -1,4 +1,4 @@
-"""Videos or records of a bucket, copied to a local folder before they are read: random access to a bucket is slow."""
+"""Copy videos or records from a bucket to a local folder before reading: random access to a bucket is slow."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from vidjax.errors import DataError
 from vidjax.files import located, write_json
 from vidjax.progress import progress
 
-_STAGED = ".staged.json"  # the checksum of every file that is there, by relative path
+_STAGED = ".staged.json"  # the checksum of every copied file, by relative path
 _LOCK = ".staging.lock"
-_NOTED_EVERY = 100  # files
+_NOTED_EVERY = 100  # files between two updates of the list
 
 
 def staged(address: str, folder: str) -> str:
-    """Copy what is below an address of a bucket to a local folder, which afterwards holds that and nothing else of it.
+    """Copy everything below an address of a bucket to a local folder, which afterwards holds exactly that.
 
-    What an earlier call has copied and the bucket still has stays; each copy is checked against the store's checksum.
-    One process of a host copies, the others wait for it.
+    Files copied by an earlier call are kept if the bucket still has them, and deleted otherwise. Each copy is checked
+    against the store's checksum. One process per host copies while the others wait.
 
     Returns:
-      the folder, absolute.
+      the absolute path of the folder.
 
     Raises:
-      DataError: when the bucket has nothing there or cannot be read, or the folder has no room or holds other files.
+      DataError: when the address is empty or cannot be read, or the folder is full or holds other files.
     """
     place = pathlib.Path(folder).expanduser().absolute()
-    located(address)  # refuses what is no bucket, or needs a package
+    located(address)  # raises if it is not a bucket, or needs a package
     try:
         wanted = object_checksums(address)
-    except Exception as error:  # every store has its own
+    except Exception as error:  # every store has its own kinds
         raise DataError(f"data.root={address} cannot be read: {str(error) or type(error).__name__}") from error
     if not wanted:
         raise DataError(f"data.root={address} holds nothing; give the address of a folder with videos or records")
@@ -49,7 +49,7 @@ def _copy(address: str, place: pathlib.Path, wanted: dict[str, str]) -> None:
     record = place / _STAGED
     there: dict[str, str] = json.loads(record.read_text()) if record.is_file() else {}
     if not record.is_file() and any(path.name != _LOCK for path in place.iterdir()):
-        raise DataError(f"data.stage={place} holds other files; name a folder for copies of {address} alone")
+        raise DataError(f"data.stage={place} holds other files; choose an empty folder for the copy of {address}")
     for name in [name for name in there if name not in wanted]:
         (place / name).unlink(missing_ok=True)
         del there[name]
@@ -60,14 +60,14 @@ def _copy(address: str, place: pathlib.Path, wanted: dict[str, str]) -> None:
             for name in download(address, place, missing):
                 if not is_copy(place / name, wanted[name]):
                     (place / name).unlink()
-                    raise DataError(f"{address}/{name} was damaged on its way to {place}; start again")
+                    raise DataError(f"{address}/{name} was damaged on its way to {place}; run the command again")
                 there[name] = wanted[name]
                 advance()
                 if len(there) % _NOTED_EVERY == 0:
                     write_json(record, there)
     except DataError:
         raise
-    except Exception as error:  # every store has its own
+    except Exception as error:  # every store has its own kinds
         room = shutil.disk_usage(place).free / 1e9
         raise DataError(f"{address} cannot be copied to {place} ({room:.1f} GB free): {error}") from error
     finally:

@@ -1,4 +1,4 @@
-"""Captions to tokens and back: the byte-level BPE of GPT-2, from files on disk."""
+"""Convert captions to tokens and back with GPT-2's byte-level BPE, from files on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from vidjax.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
-IGNORED = -100  # the target of a position that no loss is taken at
+IGNORED = -100  # the target at positions without a loss
 FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))  # transformers' names and OpenAI's
 
 
@@ -23,8 +23,8 @@ class TextTokenizer:
     """A vocabulary whose end-of-text token opens and closes every text.
 
     Attributes:
-      backend: of the package tokenizers.
-      eos: the number of the end-of-text token; also what a text begins with, and what is behind its end.
+      backend: a tokenizer of the package tokenizers.
+      eos: the number of the end-of-text token, which also starts a text and pads it.
     """
 
     backend: Tokenizer
@@ -32,15 +32,15 @@ class TextTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Tokens that there are."""
+        """The number of tokens in the vocabulary."""
         return self.backend.get_vocab_size()
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, without an end."""
+        """The tokens of a text, without the end-of-text token."""
         return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text up to the first end-of-text; bytes that are no UTF-8 become U+FFFD."""
+        """The text before the first end-of-text token; invalid UTF-8 becomes U+FFFD."""
         ids = []
         for token in tokens:
             if token == self.eos:
@@ -49,7 +49,7 @@ class TextTokenizer:
         return self.backend.decode(ids, skip_special_tokens=False)
 
     def targets(self, texts: Sequence[str], num_tokens: int) -> Int32[np.ndarray, "b n"]:
-        """What a captioner is to predict: the tokens, the end, then -100, cut off after `num_tokens`."""
+        """Targets for a captioner: the tokens, end-of-text, then -100; cut off after `num_tokens`."""
         found = np.full((len(texts), num_tokens), IGNORED, np.int32)
         for row, text in zip(found, texts, strict=True):
             ids = [*self.encode(text), self.eos][:num_tokens]
@@ -62,10 +62,12 @@ class TextTokenizer:
 
 
 def load_tokenizer(folder: str | os.PathLike) -> TextTokenizer:
-    """The tokenizer beside a checkpoint: tokenizer.json, or vocab.json with merges.txt, or encoder.json with vocab.bpe.
+    """Load the tokenizer beside a checkpoint.
+
+    Its files are tokenizer.json, or vocab.json with merges.txt, or encoder.json with vocab.bpe.
 
     Raises:
-      DataError: when the folder holds none of them, or a file is damaged or has no end-of-text token.
+      DataError: when the folder holds none of these, or a file is damaged or has no end-of-text token.
     """
     folder = Path(folder).expanduser()
     try:
@@ -76,12 +78,12 @@ def load_tokenizer(folder: str | os.PathLike) -> TextTokenizer:
         raise DataError(f"the tokenizer in {folder} cannot be read: {error}") from error
     eos = backend.token_to_id(END_OF_TEXT)
     if eos is None:
-        raise DataError(f"the tokenizer in {folder} has no token {END_OF_TEXT}; a GPT-2's has")
+        raise DataError(f"the tokenizer in {folder} has no token {END_OF_TEXT}; use the files of a GPT-2 tokenizer")
     return TextTokenizer(backend, eos)
 
 
 def holds_tokenizer(folder: str | os.PathLike) -> bool:
-    """Whether there is a folder with the files of a tokenizer."""
+    """Whether a folder exists and holds the files of a tokenizer."""
     folder = Path(folder).expanduser()
     pairs = (all((folder / name).is_file() for name in pair) for pair in FILES)
     return (folder / "tokenizer.json").is_file() or any(pairs)
@@ -99,4 +101,4 @@ def _read(folder: Path) -> Tokenizer:
                 backend.add_special_tokens([END_OF_TEXT])
             return backend
     pairs = ", ".join(f"{vocabulary} with {merges}" for vocabulary, merges in FILES)
-    raise DataError(f"{folder} holds no tokenizer: tokenizer.json, or {pairs}")
+    raise DataError(f"{folder} holds no tokenizer; put tokenizer.json there, or {pairs}")

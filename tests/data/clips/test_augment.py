@@ -15,7 +15,7 @@ RAMP = np.stack(np.meshgrid(np.arange(80), np.arange(100, 160), [0]), -1)[:, :, 
 
 
 def region(clip):
-    """top, left, bottom, right (inclusive) of a crop of RAMP that was not resized."""
+    """Top, left, bottom, right (inclusive) of a crop of RAMP that was not resized."""
     return clip[0, 0, 0, 1] - 100, clip[0, 0, 0, 0], clip[0, -1, -1, 1] - 100, clip[0, -1, -1, 0]
 
 
@@ -41,7 +41,7 @@ def test_multi_scale_crops_lie_at_13_places_with_sides_at_most_one_scale_apart()
     full = DataConfig(image_size=60, crop="multi_scale", crop_scales=(1.0,))
     rng = np.random.default_rng(0)
     places = {region(augment(RAMP, full, rng))[:2] for _ in range(300)}
-    assert places == {(0, 0), (0, 5), (0, 10), (0, 15), (0, 20)}  # a crop of the full height moves sideways only
+    assert places == {(0, 0), (0, 5), (0, 10), (0, 15), (0, 20)}  # a crop of full height only moves sideways
     half = DataConfig(image_size=30, crop="multi_scale", crop_scales=(0.5,))
     places = {region(augment(RAMP, half, rng))[:2] for _ in range(600)}
     rows, columns = (0, 7, 14, 21, 28), (0, 12, 24, 36, 48)
@@ -83,8 +83,8 @@ def test_random_resized_crops_keep_to_their_area_and_aspect(monkeypatch):
     assert 1.25 < aspect.max() < 1.4
 
 
-def test_a_short_side_crop_is_a_cut_from_the_resized_frame(monkeypatch):
-    """Frames tell where each pixel comes from: nowhere off by more than rounding to whole pixels, before and after."""
+def test_a_short_side_crop_is_cut_from_the_resized_frame(monkeypatch):
+    """Frames encode the origin of each pixel, which is off by at most the rounding to whole pixels before and after."""
     rows, columns = np.mgrid[:120, :160]
     frames = np.stack([columns, rows, rows], -1).astype(np.uint8)[None]
     data, rng = DataConfig(image_size=48, crop="short_side", short_side=(60, 90)), np.random.default_rng(0)
@@ -100,7 +100,7 @@ def test_a_short_side_crop_is_a_cut_from_the_resized_frame(monkeypatch):
         clip = augment(frames, data, rng)
         part = parts[-1]
         assert part.shape[0] == part.shape[1]
-        short = 120 * 48 / part.shape[0]  # that would make this part one of 48 pixels
+        short = 120 * 48 / part.shape[0]  # at which this part would have 48 pixels
         whole = cv2.resize(frames[0], (round(160 * short / 120), round(short)), interpolation=cv2.INTER_LINEAR)
         left, top = (round(float(place) * short / 120) for place in part[0, 0, :2])
         left, top = min(left, whole.shape[1] - 48), min(top, whole.shape[0] - 48)
@@ -112,7 +112,7 @@ def test_a_short_side_crop_is_a_cut_from_the_resized_frame(monkeypatch):
 
 
 def test_the_inverse_of_a_short_side_is_uniform_as_in_timesformer_on_ssv2():
-    """Its transform.py:32 in the test's own words; a square of 224 pixels is cut from what it resizes."""
+    """Its transform.py:32 in the test's own words; a square of 224 pixels is cut from the resized frame."""
     data = DataConfig(image_size=224, crop="short_side_inverse", short_side=(256, 320))
     for seed in range(50):
         length = int(np.round(1.0 / np.random.default_rng(seed).uniform(1.0 / 320, 1.0 / 256)))
@@ -124,7 +124,7 @@ def test_the_inverse_of_a_short_side_is_uniform_as_in_timesformer_on_ssv2():
 
 @pytest.mark.parametrize("short_side", [(200, 256), (320, 256), (256,)])
 def test_a_short_side_shorter_than_the_crop_is_refused(short_side):
-    with pytest.raises(ConfigError, match="two lengths that grow, both at least image_size=224"):
+    with pytest.raises(ConfigError, match="with image_size=224 <= low <= high"):
         check_crop(DataConfig(image_size=224, crop="short_side", short_side=short_side))
     check_crop(DataConfig(image_size=224, crop="center", short_side=short_side))
 

@@ -1,4 +1,4 @@
-"""Colour augmentation: Pillow's operations, one draw for all frames, and nothing drawn when nothing is asked for."""
+"""Colour augmentation: Pillow's operations, one draw for all frames, and no random numbers without options."""
 
 import colorsys
 
@@ -28,7 +28,7 @@ def picture(seed=0, shape=(30, 40, 3)):
         (color.saturation, ImageEnhance.Color),
     ],
 )
-def test_each_operation_is_pillows_up_to_rounding(ours, pillows, factor):
+def test_each_operation_equals_pillows_up_to_rounding(ours, pillows, factor):
     frame = picture()
     expected = np.asarray(pillows(Image.fromarray(frame)).enhance(factor))
     ours(frame, factor)
@@ -37,7 +37,7 @@ def test_each_operation_is_pillows_up_to_rounding(ours, pillows, factor):
 
 
 @pytest.mark.parametrize("turn", [-0.2, 1 / 3, 0.5])
-def test_the_hue_turns_as_in_the_standard_library(turn):
+def test_hue_rotates_as_in_the_standard_library(turn):
     frame = picture(shape=(8, 8, 3))
     expected = frame / 255.0
     for place in np.ndindex(frame.shape[:2]):
@@ -45,7 +45,7 @@ def test_the_hue_turns_as_in_the_standard_library(turn):
         expected[place] = colorsys.hsv_to_rgb((h + turn) % 1.0, s, v)
     color.hue(frame, turn)
     difference = np.abs(frame - 255 * expected)
-    assert difference.max() <= 8  # one of 256 hues is up to 6 grey levels, and saturation is 8-bit on the way
+    assert difference.max() <= 8  # one of 256 hues is up to 6 grey levels, and saturation is rounded to 8 bits
     assert difference.mean() < 1.5
 
 
@@ -65,7 +65,7 @@ def test_every_frame_gets_the_same_draw_and_stays_uint8():
         assert clip.dtype == np.uint8
         assert (clip == clip[:1]).all()
         seen.add(clip.tobytes())
-    assert 20 < len(seen) < 40  # a fifth of 40 are left as they are
+    assert 20 < len(seen) < 40  # a fifth of 40 are unchanged
 
 
 def test_the_share_of_clips_that_change_is_the_probability():
@@ -83,7 +83,7 @@ def test_the_share_of_clips_that_change_is_the_probability():
 @pytest.mark.parametrize(
     ("amounts", "low", "high"), [((0.4, 0, 0, 0), 0.6, 1.4), ((0, 0.3, 0, 0), 0.7, 1.3), ((0, 0, 1.5, 0), 0, 2.5)]
 )
-def test_factors_come_from_the_range_that_the_amount_says(amounts, low, high, monkeypatch):
+def test_factors_come_from_the_range_that_the_amount_sets(amounts, low, high, monkeypatch):
     seen = []
     spies = tuple((lambda frame, value: seen.append(value)) if amount else None for amount in amounts)
     monkeypatch.setattr(color, "OPERATIONS", spies)
@@ -94,13 +94,13 @@ def test_factors_come_from_the_range_that_the_amount_says(amounts, low, high, mo
     assert high - 0.05 < max(seen) <= high
 
 
-def test_without_colour_options_the_random_numbers_are_those_of_before():
+def test_without_colour_options_no_random_number_is_used():
     rng = np.random.default_rng(0)
     color.color_augment(picture(shape=(2, 4, 4, 3)), DataConfig(), rng)
     assert rng.random() == np.random.default_rng(0).random()
 
 
 @pytest.mark.parametrize("amounts", [(0.4, 0.4, 0.2), (-0.1, 0, 0, 0), (0, 0, 0, 0.6)])
-def test_amounts_that_cannot_be_are_refused_before_training_starts(amounts):
+def test_invalid_amounts_are_refused_before_training_starts(amounts):
     with pytest.raises(ConfigError, match="brightness, contrast, saturation, hue"):
         LoadTrain(None, DataConfig(color_jitter=amounts))

@@ -1,4 +1,4 @@
-"""Views of windows from one opened video are those of each window by itself."""
+"""Views of several windows of an opened video equal those of each window by itself."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def video():
 
 
 @pytest.mark.parametrize("at_once", [1, 12, 128])
-def test_windows_share_their_frames_without_a_change_to_their_views(video, at_once, monkeypatch):
+def test_sharing_frames_between_windows_does_not_change_their_views(video, at_once, monkeypatch):
     monkeypatch.setattr(eval_views, "_FRAMES_AT_ONCE", at_once)
     with Video(video) as opened:
         together = list(window_views(opened, RECIPE, WINDOWS))
@@ -33,7 +33,7 @@ def test_views_are_the_crops_of_each_clip_in_turn(video):
         num_frames=4, stride=3, image_size=32, clips=2, crops=3
     )  # no resize: 44 wide, crops at 0, 6, 12
     views = protocol_views(video, square)
-    for clip, first in enumerate((0, 30)):  # of 14 frames that are left; starts 0 and 10
+    for clip, first in enumerate((0, 30)):  # 14 frames remain after the stride; starts 0 and 10
         frames = read_frames(video, [first, first + 3, first + 6, first + 9])
         for crop, left in enumerate((0, 6, 12)):
             np.testing.assert_array_equal(views[3 * clip + crop], frames[:, :, left : left + 32])

@@ -22,7 +22,7 @@ BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
 
 def operate(name, strength, sign, resample=BICUBIC, image=IMAGE):
-    """The whole picture after one operation."""
+    """The whole image after one operation."""
     size = image.size[::-1]
     read, step = OPERATIONS[name].plan(Draw(name, strength, sign), (0, 0, *size), size)
     top, left, height, width = read
@@ -38,7 +38,7 @@ def solarize_add(added):
     return np.where(PICTURE < 128, raised, PICTURE)
 
 
-# On a scale to 1. With 0.7, places such as 20.16 pixels coincide with steps of the grey values: rounding decides.
+# On a scale to 1. With 0.7, positions such as 20.16 pixels coincide with steps of the grey values, so rounding decides.
 STRENGTH = 0.6873
 FACTOR = 1 + 0.9 * STRENGTH
 EXPECTED = {  # symmetric operations with a positive sign
@@ -58,17 +58,17 @@ EXPECTED = {  # symmetric operations with a positive sign
 }
 
 
-def test_the_fifteen_operations_of_timm_are_there():
+def test_all_fifteen_operations_of_timm_exist():
     assert set(OPERATIONS) == {*EXPECTED, "auto_contrast", "equalize"}
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_an_operation_does_what_timm_defines(name):
+def test_an_operation_matches_timms_definition(name):
     np.testing.assert_array_equal(operate(name, STRENGTH, 1), np.asarray(EXPECTED[name]()))
 
 
 def by_pillow(name, image, strength, sign):
-    """One operation on one frame, by Pillow's functions for whole pictures."""
+    """One operation on one frame, with Pillow's functions for whole images."""
     factor, (width, height), filled = 1 + sign * 0.9 * strength, image.size, {"fillcolor": (128,) * 3}
     affine = functools.partial(image.transform, image.size, Image.Transform.AFFINE, resample=BICUBIC, **filled)
     return {
@@ -94,7 +94,7 @@ def by_pillow(name, image, strength, sign):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("size", [(48, 64), (200, 35), (3, 100), (2, 1)])
-def test_all_frames_at_once_are_what_pillow_makes_of_each(name, size):
+def test_all_frames_at_once_equal_pillow_frame_by_frame(name, size):
     """Noise, a gradient, three values and one value."""
     rng, (height, width) = np.random.default_rng(0), size
     gradient = np.add.outer(np.arange(height), np.arange(width))[..., None] * [1, 2, 3] % 256
@@ -106,7 +106,7 @@ def test_all_frames_at_once_are_what_pillow_makes_of_each(name, size):
         np.testing.assert_array_equal(found, expected, f"{strength} {sign}")
 
 
-def test_geometric_operations_alone_interpolate():
+def test_only_geometric_operations_interpolate():
     """VideoMAE's --train_interpolation reaches these operations and nothing else (rand_augment.py:61 and 139)."""
     for name in OPERATIONS:
         found = [operate(name, STRENGTH, 1, method) for method in (BICUBIC, BILINEAR)]
@@ -116,7 +116,7 @@ def test_geometric_operations_alone_interpolate():
 
 
 @pytest.mark.parametrize(("interpolation", "method"), [("bilinear", BILINEAR), ("bicubic", BICUBIC)])
-def test_operations_interpolate_as_asked_whatever_the_crop_does(monkeypatch, interpolation, method):
+def test_operations_interpolate_as_configured_whatever_the_crop_does(monkeypatch, interpolation, method):
     seen = []
 
     class Seeing:
@@ -133,14 +133,14 @@ def test_operations_interpolate_as_asked_whatever_the_crop_does(monkeypatch, int
 
 
 def with_channels(*channels):
-    """A picture of 30 x 34 pixels from the values of its channels, each repeated as often as the others."""
+    """An image of 30 x 34 pixels from the values of its channels, each repeated equally often."""
     return np.stack([np.repeat(values, 1020 // len(values)).reshape(30, 34) for values in channels], -1).astype(
         np.uint8
     )
 
 
 def test_auto_contrast_stretches_each_channel_from_its_least_to_its_greatest_value():
-    """(v - least) * 255 / (greatest - least); a channel of one value stays."""
+    """(v - least) * 255 / (greatest - least); a channel with one value is unchanged."""
     picture = with_channels([100, 110, 120, 151], [0, 128, 200, 255], [7])
     expected = with_channels([0, 50, 100, 255], [0, 128, 200, 255], [7])
     found = operate("auto_contrast", 0.7, 1, image=Image.fromarray(picture))
@@ -148,7 +148,7 @@ def test_auto_contrast_stretches_each_channel_from_its_least_to_its_greatest_val
 
 
 def test_equalize_spreads_the_ranks_of_each_channel_evenly():
-    """A value becomes the share of pixels below it, of 255; the greatest value becomes 255, one value alone stays."""
+    """A value becomes 255 times the share of pixels below it; the greatest becomes 255, a single value is unchanged."""
     picture = with_channels([10, 20, 30, 40], [5, 5, 6, 250], [7])
     expected = with_channels([0, 85, 170, 255], [0, 0, 170, 255], [7])
     found = operate("equalize", 0.7, 1, image=Image.fromarray(picture))
@@ -182,7 +182,7 @@ def test_symmetric_operations_go_both_ways(name):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_stand_the_strongest_magnitude(name):
+def test_operations_work_at_the_strongest_magnitude(name):
     assert operate(name, 1.0, 1).shape == PICTURE.shape
 
 
@@ -201,7 +201,7 @@ def test_each_operation_is_drawn_and_applied_half_of_the_time():
     counts, rng = dict.fromkeys(OPERATIONS, 0), np.random.default_rng(0)
     for draw in (draw for _ in range(1500) for draw in draw_operations(SPEC, rng)):
         counts[draw.name] += 1
-        assert 0.5 < draw.strength < 0.9  # magnitude 7, spread by 0.5
+        assert 0.5 < draw.strength < 0.9  # magnitude 7 with a standard deviation of 0.5
     assert sum(counts.values()) == pytest.approx(3000, rel=0.06)
     assert min(counts.values()) > 140  # 200 expected
 
@@ -211,8 +211,8 @@ PLACES = [(0, 0, 48, 64), (0, 0, 9, 11), (13, 20, 21, 30), (40, 50, 8, 14), (0, 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_part_of_the_result_is_that_part_of_the_whole_result(place, interpolation):
-    """Through every operation alone, then through chains as they are drawn: the same bits."""
+def test_a_partial_result_equals_that_part_of_the_whole_result(place, interpolation):
+    """The bits are equal for every single operation, and for chains as they are drawn."""
     top, left, height, width = place
     clip = np.stack([PICTURE, PICTURE[::-1]])
     alone = [[Draw(name, STRENGTH, sign)] for name in OPERATIONS for sign in (-1, 1)]
@@ -227,7 +227,7 @@ def test_a_part_of_the_result_is_that_part_of_the_whole_result(place, interpolat
         np.testing.assert_array_equal(part, whole[:, top : top + height, left : left + width], str(draws))
 
 
-def test_the_specification_is_read():
+def test_the_specification_is_parsed():
     spec = parse_rand_augment("rand-m9-n3-mstd0.5-inc1")
     assert (spec.magnitude, spec.num_ops, spec.magnitude_std) == (9, 3, 0.5)
 
@@ -235,6 +235,6 @@ def test_the_specification_is_read():
 @pytest.mark.parametrize(
     "text", ["rand-m7-n4-inc0", "rand-m7-n4", "augmix-m3-inc1", "rand-mseven-inc1", "rand-m11-inc1"]
 )
-def test_a_specification_that_is_not_understood_is_refused(text):
+def test_an_invalid_specification_is_refused(text):
     with pytest.raises(ConfigError, match="rand_augment"):
         parse_rand_augment(text)

@@ -1,4 +1,4 @@
-"""Resizing as the authors of each recipe do it."""
+"""Resizing matches that of each recipe's authors."""
 
 import cv2
 import numpy as np
@@ -13,15 +13,15 @@ SIZES = [(45, 60), (41, 77), (90, 100), (30, 30), (60, 50)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_pretraining_crops_are_resized_as_pillow_does_to_the_bit(size):
-    """VideoMAE's `GroupMultiScaleCrop` resizes crops that are Pillow's pictures with BILINEAR (transforms.py:99)."""
+def test_pretraining_crops_are_resized_as_by_pillow_bit_for_bit(size):
+    """VideoMAE's `GroupMultiScaleCrop` resizes crops, which are Pillow images, with BILINEAR (transforms.py:99)."""
     height, width = size
     expected = [Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR) for frame in CLIP]
     np.testing.assert_array_equal(resize(CLIP, size, "bilinear_antialias"), np.stack(expected))
 
 
-def test_antialiasing_weighs_every_pixel_by_a_tent_as_wide_as_the_shrinking():
-    """Written out for a row: each pixel is a mean of those within `shrunk` of its centre, by distance."""
+def test_antialiasing_weights_pixels_by_a_tent_scaled_by_the_shrink_factor():
+    """Written out for a row: each pixel is a mean of those within `shrunk` of its centre, weighted by distance."""
     row = CLIP[:1, :1]  # (1 1 80 3)
     shrunk = 80 / 50
     centers = (np.arange(50) + 0.5) * shrunk
@@ -34,9 +34,9 @@ def test_antialiasing_weighs_every_pixel_by_a_tent_as_wide_as_the_shrinking():
 
 
 @pytest.mark.parametrize("size", [(45, 60), (41, 77), (90, 100), (60, 50)], ids=str)
-def test_fine_tuning_crops_are_resized_as_pytorch_does_without_antialiasing(size):
+def test_fine_tuning_crops_are_resized_as_by_pytorch_without_antialiasing(size):
     """VideoMAE's `random_resized_crop` calls `interpolate(mode="bilinear", align_corners=False)` on floats
-    (video_transforms.py:568); here pixels are uint8, so that the two may differ by their rounding."""
+    (video_transforms.py:568); here pixels are uint8, so the two may differ by rounding."""
     floats = torch.from_numpy(CLIP).permute(0, 3, 1, 2).float()
     theirs = torch.nn.functional.interpolate(floats, size=size, mode="bilinear", align_corners=False)
     ours = resize(CLIP, size, "bilinear")
@@ -46,7 +46,7 @@ def test_fine_tuning_crops_are_resized_as_pytorch_does_without_antialiasing(size
 
 
 @pytest.mark.parametrize("size", [(45, 60), (90, 100)], ids=str)
-def test_test_frames_are_resized_as_opencv_does_to_the_bit(size):
-    """VideoMAE and VideoMamba test on frames that `cv2.INTER_LINEAR` resized (kinetics.py:64, functional.py:38)."""
+def test_test_frames_are_resized_as_by_opencv_bit_for_bit(size):
+    """VideoMAE and VideoMamba resize test frames with `cv2.INTER_LINEAR` (kinetics.py:64, functional.py:38)."""
     expected = np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR) for frame in CLIP])
     np.testing.assert_array_equal(resize(CLIP, size, "bilinear"), expected)

@@ -1,4 +1,4 @@
-"""Frame numbers of clips, against the protocols written out by hand, and against the authors' code in other words."""
+"""Frame numbers of clips, compared with hand-written protocols and with the authors' code restated here."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_dense_span_reaches_from_one_end_of_the_window_to_the_other():
     for clip in many(70, num_frames=16, stride=4, sampling="dense_span"):
         assert clip[-1] - clip[0] == 63  # 16 frames over 64, both ends included
         starts.add(clip[0])
-    assert starts == set(range(6))  # `randint(64, 70)` draws the end, which it never lets be 70
+    assert starts == set(range(6))  # `randint(64, 70)` draws the end, which is never 70
 
 
 def test_dense_span_spreads_a_short_video_and_then_repeats_its_last_frame():
@@ -70,7 +70,7 @@ def test_segment_takes_any_frame_of_each_equal_segment():
 @pytest.mark.parametrize("sampling", ["dense", "dense_span"])
 def test_kinetics_test_clips_are_spread_over_the_thinned_video(sampling):
     recipe = ClipRecipe(num_frames=16, stride=4, sampling=sampling, clips=5)
-    clips = eval_indices(300, FPS, recipe)  # 75 frames are left; starts 0, 14.75, 29.5, 44.25, 59 rounded down
+    clips = eval_indices(300, FPS, recipe)  # 75 frames remain; starts 0, 14.75, 29.5, 44.25, 59 rounded down
     np.testing.assert_array_equal(clips[:, 0], 4 * np.array([0, 14, 29, 44, 59]))
     assert (np.diff(clips, axis=1) == 4).all()
     assert eval_indices(300, FPS, recipe.one_view())[0, 0] == 4 * 29
@@ -90,12 +90,12 @@ def test_a_video_of_one_frame_repeats_it(sampling):
 
 
 def drawn(low, high, unit):
-    """An integer from low to high, both included, where `unit` in [0, 1) falls."""
+    """The integer from low to high, both included, at position `unit` in [0, 1)."""
     return low + int(unit * (high - low + 1))
 
 
 class Draws:
-    """A generator whose draws are given: `integers` and `uniform` take the place in their range that `units` say."""
+    """A generator with given draws: `integers` and `uniform` return the position in their range given by `units`."""
 
     def __init__(self, units):
         self.units = np.asarray(units)
@@ -115,7 +115,7 @@ LENGTHS = [1, 2, 5, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 157, 250, 300, 3
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize(("t", "stride"), [(16, 4), (16, 2)])
 def test_dense_span_is_videomaes_fine_tuning(frames, t, stride):
-    """kinetics.py:251-265, with num_segment = 1; the one draw is `randint(window, frames)`, without its end."""
+    """kinetics.py:251-265, with num_segment = 1; the only draw is `randint(window, frames)`, end excluded."""
     window = t * stride
     for unit in (0.0, 0.3, 0.99):
         if frames <= window:
@@ -132,7 +132,7 @@ def test_dense_span_is_videomaes_fine_tuning(frames, t, stride):
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("t", [8, 16])
 def test_integer_segments_are_those_of_videomae_and_videomamba_on_something(frames, t):
-    """VideoMAE ssv2.py:251-257 and VideoMamba ssv2.py:587-593; the rest of the video beyond t segments is left out."""
+    """VideoMAE ssv2.py:251-257 and VideoMamba ssv2.py:587-593; what remains after t segments is left out."""
     units = np.random.default_rng(frames).random(t)
     length = frames // t
     theirs = [place * length + drawn(0, length - 1, unit) for place, unit in enumerate(units)] if length else [0] * t
@@ -144,8 +144,8 @@ def test_integer_segments_are_those_of_videomae_and_videomamba_on_something(fram
 @pytest.mark.parametrize("sampling", ["segment", "segment_integer"])
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("t", [8, 16])
-def test_something_test_clips_are_the_authors(frames, t, sampling):
-    """ssv2.py:238-247: the starts and middles of all segments, sorted, of which clip k takes every other one from k."""
+def test_something_test_clips_equal_the_authors(frames, t, sampling):
+    """ssv2.py:238-247: clip k takes every second one, from k, of the sorted starts and middles of all segments."""
     tick = frames / float(t)
     middles = [int(tick / 2.0 + tick * place) for place in range(t)]
     every = np.sort(middles + [int(tick * place) for place in range(t)])
@@ -158,7 +158,7 @@ def test_something_test_clips_are_the_authors(frames, t, sampling):
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("t", [8, 16, 64])
 def test_rounded_segments_are_those_of_videomamba_on_kinetics(frames, t, sampling):
-    """kinetics_sparse.py:241-246; TimeSformer's ssv2.py:225-231 trains on the same."""
+    """kinetics_sparse.py:241-246; TimeSformer's ssv2.py:225-231 is the same in training."""
     segment = max(0.0, float(frames - 1) / t)
     units, theirs = np.random.default_rng(frames).random(t), []
     for place, unit in enumerate(units):
@@ -171,7 +171,7 @@ def test_rounded_segments_are_those_of_videomamba_on_kinetics(frames, t, samplin
 @pytest.mark.parametrize("clips", [1, 3, 4])
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("t", [8, 16, 64])
-def test_test_clips_of_rounded_segments_lie_inside_of_them(frames, t, clips):
+def test_test_clips_of_rounded_segments_lie_inside_them(frames, t, clips):
     """kinetics_sparse.py:248-258: clip k is (k + 1) / (clips + 1) of the way into each segment."""
     segment = max(0.0, float(frames - 1) / t)
     step, theirs = segment / (clips + 1), []
@@ -197,11 +197,11 @@ RATES = [10, 12.5, 15, 24, 24000 / 1001, 25, 29.97, 30000 / 1001, 30, 50, 60]
 
 
 def timesformers_decode(frames, fps, t, stride, place):
-    """decoder.py:260-297 and 383-392 for a video whose frame i is shown at i * 512 ticks; `place`: of all starts."""
+    """decoder.py:260-297 and 383-392 for a video whose frame i is shown at i * 512 ticks; `place`: 0 to 1."""
     tick, clip_size = 512, stride * t / 30 * fps
     start = max(frames - clip_size, 0) * place
     start_pts, end_pts = int(start * tick), int((start + clip_size - 1) * tick)
-    decoded = []  # whatever is shown between the two, and one frame more
+    decoded = []  # the frames shown between the two, and one more
     for frame in range(frames):
         if frame * tick >= start_pts:
             decoded.append(frame)
@@ -229,12 +229,12 @@ def test_a_window_in_seconds_holds_more_frames_of_a_faster_video():
     slow, fast = (eval_indices(900, fps, ClipRecipe(num_frames=8, stride=32, sampling="seconds")) for fps in (30, 60))
     assert slow[0, -1] == 255
     assert fast[0, -1] == 511
-    assert ClipRecipe(num_frames=8, stride=32, sampling="seconds").words == "8 frames, every 32nd at 30 a second"
+    assert ClipRecipe(num_frames=8, stride=32, sampling="seconds").words == "8 frames, every 32nd at 30 fps"
 
 
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize(("t", "stride"), [(32, 2), (32, 1)])
-def test_loops_are_dmvrs(frames, t, stride):
+def test_loops_equal_dmvrs(frames, t, stride):
     """`sample_sequence` and `sample_linspace_sequence`, dmvr/processors.py:29-190: the indices of the sequence are
     tiled until there are enough of them."""
     tiled = np.tile(np.arange(frames), t * stride // frames + 2)

@@ -1,8 +1,8 @@
-"""scenic's RandAugment: every operation to the bit of the official functions, which were run once in TensorFlow.
+"""scenic's RandAugment: every operation equals the official function bit for bit, run once in TensorFlow.
 
 The checksums are those of `official/vision/image_classification/augment.py` of tf-models-official 2.5.0, mapped over a
-`tf.data.Dataset` in TensorFlow 2.12.1 with NumPy 1.23.5, of the clip below; scenic imports these functions
-(`dataset_lib/video_ops.py:36`). What is said of single operations is written out here.
+`tf.data.Dataset` in TensorFlow 2.12.1 with NumPy 1.23.5, for the clip below; scenic imports these functions
+(`dataset_lib/video_ops.py:36`). Expectations for single operations are written out here.
 """
 
 import zlib
@@ -20,7 +20,7 @@ from vidjax.errors import ConfigError
 T, H, W, C = np.meshgrid(np.arange(3), np.arange(20), np.arange(26), np.arange(3), indexing="ij")
 CLIP = ((T * 37 + H * H * 3 + W * 5 + C * 29 + H * W) % 211 + 10).astype(np.uint8)
 STACK = CLIP.reshape(60, 26, 3)
-# CRC-32 of the bytes that the official functions give, at magnitudes 20, 10 and 5.
+# CRC-32 of the bytes that the official functions return, at magnitudes 20, 10 and 5.
 OFFICIAL = {
     "auto_contrast": (653787485, 653787485, 653787485),
     "equalize": (4234634339, 4234634339, 4234634339),
@@ -35,7 +35,7 @@ OFFICIAL = {
 }
 
 
-def test_there_are_ten_operations_beside_cutout_and_none_is_geometric():
+def test_there_are_ten_operations_besides_cutout_and_none_is_geometric():
     """video_ops.py:799-812: Rotate, the shears and the translations are commented out there."""
     assert set(OPERATIONS) == set(OFFICIAL)
 
@@ -68,7 +68,7 @@ def test_statistics_are_those_of_the_whole_clip():
 
 
 class Places:
-    """A generator whose integers are given."""
+    """A generator with given integers."""
 
     def __init__(self, *places):
         self.places = list(places)
@@ -84,7 +84,7 @@ class Places:
 @pytest.mark.parametrize("center", [(10, 13), (0, 0), (19, 25), (3, 20)])
 @pytest.mark.parametrize("pad", [4, 80])
 def test_cutout_blackens_the_same_square_in_all_frames(center, pad):
-    """video_ops.py:656-712, at magnitude m with int(m / 10 * 40) pixels to each side; `replace` stays 0."""
+    """video_ops.py:656-712, at magnitude m with int(m / 10 * 40) pixels to each side; `replace` is 0."""
     height, width = CLIP.shape[1:3]
     lower, upper = max(0, center[0] - pad), max(0, height - center[0] - pad)
     left, right = max(0, center[1] - pad), max(0, width - center[1] - pad)
@@ -93,8 +93,8 @@ def test_cutout_blackens_the_same_square_in_all_frames(center, pad):
     np.testing.assert_array_equal(cutout(CLIP, pad, Places(*center)), CLIP * mask[None, :, :, None])
 
 
-def test_twelve_choices_are_equally_likely_and_one_of_them_is_nothing(monkeypatch):
-    """video_ops.py:825: `op_to_select` is below len(available_ops) + 1, of which the last is the identity."""
+def test_twelve_choices_are_equally_likely_and_one_is_the_identity(monkeypatch):
+    """video_ops.py:825: `op_to_select` is below len(available_ops) + 1, and the last one is the identity."""
     counts = dict.fromkeys([*OPERATIONS, "cutout"], 0)
 
     def counting(name):
@@ -136,19 +136,19 @@ def test_every_frame_gets_the_same_draw():
     data = DataConfig(image_size=16, rand_augment="scenic-m20-n2")
     sharp = DataConfig(image_size=16)
     for seed in range(40):
-        found = augment(still, data, np.random.default_rng(seed))[1:3]  # sharpness looks across the ends of frames
+        found = augment(still, data, np.random.default_rng(seed))[1:3]  # sharpness reads across the ends of frames
         assert found.shape == (2, 16, 16, 3)
         assert (found == found[:1]).all()
         changed += not np.array_equal(found, augment(still, sharp, np.random.default_rng(seed))[1:3])
     assert changed > 30
 
 
-def test_the_specification_is_read():
+def test_the_specification_is_parsed():
     spec = parse_rand_augment("scenic-m20-n2")
     assert (spec.variant, spec.magnitude, spec.num_ops, spec.magnitude_std) == ("scenic", 20, 2, 0)
 
 
 @pytest.mark.parametrize("text", ["scenic-m21-n2", "scenic-m20-n2-inc1", "scenic-m20-n2-mstd0.5", "scenic-m20-n1.5"])
-def test_a_specification_that_is_not_understood_is_refused(text):
+def test_an_invalid_specification_is_refused(text):
     with pytest.raises(ConfigError, match="rand_augment"):
         parse_rand_augment(text)

@@ -1,4 +1,4 @@
-"""Views of one video: their windows and speeds, their crops, and batches of them through the loader."""
+"""Views of one video: their windows, speeds and crops, and batches of them from the loader."""
 
 import dataclasses
 import itertools
@@ -21,8 +21,8 @@ def draws(frames, data, count=200, fps=30.0):
     return [view_indices(frames, fps, data, rng) for _ in range(count)]
 
 
-def test_windows_are_those_of_the_authors_decoder():
-    """256 decoded frames: [0, 251] and [5, 256] in 8 frames; local views in a random eighth."""
+def test_windows_match_the_authors_decoder():
+    """Of 256 decoded frames, [0, 251] and [5, 256] in 8 frames each; local views in a random eighth."""
     for first, second, *local in draws(256, SVT):
         np.testing.assert_array_equal(first, np.linspace(0, 251, 8).astype(int))
         np.testing.assert_array_equal(second, np.minimum(np.linspace(5, 256, 8).astype(int), 255))
@@ -48,7 +48,7 @@ def test_the_window_of_svt_is_in_seconds(fps, decoded):
     assert longest == decoded - 5
 
 
-def test_a_longer_video_is_seen_through_a_window_that_lies_anywhere():
+def test_the_window_can_lie_anywhere_in_a_longer_video():
     starts = [first[0] for first, *_ in draws(1000, SVT)]
     assert min(starts) < 50
     assert max(starts) > 700
@@ -63,7 +63,7 @@ def test_a_short_video_gives_all_its_views(frames):
         assert max(view.max() for view in views) <= frames - 1
     if frames >= 20:
         (first, second, *_), *_ = draws(frames, SVT, 1)
-        assert first[0] < second[0]  # other windows in time
+        assert first[0] < second[0]  # a later window
         assert first[-1] < second[-1]
 
 
@@ -96,7 +96,7 @@ def take(data, count, **options):
     return taken
 
 
-def test_batches_hold_one_array_a_view_and_replace_a_video_that_fails(data):
+def test_batches_hold_one_array_per_view_and_replace_a_video_that_fails(data):
     shapes = {
         "view_0": (4, 4, 32, 32, 3), "view_1": (4, 2, 32, 32, 3),
         "view_2": (4, 2, 16, 16, 3), "view_3": (4, 3, 16, 16, 3),
@@ -129,7 +129,7 @@ def test_views_are_the_same_resumed_and_on_any_number_of_processes(data, options
 
 
 def test_local_views_show_less_of_the_frame(data):
-    """On a picture of two ramps, the range of values tells how much of the frame was cropped."""
+    """On an image of two ramps, the range of values shows how much of the frame was cropped."""
     down, right = np.meshgrid(np.linspace(0, 255, 64), np.linspace(0, 255, 64), indexing="ij")
     frames = np.broadcast_to(np.stack([down, right, right], axis=-1).astype(np.uint8), (20, 64, 64, 3))
     row = type("Row", (), {"video": encode(np.ascontiguousarray(frames), options={"crf": "0"}, pix_fmt="yuv444p")})()
@@ -155,11 +155,11 @@ def test_noise_has_the_shapes_of_views():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"global_views": (8,)}, "must hold the frames of two views"),
-        ({"global_views": ()}, "must hold the frames of two views"),
-        ({"local_views": (8, 0)}, "a view needs a frame"),
+        ({"global_views": (8,)}, "must hold the numbers of frames of two views"),
+        ({"global_views": ()}, "must hold the numbers of frames of two views"),
+        ({"local_views": (8, 0)}, "every view needs at least one frame"),
     ],
 )
-def test_views_that_cannot_be_are_refused_before_loading(changes, sentence):
+def test_invalid_views_are_refused_before_loading(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         LoadTrain(None, dataclasses.replace(SVT, **changes))

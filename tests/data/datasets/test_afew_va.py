@@ -29,7 +29,7 @@ def test_afew_va_gives_a_window_around_every_frame(afew):
     assert train.labels == ("valence", "arousal")
     row = next(train[i] for i in range(len(train)) if train[i].id == "004/00003.png")
     assert row.target == pytest.approx((-0.2, -0.1))
-    # Frames 1 to 4 around frame 3, which is the third of four; at an edge the first and last are repeated.
+    # Frames 1 to 4 around frame 3, the third of four; at the edges, the first and last frames repeat.
     assert [pathlib.Path(row.video.path(i)).stem for i in range(4)] == ["00001", "00002", "00003", "00004"]
     edge = next(train[i] for i in range(len(train)) if train[i].id == "004/00000.png")
     assert [pathlib.Path(edge.video.path(i)).stem for i in range(4)] == ["00000", "00000", "00000", "00001"]
@@ -57,7 +57,7 @@ def test_afew_va_quadrants_are_classes(afew):
     assert first(source)["label"].dtype == np.int32
 
 
-def test_nobody_is_in_training_and_test_and_every_fold_is_tested_once(afew):
+def test_no_subject_is_in_training_and_test_and_every_fold_is_tested_once(afew):
     data, seen = DataConfig(name="afew_va", root=str(afew), **SMALL), []
     for fold in range(1, 5):  # four actors: the fifth fold is empty
         ids = [
@@ -96,14 +96,14 @@ def test_a_subject_in_two_folds_is_refused(afew):
         open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
 
 
-def test_clips_of_nobody_known_are_said(afew, caplog):
+def test_clips_of_unknown_subjects_are_reported(afew, caplog):
     for path in afew.rglob("*.json"):
         path.write_text(json.dumps({"frames": json.loads(path.read_text())["frames"]}))
     open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
-    assert "8 of 8 clips do not say who is in them" in caplog.text
+    assert "8 of 8 clips do not name their subject" in caplog.text
 
 
-def test_what_is_wrong_with_afew_va_is_named(afew):
+def test_faults_of_afew_va_are_named(afew):
     data = DataConfig(name="afew_va", root=str(afew), **SMALL)
     path = afew / "01" / "003" / "003.json"
     about = json.loads(path.read_text())
@@ -118,7 +118,7 @@ def test_what_is_wrong_with_afew_va_is_named(afew):
 
     about["frames"] = {"00001": {"valence": 0.0, "arousal": float("nan")}}
     path.write_text(json.dumps(about))
-    with pytest.raises(DataError, match=r"frame 00001 has valence and arousal \(0.0, nan\), which go from -10 to 10"):
+    with pytest.raises(DataError, match=r"frame 00001 has valence and arousal \(0.0, nan\), outside of -10 to 10"):
         open_source(data, "train", "target")
     path.unlink()
     with pytest.raises(DataError, match=r"003 has 8 pictures, but no 003.json"):
@@ -128,24 +128,24 @@ def test_what_is_wrong_with_afew_va_is_named(afew):
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        ("001,Ann,1\n001,Bob,2\n", r"subjects.csv, line 2: clip 001 is listed a second time; leave one line"),
+        ("001,Ann,1\n001,Bob,2\n", r"subjects.csv, line 2: clip 001 is listed twice; keep one line"),
         ("001,Ann,6\n", r"clip 001 is in fold 6; folds are 1 to 5"),
         ("001;Ann\n", r"subjects.csv, line 1: '001;Ann' is not `clip,subject\[,fold\]`"),
     ],
 )
-def test_what_is_wrong_with_the_subjects_is_named(afew, lines, sentence):
+def test_faults_of_subjects_csv_are_named(afew, lines, sentence):
     (afew / "subjects.csv").write_text(lines)
     with pytest.raises(DataError, match=sentence):
         open_source(DataConfig(name="afew_va", root=str(afew), **SMALL), "train", "target")
 
 
-def test_windows_longer_than_their_clip_and_quadrants_that_are_never_seen_are_said(afew, caplog):
+def test_windows_longer_than_their_clip_and_unseen_quadrants_are_reported(afew, caplog):
     data = DataConfig(name="afew_va", root=str(afew), **(SMALL | {"num_frames": 8}))
     open_source(data, "train4")  # without clips 001 and 002; the other folds have 8 to 13 frames
     assert "shorter than a window" not in caplog.text
     open_source(data, "val4")
     assert "2 of 2 clips are shorter than a window of 8 frames, the first of them 001: their first and" in caplog.text
-    assert "never seen" not in caplog.text  # only training splits teach
+    assert "never seen" not in caplog.text  # only training splits warn
     (afew / "subjects.csv").write_text("".join(f"{n:03d},Ann,1\n" for n in range(1, 8)))
     open_source(data, "train")
     assert "AFEW-VA: 2 of 4 classes are never seen in training, the first of them 'bottom_left'" in caplog.text

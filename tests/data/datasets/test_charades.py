@@ -13,11 +13,11 @@ def home(videos, tmp_path):
     return write_charades(videos, tmp_path)
 
 
-def test_charades_reads_intervals_and_says_which_run_past_the_end(home, videos, caplog):
+def test_charades_reads_intervals_and_reports_which_run_past_the_end(home, videos, caplog):
     data = DataConfig(name="charades", root=str(home), **SMALL)
     train, val = (open_source(data, split, "intervals") for split in ("train", "val"))
     assert [len(train), len(val), val.num_classes] == [2, 1, 8]
-    assert train[0].intervals == ()  # a video without actions stays, as a negative of every class
+    assert train[0].intervals == ()  # a video without actions is kept, as a negative for every class
     shown = [motion_videos.CLASSES.index(part["class"]) for part in videos["long_00002"][1]["intervals"]]
     assert [number for _, _, number in val[0].intervals] == shown
     assert (val[0].intervals[-1][1], val[0].duration) == (9.5, 8.0)
@@ -35,7 +35,7 @@ def test_charades_reads_descriptions(home):
     assert len(source[0].captions) == 2
 
 
-def test_intervals_that_cannot_be_meant_are_counted_with_their_row_and_kept(home, caplog):
+def test_impossible_intervals_are_counted_with_their_row_and_kept(home, caplog):
     path = home / "Charades" / "Charades_v1_test.csv"
     path.write_text(path.read_text().replace(" 9.50", " 5.00;c003 20.00 30.00"))  # the last one begins at 6 s
     source = open_source(DataConfig(name="charades", root=str(home), **SMALL), "val", "intervals")
@@ -56,7 +56,7 @@ def test_empty_descriptions_are_counted_with_their_video_and_left_out(home, capl
     assert len(source[0].captions) == 1
     assert "Charades: 2 of 3 descriptions are empty and left out, the first of AB000" in caplog.text
     assert "Charades: 1 of 2 videos have no description and are left out, the first of them AB001" in caplog.text
-    assert len(open_source(data, "train", "intervals")) == 2  # whose actions are learned all the same
+    assert len(open_source(data, "train", "intervals")) == 2  # their actions are still learned
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_empty_descriptions_are_counted_with_their_video_and_left_out(home, capl
         (" 9.50", " nan", r"line 2 \(AB002\): 'c00\d 6.00 nan' has a time that is not a number of seconds"),
     ],
 )
-def test_what_is_wrong_with_charades_is_named(home, old, new, sentence):
+def test_faults_of_charades_are_named(home, old, new, sentence):
     path = home / "Charades" / "Charades_v1_test.csv"
     body, _, line = path.read_text().rstrip("\n").partition("\n")
     head, _, tail = line.rpartition(old)
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_charades_is_named(home, old, new, sentence):
         open_source(DataConfig(name="charades", root=str(home), **SMALL), "val", "intervals")
 
 
-def test_charades_is_not_a_classification(home):
+def test_charades_is_not_a_classification_data_set(home):
     with pytest.raises(
         DataError, match=r"charades has no single class per video but intervals or captions; set config.task"
     ):
@@ -90,6 +90,6 @@ def test_charades_is_trained_on_windows_and_scored_at_25_moments(home, tmp_path)
     results = run("charades.py", "svt,smoke", home, tmp_path / "run", **{"data.stride": 2})
     assert (results["eval/num_scored"], results["eval/num_expected"]) == (1, 1)
     assert results["eval/num_intervals_past_the_end"] == 1
-    assert results["eval/num_windows"] == 9  # 80 frames at 10 a second: 16 of them every 0.8 s
+    assert results["eval/num_windows"] == 9  # 80 frames at 10 per second: 16 of them every 0.8 s
     assert 0 < results["eval/map_localised"] <= 1
-    assert results["eval/map"] == 1.0  # one video: every class that it has is ranked first
+    assert results["eval/map"] == 1.0  # one video, so all of its classes are ranked first

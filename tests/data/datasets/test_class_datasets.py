@@ -1,4 +1,4 @@
-"""Miniatures of COIN, HMDB51, Kinetics-600 and Kinetics-700 in their official layouts: one class a video."""
+"""Miniatures of COIN, HMDB51, Kinetics-600 and Kinetics-700 in their official layouts: one class per video."""
 
 import json
 import pathlib
@@ -41,7 +41,7 @@ def test_coin_has_tasks_and_domains_of_short_videos(coin_root):
     assert (len(domains["val"]), domains["val"][0].label) == (1, 1)
 
 
-def test_coin_says_what_is_missing(coin_root):
+def test_coin_names_what_is_missing(coin_root):
     (coin_root / "taxonomy.csv").write_text("Dish,Task0\n")
     with pytest.raises(DataError, match="has no line for the task 'Task1' of video vid-1"):
         open_source(DataConfig(name="coin_domains", root=str(coin_root)), "train")
@@ -78,7 +78,7 @@ def test_kinetics_710_is_read_from_the_lists_of_videomae_v2(videos, tmp_path):
             put(videos[name][0], tmp_path / "k400" / f"{name}.mp4")
         (tmp_path / f"{split}.csv").write_text("".join(f"k400/{name}.mp4 {label}\n" for name, label in rows))
     names = [f"class {number}" for number in range(710)]
-    (tmp_path / "labels.txt").write_text("\n".join(names))  # their misc/label_map_k710.txt, which has no last newline
+    (tmp_path / "labels.txt").write_text("\n".join(names))  # their misc/label_map_k710.txt, which has no final newline
     data = DataConfig(name="kinetics710", root=str(tmp_path), num_classes=710)
     train, val = open_source(data, "train"), open_source(data, "val")
     assert [(train[i].id, train[i].label) for i in range(2)] == [
@@ -100,13 +100,13 @@ def test_kinetics_600_and_700_are_laid_out_like_400(videos, tmp_path, name):
     assert [source[i].label for i in range(2)] == [1, 0]
     data = DataConfig(**SMALL)
     batches = eval_batches(source, data, ClipRecipe.of(data, EvalConfig(clips=1, crops=1)), batch=2)
-    assert next(batches)["decoded"].tolist() == [True, False]  # a missing video stays, and is counted
+    assert next(batches)["decoded"].tolist() == [True, False]  # a missing video is kept and counted
     batches.close()
 
 
 @pytest.fixture
 def lvu_root(videos, tmp_path):
-    """The authors' lists of one task, with a class that no list names and a video that is gone."""
+    """The authors' lists of one task, with a class that no list names and a missing video."""
     lists = {
         "train": ["0 nm0000229 -wX6_qCCnPc tt0102057", "5 nm0001675 gone0000000 tt0000001"],
         "val": ["4 nm0000165 0xWMqsZOYWg tt0083866", "0 nm0000229 gone1111111 tt0000002"],
@@ -125,7 +125,7 @@ def test_lvu_numbers_a_task_as_its_lists_do(lvu_root):
     data = DataConfig(name="lvu", root=str(lvu_root))
     train, val, test = (open_source(data, f"{part}_director") for part in ("train", "val", "test"))
     assert [train[i].label for i in range(len(train))] == [0]  # the missing video is left out of training
-    assert [val[i].label for i in range(len(val))] == [4, 0]  # and counts in what is scored
+    assert [val[i].label for i in range(len(val))] == [4, 0]  # and counts in evaluation
     assert (test[0].label, pathlib.Path(test[0].video).stem) == (9, "5rkWzIzJiiA")
     assert train.labels == val.labels == test.labels
     assert (train.num_classes, train.labels[0], train.labels[2], train.labels[9]) == (
@@ -136,7 +136,7 @@ def test_lvu_numbers_a_task_as_its_lists_do(lvu_root):
     )
 
 
-def test_lvu_says_what_is_wrong_with_a_split_or_a_list(lvu_root):
+def test_lvu_names_the_fault_of_a_split_or_a_list(lvu_root):
     data, path = DataConfig(name="lvu", root=str(lvu_root)), lvu_root / "lvu_1.0" / "director" / "train.csv"
     with pytest.raises(DataError, match=r"no list of the split 'train_view_count' .*relationship, way_speaking, scene"):
         lvu.listing(str(lvu_root), "train_view_count")
@@ -150,7 +150,7 @@ def test_lvu_says_what_is_wrong_with_a_split_or_a_list(lvu_root):
 
 @pytest.fixture
 def breakfast_root(videos, tmp_path):
-    """The lists of ViS4mer, whose names are places; two cameras see the same dish, and one listed video is gone."""
+    """The lists of ViS4mer, whose names are paths; two cameras film the same dish, and one listed video is missing."""
     lists = {
         "train": ["P03-cam01-P03_tea,33,tea,2", "P03-webcam01-P03_tea,33,tea,2", "P04-cam01-P04_salat,90,salat,9"],
         "test": ["P47-stereo-P47_cereals_ch0,46,cereals,0"],
@@ -173,9 +173,9 @@ def test_breakfast_tells_cameras_apart_by_their_folders(breakfast_root):
     assert (len(val), val[0].label, val.num_classes) == (1, 0, 10)
 
 
-def test_breakfast_says_what_is_wrong_with_a_list(breakfast_root):
+def test_breakfast_names_the_fault_of_a_list(breakfast_root):
     data = DataConfig(name="breakfast", root=str(breakfast_root))
     path = breakfast_root / "annotations" / "train.csv"
     path.write_text(path.read_text().replace("salat,9", "salat,8"))
-    with pytest.raises(DataError, match=r"train.csv, line 4: not file_name,duration,action,class_id"):
+    with pytest.raises(DataError, match=r"train.csv, line 4: expected file_name,duration,action,class_id"):
         open_source(data, "train")

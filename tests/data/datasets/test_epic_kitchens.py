@@ -55,20 +55,20 @@ def test_rows_are_segments_with_noun_and_verb_video_by_video(home):
     assert len(open_source(data_of(home), "val", "action")) == 1
 
 
-def test_a_batch_has_both_labels_and_frames_of_the_segment_alone(home):
+def test_a_batch_has_both_labels_and_only_frames_of_the_segment(home):
     source = open_source(data_of(home), "train", "action")
     batch = first(source)
     assert batch["action"].shape == (4, 2)
     for row, action, clip in zip(batch["index"], batch["action"], batch["video"], strict=True):
         about = source[int(row)]
         assert tuple(action) == about.action
-        start, stop = (round(10 * second) for second in about.window)  # the videos have 10 frames a second
+        start, stop = (round(10 * second) for second in about.window)  # the videos have 10 frames per second
         frames = read_frames(about.video, np.arange(start, stop))
         difference = np.abs(clip[:, None].astype(int) - frames[None].astype(int)).mean(axis=(2, 3, 4))
         assert difference.min(axis=1).max() < 1
 
 
-def test_segments_are_part_of_what_the_data_is(home):
+def test_the_content_id_depends_on_the_segments(home):
     before = open_source(data_of(home), "train", "action").content_id
     path = home / "epic-kitchens-100-annotations" / "EPIC_100_train.csv"
     path.write_text(path.read_text().replace("00:00:00.90", "00:00:00.80"))
@@ -80,7 +80,7 @@ def test_check_lists_each_video_once_with_all_its_nouns_and_verbs(home):
     listed = DATASETS["epic_kitchens"].inventory(str(home), "train")
     assert [(video.id, video.there) for video in listed.videos] == [("P01_01", True), ("P02_03", False)]
     assert listed.class_counts() == {"cup": 0, "plate": 1, "door": 1, "take": 1, "open": 1}
-    assert len(open_source(data_of(home), "train", "action")) == 2  # those of the video that is there
+    assert len(open_source(data_of(home), "train", "action")) == 2  # those of the video that exists
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_check_lists_each_video_once_with_all_its_nouns_and_verbs(home):
         ("verb_class", "verbs", "has no column verb_class; it should be the official list"),
     ],
 )
-def test_what_is_wrong_with_a_list_is_named(home, old, new, sentence):
+def test_the_fault_of_a_list_is_named(home, old, new, sentence):
     path = home / "epic-kitchens-100-annotations" / "EPIC_100_train.csv"
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(DataError, match=sentence):
         open_source(data_of(home), "train", "action")
 
 
-def test_what_is_absent_is_named(home):
+def test_missing_files_are_named(home):
     (home / "epic-kitchens-100-annotations" / "EPIC_100_verb_classes.csv").unlink()
     with pytest.raises(DataError, match=r"no EPIC_100_train.csv, EPIC_100_noun_classes.csv and EPIC_100_verb_class"):
         open_source(data_of(home), "train", "action")

@@ -14,7 +14,7 @@ from vidjax.data.prepare.builder import prepare_records
 from vidjax.data.sources.annotations import LABEL, NOTHING, TARGET
 from vidjax.errors import DataError
 
-# The first lines of the published lists, and one of a video that nobody judged.
+# The first lines of the published lists, and one of a video without votes.
 LISTS = {
     "like_ratio": ("like_count dislike_count youtube_id imdb_id", "100061 3801 29VjYkPPY2s tt0451279",
                    "100638 51273 CxQ4aL5IXZw tt0164052"),
@@ -24,7 +24,7 @@ LISTS = {
 
 @pytest.fixture
 def root(videos, tmp_path):
-    """The lists of both tasks; of two videos of each list, the second is gone."""
+    """The lists of both tasks; each lists two videos, and the second is missing."""
     for task, lines in LISTS.items():
         (tmp_path / "lvu_1.0" / task).mkdir(parents=True)
         for part in ("train", "val", "test"):
@@ -38,8 +38,8 @@ def targets(root, split):
     return [source[row].target for row in range(len(source))]
 
 
-def test_numbers_are_those_of_the_authors(root):
-    """Their src/data/video_data_helper.py:89 and 96: a logarithm, and likes out of ten, less the mean of each."""
+def test_numbers_equal_the_authors(root):
+    """Their src/data/video_data_helper.py:89 and 96: a logarithm, and likes out of ten, minus the mean of each."""
     ratios = [
         likes / (likes + dislikes) * 10.0 - 9.138220535629456 for likes, dislikes in ((100061, 3801), (100638, 51273))
     ]
@@ -55,16 +55,16 @@ def test_numbers_are_those_of_the_authors(root):
     assert pathlib.Path(source[0].video).stem == "29VjYkPPY2s"
 
 
-def test_a_split_carries_a_number_or_a_class_and_no_other(root):
+def test_a_split_carries_a_number_or_a_class_but_never_both(root):
     data = DataConfig(name="lvu", root=str(root))
-    with pytest.raises(DataError, match=r"data.name=lvu, split 'train_like_ratio', carry target, no label"):
+    with pytest.raises(DataError, match=r"data.name=lvu, split 'train_like_ratio', carry target, not label"):
         open_source(data, "train_like_ratio", LABEL)
     assert open_source(data, "train_like_ratio", NOTHING).annotation == NOTHING  # videos alone, to pre-train on
     (root / "lvu_1.0" / "scene").mkdir()
     (root / "lvu_1.0" / "scene" / "train.csv").write_text(
         "class_id class_name youtube_id imdb_id\n3 office 29VjYkPPY2s tt0451279\n"
     )
-    with pytest.raises(DataError, match=r"data.name=lvu, split 'train_scene', carry label, no target"):
+    with pytest.raises(DataError, match=r"data.name=lvu, split 'train_scene', carry label, not target"):
         open_source(data, "train_scene", TARGET)
     assert open_source(data, "train_scene", LABEL)[0].label == 3
 
@@ -89,9 +89,9 @@ def test_a_check_lists_the_videos_and_the_spread_of_the_numbers(root):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("0 0 29VjYkPPY2s tt1", "not 0 in all"),
+        ("0 0 29VjYkPPY2s tt1", "not all 0"),
         ("x 1 29VjYkPPY2s tt1", "whole numbers"),
-        ("1 29VjYkPPY2s tt1", "not 'like_count"),
+        ("1 29VjYkPPY2s tt1", "expected 'like_count"),
     ],
 )
 def test_a_malformed_line_is_named(root, line, words):

@@ -1,4 +1,4 @@
-"""A data set in a user's own module: CONTRIBUTING's example to the letter, and rows of a source defined outside."""
+"""A data set in a user's own module: CONTRIBUTING's example verbatim, and rows of a source defined outside."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ CONTRIBUTING = pathlib.Path(__file__).parents[3] / "CONTRIBUTING.md"
 
 @pytest.fixture
 def toys(videos, tmp_path, monkeypatch):
-    """The root of the toys, and the module of CONTRIBUTING in a folder of the path."""
+    """The root of the toys, and the module of CONTRIBUTING in a folder of PYTHONPATH."""
     (example,) = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text().split("## Add a data set")[1], re.DOTALL)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "toy_dataset.py").write_text(example)
@@ -50,7 +50,7 @@ def test_it_is_opened_by_its_module_and_loader_processes_read_it(toys):
     assert batch["label"].tolist() == [labels[source[int(index)].id] for index in batch["index"]]
 
 
-def test_it_is_checked_as_the_data_sets_of_the_package_are(toys, capsys):
+def test_it_is_checked_like_the_built_in_data_sets(toys, capsys):
     assert main(["check", NAME, f"--root={toys}", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["splits"]
     assert [(about["split"], about["layout"], about["class_counts"]) for about in found] == [
@@ -73,14 +73,14 @@ def test_its_records_hold_the_same_rows(toys, tmp_path, capsys):
         assert (stored.labels, of_records) == (official.labels, labels)
 
 
-def test_embedding_takes_it_too(toys, tmp_path, capsys):
+def test_its_videos_can_be_embedded(toys, tmp_path, capsys):
     words = ["--model=random:videomae_tiny", "--num-frames=4", "--image-size=16", f"--out={tmp_path / 'features'}"]
     assert main(["embed", *words, f"--data={NAME}", f"--root={toys}", "--split=val", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["rows"], answer["computed"]) == (2, 2)
 
 
-def test_a_name_that_points_nowhere_is_one_sentence(toys, capsys):
+def test_a_name_that_points_nowhere_gives_one_sentence(toys, capsys):
     data = DataConfig(name="toy_dataset:DATSET", root=str(toys))
     with pytest.raises(ConfigError, match="module 'toy_dataset' has no 'DATSET'; it has DATASET"):
         open_source(data, "train")
@@ -88,7 +88,7 @@ def test_a_name_that_points_nowhere_is_one_sentence(toys, capsys):
     assert "there is no module 'toy_datset'" in capsys.readouterr().err
 
 
-def test_rows_of_a_source_defined_outside_travel_to_loader_processes(videos, tmp_path, monkeypatch):
+def test_rows_of_a_source_defined_outside_can_be_sent_to_loader_processes(videos, tmp_path, monkeypatch):
     (tmp_path / "toy_speeds.py").write_text(
         textwrap.dedent("""
             from vidjax.data.datasets import DatasetSpec

@@ -22,7 +22,7 @@ def touch(path):
 
 @pytest.fixture
 def kinetics(tmp_path):
-    """Annotations as distributed: names with spaces, times as bare seconds; one clip of each split is gone."""
+    """Annotations as distributed: names with spaces, times in whole seconds; one clip of each split is missing."""
     header = "label,youtube_id,time_start,time_end,split"
     train = [
         "zumba,aaaaaaaaaaa,5,15,train",

@@ -1,4 +1,4 @@
-"""What every `DatasetSpec` states, and what a spec that cannot work is told."""
+"""What every `DatasetSpec` states, and the errors for an incomplete one."""
 
 import pickle
 
@@ -47,13 +47,13 @@ def test_an_annotation_that_rows_do_not_carry_is_refused_with_the_data_sets_that
 
 
 @pytest.mark.parametrize("name", [name for name in EVERY if DATASETS[name].needs_root])
-def test_a_missing_root_is_said(name):
+def test_a_missing_root_is_reported(name):
     with pytest.raises(DataError, match=r"data.root is empty; set --config.data.root=DIR"):
         open_source(DataConfig(name=name), "train", DATASETS[name].annotations[0])
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_specs_travel_to_other_processes(name):
+def test_specs_can_be_sent_to_other_processes(name):
     assert pickle.loads(pickle.dumps(DATASETS[name])).title == DATASETS[name].title
 
 
@@ -65,11 +65,11 @@ def test_specs_travel_to_other_processes(name):
             r"toys: annotations=\('labels',\) must be some of label, target, action, inter",
         ),
         ({"annotations": ()}, r"toys: annotations=\(\) must be some of"),
-        ({"annotations": ("label", "target")}, "toys: rows with label, target need a function open_split"),
+        ({"annotations": ("label", "target")}, "toys: rows with label, target need the function open_split"),
         ({"listing": len}, "toys: listing needs find_annotations"),
-        ({"find_annotations": len}, r"toys: find_annotations needs a function listing \(or inventory\)"),
+        ({"find_annotations": len}, r"toys: find_annotations needs the function listing \(or inventory\)"),
     ],
 )
-def test_a_spec_without_what_it_needs_is_refused_where_it_is_defined(fields, sentence):
+def test_an_incomplete_spec_is_refused_where_it_is_defined(fields, sentence):
     with pytest.raises(ConfigError, match=sentence):
         DatasetSpec(title="toys", layout="none", **fields)

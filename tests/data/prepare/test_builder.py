@@ -47,14 +47,14 @@ def sources_of(root, *splits):
 
 
 def damage(path):
-    """Overwrite bytes in the middle of the pictures, which leaves the packets readable."""
+    """Overwrite bytes in the middle of the encoded frames, which leaves the packets readable."""
     content = bytearray(path.read_bytes())
     start = content.index(b"mdat") + len(content) // 3
     content[start : start + 400] = bytes(400)
     path.write_bytes(content)
 
 
-def test_records_return_the_very_bytes_labels_and_sizes(folder, tmp_path):
+def test_records_return_the_exact_bytes_labels_and_sizes(folder, tmp_path):
     root, failures = builder.prepare_records("folder", sources_of(folder, "train", "val"), tmp_path / "out")
     assert failures == []
     for split, count in (("train", 5), ("val", 1)):
@@ -71,7 +71,7 @@ def test_records_return_the_very_bytes_labels_and_sizes(folder, tmp_path):
         )
 
 
-def test_records_say_how_long_and_large_a_video_is(folder, tmp_path):
+def test_records_hold_the_length_and_size_of_a_video(folder, tmp_path):
     import tensorflow_datasets as tfds
 
     root, _ = builder.prepare_records("folder", sources_of(folder, "val"), tmp_path / "out")
@@ -130,7 +130,7 @@ def test_an_existing_data_set_is_not_overwritten(folder, tmp_path):
         builder.prepare_records("folder", sources, tmp_path / "out")
 
 
-def test_a_label_map_changed_after_preparing_is_refused_on_opening(folder, tmp_path):
+def test_a_label_map_changed_after_preparation_is_refused_on_opening(folder, tmp_path):
     root, _ = builder.prepare_records("folder", sources_of(folder, "train"), tmp_path / "out")
     names = next(root.glob("*.labels.txt"))
     names.write_text("\n".join(reversed(names.read_text().split())) + "\n")
@@ -175,7 +175,7 @@ def test_the_files_are_the_same_from_any_process(folder, tmp_path):
     assert found[0] == found[1] == found[2]
 
 
-def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_stopped(folder, tmp_path):
+def test_an_interrupted_preparation_is_not_a_data_set_and_resumes_where_it_stopped(folder, tmp_path):
     sources, seen = sources_of(folder, "train", "val"), []
     whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
 
@@ -202,7 +202,7 @@ def test_an_interrupted_preparation_looks_like_no_data_set_and_goes_on_where_it_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
 
 
-def test_one_that_is_interrupted_while_files_get_their_names_goes_on(folder, tmp_path, monkeypatch):
+def test_a_preparation_interrupted_while_naming_files_resumes(folder, tmp_path, monkeypatch):
     sources = sources_of(folder, "train", "val")
     whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
 
@@ -222,8 +222,8 @@ def test_one_that_is_interrupted_while_files_get_their_names_goes_on(folder, tmp
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["folder_videos"]
 
 
-def test_a_machine_that_is_still_at_a_shard_when_others_have_finished_the_data_set_changes_nothing(folder, tmp_path):
-    """As the worker of a cluster whose command was killed and given again."""
+def test_a_machine_that_finishes_a_shard_late_changes_nothing(folder, tmp_path):
+    """Like the worker of a cluster whose command was killed and run again."""
     sources, begun = sources_of(folder, "train", "val"), []
     whole, _ = builder.prepare_records("folder", sources, tmp_path / "whole", storing=TWO_PER_SHARD)
 
@@ -239,11 +239,11 @@ def test_a_machine_that_is_still_at_a_shard_when_others_have_finished_the_data_s
 
 
 def test_a_bucket_is_refused_with_what_to_do(folder):
-    with pytest.raises(ConfigError, match=r"prepare on a disk, or a mount .* and copy the folder"):
+    with pytest.raises(ConfigError, match=r"prepare on a disk or a mount .* and copy the folder"):
         builder.prepare_records("folder", sources_of(folder, "val"), "gs://bucket/records")
 
 
-def test_other_settings_do_not_go_on_from_what_was_left_behind(folder, tmp_path):
+def test_other_settings_do_not_resume_earlier_work(folder, tmp_path):
     def stop(split):
         raise KeyboardInterrupt
 

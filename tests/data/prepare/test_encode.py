@@ -1,4 +1,4 @@
-"""Videos encoded anew: the same frames, smaller, with a key frame every so many, and the same bytes each time."""
+"""Re-encoded videos: the same frames, smaller, with regular key frames, and the same bytes each time."""
 
 import io
 
@@ -71,6 +71,6 @@ def test_a_video_that_is_damaged_is_refused_not_patched_up():
 
 
 @pytest.mark.parametrize("values", [{"short_side": 31}, {"short_side": 255}, {"key_every": 0}, {"crf": 52}])
-def test_values_that_cannot_be_are_refused(values):
+def test_invalid_values_are_refused(values):
     with pytest.raises(ConfigError, match=r"short side|key frame"):
         Encoding(**values)

@@ -1,4 +1,4 @@
-"""Splits on their way to other machines: small, opened once there, and refused where other videos are seen."""
+"""Splits sent to other machines: small, opened once there, and refused if the videos differ."""
 
 import pickle
 
@@ -19,7 +19,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_they_travel_as_what_opens_them_and_are_opened_once_in_a_process(root):
+def test_they_are_pickled_as_their_configuration_and_opened_once_per_process(root):
     splits = Splits(DataConfig(root=str(root)), ("train", "val"))
     sent = pickle.dumps(splits)
     assert len(sent) < 5000  # less than the names of 302 videos

@@ -1,4 +1,4 @@
-"""`vidjax prepare`: records of Charades and AFEW-VA give the rows of the official layout, those of COIN its classes."""
+"""`vidjax prepare`: records of Charades and AFEW-VA have the rows of the official layout, those of COIN its classes."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ from vidjax.errors import DataError
 
 @pytest.fixture
 def home(videos, tmp_path):
-    """With as many training videos as shards are not written in their order."""
+    """Charades with enough training videos that shards do not hold them in order."""
     root = write_charades(videos, tmp_path / "home")
     path = root / "Charades" / "Charades_v1_train.csv"
     lines = path.read_text().splitlines()
@@ -29,7 +29,7 @@ def home(videos, tmp_path):
 
 @pytest.fixture
 def faces(videos, tmp_path):
-    """Eight subjects, so that every fold has somebody."""
+    """Eight subjects, so that no fold is empty."""
     root = write_afew(videos, tmp_path / "faces")
     (root / "subjects.csv").write_text("".join(f"{clip:03d},face {clip}\n" for clip in range(1, 9)))
     return root
@@ -49,7 +49,7 @@ def rows(name, root, split, annotation):
 
 
 def known(row):
-    """All of a row but where its video lies."""
+    """Everything about a row except the location of its video."""
     return {key: value for key, value in vars(row).items() if key != "video"}
 
 
@@ -66,7 +66,7 @@ def test_records_of_charades_give_the_rows_and_batches_of_the_official_layout(ho
     official, files = rows("charades", home, split, annotation)
     source, stored = rows("charades", records, split, annotation)
     numbers = [row.video.number for row in stored]
-    assert split == "val" or numbers != sorted(numbers)  # records lie in another order than their rows
+    assert split == "val" or numbers != sorted(numbers)  # records are in another order than the rows
     assert [known(row) for row in stored] == [known(row) for row in files]
     assert (source.labels, source.num_classes, source.annotation) == (official.labels, 8, annotation)
     assert_same_pixels(files, stored)
@@ -102,7 +102,7 @@ def test_frames_are_encoded_unless_bytes_are_to_be_kept_and_their_rows_stay(face
     assert 0 < np.diag(distance).max() < 6  # of 255 levels, x264 at crf 20
 
 
-def test_rows_of_records_travel_to_loader_processes(faces, tmp_path):
+def test_rows_of_records_can_be_sent_to_loader_processes(faces, tmp_path):
     source, files = rows("afew_va", prepare("afew_va", faces, tmp_path / "out"), "val", "target")
     travelled = pickle.loads(pickle.dumps(source))
     assert (travelled.content_id, repr(travelled)) == (source.content_id, repr(source))
@@ -116,7 +116,7 @@ def test_every_clip_is_stored_once_whatever_the_number_of_folds(faces, tmp_path)
     assert {line["about"]["subject"] for line in lines} == {f"face {clip}" for clip in range(1, 9)}
 
 
-def test_a_damaged_picture_keeps_its_clip_out_of_the_records_and_is_told(faces, tmp_path, capsys):
+def test_a_damaged_picture_keeps_its_clip_out_of_the_records_and_is_reported(faces, tmp_path, capsys):
     (faces / "01" / "004" / "00002.png").write_bytes(b"no picture")
     records = prepare("afew_va", faces, tmp_path / "out", code=3)
     assert "004 is not stored: corrupt" in capsys.readouterr().err
@@ -124,7 +124,7 @@ def test_a_damaged_picture_keeps_its_clip_out_of_the_records_and_is_told(faces, 
     assert left == {f"{clip:03d}" for clip in range(1, 9)} - {"004"}
 
 
-def test_records_tell_themselves_apart(home, faces, tmp_path):
+def test_records_of_another_data_set_are_refused(home, faces, tmp_path):
     charades = prepare("charades", home, tmp_path / "charades")
     with pytest.raises(DataError, match=r"records in .* have no fold1, .*; `vidjax prepare afew_va` writes all folds"):
         rows("afew_va", charades, "train", "target")
@@ -134,7 +134,7 @@ def test_records_tell_themselves_apart(home, faces, tmp_path):
     with pytest.raises(DataError, match=r"have no feature label"):
         open_source(DataConfig(name="folder", root=str(charades)), "train")
     (charades / "about_train.jsonl").unlink()
-    with pytest.raises(DataError, match=r"do not hold what charades annotates; write them with `vidjax prepare chara"):
+    with pytest.raises(DataError, match=r"lack the annotations of charades; write them with `vidjax prepare chara"):
         rows("charades", charades, "train", "intervals")
 
 

@@ -1,4 +1,4 @@
-"""Targets, intervals and captions of rows, from the embedded data set to the batch."""
+"""Targets, intervals and captions of rows, from the built-in data set to the batch."""
 
 import numpy as np
 import pytest
@@ -64,12 +64,12 @@ def test_labels_of_a_window_are_those_of_the_intervals_it_overlaps():
         ((0.0, 1.0, 3), r"kitchen: class 3 is not one of the 3 classes"),
     ],
 )
-def test_intervals_that_cannot_be_meant_are_refused_with_the_row(interval, sentence):
+def test_impossible_intervals_are_refused_with_the_row(interval, sentence):
     with pytest.raises(DataError, match=sentence):
         check_intervals(Row(None, 0, "kitchen", intervals=(interval,), duration=10.0), 3)
 
 
-def test_what_a_public_data_set_has_wrong_is_counted_and_said():
+def test_faults_of_a_public_data_set_are_counted_and_reported():
     rows = [
         Row(None, 0, "a", intervals=((0, 5, 0), (3, 12, 1)), duration=10.0),
         Row(None, 0, "b", intervals=((4, 2, 0), (20, 30, 1), (1, 11, 0)), duration=10.0),
@@ -137,7 +137,7 @@ def test_a_clip_cut_from_a_long_video_has_the_labels_of_what_it_shows(long, monk
     monkeypatch.setattr(Video, "read", lambda self, indices: asked.append(np.array(indices)) or read(self, indices))
     batch = batch_of(source, clips_per_decode=2)
     assert batch["labels"].shape == (8, 8)
-    # Rows arrive in the order of the batch, but threads may read them in another: look each window up among all.
+    # Rows arrive in the order of the batch, but threads may read them in another, so look each window up among all.
     for index, labels in zip(batch["index"][::2], batch["labels"][::2], strict=True):
         possible = []
         for frames in asked:
@@ -161,7 +161,8 @@ def test_an_annotation_that_a_data_set_does_not_have_is_refused(short, monkeypat
     with pytest.raises(DataError, match=r"'train' has no intervals; set data.train_split and eval_split to long_train"):
         motion.read_split(short, "train", "intervals")
     with pytest.raises(
-        DataError, match=r"rows of data.name=ucf101 carry label, no target; data sets with target: afew_va, lvu, motion"
+        DataError,
+        match=r"rows of data.name=ucf101 carry label, not target; data sets with target: afew_va, lvu, motion",
     ):
         open_source(DataConfig(name="ucf101", root=short), "train", "target")
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)
@@ -187,7 +188,7 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
     source = motion.read_split(long, "long", "intervals")
     recipe = ClipRecipe(num_frames=4, stride=2, image_size=16, windows=Windows(seconds=1.0))
     windows = WindowSource(source, recipe)
-    assert np.bincount(windows.video_of).tolist() == [9] * 12  # 80 frames at 10 a second, windows of 8
+    assert np.bincount(windows.video_of).tolist() == [9] * 12  # 80 frames at 10 per second, windows of 8
     np.testing.assert_allclose(windows.durations, 8.0)
     batches = eval_batches(windows, DATA, recipe, batch=9)
     video = next(batches)["video"]
@@ -197,18 +198,18 @@ def test_windows_are_rows_whose_frames_are_the_videos(long):
         wanted = opened.read(np.arange(30, 38, 2))
     whole = next(iter([video[3, 0]])).astype(float)
     assert whole.shape == (4, 16, 16, 3)
-    # The same pictures at half the side: their means agree, and those of another window do not.
+    # The same frames at half the size: their means agree, while those of another window do not.
     means = wanted.reshape(4, 16, 2, 16, 2, 3).mean((2, 4))
     assert np.abs(means - whole).mean() < np.abs(means - video[6, 0].astype(float)).mean() / 2
 
 
-def test_a_window_longer_than_the_video_is_said(long, caplog):
+def test_a_window_longer_than_the_video_is_reported(long, caplog):
     source = motion.read_split(long, "long", "intervals")
     WindowSource(source, ClipRecipe(num_frames=16, stride=8, windows=Windows(seconds=1.0)))
     assert "12 of 12 videos are shorter than a window of 121 frames, the first of them long_00000" in caplog.text
 
 
-def test_balanced_sampling_shows_every_class_as_often(tmp_path):
+def test_balanced_sampling_shows_every_class_equally_often(tmp_path):
     for label, count in (("many", 9), ("few", 2), ("one", 1)):
         folder = tmp_path / "train" / label
         folder.mkdir(parents=True)
@@ -218,23 +219,25 @@ def test_balanced_sampling_shows_every_class_as_often(tmp_path):
     rows = [*BalancedRows(source)]
     labels = np.array([source[row].label for row in rows])
     assert np.bincount(labels).tolist() == [9, 9, 9]
-    assert rows == [0, 1] * 4 + [0] + [*range(2, 11)] + [11] * 9  # each class in turn, its rows again and again
+    assert rows == [0, 1] * 4 + [0] + [*range(2, 11)] + [11] * 9  # each class in turn, repeating its rows
 
 
 def test_balanced_sampling_needs_classes(long):
     source = motion.read_split(long, "long", "intervals")
-    with pytest.raises(ConfigError, match=r"data.balance=classes needs one class per row; these rows have intervals"):
+    with pytest.raises(
+        ConfigError, match=r"data.balance=classes needs one class per row, but these rows have intervals"
+    ):
         batch_of(source, balance="classes")
 
 
-def test_classes_that_cannot_be_learned_or_judged_are_told():
+def test_classes_that_cannot_be_learned_or_judged_are_reported():
     assert class_warnings({"run": 30, "sit": 6}, {"run": 9, "sit": 2}) == []
     (one,) = class_warnings({"run": 30, "sit": 0}, {"run": 9})
-    assert one.startswith("there is one class only, 'run': a loss of 0 and an accuracy of 100% mean nothing")
+    assert one.startswith("there is only one class, 'run', so a loss of 0 and an accuracy of 100% mean nothing")
     assert class_warnings({"run": 30, "sit": 3, "lie": 1}, {"run": 9, "sit": 1, "lie": 0}) == [
         "2 of 3 classes have fewer than 5 videos, the fewest 'lie' with 1: they can hardly be learned, and their "
         "accuracy says little",
         "1 of 3 classes have a single video to train on, the first of them 'lie'",
         "1 of 3 classes have no video for validation, the first of them 'lie': their accuracy stays unknown",
     ]
-    assert class_warnings({"run": 5, "sit": 5}) == []  # nothing is validated
+    assert class_warnings({"run": 5, "sit": 5}) == []  # without validation

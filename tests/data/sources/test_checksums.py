@@ -1,4 +1,4 @@
-"""Checksums of video files: `sha256sum` agrees with the list, and no flipped bit gets past it."""
+"""Checksums of video files: `sha256sum` agrees with the list, and every flipped bit is found."""
 
 import contextlib
 import json
@@ -53,7 +53,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def videos(whole, tmp_path):
-    """A copy, to be damaged."""
+    """A copy that tests may damage."""
     return shutil.copytree(whole, tmp_path / "videos")
 
 
@@ -89,7 +89,7 @@ def test_every_flipped_bit_is_found_in_every_container(videos):
 
 
 def test_a_flip_that_decodes_is_not_found_without_a_checksum(videos):
-    """Why checksums are needed: VP9 has none of its own."""
+    """Why checksums are needed: VP9 has none."""
     path = next(videos.glob("train/*/c.webm"))
     shown = read_frames(path, range(len(CLIP)))
     whole, unnoticed = path.read_bytes(), 0
@@ -101,7 +101,7 @@ def test_a_flip_that_decodes_is_not_found_without_a_checksum(videos):
     assert unnoticed > 0
 
 
-def test_training_substitutes_and_evaluation_counts_what_is_not_the_listed_file(videos):
+def test_training_substitutes_and_evaluation_counts_files_that_differ_from_the_list(videos):
     path = next(videos.glob("train/*/b.mkv"))
     flip(path, path.stat().st_size // 2)
     shutil.copy(path, videos / "val" / path.parent.name)
@@ -132,7 +132,7 @@ def test_preparing_stores_only_the_listed_file(storing, videos):
     row = source[0]
     assert storing.store(row)[1].frames == len(CLIP)
     flip(pathlib.Path(row.video), 1500)
-    with pytest.raises(VideoError, match="is not the file that") as caught:
+    with pytest.raises(VideoError, match="differs from the file listed in") as caught:
         storing.store(row)
     assert caught.value.reason == "corrupt"
 
@@ -144,16 +144,16 @@ def test_check_names_the_file_that_was_changed(videos, capsys):
     assert (code, found["complete"]) == (1, False)
     unreadable = [failure for split in found["splits"] for failure in split["unreadable"]]
     assert [(failure["id"], failure["reason"]) for failure in unreadable] == [(str(path), "corrupt")]
-    assert "SHA256SUMS lists: its SHA-256 is" in unreadable[0]["detail"]
+    assert "SHA256SUMS: its SHA-256 is" in unreadable[0]["detail"]
 
 
-def test_writing_again_adds_what_is_new_and_takes_no_damage_for_new(videos, capsys):
+def test_writing_again_adds_new_files_and_keeps_the_old_checksums(videos, capsys):
     damaged = next(videos.glob("train/*/a.mp4"))
     before = dict(read_list(videos / "SHA256SUMS"))
     flip(damaged, damaged.stat().st_size // 2)
     new = shutil.copy(videos / "val/y/b.mkv", videos / "train/y/new.mkv")
     code, found = answer(capsys, "folder", "--root", str(videos), "--read", "index")
-    assert f"1 videos have no checksum in {videos}/SHA256SUMS, the first of them {new}" in str(found["splits"][0])
+    assert f"1 videos have no checksum in {videos}/SHA256SUMS; the first is {new}" in str(found["splits"][0])
     code, found = answer(capsys, "folder", "--root", str(videos), "--write-checksums")
     assert (code, found["checksums_added"]) == (1, 1)
     after = dict(read_list(videos / "SHA256SUMS"))
@@ -162,7 +162,7 @@ def test_writing_again_adds_what_is_new_and_takes_no_damage_for_new(videos, caps
     new = pathlib.Path(new)
     new.unlink()
     code, found = answer(capsys, "folder", "--root", str(videos))
-    assert f"1 files that {videos}/SHA256SUMS lists are not there; the first is {new}" in str(found["splits"][0])
+    assert f"1 files listed in {videos}/SHA256SUMS are missing; the first is {new}" in str(found["splits"][0])
 
 
 @needs_sha256sum
@@ -200,13 +200,13 @@ def test_a_list_beside_a_list_of_videos_or_elsewhere_is_read_too(whole, tmp_path
     elsewhere.write_text("".join(line for line in lines if "train/x/a.mp4" in line))
     source = open_source(DataConfig(root=str(whole), checksums=str(elsewhere)), "train")
     assert [isinstance(source[index].video, CheckedFile) for index in range(8)] == [True, *[False] * 7]
-    assert f"{elsewhere} has no checksum of 7 videos, which are read unchecked" in caplog.text
-    with pytest.raises(DataError, match=r"data\.checksums=/gone is no file"):
+    assert f"{elsewhere} has no checksum for 7 videos, which are read unchecked" in caplog.text
+    with pytest.raises(DataError, match=r"data\.checksums=/gone is missing"):
         open_source(DataConfig(root=str(whole), checksums="/gone"), "train")
     (whole / "files.csv").unlink()
 
 
-def test_unlisted_files_are_told_apart_also_where_the_list_is_empty_or_many_are_asked_for(tmp_path, monkeypatch):
+def test_unlisted_files_are_found_also_with_an_empty_list_or_many_files(tmp_path, monkeypatch):
     monkeypatch.setattr("vidjax.data.sources.checksums._AT_ONCE", 7)
     files = [str(tmp_path / f"{number}.mp4") for number in range(50)]
     path = tmp_path / "SHA256SUMS"
@@ -225,7 +225,7 @@ def test_splits_share_a_list_that_is_read_again_once_it_changes(videos):
     assert isinstance(open_source(data, "train")[0].video, str)
 
 
-def test_a_source_with_checksums_reaches_loader_processes_whole(whole):
+def test_a_source_with_checksums_reaches_loader_processes_intact(whole):
     source = pickle.loads(pickle.dumps(open_source(DataConfig(root=str(whole)), "train")))
     with open_video(source[3].video) as video:
         assert video.frames == len(CLIP)
@@ -237,12 +237,12 @@ def test_a_file_too_large_for_memory_is_compared_too(videos, monkeypatch):
     monkeypatch.setattr("vidjax.data.video.checked_file.IN_MEMORY", 100)
     np.testing.assert_array_equal(read_frames(source[0].video, [0, 5]), expected)
     flip(pathlib.Path(source[0].video), 1500)
-    with pytest.raises(VideoError, match="is not the file that"):
+    with pytest.raises(VideoError, match="differs from the file listed in"):
         read_frames(source[0].video, [0, 5])
 
 
 @pytest.mark.parametrize("gone", ["missing", "empty"])
-def test_a_listed_file_that_is_missing_or_empty_is_told_so(gone, videos):
+def test_a_listed_file_that_is_missing_or_empty_is_reported_as_such(gone, videos):
     source = open_source(DataConfig(root=str(videos)), "train")
     path = pathlib.Path(source[0].video)
     path.unlink()
@@ -256,9 +256,9 @@ def test_a_listed_file_that_is_missing_or_empty_is_told_so(gone, videos):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (f"{'0' * 64}  a.mp4\nno checksum\n", "line 2: it is no SHA-256, two spaces and a path"),
-        (f"{'0' * 63}  a.mp4\n", "line 1: it is no SHA-256"),
-        (f"{'0' * 64}  a.mp4\n{'1' * 64}  ./a.mp4\n", "line 2: it lists a file again, with another checksum"),
+        (f"{'0' * 64}  a.mp4\nno checksum\n", "line 2: expected a SHA-256, two spaces and a path"),
+        (f"{'0' * 63}  a.mp4\n", "line 1: expected a SHA-256"),
+        (f"{'0' * 64}  a.mp4\n{'1' * 64}  ./a.mp4\n", "line 2: the file is listed again with another checksum"),
     ],
 )
 def test_a_malformed_list_is_refused_with_its_line(lines, told, tmp_path):

@@ -1,4 +1,4 @@
-"""A video stays on its side of the split, whatever is added beside it."""
+"""A video stays on its side of the split, whatever is added."""
 
 import hashlib
 import posixpath
@@ -12,7 +12,7 @@ NAMES = [f"day {number % 7}/clip {number}.mp4" for number in range(2000)]
 
 
 def by_hand(name, share):
-    """The rule, stated again: the first 64 bits of SHA-256 as a fraction."""
+    """The rule restated: the first 64 bits of SHA-256 as a fraction."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 2**64 < share
 
 
@@ -56,7 +56,7 @@ def test_where_no_hash_is_below_the_share_the_lowest_is_held_out():
 
 
 def one_after_the_other(names, classes, share):
-    """The rule again, with a set of names for each class: a side without any gets the nearest name."""
+    """The rule restated with a set of names per class: an empty side gets the nearest name."""
     held = {}
     for label in set(classes):
         of_class = sorted({name for name, own in zip(names, classes, strict=True) if own == label}, key=position)

@@ -1,4 +1,4 @@
-"""Opening millions of rows is cheap: no file is looked at, no row is an object, no worker gets a copy; same order."""
+"""Opening millions of rows is cheap: no file accesses, no object per row, no copy per worker; same order."""
 
 import hashlib
 import itertools
@@ -39,7 +39,7 @@ def ids(source, rows):
 
 
 def shown(source, data, batches):
-    """The ids of the videos of the first batches."""
+    """The ids of the videos in the first batches."""
     taken = train_batches(source, data, seed=3)
     found = [name for batch in itertools.islice(taken, batches) for name in ids(source, batch["index"])]
     taken.close()
@@ -47,7 +47,7 @@ def shown(source, data, batches):
 
 
 def previous_order(names, batches):
-    """The rule by which videos came when each was an object of its own: a list of them, shuffled and repeated."""
+    """The order from when every video was a separate object: a list of them, shuffled and repeated."""
     order = grain.MapDataset.source(names).seed(3).shuffle().repeat(4)
     return [order[row] for row in range(batches * 8)]
 
@@ -57,8 +57,8 @@ def held_out(name, share=0.2):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_shuffled_order_of_a_divided_list_is_the_one_it_was(tmp_path, monkeypatch, workers):
-    monkeypatch.setattr(video_lists, "_LONG", 0)  # as if it were long, and its arrays large
+def test_the_shuffled_order_of_a_divided_list_is_unchanged(tmp_path, monkeypatch, workers):
+    monkeypatch.setattr(video_lists, "_LONG", 0)  # treat it as long, with large arrays
     monkeypatch.setattr(tables, "_BLOCK", 50)
     monkeypatch.setattr(in_place, "LARGE", 1)
     names = [f"clips/{number * 7 % 41:02d} take.mp4" for number in range(41)]
@@ -73,7 +73,7 @@ def test_the_shuffled_order_of_a_divided_list_is_the_one_it_was(tmp_path, monkey
     assert ids(source, range(len(source))) == [name for name in names if held_out(name)]
 
 
-def test_the_shuffled_order_of_folders_is_the_one_it_was(tmp_path):
+def test_the_shuffled_order_of_folders_is_unchanged(tmp_path):
     names = [f"train/{label}/{number}.mp4" for label in ("b", "a", "a-b", "a b") for number in range(5)]
     put(tmp_path, *names, "val/a/1.mp4")
     data = DataConfig(root=str(tmp_path), **SMALL)
@@ -86,16 +86,16 @@ def test_lines_are_counted_over_blocks_and_empty_lines(tmp_path, monkeypatch):
     text = "\n\npath,label\n0.mp4,run\n\n1.mp4,sit\n2.mp4,run\n\n\n\n3.mp4,sit\n4.mp4,{}\n\n5.mp4,{}\n"
     for last, line in ((("run", "3"), 14), (("3", "run"), 12)):
         (tmp_path / "list.csv").write_text(text.format(*last))
-        with pytest.raises(DataError, match=rf"list.csv, line {line}: '3' is a class number, and 'run' before it"):
+        with pytest.raises(DataError, match=rf"list.csv, line {line}: '3' is a class number, but 'run' before it"):
             open_source(DataConfig(root=str(tmp_path)), "train")
     (tmp_path / "list.csv").write_text(text.format("run", "sit,down"))
-    with pytest.raises(DataError, match="line 14: it has 3 columns, and line 3 has 2"):
+    with pytest.raises(DataError, match="line 14: it has 3 columns, but line 3 has 2"):
         open_source(DataConfig(root=str(tmp_path / "list.csv")), "train")
 
 
 @pytest.fixture
 def looked_at(monkeypatch):
-    """The paths that are looked at, by os.stat and what is built on it."""
+    """The paths that are accessed with os.stat and functions built on it."""
     paths, stat = [], os.stat
 
     def noted(path, *args, **options):
@@ -107,7 +107,7 @@ def looked_at(monkeypatch):
 
 
 @pytest.mark.parametrize("layout", ["list", "folders", "kinetics400"])
-def test_no_start_looks_at_all_files(tmp_path, looked_at, layout):
+def test_starting_does_not_look_at_all_files(tmp_path, looked_at, layout):
     names = [f"train/{label}/{label}{number:03d}_000000_000010.mp4" for label in "ab" for number in range(300)]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -124,18 +124,18 @@ def test_no_start_looks_at_all_files(tmp_path, looked_at, layout):
     for annotation in (LABEL, NOTHING):
         assert len(open_source(data, "train", annotation)) == 600
     seen = [path for path in looked_at if str(path).endswith(".mp4")]
-    assert len(set(map(os.fspath, seen))) <= 64 + 3  # some for the hash of the content, and the first three lines
+    assert len(set(map(os.fspath, seen))) <= 64 + 3  # a sample for the content id, and the first three lines
 
 
-def test_videos_that_are_gone_are_told_replaced_in_training_and_counted_in_evaluation(tmp_path, caplog):
+def test_missing_videos_are_reported_replaced_in_training_and_counted_in_evaluation(tmp_path, caplog):
     put(tmp_path, *(f"{number}.mp4" for number in range(1, 12)))
     (tmp_path / "train.csv").write_text("".join(f"{number}.mp4,{'ab'[number % 2]}\n" for number in range(12)))
     (tmp_path / "val.csv").write_text("".join(f"{number}.mp4,{'ab'[number % 2]}\n" for number in range(4)))
     data = DataConfig(root=str(tmp_path), **SMALL)
     source = open_source(data, "train")
     assert (
-        f"train.csv, line 1: there is no file {tmp_path}/0.mp4; of 12 videos looked at 1 are missing: training takes "
-        "others in their place; `vidjax check` looks at all 12"
+        f"train.csv, line 1: there is no file {tmp_path}/0.mp4; of 12 videos checked, 1 are missing; training "
+        "replaces them with others. `vidjax check` checks all 12"
     ) in caplog.text
     batches = train_batches(source, data, seed=0)
     taken = list(itertools.islice(batches, 3))
@@ -156,7 +156,7 @@ def test_a_root_without_any_of_the_listed_videos_is_refused(tmp_path, count):
     (tmp_path / "train.csv").write_text("".join(f"k400/{number}.mp4,{number % 2}\n" for number in range(count)))
     with pytest.raises(DataError) as caught:
         open_source(DataConfig(root=str(tmp_path), eval_split="train"), "train")
-    which = "the listed videos" if count == 3 else "64 videos looked at"
+    which = "the listed videos" if count == 3 else "64 videos checked"
     assert str(caught.value) == (
         f"{tmp_path}/train.csv, line 1: there is no file {tmp_path}/k400/0.mp4, nor any other of {which}; set "
         "data.root to their folder"
@@ -167,7 +167,7 @@ def test_a_root_without_any_of_the_listed_videos_is_refused(tmp_path, count):
 def test_a_worker_gets_no_copy_of_the_names(tmp_path):
     names = [f"videos/{number:032d}.mp4" for number in range(3 * 10**5)]
     source = FileSource("train", Files(str(tmp_path), Texts.of(names)), [0] * len(names))
-    assert len(pickle.dumps(source)) > 10**6  # to another machine it goes whole
+    assert len(pickle.dumps(source)) > 10**6  # for another machine, it is pickled with its names
     sent = pickle.dumps(_Part(grain.MapDataset.source(source), 4, (0, 1)))
     assert len(sent) < 10**5
     rows = pickle.loads(sent)
@@ -193,7 +193,7 @@ def opened_elsewhere(root):
 
 
 def write_list(root, rows):
-    """A list of `rows` videos of 700 classes, of which the first are there."""
+    """Write a list of `rows` videos of 700 classes, the first of which exist."""
     with (root / "list.csv").open("w") as file:
         file.write("path,label\n")
         for first in range(0, rows, 10**5):
@@ -211,7 +211,7 @@ def test_a_row_costs_as_much_memory_as_its_path_and_forty_bytes(tmp_path):
     assert train + val == 400_000
     order = sorted(f"c{number}" for number in range(700))
     assert order[label] == f"c{int(name[len('k700/class_') :][:3])}"
-    assert grown < 400_000 * (40 + 40) + 60e6  # and what is read at once
+    assert grown < 400_000 * (40 + 40) + 60e6  # plus what is read at once
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Folders and lists as people have them: read, numbered and divided, or refused in a sentence that says what to do."""
+"""Users' own folders and lists: read, numbered and divided, or refused with a sentence that says what to do."""
 
 import json
 import pickle
@@ -77,7 +77,7 @@ def test_the_share_and_the_folders_that_stay_together_are_settings(tmp_path):
     assert train | val == {f"scene {number}" for number in range(10)}
     assert not train & val
     assert "by a hash of each folder (data.val_fraction=0.3)" in said(tmp_path, **together)
-    assert "are scenes, which are kept together, not classes" in refusal(tmp_path, **together)
+    assert "are scenes to keep together, not classes" in refusal(tmp_path, **together)
 
 
 def test_class_folders_are_divided_class_by_class(tmp_path):
@@ -90,18 +90,18 @@ def test_class_folders_are_divided_class_by_class(tmp_path):
     assert (train | val) == {name: numbers[name.split("/")[0]] for name in names}
     assert {numbers[name.split("/")[0]] for name in val} == {0, 1, 2}
     assert f"{tmp_path}: 18 videos in 3 class folders; " in said(tmp_path)
-    # what is held out of pre-training stays held out of fine-tuning
+    # videos held out from pre-training stay held out from fine-tuning
     assert rows(tmp_path, "val", NOTHING) == val
 
 
 @pytest.mark.parametrize("stray", ["clip.mp4", "run/deeper/clip.mp4"])
-def test_folders_with_a_video_beside_them_or_deeper_down_are_no_classes(tmp_path, stray):
+def test_folders_with_a_video_beside_them_or_deeper_down_are_not_classes(tmp_path, stray):
     put(tmp_path, "run/1.mp4", "run/2.mp4", "sit/3.mp4", stray)
     assert len(rows(tmp_path, "all")) == 4
     assert refusal(tmp_path) == (
-        f"{tmp_path} is not made of class folders, each with videos in it and no other videos beside them: there are "
-        f"no classes to learn. Sort the videos into a folder for each class, {tmp_path}/<class>/<video>, or write a "
-        "list with the columns path and label; without classes they can be pre-trained on, with "
+        f"{tmp_path} does not consist of class folders that directly hold all of its videos: there are no classes to "
+        f"learn. Sort the videos into a folder for each class, {tmp_path}/<class>/<video>, or write a list with the "
+        "columns path and label. Videos without classes can be used for pre-training, with "
         "config.task=masked_autoencoding"
     )
 
@@ -113,13 +113,13 @@ def test_a_training_folder_without_a_validation_folder_is_divided(tmp_path):
     assert set(train) | set(val) == set(names)
     assert not set(train) & set(val)
     assert set(train.values()) == set(val.values()) == {0, 1}
-    put(tmp_path, "validation/b/9.mp4")  # from now on, that is what it is validated with
+    put(tmp_path, "validation/b/9.mp4")  # from now on, validation uses this folder
     assert set(rows(tmp_path, "train", LABEL)) == set(names)
     assert rows(tmp_path, "val", LABEL) == {"validation/b/9.mp4": 1}
     assert said(tmp_path) == f"{tmp_path}: 11 videos in 2 class folders; 10 in train, 1 in validation"
 
 
-def test_split_folders_without_classes_are_pre_trained_on(tmp_path):
+def test_split_folders_without_classes_can_be_pre_trained_on(tmp_path):
     put(tmp_path, "train/1.mp4", "train/more/2.mp4", "val/3.mp4")
     assert rows(tmp_path, "train") == {"train/1.mp4": 0, "train/more/2.mp4": 0}
     assert rows(tmp_path, "val") == {"val/3.mp4": 0}
@@ -137,12 +137,12 @@ def test_a_lone_video_and_a_lone_scene_cannot_be_divided(tmp_path):
     assert "data.split_by=folder, in one folder" in refusal(tmp_path, "val", NOTHING, split_by="folder")
 
 
-def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path):
+def test_a_missing_split_is_named_with_the_existing_ones(tmp_path):
     put(tmp_path, *FLAT)
     assert refusal(tmp_path, "test", NOTHING) == f"{tmp_path} has no split 'test'; it has train, val"
 
 
-def test_batches_of_videos_without_classes_have_what_others_have_and_substitute_any_video(tmp_path):
+def test_batches_without_classes_have_the_usual_arrays_and_substitute_any_video(tmp_path):
     put(tmp_path, *FLAT[:4])
     put(tmp_path, "broken.mp4", "empty.mp4", content=b"")
     data = DataConfig(root=str(tmp_path), eval_split="train", **SMALL)
@@ -162,7 +162,7 @@ def test_batches_of_videos_without_classes_have_what_others_have_and_substitute_
     scored.close()
 
 
-def test_pre_training_on_videos_with_classes_gets_the_batches_it_got_with_them(tmp_path):
+def test_batches_for_pre_training_do_not_depend_on_classes(tmp_path):
     put(tmp_path, *(f"train/{label}/{number}.mp4" for label in "ab" for number in range(4)), "val/a/1.mp4")
     put(tmp_path, "train/a/broken.mp4", content=b"")
     data = DataConfig(root=str(tmp_path), **SMALL)

@@ -1,4 +1,4 @@
-"""Prepared records that a disk has damaged: training takes other videos, evaluation counts the ones that are lost."""
+"""Prepared records that a disk has damaged: training takes other videos, evaluation counts the lost ones."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ def shard(data):
 
 @pytest.fixture
 def damaged(prepared):
-    """One bit of the video of record 2 flipped, and back again."""
+    """Flip one bit of the video of record 2, and restore it afterwards."""
     path, whole = shard(prepared), shard(prepared).read_bytes()
     at = whole.index(open_source(prepared, "train")[2].video) + 500
     path.write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
@@ -85,11 +85,11 @@ def test_evaluation_counts_what_is_lost(damaged):
     assert batches[0]["label"][2] == source.row_labels()[2]
 
 
-def test_no_flip_of_a_hundred_changes_a_video_or_ends_the_reading(prepared):
+def test_none_of_a_hundred_flips_changes_a_video_or_ends_reading(prepared):
     path, whole = shard(prepared), shard(prepared).read_bytes()
     source = open_source(prepared, "train")
     rows = [source[index] for index in range(6)]
-    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # ArrayRecord fills its blocks up with zeros
+    used = np.flatnonzero(np.frombuffer(whole, np.uint8))  # ArrayRecord pads its blocks with zeros
     lost = 0
     try:
         for at in np.random.default_rng(0).choice(used, 100):
@@ -110,7 +110,7 @@ def test_no_flip_of_a_hundred_changes_a_video_or_ends_the_reading(prepared):
     assert lost >= 90
 
 
-def test_records_of_many_files_are_those_that_tfds_reads_and_few_files_are_open(prepared, tmp_path, monkeypatch):
+def test_records_of_many_files_equal_those_that_tfds_reads_with_few_files_open(prepared, tmp_path, monkeypatch):
     videos = open_source(DataConfig(root=prepared.root), "train")
     rows = InMemorySource("train", [videos[index] for index in range(6)], labels=videos.labels)
     folder, _ = builder.prepare_records("many", {"train": rows}, tmp_path, storing=Storing(videos_per_shard=1))
@@ -146,7 +146,7 @@ def test_records_cannot_name_a_module_to_be_imported(prepared, tmp_path, monkeyp
         stranger = {"jsonFeature": {"json": json.dumps({"type": "hostile.Feature", "content": "{}"})}}
     features["featuresDict"]["features"]["id"] = stranger
     path.write_text(json.dumps(features))
-    with pytest.raises(DataError, match=r"asks for the class 'hostile.Feature', which is none of TFDS's features"):
+    with pytest.raises(DataError, match=r"names the class 'hostile.Feature', which is not a TFDS feature"):
         open_source(DataConfig(root=str(folder), **CLIPS), "train")
 
 

@@ -1,4 +1,4 @@
-"""Names in two arrays are the names in a list."""
+"""Names stored in two arrays equal those of a list."""
 
 import pickle
 
@@ -15,7 +15,7 @@ NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), 
 
 @settings(deadline=None)
 @given(NAMES, st.data())
-def test_texts_are_those_of_a_list_also_where_some_are_taken(names, data):
+def test_texts_equal_a_list_also_after_selection(names, data):
     found = Texts.of(names)
     assert list(found) == names == [found[at] for at in range(len(found))]
     rows = data.draw(st.lists(st.integers(0, max(len(names) - 1, 0)), max_size=20 if names else 0))
@@ -38,16 +38,16 @@ def test_blocks_that_lie_together_and_far_apart_are_the_same(monkeypatch):
         assert taken.digest() == Texts.of(names[row] for row in rows).digest()
 
 
-def test_names_of_files_that_are_no_utf8_come_back():
+def test_file_names_that_are_not_utf8_survive():
     name = b"caf\xe9 \xff.mp4".decode("utf-8", "surrogateescape")
     assert list(Texts.of([name, "caf\u00e9"])) == [name, "caf\u00e9"]
 
 
-def test_hashes_tell_texts_apart_that_run_together_alike():
+def test_hashes_differ_for_texts_with_equal_concatenations():
     assert len({Texts.of(names).digest() for names in (["ab", "c"], ["a", "bc"], ["c", "ab"], ["abc"], [])}) == 5
 
 
-def test_texts_that_are_read_block_by_block_are_one_sequence():
+def test_texts_added_block_by_block_are_one_sequence():
     growing = GrowingTexts()
     for block in (["a", "b"], [], ["c" * 2**21], ["d"]):
         growing.add(block)

@@ -1,4 +1,4 @@
-"""Captions as targets of a captioner: the rows of a batch, and captions that cannot be meant."""
+"""Captions as targets of a captioner: the rows of a batch, and invalid captions."""
 
 import logging
 
@@ -24,7 +24,7 @@ def source(texts=TEXTS):
     )
 
 
-def test_a_batch_has_a_caption_of_each_video_with_its_end_and_then_what_is_ignored():
+def test_a_batch_has_one_caption_per_video_then_its_end_then_ignored_positions():
     tokenizer = gpt2_tokenizer()
     tokens = TokenSource(source(), tokenizer, 8)
     data = DataConfig(num_frames=2, image_size=8, global_batch=4, clips_per_decode=2, threads=1)
@@ -38,9 +38,9 @@ def test_a_batch_has_a_caption_of_each_video_with_its_end_and_then_what_is_ignor
             assert set(row[end + 1 :].tolist()) <= {IGNORED}
             assert tokenizer.decode(row) in TEXTS[index]
             seen.add(tokenizer.decode(row))
-        assert (batch["tokens"][::2] == batch["tokens"][1::2]).all()  # the clips of a video have one caption
+        assert (batch["tokens"][::2] == batch["tokens"][1::2]).all()  # the clips of a video share one caption
     batches.close()
-    assert seen == {text for own in TEXTS for text in own}  # of several captions each has its turn
+    assert seen == {text for own in TEXTS for text in own}  # each of several captions is used
 
 
 def test_captions_that_are_too_long_are_cut_counted_and_reported(caplog):
@@ -51,7 +51,7 @@ def test_captions_that_are_too_long_are_cut_counted_and_reported(caplog):
     assert len(tokens[0].tokens[0]) == 5
 
 
-def test_other_captions_or_another_vocabulary_are_another_data_set():
+def test_the_content_id_depends_on_captions_and_their_tokens():
     one = TokenSource(source(), gpt2_tokenizer(), 8).content_id
     assert one == TokenSource(source(), gpt2_tokenizer(), 8).content_id
     assert one != TokenSource(source((("A person.",), ("A dog runs.",))), gpt2_tokenizer(), 8).content_id
@@ -69,7 +69,7 @@ def test_a_row_without_a_caption_is_named(captions, sentence):
         TokenSource(source((("A dog.",), ("",))), gpt2_tokenizer(), 8)
 
 
-def test_the_vocabulary_is_that_of_the_configuration_and_survives_in_a_run(tmp_path):
+def test_the_vocabulary_must_match_the_configuration_and_survives_in_a_run(tmp_path):
     gpt2_tokenizer().save(tmp_path)
     assert load_tokenizer(tmp_path).encode("A dog runs.") == gpt2_tokenizer().encode("A dog runs.")
     assert find_tokenizer(CaptionConfig(tokenizer=str(tmp_path))).eos == 50256

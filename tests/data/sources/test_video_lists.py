@@ -1,4 +1,4 @@
-"""Lists of videos as people write them: every separator, header and naming is read, or refused in one sentence."""
+"""Lists of videos as people write them: any separator, header and naming is read, or refused in one sentence."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def opened(root, split="all", annotation=LABEL, **data):
 
 
 def labels(root, split="all", **data):
-    """The class of each video, by its name where classes have one."""
+    """The class of each video, as a name where classes have names."""
     source = opened(root, split, **data)
     rows = (source[index] for index in range(len(source)))
     return {row.id: source.labels[row.label] if source.labels else row.label for row in rows}
@@ -63,7 +63,7 @@ NAMED = {"a.mp4": "run", "b c.mp4": "sit down", "d, e.mp4": "run", "sub/f.mov": 
         '"d, e.mp4","run"\r\n\r\n"sub/f.mov","jump"\r\n',
     ],
 )  # fmt: skip
-def test_names_of_classes_are_read_however_columns_are_separated_and_called(root, text):
+def test_class_names_are_read_for_any_separator_and_column_names(root, text):
     (root / "list.csv").write_text(text, encoding="utf-8")
     assert labels(root) == NAMED
     assert opened(root).labels == ("jump", "run", "sit down")
@@ -77,7 +77,7 @@ def test_names_of_classes_are_read_however_columns_are_separated_and_called(root
         'path,label\na.mp4,1\nb c.mp4,2\n"d, e.mp4",1.0\nsub/f.mov,0\n',
     ],
 )
-def test_numbers_of_classes_stay_as_they_are(root, text):
+def test_class_numbers_are_kept(root, text):
     (root / "list.txt").write_text(text)
     assert labels(root) == {"a.mp4": 1, "b c.mp4": 2, "d, e.mp4": 1, "sub/f.mov": 0}
     assert (opened(root).labels, opened(root).num_classes) == (None, 3)
@@ -99,7 +99,7 @@ def test_a_class_of_several_words_follows_a_path_and_a_space(root):
         ("list.jsonl", '"a.mp4"\n"b c.mp4"\n"d, e.mp4"\n"sub/f.mov"\n'),
     ],
 )
-def test_a_list_of_paths_alone_is_pre_trained_on_and_not_classified(root, name, text):
+def test_a_list_of_only_paths_can_be_pre_trained_on_but_not_classified(root, name, text):
     (root / name).write_text(text)
     source = opened(root, annotation=NOTHING)
     assert {source[index].id for index in range(len(source))} == set(NAMED)
@@ -145,7 +145,7 @@ def test_one_list_is_divided_by_its_column_or_by_a_hash(root):
     reading = opened(root, "train").reading
     assert reading.record["columns"] == {"path": "path", "label": "label", "split": "split"}
     assert "path in column 'path', label in column 'label'" in reading.sentence
-    assert "has train, Validation, no test; set data.train_split and data.eval_split" in refusal(root, split="test")
+    assert "has train, Validation, not test; set data.train_split and data.eval_split" in refusal(root, split="test")
     (root / "all.csv").write_text("path,label\n" + "\n".join(line.rsplit(",", 1)[0] for line in lines))
     train, val = labels(root, "train"), labels(root, "val")
     assert set(train) | set(val) == set(names)
@@ -165,7 +165,7 @@ def test_classes_are_numbered_over_the_lists_of_all_splits(root):
     assert "val.txt, line 1: labels.txt has no class 'jump'" in refusal(root, split="val")
 
 
-def test_several_labels_of_a_video_are_learned_together_and_hold_for_all_of_it(root):
+def test_several_labels_of_a_video_are_learned_together_and_apply_to_all_of_it(root):
     from test_own_videos import SMALL, VIDEO
 
     for name in NAMED:
@@ -186,7 +186,7 @@ def test_several_labels_of_a_video_are_learned_together_and_hold_for_all_of_it(r
     assert len(opened(root, annotation=NOTHING)) == 4
 
 
-def test_captions_of_a_video_may_stand_in_several_lines(root):
+def test_captions_of_a_video_may_be_on_several_lines(root):
     (root / "list.csv").write_text('path,caption\na.mp4,"He runs, fast."\na.mp4,A man runs.\nb c.mp4,She sits.\n')
     source = opened(root, annotation=CAPTIONS)
     assert {source[index].id: source[index].captions for index in range(len(source))} == {
@@ -201,24 +201,24 @@ def test_captions_of_a_video_may_stand_in_several_lines(root):
     [
         (
             "path,verb,noun\na.mp4,take,cup\nb c.mp4,put,cup\n",
-            "its columns are 'path', 'verb', 'noun', of which none is called 'label' (or 'class', 'category'); name "
-            "the one that holds it so",
+            "its columns are 'path', 'verb', 'noun', none called 'label' (or 'class', 'category'); name "
+            "the one with the class 'label'",
         ),
-        ("a.mp4,1,2\nb c.mp4,2,2\n", "it has 3 columns without names, of which none is called 'label'"),
+        ("a.mp4,1,2\nb c.mp4,2,2\n", "it has 3 columns without names, none called 'label'"),
         ("path,label\na.mp4,run\nb c.mp4,\n", "line 3: b c.mp4 has no class; give it one"),
-        ("path,label\na.mp4,run\nb c.mp4,3\n", "line 3: '3' is a class number, and 'run' before it is not"),
-        ("path,label\na.mp4,run\nb c.mp4,sit,down\n", "line 3: it has 3 columns, and line 1 has 2"),
-        ("path,label\na.mp4,run\n,sit\n", "line 3: it names no video"),
+        ("path,label\na.mp4,run\nb c.mp4,3\n", "line 3: '3' is a class number, but 'run' before it is not"),
+        ("path,label\na.mp4,run\nb c.mp4,sit,down\n", "line 3: it has 3 columns, but line 1 has 2"),
+        ("path,label\na.mp4,run\n,sit\n", "line 3: the path of the video is missing"),
         ('path,label\na.mp4,run\n"b c.mp4"x,sit\n', "line 3: '\"b c.mp4\"x,sit' cannot be split into columns"),
         ("path,label\n", "lists no videos below its header"),
-        ("\n", "lists no videos; write one `path label` a line"),
+        ("\n", "lists no videos; write one `path label` per line"),
         (
             "label,who\nrun,me\n",
-            "none of its columns 'label', 'who' is known to name the videos; call that column 'path'",
+            "none of the columns 'label', 'who' is known to hold the paths of videos; name that column 'path'",
         ),
     ],
 )
-def test_a_list_that_cannot_be_meant_is_refused_with_its_line_or_its_columns(root, text, words):
+def test_a_malformed_list_is_refused_with_its_line_or_its_columns(root, text, words):
     (root / "list.csv").write_text(text)
     assert words in refusal(root / "list.csv")
 

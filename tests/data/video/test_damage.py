@@ -1,4 +1,4 @@
-"""A damaged file is frames or a `VideoError`, whatever its container and wherever the damage."""
+"""A damaged file gives frames or a `VideoError`, whatever its container and wherever the damage."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CONTAINERS = {
     "mp4": lambda: encode(CLIP, options=GOP),
     "fragmented mp4": lambda: encode(CLIP, options=GOP, muxer=FRAGMENTS),
     "mov": lambda: encode(CLIP, "mov", "mpeg4", options=GOP),
-    "hevc": lambda: encode(moving_texture(10), codec="libx265", options=X265),  # smaller ones break x265 itself
+    "hevc": lambda: encode(moving_texture(10), codec="libx265", options=X265),  # smaller ones crash x265 itself
     "mpeg-ts": lambda: encode(CLIP, "mpegts", options=GOP),
     "mpeg-ps": lambda: encode(CLIP, "mpeg", "mpeg2video", options=GOP),
     "webm": lambda: encode(CLIP, "webm", "libvpx-vp9", options={**GOP, "deadline": "realtime", "cpu-used": "8"}),
@@ -31,7 +31,7 @@ CONTAINERS = {
 
 
 def mutations(video: bytes, count: int):
-    """One to eight flipped bits, bytes cut out, put in or overwritten, anywhere; the same ones each time."""
+    """One to eight flipped bits, or bytes deleted, inserted or overwritten, anywhere; the same in every run."""
     rng = np.random.default_rng(len(video))
     for number in range(count):
         damaged = bytearray(video)
@@ -49,7 +49,7 @@ def mutations(video: bytes, count: int):
 
 
 def outcome(video: bytes) -> int | str:
-    """How many frames a file has, or why it is refused."""
+    """The number of frames in a file, or why it is refused."""
     try:
         return probe_video(video).frames
     except VideoError as error:
@@ -68,8 +68,8 @@ def test_damage_is_a_video_error_or_frames_of_one_size(kind):
 
 
 @pytest.mark.parametrize("bit", range(8))
-def test_a_packet_of_a_stream_that_comes_up_in_mid_file_is_no_crash(bit):
-    """Where the packet is past the 5 seconds in which FFmpeg looks for streams, PyAV raises IndexError."""
+def test_a_stream_that_appears_mid_file_does_not_crash(bit):
+    """After the 5 seconds in which FFmpeg looks for streams, PyAV raises IndexError for such a packet."""
     video = bytearray(encode(CLIP.repeat(40, 0), "mpegts", options={"g": "25"}))
     packet = 188 * (len(video) // 188 - 20)
     for start in range(packet, len(video), 188):

@@ -1,4 +1,4 @@
-"""Any frame of any usable file is exactly the one a player shows; any other file is refused with the right word."""
+"""Any frame of any usable file is exactly the one a player shows; any other file is refused with the right reason."""
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ def test_files_too_large_to_keep_in_memory_are_read_again_and_exact(monkeypatch)
             np.testing.assert_array_equal(opened.read(wanted), shown[wanted])
 
 
-def test_probe_tells_rate_and_duration():
+def test_probe_returns_rate_and_duration():
     info = probe_video(encode(CLIP, rate=20))
     assert info.fps == pytest.approx(20)
     assert info.duration == pytest.approx(2.0)
@@ -146,7 +146,7 @@ def test_flipped_bits_are_corrupt(gop, seed):
     ids=["zero bytes", "text", "html", "noise", "audio only"],
 )
 @pytest.mark.parametrize("name", ["video.mp4", "video.txt", None])
-def test_what_is_no_video_is_named(content, reason, name, tmp_path):
+def test_files_that_are_not_videos_get_the_right_reason(content, reason, name, tmp_path):
     source = content
     if name:
         source = tmp_path / name

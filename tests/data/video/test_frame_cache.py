@@ -1,4 +1,4 @@
-"""Frames kept in memory are those that decoding gives, and what is kept stays within its limit."""
+"""Frames kept in memory equal decoded ones, and their size stays within the limit."""
 
 import threading
 
@@ -39,7 +39,7 @@ def read(cache, path, wanted):
 
 
 @pytest.mark.parametrize("limit", [0, 5 * FRAME, 10**9])
-def test_frames_are_those_of_the_file_however_many_are_kept(path, limit):
+def test_frames_equal_the_files_however_many_are_kept(path, limit):
     cache, rng = FrameCache(limit), np.random.default_rng(0)
     for _ in range(12):
         wanted = rng.integers(0, 24, 5)
@@ -62,7 +62,7 @@ def test_a_file_is_opened_only_for_frames_that_are_not_kept(path, opened):
     assert cache.bytes_per_video == 24 * FRAME
 
 
-def test_what_is_kept_is_not_changed_by_who_reads_it(path):
+def test_changing_a_result_does_not_change_the_cache(path):
     cache = FrameCache(10**9)
     read(cache, path, [3, 3])[:] = 0
     read(cache, path, [3])[:] = 0
@@ -85,7 +85,7 @@ def test_records_of_two_splits_are_told_apart():
         np.testing.assert_array_equal(found, read_frames(records[0]["video"], [0, 5]))
 
 
-def test_threads_share_it(path):
+def test_threads_can_share_it(path):
     cache, wrong = FrameCache(10 * FRAME), []
     real = read_frames(path, range(24))
 

@@ -1,4 +1,4 @@
-"""A video played through: each frame once, and the seconds at which a player shows it."""
+"""A video played from start to end: each frame once, and the seconds at which a player shows it."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from vidjax.errors import VideoError
 CLIP = moving_texture(12, 32, 48)
 
 
-def test_times_are_those_of_the_file_also_where_frames_come_unevenly():
+def test_times_equal_the_files_also_at_a_variable_rate():
     times = [0, 40, 100, 500, 540, 900, 1000, 1300, 1310, 1700, 1710, 2000]
     with Video(encode(CLIP, options={"bf": "2"}, times=times)) as video:
         np.testing.assert_allclose(video.times[:-1], np.array(times) / 1000, atol=1e-6)
@@ -20,7 +20,7 @@ def test_times_are_those_of_the_file_also_where_frames_come_unevenly():
 
 @pytest.mark.parametrize("container", ["mp4", "mpegts", "h264"])
 def test_times_at_a_constant_rate_begin_at_zero(container):
-    """A raw stream has no times: they are counted."""
+    """A raw stream has no times, so frames are counted."""
     with Video(encode(CLIP, container)) as video:
         np.testing.assert_allclose(video.times, np.arange(13) / video.fps, atol=1e-3)
 

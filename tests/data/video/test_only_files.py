@@ -1,4 +1,4 @@
-"""Only regular files and bytes are read: no address, playlist, pipe or pattern reaches FFmpeg, and no giant frame."""
+"""Only regular files and bytes are read: no URL, playlist, pipe or pattern reaches FFmpeg, and no giant frame."""
 
 import os
 import socket
@@ -78,7 +78,7 @@ def test_pipes_and_devices_are_not_opened(read, tmp_path):
 
 
 def test_a_giant_frame_is_refused_before_there_is_memory_for_it(tmp_path):
-    """A GIF of a few KiB says it is 12000 x 12000 pixels, which decoded are 576 MB."""
+    """A GIF of a few KiB declares 12000 x 12000 pixels, which would be 576 MB decoded."""
     gif = bytearray(encode(CLIP, "gif", "gif", pix_fmt="rgb8"))
     gif[6:10] = (12000).to_bytes(2, "little") * 2
     (tmp_path / "giant.gif").write_bytes(gif)

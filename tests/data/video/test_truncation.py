@@ -1,4 +1,4 @@
-"""A file that was cut off is found, or is of a kind that may end anywhere, which training refuses."""
+"""A file that was cut off is detected, or is of a kind that may end anywhere, which training refuses."""
 
 import dataclasses
 import itertools
@@ -29,7 +29,7 @@ def fragments() -> bytes:
 
 
 def boxes(video: bytes) -> list[tuple[bytes, int, int]]:
-    """Name, begin and end of the boxes of an MP4."""
+    """Name, start and end of the boxes of an MP4."""
     found, at = [], 0
     while at + 8 <= len(video):
         end = at + int.from_bytes(video[at : at + 4], "big")
@@ -76,7 +76,7 @@ MAY_END_ANYWHERE = {
 
 
 def cuts(video: bytes) -> list[int]:
-    """Some 200 lengths, evenly spread, the last bytes one by one, and each end of an MP4's box or an FLV's tag."""
+    """About 200 evenly spread lengths, every length near the end, and the end of each MP4 box or FLV tag."""
     places = {*range(1, len(video), max(1, len(video) // 200)), *range(len(video) - 12, len(video))}
     places |= {end for _, _, end in boxes(video)} if video[4:8] == b"ftyp" else set()
     at = 13
@@ -96,7 +96,7 @@ def reason(video: bytes, **options) -> str:
 
 
 @pytest.mark.parametrize("kind", SAYS_ITS_END)
-def test_every_cut_is_found_where_the_container_says_its_end(kind):
+def test_every_cut_is_found_where_the_container_declares_its_end(kind):
     video = SAYS_ITS_END[kind]()
     assert reason(video, open_ended=False) == ""
     lengths = cuts(video)
@@ -104,12 +104,12 @@ def test_every_cut_is_found_where_the_container_says_its_end(kind):
     opened = [length for length in lengths if not reason(video[:length], open_ended=False)]
     if kind not in COUNTS_ITS_FRAMES:
         assert opened == []
-    for length in opened:  # what lies behind the frames is missing
+    for length in opened:  # only what follows the frames is missing
         np.testing.assert_array_equal(read_frames(video[:length], range(len(CLIP))), decode_all(video))
 
 
 @pytest.mark.parametrize("kind", MAY_END_ANYWHERE)
-def test_a_file_that_may_end_anywhere_is_refused_for_training_alone(kind):
+def test_a_file_that_may_end_anywhere_is_refused_only_for_training(kind):
     video = MAY_END_ANYWHERE[kind]()
     assert probe_video(video).frames == len(CLIP)
     assert reason(video, open_ended=False) == "open_ended"
@@ -117,7 +117,7 @@ def test_a_file_that_may_end_anywhere_is_refused_for_training_alone(kind):
 
 
 def test_an_asf_whose_writer_was_killed_is_cut_off():
-    """FFmpeg writes the size of the file into the header when it comes to the end; until then it is 0."""
+    """FFmpeg writes the size of the file into the header when it finishes; until then it is 0."""
     video = bytearray(SAYS_ITS_END["wmv"]())
     at = video.index(bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")) + 40
     assert int.from_bytes(video[at : at + 8], "little") == len(video)
@@ -126,7 +126,7 @@ def test_an_asf_whose_writer_was_killed_is_cut_off():
 
 
 @pytest.mark.parametrize("cache_gb", [0, 1])
-def test_training_takes_a_substitute_and_gives_the_reason_unless_it_is_told_otherwise(cache_gb, tmp_path):
+def test_training_takes_a_substitute_and_gives_the_reason_unless_configured_otherwise(cache_gb, tmp_path):
     for name, content in (("a.mp4", encode(CLIP)), ("b.h264", MAY_END_ANYWHERE["raw h264"]())):
         (tmp_path / name).write_bytes(content)
     rows = [Row(str(tmp_path / name), 0, name) for name in ("a.mp4", "b.h264")]
@@ -153,15 +153,15 @@ def test_such_a_file_is_not_prepared_for_training_either(storing, tmp_path):
     assert caught.value.reason == "open_ended"
 
 
-def test_the_second_part_of_a_large_avi_is_looked_at_too():
-    """An AVI over a gigabyte goes on in a second RIFF chunk (OpenDML)."""
+def test_the_second_part_of_a_large_avi_is_checked_too():
+    """An AVI over a gigabyte continues in a second RIFF chunk (OpenDML)."""
     part = b"AVIX" + bytes(996)
     whole = SAYS_ITS_END["avi"]() + b"RIFF" + struct.pack("<I", len(part)) + part
     assert not is_cut_off(whole)
     assert [length for length in range(len(whole) - 999, len(whole)) if not is_cut_off(whole[:length])] == []
 
 
-def test_a_picture_in_png_that_was_cut_is_truncated():
+def test_a_cut_png_is_truncated():
     png = encode(CLIP[:1], "image2pipe", "png", pix_fmt="rgb24")
     assert probe_video(png).frames == 1
     assert {reason(png[:length]) for length in np.linspace(40, len(png) - 1, 20).astype(int)} == {"truncated"}

@@ -1,1 +1,1 @@
-"""Clips from videos: which frames, which crops, which augmentations."""
+"""Make clips from videos: frame sampling, crops and augmentation."""

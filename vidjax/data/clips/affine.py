@@ -1,7 +1,7 @@
-"""Pillow's affine transforms of all frames of a clip, to the bit.
+"""Pillow's affine transforms for all frames of a clip, bit for bit.
 
-For every pixel of every frame Pillow computes sixteen taps of a bicubic kernel in double precision. Where pixels move
-along one axis only, by a shear or a translation, four of them count, and their weights are the same in all frames.
+For every pixel of every frame, Pillow computes the sixteen taps of a bicubic kernel in double precision. Where a shear
+or a translation moves pixels along one axis only, just four taps count, and their weights are the same in all frames.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int16, UInt8
 from PIL import Image
 
 _TAPS = 4
-_ROWS = 64  # at a time: their arrays of doubles stay in cache
+_ROWS = 64  # at a time, so that their arrays of doubles stay in cache
 
 
 def affine(
@@ -24,12 +24,12 @@ def affine(
     resample: Image.Resampling,
     fill: tuple[int, int, int],
 ) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """As `Image.transform` by an affine matrix.
+    """Apply an affine matrix as `Image.transform` does.
 
     Args:
       size: (height, width) of the result.
-      matrix: (a, b, c, d, e, f), by which the result at x, y is the picture at a x + b y + c, d x + e y + f.
-      fill: the colour of places that lie outside of the picture.
+      matrix: (a, b, c, d, e, f); the result at (x, y) is the image at (a x + b y + c, d x + e y + f).
+      fill: the colour of points outside the image.
     """
     a, b, c, d, e, f = matrix
     if resample == Image.Resampling.BICUBIC:
@@ -49,11 +49,11 @@ def affine(
 
 
 def _along_rows(frames, size: tuple[int, int], moves: tuple[float, float, float], fill):
-    """The result at x, y is the picture at x + slope y + start, y + top; of moves (slope, start, top).
+    """Shift each row: the result at (x, y) is the image at (x + slope y + start, y + top); moves = (slope, start, top).
 
     Returns:
-      None where rows lie between those of the picture or outside of it, or where a row's places are not one pixel
-      apart: rounding, of steps that end on a pixel.
+      None where the result needs rows between those of the image or outside it, or where rounding puts neighbours of a
+      row other than one pixel apart, as happens for steps that end exactly on a pixel.
     """
     (height, width), (slope, start, top) = size, moves
     if top != int(top) or not 0 <= top <= frames.shape[1] - height:
@@ -78,8 +78,8 @@ def _along_rows(frames, size: tuple[int, int], moves: tuple[float, float, float]
 
 
 def _shift_rows(frames, starts, width: int) -> UInt8[np.ndarray, "t h w*3"]:
-    """Each row from its start on, with the taps of `width` places; beyond the picture the pixels at its edge go on."""
-    edge = _TAPS // 2  # what lies further outside is of no use
+    """Each row from its start on, with the taps for `width` points; outside the image its edge pixels are repeated."""
+    edge = _TAPS // 2  # pixels further outside are never used
     padded = np.pad(frames, ((0, 0), (0, 0), (edge, edge), (0, 0)), mode="edge")
     shifted = np.zeros((*frames.shape[:2], width + _TAPS - 1, 3), np.uint8)
     for row, start in enumerate(starts + edge):
@@ -90,7 +90,7 @@ def _shift_rows(frames, starts, width: int) -> UInt8[np.ndarray, "t h w*3"]:
 
 
 def _interpolate(values: Int16[np.ndarray, "h w3"], fractions: Float[np.ndarray, "h w2"]) -> Float[np.ndarray, "h w2"]:
-    """Pillow's cubic between the second and the third of four neighbours (BICUBIC of its Geometry.c)."""
+    """Pillow's cubic between the second and the third of four neighbours (BICUBIC in its Geometry.c)."""
     before, left, right, after = (values[:, 3 * tap : 3 * tap + fractions.shape[1]] for tap in range(_TAPS))
     rise, fall = before - left, right - after
     result = -(rise + fall) * fractions
@@ -103,5 +103,5 @@ def _interpolate(values: Int16[np.ndarray, "h w3"], fractions: Float[np.ndarray,
 
 
 def _transpose(frames: np.ndarray) -> np.ndarray:
-    """Rows become columns."""
+    """Swap rows and columns."""
     return np.stack([cv2.transpose(frame) for frame in frames])

@@ -1,7 +1,7 @@
 """Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
-The order is that of VideoMAE fine-tuning: RandAugment on whole frames, then crop and resize, then flip; then
-scenic's RandAugment, colours, and the order of the channels. Erasing, mixup and normalisation happen on the device.
+The order is that of VideoMAE fine-tuning: RandAugment on whole frames, crop and resize, flip. Then follow scenic's
+RandAugment, colours, and the order of the channels. Erasing, mixup and normalisation happen on the device.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def augment(
     rng: np.random.Generator,
     out: UInt8[np.ndarray, "t s s c"] | None = None,
 ) -> UInt8[np.ndarray, "t s s c"]:
-    """One training clip: RandAugment, crop and resize to data.image_size, flip, colours; one draw for all frames.
+    """Make a training clip: RandAugment, crop and resize to data.image_size, flip, colours; one draw for all frames.
 
-    RandAugment comes before the crop, its variant "scenic" after the flip.
+    RandAugment precedes the crop; its variant "scenic" follows the flip.
 
     Args:
-      out: where to put the clip, a part of a batch for instance; a new array if None.
+      out: where to write the clip, for instance a part of a batch; a new array if None.
     """
     variant = parse_rand_augment(data.rand_augment).variant if data.rand_augment else ""
     draws = draw_operations(data.rand_augment, rng) if variant == "rand" else []
@@ -55,7 +55,7 @@ def augment(
 
 
 def check_crop(data: DataConfig) -> None:
-    """Refuse a short side from which data.image_size cannot be cut.
+    """Reject a short side from which data.image_size cannot be cut.
 
     Raises:
       ConfigError: with the values.
@@ -63,15 +63,15 @@ def check_crop(data: DataConfig) -> None:
     ends = data.short_side
     if data.crop.startswith("short_side") and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
         raise ConfigError(
-            f"config.data.short_side={ends} must be two lengths that grow, both at least image_size={data.image_size}"
+            f"config.data.short_side={ends} must be (low, high) with image_size={data.image_size} <= low <= high"
         )
 
 
 def eval_crops(frames: Num[np.ndarray, "t h w c"], recipe: ClipRecipe) -> Num[np.ndarray, "crops t h2 w2 c"]:
-    """Resize until recipe.frame_size is just covered, then take recipe.crops evenly spaced crops; one is central.
+    """Resize to just cover recipe.frame_size, then take recipe.crops evenly spaced crops; a single crop is central.
 
-    For square frames the short side gets their size, and the crops lie along the long side. Their channels are in the
-    order of recipe.channels.
+    For square frames, the short side is resized to their size and the crops lie along the long side. Channels are in
+    the order of recipe.channels.
 
     Args:
       frames: uint8 or float32.
@@ -83,9 +83,9 @@ def eval_crops(frames: Num[np.ndarray, "t h w c"], recipe: ClipRecipe) -> Num[np
 
 
 def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """(height, width) that frames are resized to, and where the crops of `eval_crops` begin in them: (top, left)."""
+    """The (height, width) that frames are resized to, and the (top, left) corners of the crops of `eval_crops`."""
     (height, width), (frame_height, frame_width), crops = recipe.frame_size, frame_size, recipe.crops
-    tall = frame_height * width > frame_width * height  # taller than the model's frames: the width is what must fit
+    tall = frame_height * width > frame_width * height  # taller than the model's frames, so the width must fit
     if tall:
         size = max(height, width * frame_height // frame_width), width
     else:
@@ -96,8 +96,8 @@ def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[in
 
 
 def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """The corner crops of TSN: both sides from crop_scales times the short side, at most one scale apart,
-    at one of 13 fixed places on a grid of quarters."""
+    """TSN's corner crops: both sides from crop_scales times the short side, at most one scale apart, at one of 13
+    fixed places on a grid of quarters."""
     sides = [int(min(height, width) * scale) for scale in data.crop_scales]
     sides = [data.image_size if abs(side - data.image_size) < 3 else side for side in sides]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
@@ -108,7 +108,7 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
 
 
 def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A random area and (log-uniform) aspect, anywhere; after ten that do not fit, the largest central crop."""
+    """A random area and log-uniform aspect, anywhere; after ten draws that do not fit, the largest central crop."""
     (low, high), (smallest, largest) = data.crop_aspect, data.crop_area
     for _ in range(10):
         area = height * width * rng.uniform(smallest, largest)
@@ -123,19 +123,19 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
 
 
 def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """The part of the frame that a square of image_size is cut from, once the short side has a random length."""
+    """A square of image_size pixels, at a random length of the frame's short side."""
     shortest, longest = data.short_side
     return _cut(height, width, data.image_size, round(rng.uniform(shortest, longest)), rng)
 
 
 def _short_side_inverse(height, width, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """As `_short_side`, of a length whose inverse is uniform: TimeSformer's INV_UNIFORM_SAMPLE (transform.py:32)."""
+    """As `_short_side`, but the inverse length is uniform: TimeSformer's INV_UNIFORM_SAMPLE (transform.py:32)."""
     shortest, longest = data.short_side
     return _cut(height, width, data.image_size, round(1 / rng.uniform(1 / longest, 1 / shortest)), rng)
 
 
 def _cut(height: int, width: int, size: int, short: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A square anywhere in the frame that has `size` pixels once the frame's short side has `short`."""
+    """A square anywhere in the frame, `size` pixels wide once the frame's short side is resized to `short`."""
     side = min(round(size * min(height, width) / short), height, width)
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     return int(top), int(left), side, side
@@ -148,7 +148,7 @@ def _center(height: int, width: int, data: DataConfig, rng: np.random.Generator)
     return (height - short) // 2, (width - short) // 2, short, short
 
 
-# The choices of data.crop: each gives the place of a crop in a frame, as (top, left, height, width).
+# The choices of data.crop: each returns a crop of a frame as (top, left, height, width).
 CROPS = {
     "multi_scale": _multi_scale,
     "random_resized": _random_resized,
@@ -156,7 +156,7 @@ CROPS = {
     "short_side_inverse": _short_side_inverse,
     "center": _center,
 }
-# (down, right) in quarters of the room left: corners and centre, middles of the edges, centres of the quadrants
+# (down, right) in quarters of the free space: corners and centre, middles of the edges, centres of the quadrants
 _QUARTERS = (
     *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
     *((2, 0), (2, 4), (4, 2), (0, 2)),

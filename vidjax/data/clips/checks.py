@@ -1,4 +1,4 @@
-"""Whether the keys of `config.data` that say how clips are made fit each other."""
+"""Check that the keys of `config.data` that define clips are consistent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vidjax.errors import ConfigError
 
 
 def check_clips(data: DataConfig) -> None:
-    """Refuse clips or views that cannot be made, rather than fail in a worker that makes the first of them.
+    """Reject clips or views that cannot be made, before a loader worker fails on the first of them.
 
     Raises:
       ConfigError: naming the key, its value and what is allowed.
@@ -21,14 +21,14 @@ def check_clips(data: DataConfig) -> None:
     check_color_jitter(data.color_jitter)
     check_crop(data)
     check_views(data)
-    data.clip_shape  # noqa: B018 - refuses cubes that do not tile a clip
+    data.clip_shape  # noqa: B018 - raises for cubes that do not tile a clip
     for key, limit in (("crop_area", 1.0), ("crop_aspect", float("inf")), ("local_area", 1.0)):
         ends = getattr(data, key)
         if len(ends) != 2 or not 0 < ends[0] <= ends[1] <= limit:
             most = " <= 1" if limit == 1 else ""
             raise ConfigError(f"config.data.{key}={ends} must be (low, high) with 0 < low <= high{most}")
     if not data.crop_scales or not 0 < min(data.crop_scales) <= max(data.crop_scales) <= 1:
-        raise ConfigError(f"config.data.crop_scales={data.crop_scales} must be shares above 0 and at most 1")
+        raise ConfigError(f"config.data.crop_scales={data.crop_scales} must all be above 0 and at most 1")
     for key in ("mean", "std"):
         if len(getattr(data, key)) != 3:
-            raise ConfigError(f"config.data.{key}={getattr(data, key)} must hold a number for red, green and blue")
+            raise ConfigError(f"config.data.{key}={getattr(data, key)} must be three numbers: red, green, blue")

@@ -1,6 +1,6 @@
 """Colour augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
-Brightness, contrast and saturation are those of Pillow's `ImageEnhance`; the hue turns on the circle of HSV.
+Brightness, contrast and saturation follow Pillow's `ImageEnhance`; hue is a rotation in HSV.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from vidjax.errors import ConfigError
 
 
 def color_augment(clip: UInt8[np.ndarray, "t h w 3"], data: DataConfig, rng: np.random.Generator) -> None:
-    """Jitter the colours of a clip in place with probability data.color_jitter_prob, then perhaps drop them.
+    """Jitter the colours of a clip in place with probability data.color_jitter_prob, then perhaps make it grey.
 
-    data.color_jitter is (brightness, contrast, saturation, hue). Each of the first three multiplies by a factor drawn
-    from [max(0, 1 - amount), 1 + amount], the hue turns by a share of the circle from [-amount, amount], in a random
-    order; then the clip becomes grey with probability data.grayscale. What is zero draws nothing.
-
+    data.color_jitter is (brightness, contrast, saturation, hue), applied in random order. The first three multiply by a
+    factor drawn from [max(0, 1 - amount), 1 + amount]; hue is rotated by a fraction of the circle drawn from
+    [-amount, amount]. Then the clip becomes grey with probability data.grayscale. Amounts of zero use no random number.
     Source: Howard 2013 (arXiv:1312.5402) with the ranges of torchvision's ColorJitter.
     """
     if any(data.color_jitter) and rng.random() < data.color_jitter_prob:
@@ -38,15 +37,15 @@ def color_augment(clip: UInt8[np.ndarray, "t h w 3"], data: DataConfig, rng: np.
 
 
 def check_color_jitter(amounts: tuple[float, ...]) -> None:
-    """Refuse amounts that are not four, that are negative, or that turn the hue by more than half the circle.
+    """Reject amounts that are not four, are negative, or rotate hue by more than half the circle.
 
     Raises:
-      ConfigError: with what is allowed.
+      ConfigError: with the allowed values.
     """
     if len(amounts) != len(OPERATIONS) or min(amounts) < 0 or amounts[-1] > 0.5:
         raise ConfigError(
             f"data.color_jitter={amounts} must be (brightness, contrast, saturation, hue), "
-            "none below 0 and the hue at most 0.5"
+            "none below 0 and hue at most 0.5"
         )
 
 
@@ -62,15 +61,15 @@ def contrast(frame: UInt8[np.ndarray, "h w 3"], factor: float) -> None:
 
 
 def saturation(frame: UInt8[np.ndarray, "h w 3"], factor: float) -> None:
-    """Blend each pixel with its luma, in place; a factor of 0 leaves grey."""
+    """Blend each pixel with its luma, in place; a factor of 0 gives grey."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     cv2.addWeighted(frame, factor, grey, 1 - factor, 0.0, dst=frame)
 
 
 def hue(frame: UInt8[np.ndarray, "h w 3"], turn: float) -> None:
-    """Turn the hue by a share of the circle, in place; 0.5 gives the complement."""
+    """Rotate the hue by a fraction of the circle, in place; 0.5 gives the complement."""
     hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV_FULL)
-    hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # wraps around, as the circle does
+    hsv[..., 0] += np.uint8(round(turn * 256) % 256)  # uint8 wraps around, as hue does
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL, dst=frame)
 
 

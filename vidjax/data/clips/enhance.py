@@ -1,6 +1,6 @@
-"""Pillow's `ImageOps` and `ImageEnhance` for all frames of a clip at once, to the bit.
+"""Pillow's `ImageOps` and `ImageEnhance` for all frames of a clip at once, bit for bit.
 
-Most are tables of 256 values: one for a clip or one for each frame, one for each channel or the same for all.
+Most are lookup tables of 256 values, per clip or per frame, and per channel or for all channels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tables = Int[np.ndarray, "#t 256 #c"]
 
 
 def look_up(frames: Frames, tables: Tables) -> Frames:
-    """Each value by a table of its frame and channel."""
+    """Replace each value using the table of its frame and channel."""
     result, (width, channels) = np.empty(frames.shape, np.uint8), frames.shape[2:]
     row = (width, channels) if tables.shape[2] > 1 else (width * channels,)
     stacks, places = (x.reshape(len(tables), -1, *row) for x in (frames, result))
@@ -27,7 +27,7 @@ def look_up(frames: Frames, tables: Tables) -> Frames:
 
 
 def auto_contrast(frames: Frames) -> Tables:
-    """Stretches each channel of each frame from its least to its greatest value; one of a single value stays."""
+    """Stretch each channel of each frame to the full range; a channel with a single value is unchanged."""
     low, high = (_over_pixels(frames, end)[:, None] for end in (np.min, np.max))
     scale = 255.0 / np.maximum(high - low, 1)
     stretched = (VALUES[:, None] * scale - low * scale).astype(int).clip(0, 255)
@@ -35,7 +35,7 @@ def auto_contrast(frames: Frames) -> Tables:
 
 
 def equalize(frames: Frames) -> Tables:
-    """Spreads the ranks of the values of each channel of each frame evenly; one of few values stays."""
+    """Equalise each channel of each frame; with fewer than 255 pixels below its maximum, a channel is unchanged."""
     counts = np.stack([_count(frame) for frame in frames])
     greatest = 255 - np.argmax(counts[:, ::-1] > 0, axis=1, keepdims=True)
     steps = (counts.sum(1, keepdims=True) - np.take_along_axis(counts, greatest, axis=1)) // 255
@@ -45,18 +45,18 @@ def equalize(frames: Frames) -> Tables:
 
 
 def contrast(frames: Frames, factor: float) -> Tables:
-    """From the mean luma of each frame to the frame and, with a factor above 1, beyond."""
+    """Blend each frame with its mean luma; a factor above 1 extrapolates."""
     lumas = (np.asarray(Image.fromarray(frame).convert("L")) for frame in frames)
     return np.stack([_blended(int(luma.sum() / luma.size + 0.5), factor) for luma in lumas])
 
 
 def brightness(factor: float) -> Tables:
-    """From black to the frames, and beyond."""
+    """Blend with black; a factor above 1 extrapolates."""
     return _blended(0, factor)[None]
 
 
 def color(frames: Frames, factor: float) -> Frames:
-    """From the luma of each pixel to the pixel, and beyond."""
+    """Blend each pixel with its luma; a factor above 1 extrapolates."""
     result = np.empty(frames.shape, np.uint8)
     for frame, out in zip(frames, result, strict=True):
         image = Image.fromarray(frame)
@@ -65,7 +65,7 @@ def color(frames: Frames, factor: float) -> Frames:
 
 
 def sharpness(frames: Frames, factor: float) -> Frames:
-    """From smoothed frames, whose outermost pixels are not smoothed, to the frames, and beyond."""
+    """Blend with smoothed frames, whose outermost pixels are not smoothed; a factor above 1 extrapolates."""
     result = np.empty(frames.shape, np.uint8)
     for frame, out in zip(frames, result, strict=True):
         smooth = cv2.filter2D(frame, -1, _SMOOTH)
@@ -76,18 +76,18 @@ def sharpness(frames: Frames, factor: float) -> Frames:
 
 
 def _blended(start: int, factor: float) -> UInt8[np.ndarray, "256 1"]:
-    """What becomes of each value between `start` and itself."""
+    """A table that blends every value with `start`."""
     every = Image.fromarray(VALUES.astype(np.uint8)[:, None])
     return np.asarray(Image.blend(Image.new("L", every.size, start), every, factor))
 
 
 def _count(frame: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "256 3"]:
-    """Pixels of each value, by channel."""
+    """The number of pixels with each value, per channel."""
     counts = (cv2.calcHist([frame], [channel], None, [256], [0, 256]) for channel in range(3))
     return np.stack([each.ravel().astype(int) for each in counts], -1)
 
 
 def _over_pixels(frames: Frames, reduce) -> Int[np.ndarray, "t 3"]:
-    """The least or greatest value of each channel of each frame: over rows first, whose values lie side by side."""
+    """The least or greatest value of each channel of each frame; reducing across rows first reads memory in order."""
     t, h, w, c = frames.shape
     return reduce(reduce(frames.reshape(t, h, w * c), axis=1).reshape(t, w, c), axis=1).astype(int)

@@ -1,4 +1,4 @@
-"""The test views of one video: several clips in time, several crops of each; of all of it or of windows."""
+"""The test views of one video or of windows in it: several clips in time, several crops of each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from vidjax.data.sources.annotations import Seconds
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import VideoError
 
-_FRAMES_AT_ONCE = 128  # decoded together for windows that follow each other
+_FRAMES_AT_ONCE = 128  # decoded together for consecutive windows
 
 
 def protocol_views(source: VideoPlace, recipe: ClipRecipe, window: Seconds = None) -> UInt8[np.ndarray, "v t h w 3"]:
     """Decode the recipe.clips x recipe.crops views of a video, all crops of the first clip first.
 
     Args:
-      source: a path, the bytes of a file, a folder's frames, or a place in records.
-      window: that the views are taken from.
+      source: a path, the bytes of a file, a folder of frames, or a place in records.
+      window: the part of the video that the views are taken from; None for all of it.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -36,9 +36,9 @@ def protocol_views(source: VideoPlace, recipe: ClipRecipe, window: Seconds = Non
 def window_views(
     video: OpenVideo, recipe: ClipRecipe, windows: Sequence[Seconds]
 ) -> Iterator[UInt8[np.ndarray, "v t h w 3"]]:
-    """The views of each window, as `protocol_views` gives them, from one opened video.
+    """Yield the views of each window, as `protocol_views` returns them, from one opened video.
 
-    Windows that follow each other are decoded together, each of their frames once.
+    Consecutive windows are decoded together, each frame once.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -52,21 +52,21 @@ def window_views(
 
 
 def too_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> str:
-    """A sentence when a clip is longer than a video and so repeats frames of it; empty when it is not.
+    """A warning if a clip is longer than the video, so that frames repeat; otherwise empty.
 
     Raises:
-      VideoError: when the video is a picture.
+      VideoError: when the video is a single picture.
     """
     if video.frames == 1:
         raise VideoError("not_video", f"{name} is a single picture; give a video")
     if video.frames >= (needed := recipe.span(video.fps)):
         return ""
     repeated = "it starts again" if recipe.loops else "its last frame is repeated"
-    return f"{name} has {video.frames} frames, a clip spans {needed}; {repeated}"
+    return f"{name} has {video.frames} frames, but a clip spans {needed}; {repeated}"
 
 
 def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:
-    """First frame and number of frames of a window in seconds, at least one; of the whole video without a window."""
+    """First frame and number of frames (at least 1) of a window in seconds; without a window, of the whole video."""
     if window is None:
         return 0, video.frames
     first = min(max(round(window[0] * video.fps), 0), video.frames - 1)
@@ -74,7 +74,7 @@ def span(video: OpenVideo, window: Seconds) -> tuple[int, int]:
 
 
 def _blocks(windows: Sequence[Int64[np.ndarray, "clips t"]]) -> Iterator[Int64[np.ndarray, "w clips t"]]:
-    """Windows in groups that are decoded together."""
+    """Group windows that are decoded together."""
     block: list[np.ndarray] = []
     for indices in windows:
         if block and len(np.unique([*block, indices])) > _FRAMES_AT_ONCE:

@@ -1,10 +1,10 @@
 """RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
 
-Only those pixels are computed that the crop after it, and the operations in between, have a use for.
+Only the pixels needed by the crop after it, and by the operations in between, are computed.
 
-A specification such as `rand-m7-n4-mstd0.5-inc1` says magnitude 7 of 10, four operations, magnitudes spread by 0.5,
-and operations that grow stronger with the magnitude. Each chosen operation is applied with probability one half.
-Specifications that begin with `scenic` are of `vidjax.data.clips.scenic_augment`.
+A specification such as `rand-m7-n4-mstd0.5-inc1` means magnitude 7 of 10, four operations, magnitudes with a standard
+deviation of 0.5, and operations that grow stronger with the magnitude. Each chosen operation is applied with
+probability one half. Specifications that begin with `scenic` belong to `vidjax.data.clips.scenic_augment`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from vidjax.data.clips.enhance import VALUES
 from vidjax.errors import ConfigError
 
 MAX_MAGNITUDE = 10.0
-SCENIC_MAX_MAGNITUDE = 20.0  # beyond it posterize would keep more bits than there are
+SCENIC_MAX_MAGNITUDE = 20.0  # beyond it, posterize would keep more than eight bits
 APPLY = 0.5  # probability that a chosen operation is applied
-GREY = (128, 128, 128)  # outside the picture
+GREY = (128, 128, 128)  # outside the image
 
 
 @dataclass(frozen=True)
 class RandAugmentSpec:
-    """variant: rand or scenic; num_ops: how many draws; magnitude_std: of the normal spread around magnitude."""
+    """variant: rand or scenic; num_ops: number of draws; magnitude_std: standard deviation of the magnitude."""
 
     variant: str = "rand"
     magnitude: float = 10.0
@@ -42,10 +42,10 @@ class RandAugmentSpec:
 
 @functools.cache
 def parse_rand_augment(text: str) -> RandAugmentSpec:
-    """Read `rand-m7-n4-mstd0.5-inc1` or `scenic-m20-n2`.
+    """Parse `rand-m7-n4-mstd0.5-inc1` or `scenic-m20-n2`.
 
     Raises:
-      ConfigError: for anything else, and for operations that do not grow (`inc0`).
+      ConfigError: for anything else, including operations that do not grow with the magnitude (`inc0`).
     """
     variant, *parts = text.split("-")
     values = {}
@@ -54,23 +54,23 @@ def parse_rand_augment(text: str) -> RandAugmentSpec:
         try:
             values[name] = float(part[len(name) :])
         except ValueError:
-            raise ConfigError(f"data.rand_augment={text!r}: {part!r} has no number; write e.g. {_EXAMPLE}") from None
+            raise ConfigError(f"data.rand_augment={text!r}: {part!r} has no number; use e.g. {_EXAMPLE}") from None
     growing = values.pop("inc", 0) == 1
     known, highest = {"m", "n"}, SCENIC_MAX_MAGNITUDE
     if variant == "rand":
         known, highest = known | {"mstd"}, MAX_MAGNITUDE
     if variant not in ("rand", "scenic") or set(values) - known or growing != (variant == "rand"):
         raise ConfigError(
-            f"data.rand_augment={text!r} is not understood; write e.g. {_EXAMPLE} (inc1 is needed) or scenic-m20-n2"
+            f"data.rand_augment={text!r} is not valid; use e.g. {_EXAMPLE} (inc1 is required) or scenic-m20-n2"
         )
     magnitude, num_ops, std = values.get("m", 10.0), values.get("n", 2), values.get("mstd", 0.0)
     if magnitude > highest or num_ops != int(num_ops):
-        raise ConfigError(f"data.rand_augment={text!r} needs m at most {highest:g} and a whole n")
+        raise ConfigError(f"data.rand_augment={text!r}: m must be at most {highest:g}, and n an integer")
     return RandAugmentSpec(variant, magnitude, int(num_ops), std)
 
 
 class Draw(NamedTuple):
-    """One of `OPERATIONS` to apply, how strongly (0 to 1), and the direction (-1 or 1) of one that has two."""
+    """One of `OPERATIONS` to apply, its strength (0 to 1), and its direction (-1 or 1) if it has two."""
 
     name: str
     strength: float
@@ -78,10 +78,10 @@ class Draw(NamedTuple):
 
 
 def draw_operations(spec: str, rng: np.random.Generator) -> list[Draw]:
-    """The operations of one clip, in their order; those that are drawn but not applied are left out.
+    """Draw the operations of one clip, in order; those that are drawn but not applied are left out.
 
     Args:
-      spec: as `parse_rand_augment` takes it.
+      spec: as for `parse_rand_augment`.
     """
     parsed, names = parse_rand_augment(spec), tuple(OPERATIONS)
     chosen = []
@@ -98,16 +98,16 @@ def draw_operations(spec: str, rng: np.random.Generator) -> list[Draw]:
 def rand_augment(
     frames: UInt8[np.ndarray, "t h w 3"], draws: Sequence[Draw], box: Box, interpolation: str = "bicubic"
 ) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """A part of every frame as it is after the operations.
+    """Apply the operations and return one part of every frame.
 
-    Statistics that an operation takes from the picture (auto-contrast, contrast, equalise) are those of each frame.
-    The result is that part of the whole result, to the bit, except where a place lies on the very edge between two
-    pixels or a value between two grey levels: there rounding decides, for the nearest pixel most often.
+    Statistics of the image (for auto-contrast, contrast and equalise) are those of each whole frame. The result equals
+    that part of the fully augmented frames bit for bit, except where a point lies exactly between two pixels or a value
+    between two grey levels. There rounding decides, which matters most for nearest interpolation.
 
     Args:
-      draws: as `draw_operations` makes them.
+      draws: from `draw_operations`.
       box: the part, as (top, left, height, width).
-      interpolation: of rotations, shears and translations, one of `INTERPOLATIONS`.
+      interpolation: for rotations, shears and translations, one of `INTERPOLATIONS`.
     """
     steps, size, resample = [], frames.shape[1:3], INTERPOLATIONS[interpolation]
     for draw in reversed(draws):
@@ -128,23 +128,23 @@ INTERPOLATIONS = {
 }
 Box = tuple[int, int, int, int]  # top, left, height, width
 Frames = UInt8[np.ndarray, "t h w 3"]
-Step = Callable[[Frames, Image.Resampling], Frames]  # from the part that an operation reads to another
+Step = Callable[[Frames, Image.Resampling], Frames]  # from the part that an operation reads to the part it makes
 
 
 @dataclass(frozen=True)
 class Values:
-    """An operation on values, whatever those around them.
+    """An operation on each value, independent of its neighbours.
 
     Attributes:
-      tables: what becomes of each value, as `enhance.look_up` takes it, of frames, a strength and a sign.
-      whole: whether tables depend on the whole picture.
+      tables: (frames, strength, sign) -> the tables for `enhance.look_up`.
+      whole: whether tables depend on the whole image.
     """
 
     tables: Callable[[Frames, float, int], enhance.Tables]
     whole: bool = False
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
         read = (0, 0, *size) if self.whole else box
 
         def step(frames: Frames, resample: Image.Resampling) -> Frames:
@@ -156,18 +156,18 @@ class Values:
 
 @dataclass(frozen=True)
 class Pixels:
-    """An operation on pixels and those near them.
+    """An operation on each pixel and its neighbours.
 
     Attributes:
-      change: of frames, a strength and a sign.
-      reach: pixels around one that decide its value.
+      change: (frames, strength, sign) -> frames.
+      reach: how many pixels away a neighbour can matter.
     """
 
     change: Callable[[Frames, float, int], Frames]
     reach: int = 0
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
         (top, left, height, width), reach = box, self.reach
         read = _clipped((top - reach, left - reach, top + height + reach, left + width + reach), size)
 
@@ -179,17 +179,17 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Moves:
-    """An operation on places.
+    """An operation that moves pixels.
 
     Attributes:
-      matrix: of a strength, a sign, width and height: (a, b, c, d, e, f), by which the result at x, y is the picture at
-        a x + b y + c, d x + e y + f.
+      matrix: (strength, sign, width, height) -> (a, b, c, d, e, f); the result at (x, y) is the image at
+        (a x + b y + c, d x + e y + f).
     """
 
     matrix: Callable[[float, int, int, int], tuple[float, ...]]
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """How to make a part of the result, of a picture of (height, width): the part to read, and what to do."""
+        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
         top, left, height, width = box
         a, b, c, d, e, f = self.matrix(draw.strength, draw.sign, *size[::-1])
         corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
@@ -204,29 +204,29 @@ class Moves:
         return read, step
 
 
-_TAPS = 3  # pixels to each side of a place that an interpolation may read, and one for rounding
+_TAPS = 3  # pixels to each side of a point that interpolation may read, plus one for rounding
 
 
 def _clipped(ends: tuple[int, ...], size: tuple[int, int]) -> Box:
-    """The part of a picture between (top, left, bottom, right); at least one pixel of it."""
+    """The part of an image between (top, left, bottom, right); at least one pixel."""
     start = [min(max(end, 0), side - 1) for end, side in zip(ends[:2], size, strict=True)]
     stop = [min(max(end, at + 1), side) for end, at, side in zip(ends[2:], start, size, strict=True)]
     return start[0], start[1], stop[0] - start[0], stop[1] - start[1]
 
 
 def _within(box: Box, read: Box) -> Box:
-    """Where a part of a picture lies in a larger one."""
+    """The position of one part of an image within a larger one."""
     return box[0] - read[0], box[1] - read[1], *box[2:]
 
 
 def _cut(frames: Frames, box: Box) -> Frames:
-    """A part of every frame."""
+    """Crop every frame to a part."""
     top, left, height, width = box
     return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
 
 
 def _rotation(strength: float, sign: int, width: int, height: int) -> tuple[float, ...]:
-    """Up to 30 degrees against the clock around the centre; Pillow rounds sine and cosine so."""
+    """Rotate up to 30 degrees counter-clockwise about the centre; sine and cosine are rounded as in Pillow."""
     angle = math.radians(-sign * 30 * strength)
     cosine, sine = round(math.cos(angle), 15), round(math.sin(angle), 15)
     x, y = width / 2, height / 2
@@ -238,7 +238,7 @@ def _invert(strength):
 
 
 def _posterize(strength):
-    return VALUES & ~(0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize refuses to keep 0 bits
+    return VALUES & ~(0xFF >> (4 - int(4 * strength)))  # ImageOps.posterize does not accept 0 bits
 
 
 def _solarize(strength):
@@ -250,7 +250,7 @@ def _solarize_add(strength):
 
 
 def _fixed(values: Callable[[float], np.ndarray]) -> Values:
-    """One table of a strength, whatever the frames are."""
+    """One table per strength, independent of the frames."""
     return Values(lambda frames, strength, sign: values(strength)[None, :, None])
 
 

@@ -1,7 +1,7 @@
-"""How clips are taken for a model, and how the scores of their views are merged: said once for each model.
+"""How clips are taken for a model, and how the scores of their views are merged: stated once per model.
 
-A run says it in its configuration, public weights by their published recipe, a preset by its sizes. Evaluation and
-everything that uses a model afterwards go by the same `ClipRecipe`.
+For a run it comes from the configuration, for public weights from their published recipe, for a preset from its sizes.
+Evaluation and everything that uses a model afterwards follow the same `ClipRecipe`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from vidjax.data.clips.sampling import SAMPLINGS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Windows that slide over a video, each scored by itself.
+    """Windows that slide over a video, each scored separately.
 
     Attributes:
-      seconds: from one window to the next; 0: `count` windows, evenly spaced.
-      count: of windows where `seconds` is 0.
-      merge: of the windows' probabilities into the video's, mean or max.
-      length: of a window in seconds, where clips are spread over it; 0: what a clip is taken from, num_frames * stride
-        frames, say.
-      threshold: the probability from which a class is named in a time line; None: 0.5 where classes are seen together,
-        and where they exclude each other the most probable one, whatever its probability.
+      seconds: from the start of one window to the next; 0: `count` windows, evenly spaced.
+      count: number of windows if `seconds` is 0.
+      merge: how the windows' probabilities become the video's, mean or max.
+      length: of a window in seconds, where clips are spread over it; 0: the span of a clip, such as num_frames * stride
+        frames.
+      threshold: the probability from which a class appears in a time line. None: 0.5 where classes can occur together;
+        where they exclude each other, the most probable one, whatever its probability.
     """
 
     seconds: float = 0.0
@@ -40,13 +40,13 @@ class ClipRecipe:
     """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
 
     Attributes:
-      num_frames: of a clip; stride: between them; sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
-      image_size: pixels, the side of a frame or (height, width).
-      interpolation: of the resize, one of `resize.INTERPOLATIONS`.
+      num_frames: frames per clip; stride: between them; sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
+      image_size: in pixels, the side of a square frame or (height, width).
+      interpolation: for resizing, one of `resize.INTERPOLATIONS`.
       channels: their order in the model's input, rgb or bgr; videos are read as RGB.
-      mean, std: of the model's input, per channel, of pixels in [0, 1].
-      clips, crops: views of a video, evenly spaced in time and along the side that is longer than the frame.
-      merge: of the views' scores, a rule of `vidjax.evaluation.merge_views`.
+      mean, std: per channel, for normalising pixels in [0, 1].
+      clips, crops: views of a video, evenly spaced in time and along the side that exceeds the frame.
+      merge: how the views' scores are merged, a rule of `vidjax.evaluation.merge_views`.
       windows: for a model that scores windows rather than the whole video; `clips` is then 1.
 
     Example:
@@ -71,7 +71,7 @@ class ClipRecipe:
 
     @classmethod
     def of(cls, data: DataConfig, eval: EvalConfig) -> ClipRecipe:
-        """The views of whole videos that a configuration asks for, merged as the scores of classes."""
+        """The recipe of a configuration: views of whole videos, merged as class scores."""
         return cls(
             num_frames=data.num_frames, stride=data.stride, sampling=data.sampling, image_size=data.image_size,
             interpolation=data.interpolation, channels=data.channels, mean=data.mean, std=data.std,
@@ -85,7 +85,7 @@ class ClipRecipe:
 
     @property
     def window_merge(self) -> str:
-        """How windows become the score of a video: mean or max."""
+        """How the scores of windows become the score of a video: mean or max."""
         return (self.windows or Windows()).merge
 
     @property
@@ -94,14 +94,14 @@ class ClipRecipe:
         return self.clips * self.crops
 
     def covers(self, frames: int, fps: float) -> int:
-        """Frames in a row that a clip is taken from, of a video of so many at `fps`: its window, or the whole video."""
+        """How many consecutive frames a clip is taken from, in a video of `frames`: its window, or all of them."""
         if self.spread:
             return frames
         return min(frames, max(1, math.ceil(self.num_frames * SAMPLINGS[self.sampling].own_stride(self.stride, fps))))
 
     def span(self, fps: float) -> int:
-        """Frames from the first of a clip to its last, in a video of `fps` that is long enough; 1 where it is spread
-        over any video."""
+        """Frames from the first of a clip to its last, in a video at `fps` that is long enough; 1 if clips are spread
+        over the whole video."""
         if self.spread:
             return 1
         return int((self.num_frames - 1) * SAMPLINGS[self.sampling].own_stride(self.stride, fps)) + 1
@@ -113,17 +113,17 @@ class ClipRecipe:
 
     @property
     def loops(self) -> bool:
-        """Whether a video that is shorter than a clip starts again; else its last frame repeats."""
+        """Whether a video that is shorter than a clip starts again; otherwise its last frame repeats."""
         return SAMPLINGS[self.sampling].loops
 
     @property
     def words(self) -> str:
-        """How a clip is taken: "16 frames, every 4th"."""
+        """How a clip is taken, for example "16 frames, every 4th"."""
         if self.spread:
             over = f"{self.windows.length:g} s" if self.windows and self.windows.length else "the whole video"
             return f"{self.num_frames} frames spread over {over}"
         rate = SAMPLINGS[self.sampling].rate
-        of = f" at {rate:g} a second" if rate else ""
+        of = f" at {rate:g} fps" if rate else ""
         if self.stride == 1:
             return f"{self.num_frames} frames in a row{of}"
         teens = 10 < self.stride % 100 < 14
@@ -131,9 +131,9 @@ class ClipRecipe:
         return f"{self.num_frames} frames, every {self.stride}{ending}{of}"
 
     def sample(self, data: DataConfig) -> DataConfig:
-        """The configuration of a data set with this sampling, on which the rows of some data sets depend (AFEW-VA)."""
+        """A data configuration with this sampling, on which the rows of some data sets (AFEW-VA) depend."""
         return dataclasses.replace(data, num_frames=self.num_frames, stride=self.stride, sampling=self.sampling)
 
     def one_view(self) -> ClipRecipe:
-        """The same with the central view alone."""
+        """The same recipe with only the central view."""
         return dataclasses.replace(self, clips=1, crops=1)

@@ -1,4 +1,4 @@
-"""Frames at another size, by the interpolation that a model's authors use; `INTERPOLATIONS` names them."""
+"""Resize frames with the interpolation that a model's authors use; `INTERPOLATIONS` names them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Num
 from PIL import Image
 
-_ALIASING = 2.0  # shrinking by more than this leaves pixels out unless areas are averaged
-Resize = Callable[[np.ndarray, tuple[int, int], np.ndarray], object]  # of one frame to (width, height), into an array
+_ALIASING = 2.0  # shrinking by more than this skips pixels unless areas are averaged
+Resize = Callable[[np.ndarray, tuple[int, int], np.ndarray], object]  # one frame, (width, height), output array
 
 
 def _opencv(method: int) -> Resize:
@@ -18,16 +18,16 @@ def _opencv(method: int) -> Resize:
 
 
 def _antialiased(frame: np.ndarray, size: tuple[int, int], out: np.ndarray) -> None:
-    """Pillow's bilinear: its tent grows with the factor of shrinking, so every pixel counts."""
+    """Pillow's bilinear interpolation: its kernel widens with the shrink factor, so every pixel counts."""
     if frame.dtype == np.uint8 or frame.ndim == 2:
         out[:] = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
         return
-    for channel in range(frame.shape[-1]):  # Pillow has no colour pictures of floats
+    for channel in range(frame.shape[-1]):  # Pillow has no float colour images
         _antialiased(np.ascontiguousarray(frame[..., channel]), size, out[..., channel])
 
 
-# The choices of data.interpolation. bilinear and bicubic do not antialias, as OpenCV and PyTorch; bilinear_antialias is
-# Pillow's bilinear.
+# The choices of data.interpolation. bilinear and bicubic do not antialias, as in OpenCV and PyTorch; bilinear_antialias
+# is Pillow's bilinear.
 INTERPOLATIONS = {
     "bilinear": _opencv(cv2.INTER_LINEAR),
     "bicubic": _opencv(cv2.INTER_CUBIC),
@@ -44,8 +44,8 @@ def resize(
 ) -> Num[np.ndarray, "t h2 w2 c"]:
     """Resize all frames to (height, width), into `out` or a new array.
 
-    Within a factor of two this is the interpolation of that name. What is shrunk further without antialiasing is
-    averaged over areas instead, since interpolation would skip pixels and alias.
+    Up to a shrink factor of two, this is the named interpolation. Beyond it, methods without antialiasing are replaced
+    by area averaging, since they would skip pixels and alias.
 
     Args:
       frames: uint8 or float32.
@@ -65,7 +65,7 @@ def resize(
 def resize_weights(
     frame_size: Sequence[int], size: tuple[int, int], interpolation: str
 ) -> tuple[Float[np.ndarray, "h2 h"], Float[np.ndarray, "w2 w"]]:
-    """What `resize` multiplies the rows and the columns of frames of `frame_size` by, for use inside of `jit`."""
+    """The matrices by which `resize` multiplies rows and columns of frames of `frame_size`, for use inside `jit`."""
     method, matrices = _method(frame_size, size, interpolation), []
     for old, new in zip(frame_size, size, strict=True):
         matrices.append(np.empty((new, old), np.float32))
@@ -74,7 +74,7 @@ def resize_weights(
 
 
 def _method(frame_size: Sequence[int], size: tuple[int, int], interpolation: str) -> Resize:
-    """How frames of one size become frames of another."""
+    """The method that resizes frames of one size to another."""
     shrunk = max(old / new for old, new in zip(frame_size, size, strict=True))
     averaged = shrunk > _ALIASING and interpolation != "bilinear_antialias"
     return INTERPOLATIONS["area" if averaged else interpolation]

@@ -1,4 +1,4 @@
-"""One data-set row to the arrays of a batch: decode, sample, augment; and what happens when decoding fails."""
+"""Turn one data-set row into the arrays of a batch: decode, sample, augment; and replace videos that fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUBSTITUTES = 8  # rows tried in place of one that fails
 
 
 class LoadTrain(grain.transforms.RandomMap):
-    """The clips, or the views, of one row or, if it cannot be decoded, of a substitute."""
+    """Load the clips or views of one row or, if it cannot be decoded, of a substitute."""
 
     def __init__(self, source: VideoSource, data: DataConfig, cache: FrameCache | None = None):
         self._source, self._data = source, data
@@ -45,7 +45,7 @@ class LoadTrain(grain.transforms.RandomMap):
             except VideoError as error:
                 failures.append((index, error))
             if len(failures) > SUBSTITUTES:
-                raise DataError(f"{len(failures)} videos in a row cannot be decoded; the last: {failures[-1][1]}")
+                raise DataError(f"{len(failures)} videos in a row cannot be decoded; last error: {failures[-1][1]}")
             index = self._substitute(row.label, [failed for failed, _ in failures], rng)
             row = self._source[index]
         source, repeats = self._source, self._data.clips_per_decode
@@ -53,7 +53,7 @@ class LoadTrain(grain.transforms.RandomMap):
         return {**videos, **annotated, **self._account(index, row.label, failures)}
 
     def _videos(self, row: Row, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], Seconds]:
-        """The views or the clips of a row, and the seconds that clips were taken from."""
+        """The views or the clips of a row, and the seconds of the video that the clips were taken from."""
         if self._data.views:
             return load_views(row, self._data, rng, self._open), None
         clips, seen = self._clips(row, rng)
@@ -77,7 +77,7 @@ class LoadTrain(grain.transforms.RandomMap):
         return clips, seen
 
     def _substitute(self, label: int, failed: list[int], rng: np.random.Generator) -> int:
-        """A row of the same class that has not failed yet; of any class when that one has no more."""
+        """A row of the same class that has not failed yet, or of any class if none is left."""
         rows = _without(self._source.rows_of_class(label), failed)
         if not len(rows):
             rows = _without(np.arange(len(self._source)), failed)
@@ -86,7 +86,7 @@ class LoadTrain(grain.transforms.RandomMap):
         return int(rng.choice(rows))
 
     def _account(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
-        """What every batch says of its rows: the label, the row used, and the rows that failed before it."""
+        """The arrays of every batch: the label, the row used, and the rows that failed before it."""
         repeats = self._data.clips_per_decode
         failed = np.full((repeats, SUBSTITUTES), -1, np.int32)
         reasons = np.full((repeats, SUBSTITUTES), -1, np.int8)
@@ -102,12 +102,12 @@ class LoadTrain(grain.transforms.RandomMap):
 
 
 def _without(rows: Int64[np.ndarray, " n"], failed: list[int]) -> Int64[np.ndarray, " k"]:
-    """Rows but those that have failed, without sorting all of them."""
+    """The rows except the failed ones; does not sort all rows."""
     return np.delete(rows, np.flatnonzero(np.isin(rows, failed)))
 
 
 class LoadEval(grain.transforms.Map):
-    """The views of one row; zeros for padding and for a video that fails."""
+    """Load the views of one row; zeros for padding and for a video that fails."""
 
     def __init__(self, source: Rows, recipe: ClipRecipe):
         self._source, self._recipe = source, recipe

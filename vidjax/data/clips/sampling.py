@@ -1,6 +1,6 @@
-"""Which frames make a clip: the training samplings and test protocols of the families' authors.
+"""Choose the frames of a clip: the training samplings and test protocols of each family's authors.
 
-Where authors differ each protocol has its own name, so that a published recipe takes exactly its authors' frames.
+Where authors differ, each protocol has its own name, so that a published recipe uses exactly its authors' frames.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ def train_indices(
 ) -> Int64[np.ndarray, " t"]:
     """Frame numbers of one random training clip.
 
-    `dense` takes every `stride`-th frame of a random window of num_frames * stride (VideoMAE's pre-training);
-    `dense_span` spreads num_frames evenly over such a window, both ends included (VideoMAE's fine-tuning on Kinetics);
-    `dense_loop` takes every `stride`-th frame from anywhere that the last of them fits (ViViT);
-    `seconds` spreads num_frames evenly over as many seconds as num_frames * stride frames take at 30 frames a second,
+    `dense` takes every `stride`-th frame of a random window of num_frames * stride (VideoMAE's pre-training).
+    `dense_span` spreads num_frames evenly over such a window, both ends included (VideoMAE's fine-tuning on Kinetics).
+    `dense_loop` takes every `stride`-th frame from any start for which the last one fits (ViViT).
+    `seconds` spreads num_frames evenly over the seconds that num_frames * stride frames take at 30 frames per second,
     whatever the video's own rate (TimeSformer on Kinetics).
     A video shorter than the window repeats its last frame; with `dense_loop` it starts again.
 
-    `segment` takes one random frame from each of num_frames equal segments (TSN);
-    `segment_integer` from segments of a whole number of frames, which leave out a rest at the end of the video; one of
-    fewer frames than num_frames gives its first frame alone (VideoMAE and VideoMamba on Something-Something);
-    `segment_rounded` and `segment_middle` from segments whose rounded ends, both included, divide the video from its
-    first frame to its last (VideoMamba on Kinetics, TimeSformer on Something-Something).
+    `segment` takes one random frame from each of num_frames equal segments (TSN). The others differ in the segments:
+    `segment_integer` uses segments of a whole number of frames and leaves out the rest at the end of the video; of a
+    video with fewer than num_frames frames, it takes only the first (VideoMAE and VideoMamba on Something-Something).
+    `segment_rounded` and `segment_middle` divide the video from its first frame to its last at rounded frame numbers,
+    and segments include both ends (VideoMamba on Kinetics, TimeSformer on Something-Something).
 
     Args:
       num_video_frames: at least 1.
-      fps: frames a second of the video.
+      fps: frames per second of the video.
     """
     sampling = SAMPLINGS[data.sampling]
     return sampling.train(num_video_frames, data.num_frames, sampling.own_stride(data.stride, fps), rng)
@@ -47,19 +47,20 @@ def train_indices(
 def eval_indices(num_video_frames: int, fps: float, recipe: ClipRecipe) -> Int64[np.ndarray, "v t"]:
     """Frame numbers of the test clips of one video.
 
-    `dense` and `dense_span`: of every `stride`-th frame of the whole video, `clips` evenly spaced runs of num_frames,
-    the first at the start and the last at the end. `dense_loop`: windows of num_frames * stride frames, evenly spaced
-    likewise. Of these three a single clip lies in the centre. `seconds`: clip i begins i / clips of the way to the
-    last place where a window fits, so that a single clip begins with the video.
+    `dense` and `dense_span` keep every `stride`-th frame of the whole video and take `clips` evenly spaced runs of
+    num_frames, the first at the start and the last at the end. `dense_loop` takes windows of num_frames * stride
+    frames, spaced in the same way. With these three, a single clip lies in the centre. With `seconds`, clip i begins at
+    i / clips of the way to the last place where a window fits, so that a single clip starts with the video.
 
-    `segment` and `segment_integer`: of each of num_frames equal segments, clip i takes the frame i / clips of the way
-    into it; a single clip takes the middle. `segment_rounded`: the frame (i + 1) / (clips + 1) of the way into each
-    rounded segment. `segment_middle`: the middle of each, and further clips as `segment_rounded`.
+    `segment` and `segment_integer` divide the video into num_frames equal segments, and clip i takes the frame at
+    i / clips of the way into each; a single clip takes the middle. `segment_rounded` takes the frame at
+    (i + 1) / (clips + 1) of the way into each rounded segment. `segment_middle` takes the middle for a single clip, and
+    is `segment_rounded` for several.
 
     Args:
       num_video_frames: at least 1.
-      fps: frames a second of the video.
-      recipe: says num_frames, stride, sampling and clips.
+      fps: frames per second of the video.
+      recipe: its num_frames, stride, sampling and clips are used.
     """
     sampling = SAMPLINGS[recipe.sampling]
     return sampling.views(num_video_frames, recipe.num_frames, sampling.own_stride(recipe.stride, fps), recipe.clips)
@@ -101,7 +102,7 @@ def _dense_loop_views(frames: int, t: int, stride: int, clips: int) -> np.ndarra
 
 
 def _seconds(frames: int, t: int, stride: float, rng: np.random.Generator) -> np.ndarray:
-    """Source: TimeSformer's decoder.py:260 and 383. Frames before the start are not decoded: it is rounded up."""
+    """Source: TimeSformer's decoder.py:260 and 383. Frames before the start are not decoded, so it is rounded up."""
     return _window(frames, t, stride, rng.uniform(0, max(frames - t * stride, 0)))
 
 
@@ -150,20 +151,20 @@ def _middle_views(frames: int, t: int, stride: int, clips: int) -> np.ndarray:
 
 
 def _rounded_ends(frames: int, t: int) -> np.ndarray:
-    """The first and last frames of segments, each the last one's end."""
+    """The first and last frames of segments; each segment starts at the end of the one before."""
     return np.round((frames - 1) / t * np.arange(t + 1)).astype(np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """Which frames make a clip, given a video's number of frames, the clip's, and the stride.
+    """How to choose the frames of a clip, given the number of frames of the video and of the clip, and the stride.
 
     Attributes:
-      train: of one random clip; its last argument is a generator.
-      views: of evenly spaced clips of a test; its last argument is how many.
-      rate: frames a second that the stride is counted in; 0: the frames of the video, at whatever rate.
+      train: gives one random clip; its last argument is a generator.
+      views: gives evenly spaced test clips; its last argument is their number.
+      rate: frames per second in which the stride is counted; 0: the video's own frames, whatever their rate.
       whole: whether clips are spread over the whole video, whatever the stride.
-      loops: whether a video that is shorter than a clip starts again; else its last frame repeats.
+      loops: whether a video that is shorter than a clip starts again; otherwise its last frame repeats.
     """
 
     train: Callable[[int, int, Any, np.random.Generator], np.ndarray]
@@ -173,7 +174,7 @@ class Sampling:
     loops: bool = False
 
     def own_stride(self, stride: int, fps: float) -> float:
-        """The stride in frames of a video of `fps` frames a second."""
+        """The stride in frames of a video at `fps` frames per second."""
         return stride / self.rate * fps if self.rate else stride
 
 

@@ -1,11 +1,11 @@
-"""RandAugment as ViViT's authors train on Something-Something: eleven operations on finished clips, none geometric.
+"""RandAugment as ViViT's authors use it on Something-Something: eleven operations on finished clips, none geometric.
 
-A specification such as `scenic-m20-n2` says magnitude 20, on a scale to 10 that may be passed, and two operations. Each
-is always applied. The frames of a clip lie one below another for them, so that statistics are those of the whole clip.
+A specification such as `scenic-m20-n2` means magnitude 20, on a scale to 10 that may be exceeded, and two operations.
+Each is always applied. The frames of a clip are stacked vertically, so that statistics are those of the whole clip.
 
 Source: `distort_image_with_randaugment` of scenic's `dataset_lib/video_ops.py`, with the operations of TensorFlow's
-`official/vision/image_classification/augment.py`. What there looks like a mistake is kept, since the published model
-was trained with it: `_contrast` and, above magnitude 10, `_solarize`.
+`official/vision/image_classification/augment.py`. Its apparent mistakes are kept, since the published model was trained
+with them: see `_contrast` and, above magnitude 10, `_solarize`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jaxtyping import Float, UInt8
 
 from vidjax.data.clips.randaugment import parse_rand_augment
 
-_ONE = 10.0  # the magnitude that stands for strength 1
-_CUTOUT = 40  # pixels from the centre of the hole to its sides, at strength 1
+_ONE = 10.0  # the magnitude of strength 1
+_CUTOUT = 40  # pixels from the centre of the hole to its sides at strength 1
 _LUMA = np.array([0.2989, 0.587, 0.114], np.float32)
 _VALUES = np.arange(256)
 Stack = UInt8[np.ndarray, "t*h w 3"]
@@ -28,10 +28,10 @@ Stack = UInt8[np.ndarray, "t*h w 3"]
 def scenic_rand_augment(
     clip: UInt8[np.ndarray, "t h w 3"], spec: str, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "t h w 3"]:
-    """Apply operations drawn from `OPERATIONS`, Cutout and none at all, one draw for all frames.
+    """Apply operations drawn from `OPERATIONS`, Cutout and the identity; one draw for all frames.
 
     Args:
-      spec: as `parse_rand_augment` takes it, of the variant "scenic".
+      spec: as for `parse_rand_augment`, of the variant "scenic".
     """
     parsed, names = parse_rand_augment(spec), (*OPERATIONS, "cutout", "none")
     for place in rng.integers(len(names), size=parsed.num_ops):
@@ -45,7 +45,7 @@ def scenic_rand_augment(
 
 
 def cutout(clip: UInt8[np.ndarray, "t h w 3"], pad: int, rng: np.random.Generator) -> UInt8[np.ndarray, "t h w 3"]:
-    """Make a square of 2 * pad pixels around a random centre black, in all frames; what lies outside is cut off."""
+    """Black out a square of 2 * pad pixels around a random centre in all frames, clipped to the frame."""
     row, column = (int(rng.integers(side)) for side in clip.shape[1:3])
     clip = clip.copy()
     clip[:, max(row - pad, 0) : row + pad, max(column - pad, 0) : column + pad] = 0
@@ -53,13 +53,13 @@ def cutout(clip: UInt8[np.ndarray, "t h w 3"], pad: int, rng: np.random.Generato
 
 
 def _map(stack: Stack, values: Float[np.ndarray, "256 ..."]) -> Stack:
-    """Each value of each channel by a table."""
+    """Replace each value using a table, one for all channels or one per channel."""
     table = np.broadcast_to(values.reshape(1, 256, -1), (1, 256, 3))
     return cv2.LUT(stack, np.ascontiguousarray(table).astype(np.uint8))
 
 
 def _blend(base: np.ndarray, values: np.ndarray, factor: float) -> np.ndarray:
-    """From `base` towards `values` and, with a factor above 1, beyond; rounded down."""
+    """Blend from `base` towards `values`, rounding down; a factor above 1 extrapolates."""
     base, values = base.astype(np.float32), values.astype(np.float32)
     return (base + np.float32(factor) * (values - base)).clip(0, 255).astype(np.uint8)
 
@@ -95,13 +95,13 @@ def _invert(stack: Stack, strength: float) -> Stack:
 
 
 def _posterize(stack: Stack, strength: float) -> Stack:
-    """Keep as many bits as 4 * strength: from strength 2 on, all of them."""
+    """Keep the top 4 * strength bits, at least one; from strength 2 on, all eight."""
     drop = min(8 - int(4 * strength), 7)
     return _map(stack, _VALUES >> drop << drop)
 
 
 def _solarize(stack: Stack, strength: float) -> Stack:
-    """Invert what is not below a threshold, which wraps around at 256: strengths 1 and 2 invert everything."""
+    """Invert values from a threshold on, which wraps around at 256: strengths 1 and 2 invert everything."""
     return _map(stack, np.where(int(256 * strength) % 256 > _VALUES, _VALUES, 255 - _VALUES))
 
 
@@ -115,7 +115,7 @@ def _color(stack: Stack, strength: float) -> Stack:
 
 
 def _contrast(stack: Stack, strength: float) -> Stack:
-    """Away from a grey meant to be the mean; it is a 256th of the number of pixels, for real clips white."""
+    """Blend with a grey meant to be the mean; it is the number of pixels / 256, which for real clips is white."""
     grey = np.full(1, min(stack.shape[0] * stack.shape[1] / 256, 255), np.uint8)
     return _map(stack, _blend(grey, _VALUES, _factor(strength)))
 
@@ -125,14 +125,14 @@ def _brightness(stack: Stack, strength: float) -> Stack:
 
 
 def _sharpness(stack: Stack, strength: float) -> Stack:
-    """Extrapolate from Pillow's smoothed picture to the frames; the outermost pixels of the stack stay as they are."""
+    """Blend with Pillow's smoothed image, extrapolating for factors above 1; the stack's outermost pixels are kept."""
     kernel = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / np.float32(13)
     smooth = stack.copy()
     smooth[1:-1, 1:-1] = cv2.filter2D(stack.astype(np.float32), -1, kernel)[1:-1, 1:-1].clip(0, 255)
     return _blend(smooth, stack, _factor(strength))
 
 
-# By strength, 1 at magnitude 10; Cutout, which needs frames rather than a stack, comes on top of these.
+# By strength, which is 1 at magnitude 10. Cutout, which needs frames rather than a stack, is added when drawing.
 OPERATIONS: dict[str, Callable[[Stack, float], Stack]] = {
     "auto_contrast": _auto_contrast,
     "equalize": _equalize,

@@ -1,6 +1,6 @@
-"""Views of one video for self-distillation: other windows in time, other speeds, other crops.
+"""Views of one video for self-distillation, which differ in window, speed and crop.
 
-Source: Ranasinghe et al. 2022 (arXiv:2112.01514), section 3.2, with the numbers of the authors' `datasets/decoder.py`.
+Source: Ranasinghe et al. 2022 (arXiv:2112.01514), section 3.2, with the values of the authors' `datasets/decoder.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vidjax.errors import ConfigError
 
 Views = dict[str, UInt8[np.ndarray, "r t s s c"]]
 _GLOBALS = 2
-_SHIFT = 5  # frames that the first global view leaves out at the end of the window, and the second at its start
+_SHIFT = 5  # frames that the first global view omits at the end of the window, and the second at its start
 
 
 def load_views(
@@ -30,13 +30,13 @@ def load_views(
     rng: np.random.Generator,
     open: Callable[[VideoPlace], OpenVideo] = open_video,
 ) -> Views:
-    """The views of a row, by the keys of `data.views`; uint8.
+    """The uint8 views of a row, keyed as in `data.views`.
 
-    With r = data.clips_per_decode there are r of each: they share their frame numbers and differ in crops and colours.
-    Global views are cropped by data.crop to data.image_size, local ones to data.local_size and data.local_area.
+    There are data.clips_per_decode clips of each view; they share their frame numbers and differ in crops and colours.
+    Global views are cropped by data.crop to data.image_size, local ones use data.local_size and data.local_area.
 
     Args:
-      open: opens a video, as `open_video` does.
+      open: opens a video, like `open_video`.
 
     Raises:
       VideoError: when the video cannot be decoded.
@@ -67,15 +67,15 @@ def view_indices(
 ) -> list[Int64[np.ndarray, " t"]]:
     """Frame numbers of each view, the global ones first.
 
-    In a random window of num_frames * stride frames (or the whole video, if shorter), at 30 frames a second if
-    data.sampling is `seconds`, the first global view spreads its
-    frames evenly from the start to five frames before the end, the second from five frames after the start to the end;
-    a window of less than 20 frames is shifted by a quarter of it instead. Each local view spreads its own over a random
-    part of the window, data.local_span of it. Views of fewer frames are thus faster.
+    All views lie in a random window of num_frames * stride frames (or the whole video, if shorter). With
+    data.sampling=seconds, these are frames at 30 per second. The first global view spreads its frames evenly from the
+    start to five frames before the end, the second from five frames after the start to the end; in a window of fewer
+    than 20 frames, the shift is a quarter of it instead. Each local view spreads its frames over a random part of the
+    window, a fraction data.local_span of it. Views with fewer frames are therefore faster.
 
     Args:
       num_video_frames: at least 1.
-      fps: frames a second of the video.
+      fps: frames per second of the video.
     """
     window = int(data.num_frames * SAMPLINGS[data.sampling].own_stride(data.stride, fps))
     length = min(num_video_frames, max(window, 1))
@@ -91,17 +91,19 @@ def view_indices(
 
 
 def check_views(data: DataConfig) -> None:
-    """Refuse views that cannot be.
+    """Reject invalid view settings.
 
     Raises:
-      ConfigError: when there is another number of global views than two, or a view without frames.
+      ConfigError: when the number of global views is neither 0 nor 2, local views come without global ones, or a view
+        has no frames.
     """
     if len(data.global_views) not in (0, _GLOBALS) or (data.local_views and not data.global_views):
         raise ConfigError(
-            f"data.global_views={data.global_views} must hold the frames of two views, such as (8, 8); "
-            "or leave it and data.local_views empty for single clips"
+            f"data.global_views={data.global_views} must hold the numbers of frames of two views, such as (8, 8); "
+            "for single clips leave it and data.local_views empty"
         )
     if min(*data.global_views, *data.local_views, 1, 1) < 1:
         raise ConfigError(
-            f"data.global_views={data.global_views} and data.local_views={data.local_views}: a view needs a frame"
+            f"data.global_views={data.global_views} and data.local_views={data.local_views}: "
+            "every view needs at least one frame"
         )

@@ -1,4 +1,4 @@
-"""The data sets by `data.name`: each module here defines `DATASET`, a `DatasetSpec`, and its file name is its name."""
+"""The data sets by `data.name`: each module here defines `DATASET`, a `DatasetSpec`, named after its file."""
 
 from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.registry import Registry

@@ -1,4 +1,4 @@
-"""The clips of AFEW-VA on disk: their annotations, what is wrong with them, and the folds of their subjects."""
+"""The clips of AFEW-VA on disk: their annotations, any faults in these, and the folds of their subjects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidjax.errors import DataError
 
 TITLE = "AFEW-VA"
 FOLDS = 5
-LIMIT = 10.0  # of the annotations
+LIMIT = 10.0  # annotations lie in [-LIMIT, LIMIT]
 SUBJECTS = "subjects.csv"
 UNKNOWN = "somebody in clip "
 _PICTURES = (".png", ".jpg")
@@ -28,10 +28,10 @@ class Clip:
     """A clip.
 
     Attributes:
-      frames: files of the annotated frames, in their order; values: (valence, arousal) of each in [-10, 10].
-      subject: who is in it.
-      problems: sentences on what is wrong with it; then frames and values are what is right.
-      unannotated: pictures that no annotation names.
+      frames: files of the annotated frames, in order; values: (valence, arousal) of each in [-10, 10].
+      subject: the person shown.
+      problems: sentences about its faults; frames and values then hold only what is right.
+      unannotated: number of images without an annotation.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Clip:
 
 
 def find_clips(root: str) -> list[str]:
-    """The folders of clips: those with an annotation of their name, or with a number for a name and pictures in it."""
+    """The folders of clips: those with an annotation of the same name, or with a number as name and images inside."""
     found = set()
     for level in ("*", "*/*"):
         for folder in glob.glob(os.path.join(glob.escape(root), level, "")):
@@ -55,10 +55,10 @@ def find_clips(root: str) -> list[str]:
 
 
 def read_clip(folder: str, subjects: Mapping[str, tuple[str, int]]) -> Clip:
-    """A clip with what is wrong with it.
+    """Read a clip and describe its faults.
 
     Args:
-      subjects: as `read_subjects` gives them.
+      subjects: from `read_subjects`.
     """
     name, path, pictures = os.path.basename(folder), _json(folder), _pictures(folder)
     given = subjects[name][0] if name in subjects else UNKNOWN + name
@@ -81,7 +81,7 @@ def read_clip(folder: str, subjects: Mapping[str, tuple[str, int]]) -> Clip:
     if outside:
         more = f" ({len(outside) - 1} more frames are out of range)" if len(outside) > 1 else ""
         problems.append(
-            f"{path}: frame {outside[0]} has valence and arousal {frames[outside[0]]}, which go from -10 to 10{more}"
+            f"{path}: frame {outside[0]} has valence and arousal {frames[outside[0]]}, outside of -10 to 10{more}"
         )
     right = [key for key in frames if key not in {*missing, *outside}]
     return Clip(
@@ -91,7 +91,7 @@ def read_clip(folder: str, subjects: Mapping[str, tuple[str, int]]) -> Clip:
 
 
 def read_subjects(root: str) -> dict[str, tuple[str, int]]:
-    """Subject and fold (0: any) by clip, of subjects.csv.
+    """Subject and fold (0: any) of each clip in subjects.csv.
 
     Raises:
       DataError: for a malformed line, or a clip that is listed twice.
@@ -108,20 +108,20 @@ def read_subjects(root: str) -> dict[str, tuple[str, int]]:
                 raise DataError(f"{path}, line {number}: {','.join(line)!r} is not `clip,subject[,fold]`")
             clip = line[0].strip()
             if clip in found:
-                raise DataError(f"{path}, line {number}: clip {clip} is listed a second time; leave one line")
+                raise DataError(f"{path}, line {number}: clip {clip} is listed twice; keep one line")
             found[clip] = (line[1].strip(), int(line[2]) if len(line) == 3 else 0)
     return found
 
 
 def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """The fold, from 1 up, of every subject: those given, else the largest subjects first to the smallest fold.
+    """Assign a fold, from 1, to every subject: given folds first, then the largest subjects to the smallest fold.
 
     Args:
-      fixed: fold of a clip, 0 where none is given.
+      fixed: fold of each clip, 0 where none is given.
 
     Returns:
-      the folds, and a sentence for each clip whose given fold cannot be: none of the five, or another one than that of
-      a clip before with the same subject.
+      the folds, and a sentence for each clip whose given fold is invalid: not one of the five, or different from that
+      of an earlier clip with the same subject.
     """
     folds: dict[str, int] = {}
     problems = []
@@ -146,17 +146,17 @@ def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[
 
 
 def subject_warnings(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, int]], root: str) -> list[str]:
-    """Sentences on clips that do not say who is in them, and on lines of subjects.csv for clips that are not there."""
+    """Sentences about clips that do not name their subject, and lines of subjects.csv for clips that do not exist."""
     path, sentences = os.path.join(root, SUBJECTS), []
     alone = [clip.name for clip in clips if clip.subject.startswith(UNKNOWN)]
     if alone:
         sentences.append(
-            f"{TITLE}: {len(alone)} of {len(clips)} clips do not say who is in them, the first of them {alone[0]}; "
-            f"each is taken for a subject of its own. {path} would say it"
+            f"{TITLE}: {len(alone)} of {len(clips)} clips do not name their subject, the first of them {alone[0]}; "
+            f"each counts as a subject of its own. Name subjects in {path}"
         )
     gone = sorted(subjects.keys() - {clip.name for clip in clips})
     if gone:
-        sentences.append(f"{path} names {len(gone)} clips that are not there, the first of them {gone[0]}")
+        sentences.append(f"{path} names {len(gone)} clips that do not exist, the first of them {gone[0]}")
     return sentences
 
 
@@ -165,7 +165,7 @@ def _json(folder: str) -> str:
 
 
 def _pictures(folder: str) -> dict[str, str]:
-    """File names of a folder's pictures by their stem."""
+    """File names of a folder's images by their stem."""
     files = (os.path.splitext(file) for file in sorted(os.listdir(folder)))
     return {
         stem: stem + extension for stem, extension in files if extension in _PICTURES and re.fullmatch(r"\d+", stem)

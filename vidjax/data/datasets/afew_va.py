@@ -7,8 +7,8 @@ On disk, as the twelve archives unpack:
     root/subjects.csv                       lines `clip,subject[,fold]`, where the JSON has no actor or to fix folds
 
 A row is a frame in the middle of a window of data.num_frames * data.stride frames; beyond its ends a clip repeats its
-first and last frame. Splits `train` and `val` are fold 1 of five, `train2`, `val2` fold 2 and so on; nobody is in two.
-Records hold `fold1` to `fold5`, each clip once.
+first and last frame. Splits `train` and `val` are fold 1 of five, `train2` and `val2` fold 2, and so on; no subject is
+in two folds. Records hold `fold1` to `fold5`, each clip once.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ from vidjax.errors import DataError
 
 SPLITS = tuple(f"fold{number}" for number in range(1, FOLDS + 1))
 TARGETS = ("valence", "arousal")
-QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")  # valence to the right, arousal upwards; 0 is both
+QUADRANTS = ("top_left", "top_right", "bottom_left", "bottom_right")  # valence to the right, arousal up; 0 is positive
 FPS = 25.0
-CLIPS = 600  # in all
+CLIPS = 600  # in total
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """The root, if it has clips and the split is a fold or what is left without one."""
+    """The root, if it has clips and the split is train, val, test or fold, with or without the number of a fold."""
     is_split = re.fullmatch(rf"(train|val|test|fold)[1-{FOLDS}]?", split)
     return root if is_split and find_clips(root) else None
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMemorySource:
-    """Open the windows of a split, one around each frame, of the official layout or of records.
+    """Open the windows of a split, one around each frame, from the official layout or from records.
 
     Raises:
       DataError: if annotations are absent or malformed, a value is out of range, a frame has no file, or a subject is
@@ -79,7 +79,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
 
 
 def open_videos(root: str, split: str) -> AnnotatedVideos:
-    """Open the whole clips of a split with everything annotated of them.
+    """Open the whole clips of a split with all their annotations.
 
     Raises:
       DataError: as `open_split`.
@@ -103,14 +103,14 @@ def inventory(root: str, split: str) -> Inventory:
     folder = records.find(root)
     whole, problems, notes = (_of_records(folder, split), [], []) if folder else _of_files(root, split)
     if not folder and (clips := len(find_clips(root))) < CLIPS:
-        problems.append(f"{TITLE}: there are {clips} clips; {CLIPS} are published")
+        problems.append(f"{TITLE}: only {clips} clips exist; {CLIPS} are published")
     subjects, targets = Counter(), []
     lengths = [len(video.about["values"]) for video in whole.videos]
     for video in whole.videos:
         subjects[video.about["subject"]] += len(video.about["values"])
         targets += [(valence, arousal) for valence, arousal in video.about["values"]]
     if lengths:
-        spread = f"{min(lengths)} to {max(lengths)} a clip, median {np.median(lengths):g}"
+        spread = f"{min(lengths)} to {max(lengths)} per clip, median {np.median(lengths):g}"
         notes = [f"{split} has {len(subjects)} subjects and {sum(lengths)} annotated frames, {spread}", *notes]
     videos = [
         Listed(video.id, video.video, tuple(quadrant(*values) for values in video.about["values"]))
@@ -120,7 +120,7 @@ def inventory(root: str, split: str) -> Inventory:
 
 
 def quadrant(valence: float, arousal: float) -> int:
-    """Its number in `QUADRANTS`."""
+    """The number of a quadrant in `QUADRANTS`."""
     return (0 if arousal >= 0 else 2) + (1 if valence >= 0 else 0)
 
 
@@ -139,10 +139,10 @@ DATASET = DatasetSpec(
 
 
 def _of_files(root: str, split: str) -> tuple[AnnotatedVideos, list[str], list[str]]:
-    """The clips of a split; what is wrong with all clips, and what one should know of them."""
+    """The clips of a split, with the problems of all clips, and notes about them."""
     if not find_annotations(root, split):
         raise DataError(
-            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is none of train, val, and train1 to "
+            f"{TITLE}: no <clip>/<clip>.json under {root}, or {split!r} is not one of train, val, and train1 to "
             f"val{FOLDS} for the {FOLDS} folds"
         )
     subjects = read_subjects(root)
@@ -167,7 +167,7 @@ def _of_files(root: str, split: str) -> tuple[AnnotatedVideos, list[str], list[s
 
 
 def _of_records(folder: str, split: str) -> AnnotatedVideos:
-    """The clips of a split out of the folds that records hold, in the order of the official layout."""
+    """The clips of a split from the folds in records, in the order of the official layout."""
     there = records.splits(folder)
     missing = [name for name in SPLITS if name not in there]
     if missing:
@@ -190,7 +190,7 @@ def _held_out(split: str) -> bool:
 
 def _stretch(video: AnnotatedVideo, first: int, count: int) -> FrameWindow | StoredVideo:
     if isinstance(video.video, str):
-        raise DataError(f"{TITLE}: {video.id} is one file, where pictures or a record are needed")
+        raise DataError(f"{TITLE}: {video.id} is one file, but must be a folder of frames or a record")
     return dataclasses.replace(video.video, first=first, count=count)
 
 

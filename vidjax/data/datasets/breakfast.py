@@ -1,9 +1,9 @@
-"""Breakfast (Kuehne et al. 2014): 52 people cook ten dishes, seen by three to five cameras; videos of minutes.
+"""Breakfast (Kuehne et al. 2014): 52 people cook ten dishes, filmed by three to five cameras; videos last minutes.
 
-On disk, the distributed videos and the lists of ViS4mer, which long-video papers share (44 people train, 8 test):
+On disk, the distributed videos and the lists of ViS4mer, which long-video papers use (44 people train, 8 test):
 
     root/[annotations/]{train,test}.csv                        file_name,duration,action,class_id
-    root/[BreakfastII_15fps_qvga_sync/]P47/cam01/P47_tea.avi   (of stereo cameras P47_tea_ch0.avi), listed as
+    root/[BreakfastII_15fps_qvga_sync/]P47/cam01/P47_tea.avi   (for stereo cameras P47_tea_ch0.avi), listed as
                                                                P47-cam01-P47_tea
 
 Splits are train, and val or test (test.csv); labels are the numbers of the lists. ViS4mer leaves out three training
@@ -34,7 +34,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split, there or not.
+    """List the videos of a split, including missing ones.
 
     Raises:
       DataError: if the list is absent or malformed.
@@ -49,7 +49,7 @@ def listing(root: str, split: str) -> Listing:
             action = line.get("action")
             if not line.get("file_name") or action not in CLASSES or line.get("class_id") != str(CLASSES.index(action)):
                 raise DataError(
-                    f"{path}, line {number}: not file_name,duration,action,class_id with one of the actions "
+                    f"{path}, line {number}: expected file_name,duration,action,class_id with one of the actions "
                     f"{', '.join(CLASSES)}, numbered from 0 in this order"
                 )
             rows.append((line["file_name"], CLASSES.index(action)))

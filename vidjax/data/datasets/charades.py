@@ -5,8 +5,8 @@ On disk, as distributed (the annotations may also lie in `root` itself):
     root/Charades/{Charades_v1_train.csv,Charades_v1_test.csv,Charades_v1_classes.txt}
     root/Charades_v1_480/<id>.mp4          (or any other folder under root)
 
-Splits are `train` and `val` (or `test`), the official test list. A third of the intervals run past the end of their
-video by the annotated length; as in the official scores they count where they lie inside, and the log says how many.
+Splits are `train` and `val` (or `test`), the official test list. A third of the intervals run past the annotated end of
+their video; as in the official scores, they count where they lie inside it, and the log reports how many there are.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMemorySource:
-    """Open a split of the official layout or of records with its intervals, or with its descriptions.
+    """Open a split of the official layout or of records, with its intervals or its descriptions.
 
     Raises:
-      DataError: if the annotations are absent or malformed, an action is unknown, or no video is there.
+      DataError: if the annotations are absent or malformed, an action is unknown, or no video exists.
     """
     del data
     whole = open_videos(root, split)
@@ -71,7 +71,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
 
 
 def open_videos(root: str, split: str) -> AnnotatedVideos:
-    """Open the videos of a split with all annotations, missing ones as `official_lists.locate` treats them.
+    """Open the videos of a split with all annotations; `official_lists.locate` handles missing files.
 
     Raises:
       DataError: as `open_split`.
@@ -80,7 +80,7 @@ def open_videos(root: str, split: str) -> AnnotatedVideos:
 
 
 def inventory(root: str, split: str) -> Inventory:
-    """List every video, there or not, with the classes of its intervals.
+    """List every video, including missing ones, with the classes of its intervals.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -163,7 +163,7 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def _about(line: dict[str, str], number: int, path: str, num_classes: int) -> dict[str, Any]:
-    """What a line says of its video, as records keep it; descriptions that are empty are there, to be counted."""
+    """The annotations in a line, as records keep them; empty descriptions are included, to be counted."""
     where = f"{os.path.basename(path)}, line {number} ({line['id']})"
     try:
         length = float(line["length"])

@@ -6,8 +6,8 @@ On disk, as the official repository and its download script leave them:
     root/[annotations/]taxonomy.csv         lines `domain,task`: the first sheet of taxonomy.xlsx, for the domains only
     root/videos/<recipe_type>/<id>.mp4      (or any other folder under root)
 
-`data.name=coin` has the tasks as classes, `coin_domains` the domains, of videos of 10 to 60 seconds. Splits are train
-(the subset training) and val or test (testing); labels are in alphabetical order.
+`data.name=coin` has the tasks as classes; `coin_domains` has the domains, for videos of 10 to 60 seconds. Splits are
+train (the subset training) and val or test (testing); classes are numbered in alphabetical order.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SUBSETS = {"train": "training", "val": "testing", "test": "testing"}
 
 
 def find_annotations(root: str, split: str) -> str | None:
-    """Return the official annotation file, if `root` has one and the split is one of its."""
+    """Return the official annotation file, if `root` has one and the split exists."""
     return _file(root, "COIN.json") if split in _SUBSETS else None
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split by task, there or not.
+    """List the videos of a split by task, including missing ones.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -76,12 +76,12 @@ def read(root: str, split: str) -> dict[str, dict]:
     """The annotations of a split's videos by id, each with class and duration."""
     path = find_annotations(root, split)
     if path is None:
-        raise DataError(f"{TITLE}: no COIN.json under {root} or {root}/annotations, or {split!r} is no split of it")
+        raise DataError(f"{TITLE}: no COIN.json under {root} or {root}/annotations, or it has no split {split!r}")
     return {name: about for name, about in _database(path).items() if about["subset"] == _SUBSETS[split]}
 
 
 def place(root: str, split: str, listed: list[tuple[str, str]], names: list[str]) -> Listing:
-    """Videos with their classes by name, numbered and looked for."""
+    """Number the classes of videos, and find the files."""
     number = {name: label for label, name in enumerate(names)}
     rows = [(name, number[label]) for name, label in listed]
     return Listing(TITLE, split, rows, tuple(names), videos_by_stem([root]), root, ".mp4")

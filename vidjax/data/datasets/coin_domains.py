@@ -1,4 +1,4 @@
-"""COIN by its 12 domains, videos of 10 to 60 seconds only; files and splits as `vidjax.data.datasets.coin` has them."""
+"""COIN by its 12 domains, with videos of 10 to 60 seconds; files and splits as in `vidjax.data.datasets.coin`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECONDS = (10.0, 60.0)
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split by domain, there or not.
+    """List the videos of a split by domain, including missing ones.
 
     Raises:
       DataError: if the annotations or the taxonomy are absent or malformed.
@@ -26,5 +26,5 @@ DATASET = DatasetSpec(
         "eval": {"clips": 1, "crops": 1, "merge": "mean_softmax"},
     },
     find_annotations=coin.find_annotations,
-    listing=listing,  # no `videos`: how many are short enough is not published
+    listing=listing,  # no `videos`: the number of videos that are short enough is not published
 )

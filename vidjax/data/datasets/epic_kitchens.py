@@ -1,11 +1,11 @@
-"""EPIC-KITCHENS-100 (Damen et al. 2022): 100 hours in 45 kitchens, each segment an action of a verb and a noun.
+"""EPIC-KITCHENS-100 (Damen et al. 2022): 100 hours in 45 kitchens; each segment shows an action, a verb and a noun.
 
 On disk, the distributed videos and annotations (github.com/epic-kitchens/epic-kitchens-100-annotations):
 
     root/[epic-kitchens-100-annotations/]EPIC_100_{train,validation}.csv, EPIC_100_{noun,verb}_classes.csv
     root/[EPIC-KITCHENS/]P01/videos/P01_01.MP4             (or any other folder under root)
 
-Splits are `train` and `val`. A row is a segment of a video, not the video: times are those of the lists.
+Splits are `train` and `val`. A row is a segment of a video, with the times in the lists.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMemorySource:
-    """Open the segments of a split, of the official layout or of records.
+    """Open the segments of a split, from the official layout or from records.
 
     Raises:
-      DataError: if the annotations are absent or malformed, or no video is there.
+      DataError: if the annotations are absent or malformed, or no video exists.
     """
     del data, annotation
     whole = open_videos(root, split)
@@ -61,7 +61,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> InMe
 
 
 def open_videos(root: str, split: str) -> AnnotatedVideos:
-    """Open the whole videos of a split with their segments, missing ones as `official_lists.locate` treats them.
+    """Open the whole videos of a split with their segments; `official_lists.locate` handles missing files.
 
     Raises:
       DataError: as `open_split`.
@@ -70,7 +70,7 @@ def open_videos(root: str, split: str) -> AnnotatedVideos:
 
 
 def inventory(root: str, split: str) -> Inventory:
-    """List every video, there or not, with the nouns and verbs of its segments.
+    """List every video, including missing ones, with the nouns and verbs of its segments.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -85,7 +85,7 @@ DATASET = DatasetSpec(
     layout="EPIC_100_{train,validation}.csv, EPIC_100_{noun,verb}_classes.csv, and <person>/videos/<video>.MP4",
     annotations=(ACTION,),
     num_classes=NOUNS + VERBS,
-    protocol={  # ViViT's: 32 frames in a row, 4 x 3 views
+    protocol={  # ViViT's: 32 consecutive frames, 4 x 3 views
         "data": {"num_frames": 32, "stride": 1, "sampling": "dense_loop", "flip": 0.5},
         "eval": {"clips": 4, "crops": 3, "merge": "sum_logits"},
     },
@@ -131,7 +131,7 @@ def _listed(root: str, split: str) -> AnnotatedVideos:
 
 
 def _numbers(about: dict[str, Any]) -> tuple[int, ...]:
-    """The classes of all segments of a video: verbs are numbered after the nouns."""
+    """The classes of all segments of a video; verbs are numbered after the nouns."""
     return tuple(number for *_, noun, verb in about["segments"] for number in (noun, about["nouns"] + verb))
 
 
@@ -145,7 +145,7 @@ def _lines(path: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _names(path: str) -> tuple[str, ...]:
-    """The classes of `id,key,...`, checked to be numbered without gaps."""
+    """The classes in a file with the columns `id,key,...`, checked to be numbered without gaps."""
     lines = _lines(path, ("id", "key"))
     if [line["id"] for line in lines] != list(map(str, range(len(lines)))):
         raise DataError(f"{path} does not number its classes 0, 1, ... in order")
@@ -153,7 +153,7 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def _seconds(text: str, where: str) -> float:
-    """The seconds of a time such as `00:01:02.34`."""
+    """Convert a time such as `00:01:02.34` to seconds."""
     found = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d(?:\.\d+)?)", text)
     if not found:
         raise DataError(f"{where}: {text!r} is not a time such as 00:01:02.34")
@@ -162,5 +162,5 @@ def _seconds(text: str, where: str) -> float:
 
 def _number(text: str, count: int, where: str) -> int:
     if not text.isdecimal() or int(text) >= count:
-        raise DataError(f"{where} class {text!r} is not one of the {count} classes from 0 up")
+        raise DataError(f"{where} class {text!r} is not one of the {count} classes, numbered from 0")
     return int(text)

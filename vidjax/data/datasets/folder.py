@@ -1,4 +1,4 @@
-"""Videos of one's own: any folder or list of them, with classes or without, divided where it is not (`own_videos`)."""
+"""A user's own videos: any folder or list, with or without classes, divided if it has no splits (`own_videos`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
 
 
 def inventory(root: str, split: str, data: DataConfig) -> Inventory:
-    """List what `open_split` opens, there or not.
+    """List what `open_split` opens, including missing videos.
 
     Raises:
       DataError: when there are no videos, or lists are malformed.

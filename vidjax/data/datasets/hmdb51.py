@@ -1,12 +1,12 @@
-"""HMDB51 (Kuehne et al. 2011): 51 classes, 6,766 clips from films, three folds of 70 + 30 clips a class.
+"""HMDB51 (Kuehne et al. 2011): 51 classes, 6,766 clips from films, three folds of 70 + 30 clips per class.
 
 On disk, as distributed and unpacked:
 
     root/testTrainMulti_7030_splits/<class>_test_split{1,2,3}.txt    (or the lists in root/splits or root itself)
     root/[videos/]<class>/<name>.avi
 
-A line is `<name>.avi 1` for training, 2 for test, 0 for neither. Splits train, val and test are fold 1 (val is its test
-list); `train02`, `test03` and so on name another fold. Labels are the class names in alphabetical order.
+A line ends in 1 for training, 2 for test, 0 for neither: `<name>.avi 1`. Splits train, val and test are fold 1 (val is
+its test list); `train02`, `test03` and so on name another fold. Classes are numbered in alphabetical order.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split's fold, there or not.
+    """List the videos of a split's fold, including missing ones.
 
     Raises:
       DataError: if the lists are absent or malformed.
@@ -74,7 +74,7 @@ DATASET = DatasetSpec(
 
 
 def _lists(place: str, fold: str) -> dict[str, str]:
-    """The list of each class."""
+    """The path of the list of each class."""
     ending = f"_test_split{fold}.txt"
     found = glob.glob(os.path.join(glob.escape(place), f"*{ending}"))
     return {os.path.basename(path).removesuffix(ending): path for path in found}

@@ -2,11 +2,11 @@
 
 On disk, either the official annotations (columns label, youtube_id, time_start, time_end, split) beside the clips
 
-    root/annotations/{train,val,test}.csv   or   root/{train,val,test}.csv   or   root/kinetics_400_labels.csv
+    root/annotations/[kinetics_]{train,val,test}.csv   or   root/{train,val,test}.csv
     root/{train,val,test}/[<class>/]<youtube_id>_<start:06d>_<end:06d>.mp4
 
-or class folders, or lists as the VideoMAE repository uses (`sources.root_layouts`). Labels are the class names
-in alphabetical order, as in the published models.
+or class folders, or lists as in the VideoMAE repository (`sources.root_layouts`). Classes are numbered in alphabetical
+order, as in the published models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str, title: str = TITLE) -> Listing:
-    """List the videos of a split, there or not; Kinetics-600 and -700 have the same layout.
+    """List the videos of a split, including missing ones; Kinetics-600 and -700 have the same layout.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -76,7 +76,7 @@ def _rows(path: str) -> list[dict[str, str]]:
 
 
 def _label_names(root: str) -> tuple[str, ...]:
-    """All class names of the splits that carry labels, so that a small split does not shift the numbers."""
+    """All class names of the labelled splits, so that a small split does not shift the numbers."""
     paths = {path for split in ("train", "val", "test") if (path := find_annotations(root, split))}
     return tuple(sorted({_plain(row["label"]) for path in paths for row in _rows(path)}))
 

@@ -1,6 +1,6 @@
 """Kinetics-600 (Carreira et al. 2018): 600 classes of 10-second YouTube clips, about 390k train, 30k val, 60k test.
 
-The files lie as those of Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
+The files are laid out as for Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
 """
 
 from __future__ import annotations

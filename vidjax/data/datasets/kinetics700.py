@@ -1,6 +1,6 @@
 """Kinetics-700 (Carreira et al. 2019; 2020 for the extended list): 700 classes of 10-second YouTube clips.
 
-The files lie as those of Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
+The files are laid out as for Kinetics-400 (`vidjax.data.datasets.kinetics400`), and the protocol is the same.
 """
 
 from __future__ import annotations

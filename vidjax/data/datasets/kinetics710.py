@@ -1,11 +1,11 @@
 """Kinetics-710 (Wang et al. 2023): Kinetics-400, -600 and -700 merged, 710 classes, about 658k train, 67k val.
 
-On disk, the lists of VideoMAE V2's repository (docs/DATASET.md; lines `<video> <class number>`), and where class names
-are wanted its misc/label_map_k710.txt under the name labels.txt:
+On disk, the lists of VideoMAE V2's repository (docs/DATASET.md; lines `<video> <class number>`) and, for class names,
+its misc/label_map_k710.txt under the name labels.txt:
 
     root/{train,val}.csv   root/labels.txt
 
-Its classes are in no order, so a folder for each class cannot number them.
+Its classes are in no particular order, so class folders cannot number them.
 """
 
 from __future__ import annotations

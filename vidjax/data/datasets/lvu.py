@@ -1,13 +1,13 @@
-"""LVU (Wu and Krähenbühl, CVPR 2021): nine tasks of film clips of minutes, seven with classes and two with a number.
+"""LVU (Wu and Krähenbühl, CVPR 2021): nine tasks on film clips of minutes, seven with classes and two with numbers.
 
-On disk, the authors' lists, with spaces between the columns, and the clips, which are on YouTube:
+On disk, the authors' lists, with columns separated by spaces, and the clips, which are on YouTube:
 
     root/[lvu_1.0/]<task>/{train,val,test}.csv
     root/<any folder>/<youtube_id>.mp4
 
 Splits are `train_<task>`, `val_<task>` and `test_<task>`. The tasks relationship, way_speaking, scene, director, genre,
-writer and year have classes, numbered as in the lists, which leave some of director's and writer's ten unused.
-like_ratio and view_count have a number, made of the counts in the lists as their authors make it (`NUMBERS`).
+writer and year have classes, numbered as in the lists, which leave some of the ten directors and writers unused.
+like_ratio and view_count have a number, computed from the counts in the lists as their authors do (`NUMBERS`).
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
 TITLE = "LVU"
-# Classes of each task, as VideoMamba's datasets/build.py:254 counts them.
+# The number of classes per task, as in VideoMamba's datasets/build.py:254.
 CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "genre": 4, "writer": 10, "year": 9}
 
 
 def like_ratio(likes: int, dislikes: int) -> float:
-    """How many of ten viewers liked a clip, less the authors' mean (their video_data_helper.py:96,99)."""
+    """How many of ten viewers liked a clip, minus the authors' mean (their video_data_helper.py:96,99)."""
     return 10.0 * likes / (likes + dislikes) - 9.138220535629456
 
 
 def view_count(views: int) -> float:
-    """The natural logarithm of the views, less the authors' mean (their src/data/video_data_helper.py:89,92)."""
+    """The natural logarithm of the views, minus the authors' mean (their src/data/video_data_helper.py:89,92)."""
     return math.log(views) - 11.76425435683139
 
 
-# The counts in the lists of each task, and the number that they make.
+# The columns of counts in the lists of each task, and the function that turns them into its number.
 NUMBERS: dict[str, tuple[tuple[str, ...], Callable[..., float]]] = {
     "like_ratio": (("like_count", "dislike_count"), like_ratio),
     "view_count": (("view_count",), view_count),
@@ -67,7 +67,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split with classes, there or not.
+    """List the videos of a split with classes, including missing ones.
 
     Raises:
       DataError: if the list is absent or malformed.
@@ -83,10 +83,10 @@ def listing(root: str, split: str) -> Listing:
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
-    """Open the videos of a split, each with its class or its number, as the task of the split has it.
+    """Open the videos of a split, each with the class or the number of the split's task.
 
     Raises:
-      DataError: if the list is absent or malformed, or no video is there.
+      DataError: if the list is absent or malformed, or no video exists.
     """
     del annotation
     if _task(split) not in NUMBERS:
@@ -97,7 +97,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
 
 
 def open_videos(root: str, split: str) -> VideoSource:
-    """Open the videos of a split to store them, with their classes or their numbers; missing ones as `open_split` does.
+    """Open the videos of a split to store them, with classes or numbers; missing ones are handled as by `open_split`.
 
     Raises:
       DataError: as `open_split`.
@@ -108,7 +108,7 @@ def open_videos(root: str, split: str) -> VideoSource:
 
 
 def inventory(root: str, split: str) -> Inventory:
-    """List every video of a split, there or not, with its class if the task has classes.
+    """List every video of a split, including missing ones, with its class if the task has classes.
 
     Raises:
       DataError: if the list is absent or malformed.
@@ -127,7 +127,7 @@ DATASET = DatasetSpec(
     layout="[lvu_1.0/]<task>/{train,val,test}.csv and <youtube_id>.mp4 in any folder",
     annotations=(LABEL, TARGET),
     splits=tuple(f"{part}_{task}" for task in CLASSES for part in ("train", "val", "test")),
-    target_names=("like_ratio or view_count",),  # one number, by the split
+    target_names=("like_ratio or view_count",),  # one number, which depends on the split
     protocol={  # VideoMamba's: frames spread over the whole clip, 4 x 3 views
         "data": {"num_frames": 32, "sampling": "segment_rounded", "flip": 0.5},
         "eval": {"clips": 4, "crops": 3, "merge": "mean_softmax"},
@@ -145,16 +145,16 @@ def _task(split: str) -> str:
 
 
 def _read(root: str, split: str, columns: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    """The lines of a list, each with words that say where it is.
+    """The lines of a list, split into words, each with its location for messages.
 
     Raises:
-      DataError: if there is none, its head is not `columns`, or a line has not as many words.
+      DataError: if there is no list, its header is not `columns`, or a line has another number of words.
     """
     path = find_annotations(root, split)
     if path is None:
         raise DataError(
             f"{TITLE}: no list of the split {split!r} under {root} or {root}/lvu_1.0; splits are train_<task>, "
-            f"val_<task> and test_<task> of the tasks {', '.join(TASKS)}"
+            f"val_<task> and test_<task> for the tasks {', '.join(TASKS)}"
         )
     with open(path, encoding="utf-8") as file:
         head, *lines = [line.split() for line in file]
@@ -163,7 +163,7 @@ def _read(root: str, split: str, columns: tuple[str, ...]) -> list[tuple[str, li
     placed = [(f"{path}, line {number}", line) for number, line in enumerate(lines, 2)]
     for place, line in placed:
         if len(line) != len(columns):
-            raise DataError(f"{place}: not {' '.join(columns)!r}")
+            raise DataError(f"{place}: expected {' '.join(columns)!r}")
     return placed
 
 
@@ -178,7 +178,7 @@ def _read_classes(root: str, split: str) -> list[tuple[int, str, str]]:
 
 
 def _listed(root: str, split: str) -> AnnotatedVideos:
-    """The videos of a split with a number, of records or of a list, there or not."""
+    """The videos of a split with a number, from records or from a list, including missing ones."""
     folder = records.find(root)
     if folder:
         return read_annotated_videos(folder, split, "lvu")
@@ -186,7 +186,7 @@ def _listed(root: str, split: str) -> AnnotatedVideos:
     numbers = {}
     for place, (*words, video, _) in _read(root, split, (*counts, *_VIDEO)):
         if not all(word.isdecimal() for word in words) or not sum(map(int, words)):
-            raise DataError(f"{place}: {' and '.join(counts)} must be whole numbers, not 0 in all")
+            raise DataError(f"{place}: {' and '.join(counts)} must be whole numbers, not all 0")
         numbers[video] = number_of(*map(int, words))
     order = [(video, place) for place, video in enumerate(numbers)]
     found = Listing(TITLE, split, order, (), videos_by_stem([root]), root, ".mp4")

@@ -1,8 +1,8 @@
-"""The embedded motion videos with their classes, velocities, actions and captions, and long videos of several motions.
+"""The built-in motion videos with classes, velocities, actions and captions, and long videos of several motions.
 
-Splits are `train`, `val` to choose a recipe by, and `test` to score it once; for intervals `long_train` and `long_val`:
-the first has the long videos whose handwriting is in the first three quarters of what is set aside for long videos, the
-second the others. No handwriting is in two splits.
+Splits are `train`, `val` for choosing a recipe, and `test` for scoring it once; for intervals, `long_train` and
+`long_val`. `long_train` has the long videos with the first three quarters of the handwriting set aside for long videos,
+`long_val` the others. No handwriting is in two splits.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from vidjax.errors import DataError
 TARGETS = ("velocity_right", "velocity_down")
 DIGITS = tuple(map(str, range(10)))  # the nouns of actions, whose verbs are the motions
 LONG = motion_videos.MotionSpec(train_videos=0, val_videos=0, test_videos=0, long_videos=640)
-_HELD_OUT = 1750  # glyphs from here on are in long_val
+_HELD_OUT = 1750  # the first row of scikit-learn's digits in long_val
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
-    """Open a split, whose videos are written if they are not there.
+    """Open a split, writing its videos if they do not exist.
 
     Args:
       root: an empty one stands for a folder in the cache.
@@ -40,13 +40,13 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
 
 
 def write_videos(root: str, split: str) -> str:
-    """Return the folder with the videos of a split, and write them if they are not there."""
+    """Return the folder with the videos of a split, after writing them if they do not exist."""
     spec = LONG if split.startswith("long") else motion_videos.MotionSpec()
     return os.path.abspath(motion_videos.prepare(root, spec))
 
 
 def read_split(folder: str, split: str, annotation: str) -> InMemorySource:
-    """Read velocities (right and down, as shares of the fastest), actions, intervals or captions of a split.
+    """Read velocities (right, down, as shares of the fastest), actions, intervals or captions of a split.
 
     Raises:
       DataError: as `open_split`.
@@ -99,11 +99,11 @@ def _row(folder: str, about: dict, annotation: str) -> Row:
 
 
 def is_in(split: str, name: str) -> bool:
-    """Whether a long video belongs to a split, by the handwriting that it shows."""
+    """Whether a long video belongs to a split, which its handwriting decides."""
     return split == "long" or (_glyph(name) >= _HELD_OUT) == (split == "long_val")
 
 
 def _glyph(name: str) -> int:
-    """Which of scikit-learn's handwritten digits a video shows."""
+    """The row of scikit-learn's handwritten digits that a video shows."""
     kind, row = name.rsplit("_", 1)
     return motion_videos.draw_clip(LONG if kind == "long" else motion_videos.MotionSpec(), kind, int(row)).glyph

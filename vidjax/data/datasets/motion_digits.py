@@ -1,4 +1,4 @@
-"""Embedded videos of handwritten digits that hardly move, for learning what is shown; written when first opened."""
+"""Built-in videos of handwritten digits that hardly move, for learning what is shown; written when first opened."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ On disk, as distributed (the annotations may also lie in `root` itself):
     root/labels/test-answers.csv                      (id;template; needed to score the test split)
     root/20bn-something-something-v2/<id>.webm        (or any other folder under root)
 
-Labels are the numbers in labels.json. Templates tell left from right, so clips are never mirrored.
+Labels are the numbers in labels.json. Templates distinguish left from right, so clips are never mirrored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split, there or not.
+    """List the videos of a split, including missing ones.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -45,7 +45,7 @@ def listing(root: str, split: str) -> Listing:
             template = answers[row["id"]] if answers else row["template"]
             listed.append((str(row["id"]), numbers[_plain(template)]))
         except (KeyError, TypeError) as error:
-            raise DataError(f"{path}: cannot tell the label of {row}: {error} is unknown") from error
+            raise DataError(f"{path}: the label of {row} cannot be determined: {error} is unknown") from error
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".webm")
 
 
@@ -54,7 +54,7 @@ DATASET = DatasetSpec(
     layout="labels/{labels,train,validation}.json and 20bn-something-something-v2/<id>.webm",
     num_classes=174,
     videos={"train": 168_913, "val": 24_777, "test": 27_157},
-    protocol={  # VideoMAE, section 4; pre-training takes windows of stride 2 instead of segments
+    protocol={  # VideoMAE, section 4; pre-training uses windows of stride 2 instead of segments
         "data": {"num_frames": 16, "sampling": "segment_integer", "flip": 0.0},
         "eval": {"clips": 2, "crops": 3, "merge": "mean_softmax"},
     },
@@ -77,7 +77,7 @@ def _load(path: str):
 
 
 def _label_map(root: str) -> dict[str, int]:
-    """labels.json, checked to number its templates 0, 1, 2, ... without gaps."""
+    """Read labels.json, checking that it numbers its templates 0, 1, 2, ... without gaps."""
     path = _file(root, "labels.json")
     if path is None:
         raise DataError(f"{TITLE}: no labels.json under {root} or {root}/labels")
@@ -96,5 +96,5 @@ def _answers(root: str) -> dict[str, str]:
 
 
 def _plain(template: str) -> str:
-    """A template as labels.json spells it: without the brackets around its placeholders."""
+    """A template as in labels.json, without the brackets around its placeholders."""
     return template.replace("[", "").replace("]", "").strip()

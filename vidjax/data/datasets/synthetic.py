@@ -1,4 +1,4 @@
-"""Random frames instead of videos, to time everything but decoding; it needs no files."""
+"""Random frames instead of videos, to time everything except decoding; needs no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UCF101 (Soomro et al. 2012): 101 classes, 13,320 clips, three train/test folds of which fold 1 is usual.
+"""UCF101 (Soomro et al. 2012): 101 classes, 13,320 clips, three train/test folds, of which fold 1 is usual.
 
 On disk, as distributed:
 
@@ -31,7 +31,7 @@ def find_annotations(root: str, split: str) -> str | None:
 
 
 def listing(root: str, split: str) -> Listing:
-    """List the videos of a split, there or not.
+    """List the videos of a split, including missing ones.
 
     Raises:
       DataError: if the annotations are absent or malformed.
@@ -47,7 +47,7 @@ def listing(root: str, split: str) -> Listing:
     for line in _lines(path):
         name, _, file = line.split()[0].partition("/")
         if name not in numbers or not file:
-            raise DataError(f"{path}: {line!r} is not <Class>/<file> with a class of classInd.txt")
+            raise DataError(f"{path}: {line!r} is not <Class>/<file> with a class in classInd.txt")
         listed.append((os.path.splitext(file)[0], numbers[name]))
     names = tuple(sorted(numbers, key=numbers.__getitem__))
     return Listing(TITLE, split, listed, names, videos_by_stem([root]), root, ".avi")
@@ -77,7 +77,7 @@ def _lines(path: str) -> list[str]:
 
 
 def _label_map(path: str) -> dict[str, int]:
-    """classInd.txt (`1 ApplyEyeMakeup`), checked to number its classes 1, 2, 3, ... without gaps."""
+    """Read classInd.txt (`1 ApplyEyeMakeup`), checking that it numbers its classes 1, 2, 3, ... without gaps."""
     try:
         numbers = {name: int(number) - 1 for number, name in (line.split() for line in _lines(path))}
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""Writing data sets as records that load fast (`vidjax prepare`)."""
+"""Write data sets as records that load fast (`vidjax prepare`)."""

@@ -1,8 +1,8 @@
-"""Prepared data sets: videos as bytes in ArrayRecord files with the metadata of TFDS, without TensorFlow.
+"""Prepare data sets: videos as bytes in ArrayRecord files with TFDS metadata, without TensorFlow.
 
-Rows come from a `VideoSource`, so class folders, CSV lists and the official layouts of public data sets are all
-prepared by the same code; `AnnotatedVideos` are stored with everything annotated of them, in place of a class. A
-video that cannot be read goes to `failures.jsonl` with its reason and is counted, never dropped in silence.
+Rows come from a `VideoSource`, so the same code prepares class folders, CSV lists and the official layouts of public
+data sets. `AnnotatedVideos` are stored with all their annotations instead of a class. A video that cannot be read is
+counted and recorded in `failures.jsonl` with its reason, never dropped silently.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vidjax.errors import ConfigError, DataError
 from vidjax.files import DRAFTS, in_bucket, write_json_lines, writing
 
 FAILURES = "failures.jsonl"
-_WHOLE = "whole"  # what becomes the data set, in the folder of the unfinished
+_WHOLE = "whole"  # the finished data set, inside the working folder
 VERSION = "1.0.0"
 _AS_IT_IS, _ONE_THREAD = Storing(), Runner()
 
@@ -45,21 +45,22 @@ def prepare_records(
     runner: Runner = _ONE_THREAD,
     on_video: Callable[[str], None] = lambda split: None,
 ) -> tuple[pathlib.Path, list[dict[str, Any]]]:
-    """Write the splits as one data set, `out/<name>_videos/1.0.0`, that appears only when it is complete.
+    """Write the splits as one data set, `out/<name>_videos/1.0.0`, which appears only when it is complete.
 
-    What an interrupted call with the same arguments has finished is kept in a hidden folder of `out` and not done
-    again. The files are the same for any runner and number of threads.
+    Work finished by an interrupted call with the same arguments is kept in a hidden folder of `out` and not repeated.
+    The files are the same for any runner and number of threads.
 
     Args:
-      name: a `data.name`; what is no letter or digit in it becomes an underscore.
-      sources: a `VideoSource` for each split; `vidjax.data.prepare.splits.Splits` for a cluster, to which they travel.
-      storing: what is stored of a video; default its own bytes, if index and first frame can be read.
-      runner: what writes the files.
-      on_video: called with the split's name for each video that is done, for a progress bar; of a cluster, once its
-        shard is there.
+      name: a `data.name`; characters other than letters and digits become underscores.
+      sources: a `VideoSource` for each split; for a cluster, a `vidjax.data.prepare.splits.Splits`, which is cheap to
+        send.
+      storing: how a video is stored; by default as its own bytes, if its index and first frame can be read.
+      runner: what runs the work.
+      on_video: called with the split's name after each video, for a progress bar; on a cluster, when a whole shard
+        exists.
 
     Returns:
-      the folder to use as `data.root`, and one dict a video that could not be stored.
+      the folder to use as `data.root`, and one dict per video that could not be stored.
 
     Raises:
       DataError: for repeated ids, splits with different label maps, a split without a readable video, a folder that
@@ -67,7 +68,7 @@ def prepare_records(
       ConfigError: for a runner that cannot be used, or a bucket as `out`.
     """
     if in_bucket(out):
-        raise ConfigError(f"{out} is in a bucket: prepare on a disk, or a mount (gcsfuse), and copy the folder there")
+        raise ConfigError(f"{out} is in a bucket; prepare on a disk or a mount (gcsfuse), and copy the folder there")
     name = re.sub(r"\W+", "_", name)
     _check_labels(sources)
     for split, source in sources.items():
@@ -79,7 +80,7 @@ def prepare_records(
     work = folder.parents[1] / f".preparing-{content_id([name, *sources, *contents, storing])}"
     with writing(work):
         work.mkdir(parents=True, exist_ok=True)
-        for draft in work.glob(DRAFTS):  # of calls that were killed
+        for draft in work.glob(DRAFTS):  # left by killed calls
             draft.unlink(missing_ok=True)
     shards = plan({split: len(source) for split, source in sources.items()}, str(work), storing.videos_per_shard)
     write = functools.partial(_write, sources=sources, storing=storing)
@@ -106,10 +107,10 @@ def prepare_records(
 
 
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
-    """What a record holds: the bytes of a video with label, id, number of frames, rate and displayed size.
+    """The features of a record: the bytes of a video with label, id, number of frames, rate and displayed size.
 
-    In place of a label, those of `AnnotatedVideos` hold everything annotated of the video, as JSON. Videos without
-    classes have neither.
+    Instead of a label, records of `AnnotatedVideos` hold all annotations of the video, as JSON. Videos without classes
+    have neither.
     """
     known: dict[str, Any] = {"label": _class_label(source)} if source.annotation == LABEL else {}
     if isinstance(source, AnnotatedVideos):
@@ -138,7 +139,7 @@ def _write(shard: Shard, sources: dict[str, VideoSource], storing: Storing) -> N
 
 
 def _widest(sources: dict[str, VideoSource]) -> VideoSource:
-    """Splits share their label names; where labels are bare numbers one of them may know of more."""
+    """The split with the most classes: splits share their label names, but bare numbers may occur in one split only."""
     return max(sources.values(), key=lambda source: source.num_classes)
 
 
@@ -153,7 +154,7 @@ def _check_readable(sources: dict[str, VideoSource], notes: dict[Shard, Note], f
 def _complete(
     name: str, sources: dict[str, VideoSource], notes: dict[Shard, Note], failures: list[dict], work: pathlib.Path
 ) -> None:
-    """Name the files as TFDS does, in a folder of their own, and write what it and we need to open them.
+    """Name the files as TFDS does, in a separate folder, and write the metadata that readers need.
 
     If this is killed, the next call has the same notes and finishes the work.
     """
@@ -183,7 +184,7 @@ def _complete(
 
 
 def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:
-    """What a reader has to know of all records without reading them."""
+    """Write what a reader must know of all records without reading them."""
     if isinstance(source, AnnotatedVideos):
         write_annotations(folder, split, source, [row for note in notes for row in note.rows])
         return
@@ -195,11 +196,11 @@ def _check_labels(sources: dict[str, VideoSource]) -> None:
     (first, source), *others = sources.items()
     for split, other in others:
         if other.labels != source.labels:
-            raise DataError(f"splits {first!r} and {split!r} do not have the same label names in the same order")
+            raise DataError(f"splits {first!r} and {split!r} must have the same label names in the same order")
 
 
 def _check_ids(split: str, source: VideoSource) -> None:
-    """The id is all that tells one record from another."""
+    """Reject repeated ids: the id alone identifies a record."""
     counts = collections.Counter(source[index].id for index in range(len(source)))
     repeated, times = counts.most_common(1)[0] if counts else ("", 0)
     if not times:

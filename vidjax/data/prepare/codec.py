@@ -1,6 +1,6 @@
-"""What is stored of a video, and what it must pass before: its own bytes, or the same frames encoded anew.
+"""How a video is stored, and which check it must pass first: as its own bytes, or re-encoded.
 
-Pictures in a folder have no bytes of their own to store: they become a video that gives back every pixel.
+A folder of images has no video file to store, so it is encoded losslessly.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import FrameWindow, StoredVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError, VideoError
 
-_DECODED_AT_ONCE = 32  # frames, when checking every one
+_DECODED_AT_ONCE = 32  # frames, when every frame is checked
 
 
 @dataclasses.dataclass(frozen=True)
 class Storing:
-    """How videos are stored; small and picklable, as it travels to the machines of a cluster.
+    """How videos are stored; small and picklable, since it is sent to the machines of a cluster.
 
     Attributes:
-      check: what a video must pass whose own bytes are stored: `index` or `decode`.
-      encoding: how videos are encoded anew, which decodes every frame; None stores their own bytes, and pictures
-        without loss.
+      check: the check for videos stored as their own bytes: `index` or `decode`.
+      encoding: how to re-encode videos, which decodes every frame; None stores their own bytes, and images losslessly.
       videos_per_shard: the most videos in one file.
 
     Raises:
-      ConfigError: for an unknown check, or no videos per shard.
+      ConfigError: for an unknown check, or fewer than one video per shard.
     """
 
     check: str = "index"
@@ -44,7 +43,7 @@ class Storing:
             raise ConfigError(f"videos_per_shard={self.videos_per_shard} must be at least 1")
 
     def store(self, row: Row) -> tuple[bytes, VideoInfo]:
-        """The bytes to store, and what they hold.
+        """The bytes to store, and the properties of the video in them.
 
         Raises:
           VideoError: when the video cannot be read.
@@ -52,7 +51,7 @@ class Storing:
         if isinstance(row.video, FrameWindow):
             return (self.encoding or Lossless()).encode(row.video)
         if row.video is None:
-            raise VideoError("missing", f"{row.id} has synthetic frames, which nothing holds")
+            raise VideoError("missing", f"{row.id} is synthetic and has no frames to store")
         if self.encoding:
             return self.encoding.encode(row.video)
         video = _read_bytes(row.video)
@@ -60,13 +59,13 @@ class Storing:
 
 
 def open_whole_index(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
-    """Check a video by its packets and its first frame: milliseconds; finds files that break off."""
+    """Check a video's packets and first frame: takes milliseconds, finds files that break off."""
     with open_video(video, open_ended=open_ended) as opened:
         return opened.info
 
 
 def decode_every_frame(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
-    """Check a video by decoding all of it: finds damaged pictures as well, at the price of a full decode."""
+    """Check a video by decoding all of it: also finds damaged frames, at the cost of a full decode."""
     with open_video(video, open_ended=open_ended) as opened:
         for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
             opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))

@@ -1,8 +1,8 @@
-"""Videos encoded anew so that a random clip is cheap to decode: small frames, many key frames, frames to leave out.
+"""Re-encode videos so that a random clip is cheap to decode: small frames, many key frames, skippable frames.
 
-Between key frames three of four pictures are ones that no other refers to (`IBBBP`), so that reading every fourth frame
-skips most of the others. Entropy coding is the simpler one of H.264 (CAVLC), which saves a third of the decoding, and
-there is no deblocking, which at this quality changes next to nothing.
+Between key frames, three of four pictures are not referred to by any other (`IBBBP`), so that reading every fourth
+frame skips most of the rest. The simpler entropy coding of H.264 (CAVLC) saves a third of the decoding time. Deblocking
+is off, which changes next to nothing at this quality.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from vidjax.data.video.decode import VideoInfo
 from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError
 
-_AT_ONCE = 256 << 20  # bytes of frames in memory; a read begins at a key frame, so few long ones are better
-_RATES = (1.0, 240.0)  # frames a second that are written
-# Without mbtree, whose sums x264 reads past their end on small frames: then bytes differ from run to run.
+_AT_ONCE = 256 << 20  # bytes of frames in memory; a read starts at a key frame, so a few long reads are better
+_RATES = (1.0, 240.0)  # range of frames per second that are written
+# mbtree is off: on small frames x264 reads its sums past their end, and bytes would differ from run to run.
 _X264 = "scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0:cabac=0:no-deblock=1:weightp=0:weightb=0:mbtree=0"
 
 
@@ -32,12 +32,12 @@ class Encoding:
     """How prepared videos are encoded.
 
     Attributes:
-      short_side: pixels; smaller videos keep their size.
+      short_side: in pixels; smaller videos keep their size.
       key_every: frames from one key frame to the next.
-      crf: x264's constant rate factor; lower is better and larger.
+      crf: x264's constant rate factor; lower means better quality and larger files.
 
     Raises:
-      ConfigError: for values that x264 cannot take.
+      ConfigError: for values that x264 cannot use.
     """
 
     short_side: int = 256
@@ -49,11 +49,11 @@ class Encoding:
             raise ConfigError(f"short side {self.short_side} must be even and at least 32; 256 to 320 is usual")
         if self.key_every < 1 or not 0 <= self.crf <= 51:
             raise ConfigError(
-                f"a key frame every {self.key_every} frames and crf {self.crf}: use 1 or more, and 0 to 51"
+                f"a key frame every {self.key_every} frames and crf {self.crf}: use at least 1, and 0 to 51"
             )
 
     def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
-        """An MP4 with as many frames as the video, as displayed, at its mean rate; no sound. The same bytes each time.
+        """Encode as MP4 without sound: all frames as displayed, at the mean rate. The bytes are reproducible.
 
         Raises:
           VideoError: when a frame cannot be decoded.
@@ -65,7 +65,7 @@ class Encoding:
 
 @dataclasses.dataclass(frozen=True)
 class Lossless:
-    """Pictures as a video that gives back every pixel: H.264 of RGB without loss, at their own size.
+    """Lossless encoding of images: H.264 in RGB at their own size, which restores every pixel.
 
     Attributes:
       key_every: frames from one key frame to the next.
@@ -74,7 +74,7 @@ class Lossless:
     key_every: int = 12
 
     def encode(self, video: VideoPlace) -> tuple[bytes, VideoInfo]:
-        """An MP4 with the very frames of the video. The same bytes each time.
+        """Encode as MP4 with exactly the frames of the video. The bytes are reproducible.
 
         Raises:
           VideoError: when a frame cannot be decoded.
@@ -108,12 +108,12 @@ def _write(
 
 def _x264(key_every: int) -> dict[str, str]:
     keys = f"keyint={key_every}:min-keyint={key_every}"
-    # More threads would encode other bytes; videos are encoded side by side instead.
+    # With more threads the bytes would differ; instead, several videos are encoded at once.
     return {"preset": "medium", "threads": "1", "x264-params": f"{keys}:{_X264}"}
 
 
 def _fit(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """The size with that short side, or the video's own if that is smaller; even, as 4:2:0 wants it."""
+    """The size with that short side, or the video's own if that is smaller; even, as 4:2:0 requires."""
     short = min(height, width)
     target = min(short, short_side)
     fitted = [max(2, side * target // short // 2 * 2) for side in (height, width)]

@@ -1,8 +1,8 @@
-"""One ArrayRecord file of a prepared data set: written whole or not at all, with what it holds noted beside it.
+"""One ArrayRecord file of a prepared data set: written whole or not at all, with a note of its contents beside it.
 
-A shard that has its note is finished, so a preparation that was interrupted goes on with the others. Rows are dealt to
-shards in an order shuffled once, by their number alone: the files are the same for any number of threads or machines.
-Two machines may be at the same shard, each with a draft of its own: the last to finish replaces what is the same.
+A shard with a note is finished, so that an interrupted preparation continues with the others. Rows are assigned to
+shards in a shuffled order that depends only on their number, so that the files are the same for any number of threads
+or machines. Two machines may write the same shard, each to its own draft; the last to finish replaces an equal file.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError, VideoError
 from vidjax.files import drafted, write_json
 
-_WRITER_OPTIONS = "group_size:1,uncompressed"  # every record alone, and videos do not shrink further
-_progress: list[Callable[[str], None]] = []  # told of each video that this process has handled; see `listening`
+_WRITER_OPTIONS = "group_size:1,uncompressed"  # one record per group; videos do not compress further
+_progress: list[Callable[[str], None]] = []  # called for each video that this process has handled; see `listening`
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A shard that is to be written; small, as it travels to the machines of a cluster.
+    """A shard to be written; small, since it is sent to the machines of a cluster.
 
     Attributes:
-      split, number: which one, of `count`.
-      size: videos of the split.
-      folder: where.
+      split, number: which shard, of `count`.
+      size: number of videos in the split.
+      folder: where it is written.
     """
 
     split: str
@@ -47,7 +47,7 @@ class Shard:
 
     @property
     def rows(self) -> Int64[np.ndarray, " videos"]:
-        """Those of the source that are in it, in the order of the records; shards are as equal as can be."""
+        """The source's rows in this shard, in the order of the records; shards are as equal in size as possible."""
         return np.array_split(_order(self.size), self.count)[self.number]
 
     @property
@@ -64,7 +64,7 @@ class Note:
     """What a finished shard holds.
 
     Attributes:
-      labels, rows: of the records, in their order; num_bytes: of all; failures: videos that are not in it.
+      labels, rows: of the records, in order; num_bytes: total size; failures: videos that could not be stored.
     """
 
     labels: list[int]
@@ -77,7 +77,7 @@ def plan(sizes: dict[str, int], folder: str, videos_per_shard: int) -> list[Shar
     """The shards of all splits.
 
     Args:
-      sizes: videos of each split.
+      sizes: number of videos per split.
     """
     counts = {split: -(-size // videos_per_shard) for split, size in sizes.items()}
     return [
@@ -97,7 +97,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
       features: TFDS features of a record.
 
     Raises:
-      DataError: when it cannot be written; nothing of it stays.
+      DataError: when it cannot be written; nothing of it is left behind.
     """
     from array_record.python.array_record_module import ArrayRecordWriter
     from tensorflow_datasets.core.example_serializer import ExampleSerializer
@@ -113,7 +113,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
         for index, label, example in _examples(shard, source, storing, note.failures):
             record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
             writer.write(record)
-            if not writer.ok():  # close() says why
+            if not writer.ok():  # close() raises the reason
                 break
             note.labels.append(label)
             note.rows.append(index)
@@ -126,13 +126,13 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
 
 @contextlib.contextmanager
 def _as_sentence(path: pathlib.Path) -> Generator[None]:
-    """What ArrayRecord says of a disk."""
+    """Turn ArrayRecord's error about a disk into a message."""
     try:
         yield
     except RuntimeError as error:
         raise DataError(
-            f"{path} cannot be written: {str(error).split(';')[0]}; see that its folder is there, may be written and "
-            "has room, and give the same command again"
+            f"{path} cannot be written: {str(error).split(';')[0]}; check that its folder exists, is writable and has "
+            "room, and run the same command again"
         ) from error
 
 
@@ -147,7 +147,7 @@ def read_note(shard: Shard) -> Note:
 
 
 class listening:
-    """While open, a function is told the split of each video that this process has handled, stored or not."""
+    """While open, call a function with the split of each video that this process has handled, stored or not."""
 
     def __init__(self, on_video: Callable[[str], None]):
         self._on_video = on_video
@@ -167,7 +167,7 @@ def _tell(split: str) -> None:
 def _examples(
     shard: Shard, source: VideoSource, storing: Storing, failures: list
 ) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Row, label and contents of the records; a video that cannot be read becomes a failure instead."""
+    """Yield row, label and contents of each record; a video that cannot be read becomes a failure instead."""
     for index in shard.rows.tolist():
         row = source[index]
         try:

@@ -1,4 +1,4 @@
-"""The splits that are to be prepared; to other machines they travel as the words that open them there."""
+"""The splits to prepare, pickled as the configuration that opens them on other machines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vidjax.errors import DataError
 class Splits(dict[str, VideoSource]):
     """The videos of each split.
 
-    A pickled one holds the configuration in place of what may be millions of rows: each process of a cluster opens them
-    once, and refuses to go on where it sees other videos.
+    Pickling stores the configuration instead of what may be millions of rows. Each process of a cluster opens the
+    splits once, and stops if it finds other videos.
     """
 
     def __init__(self, data: DataConfig, names: Sequence[str]):
@@ -29,16 +29,16 @@ class Splits(dict[str, VideoSource]):
 
 @functools.lru_cache(maxsize=1)
 def _open_again(data: DataConfig, names: tuple[str, ...], contents: tuple[str, ...]) -> Splits:
-    """The splits on another machine.
+    """Open the splits on another machine.
 
     Raises:
-      DataError: when their contents are not those of the machine that has sent them.
+      DataError: when their contents differ from those on the machine that sent them.
     """
     found = Splits(data, names)
     for (name, source), content in zip(found.items(), contents, strict=True):
         if source.content_id != content:
             raise DataError(
-                f"{socket.gethostname()} sees other videos of split {name!r} in {data.root} than the machine that has "
-                "sent it the work: all must see the same folder under the same path"
+                f"{socket.gethostname()} sees other videos of split {name!r} in {data.root} than the machine that sent "
+                "the work; all machines must see the same folder under the same path"
             )
     return found

@@ -1,1 +1,1 @@
-"""The rows of data sets: where each video is and what its annotations say."""
+"""The rows of data sets: the location and annotations of each video."""

@@ -1,8 +1,8 @@
-"""Whole videos with everything annotated of them, read from an official layout or from records.
+"""Whole videos with all of their annotations, read from an official layout or from records.
 
 A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all of it: a
-record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations,
-in the order of the records and with the row that each had, so that rows are known without reading a video.
+record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations, in
+the order of the records and with each one's original row, so that rows are known without reading a video.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class AnnotatedVideo:
 
     Attributes:
       video: a path, a folder of frames, or a place in records.
-      about: its annotations; JSON.
+      about: its annotations, as JSON values.
     """
 
     id: str
@@ -40,7 +40,7 @@ class AnnotatedVideo:
 
 
 class AnnotatedVideos(VideoSource):
-    """The whole videos of a split with everything annotated of each; to be stored, not to be trained on.
+    """The whole videos of a split with all their annotations; meant to be stored, not trained on.
 
     Attributes:
       videos: in the order of the rows.
@@ -67,7 +67,7 @@ class AnnotatedVideos(VideoSource):
 
 
 def write_annotations(folder: str | os.PathLike, split: str, source: AnnotatedVideos, rows: Iterable[int]) -> None:
-    """Write the annotations of the records of a split, one line each; `rows` of the source in the records' order."""
+    """Write the annotations of a split's records, one line each; `rows` are the source's, in the records' order."""
     with open(_path(folder, split), "w", encoding="utf-8") as file:
         for row in rows:
             video = source.videos[row]
@@ -75,7 +75,7 @@ def write_annotations(folder: str | os.PathLike, split: str, source: AnnotatedVi
 
 
 def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos:
-    """Open the records of a split, in the order that their videos had in the official layout.
+    """Open the records of a split, with the videos in the order of the official layout.
 
     Args:
       name: of the data set.
@@ -87,7 +87,7 @@ def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos
     path = _path(folder, split)
     if "about" not in builder.info.features or not os.path.isfile(path):
         raise DataError(
-            f"the records in {folder} do not hold what {name} annotates; write them with `vidjax prepare {name}`"
+            f"the records in {folder} lack the annotations of {name}; write them with `vidjax prepare {name}`"
         )
     with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
@@ -101,7 +101,7 @@ def read_annotated_videos(folder: str, split: str, name: str) -> AnnotatedVideos
 
 
 def locate_videos(whole: AnnotatedVideos, title: str, root: str, split: str, extension: str) -> AnnotatedVideos:
-    """A split whose videos are files, missing ones as `official_lists.locate` treats them; records as they are.
+    """Handle the missing files of a split as `official_lists.locate` does; records are returned unchanged.
 
     Raises:
       DataError: as `official_lists.locate`.

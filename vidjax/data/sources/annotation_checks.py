@@ -1,4 +1,4 @@
-"""Annotations that cannot be right: what is refused, and what is counted and said in the log."""
+"""Find faulty annotations: some raise an error, others are counted in a warning."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.data.sources.rows import Row
 from vidjax.errors import DataError
 
-FEW_VIDEOS = 5  # of a class, below which it is warned of
+FEW_VIDEOS = 5  # a class with fewer causes a warning
 
 
 def check_intervals(row: Row, num_classes: int) -> None:
-    """Refuse impossible intervals.
+    """Reject impossible intervals.
 
     Raises:
       DataError: naming the row, for an end before its start, an interval outside the video, or an unknown class.
     """
     for start, end, number in row.intervals:
         if not 0 <= number < num_classes:
-            raise DataError(f"{row.id}: class {number} is not one of the {num_classes} classes from 0 up")
+            raise DataError(f"{row.id}: class {number} is not one of the {num_classes} classes, numbered from 0")
         if not 0 <= start <= end:
             raise DataError(f"{row.id}: the interval from {start:g} s to {end:g} s ends before it starts, or before 0")
         if row.duration and start > row.duration:
@@ -33,7 +33,7 @@ def check_intervals(row: Row, num_classes: int) -> None:
 
 
 def faulty_intervals(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Group rows by what is wrong with their intervals; a row is listed once for each faulty interval."""
+    """Group rows by the fault of their intervals; a row is listed once for each faulty interval."""
     kinds: dict[str, list[str]] = {"run past the end": [], "end before they start": [], "lie outside": []}
     for row in rows:
         for start, end, _ in row.intervals:
@@ -47,7 +47,7 @@ def faulty_intervals(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
-    """One sentence for each kind of faulty interval, with the first row that has one.
+    """One sentence per kind of faulty interval, naming the first row that has one.
 
     No interval is dropped: as in the official scores, each counts for the whole video, and for those of its moments
     that lie inside the video.
@@ -62,7 +62,7 @@ def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
 
 
 def unseen_class_warnings(title: str, counts: Mapping[str, int]) -> list[str]:
-    """One sentence if some classes have no training example; it names the first.
+    """One sentence if some classes have no training example, naming the first.
 
     Args:
       counts: number of training examples by class.
@@ -76,22 +76,22 @@ def unseen_class_warnings(title: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def class_counts(source: VideoSource) -> dict[str, int]:
-    """How many rows each class has, by its name or its number; of a source with one class per row."""
+    """The number of rows per class, by its name or its number, for a source with one class per row."""
     names = source.labels or tuple(map(str, range(source.num_classes)))
     found = np.bincount(source.row_labels(), minlength=len(names))
     return dict(zip(names, found.tolist(), strict=False))
 
 
 def class_warnings(train: Mapping[str, int], val: Mapping[str, int] | None = None) -> list[str]:
-    """Sentences about classes that cannot be learned, or not be judged, for lack of videos.
+    """Sentences about classes with too few videos to be learned or judged.
 
     Args:
-      train: number of training videos by class; val: of validation videos, None where nothing is validated.
+      train: number of training videos per class; val: of validation videos, None without validation.
     """
     seen, val = {name: count for name, count in train.items() if count}, val if val is not None else {}
     if len(seen) == 1:
         return [
-            f"there is one class only, {next(iter(seen))!r}: a loss of 0 and an accuracy of 100% mean nothing; add "
+            f"there is only one class, {next(iter(seen))!r}, so a loss of 0 and an accuracy of 100% mean nothing; add "
             "videos of another class"
         ]
     sentences = []
@@ -117,7 +117,7 @@ def class_warnings(train: Mapping[str, int], val: Mapping[str, int] | None = Non
 
 
 def caption_warnings(title: str, rows: Sequence[Row]) -> list[str]:
-    """Sentences about empty captions and videos without any, which `with_captions` leaves out."""
+    """Sentences about empty captions and videos without captions, both of which `with_captions` leaves out."""
     empty = [row.id for row in rows for text in row.captions if not text.strip()]
     bare = [row.id for row in rows if not any(text.strip() for text in row.captions)]
     total, sentences = sum(len(row.captions) for row in rows), []
@@ -134,12 +134,12 @@ def caption_warnings(title: str, rows: Sequence[Row]) -> list[str]:
 
 
 def with_captions(rows: Sequence[Row]) -> list[Row]:
-    """The rows that have a caption, without their empty captions."""
+    """The rows that have a caption, without empty captions."""
     written = ((row, tuple(text for text in row.captions if text.strip())) for row in rows)
     return [dataclasses.replace(row, captions=captions) for row, captions in written if captions]
 
 
 def warn(sentences: Iterable[str]) -> None:
-    """Write each sentence to the log as a warning."""
+    """Log each sentence as a warning."""
     for sentence in sentences:
         logging.getLogger("vidjax").warning("%s", sentence)

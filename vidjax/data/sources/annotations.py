@@ -1,4 +1,4 @@
-"""What rows carry for a task to learn from, such as a label, a target or intervals; and what a batch has of it."""
+"""The annotations that rows carry for a task, such as a label, a target or intervals, and their arrays in a batch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from jaxtyping import Float
 from vidjax.data.sources.rows import Interval, Row
 
 LABEL, TARGET, ACTION, INTERVALS, CAPTIONS = "label", "target", "action", "intervals", "captions"
-NOTHING = ""  # of rows that are videos alone, and of tasks that learn from videos alone
+NOTHING = ""  # for rows that are only videos, and for tasks that learn from videos alone
 
 Seconds = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What rows carry for a task to learn from, and the array of it in a training batch.
+    """A kind of annotation, and its array in a training batch.
 
     Attributes:
       key: of the array in the batch.
       dtype: of the array.
-      shape: (outputs, tokens) -> shape of the array for one row. Outputs are classes, or the numbers of a target;
+      shape: (outputs, tokens) -> shape of the array for one row. Outputs are classes or the components of a target;
         tokens are those of a caption.
-      array: (row, seconds, outputs, rng) -> the array for one row, or None when the row has nothing to give.
+      array: (row, seconds, outputs, rng) -> the array for one row, or None when the row has none.
       of_clip: whether the array depends on the seconds of the video that a clip shows.
     """
 
@@ -42,7 +42,7 @@ def batch_arrays(
     """The array of an annotation for the clips of one row, by its key; the same for all `repeats` clips.
 
     Args:
-      annotation: a name of `ANNOTATIONS`, or `NOTHING`, for which there is no array.
+      annotation: a name in `ANNOTATIONS`, or `NOTHING`, which has no array.
       seconds: the part of the video that the clips show; None for all of it.
       rng: picks one of several captions.
     """
@@ -54,15 +54,16 @@ def batch_arrays(
 
 
 def is_of_clip(annotation: str) -> bool:
-    """Whether the array of an annotation, or of `NOTHING`, depends on the seconds that a clip shows."""
+    """Whether the array of an annotation depends on the seconds that a clip shows; False for `NOTHING`."""
     return annotation != NOTHING and ANNOTATIONS[annotation].of_clip
 
 
 def window_labels(intervals: Iterable[Interval], window: Seconds, num_classes: int) -> Float[np.ndarray, " classes"]:
-    """1 for every class with an interval that overlaps a window, the union of Charades' protocol; all without a window.
+    """1 for every class with an interval that overlaps a window, the union of Charades' protocol.
 
     Args:
-      window: seconds, from the start up to but without the end; an interval that only touches it does not overlap.
+      window: (start, end) in seconds, without the end, so an interval that only touches it does not overlap; None for
+        the whole video.
     """
     labels = np.zeros(num_classes, np.float32)
     for start, end, number in intervals:
@@ -92,7 +93,7 @@ def _labels_seen(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Ge
 
 
 def _one_caption(row: Row, seconds: Seconds, num_outputs: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Tokens of one of the row's captions; None before they are tokenised (`vidjax.data.sources.tokenized`)."""
+    """Tokens of one of the row's captions; None if they are not tokenised (`vidjax.data.sources.tokenized`)."""
     del seconds, num_outputs
     if not row.tokens:
         return None

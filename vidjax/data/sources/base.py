@@ -1,4 +1,4 @@
-"""`VideoSource`: what the loader, the evaluation and `vidjax prepare` ask of the rows of a split."""
+"""`VideoSource`: the interface to the rows of a split, for the loader, the evaluation and `vidjax prepare`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VideoT = TypeVar("VideoT")
 
 
 class Rows(Protocol):
-    """What the loader asks of the rows that it shows."""
+    """The rows that the loader reads."""
 
     def __len__(self) -> int: ...
 
@@ -33,15 +33,16 @@ class VideoSource(abc.ABC):
 
     Attributes:
       name: of the split, and of the data set where it is known; for messages.
-      annotation: what rows carry for a task to learn from, a name of `vidjax.data.sources.annotations.ANNOTATIONS`, or
+      annotation: what rows carry for a task to learn from, a name in `vidjax.data.sources.annotations.ANNOTATIONS`, or
         `NOTHING`.
-      labels: names of the classes, or of the numbers of a target, in their order; None where there are no names.
-      num_classes: number of classes, or of the numbers of a target, named or not.
-      content_id: a short hash that changes when rows, annotations or the sizes of some files do, `video_tree.spread`.
+      labels: names of the classes, or of the components of a target, in order; None where there are no names.
+      num_classes: number of classes, or of the components of a target, named or not.
+      content_id: a short hash that changes with the rows, the annotations or the sizes of some files (see
+        `video_tree.spread`).
       knows_labels: whether the classes of all rows are known without reading a video.
-      checksums: of the files of the rows, where there is a list of them.
-      reading: how a user's own videos were found and divided; None of a data set whose layout says that. It stays in
-        the process that opened the source.
+      checksums: of the rows' files, where there is a list of them.
+      reading: how a user's own videos were found and divided; None for a data set whose layout defines that. It is not
+        sent to loader processes.
     """
 
     name: str
@@ -59,26 +60,26 @@ class VideoSource(abc.ABC):
 
     @abc.abstractmethod
     def __getitem__(self, index: int) -> Row:
-        """One row; its video is not decoded."""
+        """One row; does not decode its video."""
 
     @abc.abstractmethod
     def row_labels(self) -> Integer[np.ndarray, " rows"]:
         """The class number of each row; 0 where a row has no single class."""
 
     def files(self) -> Iterable[str]:
-        """The video files of the rows that lie in files, known without reading one."""
+        """The paths of those videos that are files, known without reading a video."""
         return ()
 
     def checked(self, video: VideoT) -> VideoT | CheckedFile:
-        """What a row has for its video: a file together with its checksum, where one is listed."""
+        """The video of a row; a file comes with its checksum where one is listed."""
         return self.checksums.checked(video) if self.checksums else video
 
     def rows_of_class(self, label: int) -> Int64[np.ndarray, " n"]:
-        """The row numbers of a class, ascending."""
+        """The row numbers of a class, in ascending order."""
         return np.flatnonzero(self.row_labels() == label)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What loader processes get: rows, not how they were found, which names all videos once more."""
+        """The state sent to loader processes, without `reading`, which repeats the names of all videos."""
         return {name: value for name, value in vars(self).items() if name != "reading"}
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Checksums of a data set's files, listed as `sha256sum` writes them: one line a file, its SHA-256 and its path.
+"""Checksums of a data set's files, listed as `sha256sum` writes them: one line per file, with its SHA-256 and its path.
 
 SHA-256 because every system has a tool for it (`cd ROOT && sha256sum --check SHA256SUMS`) and processors have
-instructions for it: of the 11 ms in which a core takes a clip of 16 frames from 212 kB of H.264, it hashes for 0.1 ms.
+instructions for it: of the 11 ms that a core needs for a clip of 16 frames from 212 kB of H.264, hashing takes 0.1 ms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VideoT = TypeVar("VideoT")
 
 
 class Checksums:
-    """A list of checksums; 40 bytes of memory a file, as a data set may have millions.
+    """A list of checksums, in 40 bytes of memory per file, since a data set may have millions.
 
     Attributes:
       path: of the list.
@@ -44,7 +44,7 @@ class Checksums:
         """Read the list.
 
         Raises:
-          DataError: when it cannot be read, a line is malformed, or lists a file again with another checksum.
+          DataError: when it cannot be read, a line is malformed, or a file is listed with two different checksums.
         """
         self.path, self.root = path, root
         keys, digests = array.array("Q"), bytearray()
@@ -58,22 +58,22 @@ class Checksums:
         if len(again):
             first = sorted(order[again[0] : again[0] + 2])[1]
             raise DataError(
-                f"{path}, line {first + 1}: it lists a file again, with another checksum; remove one of them"
+                f"{path}, line {first + 1}: the file is listed again with another checksum; remove one of the two lines"
             )
 
     def of(self, file: str) -> bytes | None:
-        """The SHA-256 that a file must have; None where it is not listed."""
+        """The expected SHA-256 of a file; None if it is not listed."""
         key = np.uint64(_key(_relative(file, self.root)))
         place = int(np.searchsorted(self._keys, key))
         return self._digests[place].tobytes() if place < len(self._keys) and self._keys[place] == key else None
 
     def checked(self, video: VideoT) -> VideoT | CheckedFile:
-        """A path together with its checksum, if it has one; what is no path as it is."""
+        """A path together with its checksum, if it has one; anything that is not a path is returned unchanged."""
         digest = self.of(video) if isinstance(video, str) else None
         return CheckedFile(video, digest, self.path) if isinstance(video, str) and digest else video
 
     def unlisted(self, files: Iterable[str]) -> list[str]:
-        """Those of the files that have no checksum."""
+        """Those files that have no checksum."""
         if not len(self._keys):
             return list(files)
         found, files = list[str](), iter(files)
@@ -84,34 +84,34 @@ class Checksums:
         return found
 
     def gone(self) -> list[str]:
-        """The listed files that are not there."""
+        """The listed files that do not exist."""
         paths = (os.path.join(self.root, name) for name, _ in read_list(self.path))
         return [path for path in paths if not os.path.isfile(path)]
 
 
 def find_checksums(root: str, data: DataConfig) -> Checksums | None:
-    """The list that `data.checksums` names, or else the one in the root, or beside a list of videos; None if none is.
+    """Open the list named by `data.checksums`, or else the one in the root or beside a list of videos; None if neither.
 
     Raises:
-      DataError: when the list that is named is not there, or one is malformed.
+      DataError: when the named list does not exist, or a list is malformed.
     """
     if not root:
         return None
     path, folder = checksums_path(root, data)
     if data.checksums and not os.path.isfile(path):
-        raise DataError(f"data.checksums={data.checksums} is no file; `vidjax check DIR --write-checksums` writes one")
+        raise DataError(f"data.checksums={data.checksums} is missing; `vidjax check DIR --write-checksums` writes it")
     return _read_once(path, folder, os.stat(path).st_mtime_ns) if os.path.isfile(path) else None
 
 
 @functools.lru_cache(maxsize=1)
 def _read_once(path: str, root: str, changed: int) -> Checksums:
-    """The splits of a run share one list; one that has changed since is read again."""
+    """Read a list once for all splits of a run; one that has changed since is read again."""
     del changed
     return Checksums(path, root)
 
 
 def checksums_path(root: str, data: DataConfig) -> tuple[str, str]:
-    """Where the list of a data set is, or ought to be, and the folder that its paths are relative to."""
+    """The path of a data set's list, whether it exists or not, and the folder that its paths are relative to."""
     folder = os.path.abspath(os.path.dirname(root) if os.path.isfile(root) else root)
     named = os.path.abspath(os.path.expanduser(data.checksums)) if data.checksums else ""
     return named or os.path.join(folder, FILE), folder
@@ -121,16 +121,16 @@ def warn_of_unlisted(checksums: Checksums, files: Iterable[str]) -> None:
     """Log how many files are read without being compared with a checksum."""
     if unlisted := checksums.unlisted(files):
         logging.getLogger("vidjax").warning(
-            "%s has no checksum of %d videos, which are read unchecked; the first is %s. `vidjax check` with "
+            "%s has no checksum for %d videos, which are read unchecked; the first is %s. `vidjax check` with "
             "--write-checksums adds them", checksums.path, len(unlisted), unlisted[0],
         )  # fmt: skip
 
 
 def read_list(path: str) -> Iterator[tuple[str, bytes]]:
-    """The relative path and the SHA-256 of each line.
+    """Yield the relative path and the SHA-256 of each line.
 
     Raises:
-      DataError: when the list cannot be read, or with the number of a malformed line.
+      DataError: when the list cannot be read, or a line is malformed, with its number.
     """
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
@@ -138,7 +138,7 @@ def read_list(path: str) -> Iterator[tuple[str, bytes]]:
                 match = _LINE.fullmatch(line.rstrip("\r\n"))
                 if match is None:
                     raise DataError(
-                        f"{path}, line {number}: it is no SHA-256, two spaces and a path, as sha256sum writes"
+                        f"{path}, line {number}: expected a SHA-256, two spaces and a path, as sha256sum writes them"
                     )
                 escaped, digest, name = match.groups()
                 if escaped:
@@ -151,13 +151,13 @@ def read_list(path: str) -> Iterator[tuple[str, bytes]]:
 def add_checksums(
     path: str, root: str, files: Iterable[str], *, threads: int = 1, on_file: Callable[[], None] = lambda: None
 ) -> int:
-    """Add the files that a list does not have yet, sorted by path; what is listed stays as it is.
+    """Add the files that a list lacks, sorted by path; existing lines are kept.
 
     Returns:
       how many were added.
 
     Raises:
-      DataError: when a file or the list cannot be read, or the list not be written.
+      DataError: when a file or the list cannot be read, or the list cannot be written.
     """
     listed = dict(read_list(path)) if os.path.isfile(path) else {}
     new = sorted({name for file in files if (name := _relative(file, root)) not in listed})
@@ -170,7 +170,7 @@ def add_checksums(
         finally:
             on_file()
 
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:  # hashing releases the interpreter's lock
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:  # hashing releases the GIL
         listed.update(zip(new, pool.map(hashed, new), strict=True))
     lines = (_line(name, listed[name]) for name in sorted(listed))
     write_whole(path, "".join(lines).encode("utf-8", "surrogateescape"))
@@ -178,19 +178,19 @@ def add_checksums(
 
 
 def _line(name: str, digest: bytes) -> str:
-    """As sha256sum does, a path with a backslash or the end of a line in it is escaped, and the line begins so."""
+    """Format a line like sha256sum: a path with a backslash or line break is escaped, and its line starts with one."""
     written = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
     mark = "\\" if written != name else ""
     return f"{mark}{digest.hex()}  {written}\n"
 
 
 def _relative(file: str, root: str) -> str:
-    """The path of a file as a list has it."""
+    """The path of a file as a list writes it."""
     below = f"{root}/"
     return os.path.normpath(file[len(below) :]) if file.startswith(below) else os.path.relpath(file, root)
 
 
 def _key(name: str) -> int:
-    """A path in 8 bytes; by chance two of ten million share them in one of 300,000 lists, which is then refused."""
+    """Hash a path to 8 bytes. Two of ten million paths collide in one of 300,000 lists, which is then rejected."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

@@ -1,4 +1,4 @@
-"""Dividing videos into training and validation by a hash of each name, so that videos added later move none."""
+"""Divide videos into training and validation by a hash of each name, so that videos added later move no others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Integer
 
 
 def position(name: str) -> float:
-    """Where a name lies in [0, 1): the same on every machine, whatever other names there are."""
+    """Hash a name to [0, 1): the same on every machine, whatever other names there are."""
     plain = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(plain).digest()[:8], "big") / 2**64
 
@@ -25,15 +25,15 @@ def held_out(
     share: float,
     by: str = "video",
 ) -> Bool[np.ndarray, " n"]:
-    """Whether each video belongs to validation: when the hash of its name lies below `share`.
+    """Whether each video belongs to validation, which it does if the hash of its name is below `share`.
 
-    A class of at least two videos, and without classes the whole set, has at least one on either side: where the hash
-    leaves a side empty, it gets the nearest video. A single video stays in training. Only these exceptions may change
-    when videos are added.
+    Every class of at least two videos (without classes, the whole set) has at least one video on either side: if the
+    hash leaves a side empty, the nearest video moves there. A single video stays in training. Only these exceptions may
+    change when videos are added.
 
     Args:
       names: paths relative to the root, with forward slashes.
-      classes: of each video, in an array from 0 up; None to divide all videos together.
+      classes: of each video, as an array of numbers from 0; None to divide all videos together.
       share: of validation, between 0 and 1.
       by: "video", or "folder" to keep the videos of a folder together; folders are divided without regard to classes.
     """
@@ -62,7 +62,7 @@ def _codes(classes: Sequence[Hashable] | Integer[np.ndarray, " n"]) -> Integer[n
 
 
 def _nearest(places: Float[np.ndarray, " n"], share: float) -> Bool[np.ndarray, " n"]:
-    """Which videos are held out of those that all lie on one side of the share; equal places are equal names."""
+    """Which of the videos on one side of the share to hold out; equal positions mean equal names."""
     if len(places) == 0 or places.min() == places.max():
         return np.zeros(len(places), bool)
     return places == places.min() if places.min() >= share else places != places.max()

@@ -33,8 +33,8 @@ class InMemorySource(VideoSource):
         Args:
           name: of data set and split.
           annotation: what the rows carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
-          labels: names of the classes, or of the numbers of a target.
-          num_classes: default as many as there are names.
+          labels: names of the classes, or of the components of a target.
+          num_classes: by default the number of names.
 
         Raises:
           DataError: when there are no rows.
@@ -67,5 +67,5 @@ class InMemorySource(VideoSource):
 
 
 def _place(video: VideoPlace | None) -> int:
-    """The first frame of a window; -1 of a whole file."""
+    """The first frame of a window; -1 for a whole file."""
     return video.first if isinstance(video, FrameWindow | StoredVideo) else -1

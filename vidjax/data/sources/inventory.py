@@ -1,4 +1,4 @@
-"""What the root of a data set lists, there or not: the videos, the classes of each, and what is wrong with them."""
+"""What the root of a data set lists, including missing files: the videos, their classes, and any problems."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Listed:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Everything listed of a split.
+    """Everything listed for a split.
 
     Attributes:
-      names: class names; empty of videos without classes.
+      names: class names; empty for videos without classes.
       unit: what has a class: videos, intervals or frames.
-      problems: what is missing or wrong, in sentences; notes: what one should know and the protocol allows.
+      problems: what is missing or wrong, in sentences; notes: what is worth knowing but allowed by the protocol.
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
-      layout: how the root holds the split, where that is not told otherwise.
-      reading: of a user's own videos, how they were read and divided, in a sentence.
-      hashed: whether a hash of each name has put the videos into this split.
+      layout: how the root holds the split, where that is not determined elsewhere.
+      reading: for a user's own videos, how they were read and divided, in a sentence.
+      hashed: whether a hash of each name assigned the videos to this split.
     """
 
     videos: list[Listed]
@@ -63,18 +63,18 @@ class Inventory:
     hashed: bool = False
 
     def class_counts(self) -> dict[str, int]:
-        """Count each class in the videos that are there, by name; classes that do not occur count 0."""
+        """Count each class among the videos that exist, by name; classes that do not occur count 0."""
         counts = Counter(label for video in self.videos if video.there for label in video.classes)
         return {name: counts[number] for number, name in enumerate(self.names)}
 
 
 def of_listing(listing: Listing) -> Inventory:
-    """List what official annotations name."""
+    """List the videos that official annotations name."""
     return Inventory([Listed(path, path, (label,)) for path, label in listing.paths()], listing.names)
 
 
 def of_records(folder: str, split: str) -> Inventory:
-    """List what records hold, of one class each or of none."""
+    """List the videos in records, with one class each or none."""
     source = records.RecordSource(folder, split)
     classes = [(label,) if source.annotation == LABEL else () for label in source.row_labels().tolist()]
     videos = [Listed(f"record {at}", source.place(at), own) for at, own in enumerate(classes)]
@@ -82,7 +82,7 @@ def of_records(folder: str, split: str) -> Inventory:
 
 
 def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = True) -> Inventory:
-    """List the videos of a folder or a list, divided as `read_own_videos` says."""
+    """List the videos of a folder or a list, divided as by `read_own_videos`."""
     own = read_own_videos(root, split, data, divide=divide)
     numbers, videos, outside = ClassNumbers(own, split, data), [], []
     for entry in own.splits[split]:
@@ -95,7 +95,7 @@ def of_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = Tru
     names = () if own.unlabelled else own.names or _numbers(numbers.count)
     problems = []
     if outside:
-        problems.append(f"{len(outside)} labels are not one of the {len(names)} classes; the first is of {outside[0]}")
+        problems.append(f"{len(outside)} labels are not among the {len(names)} classes; the first is of {outside[0]}")
     notes, reading = [own.unlabelled] if own.unlabelled else [], describe(own, data).sentence
     hashed = split in own.hashed
     return Inventory(videos, names, problems=problems, notes=notes, layout=own.layout, reading=reading, hashed=hashed)

@@ -1,7 +1,7 @@
-"""The label map of a prepared data set, saved beside the records and compared when they are opened.
+"""The label map of a prepared data set, saved beside the records and checked when they are opened.
 
-TFDS keeps class names in a text file that is easily edited or replaced; a changed order would turn every label wrong
-without a sign.
+TFDS keeps class names in a text file that is easily edited or replaced; a changed order would silently make every label
+wrong.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ FILE = "label_map.json"
 
 
 def save(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
-    """Write the class names, or that there are none."""
+    """Write the class names, or null if there are none."""
     write_json(pathlib.Path(folder, FILE), {"labels": labels})
 
 
 def load(folder: str | pathlib.Path) -> tuple[str, ...]:
-    """The class names that were saved; empty if there are none.
+    """Read the saved class names; empty if there are none.
 
     Raises:
       DataError: when no map was saved.
@@ -45,9 +45,9 @@ def check(folder: str | pathlib.Path, labels: tuple[str, ...] | None) -> None:
     if saved == found:
         return
     if len(saved) != len(found):
-        raise DataError(f"{folder} was prepared with {len(saved)} classes ({FILE}) but names {len(found)} now")
+        raise DataError(f"{folder} was prepared with {len(saved)} classes ({FILE}) but now names {len(found)}")
     number = next(i for i, pair in enumerate(zip(saved, found, strict=True)) if pair[0] != pair[1])
     raise DataError(
-        f"class {number} of {folder} was {saved[number]!r} when it was prepared ({FILE}) and is {found[number]!r} now; "
+        f"class {number} of {folder} was {saved[number]!r} when it was prepared ({FILE}) and is now {found[number]!r}; "
         "restore the label file"
     )

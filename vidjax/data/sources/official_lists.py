@@ -1,4 +1,4 @@
-"""Finding the video files that the annotations of a public data set name."""
+"""Find the video files that the annotations of a public data set name."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Index = tuple[list[str], list[int], tuple[str, ...]]  # paths, labels, label nam
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The videos that the annotations of a split list, and where the videos are that exist.
+    """The videos that the annotations of a split list, and the paths of those that exist.
 
     Attributes:
       title: of the data set, for messages.
       rows: (file name without extension, class number) of each listed video.
       names: class names in the order of their numbers.
       found: path of each video on disk, by file name without extension.
-      folder, extension: where a missing video ought to be, and the extension it ought to have.
+      folder, extension: the folder and extension that a missing video should have.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Listing:
         return *locate(self.title, self.rows, self.found, **where), self.names
 
     def paths(self) -> list[tuple[str, int]]:
-        """Return where each listed video is, or ought to be, and its class number."""
+        """Return the path of each listed video, even if the file is missing, and its class number."""
         missing = (os.path.join(self.folder, stem + self.extension) for stem, _ in self.rows)
         return [(self.found.get(stem) or path, label) for (stem, label), path in zip(self.rows, missing, strict=True)]
 
@@ -68,11 +68,11 @@ def locate(
 ) -> tuple[list[str], list[int]]:
     """Turn annotated (stem, label) rows into paths and labels.
 
-    Videos vanish from the web. A training split leaves missing videos out, and the log says how many. A split that is
-    scored keeps them, with the path they ought to have, so that they count as wrong.
+    Videos vanish from the web. A training split leaves missing videos out, and the log reports how many. A split for
+    evaluation keeps them, at the path that they should have, so that they count as wrong.
 
     Raises:
-      DataError: if nothing is listed, or none of it is there.
+      DataError: if nothing is listed, or none of it exists.
     """
     if not listed:
         raise DataError(f"{title}: the annotations list no video for split {split!r}")

@@ -1,4 +1,4 @@
-"""The rows of people's own videos, with whatever a task learns from: nothing, a class, several labels or captions."""
+"""The rows of a user's own videos, with what a task learns from: nothing, a class, several labels or captions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def open_own_videos(root: str, split: str, data: DataConfig, annotation: str, *,
     """Open a split of a root that holds videos, lists of videos or class folders.
 
     Args:
-      annotation: what rows must carry. With NOTHING they have their class where each video has exactly one.
+      annotation: what rows must carry. With NOTHING, rows still have their class if every video has exactly one.
       divide: as for `read_own_videos`.
 
     Raises:
-      DataError: when the root holds no videos, or not what rows must carry, or none of some listed files is there.
+      DataError: when the root holds no videos or lacks what rows must carry, or none of some listed files exists.
     """
     own = read_own_videos(root, split, data, divide=divide)
     videos, numbers = own.splits[split], ClassNumbers(own, split, data)
@@ -50,11 +50,11 @@ class ClassNumbers:
 
     Attributes:
       own: the videos.
-      split: they are of.
-      count: how many classes there are.
+      split: their split.
+      count: the number of classes.
 
     Raises:
-      DataError: when data.num_classes is less than that.
+      DataError: when data.num_classes is smaller than the number of classes.
     """
 
     def __init__(self, own: OwnVideos, split: str, data: DataConfig):
@@ -72,7 +72,7 @@ class ClassNumbers:
         """The numbers of a video's classes.
 
         Raises:
-          DataError: naming the video, for a class that is not one of those of training.
+          DataError: naming the video, for a class that does not occur in training.
         """
         return tuple(self._number(label, entry) for label in entry.labels)
 
@@ -84,7 +84,7 @@ class ClassNumbers:
         """
         first, numbers = np.full((2, len(videos.labels.values)), -1, np.int32)
         codes = videos.label_codes()
-        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # the last that is set stays
+        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1, dtype=np.int32)  # the last assignment wins
         for code in np.flatnonzero(first >= 0):
             (numbers[code],) = self.of(videos[int(first[code])])
         return numbers[codes]
@@ -93,8 +93,8 @@ class ClassNumbers:
         number = int(float(label)) if self._numeric else self._numbers.get(label)
         if number is None:
             raise DataError(
-                f"{self.own.place(entry, self.split)} is of the class {label!r}, a class that "
-                f"{self.own.places[self._train]} does not have"
+                f"{self.own.place(entry, self.split)} has the class {label!r}, which does not occur in "
+                f"{self.own.places[self._train]}"
             )
         if number >= self.count:
             where = self.own.place(entry, self.split)
@@ -102,7 +102,7 @@ class ClassNumbers:
         return number
 
     def _highest(self) -> int:
-        """The highest number among the training videos, or among all where there are none."""
+        """The highest class number in the training videos, or in all videos if there are none for training."""
         if not self._numeric:
             return -1
         splits = [self.own.splits[self._train]] if self._train in self.own.splits else self.own.splits.values()
@@ -110,7 +110,7 @@ class ClassNumbers:
 
 
 def _files(own: OwnVideos, videos: Videos, numbers: ClassNumbers, annotation: str) -> FileSource:
-    """Videos with one class each, or, if that is asked for or there are none, without."""
+    """Videos with one class each; without classes if that is requested, or if not every video has exactly one."""
     files = Files(own.root, videos.names)
     if annotation == LABEL:
         _check_one_label(own, videos, numbers.split)
@@ -138,10 +138,10 @@ def _row(own: OwnVideos, entry: Entry, **annotated) -> Row:
 
 
 def _check_some_are_there(own: OwnVideos, split: str) -> None:
-    """Look at a few listed files: to look at all of ten million takes an hour on a file system of a network.
+    """Check a few of the listed files: checking ten million would take an hour on a network file system.
 
     Raises:
-      DataError: when none of them is there.
+      DataError: when none of them exists.
     """
     videos = own.splits[split]
     looked_at = [videos[index] for index in spread(len(videos))]
@@ -151,16 +151,16 @@ def _check_some_are_there(own: OwnVideos, split: str) -> None:
     first = own.place(missing[0], split)
     place = os.path.normpath(os.path.join(own.root, missing[0].name))
     if len(missing) == len(looked_at):
-        which = "the listed videos" if len(looked_at) == len(videos) else f"{len(looked_at)} videos looked at"
+        which = "the listed videos" if len(looked_at) == len(videos) else f"{len(looked_at)} videos checked"
         raise DataError(f"{first}: there is no file {place}, nor any other of {which}; set data.root to their folder")
     logging.getLogger("vidjax").warning(
-        "%s: there is no file %s; of %d videos looked at %d are missing: training takes others in their place; `vidjax "
-        "check` looks at all %d", first, place, len(looked_at), len(missing), len(videos),
+        "%s: there is no file %s; of %d videos checked, %d are missing; training replaces them with others. `vidjax "
+        "check` checks all %d", first, place, len(looked_at), len(missing), len(videos),
     )  # fmt: skip
 
 
 def _check_one_label(own: OwnVideos, videos: Videos, split: str) -> None:
-    """Refuse to classify videos without a class, or with several."""
+    """Reject videos without a class or with several."""
     _check_labelled(own)
     wrong = np.flatnonzero(videos.labels.is_any(lambda labels: len(labels) != 1)[videos.names.rows])
     if len(wrong):
@@ -171,17 +171,17 @@ def _check_one_label(own: OwnVideos, videos: Videos, split: str) -> None:
 
 
 def _check_labelled(own: OwnVideos) -> None:
-    """Refuse videos without classes, with what would give them some."""
+    """Reject videos without classes, and explain how to provide them."""
     if own.unlabelled:
         raise DataError(
             f"{own.unlabelled}: there are no classes to learn. Sort the videos into a folder for each class, "
-            f"{own.root}/<class>/<video>, or write a list with the columns path and label; without classes they can be "
-            "pre-trained on, with config.task=masked_autoencoding"
+            f"{own.root}/<class>/<video>, or write a list with the columns path and label. Videos without classes can "
+            "be used for pre-training, with config.task=masked_autoencoding"
         )
 
 
 def _described(own: OwnVideos, entries: Iterable[Entry]) -> list[tuple[Entry, tuple[str, ...]]]:
-    """Videos with all their captions, which a list may give in several lines.
+    """Videos with all their captions, which a list may spread over several lines.
 
     Raises:
       DataError: when there are none.

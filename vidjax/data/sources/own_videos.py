@@ -1,9 +1,9 @@
-"""Videos as people have them: how a folder or a list is read, what its classes are, and which split each video is in.
+"""A user's own videos: how a folder or a list is read, what the classes are, and which split each video is in.
 
-The first of these that a root holds counts: a list for each split (`train.csv`), a folder for each split
-(`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not say
-what is for validation, a hash of each name does (`vidjax.data.sources.hash_split`). What is read depends on the root
-alone, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
+The first of these that a root holds is used: a list for each split (`train.csv`), a folder for each split
+(`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not
+define the validation split, a hash of each name does (`vidjax.data.sources.hash_split`). The reading depends only on
+the root, never on the task, so that a video held out from pre-training stays held out from fine-tuning.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from vidjax.data.sources.video_tree import find_videos, is_video_name, may_be_vi
 from vidjax.data.sources.videos import Entry, Videos
 from vidjax.errors import DataError
 
-ALL = "all"  # the name of a split that has the videos of all others
+ALL = "all"  # the split that combines all others
 LIST, CLASS_FOLDERS, FOLDERS = "list", "class folders", "folders without classes"
 ALIASES = {
     "train": ("train", "training"),
@@ -48,12 +48,12 @@ class OwnVideos:
       root: folder that names are relative to.
       layout: LIST, CLASS_FOLDERS or FOLDERS.
       splits: the videos by the name of their split; a split that the root does not have is absent.
-      places: the list or the folder that a split was read from; one list or folder for all where they share it.
-      hashed: the splits that a hash divides; empty where the root says which video is in which.
+      places: the list or the folder that a split was read from, which splits may share.
+      hashed: the splits divided by a hash; empty where the root determines the split of each video.
       names: of the classes, in the order of their numbers; empty where labels are numbers, or there are none.
-      columns: of lists: what was found in which column.
-      unlabelled: why videos have no classes, for a message; empty where they have.
-      empty: folders beside the class folders that hold no videos; they are no classes.
+      columns: for lists: which column holds what.
+      unlabelled: why videos have no classes, for a message; empty if they have classes.
+      empty: folders beside the class folders without videos, which are not classes.
     """
 
     root: str
@@ -71,12 +71,12 @@ class OwnVideos:
         return {label for of in self.splits.values() for labels in of.label_sets() for label in labels}
 
     def place(self, entry: Entry, split: str) -> str:
-        """Where a video is named, for messages."""
+        """The line or the file that names a video, for messages."""
         return f"{self.places[split]}, line {entry.line}" if entry.line else os.path.join(self.root, entry.name)
 
 
 def place_of(root: str, split: str) -> str | None:
-    """The list, or else the folder, that a root has for a split."""
+    """The list of a split in a root, or else its folder."""
     names = ALIASES.get(split, (split,))
     if found := find_split_list(root, names):
         return found
@@ -84,16 +84,16 @@ def place_of(root: str, split: str) -> str | None:
 
 
 def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = True) -> OwnVideos:
-    """Find the videos of a root, and divide them where it does not.
+    """Find the videos of a root, and divide them into splits where the root does not.
 
     Args:
-      root: an absolute path of a folder or of a list.
-      split: that is wanted; ALL for every video there is.
-      data: names the training and the evaluation split, and says how to divide.
-      divide: whether what the root leaves open is divided by a hash.
+      root: the absolute path of a folder or of a list.
+      split: the requested split; ALL for every video.
+      data: gives the names of the training and the evaluation split, and how to divide.
+      divide: whether a hash divides what the root leaves undivided.
 
     Raises:
-      DataError: when the root holds no videos, or has no such split, or its lists are malformed.
+      DataError: when the root holds no videos or has no such split, or its lists are malformed.
     """
     if split == ALL:
         first = next((name for name in (data.train_split, data.eval_split) if place_of(root, name)), data.train_split)
@@ -108,7 +108,7 @@ def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = T
         if len({os.path.isfile(place) for place in given.values()}) > 1:
             raise DataError(
                 f"{' and '.join(given.values())} are a list and a folder; classes are numbered over both splits, so "
-                "give lists for both, or folders"
+                "use lists for both, or folders for both"
             )
         own = _of_split_lists(root, given) if os.path.isfile(_first(given)) else _of_split_folders(root, given, split)
         if divide and data.train_split in own.splits and data.eval_split not in own.splits:
@@ -121,13 +121,13 @@ def read_own_videos(root: str, split: str, data: DataConfig, *, divide: bool = T
 
 
 def numeric(own: OwnVideos) -> bool:
-    """Whether the classes of a list are given by their numbers."""
+    """Whether a list gives the classes as numbers."""
     return own.layout == LIST and all(map(is_number, own.labels()))
 
 
 def _union(own: OwnVideos) -> Videos:
-    """The videos of all splits by their names, each once."""
-    if own.layout != LIST and own.hashed:  # they are one folder's, divided
+    """The videos of all splits, sorted by name, each once."""
+    if own.layout != LIST and own.hashed:  # the splits are parts of one folder
         parts = list(own.splits.values())
         whole = dataclasses.replace(parts[0], names=parts[0].names.whole())
         return whole.take(np.sort(np.concatenate([part.names.rows for part in parts])))
@@ -136,7 +136,7 @@ def _union(own: OwnVideos) -> Videos:
 
 
 def _checked(own: OwnVideos, split: str) -> OwnVideos:
-    """The videos, once it is sure that there are some in the split."""
+    """The videos, after checking that the split has some."""
     if split not in own.splits:
         raise DataError(f"{own.root} has no split {split!r}; it has {', '.join(own.splits)}")
     if not len(own.splits[split]):
@@ -155,7 +155,7 @@ def _first(given: dict[str, str]) -> str:
 
 
 def _of_split_lists(root: str, given: dict[str, str]) -> OwnVideos:
-    """Lists of splits; classes are numbered over all the lists there are, whichever of them are asked for."""
+    """Read the lists of splits; classes are numbered over all lists that exist, whichever are requested."""
     others = {name: find_split_list(root, names) for name, names in ALIASES.items() if name not in given}
     places = given | {name: place for name, place in others.items() if place}
     lists = {name: read_list(place, root) for name, place in places.items()}
@@ -163,7 +163,7 @@ def _of_split_lists(root: str, given: dict[str, str]) -> OwnVideos:
 
 
 def _of_one_list(path: str, root: str, split: str, data: DataConfig) -> OwnVideos:
-    """A list of all videos, divided by its column of splits, or else by a hash."""
+    """Read a list of all videos, divided by its column of splits, or else by a hash."""
     listed = read_list(path, root)
     said = listed.videos.splits.values
     if said == ("",):
@@ -179,20 +179,20 @@ def _of_one_list(path: str, root: str, split: str, data: DataConfig) -> OwnVideo
         own = _divided(own, splits.pop(data.train_split), data)
     if split not in own.splits:
         raise DataError(
-            f"{path}: its column {listed.columns['split']!r} has {', '.join(said)}, no {split}; set data.train_split "
-            "and data.eval_split to what it has"
+            f"{path}: its column {listed.columns['split']!r} has {', '.join(said)}, not {split}; set data.train_split "
+            "and data.eval_split to names that it has"
         )
     return own
 
 
 def _split_name(written: str) -> str:
-    """The usual name of a split."""
+    """The usual name of a split, such as `val` for `validation`."""
     found = written.strip().lower()
     return next((name for name, others in ALIASES.items() if found in others), written.strip())
 
 
 def _of_lists(root: str, splits: dict[str, Videos], lists: Sequence[VideoList], places: dict[str, str]) -> OwnVideos:
-    """What lists say, with the names of all their classes."""
+    """Combine lists, with the names of all their classes."""
     columns, sets = dict(lists[0].columns), [labels for listed in lists for labels in listed.videos.labels.values]
     unlabelled = "" if any(sets) else lists[0].unlabelled or "its column of classes is empty"
     names = _names_of(root, lists)
@@ -201,10 +201,10 @@ def _of_lists(root: str, splits: dict[str, Videos], lists: Sequence[VideoList], 
 
 
 def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
-    """The classes that lists name, in the order of labels.txt or else of the alphabet; none where labels are numbers.
+    """The classes named in lists, in the order of labels.txt or else alphabetically; none where labels are numbers.
 
     Raises:
-      DataError: for names among numbers, or a name that labels.txt does not have.
+      DataError: for names mixed with numbers, or a name that is not in labels.txt.
     """
     written = [label for listed in lists for labels in listed.videos.labels.values for label in labels]
     known, numbers = class_names(root), [is_number(label) for label in written]
@@ -213,8 +213,8 @@ def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
     if any(numbers):
         listed, entry, label = _first_with(lists, lambda label: is_number(label) != numbers[0])
         raise DataError(
-            f"{listed.path}, line {entry.line}: {label!r} is a class {'name' if numbers[0] else 'number'}, and "
-            f"{written[0]!r} before it is not; use names throughout, or numbers from 0 up"
+            f"{listed.path}, line {entry.line}: {label!r} is a class {'name' if numbers[0] else 'number'}, but "
+            f"{written[0]!r} before it is not; use only names, or only numbers from 0"
         )
     if known and not set(written) <= set(known):
         listed, entry, label = _first_with(lists, lambda label: label not in known)
@@ -223,7 +223,7 @@ def _names_of(root: str, lists: Sequence[VideoList]) -> tuple[str, ...]:
 
 
 def _first_with(lists: Sequence[VideoList], wanted: Callable[[str], bool]) -> tuple[VideoList, Entry, str]:
-    """The first label that is wanted, of which there is one, and its video."""
+    """The first label for which `wanted` is true, which must exist, with its list and its video."""
     for listed in lists:
         rows = np.flatnonzero(listed.videos.labels.is_any(lambda labels: any(map(wanted, labels))))
         if len(rows):
@@ -233,7 +233,7 @@ def _first_with(lists: Sequence[VideoList], wanted: Callable[[str], bool]) -> tu
 
 
 def _of_split_folders(root: str, given: dict[str, str], split: str) -> OwnVideos:
-    """`train/<class>/<video>`, or `train/` with videos in any other way, which then have no classes."""
+    """Read `train/<class>/<video>`, or `train/` with videos in any other layout, which then have no classes."""
     files = {
         name: Texts.of(find_videos(root, os.path.basename(folder), may_be_video)) for name, folder in given.items()
     }
@@ -253,17 +253,17 @@ def _of_split_folders(root: str, given: dict[str, str], split: str) -> OwnVideos
 
 
 def _check_class_folders(folder: str, videos: Videos) -> None:
-    """Refuse class folders without videos, and a split without class folders."""
+    """Reject class folders without videos, and a split without class folders."""
     names, filled = subfolders(folder), {label for labels in videos.label_sets() for label in labels}
     if not names:
-        raise DataError(f"{folder} has no class folders; videos go to {folder}/<class>/<video>")
+        raise DataError(f"{folder} has no class folders; put videos into {folder}/<class>/<video>")
     empty = [name for name in names if name not in filled]
     if empty:
         raise DataError(f"the class folder {os.path.join(folder, empty[0])} has no videos; fill it or remove it")
 
 
 def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, Videos]:
-    """`<class>/<video>`, or a tree of videos without classes."""
+    """Read `<class>/<video>`, or a tree of videos without classes."""
     files = Texts.of(find_videos(root))
     if not len(files):
         there = ", ".join(sorted(os.listdir(root))[:8])
@@ -278,14 +278,14 @@ def _of_folders(root: str, data: DataConfig) -> tuple[OwnVideos, Videos]:
         folders = {label for (label,) in videos.label_sets()}
         empty = tuple(name for name in subfolders(root) if name not in folders)
         return OwnVideos(root, CLASS_FOLDERS, {}, places, names=tuple(sorted(folders)), empty=empty), videos
-    why = f"{root} is not made of class folders, each with videos in it and no other videos beside them"
+    why = f"{root} does not consist of class folders that directly hold all of its videos"
     if in_folders:
-        why = f"with data.split_by=folder the folders of {root} are scenes, which are kept together, not classes"
+        why = f"with data.split_by=folder, the folders of {root} are scenes to keep together, not classes"
     return OwnVideos(root, FOLDERS, {}, places, unlabelled=why), Videos.of_files(files)
 
 
 def _divided(own: OwnVideos, videos: Videos, data: DataConfig) -> OwnVideos:
-    """The same with `videos` divided into the training and the evaluation split, unless these are the same."""
+    """Divide `videos` into the training and the evaluation split, unless these are the same split."""
     if data.train_split == data.eval_split:
         whole, place = {data.train_split: videos}, {data.train_split: _first(own.places)}
         return dataclasses.replace(own, splits=own.splits | whole, places=own.places | place)

@@ -1,4 +1,4 @@
-"""What a user is told, and a run keeps, of how their videos were read and divided."""
+"""Describe, for the user and for the run's files, how videos were read and divided."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from vidjax.config import DataConfig
 from vidjax.data.sources.own_videos import CLASS_FOLDERS, OwnVideos
 
-_SHOWN = 5  # empty folders told by name
-_NAMED = 10**5  # videos, up to which a run keeps the names in each split
+_SHOWN = 5  # empty folders shown by name
+_NAMED = 10**5  # up to this many videos, a run keeps the names in each split
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Reading:
 
     Attributes:
       sentence: for the screen.
-      record: for a file of the run: the sentence, the layout, the columns, the classes with their numbers, the folders
-        that hold nothing, the names in each split where they are not too many.
+      record: for a file of the run: the sentence, the layout, the columns, the classes with their numbers, the empty
+        folders, and the names in each split unless there are too many.
     """
 
     sentence: str
@@ -28,7 +28,7 @@ class Reading:
 
 
 def describe(own: OwnVideos, data: DataConfig) -> Reading:
-    """Say what was found, and how it was divided into training and evaluation."""
+    """Describe what was found, and how it was divided into training and evaluation."""
     splits = {name: own.splits[name] for name in (data.train_split, data.eval_split) if name in own.splits}
     sizes = {name: len(videos) for name, videos in splits.items()}
     place, total = own.places[next(iter(sizes))], sum(sizes.values())
@@ -67,7 +67,7 @@ def _classes(own: OwnVideos) -> str:
 
 
 def _empty(own: OwnVideos) -> str:
-    """Folders that look like classes and are none."""
+    """Name the folders that look like classes but hold no videos."""
     if not own.empty:
         return ""
     shown = ", ".join(own.empty[:_SHOWN]) + (f" and {len(own.empty) - _SHOWN} more" if len(own.empty) > _SHOWN else "")
@@ -76,7 +76,7 @@ def _empty(own: OwnVideos) -> str:
 
 
 def _columns(own: OwnVideos) -> str:
-    """Which column of a list holds what."""
+    """Name the column of a list that holds each item."""
     if not own.columns:
         return ""
     return f" ({', '.join(f'{what} in column {name!r}' for what, name in own.columns.items())})"

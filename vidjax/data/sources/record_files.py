@@ -1,7 +1,7 @@
-"""The records of a split, read from their ArrayRecord files with few of them open at a time.
+"""Read the records of a split from their ArrayRecord files, with few files open at a time.
 
-array_record's own data source keeps every file open that it has read from. Ten million videos in files of 256 are
-39,000 files, and a system allows a process about a thousand.
+array_record's own data source keeps open every file that it has read from. Ten million videos in files of 256 are
+39,000 files, but a process may usually open only about a thousand.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from array_record.python.array_record_module import ArrayRecordReader
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-MOST_OPEN = 256  # files of a process
-_OPTIONS = {"options": "readahead_buffer_size:0", "file_reader_buffer_size": 2**15}  # as array_record's data source
+MOST_OPEN = 256  # files per process
+_OPTIONS = {"options": "readahead_buffer_size:0", "file_reader_buffer_size": 2**15}  # as in array_record's data source
 
 
 class RecordFiles(Sequence[Mapping[str, Any]]):
-    """Decoded records, by their number; safe for threads, and cheap to send to loader processes."""
+    """Decoded records by number; thread-safe, and cheap to send to loader processes."""
 
     def __init__(self, info: tfds.core.DatasetInfo, split: str):
-        """Open nothing yet.
+        """Store where the files are, without opening any.
 
         Raises:
-          ValueError: when the files are no ArrayRecord files.
+          ValueError: when they are not ArrayRecord files.
         """
         if info.file_format is None or info.file_format.value != "array_record":
             raise ValueError(f"its files are {info.file_format and info.file_format.value}, not array_record")

@@ -1,7 +1,7 @@
 """Data sets prepared as ArrayRecord files by TFDS (`vidjax prepare`), read without TensorFlow.
 
-Beside the records, `labels_<split>.npy` holds the class number of each row, so that none has to be read to find the
-rows of a class.
+Beside the records, `labels_<split>.npy` holds the class number of each row, so that the rows of a class can be found
+without reading any record.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RecordSource(VideoSource):
         self.name, self._folder = split, folder
         builder, self._records = open_records(folder, split)
         features = builder.info.features
-        if "video" not in features or "about" in features:  # which holds annotations in place of a label
+        if "video" not in features or "about" in features:  # "about" holds annotations instead of a label
             missing = "label" if "video" in features else "video"
             raise DataError(f"the records in {folder} have no feature {missing}")
         info = builder.info.splits[split]
@@ -60,7 +60,7 @@ class RecordSource(VideoSource):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Row:
-        """One row; where its record is damaged, its video is a place whose opening raises `VideoError`."""
+        """One row; if its record is damaged, opening its video raises `VideoError`."""
         unnamed = f"{self.name}/{index}"
         try:
             record = read_record(self._records, int(index))
@@ -71,13 +71,13 @@ class RecordSource(VideoSource):
         return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The classes go along, as a damaged record asks for them: loader processes share what is read here."""
+        """Include the classes, which a damaged record needs; loader processes share the array loaded here."""
         if self.knows_labels:
             self.row_labels()
         return super().__getstate__()
 
     def place(self, index: int) -> StoredVideo:
-        """Where the video of a row is, unread."""
+        """The location of a row's video, without reading it."""
         return StoredVideo(self._records, int(index))
 
     def row_labels(self) -> Int64[np.ndarray, " rows"]:
@@ -92,7 +92,7 @@ class RecordSource(VideoSource):
         if os.path.exists(path):
             try:
                 labels = placed(np.load(path))
-            except (OSError, ValueError, EOFError) as error:  # damaged, or pickled, which NumPy refuses
+            except (OSError, ValueError, EOFError) as error:  # damaged, or pickled, which NumPy rejects
                 raise DataError(f"{path} cannot be read ({error}); prepare the data set again") from error
             if len(labels) != len(self):
                 raise DataError(f"{path} has {len(labels)} labels for {len(self)} records; prepare the data set again")
@@ -105,7 +105,7 @@ def open_records(folder: str, split: str) -> tuple[Any, Any]:
     """Open the TFDS builder of a folder, and the records of one of its splits.
 
     Raises:
-      DataError: when they cannot be read, or there are none.
+      DataError: when they cannot be read, or the split has none.
     """
     builder = _builder(folder)
     if split not in builder.info.splits:
@@ -144,7 +144,7 @@ def find(root: str) -> str | None:
 
 
 def folder_of(root: str) -> str:
-    """The folder that `find` finds.
+    """As `find`, but the folder must exist.
 
     Raises:
       DataError: if there is none, or several.
@@ -163,19 +163,19 @@ def _builder(folder: str):
         return tfds.builder_from_directory(folder)
     except DataError:
         raise
-    except Exception as error:  # TFDS's, protobuf's, JSON's: files of its metadata may be damaged in any way
+    except Exception as error:  # TFDS's, protobuf's, JSON's: its metadata may be damaged in any way
         raise DataError(f"the prepared data set in {folder} cannot be opened: {error}") from error
 
 
 def _check_features(folder: str) -> None:
-    """Refuse features whose class is not of TFDS: it would import the module of any class that features.json names."""
+    """Reject features outside TFDS: TFDS would import the module of any class that features.json names."""
     tree = read_json(os.path.join(folder, "features.json"))
     if stranger := next((name for name in _class_names(tree) if not name.startswith(_TFDS_FEATURES)), ""):
-        raise DataError(f"{folder}/features.json asks for the class {stranger!r}, which is none of TFDS's features")
+        raise DataError(f"{folder}/features.json names the class {stranger!r}, which is not a TFDS feature")
 
 
 def _class_names(tree: Any) -> Iterator[str]:
-    """Every name of a class in the JSON of features, of which some may be JSON in a string."""
+    """Every class name in the JSON of features, parts of which may be JSON in a string."""
     for key, value in tree.items() if isinstance(tree, dict) else ():
         if key in _NAME_A_CLASS and isinstance(value, str):
             yield value
@@ -190,5 +190,5 @@ def _class_names(tree: Any) -> Iterator[str]:
 def _read(builder, split: str):
     try:
         return RecordFiles(builder.info, split)
-    except Exception as error:  # likewise
+    except Exception as error:  # as above
         raise DataError(f"the split {split!r} of {builder.data_dir} cannot be read: {error}") from error

@@ -1,6 +1,6 @@
-"""How videos of one class each can lie in a root: records, official annotations, a list, or class folders.
+"""How a root can hold videos of one class each: as records, official annotations, a list, or class folders.
 
-`vidjax.data.open` opens a split by the first layout that the root has, `vidjax check` lists the split by the same one.
+`vidjax.data.open` opens a split by the first layout that the root has, and `vidjax check` lists it by the same one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Layout:
       name: as `vidjax check` prints it.
       found: (spec, root, split) -> whether the root has the split in this layout.
       open: (spec, root, split, data, annotation) -> the rows of the split.
-      inventory: (spec, root, split) -> what the split lists, there or not.
+      inventory: (spec, root, split) -> what the split lists, including missing videos.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Layout:
 
 
 def find_layout(spec: DatasetSpec, root: str, split: str) -> Layout | None:
-    """The first of `LAYOUTS` in which a root has a split; None if it has it in none."""
+    """The first of `LAYOUTS` in which a root has a split; None if there is none."""
     return next((layout for layout in LAYOUTS if layout.found(spec, root, split)), None)
 
 
 def open_classes(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation: str = LABEL) -> VideoSource:
-    """Open a split with one class per video, in whatever layout the root has.
+    """Open a split with one class per video, whatever the layout of the root.
 
     Args:
-      annotation: LABEL, or NOTHING to take folders and lists without classes too.
+      annotation: LABEL, or NOTHING to accept folders and lists without classes too.
 
     Raises:
-      DataError: when the root has the split in no layout, or its annotations are malformed.
+      DataError: when no layout of the root has the split, or its annotations are malformed.
     """
     layout = find_layout(spec, root, split)
     if layout is None:
@@ -60,13 +60,13 @@ def open_classes(spec: DatasetSpec, root: str, split: str, data: DataConfig, ann
             "Videos of your own, in any folders, are read with --config.data.name=folder"
         )
     source = layout.open(spec, root, split, data, annotation)
-    if annotation == LABEL and layout is not _RECORDS:  # counting them could mean reading all
+    if annotation == LABEL and layout is not _RECORDS:  # counting classes could mean reading all records
         warn_of_unseen_classes(source, split, data)
     return source
 
 
 def open_records(root: str, split: str, data: DataConfig, annotation: str) -> records.RecordSource:
-    """Open a split of prepared records, of one class each or of none.
+    """Open a split of prepared records, with one class each or none.
 
     Raises:
       DataError: when they do not carry the annotation.
@@ -78,7 +78,7 @@ def open_records(root: str, split: str, data: DataConfig, annotation: str) -> re
 
 
 def warn_of_unseen_classes(source: VideoSource, split: str, data: DataConfig) -> None:
-    """Log how many classes the training split has no video of."""
+    """Log how many classes have no video in the training split."""
     if split == data.train_split and source.annotation == LABEL:
         warn(unseen_class_warnings(data.name, class_counts(source)))
 
@@ -112,7 +112,7 @@ def _list_annotations(spec: DatasetSpec, root: str, split: str) -> Inventory:
 
 def _listing(spec: DatasetSpec, root: str, split: str) -> Listing:
     if spec.listing is None:
-        raise DataError(f"{spec.title}: its annotations do not list videos of one class each")
+        raise DataError(f"{spec.title}: its annotations do not list one class per video")
     return spec.listing(root, split)
 
 

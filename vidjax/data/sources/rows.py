@@ -1,4 +1,4 @@
-"""One video with its annotations, and the hash that tells one data set from another."""
+"""One video with its annotations, and the hash that identifies a data set."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Row:
     """A video and its annotations.
 
     Attributes:
-      video: a path, with or without a checksum, the bytes of a file, pictures in a folder, a place in records, or None
+      video: a path, with or without a checksum; the bytes of a file; images in a folder; a place in records; or None
         for synthetic frames.
       label: class number; 0 where the row has another annotation to learn from.
       id: name for messages.
       target: numbers that a regression predicts.
-      action: class numbers of the noun and the verb that name an action; empty where it has none.
+      action: class numbers of the noun and the verb that make up an action; empty if there is none.
       intervals: the classes of a multi-label video and when they are seen, in seconds of the video; intervals may
         overlap, and run past the end.
       captions: sentences that describe the video.
-      tokens: targets of a captioner, one tuple per caption, all equally long.
-      window: seconds (start, end) that the row is about; None for the whole video.
-      duration: annotated length of the video in seconds; 0 when it is not annotated.
-      group: who or what is seen, which must not be on both sides of a split; empty when that is not known.
+      tokens: targets of a captioner, one tuple per caption, all of the same length.
+      window: (start, end) of the part that the row is about, in seconds; None for the whole video.
+      duration: annotated length of the video in seconds; 0 if it is not annotated.
+      group: who or what is seen, which must not be on both sides of a split; empty if unknown.
     """
 
     video: str | CheckedFile | bytes | FrameWindow | StoredVideo | None
@@ -48,7 +48,7 @@ class Row:
 
 
 def content_id(parts: Iterable[object]) -> str:
-    """A short hash over the text of the parts and their order."""
+    """A short hash of the parts' text, in order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part}\n".encode())

@@ -1,4 +1,4 @@
-"""A data set without files: the loader makes frames from its random numbers, to time everything but decoding."""
+"""A data set without files: the loader generates random frames, to time everything except decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CLASSES = 10
 
 
 class SyntheticSource(VideoSource):
-    """1024 rows whose classes take turns."""
+    """1024 rows that cycle through the classes."""
 
     def __init__(self, split: str, num_classes: int = 0):
         self.name, self.num_classes = split, num_classes or _CLASSES

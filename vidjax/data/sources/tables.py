@@ -1,7 +1,8 @@
-"""A text file as a table, whatever separates its columns: commas, tabs, semicolons, a last space; or a JSON per line.
+"""Read a text file as a table: columns separated by commas, tabs, semicolons or a last space, or one JSON per line.
 
-Rules, not guesses by frequency: a line is one path where the files say so; else the first separator counts that gives
-every line as many columns as the first, and a space counts only behind a path. A quoted cell may hold anything.
+Fixed rules decide, not frequencies: if the lines are paths of existing files, each line is one path. Otherwise the
+first separator that gives every line as many columns as the first is used; a space counts only after a path. A quoted
+cell may hold anything.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from vidjax.errors import DataError
 
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", ".txt", *JSON_LINES)
-_LOOKED_AT = 200  # lines, to tell how columns are separated
-_BLOCK = 2**20  # characters that are read at once
+_LOOKED_AT = 200  # lines, to determine the separator
+_BLOCK = 2**20  # characters read at once
 _ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS)
 _BEHIND_PATH = re.compile(rf"(.+?(?:{_ENDINGS}))\s+(.+)", re.IGNORECASE)
 
 
 class Lines(NamedTuple):
-    """Lines of a file that are not empty, with the number of each."""
+    """The non-empty lines of a file, with their numbers."""
 
     numbers: Sequence[int]
     texts: list[str]
 
 
 class Rows(NamedTuple):
-    """Rows of a table, with the number of the line of each."""
+    """Rows of a table, with their line numbers."""
 
     numbers: Sequence[int]
     cells: list[tuple[Any, ...]]
@@ -42,14 +43,14 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a text file, which is read block by block, however long it is.
+    """The cells of a text file of any length, which is read block by block.
 
     Attributes:
       path: of the file.
-      header: names of the columns, as they are written; empty where the first line is data already.
-      first: some hundred rows from its beginning. Cells are text, or whatever a JSON value is.
-      divide: the cells of lines.
-      top: the number of the first line that is not empty; begins: that of the first row.
+      header: names of the columns as written; empty if the first line is already data.
+      first: up to a few hundred rows from the beginning. Cells are text, or any JSON value.
+      divide: splits lines into cells.
+      top: the number of the first non-empty line; begins: the number of the first row's line.
     """
 
     path: str
@@ -65,10 +66,10 @@ class Table:
         return len(self.first.cells[0])
 
     def blocks(self) -> Iterator[Rows]:
-        """All rows.
+        """Yield all rows, in blocks.
 
         Raises:
-          DataError: with the number of a line that is malformed, or has other columns than the first.
+          DataError: with the number of a line that is malformed, or has a different number of columns than the first.
         """
         for lines in _blocks(self.path):
             numbers, texts = lines
@@ -82,18 +83,18 @@ class Table:
 
 
 def read_table(path: str, is_file: Callable[[str], bool], names: frozenset[str]) -> Table:
-    """Find out how a list is written.
+    """Determine how a list is written.
 
     Args:
-      is_file: whether a path, as it may stand in the list, is that of a file.
-      names: of columns that tell a header, plain as `plain` makes them.
+      is_file: whether a path, as written in the list, is that of a file.
+      names: column names that identify a header, in the form of `plain`.
 
     Raises:
       DataError: when it is empty, or its first lines are malformed.
     """
     sample = _sample(path)
     if not sample.texts:
-        raise DataError(f"{path} lists no videos; write one `path label` a line")
+        raise DataError(f"{path} lists no videos; write one `path label` per line")
     if path.lower().endswith(JSON_LINES):
         return _json_table(path, sample)
     divide = functools.partial(_dividing(path, sample.texts, is_file), path)
@@ -107,25 +108,25 @@ def read_table(path: str, is_file: Callable[[str], bool], names: frozenset[str])
 
 
 def plain(name: str) -> str:
-    """A column's name in lower case, with underscores between its words."""
+    """A column name in lower case, with underscores between words."""
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def _check_width(path: str, rows: Rows, width: int, top: int) -> None:
-    """Refuse rows with other columns than the first line has."""
+    """Reject rows with a different number of columns than the first line."""
     if set(map(len, rows.cells)) == {width}:
         return
     number, found = next(
         (number, len(cells)) for number, cells in zip(rows.numbers, rows.cells, strict=True) if len(cells) != width
     )
     raise DataError(
-        f"{path}, line {number}: it has {found} columns, and line {top} has {width}; put cells that hold a separator "
-        "between double quotes"
+        f"{path}, line {number}: it has {found} columns, but line {top} has {width}; put cells that contain a "
+        "separator in double quotes"
     )
 
 
 def _sample(path: str) -> Lines:
-    """The first lines."""
+    """Read the first lines."""
     found = Lines([], [])
     for numbers, texts in _blocks(path):
         found = Lines([*found.numbers, *numbers][:_LOOKED_AT], [*found.texts, *texts][:_LOOKED_AT])
@@ -152,7 +153,7 @@ def _blocks(path: str) -> Iterator[Lines]:
 
 
 def _is_header(first: tuple[str, ...], rest: list[tuple[str, ...]], names: frozenset[str]) -> bool:
-    """Whether the first line names columns: it has a known name, or no video where the lines below have theirs."""
+    """Whether the first line names columns: it has a known name, or no video where all lines below have one."""
     if any(is_video_name(cell) for cell in first):
         return False
     if any(plain(cell) in names for cell in first):
@@ -161,7 +162,7 @@ def _is_header(first: tuple[str, ...], rest: list[tuple[str, ...]], names: froze
 
 
 def _dividing(path: str, sample: list[str], is_file: Callable[[str], bool]) -> Callable[[str, Lines], list[tuple]]:
-    """What makes cells of the lines of a file whose first lines are these."""
+    """Choose the function that splits lines into cells, from the first lines of a file."""
     below = sample[1:] or sample  # the first may be a header
     if all(is_file(_unquoted(line)) for line in below[:3]):
         return _whole
@@ -220,7 +221,7 @@ def _read_csv(lines: list[str], separator: str) -> list[tuple[str, ...]]:
 
 
 def _widths(lines: list[str], separator: str) -> set[int]:
-    """How many cells lines have."""
+    """The numbers of cells that occur in lines."""
     return {len(cells) for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True)}
 
 
@@ -229,7 +230,7 @@ def _starts_with_video(lines: list[str]) -> bool:
 
 
 def _by_space(line: str) -> tuple[str, str] | None:
-    """Path and label of a line with a video's path in front, split at the last space where that leaves one."""
+    """Split a line that starts with a video's path into path and label, at the last space if that leaves a path."""
     path, _, label = line.strip().rpartition(" ")
     if is_video_name(_unquoted(path)):
         return _unquoted(path), label
@@ -241,12 +242,12 @@ def _by_space(line: str) -> tuple[str, str] | None:
 
 
 def _at_last_space(path: str, number: int, line: str) -> tuple[str, str]:
-    """A path without extension and its label."""
+    """Split a line into a path without extension and a label."""
     video, _, label = line.strip().rpartition(" ")
     if not video.strip():
         raise DataError(
-            f"{path}, line {number}: {line.strip()!r} is not a path, a space and a class; columns may also be "
-            "separated by commas or tabs"
+            f"{path}, line {number}: {line.strip()!r} is not a path, a space and a class (columns may also be "
+            "separated by commas or tabs)"
         )
     return _unquoted(video), label
 
@@ -257,7 +258,7 @@ def _unquoted(text: str) -> str:
 
 
 def _json_table(path: str, sample: Lines) -> Table:
-    """Lines of JSON objects with the same keys or fewer, or of paths."""
+    """Read lines of JSON objects, with the keys of all of them as columns, or of JSON strings, which are paths."""
     objects = (about for lines in _blocks(path) for about in _objects(path, lines))
     header = tuple(dict.fromkeys(key for about in objects for key in about))
 

@@ -1,4 +1,4 @@
-"""Millions of names in two arrays, in place of a Python object each."""
+"""Millions of names in two arrays, instead of a Python object each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jaxtyping import Integer
 
 from vidjax.data.in_place import GrowingBytes, placed
 
-_BLOCK = 2**15  # texts that are made or hashed at once
-_ENCODING = "utf-8", "surrogateescape"  # as names of files are
+_BLOCK = 2**15  # texts encoded or hashed at once
+_ENCODING = "utf-8", "surrogateescape"  # as for file names
 
 
 class Texts(Sequence[str]):
-    """Texts: their bytes one after the other, where each begins, and which of them are meant."""
+    """A sequence of texts, stored as their concatenated bytes, where each begins, and which of them are selected."""
 
     def __init__(
         self,
@@ -27,14 +27,14 @@ class Texts(Sequence[str]):
         """Keep the arrays.
 
         Args:
-          starts: of each text in `data`, and the end of the last.
-          rows: of the texts that are meant, in their order; None for all.
+          starts: the start of each text in `data`, and the end of the last.
+          rows: the selected texts, in order; None for all.
         """
         self._data, self._starts, self._rows = data, starts, rows
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
-        """These texts."""
+        """Store these texts."""
         growing = GrowingTexts()
         block: list[str] = []
         for text in texts:
@@ -46,21 +46,21 @@ class Texts(Sequence[str]):
         return growing.texts()
 
     def take(self, rows: Integer[np.ndarray, " k"]) -> Texts:
-        """Those of some rows; they stay where they are."""
+        """Select some rows; the bytes are shared, not copied."""
         return Texts(self._data, self._starts, placed(rows if self._rows is None else self._rows[rows]))
 
     @property
     def rows(self) -> Integer[np.ndarray, " n"]:
-        """Which of all texts these are."""
+        """The row of each selected text among all texts."""
         return np.arange(len(self), dtype=np.int32) if self._rows is None else self._rows
 
     def row(self, index: int) -> int:
-        """Which of all texts one of these is."""
+        """The row of one selected text among all texts."""
         place = range(len(self))[index]
         return place if self._rows is None else int(self._rows[place])
 
     def whole(self) -> Texts:
-        """All that these are taken from."""
+        """All texts, whichever are selected."""
         return Texts(self._data, self._starts)
 
     def digest(self) -> str:
@@ -90,7 +90,7 @@ class Texts(Sequence[str]):
         return (text for block in self.blocks() for text in block)
 
     def blocks(self) -> Iterator[list[str]]:
-        """The texts, some thousands at a time."""
+        """Yield the texts, up to 32,768 at a time."""
         return ([text.decode(*_ENCODING) for text in block] for block in self._blocks())
 
     def _blocks(self) -> Iterator[list[bytes]]:
@@ -99,7 +99,7 @@ class Texts(Sequence[str]):
             rows = np.arange(at, upto) if self._rows is None else self._rows[at:upto]
             first, last = int(rows.min()), int(rows.max()) + 1
             begins, ends = self._starts[rows], self._starts[rows + 1]
-            if last - first > 8 * len(rows):  # too far apart to be read as one
+            if last - first > 8 * len(rows):  # too far apart to be read in one piece
                 yield [self._data[begin:end].tobytes() for begin, end in zip(begins, ends, strict=True)]
                 continue
             base = int(self._starts[first])
@@ -109,7 +109,7 @@ class Texts(Sequence[str]):
 
 
 class GrowingTexts:
-    """Texts that are read block by block."""
+    """Texts that are added block by block."""
 
     def __init__(self):
         self._data, self._sizes = GrowingBytes(), list[Integer[np.ndarray, " n"]]()
@@ -121,7 +121,7 @@ class GrowingTexts:
         self._sizes.append(np.fromiter(map(len, encoded), np.int32, len(encoded)))
 
     def texts(self) -> Texts:
-        """All of them; nothing is added from now on."""
+        """The texts; nothing may be added afterwards."""
         sizes = np.concatenate([np.zeros(1, np.int32), *self._sizes])
         self._sizes = []
         data = self._data.array()

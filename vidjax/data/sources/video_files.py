@@ -1,4 +1,4 @@
-"""Video files on disk as the rows of a data set, with a class each or without."""
+"""Video files on disk as the rows of a data set, with or without classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Files:
 
     Attributes:
       root: the folder.
-      names: paths relative to it; one that does not exist is kept: reading it raises a `VideoError` with the reason
+      names: paths relative to it. Names of missing files are kept; reading one raises a `VideoError` with the reason
         `missing`.
     """
 
@@ -39,7 +39,7 @@ class Files:
 
 
 class FileSource(VideoSource):
-    """Video files, and their class numbers where they have any."""
+    """Video files, with a class number each or without classes."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class FileSource(VideoSource):
         """Keep what is known of each file.
 
         Args:
-          labels: None for videos without classes.
-          names: of the classes, where they have names.
+          labels: class numbers; None for videos without classes.
+          names: of the classes, if they have names.
         """
         self.name, self.labels, self.num_classes = split, names or None, num_classes
         self.annotation = NOTHING if labels is None else LABEL
@@ -71,7 +71,7 @@ class FileSource(VideoSource):
         return Row(self.checked(os.path.join(self._root, name)), label, name)
 
     def path(self, index: int) -> str:
-        """Where the video of a row is."""
+        """The path of a row's video."""
         return os.path.join(self._root, self._names[index])
 
     def files(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Lists of videos: which column holds the path, the class, the split and the caption, and what each line says."""
+"""Lists of videos: find the columns with the path, the class, the split and the caption, and read each line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vidjax.data.sources.videos import Column, GrowingColumn, LineNumbers, Video
 from vidjax.errors import DataError
 
 LABELS_FILE = "labels.txt"
-NAMES = {  # of a column by what it holds, the likeliest first
+NAMES = {  # column names by content, the likeliest first
     "path": (
         "path", "video_path", "filepath", "file_path", "file", "filename", "file_name", "video", "videos", "video_file",
         "video_name", "clip", "clip_path", "clip_name", "videopath", "src", "source",
@@ -29,18 +29,18 @@ NAMES = {  # of a column by what it holds, the likeliest first
     "caption": ("caption", "captions", "text", "sentence", "description"),
 }  # fmt: skip
 _KNOWN = frozenset(name for names in NAMES.values() for name in names)
-_LOOKED_AT = 50  # rows, to tell whether a column holds paths
-_LONG = 2**24  # bytes, from which a list is read once for all splits
+_LOOKED_AT = 50  # rows, to determine whether a column holds paths
+_LONG = 2**24  # bytes from which a list is read only once for all splits
 
 
 @dataclass(frozen=True)
 class VideoList:
-    """What a list says.
+    """The contents of a list.
 
     Attributes:
       path: of the list.
-      columns: what was found in which column: path, label, split, caption -> its name, or its number from 1.
-      unlabelled: why no column holds the class, for a message; empty where one does.
+      columns: path, label, split, caption -> the name of the column that holds it, or its number from 1.
+      unlabelled: why no column holds the class, for a message; empty if one does.
     """
 
     path: str
@@ -55,7 +55,7 @@ def read_list(path: str, root: str) -> VideoList:
     Relative paths start at the list's folder, or else at `root`. A long list is read once for all splits of a process.
 
     Raises:
-      DataError: with the number of a line that is malformed, or with the columns when none holds paths.
+      DataError: with the number of a malformed line, or with the columns when none holds paths.
     """
     try:
         about = os.stat(path)
@@ -68,7 +68,7 @@ def read_list(path: str, root: str) -> VideoList:
 
 @functools.lru_cache(maxsize=3)
 def _read_long_list(path: str, root: str, version: tuple[int, ...]) -> VideoList:
-    del version  # a list that was changed is read again
+    del version  # a changed list is read again
     return _read_list(path, root)
 
 
@@ -107,13 +107,13 @@ def _table(path: str, places: tuple[str, ...]) -> Table:
 
 
 def find_split_list(root: str, names: Sequence[str]) -> str | None:
-    """The list of a split: the first of `<name>.csv`, `.tsv`, `.txt`, `.jsonl` that there is."""
+    """The list of a split: the first of `<name>.csv`, `.tsv`, `.txt`, `.jsonl` that exists."""
     paths = (os.path.join(root, name + suffix) for name in names for suffix in SUFFIXES)
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def find_only_list(root: str) -> str | None:
-    """The list that lies in a folder by itself and names videos.
+    """The only list in a folder that names videos.
 
     Raises:
       DataError: when there are several.
@@ -123,14 +123,14 @@ def find_only_list(root: str) -> str | None:
     found = [name for name in plausible if _names_videos(os.path.join(root, name))]
     if len(found) > 1:
         raise DataError(
-            f"{root} has several lists of videos: {', '.join(found)}; set --config.data.root to one of them, or call "
+            f"{root} has several lists of videos: {', '.join(found)}; set --config.data.root to one of them, or name "
             "them train.csv and val.csv"
         )
     return os.path.join(root, found[0]) if found else None
 
 
 def class_names(root: str) -> tuple[str, ...]:
-    """The lines of root/labels.txt; nothing if there is none."""
+    """The lines of root/labels.txt; empty if there is none."""
     path = os.path.join(root, LABELS_FILE)
     if not os.path.isfile(path):
         return ()
@@ -139,7 +139,7 @@ def class_names(root: str) -> tuple[str, ...]:
 
 
 def is_number(label: str) -> bool:
-    """Whether a label is a class number from 0 up; a table program may have written 3 as 3.0."""
+    """Whether a label is a class number from 0; spreadsheets may have written 3 as 3.0."""
     return bool(re.fullmatch(r"\d+(\.0+)?", label))
 
 
@@ -153,7 +153,7 @@ def _names_videos(path: str) -> bool:
 
 
 def _columns(table: Table) -> tuple[dict[str, int], str]:
-    """Which column holds what, and why none holds the class."""
+    """Find the column for each kind of content, and the reason if none holds the class."""
     called = [plain(name) for name in table.header]
     found = {what: called.index(name) for what, names in NAMES.items() for name in reversed(names) if name in called}
     likely = [column for column in range(table.width) if _holds_paths(table, column)]
@@ -165,8 +165,8 @@ def _columns(table: Table) -> tuple[dict[str, int], str]:
         found["path"] = 0
     if "path" not in found:
         raise DataError(
-            f"{table.path}: none of its columns {_quoted(table)} is known to name the videos; call that column 'path' "
-            "in the first line"
+            f"{table.path}: none of the columns {_quoted(table)} is known to hold the paths of videos; name that "
+            "column 'path' in the first line"
         )
     if not table.header and table.width == 2:
         found["label"] = 1 - found["path"]
@@ -174,9 +174,9 @@ def _columns(table: Table) -> tuple[dict[str, int], str]:
     if "label" in found:
         return found, ""
     if table.width == 1:
-        return found, "it lists paths alone; add a column 'label' with the class of each"
+        return found, "it lists only paths; add a column 'label' with the class of each video"
     where = f"its columns are {_quoted(table)}" if table.header else f"it has {table.width} columns without names"
-    return found, f"{where}, of which none is called 'label' (or 'class', 'category'); name the one that holds it so"
+    return found, f"{where}, none called 'label' (or 'class', 'category'); name the one with the class 'label'"
 
 
 def _holds_paths(table: Table, column: int) -> bool:
@@ -193,7 +193,7 @@ def _labels(cell: Any) -> tuple[str, ...]:
 
 
 def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
-    """What a cell holds, as texts: a JSON list, or text that a separator divides."""
+    """The texts in a cell: the items of a JSON list, or the parts of a text split at a separator."""
     if isinstance(value, list | tuple):
         parts = value
     else:
@@ -203,10 +203,10 @@ def _texts(value: Any, separator: str = "") -> tuple[str, ...]:
 
 
 class _Relative:
-    """Makes paths relative to the root; where one is in no folder, as if it were in the first."""
+    """Makes paths relative to the root; a path found in no folder is taken to be in the first."""
 
     def __init__(self, root: str, places: tuple[str, ...]):
-        """Keep where relative paths may start; many paths lie in one folder, which is found once."""
+        """Keep the folders where relative paths may start; each folder of many paths is resolved once."""
         self._root, (self._first, *self._others) = root, places
         self._plain = self._first == root and not self._others
         self._folder = functools.lru_cache(2**16)(lambda folder: self._from_root(folder))
@@ -215,11 +215,11 @@ class _Relative:
         """The paths of some lines.
 
         Raises:
-          DataError: with the number of a line that has none.
+          DataError: with the number of a line without a path.
         """
         for number, path in zip(numbers, paths, strict=True):
             if not isinstance(path, str) or not path.strip():
-                raise DataError(f"{source}, line {number}: it names no video")
+                raise DataError(f"{source}, line {number}: the path of the video is missing")
         return [self._relative(path.strip()) for path in paths]
 
     def _relative(self, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The files below a folder, found without a look at any of them."""
+"""Find the files below a folder by name, without opening any."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from vidjax.errors import DataError
 
-LOOKED_AT = 64  # files of a split, before a run
+LOOKED_AT = 64  # files per split that are checked before a run
 EXTENSIONS = (
     ".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".3g2", ".ogv",
     ".mts", ".m2ts", ".mxf", ".asf", ".vob", ".y4m",
@@ -24,18 +24,18 @@ def is_video_name(name: str) -> bool:
 
 
 def may_be_video(name: str) -> bool:
-    """Whether a file may be meant as a video, whatever it is called; obvious notes and pictures are not."""
+    """Whether a file may be meant as a video, whatever its name; obvious text files and images are not."""
     return not name.lower().endswith(_OTHERS)
 
 
 def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_video_name) -> Iterator[str]:
-    """Names of all videos in a folder and the folders below it, sorted, relative to the folder, with forward slashes.
+    """Names of all videos in a folder and below it, sorted, relative to the folder, with forward slashes.
 
-    Hidden files and folders are passed over. Links are followed, but not back to a folder that they lie in.
+    Hidden files and folders are skipped. Links are followed, but not back to a folder that contains them.
 
     Args:
-      below: a folder of `root` to begin at, relative to it; names stay relative to `root`.
-      accept: whether a file of this name counts.
+      below: a folder of `root` to start at, relative to it; names stay relative to `root`.
+      accept: whether a file with this name counts.
 
     Raises:
       DataError: when a folder cannot be read.
@@ -47,7 +47,7 @@ def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_v
             if accept(entry.name):
                 found.append(entry.name)
         elif not (entry.is_symlink() and _leads_back(entry.path)):
-            found.append(f"{entry.name}/")  # sorted with its slash, as the names of the files below it would be
+            found.append(f"{entry.name}/")  # sorted with its slash, like the names of the files below it
     for name in sorted(found):
         if name.endswith("/"):
             yield from find_videos(root, folder + name[:-1], accept)
@@ -61,7 +61,7 @@ def subfolders(folder: str) -> list[str]:
 
 
 def listed(paths: Iterable[str]) -> set[str]:
-    """Those of some paths that the folders which hold them list; no file is looked at."""
+    """Those paths that the listings of their folders contain; no file is accessed."""
     names: dict[str, set[str]] = {}
     for path in (paths := list(paths)):
         if (folder := os.path.dirname(path)) not in names:
@@ -70,12 +70,12 @@ def listed(paths: Iterable[str]) -> set[str]:
 
 
 def spread(count: int) -> list[int]:
-    """Some of `count` rows, evenly spread, whose files are looked at before a run in place of all."""
+    """Up to 64 evenly spread rows, whose files stand in for all `count` in checks before a run."""
     return sorted({at * count // LOOKED_AT for at in range(LOOKED_AT)}) if count else []
 
 
 def size_of(path: str) -> int:
-    """The bytes of a file; -1 when it is not there."""
+    """The size of a file in bytes; -1 if it does not exist."""
     try:
         return os.stat(path).st_size
     except OSError:

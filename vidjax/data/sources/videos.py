@@ -1,4 +1,4 @@
-"""What a list names or a folder holds, column by column, so that ten million videos need no objects of their own."""
+"""The videos of a list or a folder, stored by column, so that ten million videos need no objects of their own."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vidjax.data.sources.texts import Texts
 
 
 class Entry(NamedTuple):
-    """A video that a list names or a folder holds.
+    """A video in a list or a folder.
 
     Attributes:
       name: path relative to the root, with forward slashes.
-      labels: its classes, as they are written; empty where none is known.
+      labels: its classes, as they are written; empty if none is known.
       captions: sentences about it.
-      split: as it is written; empty where the list does not say.
-      line: of the list; 0 where there is none.
+      split: as it is written; empty if the list does not give one.
+      line: number in the list; 0 without a list.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """Values of which many are equal.
+    """Values, many of which are equal.
 
     Attributes:
-      values: each once; codes: which of them each row has.
+      values: each distinct value once; codes: the index into `values` of each row.
     """
 
     values: tuple[Any, ...]
@@ -44,22 +44,22 @@ class Column:
 
     @classmethod
     def same(cls, value: Any, count: int) -> Column:
-        """A column that has one value throughout."""
+        """A column with the same value in all rows."""
         return cls((value,), np.broadcast_to(np.int32(0), count))
 
     def is_any(self, wanted: Callable[[Any], bool]) -> Bool[np.ndarray, " n"]:
-        """Which rows have a value that is wanted."""
+        """Whether each row has a value for which `wanted` is true."""
         return np.array([wanted(value) for value in self.values])[self.codes]
 
 
 class GrowingColumn:
-    """A column that is read block by block."""
+    """A column that is added block by block."""
 
     def __init__(self, value_of: Callable[[Any], Any]):
-        """Begin without rows.
+        """Start without rows.
 
         Args:
-          value_of: makes the value of a cell, which may be text or whatever JSON has.
+          value_of: turns a cell, which may be text or any JSON value, into a value.
         """
         self._value_of, self._code_of_cell = value_of, dict[Any, int]()
         self._code_of_value, self._codes = dict[Any, int](), list[Int32[np.ndarray, " n"]]()
@@ -74,19 +74,19 @@ class GrowingColumn:
         self._codes.append(np.fromiter(map(self._code_of_cell.__getitem__, keys), np.int32, len(keys)))
 
     def column(self) -> Column:
-        """All rows; nothing is added from now on."""
+        """The column; nothing may be added afterwards."""
         return Column(tuple(self._code_of_value), np.concatenate([np.zeros(0, np.int32), *self._codes]))
 
 
 class LineNumbers:
-    """The line number of each row: rows are consecutive lines except where lines are empty."""
+    """The line number of each row: rows are consecutive lines, except for empty lines."""
 
     def __init__(self, first: int, empty: Sequence[int]):
-        """Keep what they follow from.
+        """Keep the numbers from which lines are computed.
 
         Args:
           first: line of the first row.
-          empty: the lines below it that are no rows, ascending.
+          empty: the lines below it that are not rows, in ascending order.
         """
         self._first, self._before = first, np.array(empty, np.int64) - np.arange(len(empty))
 
@@ -100,9 +100,9 @@ class Videos(Sequence[Entry]):
     """Videos, as a sequence of `Entry`.
 
     Attributes:
-      names: of these videos, which know their rows in the list or the folder.
-      labels, splits, captions: of all its rows; captions are empty where it has no such column.
-      line_of: the number of a row's line; 0 where there is none.
+      names: of these videos, with their rows in the list or the folder.
+      labels, splits, captions: of all its rows; captions are empty without such a column.
+      line_of: the line number of a row; 0 without a list.
     """
 
     names: Texts
@@ -113,7 +113,7 @@ class Videos(Sequence[Entry]):
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Videos:
-        """These videos, which may be of several lists."""
+        """Store these videos, which may come from several lists."""
         entries = list(entries)
         labels, splits = GrowingColumn(tuple), GrowingColumn(str)
         labels.add([entry.labels for entry in entries])
@@ -123,10 +123,10 @@ class Videos(Sequence[Entry]):
 
     @classmethod
     def of_files(cls, names: Iterable[str], folder: int | None = None) -> Videos:
-        """Files.
+        """Store files.
 
         Args:
-          folder: the place in the path of the folder that is the class; None where there are no classes.
+          folder: the position in the path of the folder that is the class; None without classes.
         """
         names = names if isinstance(names, Texts) else Texts.of(names)
         if folder is None:
@@ -139,16 +139,16 @@ class Videos(Sequence[Entry]):
         return cls(names, labels, Column.same("", len(names)), (), lambda row: 0)
 
     def take(self, rows: Bool[np.ndarray, " n"] | Integer[np.ndarray, " k"]) -> Videos:
-        """Those of some rows, or where a mask says so."""
+        """Select videos by row numbers or by a mask."""
         chosen = (np.flatnonzero(rows) if rows.dtype == bool else rows).astype(np.int32)
         return dataclasses.replace(self, names=self.names.take(chosen))
 
     def label_codes(self) -> Int32[np.ndarray, " n"]:
-        """Which of `labels.values` each video has."""
+        """The index into `labels.values` of each video."""
         return self.labels.codes[self.names.rows]
 
     def label_sets(self) -> list[tuple[str, ...]]:
-        """The labels of the videos, each set once."""
+        """The distinct sets of labels that occur."""
         seen = np.zeros(len(self.labels.values), bool)
         seen[self.label_codes()] = True
         return [self.labels.values[code] for code in np.flatnonzero(seen)]

@@ -1,4 +1,4 @@
-"""Long videos as windows: every row of a data set cut at a fixed stride, or into so many, for sliding inference."""
+"""Cut long videos into windows, at a fixed stride or a fixed number per video, for sliding inference."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vidjax.errors import VideoError
 
 
 def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> Int64[np.ndarray, " w"]:
-    """First frames of the windows of a video: one `every` so many frames, or `count` evenly spaced.
+    """First frames of the windows of a video: one window every `every` frames, or `count` evenly spaced.
 
-    The last window ends with the video, so no frame is left out at a stride that is no longer than a window; a video
-    shorter than a window has one, which begins at its start.
+    The last window ends with the video, so that no frame is left out if the stride is at most the length of a window. A
+    video shorter than a window has one window, which begins at its start.
 
     Args:
       frames: of the video; span: of a window.
@@ -33,10 +33,10 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
 
 
 def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
-    """Start and end in seconds of the windows of a video, as recipe.windows says.
+    """Start and end in seconds of the windows of a video, as recipe.windows defines them.
 
-    A window spans what a clip is taken from: num_frames * stride frames, say, or everything if it is spread; unless
-    recipe.windows says how long it is.
+    Unless recipe.windows gives its length, a window spans what a clip is taken from: num_frames * stride frames, for
+    example, or the whole video if clips are spread over it.
     """
     windows = recipe.windows or Windows()
     span = min(frames, max(1, round(windows.length * fps))) if windows.length else recipe.covers(frames, fps)
@@ -48,7 +48,7 @@ def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float,
 class WindowSource(VideoSource):
     """The windows of all rows of another source, video by video.
 
-    A video that cannot be opened has one window, whose reading fails again and is then counted.
+    A video that cannot be opened has one window, which fails again when it is read and is then counted.
 
     Attributes:
       video_of: (windows,) the row of the other source that each window belongs to.
@@ -56,7 +56,7 @@ class WindowSource(VideoSource):
     """
 
     def __init__(self, source: VideoSource, recipe: ClipRecipe):
-        """Open every video, for its length; none is decoded."""
+        """Open every video to find its length; none is decoded."""
         self.name, self.annotation, self._source = source.name, source.annotation, source
         self.labels, self.num_classes = source.labels, source.num_classes
         self._windows: list[tuple[float, float] | None] = []
@@ -96,7 +96,7 @@ class WindowSource(VideoSource):
 
 
 def _length(row: Row) -> tuple[int, float]:
-    """Frames and rate of a video; no frames when it cannot be opened."""
+    """Frames and rate of a video; no frames if it cannot be opened."""
     if row.video is None:
         return 1, 1.0
     try:

@@ -1,4 +1,4 @@
-"""A video file whose SHA-256 is known: what is decoded are bytes that have it."""
+"""A video file with a known SHA-256, which is verified before the file is decoded."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from vidjax.data.video.container import check_file
 from vidjax.errors import VideoError
 
-IN_MEMORY = 128 << 20  # bytes; a larger file is hashed in one pass and opened afterwards
+IN_MEMORY = 128 << 20  # bytes; a larger file is hashed in one pass and then opened by its path
 
 
 @dataclass(frozen=True)
 class CheckedFile(os.PathLike[str]):
-    """A file, and the SHA-256 that it must have.
+    """A file and its expected SHA-256.
 
     Attributes:
       path: of the file.
       sha256: 32 bytes.
-      listed_in: the list that has the checksum, for messages.
+      listed_in: the list that holds the checksum, for messages.
     """
 
     path: str
@@ -31,10 +31,10 @@ class CheckedFile(os.PathLike[str]):
         return self.path
 
     def verified(self) -> bytes | str:
-        """The file's bytes, or of a file over IN_MEMORY bytes its path, once all of it has been read and compared.
+        """Compare the file with its checksum and return its bytes, or its path if it is larger than IN_MEMORY bytes.
 
         Raises:
-          VideoError: missing, empty or not_video as `check_file`; corrupt when the checksum differs.
+          VideoError: missing, empty or not_video as in `check_file`; corrupt when the checksum differs.
         """
         check_file(self.path)
         try:
@@ -46,13 +46,13 @@ class CheckedFile(os.PathLike[str]):
         if found != self.sha256:
             raise VideoError(
                 "corrupt",
-                f"{self.path} is not the file that {self.listed_in} lists: its SHA-256 is {found.hex()[:12]}..., not "
-                f"{self.sha256.hex()[:12]}...; bring back the file, or remove its line if the change was meant",
+                f"{self.path} differs from the file listed in {self.listed_in}: its SHA-256 is {found.hex()[:12]}..., "
+                f"not {self.sha256.hex()[:12]}...; restore the file, or remove its line if the change was intended",
             )
         return content
 
 
 def sha256_of(path: str | os.PathLike) -> bytes:
-    """The SHA-256 of a file, 32 bytes; it is read a piece at a time."""
+    """The SHA-256 of a file as 32 bytes; the file is read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

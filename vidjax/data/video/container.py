@@ -1,4 +1,4 @@
-"""Opening a video file, and naming in one word what is wrong with one that cannot be opened."""
+"""Open a video file, or state in one word why it cannot be opened."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from av.stream import Disposition
 
 from vidjax.errors import VideoError
 
-MAX_PIXELS = 8192 * 8192  # of one frame
-_PADDING = 2**21  # pixels that a decoder may add to a frame of this size
-# FFmpeg's readers of one file; those that open others (playlists, SDP, numbered pictures) or draw text are left out.
+MAX_PIXELS = 8192 * 8192  # per frame
+_PADDING = 2**21  # pixels that a decoder may add to a frame of that size
+# FFmpeg's single-file formats; those that open other files (playlists, SDP, numbered images) or draw text are excluded.
 FORMATS = (
     "3gp,aac,apng,asf,av1,avi,bmp_pipe,cavsvideo,dirac,dv,flac,flv,gif,h263,h264,hevc,ivf,jpeg_pipe,m4v,matroska,mjpeg,"
     "mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,png_pipe,tiff_pipe,vc1,vvc,wav,webm,webp_pipe,wtv,yuv4mpegpipe"
 )
-_SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # in FFmpeg's log; the latter is VP9's
-_SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened had they been whole
+_SIZE_REFUSED = ("max pixel count", "Failed to initialize decoder for")  # FFmpeg's messages; the latter is for VP9
+_SIGNATURES = {  # offset, magic bytes: containers that FFmpeg would have opened had they been whole
     (0, b"\x1aE\xdf\xa3"),
     (0, b"RIFF"),
     (0, b"FLV"),
@@ -37,15 +37,15 @@ _SIGNATURES = {  # offset, first bytes: containers that FFmpeg would have opened
 }
 
 av.logging.set_level(av.logging.PANIC)
-# A title in an old encoding must not make a video unreadable. PyAV 18 has to be told, PyAV 19 has no such option.
+# A title in an old encoding must not make a video unreadable. PyAV 18 needs the option; PyAV 19 no longer has it.
 open_any = functools.partial(av.open, metadata_errors="ignore") if int(av.__version__.split(".")[0]) < 19 else av.open
 
 
 def open_container(source: str | os.PathLike | bytes, where: str) -> av.container.InputContainer:
-    """Open a path or the bytes of a file. A path is never taken for an address, nor a playlist followed.
+    """Open a path or the bytes of a file. Paths are never treated as URLs, and playlists are never followed.
 
     Args:
-      where: how messages name it, as by `describe`.
+      where: the name of the source in messages, as from `describe`.
 
     Raises:
       VideoError: missing, empty, truncated, corrupt, or not_video.
@@ -58,20 +58,20 @@ def open_container(source: str | os.PathLike | bytes, where: str) -> av.containe
     only = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         return open_any(handle, mode="r", options=decoder_options() | only)
-    except Exception as error:  # FFmpeg's, the system's, PyAV's own: damage reaches all of them
+    except Exception as error:  # damage can raise FFmpeg's, the system's and PyAV's own errors
         raise VideoError(*_why(source, where, error)) from error
 
 
 def decoder_options() -> dict[str, str]:
-    """What decoders are told: to refuse a frame far over MAX_PIXELS before there is memory for it, wherever it comes.
+    """Options that make decoders reject a frame far over MAX_PIXELS before allocating it, wherever it occurs.
 
-    They count what they pad a frame with, which has to be allowed for; `check_size` keeps the exact limit.
+    Decoders count the padding of a frame, so the limit here is looser; `check_size` enforces the exact one.
     """
     return {"max_pixels": str(MAX_PIXELS + _PADDING)}
 
 
 def check_size(width: int, height: int, where: str) -> None:
-    """Refuse frames over MAX_PIXELS.
+    """Reject frames over MAX_PIXELS.
 
     Raises:
       VideoError: too_large.
@@ -81,40 +81,40 @@ def check_size(width: int, height: int, where: str) -> None:
 
 
 def check_file(path: str | os.PathLike) -> None:
-    """Make sure that there is a file with something in it; nothing is read.
+    """Check that a regular, non-empty file exists, without reading it.
 
     Raises:
-      VideoError: missing (a folder, too), not_video (a pipe, a socket, a device) or empty.
+      VideoError: missing (also for a folder), not_video (a pipe, a socket, a device) or empty.
     """
     where = describe(path)
     try:
         found = os.stat(path)
-    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # a path with a null byte raises ValueError
         raise VideoError("missing", f"{where} cannot be found: {getattr(error, 'strerror', error)}") from error
     if stat.S_ISDIR(found.st_mode):
         raise VideoError("missing", f"{where} is a folder, not a file")
     if not stat.S_ISREG(found.st_mode):
         raise VideoError("not_video", f"{where} is a pipe, a socket or a device, not a file")
     if found.st_size == 0:
-        raise VideoError("empty", f"{where} has zero bytes")
+        raise VideoError("empty", f"{where} is empty (0 bytes)")
 
 
 @contextlib.contextmanager
 def reading(where: str) -> Generator[None]:
-    """Around whatever FFmpeg and PyAV do with an opened file.
+    """Turn any failure of FFmpeg or PyAV while reading an opened file into a `VideoError`.
 
-    FFmpeg's errors are not the only ones: a packet of a stream that appears in mid-file makes PyAV raise IndexError, a
-    rate over zero ZeroDivisionError.
+    FFmpeg's errors are not the only ones: PyAV raises IndexError for a packet of a stream that appears mid-file, and
+    ZeroDivisionError for a rate with denominator zero.
 
     Raises:
-      VideoError: for any failure; too_large where a decoder refuses the size of a frame, else corrupt unless a more
-        exact one was raised inside.
+      VideoError: too_large where a decoder rejects the size of a frame, otherwise corrupt; a `VideoError` raised inside
+        passes through.
     """
     try:
         yield
     except VideoError:
         raise
-    except Exception as error:  # whatever a decoder makes of damaged bytes, an IndexError of PyAV among them
+    except Exception as error:  # damaged bytes can raise anything, including an IndexError in PyAV
         if any(words in str(error) for words in _SIZE_REFUSED):
             limit = f"at most {MAX_PIXELS} pixels are read: {said_by(error)}"
             raise VideoError("too_large", f"{where} has a frame that is too large; {limit}") from error
@@ -130,7 +130,7 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "no"
-        raise VideoError("no_video_stream", f"{where} has {kinds} streams only, none with moving pictures")
+        raise VideoError("no_video_stream", f"{where} has only {kinds} streams, none of them video")
     stream = streams[0]
     if stream.codec_context is None:
         raise VideoError("corrupt", f"{where} uses a video codec that FFmpeg does not know")
@@ -139,23 +139,23 @@ def video_stream(container: av.container.InputContainer, where: str) -> av.video
 
 
 def describe(source: str | os.PathLike | bytes) -> str:
-    """How messages name a source: its path, or how many bytes it has."""
+    """The name of a source in messages: its path, or its number of bytes."""
     return f"a video of {len(source)} bytes" if isinstance(source, bytes) else os.fspath(source)
 
 
 def said_by(error: Exception) -> str:
-    """What FFmpeg reports, without its error number and the name of the file, which messages give themselves."""
+    """What FFmpeg reports, without its error number and the file name, which vidjax's messages already contain."""
     if not isinstance(error, av.FFmpegError):
         return str(error)
-    log: Any = error.log  # level, who and what; PyAV annotates something else
+    log: Any = error.log  # (level, source, message), whatever PyAV annotates
     return f"{error.strerror} ({log[2].strip()})" if log else str(error.strerror)
 
 
 def _why(source: str | os.PathLike | bytes, where: str, error: Exception) -> tuple[str, str]:
     if isinstance(error, PermissionError):
-        return "missing", f"{where} may not be read: {error.strerror}"
+        return "missing", f"{where} cannot be read: {error.strerror}"
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         head = file.read(16)
     if any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES):
         return "corrupt", f"{where} cannot be opened: {said_by(error)}"
-    return "not_video", f"{where} is in no format that vidjax reads; MP4, MOV, WebM, MKV and AVI are"
+    return "not_video", f"{where} is not in a format that vidjax reads; MP4, MOV, WebM, MKV and AVI are"

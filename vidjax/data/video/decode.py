@@ -1,8 +1,8 @@
-"""Exact display frames from video files, or an error that says why not (strict, one-threaded PyAV).
+"""Decode exact display frames from video files, or raise an error that says why not (strict, single-threaded PyAV).
 
-Packets are indexed by presentation time before anything is decoded, so a frame number always means the same picture
-and a file that ends early is noticed. Decoding starts at a key frame and leaves out pictures that nobody asked for and
-no other picture refers to; a stream that refuses this is decoded once more from its start before it is given up.
+Packets are indexed by presentation time before anything is decoded, so that a frame number always means the same
+picture and a file that ends early is detected. Decoding starts at a key frame and skips unwanted pictures that no other
+picture refers to. If that fails, the stream is decoded once more from its start before an error is raised.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from vidjax.data.video.truncation import find_ending, is_cut_off
 from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
-MAX_READ_BYTES = 8 << 30  # of one answer
+MAX_READ_BYTES = 8 << 30  # returned by one read
 _CUT = "the file ends before its container does; get another copy of it"
-_SKIPPABLE = {"h264"}  # codecs that mark pictures no other picture refers to, so that leaving them out changes nothing
+_SKIPPABLE = {"h264"}  # codecs that mark pictures that no other refers to, so that skipping these is safe
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video is: number of display frames, frames per second, size in pixels as displayed, seconds.
+    """The number of display frames, frames per second, displayed size in pixels, and duration in seconds of a video.
 
     Example:
       >>> info = vidjax.data.probe_video("video.mp4")
@@ -48,10 +48,10 @@ class VideoInfo:
 
 
 def probe_video(source: str | os.PathLike | bytes) -> VideoInfo:
-    """Index a video and decode its first frame only.
+    """Index a video and decode only its first frame.
 
     Args:
-      source: a path, or the bytes of a file.
+      source: a path or the bytes of a file.
 
     Raises:
       VideoError: its `reason` is one of missing, empty, not_video, no_video_stream, truncated, corrupt, too_large.
@@ -65,15 +65,15 @@ def probe_video(source: str | os.PathLike | bytes) -> VideoInfo:
 
 
 def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
-    """Exact display frames as RGB.
+    """Decode exact display frames as RGB.
 
     Args:
-      source: a path, or the bytes of a file.
+      source: a path or the bytes of a file.
       indices: display frame numbers from 0, in any order, repeats allowed.
 
     Raises:
       VideoError: when any of them cannot be decoded exactly; its `reason` is as in `probe_video`.
-      IndexError: for a number that is negative or not below the number of frames.
+      IndexError: for a negative number, or one that is not below the number of frames.
 
     Example:
       >>> frames = vidjax.data.read_frames("video.mp4", [0, 8, 16, 39])
@@ -88,12 +88,12 @@ def read_frames(source: str | os.PathLike | bytes, indices: FrameNumbers) -> UIn
 
 
 class Video:
-    """One opened video; a `read` decodes each wanted frame once, however often it is asked for.
+    """An opened video; each `read` decodes every wanted frame once, however often it is requested.
 
     Attributes:
       frames: the number of display frames.
-      open_ended: whether nothing says where the file ends, so that it may have been cut: neither its container nor a
-        checksum.
+      open_ended: whether neither the container nor a checksum defines where the file ends, so that it may have been
+        cut unnoticed.
 
     Example:
       >>> with vidjax.data.Video("video.mp4") as video:
@@ -103,10 +103,10 @@ class Video:
     """
 
     def __init__(self, source: str | os.PathLike | bytes):
-        """Open a path, or the bytes of a file; a `CheckedFile` is compared with its checksum first.
+        """Open a path or the bytes of a file; a `CheckedFile` is first compared with its checksum.
 
         Raises:
-          VideoError: as `probe_video`.
+          VideoError: as in `probe_video`.
         """
         self._where, checked = describe(source), isinstance(source, CheckedFile)
         if isinstance(source, CheckedFile):
@@ -134,7 +134,7 @@ class Video:
                 self._context.thread_type, self._context.thread_count = "NONE", 1
                 self._context.options = {"err_detect": "explode"} | decoder_options()
                 self._index = PacketIndex(source, self._where, self._container, self._stream)
-        except BaseException:  # whatever it is goes on, but the file is closed
+        except BaseException:  # close the file and re-raise
             self._container.close()
             raise
 
@@ -151,30 +151,30 @@ class Video:
 
     @functools.cached_property
     def info(self) -> VideoInfo:
-        """What the video is; decodes its first frame, as only that tells the size and the rotation."""
+        """Properties of the video; decodes its first frame, which alone gives the size and the rotation."""
         height, width = self.read([0]).shape[1:3]
         seconds = self._index.seconds(self._stream)
         return VideoInfo(self.frames, self.fps, height, width, seconds or self.frames / self.fps)
 
     @functools.cached_property
     def fps(self) -> float:
-        """Frames a second on average; nothing is decoded for it."""
+        """Average frames per second; decodes nothing."""
         with reading(self._where):
             rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
             return rate or self.frames / max(self._index.seconds(self._stream), 1e-6)
 
     @functools.cached_property
     def times(self) -> Float[np.ndarray, " frames+1"]:
-        """Seconds from the start at which each frame is shown, and at which the last one ends; nothing is decoded."""
+        """Seconds from the start at which each frame is shown, and at which the last one ends; decodes nothing."""
         return self._index.times(self._stream, self.fps)
 
     @property
     def pixel_aspect(self) -> Fraction:
-        """Width over height of a pixel as it is stored."""
+        """Width divided by height of a pixel as stored."""
         return self._stream.sample_aspect_ratio or Fraction(1)
 
     def pictures(self) -> Iterator[av.VideoFrame]:
-        """Every display frame once, in order, as it was encoded: neither converted nor turned.
+        """Yield every display frame once, in order, as encoded: neither converted nor rotated.
 
         Raises:
           VideoError: when one of them cannot be decoded exactly.
@@ -190,15 +190,15 @@ class Video:
                 yield frame
                 number += 1
             if number != self.frames:
-                raise VideoError("corrupt", f"{self._where}: {number} of {self.frames} frames come out of the decoder")
+                raise VideoError("corrupt", f"{self._where}: the decoder returned {number} of {self.frames} frames")
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
-        """Exact display frames as RGB; see `read_frames`."""
+        """Decode exact display frames as RGB; see `read_frames`."""
         numbers = np.asarray(indices, np.int64).reshape(-1)
         wanted = np.unique(numbers)
         if len(wanted) == 0 or wanted[0] < 0 or wanted[-1] >= self.frames:
             asked = f"frames {wanted[0]} to {wanted[-1]}" if len(wanted) else "no frames"
-            raise IndexError(f"{asked} asked of {self._where}, which has frames 0 to {self.frames - 1}")
+            raise IndexError(f"{asked} requested from {self._where}, which has frames 0 to {self.frames - 1}")
         with reading(self._where):
             found = self._decode_counting(wanted) if self._index.counted else self._decode(wanted)
         return found if np.array_equal(wanted, numbers) else found[np.searchsorted(wanted, numbers)]
@@ -225,7 +225,7 @@ class Video:
         return pictures.complete()
 
     def _decode_counting(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
-        """For streams without usable times: decode from the start and count what comes out."""
+        """For streams without usable times: decode from the start and count the frames."""
         rows = {int(number): row for row, number in enumerate(wanted)}
         pictures = _Pictures(len(rows), self._reformatter, self._where)
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
@@ -236,12 +236,12 @@ class Video:
         return pictures.complete()
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
-        """Decode the packets from a key frame to `stop`, those not in `rows` (if given) only where others need them."""
+        """Decode the packets from a key frame to `stop`; those not in `rows` (if given) only where others need them."""
         context, floor = self._context, self._index.pts[start]
         try:
             for packet in self._index.packets(start, stop):
                 if not self._index.counted and packet.pts is not None and packet.pts < floor:
-                    continue  # shown before the key frame: leans on pictures that were not decoded
+                    continue  # shown before the key frame: refers to pictures that were not decoded
                 if rows is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in rows else "NONREF"
                 yield from self._checked(context.decode(packet))
@@ -251,14 +251,14 @@ class Video:
             context.flush_buffers()
 
     def _checked(self, frames: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """The size of frames may change in mid-stream."""
+        """Check every frame's size, which may change mid-stream."""
         for frame in frames:
             check_size(frame.width, frame.height, self._where)
             yield frame
 
 
 def displayed_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame as it is displayed, in RGB."""
+    """Convert a frame to RGB, rotated as it is displayed."""
     picture = reformatter.reformat(frame, format="rgb24", threads=1)
     plane = picture.planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
@@ -271,7 +271,7 @@ class _MissingFrameError(Exception):
 
 
 class _Pictures:
-    """The wanted frames as one RGB array, filled in the order they are decoded in."""
+    """Collects the wanted frames in one RGB array, in whatever order they are decoded."""
 
     def __init__(self, count: int, reformatter: VideoReformatter, where: str):
         self.count = 0
@@ -280,7 +280,7 @@ class _Pictures:
 
     def put(self, row: int, frame: av.VideoFrame):
         if frame.is_corrupt:
-            raise _MissingFrameError(f"the decoder marks frame at {frame.time} s as damaged")
+            raise _MissingFrameError(f"the decoder marks the frame at {frame.time} s as damaged")
         pixels = displayed_rgb(frame, self._reformatter)
         if self._array is None:
             self._array = self._allocate(pixels.shape)
@@ -294,7 +294,7 @@ class _Pictures:
     def complete(self) -> UInt8[np.ndarray, "t h w 3"]:
         if self._array is None or self.count != self._expected:
             raise _MissingFrameError(
-                f"{self._expected - self.count} of {self._expected} frames did not come out of the decoder"
+                f"the decoder did not return {self._expected - self.count} of {self._expected} frames"
             )
         return self._array
 
@@ -302,13 +302,13 @@ class _Pictures:
         if self._expected * np.prod(shape) > MAX_READ_BYTES:
             size = f"{self._expected} frames of {shape[1]} x {shape[0]}"
             raise VideoError(
-                "too_large", f"{size} from {self._where} are over {MAX_READ_BYTES >> 30} GiB; read fewer at once"
+                "too_large", f"{size} from {self._where} exceed {MAX_READ_BYTES >> 30} GiB; read fewer at once"
             )
         return np.empty((self._expected, *shape), np.uint8)
 
 
 def _runs(ordinals: Sequence[int], index: PacketIndex) -> Iterator[tuple[int, int]]:
-    """Stretches of packets that hold the wanted ones (given in display order) and what these refer to."""
+    """Ranges of packets that contain the wanted ones (given in display order) and those that they refer to."""
     first, *others = ordinals
     start, stop = index.key_before(first), first
     for ordinal in others:

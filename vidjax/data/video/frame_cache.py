@@ -1,4 +1,4 @@
-"""Decoded frames kept in memory: a small set of videos is decoded once, not once an epoch."""
+"""Keep decoded frames in memory, so that a small set of videos is decoded once instead of every epoch."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vidjax.data.video.readers import OpenVideo, StoredVideo, VideoPlace, open_v
 
 
 class FrameCache:
-    """Keeps the frames that it has decoded, up to a number of bytes; safe to use from several threads.
+    """Keeps the frames that it has decoded, up to a number of bytes; thread-safe.
+
+    Only requested frames are decoded, and nothing is evicted: where the videos exceed the memory, a fixed part of them
+    is served from it, whatever their order.
 
     Attributes:
-      limit: the bytes that it may keep; kept_bytes: those that it keeps.
-
-    Nothing is decoded that nobody has asked for, and nothing is dropped again: where the videos exceed the memory, a
-    fixed part of them is served from it, whatever their order.
+      limit: the number of bytes that it may keep; kept_bytes: the number that it keeps.
     """
 
     def __init__(self, limit: int, *, open_ended: bool = True):
-        """Begin empty; with a `limit` of 0 bytes every video is decoded anew.
+        """Start empty; with a `limit` of 0 bytes, nothing is kept.
 
         Args:
           open_ended: as for `open_video`.
@@ -35,10 +35,10 @@ class FrameCache:
         self._lock = threading.Lock()
 
     def open(self, place: VideoPlace) -> OpenVideo:
-        """Open a video for reading, as `open_video` does.
+        """Open a video for reading, like `open_video`.
 
         Raises:
-          VideoError: when it cannot be opened, here or where a frame that is not kept is read.
+          VideoError: when it cannot be opened, now or when a frame that is not kept is read.
         """
         if kept := self._videos.get(_key(place)):
             return _CachedVideo(self, place, kept)
@@ -47,12 +47,12 @@ class FrameCache:
 
     @property
     def bytes_per_video(self) -> float:
-        """What a video comes to once all of its frames are kept: the mean over those that it knows; 0 of none."""
+        """Mean size of the known videos with all of their frames kept; 0 if no video is known."""
         sizes = [kept.frames * next(iter(kept.frames_by_number.values())).nbytes for kept in self._videos.values()]
         return sum(sizes) / max(len(sizes), 1)
 
     def keep(self, place: VideoPlace, kept: _Kept, numbers: FrameNumbers, frames: UInt8[np.ndarray, "t h w 3"]):
-        """Keep frames just decoded, if all of them fit."""
+        """Keep newly decoded frames if all of them fit."""
         with self._lock:
             if self.kept_bytes + frames.nbytes > self.limit:
                 return
@@ -62,7 +62,7 @@ class FrameCache:
 
 
 def _key(place: VideoPlace) -> Hashable:
-    """What tells a video from all others; records of two splits number theirs alike."""
+    """A key unique to a video; records of different splits reuse numbers."""
     if isinstance(place, StoredVideo):
         return id(place.records), place
     return os.fspath(place) if isinstance(place, os.PathLike) else place
@@ -70,7 +70,7 @@ def _key(place: VideoPlace) -> Hashable:
 
 @dataclass
 class _Kept:
-    """What is kept of a video: number of frames, frames per second, and some frames by their number."""
+    """What is known of a video: number of frames, frames per second, and the kept frames by number."""
 
     frames: int
     fps: float
@@ -78,7 +78,7 @@ class _Kept:
 
 
 class _CachedVideo:
-    """A video that is opened only for frames that are not kept."""
+    """A video that is opened only when a frame that is not kept is needed."""
 
     def __init__(self, cache: FrameCache, place: VideoPlace, kept: _Kept, video: OpenVideo | None = None):
         self._cache, self._place, self._kept, self._video = cache, place, kept, video
@@ -97,16 +97,16 @@ class _CachedVideo:
 
     @property
     def info(self) -> VideoInfo:
-        """What the video is."""
+        """Properties of the video; opens the file."""
         return self._opened().info
 
     @property
     def times(self) -> Float[np.ndarray, " frames+1"]:
-        """Seconds at which frames are shown, and at which the last one ends."""
+        """Seconds at which frames are shown, and at which the last one ends; opens the file."""
         return self._opened().times
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
-        """Exact display frames as RGB; a new array.
+        """Display frames as RGB, in a new array.
 
         Raises:
           VideoError: when one cannot be decoded.

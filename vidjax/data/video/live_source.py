@@ -1,7 +1,7 @@
-"""What `vidjax watch` may open: a camera, one network stream at the address that was given, or a file that grows.
+"""Sources for `vidjax watch`: a camera, one network stream at a given address, or a growing file.
 
-Nothing else in vidjax lets FFmpeg open an address. Each kind has a white list of protocols and formats of its own, and
-none of these formats opens another address: no playlist (HLS, DASH), no SDP of a file.
+Nothing else in vidjax lets FFmpeg open a URL. Each kind has its own allowlist of protocols and formats, and none of
+these formats opens another URL: no playlists (HLS, DASH), no SDP files.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ import av
 from vidjax.data.video.container import FORMATS, decoder_options, open_any
 from vidjax.errors import ConfigError, DataError, StalledError, VideoError
 
-_WEB = "http,https,tls,tcp"  # a redirection may lead from one to the other
+_WEB = "http,https,tls,tcp"  # either may redirect to the other
 PROTOCOLS = {"http": _WEB, "https": _WEB, "tcp": "tcp", "rtsp": "tcp", "rtsps": "tls,tcp"}
 _PLAYLISTS = (".m3u8", ".mpd", ".m3u", ".pls", ".sdp")
-_CAMERAS = 81  # the major number of video4linux devices
-_POLL = 0.02  # seconds between two looks at a file
-_ANALYSIS = 1_000_000  # microseconds of a stream that FFmpeg may look at before the first frame
+_CAMERAS = 81  # the major device number of video4linux
+_POLL = 0.02  # seconds between two attempts to read a growing file
+_ANALYSIS = 1_000_000  # microseconds of a stream that FFmpeg may analyse before the first frame
 _SEE = "see vidjax watch --help"
 
 
 @dataclasses.dataclass(frozen=True)
 class LiveSource:
-    """Something that goes on while it is read.
+    """A source that may grow while it is read.
 
     Attributes:
       address: a path or a URL.
@@ -47,17 +47,17 @@ class LiveSource:
 
 
 def find_source(address: str) -> LiveSource:
-    """What an address means; opens nothing.
+    """Classify an address, without opening it.
 
     Raises:
-      ConfigError: for an address that is malformed or of a kind that is not watched.
-      VideoError: missing or not_video, of a path.
+      ConfigError: for a malformed address, or one of an unsupported kind.
+      VideoError: missing or not_video, for a path.
     """
     scheme = address.split("://")[0] if "://" in address else ""
     if scheme:
         try:
             parts = urllib.parse.urlsplit(address)
-        except ValueError as error:  # such as an unclosed bracket; what it says may hold the password
+        except ValueError as error:  # such as an unclosed bracket; its text may contain the password
             raise ConfigError(f"the address of this {scheme}:// stream is malformed; {_SEE}") from error
         shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         if scheme not in PROTOCOLS:
@@ -65,7 +65,7 @@ def find_source(address: str) -> LiveSource:
         if parts.path.lower().endswith(_PLAYLISTS):
             raise ConfigError(f"{shown} is a playlist, which vidjax does not follow; give the address of one stream")
         if not parts.hostname:
-            raise ConfigError(f"{shown} names no host")
+            raise ConfigError(f"{shown} has no host name; write it as in http://HOST/stream")
         return LiveSource(address, "network", shown)
     try:
         mode = os.stat(address)
@@ -80,14 +80,14 @@ def find_source(address: str) -> LiveSource:
 
 
 def open_live(source: LiveSource, timeout: float, stopped: threading.Event) -> av.container.InputContainer:
-    """Open a source; blocks until it has begun to send.
+    """Open a source; blocks until it starts sending.
 
     Args:
-      timeout: seconds of silence after which reading ends, with the end of a file or with `StalledError`.
-      stopped: ends the reading of a file.
+      timeout: seconds of silence after which reading stops: for a file as at its end, otherwise with `StalledError`.
+      stopped: when set, ends the reading of a file.
 
     Raises:
-      DataError: when it cannot be opened, in a sentence; VideoError where it is no video.
+      DataError: when it cannot be opened; VideoError when it is not a video.
       StalledError: when it sends nothing.
     """
     options = decoder_options() | {"analyzeduration": str(_ANALYSIS)}
@@ -109,7 +109,7 @@ def open_live(source: LiveSource, timeout: float, stopped: threading.Event) -> a
 
 @contextlib.contextmanager
 def live_errors(source: LiveSource, timeout: float):
-    """Around what FFmpeg does with a source: what it says becomes a sentence without the password of an address.
+    """Turn FFmpeg's errors about a source into messages that do not show the password in its address.
 
     Raises:
       DataError, StalledError: as `open_live`.
@@ -120,51 +120,51 @@ def live_errors(source: LiveSource, timeout: float):
         raise
     except (av.error.ExitError, TimeoutError) as error:
         raise StalledError(
-            f"{source.shown} has sent nothing for {timeout:g} s; see that it sends, or wait longer with --timeout"
+            f"{source.shown} has sent nothing for {timeout:g} s; check that it sends, or wait longer with --timeout"
         ) from error
-    except (av.error.InvalidDataError, av.error.ArgumentError) as error:  # the latter of formats that are not allowed
+    except (av.error.InvalidDataError, av.error.ArgumentError) as error:  # ArgumentError for formats not allowed
         hint = ""
         if source.kind == "file":
             hint = (
-                ", or none that can be read before it is finished, as most MP4 files; record MPEG-TS or Matroska, and "
-                "ask `vidjax predict --every 1` about a finished file"
+                ", or cannot be read before it is finished, like most MP4 files; record MPEG-TS or Matroska, and use "
+                "`vidjax predict --every 1` for a finished file"
             )
-        raise VideoError("not_video", f"{source.shown} has no format that vidjax reads{hint}") from error
-    except Exception as error:  # FFmpeg's, the system's, PyAV's own
+        raise VideoError("not_video", f"{source.shown} is not in a format that vidjax reads{hint}") from error
+    except Exception as error:  # FFmpeg's, the system's or PyAV's own
         if isinstance(error, OSError) and ends_in_error(source, error):
-            raise VideoError("not_video", f"{source.shown} has ended before there was a video in it") from error
+            raise VideoError("not_video", f"{source.shown} ended before a video began") from error
         why = getattr(error, "strerror", None) or type(error).__name__
         raise DataError(f"{source.shown} cannot be read: {why}") from error
 
 
 def ends_in_error(source: LiveSource, error: OSError) -> bool:
-    """Whether an error is how FFmpeg says that an answer of HTTP whose length is unknown has ended."""
+    """Whether an error is FFmpeg's way of ending an HTTP response of unknown length."""
     return error.errno == errno.EIO and source.address.startswith("http")
 
 
 def _find_host(source: LiveSource) -> None:
-    """For a host that does not exist FFmpeg says "Input/output error" only."""
+    """Check that the host exists; otherwise FFmpeg only reports "Input/output error"."""
     parts = urllib.parse.urlsplit(source.address)
     try:
         socket.getaddrinfo(parts.hostname, None)
     except OSError as error:
-        raise DataError(f"{source.shown}: there is no host {parts.hostname!r} ({error.strerror})") from error
+        raise DataError(f"{source.shown}: host {parts.hostname!r} was not found ({error.strerror})") from error
 
 
 class GrowingFile:
-    """A file for FFmpeg to read while another program writes it; it ends when it has not grown for a while."""
+    """A file that FFmpeg reads while another program writes it; it ends when it has not grown for a while."""
 
     def __init__(self, path: str, patience: float, stopped: threading.Event):
-        self.name = path  # by which FFmpeg guesses the format
+        self.name = path  # FFmpeg guesses the format from it
         self._file, self._patience, self._stopped = open(path, "rb"), patience, stopped  # noqa: SIM115
         self._over = False
 
     def read(self, size: int) -> bytes:
-        """Up to so many bytes as soon as there are any; none at the end."""
+        """Return up to `size` bytes as soon as there are any; none at the end."""
         since = time.monotonic()
         while not (self._over or self._stopped.is_set()):
             if found := self._file.read(size):
                 return found
-            self._over = time.monotonic() - since > self._patience  # FFmpeg reads again after an end
+            self._over = time.monotonic() - since > self._patience  # remembered, as FFmpeg reads again after the end
             self._stopped.wait(_POLL)
         return b""

@@ -1,6 +1,6 @@
-"""Frames of a live stream: decoded in a thread, kept for the last seconds, dropped rather than late.
+"""Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-Of a long window not all frames are kept, but at most one per `apart` seconds, and the last one.
+For a long window not every frame is kept, but at most one per `apart` seconds, and the last one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from vidjax.data.video.decode import displayed_rgb
 from vidjax.data.video.live_source import LiveSource, ends_in_error, live_errors, open_live
 from vidjax.errors import StalledError
 
-_LATE, _VERY_LATE = 0.5, 2.0  # seconds: frames are not prepared, then only key frames decoded
-_MEMORY = 15.0  # seconds: the most punctual frame of these, or of as many before, is what others are late beside
-_RATES = (1.0, 240.0)  # frames a second that are believed
+_LATE, _VERY_LATE = 0.5, 2.0  # seconds: later than this, frames are dropped; then only key frames are decoded
+_MEMORY = 15.0  # seconds: lateness is measured against the most punctual frame of the last 15 to 30 seconds
+_RATES = (1.0, 240.0)  # plausible frames per second
 _USUAL_RATE = 25.0
 
 
 class Kept(NamedTuple):
-    """A frame: its time in the stream, the moment (`time.monotonic`) at which it was due here, what is kept."""
+    """A frame: its time in the stream, when it was due here (`time.monotonic`), and what is kept of it."""
 
     seconds: float
     due: float
@@ -50,18 +50,18 @@ class LiveVideo:
     """Reads a source until it ends or is closed.
 
     Attributes:
-      counts: of frames so far.
-      fps: frames a second that the source announces; 25 if it announces none.
+      counts: frames so far.
+      fps: frames per second that the source announces; 25 if it announces none, or an implausible rate.
       size: height and width of the last frame as displayed.
       keep: seconds for which frames are kept; apart: seconds between kept frames, 0 for all frames.
-      remarks: sentences about the stream, such as a change of its size.
+      remarks: sentences about the stream, such as a change of frame size.
     """
 
     def __init__(self, source: LiveSource, prepare: Callable[[UInt8[np.ndarray, "h w 3"]], np.ndarray], timeout: float):
-        """Begin to read.
+        """Start reading.
 
         Args:
-          prepare: makes of a frame what is kept of it; called in the reading thread.
+          prepare: turns a frame into what is kept of it; called in the reading thread.
           timeout: seconds without a frame after which `wait` gives up.
         """
         self.counts, self.fps, self.size, self.remarks = Counts(), 0.0, (0, 0), list[str]()
@@ -80,18 +80,19 @@ class LiveVideo:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Ask the thread to end; one that waits for the network is left to its time-out."""
+        """Ask the thread to stop; one that waits for the network ends with its time-out."""
         self._stopped.set()
         self._thread.join(1.0)
 
     def wait(self, seconds: float, until: float = math.inf) -> list[Kept]:
-        """The kept frames, once the last of them is at this time of the stream or later; none at its end.
+        """Wait until the last kept frame reaches a time of the stream, and return the kept frames; none at its end.
 
         Args:
-          until: the moment (`time.monotonic`) from which it waits no longer and returns none.
+          seconds: the time in the stream to wait for.
+          until: the moment (`time.monotonic`) at which to stop waiting and return nothing.
 
         Raises:
-          StalledError: when no frame has come for the time-out.
+          StalledError: when no frame arrived within the time-out.
           DataError: when the source cannot be read, or breaks off.
         """
         with self._changed:
@@ -101,8 +102,8 @@ class LiveVideo:
                 if self._ended or time.monotonic() >= until:
                     return []
                 silent = time.monotonic() - self._alive
-                if silent > self._timeout + 1.0:  # FFmpeg's own time-out has a second to say it better
-                    raise StalledError(f"{self._source.shown} has shown no frame for {silent:.0f} s (see --timeout)")
+                if silent > self._timeout + 1.0:  # FFmpeg's own time-out, with its better message, has a second's grace
+                    raise StalledError(f"{self._source.shown} delivered no frame for {silent:.0f} s (see --timeout)")
                 self._changed.wait(0.2)
             return list(self._frames)
 
@@ -129,7 +130,7 @@ class LiveVideo:
     def _decode(self, container: av.container.InputContainer) -> None:
         stream = video_stream(container, self._source.shown)
         context, reformatter = stream.codec_context, VideoReformatter()
-        context.thread_type, context.thread_count = "NONE", 1  # threads of frames would hold frames back
+        context.thread_type, context.thread_count = "NONE", 1  # frame threads would delay frames
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.fps = rate if _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
         late = 0.0
@@ -138,7 +139,7 @@ class LiveVideo:
                 return
             if late > _VERY_LATE:
                 context.skip_frame = "NONKEY"
-            elif packet.is_keyframe:  # what follows leans on nothing that was left out
+            elif packet.is_keyframe:  # nothing from here on refers to skipped frames
                 context.skip_frame = "DEFAULT"
             try:
                 frames = packet.decode()
@@ -149,7 +150,7 @@ class LiveVideo:
                 late = self._take(frame, reformatter)
 
     def _take(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> float:
-        """Keep a frame, unless it is damaged or late; returns how late it is."""
+        """Keep a frame unless it is damaged or late; returns how late it is in seconds."""
         now = time.monotonic()
         if frame.is_corrupt:
             self.counts.damaged += 1
@@ -166,7 +167,7 @@ class LiveVideo:
         with self._changed:
             if self.size not in ((0, 0), pixels.shape[:2]):
                 (before, then) = (f"{width} x {height}" for height, width in (self.size, pixels.shape[:2]))
-                self.remarks.append(f"at {seconds:.1f} s the size of frames changes from {before} to {then}")
+                self.remarks.append(f"at {seconds:.1f} s the frame size changes from {before} to {then}")
             self.size, self._alive = pixels.shape[:2], now
             if self._is_spare():
                 self._frames.pop()
@@ -177,16 +178,16 @@ class LiveVideo:
         return late
 
     def _is_spare(self) -> bool:
-        """Whether the last frame can go once there is another: the one before it is as near."""
+        """Whether the last frame is redundant once another arrives: the one before shares its `apart` seconds."""
         if not self.apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self.apart == self._frames[-2].seconds // self.apart
 
     def _clock(self, stamp: float, now: float) -> tuple[float, float]:
-        """Seconds since the first frame by the sender's clock, and how late the frame is beside the most punctual one.
+        """Seconds since the first frame by the sender's clock, and how late the frame is.
 
-        Only the last seconds count for that, since clocks drift and a sender that has paused stays late. When the clock
-        jumps, as after a restart of the sender, time goes on as if it had not.
+        Lateness is relative to the most punctual of the recent frames only, since clocks drift and a sender that has
+        paused stays late. When the sender's clock jumps, as after a restart, time continues without a gap.
         """
         if self._origin is None:
             self._origin, self._since = stamp, now
@@ -202,7 +203,7 @@ class LiveVideo:
 
 
 def pick(frames: list[Kept], at: Float[np.ndarray, " t"]) -> UInt8[np.ndarray, "crops t h w 3"]:
-    """The clip of the frames that are nearest to these times."""
+    """The clip of the frames nearest to these times, in seconds of the stream."""
     times = np.array([frame.seconds for frame in frames])
     nearest = np.abs(times[None] - at[:, None]).argmin(axis=1)
     return np.stack([frames[number].prepared for number in nearest], axis=1)

@@ -1,4 +1,4 @@
-"""The packets of a video stream, read without decoding: which are shown, in which order, from which key frame."""
+"""Index the packets of a video stream without decoding: which are shown, in which order, from which key frame."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from vidjax.data.video.container import open_container, said_by, video_stream
 from vidjax.data.video.truncation import is_cut_off
 from vidjax.errors import VideoError
 
-KEEP_BYTES = 128 << 20  # the packets of larger files are read again rather than kept
-_NO_TIME = -(1 << 63)  # as FFmpeg writes it
+KEEP_BYTES = 128 << 20  # packets of larger files are read again rather than kept
+_NO_TIME = -(1 << 63)  # FFmpeg's value for a missing time
 
 
 class PacketIndex:
-    """An index pass over one stream.
+    """The index of one stream, from one pass over its packets.
 
     Attributes:
-      pts: presentation time of each packet, in the order of decoding; far below 0 where the file has none.
-      display: ordinals (places in the order of decoding) of the packets that are shown, in display order.
-      counted: True when times are missing or not unique, so that only counting tells frames apart.
-      first_key: ordinal of the first packet that decodes by itself.
+      pts: presentation time of each packet, in decoding order; `_NO_TIME` where the file has none.
+      display: ordinals (positions in decoding order) of the packets that are shown, in display order.
+      counted: whether times are missing or not unique, so that frames can only be identified by counting.
+      first_key: ordinal of the first key frame.
 
     Raises:
       VideoError: truncated or corrupt.
@@ -47,7 +47,7 @@ class PacketIndex:
         keys, hidden = self._read()
         self.first_key = keys[0] if keys else 0
         times = [pts for ordinal, pts in enumerate(self.pts) if ordinal not in hidden]
-        # AVI has decoding times only; FFmpeg works out the others for MPEG-4 but not for these.
+        # AVI has decoding times only; FFmpeg derives presentation times for MPEG-4, but not for these codecs.
         untimed = container.format.name == "avi" and stream.codec_context.name in ("h264", "hevc")
         reordered = untimed and stream.codec_context.has_b_frames
         self.counted = _NO_TIME in times or len(set(times)) < len(times) or not keys or bool(reordered)
@@ -60,17 +60,17 @@ class PacketIndex:
         self._keys = sorted(keys, key=self.pts.__getitem__)
         self._key_times = [self.pts[key] for key in self._keys]
         if not self.display:
-            raise VideoError("corrupt", f"{self._where} has a video stream of which no frame is shown")
+            raise VideoError("corrupt", f"{self._where} has a video stream without a displayed frame")
 
     def key_before(self, ordinal: int) -> int:
-        """The key frame from which a packet can be decoded, as an ordinal."""
+        """The ordinal of the key frame from which a packet can be decoded."""
         place = bisect.bisect_right(self._key_times, self.pts[ordinal]) - 1
         while place > 0 and self._keys[place] > ordinal:
             place -= 1
         return self._keys[place]
 
     def seconds(self, stream: av.video.stream.VideoStream) -> float:
-        """From the first shown frame to the end of the last; 0 when the file has no times."""
+        """Seconds from the first shown frame to the end of the last; 0 if the file has no times."""
         if self.counted or len(self.display) < 2:
             return 0.0
         first, last = self.pts[self.display[0]], self.pts[self.display[-1]]
@@ -86,11 +86,11 @@ class PacketIndex:
         return np.append((pts - pts[0]) * float(stream.time_base or 0), total)
 
     def packets(self, start: int, stop: int) -> Iterator[av.Packet]:
-        """The packets from ordinal `start` to `stop`, both included."""
+        """Yield the packets from ordinal `start` to `stop`, both included."""
         if self._kept is not None:
             yield from self._kept[start : stop + 1]
             return
-        # The order of packets does not depend on where reading began, so a second pass can count.
+        # The order of packets does not depend on where reading starts, so a second pass can count.
         if self._reopened is None or self._place > start:
             self._reopen()
         for packet in self._again:
@@ -144,9 +144,9 @@ class PacketIndex:
         return keys, hidden
 
     def _expected_packets(self) -> int:
-        """How many packets the header promises, 0 if none: the samples that an MP4's edit list keeps.
+        """The number of packets that the header promises, or 0: for MP4, the samples kept by its edit list.
 
-        Other headers have a count that encoders get wrong, so it is believed only if bytes are missing too.
+        Other headers have a count that encoders often get wrong, so it counts only if bytes are missing too.
         """
         if "mp4" in self._container.format.name:
             return len(self._stream.index_entries)

@@ -1,4 +1,4 @@
-"""Videos that are folders of pictures (AFEW-VA) or lie in records, and one way to open these and files alike."""
+"""Videos stored as folders of images (AFEW-VA) or in records, and one way to open these and video files alike."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from vidjax.errors import VideoError
 
 @dataclass(frozen=True)
 class FrameWindow:
-    """`count` frames in a row from frame `first` of a folder; before its first and after its last, these repeat.
+    """`count` consecutive frames of a folder, from frame `first`; the folder's first and last frames repeat beyond it.
 
     Attributes:
-      names: the files of the whole video in their order; rows of one video share them.
+      names: the image files of the whole video in order; rows of one video share them.
       first: may be negative.
-      fps: frames a second.
+      fps: frames per second.
     """
 
     folder: str
@@ -33,17 +33,17 @@ class FrameWindow:
     fps: float
 
     def path(self, index: int) -> str:
-        """The picture of a frame of the window."""
+        """The image file of a frame of the window."""
         return os.path.join(self.folder, self.names[min(max(self.first + index, 0), len(self.names) - 1)])
 
 
 @dataclass(frozen=True)
 class StoredVideo:
-    """A video in prepared records, which is read when it is opened; or `count` of its frames, from frame `first` on.
+    """A video in prepared records, read when it is opened; or `count` of its frames, from frame `first` on.
 
     Attributes:
-      records: of a split; number: of the record.
-      first: may be negative: before its first frame and after its last, these repeat.
+      records: all records of a split; number: of this record.
+      first: may be negative; the video's first and last frames repeat beyond its ends.
       count: 0 for the whole video.
     """
 
@@ -62,14 +62,14 @@ class StoredVideo:
 
 
 def read_record(records: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
-    """What is stored of one video; each record has a hash, so that a flipped bit is found here.
+    """Read what is stored of one video; each record has a hash, so that a flipped bit is detected here.
 
     Raises:
-      VideoError: corrupt, when it cannot be read.
+      VideoError: corrupt, when the record cannot be read.
     """
     try:
         return records[number]
-    except Exception as error:  # ArrayRecord's RuntimeError for a hash that differs, protobuf's, TFDS's
+    except Exception as error:  # ArrayRecord's RuntimeError for a wrong hash, protobuf's errors, TFDS's
         raise VideoError("corrupt", f"record {number} of the prepared data set cannot be read: {error}") from error
 
 
@@ -77,7 +77,7 @@ VideoPlace = str | os.PathLike | bytes | FrameWindow | StoredVideo
 
 
 class OpenVideo(Protocol):
-    """A video that is open for reading: `frames`, of which there are `fps` a second, shown at `times` in seconds."""
+    """A video opened for reading: `frames` frames at `fps` per second, shown at `times` in seconds."""
 
     @property
     def frames(self) -> int: ...
@@ -104,10 +104,10 @@ def open_video(source: VideoPlace, *, open_ended: bool = True) -> OpenVideo:
     """Open a video for reading, as a context manager.
 
     Args:
-      open_ended: whether a file is taken of which nothing says where it ends, so that it may have been cut.
+      open_ended: whether to accept a file whose format does not define where it ends, so that it may have been cut.
 
     Raises:
-      VideoError: when it cannot be opened, or is open_ended and may not be.
+      VideoError: when it cannot be opened, or is open-ended and that is not accepted.
     """
     if isinstance(source, FrameWindow):
         return FrameVideo(source)
@@ -123,14 +123,14 @@ def _closed_end(video: Video, where: str, open_ended: bool) -> Video:
     video.close()
     raise VideoError(
         "open_ended",
-        f"{where} may have been cut off: raw streams, MPEG-TS, MPEG-PS and recordings never finished do not "
-        "say where they end. If it is whole, list its checksum (vidjax check DIR --write-checksums) or set "
+        f"{where} may have been cut off: raw streams, MPEG-TS, MPEG-PS and unfinished recordings do not "
+        "mark their end. If it is whole, list its checksum (vidjax check DIR --write-checksums) or set "
         "data.open_ended=True",
     )
 
 
 class StretchOfVideo:
-    """`count` frames in a row from frame `first` of a video, with its interface; at its ends the video's repeat."""
+    """`count` consecutive frames of a video from frame `first`; the video's first and last frames repeat beyond it."""
 
     def __init__(self, video: Video, first: int, count: int):
         self._video, self._first = video, first
@@ -153,7 +153,7 @@ class StretchOfVideo:
 
     @property
     def info(self) -> VideoInfo:
-        """What it is: size and rate of the video, its own length."""
+        """Size and rate of the video, with the stretch's own length."""
         return replace(self._video.info, frames=self.frames, duration=self.frames / self.fps)
 
     def read(self, indices: FrameNumbers) -> UInt8[np.ndarray, "t h w 3"]:
@@ -179,7 +179,7 @@ class FrameVideo:
         self.close()
 
     def close(self):
-        """There is nothing to release."""
+        """Do nothing: no file is held open."""
 
     @property
     def times(self) -> Float[np.ndarray, " frames+1"]:
@@ -188,7 +188,7 @@ class FrameVideo:
 
     @property
     def info(self) -> VideoInfo:
-        """What it is; reads the first frame for its size."""
+        """Properties of the window; reads the first frame for its size."""
         height, width = self.read([0]).shape[1:3]
         return VideoInfo(self.frames, self.fps, height, width, self.frames / self.fps)
 

@@ -1,4 +1,4 @@
-"""Whether a file holds as many bytes as its own container says; a download that stopped early does not."""
+"""Check whether a file has as many bytes as its container declares; an interrupted download does not."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # its File Properties Object
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OGG_PAGE = 65307  # bytes, at most
-_ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes
+_ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes searched
 
 
 class Ending(NamedTuple):
-    """What a container says of its end.
+    """What a container declares about its end.
 
     Attributes:
       cut: bytes are missing.
-      counted: it says how many frames it has as well, so that what is missing need not be frames.
-      open: it does not say where it ends, so that a cut may not show.
+      counted: the container also declares its number of frames, so missing bytes need not mean missing frames.
+      open: the container does not declare where it ends, so a cut may go unnoticed.
     """
 
     cut: bool = False
@@ -31,12 +31,12 @@ class Ending(NamedTuple):
 
 
 def find_ending(source: str | os.PathLike | bytes) -> Ending:
-    """Compare a file with what its container says of it.
+    """Compare a file with what its container declares.
 
-    MP4 has an index of its frames, fragmented MP4 an index of its fragments (sidx, mfra) unless it was made for
-    streaming; Matroska, AVI, ASF and FLV have sizes, where their writer has come to its end; GIF, PNG and Ogg mark
-    their last part. Raw streams, MPEG-TS and whatever else is not known here may end anywhere. What is no file, such as
-    a pipe that nobody writes to, is not opened.
+    MP4 has an index of its frames; fragmented MP4 has an index of its fragments (sidx, mfra) unless it was made for
+    streaming. Matroska, AVI, ASF and FLV declare sizes if their writer finished. GIF, PNG and Ogg mark their last
+    part. Raw streams, MPEG-TS and formats not listed here may end anywhere. Anything that is not a file, such as a pipe
+    that nobody writes to, is not opened.
     """
     if not (isinstance(source, bytes) or os.path.isfile(source)):
         return Ending()
@@ -55,7 +55,7 @@ def find_ending(source: str | os.PathLike | bytes) -> Ending:
             return Ending(cut=size % _TS_PACKET != 0, open=True)
         if head.startswith(b"GIF8"):
             file.seek(-min(size, 64), os.SEEK_END)
-            return Ending(cut=not file.read().rstrip(b"\0").endswith(b"\0;"))  # the end of a block, and that of all
+            return Ending(cut=not file.read().rstrip(b"\0").endswith(b"\0;"))  # end of block, trailer
         if head.startswith(_PNG):
             return Ending(cut=_png_cut_off(file, size))
         if head.startswith(_ASF_HEADER):
@@ -68,12 +68,12 @@ def find_ending(source: str | os.PathLike | bytes) -> Ending:
 
 
 def is_cut_off(source: str | os.PathLike | bytes) -> bool:
-    """True when a file ends too early; False when it does not or cannot be told."""
+    """Whether a file ends too early; False also if that cannot be determined."""
     return find_ending(source).cut
 
 
 def _mp4(file: BinaryIO, size: int) -> Ending:
-    """A top-level box runs past the end, or the index (moov) was never written, or fragments are missing."""
+    """Find a top-level box that runs past the end, an index (moov) that was never written, or missing fragments."""
     names, at, fragments_end = list[bytes](), 0, 0
     while at + 8 <= size:
         file.seek(at)
@@ -81,10 +81,10 @@ def _mp4(file: BinaryIO, size: int) -> Ending:
         length = int.from_bytes(header[:4], "big")
         if length == 1:
             length = int.from_bytes(header[8:16], "big")
-        if length < 8:  # 0: to the end of the file; else nonsense
+        if length < 8:  # 0 means up to the end of the file; other values are invalid
             break
         name, start, at = header[4:8], at, at + length
-        if name == b"sidx" and not {b"sidx", b"styp", b"moof"} & {*names}:  # of the whole file, not of a segment
+        if name == b"sidx" and not {b"sidx", b"styp", b"moof"} & {*names}:  # for the whole file, not for a segment
             fragments_end = at + _fragments(file, start + 8)
         names.append(name)
     if b"moof" not in names:
@@ -94,9 +94,9 @@ def _mp4(file: BinaryIO, size: int) -> Ending:
 
 
 def _fragments(file: BinaryIO, at: int) -> int:
-    """The bytes of all fragments by a segment index (ISO/IEC 14496-12, 8.16.3); 0 where it has one entry only.
+    """The total size of all fragments according to a segment index (ISO/IEC 14496-12, 8.16.3), in bytes.
 
-    That one may be of the first fragment alone.
+    It is 0 for an index with one entry, which may cover only the first fragment.
     """
     file.seek(at)
     fixed = file.read(32)
@@ -109,7 +109,7 @@ def _fragments(file: BinaryIO, at: int) -> int:
 
 
 def _riff_end(file: BinaryIO, size: int) -> int:
-    """Where the last chunk ends; an AVI over a gigabyte has several."""
+    """The declared end of the last chunk; an AVI over a gigabyte has several."""
     at, header = 0, b"RIFF"
     while at + 8 <= size and header[:4] == b"RIFF":
         file.seek(at)
@@ -121,7 +121,7 @@ def _riff_end(file: BinaryIO, size: int) -> int:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """Where the Segment says it ends; 0 if it does not say."""
+    """The declared end of the Segment; 0 if none is declared."""
     file.seek(len(_EBML))
     length, _ = _varint(file)
     file.seek(length, os.SEEK_CUR)
@@ -132,7 +132,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _varint(file: BinaryIO) -> tuple[int, bool]:
-    """An EBML number, and whether it is the one that stands for unknown."""
+    """An EBML number, and whether it is the one that means unknown."""
     first = (file.read(1) or b"\0")[0]
     width = 9 - first.bit_length()
     value = int.from_bytes(bytes([first & (0xFF >> width)]) + file.read(width - 1), "big")
@@ -140,7 +140,7 @@ def _varint(file: BinaryIO) -> tuple[int, bool]:
 
 
 def _png_cut_off(file: BinaryIO, size: int) -> bool:
-    """The chunks do not reach the one that ends them."""
+    """Whether the final chunk is missing or incomplete."""
     at, name = len(_PNG), b""
     while name != b"IEND" and at < size:
         file.seek(at)
@@ -150,7 +150,7 @@ def _png_cut_off(file: BinaryIO, size: int) -> bool:
 
 
 def _asf(file: BinaryIO, size: int) -> Ending:
-    """The header has the size of the file; 0 where the writer has not come to its end, none in a broadcast."""
+    """Read the file size from the header: 0 if the writer did not finish, and not valid in a broadcast."""
     file.seek(len(_ASF_HEADER))
     header = file.read(min(int.from_bytes(file.read(8), "little"), _ASF_LOOKED_AT))
     at = header.find(_ASF_FILE)
@@ -162,7 +162,7 @@ def _asf(file: BinaryIO, size: int) -> Ending:
 
 
 def _flv(file: BinaryIO, size: int) -> Ending:
-    """The notes in front (onMetaData) may have the size of the file, as a number in AMF."""
+    """Read the file size, an AMF number, from the metadata at the start (onMetaData), which may lack it."""
     file.seek(0)
     _, found, value = file.read(_FLV_LOOKED_AT).partition(b"\x00\x08filesize\x00")
     stated = struct.unpack(">d", value[:8])[0] if found and len(value) >= 8 else 0.0
@@ -170,7 +170,7 @@ def _flv(file: BinaryIO, size: int) -> Ending:
 
 
 def _ogg(file: BinaryIO, size: int) -> Ending:
-    """The last page is whole, and marked as the last (RFC 3533, section 6)."""
+    """Check that the last page is whole and is marked as the last (RFC 3533, section 6)."""
     file.seek(-min(size, 2 * _OGG_PAGE), os.SEEK_END)
     rest = file.read()
     page = rest[rest.rfind(b"OggS") :]
