@@ -1,20 +1,20 @@
-"""Eight virtual CPU devices, set before jax is imported anywhere; compilations are kept for the session."""
+"""Sets up eight virtual CPU devices before jax is imported, and a compilation cache for the session."""
 
 import os
 from importlib import metadata
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
-# Tests compile far longer than they run: XLA's optimisation passes do not pay, nor does cutting modules into parts that
-# compile in parallel, nor the newer code generator (the only one after jaxlib 0.10). Child processes inherit it.
+# Tests spend far more time compiling than running, so XLA's optimisation passes, its parallel compilation of split
+# modules and its newer code generator (the only one after jaxlib 0.10) do not pay off. Child processes inherit this.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1"
     + (" --xla_cpu_use_fusion_emitters=false" if metadata.version("jaxlib").startswith("0.10.") else ""),
 )
-# Child processes keep nothing in the cache folder of the user.
+# Child processes keep nothing in the user's cache folder.
 os.environ.setdefault("VIDJAX_COMPILE_CACHE", "off")
-# pytest-xdist has a process a core already; child processes inherit it too.
+# pytest-xdist already has one process per core; child processes inherit this too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import jax

@@ -1,4 +1,4 @@
-"""`make audit`: an advisory is told, and what could not be looked up is never taken for sound."""
+"""`make audit`: advisories are reported, and packages that could not be looked up never count as safe."""
 
 import importlib.util
 import pathlib

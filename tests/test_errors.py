@@ -1,4 +1,4 @@
-"""Mistyped names and paths are answered with the nearest there is."""
+"""Mistyped names and paths are answered with the nearest existing one."""
 
 import pytest
 
@@ -27,11 +27,11 @@ def folder(tmp_path, monkeypatch):
         ("runs/finetune", "runs/finetune"),
     ],
 )
-def test_a_path_almost_like_one_that_is_there_is_found(folder, path, near):
+def test_a_path_similar_to_an_existing_one_is_found(folder, path, near):
     assert nearest_path(path) == near
     assert nearest_path(str(folder / path)) == (str(folder / near) if near else "")
 
 
-def test_a_path_through_a_file_is_like_none(folder):
+def test_a_path_through_a_file_has_no_similar_path(folder):
     (folder / "notes").touch()
     assert nearest_path("notes/more") == ""

@@ -1,4 +1,4 @@
-"""Every public name explains itself: `help()` shows an example, and the example is true."""
+"""Every public name has an example in `help()`, and the example is correct."""
 
 import doctest
 import inspect

@@ -1,4 +1,4 @@
-"""docs/extending.md: its module, its experiment and its commands work as they stand there, each in a new process."""
+"""docs/extending.md: its module, its experiment and its commands work as printed, each in a new process."""
 
 import csv
 import json

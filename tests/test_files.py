@@ -1,4 +1,4 @@
-"""Files of results, headers and manifests appear whole."""
+"""Files of results, headers and manifests are written atomically."""
 
 import json
 import multiprocessing
@@ -20,14 +20,14 @@ def test_text_of_any_script_reads_back_and_no_draft_stays(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["lines.jsonl", "results.json"]
 
 
-def test_a_name_as_long_as_a_disk_takes_is_written(tmp_path):
+def test_the_longest_name_that_a_disk_takes_is_written(tmp_path):
     path = tmp_path / ("手" * 85)  # 255 bytes
     files.write_whole(path, "text")
     assert path.read_text() == "text"
     assert len(os.listdir(tmp_path)) == 1
 
 
-def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path):
+def test_a_folder_that_cannot_be_made_is_reported_in_one_sentence(tmp_path):
     with pytest.raises(DataError, match="File name too long; choose a shorter name"):
         files.make_folder(tmp_path / ("手" * 86))
     (tmp_path / "file").touch()
@@ -35,7 +35,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(tmp_path):
         files.make_folder(tmp_path / "file" / "below")
 
 
-def test_what_json_cannot_say_leaves_the_old_file_as_it_was(tmp_path):
+def test_values_that_json_cannot_express_leave_the_old_file_unchanged(tmp_path):
     path = tmp_path / "results.json"
     files.write_json(path, {"top1": 0.5})
     with pytest.raises(TypeError):
@@ -57,7 +57,7 @@ def test_a_reader_never_sees_a_part_while_several_processes_write(tmp_path):
     assert [writer.exitcode for writer in writers] == [0, 0]
 
 
-def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"file/results\.json cannot be written: Not a directory"):
         files.write_json(tmp_path / "file" / "results.json", {})

@@ -1,4 +1,4 @@
-"""docs/library.md and the library block of the README run as they stand there."""
+"""docs/library.md and the library block of the README run as printed."""
 
 import contextlib
 import doctest
@@ -22,7 +22,7 @@ def blocks(text: str) -> list[str]:
 
 
 def run(block: str, names: dict) -> str:
-    """Run a block, checking what it says it prints; returns what else it prints."""
+    """Run a block and check the output that it states; return the rest of its output."""
     if not block.startswith(">>>"):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(block, "block", "exec"), names)
@@ -52,8 +52,8 @@ def test_the_page_runs_its_loops_learn_and_its_model_is_kept(folder):
     assert "'label': 'day'" in printed[-1]
 
 
-def test_the_loops_of_the_page_have_twenty_lines_or_so():
-    """As the page is to be read: what is between the imports and the end of a loop."""
+def test_the_loops_of_the_page_have_about_twenty_lines():
+    """Counted from the end of the imports to the end of a loop."""
     loops = [block for block in blocks((ROOT / "docs" / "library.md").read_text()) if "@jax.jit" in block]
     assert len(loops) == 2
     for loop in loops:
@@ -61,7 +61,7 @@ def test_the_loops_of_the_page_have_twenty_lines_or_so():
 
 
 def test_the_readme_s_library_block_runs(folder):
-    """With the tiny model and a run on disk in the place of the base model and a model of the hub."""
+    """With the tiny model and a run on disk instead of the base model and a model from the hub."""
     text = (ROOT / "README.md").read_text()
     [block] = blocks(text[text.index("## As a library") : text.index("## What is supported")])
     for word, instead in (("videomae_base", "videomae_tiny"), (r"MCG-NJU/[\w-]+", "runs/finetune")):

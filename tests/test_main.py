@@ -64,7 +64,7 @@ def test_an_experiment_is_read_by_name_with_its_size_and_keys_from_any_folder(tm
 
 
 def test_loader_workers_can_import_main_and_the_loader_without_starting_a_backend():
-    """grain itself imports jax; what must not happen in a worker is that a device is claimed."""
+    """grain itself imports jax; but a worker must not claim a device."""
     code = (
         "import sys, vidjax.main, vidjax.data.loader\n"
         "from jax._src import xla_bridge\n"
@@ -78,6 +78,6 @@ def test_importing_vidjax_is_light():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_help_says_how_a_run_is_made(capsys):
+def test_help_shows_how_to_start_a_run(capsys):
     assert main(["vidjax.main", "--help"]) == 0
     assert "--config=FILE[:ARG,ARG] --workdir=DIR" in capsys.readouterr().out

@@ -1,7 +1,7 @@
-"""The notebooks of colabs/: stripped, alike in their first cell, true to the command line and the library. They run.
+"""The notebooks of colabs/ are stripped, share their first cell, use the real command line and library, and run.
 
-Each has a cell tagged `parameters`. A smoke run puts smaller values behind it and changes nothing else: hub ids are
-answered by random weights in the layout of the public ones, and nothing is fetched.
+Each has a cell tagged `parameters`. A smoke run inserts smaller values after it and changes nothing else: hub ids
+return random weights in the layout of the public ones, and nothing is downloaded.
 """
 
 import ast
@@ -27,7 +27,7 @@ import vidjax.ops
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "colabs").glob("*.ipynb"))
 KILOBYTES = 300
-# Beside what the rooms list and the documents show: the two programs, and the videos that vidjax writes.
+# Besides the names that packages list and documents show: the two programs, and the videos that vidjax writes.
 ALSO_PUBLIC = {"vidjax", "vidjax.cli", "vidjax.main", "vidjax.data.motion_videos"}
 ROOMS = {room.__name__: room for room in (vidjax, vidjax.data, vidjax.ops)}
 SMOKE = {
@@ -60,7 +60,7 @@ def parameters(name):
 
 
 def parsed(name):
-    """All code of a notebook as one module, its magics as calls of IPython."""
+    """All code of a notebook as one module, with its magics as calls of IPython."""
     return ast.parse("\n".join(TransformerManager().transform_cell(cell.source) for cell in code_cells(name)))
 
 
@@ -71,7 +71,7 @@ def assigned(code):
 
 
 def commands(name):
-    """What a notebook hands to `run`, as words, with a stand-in for each value that Python fills in."""
+    """The arguments that a notebook passes to `run`, as words, with a stand-in for each value filled in by Python."""
     for node in ast.walk(parsed(name)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "run":
             [text] = node.args
@@ -81,31 +81,31 @@ def commands(name):
 
 
 def filled(value):
-    """What a value of a command may be."""
+    """A stand-in for a value in a command."""
     words = {"dtype": "float32", "on_cpu": "True", "recipe": "videomae_k400:small", "regression": "afew_va"}
     words["recipe.split(':')[0]"] = "videomae_k400"
     return words.get(ast.unparse(value), "1")
 
 
 def documented():
-    """Modules that the documents import from."""
+    """The modules that the documents import from."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
     return set(re.findall(r"^from (vidjax[\w.]*) import", "\n".join(page.read_text() for page in pages), re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_is_valid_small_and_holds_no_output_but_pictures(name):
+def test_a_notebook_is_valid_small_and_holds_no_output_except_pictures(name):
     notebook = read(name)
     nbformat.validate(notebook)
     assert (ROOT / "colabs" / f"{name}.ipynb").stat().st_size < KILOBYTES * 1000
     outputs = [output for cell in code_cells(name) for output in cell.outputs]
     assert all("image/png" in output.data for output in outputs)
     assert all(cell.execution_count is None for cell in code_cells(name))
-    assert "accelerator" not in notebook.metadata  # the reader's to choose
+    assert "accelerator" not in notebook.metadata  # readers choose their own
 
 
-def test_the_seven_begin_alike_and_open_in_colab():
-    """Title and badge, what finds the machine, then what is the reader's to change."""
+def test_the_seven_start_alike_and_open_in_colab():
+    """Title and badge, then the cell that detects the machine, then the reader's parameters."""
     assert [name.split("-")[0] for name in NAMES] == list("1234567")
     assert len({code_cells(name)[0].source for name in NAMES}) == 1
     for name in NAMES:
@@ -168,7 +168,7 @@ def test_the_notebook_of_the_pod_compiles_and_plans(tmp_path, videos, monkeypatc
 
 
 def execute(name, folder, videos, monkeypatch):
-    """Run a notebook in a folder of its own, on one device, with the hub out of reach."""
+    """Run a notebook in its own folder, on one device, with the hub unreachable."""
     if WEIGHTS.get(name):
         pytest.importorskip("transformers", reason="the weights are those of transformers (extra: test)")
     for weights in WEIGHTS.get(name, ()):

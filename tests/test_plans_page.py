@@ -1,4 +1,4 @@
-"""docs/plans.md: the hours that a plan's own figures come to, and nothing where nobody has compiled."""
+"""docs/plans.md: hours follow from each plan's figures, and cells are empty where nothing was compiled."""
 
 import importlib.util
 import json
@@ -21,7 +21,7 @@ FITS = {
 def script():
     spec = importlib.util.spec_from_file_location("plans_page", ROOT / "scripts" / "plans_page.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["plans_page"] = module  # where dataclasses look for the types of its fields
+    sys.modules["plans_page"] = module  # dataclasses look up the types of their fields here
     spec.loader.exec_module(module)
     return module
 
@@ -33,13 +33,13 @@ def test_the_page_of_the_documentation_is_up_to_date(script, tmp_path):
     assert page == (ROOT / "docs" / "plans.md").read_text(), "run: python scripts/plans_page.py"
 
 
-def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
+def test_each_recipe_lists_its_hours_where_it_was_compiled(script):
     plans = {"one": {"v5e:8x8": FITS, "v5e:4x4": {"nothing": "no plan fits"}, "v5p:4x4x4": FITS | {"hours": None}}}
     recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000), "two": script.Recipe("b", 2048, 1, 1_800_000)}
     lines = script.page(recipes, plans).splitlines()
     hours, each, unknown = (line for line in lines if line.startswith("| `one`"))
     assert hours == "| `one` | nothing fits | **50** (45%) | not compiled | fits; time unknown |"
-    # 2048 clips in 100 ms are 20,480 a second; 50 hours of 64 chips are 3,200
+    # 2048 clips in 100 ms are 20,480 per second; 50 hours on 64 chips are 3,200
     whole = "| `one` | v5e:8x8 | `mesh.fsdp=8` | 2048 | 100.0 | 45% | 20,480 | 4.1 | 50 | 3,200 | 2026-11-23 |"
     assert each == whole
     assert unknown.split(" | ")[-3:-1] == ["?", "?"]
@@ -47,7 +47,7 @@ def test_each_recipe_says_what_it_takes_where_it_was_compiled(script):
     assert not any("`two`" in line for line in lines)
 
 
-def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
+def test_hours_of_a_similar_recipe_are_proportional_to_its_clips(script):
     recipes = {
         "one": script.Recipe("a", 2048, 1, 1_800_000),
         "half as long": script.Recipe("a", 1024, 1, 1_800_000),
@@ -55,20 +55,20 @@ def test_hours_of_a_like_recipe_are_in_proportion_to_its_clips(script):
         "clipped in groups": script.Recipe("a", 2048, 16, 1_800_000),
         "of no known length": script.Recipe("a", 2048, 1, None),
     }
-    plans = {"one": {"v5e:8x8": FITS | {"settings": {}}}}  # 32 clips a chip in 100 ms
+    plans = {"one": {"v5e:8x8": FITS | {"settings": {}}}}  # 32 clips per chip in 100 ms
 
     def hours(name):
         return [script.in_proportion(name, slice_, recipes, plans) for slice_ in script.SLICES]
 
     # 128 clips per chip take 400 ms, so 1.8 million steps take 200 hours; 8 are a quarter of 32; v5p has no plan
     assert hours("one") == ["~200", "~50", "~12.5", ""]
-    # 64 and 16 clips per chip; 4 are too few to be judged by 32
+    # 64 and 16 clips per chip; 4 are too few to extrapolate to from 32
     assert hours("half as long") == ["~100", "~25", "", ""]
     assert hours("clipped in groups") == ["~200", "~50", "", ""]  # 256 chips would have half a group each
     assert hours("other") == hours("of no known length") == ["", "", "", ""]
 
 
-def test_hours_are_not_told_from_plans_that_set_something_else(script):
+def test_hours_are_not_taken_from_plans_with_other_settings(script):
     recipes = {"one": script.Recipe("a", 2048, 1, 1_800_000)}
     assert script.in_proportion("one", "v5e:4x4", recipes, {"one": {"v5e:8x8": FITS}}) == ""
 
@@ -83,7 +83,7 @@ def test_a_step_that_was_compiled_without_a_flag_is_not_called_the_best_of_sever
     ]
 
 
-def test_what_was_planned_is_not_compiled_again(script, tmp_path, monkeypatch):
+def test_existing_plans_are_not_compiled_again(script, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(script, "plan", lambda *which, no_flag: asked.append((*which, no_flag)) or FITS)
     words = ["--docs", str(tmp_path), "--compile", "videomae_k400:base", "--slice"]
@@ -97,6 +97,6 @@ def test_what_was_planned_is_not_compiled_again(script, tmp_path, monkeypatch):
     ("words", "hint"),
     [(["--compile", "videomae_k400:bas"], "did you mean 'videomae_k400:base'"), (["--slice", "v5e:8x9"], "'v5e:8x8'")],
 )
-def test_a_recipe_or_slice_of_another_name_is_answered_with_the_nearest(script, tmp_path, words, hint):
+def test_an_unknown_recipe_or_slice_is_answered_with_the_nearest(script, tmp_path, words, hint):
     with pytest.raises(ConfigError, match=hint):
         script.main(["--docs", str(tmp_path), *words])

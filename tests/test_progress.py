@@ -1,4 +1,4 @@
-"""What takes long says how far it is, in a file or a pipe too."""
+"""Long work shows its progress, also in a file or a pipe."""
 
 import time
 
@@ -25,7 +25,7 @@ def test_the_time_left_follows_from_what_is_done():
     assert progress._words("embedding", 0, 40, "videos", 20.0) == "embedding: 0 of 40 videos"
 
 
-def test_what_is_quick_says_nothing(capsys):
+def test_quick_work_prints_nothing(capsys):
     with progress.progress("embedding", 3) as advance:
         advance(3)
     assert capsys.readouterr().err == ""

@@ -65,7 +65,7 @@ def test_an_evaluation_and_a_comparison_fill_their_cells_and_stay(script, tmp_pa
     assert row_of(docs, "google/vivit-b-16x2-kinetics400")[-2:] == ["not run by us"] * 2
 
 
-def test_a_run_of_ones_own_is_refused(script, tmp_path, capsys):
+def test_a_users_own_run_is_refused(script, tmp_path, capsys):
     (tmp_path / "results.json").write_text(json.dumps({"eval/top1": 0.9}))
     assert script.main([str(tmp_path), "--docs", str(tmp_path)]) == 2
     assert "the page has public weights" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The clips that tests and documents learn from: files as telephones make them, whose classes are motions only."""
+"""The clips that tests and documents train on: files like those of phones, whose classes are motions only."""
 
 import av
 import cv2
@@ -18,7 +18,7 @@ def files(tmp_path_factory):
     return real_clips.write_clips(tmp_path_factory.mktemp("clips"), 15, seed=3)
 
 
-def test_files_are_what_telephones_make(files):
+def test_files_are_like_those_of_phones(files):
     rates, rotations = set(), set()
     for path in files:
         with av.open(str(path)) as container:
@@ -31,7 +31,7 @@ def test_files_are_what_telephones_make(files):
     assert len(rotations) >= 3
 
 
-def test_what_is_decoded_is_what_was_drawn_and_upright(files):
+def test_decoded_frames_are_as_drawn_and_upright(files):
     for number, path in enumerate(files):
         label, drawn = real_clips.draw_clip(path.parent.name, number, seed=3)
         shown = read_frames(path, range(0, len(drawn), 20))
@@ -51,7 +51,7 @@ def test_clips_without_labels_lie_in_one_folder(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"clip_000{number}.mp4" for number in range(4)]
 
 
-def test_the_thing_moves_as_its_class_says():
+def test_the_shape_moves_as_its_class_says():
     """Judged by its centre in the difference from the clip's median picture."""
     labels = (*_HEADINGS, *real_clips.TURNS)
     for number, label in enumerate(labels * 3):
@@ -66,7 +66,7 @@ def test_the_thing_moves_as_its_class_says():
 
 
 def test_the_mean_of_its_frames_does_not_tell_a_clips_class():
-    """A line on down-sampled mean frames stays within 10 points of chance."""
+    """A linear classifier on down-sampled mean frames stays within 10 points of chance."""
     labels = [real_clips.CLASSES[number % len(real_clips.CLASSES)] for number in range(90)]
     means = [_mean_frame(real_clips.draw_clip(label, number)[1]) for number, label in enumerate(labels)]
     line = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
@@ -78,7 +78,7 @@ _HEADINGS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}  #
 
 
 def _steps(frames):
-    """How far the centre of what differs from the median moves (t-1 2), where it is wholly seen twice in a row."""
+    """Motion (t-1 2) of the centre of what differs from the median, between frames in which it is fully visible."""
     small = np.stack([cv2.resize(frame, (80, 60), interpolation=cv2.INTER_AREA) for frame in frames]).astype(np.float32)
     change = np.abs(small - np.median(small, axis=0)).sum(axis=-1)
     inks = change > 0.5 * change.max()

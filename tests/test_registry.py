@@ -13,14 +13,14 @@ from vidjax.registry import Registry, names_in
 
 @dataclasses.dataclass(frozen=True)
 class Animal:
-    """What the modules of the toy package define."""
+    """The spec that the modules of the toy package define."""
 
     legs: int
 
 
 @pytest.fixture
 def animals(tmp_path, monkeypatch):
-    """A registry over a package made here, with modules that say on import that they were imported."""
+    """A registry over a package created here, whose modules record that they were imported."""
     name = f"animals_{tmp_path.name}"
     (tmp_path / name).mkdir()
     define = f"from {__name__} import Animal\nANIMAL = Animal({{legs}})\n"
@@ -49,7 +49,7 @@ def test_names_are_the_public_modules_and_none_of_them_is_imported(animals):
     assert f"{animals.package}.horse" not in sys.modules
 
 
-def test_a_module_is_imported_when_its_spec_is_asked_for(animals):
+def test_a_module_is_imported_when_its_spec_is_requested(animals):
     assert animals["horse"] == Animal(4)
     assert animals.find("bird") == Animal(2)
 

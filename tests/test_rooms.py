@@ -27,7 +27,7 @@ FREE = {
     "registry",
     "_lazy",
     "__version__",
-}  # every room may import them
+}  # every room may import these
 FREE_MAY_IMPORT = {
     "buckets": set(),
     "config": {"errors", "registry"},
@@ -50,7 +50,7 @@ ROOMS = map_of_rooms()
 
 
 def imported(tree: ast.AST):
-    """Full names of what a module imports, inside functions too, but not for type checking alone."""
+    """Full names of a module's imports, including those inside functions but not those only for type checking."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             continue
@@ -68,13 +68,13 @@ def rooms_imported_by(path: pathlib.Path) -> set[str]:
 
 
 def module_of(name: str) -> str | None:
-    """The module that an imported name is, or is in."""
+    """The module that an imported name is, or belongs to."""
     while name and name not in MODULES:
         name = name.rpartition(".")[0]
     return name or None
 
 
-def test_the_map_names_every_room_and_its_order_has_no_circle():
+def test_the_map_names_every_room_and_has_no_cycle():
     there = {module.name for module in pkgutil.iter_modules(vidjax.__path__)}
     assert set(ROOMS) | set(FREE_MAY_IMPORT) == there
     list(graphlib.TopologicalSorter(ROOMS).static_order())
@@ -94,7 +94,7 @@ def test_no_modules_import_each_other():
     for module, path in MODULES.items():
         found = {module_of(name) for name in imported(ast.parse(path.read_text()))}
         graph[module] = found - {module, None}
-    list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the circle
+    list(graphlib.TopologicalSorter(graph).static_order())  # a CycleError names the cycle
 
 
 def test_the_data_room_never_imports_jax():
@@ -126,7 +126,7 @@ def test_the_package_lists_its_functions():
 
 @pytest.mark.parametrize("room", ["viz", "bench", "aot", "data", "training"])
 def test_modules_of_lazy_rooms_are_listed_and_reached(room):
-    """In a new process, as an import elsewhere would make a module an attribute of its room."""
+    """In a new process, because an import elsewhere would make a module an attribute of its room."""
     code = (
         f"import vidjax; room = vidjax.{room}; names = [n for n in dir(room)]; assert names, names; "
         "[getattr(room, name) for name in names]; assert not hasattr(room, 'no_such_name')"
@@ -136,7 +136,7 @@ def test_modules_of_lazy_rooms_are_listed_and_reached(room):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_files_of_tests_have_names_of_their_own():
-    """Worker processes import a test's file by its bare name, so pytest takes no two of one name."""
+def test_test_files_have_unique_names():
+    """Worker processes import a test file by its bare name, so pytest does not accept two of the same name."""
     names = collections.Counter(path.name for path in pathlib.Path(__file__).parent.rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []

@@ -1,4 +1,4 @@
-"""docs/security.md: the tests that it names are there, and its figures are those of the code."""
+"""docs/security.md: the tests that it names exist, and its figures are those of the code."""
 
 import ast
 import pathlib
@@ -17,7 +17,7 @@ NAMED = sorted(set(re.findall(r"(tests/[\w/]+\.py)::(\w+)", PAGE)))
 
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
-def test_a_test_that_the_page_names_is_there(path, name):
+def test_every_test_that_the_page_names_exists(path, name):
     tree = ast.parse((ROOT / path).read_text())
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 

@@ -1,4 +1,4 @@
-"""The simulator of the input says what the loader does on a store that is slow on purpose."""
+"""The input simulator predicts what the loader does on a deliberately slow store."""
 
 import dataclasses
 import importlib.util
@@ -25,7 +25,7 @@ STEPS = 60
 def load_script():
     spec = importlib.util.spec_from_file_location("simulate_input", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["simulate_input"] = module  # where dataclasses look for the types of its fields
+    sys.modules["simulate_input"] = module  # dataclasses look up the types of their fields here
     spec.loader.exec_module(module)
     return module
 
@@ -35,7 +35,7 @@ Setting, data_wait = simulator.Setting, simulator.data_wait
 
 
 class SlowStore(InMemorySource):
-    """Rows that a store gives after a while, drawn from a log-normal distribution for each of them."""
+    """Rows that a store returns after a delay, drawn for each row from a log-normal distribution."""
 
     def __init__(self, latency, latency_p99):
         video = encode(moving_texture(8, 48, 64))
@@ -50,7 +50,7 @@ class SlowStore(InMemorySource):
 
 
 def measured_wait(source, data, step):
-    """Mean seconds that steps of `step` seconds wait, where each takes the next batch while it runs."""
+    """Mean seconds that steps of `step` seconds wait, if each takes the next batch while it runs."""
     batches = train_batches(source, data, seed=0)
     next(batches)
     waits = []
@@ -65,7 +65,7 @@ def measured_wait(source, data, step):
 
 
 def seconds_per_video(data):
-    """What the loader takes for a video that is there at once, at whatever else the machine is doing."""
+    """The loader's time for a video without delay, under the current load of the machine."""
     batches = train_batches(SlowStore(1e-6, 1e-6), data, seed=1)
     for _ in range(3):
         next(batches)
@@ -102,7 +102,7 @@ def test_the_data_wait_is_that_of_the_real_loader_within_a_fifth(batch, workers,
     assert found == pytest.approx(predicted, rel=0.2)
 
 
-def test_what_a_pencil_finds_is_found():
+def test_waits_match_a_calculation_by_hand():
     one_reader = Setting(batch=4, threads=1, latency=0.05, latency_p99=0.05, decode=0.01, step=0.1)
     np.testing.assert_allclose(data_wait(one_reader), 4 * 0.06 - 0.1)
     np.testing.assert_allclose(data_wait(dataclasses.replace(one_reader, threads=4, cores=1)), 0)

@@ -21,12 +21,12 @@ def load(name):
 
 
 def prose(page: pathlib.Path) -> str:
-    """A page without its blocks of code and code in a line."""
+    """A page without its code blocks and inline code."""
     return re.sub(r"^ *```.*?^ *```|`[^`\n]*`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(page: pathlib.Path) -> set[str]:
-    """What the headings of a page are called in links, on GitHub and on the site."""
+    """The anchors of a page's headings, on GitHub and on the site."""
     text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "") for title in titles)

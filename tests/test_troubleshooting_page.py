@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md: each symptom is what the code says, with a cause and a remedy."""
+"""docs/troubleshooting.md: each symptom is a message of the code, with a cause and a remedy."""
 
 import ast
 import pathlib
@@ -12,7 +12,7 @@ ENTRIES = re.findall(r"^### `(.+)`$\n\n\*\*Cause\.\*\* .+\n(?:.+\n)*\n\*\*Remedy
 
 
 def messages() -> str:
-    """Every string of the package, a line each, with a mark in the place of what is filled in."""
+    """Every string of the package, one per line, with a mark in place of each filled-in value."""
     found = []
     for path in (ROOT / "vidjax").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

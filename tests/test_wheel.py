@@ -1,4 +1,4 @@
-"""What `make dist` builds is enough: from the wheel alone, in an empty folder, experiments are found by name."""
+"""`make dist` builds a complete wheel: with it alone, in an empty folder, experiments are found by name."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ print(read_config(["--config=videomae_k400.py:small"]).model.name)
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
-    """The content of the wheel, which is made from the sdist."""
+    """The content of the wheel, which is built from the sdist."""
     pytest.importorskip("hatchling", reason="what builds the wheel (extra: test)")
     folder = tmp_path_factory.mktemp("dist")
     words = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]

@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key of a run with its type, range, default and meaning, as the schema has them."""
+"""docs/configuration.md: every key of a run with its type, range, default and meaning, as in the schema."""
 
 import dataclasses
 import importlib.util

@@ -1,4 +1,4 @@
-"""Every published recipe holds its authors' values, or says why not; `vidjax.config.official` has them."""
+"""Every published recipe has its authors' values, as listed in `vidjax.config.official`, or says why not."""
 
 import importlib
 import json
@@ -21,8 +21,7 @@ OURS = {
     "motion_finetune", "motion_multi_label", "motion_pretrain", "motion_regression", "motion_svt", "pretrain",
     "probe_afew_va", "probe_coin", "probe_motion",
 }  # fmt: skip
-# Keys that change how fast a recipe trains or what is written when, or name what the user chooses, but not what is
-# learned.
+# Keys that do not affect what is learned: they set how fast a recipe trains, what is written when, or the user's paths.
 NOT_LEARNED = {
     "task", "model.remat", "model.unroll", "data.cubes", "train.checkpoint_every", "train.eval_every",
 }  # fmt: skip
@@ -96,7 +95,7 @@ def test_every_size_of_every_published_experiment_has_a_recipe(capsys):
 
 
 def test_a_command_counts_gpus_and_micro_batches_and_mixes_within_a_gpu():
-    """By hand: 2 videos on each of 32 GPUs, twice before a step, are 128; those of a GPU have 4 clips."""
+    """By hand: 2 videos on each of 32 GPUs, twice per step, are 128; the videos of a GPU have 4 clips."""
     defaults = (
         Row("--batch_size", "run.py:1", "64", "data.global_batch"),
         Row("--update_freq", "run.py:2", "1", reason="counted"),
@@ -120,7 +119,7 @@ def test_the_page_is_up_to_date(capsys):
 
 
 def test_the_page_holds_every_row_of_every_recipe(configs):
-    """Read back by hand: rows of a family are of all its recipes, others of the sizes that they name."""
+    """Parsed here: rows of a family belong to all its recipes, other rows to the sizes that they name."""
     for recipe, told in zip(sorted(RECIPES, key=lambda each: each.experiment), read_page(), strict=True):
         experiment, published, rows = told
         assert (experiment, published) == (recipe.experiment, recipe.published)

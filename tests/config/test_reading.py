@@ -55,7 +55,7 @@ def test_a_mistake_is_one_sentence_that_names_the_key(tree, message):
 
 
 @pytest.mark.parametrize("tree", [None, [], "schema", 2, {}, {"schema": None}])
-def test_what_is_no_saved_configuration_is_refused(tree):
+def test_a_file_that_is_not_a_saved_configuration_is_refused(tree):
     with pytest.raises(ConfigError, match=r"it holds no settings|no schema number|schema None"):
         config_lib.from_saved(tree)
 
@@ -141,7 +141,7 @@ def test_peak_learning_rates_are_the_published_ones():
 
 
 def test_each_gpu_of_the_authors_mixes_its_own_clips():
-    """Each script's GPUs, --batch_size (videos a GPU), --num_sample (clips a video; 2 where it is left out)."""
+    """Each script's GPUs, --batch_size (videos per GPU) and --num_sample (clips per video; 2 if not given)."""
     scripts = {
         ("finetune_k400", "small"): (32, 12, 2),  # VideoMAE/scripts
         ("finetune_k400", "base"): (64, 6, 2),
@@ -173,7 +173,7 @@ def test_each_gpu_of_the_authors_mixes_its_own_clips():
 
 
 def test_published_recipes_score_the_checkpoint_that_their_authors_score():
-    """The last epoch, as run_class_finetuning.py:541 of VideoMAE; of VideoMamba's scripts all say --test_best."""
+    """The last epoch, as in run_class_finetuning.py:541 of VideoMAE; all of VideoMamba's scripts set --test_best."""
     fine_tuned = ("finetune_k400", "finetune_k710", "finetune_ssv2", "finetune_ucf101")
     last = (*fine_tuned, "timesformer_k400", "vivit_k400", "vivit_ssv2")
     for name in (*last, "videomamba_k400", "videomamba_ssv2"):
@@ -182,7 +182,7 @@ def test_published_recipes_score_the_checkpoint_that_their_authors_score():
 
 
 def test_pre_training_lasts_as_many_epochs_as_the_scripts_say():
-    """--epochs of VideoMAE/scripts/*/pretrain.sh and VideoMAEv2/scripts/pretrain; the former add one."""
+    """--epochs in VideoMAE/scripts/*/pretrain.sh and VideoMAEv2/scripts/pretrain; the former add one."""
     epochs = {"videomae_k400": 1601, "videomae_ssv2": 2401, "videomae_ucf101": 3201}
     for name, number in epochs.items():
         assert load(EXPERIMENTS[0].parent / f"{name}.py", None).train.epochs == number

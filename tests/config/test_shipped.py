@@ -1,4 +1,4 @@
-"""Experiments by name: from any folder, with or without the clone's configs/ in it, and a path of one's own first."""
+"""Experiments are found by name from any folder, with or without configs/ in it; a user's own path comes first."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ def test_a_shipped_experiment_is_found_by_name_from_an_empty_folder(word, tmp_pa
 
 
 @pytest.mark.parametrize("word", ["videomae_k400.py", "configs/videomae_k400.py"])
-def test_a_path_that_exists_wins(word, tmp_path, monkeypatch):
+def test_an_existing_path_takes_precedence(word, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     own = tmp_path / word
     own.parent.mkdir(exist_ok=True)

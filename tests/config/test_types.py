@@ -1,4 +1,4 @@
-"""The types of the keys: each choice is one that the code has, each default one that may be chosen."""
+"""The types of the keys: every choice exists in the code, and every default is one of the choices."""
 
 import dataclasses
 import importlib
@@ -32,7 +32,7 @@ def test_the_choices_of_a_table_are_the_keys_of_the_imported_one(table):
     assert types.keys_of(table) == tuple(getattr(importlib.import_module(module), name))
 
 
-def test_a_table_that_is_not_there_is_no_empty_choice():
+def test_a_missing_table_is_an_error_rather_than_no_choices():
     with pytest.raises(LookupError, match="has no dict literal MUSKS"):
         types.keys_of("vidjax.ops.masking:MUSKS")
 
@@ -43,7 +43,7 @@ def test_every_default_is_among_its_choices(key):
     assert set(value if isinstance(value, tuple) else (value,)) <= set(config_lib.choices(key))
 
 
-def test_choices_that_are_written_out_are_those_of_the_code():
+def test_literal_choices_are_those_of_the_code():
     assert set(config_lib.choices("eval.merge")) <= set(MERGES)
     assert {f"{merge}_sigmoid" for merge in config_lib.choices("eval.window_merge")} <= set(MERGES)
     assert config_lib.choices("model.pooling") == POOLINGS
@@ -68,7 +68,7 @@ def test_a_value_outside_its_type_is_refused_with_the_limit(key, value, message)
 
 
 def test_reading_a_configuration_imports_neither_jax_nor_a_table():
-    """A misspelt value is answered at once, and `vidjax --help` is quick."""
+    """So a misspelt value is answered at once, and `vidjax --help` is fast."""
 
     code = (
         "import sys; from vidjax.config import choices, from_dict\n"

@@ -1,4 +1,4 @@
-"""A task in a user's own module: CONTRIBUTING's example to the letter, trained, scored, reported and read back."""
+"""A task in a user's own module: CONTRIBUTING's example, unchanged, is trained, scored, reported and read back."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ CONTRIBUTING = pathlib.Path(__file__).parents[2] / "CONTRIBUTING.md"
 
 @pytest.fixture(scope="module", autouse=True)
 def rating(tmp_path_factory):
-    """The module of CONTRIBUTING in a folder of the path."""
+    """The module of CONTRIBUTING in a folder on the path."""
     section = re.split(r"^## ", CONTRIBUTING.read_text().split("## Add a task")[1], maxsplit=1, flags=re.MULTILINE)[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     folder = tmp_path_factory.mktemp("own")
@@ -64,14 +64,14 @@ def test_its_evaluator_scores_every_video_and_says_what_it_found(run, tmp_path):
     assert results["eval/right"] == pytest.approx(right)
 
 
-def test_its_run_is_read_back_with_what_it_answers(run):
+def test_its_run_is_read_back_with_its_answer(run):
     model = vidjax.from_pretrained(run[0])
     clips = np.random.default_rng(0).integers(0, 256, (2, 2, 16, 16, 3), np.uint8)
     assert model(clips)["logits"].shape == (2, 1)
     assert model.answer.kind == "values"
 
 
-def test_predict_shows_its_answer_of_a_video(run, tmp_path, capsys):
+def test_predict_shows_its_answer_for_a_video(run, tmp_path, capsys):
     (tmp_path / "video.mp4").write_bytes(videos.encode(videos.moving_texture(12, 24, 32)))
     assert main(["predict", str(tmp_path / "video.mp4"), "--model", str(run[0]), "--json"]) == 0
     [answer] = json.loads(capsys.readouterr().out)
@@ -79,7 +79,7 @@ def test_predict_shows_its_answer_of_a_video(run, tmp_path, capsys):
     assert np.isfinite(answer["values"][0]["value"])
 
 
-def test_what_is_no_task_is_refused():
+def test_anything_but_a_task_is_refused():
     with pytest.raises(ConfigError, match=r"rating:Rating has type ABCMeta, not a task"):
         TASKS.find("rating:Rating")
     with pytest.raises(ConfigError, match="there is no module 'no_such_task'"):

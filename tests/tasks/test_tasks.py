@@ -1,4 +1,4 @@
-"""What holds for every task, and what each refuses from the configuration alone."""
+"""Properties of all tasks, and the settings that each refuses from the configuration alone."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_a_task_with_an_evaluator_ranks_checkpoints_by_a_figure_that_its_report_
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "classification"])
-def test_weights_of_classes_are_for_classification(name):
+def test_class_weights_are_for_classification_only(name):
     views = {"data__global_views": (8, 8), "model__name": "timesformer_tiny"} if name == "self_distillation" else {}
     check(make_config(task=name, **views))
     with pytest.raises(ConfigError, match=f"class_weights=balanced is for task=classification; .* for task={name}"):
@@ -61,7 +61,7 @@ def test_classes_are_weighted_by_the_training_split_they_are_learned_from():
         build_objective(config, 4, source=Rows())
 
 
-def test_settings_that_an_evaluator_cannot_score_by_are_refused_without_data():
+def test_settings_that_cannot_be_scored_are_refused_without_data():
     with pytest.raises(ConfigError, match=r"eval.clips=5 and eval.crops=3: a caption describes one view"):
         TASKS["captioning"].evaluator.check(make_config(task="captioning"))
     with pytest.raises(ConfigError, match=r"config.eval.window_stride=-1\.0 must be at least 0"):
@@ -72,7 +72,7 @@ def test_settings_that_an_evaluator_cannot_score_by_are_refused_without_data():
     "name", ["classification", "regression", "least_squares", "action", "multi_label", "captioning"]
 )
 def test_a_batch_has_the_arrays_that_are_compiled_for(name):
-    """The shapes that `vidjax compile` takes on trust are those of the loader, for the rows that the task opens."""
+    """The shapes that `vidjax compile` assumes are those of the loader, for the rows that the task opens."""
     from vidjax.data.loader import train_batches
 
     small = {key.replace(".", "__"): value for key, value in SMALL.items()}

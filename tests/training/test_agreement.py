@@ -1,4 +1,4 @@
-"""Processes that are about to train something else than each other are told what differs, and between whom."""
+"""Processes that are about to train different things report what differs, and between which of them."""
 
 import concurrent.futures
 import importlib.metadata
@@ -21,7 +21,7 @@ from vidjax.training.agreement import OWN, agree, data_facts, run_facts
 
 @pytest.fixture
 def compare(monkeypatch):
-    """Compares the facts of several processes, each a thread: what is raised in each, or None."""
+    """Compares the facts of several processes, each a thread; returns what each raised, or None."""
     local, store = threading.local(), Store()
     monkeypatch.setattr(agreement, "runtime", local)
     monkeypatch.setattr(agreement.socket, "gethostname", lambda: f"host{local.global_state.process_id}")
@@ -41,17 +41,17 @@ def compare(monkeypatch):
     return run
 
 
-def test_processes_with_the_same_facts_go_on(compare):
+def test_processes_with_equal_facts_continue(compare):
     assert compare({"seed": 0}, {"seed": 0}, {"seed": 0}) == [None, None, None]
 
 
-def test_all_are_told_the_key_both_values_and_both_processes(compare):
+def test_every_process_reports_the_key_both_values_and_both_processes(compare):
     first, *others = compare({"seed": 0, "x": 1}, {"seed": 0, "x": 1}, {"seed": 7, "x": 1})
     assert others == [first, first]
     assert "seed is 0 on process 0 on host0 and 7 on process 2 on host2." in first
 
 
-def test_a_value_that_many_share_is_told_once(compare):
+def test_a_value_that_many_share_is_reported_once(compare):
     sentence = compare({"seed": 0}, {"seed": 7}, {"seed": 7}, {"seed": 8})[0]
     assert (
         "seed is 0 on process 0 on host0 and 7 on process 1 on host1 and 1 more and 8 on process 3 on host3" in sentence
@@ -62,7 +62,7 @@ def test_what_only_one_process_has_is_a_difference(compare):
     assert "b is missing on process 0 on host0 and 2 on process 1" in compare({"a": 1}, {"a": 1, "b": 2})[0]
 
 
-def test_of_many_differences_the_first_few_are_told(compare):
+def test_only_the_first_few_of_many_differences_are_reported(compare):
     sentence = compare(dict.fromkeys("abcdef", 0), dict.fromkeys("abcdef", 1))[1]
     assert "a is 0" in sentence
     assert "c is 0" in sentence
@@ -74,7 +74,7 @@ def differences(one, other):
     return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
 
 
-def test_the_learning_rate_is_compared_and_where_the_videos_lie_is_not(tmp_path):
+def test_the_learning_rate_is_compared_but_not_the_place_of_the_videos(tmp_path):
     facts = run_facts(toy.toy_config(), tmp_path)
     assert differences(facts, run_facts(toy.toy_config(optim__base_lr=1.0), tmp_path)) == {"optim.base_lr"}
     own = {"data__root": "elsewhere", "data__workers": 5, "data__stage": "there", "train__compile_cache": "off"}
@@ -109,7 +109,7 @@ def test_a_workdir_that_is_not_shared_is_a_difference(tmp_path):
 
 
 def weights_file(path, byte):
-    """A megabyte of weights of which one byte in the middle of a block that is looked at is given."""
+    """Write a megabyte of weights with a given byte in the middle of a block that is read."""
     path.write_bytes(bytes(10) + bytes([byte]) + bytes(2**20))
 
 
@@ -120,7 +120,7 @@ def weights_folder(path, byte):
 
 
 def weights_run(path, byte):
-    """A checkpoint whose manifest tells another checksum."""
+    """Write a checkpoint whose manifest has a different checksum."""
     (path / "checkpoints" / "5").mkdir(parents=True, exist_ok=True)
     (path / "checkpoints" / "5" / "manifest.json").write_text(f'{{"params/a": "{byte}"}}')
 
@@ -148,7 +148,7 @@ def test_other_weights_in_a_bucket_are_a_difference(tmp_path, name):
 
 
 def test_weights_that_a_start_does_not_read_are_not_compared(tmp_path):
-    """A run that goes on has its own parameters; what it was begun from may be gone on some hosts."""
+    """A resumed run has its own parameters; the weights that it started from may be gone on some hosts."""
     weights_file(tmp_path / "weights", 1)
     config = toy.toy_config(init_from=str(tmp_path / "weights"))
     (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_the_same_videos_in_another_place_agree(tmp_path):
     assert folder(tmp_path / "one") == folder(tmp_path / "two")
 
 
-def test_a_missing_video_another_class_and_other_content_are_told_apart(tmp_path):
+def test_a_missing_video_another_class_and_other_content_are_distinguished(tmp_path):
     whole = folder(tmp_path / "whole")
     assert "the number of training videos" in differences(whole, folder(tmp_path / "fewer", ("a/1", "b/1")))
     assert "class 1 of the training videos" in differences(whole, folder(tmp_path / "named", ("a/1", "a/2", "c/1")))

@@ -1,4 +1,4 @@
-"""Runs of feature alignment: they learn, resume without having stored the teacher, and begin fine-tuning."""
+"""Runs of feature alignment: they learn, resume without a stored teacher, and initialise fine-tuning."""
 
 import json
 
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 def test_the_smoke_run_learns_to_predict_a_random_teacher(run):
     found = losses(run)
     assert found[STEPS] < 0.5 * found[1]
-    assert found[1] == pytest.approx(2, abs=0.5)  # unit vectors that know nothing of each other
+    assert found[1] == pytest.approx(2, abs=0.5)  # unrelated unit vectors
 
 
 def test_checkpoints_hold_neither_teacher_nor_its_moments(run):
@@ -54,20 +54,20 @@ def test_checkpoints_hold_neither_teacher_nor_its_moments(run):
     assert stored < 4 * (3 * student + teacher / 2)  # float32: parameters and two moments
 
 
-def test_a_run_that_was_stopped_meets_the_same_teacher_again(run, tmp_path):
-    """Half way, a new start: the losses after it are those of the run that was not stopped."""
+def test_a_resumed_run_has_the_same_teacher(run, tmp_path):
+    """After a restart half-way, the losses are those of the run that was not stopped."""
     for steps in (STEPS // 2, STEPS):
         train(smoke(train__log_every=1, train__checkpoint_every=STEPS // 2, train__steps=steps), tmp_path)
         if steps < STEPS:
             early = losses(tmp_path)
     whole, resumed = losses(run), losses(tmp_path)
     assert early[1] == whole[1]
-    # The schedule of the first part is shorter, so only its first steps are the whole run's; what must fit is that
-    # the loss goes on from where it was, which it would not with another teacher.
+    # The schedule of the first part is shorter, so only its first steps equal the whole run's. The test is that the
+    # loss continues from where it was, which it would not with another teacher.
     assert resumed[STEPS // 2 + 1] < 1.3 * early[STEPS // 2]
 
 
-def test_the_block_that_is_not_aligned_stays_as_it_began(run):
+def test_the_block_that_is_not_aligned_keeps_its_initial_values(run):
     params = read_params(run)[1]["encoder"]["blocks"]
     config = smoke()
     from vidjax.tasks import build_objective
@@ -82,7 +82,7 @@ def test_the_block_that_is_not_aligned_stays_as_it_began(run):
     assert max(moved) > 1e-3
 
 
-def test_it_gives_a_backbone(run):
+def test_the_run_can_be_read_as_a_backbone(run):
     model = vidjax.from_pretrained(run)
     assert (model.family, model.num_classes) == ("videomamba", 0)
     np.testing.assert_array_equal(
@@ -92,8 +92,8 @@ def test_it_gives_a_backbone(run):
     assert np.all(np.asarray(model.params["encoder"]["norm"]["scale"]) == 1)
 
 
-def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
-    """As the recipe says: videomamba_k400.py with --config.init_from=RUN; the head and the last norm are new."""
+def test_fine_tuning_starts_from_it(run, tmp_path, capsys):
+    """As in the recipe: videomamba_k400.py with --config.init_from=RUN; the head and the last norm are new."""
     words = ["--config=videomamba_k400:middle_masked,smoke", f"--config.init_from={run}", "--config.train.steps=1"]
     config = read_config(
         [
@@ -113,8 +113,8 @@ def test_fine_tuning_begins_from_it(run, tmp_path, capsys):
         np.testing.assert_array_equal(ours[path], theirs[path], err_msg=path)
 
 
-def test_a_run_teaches_the_next(run, tmp_path, capsys):
-    """A student of a student: the teacher is the run's encoder, by the run's folder."""
+def test_a_run_can_teach_the_next(run, tmp_path, capsys):
+    """A student of a student: the teacher is the run's encoder, named by the run's folder."""
     config = smoke(align__teacher="videomamba_tiny", align__teacher_from=run, model__mask="tube", train__steps=2)
     train(config, tmp_path)
     assert f"teacher: parameters of {run} at step {STEPS}" in capsys.readouterr().err

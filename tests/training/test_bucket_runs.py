@@ -1,4 +1,4 @@
-"""A run in a bucket: what it leaves, that it goes on, finds damage, holds its lock, and is read from anywhere."""
+"""A run in a bucket: its files, resuming, damage, its lock, and reading it from elsewhere."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def gs():
 
 
 def run(place, **changes):
-    """Train the toy run; losses by step."""
+    """Train the toy run; return losses by step."""
     config = toy.toy_config(**changes)
     train(config, place, source=toy.ToySource(), objective=toy.ToyObjective(), make_batches=toy.ToyBatches)
     lines = map(json.loads, (located(place) / "metrics.jsonl").read_text().splitlines())
@@ -74,12 +74,12 @@ def test_the_profile_is_in_the_bucket(gs):
     assert any(path.endswith(".xplane.pb") for path in bucket.objects(f"{gs}/profiled/profile"))
 
 
-def test_it_goes_on_where_it_stopped(gs, trained):
+def test_it_resumes_where_it_stopped(gs, trained):
     place = f"{gs}/in-parts"
     run(place, train__steps=8, train__checkpoint_every=4)
     again = f"{gs}/again"
     half = bucket.objects(f"{place}")
-    for path, content in half.items():  # as it was after step 4
+    for path, content in half.items():  # the state after step 4
         if not path.startswith("checkpoints/8/") and path not in ("results.json", "report.md"):
             bucket.write(f"{again}/{path}", content)
     assert run(again) == trained[1]
@@ -87,7 +87,7 @@ def test_it_goes_on_where_it_stopped(gs, trained):
 
 
 @pytest.mark.parametrize("how", ["changed", "removed"])
-def test_a_damaged_object_is_found_and_the_checkpoint_before_is_taken(gs, trained, how, capsys):
+def test_a_damaged_object_is_found_and_the_previous_checkpoint_is_used(gs, trained, how, capsys):
     place = f"{gs}/damaged-{how}"
     for path, content in bucket.objects(trained[0]).items():
         bucket.write(f"{place}/{path}", content)
@@ -121,7 +121,7 @@ def test_a_second_run_is_refused_with_the_first_one_named(gs, monkeypatch):
         pass
 
 
-def test_the_lock_of_a_dead_process_of_this_host_holds_nobody(gs):
+def test_the_lock_of_a_dead_process_of_this_host_blocks_nobody(gs):
     place = located(f"{gs}/dead")
     script = (
         "import os, sys; from vidjax.files import located; from vidjax.training.workdir_lock import locked\n"
@@ -142,7 +142,7 @@ def test_the_lock_of_a_dead_host_is_taken_over_when_it_has_not_changed_for_a_whi
     assert "is locked by process 7 on another-host" in capsys.readouterr().err
 
 
-def test_a_run_whose_lock_was_taken_is_told_to_stop(gs, monkeypatch):
+def test_a_run_whose_lock_was_taken_stops(gs, monkeypatch):
     monkeypatch.setattr(workdir_lease, "BEAT", 0.05)
     place, told = located(f"{gs}/taken"), []
     monkeypatch.setattr(workdir_lease.os, "kill", lambda process, number: told.append((process, number)))
@@ -153,12 +153,12 @@ def test_a_run_whose_lock_was_taken_is_told_to_stop(gs, monkeypatch):
                 break
             workdir_lease.time.sleep(0.05)
     assert told == [(os.getpid(), workdir_lease.signal.SIGTERM)]
-    assert (place / ".lock").exists()  # it is the other's
+    assert (place / ".lock").exists()  # it belongs to the other run
 
 
 @pytest.mark.slow
-def test_a_bucket_that_cannot_be_reached_is_said_in_one_sentence(monkeypatch, capfd):
-    """The package tries for about a minute."""
+def test_a_bucket_that_cannot_be_reached_is_reported_in_one_sentence(monkeypatch, capfd):
+    """The package retries for about a minute."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://localhost:9")
     gcsfs.GCSFileSystem.clear_instance_cache()
     with pytest.raises(ConfigError, match="gs://nowhere/run cannot be written: Cannot connect to host"):
@@ -167,7 +167,7 @@ def test_a_bucket_that_cannot_be_reached_is_said_in_one_sentence(monkeypatch, ca
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_kind_of_bucket_that_is_unknown_is_refused(tmp_path):
+def test_an_unknown_kind_of_bucket_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="ftp://somewhere: paths begin with gs:// or s3://, or are local"):
         run("ftp://somewhere")
 
@@ -179,7 +179,7 @@ def test_a_bucket_without_its_package_names_the_extra(monkeypatch):
 
 
 def test_a_model_is_read_from_a_bucket_as_from_a_disk(gs, tmp_path, monkeypatch):
-    """A folder of transformers in a bucket; files that change are fetched again."""
+    """A folder in the layout of transformers, in a bucket; files that change are downloaded again."""
     transformers = pytest.importorskip("transformers", reason="transformers makes the model's files (extra: test)")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     sizes = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96}
@@ -194,7 +194,7 @@ def test_a_model_is_read_from_a_bucket_as_from_a_disk(gs, tmp_path, monkeypatch)
             same(there.params, here.params)
 
 
-def test_a_feature_store_in_a_bucket_is_that_of_a_disk(gs, tmp_path):
+def test_a_feature_store_in_a_bucket_equals_one_on_a_disk(gs, tmp_path):
     arrays = {"pooled": np.random.default_rng(0).normal(size=(17, 4))}
     there, here = (write_store(root / "store", "train", arrays) for root in (located(f"{gs}/features"), tmp_path))
     np.testing.assert_array_equal(there.array("pooled", [3, 16]), here.array("pooled", [3, 16]))

@@ -1,4 +1,4 @@
-"""Captioning from videos to a sentence: a run, its files, the verb that describes a video, and what it begins with."""
+"""Captioning from videos to a sentence: a run, its files, the verb that describes a video, and initialisation."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ def test_captions_are_learned(tmp_path):
 
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory):
-    """A small vocabulary with GPT-2's end token: steps with its 50257 tokens take long."""
+    """A small vocabulary with GPT-2's end token, because steps with its 50257 tokens take long."""
     folder = tmp_path_factory.mktemp("vocabulary")
     backend = tokenizers.ByteLevelBPETokenizer()
     backend.train_from_iterator([WORDS], vocab_size=300, special_tokens=["<|endoftext|>"], show_progress=False)
@@ -122,7 +122,7 @@ def test_bad_input_is_one_sentence(run, small, monkeypatch, tmp_path, capsys):
         train(read("motion_caption", eval__clips=2, **changes), tmp_path / "views")
 
 
-def test_a_captioner_begins_with_a_backbone_a_language_model_or_another_captioner(run, vocabulary, tmp_path):
+def test_a_captioner_starts_from_a_backbone_a_language_model_or_another_captioner(run, vocabulary, tmp_path):
     transformers = pytest.importorskip("transformers", reason="it writes the language model (extra: test)")
     torch = pytest.importorskip("torch", reason="it writes the language model (extra: test)")
     folder, _ = run

@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, what is noticed, and what comes back."""
+"""Checkpoints: which are kept, what damage is noticed, and what is restored."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ ROWS = 16
 
 
 def make_state(step, mesh, spec, ema=True):
-    """A state whose values tell the step; every leaf has its place on the mesh."""
+    """A state whose values encode the step; every leaf has a sharding on the mesh."""
     values = np.arange(ROWS * 8, dtype=np.float32).reshape(ROWS, 8) + step
     kernel = jax.device_put(values, NamedSharding(mesh, spec))
     scalar = jax.device_put(np.int32(step), NamedSharding(mesh, P()))
@@ -67,7 +67,7 @@ def test_a_state_comes_back_on_another_mesh(opened, mesh):
     _, restored = opened.restore(shapes_of(other), lambda meta: None, no_words)
     jax.tree.map(np.testing.assert_array_equal, restored, state)
     assert jax.tree.all(jax.tree.map(lambda a, b: a.sharding == b.sharding, restored, other))
-    jax.jit(lambda tree: jax.tree.map(jnp.sin, tree))(restored._asdict())  # no leaf is stuck on a device of its own
+    jax.jit(lambda tree: jax.tree.map(jnp.sin, tree))(restored._asdict())  # no leaf is committed to a device of its own
 
 
 def test_the_latest_and_the_best_are_both_kept(opened, mesh):
@@ -94,7 +94,7 @@ def test_nothing_to_restore_is_none(opened, mesh):
 
 
 def flip_a_bit(folder):
-    """In the largest file of the parameters' data."""
+    """Flip a bit in the largest file of the parameters."""
     files = [path for path in (folder / "params").rglob("d/*") if path.is_file()]
     victim = max(files, key=lambda path: path.stat().st_size)
     data = bytearray(victim.read_bytes())
@@ -126,7 +126,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(opened, mesh
     assert len(said) == 1
     assert "checkpoint 8 is damaged" in said[0]
     assert (opened.directory / "8.damaged").is_dir()
-    opened.save(8, states[8], {})  # the step can be reached again
+    opened.save(8, states[8], {})  # the step can be saved again
     opened.wait()
     assert opened.steps() == [4, 8]
     assert opened.restore(shapes_of(states[8]), lambda meta: None, no_words)[0] == 8

@@ -1,4 +1,4 @@
-"""What was compiled once is read by the next process, unless the user says otherwise."""
+"""Compiled programs are reused by the next process, unless the user turns that off."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ print(jax.config.jax_compilation_cache_dir, len(hits) > 0)
 
 
 def run(home, *setting, **environment):
-    """What a new process says: the folder that it keeps compilations in, and whether it found its own."""
+    """In a new process: its cache folder, whether it found its program there, and what it printed."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("CACHE_HOME", "CACHE_DIR"))}
     del kept["VIDJAX_COMPILE_CACHE"]
     environment = {**kept, "HOME": str(home), "JAX_PLATFORMS": "cpu", **environment}
@@ -40,7 +40,7 @@ def test_the_second_process_reads_what_the_first_has_compiled(tmp_path):
     folder, found, _ = run(tmp_path)
     assert pathlib.Path(folder).parent == tmp_path / ".cache/vidjax/jax"
     assert not found
-    assert run(tmp_path) == (folder, True, "")  # and no word of other machines' instructions
+    assert run(tmp_path) == (folder, True, "")  # and no warning about other machines' instruction sets
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_the_second_process_reads_what_the_first_has_compiled(tmp_path):
         ((), {"XDG_CACHE_HOME": "{home}/d"}, "{home}/d/vidjax/jax/*"),
     ],
 )
-def test_who_says_where(tmp_path, setting, environment, folder):
+def test_which_setting_decides_the_folder(tmp_path, setting, environment, folder):
     setting = [word.format(home=tmp_path) for word in setting]
     environment = {name: value.format(home=tmp_path) for name, value in environment.items()}
     assert pathlib.PurePath(run(tmp_path, *setting, **environment)[0]).match(folder.format(home=tmp_path))
 
 
-def test_a_home_that_cannot_be_written_to_costs_a_warning(tmp_path):
+def test_a_home_that_cannot_be_written_to_only_prints_a_warning(tmp_path):
     (tmp_path / ".cache").write_text("a file, where root too can make no folder")
     folder, _, words = run(tmp_path)
     assert folder == "None"
@@ -68,14 +68,14 @@ def test_a_home_that_cannot_be_written_to_costs_a_warning(tmp_path):
     assert len(words.splitlines()) == 1
 
 
-def test_processors_with_other_instructions_keep_apart(monkeypatch):
+def test_processors_with_other_instruction_sets_have_separate_folders(monkeypatch):
     here = compile_cache.default_folder()
     monkeypatch.setattr(compile_cache, "_instructions", lambda: "fpu sse2")
     assert compile_cache.default_folder() != here
     assert compile_cache.default_folder().parent == here.parent
 
 
-def test_what_was_not_used_for_longest_goes_when_there_is_too_much(tmp_path, monkeypatch):
+def test_the_least_recently_used_programs_are_removed_first(tmp_path, monkeypatch):
     monkeypatch.setattr(compile_cache, "_LARGEST", 250)
     for age, name in enumerate("abc"):
         (tmp_path / name).write_bytes(bytes(100))

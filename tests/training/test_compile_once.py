@@ -1,4 +1,4 @@
-"""A run compiles in its first step only, and not even then when it has been compiled before."""
+"""A run compiles in its first step only, and not even then if its programs are cached."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ HIT, MISS = "/jax/compilation_cache/cache_hits", "/jax/compilation_cache/cache_m
 
 @pytest.fixture(scope="module")
 def heard():
-    """What JAX says of its compilations, in order: events and, for a compilation, the function; listeners stay."""
+    """JAX's events about compilations, in order, with the function for each compilation; listeners stay registered."""
     events = []
     jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
     jax.monitoring.register_event_duration_secs_listener(
@@ -26,7 +26,7 @@ def heard():
 
 @contextlib.contextmanager
 def cache_in(folder):
-    """The persistent cache of a new process that keeps it in `folder`, through `train.compile_cache`."""
+    """Reset the persistent cache to that of a new process with `train.compile_cache=folder`."""
     before = jax.config.jax_compilation_cache_dir
     jax.clear_caches()
     compilation_cache.reset_cache()
@@ -41,7 +41,7 @@ def train(workdir, batches=toy.ToyBatches, **changes):
 
 
 def test_the_step_is_compiled_once_and_nothing_after_the_first_checkpoint(tmp_path, heard):
-    """Batches are counted: each is asked for while the step before it runs."""
+    """Batches are counted: each is requested while the previous step runs."""
     compiled = []
 
     class Counting(toy.ToyBatches):
@@ -53,7 +53,7 @@ def test_the_step_is_compiled_once_and_nothing_after_the_first_checkpoint(tmp_pa
     heard.clear()
     train(tmp_path, Counting, train__steps=9, train__checkpoint_every=3)
     assert compiled[-1].count("jit(step)") == 1
-    assert compiled[3] == compiled[1]  # until the first checkpoint, which slices the state
+    assert compiled[3] == compiled[1]  # nothing until the first checkpoint, which compiles slices of the state
     assert compiled[8] == compiled[4]
 
 

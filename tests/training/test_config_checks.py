@@ -1,4 +1,4 @@
-"""Keys that do not fit each other are refused when a configuration is read, whatever the data and the machine."""
+"""Keys that do not fit each other are refused when a configuration is read, regardless of data and machine."""
 
 import pathlib
 import subprocess
@@ -71,7 +71,7 @@ def test_a_data_set_without_what_the_task_learns_from_is_refused():
 
 
 def test_every_way_to_start_a_run_checks_first(tmp_path, capsys):
-    """The data are not there; what is told is the mistake that can be seen without them."""
+    """The data is missing, but the error reported is the one that can be found without it."""
     wrong = {"data__rand_augment": "rand", "data__name": "folder", "data__root": str(tmp_path / "nowhere")}
     config = shipped.read("finetune_ucf101", **wrong)
     for start in (loop.train, loop.evaluate, probe):

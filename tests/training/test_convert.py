@@ -1,4 +1,4 @@
-"""Foreign weights written as a run: read again they are the same model, whatever the family and its sizes."""
+"""Foreign weights written as a run are the same model when read again, for any family and size."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ HEADS = {"num_heads": 3, "mlp_dim": 20}
 
 
 def pretrained(name, num_classes, **options):
-    """A model of sizes that no preset has, no parameter zero or small."""
+    """A model of a size that no preset has, without parameters that are zero or small."""
     module = build_model(name, num_classes=num_classes, width=12, depth=3, **CLIPS | options)
     inputs = [np.zeros((1, *module.spec.clip_shape))]
     if num_classes is None:
@@ -72,14 +72,14 @@ def test_temporal_blocks_that_a_model_does_not_have_are_left_out_of_its_run(tmp_
     assert vidjax.from_pretrained(tmp_path).spec == model.spec
 
 
-def test_frames_that_are_not_square_make_no_run(tmp_path):
+def test_a_model_with_frames_that_are_not_square_is_refused(tmp_path):
     model = pretrained("timesformer_tiny", 5, **HEADS, image_size=(16, 24))
     with pytest.raises(WeightsError, match="elsewhere takes frames of 16x24; a run needs square frames"):
         save_as_run(model, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_language_model_makes_no_run(tmp_path):
+def test_a_language_model_is_refused(tmp_path):
     spec = GPT2Spec(width=8, depth=1, num_heads=1, mlp_dim=8, vocab_size=5, num_positions=3)
     model = Pretrained(GPT2(spec), {}, spec, "gpt2", source="words")
     with pytest.raises(WeightsError, match="words holds a gpt2, which takes no clips and cannot become a run"):

@@ -1,4 +1,4 @@
-"""Small files of a run that a disk has damaged: a sentence, the file set aside or rebuilt, and the run goes on."""
+"""Damaged small files of a run: one sentence, the file set aside or rebuilt, and the run continues."""
 
 import functools
 import json
@@ -73,7 +73,7 @@ def test_a_run_whose_scores_are_lost_says_that_its_last_checkpoint_is_used(tmp_p
     assert why_chosen(tmp_path, 8, "best") == ", the last, since scores.json is damaged"
 
 
-def test_a_bad_byte_in_the_metrics_costs_its_line_and_the_run_goes_on(tmp_path, capsys):
+def test_a_bad_byte_in_the_metrics_costs_only_its_line(tmp_path, capsys):
     run(tmp_path, 4)
     path = tmp_path / "metrics.jsonl"
     damaged = path.read_bytes().replace(b'"step": 2', b'"step\xff: 2') + b'{"step": 5, "train/lo'
@@ -85,7 +85,7 @@ def test_a_bad_byte_in_the_metrics_costs_its_line_and_the_run_goes_on(tmp_path, 
     assert "1 of 4 lines of" in capsys.readouterr().err
 
 
-def test_a_bad_byte_in_the_quarantine_costs_its_line_and_the_run_goes_on(tmp_path, capsys):
+def test_a_bad_byte_in_the_quarantine_costs_only_its_line(tmp_path, capsys):
     run(tmp_path, 4, broken=(3, 17))
     path = tmp_path / "quarantine.jsonl"
     path.write_bytes(path.read_bytes().replace(b"video 3", b"video \xff") + b'{"step": 4, "id"')
@@ -124,7 +124,7 @@ def test_damaged_class_names_are_refused_with_the_remedy(tmp_path, content):
 @pytest.mark.parametrize(
     "line", [b"{", b"[]", b'{"step": "1"}', b'{"other": 1}', b"\xff", b"NaN", b'{"step": null}', b""]
 )
-def test_a_line_without_what_is_asked_for_is_counted_and_left_out(tmp_path, line):
+def test_a_line_without_a_required_value_is_counted_and_left_out(tmp_path, line):
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
     assert read_json_lines(path, step=int) == ([{"step": 1}, {"step": 2}], 1, False)

@@ -1,4 +1,4 @@
-"""Training and evaluating on a disk that is full or read-only: a sentence, nothing half-written, and it goes on."""
+"""Training and evaluating on a full or read-only disk: one sentence, nothing half-written, and it can resume."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
-    """The command of a small run, or of what else is done in its folder."""
+    """The command of a small run, or of another action in its folder."""
     cache = tmp_path_factory.mktemp("xla")
 
     def words(workdir, *flags):
@@ -28,7 +28,7 @@ def command(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(command, tmp_path_factory):
-    """A run that had room: its folder, on a disk that is still there."""
+    """The folder of an undisturbed run."""
     folder = tmp_path_factory.mktemp("whole")
     with small_disk(folder / "disk", "256m") as disk:
         code, _, said = disk.run(command(disk.folder / "run"))
@@ -42,7 +42,7 @@ def losses(workdir):
 
 
 def fill(path):
-    """Take what room there is."""
+    """Fill the disk."""
     with path.open("wb", buffering=0) as file:
         try:
             while True:
@@ -56,15 +56,13 @@ def half_written(folder):
 
 
 def is_a_sentence(said, words):
-    """The last line, without a traceback before it."""
+    """Check that the last line is a message, without a traceback before it."""
     assert "Traceback" not in said, said
     assert said.strip().splitlines()[-1].startswith("vidjax: "), said
     assert words in said.strip().splitlines()[-1]
 
 
-def test_a_disk_that_fills_up_ends_a_run_in_a_sentence_and_with_room_it_ends_as_one_that_had_it(
-    command, whole, tmp_path
-):
+def test_a_full_disk_ends_a_run_in_a_sentence_and_with_space_the_run_ends_as_if_undisturbed(command, whole, tmp_path):
     with small_disk(tmp_path / "disk", "256m") as disk:
         run = disk.seen / "run"
         process = disk.start(command(disk.folder / "run"))
@@ -83,7 +81,7 @@ def test_a_disk_that_fills_up_ends_a_run_in_a_sentence_and_with_room_it_ends_as_
         assert (run / "results.json").read_bytes() == (whole.seen / "run" / "results.json").read_bytes()
 
 
-def test_a_disk_that_became_read_only_is_a_sentence_for_training_and_evaluating(command, whole):
+def test_a_disk_that_became_read_only_is_reported_in_a_sentence_by_training_and_evaluating(command, whole):
     whole.remount("ro")
     try:
         for flags in ((), ("--config.mode=evaluate",)):
@@ -94,7 +92,7 @@ def test_a_disk_that_became_read_only_is_a_sentence_for_training_and_evaluating(
         whole.remount("rw")
 
 
-def test_an_evaluation_on_a_full_disk_is_a_sentence_and_leaves_nothing_half_written(command, whole):
+def test_an_evaluation_on_a_full_disk_ends_in_a_sentence_and_leaves_nothing_half_written(command, whole):
     before = (whole.seen / "run" / "results.json").read_bytes()
     (whole.seen / "scores").mkdir()
     fill(whole.seen / "filler")

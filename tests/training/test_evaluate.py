@@ -1,4 +1,4 @@
-"""Classifiers: scored while they train and by themselves, on synthetic clips."""
+"""Classifiers are scored during training and separately, on synthetic clips."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def run(tmp_path_factory):
     return workdir, train(make_config(), workdir)
 
 
-def test_a_classifier_is_scored_on_the_way_and_at_the_end(run):
+def test_a_classifier_is_scored_during_training_and_at_the_end(run):
     workdir, results = run
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     scored = {line["step"]: line["val/top1"] for line in lines if "val/top1" in line}
@@ -65,8 +65,8 @@ def test_the_best_checkpoint_scores_the_same_by_itself(run, tmp_path):
     assert json.loads((tmp_path / "results.json").read_text())["eval/top1"] == results["eval/top1"]
 
 
-def test_a_trained_folder_is_scored_whatever_its_run_began_from(run, tmp_path):
-    """The command that fine-tuned from other weights is the one that scores what it made of them."""
+def test_a_trained_folder_is_scored_whatever_its_run_started_from(run, tmp_path):
+    """The command that fine-tuned from other weights also scores the result."""
     workdir, _ = run
     scores = json.loads((workdir / "checkpoints" / "scores.json").read_text())
     shutil.copytree(workdir, tmp_path / "run")
@@ -76,15 +76,15 @@ def test_a_trained_folder_is_scored_whatever_its_run_began_from(run, tmp_path):
 
 @pytest.fixture
 def worsened(run, tmp_path):
-    """The run, as if its first validation had gone better than its last."""
+    """The run, changed as if its first validation had scored better than its last."""
     workdir = shutil.copytree(run[0], tmp_path / "worsened")
     (workdir / "checkpoints" / "scores.json").write_text(json.dumps({"2": 0.9, "4": 0.1}))
     return workdir
 
 
 @pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
-def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(worsened, which, step, capsys):
-    """VideoMAE scores its last epoch (run_class_finetuning.py:541), VideoMamba's --test_best the best one."""
+def test_the_configured_checkpoint_is_scored_and_named_in_the_results(worsened, which, step, capsys):
+    """VideoMAE scores its last epoch (run_class_finetuning.py:541); VideoMamba's --test_best scores the best one."""
     results = evaluate(make_config(eval__checkpoint=which), worsened)
     assert (results["eval/checkpoint"], results["eval/step"]) == (which, step)
     assert json.loads((worsened / "results.json").read_text()) == results
@@ -107,7 +107,7 @@ def test_the_checkpoint_is_the_one_that_is_asked_for_and_the_results_say_which(w
 
 
 def test_a_score_on_other_videos_is_not_said_to_be_optimistic(worsened, tmp_path, capsys):
-    """The checkpoint was chosen on the rows of this split, and other rows are scored."""
+    """The checkpoint was chosen on the rows of this split, but other rows are scored."""
     data = json.loads((worsened / "data.json").read_text())
     data["validation"]["content_id"] = "of other videos"
     (worsened / "data.json").write_text(json.dumps(data))
@@ -115,14 +115,14 @@ def test_a_score_on_other_videos_is_not_said_to_be_optimistic(worsened, tmp_path
     assert results["eval/chosen"] == (
         "chosen from 2 validations on the 1024 validation videos of its run (eval.checkpoint=best)"
     )
-    (worsened / "data.json").unlink()  # of a run that has not kept it
+    (worsened / "data.json").unlink()  # as in a run that did not keep it
     evaluate(make_config(), worsened)
     assert "chosen from 2 validations on the validation videos of its run (eval" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("which", "step"), [("best", 2), ("last", 4)])
-def test_a_run_ends_with_the_score_of_the_checkpoint_that_is_asked_for(worsened, which, step):
-    """Stopped before its last validation, which the first outdoes: nothing scores more than 1."""
+def test_a_run_ends_with_the_score_of_the_configured_checkpoint(worsened, which, step):
+    """Stopped before its last validation; the first one, raised to 1, cannot be beaten."""
     (worsened / "results.json").unlink()
     (worsened / "checkpoints" / "scores.json").write_text(json.dumps({"2": 1.1}))
     results = train(make_config(eval__checkpoint=which), worsened)
@@ -131,7 +131,7 @@ def test_a_run_ends_with_the_score_of_the_checkpoint_that_is_asked_for(worsened,
     assert alone["eval/top1"] == results["eval/top1"]
 
 
-def test_a_run_stopped_in_its_last_evaluation_makes_up_for_it(run):
+def test_a_run_stopped_in_its_last_evaluation_repeats_it_when_resumed(run):
     workdir, results = run
     (workdir / "results.json").unlink()
     scores = json.loads((workdir / "checkpoints" / "scores.json").read_text())

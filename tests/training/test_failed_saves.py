@@ -1,4 +1,4 @@
-"""When one write of a checkpoint fails, the others end before their event loop is closed under them."""
+"""When one write of a checkpoint fails, the others end before their event loop is closed."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ def _once():
 
 
 def test_writes_of_a_thread_and_of_tensorstore_end_before_the_save_fails(capfd):
-    """What tensorstore has to tell a closed loop, it prints with a traceback from a thread of its own."""
+    """TensorStore prints a traceback from its own thread if it must report to a closed loop."""
     promise, future = tensorstore.Promise.new()
     ended = []
 
@@ -41,7 +41,7 @@ def test_writes_of_a_thread_and_of_tensorstore_end_before_the_save_fails(capfd):
     assert not capfd.readouterr().err
 
 
-def test_a_save_that_is_sound_gives_its_result():
+def test_a_successful_save_returns_its_result():
     async def result():
         return 7
 

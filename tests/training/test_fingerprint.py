@@ -1,4 +1,4 @@
-"""What may differ when a run is resumed: every key of the configuration is walked over."""
+"""What may differ when a run is resumed, for every key of the configuration."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from vidjax.training import resume_check
 from vidjax.training.checkpoints import Checkpoints
 from vidjax.weights import read_run
 
-# Where a run is, how fast it goes, what it writes when, how it is scored, and how long it goes on.
+# The place of a run, its speed, what it writes when, how it is scored, and its length.
 MAY_CHANGE = {
     "mode", "init_from", "init_label_map", "align.teacher_from",
     "caption.decoder_from", "caption.tokenizer", "caption.beams", "caption.length_penalty",
@@ -34,7 +34,7 @@ def may_change(key):
 
 
 def another(key, value):
-    """A value of the same type, which no run has."""
+    """A value of the same type that no run has."""
     hint = config_lib.hint_of(key)
     if choices := [name for name in config_lib.choices(key) if name and name not in (value, *_as_tuple(value))]:
         return choices[:1] if isinstance(value, tuple) else choices[0]
@@ -81,7 +81,7 @@ def test_every_key_is_refused_or_noted_as_its_type_says(key):
             resume_check.compare(saved, current, "here")
 
 
-def test_all_that_a_family_alone_understands_is_refused_but_how_it_is_computed():
+def test_changes_of_a_familys_own_fields_are_refused_except_in_how_it_is_computed():
     def spec(**fields):
         model = dataclasses.replace(config_lib.Config().model, name="videomamba_tiny", spec=fields)
         return identity(dataclasses.replace(config_lib.Config(), model=model))
@@ -91,7 +91,7 @@ def test_all_that_a_family_alone_understands_is_refused_but_how_it_is_computed()
     for fields in ({"tubelet_size": 2}, {"width": 64}, {"merge_directions": "mean"}, {"norm_eps": 1e-6}):
         with pytest.raises(ResumeError, match=f"model.spec.{next(iter(fields))} was"):
             resume_check.compare(spec(), spec(**fields), "here")
-    assert resume_check.compare(spec(), spec(tubelet_size=1), "here") == []  # the preset's, said aloud
+    assert resume_check.compare(spec(), spec(tubelet_size=1), "here") == []  # the preset's value, given explicitly
 
 
 def test_a_setting_that_only_one_side_knows_is_refused():

@@ -1,7 +1,7 @@
-"""Twenty real training steps follow a PyTorch loop that states the recipes anew: parameters, moving average, losses.
+"""Twenty real training steps match an independent PyTorch loop of the recipes: parameters, moving average, losses.
 
-The loop is `transformers`' model in float64 with one of `torch.optim`'s optimisers. What differs is our rounding, which
-Adam's division by the gradients' own size spreads: differences are measured against how far a leaf has moved.
+The loop uses `transformers`' model in float64 with an optimiser of `torch.optim`. Only our rounding differs, amplified
+by Adam's division by the size of the gradients, so differences are measured relative to how far a leaf has moved.
 """
 
 import re
@@ -33,7 +33,7 @@ VIDEOMAE = VideoMAESpec(
     norm_eps=1e-12, fc_norm_eps=1e-5, decoder_norm_eps=1e-5,
 )  # fmt: skip
 TIMESFORMER = TimeSformerSpec(24, 2, 4, 40, patch_size=4, num_frames=4, image_size=12)
-DRIFT = 3e-4  # largest difference of a leaf, relative to how far its farthest entry has moved in all
+DRIFT = 3e-4  # largest difference of a leaf, relative to the total change of its most changed entry
 
 
 def batches():
@@ -76,7 +76,7 @@ def cosine_with_warmup(peak, floor):
 
 
 def groups(model, weight_decay, layer_decay=1.0, everything_decays=False):
-    """One for each parameter, as the official code has them: which decay, and the share of the learning rate."""
+    """One group per parameter, as in the official code, with its weight decay and share of the learning rate."""
     layers = model.config.num_hidden_layers
     for name, parameter in model.named_parameters():
         block = re.search(r"\.encoder\.layer\.(\d+)\.", name)
@@ -90,7 +90,7 @@ def groups(model, weight_decay, layer_decay=1.0, everything_decays=False):
 
 
 def train_in_torch(model, optimizer, rates, loss_of, *, ema=0.0, clip=0.0):
-    """Losses, and the moving average of the parameters, which the model holds."""
+    """Train the model in place; return the losses and the moving average of its parameters."""
     average = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     losses = []
     for step, (rate, batch) in enumerate(zip(rates, batches(), strict=True)):
@@ -109,7 +109,7 @@ def train_in_torch(model, optimizer, rates, loss_of, *, ema=0.0, clip=0.0):
 
 
 def train_here(objective, optim, params, *, accumulate=1):
-    """Losses and the last state, by the step that a run uses."""
+    """Losses and the last state, from the step that a run uses."""
     config = Config(data=DATA, optim=optim)
     mesh = mesh_lib.make_mesh(config.mesh, jax.devices()[:1])
     optimizer = build_optimizer(optim, RunLength(STEPS, optim.warmup_steps), global_batch=ROWS)
@@ -131,7 +131,7 @@ def train_here(objective, optim, params, *, accumulate=1):
 
 
 def as_tree(rules, objective, parameters):
-    """Parameters of PyTorch by name as a vidjax tree."""
+    """PyTorch's parameters by name, as a vidjax tree."""
     shapes = jax.eval_shape(
         lambda: objective.init(jax.random.key(0), {"video": np.zeros((1, *VIDEOMAE.clip_shape))})[0]
     )
@@ -173,7 +173,7 @@ def test_fine_tuning_follows_adamw_with_layer_decay_and_a_moving_average(accumul
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     assert_follows(state.params, as_tree(rules, objective, model.named_parameters()), start)
     assert_follows(state.ema, as_tree(rules, objective, average.items()), start)
-    assert min(theirs) < 0.9 * theirs[0]  # it learnt something on the way
+    assert min(theirs) < 0.9 * theirs[0]  # it learned something
 
 
 def test_pretraining_follows_adamw_with_clipped_gradients():

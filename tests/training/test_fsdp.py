@@ -1,4 +1,4 @@
-"""What a step with divided parameters sends: parameters and their gradients, however many clips there are."""
+"""A step with divided parameters sends parameters and their gradients, regardless of the number of clips."""
 
 import jax
 import pytest
@@ -20,7 +20,7 @@ MODELS = {
 
 
 def collectives(name, task, clips, fsdp=8):
-    """What a step on eight devices sends when `fsdp` of them share its parameters."""
+    """The communication of a step on eight devices, `fsdp` of which share its parameters."""
     config = config_lib.defaults()
     keys = {
         "task": task, "model.name": name, "model.dtype": "float32", "model.mask_ratio": 0.75, "data.name": "synthetic",
@@ -48,9 +48,9 @@ def test_no_activations_are_sent_between_devices_that_share_parameters(name):
 
 
 @pytest.mark.parametrize("fsdp", [8, 4])
-def test_gradients_are_summed_and_divided_in_one(fsdp):
-    """A device sends each gradient once round its group, and its own part of it to those that have a copy of that."""
+def test_gradients_are_summed_and_divided_in_one_operation(fsdp):
+    """A device sends each gradient once around its group, and its own part to the devices with a copy of that part."""
     found, parameters = collectives("videomae_tiny", "masked_autoencoding", 8, fsdp)
     assert found["reduce-scatter"].sent > 0.8 * (fsdp - 1) / fsdp * parameters
     copies = 2 * (8 // fsdp - 1) / (8 // fsdp) * parameters / fsdp
-    assert found["all-reduce"].sent < copies + 0.2 * parameters  # biases and norms, which few chips divide, included
+    assert found["all-reduce"].sent < copies + 0.2 * parameters  # includes biases and norms, which few chips divide

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: of each start, over restarts, and in its report."""
+"""Where the time of a run goes: in each start, over restarts, and in its report."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from vidjax.viz.time_spent import Start, read_starts, time_blocks, totals
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands until a test moves it: `clock.now += seconds`."""
+    """A clock that stands still until a test moves it: `clock.now += seconds`."""
 
     class Clock:
         now = 100.0
@@ -23,7 +23,7 @@ def clock(monkeypatch):
     return found
 
 
-def test_every_second_is_of_one_kind(tmp_path, clock):
+def test_every_second_counts_towards_one_kind(tmp_path, clock):
     goodput = Goodput(tmp_path, 0, 95.0)  # 5 s ago
     clock.now += 3
     goodput.move("start", "compile", 2)
@@ -46,7 +46,7 @@ def test_steps_after_the_last_checkpoint_of_a_start_that_was_killed_are_lost(tmp
     clock.now += 30
     first.move("step", "data", 6)
     first.saving(10)
-    clock.now += 20  # written down before the kill; no close
+    clock.now += 20  # written before the kill, without a close
     first.read()
     second = Goodput(tmp_path, 10, clock.now)
     second.turn_to("step")
@@ -59,15 +59,15 @@ def test_steps_after_the_last_checkpoint_of_a_start_that_was_killed_are_lost(tmp
 
 @pytest.mark.parametrize(
     ("step", "lost"),
-    [(20, 5), (10, 15), (0, 25)],  # the last checkpoint; that before it, where the last is damaged; none
+    [(20, 5), (10, 15), (0, 25)],  # the last checkpoint; the one before it, if the last is damaged; none
 )
-def test_what_is_lost_depends_on_the_checkpoint_that_the_run_goes_on_from(step, lost):
+def test_what_is_lost_depends_on_the_checkpoint_that_the_run_resumes_from(step, lost):
     start = Start(saved={"10": 10.0, "20": 20.0})
     start.seconds |= {"step": 24.0, "data": 1.0}
     start.lose_after(step)
     assert start.seconds["lost"] == pytest.approx(lost)
     assert start.trained == pytest.approx(25 - lost)
-    start.lose_after(30)  # later starts have gone on: what was lost stays lost, and no more is
+    start.lose_after(30)  # later starts have continued: what was lost stays lost, and nothing else is lost
     assert start.seconds["lost"] == pytest.approx(lost)
 
 
@@ -87,7 +87,7 @@ def test_a_run_that_goes_back_loses_the_steps_since(tmp_path, clock):
     assert found["time/step"] == pytest.approx(10 + 3)
 
 
-def test_a_damaged_file_is_begun_anew(tmp_path):
+def test_a_damaged_file_is_replaced(tmp_path):
     for content in ("[{", '{"a": 1}', '[{"seconds": {}, "more": 1}]', "[1]"):
         (tmp_path / "goodput.json").write_text(content)
         assert read_starts(tmp_path) == []

@@ -1,4 +1,4 @@
-"""What groups of clipped gradients ask of the other keys, and what the published recipes set."""
+"""What groups of clipped gradients require of other keys, and the values of the published recipes."""
 
 import jax
 import pytest
@@ -42,18 +42,18 @@ def test_groups_that_fill_a_batch_on_every_device_pass():
         ({"task": "regression"}, 1, r"does not work with task=regression, whose loss depends on .* batch; set it to 0"),
     ],
 )
-def test_groups_that_cannot_be_clipped_apart_are_refused(changes, devices, message):
+def test_groups_that_cannot_be_clipped_separately_are_refused(changes, devices, message):
     with pytest.raises(ConfigError, match=message):
         check(configured(**changes), devices=devices)
 
 
-def test_an_objective_with_a_state_of_its_own_is_refused():
+def test_an_objective_with_its_own_state_is_refused():
     with pytest.raises(ConfigError, match="whose loss depends on the whole batch"):
         check(configured(), extra={"centre": 0.0})
 
 
 @pytest.mark.parametrize("experiment", ["vivit_k400:base", "vivit_k400:large_fe", "vivit_ssv2"])
-def test_vivit_is_clipped_as_scenic_clips_it(experiment):
+def test_vivit_is_clipped_as_in_scenic(experiment):
     """config.max_grad_norm = 1 in scenic's configurations, and a device batch "more than 1" for mixup."""
     config = read_config([f"--config={experiment}"])
     assert (config.optim.clip_norm, config.optim.clip_group) == (1.0, 2)

@@ -1,4 +1,4 @@
-"""Each job's smoke run learns: well above the constant predictor that its results have beside it."""
+"""Each task's smoke run learns: it scores well above the constant predictor in its results."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ def test_regression_learns_the_velocity(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_labels_a_video_are_learned_from_windows(tmp_path):
+def test_multi_label_classes_are_learned_from_windows(tmp_path):
     results = train(read("motion_multi_label"), tmp_path)
     assert results["eval/num_scored"] == results["eval/num_expected"]
     assert results["eval/map"] > results["eval/constant_map"] + 0.2
@@ -54,7 +54,7 @@ SHORT |= {"optim__warmup_steps": 1}
 
 
 @pytest.mark.parametrize(("job", "figure"), [("motion_regression", "ccc"), ("motion_multi_label", "map")])
-def test_a_run_is_scored_on_the_way_and_again_by_itself_and_answers(job, figure, tmp_path, small_motion, capsys):
+def test_a_run_is_scored_during_training_and_afterwards_and_predicts(job, figure, tmp_path, small_motion, capsys):
     config = read(job, train__eval_every=1, **SHORT)
     results = train(config, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -70,7 +70,7 @@ def test_a_run_is_scored_on_the_way_and_again_by_itself_and_answers(job, figure,
 
 
 def check_predictions(job, folder, capsys):
-    """`vidjax predict` answers with the numbers of a regression, or with windows in the order of time."""
+    """`vidjax predict` answers with the numbers of a regression, or with windows in chronological order."""
     video = next((folder / ("short" if job == "motion_regression" else "long")).rglob("*.mp4"))
     capsys.readouterr()
     assert main(["predict", str(video), "--model", str(folder / "run"), "--json"]) == 0
@@ -96,7 +96,7 @@ def check_predictions(job, folder, capsys):
 
 @pytest.fixture
 def small_motion(monkeypatch, tmp_path):
-    """The embedded data, but little of it."""
+    """A small part of the embedded data."""
     from vidjax.data import motion_videos
     from vidjax.data.datasets import motion
 

@@ -1,4 +1,4 @@
-"""Whole runs: stop and go on, folders of other runs, videos that fail, steps that are not finite."""
+"""Whole runs: stopping and resuming, folders of other runs, videos that fail, steps that are not finite."""
 
 import dataclasses
 import functools
@@ -44,7 +44,7 @@ def test_a_run_leaves_its_files(uninterrupted):
     assert {"train/loss", "train/lr", "train/grad_norm", "train/update_norm", "train/nonfinite"} < last.keys()
     assert {"train/decode_failures", "train/error"} < last.keys()
     assert {"perf/clips_per_s", "perf/step_s", "perf/data_wait"} < lines(uninterrupted)[2].keys()
-    assert sum("perf/compile_s" in line for line in lines(uninterrupted)) == 1  # what the first step took
+    assert sum("perf/compile_s" in line for line in lines(uninterrupted)) == 1  # of the first step
     assert json.loads((uninterrupted / "results.json").read_text())["train/loss"] == last["train/loss"]
 
 
@@ -67,7 +67,7 @@ def test_stop_and_start_again_repeats_the_losses_to_the_bit(tmp_path, uninterrup
     assert f"resumed from checkpoint {max(half)}" in capsys.readouterr().err
 
 
-def test_the_last_words_of_a_run_say_where_everything_lies(tmp_path, capsys):
+def test_a_run_ends_by_saying_where_everything_is(tmp_path, capsys):
     run(tmp_path)
     *_, said, report, checkpoints, metrics, try_it = capsys.readouterr().err.splitlines()
     assert said.startswith("trained to step 8 of 8 in ")
@@ -80,7 +80,7 @@ def test_the_last_words_of_a_run_say_where_everything_lies(tmp_path, capsys):
     assert try_it.split(maxsplit=2)[2] == f"vidjax embed --data DIR --out FEATURES --model {tmp_path}"
 
 
-def test_tensorboard_shows_pictures_on_the_way_and_at_the_end_of_a_task_without_a_score(tmp_path, monkeypatch):
+def test_tensorboard_shows_pictures_during_and_after_training_of_a_task_without_a_score(tmp_path, monkeypatch):
     def draw(objective, params, source, config, mesh, folder):
         folder.mkdir(exist_ok=True)
         files = files_of(folder, "r")
@@ -153,7 +153,7 @@ def test_a_run_stopped_before_its_first_step_leaves_at_once(tmp_path, capsys):
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_going_on_from_an_older_checkpoint_drops_the_lines_after_it(tmp_path, uninterrupted):
+def test_resuming_from_an_older_checkpoint_drops_the_lines_after_it(tmp_path, uninterrupted):
     with pytest.raises(SystemExit):
         run(tmp_path, batches=type("Late", (StoppingBatches,), {"stop_at": 6}), train__checkpoint_every=3)
     for path in (tmp_path / "checkpoints").iterdir():
@@ -187,7 +187,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(uninterrupted, capsys):
 
 @pytest.mark.parametrize("missed", ["draw_pictures", "write_report", "_write_json"])
 def test_a_run_killed_after_its_last_checkpoint_is_finished_by_the_next_start(tmp_path, monkeypatch, missed):
-    run(tmp_path, train__steps=4)  # leaves a report and results, which are not those of the longer run
+    run(tmp_path, train__steps=4)  # leaves the report and results of a shorter run
 
     def kill(*_):
         raise KeyboardInterrupt
@@ -217,7 +217,7 @@ def test_a_validation_that_was_killed_is_made_by_the_next_start(tmp_path, monkey
     assert json.loads((tmp_path / "checkpoints" / "scores.json").read_text()).keys() == {"1", "2"}
 
 
-def test_a_run_that_has_made_more_steps_than_are_asked_for_now_says_so_and_ends_where_it_is(tmp_path, capsys):
+def test_a_run_with_more_steps_than_configured_says_so_and_ends_where_it_is(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(tmp_path, batches=StoppingBatches)
     made = max(losses(tmp_path))
@@ -254,7 +254,7 @@ def test_how_fast_and_where_data_is_read_may_change(tmp_path, uninterrupted, cap
     assert "note: model.remat was none, is now full" in capsys.readouterr().err
 
 
-def test_another_version_is_a_note_and_a_setting_that_it_did_not_have_a_refusal():
+def test_another_version_is_noted_and_a_setting_unknown_to_it_is_refused():
     now = resume_check.fingerprint(toy.toy_config(), toy.ToySource())
     before = {"same": dict(now["same"]), "noted": now["noted"] | {"vidjax version": "0.0.9"}}
     notes = resume_check.compare(before, now, "here")
@@ -282,7 +282,7 @@ def test_nothing_is_saved_while_steps_are_not_finite_so_that_the_last_sound_chec
     with pytest.raises(TrainingError, match="were not saved"):
         run(tmp_path / "ruined", toy.ToyObjective(poison=(3, 4, 5, 6)), **config)
     assert saved_steps(tmp_path / "ruined") == [3]  # steps 4 to 7 are not finite
-    with pytest.raises(SystemExit):  # told to stop amid such steps
+    with pytest.raises(SystemExit):  # stopped during such steps
         run(tmp_path / "stopped", toy.ToyObjective(poison=(3, 4, 5, 6)), batches=StoppingBatches, **config)
     assert saved_steps(tmp_path / "stopped") == [3]
     with pytest.raises(TrainingError, match=r"2 steps in a row .*the last of them step 8"):
@@ -290,29 +290,29 @@ def test_nothing_is_saved_while_steps_are_not_finite_so_that_the_last_sound_chec
     assert saved_steps(tmp_path / "end") == [6]
 
 
-def test_a_checkpoint_that_was_put_off_is_saved_at_the_next_finite_step(tmp_path):
+def test_a_postponed_checkpoint_is_saved_at_the_next_finite_step(tmp_path):
     run(tmp_path, toy.ToyObjective(poison=(3, 4)), train__checkpoint_every=4, train__keep_latest=9)
     assert saved_steps(tmp_path) == [6, 8]  # steps 4 and 5 are not finite
 
 
-def test_gradients_that_overflow_at_a_finite_loss_are_called_what_they_are(tmp_path):
+def test_gradients_that_overflow_at_a_finite_loss_are_reported_as_such(tmp_path):
     class Overflowing(toy.ToyObjective):
         def loss(self, params, extra, batch, rngs, train):
             loss, rest = super().loss(params, extra, batch, rngs, train)
-            return jax.numpy.sqrt(0.0 * loss) + 3.3e7, rest  # whose derivative at 0 has no bound
+            return jax.numpy.sqrt(0.0 * loss) + 3.3e7, rest  # its derivative at 0 is infinite
 
     with pytest.raises(TrainingError, match=r"2 steps in a row had gradients that are not finite .*loss of 3\.3e\+07"):
         run(tmp_path, Overflowing(), train__max_nonfinite=2)
 
 
 def moved_away(workdir):
-    """As a command in another terminal does while a save is on its way, which makes the folder anew."""
+    """Move the folder as another terminal might during a save, which creates it again."""
     workdir.rename(workdir.with_name("elsewhere"))
     (workdir / "checkpoints").mkdir(parents=True)
 
 
 def made_anew(workdir):
-    """Deleted, and a folder of the same name has the number that was given back, as file systems such as ext4 do."""
+    """Delete the folder and create one with the same name and inode, as file systems such as ext4 do."""
     number = (workdir / "checkpoints").stat().st_ino
     shutil.rmtree(workdir / "checkpoints")
     for other in (workdir / f"new-{count}" for count in range(100)):
@@ -351,14 +351,14 @@ def test_what_ends_the_loader_costs_no_step(tmp_path, uninterrupted, error):
     assert losses(tmp_path) == losses(uninterrupted)
 
 
-def test_failed_videos_are_listed_and_said_once_with_their_reason(tmp_path, capsys):
+def test_failed_videos_are_listed_and_reported_once_with_their_reason(tmp_path, capsys):
     broken = functools.partial(toy.ToyBatches, broken=(3, 17))
     run(tmp_path, batches=broken, train__log_every=2)
     found = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
     assert found == [
         {"step": 1, "id": "video 3", "path": "/videos/3.mp4", "reason": "truncated"},
         {"step": 2, "id": "video 17", "path": "/videos/17.mp4", "reason": "truncated"},
-    ]  # though each was met twice: 64 videos are 4 steps
+    ]  # although each was drawn twice: 64 videos are 4 steps
     assert capsys.readouterr().err.count("video 3 cannot be decoded (truncated); another video takes its place") == 1
     assert [line["train/decode_failures"] for line in lines(tmp_path)] == [2, 0, 2, 0]
 
@@ -371,7 +371,7 @@ def test_a_run_stops_when_too_many_distinct_videos_failed_over_all_its_starts(tm
         run(tmp_path, batches=functools.partial(toy.ToyBatches, broken=tuple(range(55, 60))))
 
 
-def test_parameters_of_an_earlier_run_are_taken_over(tmp_path, uninterrupted, capsys):
+def test_parameters_of_an_earlier_run_are_reused(tmp_path, uninterrupted, capsys):
     changed = {"init_from": str(uninterrupted), "optim__base_lr": 0.0, "optim__weight_decay": 0.0, "train__steps": 1}
     run(tmp_path, optim__ema=0.5, optim__warmup_steps=1, **changed)
     (_, ours), (_, theirs) = read_params(tmp_path), read_params(uninterrupted)
@@ -382,7 +382,7 @@ def test_parameters_of_an_earlier_run_are_taken_over(tmp_path, uninterrupted, ca
     )
 
 
-def test_what_cannot_be_taken_over_is_refused(tmp_path, uninterrupted):
+def test_parameters_that_cannot_be_reused_are_refused(tmp_path, uninterrupted):
     with pytest.raises(ConfigError, match=r"config\.init_from: there is no file or folder"):
         run(tmp_path / "a", init_from=str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match=r"encoder/patch_embed/kernel \(48, 16\) has shape \(24, 16\) there"):
@@ -395,7 +395,7 @@ def test_steps_come_from_epochs():
     assert loop.num_train_steps(toy.toy_config(train__steps=5), 100) == 5
 
 
-def test_a_warm_up_longer_than_the_run_is_shortened_and_said(tmp_path, capsys):
+def test_a_warm_up_longer_than_the_run_is_shortened_and_reported(tmp_path, capsys):
     run(tmp_path, optim__warmup_steps=5000)
     assert "a warm-up of 5000 steps is longer than the run of 8; shortened to 1" in capsys.readouterr().err
     assert [line["train/lr"] for line in lines(tmp_path)][1] > 0  # after one step of warm-up: a rate that learns

@@ -1,4 +1,4 @@
-"""Where things lie: the mesh from its sizes, rows to processes, parameters to devices."""
+"""The mesh from its sizes, and the placement of rows on processes and of parameters on devices."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def shapes(**leaves):
     return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in leaves.items()}
 
 
-def test_the_axis_of_minus_one_takes_the_devices_that_are_left():
+def test_the_axis_of_minus_one_takes_the_remaining_devices():
     mesh = mesh_lib.make_mesh(MeshConfig(data=-1, fsdp=2, tensor=2))
     assert dict(mesh.shape) == {"data": 2, "fsdp": 2, "tensor": 2}
 
@@ -38,7 +38,7 @@ def test_sizes_that_do_not_fit_the_devices_are_refused(config):
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """A device of a TPU slice, of which a mesh asks where it lies."""
+    """A device of a TPU slice, with the attributes that a mesh reads."""
 
     slice_index: int = 0
     platform: str = "tpu"
@@ -51,7 +51,7 @@ class Chip:
         (MeshConfig(slices=4), r"mesh\.slices=4, but the 8 devices lie in 2; use 0 or 2"),
     ],
 )
-def test_only_data_lies_over_slices(config, words):
+def test_only_the_data_axis_spans_slices(config, words):
     with pytest.raises(ConfigError, match=words):
         mesh_lib.make_mesh(config, [Chip(number // 4) for number in range(8)])
 
@@ -64,12 +64,12 @@ def test_only_data_lies_over_slices(config, words):
         (MeshConfig(), 4, [4, 1, 1]),
         (MeshConfig(tensor=2), 64, [4, 8, 2]),
         (MeshConfig(tensor=2), 8, [4, 1, 2]),  # 4 rings of 2 chips are left, not 8
-        (MeshConfig(data=16), 16, [16, 1, 1]),  # whoever sets data has said where all chips go
+        (MeshConfig(data=16), 16, [16, 1, 1]),  # setting data places all chips
         (MeshConfig(fsdp=1), 64, [64, 1, 1]),
         (MeshConfig(fsdp=-1, data=2), 64, [2, 32, 1]),
     ],
 )
-def test_tpus_divide_parameters_over_eight_chips_unless_told_otherwise(config, chips, sizes, monkeypatch):
+def test_tpus_divide_parameters_over_eight_chips_by_default(config, chips, sizes, monkeypatch):
     monkeypatch.setattr(mesh_lib, "mesh_of", lambda sizes, devices: list(sizes))
     assert mesh_lib.make_mesh(config, [Chip()] * chips) == sizes
 
@@ -80,7 +80,7 @@ def test_two_slices_divide_parameters_within_each(monkeypatch):
     assert mesh_lib.make_mesh(MeshConfig(), [Chip(number // 4) for number in range(8)]) == [8, 1, 1]
 
 
-def test_other_devices_than_tpus_have_all_parameters_unless_told_otherwise():
+def test_devices_other_than_tpus_replicate_parameters_by_default():
     assert dict(mesh_lib.make_mesh(MeshConfig()).shape) == {"data": 8, "fsdp": 1, "tensor": 1}
 
 
@@ -139,7 +139,7 @@ def test_processes_that_share_a_part_of_their_rows_are_refused():
     with pytest.raises(ConfigError, match="unequal or overlapping"):
         mesh_lib.part_of_rows(
             grid(3, 1, 4, 6), 0
-        )  # the second row block is shared by two hosts that also hold their own
+        )  # the second row block is shared by two hosts that also hold their own blocks
 
 
 def test_tensor_rules_cut_heads_and_hidden_units_and_fsdp_the_largest_rest():

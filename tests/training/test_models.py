@@ -37,7 +37,7 @@ def make_config(**changes):
 
 
 def waves(rows, frames, size):
-    """Clips of plane waves, one direction and phase a row: something that can be filled in."""
+    """Clips of plane waves, with one direction and phase per row, so that hidden parts can be predicted."""
     rng = np.random.default_rng(0)
     a, b, c, phase = rng.uniform(0.1, 0.6, (4, rows, 1, 1, 1, 1))
     t, h, w, _ = np.meshgrid(*map(np.arange, (frames, size, size, 3)), indexing="ij")
@@ -45,7 +45,7 @@ def waves(rows, frames, size):
 
 
 def losses(config, steps, mesh, devices, video=None):
-    """Losses of some steps, and the parameters after them; of the loader's batches, or always of one `video`."""
+    """Losses of some steps, and the parameters after them, on the loader's batches or always on one `video`."""
     mesh = mesh_lib.make_mesh(mesh, devices)
     source, objective = open_source(config.data, "train"), build_objective(config, config.data.num_classes)
     optimizer = build_optimizer(config.optim, RunLength(1000), global_batch=256)
@@ -87,7 +87,7 @@ def losses(config, steps, mesh, devices, video=None):
     ids=["masks", "mixing", "mixing in groups"],
 )
 def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes, devices, accumulate):
-    """A batch cut into micro-batches learns the same: `train.accumulate` is a matter of memory alone."""
+    """A batch cut into micro-batches learns the same: `train.accumulate` only affects memory."""
     whole, alone = losses(make_config(**changes), 2, MeshConfig(), jax.devices()[:1])
     parts, params = losses(
         make_config(**changes, train__accumulate=accumulate), 2, MeshConfig(), jax.devices()[:devices]
@@ -97,8 +97,8 @@ def test_micro_batches_see_the_masks_boxes_and_pairs_of_the_whole_batch(changes,
 
 
 @pytest.mark.parametrize("student", ["videomae_tiny", pytest.param("videomamba_tiny", marks=pytest.mark.slow)])
-def test_feature_alignment_has_the_gradients_of_the_whole_batch_in_parts_and_on_any_mesh(student):
-    """One step of plain SGD at a rate of 1: parameters move by the gradient. The teacher's attention hides tokens."""
+def test_feature_alignment_has_the_same_gradients_in_micro_batches_and_on_any_mesh(student):
+    """One step of plain SGD at a rate of 1 moves parameters by the gradient. The teacher's attention hides tokens."""
     changes = {
         "task": "feature_alignment", "model__name": student, "model__mask": "attention", "model__mask_ratio": 0.5,
         "align__teacher": "clip_tiny", "align__class_token": student == "videomamba_tiny", "optim__name": "sgd",
@@ -118,7 +118,7 @@ def test_feature_alignment_has_the_gradients_of_the_whole_batch_in_parts_and_on_
 
 
 def test_groups_of_mixed_rows_may_lie_on_several_devices():
-    """A group of 4 on 8 devices of 2 rows each is mixed as on one device."""
+    """A group of 4 on 8 devices with 2 rows each is mixed as on one device."""
     changes = {"data__mixup": 0.8, "data__cutmix": 1.0, "data__mix_group": 4, "data__global_batch": 16}
     config = make_config(task="classification", **changes)
     one, alone = losses(config, 2, MeshConfig(), jax.devices()[:1])
@@ -135,8 +135,8 @@ def test_groups_of_mixed_rows_may_lie_on_several_devices():
         pytest.param("videomamba_tiny", MeshConfig(data=2, fsdp=2, tensor=2), marks=pytest.mark.slow),
     ],
 )
-def test_groups_that_are_clipped_apart_train_alike_on_any_mesh(name, mesh):
-    """Mixed pairs, erased boxes and dropped paths too are drawn alike: nothing depends on the number of devices."""
+def test_separately_clipped_groups_train_alike_on_any_mesh(name, mesh):
+    """Mixed pairs, erased boxes and dropped paths are the same too: nothing depends on the number of devices."""
     drawn = {"data__mixup": 0.8, "data__mix_group": 2, "data__erase": 0.5, "model__drop_path": 0.3}
     clipped = {"optim__clip_group": 2, "optim__clip_norm": 0.05, "optim__name": "sgd", "optim__base_lr": 4.0}
     config = make_config(

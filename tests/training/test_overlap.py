@@ -16,7 +16,7 @@ from vidjax.training.mesh import batch_sharding, make_mesh
 from vidjax.training.stop_signal import StopSignal
 from vidjax.training.throughput import Meter
 
-PATIENCE = 60.0  # seconds, after which a step gives up waiting and the test fails
+PATIENCE = 60.0  # seconds after which a step gives up waiting and the test fails
 
 
 @jax.jit
@@ -42,7 +42,7 @@ def test_the_feed_brings_a_batch_to_the_devices_while_a_step_is_computed(tmp_pat
 
 @dataclasses.dataclass(frozen=True)
 class WaitingObjective(toy.ToyObjective):
-    """Its step k ends only when batch k + 1 has left the loader."""
+    """An objective whose step k ends only when batch k + 1 has left the loader."""
 
     served: list = dataclasses.field(default_factory=list)
     in_time: list = dataclasses.field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a run says and keeps of its videos: how they were read, and what cannot be learned from them."""
+"""What a run reports and records about its videos: how they were read, and what cannot be learned from them."""
 
 import json
 import types
@@ -29,7 +29,7 @@ def told(root, tmp_path, capsys, annotation=LABEL):
     return capsys.readouterr().err
 
 
-def test_a_run_says_and_keeps_how_its_videos_were_read(tmp_path, capsys):
+def test_a_run_reports_and_records_how_its_videos_were_read(tmp_path, capsys):
     put(tmp_path / "set", *(f"{label}/{number}.mp4" for label in ("run", "sit") for number in range(10)))
     said = told(tmp_path / "set", tmp_path, capsys)
     assert said.startswith(f"{tmp_path}/set: 20 videos in 2 class folders; ")
@@ -41,7 +41,7 @@ def test_a_run_says_and_keeps_how_its_videos_were_read(tmp_path, capsys):
     assert kept["sentence"] in said
 
 
-def test_empty_class_folders_are_said_and_kept(tmp_path, capsys):
+def test_empty_class_folders_are_reported_and_recorded(tmp_path, capsys):
     put(tmp_path / "set", *(f"{label}/{number}.mp4" for label in ("run", "sit") for number in range(10)))
     assert "ignored" not in told(tmp_path / "set", tmp_path, capsys)
     (tmp_path / "set" / "jump").mkdir()
@@ -56,7 +56,7 @@ def test_empty_class_folders_are_said_and_kept(tmp_path, capsys):
     assert kept["classes"] == {"run": 0, "sit": 1}
 
 
-def test_one_class_and_too_few_videos_are_warned_of_where_classes_are_learned(tmp_path, capsys):
+def test_a_single_class_or_too_few_videos_give_a_warning_where_classes_are_learned(tmp_path, capsys):
     put(tmp_path / "one", "train/run/1.mp4", "train/run/2.mp4", "val/run/3.mp4")
     assert "warning: there is only one class, 'run', so a loss of 0" in told(tmp_path / "one", tmp_path, capsys)
     put(tmp_path / "few", "run/1.mp4", "run/2.mp4", "sit/3.mp4", "sit/4.mp4")
@@ -77,7 +77,7 @@ def test_a_flat_folder_is_pre_trained_on_and_class_folders_are_classified(tmp_pa
     put(tmp_path / "flat", *(f"{number}.mp4" for number in range(10)), frames=20)
     put(tmp_path / "classes", *(f"{'abc'[number % 3]}/{number}.mp4" for number in range(12)), frames=20)
     assert run("videomae_k400", tmp_path / "flat", tmp_path / "pretrain") == 0
-    assert (tmp_path / "pretrain/pictures/reconstruction.png").is_file()  # of what was held out
+    assert (tmp_path / "pretrain/pictures/reconstruction.png").is_file()  # of a held-out video
     assert run("finetune_k400", tmp_path / "flat", tmp_path / "refused") == 2
     assert "there are no classes to learn. Sort the videos into a folder for each class" in capsys.readouterr().err
     views, start = ("--config.eval.clips=1", "--config.eval.crops=1"), f"--config.init_from={tmp_path / 'pretrain'}"

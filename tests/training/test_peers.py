@@ -1,4 +1,4 @@
-"""Processes of one run: real ones, of which one is killed, stopped, missing, or not like the others."""
+"""Real processes of one run, one of which is killed, stopped, missing, or different from the others."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from videos import encode, moving_texture
 HELPERS = pathlib.Path(__file__).parents[1] / "helpers"
 ROOT = pathlib.Path(__file__).parents[2]
 TIMEOUT = 600  # two processes take 13 s of CPU to start: 97 s at a load of 25 on 2 cores
-FAKED = (  # a program that believes that another optax is installed
+FAKED = (  # a program that sees another version of optax
     "import importlib.metadata as m, runpy, sys; real = m.version;"
     "m.version = lambda name: '9.9' if name == 'optax' else real(name);"
     "sys.argv = sys.argv[1:]; sys.path.insert(0, {helpers!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 
-STALLED = (  # a decoder that never comes back from a video
+STALLED = (  # a decoder that hangs on a video
     "import sys, time; from vidjax.data.clips import row_to_clips as r; real = r.LoadTrain._clips;"
     "r.LoadTrain._clips = lambda self, row, rng: time.sleep(600) if row.id.endswith('33') else real(self, row, rng);"
     "from vidjax.main import main; sys.exit(main())"
@@ -36,7 +36,7 @@ def free_port():
 
 
 def begin(number, port, *words, **environment):
-    """Process `number` of two."""
+    """Start process `number` of two."""
     environment |= {
         "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(number),
@@ -56,7 +56,7 @@ def both(of_first, of_second):
 
 
 def ends(*processes):
-    """Exit codes, and the last line that each of them said."""
+    """Exit codes, and the last line that each process printed."""
     try:
         words = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
     finally:
@@ -159,7 +159,7 @@ def test_a_coordinator_that_never_answers_is_named_in_time(tmp_path):
     assert time.monotonic() - since < 60
 
 
-def test_a_process_that_never_comes_is_missed_by_the_first(tmp_path):
+def test_the_first_process_reports_one_that_never_joins(tmp_path):
     codes, (line,) = ends(begin(0, free_port(), *toy_run(tmp_path, "train__start_seconds=3")))
     assert codes == [4]
     assert re.search(r"process 0 on \S+ has waited 3 s at localhost:\d+ for the others: all 2 processes must", line)

@@ -1,4 +1,4 @@
-"""A start is never silent for long: what takes its time is said before it is done."""
+"""A start is never silent for long: slow steps are announced before they end."""
 
 import saved_runs
 
@@ -14,7 +14,7 @@ def test_a_slow_start_says_that_it_compiles(tmp_path, monkeypatch, capsys):
     assert said.index("compiling the training step") < said.index("parameters on")
 
 
-def test_a_quick_start_says_nothing_of_it(tmp_path, monkeypatch, capsys):
+def test_a_quick_start_does_not_mention_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "_PATIENCE", 1000.0)
     train(saved_runs.make_config(), tmp_path)
     said = capsys.readouterr().err

@@ -82,7 +82,7 @@ def test_probes_of_the_smoke_run_are_well_above_the_constant(size, figure, tmp_p
 
 @pytest.mark.slow
 def test_every_probe_of_a_trained_backbone_is_well_above_the_constant(tmp_path):
-    """A backbone that was trained to tell eight motions, probed for velocities, which it was never told."""
+    """A backbone trained to classify eight motions, probed for velocities, on which it was never trained."""
     train(read("motion_families", "videomae", train__steps=600, train__checkpoint_every=600), tmp_path / "trained")
     config = read(
         "probe_motion", "velocity", probe__backbones=(str(tmp_path / "trained"),), probe__epochs=60,

@@ -1,4 +1,4 @@
-"""Every published recipe fits together: its step is traced at its full size."""
+"""Every published recipe fits together: its step is traced at full size."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Real processes: killed at random moments, stopped by a scheduler, two of them training together."""
+"""Real processes that are killed at random moments, stopped by a scheduler, or train in pairs."""
 
 import json
 import os
@@ -27,14 +27,14 @@ def spawn(workdir, *changes, seconds=0.0, devices=4, **environment):
 
 
 def start(arguments, devices, environment):
-    """A Python program in a process group of its own."""
+    """Start a Python program in its own process group."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)} | environment
     command = [sys.executable, *arguments]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def finish(*processes):
-    """Exit codes; what was said on stderr goes into the assertion of a test that fails."""
+    """Exit codes; stderr becomes part of a failing test's assertion."""
     words = [process.communicate(timeout=TIMEOUT)[1] for process in processes]
     codes = [process.returncode for process in processes]
     print("\n---\n".join(words))
@@ -61,7 +61,7 @@ def wait_for_step(workdir, step):
 
 
 def pair(workdir, *changes, seconds=0.0):
-    """Two processes of two devices each."""
+    """Start two processes with two devices each."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -104,7 +104,7 @@ def test_two_processes_train_and_stop_and_resume_like_one(place):
     assert finish(spawn(place / "one", *changes)) == [0]
     first = pair(place / "two", *changes, seconds=0.2)
     wait_for_step(place / "two", 3)
-    first[1].terminate()  # one of them hears of it, both stop at the same step
+    first[1].terminate()  # one of them gets the signal, both stop at the same step
     assert finish(*first) == [143, 143]
     assert 3 < max(losses(place / "two")) < 12
     assert finish(*pair(place / "two", *changes)) == [0, 0]
@@ -126,7 +126,7 @@ ASTRAY = ("train__roll_back_after=3", "train__keep_latest=4", "objective__poison
     ids=["skips", "goes back"],
 )
 def test_two_processes_skip_spikes_and_go_back_like_one(tmp_path, changes, key, counts, roll_backs):
-    """Parameters are divided over both, so that a decision of one alone would be seen in what was saved."""
+    """Parameters are divided over both, so a decision by only one of them would show in the checkpoints."""
     changes = (*changes, "train__steps=16", "train__checkpoint_every=4", "mesh__data=1", "mesh__fsdp=4")
     assert finish(spawn(tmp_path / "one", *changes)) == [0]
     assert finish(*pair(tmp_path / "two", *changes)) == [0, 0]
@@ -161,7 +161,7 @@ def test_a_real_run_with_loader_workers_survives_a_kill_and_a_scheduler(tmp_path
     for number, (step, code) in {signal.SIGKILL: (3, -signal.SIGKILL), signal.SIGTERM: (8, 143)}.items():
         process = smoke("stopped")
         wait_for_step(tmp_path / "stopped", step)
-        os.killpg(process.pid, number)  # as a scheduler does: the loader's workers get it too
+        os.killpg(process.pid, number)  # like a scheduler: the loader's workers get the signal too
         assert finish(process) == [code]
     assert finish(smoke("stopped")) == [0]
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""What is said of a run by the files in its folder, of every way in which it may have ended."""
+"""Summaries of runs from the files in their folders, for every way in which a run may have ended."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def rows_of(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_the_time_of_a_run_that_has_noted_none_is_not_nothing(copied):
+def test_a_run_without_recorded_time_has_unknown_hours_rather_than_zero(copied):
     (copied / "goodput.json").unlink()
     assert summarise_run(copied).hours is None
 
@@ -52,7 +52,7 @@ def test_a_finished_run(finished):
     assert summary.config["optim.base_lr"] == 0.16
 
 
-def test_a_run_that_a_signal_has_stopped_says_which(tmp_path):
+def test_a_run_stopped_by_a_signal_names_it(tmp_path):
     with pytest.raises(SystemExit):
         run(tmp_path, batches=type("Interrupted", (StoppingBatches,), {"signal": signal.SIGINT}))
     summary = summarise_run(tmp_path)
@@ -60,7 +60,7 @@ def test_a_run_that_a_signal_has_stopped_says_which(tmp_path):
     assert 4 <= summary.step < summary.total == 8
 
 
-def test_a_run_that_an_error_has_ended_says_which(tmp_path):
+def test_a_run_ended_by_an_error_names_it(tmp_path):
     with pytest.raises(TrainingError) as ended:
         run(tmp_path, objective=toy.ToyObjective(poison=tuple(range(3, 8))), train__max_nonfinite=3)
     state = summarise_run(tmp_path).state
@@ -69,7 +69,7 @@ def test_a_run_that_an_error_has_ended_says_which(tmp_path):
     assert str(ended.value) in (tmp_path / "report.md").read_text()
 
 
-def test_a_run_that_was_killed_has_no_last_words(copied):
+def test_a_killed_run_is_recognised(copied):
     lines = (copied / "metrics.jsonl").read_text().splitlines(keepends=True)
     (copied / "history.jsonl").unlink()
     (copied / "metrics.jsonl").write_text("".join(lines[:5]))
@@ -85,7 +85,7 @@ def test_a_finished_run_that_was_asked_for_more_and_killed_is_not_finished(copie
     assert summarise_run(copied).state == "killed after step 12"
 
 
-def test_a_run_that_trains_now_is_told_from_one_whose_process_is_dead(copied):
+def test_a_run_that_trains_now_is_distinguished_from_one_whose_process_is_dead(copied):
     trains = hold(copied)
     try:
         assert trains.stdout.readline() == "held\n"
@@ -93,12 +93,12 @@ def test_a_run_that_trains_now_is_told_from_one_whose_process_is_dead(copied):
     finally:
         trains.kill()
         trains.wait()
-    assert (copied / ".lock").exists()  # what a kill -9 leaves
+    assert (copied / ".lock").exists()  # as after a kill -9
     assert summarise_run(copied).state == "finished"
 
 
 @pytest.mark.parametrize(("age", "state"), [(10, "running"), (3600, "finished")])
-def test_a_run_of_another_host_lives_while_it_writes(copied, age, state):
+def test_a_run_of_another_host_counts_as_running_while_it_writes(copied, age, state):
     (copied / ".lock").write_text("process 7 on another-host since 2026-01-01 00:00:00")
     for name in (".lock", "metrics.jsonl", "goodput.json"):
         os.utime(copied / name, (time.time() - age, time.time() - age))
@@ -109,7 +109,7 @@ FILES = ("config.json", "results.json", "goodput.json", "history.jsonl", "metric
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_damaged_file_keeps_a_run_from_being_told_of(copied, name):
+def test_no_damaged_file_keeps_a_run_from_being_summarised(copied, name):
     for content in (b"", b"[1]", b"{", b"\xff\xfe", b'{"step": "x"}\n[]\n', b"null", b'{"a": {"b": [1]}}'):
         (copied / name).write_bytes(content)
         summary = summarise_run(copied)
@@ -129,7 +129,7 @@ def test_a_task_of_another_file_is_not_imported(copied, monkeypatch):
     assert summary.notes == ()
 
 
-def test_runs_with_numbers_come_in_the_order_of_these(tmp_path):
+def test_numbered_runs_are_in_numerical_order(tmp_path):
     names = ["run_2", "run_10", "run_10b", "x"]
     for name in names[::-1]:
         (tmp_path / name).mkdir()
@@ -137,7 +137,7 @@ def test_runs_with_numbers_come_in_the_order_of_these(tmp_path):
     assert [run.name for run in find_runs(tmp_path)] == names
 
 
-def test_runs_are_found_at_any_depth_and_folders_that_are_none_are_not(finished, tmp_path):
+def test_runs_are_found_at_any_depth_and_other_folders_are_not(finished, tmp_path):
     model = tmp_path / "of_transformers"
     model.mkdir()
     (model / "config.json").write_text("{}")

@@ -1,4 +1,4 @@
-"""The smoke run of every published experiment learns: on sixteen videos, its loss falls in its thirty steps."""
+"""The smoke run of every published experiment learns: on sixteen videos, its loss falls within thirty steps."""
 
 import json
 
@@ -11,19 +11,19 @@ from vidjax.data import motion_videos
 from vidjax.training import loop
 
 ENDS = 5  # steps whose losses are averaged, at each end of the run
-FALL = 0.02  # of the first loss: a classifier begins at log(8), within 0.3 %, and its videos are of all classes alike
-# Sizes whose smoke runs are not those of the others: another attention, a teacher's layers, another loss.
+FALL = 0.02  # of the first loss: a classifier starts at log(8), within 0.3 %, and all classes are equally frequent
+# Sizes whose smoke runs differ from the others: another attention, a teacher's layers, another loss.
 VARIANTS = {
     "timesformer_k400:joint", "timesformer_k400:space_only", "videomamba_lvu:like_ratio",
     "videomamba_pretrain:middle_whole",
 }  # fmt: skip
-ANNOTATED = ("vivit_epic_kitchens", "videomamba_lvu:like_ratio")  # of actions and velocities, which motion alone has
-# The loss of self-distillation rises first, as its centre moves; test_svt_recipes.py judges features that it learns.
+ANNOTATED = ("vivit_epic_kitchens", "videomamba_lvu:like_ratio")  # need actions and velocities, which only motion has
+# The loss of self-distillation rises first, because its centre moves; test_svt_recipes.py tests the learned features.
 UNFIT = "svt_k400:base"
 
 
 def runs():
-    """The first size of each experiment and repository, and the variants."""
+    """The first size of each experiment and repository, plus the variants."""
     first = {(each.experiment.partition(":")[0], each.source.title): each.experiment for each in reversed(RECIPES)}
     return sorted({*first.values(), *VARIANTS} - {UNFIT})
 

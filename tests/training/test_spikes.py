@@ -1,4 +1,4 @@
-"""Steps whose loss stands out are skipped, and a run that goes astray goes back to its last sound checkpoint."""
+"""Steps whose loss stands out are skipped, and a diverging run goes back to its last sound checkpoint."""
 
 import functools
 import json
@@ -16,9 +16,9 @@ from vidjax.weights.read_run import read_params
 
 
 class OlmosRule:
-    """OLMo-core's SkipStepOptimizer (optim/skip_step_optimizer.py) in NumPy: lists of what was seen, `std` of a sample.
+    """OLMo-core's SkipStepOptimizer (optim/skip_step_optimizer.py) in NumPy: lists of past values, sample `std`.
 
-    Its losses are never infinite; a step that is not finite is not seen here.
+    Its losses are never infinite, so steps that are not finite are not passed to it here.
     """
 
     def __init__(self, window, deviations):
@@ -39,10 +39,10 @@ class OlmosRule:
 
 
 @pytest.mark.parametrize(("window", "deviations"), [(8, 3.0), (7, 6.0), (2, 1.5), (32, 2.0)])
-def test_what_is_a_spike_follows_the_rule_of_olmo(window, deviations):
+def test_spikes_follow_olmos_rule(window, deviations):
     rng = np.random.default_rng(window)
     values = rng.normal(10, 1, (150, 2)) * rng.choice([1.0, 1.0, 1.0, 3.0], (150, 2))
-    values[75:] += 20  # a level that stays becomes the new mean
+    values[75:] += 20  # a lasting new level becomes the mean
     values[rng.integers(0, 150, 6), rng.integers(0, 2, 6)] = np.nan
     values[40, 0] = np.inf
     values = values.astype(np.float32)
@@ -79,13 +79,13 @@ def metric(workdir, name):
 
 @pytest.fixture(scope="module")
 def skipping(tmp_path_factory):
-    """A whole run that has met two spikes."""
+    """A whole run with two spikes."""
     workdir = tmp_path_factory.mktemp("skipping")
     run(workdir, toy.Spiky(), **SKIP)
     return workdir
 
 
-def test_a_spike_changes_no_parameters_and_is_said_and_counted(skipping, tmp_path, capsys):
+def test_a_spike_changes_no_parameters_and_is_reported_and_counted(skipping, tmp_path, capsys):
     run(tmp_path / "skipping", toy.Spiky(), **SKIP)
     said = capsys.readouterr().err
     assert said.count("step 10 is skipped: its loss of") == said.count("is skipped") - 1 == 1
@@ -98,10 +98,10 @@ def test_a_spike_changes_no_parameters_and_is_said_and_counted(skipping, tmp_pat
     assert losses(tmp_path / "harmed")[11] != losses(skipping)[11]
 
 
-def test_what_is_remembered_comes_back_with_a_checkpoint(skipping, tmp_path):
+def test_the_memory_of_steps_is_restored_with_a_checkpoint(skipping, tmp_path):
     with pytest.raises(SystemExit):
         run(tmp_path, toy.Spiky(), batches=type("Late", (StoppingBatches,), {"stop_at": 9}), **SKIP)
-    assert max(losses(tmp_path)) < 10  # else both spikes lie before it
+    assert max(losses(tmp_path)) < 10  # otherwise both spikes lie before it
     run(tmp_path, toy.Spiky(), **SKIP)
     assert losses(tmp_path) == losses(skipping)
     for name in ("train/skipped", "train/loss_limit", "train/grad_norm_limit"):
@@ -110,7 +110,7 @@ def test_what_is_remembered_comes_back_with_a_checkpoint(skipping, tmp_path):
 
 
 @pytest.mark.parametrize("first", [{"optim__skip_spikes": 0.0}, {"optim__spike_window": 5}])
-def test_it_may_be_switched_on_or_changed_when_a_run_goes_on(tmp_path, first, capsys):
+def test_it_may_be_switched_on_or_changed_when_a_run_resumes(tmp_path, first, capsys):
     run(tmp_path, toy.Spiky(), **SKIP | first | {"train__steps": 4})
     run(tmp_path, toy.Spiky(), **SKIP)
     assert metric(tmp_path, "train/loss_limit")[8] is None  # steps 5 to 7 are less than half of the window
@@ -128,7 +128,7 @@ def test_a_run_without_the_option_remembers_nothing(tmp_path):
 
 
 def test_going_back_is_as_if_all_steps_since_that_checkpoint_had_been_skipped(tmp_path, capsys):
-    """Steps 9 to 11 are not finite, which is known at step 12; checkpoint 8 is not trusted, as step 9 was the next."""
+    """Steps 9 to 11 are not finite, which is known at step 12; checkpoint 8 is skipped because step 9 followed it."""
     run(tmp_path / "back", toy.ToyObjective(poison=(8, 9, 10)), **BACK)
     said = (
         "steps 9 to 11 were not finite or were spikes: continuing from the parameters of step 4; what was learned in "
@@ -143,7 +143,7 @@ def test_going_back_is_as_if_all_steps_since_that_checkpoint_had_been_skipped(tm
 
 
 @pytest.mark.parametrize("stop_at", [9, 10, 12, 13])
-def test_a_run_stopped_around_a_roll_back_ends_as_one_that_was_not(tmp_path, stop_at):
+def test_a_run_stopped_around_a_roll_back_ends_as_if_it_were_not(tmp_path, stop_at):
     astray = toy.ToyObjective(poison=(8, 9, 10))
     run(tmp_path / "whole", astray, **BACK)
     with pytest.raises(SystemExit) as stopped:
@@ -158,7 +158,7 @@ def test_spikes_in_a_row_are_a_reason_to_go_back_and_counted_over_a_restart(tmp_
     spiky, both = toy.Spiky(spikes=(9, 10, 11)), SKIP | BACK
     run(tmp_path / "whole", spiky, **both)
     assert metric(tmp_path / "whole", "train/roll_backs")[16] == 1
-    with pytest.raises(SystemExit):  # its checkpoint is of a skipped step
+    with pytest.raises(SystemExit):  # its checkpoint follows a skipped step
         run(tmp_path / "parts", spiky, batches=type("Stopping", (StoppingBatches,), {"stop_at": 11}), **both)
     assert metric(tmp_path / "parts", "train/skipped")[max(losses(tmp_path / "parts"))] == 1
     run(tmp_path / "parts", spiky, **both)

@@ -1,4 +1,4 @@
-"""The jitted step: micro-batches, the guard against what is not finite, the moving average, any mesh."""
+"""The jitted step: micro-batches, the guard against non-finite values, the moving average, any mesh."""
 
 import functools
 
@@ -34,11 +34,11 @@ class Setup:
         self.restart()
 
     def restart(self):
-        """Back to the first step."""
+        """Go back to the first step."""
         self.state, self.batches = self._init(), toy.ToyBatches(toy.ToySource(), self.config.data, seed=0)
 
     def run(self, steps, **changed):
-        """Metrics of some steps, on batches of which parts may be changed; the state moves on."""
+        """Run some steps, on batches with optional changes, and return their metrics; the state advances."""
         numbers = []
         for _ in range(steps):
             batch = mesh_lib.global_batch(next(self.batches) | changed, mesh_lib.batch_sharding(self.mesh))
@@ -69,7 +69,7 @@ def test_micro_batches_add_up_to_the_big_batch():
 
 def test_a_micro_batch_counts_as_much_as_it_has_valid_rows():
     valid = np.arange(16) % 2 == np.repeat([1, 0], 8)
-    valid[0] = True  # of 9 valid rows the first micro-batch has one
+    valid[0] = True  # the first micro-batch has one of 9 valid rows
     whole = Setup(toy.ToyObjective(noise=False))
     parts = Setup(toy.ToyObjective(noise=False), train__accumulate=2)
     np.testing.assert_allclose(losses(whole.run(2, valid=valid)), losses(parts.run(2, valid=valid)), rtol=1e-5)
@@ -77,7 +77,7 @@ def test_a_micro_batch_counts_as_much_as_it_has_valid_rows():
 
 
 class Draws(toy.ToyObjective):
-    """Shows the first random number of each stream, and its square."""
+    """Returns the first random number of each stream, and its square, as metrics."""
 
     def loss(self, params, extra, batch, rngs, train):
         loss, (_, extra) = super().loss(params, extra, batch, rngs, train)
@@ -85,7 +85,7 @@ class Draws(toy.ToyObjective):
         return loss, (draws | {f"{name}_squared": draw**2 for name, draw in draws.items()}, extra)
 
 
-def test_every_step_and_stream_has_random_numbers_of_its_own_and_dropout_in_every_micro_batch():
+def test_random_numbers_differ_by_step_and_stream_and_dropout_also_by_micro_batch():
     numbers = Setup(Draws(), train__accumulate=2).run(2)
     streams = [float(step[f"train/{name}"]) for step in numbers for name in ("mask", "dropout", "augment")]
     assert len(set(streams)) == 6
@@ -93,7 +93,7 @@ def test_every_step_and_stream_has_random_numbers_of_its_own_and_dropout_in_ever
         name: numbers[0][f"train/{name}_squared"] - numbers[0][f"train/{name}"] ** 2 for name in ("mask", "dropout")
     }
     assert spread["dropout"] > 1e-4  # the two micro-batches differ
-    assert spread["mask"] == pytest.approx(0, abs=1e-6)  # rows fold their place into it
+    assert spread["mask"] == pytest.approx(0, abs=1e-6)  # rows fold in their position
     again = Setup(Draws(), train__accumulate=2).run(2)
     assert [float(step["train/mask"]) for step in again] == [float(step["train/mask"]) for step in numbers]
 
@@ -102,7 +102,7 @@ def test_every_step_and_stream_has_random_numbers_of_its_own_and_dropout_in_ever
     ("mesh", "devices"), [(MeshConfig(), 1), (MeshConfig(), 4), (MeshConfig(data=1, fsdp=2, tensor=2), 4)]
 )
 def test_each_group_is_clipped_before_gradients_are_averaged_as_on_the_devices_of_scenic(mesh, devices):
-    """vivit/train_utils.py:156 calls `clip_grads` of JAX on each device, then takes the mean over devices."""
+    """vivit/train_utils.py:156 calls JAX's `clip_grads` on each device, then takes the mean over devices."""
     keys = {"optim__name": "sgd", "optim__momentum": 0.0, "optim__weight_decay": 0.0}
     setup = Setup(
         toy.ToyObjective(noise=False), mesh, jax.devices()[:devices], **keys, optim__clip_group=4, optim__clip_norm=36.0
@@ -125,7 +125,7 @@ def test_each_group_is_clipped_before_gradients_are_averaged_as_on_the_devices_o
 
 @pytest.fixture(scope="module")
 def compiled():
-    """Plain SGD with a moving average; the third batch has no finite loss."""
+    """Plain SGD with a moving average; the third batch's loss is not finite."""
     return Setup(
         toy.ToyObjective(poison=(2,)), optim__name="sgd", optim__momentum=0.0, optim__weight_decay=0.0, optim__ema=0.75
     )
@@ -151,12 +151,12 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_step(setup):
     assert not np.array_equal(setup.state.params["head"]["kernel"], before.params["head"]["kernel"])
 
 
-def test_a_gradient_that_is_not_finite_counts_though_the_loss_is():
+def test_a_gradient_that_is_not_finite_counts_even_if_the_loss_is_finite():
     class Cliff(toy.ToyObjective):
         def loss(self, params, extra, batch, rngs, train):
             loss, rest = super().loss(params, extra, batch, rngs, train)
             zero = params["head"]["bias"].sum() * 0.0
-            return loss + jax.numpy.sqrt(zero), rest  # the value of sqrt at 0 is 0, its slope infinite
+            return loss + jax.numpy.sqrt(zero), rest  # sqrt is 0 at 0, but its slope is infinite
 
     (numbers,) = Setup(Cliff()).run(1)
     assert np.isfinite(numbers["train/loss"])
@@ -171,7 +171,7 @@ def test_the_moving_average_follows_its_recursion(setup):
     assert_close(setup.state.ema, average, rtol=1e-5, atol=1e-7)
 
 
-def test_the_learning_rate_is_that_of_the_step_though_one_was_skipped(setup):
+def test_the_learning_rate_is_that_of_the_step_even_after_a_skipped_one(setup):
     found = [float(numbers["train/lr"]) for numbers in setup.run(5)]
     np.testing.assert_allclose(found, [setup.optimizer.schedule(step) for step in range(5)], rtol=1e-6)
 
@@ -185,7 +185,7 @@ def test_the_norms_are_of_the_gradient_and_of_the_change(setup):
     np.testing.assert_allclose(numbers["train/grad_norm"] * numbers["train/lr"], norm, rtol=1e-4)
 
 
-def test_the_objective_hears_of_every_update_that_happened(setup):
+def test_the_objective_is_called_after_every_update(setup):
     setup.run(4)
     assert int(setup.state.extra["updates"]) == 3
 

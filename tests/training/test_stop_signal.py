@@ -1,4 +1,4 @@
-"""Real processes that are told to stop while the main thread is somewhere that it does not come back from."""
+"""Real processes that are stopped while the main thread is stuck."""
 
 import os
 import pathlib
@@ -94,17 +94,17 @@ def program(tmp_path):
 
 
 def ready(process):
-    """Lines until it is ready."""
+    """Read lines until the process is ready."""
     lines = []
     while (line := process.stdout.readline().strip()) != "ready":
         assert line, process.communicate()
         lines.append(line)
-    time.sleep(0.3)  # until it is where it stays
+    time.sleep(0.3)  # until it is stuck
     return lines
 
 
 def stop(process, number):
-    """What it says on standard error, its exit code and the seconds that it took."""
+    """Its output, its standard error, its exit code and the seconds that it took."""
     since = time.monotonic()
     process.send_signal(number)
     out, words = process.communicate(timeout=30)
@@ -132,7 +132,7 @@ def test_a_worker_that_ignores_signals_ends_with_it(program):
     assert not pathlib.Path(f"/proc/{worker}").exists()
 
 
-def test_what_is_unsaved_is_saved_first_however_long_it_takes(program):
+def test_unsaved_work_is_saved_first_however_long_it_takes(program):
     process = program("saving(4)")
     ready(process)
     out, words, code, seconds = stop(process, signal.SIGTERM)
@@ -154,7 +154,7 @@ def test_a_second_signal_ends_at_once(program):
 
 
 def test_an_interrupted_notebook_keeps_its_process(program):
-    """XLA compiles for longer than the listening thread is patient; then the cell ends, and the kernel does not."""
+    """XLA compiles for longer than the listening thread waits; then the cell ends, but the kernel does not."""
     process = program("in_a_notebook(6)")
     ready(process)
     out, _, code, seconds = stop(process, signal.SIGINT)
@@ -174,7 +174,7 @@ def test_a_signal_that_came_before_a_wait_ends_it_too():
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 3.0, 8.0])
 def test_a_run_that_has_only_begun_ends_without_a_trace(tmp_path, seconds):
-    """Whatever it imports, opens or compiles by then: loader workers get the signal too, as from a terminal."""
+    """Whatever it is importing, opening or compiling; loader workers get the signal too, as from a terminal."""
     root = pathlib.Path(__file__).parents[2]
     config = f"--config={root / 'configs' / 'videomae_k400.py'}:smoke"
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The recipes of self-distillation as a user runs them: stopped and resumed, and begun from an image model."""
+"""The recipes of self-distillation as a user runs them: stopped and resumed, and initialised from an image model."""
 
 import json
 import os
@@ -33,7 +33,7 @@ CHANGES = {
 
 
 class Stopped:
-    """Batches during which a scheduler asks the run to stop."""
+    """Batches during which a scheduler stops the run."""
 
     def __init__(self, *args, **options):
         self._batches, self._given = train_batches(*args, **options), 0
@@ -63,7 +63,7 @@ def losses(workdir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["svt_k400", "motion_svt"])
-def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(name, videos, tmp_path):
+def test_a_smoke_run_that_was_stopped_ends_as_if_it_were_not(name, videos, tmp_path):
     config = smoke(name, videos)
     loop.train(config, tmp_path / "whole")
     with pytest.raises(SystemExit) as stopped:
@@ -78,8 +78,8 @@ def test_a_smoke_run_that_was_stopped_ends_as_one_that_was_not(name, videos, tmp
 
 
 @pytest.mark.slow
-def test_what_follows_begins_with_the_teacher(videos, tmp_path):
-    """As eval_linear.py:101 of the authors takes it."""
+def test_what_follows_starts_from_the_teacher(videos, tmp_path):
+    """As in the authors' eval_linear.py:101."""
     loop.train(smoke("svt_k400", videos), tmp_path / "svt")
     objective = build_objective(read("svt_linear", data__root=videos), num_classes=8)
     params = jax.jit(lambda: objective.init(jax.random.key(0), {})[0])()
@@ -91,7 +91,7 @@ def test_what_follows_begins_with_the_teacher(videos, tmp_path):
     assert not np.array_equal(teacher["cls_token"], student["cls_token"])
 
 
-def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
+def test_student_and_teacher_start_from_an_image_model(videos, tmp_path):
     transformers = pytest.importorskip("transformers", reason="it writes the image model (extra: test)")
     sizes = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384}
     image_model = transformers.ViTModel(transformers.ViTConfig(**sizes, patch_size=8, image_size=48))
@@ -111,8 +111,8 @@ def test_student_and_teacher_begin_as_an_image_model(videos, tmp_path):
 
 
 @pytest.mark.slow  # about twelve minutes
-def test_self_distillation_learns_the_digit_that_nobody_named(tmp_path):
-    """Half of the recipe's steps, against the same network with random weights: 66.9 to 56.2 % when it was measured."""
+def test_self_distillation_learns_the_digit_without_labels(tmp_path):
+    """Half of the recipe's steps, compared with random weights in the same network: 66.9 and 56.2 % when measured."""
     words = [sys.executable, ROOT / "scripts" / "svt_motion.py", "--steps=1000", "--json", "--workdir", tmp_path]
     random, svt, _ = json.loads(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
     assert svt["step"] == 1000

@@ -1,4 +1,4 @@
-"""Numbers, pictures and signals: what is written where, speed, and what a second Ctrl-C does."""
+"""Metrics and pictures, where they are written; throughput; and discovering the number of processes."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def test_every_line_is_json_though_a_loss_is_not_finite(tmp_path):
 
 
 def moving_picture(folder):
-    """A GIF of 3 frames of 20 x 10 pixels, as a task draws one."""
+    """A GIF of 3 frames of 20 x 10 pixels, like those that a task draws."""
     folder.mkdir(exist_ok=True)
     first, *others = (Image.new("RGB", (20, 10), (80 * number, 0, 0)) for number in range(3))
     first.save(folder / "r.gif", save_all=True, append_images=others)
@@ -48,7 +48,7 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
     assert found == {(3, "train/loss"): 0.25, (3, "train/lr"): 0.5}
 
 
-def test_tensorboard_gets_reconstructions_as_a_moving_picture(tmp_path):
+def test_tensorboard_gets_reconstructions_as_an_animation(tmp_path):
     telemetry = opened(tmp_path)
     gif = moving_picture(tmp_path / "pictures")
     telemetry.show(4, gif)
@@ -69,13 +69,13 @@ def test_lines_tell_the_step_the_loss_and_the_time_left(tmp_path, capsys):
     assert "step 2/10  loss 0.25  0:00:00 left\n" in capsys.readouterr().err
 
 
-def test_without_a_terminal_a_line_comes_now_and_then_and_scores_and_the_last_step_always(
+def test_without_a_terminal_lines_are_occasional_but_scores_and_the_last_step_always_print(
     tmp_path, capsys, monkeypatch
 ):
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     telemetry = Telemetry(tmp_path, toy.toy_config(), step=0, total_steps=7200, main="top1")
-    for step in range(1, 7201):  # two hours, a step a second
+    for step in range(1, 7201):  # two hours, at one step per second
         clock[0] += 1
         telemetry.advance(step)
         telemetry.log(step, {"train/loss": 1 / step, "train/lr": 0.1, "perf/data_wait": 0.01 * (step == 7200)})
@@ -84,7 +84,7 @@ def test_without_a_terminal_a_line_comes_now_and_then_and_scores_and_the_last_st
     telemetry.close()
     said = [line.split("  ") for line in capsys.readouterr().err.splitlines()]
     steps = [int(words[0].split()[1].split("/")[0]) for words in said]
-    assert steps[:4] == [1, 6, 11, 16]  # soon at first
+    assert steps[:4] == [1, 6, 11, 16]  # frequent at first
     assert said[steps.index(3003)][:2] == ["step 3003/7200", "val/top1 0.5"]
     assert set(np.diff(steps[-50:-1])) == {60}
     assert said[-1] == ["step 7200/7200", "loss 0.0001389", "lr 0.1"]
@@ -92,7 +92,7 @@ def test_without_a_terminal_a_line_comes_now_and_then_and_scores_and_the_last_st
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 7201
 
 
-def test_wandb_is_used_when_asked_for(tmp_path, monkeypatch):
+def test_wandb_is_used_when_configured(tmp_path, monkeypatch):
     logged, started = [], {}
     run = types.SimpleNamespace(log=lambda metrics, step: logged.append((step, metrics)), finish=lambda: None)
     fake = types.SimpleNamespace(
@@ -110,7 +110,7 @@ def test_wandb_is_used_when_asked_for(tmp_path, monkeypatch):
     assert logged[1] == (2, {"reconstruction": ("video", "gif", (tmp_path / "pictures" / "r.gif").read_bytes())})
 
 
-def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
+def test_missing_wandb_is_reported_in_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigError, match="needs the package wandb"):
         opened(tmp_path, train__wandb="videos")
@@ -177,7 +177,7 @@ def test_half_an_address_is_refused(monkeypatch):
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, 1),  # Colab
     ],
 )
-def test_the_scheduler_tells_how_many_processes(monkeypatch, environment, tasks):
+def test_the_scheduler_gives_the_number_of_processes(monkeypatch, environment, tasks):
     for name in list(os.environ):
         if name.startswith(("SLURM_", "OMPI_", "TPU_", "MEGASCALE_")):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""A start that is refused leaves nothing behind, and takes nothing away."""
+"""A refused start leaves nothing behind and removes nothing."""
 
 import pytest
 import saved_runs
@@ -10,7 +10,7 @@ from vidjax.training.workdir import opened
 
 
 def refuse(workdir, **changes):
-    """A start of a run without its data."""
+    """Start a run without its data."""
     config = saved_runs.make_config(data__name="folder", data__root=str(workdir.parent / "nowhere"), **changes)
     with pytest.raises(DataError, match="is not a folder"):
         train(config, workdir)
@@ -52,7 +52,7 @@ def interrupt_with(workdir, name):
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "config.json"])
-def test_a_folder_in_which_something_is_by_then_stays(name, tmp_path):
+def test_a_folder_that_is_no_longer_empty_stays(name, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupt_with(tmp_path / "run", name)
     assert (tmp_path / "run" / name).exists()

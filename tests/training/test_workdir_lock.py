@@ -1,4 +1,4 @@
-"""Two runs never train in one folder at once, and one that has died holds nobody up."""
+"""Two runs never train in one folder at once, and a dead one blocks nobody."""
 
 import fcntl
 
@@ -25,8 +25,8 @@ def test_a_second_run_is_refused_with_the_first_one_named_until_that_is_dead(tmp
         pass
 
 
-def test_the_file_of_the_lock_is_gone_afterwards_and_one_that_was_removed_holds_nobody(tmp_path, monkeypatch):
-    """The second run has opened the file of the first before it is removed, and takes a lock that a third would see."""
+def test_the_lock_file_is_removed_afterwards_and_a_removed_one_blocks_nobody(tmp_path, monkeypatch):
+    """The second run opened the first one's file before it was removed; it takes a lock that a third run would see."""
     with locked(tmp_path):
         pass
     assert not list(tmp_path.iterdir())

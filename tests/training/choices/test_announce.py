@@ -1,4 +1,4 @@
-"""What is said before the first step: memory, time, and what was chosen."""
+"""The lines printed before the first step: memory, time, and what was chosen."""
 
 import dataclasses
 
@@ -62,7 +62,7 @@ def test_every_choice_is_named_by_its_key_and_what_was_given_is_not():
     assert memory.startswith("a step takes 3 of the 20 GB free")
 
 
-def test_few_videos_without_labels_are_said_to_be_few():
+def test_pre_training_on_few_videos_prints_a_warning():
     config = shipped.read("pretrain", arg="tiny")
     assert "43 videos are few" in few_videos_sentence(config, 43)
     assert "--config.init_from=" in few_videos_sentence(config, 43)

@@ -1,4 +1,4 @@
-"""Choices are made once: a run that goes on, or is evaluated, keeps those it began with."""
+"""Choices are made once: a run that resumes, or is evaluated, keeps its first ones."""
 
 import saved_runs
 import shipped
@@ -9,7 +9,7 @@ from vidjax.training.choices.kept import keep_choices
 from vidjax.training.choices.length import choose_length
 
 
-def test_what_a_run_chose_holds_when_it_goes_on_with_more_videos(tmp_path):
+def test_what_a_run_chose_holds_when_it_resumes_with_more_videos(tmp_path):
     begun = saved_runs.make_config(
         data__global_batch=24, train__epochs=7.0, train__accumulate=3, model__remat="dots", model__unroll=2,
     )  # fmt: skip
@@ -21,7 +21,7 @@ def test_what_a_run_chose_holds_when_it_goes_on_with_more_videos(tmp_path):
     assert choose_length(config, 5000, row_blocks=1) == config
 
 
-def test_what_the_user_sets_now_goes_before_it(tmp_path):
+def test_what_the_user_sets_now_overrides_it(tmp_path):
     write_run(tmp_path / "run", saved_runs.make_config(train__accumulate=3), 3)
     config = keep_choices(shipped.read("finetune", arg="tiny", train__accumulate=2), tmp_path / "run")
     assert config.train.accumulate == 2

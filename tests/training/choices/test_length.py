@@ -1,4 +1,4 @@
-"""How long a run is where that is left open: enough steps for a few videos, the published epochs for many."""
+"""The length of a run where it is left open: enough steps for a few videos, the published epochs for many."""
 
 import pytest
 import shipped

@@ -1,4 +1,4 @@
-"""Whether a step fits: what is chosen for it, what the estimate is worth, and what is said when nothing fits."""
+"""Fitting a step to memory: the choices, the accuracy of the estimate, and the message when nothing fits."""
 
 import dataclasses
 
@@ -37,14 +37,14 @@ def fitted():
 OPEN = {"train.accumulate": 0, "model.remat": ""}
 
 
-def test_what_fits_is_one_batch_without_anything_computed_twice(fitted):
+def test_a_step_that_fits_is_one_batch_without_recomputation(fitted):
     fit = fitted(**OPEN)
     assert (fit.config.train.accumulate, fit.config.model.remat) == (1, "none")
     assert 0 < fit.needed < fit.free
 
 
 def test_less_memory_gives_micro_batches_and_then_rematerialisation(fitted, monkeypatch):
-    """The memory of the first step is halved, and then cut to a third: what was chosen for it fits."""
+    """The first step's memory is halved, and then cut to a third; what is chosen then fits."""
     whole = fitted(**OPEN).needed
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
     half = fitted(**OPEN)
@@ -61,17 +61,17 @@ def test_mixed_pairs_stay_in_one_micro_batch(fitted, monkeypatch):
     whole = fitted(**OPEN).needed
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 3)
     fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 14})
-    assert fit.config.train.accumulate in (7,)  # 14 rows in pairs; 2 micro-batches of 7 would part one
+    assert fit.config.train.accumulate in (7,)  # 14 rows in pairs; 2 micro-batches of 7 would split one
 
 
 def test_groups_of_mixed_rows_stay_in_one_micro_batch(fitted, monkeypatch):
     whole = fitted(**OPEN).needed
     monkeypatch.setattr(memory, "free_memory", lambda: whole // 2)
     fit = fitted(**OPEN, **{"data.mixup": 0.8, "data.global_batch": 24, "data.mix_group": 8})
-    assert fit.config.train.accumulate == 3  # 4, of 6 rows, would part a group
+    assert fit.config.train.accumulate == 3  # 4, of 6 rows, would split a group
 
 
-def test_a_run_that_cannot_fit_says_what_it_needs_and_what_would(fitted, monkeypatch):
+def test_a_run_that_cannot_fit_says_what_it_needs_and_what_helps(fitted, monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 10**6)
     with pytest.raises(ConfigError, match=r"needs about 0\.\d GB per device, and 0\.0 GB are free; use model.rem"):
         fitted(**{"model.remat": "none"})
@@ -89,7 +89,7 @@ def test_the_estimate_before_compiling_is_near_what_the_compiler_finds(fitted, t
 
 
 def test_a_step_that_the_compiler_refuses_gives_way_to_a_smaller_one(fitted, monkeypatch):
-    """A TPU's compiler knows better than the estimate, and says so when it gives up."""
+    """A TPU's compiler knows better than the estimate, and raises when memory does not suffice."""
 
     class Refusing:
         def __init__(self, call, lowered):

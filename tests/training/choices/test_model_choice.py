@@ -1,4 +1,4 @@
-"""The model of a run that leaves it open: its own, that of init_from with its clips, or what suits the machine."""
+"""The model of a run that leaves it open: its earlier one, that of init_from with its clips, or one by the machine."""
 
 import dataclasses
 import shutil
@@ -24,13 +24,13 @@ def chosen(tmp_path, *settings, experiment="finetune"):
     return with_model(argv, read_config(argv[1:]), str(tmp_path / "new"))
 
 
-def test_on_a_cpu_it_is_a_small_model_and_small_frames(tmp_path):
+def test_on_a_cpu_the_model_and_its_frames_are_small(tmp_path):
     config = chosen(tmp_path, "data.stride=2", experiment="pretrain")
     assert (config.model.name, config.data.stride) == ("videomae_tiny", 2)
     assert config.data.image_size < 224
 
 
-def test_fine_tuning_takes_model_and_clips_of_the_run_that_it_begins_from(tmp_path):
+def test_fine_tuning_takes_model_and_clips_of_the_run_that_it_starts_from(tmp_path):
     begun = saved_runs.make_config(
         task="masked_autoencoding", data__num_frames=8, data__stride=3, data__sampling="segment",
         data__interpolation="area", model__spec={"patch_size": 8, "tubelet_size": 4},
@@ -44,7 +44,7 @@ def test_fine_tuning_takes_model_and_clips_of_the_run_that_it_begins_from(tmp_pa
         assert getattr(config.data, key[5:]) == getattr(begun.data, key[5:]), key
 
 
-def test_a_run_that_goes_on_keeps_its_model_whatever_the_machine(tmp_path):
+def test_a_resumed_run_keeps_its_model_on_any_machine(tmp_path):
     begun = saved_runs.make_config(model__name="timesformer_tiny", data__image_size=32)
     write_run(tmp_path / "new", begun, 3)
     config = chosen(tmp_path)
@@ -77,12 +77,12 @@ def test_a_spec_is_named_by_the_preset_that_it_differs_least_from(name):
     assert nearest_preset(family, other) == (name, {"norm_eps": 0.5})  # frames are data.num_frames
 
 
-def test_init_from_that_holds_no_model_is_one_sentence(tmp_path):
+def test_init_from_without_a_video_model_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match=r"config\.init_from"):
         choose_model(str(tmp_path / "nothing.pth"), tmp_path)
 
 
-def test_init_from_that_is_mistyped_or_has_no_checkpoint_yet_is_said_before_anything_is_read(tmp_path, monkeypatch):
+def test_a_mistyped_init_from_or_one_without_a_checkpoint_is_refused_before_anything_is_read(tmp_path, monkeypatch):
     write_run(tmp_path / "runs" / "pretrain", saved_runs.make_config(task="masked_autoencoding"), 0)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"init_from: .*'runs/pretran' here; did you mean runs/pretrain\?"):
@@ -95,7 +95,7 @@ def test_init_from_that_is_mistyped_or_has_no_checkpoint_yet_is_said_before_anyt
     assert not (tmp_path / "runs" / "new").exists()
 
 
-def test_a_size_that_is_named_is_taken_as_it_is(tmp_path, capsys):
+def test_a_named_size_is_used_as_it_is(tmp_path, capsys):
     argv = ["vidjax", "--config=finetune:base", "--config.data.root=/nowhere", f"--workdir={tmp_path / 'run'}"]
     assert read_config(argv[1:3]).model.name == "videomae_base"
     assert main(argv) == 2

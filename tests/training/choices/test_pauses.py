@@ -1,4 +1,4 @@
-"""The estimate of a run's time counts what its steps wait for."""
+"""The estimate of a run's time includes its pauses."""
 
 import dataclasses
 import time
@@ -16,7 +16,7 @@ STATE = {"kernel": np.zeros((500, 1000), np.float32)}  # 2 MB
 
 
 def evaluator(seconds=0.0, clips=3, videos=20):
-    """An evaluator of videos whose views take `seconds` each to decode, on one thread."""
+    """An evaluator whose views take `seconds` each to decode, on one thread."""
 
     class Videos:
         def __len__(self):
@@ -39,7 +39,7 @@ def counted(first, total, **keys):
 
 
 def by_hand(first, total, eval_every, checkpoint_every):
-    """The steps of the loop after which it validates, and after which it saves."""
+    """The steps after which the loop validates, and those after which it saves."""
     steps = range(first + 1, total + 1)
     scored = [step for step in steps if eval_every and (step % eval_every == 0 or step == total)]
     saved = [
@@ -55,7 +55,7 @@ def test_validations_and_checkpoints_are_those_of_the_loop(first, eval_every, ch
     assert (found.validations, found.checkpoints) == by_hand(first, 100, eval_every, checkpoint_every)
 
 
-def test_pre_training_waits_for_checkpoints_alone():
+def test_pre_training_waits_for_checkpoints_only():
     found = estimate_pauses(TrainConfig(checkpoint_every=10), range(1, 101), STATE, None, 1e9)
     assert found.words == ["10 checkpoints"]
     assert found.seconds == pytest.approx(10 * found.checkpoint)
@@ -70,6 +70,6 @@ def test_a_validation_takes_as_long_as_its_videos_take_to_decode_and_to_compute(
     assert found.seconds == pytest.approx(2 * found.validation + 2 * found.checkpoint + found.final)
 
 
-def test_one_of_each_is_said_in_the_singular():
+def test_one_of_each_is_singular():
     found = Pauses(1, 0.1, validations=1, videos=1, views="one view")
     assert found.words == ["1 validation of 1 video", "1 checkpoint", "a final evaluation of one view"]

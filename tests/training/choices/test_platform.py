@@ -1,4 +1,4 @@
-"""What the platform decides: the type to compute in, loops over layers, and what is computed again in them."""
+"""Choices by platform: the compute dtype, loops over layers, and what is recomputed in them."""
 
 import pytest
 import saved_runs
@@ -47,6 +47,6 @@ def test_elsewhere_a_base_model_has_a_loop_and_memory_decides_what_it_keeps(plat
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
-def test_what_the_user_says_stays(platform):
+def test_what_the_user_sets_stays_on_any_platform(platform):
     config = saved_runs.make_config(model__dtype="float32", model__unroll=2, model__remat="none")
     assert choose_by_platform(config, platform) == config

@@ -1,4 +1,4 @@
-"""A folder of videos and the two commands of the README: what a new user gets without a flag."""
+"""A folder of videos and the two commands of the README: what a new user gets without flags."""
 
 import json
 

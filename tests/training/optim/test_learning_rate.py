@@ -28,7 +28,7 @@ def test_schedule_is_linear_warm_up_from_zero_then_half_a_cosine(warmup, total):
 
 
 @pytest.mark.parametrize("warmup", [0, 4])
-def test_schedule_in_steps_falls_at_the_start_of_each_epoch_given(warmup):
+def test_a_step_schedule_falls_at_the_start_of_each_given_epoch(warmup):
     """Epochs of 2.5 steps: the one numbered 3 begins within step 7, the one numbered 4 with step 10."""
     config = OptimConfig(
         name="sgd", base_lr=0.2, reference_batch=64, schedule="steps", step_epochs=(3, 4), step_factors=(0.1, 0.01)
@@ -40,7 +40,7 @@ def test_schedule_in_steps_falls_at_the_start_of_each_epoch_given(warmup):
 
 
 @pytest.mark.parametrize(("epochs", "factors"), [((), ()), ((11, 14), (0.1,)), ((14, 11), (0.1, 0.01))])
-def test_a_schedule_in_steps_that_contradicts_itself_is_refused(epochs, factors):
+def test_a_contradictory_step_schedule_is_refused(epochs, factors):
     config = OptimConfig(schedule="steps", step_epochs=epochs, step_factors=factors)
     with pytest.raises(ConfigError, match=r"such as \(11, 14\) and \(0.1, 0.01\)"):
         build_optimizer(config, RunLength(9), global_batch=8)
@@ -55,7 +55,7 @@ def test_a_warm_up_longer_than_the_run_is_refused():
         cosine_schedule(0.3, 0.01, 11, 10)
 
 
-def test_warm_up_steps_win_over_epochs():
+def test_warm_up_steps_override_epochs():
     assert warmup_steps(OptimConfig(warmup_epochs=5), 117.2) == 586
     assert warmup_steps(OptimConfig(warmup_epochs=5, warmup_steps=3), 117.2) == 3
 

@@ -54,8 +54,8 @@ def test_layer_decay_needs_an_encoder():
         layer_scales({"head": {"kernel": np.zeros((2, 2))}}, 0.5)
 
 
-def test_a_head_on_a_frozen_backbone_learns_alike_with_layer_decay_and_without():
-    """A recipe with layer decay takes `model.freeze_backbone=True` as it is: the head has the factor 1."""
+def test_a_head_on_a_frozen_backbone_learns_the_same_with_and_without_layer_decay():
+    """A recipe with layer decay works with `model.freeze_backbone=True`, because the head's factor is 1."""
     params, found = jax.tree.map(jnp.asarray, parameters()), []
     for layer_decay in (0.5, 1.0):
         config = OptimConfig(layer_decay=layer_decay)
@@ -79,7 +79,7 @@ def ours(config, lr, steps):
 
 
 def torchs(make, lr, steps, layer_decay, weight_decay, decayed="kernels"):
-    """The same in PyTorch: one parameter and one group for each layer of each leaf, as timm-style recipes do."""
+    """The same in PyTorch, with one parameter and one group per layer of each leaf, as in timm-style recipes."""
     torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
     tensors, groups = {}, []
     for name, leaf in by_name(parameters()).items():

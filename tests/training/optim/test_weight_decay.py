@@ -12,7 +12,7 @@ from vidjax.training.optim.weight_decay import decay_mask
 
 
 def test_weight_decay_rises_by_half_a_cosine_of_the_runs_step():
-    """DINO's cosine_scheduler(0.04, 0.4); the optimiser's own counter has no say in it."""
+    """DINO's cosine_scheduler(0.04, 0.4); it does not depend on the optimiser's own counter."""
     config = OptimConfig(weight_decay=0.04, final_weight_decay=0.4)
     tx = build_optimizer(config, RunLength(10), global_batch=256).tx
     params = {"head": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
