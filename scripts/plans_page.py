@@ -30,7 +30,7 @@ from vidjax.main import read_config
 
 SLICES = ("v5e:4x4", "v5e:8x8", "v5e:16x16", "v5p:4x4x4")
 NOT_PLANNED = "not compiled"
-FAR = 4  # a step with this many times the clips says nothing about a step any more
+FAR = 4  # a compiled step with this many times the clips is no guide to a smaller one
 # Rounded numbers of training videos, for data sets where it depends on what can still be downloaded.
 VIDEOS = {"kinetics400": 240_000, "kinetics600": 390_000, "kinetics710": 650_000}
 _HEAD = """# Plans

@@ -1,4 +1,4 @@
-"""Kernels' cycles from a dump of schedules: made by hand here, as the compiler lays them out; once by the compiler."""
+"""Kernels' cycles from a dump of schedules, written by hand in the compiler's format, and once by the compiler."""
 
 import importlib.util
 import os
@@ -67,8 +67,8 @@ def test_a_schedule_with_other_loops_is_unknown():
     assert schedule_cycles(ORIGINAL, "") is None
 
 
-def test_a_loop_that_only_the_running_kernel_can_count_makes_the_time_unknown():
-    """Counted once, as before, it would look free."""
+def test_a_trip_count_known_only_at_run_time_makes_the_time_unknown():
+    """Counted once, it would look free."""
     assert schedule_cycles(ORIGINAL, BUNDLES.replace("%s31_s32, 5 /* loop", "%s31_s32, %s33 /* loop")) is None
 
 
@@ -79,7 +79,7 @@ def test_equal_kernels_share_a_schedule_and_only_the_last_program_counts(tmp_pat
     assert found == {"kernel.1": CYCLES, "kernel.2": CYCLES, "old.1": None, "other": None}
 
 
-def test_a_name_that_came_before_has_its_newest_schedule(tmp_path):
+def test_a_repeated_name_has_its_newest_schedule(tmp_path):
     dump(tmp_path, 990, "kernel.1", bundles="     0   :  { nop }\n")
     dump(tmp_path, 1000, "kernel.1")
     assert kernel_cycles(tmp_path, ["kernel.1"]) == {"kernel.1": CYCLES}
@@ -112,7 +112,7 @@ print(jax.jit(twice).trace(x).lower(lowering_platforms=("tpu",)).compile().as_te
 @pytest.mark.aot
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler, is not installed")
 def test_a_kernel_takes_about_a_cycle_for_every_load_and_store_of_a_loop(tmp_path):
-    """1000 turns of one load and one store each, in two calls; the compiler may need a few bundles for a turn."""
+    """1000 turns of one load and one store each, in two calls; the compiler may need a few bundles per turn."""
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "LIBTPU_INIT_ARGS": dump_flags(tmp_path)}
     environment |= {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     out = subprocess.run([sys.executable, "-c", KERNEL], env=environment, capture_output=True, text=True, check=True)

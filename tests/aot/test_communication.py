@@ -1,6 +1,6 @@
-"""What chips send each other, and how much of that the schedule hides: hand-made programs in the compiler's form.
+"""What chips send each other, and how much of it the schedule hides: hand-made programs in the compiler's format.
 
-Times are of a v5e: 1.5 GHz, 100 GB/s between chips, 3.125 GB/s between slices.
+Times are for a v5e: 1.5 GHz, 100 GB/s between chips, 3.125 GB/s between slices.
 """
 
 import re
@@ -25,7 +25,7 @@ ENTRY %main.0_spmd (x: bf16[8]) -> bf16[8] {{
 
 
 def times(found, kernels=None):
-    """Milliseconds of communication alone, and of waiting for it."""
+    """Milliseconds of all communication, and of waiting for it."""
     sent = communication(found, CHIPS["v5e"], kernels or {})
     return 1e3 * sent.alone, 1e3 * sent.waited
 
@@ -82,7 +82,7 @@ def test_a_blocking_collective_is_waited_for_in_full():
 
 
 @pytest.mark.parametrize(("between", "waited"), [(0.25, 1.5), (1.0, 0.75), (3.0, 0.0)])
-def test_one_that_is_started_and_ended_runs_while_the_work_between_does(between, waited):
+def test_a_started_collective_runs_during_the_work_before_its_end(between, waited):
     found = program(f"""{work(9, "before")}
   %begun = (bf16[1000,50000]{{1,0}}, bf16[1000,50000]{{1,0}}) all-reduce-start(%before), channel_id=1, to_apply=%add
 {work(between)}
@@ -134,8 +134,8 @@ CARRIER = (
 )
 
 
-def test_what_the_core_carries_on_moves_only_in_fusions_that_hold_it():
-    """0.875 ms of which 0.3 pass in the fusion that carries it on, none in the work beside that."""
+def test_a_collective_that_the_core_carries_on_advances_only_in_fusions_that_hold_it():
+    """0.875 ms, of which 0.3 pass in the fusion that carries it on and none in the other work."""
     found = program(
         f"""  %begun = (bf16[125,50000]{{1,0}}, u32[]{{:S(2)}}) fusion(%x), kind=kCustom, calls=%fused_computation.67
 {work(5)}
@@ -147,8 +147,8 @@ def test_what_the_core_carries_on_moves_only_in_fusions_that_hold_it():
     assert found.collectives["all-gather"].calls == 1
 
 
-def test_collectives_of_one_channel_that_are_carried_apart_are_two():
-    """As those are that a program asks for itself: JAX gives them all the same channel."""
+def test_separately_carried_collectives_of_one_channel_are_two():
+    """As for collectives that a program requests itself: JAX gives them all the same channel."""
     both = CARRIED + "\n\n" + re.sub(r"%(\w*fus\w*)\.(\d+) \(", r"%\1.9\2 (", CARRIED).replace('id="0"', 'id="1"')
     chains = [
         f"""  %begun = (bf16[125,50000]{{1,0}}, u32[]{{:S(2)}}) fusion(%x), kind=kCustom, calls=%fused_computation.{n}67

@@ -1,4 +1,4 @@
-"""Compiling what is done with a trained model for chips that are not there: scoring videos, making features."""
+"""Compiling the uses of a trained model for chips that are not attached: scoring videos, extracting features."""
 
 import dataclasses
 import importlib.util
@@ -24,20 +24,20 @@ def one_device(monkeypatch):
     monkeypatch.setattr(compile_step, "topology_devices", lambda topology, slices: jax.devices()[:1])
 
 
-def test_a_task_without_scores_of_clips_names_what_can_be_compiled(one_device):
+def test_a_task_that_does_not_score_clips_names_what_can_be_compiled(one_device):
     config = dataclasses.replace(CONFIG, task="masked_autoencoding")
     with pytest.raises(ConfigError, match=r"masked_autoencoding.*--what=step or embed"):
         compile_evaluation(config, "v5e:1x1")
 
 
-def test_the_largest_batch_is_of_a_training_step(capsys):
+def test_the_largest_batch_is_only_for_training_steps(capsys):
     command = ["compile", "--config=motion_finetune", "--topology=v5e:1x1", "--what=embed", "--largest-batch"]
     assert main(command) != 0
     assert "leave it out with --what=embed" in capsys.readouterr().err
 
 
 def bytes_of(config, clips):
-    """Bytes of float32 parameters and uint8 clips."""
+    """Bytes of the float32 parameters and uint8 clips."""
     params = jax.eval_shape(lambda: build_objective(config, 3).init(jax.random.key(0), {})[0])
     return 4 * sum(leaf.size for leaf in jax.tree.leaves(params)) + clips * 4 * 64 * 64 * 3
 
@@ -57,7 +57,7 @@ def test_an_evaluation_reads_the_parameters_and_every_view_and_multiplies_once_f
 @pytest.mark.aot
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "masked_autoencoding"])
-def test_features_are_of_one_clip_a_video_and_eight_videos_a_chip(task):
+def test_features_take_one_clip_per_video_and_eight_videos_per_chip(task):
     config = dataclasses.replace(CONFIG, task=task)
     one, four = compile_embedding(config, "v5e:1x1"), compile_embedding(config, "v5e:2x2")
     assert (one.clips, four.clips) == (8, 32)

@@ -1,4 +1,4 @@
-"""Compiling for chips that are not there: what it refuses, and (with libtpu) what it answers."""
+"""Compiling for chips that are not attached: what it refuses, and (with libtpu) what it returns."""
 
 import dataclasses
 import importlib.util
@@ -33,7 +33,7 @@ needs_libtpu = pytest.mark.skipif(
 
 
 def steps_of(line, limit):
-    """`compile_step` of a model whose need of memory is a line in the rows, and what was compiled."""
+    """`compile_step` of a model whose memory is linear in the rows, which records what was compiled."""
     tried = []
 
     def compile_step(config, topology, dump=None):
@@ -88,7 +88,7 @@ def test_the_largest_batch_holds_whole_groups_of_mixed_rows(four_chips):
     assert 90 <= found.clips <= 100
 
 
-def test_a_model_too_large_for_one_row_is_told_so(four_chips):
+def test_a_model_too_large_for_one_row_is_refused(four_chips):
     compile_step, _ = steps_of(lambda n: 20.0 * n, 15.0)
     four_chips.setattr(compiling, "compile_step", compile_step)
     with pytest.raises(
@@ -117,7 +117,7 @@ def test_a_step_that_does_not_fit_says_how_much_it_needs(four_chips, message, ne
 
 @needs_libtpu
 @pytest.mark.parametrize("topology", ["v5e", "v5e:", "v9:2x2", "v5e:3x7", "v5litepod-256"])
-def test_an_unknown_topology_is_one_sentence(topology):
+def test_an_unknown_topology_is_refused_in_one_sentence(topology):
     with pytest.raises(ConfigError, match=f"topology '{topology}'"):
         compiling.topology_devices(topology)
 
@@ -126,7 +126,7 @@ def test_an_unknown_topology_is_one_sentence(topology):
 @pytest.mark.aot
 @pytest.mark.slow
 def test_more_chips_divide_the_state_and_add_communication():
-    model = dataclasses.replace(CONFIG.model, attention="xla")  # no kernels, whose time is asked for elsewhere
+    model = dataclasses.replace(CONFIG.model, attention="xla")  # no kernels: their time is tested elsewhere
     config = dataclasses.replace(CONFIG, model=model, mesh=MeshConfig(data=1, fsdp=-1, fsdp_min_size=1))
     one, eight = compiling.compile_step(config, "v5e:1x1"), compiling.compile_step(config, "v5e:2x4")
     assert one.fits
@@ -186,7 +186,7 @@ def test_the_time_of_kernels_is_in_the_answer_and_in_the_share_of_the_peak(tmp_p
 def test_a_kernel_takes_its_schedule_or_its_bytes_whichever_is_longer(
     monkeypatch, tmp_path, cycles, moved, milliseconds
 ):
-    """On a v5e, whose clock is 1.5 GHz and whose memory moves 819 GB/s; a schedule that does not tell is no zero."""
+    """On a v5e, with 1.5 GHz and 819 GB/s; a schedule that does not give the time does not count as zero."""
     monkeypatch.setattr(describing.bundles, "kernel_cycles", lambda folder, names: dict.fromkeys(names, cycles))
     kernels = {"kernel.1": Kernel(calls=3, bytes=moved), "kernel.2": Kernel(calls=1, bytes=moved)}
     seconds = describing._kernel_seconds(kernels, tmp_path, compiling.CHIPS["v5e"])
@@ -194,8 +194,8 @@ def test_a_kernel_takes_its_schedule_or_its_bytes_whichever_is_longer(
     assert found == (None if milliseconds is None else pytest.approx(milliseconds))
 
 
-def test_schedules_are_only_asked_of_a_compiler_that_knows_how(monkeypatch, tmp_path):
-    """An unknown flag would end the process, so that a newer compiler must not meet it."""
+def test_schedules_are_requested_only_from_a_compiler_that_supports_them(monkeypatch, tmp_path):
+    """An unknown flag would end the process, so a compiler that lacks it must not receive it."""
 
     def dies(command, **_):
         raise subprocess.CalledProcessError(1, command, stderr=b"ERROR: Unknown command line flag 'xla_jf_dump_to'")
@@ -226,7 +226,7 @@ def compiled(**fields):
         ({"communication_ms": 8.0, "waited_ms": 5.0}, ["8.0 ms, of which 3.0 beside other work", "29%"]),
     ],
 )
-def test_text_says_what_the_time_of_kernels_is_or_that_it_is_unknown(fields, told, capsys, monkeypatch):
+def test_the_text_gives_the_time_of_kernels_or_says_that_it_is_unknown(fields, told, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     cli.print_compiled(compiled(**fields), None)
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Every shipped experiment fits a pod that it is meant for, says the TPU compiler; no TPU is needed (extra aot)."""
+"""Every shipped experiment fits the pod that it is meant for, by the TPU compiler; no TPU is needed (extra aot)."""
 
 import importlib.util
 import pathlib
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
-PODS = {  # experiment: topology, and what else must be set there
+PODS = {  # experiment: topology, and other keys to set there
     "videomae_k400:small": ("v5e:8x8", ()),
     "videomae_k400:base": ("v5e:16x16", ()),
     "videomae_k400:large": ("v5e:8x8", ()),
@@ -57,7 +57,7 @@ PODS = {  # experiment: topology, and what else must be set there
 }
 
 
-LOOP = "model.unroll=1"  # takes the compiler a quarter of the time; by default there is one over deep stacks alone
+LOOP = "model.unroll=1"  # compiles in a quarter of the time; by default only deep stacks have a loop
 
 
 @pytest.mark.parametrize("experiment", PODS)
@@ -65,7 +65,7 @@ def test_the_step_fits_the_memory_of_a_chip(experiment):
     (name, _, size), (topology, settings) = experiment.partition(":"), PODS[experiment]
     words = [f"--config={CONFIGS / name}.py{':' + size if size else ''}"]
     step = compile_step(read_config([*words, *(f"--config.{setting}" for setting in (*settings, LOOP))]), topology)
-    assert step.fits, f"{step.needed_gb:.1f} GB a chip"
+    assert step.fits, f"{step.needed_gb:.1f} GB per chip"
 
 
 def test_every_experiment_that_trains_and_is_not_for_a_laptop_is_compiled():

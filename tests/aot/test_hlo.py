@@ -1,4 +1,4 @@
-"""A compiled program read right: loops, fusions, collectives. Programs are written by hand in the compiler's form."""
+"""Reading compiled programs: loops, fusions, collectives. Programs are written by hand in the compiler's format."""
 
 import pytest
 
@@ -57,8 +57,8 @@ def test_a_kernel_is_counted_as_often_as_it_runs_and_moves_what_it_reads_and_wri
     assert Program(LOOP).kernels == {"kernel": Kernel(calls=12, bytes=2 * 8 * 128 * 4)}
 
 
-def test_what_follows_attributes_over_several_lines_is_read():
-    """As JAX's splash-attention kernels have them: their metadata ends in a line that begins with two braces."""
+def test_instructions_after_multi_line_attributes_are_read():
+    """As in JAX's splash-attention kernels, whose metadata ends in a line that begins with two braces."""
     attributes = (
         'custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={\n"a":"{}"\n}}, metadata={}'
     )
@@ -105,7 +105,7 @@ ENTRY %main (x: bf16[2,128]) -> bf16[8,128] {
 """
 
 
-def test_a_collective_in_the_fusions_that_start_and_end_it_is_one_and_a_fused_reduce_scatter_is_none_of_all():
+def test_a_collective_in_its_start_and_end_fusions_counts_once_and_a_fused_reduce_scatter_is_not_an_all_reduce():
     assert Program(BESIDE).collectives == {
         "all-gather": Collective(2, (8 + 16) * 128 * 2, 0.75 * (8 + 16) * 128 * 2),
         "reduce-scatter": Collective(1, 2 * 128 * 2, 3 * 2 * 128 * 2),

@@ -1,4 +1,4 @@
-"""Plans for a slice: which are tried, how they are ordered, what is said when none fits. No compiler is asked."""
+"""Plans for a slice: which are tried, their order, and the message if none fits. No compiler is used."""
 
 import dataclasses
 
@@ -19,9 +19,9 @@ OPEN = {"model.remat": "none", "model.unroll": 12}
 
 
 class Chips:
-    """A compiler whose programs take `held` GB of state, divided by fsdp, and 4 of the rest, of 16; 100 ms each.
+    """A compiler whose programs take `held` GB of state, divided by fsdp, plus 4 GB, of 16 GB; 100 ms each.
 
-    By default that is over 8 chips; over more, a step gathers 1 GB in 10 ms, 6 of them beside other work.
+    By default fsdp is 8; over more chips, a step gathers 1 GB in 10 ms, 6 of them hidden behind other work.
     """
 
     def __init__(self, held, chosen=None, rest=4.0):
@@ -61,7 +61,7 @@ class Chips:
         return compile_step
 
 
-def test_what_fits_without_recomputation_is_the_plan_after_one_compilation():
+def test_a_step_that_fits_without_recomputation_takes_one_compilation():
     chips = Chips(held=2.0)
     (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
     assert len(chips.asked) == 1
@@ -69,7 +69,7 @@ def test_what_fits_without_recomputation_is_the_plan_after_one_compilation():
     assert plan.hours == pytest.approx(100 * 0.1 / 3600)
 
 
-def test_parameters_are_divided_over_all_chips_where_memory_asks_for_it():
+def test_parameters_are_divided_over_all_chips_if_memory_is_short():
     chips = Chips(held=200.0)  # 25 GB on each of 8, 3.1 on each of 64
     (plan,) = find_plans(CONFIG, "v5e:8x8", 2560, chips.on)
     assert [fsdp for _, fsdp, *_ in chips.asked] == [8, 64]
@@ -78,12 +78,12 @@ def test_parameters_are_divided_over_all_chips_where_memory_asks_for_it():
 
 
 @pytest.mark.parametrize("spared", [{"model.remat": "full"}, {"train.accumulate": 2}])
-def test_what_spares_memory_is_held_against_dividing_parameters_over_all_chips(spared):
+def test_saving_memory_is_compared_with_dividing_parameters_over_all_chips(spared):
     plans = find_plans(CONFIG, "v5e:4x4", 2560, Chips(held=2.0, chosen=OPEN | spared).on)
-    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 16}]  # what sends nothing is faster here
+    assert [plan.settings for plan in plans] == [{}, {"mesh.fsdp": 16}]  # sending nothing is faster here
 
 
-def test_where_parameters_lie_over_all_chips_nothing_else_is_tried():
+def test_nothing_else_is_tried_if_parameters_are_divided_over_all_chips():
     chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
     (plan,) = find_plans(CONFIG, "v5e:2x4", 2560, chips.on)
     assert (plan.settings, len(chips.asked)) == ({}, 1)
@@ -94,10 +94,10 @@ def test_a_deep_stack_is_also_tried_without_its_loop():
     chips = Chips(held=2.0, chosen=OPEN | {"model.remat": "full"})
     plans = find_plans(dataclasses.replace(CONFIG, model=model), "v5e:2x4", 2560, chips.on)
     assert {tuple(plan.settings.items()) for plan in plans} == {(), (("model.unroll", 24),)}
-    assert [fsdp for _, fsdp, *_ in chips.asked] == [8, 8]  # its loop recomputes, for no lack of memory
+    assert [fsdp for _, fsdp, *_ in chips.asked] == [8, 8]  # its loop recomputes, but not for lack of memory
 
 
-def test_what_the_recipe_sets_is_not_tried_otherwise():
+def test_keys_that_the_recipe_sets_are_not_varied():
     mesh = dataclasses.replace(CONFIG.mesh, fsdp=2)
     chips = Chips(held=200.0)
     with pytest.raises(ConfigError, match="fits v5e:2x4"):
@@ -105,7 +105,7 @@ def test_what_the_recipe_sets_is_not_tried_otherwise():
     assert {fsdp for topology, fsdp, *_ in chips.asked if topology == "v5e:2x4"} == {2}
 
 
-def test_a_slice_that_is_too_small_is_answered_with_the_smallest_that_is_not():
+def test_a_slice_that_is_too_small_names_the_smallest_that_fits():
     with pytest.raises(ConfigError, match=r"fits v5e:2x4; the smallest .* v5e:4x4, with --config\.mesh\.fsdp=16"):
         find_plans(CONFIG, "v5e:2x4", 2560, Chips(held=150.0).on)
     with pytest.raises(ConfigError, match=r"nor any larger slice of v5e; use a smaller data\.global_batch"):
@@ -127,7 +127,7 @@ def test_results_in_a_file_are_not_compiled_again(tmp_path):
     assert len(chips.asked) == 2 * count
 
 
-def test_the_table_says_what_to_set_and_what_it_costs(capsys, monkeypatch):
+def test_the_table_shows_what_to_set_and_what_it_costs(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     print_plans(find_plans(CONFIG, "v5e:8x8", 25_600_000, Chips(held=200.0).on))
     printed = capsys.readouterr().out
@@ -135,7 +135,7 @@ def test_the_table_says_what_to_set_and_what_it_costs(capsys, monkeypatch):
         assert words in printed
 
 
-def test_a_batch_that_is_left_open_is_asked_for(capsys):
+def test_an_open_batch_must_be_set(capsys):
     assert main(["compile", "--plan", "--config=pretrain:base", "--topology=v5e:2x4", "--videos=10"]) != 0
     assert "--config.data.global_batch=N" in capsys.readouterr().err
 

@@ -23,7 +23,7 @@ pytestmark = [
         importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler, is not installed (extra aot)"
     ),
 ]
-V5E_MEMORY = 15.75e9  # bytes a chip
+V5E_MEMORY = 15.75e9  # bytes per chip
 
 
 @functools.cache
@@ -58,5 +58,5 @@ def test_pretraining_of_the_base_model_fits_a_v5e_slice_of_8_chips(data, fsdp, t
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
     assert memory.alias_size_in_bytes > 0.9 * memory.argument_size_in_bytes - 64 * 16 * 224 * 224 * 3 / 8, "not donated"
     assert memory.argument_size_in_bytes + memory.temp_size_in_bytes < V5E_MEMORY
-    if fsdp * tensor > 1:  # parameters and both moments of Adam are spread
+    if fsdp * tensor > 1:  # parameters and both of Adam's moments are divided
         assert memory.argument_size_in_bytes < 0.6 * 3 * 4 * parameters

@@ -1,4 +1,4 @@
-"""Every shipped step, unattended: the experiments' own settings, one file of results, and a table to paste."""
+"""Every shipped step, unattended: the experiments' settings, one file of results, and a table to paste."""
 
 import json
 import os
@@ -20,7 +20,7 @@ V5E = {"device": "TPU v5 lite", "platform": "tpu", "jax": "0.10.2"}
 TIMED = {
     "clips": 32, "ms": [90.0, 80.0], "flops_per_clip": 202e9, "compile_s": 171.4, "needed_gb": 4.123, "chosen": {},
 }  # fmt: skip
-# Keys of the loader, of evaluation and of whole runs, which a step on random clips does not see.
+# Keys of the loader, of evaluation and of whole runs, which do not affect a step on random clips.
 UNSEEN = (
     "data.name", "data.sampling", "data.stride", "data.short_side", "data.crop", "data.crop_area", "data.interpolation",
     "data.flip", "data.rand_augment", "data.color_jitter", "data.color_jitter_prob", "data.grayscale", "train.epochs",
@@ -29,7 +29,7 @@ UNSEEN = (
 
 
 @pytest.mark.parametrize("experiment", SHIPPED)
-def test_a_step_is_that_of_the_shipped_experiment(experiment):
+def test_a_step_matches_the_shipped_experiment(experiment):
     ours, shipped = SHIPPED[experiment].config(), read_config([f"--config={experiment}"])
     assert ours.model.spec == shipped.model.spec
     for key in keys():
@@ -39,7 +39,7 @@ def test_a_step_is_that_of_the_shipped_experiment(experiment):
     assert ours.data.mix_group == min(shipped.data.mix_group, clips)
 
 
-def test_clips_a_chip_are_those_of_the_table():
+def test_clips_per_chip_match_the_table():
     config = {name: row.config().data for name, row in SHIPPED.items()}
     clips = {name: data.global_batch * data.clips_per_decode for name, data in config.items()}
     assert clips == {
@@ -60,7 +60,7 @@ def found(experiment="videomae_k400:base", timed=TIMED, machine=V5E, size="shipp
     return Found(experiment, size, Machine(**machine), timed)
 
 
-def test_a_row_is_measured_beside_estimated_with_factor_and_mfu():
+def test_a_row_has_the_measured_and_estimated_time_their_factor_and_the_mfu():
     heading, empty, head, line, row = all_steps.markdown([found()], "2026-12-01").splitlines()
     assert (heading, empty) == ("One TPU v5 lite, jax 0.10.2, 2026-12-01, `vidjax bench step --all`:", "")
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -81,14 +81,14 @@ def test_a_chip_without_estimates_has_a_dash_and_one_without_a_peak_no_mfu():
     assert row.splitlines()[-1].split(" | ")[3:7] == ["-"] * 4
 
 
-def test_a_step_without_a_figure_says_why_in_its_row():
+def test_the_row_of_a_failed_step_gives_the_reason():
     row = all_steps.markdown([found("svt_k400:base", {"error": "it needs 20.0 GB | of 16.9"})]).splitlines()[-1]
     assert row.startswith("| SVT, `svt_k400:base` | 2 | not measured: it needs 20.0 GB / of 16.9 | ")
     assert row.count("|") == 9
 
 
 class Starts:
-    """Stands in for processes: notes what is asked, and fails for SVT."""
+    """A stand-in for processes that records its calls and fails for SVT."""
 
     def __init__(self, machine=V5E):
         self.machine, self.asked = machine, []
@@ -104,7 +104,7 @@ def measure(path, starts, only=(), size="shipped"):
     return all_steps.measure_all(path, size, only, 3, remark=lambda line: None, start=starts)
 
 
-def test_every_step_is_asked_for_once_and_a_failure_stops_none(tmp_path):
+def test_every_step_runs_once_and_a_failure_stops_no_other(tmp_path):
     starts, path = Starts(), tmp_path / "folder" / "rows.jsonl"
     rows = measure(path, starts)
     assert [row.experiment for row in rows] == list(SHIPPED)
@@ -114,7 +114,7 @@ def test_every_step_is_asked_for_once_and_a_failure_stops_none(tmp_path):
     assert len(starts.asked) == len(SHIPPED)
 
 
-def test_an_interrupted_call_goes_on_where_it_stopped(tmp_path):
+def test_an_interrupted_call_resumes_where_it_stopped(tmp_path):
     starts, path = Starts(), tmp_path / "rows.jsonl"
 
     def stopped(words):
@@ -139,7 +139,7 @@ def test_another_device_or_version_of_jax_is_measured_anew_beside_it(tmp_path, o
     assert len(path.read_text().splitlines()) == 2
 
 
-def test_mistakes_are_said_before_anything_is_measured(tmp_path):
+def test_mistakes_are_reported_before_anything_is_measured(tmp_path):
     path, cpu = tmp_path / "rows.jsonl", Starts({"device": "cpu", "platform": "cpu", "jax": "0.10.2"})
     with pytest.raises(ConfigError, match="--only=svt:base is not a shipped step; did you mean 'svt_k400:base'"):
         measure(path, cpu, ["svt:base"])
@@ -153,13 +153,13 @@ def test_mistakes_are_said_before_anything_is_measured(tmp_path):
     assert cpu.asked == []
 
 
-def test_a_process_that_ends_without_an_answer_or_too_late_is_a_reason():
+def test_a_process_without_an_answer_or_over_the_limit_gives_a_reason():
     broken = all_steps.start_process(("too", "few"))["error"]
     assert broken.startswith("its process ended with code 1: ValueError")
     assert all_steps.start_process((), limit=0.3) == {"error": "stopped after 0.005 minutes"}
 
 
-def test_the_caller_of_the_processes_leaves_the_device_to_them(tmp_path):
+def test_the_parent_process_leaves_the_device_to_its_children(tmp_path):
     code = (
         "import vidjax.cli.verbs.bench\n"
         "from jax._src import xla_bridge\n"
@@ -187,7 +187,7 @@ def test_the_timed_step_is_a_run_of_the_experiment_on_one_device():
     assert timed.chosen == choices
 
 
-def test_a_step_that_raises_is_told_in_one_line(monkeypatch, capsys):
+def test_a_step_that_raises_is_reported_in_one_line(monkeypatch, capsys):
     def full(config, rounds):
         raise MemoryError("it needs 20.0 GB of 16.9\nand a long trace")
 

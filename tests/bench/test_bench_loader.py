@@ -1,4 +1,4 @@
-"""The loader's contenders do the same work on the same frames, and the cores a chip needs follow from its step."""
+"""The loader's contenders do the same work on the same frames; the cores that a chip needs follow from its step."""
 
 import sys
 import types
@@ -30,7 +30,7 @@ def test_all_contenders_make_the_same_clip(source):
         for clip in decoders.LOOPS.values():
             if not decoders.why_not(clip, path):
                 theirs = clip(path, np.random.default_rng(seed)).astype(int)
-                assert np.abs(ours - theirs).mean() < 3  # they convert colours in their own ways
+                assert np.abs(ours - theirs).mean() < 3  # they convert colours differently
 
 
 def test_a_loop_that_does_not_work_here_is_named_with_the_reason(source, monkeypatch):
@@ -52,13 +52,13 @@ def test_a_loop_that_does_not_work_here_is_named_with_the_reason(source, monkeyp
     ]
 
 
-def test_several_clips_are_of_the_same_frames_and_differ(source):
+def test_several_clips_of_the_same_frames_differ(source):
     clips = loader.vidjax_clips(source, 4)(0, np.random.default_rng(0))
     assert clips.shape == (4, 16, 224, 224, 3)
     assert len({clip.tobytes() for clip in clips}) > 1  # multi-scale crops have 130 places, and may repeat
 
 
-def test_every_contender_is_given_the_same_windows_and_each_round_is_told(monkeypatch):
+def test_every_contender_gets_the_same_windows_and_each_round_is_returned(monkeypatch):
     drawn = {"a": [], "b": []}
     clock = iter([0.0, 2.0, 10.0, 14.0, 20.0, 21.0, 30.0, 38.0])
     monkeypatch.setattr(loader, "time", types.SimpleNamespace(process_time=lambda: next(clock)))
@@ -72,7 +72,7 @@ def test_every_contender_is_given_the_same_windows_and_each_round_is_told(monkey
     assert len(set(drawn["a"])) == 4
 
 
-def test_cores_are_what_the_chip_takes_over_what_a_core_gives():
+def test_cores_are_the_chips_rate_over_the_rate_of_a_core():
     files = "files, key frame every 250"
     speed = {(files, "1"): [25.0], (files, "4"): [75.0], ("records", "1"): [50.0], ("records", "4"): [200.0]}
     speed[files, decoders.PYAV] = [20.0]

@@ -1,4 +1,4 @@
-"""What is timed is the real thing: our own step, the peer's same model, the same scan; and without data libraries."""
+"""The timed work is real: our own step, the same model of the peer, the same scan; no data libraries are needed."""
 
 import dataclasses
 import json
@@ -20,11 +20,11 @@ BLOCKED = (
 )
 
 
-def test_sizes_are_those_of_the_models():
+def test_sizes_match_the_models():
     assert set(SIZES) == set(VIDEOMAE_SPECS)
 
 
-def test_the_step_that_is_timed_trains(monkeypatch):
+def test_the_timed_step_trains(monkeypatch):
     monkeypatch.setattr(step, "repeat", lambda call: call)
     config = step.bench_config("tiny", 2, "float32", Settings())
     assert (config.model.mask_ratio, config.data.global_batch) == (0.9, 2)
@@ -60,7 +60,7 @@ def test_the_peer_has_as_many_parameters(monkeypatch):
     assert ours == theirs
 
 
-def test_the_forward_pass_that_is_timed_is_that_of_the_whole_batch(monkeypatch):
+def test_the_timed_forward_pass_covers_the_whole_batch(monkeypatch):
     monkeypatch.setattr(forward, "repeat", lambda call: call)
     call, spec = forward.vidjax_call("timesformer_tiny", 2, Settings())
     assert call().shape == (2, 400)
@@ -93,14 +93,14 @@ def test_forward_passes_have_a_row_for_each_family():
         assert row.ratio == pytest.approx(row.ours / row.peer)
 
 
-def test_a_size_that_a_family_has_not_is_said(monkeypatch):
+def test_a_size_that_a_family_lacks_is_reported(monkeypatch):
     said = []
     monkeypatch.setattr(forward, "COMPARED", ("timesformer",))
     assert forward.measure(Settings(sizes=("small",), remark=said.append)) == []
     assert said == ["timesformer has no size small"]
 
 
-def test_scan_operands_are_those_of_a_mamba():
+def test_scan_operands_match_a_mamba():
     plain = scan.operands((1, 9, 4))
     assert plain["dt"].min() > 0
     assert plain["A"].max() < 0
@@ -119,13 +119,13 @@ def test_the_scan_and_attention_have_a_row_for_each_pass_and_peer():
         assert row.ratio == pytest.approx(row.peer / row.ours)
 
 
-def test_a_size_that_the_scan_has_not_is_said():
+def test_a_size_that_the_scan_lacks_is_reported():
     said = []
     assert scan.measure(Settings(sizes=("giant",), remark=said.append)) == []
     assert "no size giant" in said[0]
 
 
-def test_peers_that_are_not_installed_are_said(monkeypatch):
+def test_missing_peers_are_reported(monkeypatch):
     said = []
     monkeypatch.setattr(peers, "installed", lambda *names: False)
     settings = dataclasses.replace(Settings(), remark=said.append)

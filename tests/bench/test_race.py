@@ -1,4 +1,4 @@
-"""Rounds in turn, the fastest counts, and a peer that fails is left out aloud."""
+"""Rounds take turns, the fastest counts, and a failed peer is left out with a message."""
 
 import time
 
@@ -21,7 +21,7 @@ def test_contenders_take_turns_after_warming_up():
     assert order == ["a", "a", "b", "b", "a", "b", "a", "b"]
 
 
-def test_every_round_is_told_and_short_calls_are_repeated_within_one():
+def test_every_round_is_returned_and_short_calls_are_repeated_within_one():
     counts, pauses = [], iter([0.03, 0.03, 0.05, 0.03, 0.04])
 
     def run(count):
@@ -35,7 +35,7 @@ def test_every_round_is_told_and_short_calls_are_repeated_within_one():
     assert 0.03 <= min(seconds) < 0.04
 
 
-def test_a_peer_that_fails_is_left_out_with_its_reason_but_we_may_not_fail():
+def test_a_failed_peer_is_left_out_with_the_reason_but_our_failure_raises():
     def broken(count):
         raise MemoryError("no room for 80 GB\nand a long trace")
 

@@ -1,4 +1,4 @@
-"""Verbs beside scripts: whole processes that do the same work, timed in turn."""
+"""Verbs against scripts: whole processes that do the same work, timed in turn."""
 
 import dataclasses
 import json
@@ -17,19 +17,19 @@ from vidjax.evaluation.features.store import FeatureStore
 BUSY = "import time; end = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
 
 
-def test_processor_seconds_of_a_process_do_not_count_its_sleep():
+def test_cpu_seconds_of_a_process_exclude_its_sleep():
     asleep, busy = (command([sys.executable, "-c", code]) for code in ("import time; time.sleep(1.5)", BUSY))
     seconds = race({"asleep": asleep, "busy": busy}, 1, clock=children_seconds, processes=True)
     assert seconds["asleep"][0] < 0.4 <= seconds["busy"][0] < 1.2
 
 
-def test_a_process_is_called_once_before_anything_counts_and_once_a_round():
+def test_a_process_is_called_once_before_timing_and_once_per_round():
     counts = []
     race({"it": counts.append}, 3, processes=True)
     assert counts == [1, 1, 1, 1]
 
 
-def test_a_process_that_fails_raises_the_last_line_that_it_said():
+def test_a_failed_process_raises_its_last_line():
     with pytest.raises(RuntimeError, match="exit code 3: no such video"):
         command([sys.executable, "-c", "import sys; print('no such video', file=sys.stderr); sys.exit(3)"])(1)
 
@@ -39,7 +39,7 @@ def test_variables_reach_the_process_which_has_no_accelerator():
     command([sys.executable, "-c", code], WHAT="this")(1)
 
 
-def test_without_transformers_nothing_is_measured_and_it_is_said(monkeypatch):
+def test_without_transformers_nothing_is_measured_and_this_is_reported(monkeypatch):
     said = []
     monkeypatch.setattr(peers, "installed", lambda *names: False)
     settings = Settings(sizes=("tiny",), remark=said.append)
@@ -49,7 +49,7 @@ def test_without_transformers_nothing_is_measured_and_it_is_said(monkeypatch):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny VideoMAE in folder/model, of frames that are shrunk as little as the base model's, and two videos."""
+    """A tiny VideoMAE in folder/model, whose frames are shrunk as little as the base model's, and two videos."""
     pytest.importorskip("transformers", reason="it writes the model (extra: test)")
     root = tmp_path_factory.mktemp("processes")
     with pytest.MonkeyPatch.context() as patch:
@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_pytorch_loop_makes_the_same_features(folder):
+def test_the_pytorch_loop_computes_the_same_features(folder):
     command(embed.embed_words(folder, folder / "features"), VIDJAX_COMPILE_CACHE="off")(1)
     command(embed.torch_words(folder))(1)
     ours = FeatureStore.open(str(folder / "features")).array("pooled")

@@ -1,4 +1,4 @@
-"""The captioner: with every backbone, and against `transformers`' encoder-decoder of a TimeSformer and a GPT-2."""
+"""The captioner with every backbone, and against `transformers`' encoder-decoder of a TimeSformer and a GPT-2."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ def clips_of(backbone, *leading, seed=0):
 
 
 def random_params(module, *inputs):
-    """Parameters of the module's shape without compiling its initialisers."""
+    """Random parameters of the module's shapes, without compiling its initialisers."""
     shapes, rng = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"], np.random.default_rng(0)
     return jax.tree.map(lambda leaf: rng.normal(scale=0.1, size=leaf.shape).astype(np.float32), shapes)
 
@@ -42,7 +42,7 @@ def pretrained(family, spec, **overrides):
 
 
 def told(params):
-    """The same with a cross-attention that has something to say."""
+    """The same with a cross-attention whose output is not zero."""
     decoder = params["decoder"]
     proj = decoder["blocks"]["cross_attn"]["proj"]
     proj = proj | {"kernel": 0.3 * jax.random.normal(jax.random.key(9), proj["kernel"].shape)}
@@ -54,7 +54,7 @@ TOKENS = np.array([[0, 5, 7, 30], [0, 2, 2, 9]], np.int32)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_backbone_begins_as_the_language_model_and_its_video_can_be_learnt_from(family):
+def test_every_backbone_starts_as_the_language_model_and_learns_from_its_video(family):
     captioner, params, (alone, text_params) = pretrained(family, CaptionerSpec(encoder_features="tokens"))
     clips, other = (clips_of(captioner.backbone, 2, seed=seed) for seed in (0, 1))
 
@@ -77,7 +77,7 @@ def test_every_backbone_begins_as_the_language_model_and_its_video_can_be_learnt
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pooled_features_are_one_state_a_clip(family):
+def test_pooled_features_are_one_state_per_clip(family):
     spec = CaptionerSpec(encoder_features="pooled", num_clips=3)
     captioner, params, _ = pretrained(family, spec)
     clips = clips_of(captioner.backbone, 2, 3)
@@ -89,7 +89,7 @@ def test_pooled_features_are_one_state_a_clip(family):
     np.testing.assert_allclose(states, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
 
-def test_states_of_several_clips_stand_behind_one_another():
+def test_states_of_several_clips_are_concatenated():
     one, params, _ = pretrained("videomae", CaptionerSpec())
     several = Captioner(one.backbone, one.decoder, CaptionerSpec(num_clips=2))
     clips = clips_of(one.backbone, 1, 2)
@@ -98,7 +98,7 @@ def test_states_of_several_clips_stand_behind_one_another():
     close(both, np.concatenate([alone(clips[:, i]) for i in range(2)], axis=1), 1e-5, "states")
 
 
-def test_the_layer_between_is_there_if_widths_differ_or_a_mapper_is_asked_for():
+def test_there_is_a_mapper_if_widths_differ_or_one_is_requested():
     def layers_of(width, mapper):
         spec = dataclasses.replace(TEXT, width=width, cross_attention=True)
         captioner = Captioner(tiny("videomae"), GPT2(spec), CaptionerSpec(mapper=mapper))
@@ -119,7 +119,7 @@ def test_an_encoder_without_dropout_drops_no_paths_in_training():
 
     one, other = read(0), read(1)
     np.testing.assert_array_equal(one["states"], other["states"])
-    # Only the encoder is spared: the language model has its dropout.
+    # Only the encoder is exempt: the language model still has dropout.
     assert np.abs(one["logits"] - other["logits"]).max() > 1e-3
 
     free = Captioner(frozen.backbone, frozen.decoder, CaptionerSpec())
@@ -131,7 +131,7 @@ def test_an_encoder_without_dropout_drops_no_paths_in_training():
     assert np.abs(states(0) - states(1)).max() > 1e-3
 
 
-def test_targets_are_read_one_step_later():
+def test_inputs_are_the_targets_shifted_by_one():
     targets = np.array([[5, 6, 50256, -100, -100], [7, 8, 9, 10, 50256]])
     expected = [[50256, 5, 6, 50256, 50256], [50256, 7, 8, 9, 10]]
     assert jax.jit(shift_right)(targets, 50256).tolist() == expected
@@ -162,7 +162,7 @@ def test_parts_that_do_not_fit_are_refused_with_the_remedy(parts, sentence):
 
 
 @pytest.mark.parametrize("width", [24, pytest.param(32, marks=pytest.mark.slow)])
-def test_logits_loss_gradients_and_captions_are_those_of_transformers(width):
+def test_logits_loss_gradients_and_captions_match_transformers(width):
     torch = pytest.importorskip("torch", reason="the oracle is PyTorch's (extra: test)")
     transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
     from gpt2_peer import state_of
@@ -197,7 +197,7 @@ def test_logits_loss_gradients_and_captions_are_those_of_transformers(width):
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
     for (path, a), b in zip(jax.tree.leaves_with_path(grads), jax.tree.leaves(expected), strict=True):
         key = jax.tree_util.keystr(path)
-        if np.abs(b).max() > 1e-6 * largest:  # biases of keys: zero but for rounding
+        if np.abs(b).max() > 1e-6 * largest:  # key biases: zero up to rounding
             close(a, b, 1e-4, key)
 
     states = jax.jit(lambda clips: captioner.apply({"params": params}, clips, method="encode"))(clips)
@@ -214,7 +214,7 @@ def test_logits_loss_gradients_and_captions_are_those_of_transformers(width):
 
 
 def encoder_decoder(transformers, captioner):
-    """The model of transformers with the shape of a captioner; bos = eos = pad = 0."""
+    """The transformers model with the shape of a captioner; bos = eos = pad = 0."""
     video, text = captioner.backbone.spec, captioner.decoder.spec
     encoder = transformers.TimesformerModel(
         transformers.TimesformerConfig(
@@ -246,7 +246,7 @@ def encoder_decoder(transformers, captioner):
 
 
 def captioner_params(captioner, state):
-    """The parameters of a captioner from the state of the model of transformers, by our rules."""
+    """The parameters of a captioner from the transformers model's state, by our rules."""
     from vidjax.weights import rules
     from vidjax.weights.families import gpt2, timesformer
 

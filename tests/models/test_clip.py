@@ -24,7 +24,7 @@ SPECS = {
 
 
 def peer(spec):
-    """`transformers`' tower with every parameter random, in float64 so that only our rounding is seen."""
+    """`transformers`' tower with random parameters, in float64 so that only our rounding counts."""
     torch.manual_seed(0)
     config = transformers.CLIPVisionConfig(
         hidden_size=spec.width, num_hidden_layers=spec.depth, num_attention_heads=spec.num_heads,
@@ -52,7 +52,7 @@ def random_clips(spec, rows=2):
 
 
 def frames_of(clips):
-    """Each frame an image of its own, as `transformers` takes them."""
+    """Each frame as a separate image, as `transformers` takes them."""
     return torch.from_numpy(clips.reshape(-1, *clips.shape[2:]).transpose(0, 3, 1, 2).astype(np.float64))
 
 
@@ -62,7 +62,7 @@ def close(ours, theirs, limit=2e-5, name=""):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_what_comes_out_is_that_of_transformers_on_each_frame(name):
+def test_outputs_match_transformers_on_each_frame(name):
     spec, clips = SPECS[name], random_clips(SPECS[name])
     model, b, t = peer(spec), 2, spec.num_frames
     wanted = model(frames_of(clips))
@@ -76,14 +76,14 @@ def test_what_comes_out_is_that_of_transformers_on_each_frame(name):
     close(out["projected"], wanted.image_embeds.reshape(b, t, -1).mean(1))
 
 
-def test_gradients_are_those_of_transformers():
+def test_gradients_match_transformers():
     clips, model = random_clips(SPEC), peer(SPEC)
     weights = np.random.default_rng(2).normal(size=(2 * SPEC.num_frames, SPEC.projection))
     (model(frames_of(clips)).image_embeds * torch.tensor(weights)).sum().backward()
     of_frame = weights.reshape(2, SPEC.num_frames, -1)
 
     def loss(params):
-        # The mean over frames hides them from each other: clips of one frame show every one.
+        # The mean over frames would hide differences between frames, so clips have one frame.
         single = CLIPClassifier(dataclasses.replace(SPEC, num_frames=1), 0)
         out = single.apply({"params": params}, clips.reshape(-1, 1, *clips.shape[2:]))["projected"]
         return jnp.sum(out.reshape(of_frame.shape) * of_frame)
@@ -91,7 +91,7 @@ def test_gradients_are_those_of_transformers():
     found = jax.jit(jax.grad(loss))(as_tree(model, SPEC))
     wanted = as_tree(model, SPEC, gradients=True)
     qkv = wanted["encoder"]["blocks"]["attn"]["qkv"]
-    # A bias that all keys share cannot change the softmax: its gradient is rounding, judged beside the queries'.
+    # A bias shared by all keys cannot change the softmax: its gradient is rounding, compared at the queries' scale.
     qkv["k_bias"] = np.where(np.abs(qkv["k_bias"]) < 1e-9, 0, qkv["k_bias"])
     for (path, ours), theirs in zip(jax.tree.leaves_with_path(found), jax.tree.leaves(wanted), strict=True):
         name = jax.tree_util.keystr(path)
@@ -100,7 +100,7 @@ def test_gradients_are_those_of_transformers():
 
 
 @pytest.mark.parametrize("norm", [False, True])
-def test_chosen_layers_and_the_class_tokens_attention_are_those_of_transformers(norm):
+def test_tapped_layers_and_the_class_tokens_attention_match_transformers(norm):
     clips, model, taps = random_clips(SPEC), peer(SPEC), (0, 2)
     theirs = model.vision_model(frames_of(clips), output_hidden_states=True, output_attentions=True)
     params, b, t = as_tree(model, SPEC), 2, SPEC.num_frames
@@ -108,12 +108,12 @@ def test_chosen_layers_and_the_class_tokens_attention_are_those_of_transformers(
     encoder = CLIPEncoder(SPEC, taps)
     out = jax.jit(lambda p: encoder.apply({"params": p}, patches, norm=norm, method="hidden"))(params["encoder"])
     for place, layer in enumerate(taps):
-        hidden = theirs.hidden_states[layer + 1]  # the first is what enters the first layer
+        hidden = theirs.hidden_states[layer + 1]  # the first is the input of the first layer
         hidden = model.vision_model.post_layernorm(hidden) if norm else hidden
         projected = model.visual_projection(hidden).reshape(b, t, -1, SPEC.projection)
         close(out["tokens"][place], projected[:, :, 1:].reshape(b, -1, SPEC.projection))
         close(out["cls"][place], projected[:, :, 0].mean(1))
-    # The mean over heads of the first row, as nn.MultiheadAttention gives it, without the class token itself.
+    # The mean over heads of the first row, as nn.MultiheadAttention returns it, without the class token itself.
     close(out["attention"], theirs.attentions[-1].mean(1)[:, 0, 1:].reshape(b, t, -1))
 
 

@@ -16,7 +16,7 @@ def clips_of(model):
 
 
 @pytest.mark.parametrize("family", ["videomae", "timesformer", "vivit", "videomamba"])
-def test_parameters_are_those_of_flax_s_own_init(family):
+def test_parameters_match_flaxs_own_init(family):
     model = vidjax.build_model(f"{family}_tiny", num_classes=3)
     key, clips = jax.random.key(1), clips_of(model)
     flaxs = jax.jit(lambda key: nn.Module.init(model, key, clips))(key)
@@ -24,7 +24,7 @@ def test_parameters_are_those_of_flax_s_own_init(family):
     jax.tree.map(np.testing.assert_array_equal, jax.jit(model.init)(key, clips), flaxs)
 
 
-def test_a_module_of_several_inputs_takes_them_by_place_by_name_and_as_shapes():
+def test_inputs_may_be_positional_named_or_shapes():
     model = vidjax.build_model("videomae_tiny")
     key, index = jax.random.key(0), jnp.zeros((1, 64), jnp.int32)
     wanted = model.init(key, clips_of(model), index, index)
@@ -50,7 +50,7 @@ def test_the_parts_of_a_module_are_initialised_as_in_flax():
     assert set(encode["params"]) == {"encoder"}
 
 
-def test_the_model_is_not_run_and_an_equal_one_is_not_compiled_again():
+def test_init_does_not_run_the_model_and_compiles_once_for_equal_modules():
     """Attention over these 65536 tokens would take 68 GB."""
 
     def build():

@@ -1,4 +1,4 @@
-"""Texts that a GPT-2 makes, against `transformers`' generate with the same weights: token by token."""
+"""Text generation with GPT-2 against `transformers`' generate with the same weights, token by token."""
 
 import dataclasses
 import itertools
@@ -25,7 +25,7 @@ NEW, KEY = 10, jax.random.key(0)
 
 
 def case(name, seed, rows=3, length=2):
-    """Our module, the model of transformers, our parameters, and inputs."""
+    """Our module, the transformers model, our parameters, and inputs."""
     spec = SPECS[name]
     model = peer(spec, seed, std=0.4)
     inputs = random_inputs(spec, rows, length, seed=seed)
@@ -33,7 +33,7 @@ def case(name, seed, rows=3, length=2):
 
 
 def generate(model, inputs, eos, **options):
-    """The tokens (rows n) that transformers adds to the prompt, filled up with `eos`."""
+    """The tokens (rows n) that transformers adds to the prompt, padded with `eos`."""
     tokens, states, mask = inputs
     prompt = torch.from_numpy(tokens.astype(np.int64))
     ends = {"eos_token_id": eos, "pad_token_id": eos} if eos >= 0 else {"eos_token_id": None, "pad_token_id": 0}
@@ -53,7 +53,7 @@ def generate(model, inputs, eos, **options):
 
 
 def log_probabilities(model, inputs, tokens):
-    """Of each token (b n) after the prompt, by one call of the whole text: (b n)."""
+    """Log-probabilities (b n) of each token (b n) after the prompt, by one call on the whole text."""
     prompt, states, mask = inputs
     whole = torch.from_numpy(np.concatenate([prompt, tokens], axis=1).astype(np.int64))
     with torch.no_grad():
@@ -63,7 +63,7 @@ def log_probabilities(model, inputs, tokens):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", SPECS)
-def test_greedy_tokens_are_those_of_transformers(name, seed):
+def test_greedy_tokens_match_transformers(name, seed):
     module, model, params, inputs = case(name, seed)
     free, _ = generate(model, inputs, -1, do_sample=False)
     ours = greedy(module, params, Prompt(*inputs), max_tokens=NEW, eos=-1)
@@ -96,7 +96,7 @@ def test_greedy_tokens_are_those_of_transformers(name, seed):
         ("one head, cross-attention, another epsilon", 2, 1, 0.6, True),
     ],
 )
-def test_all_beams_are_those_of_transformers(name, seed, num_beams, length_penalty, early_stopping):
+def test_all_beams_match_transformers(name, seed, num_beams, length_penalty, early_stopping):
     module, model, params, inputs = case(name, seed)
     free, _ = generate(model, inputs, -1, do_sample=False)
     options = {"num_beams": num_beams, "length_penalty": length_penalty, "early_stopping": early_stopping}
@@ -112,7 +112,7 @@ def test_all_beams_are_those_of_transformers(name, seed, num_beams, length_penal
             assert (ours["lengths"] == NEW).all()
 
 
-def test_beams_that_cover_everything_find_the_best_of_all_texts():
+def test_beams_wide_enough_for_all_texts_find_the_best():
     spec = dataclasses.replace(SPECS["one layer, odd vocabulary"], vocab_size=8)
     model = peer(spec, seed=5, std=0.4)
     inputs = (np.array([[3]], np.int32), None, None)
@@ -137,7 +137,7 @@ def test_beams_that_cover_everything_find_the_best_of_all_texts():
         {"top_k": 500},
     ],
 )
-def test_filtered_probabilities_are_those_of_transformers(options):
+def test_filtered_probabilities_match_transformers(options):
     logits = np.random.default_rng(0).normal(size=(20, 40)).astype(np.float32) * 2
     expected = torch.from_numpy(logits)
     warpers = {
@@ -163,7 +163,7 @@ def test_samples_follow_the_filtered_distribution():
     apply = jax.jit(module.apply)
     logits = apply({"params": params}, *inputs)["logits"][:, -1]
     chi_square_fits(first, np.asarray(jax.nn.softmax(filter_logits(logits, **options)))[0])
-    # And the second, given the commonest first token that does not end the text.
+    # And the second token, given the commonest first token that does not end the text.
     given = int(np.bincount(first[first != 0]).argmax())
     longer = np.concatenate([inputs[0], [[given]]], axis=1).astype(np.int32)
     logits = apply({"params": params}, longer, *inputs[1:])["logits"][:, -1]
@@ -172,7 +172,7 @@ def test_samples_follow_the_filtered_distribution():
 
 
 def chi_square_fits(draws, probabilities):
-    """Pearson's statistic below its mean plus five deviations; nothing drawn that cannot be."""
+    """Pearson's statistic is below its mean plus five deviations, and nothing impossible was drawn."""
     counts = np.bincount(draws, minlength=len(probabilities))
     possible = probabilities > 0
     assert counts[~possible].sum() == 0
@@ -195,7 +195,7 @@ def test_the_same_key_gives_the_same_samples_and_another_key_others():
     np.testing.assert_allclose(a["scores"], gains.sum(1), rtol=1e-4)
 
 
-def test_almost_no_temperature_is_greedy():
+def test_a_temperature_near_zero_is_greedy():
     module, _, params, inputs = case("three layers, cross-attention", 1)
     almost_none = Sampling(jax.random.key(0), temperature=1e-4)
     cold = sample(module, params, Prompt(*inputs), almost_none, max_tokens=NEW, eos=-1)
@@ -213,7 +213,7 @@ def test_other_prompts_of_the_same_shape_compile_nothing():
         function(module, params, Prompt(*inputs), *first, max_tokens=4, eos=1)
         others = Prompt(inputs[0] + 1, inputs[1] * 2, ~inputs[2] | True)
         with compilations() as compiled:
-            # Another module of the same spec, as a new import of the same checkpoint makes.
+            # Another module of the same spec, as from loading the same checkpoint again.
             function(GPT2(module.spec), params, others, *second, max_tokens=4, eos=2)
         assert not compiled
 
@@ -238,7 +238,7 @@ def test_rows_do_not_depend_on_their_neighbours():
         (sample, {"top_k": -1}, 3, "top_k=-1 must be at least 1, or 0 for all tokens"),
     ],
 )
-def test_options_that_cannot_be_are_refused(function, options, max_tokens, sentence):
+def test_invalid_options_are_refused(function, options, max_tokens, sentence):
     module, _, params, inputs = case("one layer, odd vocabulary", 0)
     how = {greedy: lambda: [], beam_search: lambda: [Beams(**options)], sample: lambda: [Sampling(KEY, **options)]}
     with pytest.raises(ConfigError, match=sentence):

@@ -1,4 +1,4 @@
-"""Adding a family to the package touches its own files only: model, published figures, weight rules."""
+"""Adding a family to the package touches only its own files: model, published figures, weight rules."""
 
 import sys
 import textwrap
@@ -35,7 +35,7 @@ RULES = """
 
 @pytest.fixture
 def clockwork(tmp_path, monkeypatch):
-    """The three files of a family, as if they lay in the package."""
+    """The three files of a family, as if they were in the package."""
     for package, source in ((vidjax.models, MODEL), (vidjax.models.zoo, ZOO), (vidjax.weights.families, RULES)):
         folder = tmp_path / package.__name__
         folder.mkdir()
@@ -55,7 +55,7 @@ def clear():
     checkpoint_layouts.all_layouts.cache_clear()
 
 
-def test_its_files_are_all_that_a_family_needs(clockwork, capsys):
+def test_a_family_needs_only_its_own_files(clockwork, capsys):
     assert "clockwork" in FAMILIES
     assert clockwork in model_names()
     assert family_of(clockwork) == ("clockwork", "tiny")
@@ -69,7 +69,7 @@ def test_its_files_are_all_that_a_family_needs(clockwork, capsys):
     ]
 
 
-def test_a_model_file_without_published_figures_is_no_family():
+def test_a_model_file_without_published_figures_is_not_a_family():
     """Such as `gpt2`, which takes no clips, and the files that families share."""
     assert "clockwork" not in FAMILIES
     assert {"gpt2", "layers", "captioner", "spec"}.isdisjoint(FAMILIES)

@@ -20,12 +20,12 @@ from vidjax.errors import ConfigError
 from vidjax.models.gpt2 import GPT2, GPT2_SPECS, Dropout
 from vidjax.weights.families.gpt2 import example_inputs
 
-# Millions, of Radford et al. 2019's models as published.
+# Millions of parameters as published by Radford et al. 2019.
 PUBLISHED = {"small": 124.4, "medium": 354.8, "large": 774.0, "xl": 1557.6}
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_logits_loss_and_gradients_are_those_of_transformers(name):
+def test_logits_loss_and_gradients_match_transformers(name):
     spec = SPECS[name]
     tokens, states, mask = random_inputs(spec, rows=3, length=11)
     labels = np.where(np.arange(11) < np.array([[11], [4], [8]]), tokens, -100).astype(np.int64)
@@ -48,14 +48,14 @@ def test_logits_loss_and_gradients_are_those_of_transformers(name):
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
     for (path, a), b in zip(jax.tree.leaves_with_path(grads), jax.tree.leaves(expected), strict=True):
         key = jax.tree_util.keystr(path)
-        if key.endswith("['k_bias']") or key.endswith("['k']['bias']"):  # zero but for rounding: softmax ignores it
+        if key.endswith("['k_bias']") or key.endswith("['k']['bias']"):  # zero up to rounding: softmax ignores it
             assert np.abs(a).max() < 1e-6 * largest, key
         else:
             close(a, b, 1e-4, key)
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_reading_piece_by_piece_with_a_cache_is_reading_whole(name):
+def test_reading_in_pieces_with_a_cache_equals_reading_whole(name):
     spec = SPECS[name]
     tokens, states, mask = random_inputs(spec, rows=2, length=13)
     module = GPT2(spec)
@@ -105,7 +105,7 @@ def test_a_token_does_not_see_those_after_it():
     assert np.abs(a[:, 5:] - b[:, 5:]).max() > 1e-3
 
 
-def test_new_cross_attention_adds_nothing_yet_and_can_learn():
+def test_new_cross_attention_adds_nothing_at_first_but_can_learn():
     spec = SPECS["three layers, cross-attention"]
     tokens, states, _ = random_inputs(spec, rows=2, length=5)
     module = GPT2(spec)
@@ -116,7 +116,7 @@ def test_new_cross_attention_adds_nothing_yet_and_can_learn():
     assert np.abs(grads["blocks"]["cross_attn"]["proj"]["kernel"]).max() > 0
 
 
-def test_dropout_drops_in_training_only_and_keeps_the_mean():
+def test_dropout_acts_only_in_training_and_keeps_the_mean():
     spec = dataclasses.replace(SPECS["one layer, odd vocabulary"], dropout=0.25, depth=2)
     tokens, _, _ = random_inputs(spec, rows=2, length=5)
     module, variables = GPT2(spec), jax.jit(GPT2(spec).init)(jax.random.key(0), tokens)
@@ -157,7 +157,7 @@ def test_recomputation_and_unrolling_change_no_gradient():
     close(gradient(dataclasses.replace(spec, remat="full", unroll=3)), plain, 1e-5, "full, unrolled")
 
 
-def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
+def test_bfloat16_models_compute_in_bfloat16_and_return_float32_logits():
     spec = dataclasses.replace(SPECS["three layers, cross-attention"], dtype="bfloat16")
     tokens, states, mask = random_inputs(spec, rows=2, length=9)
     module, variables = GPT2(spec), {"params": params_of(spec, state_of(peer(spec, std=0.05)))}
@@ -170,7 +170,7 @@ def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
 
 
 @pytest.mark.parametrize("size", ["tiny", *PUBLISHED])
-def test_presets_have_the_parameters_of_transformers_and_of_the_paper(size):
+def test_presets_have_as_many_parameters_as_transformers_and_the_paper(size):
     spec = dataclasses.replace(GPT2_SPECS[size], cross_attention=size in ("tiny", "small"), dtype="bfloat16")
     params = jax.eval_shape(GPT2(spec).init, jax.random.key(0), *example_inputs(spec))["params"]
     assert {leaf.dtype.name for leaf in jax.tree.leaves(params)} == {"float32"}
@@ -199,7 +199,7 @@ def test_presets_have_the_parameters_of_transformers_and_of_the_paper(size):
         ({}, {"states": np.zeros((2, 7, 48), np.float32)}, "states of width 48 do not fit a text of width 32"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_remedy(change, arguments, sentence):
+def test_invalid_specs_and_inputs_are_refused_with_the_remedy(change, arguments, sentence):
     spec = SPECS["three layers, cross-attention"]
     tokens, states, _ = random_inputs(spec, rows=2, length=4)
     with pytest.raises(ConfigError, match=sentence):

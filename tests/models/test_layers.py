@@ -22,7 +22,7 @@ def stack_params(depth=3, width=8):
     return jax.jit(stacked.init)(jax.random.key(1), jnp.zeros((1, 2, width)), None)["params"]
 
 
-def test_unrolling_and_rematerialisation_leave_values_and_gradients_alone():
+def test_unrolling_and_rematerialisation_do_not_change_values_or_gradients():
     params, x = stack_params(), jax.random.normal(jax.random.key(0), (4, 5, 8))
     rates = layers.drop_path_rates(0.5, 3, train=True)
 
@@ -49,8 +49,8 @@ def test_full_rematerialisation_keeps_less_for_the_backward_pass():
     assert temporary_bytes("full") < 0.5 * temporary_bytes("none")
 
 
-def test_keeping_matmuls_keeps_what_attention_computed_too():
-    """Or a kernel would run twice: 160 tokens are enough for the form that a TPU has a kernel for."""
+def test_keeping_matmuls_also_keeps_the_output_of_attention():
+    """Otherwise a kernel would run twice: 160 tokens are enough for the form that has a kernel on a TPU."""
     params, x = stack_params(), jnp.zeros((1, 160, 8))
 
     def attentions(remat):
@@ -61,7 +61,7 @@ def test_keeping_matmuls_keeps_what_attention_computed_too():
     assert attentions("dots") == attentions("attention") == attentions("none")
 
 
-def test_stacked_blocks_apply_block_after_block_each_with_its_own_weights():
+def test_stacked_blocks_apply_in_order_each_with_its_own_weights():
     params, x = stack_params(), jax.random.normal(jax.random.key(0), (2, 5, 8))
     one_block = jax.jit(layers.Block(2, 16).apply)
     expected = x
@@ -86,8 +86,8 @@ def test_drop_path_rates_grow_linearly_and_only_in_training():
     assert layers.drop_path_rates(0.3, 4, train=False) is None
 
 
-def test_each_layer_and_row_drops_on_its_own():
-    # Branches that add exactly 1: the sum over the stack says how many of the 2 x 3 were kept in each row.
+def test_each_layer_and_row_drops_independently():
+    # Branches that add exactly 1: the sum over the stack counts how many of the 2 x 3 were kept in each row.
     params = jax.tree.map(jnp.zeros_like, stack_params())
     params["attn"]["proj"]["bias"] = params["mlp"]["fc2"]["bias"] = jnp.ones((3, 8))
     rates = jnp.full(3, 0.5)
@@ -141,8 +141,8 @@ def test_initial_weights_have_the_ranges_of_the_official_modules():
 
 
 @pytest.mark.parametrize("layer", ["gelu", "tanh_gelu", "norm"])
-def test_the_backward_pass_of_gelu_and_norm_keeps_its_input_alone(layer):
-    """In the type of the computation, where float32 values in between would be several times as much."""
+def test_the_backward_pass_of_gelu_and_norm_keeps_only_the_input(layer):
+    """In the compute dtype; float32 intermediates would be several times as large."""
     x = jnp.ones((4, 50, 64), jnp.bfloat16)
     norm = layers.LayerNorm(1e-6, dtype=jnp.bfloat16)
     params = jax.jit(norm.init)(jax.random.key(0), x)
@@ -155,7 +155,7 @@ def test_the_backward_pass_of_gelu_and_norm_keeps_its_input_alone(layer):
 
 
 def test_gelu_has_the_slope_of_its_definition():
-    """The slope of x Phi(x) is Phi(x) + x phi(x), here in double precision; the tanh form's is taken by differences."""
+    """The slope of x Phi(x) is Phi(x) + x phi(x), here in double precision; finite differences for the tanh form."""
     x = np.linspace(-6, 6, 241)
     phi = np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
     slopes = jax.jit(jax.vmap(jax.grad(layers.gelu)))(jnp.float32(x))

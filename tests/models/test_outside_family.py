@@ -1,4 +1,4 @@
-"""A family in a user's own module is built, trained with, converted and counted as one of vidjax."""
+"""A family in a user's own module is built, trained, converted and counted like one of vidjax."""
 
 import json
 import textwrap
@@ -69,7 +69,7 @@ def test_its_sizes_are_built_by_name_and_the_first_is_the_default(toy):
     assert out["tokens"].shape == (2, 32, 9)
 
 
-def test_its_parameters_and_costs_are_counted_and_nothing_is_published_of_it(toy):
+def test_its_parameters_and_costs_are_counted_and_it_has_no_published_results(toy):
     cubes = 2 * 8 * 8 * 3
     assert count_params(f"{toy}.large", 5) == cubes * 9 + 9 + 9 * 5 + 5
     card = describe(toy)
@@ -89,7 +89,7 @@ def test_its_fields_are_set_under_model_spec_and_misspelt_ones_are_refused(toy):
         objective(factorization="joint")
 
 
-def test_a_model_of_it_is_written_as_a_run_and_read_again(toy, tmp_path):
+def test_its_model_is_written_as_a_run_and_read_again(toy, tmp_path):
     from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.training.convert import save_as_run
     from vidjax.weights import Pretrained

@@ -1,4 +1,4 @@
-"""Which kernels a training step of each family has on each platform, lowered for it without having one."""
+"""Which kernels a training step of each family has on each platform, lowered without the hardware."""
 
 import jax
 import jax.numpy as jnp

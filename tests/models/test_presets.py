@@ -1,4 +1,4 @@
-"""Every preset instantiates, has the parameters of the published model, and refuses what cannot fit."""
+"""Every preset instantiates, has as many parameters as the published model, and refuses values that do not fit."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from vidjax.errors import ConfigError
 from vidjax.models import FAMILIES, build_model, family_of, model_names
 from vidjax.models.videomae import VIDEOMAE_SPECS
 
-# Published millions (arXiv:2203.12602): the encoder, and with the decoder of the authors' scripts.
+# Published millions of parameters (arXiv:2203.12602): the encoder alone, and with the decoder of the authors' scripts.
 PUBLISHED = {"small": (21.9, 24.0), "base": (86.2, 94.2), "large": (303.9, 343.0), "huge": (631.6, 692.5)}
 
-# width, depth, decoder width, decoder depth as the paper and the scripts have them; patch 16, tubelet 2.
+# width, depth, decoder width, decoder depth from the paper and the scripts; patch 16, tubelet 2.
 ARCHITECTURE = {
     "small": (384, 12, 192, 4),
     "base": (768, 12, 384, 4),
@@ -60,7 +60,7 @@ def test_every_preset_instantiates_in_float32_parameters(name):
 
 
 @pytest.mark.parametrize("size", ARCHITECTURE)
-def test_parameter_counts_are_exactly_those_of_the_official_modules(size):
+def test_parameter_counts_match_the_official_modules_exactly(size):
     d, depth, dd, decoder_depth = ARCHITECTURE[size]
     patch = 2 * 16 * 16 * 3
     encoder = patch * d + d + blocks_by_hand(d, depth) + 2 * d
@@ -71,10 +71,10 @@ def test_parameter_counts_are_exactly_those_of_the_official_modules(size):
     assert count(params["encoder"]) / 1e6 == pytest.approx(PUBLISHED[size][0], rel=0.02)
     assert count(params) / 1e6 == pytest.approx(PUBLISHED[size][1], rel=0.02)
     _, params, _ = shapes(f"videomae_{size}", num_classes=400)
-    assert count(params) == encoder + 400 * d + 400  # fc_norm stands for the encoder's norm
+    assert count(params) == encoder + 400 * d + 400  # fc_norm replaces the encoder's norm
 
 
-def test_parameter_counts_of_videomae_v2_are_those_of_its_code():
+def test_parameter_counts_of_videomae_v2_match_its_code():
     # Giant: patches of 14 pixels, MLPs 48/11 times as wide, decoder 512 wide and 4 deep; published as 1B.
     def block(d, mlp):
         return 3 * d * d + 2 * d + (d * d + d) + (d * mlp + mlp) + (mlp * d + d) + 2 * 2 * d
@@ -92,7 +92,7 @@ def test_parameter_counts_of_videomae_v2_are_those_of_its_code():
     assert count(params) == count(shapes("videomae_huge")[1]["encoder"]) + decoder
 
 
-def test_parameter_count_of_the_base_model_is_that_of_transformers():
+def test_parameter_count_of_the_base_model_matches_transformers():
     torch = pytest.importorskip("torch", reason="the oracle is PyTorch's VideoMAE (extra: test)")
     transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
     with torch.device("meta"):
@@ -102,7 +102,7 @@ def test_parameter_count_of_the_base_model_is_that_of_transformers():
     assert count(shapes("videomae_base", num_classes=400)[1]) == sum(p.numel() for p in classifier.parameters())
 
 
-def test_blocks_are_stacked_on_axis_0_with_heads_apart():
+def test_blocks_are_stacked_on_axis_0_with_a_separate_axis_for_heads():
     _, params, _ = shapes("videomae_base")
     block = params["encoder"]["blocks"]
     assert block["attn"]["qkv"]["kernel"].shape == (12, 768, 3, 12, 64)
@@ -112,9 +112,9 @@ def test_blocks_are_stacked_on_axis_0_with_heads_apart():
     assert set(params) == {"encoder", "encoder_to_decoder", "mask_token", "decoder"}
 
 
-def test_macs_are_those_of_the_paper():
+def test_macs_match_the_paper():
     base, small = VIDEOMAE_SPECS["base"], VIDEOMAE_SPECS["small"]
-    # 180 and 57 "GFLOPs" a view; pre-training with visible-only embedding is 67.6 GFLOP = 33.8 GMACs.
+    # 180 and 57 "GFLOPs" per view; pre-training with visible-only embedding is 67.6 GFLOP = 33.8 GMACs.
     assert base.classifier_macs(400) / 1e9 == pytest.approx(180, rel=0.02)
     assert small.classifier_macs(400) / 1e9 == pytest.approx(57, rel=0.02)
     assert base.pretraining_macs(160, 1408) / 1e9 == pytest.approx(33.8, rel=0.01)
@@ -134,7 +134,7 @@ def test_macs_are_those_of_the_paper():
         ({"num_classes": -1}, "num_classes=-1 must be at least 0"),
     ],
 )
-def test_a_model_that_cannot_be_says_why_and_what_to_do(overrides, sentence):
+def test_an_impossible_model_is_refused_with_the_remedy(overrides, sentence):
     with pytest.raises(ConfigError, match=sentence.replace("(", r"\(")):
         build_model("videomae_base", **overrides)
 

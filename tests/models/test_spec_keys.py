@@ -45,7 +45,7 @@ def test_values_from_the_command_line_and_from_json_have_the_types_of_the_spec()
         ("videomamba_ti", {"scan": 3}, "config.model.spec.scan=3 must be str"),
     ],
 )
-def test_a_key_or_a_value_that_cannot_be_is_refused_with_what_to_do(name, values, message):
+def test_an_invalid_key_or_value_is_refused_with_the_remedy(name, values, message):
     with pytest.raises(ConfigError, match=message.replace("?", r"\?")):
         spec_fields(name, values)
 

@@ -1,4 +1,4 @@
-"""TimeSformer against `transformers` and against a second statement of the authors' code: outputs, gradients, sizes."""
+"""TimeSformer against `transformers` and a second implementation of the authors' code: outputs, gradients, sizes."""
 
 import dataclasses
 
@@ -42,9 +42,9 @@ def close(ours, theirs, limit):
 
 
 def trees_close(ours, theirs, limit=1e-4):
-    """Largest difference relative to the largest entry of the leaf; of a query's or key's bias, to the kernel's beside.
+    """Largest difference relative to the leaf's largest entry or, for biases of queries and keys, to their kernel's.
 
-    Attention does not depend on a bias that all keys share, so its gradient is nothing but rounding.
+    Attention does not depend on a bias shared by all keys, so its gradient is only rounding.
     """
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     largest = {keystr(path): np.abs(leaf).max() for path, leaf in jax.tree.leaves_with_path(theirs)}
@@ -55,7 +55,7 @@ def trees_close(ours, theirs, limit=1e-4):
 
 
 def logits_and_gradients(module, params, clips, weights):
-    """Of the scalar sum(weights * logits)."""
+    """The logits, and the gradients of the scalar sum(weights * logits)."""
 
     def loss(params):
         logits = module.apply({"params": params}, clips)["logits"]
@@ -73,8 +73,8 @@ def logits_and_gradients(module, params, clips, weights):
         *(("space_only", name) for name in ("square", "one head, one block")),
     ],
 )
-def test_logits_and_gradients_are_those_of_transformers(name, attention_type):
-    """With attention within frames, transformers' parts are put together in the original's order: mean, then norm."""
+def test_logits_and_gradients_match_transformers(name, attention_type):
+    """With attention within frames, transformers' parts are combined in the original's order: mean, then norm."""
     spec = dataclasses.replace(SPECS[name], attention_type=attention_type)
     model = peer(spec, CLASSES)
     clips = random_clips(spec)
@@ -96,7 +96,7 @@ def test_logits_and_gradients_are_those_of_transformers(name, attention_type):
 
 
 @pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
-def test_logits_and_gradients_are_the_originals_on_frames_that_are_not_square(attention_type):
+def test_logits_and_gradients_match_the_original_on_frames_that_are_not_square(attention_type):
     spec = dataclasses.replace(UNSQUARE, attention_type=attention_type)
     compare_with_statement(spec, spec)
 
@@ -110,15 +110,13 @@ def test_logits_and_gradients_are_the_originals_on_frames_that_are_not_square(at
         ("space_only", 2, (5, 30)),
     ],
 )
-def test_an_encoder_takes_clips_of_other_grids_with_positions_resized_as_the_original_does(
-    attention_type, num_frames, image_size
-):
+def test_an_encoder_resizes_positions_for_other_grids_as_the_original_does(attention_type, num_frames, image_size):
     spec = dataclasses.replace(UNSQUARE, attention_type=attention_type)
     compare_with_statement(spec, dataclasses.replace(spec, num_frames=num_frames, image_size=image_size))
 
 
 class AnyGrid(TimeSformerClassifier):
-    """The classifier without its refusal of other grids."""
+    """The classifier without its check of the grid."""
 
     def __call__(self, clips, train=False):
         return self.head(self.encoder(clips, train)["cls"], train)
@@ -140,8 +138,8 @@ def compare_with_statement(spec, of_clips):
     trees_close(gradients, wanted)
 
 
-def test_tokens_come_time_first_and_after_the_norm():
-    """A frame that differs from the others changes its own tokens alone when frames do not see each other."""
+def test_tokens_are_time_first_and_after_the_norm():
+    """If frames do not see each other, a frame that differs from the others changes only its own tokens."""
     module = build_model("timesformer_tiny", num_classes=0, attention_type="space_only", image_size=16)
     clips = np.random.default_rng(0).normal(size=(1, *module.spec.clip_shape)).astype(np.float32)
     params = jax.jit(module.init)(jax.random.key(0), clips)
@@ -151,10 +149,10 @@ def test_tokens_come_time_first_and_after_the_norm():
     after = apply(params, clips)["tokens"].reshape(8, 4, 96)
     changed = np.abs(before - after).max(axis=(1, 2)) > 1e-3
     assert changed.tolist() == [False] * 5 + [True] + [False] * 2
-    np.testing.assert_allclose(after.mean(-1), 0.0, atol=1e-5)  # as a norm with its first scale and bias leaves it
+    np.testing.assert_allclose(after.mean(-1), 0.0, atol=1e-5)  # as after a norm with its initial scale and bias
 
 
-def test_the_base_model_has_exactly_the_parameters_of_transformers():
+def test_the_base_model_has_exactly_as_many_parameters_as_transformers():
     with torch.device("meta"):
         config = transformers.TimesformerConfig(num_labels=400)
         theirs = sum(p.numel() for p in transformers.TimesformerForVideoClassification(config).parameters())
@@ -169,8 +167,8 @@ def test_the_base_model_has_exactly_the_parameters_of_transformers():
 
 
 @pytest.mark.parametrize(("name", "tera_macs"), [("base", 0.59), ("hr", 5.11), ("large", 7.14)])
-def test_macs_are_the_papers(name, tera_macs):
-    """Table 4 of arXiv:2102.05095, of three views, called TFLOPs there."""
+def test_macs_match_the_paper(name, tera_macs):
+    """Table 4 of arXiv:2102.05095, for three views, where they are called TFLOPs."""
     assert 3 * TIMESFORMER_SPECS[name].classifier_macs(400) / 1e12 == pytest.approx(tera_macs, rel=0.02)
 
 
@@ -182,14 +180,14 @@ def test_macs_count_the_matrix_products_that_are_computed(attention_type):
     jaxpr = jax.make_jaxpr(lambda p, x: module.apply(p, x)["logits"])(params, clips)
     s, frames = module.spec, module.spec.num_frames
     copies = 0
-    if attention_type == "divided":  # class tokens beside the patches of each frame, all but one of them in vain
+    if attention_type == "divided":  # one class token per frame, all redundant except one
         over_time = frames * (5 * s.width**2 + 2 * frames * s.width)
         copies = s.depth * (over_time + (frames - 1) * 2 * s.width * s.mlp_dim)
     assert s.classifier_macs(7) + copies == products(jaxpr.jaxpr)
 
 
 def products(jaxpr):
-    """Multiply-accumulates of the `dot_general`s of a jaxpr, those in its scans counted as often as they run."""
+    """Multiply-accumulates of a jaxpr's `dot_general`s; those in scans count as often as they run."""
     total = 0
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
@@ -216,7 +214,7 @@ def test_a_new_model_starts_as_published():
 
 
 def block_and_params(**options):
-    """A block, and two clips for it, of five frames that have 40 places after the class token."""
+    """A block, and two clips for it: five frames of a class token and 40 places."""
     block = DividedBlock(12, 2, 24, **options)
     places = jax.random.normal(jax.random.key(0), (2, 5, 40, 12))
     x = jnp.concatenate([jnp.ones((2, 5, 1, 12)), places], axis=2)
@@ -227,8 +225,8 @@ def block_and_params(**options):
     return block, params, x
 
 
-def test_of_a_block_that_drops_everything_the_bias_of_temporal_fc_is_left():
-    """The authors' code applies that layer after stochastic depth, to patches alone."""
+def test_a_block_that_drops_everything_still_adds_the_bias_of_temporal_fc():
+    """The authors' code applies that layer after stochastic depth, and only to patches."""
     block, params, x = block_and_params()
     almost_one = jnp.float32(1 - 1e-7)
     rngs = {"dropout": jax.random.key(2)}
@@ -237,7 +235,7 @@ def test_of_a_block_that_drops_everything_the_bias_of_temporal_fc_is_left():
     np.testing.assert_allclose(after[:, :, 1:], x[:, :, 1:] + params["temporal_fc"]["bias"], rtol=1e-6)
 
 
-def test_stochastic_depth_drops_places_over_all_their_frames():
+def test_stochastic_depth_over_time_drops_places_in_all_their_frames():
     block, params, x = block_and_params()
     for branch in (params["attn"]["proj"], params["mlp"]["fc2"]):  # only attention over time does anything
         branch.update(jax.tree.map(jnp.zeros_like, branch))
@@ -250,7 +248,7 @@ def test_stochastic_depth_drops_places_over_all_their_frames():
 
 
 def test_stochastic_depth_drops_frames_within_space_and_clips_in_the_mlp():
-    """And what a dropped frame would have added to the class token is missing from the mean over frames."""
+    """A dropped frame's update of the class token is missing from the mean over frames."""
     block, params, x = block_and_params()
     params["temporal_fc"] = jax.tree.map(jnp.zeros_like, params["temporal_fc"])
     without_mlp = params | {"mlp": params["mlp"] | {"fc2": jax.tree.map(jnp.zeros_like, params["mlp"]["fc2"])}}
@@ -259,7 +257,7 @@ def test_stochastic_depth_drops_frames_within_space_and_clips_in_the_mlp():
     kept = np.any(np.abs(after - x)[:, :, 1:] > 1e-6, axis=(2, 3))  # (b t)
     assert 0 < kept.sum() < kept.size
     whole, _ = jax.jit(block.apply)({"params": without_mlp}, x)
-    of_class = (whole - x)[:, :1, 0]  # the mean over frames, which see different patches: as many terms as are kept
+    of_class = (whole - x)[:, :1, 0]  # the mean over frames, which see different patches, has as many terms as are kept
     assert (np.abs((after - x)[:, :, 0] - of_class) > 1e-3).any()
     np.testing.assert_array_equal((after - x)[:, :, 0], np.broadcast_to((after - x)[:, :1, 0], (2, 5, 12)))
 
@@ -310,8 +308,8 @@ def test_clips_that_do_not_fit_are_refused_with_the_remedy():
         build_model("timesformer_tiny", num_classes=3, attention_type="time")
 
 
-def test_it_learns_which_way_time_runs():
-    """A bright patch that wanders right or left over the same places: no single frame tells."""
+def test_it_learns_the_direction_of_time():
+    """A bright patch moves right or left over the same places, so that no single frame gives the class away."""
     right = np.zeros((4, 8, 32, 3), np.float32)
     for frame in range(4):
         right[frame, :, 8 * frame : 8 * frame + 8] = 2.0

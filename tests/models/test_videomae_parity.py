@@ -1,6 +1,6 @@
 """VideoMAE against the `transformers` implementation with the same random weights: outputs, loss, gradients.
 
-PyTorch computes in float64, so that only our rounding counts; each layer norm keeps the epsilon it has there.
+PyTorch computes in float64, so that only our rounding counts; each layer norm has PyTorch's epsilon.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="the oracle is PyTorch's VideoMAE (e
 transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-EPS = {"fc_norm_eps": 1e-5, "decoder_norm_eps": 1e-5}  # PyTorch's default, which transformers leaves these two
+EPS = {"fc_norm_eps": 1e-5, "decoder_norm_eps": 1e-5}  # PyTorch's default, which transformers uses for these two
 SPECS = {
     "tubelet 2, square": VideoMAESpec(
         24, 3, 4, 80, 16, 2, 2, 48, patch_size=4, num_frames=4, image_size=12, norm_eps=1e-12, **EPS
@@ -51,7 +51,7 @@ OUTPUTS, GRADIENTS = 2e-5, 1e-4  # largest difference allowed, relative to the l
 
 
 def peer(cls, spec, **options):
-    """The transformers model of a spec, every parameter random and not small."""
+    """The transformers model of a spec, with all parameters random and not small."""
     fields = {theirs: getattr(spec, ours) for theirs, ours in PEER_CONFIGS.items()}
     config = transformers.VideoMAEConfig(**fields, image_size=spec.frame_size, **options)
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def random_batch(spec, rows=2):
 @pytest.mark.parametrize(
     ("name", "normalize_target"), [*((name, True) for name in SPECS), ("tubelet 1, wide", False), ("deep", False)]
 )
-def test_pretraining_loss_prediction_and_gradients_are_those_of_transformers(name, normalize_target):
+def test_pretraining_loss_prediction_and_gradients_match_transformers(name, normalize_target):
     spec = SPECS[name]
     model = peer(transformers.VideoMAEForPreTraining, spec, norm_pix_loss=normalize_target, use_mean_pooling=False)
     batch, clips, pixels = random_batch(spec)
@@ -101,7 +101,7 @@ def test_pretraining_loss_prediction_and_gradients_are_those_of_transformers(nam
 @pytest.mark.parametrize(
     ("name", "pooling"), [*((name, "mean") for name in SPECS), ("tubelet 2, square", "first"), ("deep", "first")]
 )
-def test_classifier_logits_loss_and_gradients_are_those_of_transformers(name, pooling):
+def test_classifier_logits_loss_and_gradients_match_transformers(name, pooling):
     spec = dataclasses.replace(SPECS[name], pooling=pooling)
     model = peer(transformers.VideoMAEForVideoClassification, spec, num_labels=5, use_mean_pooling=pooling == "mean")
     batch, _, pixels = random_batch(spec)
@@ -122,7 +122,7 @@ def test_classifier_logits_loss_and_gradients_are_those_of_transformers(name, po
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.75])
-def test_dual_masking_is_that_of_videomae_v2(ratio):
+def test_dual_masking_matches_videomae_v2(ratio):
     """arXiv:2303.16727, section 3.2, from the parts of the `transformers` model: it has no mask for the decoder."""
     spec = dataclasses.replace(SPECS["deep"], num_frames=8, image_size=(8, 16))
     model = peer(transformers.VideoMAEForPreTraining, spec, use_mean_pooling=False)
@@ -157,8 +157,8 @@ def test_dual_masking_is_that_of_videomae_v2(ratio):
     assert_trees_close(grads, pretraining_params(gradients_as_weights(model)))
 
 
-def test_norms_with_an_epsilon_of_their_own_use_it():
-    """Against peers whose epsilons were changed, since 1e-5 and 1e-6 differ by less than rounding here."""
+def test_norms_use_their_own_epsilons():
+    """Against peers with larger epsilons, since 1e-5 and 1e-6 differ by less than rounding here."""
     spec = dataclasses.replace(SPECS["tubelet 3, one head, high"], fc_norm_eps=0.1, decoder_norm_eps=0.05)
     _, clips, pixels = random_batch(spec)
     model = peer(transformers.VideoMAEForVideoClassification, spec, num_labels=5)

@@ -1,4 +1,4 @@
-"""VideoMamba against a second statement of the authors' code in PyTorch: outputs, gradients, sizes, initial values."""
+"""VideoMamba against a second PyTorch implementation of the authors' code: outputs, gradients, sizes, initialisers."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ SPECS = {
 
 
 def peer(spec, num_classes=CLASSES, **options):
-    """The PyTorch model with every parameter random, in float64 so that only our rounding is seen."""
+    """The PyTorch model with random parameters, in float64 so that only our rounding counts."""
     torch.manual_seed(0)
     model = videomamba_torch.VideoMamba(spec, num_classes, **options).double()
     with torch.no_grad():
@@ -49,7 +49,7 @@ def arrays(model, gradients=False):
 
 
 def as_tree(state, spec, table=None):
-    """Through the rules; those of the sum of directions, because gradients do not scale as weights do."""
+    """Convert by our rules, those of summed directions, because gradients do not scale as weights do."""
     summed = dataclasses.replace(spec, merge_directions="sum")
     shapes = jax.eval_shape(
         VideoMambaClassifier(summed, CLASSES).init, jax.random.key(0), jnp.zeros((1, *spec.clip_shape))
@@ -72,7 +72,7 @@ def close(ours, theirs, limit, name=""):
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_logits_and_gradients_are_those_of_the_published_model(name):
+def test_logits_and_gradients_match_the_published_model(name):
     spec, clips = SPECS[name], random_clips(SPECS[name])
     weights = np.random.default_rng(2).normal(size=(2, CLASSES))
     model = peer(spec)
@@ -117,7 +117,7 @@ def test_bfloat16_keeps_a_float32_stream_and_stays_near():
     close(out["cls"], wanted["cls"], 8 * 2.0**-8)
 
 
-# width, depth; millions of parameters with 400 classes and 8 frames; GMACs of an image as published.
+# width, depth; millions of parameters with 400 classes and 8 frames; GMACs per image as published.
 PUBLISHED = {
     "ti": (192, 24, 7.03, 1.1),
     "small": (384, 24, 25.6, 4.3),
@@ -127,7 +127,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("size", PUBLISHED)
-def test_parameter_counts_are_those_of_the_official_modules(size):
+def test_parameter_counts_match_the_official_modules(size):
     d, depth, millions, _ = PUBLISHED[size]
     inner, rank = 2 * d, -(-d // 16)
     direction = 4 * inner + inner + inner * (rank + 32) + rank * inner + inner + 16 * inner + inner
@@ -140,8 +140,8 @@ def test_parameter_counts_are_those_of_the_official_modules(size):
 
 
 @pytest.mark.parametrize("size", PUBLISHED)
-def test_macs_are_the_published_ones_and_what_their_counter_does_not_see(size):
-    """The published figures are, to the last digit, the patches, in_proj, out_proj and both convolutions alone."""
+def test_macs_are_the_published_ones_plus_what_their_counter_misses(size):
+    """The published figures are, to the last digit, only the patches, in_proj, out_proj and both convolutions."""
     d, depth, _, gmacs = PUBLISHED[size]
     image = dataclasses.replace(VIDEOMAMBA_SPECS[size], num_frames=1)
     inner, rank = 2 * d, -(-d // 16)
@@ -181,7 +181,7 @@ def test_steps_of_the_mamba_start_are_log_uniform():
     assert steps.mean() == pytest.approx(-2, abs=0.1)
 
 
-def test_drop_path_drops_the_mixer_and_leaves_the_stream():
+def test_drop_path_drops_the_mixer_and_keeps_the_residual_stream():
     spec = dataclasses.replace(SPECS["square"], depth=2, drop_path=0.999)  # the first block is never dropped
     module = VideoMambaClassifier(spec, CLASSES)
     clips = random_clips(spec, rows=8)
@@ -193,8 +193,8 @@ def test_drop_path_drops_the_mixer_and_leaves_the_stream():
     close(train(params)["logits"], jax.jit(shallower.apply)({"params": shallow}, clips)["logits"], 2e-5)
 
 
-def test_weight_decay_falls_on_the_parameters_of_the_published_recipe():
-    """There: all but 1-D ones, biases, class token and positions; so on A_log and on the convolutions, not on D."""
+def test_weight_decay_applies_to_the_parameters_of_the_published_recipe():
+    """All except 1-D parameters, biases, class token and positions; hence A_log and the convolutions, but not D."""
     params = jax.eval_shape(lambda: starts(SPECS["square"]))
     mask = {
         jax.tree_util.keystr(path, simple=True, separator="/"): yes
@@ -221,7 +221,7 @@ def test_the_tensor_axis_never_divides_the_layers():
         assert place.spec[0] is None, path
 
 
-def test_tiny_learns_a_batch_by_heart():
+def test_the_tiny_model_overfits_a_batch():
     module = build_model("videomamba_tiny", num_classes=4, num_frames=2, image_size=16, depth=2)
     clips = np.random.default_rng(3).normal(size=(8, *module.spec.clip_shape)).astype(np.float32)
     labels = np.arange(8) % 4
@@ -255,6 +255,6 @@ def test_tiny_learns_a_batch_by_heart():
         ({"attention": "xla"}, "attention='xla' does not apply to VideoMamba"),
     ],
 )
-def test_an_option_that_is_not_one_says_so(overrides, sentence):
+def test_unknown_options_are_refused(overrides, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_model("videomamba_ti", num_classes=2, **overrides)

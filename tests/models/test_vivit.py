@@ -53,7 +53,7 @@ def shapes_of(spec, num_classes=CLASSES):
 
 
 def run(spec, params, clips, labels):
-    """Outputs, and gradients of the cross-entropy, under jit."""
+    """Outputs and the gradients of the cross-entropy, under jit."""
     module = ViViTClassifier(spec, CLASSES)
 
     def loss(params):
@@ -74,13 +74,13 @@ def compare_trees(ours, theirs):
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
     for (path, a), b in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
-        # A bias of the keys has no effect on the softmax: its gradient is zero but for rounding.
+        # A bias of the keys has no effect on the softmax: its gradient is zero up to rounding.
         limit = 1e-6 * scale if "k_bias" in jax.tree_util.keystr(path) else 1e-4 * np.abs(b).max()
         assert np.abs(a - b).max() <= limit, jax.tree_util.keystr(path)
 
 
 @pytest.mark.parametrize("name", ["joint", *(name for name in SPECS if name not in JOINT)])
-def test_logits_and_gradients_of_all_four_models_are_those_of_the_equations(name):
+def test_logits_and_gradients_of_all_four_models_match_the_equations(name):
     spec = SPECS[name]
     clips, labels = random_batch(spec)
     arrays = vivit_torch.flat(vivit_torch.scenic_state(spec, CLASSES))
@@ -97,7 +97,7 @@ def test_logits_and_gradients_of_all_four_models_are_those_of_the_equations(name
 
 
 @pytest.mark.parametrize("name", JOINT)
-def test_tokens_logits_and_gradients_of_model_1_are_those_of_transformers(name):
+def test_tokens_logits_and_gradients_of_model_1_match_transformers(name):
     spec, model = SPECS[name], vivit_peer.peer(SPECS[name], CLASSES)
     clips, labels = random_batch(spec)
     pixels = torch.from_numpy(np.ascontiguousarray(clips.transpose(0, 1, 4, 2, 3))).double()
@@ -115,7 +115,7 @@ def test_tokens_logits_and_gradients_of_model_1_are_those_of_transformers(name):
 
 
 def by_hand(d, m, depth, attentions=1):
-    """Attention with four square kernels, two MLP layers, a norm before each."""
+    """Parameters of attention with four square kernels and of two MLP layers, with a norm before each."""
     return depth * (attentions * (4 * (d * d + d) + 2 * d) + 2 * d * m + m + d + 2 * d)
 
 
@@ -130,7 +130,7 @@ def by_hand(d, m, depth, attentions=1):
         ("large_fe", {"temporal_depth": 24}, 606.8),
     ],
 )
-def test_parameter_counts_are_exactly_those_of_the_architecture_and_near_the_published(size, overrides, published):
+def test_parameter_counts_match_the_architecture_exactly_and_the_published_ones_closely(size, overrides, published):
     spec = dataclasses.replace(VIVIT_SPECS[size], **overrides)
     d, m, classes = spec.width, 4 * spec.width, 400
     expected = 2 * 16 * 16 * 3 * d + d + d * classes + classes + 2 * d
@@ -145,15 +145,15 @@ def test_parameter_counts_are_exactly_those_of_the_architecture_and_near_the_pub
     assert counted / 1e6 == pytest.approx(published, rel=1e-3)
 
 
-def test_the_parameter_count_of_model_1_is_that_of_transformers():
+def test_the_parameter_count_of_model_1_matches_transformers():
     with torch.device("meta"):
         model = transformers.VivitForVideoClassification(transformers.VivitConfig(num_labels=400))
     counted = sum(leaf.size for leaf in jax.tree.leaves(shapes_of(VIVIT_SPECS["base"], 400)))
     assert counted == sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_macs_are_those_of_the_paper():
-    """arXiv:2103.15691, table 2: "GFLOPs" that count a multiplication and an addition as one, and a little beside."""
+def test_macs_match_the_paper():
+    """arXiv:2103.15691, table 2: "GFLOPs" that count a multiplication and an addition as one, plus a little more."""
     for size, published in {"base": 455.2, "base_fe": 284.4, "base_fsa": 372.3, "base_fdp": 277.1}.items():
         assert VIVIT_SPECS[size].classifier_macs(400) / 1e9 == pytest.approx(published, rel=0.01)
 
@@ -175,11 +175,11 @@ def test_the_tiny_model_overfits_one_batch(factorization):
         return (optax.apply_updates(carry[0], updates), opt_state), value
 
     _, losses = jax.jit(lambda params: jax.lax.scan(step, (params, tx.init(params)), length=30))(params)
-    assert losses[0] == pytest.approx(np.log(4), rel=1e-5)  # the head begins at zero
+    assert losses[0] == pytest.approx(np.log(4), rel=1e-5)  # the head starts at zero
     assert losses[-1] < 0.05
 
 
-def test_dropped_branches_are_not_made_up_for_by_scaling_the_others():
+def test_stochastic_depth_does_not_rescale_the_remaining_branches():
     x = jnp.ones((1000, 3))
     kept = DropPath(rescale=False).apply({}, x, jnp.float32(0.4), rngs={"dropout": jax.random.key(0)})
     assert set(np.unique(kept)) == {0.0, 1.0}
@@ -191,7 +191,7 @@ def test_dropped_branches_are_not_made_up_for_by_scaling_the_others():
 
 @pytest.mark.parametrize("factorization", ["encoder", "dot_product"])
 def test_stochastic_depth_drops_the_same_branches_for_all_frames_of_a_clip(factorization):
-    """With every frame the same, and no positions over time, frames can differ only by what is dropped."""
+    """With equal frames and no positions over time, frames can differ only in what is dropped."""
     spec = ViViTSpec(8, 3, 2, 16, factorization, 1, patch_size=4, num_frames=4, image_size=8, drop_path=0.9)
     module = ViViTClassifier(spec, 3)
     clips = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1, 8, 8, 3)), jnp.float32).repeat(4, axis=1)
@@ -223,6 +223,6 @@ def test_stochastic_depth_drops_the_same_branches_for_all_frames_of_a_clip(facto
         ({"factorization": "self_attention", "drop_path": 0.1}, "has no effect with factorization='self_attention'"),
     ],
 )
-def test_a_model_that_cannot_be_says_why(overrides, sentence):
+def test_an_impossible_model_is_refused_with_the_reason(overrides, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_model("vivit_tiny", num_classes=3, **overrides)

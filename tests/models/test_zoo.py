@@ -1,4 +1,4 @@
-"""Costs of every preset are those of the official modules and papers; the facts typed beside them hold together."""
+"""Costs of every preset match the official modules and papers; the typed facts are consistent."""
 
 import dataclasses
 import functools
@@ -13,12 +13,12 @@ from vidjax.models import FAMILIES, build_model, family_of, model_names
 from vidjax.models.zoo import CLASSES, ZOO, count_params, describe, published, usual_clip
 
 PRESETS = tuple(name for name in model_names() if not name.endswith("_tiny"))
-# Presets of published sizes that have no accuracy or cost of their own in print.
+# Presets of published sizes without a published accuracy or cost.
 SILENT = {"videomae_huge_v2", "clip_base32", "clip_base", "clip_large", "clip_large_336"}
 
 
 def block(d, mlp, *, k_bias=True):
-    """qkv, projection and two MLP layers with biases, two layer norms; VideoMAE has no bias on the keys."""
+    """qkv, projection and two MLP layers with biases, two layer norms; VideoMAE has no key bias."""
     return 4 * d * d + (4 if k_bias else 3) * d + 2 * d * mlp + mlp + d + 4 * d
 
 
@@ -36,7 +36,7 @@ def videomae_pretraining(spec):
 
 
 def timesformer(spec, classes):
-    """A ViT-B/16 on frames; each block has a second attention with a norm and a linear layer behind it."""
+    """A ViT-B/16 on frames; each block has a second attention with a norm and a linear layer after it."""
     d, places = spec.width, (spec.image_size // spec.patch_size) ** 2
     temporal = (4 * d * d + 4 * d) + 2 * d + (d * d + d)
     tokens = d + (1 + places) * d + spec.num_frames * d
@@ -44,7 +44,7 @@ def timesformer(spec, classes):
 
 
 def vivit(spec, classes):
-    """Table 1 of arXiv:2103.15691 by section 3: tubelets of 2x16x16, learned positions, a norm after each encoder."""
+    """Table 1 and section 3 of arXiv:2103.15691: tubelets of 2x16x16, learned positions, a norm after each encoder."""
     d, depth, (t, h, w) = spec.width, spec.depth, (16, 14, 14)
     total = 2 * 16 * 16 * 3 * d + d + depth * block(d, 4 * d) + 2 * d + d * classes + classes
     if spec.factorization == "encoder":  # positions of one frame, and a second encoder of frames
@@ -56,7 +56,7 @@ def vivit(spec, classes):
 
 
 def videomamba(spec, classes):
-    """in_proj and out_proj without bias; convolution, x_proj, dt_proj, A_log and D once for each direction."""
+    """in_proj and out_proj without bias; convolution, x_proj, dt_proj, A_log and D once per direction."""
     d, places = spec.width, 14 * 14
     inner, rank = 2 * d, math.ceil(d / 16)
     direction = (4 * inner + inner) + inner * (rank + 32) + (rank * inner + inner) + 16 * inner + inner
@@ -86,7 +86,7 @@ def card(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_parameters_are_exactly_those_of_the_official_architecture_written_out(name):
+def test_parameters_match_the_official_architecture_exactly(name):
     spec = build_model(name, num_classes=400, **overrides_of(name)).spec
     assert count_params(name, 400) == FORMULAS[family_of(name)[0]](spec, 400)
     assert count_params(name, 174) == FORMULAS[family_of(name)[0]](spec, 174)
@@ -95,7 +95,7 @@ def test_parameters_are_exactly_those_of_the_official_architecture_written_out(n
 
 
 def transformers_config(name, spec):
-    """The configuration and class of the model in `transformers` of the same sizes, where there is one."""
+    """The configuration and class of the `transformers` model of the same size, if there is one."""
     transformers = pytest.importorskip("transformers", reason="the oracle is in transformers (extra: test)")
     family = family_of(name)[0]
     shared = {
@@ -128,7 +128,7 @@ IN_TRANSFORMERS = [
 
 
 @pytest.mark.parametrize("name", IN_TRANSFORMERS)
-def test_parameters_are_exactly_those_of_transformers(name):
+def test_parameters_match_transformers_exactly(name):
     torch = pytest.importorskip("torch", reason="the oracle is PyTorch's module (extra: test)")
     config, model = transformers_config(name, build_model(name, num_classes=400).spec)
     with torch.device("meta"):
@@ -153,7 +153,7 @@ MILLIONS = {
 
 
 @pytest.mark.parametrize("name", MILLIONS)
-def test_parameters_in_millions_are_those_of_the_notes_on_the_originals(name):
+def test_parameters_in_millions_match_the_notes_on_the_originals(name):
     assert count_params(name, 400) / 1e6 == pytest.approx(MILLIONS[name], rel=0.002)
 
 
@@ -162,14 +162,14 @@ def test_the_large_factorised_encoder_with_24_temporal_blocks_has_its_published_
 
 
 def rounding(figure):
-    """Half a unit of the last printed digit: a published 17 says 16.5 to 17.5. Whole billions are printed as 1.0."""
+    """Half a unit of the last printed digit: a published 17 means 16.5 to 17.5. Whole billions are printed as 1.0."""
     if figure == 1000:
         return 50
     return 0.5 * 10.0 ** -len(str(figure).partition(".")[2]) if isinstance(figure, float) else 0.5
 
 
 def agrees(ours, theirs):
-    """Within 2 %, or within the rounding of the published figure where that is coarser."""
+    """Within 2 %, or within the rounding of the published figure if that is coarser."""
     return abs(ours - theirs) <= max(0.02 * theirs, rounding(theirs))
 
 
@@ -179,8 +179,11 @@ def test_published_parameters_agree(name):
 
 
 def published_convention(name, spec, classes):
-    """GMACs as the authors count them. VideoMamba's counter sees in_proj and out_proj, and nothing of what its fused
-    kernel does between them: convolution, x_proj, dt_proj, scan. All other families agree with ours as they are."""
+    """GMACs as the authors count them.
+
+    VideoMamba's counter sees in_proj and out_proj, but nothing of its fused kernel in between: convolution, x_proj,
+    dt_proj and scan. The other families' counts agree with ours directly.
+    """
     if family_of(name)[0] != "videomamba":
         return spec.classifier_macs(classes) / 1e9
     d, tokens = spec.width, spec.num_tokens
@@ -209,7 +212,7 @@ def test_every_published_size_has_a_figure_to_agree_with():
     assert bare <= SILENT | {"vivit_large_fe"}  # the latter's count is checked against the notes above
 
 
-def test_facts_are_of_presets_that_exist():
+def test_facts_are_about_existing_presets():
     for family, sizes in ZOO.items():
         assert set(sizes) <= set(FAMILIES[family].specs)
         for size, facts in sizes.items():
@@ -264,7 +267,7 @@ def test_nothing_is_made_up_for_a_family_without_publications():
     assert usual_clip("something", FAMILIES["videomae"].specs["tiny"], 400) is None
 
 
-def test_weights_are_known_by_their_name_and_else_by_their_size():
+def test_weights_are_recognised_by_name_and_otherwise_by_size():
     """HMDB51's giant takes every second frame, the base model every fourth."""
     giant, base = (FAMILIES["videomae"].specs[size] for size in ("giant", "base"))
     assert [usual_clip("videomae", spec, 51).stride for spec in (giant, base)] == [2, 4]

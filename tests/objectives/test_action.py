@@ -1,4 +1,4 @@
-"""Actions: the loss of nouns and verbs by hand, and what is refused."""
+"""Actions: the loss of nouns and verbs by hand, and refused data."""
 
 import jax
 import numpy as np
@@ -61,12 +61,12 @@ def test_the_loss_is_the_mean_of_two_cross_entropies_each_smoothed_over_its_own_
 
 
 def test_mixup_mixes_nouns_and_verbs_by_the_same_share(params, batch):
-    """With half of its mirror image, a clip has half of both labels: the loss is linear in them."""
+    """A clip mixed half with its mirror image has half of both labels: the loss is linear in them."""
     batch = batch | {"valid": np.ones(ROWS, bool), "video": np.repeat(batch["video"][:1], ROWS, axis=0)}
     mixed = objective_of(data__mixup=0.8)
     loss = jax.jit(lambda batch: mixed.loss(params, {}, batch, RNGS, True)[0])(batch)
     plain = jax.jit(lambda batch: objective_of().loss(params, {}, batch, RNGS, True)[0])(batch)
-    assert float(loss) == pytest.approx(float(plain), rel=1e-5)  # all clips are one, and labels only trade places
+    assert float(loss) == pytest.approx(float(plain), rel=1e-5)  # all clips are equal, so labels only change places
 
 
 class Rows:

@@ -1,4 +1,4 @@
-"""Captioning: the loss against PyTorch's, the variants, and what of a captioner is trained."""
+"""Captioning: the loss against PyTorch's, the variants, and which parameters are trained."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ def objective_of(model="timesformer_tiny", frames=4, **caption):
 
 
 def params_of(objective):
-    """Random parameters without compiling the initialisers."""
+    """Random parameters, without compiling the initialisers."""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: objective.init(jax.random.key(0), {})[0])
     return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(scale=0.1, size=leaf.shape), jnp.float32), shapes)
@@ -51,7 +51,7 @@ def batch_of(frames=4, rows=3):
 
 @pytest.fixture(scope="module")
 def whole():
-    """A captioner of which everything is trained."""
+    """A captioner whose parameters are all trained."""
     objective = objective_of()
     return objective, params_of(objective)
 
@@ -66,7 +66,7 @@ def test_captions_in_micro_batches_have_the_loss_of_the_whole_batch(whole):
     np.testing.assert_allclose(loss_of(batch), np.average(parts, weights=weights), rtol=1e-5)
 
 
-def test_the_loss_is_pytorchs_cross_entropy_of_shifted_captions(whole):
+def test_the_loss_matches_pytorchs_cross_entropy_of_shifted_captions(whole):
     torch = pytest.importorskip("torch", reason="the oracle is torch (extra: test)")
     (objective, params), batch = whole, batch_of()
     loss, (metrics, _) = jax.jit(lambda params, batch: objective.loss(params, {}, batch, RNGS, False))(params, batch)
@@ -83,7 +83,7 @@ def test_the_loss_is_pytorchs_cross_entropy_of_shifted_captions(whole):
     assert float(metrics["token_accuracy"]) == pytest.approx(right.mean())
 
 
-def test_room_behind_a_caption_and_rows_that_are_padding_change_nothing(whole):
+def test_padding_after_a_caption_and_padding_rows_change_nothing(whole):
     (objective, params), batch = whole, batch_of()
     more = batch | {"tokens": np.pad(batch["tokens"], [(0, 0), (0, 3)], constant_values=-100)}
     other = batch | {"tokens": np.where(batch["valid"][:, None], batch["tokens"], 4)}
@@ -96,7 +96,7 @@ MOVES = {"none": set(), "time_embed": {"backbone/encoder/time_embed"}, "all": No
 
 
 @pytest.mark.parametrize("part", MOVES)
-def test_only_what_is_to_be_trained_moves_even_with_weight_decay(part):
+def test_only_trained_parameters_change_even_with_weight_decay(part):
     objective = objective_of(train_encoder=part)
     params = params_of(objective)
     optimizer = build_optimizer(
@@ -114,7 +114,7 @@ def test_only_what_is_to_be_trained_moves_even_with_weight_decay(part):
 
     after, state, grads = step(params, tx.init(params), batch_of())
     moved = {name for name, leaf in named(params).items() if not np.array_equal(leaf, named(after)[name])}
-    still = {name for name in named(params) if name.endswith("k_bias")}  # softmax is blind to them
+    still = {name for name in named(params) if name.endswith("k_bias")}  # the softmax ignores them
     of_backbone = {name for name in named(params) if name.startswith("backbone/")}
     assert (moved - still) & of_backbone == (of_backbone - still if MOVES[part] is None else MOVES[part])
     assert set(named(params)) - of_backbone - still <= moved
@@ -133,7 +133,7 @@ def named(tree):
     }
 
 
-VARIANTS = [  # of the source, and how many states the text looks at: 4 frames of 2 x 2 patches
+VARIANTS = [  # the source's, with the number of states that the text attends to: 4 frames of 2 x 2 patches
     ({"train_encoder": "none", "encoder_features": "pooled"}, 1),
     ({"train_encoder": "none", "encoder_features": "tokens"}, 17),
     ({"train_encoder": "none", "encoder_features": "tokens", "mapper": True}, 17),
@@ -172,7 +172,7 @@ def test_the_clips_of_a_video_are_its_frames_in_order():
     np.testing.assert_allclose(states(objective, video), both, atol=1e-5)
 
 
-def test_captions_are_generated_greedily_and_by_beams_that_are_never_less_likely_than_one(whole):
+def test_generated_captions_of_several_beams_are_never_less_likely_than_greedy_ones(whole):
     (objective, params), video = whole, batch_of()["video"]
     greedy = jax.jit(objective.generate)(params, video)
     beams = jax.jit(functools.partial(objective.generate, beams=4, length_penalty=0.0))(params, video)

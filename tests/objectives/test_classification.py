@@ -46,7 +46,7 @@ def test_soft_cross_entropy_and_smoothing_by_hand():
 
 
 @pytest.mark.parametrize("k", [1, 2, 7])
-def test_top_k_is_that_of_a_stable_sort_also_with_ties(k):
+def test_top_k_matches_a_stable_sort_also_with_ties(k):
     rng = np.random.default_rng(1)
     logits = rng.integers(0, 4, (200, 6)).astype(np.float32)
     label = rng.integers(0, 6, 200)
@@ -70,7 +70,7 @@ def test_padding_rows_count_neither_in_the_loss_nor_in_the_metrics():
     assert float(loss(batch | {"valid": np.zeros(6, bool)})[0]) == 0.0
 
 
-def test_the_five_best_are_counted_only_where_there_are_more_classes():
+def test_top5_is_reported_only_with_more_than_five_classes():
     for classes, names in ((2, {"top1"}), (5, {"top1"}), (6, {"top1", "top5"})):
         objective = Classification(VideoMAEClassifier(SPEC, classes), **PIXELS)
         params, extra = objective.init(jax.random.key(0), {})
@@ -78,7 +78,7 @@ def test_the_five_best_are_counted_only_where_there_are_more_classes():
         assert set(shapes[1][0]) == names
 
 
-def test_training_randomness_comes_from_the_given_keys_alone():
+def test_training_randomness_comes_only_from_the_given_keys():
     module = VideoMAEClassifier(VideoMAESpec(**vars(SPEC) | {"drop_path": 0.3, "head_dropout": 0.2}), 5)
     objective = Classification(module, **PIXELS, label_smoothing=0.1, erase=0.5, mixing=Mixing(0.8, 1.0, 0.9))
     params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
@@ -94,7 +94,7 @@ SEEN = []
 
 @dataclasses.dataclass(frozen=True)
 class Fixed(Classification):
-    """Notes the clips it is given, and answers with logits that are the same for any clip."""
+    """Records the clips that it is given, and returns the same logits for any clip."""
 
     def logits(self, params, clips, rngs, train):
         SEEN.append(np.asarray(clips, np.float64))
@@ -102,8 +102,8 @@ class Fixed(Classification):
 
 
 @pytest.mark.parametrize(("group", "rows_per_draw"), [(4, 4), (0, 12)])
-def test_every_group_of_rows_is_mixed_by_a_draw_of_its_own(group, rows_per_draw):
-    """As VideoMAE mixes the clips of each GPU; what was drawn is read off the clips, and explains the targets."""
+def test_each_group_of_rows_is_mixed_with_its_own_draw(group, rows_per_draw):
+    """As VideoMAE mixes the clips of each GPU; the draws are read off the clips and must explain the targets."""
     mixing = Mixing(0.8, 1.0, group=group)
     objective = Fixed(VideoMAEClassifier(SPEC, 5), mean=(0,) * 3, std=(1,) * 3, label_smoothing=0.1, mixing=mixing)
     logits = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
@@ -118,7 +118,7 @@ def test_every_group_of_rows_is_mixed_by_a_draw_of_its_own(group, rows_per_draw)
         clips, expected = SEEN.pop() * 255 / 20, 0.0
         for first in range(0, 12, rows_per_draw):
             last = first + rows_per_draw - 1
-            kept = (clips[first, 0, :, :, 0] - last) / (first - last)  # of the first row, whose partner is the last
+            kept = (clips[first, 0, :, :, 0] - last) / (first - last)  # for the first row, whose partner is the last
             strengths.add(round(kept.sum(), 4))
             for row in range(first, last + 1):
                 other = first + last - row
@@ -129,10 +129,10 @@ def test_every_group_of_rows_is_mixed_by_a_draw_of_its_own(group, rows_per_draw)
                 target = kept.mean() * hot[batch["label"][row]] + (1 - kept.mean()) * hot[batch["label"][other]]
                 expected -= (target * log_probabilities[row]).sum() / 12
         assert float(loss) == pytest.approx(expected, rel=1e-4)
-    assert len(strengths) >= 6 * 12 / rows_per_draw - 3  # boxes may miss the frame, or be as large
+    assert len(strengths) >= 6 * 12 / rows_per_draw - 3  # boxes may be empty, or cover the frame
 
 
-def test_a_tiny_classifier_learns_one_batch_by_heart():
+def test_a_tiny_classifier_overfits_one_batch():
     objective = Classification(VideoMAEClassifier(SPEC, 5), **PIXELS)
     params, extra = jax.jit(lambda key: objective.init(key, {}))(jax.random.key(0))
     batch, tx = random_batch(rows=8), optax.adam(3e-3)
@@ -172,13 +172,13 @@ def test_the_configuration_reaches_objective_and_module():
     assert objective.label_smoothing == 0.1
 
 
-def test_a_clip_the_model_does_not_divide_is_refused_before_any_work():
+def test_a_clip_that_cubes_do_not_tile_is_refused_before_any_work():
     config = Config(task="classification", data=DataConfig(num_frames=15))
     with pytest.raises(ConfigError, match=r"use data\.num_frames=14 or 16"):
         build_objective(config, 7)
 
 
-def test_balanced_weights_are_scikit_learns_and_weigh_the_loss():
+def test_balanced_weights_match_scikit_learn_and_weight_the_loss():
     labels = np.repeat([0, 1, 2], [10, 4, 1])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     weights = balanced_weights(np.bincount(labels).tolist())
@@ -195,7 +195,7 @@ def test_balanced_weights_are_scikit_learns_and_weigh_the_loss():
     assert float(loss({}, False)) == pytest.approx(-np.mean(own), rel=1e-4)
 
 
-def test_a_class_without_videos_cannot_be_weighed():
+def test_balanced_weights_refuse_a_class_without_videos():
     with pytest.raises(DataError, match=r"class 'bottom' has no training video \(1 of 3 classes have none\)"):
         balanced_weights([3, 0, 2], ("top", "bottom", "left"))
 
@@ -215,7 +215,7 @@ def test_seven_frames_fill_cubes_of_two(remainder, frames):
     np.testing.assert_allclose(scores(params, video), scores(params, by_hand), rtol=1e-5, atol=1e-6)
 
 
-def test_seven_frames_are_refused_unless_told_what_to_do():
+def test_seven_frames_are_refused_by_default():
     data = DataConfig(num_frames=7, image_size=16)
     with pytest.raises(ConfigError, match=r"a clip of 7 frames is not a multiple of tubelet_size=2"):
         build_objective(Config(task="classification", model=ModelConfig(name="videomae_tiny"), data=data), 3)

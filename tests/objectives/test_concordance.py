@@ -25,7 +25,7 @@ SPEC = TimeSformerSpec(8, 1, 1, 8, patch_size=2, tubelet_size=2, num_frames=2, i
 
 
 class Linear(nn.Module):
-    """Two numbers from the pixels of a clip, with dropout if training."""
+    """Predicts two numbers from the pixels of a clip, with dropout in training."""
 
     spec: ClipSpec = SPEC
     num_classes: int = TARGETS
@@ -45,14 +45,14 @@ def batch_of(seed=0, rows=ROWS):
 
 
 def lin(prediction, target):
-    """The coefficient in float64, as Lin's paper writes it."""
+    """The coefficient in float64, as written in Lin's paper."""
     prediction, target = prediction.astype(np.float64), target.astype(np.float64)
     covariance = np.mean((prediction - prediction.mean()) * (target - target.mean()))
     return 2 * covariance / (prediction.var() + target.var() + (prediction.mean() - target.mean()) ** 2)
 
 
 def loss_in_numpy(params, batch):
-    """Forward pass and loss over the whole batch, without a line of the objective's."""
+    """Forward pass and loss over the whole batch, independent of the objective's code."""
     pixels = (batch["video"].astype(np.float64) / 255 - 0.5) / 0.25
     head = jax.tree.map(np.asarray, params["head"])
     predictions = np.tanh(pixels.reshape(len(pixels), -1) @ head["kernel"] + head["bias"])
@@ -85,7 +85,7 @@ def step_of(objective, mesh, accumulate, batch):
 
 
 @pytest.mark.parametrize("axes", [{}, {"data": 8}, {"data": 2, "fsdp": 4}, {"data": 4, "tensor": 2}])
-def test_the_loss_is_that_of_the_whole_batch_on_any_mesh(axes):
+def test_the_loss_matches_the_whole_batch_on_any_mesh(axes):
     batch = batch_of() | {"valid": np.arange(ROWS) != 5}
     devices = jax.devices()[: int(np.prod(list(axes.values()) or [1]))]
     mesh = mesh_lib.make_mesh(MeshConfig(**axes), devices)
@@ -107,8 +107,8 @@ def test_micro_batches_give_the_loss_and_the_step_of_the_whole_batch(axes):
         np.testing.assert_allclose(after_parts["head"][name], after["head"][name], atol=1e-5 * moved)
 
 
-def test_both_passes_over_micro_batches_drop_the_same():
-    """Were they to differ, the gradient would belong to another loss than the one reported."""
+def test_both_passes_over_micro_batches_use_the_same_dropout():
+    """If they differed, the gradient would not be that of the reported loss."""
     batch, mesh = batch_of(), mesh_lib.make_mesh(MeshConfig(), jax.devices()[:1])
     objective = objective_of(dropout=0.5)
     loss, before, after = step_of(objective, mesh, 4, batch)
@@ -129,7 +129,7 @@ def test_both_passes_over_micro_batches_drop_the_same():
     assert np.dot(direction, wanted) / np.linalg.norm(direction) / np.linalg.norm(wanted) == pytest.approx(1, abs=1e-6)
 
 
-def test_moments_of_parts_are_those_of_the_whole():
+def test_merged_moments_match_the_whole_batch():
     rng = np.random.default_rng(0)
     predictions, targets = rng.normal(3.0, 0.01, (24, TARGETS)), rng.normal(3.0, 0.01, (24, TARGETS))
     predictions, targets = (values.astype(np.float32) for values in (predictions, targets))

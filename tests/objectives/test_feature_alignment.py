@@ -1,4 +1,4 @@
-"""Feature alignment against the authors' pre-training, written down a second time in PyTorch."""
+"""Feature alignment against a second implementation of the authors' pre-training, in PyTorch."""
 
 import dataclasses
 
@@ -59,7 +59,7 @@ def shaken(module):
 
 
 class Peer:
-    """`train_one_epoch`, `VisionMamba` and `VisionTransformer` of the authors, in words of this test."""
+    """The authors' `train_one_epoch`, `VisionMamba` and `VisionTransformer`, written anew."""
 
     def __init__(self, layers=1):
         torch.manual_seed(0)
@@ -93,7 +93,7 @@ class Peer:
         return torch.stack(found), out.attentions[-1].mean(1)[:, 0, 1:].reshape(b, t, 16)
 
     def predict(self, clips, hidden):
-        """videomamba_pretrain.py:352-447 for one layer, the last: what the fused norm leaves in `residual`."""
+        """videomamba_pretrain.py:352-447 for one layer, the last: the `residual` that the fused norm leaves."""
         model, (b, _, t, _, _) = self.student, clips.shape
         x = model.patch_embed.proj(clips).permute(0, 2, 3, 4, 1).reshape(b * t, 16, -1)
         x = torch.cat([model.cls_token.expand(b * t, -1, -1), x], 1) + model.pos_embed
@@ -111,7 +111,7 @@ class Peer:
         return (x / x.norm(dim=-1, keepdim=True))[None]
 
     def loss(self, clips, index):
-        """engine_for_pretraining_videomamba.py:70-107, with a mask that was drawn elsewhere."""
+        """engine_for_pretraining_videomamba.py:70-107, with a given mask."""
         b = len(clips)
         hidden = torch.ones(b, 1 + STUDENT.num_tokens, dtype=torch.bool)
         hidden[:, 0] = False
@@ -157,8 +157,8 @@ def as_torch(batch):
     return torch.from_numpy(normal.transpose(0, 4, 1, 2, 3))
 
 
-def test_loss_and_gradients_are_those_of_the_authors_pre_training():
-    """The published settings: the class token, the teacher without its norm, the student's last layer but one."""
+def test_loss_and_gradients_match_the_authors_pre_training():
+    """The published settings: the class token, the teacher without its norm, the student's second-to-last layer."""
     objective, batch, peer = make_objective(), make_batch(), Peer()
     params, extra = peer.params(objective), peer.teacher_params(objective)
     seen = objective.teacher.apply(
@@ -184,7 +184,7 @@ def test_loss_and_gradients_are_those_of_the_authors_pre_training():
             assert not np.any(np.asarray(a)[-1])
 
 
-def test_the_teacher_is_the_authors_with_its_attention():
+def test_the_teacher_and_its_attention_match_the_authors():
     objective, batch, peer = make_objective(), make_batch(), Peer()
     extra = peer.teacher_params(objective)
     clips = as_torch(batch)
@@ -197,7 +197,7 @@ def test_the_teacher_is_the_authors_with_its_attention():
 
 
 @pytest.mark.parametrize("loss", ["mse", "smooth_l1"])
-def test_other_losses_are_pytorchs_over_all_values(loss):
+def test_other_losses_match_pytorch_over_all_values(loss):
     objective, batch = make_objective(loss_of=loss, unit_length=False), make_batch()
     params, extra = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
     found = objective.loss(params, extra, batch, rngs(), False)[0]
@@ -222,7 +222,7 @@ def test_padding_rows_do_not_count():
     assert objective.loss(params, extra, batch, rngs(), False)[0] == pytest.approx(float(alone), rel=1e-6)
 
 
-def test_the_blocks_that_the_loss_does_not_reach_stay_to_the_bit():
+def test_blocks_that_the_loss_does_not_reach_stay_identical_to_the_bit():
     objective = make_objective()
     assert objective.unused_blocks == 1
     params, _ = jax.jit(lambda: objective.init(jax.random.key(1), {}))()
@@ -277,7 +277,7 @@ def config_of(**changes):
     return config_lib.from_dict(config.to_dict())
 
 
-def test_a_video_model_teaches_too():
+def test_a_video_model_can_be_the_teacher():
     objective = build_objective(config_of(align__teacher="videomae_tiny", model__mask="tube", model__spec={
         "tubelet_size": 2
     }), 1)  # fmt: skip
@@ -300,6 +300,6 @@ def test_a_video_model_teaches_too():
         ({"model__mask_ratio": 0.0}, "choose a ratio that hides at least one"),
     ],
 )
-def test_what_cannot_be_aligned_is_refused_with_the_remedy(changes, sentence):
+def test_models_that_cannot_be_aligned_are_refused_with_the_remedy(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_objective(config_of(**changes), 1)

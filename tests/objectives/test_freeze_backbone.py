@@ -1,4 +1,4 @@
-"""model.freeze_backbone: the head learns as logistic regression on evaluation's features, nothing else moves."""
+"""model.freeze_backbone: the head learns as logistic regression on evaluation's features, and nothing else changes."""
 
 import jax
 import numpy as np
@@ -51,7 +51,7 @@ def trained(config):
     return objective, before, jax.device_get(state.params)
 
 
-def test_the_head_learns_as_logistic_regression_and_the_backbone_stays_to_the_bit():
+def test_the_head_learns_as_logistic_regression_and_the_backbone_stays_identical_to_the_bit():
     objective, before, after = trained(config_of())
     for name in set(before) - {"head"}:
         jax.tree.map(np.testing.assert_array_equal, after[name], before[name])
@@ -70,7 +70,7 @@ def test_the_head_learns_as_logistic_regression_and_the_backbone_stays_to_the_bi
     np.testing.assert_allclose(after["head"]["bias"], bias, rtol=1e-4, atol=1e-5)
 
 
-def test_a_deeper_head_on_another_pooling_is_trained_whole():
+def test_a_deeper_head_with_another_pooling_is_trained_as_a_whole():
     _, before, after = trained(config_of(model__pooling="weighted_tokens", model__head_widths=(4,)))
     flat = [
         {name: jax.flatten_util.ravel_pytree(tree)[0] for name, tree in params.items()} for params in (before, after)
@@ -79,11 +79,11 @@ def test_a_deeper_head_on_another_pooling_is_trained_whole():
     assert moved == {"token_weighting", "hidden_0", "classes"}
 
 
-def test_it_costs_a_third():
+def test_a_frozen_backbone_costs_a_third():
     frozen, whole = (build_objective(config_of(model__freeze_backbone=on), CLASSES) for on in (True, False))
     assert 3 * frozen.train_flops_per_clip == whole.train_flops_per_clip
 
 
-def test_a_task_without_a_head_refuses_it():
+def test_a_task_without_a_head_refuses_a_frozen_backbone():
     with pytest.raises(ConfigError, match="set it to False for task=masked_autoencoding"):
         build_objective(config_of(task="masked_autoencoding", model__name="videomae_tiny"), 0)

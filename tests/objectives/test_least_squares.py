@@ -1,4 +1,4 @@
-"""Squared error of unbounded outputs: against PyTorch's MSELoss, with erased clips, and what is refused."""
+"""Squared error of unbounded outputs: against PyTorch's MSELoss, with erased clips, and refused options."""
 
 import flax.linen as nn
 import jax
@@ -17,7 +17,7 @@ SPEC = TimeSformerSpec(8, 1, 1, 8, patch_size=2, tubelet_size=2, num_frames=2, i
 
 
 class Linear(nn.Module):
-    """One number from the pixels of a clip."""
+    """Predicts one number from the pixels of a clip."""
 
     spec: ClipSpec = SPEC
     num_classes: int = 1
@@ -33,8 +33,8 @@ def batch_of(rows=6):
     return {"video": video, "target": rng.normal(0, 5, (rows, 1)).astype(np.float32), "valid": np.arange(rows) < 5}
 
 
-def test_loss_and_gradient_are_those_of_pytorch_over_the_valid_rows():
-    """engine_for_finetuning_regression.py:14: `model(samples)[:, 0]` into MSELoss, as it is."""
+def test_loss_and_gradient_match_pytorch_over_the_valid_rows():
+    """engine_for_finetuning_regression.py:14: raw `model(samples)[:, 0]` into MSELoss."""
     batch, objective = batch_of(), LeastSquares(Linear(), (0.5,) * 3, (0.25,) * 3)
     params, extra = objective.init(jax.random.key(0), batch)
     (loss, _), grads = jax.value_and_grad(objective.loss, has_aux=True)(params, extra, batch, {}, False)
@@ -50,7 +50,7 @@ def test_loss_and_gradient_are_those_of_pytorch_over_the_valid_rows():
     )
 
 
-def test_clips_are_erased_in_training_alone():
+def test_clips_are_erased_only_in_training():
     batch, rngs = batch_of(), {"augment": jax.random.key(3), "dropout": jax.random.key(4)}
     plain, erasing = (LeastSquares(Linear(), (0.5,) * 3, (0.25,) * 3, erase=erase) for erase in (0.0, 1.0))
     params, extra = plain.init(jax.random.key(0), batch)
@@ -58,7 +58,7 @@ def test_clips_are_erased_in_training_alone():
     assert erasing.loss(params, extra, batch, rngs, True)[0] != plain.loss(params, extra, batch, rngs, True)[0]
 
 
-def test_outputs_are_not_bounded_and_what_is_for_classes_is_refused():
+def test_outputs_are_unbounded_and_options_for_classes_are_refused():
     keys = {"task": "least_squares", "model.name": "videomae_tiny", "data.num_frames": 4, "data.image_size": 16}
     config = config_lib.defaults()
     config.update_from_flattened_dict(keys | {"data.erase": 0.25})

@@ -60,7 +60,7 @@ def test_loss_is_the_mean_squared_error_of_hidden_cubes(params, normalize_target
     assert float(loss) == pytest.approx(np.mean(errors), rel=1e-5)
 
 
-def test_cubes_from_the_loader_are_those_of_whole_clips(params):
+def test_cubes_from_the_loader_match_whole_clips(params):
     batch = random_batch()
     cut = batch | {"video": jnp.asarray(patchify.cut(np.asarray(batch["video"]), 2, 4))}
     run = jax.jit(lambda batch: OBJECTIVE.loss(params, {}, batch, RNGS, False)[0])
@@ -83,7 +83,7 @@ def test_dual_masking_counts_cubes_that_the_decoder_keeps_and_the_encoder_does_n
     loss, _ = jax.jit(lambda p: DUAL.loss(p, {}, batch, RNGS, False))(params)
 
     visible_idx, masked_idx = DUAL.draw_masks(RNGS, batch)
-    # The decoder's draw is its own; which of the four starts it took is found from the loss.
+    # The decoder's draw is independent; the loss shows which of the four starts it took.
     starts = [[] for _ in range(rows)]
     for start in range(4):
         kept = np.flatnonzero([(t + start + 2 * (y % 2) + x % 2) % 4 < 2 for t, y, x in np.ndindex(spec.grid)])
@@ -144,7 +144,7 @@ def test_padding_rows_do_not_count(params):
     assert float(loss(batch | {"valid": valid})) != float(loss(batch))
 
 
-def test_masks_follow_their_key_alone(params):
+def test_masks_depend_only_on_their_key(params):
     loss = jax.jit(lambda rngs: OBJECTIVE.loss(params, {}, random_batch(), rngs, True)[0])
     assert float(loss(RNGS)) == float(loss(RNGS))
     assert float(loss(RNGS)) != float(loss(RNGS | {"mask": jax.random.key(9)}))
@@ -177,7 +177,7 @@ def test_pictures_keep_visible_cubes_and_grey_the_hidden_ones(params):
     assert float(pictures["reconstructed"].max()) <= 1
 
 
-def test_a_tiny_autoencoder_learns_one_batch_by_heart_and_its_pictures_show_it(params):
+def test_a_tiny_autoencoder_overfits_one_batch_and_its_pictures_show_it(params):
     # Smooth clips: a bright square on a ramp, so that there is something to infer.
     ramp = np.linspace(0, 200, 8)[:, None] * np.ones(8)
     video = np.broadcast_to(ramp[None, None, :, :, None], (2, *SPEC.clip_shape)).astype(np.uint8)

@@ -32,7 +32,7 @@ def test_cutmix_pastes_the_rectangle_in_all_frames_and_weighs_targets_by_its_are
 
 
 def test_each_group_is_mixed_as_the_batch_of_one_gpu():
-    """VideoMAE's mixup.py: `x.flip(0)` over the batch of a GPU, one lambda or one box for all of its clips."""
+    """VideoMAE's mixup.py: `x.flip(0)` over the batch of a GPU, with one lambda or one box for all its clips."""
     rng = np.random.default_rng(0)
     clips = rng.normal(size=(12, 2, 5, 4, 3)).astype(np.float32)
     targets = rng.random((12, 7)).astype(np.float32)
@@ -53,7 +53,7 @@ def test_each_group_is_mixed_as_the_batch_of_one_gpu():
         np.testing.assert_allclose(soft[own], y, atol=1e-6)
 
 
-def test_cutmix_rectangle_has_the_area_asked_for_where_no_border_clips_it():
+def test_a_cutmix_rectangle_within_the_borders_has_the_requested_area():
     areas = [np.asarray(cutmix_weights(jax.random.key(seed), jnp.float32(0.75), 40, 20) == 0) for seed in range(60)]
     for inside in areas:
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
@@ -67,7 +67,7 @@ def test_cutmix_with_lambda_one_changes_nothing():
     np.testing.assert_array_equal(cutmix_weights(jax.random.key(0), jnp.float32(1.0), 8, 8), np.ones((8, 8)))
 
 
-def test_batches_switch_between_mixup_and_cutmix_as_often_as_asked():
+def test_batches_switch_between_mixup_and_cutmix_as_often_as_configured():
     draw = jax.jit(jax.vmap(lambda key: mix_weights(key, 16, 16, Mixing(0.8, 1.0, prob=0.8, switch_prob=0.25))))
     weights = np.asarray(draw(jax.random.split(jax.random.key(0), 4000))).reshape(4000, -1)
     constant = (weights == weights[:, :1]).all(axis=1)
@@ -103,7 +103,7 @@ def test_erased_rectangles_have_the_areas_and_aspects_of_the_paper():
 
 
 def erase_as_videomae(height, width, draw):
-    """Top, left, height and width by random_erasing.py:115-149 (`_erase_cube`, one box); None after 100 misses."""
+    """Top, left, height and width as in random_erasing.py:115-149 (`_erase_cube`, one box); None after 100 misses."""
     for _ in range(100):
         target_area = draw.uniform(0.02, 1 / 3) * height * width
         aspect_ratio = math.exp(draw.uniform(math.log(0.3), math.log(1 / 0.3)))
@@ -115,8 +115,8 @@ def erase_as_videomae(height, width, draw):
 
 
 @pytest.mark.parametrize(("height", "width"), [(56, 56), (8, 128)])
-def test_erased_rectangles_are_drawn_as_videomaes(height, width):
-    """On a flat frame most draws are too high: of ten, all would be in one clip of five, where the authors try on."""
+def test_erased_rectangles_are_drawn_as_in_videomae(height, width):
+    """On a wide frame most draws are too high: for one clip in five, all of ten would be; the authors keep trying."""
     count, draw = 2000, random.Random(0)
     theirs = np.array([erase_as_videomae(height, width, draw) for _ in range(count)])
     keys = jax.random.split(jax.random.key(0), count)

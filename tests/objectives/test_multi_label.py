@@ -1,4 +1,4 @@
-"""Several labels a clip: the loss against PyTorch, the pooling by hand, and parameters that keep their names."""
+"""Several labels per clip: the loss against PyTorch, the pooling by hand, and parameters that keep their names."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def batch_of(rows=4):
 
 
 @pytest.mark.parametrize("pos_weight", [1.0, 2.0])
-def test_the_loss_is_pytorchs(pos_weight):
+def test_the_loss_matches_pytorch(pos_weight):
     rng = np.random.default_rng(0)
     logits = 20 * rng.normal(size=(8, CLASSES)).astype(np.float32)
     labels = (rng.random((8, CLASSES)) < 0.3).astype(np.float32)
@@ -69,7 +69,7 @@ def test_token_weights_are_a_softmax_over_positions():
     np.testing.assert_allclose(TokenWeighting().apply(fresh, tokens), tokens.mean(axis=1), rtol=1e-5, atol=1e-6)
 
 
-def test_all_tokens_are_pooled_the_class_token_too_and_the_weights_learn():
+def test_all_tokens_including_the_class_token_are_pooled_and_the_weights_learn():
     objective, batch = objective_of(model__pooling="weighted_tokens"), batch_of()
     params = params_of(objective)
     out = jax.jit(objective.module.apply)({"params": params}, jnp.asarray(batch["video"], jnp.float32) / 255)

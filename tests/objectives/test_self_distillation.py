@@ -1,4 +1,4 @@
-"""Self-distillation against a second statement in PyTorch, over any mesh and in micro-batches."""
+"""Self-distillation against a second implementation in PyTorch, over any mesh and in micro-batches."""
 
 import dataclasses
 import math
@@ -30,7 +30,7 @@ VIEWS = {  # slow and fast ones among them
     "view_3": (4, 8, 8, 3),
     "view_4": (2, 8, 8, 3),
 }
-# Every shape of view is an encoder to compile: what does not depend on their number does with two.
+# Every shape of view is one more encoder to compile: tests that do not depend on their number use two.
 FEW = {"view_0": (2, 12, 12, 3), "view_1": (2, 12, 12, 3), "view_2": (4, 8, 8, 3)}
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 TOTAL = 8
@@ -70,9 +70,9 @@ class Shapes:
 
 
 def trees_close(ours, theirs, limit):
-    """Largest difference relative to the largest entry of the leaf; of a query's or key's bias, to the kernel's beside.
+    """Largest difference relative to the leaf's largest entry or, for biases of queries and keys, to their kernel's.
 
-    Attention does not depend on a bias that all keys share, so its gradient is nothing but rounding.
+    Attention does not depend on a bias shared by all keys, so its gradient is only rounding.
     """
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     largest = {keystr(path): np.abs(leaf).max() for path, leaf in jax.tree.leaves_with_path(theirs)}
@@ -84,7 +84,7 @@ def trees_close(ours, theirs, limit):
 
 @pytest.fixture(scope="module")
 def oracle():
-    """The second statement, a function from its tensors to vidjax trees, and one from a batch to its views."""
+    """The second implementation, a function from its tensors to vidjax trees, and one from a batch to its views."""
     torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
     import svt_torch
 
@@ -102,7 +102,7 @@ def oracle():
     return start, lambda state, **of: svt_torch.as_tree(state, shapes, **of), pixels
 
 
-def test_the_loss_and_its_gradients_are_those_of_the_second_statement(oracle):
+def test_the_loss_and_its_gradients_match_the_second_implementation(oracle):
     start, as_tree, pixels = oracle
     peer, batch = start(seed=0), make_batch(views=VIEWS)
     peer.teacher = {key: value.detach() for key, value in start(seed=1).student.items()}
@@ -123,7 +123,7 @@ def test_the_loss_and_its_gradients_are_those_of_the_second_statement(oracle):
 
 
 class Setup:
-    """A state on a mesh and its step; no warm-up, and nothing random."""
+    """A state on a mesh and its step, without warm-up or randomness."""
 
     def __init__(self, optim, objective=None, mesh=None, devices=None, accumulate=1, frozen_steps=1):
         self.objective = objective or make_objective()
@@ -153,7 +153,7 @@ class Setup:
         return losses
 
 
-# A key's bias has no true gradient: the larger eps keeps Adam from blowing up what rounding leaves of it.
+# A key's bias has no true gradient: the larger eps keeps Adam from amplifying its rounding errors.
 OPTIM = OptimConfig(
     base_lr=0.01, min_lr=0.001, reference_batch=3, eps=1e-4, weight_decay=0.04, final_weight_decay=0.4,
     decayed="matrices", clip_each=0.1,
@@ -192,18 +192,18 @@ def alone():
     ],
     ids=["mesh of all three axes", "micro-batches"],
 )
-def test_any_mesh_and_micro_batches_move_teacher_and_centre_as_one_device_does(alone, options):
+def test_any_mesh_and_micro_batches_update_teacher_and_centre_like_one_device(alone, options):
     losses, state = alone
     many = Setup(OPTIM, **options)
     np.testing.assert_allclose(many.run([make_batch(8, seed) for seed in range(2)]), losses, rtol=2e-5)
     found = jax.device_get(many.state)
     np.testing.assert_allclose(found.extra["center"], state.extra["center"], rtol=0, atol=1e-6)
     assert np.abs(state.extra["center"]).max() > 1e-3
-    trees_close(found.extra["teacher"], state.extra["teacher"], 1e-3)  # sums in another order, through Adam
+    trees_close(found.extra["teacher"], state.extra["teacher"], 1e-3)  # sums in a different order, through Adam
     trees_close(found.params, state.params, 1e-3)
 
 
-def test_padding_rows_count_for_nothing():
+def test_padding_rows_have_no_effect():
     objective = make_objective()
     params, extra = begin(objective)
     batch = make_batch(4)
@@ -215,7 +215,7 @@ def test_padding_rows_count_for_nothing():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), (after, metrics), (also, others))
 
 
-def test_the_teacher_begins_as_a_copy_and_drops_paths_unless_told_not_to():
+def test_the_teacher_starts_as_a_copy_and_drops_paths_unless_disabled():
     spec = dataclasses.replace(SPEC, drop_path=0.5)
     batch = make_batch(16)
 
@@ -224,7 +224,7 @@ def test_the_teacher_begins_as_a_copy_and_drops_paths_unless_told_not_to():
 
         @jax.jit
         def far_from_fresh():
-            """A fresh block's attention over time is a zero, and its class token all but alike in every clip."""
+            """A fresh block's attention over time is zero, and its class token nearly the same in every clip."""
             params, extra = objective.init(jax.random.key(0), {})
             params = jax.tree.map(lambda leaf: leaf + 0.2 * jax.random.normal(jax.random.key(3), leaf.shape), params)
             return params, objective.init_extra(params, extra)
@@ -240,8 +240,8 @@ def test_the_teacher_begins_as_a_copy_and_drops_paths_unless_told_not_to():
     np.testing.assert_array_equal(quiet, again)
 
 
-def test_without_training_nothing_is_drawn_at_random():
-    """Contract 8's `loss` with train False: no random numbers are needed, and paths that training drops are kept."""
+def test_without_training_nothing_is_random():
+    """`loss` with train=False needs no random numbers, and keeps the paths that training drops."""
     dropping = make_objective(dataclasses.replace(SPEC, drop_path=0.9))
     params, extra = begin(dropping)
 
@@ -260,9 +260,9 @@ def test_momentum_and_temperature_follow_their_schedules():
     np.testing.assert_allclose(temps, [0.02, 0.03, 0.04, 0.05, 0.06, 0.06, 0.06], rtol=1e-6)
 
 
-def test_entropies_tell_collapse_from_a_teacher_that_tells_nothing_apart():
+def test_entropies_distinguish_a_collapsed_teacher_from_a_uniform_one():
     params, extra = begin(make_objective())
-    one_of_all = jnp.zeros(DISTILL.prototypes).at[0].set(-1e3)  # taken off, it puts all mass on the first prototype
+    one_of_all = jnp.zeros(DISTILL.prototypes).at[0].set(-1e3)  # subtracting it puts all mass on the first prototype
 
     @jax.jit
     def entropies(center, temp):
@@ -309,7 +309,7 @@ def make_config(**changes):
         ({"task": "classification"}, "is for self_distillation; task=classification takes single clips"),
     ],
 )
-def test_a_task_that_does_not_fit_model_or_data_says_so(changes, sentence):
+def test_a_model_or_data_that_does_not_fit_the_task_is_refused(changes, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_objective(make_config(**changes), 4, total_steps=10)
 

@@ -62,7 +62,7 @@ def test_implementations_have_equal_gradients():
 
 
 def test_softmax_stays_in_float32_when_inputs_are_bfloat16():
-    # 1000 keys with the same logit and values 1, 0, 0, ...: the answer is 1e-3, and a bfloat16 sum of weights stalls.
+    # 1000 keys with equal logits and values 1, 0, 0, ...: the answer is 1e-3; a bfloat16 sum of weights would stall.
     q, k = jnp.zeros((1, 1, 1, 8), jnp.bfloat16), jnp.zeros((1, 1000, 1, 8), jnp.bfloat16)
     v = jnp.zeros((1, 1000, 1, 8), jnp.bfloat16).at[:, 0].set(1)
     out = ops.attention(q, k, v)

@@ -64,7 +64,7 @@ def einsums_over_time(q, k, v, scale):
 
 
 def assert_close(ours, reference, tolerance):
-    """Relative to the largest entry."""
+    """Compare relative to the largest entry."""
     for value, expected in zip(ours, reference, strict=True):
         expected = np.asarray(expected, np.float32)
         np.testing.assert_allclose(np.asarray(value, np.float32), expected, atol=tolerance * np.abs(expected).max())
@@ -75,7 +75,7 @@ def mesh_of(devices, sizes):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_outputs_and_gradients_are_those_of_einsums(implementation, shape):
+def test_outputs_and_gradients_match_einsums(implementation, shape):
     arrays = operands(shape)
     with jax.default_matmul_precision("highest"):
         ours = with_gradients(arrays, implementation=implementation, scale=0.2)
@@ -104,7 +104,7 @@ def test_bfloat16_is_as_close_to_the_truth_as_einsums_are(implementation):
 
 def test_logits_of_any_size_give_finite_gradients(implementation):
     q, k, v, cotangent = operands((1, 140, 130, 2, 64))
-    arrays = [100 * q, 100 * k, v, cotangent]  # logits of some thousands: weights are 0 and 1
+    arrays = [100 * q, 100 * k, v, cotangent]  # logits in the thousands: weights are 0 and 1
     reference = with_gradients(arrays, implementation="xla")
     assert_close(with_gradients(arrays, implementation=implementation)[:1], reference[:1], 1e-4)
     assert all(np.isfinite(x).all() for x in with_gradients(arrays, implementation=implementation))
@@ -132,8 +132,8 @@ def test_without_a_name_the_result_is_the_same(shape):
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason="needs 8 devices")
-@pytest.mark.parametrize("rows", [8, 3])  # of 3 rows, each device takes all
-@pytest.mark.parametrize(  # an interpreted kernel waits for ever on several devices
+@pytest.mark.parametrize("rows", [8, 3])  # 3 rows cannot be divided: each device takes all
+@pytest.mark.parametrize(  # an interpreted kernel deadlocks on several devices
     ("form", "tokens"), [("tiled", 140), (None, 140), (None, 64)]
 )
 def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form, tokens):
@@ -165,7 +165,7 @@ def test_on_a_mesh_it_computes_the_same_and_moves_nothing(rows, form, tokens):
         (ops.attention_over_time, (3, 20, 20, 3, 64), 0),  # more than 16 frames
     ],
 )
-def test_on_a_mesh_that_cannot_share_it_lowers_for_a_tpu_all_the_same(attention, shape, kernels, sizes):
+def test_it_lowers_for_a_tpu_on_a_mesh_that_cannot_divide_rows(attention, shape, kernels, sizes):
     array = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
     gradient = jax.jit(jax.grad(lambda *a: jnp.sum(attention(*a).astype(jnp.float32))))
     with jax.set_mesh(mesh_of(jax.devices()[:8], sizes)):
@@ -174,7 +174,7 @@ def test_on_a_mesh_that_cannot_share_it_lowers_for_a_tpu_all_the_same(attention,
 
 
 def test_policies_can_keep_what_the_backward_pass_needs():
-    """So that a rematerialised block computes its attention once."""
+    """A rematerialised block then computes its attention only once."""
     policy = jax.checkpoint_policies.save_only_these_names("attention")
     arrays = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands((1, 160, 160, 2, 8))[:3]]
 
@@ -189,9 +189,9 @@ def test_policies_can_keep_what_the_backward_pass_needs():
 
 
 def compiled_for(topology, shape, attention=ops.attention):
-    """Attention and its gradients for four devices, rows and heads divided; the program and its temporary bytes.
+    """Compile attention and its gradients for four devices; return the program and its temporary bytes.
 
-    The shape is (b n m h d), or (b t s h d) over time.
+    Rows and heads are divided over the devices. The shape is (b n m h d), or (b t s h d) over time.
     """
     os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
     from jax.experimental import topologies
@@ -251,7 +251,7 @@ def test_over_time_a_tpu_gets_a_kernel_that_moves_no_tokens(topology, shape):
 
 @pytest.mark.aot
 @needs_libtpu
-def test_over_time_what_the_memory_of_a_small_core_cannot_hold_is_moved():
+def test_over_time_tokens_are_moved_if_a_small_core_cannot_hold_them():
     text, _ = compiled_for("v4:2x2x1", (8, 16, 20, 16, 88), ops.attention_over_time)
     assert "tpu_custom_call" not in text
 
@@ -262,12 +262,12 @@ def test_over_time_what_the_memory_of_a_small_core_cannot_hold_is_moved():
     ("topology", "shape"),
     [
         ("v4:2x2x1", (8, 1568, 1568, 6, 64)),
-        ("v5e:2x4", (8, 1568, 1568, 16, 88)),  # the giant, fine-tuned: all 16 heads would be taken at once
+        ("v5e:2x4", (8, 1568, 1568, 16, 88)),  # giant, fine-tuning: all 16 heads would be taken at once
         ("v5p:2x2x1", (4, 18432, 18432, 12, 64)),
         ("v5e:2x4", (4, 18000, 18000, 2, 80)),
     ],
 )
-def test_what_the_memory_of_a_core_cannot_hold_goes_through_it_in_blocks(topology, shape):
+def test_keys_that_a_core_cannot_hold_are_streamed_in_blocks(topology, shape):
     text, temp = compiled_for(topology, shape)
     assert len(re.findall(r"%splash\S+ = .* custom-call", text)) == 3
     assert not any(f" {kind}(" in text for kind in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))

@@ -1,4 +1,4 @@
-"""Attention by the kernels that JAX ships, interpreted: results and gradients against einsums, and when it is taken."""
+"""Attention by the kernels that JAX ships, interpreted: results and gradients against einsums, and when they run."""
 
 import functools
 import re
@@ -41,7 +41,7 @@ def with_gradients(arrays, **options):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_outputs_and_gradients_are_those_of_einsums(small_blocks, shape):
+def test_outputs_and_gradients_match_einsums(small_blocks, shape):
     arrays = operands(shape)
     with pltpu.force_tpu_interpret_mode(), jax.default_matmul_precision("highest"):
         found = with_gradients(arrays, implementation="splash", scale=0.2)
@@ -69,7 +69,7 @@ def test_bfloat16_is_as_close_to_the_truth_as_einsums_are(small_blocks):
         (18433, {f"splash_mha_{name}_residuals" for name in ("fwd_segmented", "dq_segmented_no", "dkv_segmented_no")}),
     ],
 )
-def test_keys_that_a_tpu_core_cannot_hold_go_through_it_in_blocks(tokens, kernels):
+def test_keys_that_a_tpu_core_cannot_hold_are_streamed(tokens, kernels):
     """64 frames of 384 pixels are 18,432 tokens."""
     array = jax.ShapeDtypeStruct((1, tokens, 2, 64), jnp.bfloat16)
     gradient = jax.jit(jax.grad(lambda *a: jnp.sum(ops.attention(*a).astype(jnp.float32)), argnums=(0, 1, 2)))
@@ -77,7 +77,7 @@ def test_keys_that_a_tpu_core_cannot_hold_go_through_it_in_blocks(tokens, kernel
     assert set(re.findall(r'kernel_name = "(\w+)"', text)) == kernels
 
 
-def test_elsewhere_no_kernel_is_asked_for():
+def test_other_platforms_use_no_kernel():
     array = jax.ShapeDtypeStruct((1, 18432, 2, 64), jnp.bfloat16)
     text = jax.jit(ops.attention).trace(array, array, array).lower(lowering_platforms=("cpu",)).as_text()
     assert "custom_call" not in text

@@ -42,7 +42,7 @@ def operands(rows, length, channels, taps):
 
 
 def torchs(x, kernel, bias, weights, reverse):
-    """y and the gradients of sum(weights y): PyTorch's correlation of the sequence as it is read."""
+    """y and the gradients of sum(weights y) by PyTorch's correlation, on the sequence in reading order."""
     x, kernel, bias = (torch.tensor(np.asarray(a, np.float64), requires_grad=True) for a in (x, kernel, bias))
     padded = torch.nn.functional.pad((x.flip(1) if reverse else x).mT, (len(kernel) - 1, 0))
     y = torch.nn.functional.silu(torch.conv1d(padded, kernel.T[:, None], bias, groups=len(bias)).mT)
@@ -69,12 +69,12 @@ def compare(arrays, limits, reverse=False, **options):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_any_shape_is_pytorchs_convolution(implementation, shape, reverse):
+def test_any_shape_matches_pytorchs_convolution(implementation, shape, reverse):
     compare(operands(*shape), (1e-6,) * 4, reverse, implementation=implementation)
 
 
-def test_bfloat16_is_rounded_at_the_border_only(implementation):
-    """The plain form's gradient of x is rounded for each of its taps, and for each of their sums."""
+def test_bfloat16_is_rounded_only_at_inputs_and_outputs(implementation):
+    """The plain form's gradient of x is rounded for each tap and for each of their sums."""
     x, kernel, bias, weights = operands(2, 29, 5, 4)
     x, weights = x.astype(jnp.bfloat16), weights.astype(jnp.bfloat16).astype(jnp.float32)
     once = BF16_ROUNDING + 1e-5
@@ -82,7 +82,7 @@ def test_bfloat16_is_rounded_at_the_border_only(implementation):
     compare((x, kernel, bias, weights), (once, of_x, 1e-5, 1e-5), implementation=implementation)
 
 
-def test_on_a_mesh_each_device_has_its_rows_and_channels(implementation):
+def test_on_a_mesh_each_device_takes_its_own_rows_and_channels(implementation):
     arrays = operands(4, 11, 256, 4)
     mesh = jax.make_mesh(
         (2, 1, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=jax.devices()[:4]
@@ -96,7 +96,7 @@ def test_on_a_mesh_each_device_has_its_rows_and_channels(implementation):
     assert not re.search(r" (all-gather|all-to-all|collective-permute)\(", text)
 
 
-def test_more_taps_than_the_kernels_know_are_left_to_the_plain_form_unless_they_are_named():
+def test_too_many_taps_fall_back_to_the_plain_form_unless_the_kernels_are_named():
     arrays = operands(1, 12, 3, 10)
     compare(arrays, (1e-6,) * 4)
     assert causal_conv_silu(jnp.zeros((0, 12, 3)), *arrays[1:3]).shape == (0, 12, 3)

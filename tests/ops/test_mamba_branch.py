@@ -34,7 +34,7 @@ def implementation(request, monkeypatch):
 
 
 def operands(rows, length, channels, taps, rank, states):
-    """By name, in float64; steps reach from 1e-3 to some of 5."""
+    """Operands by name, in float64; step sizes range from 1e-3 to about 5."""
     rng = np.random.default_rng(0)
     return {
         "x": rng.normal(size=(rows, length, channels)),
@@ -49,7 +49,7 @@ def operands(rows, length, channels, taps, rank, states):
 
 
 def torchs(values, weights, reverse):
-    """y and the gradients of sum(weights y), by the equations of the paper, on the sequence as it is read."""
+    """y and the gradients of sum(weights y), by the paper's equations, on the sequence in reading order."""
     t = {name: torch.tensor(value, requires_grad=True) for name, value in values.items()}
     x = t["x"].flip(1) if reverse else t["x"]
     padded = torch.nn.functional.pad(x.mT, (len(t["taps"]) - 1, 0))
@@ -100,8 +100,8 @@ def test_any_shape_follows_the_equations(implementation, shape, reverse):
     compare(shape, reverse=reverse, implementation=implementation)
 
 
-def test_in_bfloat16_only_what_projections_see_and_the_borders_are_rounded(implementation):
-    """y is rounded once for each of u, dt, B, C and itself; gradients about twice as often."""
+def test_bfloat16_is_rounded_only_at_projections_inputs_and_outputs(implementation):
+    """y is rounded once each for u, dt, B, C and itself; gradients about twice as often."""
     compare(
         SHAPES["several chunks"],
         (5 * BF16_ROUNDING, 10 * BF16_ROUNDING),
@@ -129,14 +129,14 @@ def test_on_a_mesh_each_device_runs_the_kernels_on_its_rows(implementation):
 @pytest.mark.parametrize(
     "shape", [(7, 3, 128, 4, 3, 2), (8, 3, 64, 4, 3, 2), (8, 3, 128, 10, 3, 2), (8, 3, 128, 4, 100, 20)], ids=str
 )
-def test_what_the_kernels_do_not_take_is_left_to_the_others_unless_they_are_named(shape):
+def test_unsupported_inputs_fall_back_unless_the_kernels_are_named(shape):
     compare(shape)
     values = {name: jnp.asarray(value, jnp.float32) for name, value in operands(*shape).items()}
     with pytest.raises(ConfigError, match=r"multiples of 8 rows and of 128 channels.* use implementation='separate'"):
         ours(values, 1.0, implementation="pallas_tpu")
 
 
-def test_a_scan_by_name_is_run():
+def test_a_named_scan_is_used():
     compare(SHAPES["several chunks"], scan="associative")
     values = {name: jnp.asarray(value, jnp.float32) for name, value in operands(*SHAPES["one token"]).items()}
     with pytest.raises(ConfigError, match="scan='parallel' is unknown"):

@@ -1,4 +1,4 @@
-"""Masks partition the tokens, keep their promised counts, and are uniform; the running cell runs."""
+"""Masks partition the tokens, have the documented counts and are uniform; the running cell moves."""
 
 import collections
 import itertools
@@ -17,7 +17,7 @@ KINDS = {"tube": ops.tube_mask, "random": ops.random_mask, "frame": ops.frame_ma
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("grid", GRIDS)
-def test_visible_and_masked_are_ascending_and_together_all_tokens(kind, grid):
+def test_visible_and_masked_are_ascending_and_cover_all_tokens(kind, grid):
     draw = jax.jit(KINDS[kind], static_argnums=(1, 2, 3))
     visible, masked = (np.asarray(x) for x in draw(jax.random.key(0), 3, grid, 0.5))
     assert masked.shape == (3, ops.num_masked(grid, 0.5, kind))
@@ -27,7 +27,7 @@ def test_visible_and_masked_are_ascending_and_together_all_tokens(kind, grid):
     np.testing.assert_array_equal(every, np.tile(np.arange(np.prod(grid)), (3, 1)))
 
 
-def test_counts_are_those_of_the_paper_at_224_pixels():
+def test_counts_match_the_paper_at_224_pixels():
     # VideoMAE: 176 of 196 places of each of 8 slices are hidden at a ratio of 0.9, 147 at 0.75.
     assert ops.num_masked((8, 14, 14), 0.9, "tube") == 1408
     assert ops.num_masked((8, 14, 14), 0.75, "tube") == 8 * 147
@@ -66,8 +66,8 @@ def test_a_ratio_that_hides_nothing_or_everything_is_refused(ratio, kind):
         ops.num_masked((4, 4, 4), ratio, kind)
 
 
-# One cell of 2x2 over five slices, from each of its four starts; # is kept. The places in reading order are a ring, and
-# what is kept moves along it by one a slice.
+# One 2x2 cell over five slices, from each of its four starts; # is kept. The places in reading order form a ring, and
+# the kept ones move along it by one per slice.
 HALF = ["##.. #..# ..## .##. ##..", "#..# ..## .##. ##.. #..#", "..## .##. ##.. #..# ..##", ".##. ##.. #..# ..## .##."]
 ONE = ["#... ...# ..#. .#.. #...", "...# ..#. .#.. #... ...#", "..#. .#.. #... ...# ..#.", ".#.. #... ...# ..#. .#.."]
 THREE = ["###. ##.# #.## .### ###.", "##.# #.## .### ###. ##.#", "#.## .### ###. ##.# #.##", ".### ###. ##.# #.## .###"]
@@ -92,7 +92,7 @@ def test_all_cells_of_a_slice_keep_the_same_places():
 
 
 def test_half_of_what_a_tube_hides_is_predicted_whatever_the_draw():
-    """A tube hides places for all slices, and the cell keeps each place in two of four: the count is exact."""
+    """A tube hides a place in all slices, and the cell keeps each place in two of four, so the count is exact."""
     grid = (8, 14, 14)
     assert ops.num_kept(grid, 0.5) == 784
     for seed in range(8):
@@ -113,7 +113,7 @@ def test_a_running_cell_that_does_not_fit_is_refused(grid, ratio, sentence):
 
 
 def without_replacement(weights, draws):
-    """The probability of each set of places when they are drawn one after the other, each by weight among the rest."""
+    """The probability of each set of places, drawn one after the other by weight among those left."""
     found = {}
     for order in itertools.permutations(range(len(weights)), draws):
         probability, left = 1.0, sum(weights)
@@ -124,8 +124,8 @@ def without_replacement(weights, draws):
 
 
 def test_an_attention_mask_draws_as_the_authors_multinomial_does():
-    """`torch.multinomial(attn, N)`, of which the first N - int(N ratio) stay: draws without replacement, by weight."""
-    weights, draws, rows = (0.5, 0.1, 0.05, 0.15), 2, 20000  # they need not add up to 1: the class token has the rest
+    """`torch.multinomial(attn, N)`, whose first N - int(N ratio) stay: draws without replacement, by weight."""
+    weights, draws, rows = (0.5, 0.1, 0.05, 0.15), 2, 20000  # they need not sum to 1: the class token has the rest
     attention = jnp.asarray([weights])
     keys = jax.random.split(jax.random.key(0), rows)
     kept = np.asarray(jax.jit(jax.vmap(lambda key: ops.attention_mask(key, attention, 0.6)))(keys))
@@ -143,4 +143,4 @@ def test_an_attention_mask_keeps_equally_many_of_each_frame_in_their_order():
     assert kept.shape == (8 * (196 - 156),)  # int(196 * 0.8) = 156
     assert (np.diff(kept) > 0).all()
     assert (np.bincount(kept // 196) == 40).all()
-    assert 7 not in kept % 196  # what is not looked at at all is not seen
+    assert 7 not in kept % 196  # a place without attention is never kept

@@ -33,7 +33,7 @@ def test_unpatchify_undoes_patchify(tubelet, patch):
 
 def test_target_is_normalised_per_cube_and_colour_with_the_sample_variance():
     patches = np.random.default_rng(1).random((2, 5, 2 * 4 * 4 * 3)).astype(np.float32)
-    patches[0, 0] = 0.25  # a flat cube must not blow up
+    patches[0, 0] = 0.25  # a constant cube must stay finite
     expected = np.empty_like(patches)
     for b in range(2):
         for n in range(5):

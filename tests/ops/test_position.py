@@ -10,7 +10,7 @@ from vidjax import ops
 
 
 @pytest.mark.parametrize(("n", "d"), [(1568, 8), (5, 7)])
-def test_table_is_the_formula_of_the_transformer_paper(n, d):
+def test_the_table_follows_the_formula_of_the_transformer_paper(n, d):
     table = np.asarray(jax.jit(lambda: ops.sincos_1d(n, d))())
     for position in (0, 1, n // 2, n - 1):
         for j in range(d):
@@ -20,7 +20,7 @@ def test_table_is_the_formula_of_the_transformer_paper(n, d):
 
 
 def test_resizing_takes_the_entries_that_pytorch_takes():
-    """Also where float32 rounds the place of an entry down, as from 14 to 46."""
+    """Also where float32 rounds an entry's position down, as from 14 to 46."""
     torch = pytest.importorskip("torch", reason="the oracle is in PyTorch (extra: test)")
     for old in (1, 3, 7, 8, 14, 30, 39):
         for new in (1, 2, 5, 8, 12, 14, 16, 29, 46, 82):

@@ -1,4 +1,4 @@
-"""A product whose rows and whose kernel are divided: NumPy's product and its gradients, whatever divides them."""
+"""A product with divided rows and kernel equals NumPy's, gradients included, on any mesh."""
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,11 @@ X, KERNEL, OUT = (RNG.normal(size=shape).astype(np.float32) for shape in ((8, 3,
         ((8, 1, 1), 0),
         ((2, 4, 1), 0),
         ((2, 4, 1), 1),
-        ((1, 8, 1), 1),  # 12 columns are not divided by 8
-        ((2, 2, 2), 0),  # with a tensor axis the compiler divides
+        ((1, 8, 1), 1),  # 12 is not divisible by 8
+        ((2, 2, 2), 0),  # with a tensor axis, the compiler divides
     ],
 )
-def test_a_product_and_its_gradients_are_those_of_one_device(sizes, divided):
+def test_a_product_and_its_gradients_match_one_device(sizes, divided):
     devices = jax.devices()[: np.prod(sizes)]
     mesh = jax.make_mesh(sizes, ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3, devices=devices)
 
@@ -40,7 +40,7 @@ def test_a_product_and_its_gradients_are_those_of_one_device(sizes, divided):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_a_row_that_cannot_be_shared_is_multiplied_all_the_same():
+def test_rows_that_cannot_be_divided_are_multiplied_all_the_same():
     with jax.set_mesh(jax.make_mesh((1, 8, 1), ("data", "fsdp", "tensor"), (AxisType.Auto,) * 3)):
         found = jax.jit(lambda x, kernel: product_by_rows(x, kernel, jnp.matmul))(X[:3], KERNEL)
     np.testing.assert_allclose(found, X[:3] @ KERNEL, rtol=1e-5, atol=1e-5)

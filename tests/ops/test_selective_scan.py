@@ -30,7 +30,7 @@ def test_the_associative_form_follows_the_recurrence(length, reverse):
 
 
 @pytest.mark.parametrize("implementation", PORTABLE)
-def test_with_a_bias_steps_are_made_by_softplus(implementation):
+def test_with_a_bias_steps_go_through_a_softplus(implementation):
     compare(operands(CHUNK + 3, bias=True), implementation, reverse=True)
 
 
@@ -47,8 +47,8 @@ def test_extreme_decays_are_exact_and_finite(implementation, scales):
 
 
 @pytest.mark.parametrize("implementation", PORTABLE)
-def test_bfloat16_is_rounded_at_the_border_only(implementation):
-    """y is rounded once; a gradient up to three times: that through the skip, that through the scan, and their sum."""
+def test_bfloat16_is_rounded_only_at_inputs_and_outputs(implementation):
+    """y is rounded once; a gradient up to three times: through the skip, through the scan, and as their sum."""
     dtypes = dict.fromkeys(("x", "B", "C"), jnp.bfloat16)
     limits = {"limit": BF16_ROUNDING + 1e-5, "gradient_limit": 3 * BF16_ROUNDING}
     compare(operands(4 * CHUNK, rows=1, channels=7), implementation, dtypes=dtypes, **limits)
@@ -76,7 +76,7 @@ def test_vmap_is_a_loop():
         np.testing.assert_allclose(mapped[1], alone, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_on_eight_devices_give_the_same_and_talk_only_about_shared_parameters():
+def test_rows_on_eight_devices_give_the_same_and_communicate_only_for_shared_parameters():
     arrays = {name: jnp.asarray(v, jnp.float32) for name, v in operands(2 * CHUNK, rows=8).items()}
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     placed = {
@@ -94,8 +94,8 @@ def test_rows_on_eight_devices_give_the_same_and_talk_only_about_shared_paramete
         close(compiled(placed)[name], np.asarray(alone, np.float64), 1e-6, name)
 
 
-def test_under_a_mesh_each_device_has_its_rows_and_channels():
-    """Nothing of the operands moves; gradients of what devices share are summed, not once for every token."""
+def test_on_a_mesh_each_device_takes_its_own_rows_and_channels():
+    """No operand moves; gradients of replicated operands are summed, but not once for every token."""
     arrays = {name: jnp.asarray(v, jnp.float32) for name, v in operands(2 * CHUNK + 1, rows=8, channels=6).items()}
     gradient = jax.grad(lambda a: jnp.sum(selective_scan(*(a[name] for name in NAMES)) ** 2))
     alone = jax.jit(gradient)(arrays)
@@ -113,7 +113,7 @@ def test_under_a_mesh_each_device_has_its_rows_and_channels():
         close(shared[name], np.asarray(alone[name], np.float64), 1e-6, name)
 
 
-def test_a_mesh_that_cannot_share_evenly_changes_nothing():
+def test_a_mesh_that_cannot_divide_evenly_changes_nothing():
     arrays = [jnp.asarray(value, jnp.float32) for value in operands(CHUNK + 1, rows=3, channels=5).values()]
     alone = _gradient("chunked")(*arrays)
     with jax.set_mesh(jax.make_mesh((2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3)):

@@ -1,4 +1,4 @@
-"""Both forms of the portable scan, that for CPUs and that for everything else, wherever the tests run."""
+"""Both forms of the portable scan, for CPUs and for everything else, wherever the tests run."""
 
 import functools
 
@@ -12,7 +12,7 @@ CHUNK, STRETCH = chunked.CHUNK, chunked.STRETCH
 
 @pytest.fixture
 def everywhere(monkeypatch):
-    """Takes one form of each pass on every platform."""
+    """Use one form of each pass on every platform."""
 
     def take(index):
         monkeypatch.setattr(chunked, "by_platform", lambda *forms: functools.partial(forms[index], reverse=forms[2]))
@@ -22,7 +22,7 @@ def everywhere(monkeypatch):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("length", [1, CHUNK + 1, STRETCH * CHUNK, 2 * STRETCH * CHUNK + 3])
-def test_stretches_side_by_side_follow_the_recurrence(everywhere, length, reverse):
+def test_parallel_stretches_follow_the_recurrence(everywhere, length, reverse):
     everywhere(1)
     compare(operands(length), "chunked", reverse)
 

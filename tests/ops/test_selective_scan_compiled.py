@@ -1,4 +1,4 @@
-"""Scan and convolution compiled for TPUs that are not there: they fit their cores, and devices share what they can."""
+"""Scan and convolution compiled for TPUs that are not attached: they fit the cores and are divided over devices."""
 
 import functools
 import importlib.util
@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu, the TPU compiler, is not installed"),
 ]
-MIDDLE = (8, 3137, 1152, 16)  # a VideoMamba-M of 16 frames, 8 clips a chip
+MIDDLE = (8, 3137, 1152, 16)  # a VideoMamba-M on 16 frames, 8 clips per chip
 
 
 def mesh(topology, data=1, tensor=1):
@@ -51,7 +51,7 @@ def compile_gradient(mesh, shape, implementation=None, dtype=jnp.bfloat16, rever
 
 
 def compile_pullback(mesh, function, kinds):
-    """Of arrays of some shapes, dtypes and divisions, the first like the result."""
+    """Compile the pullback for arrays of some shapes, dtypes and specs; the result is like the first."""
     arrays = [jax.ShapeDtypeStruct(s, t, sharding=NamedSharding(mesh, spec)) for s, t, spec in kinds]
 
     def gradients(dy, *arrays):
@@ -69,7 +69,7 @@ def compile_pullback(mesh, function, kinds):
     [("v4:2x2x1", True), ("v5e:1x1", False), ("v5e:1x1", True), ("v5p:2x2x1", False), ("v6e:1x1", False)],
 )
 def test_training_needs_little_memory_on_every_tpu(topology, reverse):
-    """Two kernels; beside its arguments and results the states between chunks, a sixteenth or less of all states."""
+    """Two kernels hold arguments, results and the states between chunks, at most a sixteenth of all states."""
     for bias in (False, True):
         compiled = compile_gradient(mesh(topology), MIDDLE, reverse=reverse, bias=bias)
         assert compiled.as_text().count('"tpu_custom_call"') == 2
@@ -79,7 +79,7 @@ def test_training_needs_little_memory_on_every_tpu(topology, reverse):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("topology", ["v4:2x2x1", "v5e:1x1", "v6e:1x1"])
-def test_the_convolution_holds_nothing_but_its_arguments_and_results(topology, dtype, reverse):
+def test_the_convolution_holds_only_its_arguments_and_results(topology, dtype, reverse):
     for b, length, d in ((8, 3137, 1152), (1, 1, 5), (3, 50, 130), (9, 70, 1536)):
         tokens, channels = P(("data", "fsdp"), None, "tensor"), P(None, "tensor")
         kinds = ((b, length, d), dtype, tokens), ((4, d), jnp.float32, channels), ((d,), jnp.float32, P("tensor"))
@@ -101,7 +101,7 @@ def test_odd_shapes_compile_in_float32_too(topology, shape):
     assert compiled.as_text().count('"tpu_custom_call"') == 2
 
 
-def test_states_that_no_core_holds_go_to_the_portable_form_unless_the_kernel_is_named():
+def test_states_too_large_for_a_core_use_the_portable_form_unless_the_kernel_is_named():
     chip, shape = mesh("v4:2x2x1"), (8, 64, 1152, 64)
     assert '"tpu_custom_call"' not in compile_gradient(chip, shape).as_text()
     with pytest.raises(ConfigError, match="64 states per channel need more than a core's 17 MB"):
@@ -109,8 +109,8 @@ def test_states_that_no_core_holds_go_to_the_portable_form_unless_the_kernel_is_
 
 
 @pytest.mark.parametrize("implementation", ["pallas_tpu", "chunked"])
-def test_eight_chips_share_rows_and_channels_and_sum_only_what_they_share(implementation):
-    """Over rows the gradients of A and D, over channels those of B and C, each summed once; no operand is gathered."""
+def test_eight_chips_divide_rows_and_channels_and_sum_only_shared_gradients(implementation):
+    """Gradients of A and D are summed once over rows, those of B and C over channels; no operand is gathered."""
     text = compile_gradient(mesh("v5e:2x4", data=4, tensor=2), (16, 300, 512, 16), implementation).as_text()
     moved = r"= (.*?) (?:all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
     assert not re.findall(moved, text)

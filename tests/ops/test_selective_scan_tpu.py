@@ -34,7 +34,7 @@ def test_any_shape_follows_the_recurrence(shape, reverse):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_with_a_bias_steps_are_made_by_softplus(shape):
+def test_with_a_bias_steps_go_through_a_softplus(shape):
     rows, length, channels, states = shape
     compare(operands(length, rows, channels, states, bias=True), "pallas_tpu", reverse=True)
 
@@ -50,7 +50,7 @@ def test_extreme_decays_are_exact_and_finite(scales):
     compare(operands(19, rows=1, **scales), "pallas_tpu")
 
 
-def test_bfloat16_is_rounded_at_the_border_only():
+def test_bfloat16_is_rounded_only_at_inputs_and_outputs():
     """As for the portable forms: y is rounded once, a gradient up to three times."""
     dtypes = dict.fromkeys(("x", "B", "C"), jnp.bfloat16)
     limits = {"limit": BF16_ROUNDING + 1e-5, "gradient_limit": 3 * BF16_ROUNDING}
@@ -65,7 +65,7 @@ def test_steps_before_the_softplus_may_be_bfloat16():
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(("rows", "channels"), [(2, 256), (3, 5)], ids=["shared", "whole everywhere"])
-def test_on_a_mesh_each_device_scans_what_it_has(rows, channels, bias):
+def test_on_a_mesh_each_device_scans_its_own_rows_and_channels(rows, channels, bias):
     devices = jax.devices()[:4]
     mesh = jax.make_mesh((2, 1, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices)
     with jax.set_mesh(mesh):
