@@ -16,7 +16,7 @@ SCORES = "scores.json"
 
 
 def best_step(steps: Iterable[int], scores: Mapping[int, float | None]) -> int | None:
-    """The step with the highest finite score, the latest of equal ones; None if no step has a score."""
+    """The step with the highest finite score, the latest in a tie; None if no step has a finite score."""
     finite = {step: score for step, score in scores.items() if score is not None and math.isfinite(score)}
     return max((step for step in steps if step in finite), key=lambda step: (finite[step], step), default=None)
 

@@ -65,7 +65,7 @@ class RecipeChanges:
       crops: crops per clip.
       merge: how views and windows are merged: mean_softmax, sum_logits or max.
       score: how logits become probabilities: softmax or sigmoid; softmax if only `merge` is given.
-      every: slide a window over the video, one every so many seconds.
+      every: slide windows over the video, with this many seconds from one start to the next.
       window: length of a window in seconds, over which the frames of a clip are spread. Windows do not overlap unless
         `every` is given.
       threshold: the probability from which a time line names a class, see `Windows`.
@@ -93,13 +93,13 @@ class RecipeChanges:
         if self.clips and (self.every or self.window):
             name = "every" if self.every else "window"
             raise ConfigError(
-                f"clips={self.clips} asks for a number of clips, {name}={getattr(self, name):g} for sliding windows of "
-                "so many seconds; give one of the two"
+                f"clips={self.clips} asks for evenly spaced clips, {name}={getattr(self, name):g} for sliding windows; "
+                "give one of the two"
             )
         if self.window and self.stride:
             raise ConfigError(
-                f"stride={self.stride} sets how far frames are apart, window={self.window:g} spreads them over so many "
-                "seconds; give one of the two"
+                f"stride={self.stride} sets how far frames are apart, window={self.window:g} spreads them over that "
+                "many seconds; give one of the two"
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold={self.threshold:g} must be a probability, from 0 to 1")

@@ -19,7 +19,7 @@ from vidjax.weights.checkpoint_layouts import Description, Layout, all_layouts, 
 from vidjax.weights.model import Pretrained
 from vidjax.weights.rules import write
 
-# Fields of a spec that do not change the outputs, or that the shapes of the arrays tell.
+# Fields of a spec that do not change the outputs, or that follow from the shapes of the arrays.
 COMPUTED_ALIKE = ("dtype", "remat", "unroll", "attention", "image_size")
 
 

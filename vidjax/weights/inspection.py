@@ -54,7 +54,7 @@ def depth_note(config: Mapping, spec, presets: Mapping) -> tuple[str, ...]:
 
 
 def frames_note(config: Mapping, num_frames: int) -> tuple[str, ...]:
-    """A note if config.json does not give the number of frames of a clip, which the arrays do not tell."""
+    """A note if config.json does not give the number of frames of a clip, which the arrays leave open."""
     if "num_frames" in config:
         return ()
     return (

@@ -174,8 +174,8 @@ class Pretrained:
           video: a path.
           top: number of classes to return.
           views: changes to the model's clip recipe, see `vidjax.weights.clip_recipes.RecipeChanges`: frame `stride`,
-            `clips` per video, `crops` per clip, how their scores `merge`, the `score`, a sliding `window` of so many
-            seconds, a new one `every` so many seconds, and the `threshold` at which a time line names a class.
+            `clips` per video, `crops` per clip, how their scores `merge`, the `score`, the length (`window`) and
+            spacing (`every`) of sliding windows in seconds, and the `threshold` from which a time line names a class.
 
         Returns:
           `video`, the path, and `top`, the likeliest classes as {label, probability}, highest first. Sliding windows

@@ -121,7 +121,7 @@ def test_positions_for_other_pixels_are_resized_as_in_transformers(tmp_path):
 
 def test_heads_of_unpublished_width_need_config_json(tmp_path):
     torch.save(openai_state(model_of("CLIPVisionModelWithProjection"), ""), tmp_path / "vit.pth")
-    with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
+    with pytest.raises(WeightsError, match="a width of 24 does not determine the number of heads"):
         vidjax.from_pretrained(tmp_path / "vit.pth")
 
 

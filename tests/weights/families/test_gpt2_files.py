@@ -102,7 +102,9 @@ def test_heads_of_a_lone_file_are_as_wide_as_all_published_ones(tmp_path):
 
 
 def test_a_lone_file_of_unusual_width_asks_for_its_config(plain, tmp_path):
-    with pytest.raises(WeightsError, match=r"a width of 15 does not tell the number of heads: .* put a config.json"):
+    with pytest.raises(
+        WeightsError, match=r"a width of 15 does not determine the number of heads: .* put a config.json"
+    ):
         vidjax.from_pretrained(write_variant(tmp_path / "lone", plain[0]))
 
 

@@ -136,7 +136,7 @@ def test_a_contradiction_between_arrays_and_config_is_refused(tmp_path):
 
 def test_an_unknown_number_of_heads_is_asked_for():
     state = official_state(TimeSformerSpec(24, 1, 3, 16, patch_size=4, num_frames=3, image_size=8))
-    with pytest.raises(WeightsError, match="a width of 24 does not tell the number of heads"):
+    with pytest.raises(WeightsError, match="a width of 24 does not determine the number of heads"):
         OFFICIAL.describe(state, None)
     assert OFFICIAL.describe(state, {"num_attention_heads": 3}).spec.num_heads == 3
 

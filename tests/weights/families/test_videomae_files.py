@@ -229,7 +229,7 @@ def test_a_pretraining_model_whose_final_norm_is_lost_is_refused(tmp_path):
 def test_unknown_heads_are_not_guessed(tmp_path):
     torch.save({"model": peers.official(peers.classifier())}, tmp_path / "checkpoint.pth")
     with pytest.raises(
-        WeightsError, match="a width of 24, which no published VideoMAE has, does not tell the number of heads"
+        WeightsError, match="a width of 24, which no published VideoMAE has, does not determine the number of heads"
     ):
         load(tmp_path / "checkpoint.pth")
 

@@ -152,7 +152,7 @@ def test_a_model_without_head_is_known_by_its_config(tmp_path):
             {"num_frames": 12},
             r"12 frames of 8 x 12 pixels, but vivit\S+ holds 12 positions",
         ),
-        ({"num_attention_heads": None}, "do not tell the number of heads"),
+        ({"num_attention_heads": None}, "do not determine the number of heads"),
     ],
 )
 def test_a_config_that_contradicts_the_arrays_is_refused(changes, sentence, tmp_path):

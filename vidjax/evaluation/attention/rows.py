@@ -2,7 +2,7 @@
 
 Maps and roll-out only need r P of an attention matrix P, where r weights its queries: all weight on the class token, or
 equal weights. r P has one number per key, so the matrices, 1.4 GB for the 12 layers of a base model, are never held in
-memory as a whole. Arrays belong to one clip.
+memory. Arrays belong to one clip.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def _hash(tree: dict[str, Any]) -> str:
 
 
 def differences(one: Header, other: Header, keys: Sequence[str] = ()) -> list[tuple[str, Any, Any]]:
-    """The differing facts as (name, one's value, other's value); all, or only those named by `keys`."""
+    """The differing facts as (name, value in `one`, value in `other`); only those named by `keys`, if given."""
     ours, theirs = one.facts(), other.facts()
     unlike = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
     for header, facts in ((one, ours), (other, theirs)):

@@ -53,9 +53,9 @@ def rouge(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
 
 
 def best_constant(references: Sequence[Sequence[str]]) -> str:
-    """Choose the reference that has the best BLEU-4 as the caption of every video, among the most frequent ones.
+    """Choose, among the most frequent references, the one with the best BLEU-4 as the caption of every video.
 
-    Equal BLEU-4, as when no reference shares four words with another, is decided by BLEU-2.
+    BLEU-2 decides ties, such as when no reference shares four words with another.
     """
     counts = collections.Counter(text for own in references for text in own)
     likely = [text for text, _ in counts.most_common(_CANDIDATES)]

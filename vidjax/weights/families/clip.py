@@ -139,7 +139,7 @@ def _spec(state: State, config: Mapping, names: Names, prefix: str) -> CLIPVisio
 def _usual_heads(width: int) -> int:
     if width % HEAD_WIDTH:
         raise WeightsError(
-            f"a width of {width} does not tell the number of heads: all published CLIP have heads of width "
+            f"a width of {width} does not determine the number of heads: published CLIP models have heads of width "
             f"{HEAD_WIDTH}; put a config.json with num_attention_heads beside the file"
         )
     return width // HEAD_WIDTH
@@ -148,7 +148,7 @@ def _usual_heads(width: int) -> int:
 def _vision_config(config: Mapping | None) -> Mapping:
     """The vision tower's part of a whole CLIP's config.json.
 
-    Older files omit values that equal the defaults, the base model's sizes; the arrays tell the sizes.
+    Older files omit values that equal the defaults, the base model's sizes; the arrays give the sizes.
     """
     config = config or {}
     return config.get("vision_config") or config

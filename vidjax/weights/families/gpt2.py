@@ -175,7 +175,7 @@ def _num_heads(config: Mapping, width: int) -> int:
         return config["n_head"]
     if width % HEAD_WIDTH:
         raise WeightsError(
-            f"a width of {width} does not tell the number of heads: all published GPT-2 have heads of width "
+            f"a width of {width} does not determine the number of heads: published GPT-2 models have heads of width "
             f"{HEAD_WIDTH}; put a config.json with n_head beside the file"
         )
     return width // HEAD_WIDTH

@@ -23,7 +23,7 @@ from vidjax.weights.rules import Form, Rule, State
 
 MEAN, STD, MERGE = (0.45,) * 3, (0.225,) * 3, "sum_logits"
 HEAD_WIDTH = 64  # of all published models; gives the number of heads without a config.json
-NUM_FRAMES = 8  # the default if the arrays do not tell, as for space-only attention and image models
+NUM_FRAMES = 8  # the default if the arrays leave it open, as for space-only attention and image models
 PER_FRAME = (
     "with attention_type=space_only, transformers scores each frame; the original, like vidjax, averages frames first"
 )
@@ -124,7 +124,7 @@ def read_spec(state: State, config: Mapping, names: Names, prefix: str, attentio
         raise WeightsError(f"config.json says hidden_act={config['hidden_act']!r}; a TimeSformer has gelu")
     if "num_attention_heads" not in config and width % HEAD_WIDTH:
         raise WeightsError(
-            f"a width of {width} does not tell the number of heads: all published models have heads of width "
+            f"a width of {width} does not determine the number of heads: all published models have heads of width "
             f"{HEAD_WIDTH}; put a config.json with num_attention_heads beside the file"
         )
     return TimeSformerSpec(
@@ -144,7 +144,7 @@ def assumed(config: Mapping, spec: TimeSformerSpec, *, time: bool) -> tuple[str,
     """Notes on what the file leaves open.
 
     Args:
-      time: whether the file has positions in time, which tell the number of frames.
+      time: whether the file has positions in time, which give the number of frames.
     """
     frames = () if time else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, TIMESFORMER_SPECS), *frames)

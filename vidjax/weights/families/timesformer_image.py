@@ -48,7 +48,7 @@ def _describe(state: State, config: Mapping, names: Names, prefix: str) -> Descr
     spec = read_spec(state, config, names, prefix, "divided")
     notes = (
         "an image model: attention over time starts as a copy of that over space (temporal_attn and temporal_norm from "
-        "attn and norm1), temporal_fc and time_embed start at zero, the head is new",
+        "attn and norm1), temporal_fc and time_embed start at zero, and the head is new",
         *((NO_PIXELS,) if names is TIMM else ()),
         *assumed(config, spec, time=False),
     )

@@ -88,7 +88,7 @@ def _read_spec(state: State, config: Mapping, names: Names, prefix: str) -> Vide
     heads = config.get("num_attention_heads", published and published.num_heads)
     if heads is None:
         raise WeightsError(
-            f"a width of {width}, which no published VideoMAE has, does not tell the number of heads; put a "
+            f"a width of {width}, which no published VideoMAE has, does not determine the number of heads; put a "
             "config.json with num_attention_heads (and decoder_num_attention_heads) beside the file"
         )
     decoder = _decoder_sizes(

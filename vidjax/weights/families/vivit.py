@@ -14,7 +14,7 @@ from vidjax.weights.rules import Rule, State
 
 MEAN = STD = (0.5,) * 3
 MERGE = "sum_logits"
-NUM_FRAMES = 32  # of all published models; one table of positions for time and space does not tell it
+NUM_FRAMES = 32  # of all published models; a joint table of positions does not determine it
 TANH_GELU = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh")
 PREFIX = "vivit."
 
@@ -90,7 +90,7 @@ def frames_and_side(tokens: int, tubelet: int, config: Mapping) -> tuple[int, in
 
 
 def assumed(config: Mapping, spec: ViViTSpec) -> tuple[str, ...]:
-    """Notes on what the file leaves open; a joint table of positions does not tell the number of frames."""
+    """Notes on what the file leaves open; a joint table of positions does not determine the number of frames."""
     frames = () if spec.factorization == "encoder" else frames_note(config, spec.num_frames)
     return (*depth_note(config, spec, VIVIT_SPECS), *frames)
 
@@ -122,7 +122,9 @@ def _describe(state: State, config: Mapping | None) -> Description[ViViTSpec]:
             f"config.json says hidden_act={act!r}; ViViT has the tanh GELU, one of {', '.join(TANH_GELU)}"
         )
     if "num_attention_heads" not in config:
-        raise WeightsError("the arrays do not tell the number of heads; put the model's config.json beside the file")
+        raise WeightsError(
+            "the arrays do not determine the number of heads; put the model's config.json beside the file"
+        )
     patch, depth = square_patch(*patch), depth_of(state, f"{prefix}encoder.layer.")
     mlp_dim = shape_of(state, f"{prefix}encoder.layer.0.intermediate.dense.weight", 2)[0]
     sizes = {"hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp_dim}

@@ -19,7 +19,7 @@ NO_CLASS_TOKEN = (
     "attention; scenic's model 1 with mean pooling has the same arrays"
 )
 TIME_FIRST = (
-    "the file does not tell the order of attention in a block: it is assumed to be over time, then within frames "
+    "the file does not give the order of attention in a block: it is assumed to be over time, then within frames "
     "(attention_order='time_space', as in the paper); scenic's 'space_time' has the same arrays"
 )
 NOT_TOLD = {"dot_product": (NO_CLASS_TOKEN,), "self_attention": (TIME_FIRST,)}
