@@ -62,7 +62,7 @@ def test_an_action_is_right_if_both_parts_are_and_unscored_clips_are_wrong(evalu
     assert (some["eval/num_scored"], some["eval/num_expected"]) == (3, 4)
 
 
-def test_the_files_name_the_best_actions_and_the_sentence_all_three(evaluator):
+def test_the_files_list_the_best_actions_and_the_sentence_has_all_three_figures(evaluator):
     whole = found([True, True, True, False])
     lines = list(evaluator.lines(whole)["predictions.jsonl"])
     assert lines[0]["top"] == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]

@@ -100,7 +100,7 @@ def test_unscored_videos_count_as_wrong_and_keep_their_reason(rows):
     assert [result.reasons[i] for i in (2, 7)] == ["truncated", "missing"]
 
 
-def test_the_zeros_of_an_unscored_video_are_not_right_for_class_zero(rows):
+def test_an_unscored_video_of_class_zero_is_not_right_because_its_scores_are_zero(rows):
     rows.targets = np.zeros(13, np.int64)
     rows.failures = dict.fromkeys(range(13), "corrupt")
     results = summarise(evaluate(rows, mesh_of(1, 1), 13), ClipRecipe())
@@ -150,7 +150,7 @@ def test_the_step_is_compiled_once_for_a_pass_with_a_padded_last_batch(rows):
     assert compiled.count("jit(step)") == 1
 
 
-def test_a_batch_that_does_not_divide_the_mesh_is_refused_with_one_that_does():
+def test_an_indivisible_batch_is_refused_with_one_that_fits():
     config = Config(eval=EvalConfig(batch=6))
     with pytest.raises(ConfigError, match="use 8"):
         multiview.eval_batch_size(config, mesh_of(2, 2))

@@ -31,7 +31,7 @@ def test_a_score_says_how_many_videos_and_clips_it_is_based_on(changes, sentence
     assert said.endswith(sentence)
 
 
-def test_two_figures_of_one_name_are_explained_by_the_checkpoint_and_the_views(tmp_path):
+def test_two_values_of_one_figure_are_explained_by_checkpoint_and_views(tmp_path):
     lines = [{"step": step, "val/top1": value} for step, value in ((1804, 0.97), (2005, 0.8824))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     chosen = {"eval/step": 1804, "eval/chosen": "chosen from 49 validations"}

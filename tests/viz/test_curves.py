@@ -17,7 +17,7 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_lines_without_a_number_and_a_torn_last_line_are_left_out(run):
+def test_lines_without_a_number_and_a_truncated_last_line_are_left_out(run):
     steps, values = read_metric(run / "metrics.jsonl", "train/loss")
     np.testing.assert_array_equal(steps, np.arange(1, 200))
     np.testing.assert_allclose(values, 2 / steps)

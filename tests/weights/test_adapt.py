@@ -154,7 +154,7 @@ def test_a_pretrained_model_becomes_a_classifier(tmp_path):
     )
 
 
-def test_clips_that_the_cubes_do_not_tile_are_refused(tmp_path):
+def test_clips_that_cubes_do_not_tile_are_refused(tmp_path):
     peers.classifier().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="a clip of 5 frames is not a multiple of tubelet_size=2"):
         vidjax.from_pretrained(tmp_path, num_frames=5)

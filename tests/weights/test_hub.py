@@ -103,7 +103,7 @@ def test_a_pth_file_of_a_repository_is_read_by_its_name(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["MCG-NJU/videomae-base", "OpenGVLab/VideoMAE2/distill/base.pth"])
-def test_a_hub_id_while_offline_says_so_at_once(monkeypatch, tmp_path, source):
+def test_a_hub_id_fails_at_once_while_offline(monkeypatch, tmp_path, source):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     start = time.perf_counter()
@@ -137,7 +137,7 @@ def test_a_path_that_leads_nowhere_is_named(source):
     refused(source, "there is no file or folder")
 
 
-def test_a_mistyped_file_in_an_existing_folder_is_not_sought_on_the_hub(monkeypatch, tmp_path):
+def test_a_mistyped_file_in_an_existing_folder_is_not_searched_on_the_hub(monkeypatch, tmp_path):
     (tmp_path / "runs" / "one").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args: pytest.fail("asked the hub"))
@@ -167,7 +167,7 @@ def folders(monkeypatch, tmp_path):
         ("MCG-NJU/videomae-large", r"did you mean MCG-NJU/videomae-base\? If .*: hf download MCG-NJU/videomae-large$"),
     ],
 )
-def test_a_name_similar_to_a_local_folder_is_not_sought_on_the_hub(folders, source, words):
+def test_a_name_similar_to_a_local_folder_is_not_searched_on_the_hub(folders, source, words):
     refused(source, words)
 
 

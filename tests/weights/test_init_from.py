@@ -131,7 +131,7 @@ def test_a_vivit_starts_from_an_image_model(image_model, run_main):
 
 
 @pytest.mark.parametrize("tubelet_init", ["", "central_frame", "inflation"])
-def test_the_kernel_of_cubes_comes_from_the_image_model_s_as_model_tubelet_init_says(image_model, tubelet_init):
+def test_model_tubelet_init_decides_how_the_kernel_of_cubes_is_initialised(image_model, tubelet_init):
     folder, state = image_model
     changes = {"model__spec__tubelet_init": tubelet_init} if tubelet_init else {}
     _, params, words = taken(folder, model__name="vivit_tiny", **changes)
@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         taken(tmp_path / "text")
 
 
-def test_a_temporal_encoder_of_another_depth_is_refused_not_started_anew(make_run):
+def test_a_temporal_encoder_of_another_depth_is_refused_not_started_fresh(make_run):
     model = {"model__name": "vivit_tiny", "model__spec__factorization": "encoder"}
     run = make_run(**model, model__spec__temporal_depth=3)
     with pytest.raises(ConfigError, match=r"has 3 blocks in its temporal encoder, the model 2: set .*temporal_depth=3"):
@@ -213,7 +213,7 @@ def test_different_numerics_with_the_same_parameters_are_noted(make_run):
     assert "trained with merge_directions sum, whereas the model has mean" in words
 
 
-def test_a_head_for_fewer_classes_is_picked_from_one_for_more_as_videomae_v2_does(tmp_path):
+def test_a_head_is_reduced_to_fewer_classes_as_in_videomae_v2(tmp_path):
     """Its run_class_finetuning.py:578 indexes the checkpoint's `head.weight` and `head.bias` with the list."""
     peer = peers.classifier(hidden_size=384, num_attention_heads=6, num_labels=7)
     state, label_map = peers.official(peer), [6, 0, 3]

@@ -33,7 +33,7 @@ def close(ours, theirs, atol=2e-5):
 
 
 @pytest.mark.parametrize("size", [(16, 16), (24, 40), (70, 18)])
-def test_floats_in_0_to_1_and_one_clip_give_what_uint8_batches_give(model, size):
+def test_floats_in_0_to_1_and_single_clips_give_the_outputs_of_uint8_batches(model, size):
     clips = uint8_clips(2, 4, *size)
     found = model(clips)
     assert set(found) == {"tokens", "pooled", "logits"}
@@ -77,7 +77,7 @@ def test_every_family_can_be_called(family):
     np.testing.assert_array_equal(gradient[1], 0)
 
 
-def test_apply_takes_parameters_where_flax_has_them(model):
+def test_apply_takes_parameters_as_flax_does(model):
     clips = uint8_clips(2, 4, 20, 30)
     close(model.apply({"params": model.params}, clips), model(clips))
     doubled = jax.tree.map(lambda leaf: 2 * leaf, model.params["head"])
@@ -239,7 +239,7 @@ def test_a_regression_predicts_named_numbers(make_run, video, capsys):
         ),
     ],
 )  # fmt: skip
-def test_mistakes_are_answered_in_a_sentence(model, video, call, error, words):
+def test_mistakes_are_refused_in_one_sentence(model, video, call, error, words):
     with pytest.raises(error, match=words):
         call(model, video)
 
@@ -249,7 +249,7 @@ def test_a_model_without_classes_predicts_nothing(pretraining_run, video):
         vidjax.from_pretrained(pretraining_run).predict(video)
 
 
-def test_a_video_shorter_than_a_clip_is_answered_with_a_warning(model, tmp_path):
+def test_a_video_shorter_than_a_clip_is_predicted_with_a_warning(model, tmp_path):
     (tmp_path / "short.mp4").write_bytes(encode(moving_texture(6, 32, 32)))
     with pytest.warns(
         UserWarning, match=r"has 6 frames, but a clip spans 13; its last frame is repeated \(see stride\)"
@@ -258,7 +258,7 @@ def test_a_video_shorter_than_a_clip_is_answered_with_a_warning(model, tmp_path)
 
 
 @pytest.mark.parametrize("source", ["classifier_run", "pretraining_run"])
-def test_embed_gives_what_the_verb_stores(source, videos, video, tmp_path, request, capsys):
+def test_embed_returns_what_the_verb_stores(source, videos, video, tmp_path, request, capsys):
     run = request.getfixturevalue(source)
     words = ["--features", "tokens,token_mean,width_mean,pooled", "--dtype", "float32", "--stride", "3"]
     assert main(["embed", "--model", str(run), "--data", str(videos), "--out", str(tmp_path / "out"), *words]) == 0

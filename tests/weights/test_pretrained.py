@@ -80,7 +80,7 @@ def test_a_pretraining_model_gives_tokens_of_whole_clips(tmp_path):
         ),
     ],
 )
-def test_pixels_are_normalised_as_the_source_s_preprocessor_does(tmp_path, said, mean, std):
+def test_pixels_are_normalised_like_the_sources_preprocessor(tmp_path, said, mean, std):
     peers.classifier().save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(said))
     model = vidjax.from_pretrained(tmp_path)
@@ -98,7 +98,7 @@ def test_a_preprocessor_that_normalises_twice_is_not_followed(tmp_path):
     assert "would normalise twice" in model.notes[-1]
 
 
-def test_a_run_gives_its_moving_average_its_pixels_and_its_way_of_merging(classifier_run):
+def test_a_run_provides_its_moving_average_normalisation_and_merging(classifier_run):
     model = vidjax.from_pretrained(classifier_run)
     _, average = read_params(classifier_run, "best", ema=True)
     jax.tree.map(np.testing.assert_array_equal, model.params, average)
@@ -110,7 +110,7 @@ def test_a_run_gives_its_moving_average_its_pixels_and_its_way_of_merging(classi
     assert model(uint8_clips(1, 4, 20, 20))["logits"].shape == (1, 3)
 
 
-def test_the_best_checkpoint_of_a_run_comes_before_the_latest(classifier_run, tmp_path):
+def test_the_best_checkpoint_of_a_run_is_preferred_to_the_latest(classifier_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(classifier_run, run)
     last = run / "checkpoints" / "2"

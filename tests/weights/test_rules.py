@@ -45,7 +45,7 @@ def test_the_tree_computes_the_same_as_the_files_matrices(state):
         np.testing.assert_allclose(out, state[f"block.{block}.proj"] @ v, rtol=1e-5)
 
 
-def test_what_is_written_is_what_was_read_and_contiguous(state):
+def test_written_arrays_equal_the_read_ones_and_are_contiguous(state):
     back = write(RULES, read(RULES, state, lambda: SHAPES))
     assert back.keys() == state.keys()
     for key, array in back.items():

@@ -220,7 +220,7 @@ def test_a_folder_without_features_and_a_damaged_part_are_named(videos, whole, t
         FeatureStore.open(broken)
 
 
-def test_a_flipped_bit_is_found_wherever_it_is(whole, tmp_path):
+def test_a_flipped_bit_is_noticed_anywhere(whole, tmp_path):
     """A hundred flips over header and parts: each is refused, or hits a place that does not matter."""
     rng, found, harmless = np.random.default_rng(0), 0, 0
     store = FeatureStore.open(whole)
@@ -271,7 +271,7 @@ def test_invalid_options_are_refused(videos, tmp_path):
         embed(videos, tmp_path / "file" / "store")
 
 
-def test_parts_are_small_enough_to_be_held_in_memory(videos, tmp_path):
+def test_parts_fit_into_memory(videos, tmp_path):
     class Wide(Colours):
         def outputs(self, params, clips):
             return {"tokens": super().outputs(params, clips)["tokens"][..., :1] * np.ones(2**20, np.float32)}

@@ -19,7 +19,7 @@ def lin(a, b):
     return 2 * np.cov(a, b, bias=True)[0, 1] / (np.var(a) + np.var(b) + (np.mean(a) - np.mean(b)) ** 2)
 
 
-def test_xor_is_learned_which_a_linear_probe_cannot():
+def test_xor_is_learned_unlike_by_a_linear_probe():
     x = np.random.default_rng(0).uniform(-1, 1, (400, 2)).astype(np.float32)
     y = np.where(x.prod(axis=1) > 0, 7, 3)  # labels need not be 0 and 1
     probe = MLPClassifier(**SMALL, epochs=120, seed=1).fit(x[:300], y[:300])

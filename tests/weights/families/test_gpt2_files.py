@@ -96,7 +96,7 @@ def test_a_file_of_pytorch_is_read_as_well(plain, tmp_path, name):
     close(jax.jit(ours.module.apply)({"params": ours.params}, *inputs)["logits"], expected)
 
 
-def test_heads_of_a_lone_file_are_as_wide_as_all_published_ones(tmp_path):
+def test_a_lone_file_is_assumed_to_have_heads_of_the_published_width(tmp_path):
     spec = GPT2Spec(width=128, depth=1, num_heads=2, mlp_dim=16, vocab_size=9, num_positions=5)
     assert vidjax.from_pretrained(write_variant(tmp_path / "lone", state_of(peer(spec)))).spec == spec
 

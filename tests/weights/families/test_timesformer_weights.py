@@ -47,7 +47,7 @@ def saved(model, folder):
 
 
 @pytest.mark.parametrize("attention_type", TRANSFORMERS_TYPES)
-def test_only_frames_that_do_not_attend_to_each_other_are_not_told_by_the_authors_file(attention_type):
+def test_the_authors_file_tells_everything_except_the_frames_of_space_only_attention(attention_type):
     spec = dataclasses.replace(SPEC, attention_type=attention_type)
     state = official_state(spec)
     assert recognised(state) == [OFFICIAL.name]
@@ -62,7 +62,7 @@ def test_only_frames_that_do_not_attend_to_each_other_are_not_told_by_the_author
         np.testing.assert_array_equal(back[key], value)
 
 
-def test_a_pyth_of_the_authors_gives_the_logits_of_its_model_state(tmp_path):
+def test_a_pyth_file_of_the_authors_gives_the_logits_of_its_model_state(tmp_path):
     state = timesformer_torch.random_state(SPEC, 5)
     arrays = {f"model.{key}": value.detach().float() for key, value in state.items()}
     trained = {"epoch": 14, "model_state": arrays, "optimizer_state": {"state": {}}, "cfg": "TRAIN:\n  ENABLE: true\n"}
@@ -148,7 +148,7 @@ def test_an_unknown_number_of_heads_is_asked_for():
         ({"image_size": (12, 16)}, "12 x 16 pixels: transformers' TimeSformer takes square ones only"),
     ],
 )
-def test_what_transformers_lacks_is_not_exported(change, sentence):
+def test_models_that_transformers_lacks_are_not_exported(change, sentence):
     found = OFFICIAL.describe(official_state(SPEC), None)
     found = dataclasses.replace(found, spec=dataclasses.replace(SPEC, **change))
     with pytest.raises(WeightsError, match=sentence):

@@ -164,7 +164,7 @@ def test_the_small_model_has_six_heads_whatever_its_config_says(tmp_path):
     )
 
 
-def test_an_encoder_alone_is_a_backbone_and_says_so(tmp_path):
+def test_an_encoder_alone_is_a_backbone_with_a_note(tmp_path):
     state = peers.official(peers.pretraining(hidden_size=384, num_attention_heads=6))
     torch.save({"model": {k: v for k, v in state.items() if not k.startswith("decoder.")}}, tmp_path / "huge.pth")
     model = load(tmp_path / "huge.pth")  # as the public file of ViT-H

@@ -102,7 +102,7 @@ def test_frames_are_counted_from_the_arrays_and_interpolated(tmp_path):
 
 
 @pytest.mark.parametrize("merge", ["sum", "mean"])
-def test_what_is_exported_runs_in_the_authors_model(tmp_path, merge):
+def test_exported_weights_run_in_the_authors_model(tmp_path, merge):
     """Their mixer adds its directions; a mean of directions is folded into the output projection."""
     spec = dataclasses.replace(SPEC, merge_directions=merge)
     torch.save(peer(SPEC).state_dict(), tmp_path / "video.pth")

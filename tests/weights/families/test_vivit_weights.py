@@ -68,7 +68,7 @@ def test_a_scenic_file_tells_its_model_and_gives_its_logits(name, wrapped, tmp_p
         np.testing.assert_array_equal(value, contents.state[key], err_msg=key)
 
 
-def test_frames_that_leave_no_square_are_asked_for():
+def test_a_number_of_frames_that_leaves_no_square_is_refused_with_a_remedy():
     spec = dataclasses.replace(SPECS["joint"], num_frames=24)
     state = vivit_torch.flat(vivit_torch.scenic_state(spec, CLASSES))
     with pytest.raises(WeightsError, match=r"12 positions do not fit 32 square frames .* right num_frames"):
