@@ -1,4 +1,4 @@
-"""A long window of a live stream takes little memory, and its answers are about the frames that they should be."""
+"""A long window of a live stream needs little memory, and its answers are about the right frames."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ STRETCHES = [("red", 150), ("green", 90), ("blue", 200), ("red", 60), ("green", 
 
 @pytest.fixture(scope="module")
 def pieces(tmp_path_factory):
-    """Eleven and a half minutes, sent as fast as they are read."""
+    """Eleven and a half minutes of video, sent as fast as it is read."""
     path = write_colours(tmp_path_factory.mktemp("live") / "long.ts", STRETCHES, fps=FPS)
     return [(0.0, piece) for _, piece in schedule(path)]
 
@@ -32,7 +32,7 @@ def colour_at(seconds):
 
 
 def test_a_window_of_ten_minutes_keeps_a_bounded_number_of_frames(pieces):
-    """All of its frames would be 3000 * 64 * 64 * 3 bytes, 37 MB; 32 for each of the 4 that are taken are 1.6 MB."""
+    """All of its frames would take 3000 * 64 * 64 * 3 bytes, 37 MB; 32 for each of the clip's 4 frames take 1.6 MB."""
     recipe = dataclasses.replace(RECIPE, num_frames=FRAMES, image_size=SIDE, sampling="segment", merge="mean")
     predictor = make_predictor(colour_model("values", recipe=recipe), RecipeChanges(window=600.0))
     watch, most = Watch(predictor, every=1.0), 0

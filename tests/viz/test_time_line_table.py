@@ -1,4 +1,4 @@
-"""The CSV of time lines keeps apart what a video is and what a model says of it."""
+"""The CSV of time lines keeps the columns of a video apart from a model's targets."""
 
 import csv
 import io
@@ -6,7 +6,7 @@ import io
 from vidjax.viz.time_line import csv_table
 
 
-def test_targets_with_the_names_of_columns_do_not_replace_them():
+def test_targets_named_like_columns_do_not_replace_them():
     values = [{"name": name, "value": value} for name, value in (("start", 7.5), ("video", -1.0), ("valence", 0.25))]
     answers = [{"video": "a.mp4", "segments": [{"start": 0.0, "end": 2.0, "values": values}]}]
     [row] = csv.DictReader(io.StringIO(csv_table(answers)))

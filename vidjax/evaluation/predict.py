@@ -167,7 +167,7 @@ class Predictor:
         After `computed_by`, its function computes all of them at once.
 
         Raises:
-          OutputError: when they are not finite. An evaluation counts such a video as not scored.
+          OutputError: if the scores are not finite. An evaluation counts such a video as unscored.
         """
         if self._elsewhere:
             logits = list(self._elsewhere(views)[:, None])
@@ -180,7 +180,7 @@ class Predictor:
         scores = np.asarray(self._merged(np.stack(logits)))
         if not np.isfinite(scores).all():
             raise OutputError(
-                "the model's outputs are NaN or infinite; its weights are damaged or its training diverged, try others"
+                "the model's outputs are NaN or infinite; its weights are damaged or its training diverged: try others"
             )
         return scores
 

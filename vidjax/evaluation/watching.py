@@ -1,7 +1,7 @@
 """Answers about the last seconds of a live stream at fixed intervals; late answers are skipped.
 
-A window that has up to 32 frames for each frame of a clip is kept whole. A longer one is thinned to that many: the
-frames that a clip takes are then off by at most 1/64 of the time between them.
+A window with up to 32 frames for each frame of a clip is kept in full. A longer window is thinned to that number, which
+shifts the frames of a clip by at most 1/64 of the time between them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vidjax.evaluation.predict import Predictor
 
 _LONGEST = 10**6  # frames of a video that every window fits into
 _ROUNDING = 1e-3  # seconds
-_CHOICE = 32  # frames kept of a window per frame of a clip
+_CHOICE = 32  # frames of a window that are kept for each frame of a clip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,7 +56,7 @@ def csv_table(answers: Sequence[Answer]) -> str:
 
     The columns are video, start and end in seconds. For classes, label (for actions also verb and noun), probability,
     windows and agree follow (see `vidjax.evaluation.time_line.Segment`); for a regression, one column per target.
-    A target with the name of another column, such as start, has the column `start (value)`.
+    A target named like another column, such as start, gets the column `start (value)`.
     """
     rows = [{name: _cell(value) for name, value in row.items()} for answer in answers for row in _rows(answer)]
     columns = list(dict.fromkeys(("video", "start", "end", *itertools.chain(*rows), "error")))
