@@ -9,7 +9,7 @@ Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config
 Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps the classes
            that misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) lists. Run the command in a
            clone of it, or name the file with --config.init_label_map; if that is empty, the head is replaced
-Sizes      small, base (default), large, huge, base_800 (after 800 epochs); of V2 base_v2, large_v2, huge_v2,
+Sizes      small, base (default), large, huge, base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2,
            giant_direct, giant; `smoke` runs a tiny model on the embedded data in minutes
 """
 

@@ -2,7 +2,7 @@
 
 Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamba 96.5, VideoMAE 94.9, joint ViViT 93.0,
            the control 13.3; chance is 12.5. scripts/compare_families.py runs all rows, see docs/results.md
-Hardware   one CPU core, 5 to 13 minutes a model
+Hardware   one CPU core, 5 to 13 minutes per model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 
 All except the control cut clips into cubes of 2 frames, which show the direction of a motion. The control attends

@@ -1,4 +1,4 @@
-"""SVT fine-tuned (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
+"""SVT, fine-tuned on labelled videos (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
 Expected   the paper's top-1, not re-run: k400 78.1, ssv2 59.2, ucf101 93.7 and hmdb51 67.2 (means of three splits). The
            paper averages the class tokens of two clips, 8 frames of 224 pixels and 64 frames of 96 pixels; this file

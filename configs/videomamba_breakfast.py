@@ -1,4 +1,4 @@
-"""VideoMamba on Breakfast: ten dishes, in videos of minutes (Li et al., ECCV 2024, arXiv:2403.06977).
+"""VideoMamba on Breakfast: ten dishes, in videos of several minutes (Li et al., ECCV 2024, arXiv:2403.06977).
 
 Expected   the authors' top-1 at 4 clips x 3 crops (MODEL_ZOO.md; not re-run) with 32 and 64 frames:
              ti 94.3 94.3, small 95.3 97.4, middle 94.8 95.8, middle_masked 97.9 96.9

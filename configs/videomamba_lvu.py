@@ -1,4 +1,4 @@
-"""VideoMamba on LVU: the content of film clips of minutes, and their reception (Li et al., arXiv:2403.06977).
+"""VideoMamba on LVU: content and reception of film clips of a few minutes (Li et al., arXiv:2403.06977).
 
 Expected   nothing in the authors' repository: its MODEL_ZOO.md calls the results unstable because there are few videos.
            The figures of the paper's LVU table are not repeated here, because we could not check them. On the authors'

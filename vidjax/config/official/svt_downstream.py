@@ -36,7 +36,7 @@ LINEAR = (
     Row("weights", f"{_RUN}:101,102", "the teacher's", place="vidjax.training.init.video_model:init_video_model"),
     Row("trained", f"{_RUN}:129,194", "the linear layer", "model.freeze_backbone", value=True),
     Row("drop_path_rate", f"{_RUN}:107", "none: model.eval()", "model.drop_path", value=0.0),
-    Row("layer begins", f"{_RUN}:313", "0.01", "model.spec.init_std"),
+    Row("layer initialisation", f"{_RUN}:313", "0.01", "model.spec.init_std"),
     Row("DATA.NUM_FRAMES", f"{_YAML}:10", "8", "data.num_frames"),
     Row("DATA.SAMPLING_RATE", f"{_YAML}:11", "32", "data.stride"),
     Row("window", f"{_FRAMES}:389", "frames * rate / 30 * fps", "data.sampling", value="seconds"),
@@ -51,7 +51,7 @@ LINEAR = (
     Row("MIXUP.ENABLED", f"{_DEFAULTS}:268", "False", "data.mixup", value=0.0),
     Row("DATA.MEAN", f"{_DEFAULTS}:303", "[0.45, 0.45, 0.45]", "data.mean", value=(0.45, 0.45, 0.45)),
     Row("DATA.STD", f"{_DEFAULTS}:309", "[0.225, 0.225, 0.225]", "data.std", value=(0.225, 0.225, 0.225)),
-    Row("clips of a video", "datasets/ucf101.py:56", "1", "data.clips_per_decode"),
+    Row("clips per video", "datasets/ucf101.py:56", "1", "data.clips_per_decode"),
     Row("--batch_size_per_gpu", f"{_SCRIPT}:25,17", "16 x 1 GPU", "data.global_batch", value=16),
     Row("loss", f"{_RUN}:206", "cross-entropy", "optim.label_smoothing", value=0.0),
     Row("optimizer", f"{_RUN}:128", "SGD", "optim.name", value="sgd"),
@@ -63,7 +63,7 @@ LINEAR = (
     Row("eta_min", f"{_RUN}:134", "0", "optim.min_lr", value=0.0),
     Row("warm-up", f"{_RUN}:134", "none", "optim.warmup_epochs", value=0.0),
     Row(
-        "scheduler", f"{_RUN}:134", "CosineAnnealingLR, a step an epoch", "optim.schedule",
+        "scheduler", f"{_RUN}:134", "CosineAnnealingLR, one step per epoch", "optim.schedule",
         reason="the same cosine, updated at each training step",
     ),
     Row("--epochs", f"{_SCRIPT}:23", "20", "train.epochs"),
@@ -89,7 +89,7 @@ def _linear(size: str, published: str, classes: str, *others: Row) -> Recipe:
 
 _FIGURES = {"k400": "78.1", "ssv2": "59.2", "ucf101": "93.7, the mean of three splits", "hmdb51": "67.2, likewise"}
 _THEIRS = {recipe.experiment: recipe for recipe in timesformer.RECIPES}
-_BEGINS = ("temporal_fc begins", "temporal attention begins")
+_BEGINS = ("temporal_fc initialisation", "temporal attention initialisation")
 _NOT_THERE = "TimeSformer's code reads Kinetics and Something-Something only; SVT's authors published no other"
 
 

@@ -107,7 +107,7 @@ def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[R
     )
 
 
-MIXED = "clips that are mixed"  # the row of data.mix_group in commands whose GPUs each mix their own clips
+MIXED = "clips mixed together"  # the row of data.mix_group in commands whose GPUs each mix their own clips
 
 
 def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any]) -> tuple[Row, ...]:

@@ -35,15 +35,15 @@ SHARED = (
     Row("drop_path_rate", "timesformer/models/vit.py:324", "0.1", "model.drop_path"),
     Row("drop_rate", "timesformer/models/vit.py:324", "0.", "model.head_dropout", value=0.0),
     Row(
-        "temporal_fc begins", "timesformer/models/vit.py:225,226", "0",
+        "temporal_fc initialisation", "timesformer/models/vit.py:225,226", "0",
         place="vidjax.models.timesformer:DividedBlock",
     ),
     Row(
-        "temporal attention begins", "timesformer/models/helpers.py:190", "a copy of the image model's",
+        "temporal attention initialisation", "timesformer/models/helpers.py:190", "a copy of the image model's",
         place="vidjax.weights.families.timesformer_image:image_rules",
     ),
     Row("label smoothing", "timesformer/models/losses.py:8", "none", "optim.label_smoothing", value=0.0),
-    Row("clips of a video", "timesformer/datasets/kinetics.py:65", "1", "data.clips_per_decode"),
+    Row("clips per video", "timesformer/datasets/kinetics.py:65", "1", "data.clips_per_decode"),
     Row("resize", "timesformer/datasets/transform.py:58", "bilinear", "data.interpolation"),
     Row("tested epoch", "timesformer/utils/checkpoint.py:523", "the last", "eval.checkpoint", value="last"),
     Row("precision", "tools/train_net.py:96", "float32", "model.dtype", reason=FLOAT32),

@@ -64,10 +64,12 @@ def _pretrain() -> tuple[Row, ...]:
     data = {"crop": "30", "its scales": "31", "flip": "32", "RandAugment": "32", "mean": "25", "std": "26"}
     rows = cited(rows, "dataset/pretrain_datasets.py", data | {"window": "290"})
     rows = cited(rows, "dataset/transforms.py", {"its resize": "408"})
-    rows = cited(rows, "dataset/masking_generator.py", {"hidden cubes a slice": "62"})
+    rows = cited(rows, "dataset/masking_generator.py", {"hidden cubes per slice": "62"})
     rows = cited(rows, "engine_for_pretraining.py", {"target": "80,83", "precision": "107"})
-    rows = cited(rows, "models/modeling_pretrain.py", {"blocks begin": "102", "mask token begins": "322"})
-    rows = tuple(row for row in rows if row.name not in ("clips of a video", "loss"))
+    rows = cited(
+        rows, "models/modeling_pretrain.py", {"block initialisation": "102", "mask token initialisation": "322"}
+    )
+    rows = tuple(row for row in rows if row.name not in ("clips per video", "loss"))
     return with_rows(
         _default(rows, epochs="300", mask_ratio="0.9"),
         Row("--tubelet_size", "run_mae_pretraining.py:48", "2", "model.spec.tubelet_size"),
@@ -93,7 +95,7 @@ def _finetune() -> tuple[Row, ...]:
     rows = _elsewhere(cited(videomae.FINETUNE, "run_class_finetuning.py", _FINETUNE_LINES))
     rows = cited(rows, "dataset/datasets.py", _DATASETS_LINES)
     rows = cited(rows, "dataset/video_transforms.py", {"its resize": "559"})
-    rows = cited(rows, "dataset/random_erasing.py", {"tries of a box": "132"})
+    rows = cited(rows, "dataset/random_erasing.py", {"tries per box": "132"})
     rows = cited(rows, "engine_for_finetuning.py", {"merged views": "300,324"})
     rows = cited(rows, "utils.py", {"precision": "584"})
     rows = tuple(row for row in rows if row.name != "--fc_drop_rate")

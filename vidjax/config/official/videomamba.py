@@ -68,7 +68,7 @@ def _parser() -> tuple[Row, ...]:
     places = {"its area": "206", "its aspect": "207", "crop": "210", "flip": "216", "mean": "200", "std": "200"}
     rows = cited(rows, f"{_HERE}/datasets/kinetics_sparse.py", places)
     rows = cited(rows, f"{_HERE}/datasets/video_transforms.py", {"its resize": "570"})
-    rows = cited(rows, f"{_HERE}/datasets/random_erasing.py", {"tries of a box": "128"})
+    rows = cited(rows, f"{_HERE}/datasets/random_erasing.py", {"tries per box": "128"})
     rows = cited(rows, f"{_HERE}/engines/engine_for_finetuning.py", {"merged views": "288,317"})
     rows = tuple(_explained(row) for row in rows if row.name not in _LEFT_OUT and row.name != "precision")
     return with_rows(

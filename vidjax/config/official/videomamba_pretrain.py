@@ -26,13 +26,13 @@ _LINES = {
 _LEFT_OUT = {
     "loss",
     "target",
-    "blocks begin",
-    "mask token begins",
+    "block initialisation",
+    "mask token initialisation",
     "precision",
     "flip",
-    "clips of a video",
+    "clips per video",
     "window",
-    "hidden cubes a slice",
+    "hidden cubes per slice",
     "moving average of weights",
 }  # fmt: skip
 

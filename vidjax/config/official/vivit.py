@@ -27,13 +27,13 @@ SHARED = (
         "colours", f"{_OPS}:587", "DMVR's, brightness added up to 32 grey levels", "data.color_jitter",
         reason="brightness is a factor, 0.875 to 1.125; contrast, saturation and hue are DMVR's",
     ),
-    Row("clips of a video", f"{_DATA}:262", "1", "data.clips_per_decode"),
+    Row("clips per video", f"{_DATA}:262", "1", "data.clips_per_decode"),
     Row("lr per videos", f"{_HERE}/trainer.py:34", "as it is", "optim.reference_batch", value=64),
     Row("momentum", "scenic/train_lib/optimizers.py:218", "0.9", "optim.momentum"),
     Row("mixup.alpha", f"{_HERE}/train_utils.py:100", "only with config.mixup", "data.mixup", value=0.0),
     Row("clipped gradient", f"{_HERE}/train_utils.py:158,162", "each device's", "optim.clip_group", reason=_GROUPS),
     Row("stochastic_droplayer_rate", f"{_HERE}/model.py:691", "0", "model.drop_path"),
-    Row("head begins", f"{_HERE}/model.py:558", "zeros", place="vidjax.models.vivit:ViViTClassifier"),
+    Row("head initialisation", f"{_HERE}/model.py:558", "zeros", place="vidjax.models.vivit:ViViTClassifier"),
     Row("merged views", f"{_HERE}/train_utils.py:321", "sum of logits", "eval.merge", value="sum_logits"),
     Row("tested epoch", f"{_HERE}/trainer.py:346", "the last", "eval.checkpoint", value="last"),
     Row("moving average of weights", f"{_HERE}/train_utils.py:163", "none", "optim.ema", value=0.0),
@@ -117,7 +117,7 @@ def _number(text: str) -> float:
 
 _MIXED = (
     Row("colours", f"{_OPS}:583", "RandAugment takes their place", "data.color_jitter", value=(0.0,) * 4),
-    Row("clips that are mixed", f"{_HERE}/train_utils.py:105", "each device's", "data.mix_group", reason=_GROUPS),
+    Row("clips mixed together", f"{_HERE}/train_utils.py:105", "each device's", "data.mix_group", reason=_GROUPS),
     Row(
         "operations", f"{_OPS}:786", "11, none geometric", place="vidjax.data.clips.scenic_augment:scenic_rand_augment"
     ),
