@@ -161,6 +161,14 @@ def test_what_is_no_video_by_its_type_is_refused(kind, port, videos):
     assert (status, "send video/mp4 or multipart/form-data" in text) == (415, True)
 
 
+@pytest.mark.parametrize(("method", "path", "code"), [("GET", "/", 404), ("GET", "/predict", 405)])
+def test_who_asks_elsewhere_is_told_where_to_post(method, path, code, port):
+    status, headers, text = ask(port, method, path)
+    assert status == code
+    assert json.loads(text)["error"].startswith(f"{method} {path} is not served; POST a video to /predict")
+    assert (headers["Allow"] == "POST") == (code == 405)
+
+
 def test_forms_that_hold_no_file_or_are_no_forms(port):
     for body in (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n', b"no form at all", b""):
         status, _, text = ask(port, "POST", "/predict", body, form(b"", "")[1])

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from jaxtyping import Float, UInt8
+from starlette.exceptions import HTTPException
 
 from vidjax.data.video.container import describe
 from vidjax.data.video.readers import open_video
@@ -121,6 +122,14 @@ class Service:
 def build_app(service: Service) -> FastAPI:
     """The routes of a service."""
     app = FastAPI(title="vidjax", docs_url=None, redoc_url=None)  # these pages would fetch scripts from elsewhere
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(request: Request, error: HTTPException) -> Response:
+        """A path or a method that is not served."""
+        sentence = (
+            f"{request.method} {request.url.path} is not served; POST a video to /predict, GET /health or /metrics"
+        )
+        return JSONResponse({"error": sentence}, error.status_code, error.headers)
 
     @app.post("/predict")
     async def predict(request: Request) -> Response:
