@@ -1,8 +1,10 @@
 """What the page of `vidjax demo` takes from strangers, what it says of the rest, and that none of it stays."""
 
+import dataclasses
 import os
 import time
 
+import numpy as np
 import pytest
 from videos import encode, moving_texture, sound_only
 
@@ -222,3 +224,16 @@ def test_a_large_video_is_copied_smaller_and_slower_and_a_giant_one_by_its_key_f
     assert not write_preview(path, probe_video(path), copy, lambda share: None)
     assert probe_video(copy).frames == 4  # and the last of them once more at the end
     assert probe_video(copy).duration == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_frames_that_are_shown_are_of_every_clip_that_the_model_takes(received, kept):
+    """Two clips of four frames, every 2nd, of 50: frames 0 to 6 at the start, and those up to 48 or 49 at the end."""
+    upload = kept.take("visitor", received(encode(moving_texture(50, 32, 32), rate=25)), "a.mp4")
+    frames, seconds = upload.seen(dataclasses.replace(RECIPE, clips=2, crops=3), 16)
+    numbers = [round(25 * second) for second in seconds]
+    assert numbers[:4] == [0, 2, 4, 6]
+    assert numbers[4:] in ([42, 44, 46, 48], [43, 45, 47, 49])
+    np.testing.assert_array_equal(frames, read_frames(upload.path, numbers))
+    few, times = upload.seen(dataclasses.replace(RECIPE, clips=2), 3)
+    assert [round(25 * time) for time in times] == [numbers[0], numbers[4], numbers[7]]
+    np.testing.assert_array_equal(few, frames[[0, 4, 7]])

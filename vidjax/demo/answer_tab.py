@@ -9,6 +9,8 @@ from vidjax.demo.models import Models, as_shown
 from vidjax.demo.site import Site, Step
 from vidjax.demo.uploads import Tell, Upload
 
+_FRAMES = 16  # that are shown of what the model saw
+
 
 class AnswerTab:
     """What the first classifier and the first captioner of a page say of a video."""
@@ -34,16 +36,20 @@ class AnswerTab:
 
     def _draw_frames(self, upload: Upload, tell: Tell) -> str:
         recipe = (self._classifiers or self._captioners)[0].model.clips
-        frames = as_shown(upload.clip(recipe), recipe)
+        frames, seconds = upload.seen(recipe, _FRAMES)
+        taken = recipe.num_frames * (1 if recipe.windows else recipe.clips)
+        count = f"{len(frames)} of {taken}" if len(frames) < taken else f"{taken}"
         height, width = recipe.frame_size
         return (
-            f"<h3>What the model saw</h3>{parts.strip(frames, upload.seconds(recipe))}"
-            f'<p class="vj-small">{recipe.num_frames} frames of {height} x {width} pixels, as the model gets them.</p>'
+            f"<h3>What the model saw</h3>{parts.strip(as_shown(frames, recipe), seconds)}"
+            f'<p class="vj-small">{count} frames of {height} x {width} pixels, as the model gets them.</p>'
         )
 
     def _draw_answer(self, upload: Upload, tell: Tell) -> str:
         found, remarks = self._classifiers[0].answer(upload, tell)
         shown = parts.numbers(found["values"]) if "values" in found else parts.bars(found["top"])
+        if len(self._classifiers) > 1:
+            shown = f'<p class="vj-small">{parts.text(self._classifiers[0].name)} answers:</p>{shown}'
         return shown + parts.notes([*remarks, *filter(None, [self._classifiers[0].record])])
 
     def _draw_timeline(self, upload: Upload, tell: Tell) -> str:

@@ -16,7 +16,7 @@ _RATE = 6.0  # frames a second of the moving pictures
 _STILLS = 8  # frames of a clip that are shown side by side too
 _NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
 _ERROR = "how far that is off"
-_MASKS = {"tube": "tubes: the same places always", "random": "random cubes", "frame": "whole moments"}
+_MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
 
 
 class ReconstructionTab:
@@ -32,10 +32,19 @@ class ReconstructionTab:
         with gr.Tab(self.NAME) as self._tab:
             with gr.Row():
                 self._ratio = gr.Slider(
-                    0.05, 0.95, value=trained.mask_ratio, step=0.05, label="hidden share", elem_id="vj-ratio", scale=3
+                    0.05,
+                    0.95,
+                    value=trained.mask_ratio,
+                    step=0.05,
+                    label="hidden share",
+                    elem_id="vj-ratio",
+                    scale=3,
+                    min_width=200,
                 )
-                self._mask = gr.Dropdown(masks, value=trained.mask, label="mask", elem_id="vj-mask", scale=3)
-                self._seed = gr.Number(0, label="seed", precision=0, elem_id="vj-seed", scale=1)
+                self._mask = gr.Dropdown(
+                    masks, value=trained.mask, label="mask", elem_id="vj-mask", scale=2, min_width=150
+                )
+                self._seed = gr.Number(0, label="seed", precision=0, elem_id="vj-seed", scale=1, min_width=70)
             self._pictures = gr.HTML(elem_id="vj-pictures", min_height=120)
 
     def connect(self) -> None:

@@ -79,6 +79,22 @@ class Upload:
         [indices] = eval_indices(self.info.frames, self.info.fps, recipe.one_view())
         return [float(index) / self.info.fps for index in indices]
 
+    def seen(self, recipe: ClipRecipe, most: int) -> tuple[UInt8[np.ndarray, "n h w 3"], list[float]]:
+        """Frames of all clips that a model takes, in their central crop: up to `most`, evenly chosen, and their times.
+
+        A model that answers by windows is shown with the clip in the middle.
+
+        Raises:
+          VideoError: when it cannot be decoded.
+        """
+        recipe = recipe.one_view() if recipe.windows else dataclasses.replace(recipe, crops=1)
+        with open_video(self.path) as video:
+            [views] = window_views(video, recipe, [None])
+        indices = eval_indices(self.info.frames, self.info.fps, recipe).reshape(-1)
+        chosen = np.linspace(0, len(indices) - 1, min(most, len(indices))).round().astype(int)
+        seconds = [float(index) / self.info.fps for index in indices[chosen]]
+        return views.reshape(-1, *views.shape[2:])[chosen], seconds
+
     def plain(self, sentence: str) -> str:
         """A sentence that names the video as its visitor does."""
         return sentence.replace(self.path, self.name)
