@@ -77,7 +77,7 @@ class _Clock:
         self.under_way[name] = transfer
 
     def work(self, seconds: float, carrying: Sequence[str] = ()) -> None:
-        """Let the core compute for so many seconds, and carry on the named collectives."""
+        """Let the core compute for `seconds`, and carry on the named collectives."""
         self.busy += seconds
         self._pass({True: seconds, False: seconds}, carrying)
 

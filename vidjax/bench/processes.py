@@ -18,7 +18,7 @@ def vidjax_words(*words: str) -> list[str]:
 
 
 def command(words: list[str], **environ: str) -> Run:
-    """A run that starts the process so many times on the CPU, one after another.
+    """A run that starts the process `count` times on the CPU, one after another.
 
     Args:
       environ: variables that override this process's.

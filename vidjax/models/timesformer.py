@@ -1,7 +1,7 @@
 """TimeSformer: a ViT whose blocks attend over time, then over space (Bertasius et al. 2021, arXiv:2102.05095).
 
 Also its two ablations: joint space-time attention, and attention within frames only. Details follow the authors' code
-(`timesformer/models/vit.py`), which says more than the paper's section 3.
+(`timesformer/models/vit.py`), which has more detail than the paper's section 3.
 """
 
 import dataclasses

@@ -17,7 +17,7 @@ ERASE_ATTEMPTS = 100  # for clips, as in VideoMAE's random_erasing.py:129; timm'
 def random_erase(
     keys: Key[Array, " b"], clips: Float[Array, "b t h w c"], probability: float
 ) -> Float[Array, "b t h w c"]:
-    """Fill one rectangle of each clip, the same in all its frames, with standard normal noise.
+    """Fill one rectangle of each clip, at the same place in all frames, with standard normal noise.
 
     Args:
       keys: one per clip.

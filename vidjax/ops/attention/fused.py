@@ -75,7 +75,7 @@ def _with_heads(q, k, v, scale, form):
 
 
 def _side_by_side(x):
-    """Put heads side by side, as projections make them: an axis for heads costs a TPU copies."""
+    """Put heads side by side, as projections make them: a separate axis for heads costs a TPU copies."""
     return rearrange(x, "b n h d -> b n (h d)")
 
 

@@ -77,7 +77,7 @@ class Blocks:
         return min(range(1, max(1, ROWS // self.batch) + 1), key=self._tiles)
 
     def _tiles(self, parts: int) -> int:
-        """Registers side by side for one state of a row's channels, if these are cut into so many parts."""
+        """Registers side by side for one state of a row's channels, if these are cut into `parts`."""
         return math.ceil(math.ceil(self.channels / LANES) / parts)
 
     @property
