@@ -1,8 +1,8 @@
-"""docs/configuration.md: every key of a run, from the types and comments of vidjax/config/schema.py.
+"""Write docs/configuration.md: every key of a run, from the types and comments in vidjax/config/schema.py.
 
     python scripts/configuration_page.py [--docs docs]
 
-A key means what its comments there say.
+The meaning of a key is its comment there.
 """
 
 import argparse
@@ -45,7 +45,7 @@ _KINDS = {int: "integer", float: "number", bool: "True or False", str: "text", d
 
 
 def comments(section: type) -> dict[str, str]:
-    """What the source of a dataclass says of each field: the comment on its lines, and the ones right above it."""
+    """The comments on each field in the source of a dataclass: on the field's lines, and right above them."""
     source = inspect.getsource(section)
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     said = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
@@ -72,7 +72,7 @@ def kind_of(hint: Any) -> str:
 
 
 def range_of(key: str, hint: Any) -> str:
-    """What a key may hold: its choices, or its type and limits."""
+    """The values that a key allows: its choices, or its type and limits."""
     names = choices(key)
     if names:
         several = "any of " if typing.get_origin(plain(hint)) is tuple else ""
@@ -102,19 +102,19 @@ def _shown(value: Any) -> str:
 
 
 def meaning_of(said: str, effect: str) -> str:
-    """A comment, and what changing the key on resume does, as sentences in a cell of a table."""
+    """A comment, and the effect of changing the key on resume, as sentences for a table cell."""
     text = said if said.endswith(".") or not said else f"{said}."
     first, colon, _ = text.partition(":")
-    named = colon and first.isidentifier() and first.islower()  # a choice, spelt as it is
+    named = colon and first.isidentifier() and first.islower()  # a choice, whose spelling is kept
     text = (text if named else text[:1].upper() + text[1:]) + f" When it changes on resume, {effect}." * bool(effect)
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(section: type, prefix: str, mark: Any) -> list[str]:
-    """The rows of a section, without those of sections inside it.
+    """The rows of a section, without those of nested sections.
 
     Args:
-      mark: the type of the section where it stands in the configuration, whose marks its keys share; None for none.
+      mark: the section's own type in the configuration, whose marks its keys inherit; None if it has none.
     """
     hints, said, rows = hints_of(section), comments(section), []
     for field in dataclasses.fields(section):

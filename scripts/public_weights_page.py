@@ -63,7 +63,7 @@ def page(cards: Iterable[Mapping[str, Any]], measured: Mapping[str, Any]) -> str
     """The whole page.
 
     Args:
-      cards: of `vidjax models --json`.
+      cards: the presets, as `vidjax models --json` prints them.
       measured: accuracies by the name of the weights, {top1, top5, videos}; outputs, {comparison: largest difference}.
     """
     lines = [_HEADINGS, ("---",) * len(_HEADINGS)]
@@ -97,13 +97,13 @@ def _accuracy(found: Mapping[str, Any]) -> str:
 
 
 def add(measured: dict[str, Any], folder: Path, names: Iterable[str]) -> None:
-    """Enter the figures of a folder.
+    """Add the figures in a folder.
 
     Args:
-      names: of the weights that the page has.
+      names: names of the weights on the page.
 
     Raises:
-      ConfigError: for a folder that is neither, or whose weights the page does not have.
+      ConfigError: for a folder of another kind, or with weights that are not on the page.
     """
     results, table = folder / "results.json", folder / "table.json"
     if table.is_file():

@@ -1,9 +1,9 @@
-"""Builds the documentation site into `site/`, strictly: a warning or a dead link fails, with where it is.
+"""Build the documentation site into `site/`, strictly: any warning or dead link fails the build and is listed.
 
     python scripts/site.py
 
-Zensical checks the links of the pages. It neither counts what Griffe says of docstrings nor sees what mkdocstrings
-writes, so the words of the build and the links of the finished HTML are checked here.
+Zensical checks the links of the pages, but neither counts Griffe's warnings about docstrings nor sees the pages that
+mkdocstrings writes. So the output of the build and the links of the finished HTML are checked here.
 """
 
 import html.parser
@@ -20,7 +20,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Page(html.parser.HTMLParser):
-    """The links, the pictures and the anchors of a page."""
+    """The links, images and anchors of a page."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -29,18 +29,18 @@ class Page(html.parser.HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what a tag points to, and what may be pointed to."""
+        """Record a tag's links and anchors."""
         found = dict(attrs)
         self.anchors |= {value for key in ("id", "name") if (value := found.get(key))}
         self.links += [value for key in ("href", "src") if (value := found.get(key))]
 
 
 def dead_links(site: pathlib.Path, root: pathlib.Path) -> list[str]:
-    """A line for each link of a site that leads nowhere: to no page, no anchor, or no file of this repository.
+    """A line for each dead link of a site: to a missing page, anchor, or file of this repository.
 
     Args:
       site: the folder of the built pages.
-      root: the folder of the repository, where links to GitHub's copy of a file are looked up.
+      root: the folder of the repository, in which links to files on GitHub are looked up.
     """
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     return [
@@ -55,7 +55,7 @@ def _leads_somewhere(link: str, path: pathlib.Path, pages: dict[pathlib.Path, Pa
     if link.startswith((f"{REPOSITORY}blob/main/", f"{REPOSITORY}tree/main/")):
         return (root / link.removeprefix(REPOSITORY).split("/", 2)[2].partition("#")[0]).exists()
     if urllib.parse.urlsplit(link).scheme or link.startswith("//"):
-        return True  # of others, which nobody may be asked about while a page is built
+        return True  # links to other sites are not fetched while pages are built
     place, _, anchor = link.partition("#")
     target = (path.parent / urllib.parse.unquote(place.partition("?")[0])).resolve() if place else path
     target = target / "index.html" if target.is_dir() else target
@@ -65,7 +65,7 @@ def _leads_somewhere(link: str, path: pathlib.Path, pages: dict[pathlib.Path, Pa
 
 
 def main() -> int:
-    """Build and check; the exit code."""
+    """Build and check the site; return the exit code."""
     program = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = COLOURS.sub("", done.stdout)

@@ -1,7 +1,7 @@
-"""Griffe extension for the site: renders the docstrings of vidjax, whose style differs from Griffe's in two places.
+"""A Griffe extension for the site: renders vidjax's docstrings, whose style differs from Griffe's in two places.
 
 vidjax writes `Example:` and describes parameters that belong together in one entry, `num_frames, image_size: ...`.
-Griffe knows a section of code only as `Examples:` and wants an entry for each parameter.
+Griffe recognises a section of code only as `Examples:` and needs one entry per parameter.
 """
 
 import re
@@ -19,10 +19,10 @@ def _apart(entry: re.Match) -> str:
 
 
 class Docstrings(griffe.Extension):
-    """Rewrite docstrings before Griffe parses them; the source files stay as they are."""
+    """Rewrite docstrings before Griffe parses them; source files do not change."""
 
     def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
-        """Called for each object that was loaded."""
+        """Rewrite the docstring of a loaded object."""
         del kwargs
         if obj.docstring:
             text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A job in the words of each engine: Cloud TPU's queued resources, JobSet on GKE, SkyPilot, Slurm."""
+"""How each engine launches a job: Cloud TPU's queued resources, JobSet on GKE, SkyPilot, Slurm."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from job import Job, Launch
 
-ON_TPU, ON_GPU = "vidjax[tpu,gcs]", "vidjax[cuda]"  # what is installed unless the job says what
-GRACE = 120  # seconds between the signal to stop and the end of a machine, in which a run saves its step
+ON_TPU, ON_GPU = "vidjax[tpu,gcs]", "vidjax[cuda]"  # installed unless the job says otherwise
+GRACE = 120  # seconds between the stop signal and the end of a machine, for a run to save its step
 
-FOR_GOOD = (2, 3)  # exit codes of vidjax.main that another start would repeat: a mistake, videos that cannot be scored
+FOR_GOOD = (2, 3)  # exit codes of vidjax.main that would only recur: a mistake, videos that cannot be scored
 _UNTIL_DONE = """\
 while true; do
   code=0
@@ -24,8 +24,8 @@ done"""
 def queued_resource(job: Job) -> Launch:
     """A queued resource of Cloud TPU, whose machines run a script whenever they start.
 
-    A spot slice that was taken away has to be asked for again: its queued resource is suspended then, and
-    the same command makes another after it was deleted.
+    A spot slice that was taken away must be requested again: its queued resource is then suspended, and after deleting
+    it, the same command creates another.
     """
     job.check(bucket=True)
     place = [f"--{key}={job.engine[key]}" for key in ("project", "zone") if job.engine.get(key)]
@@ -49,7 +49,7 @@ def queued_resource(job: Job) -> Launch:
 
 
 def jobset(job: Job) -> Launch:
-    """A JobSet of GKE: an indexed job per slice, started anew as a whole when one of its pods fails."""
+    """A JobSet of GKE: an indexed job per slice, restarted as a whole when one of its pods fails."""
     job.check(bucket=True)
     image = job.engine.get("image") or "python:3.12-slim"
     run = f"pip install --quiet {shlex.quote(job.install or ON_TPU)} && exec {job.command}"
@@ -119,7 +119,7 @@ def jobset(job: Job) -> Launch:
 
 
 def skypilot(job: Job) -> Launch:
-    """A managed job of SkyPilot, which asks for another slice when one was taken away."""
+    """A managed job of SkyPilot, which requests another slice when one is taken away."""
     job.check(bucket=True)
     lines = [
         f"name: {job.name}",
@@ -145,7 +145,7 @@ def skypilot(job: Job) -> Launch:
 
 
 def slurm(job: Job) -> Launch:
-    """A batch job of Slurm, one process a node; it is queued again when it is preempted or a node fails."""
+    """A batch job of Slurm, one process per node; it is requeued when it is preempted or a node fails."""
     job.check(bucket=False)
     given = {key: job.engine.get(key, "") for key in ("nodes", "gpus", "partition", "time", "account")}
     options = {
@@ -190,7 +190,7 @@ ENGINES: dict[str, Callable[[Job], Launch]] = {
 
 
 def _startup(job: Job) -> str:
-    """The start-up script of a machine: it installs once, and starts the run until that has ended for good."""
+    """The start-up script of a machine: it installs once, and restarts the run until that has ended for good."""
     install = f"uv pip install --quiet --python /opt/vidjax/bin/python {shlex.quote(job.install or ON_TPU)}"
     return "\n".join(
         [
@@ -216,5 +216,5 @@ def _startup(job: Job) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A scalar of YAML."""
+    """A YAML scalar."""
     return "'" + text.replace("'", "''") + "'"

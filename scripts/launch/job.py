@@ -1,4 +1,4 @@
-"""What is launched: a command of vidjax on a slice of TPU chips, and what the engines call such a slice."""
+"""A launched job: a vidjax command on a slice of TPU chips, and the engines' names for such a slice."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Chip:
 
     Attributes:
       accelerator: its name in an accelerator type of Cloud TPU, before the number of units.
-      units: in that number, of one chip: v4 and v5p count cores.
+      units: units per chip in that number; v4 and v5p count cores.
       runtime: software version of a Cloud TPU machine.
       podslice: its name on GKE (cloud.google.com/gke-tpu-accelerator).
-      host: chips of one machine in a slice of several.
+      host: chips per machine in a slice of several machines.
     """
 
     accelerator: str
@@ -43,13 +43,13 @@ class Job:
     """A command on every host of one or more slices.
 
     Attributes:
-      name: of the job, lower-case letters, digits and hyphens.
-      words: of `python -m vidjax.main`.
-      topology: such as v5e:8x8, as `vidjax compile` takes it; empty where an engine has no TPU.
-      slices: of that topology, joined by the data-centre network.
-      spot: chips that may be taken away at any time, and cost less.
-      install: what pip installs; empty for vidjax with what the engine's machines need.
-      engine: its own settings, such as zone and project.
+      name: name of the job, in lower-case letters, digits and hyphens.
+      words: arguments of `python -m vidjax.main`.
+      topology: such as v5e:8x8, as for `vidjax compile`; empty for an engine without TPUs.
+      slices: number of slices of that topology, joined by the data-centre network.
+      spot: whether to use cheaper chips that may be taken away at any time.
+      install: what pip installs; empty for vidjax with the extras that the engine's machines need.
+      engine: settings of the engine, such as zone and project.
     """
 
     name: str
@@ -93,32 +93,32 @@ class Job:
 
     @property
     def command(self) -> str:
-        """The command as it is typed in a shell."""
+        """The command as typed in a shell."""
         return shlex.join(["python", "-m", "vidjax.main", *self.words])
 
     def check(self, *, bucket: bool) -> None:
-        """Refuse a job that would lose its work or could not be named.
+        """Reject a job with an invalid name, or one that would lose its work.
 
         Args:
-          bucket: the machines' disks are gone when they are, so that the run has to be in a bucket.
+          bucket: whether the run must be in a bucket, because disks vanish with their machines.
         """
         if not self.name or not all(sign.isdigit() or sign.islower() or sign == "-" for sign in self.name):
             raise LaunchError(f"--name={self.name}: use lower-case letters, digits and hyphens")
         folders = [word.partition("=")[2] for word in self.words if word.lstrip("-").startswith("workdir=")]
         if not folders:
-            raise LaunchError("after -- come the words of vidjax.main; --workdir=DIR is missing among them")
+            raise LaunchError("after -- come the arguments of vidjax.main; --workdir=DIR is missing among them")
         if bucket and not folders[-1].startswith("gs://"):
             raise LaunchError(f"--workdir={folders[-1]} is lost with its machine; name a bucket: --workdir=gs://...")
 
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """What an engine would do.
+    """What an engine does to launch a job.
 
     Attributes:
-      files: by name.
-      commands: one after the other, with the names of files as words or after an equals sign.
-      then: words for the person who has launched it: how to look at it, and how to end it.
+      files: contents by file name.
+      commands: run one after the other; file names in them are words, or follow an equals sign.
+      then: commands for the person who launched it, to watch the job and to end it.
     """
 
     files: dict[str, str]

@@ -1,9 +1,9 @@
-"""Start a run on every host of a slice, by an engine that you have; start it again by the same command.
+"""Start a run on every host of a slice with one of four engines; the same command starts it again.
 
     python scripts/launch/launch.py ENGINE --name=NAME --topology=v5e:8x8 [...] -- --config=... --workdir=gs://...
 
 ENGINE is tpu (queued resources of Cloud TPU), gke (a JobSet), skypilot or slurm. --dry-run prints the files and
-commands instead. The engine's own program (gcloud, kubectl, sky, sbatch) has to be installed and logged in.
+commands instead. The engine's own program (gcloud, kubectl, sky, sbatch) must be installed and logged in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_ENGINES = (
 
 
 def main(words: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
+    """Launch a job as the command line asks; return the exit code."""
     words = sys.argv[1:] if words is None else words
     ours, theirs = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     arguments = _parser().parse_args(ours)
@@ -45,7 +45,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def shown(launch: Launch) -> str:
-    """What would be done, for a person to read."""
+    """The files and commands of a launch, for a person to read."""
     parts = [f"# {name}\n{content}" for name, content in launch.files.items()]
     parts += ["# commands\n" + "".join(f"{shlex.join(command)}\n" for command in launch.commands)]
     parts += [f"# then\n{launch.then}\n"]
@@ -71,7 +71,7 @@ def _run(launch: Launch) -> int:
 
 
 def _with_folder(word: str, launch: Launch, folder: str) -> str:
-    """A word of a command with the path of a file in the place of its name."""
+    """Replace the name of a file in a command's word by its path."""
     for name in launch.files:
         if word == name or word.endswith(f"={name}"):
             return word.removesuffix(name) + str(pathlib.Path(folder, name))
@@ -82,14 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("engine", choices=ENGINES)
-    add("--name", required=True, help="of the job: lower-case letters, digits and hyphens")
-    add("--topology", default="", help="of a slice, as vidjax compile takes it, such as v5e:8x8")
-    add("--slices", type=int, default=1, help="joined by the data-centre network")
-    add("--spot", action="store_true", help="chips that may be taken away, and cost less")
+    add("--name", required=True, help="name of the job: lower-case letters, digits and hyphens")
+    add("--topology", default="", help="slice, as for vidjax compile, such as v5e:8x8")
+    add("--slices", type=int, default=1, help="number of slices, joined by the data-centre network")
+    add("--spot", action="store_true", help="use cheaper chips that may be taken away")
     add("--install", default="", help="what pip installs on every host; default vidjax[tpu,gcs], vidjax[cuda] on Slurm")
-    add("--dry-run", action="store_true", help="print the files and commands, and do nothing")
+    add("--dry-run", action="store_true", help="only print the files and commands")
     for name in _OF_ENGINES:
-        add(f"--{name}", default="", help="of the engine, where it has such a thing")
+        add(f"--{name}", default="", help="setting of the engine, if it has one of this name")
     return parser
 
 
