@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -60,8 +61,6 @@ def test_a_converted_run_samples_videos_as_its_source(classifier, converted, vid
 
 
 def test_a_run_samples_videos_as_it_was_trained(converted, videos, tmp_path, capsys):
-    import shutil
-
     run = shutil.copytree(converted, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"] |= {"stride": 1, "sampling": "dense_span"}
@@ -98,8 +97,6 @@ def test_training_can_start_from_a_converted_run(classifier, tmp_path):
 
 
 def test_a_damaged_spec_is_refused_by_name(converted, tmp_path, capsys):
-    import shutil
-
     run = shutil.copytree(converted, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     for damage in ({"breadth": 48}, {"width": "wide"}, [1]):
@@ -125,6 +122,23 @@ def test_what_is_exported_computes_the_same_in_transformers(converted, clips, tr
     scale = np.abs(logits).max()
     np.testing.assert_allclose(ours(clips)["logits"], logits, atol=2e-5 * scale)
     assert tuple(theirs.config.id2label.values()) == CLASSES
+
+
+def test_what_is_exported_takes_clips_as_the_run_did(converted, videos, tmp_path, capsys):
+    """Two clips, every 2nd frame: no file of transformers says so."""
+    run = shutil.copytree(converted, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"] |= {"stride": 2}
+    config["eval"] |= {"clips": 2, "crops": 1}
+    (run / "config.json").write_text(json.dumps(config))
+    assert main(["export", str(run), str(tmp_path / "out")]) == 0
+    shown = []
+    for source in ("run", "out"):
+        assert main(["predict", videos[0], "--model", str(tmp_path / source)]) == 0
+        said = capsys.readouterr()
+        assert "2 x 1 views of 8 frames, every 2nd" in said.err
+        shown.append(said.out.split("label", 1)[1])
+    assert shown[0] == shown[1]
 
 
 @pytest.mark.parametrize("verb", ["convert", "export"])

@@ -8,6 +8,7 @@ preprocessing.json says how frames are taken.
 from __future__ import annotations
 
 import argparse
+import pathlib
 
 from vidjax.cli import load_model, paths
 from vidjax.cli.terminal import say
@@ -52,8 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
             notes = hub_folder.write(model, arguments.folder, arguments.hub_layout, arguments.license)
         else:
             from vidjax import weights
+            from vidjax.weights import preprocessing
 
             notes = weights.export(model, arguments.folder)
+            if model.clip_recipe and (not model.answer or model.answer.kind == "classes"):
+                preprocessing.write(pathlib.Path(arguments.folder), model)
     for note in notes:
         say(f"note: {note}")
     print(arguments.folder)
