@@ -14,8 +14,8 @@ def get_config(arg=None):
     config.task = "masked_autoencoding"
     config_lib.motion(config)
 
-    # Half of the clip is hidden whole, so that only motion tells what is there. Tubes over 75 % of the 9 patches were
-    # worth nothing to the classifier (one seed, docs/results.md).
+    # Whole frames, half of the clip, are hidden, so that only motion predicts their content. Tubes over 75 % of the 9
+    # patches did not help the classifier (docs/results.md).
     config.model.mask = "frame"
     config.model.mask_ratio = 0.5
 
