@@ -23,7 +23,7 @@ _KINETICS = (
         "is meant",
     ),
     Row(
-        "test of Kinetics", "datasets/kinetics.py:139", "a random clip and crop",
+        "test on Kinetics", "datasets/kinetics.py:139", "a random clip and crop",
         reason="scored like the splits of UCF101 and HMDB51: one clip, three crops",
     ),
 )  # fmt: skip

@@ -15,7 +15,7 @@ FLOAT32 = "bfloat16 takes less memory and time; parameters and losses are float3
 
 SHARED = (
     Row("MIXUP.ENABLED", f"{_DEFAULTS}:263", "False", "data.mixup", value=0.0),
-    Row("its CUTMIX_ALPHA", f"{_DEFAULTS}:263", "False", "data.cutmix", value=0.0),
+    Row("MIXUP's CUTMIX_ALPHA", f"{_DEFAULTS}:263", "False", "data.cutmix", value=0.0),
     Row("EMA.ENABLED", f"{_DEFAULTS}:272", "False", "optim.ema", value=0.0),
     Row("DATA.MEAN", f"{_DEFAULTS}:298", "[0.45, 0.45, 0.45]", "data.mean", value=(0.45, 0.45, 0.45)),
     Row("DATA.STD", f"{_DEFAULTS}:304", "[0.225, 0.225, 0.225]", "data.std", value=(0.225, 0.225, 0.225)),
@@ -29,8 +29,8 @@ SHARED = (
     Row("SOLVER.NESTEROV", f"{_DEFAULTS}:382", "True", "optim.nesterov"),
     Row("SOLVER.WARMUP_EPOCHS", f"{_DEFAULTS}:391", "0.0", "optim.warmup_epochs"),
     Row("GLOBAL_BATCH_SIZE", f"{_DEFAULTS}:432", "64", "data.global_batch"),
-    Row("lr per videos", f"{_DEFAULTS}:400", "as it is", "optim.reference_batch", value=64),
-    Row("decayed", "timesformer/models/optimizer.py:40", "all but batch norms", "optim.decayed", value="all"),
+    Row("lr per videos", f"{_DEFAULTS}:400", "not scaled", "optim.reference_batch", value=64),
+    Row("decayed", "timesformer/models/optimizer.py:40", "all except batch norms", "optim.decayed", value="all"),
     Row("clipping", "tools/train_net.py:107", "none", "optim.clip_norm", value=0.0),
     Row("drop_path_rate", "timesformer/models/vit.py:324", "0.1", "model.drop_path"),
     Row("drop_rate", "timesformer/models/vit.py:324", "0.", "model.head_dropout", value=0.0),
@@ -60,9 +60,9 @@ _KINETICS = (
 
 
 _SSV2 = (
-    Row("window", "timesformer/datasets/ssv2.py:231,233", "a frame of each rounded segment", "data.sampling",
+    Row("window", "timesformer/datasets/ssv2.py:231,233", "one frame per rounded segment", "data.sampling",
         value="segment_middle"),
-    Row("frames are read", "timesformer/datasets/utils.py:36", "as BGR", "data.channels", value="bgr"),
+    Row("order of channels", "timesformer/datasets/utils.py:36", "BGR", "data.channels", value="bgr"),
 )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ class _Yaml:
 
 _REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other models only"
 _POSITIONS = Row(
-    "other positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
+    "resized positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
     "model.spec.resized_positions", value="flattened",
     reason="a mistake of theirs that gives most places another's position. The public weights began this way; to do "
     "the same, set --config.model.spec.resized_positions=flattened",

@@ -42,8 +42,8 @@ PRETRAIN = (
     Row("--color_jitter", "run_mae_pretraining.py:79", "0.0", reason=_PARSED_ONLY),
     Row("--train_interpolation", "run_mae_pretraining.py:81", "bicubic", reason=_PARSED_ONLY),
     Row("crop", "datasets.py:14", "GroupMultiScaleCrop", "data.crop", value="multi_scale"),
-    Row("its scales", "datasets.py:14", "[1, .875, .75, .66]", "data.crop_scales", value=(1.0, 0.875, 0.75, 0.66)),
-    Row("its resize", "transforms.py:99", "Image.BILINEAR", "data.interpolation", value="bilinear_antialias"),
+    Row("crop scales", "datasets.py:14", "[1, .875, .75, .66]", "data.crop_scales", value=(1.0, 0.875, 0.75, 0.66)),
+    Row("crop resize", "transforms.py:99", "Image.BILINEAR", "data.interpolation", value="bilinear_antialias"),
     Row("flip", "datasets.py:15", "none", "data.flip", value=0.0),
     Row("RandAugment", "datasets.py:15", "none", "data.rand_augment", value=""),
     Row("mean", "datasets.py:11", "(0.485, 0.456, 0.406)", "data.mean"),
@@ -103,7 +103,7 @@ FINETUNE = (
     Row("schedule", "utils.py:393,397", "linear from 0, then cosine", "optim.schedule", value="cosine"),
     Row("undecayed", "optim_factory.py:56", "rank 1, .bias, positions", "optim.decayed", value="kernels"),
     Row(
-        "layers of the decay", "optim_factory.py:24,35", "embeddings 0, block i i+1, rest last",
+        "layer ids of the decay", "optim_factory.py:24,35", "embeddings 0, block i i+1, rest last",
         place="vidjax.training.optim.layer_decay:layer_scales",
     ),
     Row("--color_jitter", "run_class_finetuning.py:87", "0.4", reason=_PARSED_ONLY),
@@ -129,12 +129,12 @@ FINETUNE = (
     Row("--sampling_rate", "run_class_finetuning.py:149", "4", "data.stride"),
     Row("training window", "kinetics.py:262,264", "random end, linspaced", "data.sampling", value="dense_span"),
     Row("crop", "kinetics.py:194", "random_resized_crop", "data.crop", value="random_resized"),
-    Row("its area", "kinetics.py:190", "(0.08, 1.0)", "data.crop_area"),
+    Row("crop area", "kinetics.py:190", "(0.08, 1.0)", "data.crop_area"),
     Row(
-        "its aspect", "kinetics.py:191", "(0.75, 1.3333)", "data.crop_aspect",
+        "crop aspect", "kinetics.py:191", "(0.75, 1.3333)", "data.crop_aspect",
         reason="exactly 4/3, which theirs rounds to four decimals",
     ),
-    Row("its resize", "video_transforms.py:571", "bilinear", "data.interpolation"),
+    Row("crop resize", "video_transforms.py:571", "bilinear", "data.interpolation"),
     Row("flip", "kinetics.py:200", "True", "data.flip", value=0.5),
     Row("mean", "kinetics.py:184", "(0.485, 0.456, 0.406)", "data.mean"),
     Row("std", "kinetics.py:184", "(0.229, 0.224, 0.225)", "data.std"),
@@ -147,11 +147,11 @@ FINETUNE = (
 )  # fmt: skip
 
 SSV2_FRAMES = (
-    Row("training window", "ssv2.py:251,254", "a frame of each N // 16", "data.sampling", value="segment_integer"),
+    Row("training window", "ssv2.py:251,254", "one frame per N // 16", "data.sampling", value="segment_integer"),
     Row("crop", "ssv2.py:189", "random_resized_crop", "data.crop", value="random_resized"),
-    Row("its area", "ssv2.py:185", "(0.08, 1.0)", "data.crop_area"),
+    Row("crop area", "ssv2.py:185", "(0.08, 1.0)", "data.crop_area"),
     Row(
-        "its aspect", "ssv2.py:186", "(0.75, 1.3333)", "data.crop_aspect",
+        "crop aspect", "ssv2.py:186", "(0.75, 1.3333)", "data.crop_aspect",
         reason="exactly 4/3, which theirs rounds to four decimals",
     ),
     Row("flip", "ssv2.py:195", "False", "data.flip", value=0.0),

@@ -39,18 +39,18 @@ _FINETUNE_LINES = {
 _DATASETS_LINES = {
     "training window": "311,313",
     "crop": "233",
-    "its area": "229",
+    "crop area": "229",
     "flip": "240",
     "mean": "223",
     "std": "224",
-    "its aspect": "230",
+    "crop aspect": "230",
 }
 
 
 def _elsewhere(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """The rows that both stages share, with their lines in V2's code."""
     rows = cited(rows, "utils.py", {"schedule": "446,450"})
-    rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layers of the decay": "30,41"})
+    rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layer ids of the decay": "30,41"})
     renamed = {"--warmup_lr": _NO_WARMUP_LR}
     return tuple(dataclasses.replace(row, reason=renamed.get(row.name, row.reason)) for row in rows)
 
@@ -61,9 +61,9 @@ def _default(rows: tuple[Row, ...], **values: str) -> tuple[Row, ...]:
 
 def _pretrain() -> tuple[Row, ...]:
     rows = _elsewhere(cited(videomae.PRETRAIN, "run_mae_pretraining.py", _PRETRAIN_LINES))
-    data = {"crop": "30", "its scales": "31", "flip": "32", "RandAugment": "32", "mean": "25", "std": "26"}
+    data = {"crop": "30", "crop scales": "31", "flip": "32", "RandAugment": "32", "mean": "25", "std": "26"}
     rows = cited(rows, "dataset/pretrain_datasets.py", data | {"window": "290"})
-    rows = cited(rows, "dataset/transforms.py", {"its resize": "408"})
+    rows = cited(rows, "dataset/transforms.py", {"crop resize": "408"})
     rows = cited(rows, "dataset/masking_generator.py", {"hidden cubes per slice": "62"})
     rows = cited(rows, "engine_for_pretraining.py", {"target": "80,83", "precision": "107"})
     rows = cited(
@@ -77,7 +77,7 @@ def _pretrain() -> tuple[Row, ...]:
         Row("--decoder_mask_type", "run_mae_pretraining.py:62,63", "run_cell", "model.decoder_mask"),
         Row("--decoder_mask_ratio", "run_mae_pretraining.py:71,72", "0.0", "model.decoder_mask_ratio"),
         Row(
-            "the cell", "dataset/masking_generator.py:91,98,112", "2 x 2, one on a slice, random start",
+            "the cell", "dataset/masking_generator.py:91,98,112", "2 x 2, one per slice, random start",
             place="vidjax.ops.masking:running_cell_mask",
         ),
         Row(
@@ -94,7 +94,7 @@ def _pretrain() -> tuple[Row, ...]:
 def _finetune() -> tuple[Row, ...]:
     rows = _elsewhere(cited(videomae.FINETUNE, "run_class_finetuning.py", _FINETUNE_LINES))
     rows = cited(rows, "dataset/datasets.py", _DATASETS_LINES)
-    rows = cited(rows, "dataset/video_transforms.py", {"its resize": "559"})
+    rows = cited(rows, "dataset/video_transforms.py", {"crop resize": "559"})
     rows = cited(rows, "dataset/random_erasing.py", {"tries per box": "132"})
     rows = cited(rows, "engine_for_finetuning.py", {"merged views": "300,324"})
     rows = cited(rows, "utils.py", {"precision": "584"})
@@ -109,11 +109,11 @@ def _finetune() -> tuple[Row, ...]:
 _SSV2_LINES = {
     "training window": "585,598",
     "crop": "535",
-    "its area": "531",
+    "crop area": "531",
     "flip": "541",
     "mean": "525",
     "std": "526",
-    "its aspect": "532",
+    "crop aspect": "532",
 }
 _WORDS = {
     "SSV2": "ssv2", "UCF101": "ucf101", "HMDB51": "hmdb51", "Kinetics-600": "kinetics600",

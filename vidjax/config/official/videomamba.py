@@ -50,7 +50,7 @@ _REASONS = {
     "--use_mean_pooling": f"{_NOT_GIVEN}, which classifies by its class token, as here",
     "--sampling_rate": "neither code reads it: frames are spread over the video",
 }
-_LEFT_OUT = {"tested epoch", "layers of the decay"}  # VideoMAE's rows that other rows replace
+_LEFT_OUT = {"tested epoch", "layer ids of the decay"}  # VideoMAE's rows that other rows replace
 
 
 def _explained(row: Row) -> Row:
@@ -65,15 +65,15 @@ def _parser() -> tuple[Row, ...]:
     rows = cited(videomae.FINETUNE, _RUN, _LINES)
     rows = cited(rows, f"{_HERE}/utils.py", {"schedule": "455,459"})
     rows = cited(rows, f"{_HERE}/optim_factory.py", {"undecayed": "69"})
-    places = {"its area": "206", "its aspect": "207", "crop": "210", "flip": "216", "mean": "200", "std": "200"}
+    places = {"crop area": "206", "crop aspect": "207", "crop": "210", "flip": "216", "mean": "200", "std": "200"}
     rows = cited(rows, f"{_HERE}/datasets/kinetics_sparse.py", places)
-    rows = cited(rows, f"{_HERE}/datasets/video_transforms.py", {"its resize": "570"})
+    rows = cited(rows, f"{_HERE}/datasets/video_transforms.py", {"crop resize": "570"})
     rows = cited(rows, f"{_HERE}/datasets/random_erasing.py", {"tries per box": "128"})
     rows = cited(rows, f"{_HERE}/engines/engine_for_finetuning.py", {"merged views": "288,317"})
     rows = tuple(_explained(row) for row in rows if row.name not in _LEFT_OUT and row.name != "precision")
     return with_rows(
         rows,
-        Row("training window", f"{_HERE}/datasets/kinetics_sparse.py:246", "a random frame of each rounded segment",
+        Row("training window", f"{_HERE}/datasets/kinetics_sparse.py:246", "a random frame per rounded segment",
             "data.sampling", value="segment_rounded"),
         Row("test clips", f"{_HERE}/datasets/kinetics_sparse.py:252,255", "(k + 1) / (clips + 1) of a segment",
             "data.sampling", value="segment_rounded"),
@@ -113,10 +113,10 @@ def _in_regression(row: Row) -> Row:
 
 
 _SSV2 = (
-    Row("training window", f"{_HERE}/datasets/ssv2.py:587,589", "a frame of each N // frames", "data.sampling",
+    Row("training window", f"{_HERE}/datasets/ssv2.py:587,589", "one frame per N // frames", "data.sampling",
         value="segment_integer"),
     Row("crop", f"{_HERE}/datasets/ssv2.py:512", "random_resized_crop", "data.crop", value="random_resized"),
-    Row("its area", f"{_HERE}/datasets/ssv2.py:508", "(0.08, 1.0)", "data.crop_area"),
+    Row("crop area", f"{_HERE}/datasets/ssv2.py:508", "(0.08, 1.0)", "data.crop_area"),
     Row("flip", f"{_HERE}/datasets/ssv2.py:518", "False", "data.flip", value=0.0),
     Row("mean", f"{_HERE}/datasets/ssv2.py:502", "(0.485, 0.456, 0.406)", "data.mean"),
     Row("std", f"{_HERE}/datasets/ssv2.py:502", "(0.229, 0.224, 0.225)", "data.std"),

@@ -41,9 +41,9 @@ def _parser() -> tuple[Row, ...]:
     rows = cited(videomae.PRETRAIN, _RUN, _LINES)
     rows = cited(rows, f"{_HERE}/utils.py", {"schedule": "455,459"})
     rows = cited(rows, f"{_HERE}/optim_factory.py", {"undecayed": "69"})
-    data = {"crop": "21", "its scales": "21", "RandAugment": "32", "mean": "18", "std": "19"}
+    data = {"crop": "21", "crop scales": "21", "RandAugment": "32", "mean": "18", "std": "19"}
     rows = cited(rows, f"{_HERE}/datasets/build.py", data)
-    rows = cited(rows, f"{_HERE}/datasets/transforms.py", {"its resize": "124"})
+    rows = cited(rows, f"{_HERE}/datasets/transforms.py", {"crop resize": "124"})
     reasons = {
         "--decoder_depth": _FOR_PIXELS,
         "--normlize_target": _FOR_PIXELS,
@@ -62,7 +62,7 @@ def _parser() -> tuple[Row, ...]:
         Row("--num_sample", f"{_RUN}:112", "1", "data.clips_per_decode"),
         Row("--tubelet_size", f"{_RUN}:46", "2", "model.spec.tubelet_size"),
         Row("--num_segments", f"{_RUN}:128", "1", "data.num_frames"),
-        Row("window", f"{_HERE}/datasets/mae.py:228,232", "a frame of each N // 8", "data.sampling",
+        Row("window", f"{_HERE}/datasets/mae.py:228,232", "one frame per N // 8", "data.sampling",
             value="segment_integer"),
         Row("--clip_teacher", f"{_RUN}:52", "clip_b16", "align.teacher", value="clip_base"),
         Row("--clip_input_resolution", f"{_RUN}:54", "224", place=_ALIGNS),

@@ -28,7 +28,7 @@ SHARED = (
         reason="brightness is a factor, 0.875 to 1.125; contrast, saturation and hue are DMVR's",
     ),
     Row("clips per video", f"{_DATA}:262", "1", "data.clips_per_decode"),
-    Row("lr per videos", f"{_HERE}/trainer.py:34", "as it is", "optim.reference_batch", value=64),
+    Row("lr per videos", f"{_HERE}/trainer.py:34", "not scaled", "optim.reference_batch", value=64),
     Row("momentum", "scenic/train_lib/optimizers.py:218", "0.9", "optim.momentum"),
     Row("mixup.alpha", f"{_HERE}/train_utils.py:100", "only with config.mixup", "data.mixup", value=0.0),
     Row("clipped gradient", f"{_HERE}/train_utils.py:158,162", "each device's", "optim.clip_group", reason=_GROUPS),
@@ -105,7 +105,7 @@ def _file(path: str) -> tuple[Row, ...]:
         meant |= {name: {"key": "", "reason": _OFF} for name in ("prob_color_augment", "prob_color_drop")}
     told = [dataclasses.replace(row, **meant.get(row.name, {})) for row in rows]
     centred = next(row for row in told if row.name == "zero_centering")
-    return (*told, dataclasses.replace(centred, name="their range", official="[-1, 1]", key="data.std"))
+    return (*told, dataclasses.replace(centred, name="pixel range", official="[-1, 1]", key="data.std"))
 
 
 _FACTORIZED = {"spacetime": "joint", "factorized_encoder": "encoder"}
@@ -153,8 +153,8 @@ def _recipe(experiment: str) -> Recipe:
     line = f"{FOLDER}/{path}:{counted[0]}"
     rows = with_rows(
         (*SHARED, *_file(path)),
-        Row("data set", line, "by its number of classes", "data.name", value=name),
-        Row("model", line, f"of {path}", "model.name", value=f"vivit_{size.removesuffix('_24')}"),
+        Row("data set", line, "from its number of classes", "data.name", value=name),
+        Row("model", line, f"from {path}", "model.name", value=f"vivit_{size.removesuffix('_24')}"),
     )
     changed = []
     for row in rows:
