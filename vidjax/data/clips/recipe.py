@@ -1,7 +1,7 @@
 """How clips are taken for a model, and how the scores of their views are merged: stated once per model.
 
-For a run it comes from the configuration, for public weights from their published recipe, for a preset from its sizes.
-Evaluation and everything that uses a model afterwards follow the same `ClipRecipe`.
+Runs take it from their configuration, public weights from their published recipe, presets from their sizes. Evaluation
+and everything that uses a model afterwards follow the same `ClipRecipe`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class ClipRecipe:
     """How the clips of a video are sampled, resized, cropped and normalised, and how their scores are merged.
 
     Attributes:
-      num_frames: frames per clip; stride: between them; sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
+      num_frames: per clip; stride: frames from one to the next.
+      sampling: one of `SAMPLINGS`, see `sampling.eval_indices`.
       image_size: in pixels, the side of a square frame or (height, width).
       interpolation: for resizing, one of `resize.INTERPOLATIONS`.
       channels: their order in the model's input, rgb or bgr; videos are read as RGB.
@@ -94,14 +95,13 @@ class ClipRecipe:
         return self.clips * self.crops
 
     def covers(self, frames: int, fps: float) -> int:
-        """How many consecutive frames a clip is taken from, in a video of `frames`: its window, or all of them."""
+        """How many consecutive frames of a video a clip is taken from: those of its window, or all `frames`."""
         if self.spread:
             return frames
         return min(frames, max(1, math.ceil(self.num_frames * SAMPLINGS[self.sampling].own_stride(self.stride, fps))))
 
     def span(self, fps: float) -> int:
-        """Frames from the first of a clip to its last, in a video at `fps` that is long enough; 1 if clips are spread
-        over the whole video."""
+        """Frames from a clip's first to its last, in a long enough video at `fps`; 1 if clips are spread over it."""
         if self.spread:
             return 1
         return int((self.num_frames - 1) * SAMPLINGS[self.sampling].own_stride(self.stride, fps)) + 1

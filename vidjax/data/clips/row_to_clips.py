@@ -1,4 +1,4 @@
-"""Turn one data-set row into the arrays of a batch: decode, sample, augment; and replace videos that fail."""
+"""Turn one data-set row into the arrays of a batch: decode, sample, augment, and replace a video that fails."""
 
 from __future__ import annotations
 

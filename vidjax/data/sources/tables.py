@@ -221,7 +221,7 @@ def _read_csv(lines: list[str], separator: str) -> list[tuple[str, ...]]:
 
 
 def _widths(lines: list[str], separator: str) -> set[int]:
-    """The numbers of cells that occur in lines."""
+    """The distinct numbers of cells per line."""
     return {len(cells) for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True)}
 
 
