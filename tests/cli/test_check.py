@@ -212,7 +212,7 @@ def test_the_same_flags_as_a_run_say_how_it_would_divide(write, tmp_path, capsys
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--val-fraction", "1.5"], "config.data.val_fraction=1.5 must lie between 0 and 1"),
+        (["--val-fraction", "1.5"], "config.data.val_fraction=1.5 must lie strictly between 0 and 1"),
         (["--split-by", "scene"], "invalid choice: 'scene'"),
         (["--val-fractoin", "0.1"], "did you mean --val-fraction?"),
     ],
