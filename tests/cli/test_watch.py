@@ -129,10 +129,10 @@ def test_it_stops_after_so_many_seconds(pieces, capsys):
 
 
 def test_it_stops_in_time_although_no_window_is_full(pieces, capsys):
-    with LiveServer(pieces, stay_silent=10) as server:
+    with LiveServer(pieces, stay_silent=30) as server:
         begun = time.monotonic()
-        assert watch(server.address, "--seconds", "1", "--window", "4", "--every", "0.5", code=2)
-        assert time.monotonic() - begun < 4
+        assert watch(server.address, "--seconds", "1", "--window", "4", "--timeout", "30", "--every", "0.5", code=2)
+        assert time.monotonic() - begun < 12  # not 30
     assert "never filled a window of 4 s" in capsys.readouterr().err
 
 
