@@ -59,6 +59,7 @@ def test_words_keep_their_order_and_a_missing_file_stays_to_be_reported(tree):
         ("*.mp4", "nothing matches the pattern *.mp4; name video files, folders"),
         ("gone.mp4", "gone.mp4 cannot be found; name video files, folders"),
         ("clip/b.mp4", "clip/b.mp4 cannot be found; did you mean clips/b.mp4?"),
+        ("https://a.example/b.mp4", "https://a.example/b.mp4 is an address; download the video, or follow a stream"),
     ],
 )
 def test_a_word_that_means_no_video_is_refused(tree, word, said):

@@ -26,6 +26,8 @@ def find_videos(words: list[str]) -> list[str]:
     """
     found = [video for word in words for video in _videos_of(word)]
     if not any(os.path.exists(video) for video in found):
+        if "://" in found[0]:
+            raise DataError(f"{found[0]} is an address; download the video, or follow a stream with `vidjax watch`")
         near = nearest_path(found[0])
         raise DataError(f"{found[0]} cannot be found; {f'did you mean {near}?' if near else f'name {VIDEOS_HELP}'}")
     return found
