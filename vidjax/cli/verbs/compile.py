@@ -1,6 +1,6 @@
-"""`vidjax compile`: compile what a run does for a TPU pod without one: does it fit, what should it cost.
+"""`vidjax compile`: compile a run for a TPU pod without having one: whether it fits, and what it should cost.
 
-Needs the TPU compiler (extra `aot`), no TPU. Memory is the compiler's count, times are its estimates.
+Needs the TPU compiler (extra `aot`), but no TPU. Memory and times are the compiler's estimates.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
     from vidjax.aot.planner import Compile, Plan
 
 ESTIMATES = (
-    "Memory is the most that the compiled program holds at once. Times are the compiler's own estimate of its "
-    "instructions at the chip's clock, good to a factor of two: compare variants with it, do not predict. "
+    "Memory is the peak of the compiled program. Times are the compiler's own estimate of its instructions at the "
+    "chip's clock, good to a factor of two: use them to compare variants, not to predict. "
 )
 KERNELS = (
-    "A Pallas kernel has no such estimate: its time is that of its schedule, one bundle of instructions a cycle, or of "
-    "moving its arrays once at the chip's bandwidth, whichever is longer. The share of the peak counts both."
+    "The compiler gives no estimate for Pallas kernels: a kernel takes the longer of its schedule, one bundle of "
+    "instructions per cycle, and moving its arrays once at the chip's bandwidth. The share of the peak counts both."
 )
 NO_SCHEDULES = (
-    "A Pallas kernel has no such estimate, and the schedule of one was not written down or has a loop whose length it "
-    "does not tell, so that the time of kernels and the share of the peak are unknown."
+    "The compiler gives no estimate for Pallas kernels, and one kernel's schedule was not written or has a loop of "
+    "unknown length, so the kernels' time and the share of the peak are unknown."
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
-    about = "experiment, by name or file, as for vidjax.main; --config.KEY=VALUE too"
+    """Add the options of this verb."""
+    about = "experiment, by name or file, as for vidjax.main; --config.KEY=VALUE works too"
     parser.add_argument("--config", required=True, metavar="NAME[:ARG,ARG]", help=about)
     parser.add_argument("--topology", required=True, help="chips, such as v5e:1x1, v5e:16x16, v5p:2x2x1 or v6e:8x8")
-    about = "a training step, the scoring of eval.batch videos, or features of 8 clips per chip (%(default)s)"
+    about = "compile a training step, the scoring of eval.batch videos, or features of 8 clips per chip (%(default)s)"
     parser.add_argument("--what", choices=("step", "evaluate", "embed"), default="step", help=about)
-    parser.add_argument("--largest-batch", action="store_true", help="the largest data.global_batch that fits, too")
-    about = "the mesh, micro-batches and loops that make the recipe fastest; several compilations, minutes each"
+    parser.add_argument("--largest-batch", action="store_true", help="find the largest data.global_batch that fits")
+    about = "find the mesh, micro-batches and loops that make the recipe fastest; several compilations, minutes each"
     parser.add_argument("--plan", action="store_true", help=about)
-    about = "training videos, where the data set does not say: the length of the recipe"
+    about = "number of training videos, if the data set does not state it: sets the length of the recipe"
     parser.add_argument("--videos", type=int, default=0, metavar="N", help=about)
-    about = "keep what --plan compiles in this file of JSON lines, and take from it what is there"
+    about = "keep what --plan compiles in this JSON-lines file, and reuse what it already has"
     parser.add_argument("--results", default="", metavar="FILE", help=about)
-    parser.add_argument("--json", action="store_true", help="everything as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile and print; the exit code is 0 if it fits, 1 if not.
 
     Raises:
-      ConfigError: for --largest-batch and --plan of anything but a training step, and as what compiles.
+      ConfigError: for --largest-batch or --plan with anything except a training step, and as the compile functions do.
     """
     for option in ("largest_batch", "plan"):
         if getattr(arguments, option) and arguments.what != "step":
             name = option.replace("_", "-")
-            raise ConfigError(f"--{name} is of a training step; leave it out with --what={arguments.what}")
+            raise ConfigError(f"--{name} works for training steps only; leave it out with --what={arguments.what}")
     if arguments.plan:
         return _print_plans(arguments)
     step, largest = _compile(arguments)
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compile(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
-    """What is asked for as configured, and a step with the largest batch if that is asked."""
+    """Compile the requested program as configured and, if requested, a step with the largest batch that fits."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from vidjax.main import read_config
 
@@ -97,7 +97,7 @@ def _compile(arguments: argparse.Namespace) -> tuple[Compiled, Compiled | None]:
 
 
 def _print_plans(arguments: argparse.Namespace) -> int:
-    """Try the plans of a recipe and print those that fit, the fastest first."""
+    """Try plans for a recipe and print those that fit, fastest first."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     from vidjax.main import read_config
 
@@ -110,7 +110,7 @@ def _print_plans(arguments: argparse.Namespace) -> int:
 
         videos = videos or DATASETS.find(config.data.name).videos.get(config.data.train_split, 0)
         if not videos:
-            raise ConfigError(f"data.name={config.data.name} does not say how many videos there are; add --videos=N")
+            raise ConfigError(f"data.name={config.data.name} does not state its number of videos; add --videos=N")
         dump = llo_dump.ask()
         if dump:
             stack.callback(shutil.rmtree, dump)
@@ -128,13 +128,13 @@ def _print_plans(arguments: argparse.Namespace) -> int:
 
 
 def plan_as_json(plan: Plan) -> dict[str, Any]:
-    """Every figure by name."""
+    """Return every figure of a plan by name."""
     figures = {"settings": plan.settings, "steps": plan.steps, "step_ms": plan.step_ms, "hours": plan.hours}
     return figures | {"compiled": as_json(plan.step)}
 
 
 def print_plans(plans: Sequence[Plan]) -> None:
-    """Print a table of plans, a row each, and what the figures are."""
+    """Print a table with one row per plan, and what its figures mean."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -143,8 +143,8 @@ def print_plans(plans: Sequence[Plan]) -> None:
         return "?" if value is None else format(value, form)
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("set beside the recipe")
-    for heading in ("ms a step", "of the peak", "clips/s", "GB a chip", "hours", "chip-hours"):
+    table.add_column("settings added to the recipe")
+    for heading in ("ms per step", "of the peak", "clips/s", "GB per chip", "hours", "chip-hours"):
         table.add_column(heading, justify="right")
     for plan in plans:
         step, ms, hours = plan.step, plan.step_ms, plan.hours
@@ -161,19 +161,19 @@ def print_plans(plans: Sequence[Plan]) -> None:
     console.print(
         f"{plans[0].steps:,} steps of {step.clips} clips on {step.chips} chips ({step.topology})"
         + (f"; the first plan chooses {chosen}" if chosen else "")
-        + ". Communication counts where the schedule does not hide it; evaluation, checkpoints and waiting for videos "
-        f"do not. {ESTIMATES}{KERNELS}",
+        + ". Times include communication that the schedule does not hide, but not evaluation, checkpoints or waiting "
+        f"for videos. {ESTIMATES}{KERNELS}",
         highlight=False,
     )
 
 
 def as_json(step: Compiled) -> dict[str, Any]:
-    """Every figure by name."""
+    """Return every figure of a compiled program by name."""
     return dataclasses.asdict(step) | {"estimated_mfu": step.estimated_mfu}
 
 
 def print_compiled(step: Compiled, largest: Compiled | None) -> None:
-    """Print what a step needs, and the largest batch if it was asked for."""
+    """Print what a step needs, and the largest batch if it was requested."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -184,27 +184,27 @@ def print_compiled(step: Compiled, largest: Compiled | None) -> None:
     mesh = " x ".join(f"{axis} {size}" for axis, size in step.mesh.items())
     rows = {
         "clips": f"{step.clips} on {step.chips} chips ({step.topology}; {mesh})",
-        "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} a chip",
+        "fits": "yes" if step.fits else f"no: it needs {gigabytes(step.needed_gb)} per chip",
     }
     if step.chosen:
         rows["chosen"] = ", ".join(f"{key}={value}" for key, value in step.chosen.items())
     if step.fits:
         held, state = gigabytes(step.needed_gb), gigabytes(step.argument_gb)
-        rows["memory a chip"] = f"{held}, of which {state} are what goes in"
+        rows["memory per chip"] = f"{held}, of which {state} are its inputs"
         rows["estimated"] = f"{step.estimated_ms:.1f} ms" + (" without kernels" if step.kernels else "")
         if step.kernels:
             time = "unknown time" if step.kernel_ms is None else f"{step.kernel_ms:.1f} ms"
             rows["kernels"] = f"{time}, {step.kernels} calls of Pallas kernels"
         if step.estimated_mfu:
             rows["of the peak"] = f"{step.estimated_mfu:.0%}"
-    rows["ideal"] = f"{step.ideal_ms:.1f} ms at the peak; {step.flops_per_clip / 1e9:.0f} GFLOP a clip"
+    rows["ideal"] = f"{step.ideal_ms:.1f} ms at the peak; {step.flops_per_clip / 1e9:.0f} GFLOP per clip"
     for kind, found in step.collectives.items():
-        rows[kind] = f"{found.calls} calls, {found.bytes / 1e6:.1f} MB a chip"
+        rows[kind] = f"{found.calls} calls, {found.bytes / 1e6:.1f} MB per chip"
     if step.communication_ms and step.waited_ms is not None:
         hidden = step.communication_ms - step.waited_ms
-        rows["communication"] = f"{step.communication_ms:.1f} ms, of which {hidden:.1f} beside other work"
+        rows["communication"] = f"{step.communication_ms:.1f} ms, of which {hidden:.1f} overlap other work"
     if largest:
-        rows["largest batch"] = f"{largest.clips} clips, {largest.needed_gb:.2f} GB a chip"
+        rows["largest batch"] = f"{largest.clips} clips, {largest.needed_gb:.2f} GB per chip"
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     for name, value in rows.items():
         table.add_row(name, value)
