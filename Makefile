@@ -63,9 +63,10 @@ test-onnx:  ## writes ONNX files and runs them in ONNX Runtime, in an environmen
 	.venv-onnx/bin/python -m pip install --quiet --constraint constraints.txt --no-deps jax2onnx
 	.venv-onnx/bin/python -m pytest tests/export/test_onnx.py
 
-docs:  ## the documentation site, into site/; a warning or a dead link fails. In an environment of its own
+docs:  ## the documentation site, into site/; a warning or a dead link fails. Reads vidjax and does not install it
 	$(MAKE) .venv-docs/bin/python VENV=.venv-docs
-	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt $$(.venv-docs/bin/python -c \
+	  'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	.venv-docs/bin/python scripts/site.py
 
 dist: $(VENV)/bin/python  ## an sdist, and a wheel made from it, which holds the experiments too
