@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
 from vidjax.cli import main, parse
+from vidjax.cli.verbs import quickstart
 from vidjax.main import read_flags
 from vidjax.training import loop
 from vidjax.viz import report
@@ -57,6 +59,21 @@ def test_it_ends_with_three_commands_that_can_be_given(tmp_path, monkeypatch, ca
     config, flags = read_flags(own[own.index("vidjax.main") :])
     assert (config.task, config.data.root, flags.workdir) == ("classification", "DIR", "runs/mine")
     assert str(tmp_path / "report.html") in said.replace("\n", "")
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_its_commands_name_python_shortly_where_the_environment_is_active(tmp_path, monkeypatch, capsys, active):
+    """Scripts of an environment run on its `python3`, which its `python` is too."""
+    folder = tmp_path / "env" / "bin"
+    folder.mkdir(parents=True)
+    for name in ("python", "python3"):
+        (folder / name).touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python3"))
+    monkeypatch.setenv("PATH", str(folder if active else tmp_path))
+    monkeypatch.chdir(tmp_path)
+    quickstart._print_next(tmp_path / "finetune")
+    own = capsys.readouterr().out.splitlines()[-2].split("  ")[-1].strip()
+    assert own.startswith(f"{'python' if active else 'env/bin/python3'} -m vidjax.main --config=finetune")
 
 
 @pytest.mark.slow

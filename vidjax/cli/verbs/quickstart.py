@@ -94,7 +94,8 @@ def _print_table(rows: list[dict[str, Any]], seconds: float, path: Place) -> Non
 
 def _print_next(classifier: pathlib.Path) -> None:
     """Three commands that lead on from here, as they run in this environment."""
-    python = os.path.relpath(sys.executable) if shutil.which("python") != sys.executable else "python"
+    here = os.path.dirname(sys.executable)  # where the interpreter may have several names
+    python = "python" if os.path.dirname(shutil.which("python") or "") == here else os.path.relpath(sys.executable)
     vidjax = "vidjax" if shutil.which("vidjax") else f"{python} -m vidjax.cli"
     print(
         "\nNext:\n"
