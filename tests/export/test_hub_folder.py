@@ -1,4 +1,4 @@
-"""A folder for the hub is the same model when it comes back, and its card says what the run says, and no path."""
+"""A hub folder loads as the same model, and its card matches the run and contains no local path."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ NAME = "someone/some-model"
 
 
 def run_of(name, tmp_path_factory, **keys):
-    """A run that samples unlike the published model of its family."""
+    """A run whose sampling differs from that of its family's published model."""
     keys = {"data__stride": 3, "data__num_frames": 8, "data__image_size": 32, "eval__merge": "mean_softmax"} | keys
     config = make_config(model__name=name, eval__crops=3, **keys)
     return write_run(tmp_path_factory.mktemp("secret") / "run", config, 3, LABELS, scale=0.1)
@@ -45,14 +45,14 @@ def video(tmp_path):
     return str(tmp_path / "video.mp4")
 
 
-def test_it_comes_back_with_the_clips_labels_and_answers_of_the_run(run, exported, video):
+def test_it_loads_with_the_clips_labels_and_answers_of_the_run(run, exported, video):
     there, here = vidjax.from_pretrained(run), vidjax.from_pretrained(exported)
     assert here.clips == there.clips
     assert here.labels == LABELS
     assert_same_answer(there, here, video)
 
 
-def test_a_family_that_transformers_lacks_comes_back_too(tmp_path_factory, tmp_path, video):
+def test_a_family_that_transformers_lacks_loads_too(tmp_path_factory, tmp_path, video):
     run = run_of("videomamba_tiny", tmp_path_factory, train__steps=0, train__epochs=7.5)
     assert main(["export", str(run), str(tmp_path / "out"), "--hub-layout", NAME]) == 0
     assert not (tmp_path / "out" / "config.json").exists()
@@ -61,10 +61,10 @@ def test_a_family_that_transformers_lacks_comes_back_too(tmp_path_factory, tmp_p
     assert_same_answer(there, here, video)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| epochs | 7.5 |" in card
-    assert "| steps |" not in card  # which such a recipe does not say
+    assert "| steps |" not in card  # a recipe in epochs sets no steps
 
 
-def test_an_autoencoder_comes_back_and_its_card_promises_no_classes(tmp_path_factory, tmp_path):
+def test_an_autoencoder_loads_and_its_card_promises_no_classes(tmp_path_factory, tmp_path):
     config = make_config(task="masked_autoencoding", data__image_size=32, data__num_frames=8, data__stride=3)
     run = write_run(tmp_path_factory.mktemp("runs") / "autoencoder", config, 0)
     assert main(["export", str(run), str(tmp_path / "out"), "--hub-layout", NAME]) == 0
@@ -83,7 +83,7 @@ def assert_same_answer(there, here, video):
     np.testing.assert_allclose([found[label] for label in LABELS], [wanted[label] for label in LABELS], rtol=1e-4)
 
 
-def test_the_card_says_recipe_figures_licence_and_how_to_load_it(exported):
+def test_the_card_has_recipe_figures_licence_and_loading_code(exported):
     card = (exported / "README.md").read_text()
     head = card.split("---")[1]
     assert "license: cc-by-nc-4.0" in head
@@ -96,7 +96,7 @@ def test_the_card_says_recipe_figures_licence_and_how_to_load_it(exported):
     assert f'AutoModelForVideoClassification.from_pretrained("{NAME}")' in card
 
 
-def test_no_file_names_a_folder_of_this_machine(exported, run):
+def test_no_file_contains_a_local_path(exported, run):
     for path in exported.rglob("*"):
         if path.suffix in (".md", ".json", ".py", ".txt"):
             text = path.read_text()
@@ -105,39 +105,39 @@ def test_no_file_names_a_folder_of_this_machine(exported, run):
             assert "secret" not in text
 
 
-def test_the_space_serves_this_model_by_the_verb_there_is(exported):
+def test_the_space_runs_the_demo_verb_with_this_model(exported):
     tree = ast.parse((exported / "space" / "app.py").read_text())
     [words] = [ast.literal_eval(node) for node in ast.walk(tree) if isinstance(node, ast.List)]
     arguments = parse(words)
     assert arguments.verb == "demo"
     assert arguments.model == [NAME]
-    assert (arguments.host, arguments.port) == ("0.0.0.0", 7860)  # where the hub looks for it
+    assert (arguments.host, arguments.port) == ("0.0.0.0", 7860)  # the address that the hub expects
     assert "vidjax[demo]" in (exported / "space" / "requirements.txt").read_text()
 
 
 def test_without_a_licence_the_verb_and_the_card_say_so(run, tmp_path, capsys):
     assert main(["export", run, str(tmp_path / "out"), "--hub-layout", NAME]) == 0
-    assert "the card states no licence: give --license" in capsys.readouterr().err
+    assert "the card states no licence; give --license" in capsys.readouterr().err
     assert "Not stated." in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--hub-layout", "nobody"], "'nobody' is no name on the hub; give owner/name"),
+        (["--hub-layout", "nobody"], "'nobody' is not a hub repository name; give owner/name"),
         (["--hub-layout", NAME, "--format", "onnx"], "--hub-layout holds weights, not --format=onnx"),
         (["--license", "mit"], "--license is for the card of --hub-layout"),
-        (["--hub-layout", NAME, "--license", "a\nb: c"], "is no licence of the hub"),
+        (["--hub-layout", NAME, "--license", "a\nb: c"], "is not a hub licence"),
     ],
 )
-def test_mistakes_are_sentences_and_leave_nothing(words, sentence, run, tmp_path, capsys):
+def test_mistakes_give_a_message_and_leave_no_files(words, sentence, run, tmp_path, capsys):
     assert main(["export", run, str(tmp_path / "out"), *words]) == 2
     assert sentence in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [("--hub-layout", NAME), ("--format", "stablehlo")])
-def test_a_full_disk_leaves_no_half_of_a_folder(words, run, tmp_path, capsys, monkeypatch):
+def test_a_full_disk_leaves_no_partial_folder(words, run, tmp_path, capsys, monkeypatch):
     if "stablehlo" in words:
         pytest.importorskip("flatbuffers", reason="jax.export writes with it; older environments lack it")
 

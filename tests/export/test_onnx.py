@@ -1,4 +1,4 @@
-"""ONNX files give in ONNX Runtime what the model gives, for any batch; what is not converted is told in a sentence."""
+"""ONNX files match the model in ONNX Runtime for any batch size; models that cannot be converted give a message."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def jax2onnx():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_onnx_runtime_gives_the_probabilities_of_the_model(name, jax2onnx, tmp_path, tmp_path_factory, capsys):
+def test_onnx_runtime_matches_the_probabilities_of_the_model(name, jax2onnx, tmp_path, tmp_path_factory, capsys):
     runtime = pytest.importorskip("onnxruntime", reason="it runs the files (make test-onnx)", exc_type=ImportError)
     run = run_of(name, tmp_path_factory)
     assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 0
@@ -46,16 +46,16 @@ def test_onnx_runtime_gives_the_probabilities_of_the_model(name, jax2onnx, tmp_p
         np.testing.assert_allclose(found["probabilities"], jax.nn.softmax(logits[:batch]), rtol=1e-4)
 
 
-def test_scans_that_run_backwards_are_refused(jax2onnx, tmp_path, tmp_path_factory, capsys):
+def test_reverse_scans_are_rejected(jax2onnx, tmp_path, tmp_path_factory, capsys):
     run = run_of("videomamba_tiny", tmp_path_factory)
     assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 2
     assert "half of its scans run from the last token to the first, which jax2onnx does not" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_without_jax2onnx_it_says_what_to_install(tmp_path, tmp_path_factory, monkeypatch, capsys):
+def test_without_jax2onnx_the_message_names_what_to_install(tmp_path, tmp_path_factory, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     run = run_of("vivit_tiny", tmp_path_factory)
     assert main(["export", run, str(tmp_path / "out"), "--format=onnx"]) == 2
     said = capsys.readouterr().err
-    assert "--format=onnx needs jax2onnx; pip install 'vidjax[onnx]' and then pip install --no-deps jax2onnx" in said
+    assert "--format=onnx needs jax2onnx; pip install 'vidjax[onnx]', then pip install --no-deps jax2onnx" in said

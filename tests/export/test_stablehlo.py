@@ -1,4 +1,4 @@
-"""An exported graph answers as the model does, in a process that cannot import vidjax, for any batch and platform."""
+"""An exported graph matches the model, in a process that cannot import vidjax, for any batch size and platform."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & {"flax", "safet
 
 
 def answers_elsewhere(folder, clips, tmp_path):
-    """What load.py gives for the first clip and for three, in a new process."""
+    """Outputs of load.py for one clip and for three, in a new process."""
     np.save(tmp_path / "clips.npy", clips)
     words = [sys.executable, "-c", ELSEWHERE, str(folder), str(tmp_path / "clips.npy"), str(tmp_path / "out.npz")]
     found = subprocess.run(words, check=True, capture_output=True, text=True, cwd=tmp_path)
@@ -51,7 +51,7 @@ def folder_of(model, folder):
 
 
 def kernels_in(program):
-    """Whether the text of a program calls what one platform alone has."""
+    """Whether a program's text contains calls that only one platform supports."""
     return "tpu_custom_call" in program or "cudnn" in program or "LayoutConstraint" in program
 
 
@@ -63,13 +63,13 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture
 def videos(tmp_path):
-    """Three that are larger than the model's frames."""
+    """Three videos larger than the model's frames."""
     for number in range(3):
         (tmp_path / f"{number}.mp4").write_bytes(encode(moving_texture(12, 40, 48, seed=number), rate=8))
     return [str(tmp_path / f"{number}.mp4") for number in range(3)]
 
 
-def test_the_probabilities_of_predict_without_vidjax(classifier, videos, tmp_path, capsys):
+def test_a_process_without_vidjax_gets_the_probabilities_of_predict(classifier, videos, tmp_path, capsys):
     assert main(["export", classifier, str(tmp_path / "out"), "--format", "stablehlo"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out")
     model = vidjax.from_pretrained(classifier)
@@ -95,7 +95,7 @@ def family_run(request, tmp_path_factory):
 
 
 def test_every_family_is_one_program_for_all_platforms(family_run, tmp_path):
-    """Long enough for the kernels of a TPU, were they not left out; a model that ran here before is traced anew."""
+    """Clips are long enough for TPU kernels, which the export must avoid, and a model that already ran is retraced."""
     model = vidjax.from_pretrained(family_run)
     clips = np.random.default_rng(0).integers(0, 256, (3, *model.spec.clip_shape), dtype=np.uint8)
     wanted = np.asarray(jax.nn.softmax(model(clips)["logits"]))
@@ -106,16 +106,16 @@ def test_every_family_is_one_program_for_all_platforms(family_run, tmp_path):
     assert not kernels_in(program)
 
 
-def test_what_has_no_answer_is_refused_in_a_sentence(tmp_path, tmp_path_factory, capsys):
+def test_a_model_without_answers_is_rejected_with_a_message(tmp_path, tmp_path_factory, capsys):
     config = make_config(task="masked_autoencoding", model__mask_ratio=0.5)
     autoencoder = write_run(tmp_path_factory.mktemp("runs") / "autoencoder", config, 0)
     assert main(["export", str(autoencoder), str(tmp_path / "out"), "--format", "stablehlo"]) == 2
-    assert "gives neither classes nor numbers; a graph is exported of a fine-tuned" in capsys.readouterr().err
+    assert "predicts neither classes nor numbers; export a fine-tuned classifier" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_module_that_cannot_be_traced_is_refused_in_a_sentence(classifier, tmp_path):
+def test_a_module_that_cannot_be_traced_is_rejected_with_a_message(classifier, tmp_path):
     graph = Graph.of(vidjax.from_pretrained(classifier))
     looks = dataclasses.replace(graph, call=lambda weights, clips: {"probabilities": np.asarray(clips)})
-    with pytest.raises(WeightsError, match="mine cannot be traced for any batch and platform: "):
+    with pytest.raises(WeightsError, match="mine cannot be traced for a symbolic batch and all platforms: "):
         stablehlo.trace(looks, "mine")

@@ -1,4 +1,4 @@
-"""Clips of several threads are computed together, each gets its own outputs back, and a failure reaches who waits."""
+"""Clips of several threads share batches, each thread gets its own outputs, and errors reach the waiting callers."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from vidjax.serving.batcher import Batcher
 
 
 class Slow:
-    """A computation that waits for permission; remembers its batch sizes."""
+    """A computation that blocks until released and records its batch sizes."""
 
     def __init__(self):
         self.sizes, self.go, self.begun = [], threading.Semaphore(0), threading.Semaphore(0)
@@ -25,7 +25,7 @@ class Slow:
 
 
 def ask(batcher, numbers):
-    """A thread for each list of numbers that are sent as clips; the outputs or the error of each."""
+    """Send each list of numbers as clips from its own thread; returns each thread's outputs or error."""
     found = {}
 
     def one(place, values):
@@ -45,7 +45,7 @@ def slow():
     return Slow()
 
 
-def test_what_comes_while_a_batch_is_computed_is_the_next_batch(slow):
+def test_clips_that_arrive_during_a_batch_form_the_next_batch(slow):
     batcher, told = Batcher(slow, 4, lambda clips: told.append(clips)), []
     first, found = ask(batcher, [[1]])
     slow.begun.acquire()
@@ -62,7 +62,7 @@ def test_what_comes_while_a_batch_is_computed_is_the_next_batch(slow):
     assert told == [1, 4, 2]
 
 
-def test_a_batch_is_filled_up_to_a_power_of_two_and_only_those_are_compiled(slow):
+def test_batches_are_padded_to_a_power_of_two_and_only_those_are_compiled(slow):
     batcher = Batcher(slow, 8)
     slow.go.release(100)
     batcher.warm((1, 1, 1, 1), lambda: None)
@@ -72,7 +72,7 @@ def test_a_batch_is_filled_up_to_a_power_of_two_and_only_those_are_compiled(slow
     batcher.close()
 
 
-def test_an_error_reaches_who_waits_and_the_next_batch_goes_on(slow):
+def test_an_error_reaches_the_waiting_callers_and_the_next_batch_succeeds(slow):
     batcher = Batcher(slow, 1)
     slow.go.release(100)
     threads, found = ask(batcher, [[13], [1]])
@@ -83,7 +83,7 @@ def test_an_error_reaches_who_waits_and_the_next_batch_goes_on(slow):
     batcher.close()
 
 
-def test_close_computes_what_waits(slow):
+def test_close_computes_the_waiting_clips(slow):
     batcher = Batcher(slow, 2)
     threads, found = ask(batcher, [[1], [2], [3], [4], [5]])
     while sum(slow.sizes) + batcher._queue.qsize() < 5:
@@ -96,7 +96,7 @@ def test_close_computes_what_waits(slow):
 
 
 def test_eight_clients_are_answered_at_over_twice_the_rate_of_one():
-    """On a device that takes as long for eight clips as for one, as accelerators do that one does not fill."""
+    """The device takes as long for eight clips as for one, like an accelerator that one clip does not fill."""
 
     def device(clips):
         time.sleep(0.1)
@@ -120,7 +120,7 @@ def test_eight_clients_are_answered_at_over_twice_the_rate_of_one():
     batcher.close()
 
 
-def test_clients_that_were_answered_together_are_waited_for_but_not_for_long():
+def test_the_batcher_waits_briefly_for_clients_it_answered_together():
     sizes = []
 
     def device(clips):
@@ -132,12 +132,12 @@ def test_clients_that_were_answered_together_are_waited_for_but_not_for_long():
     clip = np.zeros((1, 1, 1, 1, 1), np.uint8)
     batcher(np.zeros((4, 1, 1, 1, 1), np.uint8))
     sizes.clear()
-    late = threading.Timer(0.03, batcher, (clip,))  # a quarter of 0.4 s is waited
+    late = threading.Timer(0.03, batcher, (clip,))  # it waits a quarter of 0.4 s
     late.start()
     batcher(clip)
     late.join()
     assert sizes == [2]
-    batcher(clip)  # waits in vain for a second one
+    batcher(clip)  # waits for a second clip that never comes
     began = time.monotonic()
     batcher(clip)
     assert time.monotonic() - began < 0.6

@@ -1,4 +1,4 @@
-"""A server says what `vidjax predict --json` says, to many at once, within limits, and loses nothing when it stops."""
+"""The server matches `vidjax predict --json` for concurrent clients, enforces limits and drains before it stops."""
 
 import contextlib
 import http.client
@@ -45,13 +45,13 @@ def exported(run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def videos():
-    """Bytes of eight small videos that differ."""
+    """Bytes of eight different small videos."""
     return [encode(moving_texture(12, 40, 48, seed=seed), rate=8) for seed in range(8)]
 
 
 @contextlib.contextmanager
 def serving(source, *options):
-    """A server as a user starts it: the process and its port."""
+    """Start the server as a user does; returns the process and its port."""
     words = [sys.executable, "-m", "vidjax.cli", "serve", source, *OPTIONS, *options]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     try:
@@ -75,7 +75,7 @@ def port(exported):
 
 
 def ask(port, method, path, body=None, headers=None):
-    """Status, headers and text of one answer."""
+    """Status, headers and text of one response."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, headers or {})
@@ -86,7 +86,7 @@ def ask(port, method, path, body=None, headers=None):
 
 
 def post(port, video, path="/predict", **headers):
-    """Status and JSON of the answer for a raw body."""
+    """Status and JSON of the response to a raw body."""
     status, _, text = ask(port, "POST", path, video, VIDEO | headers)
     return status, json.loads(text)
 
@@ -97,7 +97,7 @@ def form(video, name):
     return head + video + b"\r\n--x--\r\n", {"Content-Type": "multipart/form-data; boundary=x"}
 
 
-def test_every_one_of_many_at_once_gets_what_predict_says_of_its_video(port, run, videos, tmp_path):
+def test_concurrent_clients_each_get_the_answer_of_predict(port, run, videos, tmp_path):
     model, expected = vidjax.from_pretrained(run), []
     for number, video in enumerate(videos):
         (tmp_path / f"{number}.mp4").write_bytes(video)
@@ -121,7 +121,7 @@ def test_every_one_of_many_at_once_gets_what_predict_says_of_its_video(port, run
         )
 
 
-def test_a_form_gives_the_video_its_name_and_no_more_of_it_than_the_last_part(port, videos):
+def test_a_form_names_the_video_by_its_base_name_only(port, videos):
     for name, shown in (("a.mp4", "a.mp4"), ("../../etc/passwd", "passwd"), ("..\\..\\x.mp4", "x.mp4"), ("", "upload")):
         status, _, text = ask(port, "POST", "/predict?top=1", *form(videos[0], name))
         assert (status, json.loads(text)["video"], len(json.loads(text)["top"])) == (200, shown, 1)
@@ -146,7 +146,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_video_is_refused_in_a_sentence_without_paths(name, port):
+def test_a_broken_video_gives_a_message_without_paths(name, port):
     video, words = BROKEN[name]
     status, answer = post(port, video)
     assert status == 422
@@ -156,27 +156,27 @@ def test_a_broken_video_is_refused_in_a_sentence_without_paths(name, port):
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/json", "", "multipart/mixed; boundary=x"])
-def test_what_is_no_video_by_its_type_is_refused(kind, port, videos):
+def test_other_content_types_are_refused(kind, port, videos):
     status, _, text = ask(port, "POST", "/predict", videos[0], {"Content-Type": kind})
     assert (status, "send video/mp4 or multipart/form-data" in text) == (415, True)
 
 
 @pytest.mark.parametrize(("method", "path", "code"), [("GET", "/", 404), ("GET", "/predict", 405)])
-def test_who_asks_elsewhere_is_told_where_to_post(method, path, code, port):
+def test_other_paths_and_methods_get_a_message_that_names_the_routes(method, path, code, port):
     status, headers, text = ask(port, method, path)
     assert status == code
     assert json.loads(text)["error"].startswith(f"{method} {path} is not served; POST a video to /predict")
     assert (headers["Allow"] == "POST") == (code == 405)
 
 
-def test_forms_that_hold_no_file_or_are_no_forms(port):
+def test_forms_without_a_file_and_malformed_forms_are_refused(port):
     for body in (b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n', b"no form at all", b""):
         status, _, text = ask(port, "POST", "/predict", body, form(b"", "")[1])
         assert (status, "form" in json.loads(text)["error"]) == (400, True)
     assert ask(port, "POST", "/predict?top=0", b"x", VIDEO)[0] == 400
     for top in ("many", "1000001", "9" * 5000):
         status, _, text = ask(port, "POST", f"/predict?top={top}", b"x", VIDEO)
-        assert (status, "a whole number from 1 to 1000000" in text) == (400, True)
+        assert (status, "an integer from 1 to 1000000" in text) == (400, True)
 
 
 @contextlib.contextmanager
@@ -188,7 +188,7 @@ def connected(port, head=""):
 
 
 def everything(connection):
-    """All that comes until the server closes the connection."""
+    """Read until the server closes the connection."""
     received = b""
     while part := connection.recv(65536):
         received += part
@@ -198,16 +198,16 @@ def everything(connection):
 HEAD = "POST /predict HTTP/1.1\nHost: x\nContent-Type: video/mp4\n"
 
 
-def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(port):
+def test_a_body_declared_too_large_is_refused_before_it_is_sent(port):
     with connected(port, f"{HEAD}Content-Length: 10000000000\n\n") as connection:
         began = time.monotonic()
         text = everything(connection)
     assert text.startswith("HTTP/1.1 413")
-    assert "the body has over 1 MB" in text
+    assert "the body is larger than 1 MB" in text
     assert time.monotonic() - began < 3
 
 
-def test_a_body_of_unknown_length_is_read_up_to_the_limit_only(port):
+def test_a_body_of_unknown_length_is_read_only_up_to_the_limit(port):
     with connected(port, f"{HEAD}Transfer-Encoding: chunked\n\n") as connection:
         for _ in range(11):
             connection.sendall(b"186a0\r\n" + bytes(100_000) + b"\r\n")
@@ -217,9 +217,9 @@ def test_a_body_of_unknown_length_is_read_up_to_the_limit_only(port):
     assert ask(port, "POST", "/predict", body, headers)[0] == 413
 
 
-def test_slow_clients_are_not_waited_for(port, videos):
+def test_slow_clients_time_out(port, videos):
     with connected(port, f"{HEAD}Content-Length: 1000\n\nabc") as slow_body, connected(port, HEAD) as slow_head:
-        assert post(port, videos[0])[0] == 200  # meanwhile others are answered
+        assert post(port, videos[0])[0] == 200  # other clients are still answered
         began = time.monotonic()
         assert "408" in (text := everything(slow_body)).splitlines()[0]
         assert "was not sent within 4 seconds" in text
@@ -227,7 +227,7 @@ def test_slow_clients_are_not_waited_for(port, videos):
         assert time.monotonic() - began < 15
 
 
-def test_a_full_queue_sends_clients_away_until_there_is_room(port, videos):
+def test_a_full_queue_refuses_clients_until_there_is_room(port, videos):
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(connected(port, f"{HEAD}Content-Length: 9\n\n")) for _ in range(12)]
         while "in_flight 12.0" not in (found := ask(port, "GET", "/metrics")[2]):
@@ -256,8 +256,8 @@ def test_health_and_metrics(port, videos):
     assert re.search(r"vidjax_batch_clips_sum [1-9]", after)
 
 
-def test_what_was_taken_is_answered_when_the_server_is_told_to_stop(run, videos):
-    """Six clients send without a pause. From SIGTERM on connections are refused, but none is broken off."""
+def test_accepted_requests_are_answered_after_a_stop_signal(run, videos):
+    """Six clients send without pause. After SIGTERM, new connections are refused but no request is cut off."""
     answered, broken, refused = [], [], []
 
     def client(number):
@@ -292,12 +292,12 @@ def test_what_was_taken_is_answered_when_the_server_is_told_to_stop(run, videos)
     assert len(refused) == 6
 
 
-def test_mistakes_at_the_start_are_sentences(run, tmp_path, capsys):
+def test_mistakes_at_the_start_give_a_message(run, tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         assert main(["serve", run, f"--port={number}"]) == 2
     said = capsys.readouterr().err
-    assert f"nothing can listen at 127.0.0.1:{number}" in said
+    assert f"cannot listen on 127.0.0.1:{number}" in said
     assert "give another --port" in said
     assert main(["serve", run, "--port=0", "--max-batch=6"]) == 2
     assert "--max-batch=6 must be a power of two" in capsys.readouterr().err
@@ -305,7 +305,7 @@ def test_mistakes_at_the_start_are_sentences(run, tmp_path, capsys):
     assert "queue=0 must be above 0" in capsys.readouterr().err
 
 
-def test_a_damaged_folder_is_refused_in_a_sentence(exported, tmp_path, capsys):
+def test_a_damaged_folder_gives_a_message(exported, tmp_path, capsys):
     import shutil
 
     for name, content in (

@@ -1,4 +1,4 @@
-"""A server whose device fails, or that has no time left, says so and frees what it held; no video reaches a disk."""
+"""The server reports failing devices and cut-off requests and frees their places; no video is written to disk."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ HEAD = b'--x\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r
 
 
 class Device:
-    """A model that gives the same two logits for every clip, fails when told to, and waits until it may answer."""
+    """A model that returns the same two logits for every clip, can be told to fail, and blocks until released."""
 
     def __init__(self):
         self.fails, self.may_answer, self.begun = False, threading.Event(), threading.Event()
@@ -50,14 +50,14 @@ def device():
 @pytest.fixture
 def service(device):
     model = ServedModel("model", ABOUT, None, None)
-    vars(model)["compiled"] = device  # in the place of a program
+    vars(model)["compiled"] = device  # replaces the compiled function
     service = Service(model, Limits(queue=1), 1)
     yield service
     service.close()
 
 
 def request(body, kind="video/mp4", *, whole=True):
-    """A request that has all of its body, or whose client goes before it has sent the rest."""
+    """A request with its whole body, or one whose client disconnects before sending the rest."""
     messages = [{"type": "http.request", "body": body, "more_body": not whole}]
 
     async def receive():
@@ -75,10 +75,10 @@ def post(service):
     return answer.status_code, json.loads(answer.body)
 
 
-def test_a_device_that_fails_is_a_500_that_is_counted_and_the_next_request_is_answered(service, device):
-    """With room for one request at a time: a place that was not given back would be missed."""
+def test_a_failing_device_gives_a_counted_500_and_the_next_request_succeeds(service, device):
+    """There is room for one request at a time, so a place that was not freed would refuse the next."""
     device.fails = True
-    assert post(service) == (500, {"error": "the server failed to answer; its log says why"})
+    assert post(service) == (500, {"error": "the server failed to answer; see its log"})
     device.fails = False
     status, answer = post(service)
     assert (status, answer["top"][0]["label"]) == (200, "b")
@@ -87,7 +87,7 @@ def test_a_device_that_fails_is_a_500_that_is_counted_and_the_next_request_is_an
     assert "vidjax_requests_in_flight 0.0" in said
 
 
-def test_a_request_that_is_broken_off_is_counted_and_gives_its_place_back(service, device):
+def test_a_request_that_is_cut_off_is_counted_and_frees_its_place(service, device):
     device.may_answer.clear()
 
     async def broken_off():
@@ -103,13 +103,13 @@ def test_a_request_that_is_broken_off_is_counted_and_gives_its_place_back(servic
     assert post(service)[0] == 200
 
 
-def test_a_client_that_goes_before_it_has_sent_its_video_gives_its_place_back(service):
+def test_a_client_that_disconnects_during_its_upload_frees_its_place(service):
     for body, kind in ((VIDEO[:100], "video/mp4"), (HEAD + VIDEO[:100], FORM)):
         assert asyncio.run(service.predict(request(body, kind, whole=False))).status_code == 400
     assert post(service)[0] == 200
 
 
-def test_broken_forms_do_not_fill_the_log(caplog):
+def test_malformed_forms_do_not_fill_the_log(caplog):
     for body in (b"no form at all", HEAD.replace(b"form-data", b"\x00"), HEAD.replace(b"\r\n\r\n", b"\r\n")):
         with pytest.raises(Refused, match="form"):
             asyncio.run(receive_video(request(body, FORM), Limits()))
@@ -120,7 +120,7 @@ def test_a_large_file_of_a_form_stays_in_memory(monkeypatch):
     def on_disk(*arguments, **options):
         raise AssertionError("a file is made")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", on_disk)  # where SpooledTemporaryFile goes from memory
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_disk)  # used by SpooledTemporaryFile when it leaves memory
     video = bytes(3 << 20)
     asked = request(HEAD + video + b"\r\n--x--\r\n", FORM)
     assert asyncio.run(receive_video(asked, Limits())) == ("a.mp4", video)

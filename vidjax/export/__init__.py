@@ -1,4 +1,4 @@
-"""Models that leave the house: a graph with its weights that runs without vidjax, and folders for the hub."""
+"""Export models for other software: graphs with weights that run without vidjax, and folders for the hub."""
 
 from vidjax._lazy import attach
 

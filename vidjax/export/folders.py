@@ -1,4 +1,4 @@
-"""Folders that appear whole: what is written has the folder's name only when all of it is there."""
+"""Write folders atomically: a folder gets its name only once everything in it is written."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vidjax.files import in_bucket, writing
 
 @contextlib.contextmanager
 def whole_folder(folder: str | os.PathLike) -> Generator[Path]:
-    """Give a new or empty folder its name when it has been written: yields a draft beside it.
+    """Yield a draft folder beside a new or empty one, and rename it to that folder on success.
 
     Raises:
-      ConfigError: for a bucket.
+      ConfigError: when the folder is in a bucket.
       DataError: when the folder cannot be written; the draft is removed.
     """
     if in_bucket(folder):
-        raise ConfigError(f"{os.fspath(folder)} is in a bucket; export to a disk, and copy the folder")
+        raise ConfigError(f"{os.fspath(folder)} is in a bucket; export to a local folder and copy that")
     folder = Path(folder).absolute()
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
     try:
         with writing(folder):
             draft.mkdir(parents=True)
             yield draft
-            draft.replace(folder)  # over an empty one too
+            draft.replace(folder)  # also replaces an empty folder
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What an exported model computes: uint8 frames in, the answer of `Pretrained.predict` for one view out."""
+"""The graph of an exported model: uint8 frames in, the answer of `Pretrained.predict` for one view out."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Graph:
     """A function to trace and its weights.
 
     Attributes:
-      call: takes `weights` and clips (b t h w c), uint8 and RGB; returns `outputs`.
+      call: takes `weights` and uint8 RGB clips (b t h w c); returns `outputs`.
       weights: float32 arrays by path.
       clip_shape: (t, h, w, c).
-      outputs: their names, each (b classes): `probabilities` and `logits` of classes or of nouns and then verbs,
-        `values` of a regression.
+      outputs: output names, each array (b classes): `probabilities` and `logits` of classes, or of nouns followed by
+        verbs; `values` for a regression.
     """
 
     call: Callable[[dict[str, Any], UInt8[Array, "b t h w c"]], Outputs]
@@ -42,20 +42,20 @@ class Graph:
 
     @classmethod
     def of(cls, model: Pretrained, **spec: str | None) -> Graph:
-        """The graph of a model that gives classes, actions or numbers.
+        """Build the graph of a model that predicts classes, actions or numbers.
 
         Args:
-          spec: fields of the model's specification that the program is to have, as far as the model has them; without
-            them the implementations of its ops are chosen when it is traced.
+          spec: fields of the model's spec to override; fields that the model lacks are ignored. By default, tracing
+            chooses the implementations of the ops.
 
         Raises:
-          WeightsError: for another model.
+          WeightsError: for any other model.
         """
         answer, objective = model.answer, model.objective
         if answer is None or answer.kind not in OUTPUTS or not isinstance(objective, Scoring):
             raise WeightsError(
-                f"{model.source} holds a {model.family} that gives neither classes nor numbers; a graph is exported of "
-                "a fine-tuned classifier or of a regression"
+                f"{model.source} holds a {model.family} that predicts neither classes nor numbers; export a fine-tuned "
+                "classifier or a regression model"
             )
         objective = _with_spec(objective, {"attention": None, "scan": None} | spec)
         show = _show(objective, answer.activation)
@@ -67,7 +67,7 @@ class Graph:
             def of_clip(clip):
                 return objective.scores(params, (clip[..., ::-1] if swap else clip)[None])[0]
 
-            # Under vmap a model sees one clip, of a shape that it knows: what it computes from shapes stays numbers.
+            # Under vmap the model sees one clip of static shape, so values computed from shapes stay Python numbers.
             return show(jax.vmap(of_clip)(clips))
 
         weights = {path: np.asarray(leaf) for path, leaf in flatten(model.params).items()}
@@ -75,10 +75,10 @@ class Graph:
 
 
 def _with_spec(objective: Any, changes: dict[str, str | None]) -> Any:
-    """The objective of a module with another spec; one that names implementations may be for one platform only."""
+    """Return the objective with changed spec fields, since a spec that names implementations may fit one platform."""
     module = objective.module
     names = {field.name for field in dataclasses.fields(module.spec)}
-    takes_attention = "attention" in names and "scan" not in names  # a model with a scan has none, and refuses it
+    takes_attention = "attention" in names and "scan" not in names  # a model with a scan rejects `attention`
     changes = {
         name: value for name, value in changes.items() if name in names and (name != "attention" or takes_attention)
     }

@@ -1,4 +1,4 @@
-"""A folder to upload to the Hugging Face hub: weights, what is said of them, and a Space that shows them."""
+"""Write a folder to upload to the Hugging Face hub: weights, a model card, and a Space with a demo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidjax.weights import Pretrained, export, preprocessing
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _LICENSE = re.compile(r"[A-Za-z0-9][\w.-]*")
 _SPACE = "space"
-_APP = '''"""The page of vidjax with {name}; runs as a Space, and anywhere with `python app.py`."""
+_APP = '''"""The vidjax demo of {name}; runs as a Space, or anywhere with `python app.py`."""
 
 import sys
 
@@ -30,37 +30,37 @@ models:
 - {name}
 ---
 
-The page of [vidjax](https://github.com/vidjax/vidjax) with [{name}](https://huggingface.co/{name}).
+The [vidjax](https://github.com/vidjax/vidjax) demo of [{name}](https://huggingface.co/{name}).
 """
 _REQUIREMENTS = "vidjax[demo] @ git+https://github.com/vidjax/vidjax\n"
 
 
 def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str = "") -> tuple[str, ...]:
-    """Write weights in the layout of `transformers`, or of the authors where it has no such model, and a model card.
+    """Write a model card and weights in the layout of `transformers`, or the authors' layout where it lacks the model.
 
-    `preprocessing.json` keeps how clips are taken, so that `from_pretrained` of the folder, or of its hub id, answers
-    as the model does. The folder `space` is to be uploaded as a Space of its own.
+    `preprocessing.json` records how clips are taken, so that `from_pretrained` of the folder, or of its hub id, gives
+    the same answers as the model. Upload the folder `space` as a separate Space.
 
     Args:
       folder: new or empty.
-      name: that it is to have on the hub, owner/name.
-      license: as the hub calls it, such as apache-2.0; empty where it is not known.
+      name: repository on the hub, owner/name.
+      license: the hub's name for it, such as apache-2.0; empty if unknown.
 
     Returns:
-      sentences, as of `vidjax.weights.export`.
+      notes, as from `vidjax.weights.export`.
 
     Raises:
-      ConfigError: for a name or a licence that the hub would not take.
-      WeightsError: for a model that neither tells classes nor reconstructs, or that no layout has.
+      ConfigError: for a name or licence that the hub rejects.
+      WeightsError: for a model that is no classifier, backbone or autoencoder, or that has no layout.
       DataError: when the folder cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no name on the hub; give owner/name")
+        raise ConfigError(f"{name!r} is not a hub repository name; give owner/name")
     if license and not _LICENSE.fullmatch(license):
-        raise ConfigError(f"--license={license!r} is no licence of the hub; give its short name, such as apache-2.0")
+        raise ConfigError(f"--license={license!r} is not a hub licence; give its short name, such as apache-2.0")
     if model.clip_recipe is None or (model.answer and model.answer.kind != "classes"):
         raise WeightsError(
-            f"{model.source} gives no classes; the layouts of the hub are for classifiers, backbones and autoencoders"
+            f"{model.source} predicts no classes; the hub layouts are for classifiers, backbones and autoencoders"
         )
     with whole_folder(folder) as draft:
         notes = export(model, draft)
@@ -68,7 +68,7 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
         loads = (draft / "config.json").exists()
         (draft / "README.md").write_text(model_card.write(model, name, license, transformers=loads))
         _write_space(draft / _SPACE, name)
-    return notes if license else (*notes, "the card states no licence: give --license, or write it before you upload")
+    return notes if license else (*notes, "the card states no licence; give --license, or edit it")
 
 
 def _write_space(folder: Path, name: str) -> None:

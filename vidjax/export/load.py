@@ -1,6 +1,6 @@
 """Run the exported model of this folder with jax alone: `from load import load; load()(clips)["probabilities"]`.
 
-Clips are uint8 RGB (batch, frames, height, width, 3) of the size in preprocessing.json, any number at once.
+Clips are uint8 RGB (batch, frames, height, width, 3) of the size in preprocessing.json, with any batch size.
 """
 
 import json
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def load(folder=pathlib.Path(__file__).parent):
-    """A function of clips that returns a dict of arrays (batch, classes), and compiles once for each batch size."""
+    """Return a function that maps clips to a dict of arrays (batch, classes); it compiles once per batch size."""
     folder = pathlib.Path(folder)
     graph = jax.export.deserialize(bytearray((folder / "model.jaxexport").read_bytes()))
     weights, call = jax.device_put(read_weights(folder / "weights.safetensors")), jax.jit(graph.call)
@@ -20,7 +20,7 @@ def load(folder=pathlib.Path(__file__).parent):
 
 
 def read_weights(path):
-    """The float32 arrays of a safetensors file: the length of a header, the header in JSON, the numbers."""
+    """Read the float32 arrays of a safetensors file: header length, JSON header, data."""
     stored = np.fromfile(path, np.uint8)
     start = 8 + int(stored[:8].view("<u8")[0])
     arrays = json.loads(stored[8:start].tobytes())

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was trained on and how, what it reached, and how it is loaded."""
+"""Write a model card: what the model is, how to load it, its training data, recipe and results."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from vidjax.models import FAMILIES
 from vidjax.weights import Pretrained
 from vidjax.weights.run_files import RESULTS
 
-_RECIPE = {  # keys of a run's configuration that a reader asks for first
+_RECIPE = {  # the configuration keys that readers look for first
     "initial weights": "init_from",
     "steps": "train.steps",
     "epochs": "train.epochs",
-    "clips of a step": "data.global_batch",
+    "clips per step": "data.global_batch",
     "optimiser": "optim.name",
     "base learning rate": "optim.base_lr",
-    "batch for which that is given": "optim.reference_batch",
+    "reference batch of that rate": "optim.reference_batch",
     "weight decay": "optim.weight_decay",
     "seed": "seed",
 }
 _PER_CLASS = ("eval/precision/", "eval/recall/", "eval/f1/")
-_SHOWN = 40  # class names
+_SHOWN = 40  # class names listed
 
 
 def write(model: Pretrained, name: str, license: str, *, transformers: bool) -> str:
-    """The text of README.md.
+    """Return the text of README.md.
 
     Args:
-      name: on the hub; license: as the hub calls it, or empty.
-      transformers: whether that package loads the weights.
+      name: repository on the hub; license: the hub's name for it, or empty.
+      transformers: whether `transformers` loads the weights.
     """
     parts = [_head(model, license), f"# {name.split('/')[1]}", _what(model), _loading(model, name, transformers)]
     parts += [_data(model), _training(model), _figures(model), _classes(model)]
-    stated = f"`{license}`." if license else "Not stated. It follows from the data and from the initial weights."
+    stated = f"`{license}`." if license else "Not stated. It depends on the training data and the initial weights."
     return "\n\n".join([part for part in [*parts, f"## Licence\n\n{stated}"] if part]) + "\n"
 
 
@@ -54,12 +54,12 @@ def _head(model: Pretrained, license: str) -> str:
 def _what(model: Pretrained) -> str:
     millions = sum(leaf.size for leaf in jax.tree.leaves(model.params)) / 1e6
     height, width = model.clips.frame_size
-    role = f"tells {model.num_classes} classes apart" if model.num_classes else "gives features of videos"
+    role = f"predicts {model.num_classes} classes" if model.num_classes else "computes features of videos"
     if model.num_classes is None:
         role = "reconstructs masked videos"
     title = FAMILIES.find(model.family).title
     return (
-        f"A {title} of {millions:.1f} M parameters that {role}. It sees {model.clips.words}, "
+        f"A {title} with {millions:.1f} M parameters that {role}. Its input is {model.clips.words}, "
         f"of {height} x {width} pixels. Made with [vidjax](https://github.com/vidjax/vidjax)."
     )
 
@@ -73,7 +73,7 @@ def _loading(model: Pretrained, name: str, transformers: bool) -> str:
     kind = "ForVideoClassification" if model.num_classes else "ForPreTraining" if model.num_classes is None else ""
     auto = f"AutoModel{kind}"
     lines = [f"from transformers import {auto}", "", f'model = {auto}.from_pretrained("{name}")']
-    remark = "How clips are taken, `preprocessing.json` says; `transformers` does not read it."
+    remark = "`preprocessing.json` records how clips are taken; `transformers` does not read it."
     return f"{text}\n\nWith PyTorch:\n\n{_code('python', lines)}\n\n{remark}"
 
 
@@ -81,7 +81,7 @@ def _data(model: Pretrained) -> str:
     if not isinstance(model.config, Config):
         return ""
     data, task = printable(model.config.data.name), printable(model.config.task)
-    return f"## Data\n\nTrained on the data set `{data}` by the task `{task}`. Say here where the videos are from."
+    return f"## Data\n\nTrained on the data set `{data}` for the task `{task}`. State here where the videos come from."
 
 
 def _training(model: Pretrained) -> str:
@@ -101,7 +101,7 @@ def _figures(model: Pretrained) -> str:
         for name, value in results.items()
         if not name.startswith(_PER_CLASS) and _is_figure(value)
     }
-    return "## Figures\n\nOf the run's evaluation (`results.json`).\n\n" + _table("figure", rows) if rows else ""
+    return "## Figures\n\nFrom the run's evaluation (`results.json`).\n\n" + _table("figure", rows) if rows else ""
 
 
 def _is_figure(value: Any) -> bool:
@@ -121,7 +121,7 @@ def _value(config: Config, key: str) -> str:
     for part in key.split("."):
         found = getattr(found, part)
     text = printable(str(found))
-    return text.rstrip("/").rsplit("/", 1)[-1] if text.startswith(("/", "~")) else text  # no folders of a machine
+    return text.rstrip("/").rsplit("/", 1)[-1] if text.startswith(("/", "~")) else text  # hide local folders
 
 
 def _table(title: str, rows: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
-"""A model as a StableHLO program: one file of `jax.export` for CPUs, NVIDIA GPUs and TPUs, its weights beside it.
+"""Write a model as a StableHLO program: one `jax.export` file for CPUs, NVIDIA GPUs and TPUs, and its weights.
 
-JAX keeps such artefacts readable for six months, and lets older versions of itself read them for three weeks
+JAX guarantees that newer versions read such files for six months, and older versions for three weeks
 (https://docs.jax.dev/en/latest/export/export.html#compatibility-guarantees).
 """
 
@@ -27,16 +27,16 @@ GRAPH, WEIGHTS = "model.jaxexport", "weights.safetensors"  # as load.py names th
 
 
 def write(model: Pretrained, folder: str | os.PathLike) -> None:
-    """Write model.jaxexport, weights.safetensors, preprocessing.json and load.py, all of them or nothing.
+    """Write model.jaxexport, weights.safetensors, preprocessing.json and load.py atomically.
 
-    The program takes the weights and uint8 RGB clips (b t h w c) of any b, of the model's frames and size, and returns
-    `probabilities` and `logits`, each (b classes), or `values`.
+    The program takes the weights and uint8 RGB clips (b t h w c) of any b, with the model's frame count and size, and
+    returns `probabilities` and `logits`, each (b classes), or `values`.
 
     Args:
       folder: new or empty.
 
     Raises:
-      WeightsError: for a model that gives neither classes nor numbers, or that cannot be traced.
+      WeightsError: for a model that predicts neither classes nor numbers, or that cannot be traced.
       DataError: when the folder cannot be written.
     """
     graph = Graph.of(model)
@@ -44,16 +44,16 @@ def write(model: Pretrained, folder: str | os.PathLike) -> None:
     with whole_folder(folder) as draft:
         (draft / GRAPH).write_bytes(program)
         safetensors.numpy.save_file(graph.weights, draft / WEIGHTS)
-        (draft / WEIGHTS).chmod(0o644)  # written for its owner alone
+        (draft / WEIGHTS).chmod(0o644)  # safetensors makes it readable by the owner only
         preprocessing.write(draft, model)
         shutil.copyfile(Path(load.__file__), draft / "load.py")
 
 
 def trace(graph: Graph, source: str) -> jax.export.Exported:
-    """The program of a graph, for any batch and every one of `PLATFORMS`.
+    """Export a graph for any batch size and all `PLATFORMS`.
 
     Args:
-      source: of the model, for the message.
+      source: where the model came from, for the error message.
 
     Raises:
       WeightsError: when it cannot be traced.
@@ -62,10 +62,10 @@ def trace(graph: Graph, source: str) -> jax.export.Exported:
     clips = jax.ShapeDtypeStruct((batch, *graph.clip_shape), jnp.uint8)
     weights = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in graph.weights.items()}
     try:
-        with platforms.restricted_to("cpu"):  # its own forms are plain JAX, those for TPUs are kernels
+        with platforms.restricted_to("cpu"):  # CPU implementations are plain JAX; those for TPUs are kernels
             return jax.export.export(jax.jit(graph.call), platforms=PLATFORMS)(weights, clips)
     except UserError:
         raise
-    except Exception as error:  # whatever a module from outside does with a batch that is no number
+    except Exception as error:  # third-party modules may fail in any way on a symbolic batch
         [reason, *_] = str(error).splitlines() or [repr(error)]
-        raise WeightsError(f"{source} cannot be traced for any batch and platform: {reason}") from error
+        raise WeightsError(f"{source} cannot be traced for a symbolic batch and all platforms: {reason}") from error

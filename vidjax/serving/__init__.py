@@ -1,4 +1,4 @@
-"""A model behind HTTP: videos are posted, what `vidjax predict --json` says of them comes back."""
+"""Serve a model over HTTP: clients post videos and get the answers of `vidjax predict --json`."""
 
 from vidjax._lazy import attach
 

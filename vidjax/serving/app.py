@@ -1,4 +1,4 @@
-"""The routes of a server: POST /predict takes a video, /health and /metrics tell how it does."""
+"""The routes of the server: POST /predict answers for a video; /health and /metrics report the server's state."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from vidjax.weights.predictors import answer_opened
 
 _TOP, _MOST_TOP = 5, 10**6
 _LOG = logging.getLogger("uvicorn.error")
-_USUAL = 0.9  # of the mean time to an answer, kept at each new one
+_USUAL = 0.9  # decay of the moving average of response times
 
 
 class Service:
-    """Answers for videos: decodes in threads, computes their clips together.
+    """Answers requests: decodes videos in threads and batches their clips.
 
     Attributes:
-      stopping: whether no further requests are to be sent here.
-      broken_off: requests that were not answered before the time to finish was over.
+      stopping: whether the server is shutting down, so that clients should send no further requests.
+      broken_off: number of requests cancelled because they took longer than the drain period.
     """
 
     def __init__(self, model: ServedModel, limits: Limits, most: int):
-        """Take batches of up to `most` clips, a power of two."""
+        """Batch up to `most` clips, a power of two."""
         self.model, self.limits, self.stopping, self.broken_off = model, limits, False, 0
         self._in_flight, self._usual = 0, 0.0
         self.metrics = Metrics(lambda: self._in_flight)
         self.batcher = Batcher(model.compiled, most, self.metrics.batch.observe)
         self._predictor = model.predictor().computed_by(self._logits)
-        # Threads wait for the batcher most of the time: as many as fill two batches, one computed and one gathering.
+        # Threads mostly wait for the batcher, so there are enough to fill two batches: one computing, one gathering.
         self._threads = concurrent.futures.ThreadPoolExecutor(max(2 * most, os.cpu_count() or 1), "decoder")
 
     async def predict(self, request: Request) -> Response:
-        """Answer one request, with 200 or with the status and the sentence of a refusal."""
+        """Answer one request: 200, or an error status with a message."""
         began = time.monotonic()
         try:
             answer = await self._in_turn(request)
@@ -61,9 +61,9 @@ class Service:
         except asyncio.CancelledError:
             self.broken_off += 1
             raise
-        except Exception:  # a mistake of ours, or a device that fails: others may be answered all the same
+        except Exception:  # a bug or a failing device; other requests may still succeed
             _LOG.exception("a request failed")
-            return self._refuse(Refused(500, "the server failed to answer; its log says why"))
+            return self._refuse(Refused(500, "the server failed to answer; see its log"))
         seconds = time.monotonic() - began
         self._usual = _USUAL * self._usual + (1 - _USUAL) * seconds if self._usual else seconds
         self.metrics.requests.labels(200).inc()
@@ -87,7 +87,7 @@ class Service:
     async def _answer(self, request: Request) -> dict[str, Any]:
         top = request.query_params.get("top", str(_TOP))
         if not top.isdecimal() or len(top) > len(str(_MOST_TOP)) or not 1 <= int(top) <= _MOST_TOP:
-            raise Refused(400, f"top, the number of classes to name, is a whole number from 1 to {_MOST_TOP}")
+            raise Refused(400, f"top, the number of classes to return, must be an integer from 1 to {_MOST_TOP}")
         name, video = await receive_video(request, self.limits)
         self.metrics.received.inc(len(video))
         loop = asyncio.get_running_loop()
@@ -106,26 +106,26 @@ class Service:
     def _logits(self, views: UInt8[np.ndarray, "v t h w c"]) -> Float[np.ndarray, "v classes"]:
         logits = self.batcher(views)
         if not np.isfinite(logits).all():
-            raise Refused(500, "the model's outputs for this video are not finite numbers")
+            raise Refused(500, "the model's outputs for this video are not finite")
         return logits
 
     def stop(self) -> None:
-        """From now on tell clients and what watches the server that it ends."""
+        """Announce the shutdown to clients and to health checks."""
         self.stopping = True
 
     def close(self) -> None:
-        """Answer what is waiting, and end the threads; what was broken off is not begun any more."""
+        """Answer the waiting requests and end the threads; cancelled requests are not started."""
         self._threads.shutdown(cancel_futures=True)
         self.batcher.close()
 
 
 def build_app(service: Service) -> FastAPI:
-    """The routes of a service."""
-    app = FastAPI(title="vidjax", docs_url=None, redoc_url=None)  # these pages would fetch scripts from elsewhere
+    """Build the routes of a service."""
+    app = FastAPI(title="vidjax", docs_url=None, redoc_url=None)  # these pages load third-party scripts
 
     @app.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> Response:
-        """A path or a method that is not served."""
+        """Answer requests to unknown paths or with unsupported methods."""
         sentence = (
             f"{request.method} {request.url.path} is not served; POST a video to /predict, GET /health or /metrics"
         )
@@ -133,18 +133,18 @@ def build_app(service: Service) -> FastAPI:
 
     @app.post("/predict")
     async def predict(request: Request) -> Response:
-        """What is in the video that is the body, or the one file of a form; ?top=N classes are named (5)."""
+        """Classify the video in the body, or in the single file of a form; ?top=N returns N classes (default 5)."""
         return await service.predict(request)
 
     @app.get("/health")
     async def health() -> Response:
-        """200 while videos are answered, 503 once the server is stopping."""
+        """Return 200 while the server accepts videos, 503 once it is stopping."""
         status = "stopping" if service.stopping else "ready"
         return JSONResponse({"status": status, "model": service.model.name}, 503 if service.stopping else 200)
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        """For Prometheus."""
+        """Return metrics in Prometheus' text format."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
     return app

@@ -1,4 +1,4 @@
-"""Clips of several requests computed together: whatever waits when the device is free, up to a number."""
+"""Batch clips across requests: whatever is waiting when the device becomes free, up to a maximum."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_PATIENCE = 0.25  # of the time that the last batch took
+_PATIENCE = 0.25  # fraction of the last batch's duration
 _Waiting: TypeAlias = "tuple[np.ndarray, Future]"
 
 
 class Batcher:
-    """Computes clips from many threads in one.
+    """Computes clips from many threads on one thread.
 
-    While a batch is computed the next one gathers. It then waits for as many clips as were there in the round before,
-    as clients that have just been answered may ask again, but no longer than a part of the time that a batch takes. So
-    a client that is alone is not held up, and batches grow with the load. A batch is filled up to a power of two, so
-    that few sizes are compiled.
+    While one batch computes, the next one gathers. It waits until it is as large as the previous round, because
+    clients that were just answered may send more, but at most a fraction of a batch's duration. A lone client is thus
+    not delayed, and batches grow with the load. Batches are padded to a power of two, so that few sizes are compiled.
     """
 
     def __init__(
@@ -31,11 +30,11 @@ class Batcher:
         most: int,
         observe: Callable[[int], None] = lambda clips: None,
     ):
-        """Begin with `warm`.
+        """Start the thread; call `warm` before the first clips.
 
         Args:
-          most: clips of a batch, a power of two.
-          observe: is told how many clips each batch has.
+          most: maximum clips per batch, a power of two.
+          observe: called with the number of clips in each batch.
         """
         self._compute, self._most, self._observe = compute, most, observe
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -44,17 +43,17 @@ class Batcher:
 
     @property
     def sizes(self) -> list[int]:
-        """Batch sizes that are compiled."""
+        """The compiled batch sizes."""
         return [1 << power for power in range(self._most.bit_length())]
 
     def warm(self, clip_shape: tuple[int, ...], advance: Callable[[], object]) -> None:
-        """Compile all sizes, before anybody waits for them; `advance` is called after each."""
+        """Compile all sizes before the first request; calls `advance` after each."""
         for size in self.sizes:
             self._compute(np.zeros((size, *clip_shape), np.uint8))
             advance()
 
     def __call__(self, clips: UInt8[np.ndarray, "v t h w c"]) -> Float[np.ndarray, "v classes"]:
-        """Wait for the outputs of clips. What the computation raises is raised here."""
+        """Return the outputs of clips; blocks until they are computed, and re-raises errors of the computation."""
         futures = []
         for clip in clips:
             future: Future = Future()
@@ -63,7 +62,7 @@ class Batcher:
         return np.stack([future.result() for future in futures])
 
     def close(self) -> None:
-        """Compute what waits, and end the thread."""
+        """Compute the waiting clips and end the thread."""
         self._queue.put(None)
         self._thread.join()
 
@@ -77,7 +76,7 @@ class Batcher:
             expected, patience = len(batch) + self._queue.qsize(), _PATIENCE * (time.monotonic() - began)
 
     def _gather(self, expected: int, patience: float) -> list[_Waiting | None]:
-        """What waits, at least one; None, the end, comes last."""
+        """Take the waiting clips, at least one; a final None marks the end."""
         batch = [self._queue.get()]
         deadline = time.monotonic() + patience
         while len(batch) < self._most and batch[-1] is not None:
@@ -95,7 +94,7 @@ class Batcher:
         try:
             clips = np.stack([clip for clip, _ in batch])
             outputs = self._compute(np.pad(clips, ((0, padding), *((0, 0),) * (clips.ndim - 1))))
-        except Exception as error:  # those who wait hear of it; the next batch may go well
+        except Exception as error:  # reaches the waiting callers; the next batch may succeed
             for _, future in batch:
                 future.set_exception(error)
             return

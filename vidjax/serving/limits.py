@@ -1,4 +1,4 @@
-"""What a server does not take: files, videos and queues that are too large, clients that are too slow."""
+"""Limits of a server on file size, video length, queue length and upload time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Limits(VideoLimits):
     """Limits of a server.
 
     Attributes:
-      megabytes: of a body, which is kept in memory, each 2^20 bytes; seconds: of a video.
-      queue: requests that are received, decoded, waiting or computed at once.
-      upload_seconds: in which a client has to send its request.
-      drain_seconds: after a signal to stop, in which requests that were taken are answered.
+      megabytes: maximum body size in MiB (2^20 bytes); bodies are kept in memory. seconds: maximum video length.
+      queue: maximum number of requests in flight: received, decoded, waiting or computed.
+      upload_seconds: time limit for a client to send its request.
+      drain_seconds: time after a stop signal to finish accepted requests.
 
     Raises:
-      ConfigError: for a limit that is not above 0.
+      ConfigError: for a limit that is not positive.
     """
 
     megabytes: int = 50

@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus reads it at /metrics."""
+"""Server metrics for Prometheus, exposed at /metrics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class Metrics:
-    """Counters of one server.
+    """Metrics of one server.
 
     Attributes:
-      requests: answers by status code; seconds: of requests that were answered with 200, from the first byte to the
-        answer; received: bytes of videos; batch: clips of a batch.
+      requests: responses by status code.
+      seconds: duration of requests answered with 200, from the first byte to the response.
+      received: bytes of videos received.
+      batch: clips per batch.
     """
 
     def __init__(self, waiting: Callable[[], int]):
-        """Ask `waiting` for the number of requests that are being answered."""
+        """Register the metrics; `waiting` returns the number of requests in flight."""
         self._registry = CollectorRegistry()
         self.requests = Counter("vidjax_requests", "Answers by status code.", ["status"], registry=self._registry)
         self.seconds = Histogram(
@@ -32,5 +34,5 @@ class Metrics:
         in_flight.set_function(waiting)
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The model of a server: an exported folder as it is, or any other source, whose graph is compiled for this machine."""
+"""Load the model of a server: an exported StableHLO folder, or any other source, compiled for this machine."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from vidjax.weights.preprocessing import Preprocessing
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """A graph with its weights on the device, and what is known of its clips and outputs.
+    """A graph with its weights on the device, and a description of its clips and outputs.
 
     Attributes:
-      name: of the folder or file, without the folders that it is in.
+      name: base name of the folder or file.
       clip_shape: (t, h, w, c) of a clip.
     """
 
@@ -39,21 +39,21 @@ class ServedModel:
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
-        """(t, h, w, c) of the clips that it takes."""
+        """The shape (t, h, w, c) of input clips."""
         return (self.about.recipe.num_frames, *self.about.recipe.frame_size, 3)
 
     def scores(self, params: Any, clips: UInt8[Array, "b t h w c"]) -> Float[Array, "b classes"]:
-        """Logits, or the numbers of a regression; `params` are the weights."""
+        """Return the logits, or the values of a regression; `params` are the weights."""
         return self.call(params, clips)["values" if self.about.kind == "values" else "logits"]
 
     @functools.cached_property
     def compiled(self) -> Callable[[UInt8[np.ndarray, "b t h w c"]], Float[np.ndarray, "b classes"]]:
-        """`scores` of clips on the host, compiled for each number of them."""
+        """`scores` for clips on the host, compiled once per batch size."""
         scores = jax.jit(self.scores)
         return lambda clips: np.asarray(scores(self.weights, clips))
 
     def predictor(self) -> Predictor:
-        """What answers for videos."""
+        """Return a predictor for videos."""
         about = self.about
         arguments = (self, self.weights, about.recipe)
         options = {"activation": about.activation, "labels": about.labels}
@@ -63,10 +63,10 @@ class ServedModel:
 
 
 def open_model(source: str) -> ServedModel:
-    """A folder of `vidjax export --format=stablehlo`, or what `vidjax.from_pretrained` takes.
+    """Open a folder of `vidjax export --format=stablehlo`, or any source that `vidjax.from_pretrained` accepts.
 
     Raises:
-      WeightsError: when it is neither, or gives neither classes nor numbers.
+      WeightsError: when it is neither, or predicts neither classes nor numbers.
     """
     name = os.path.basename(os.path.normpath(source))
     if (Path(source) / stablehlo.GRAPH).is_file():
@@ -81,17 +81,17 @@ def _from_folder(folder: Path, name: str) -> ServedModel:
     try:
         graph = jax.export.deserialize(bytearray((folder / stablehlo.GRAPH).read_bytes()))
         weights = load.read_weights(folder / stablehlo.WEIGHTS)
-    except Exception as error:  # whatever damaged files make of a reader of flatbuffers, of MLIR or of a header
+    except Exception as error:  # damaged files raise many types, from flatbuffers, MLIR or the header
         raise WeightsError(
-            f"{folder} is damaged, or of another version of jax: {error}; export the model again"
+            f"{folder} is damaged or needs another version of jax: {error}; export the model again"
         ) from error
     platform = jax.default_backend().replace("gpu", "cuda")
     if platform not in graph.platforms:
-        raise WeightsError(f"{folder} was exported for {', '.join(graph.platforms)}, and this machine is a {platform}")
+        raise WeightsError(f"{folder} was exported for {', '.join(graph.platforms)}, but jax runs on {platform} here")
     return _served(name, about, graph.call, weights)
 
 
 def _served(name: str, about: Preprocessing, call: Any, weights: dict[str, np.ndarray]) -> ServedModel:
-    """With clips in RGB, which a program reorders itself."""
+    """Build the served model with RGB clips; the graph swaps channels itself where needed."""
     recipe = dataclasses.replace(about.recipe, channels="rgb")
     return ServedModel(name, dataclasses.replace(about, recipe=recipe), call, jax.device_put(weights))

@@ -1,4 +1,4 @@
-"""The answer to a request that is refused, possibly before all of it has come."""
+"""The response to a refused request, possibly sent before the whole request has arrived."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LINGER = 1.0  # seconds
 
 
 class Refusal(JSONResponse):
-    """{"error": sentence}, after which the connection ends.
+    """Responds {"error": sentence} and then closes the connection.
 
-    A client may still be sending. Were the connection closed at once, its system would drop the answer; so what comes
-    for a moment more is received and thrown away.
+    The client may still be sending. If the connection closed at once, the client's system would drop the response, so
+    incoming data is received and discarded for a moment.
     """
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str]):
         super().__init__({"error": sentence}, status, {"Connection": "close", **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer, linger, and end it."""
+        """Send the response, linger, and end it."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""An application at a port until it is told to stop; what it has begun is finished first."""
+"""Run an application on a port until it is stopped, finishing accepted requests first."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vidjax.errors import ConfigError
 from vidjax.serving.limits import Limits
 
-_LOOK = 0.05  # seconds between looks at whether to stop
-_NOTICE = 0.5  # seconds in which connections end with their next answer, before no more are taken
-_LAST = 1.0  # seconds after that for a request that is on its way
+_LOOK = 0.05  # seconds between checks of whether to stop
+_NOTICE = 0.5  # seconds in which connections close after their next response, before new ones are refused
+_LAST = 1.0  # further seconds for a request that is already in transit
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at an address; port 0 is any that is free.
+    """Open a listening socket; port 0 picks any free port.
 
     Raises:
-      ConfigError: when there is no such address, or another program has it.
+      ConfigError: when the address does not exist or is in use.
     """
     try:
         return socket.create_server((host, port), backlog=128, reuse_port=False)
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"nothing can listen at {host}:{port}: {error}; give another --port or --host") from error
+        raise ConfigError(f"cannot listen on {host}:{port}: {error}; give another --port or --host") from error
 
 
 def serve(
     app: Any, listening: socket.socket, limits: Limits, stop: Callable[[], bool], stopping: Callable[[], None]
 ) -> None:
-    """Serve until `stop` says so; then call `stopping`, take no more connections, and answer what was taken."""
+    """Serve until `stop` returns True; then call `stopping`, refuse new connections and finish accepted requests."""
     config = uvicorn.Config(
         app, http=_protocol(limits.upload_seconds), ws="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, timeout_graceful_shutdown=limits.drain_seconds,
@@ -55,7 +55,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to whoever calls it."""
+    """Leaves signal handling to the caller."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
-    """HTTP whose clients have so many seconds for the head of a request; for its body they have a limit of its own."""
+    """Return an HTTP protocol that limits the time for a request's head; `receive_video` limits that for its body."""
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
@@ -75,13 +75,13 @@ def _protocol(seconds: float) -> type[H11Protocol]:
             self._watch()
 
         def shutdown(self) -> None:
-            if self.cycle is None:  # connected, and its request not here yet
+            if self.cycle is None:  # connected, but no request yet
                 self.loop.call_later(_LAST, super().shutdown)
             else:
                 super().shutdown()
 
         def _watch(self) -> None:
-            """Close the connection later, if no further request has begun by then."""
+            """Close the connection after the time limit unless another request has begun."""
             before = self.cycle
 
             def look() -> None:

@@ -1,4 +1,4 @@
-"""The video in a request: a raw body or the one file of a form, received within limits of size and time."""
+"""Receive the video of a request, a raw body or the single file of a form, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from vidjax.errors import printable
 from vidjax.serving.limits import Limits
 
 _RAW = ("video/", "application/octet-stream", "image/gif")
-_LONGEST_NAME = 120  # characters of a file's name that are repeated
-logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else each form that is broken is a line of the log
+_LONGEST_NAME = 120  # characters of a file name that are echoed
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # otherwise it logs every malformed form
 
 
 class Refused(Exception):
-    """A request that is not answered.
+    """A refused request.
 
     Attributes:
-      status: of HTTP; sentence: for the client.
+      status: HTTP status code; sentence: message for the client.
     """
 
     def __init__(self, status: int, sentence: str):
@@ -33,11 +33,11 @@ class Refused(Exception):
 
 
 async def receive_video(request: Request, limits: Limits) -> tuple[str, bytes]:
-    """The name and the bytes of the video in a request; a raw body is called "upload".
+    """Return the name and the bytes of the video in a request; the name of a raw body is "upload".
 
     Raises:
-      Refused: 400 for a form without a file, 408 for a client that is too slow, 413 for a body that is too large, of
-        which no more than the limit is read, 415 for what is neither a video nor a form.
+      Refused: 400 for a form without a file, 408 for a client that is too slow, 413 for a body that is too large (read
+        only up to the limit), 415 for a body that is neither a video nor a form.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == "multipart/form-data"
@@ -52,7 +52,7 @@ async def receive_video(request: Request, limits: Limits) -> tuple[str, bytes]:
         sentence = f"the request was not sent within {limits.upload_seconds:g} seconds"
         raise Refused(408, sentence) from None
     except ClientDisconnect:
-        raise Refused(400, "the client has gone") from None
+        raise Refused(400, "the client disconnected") from None
 
 
 def _check_declared(request: Request, limits: Limits) -> None:
@@ -62,11 +62,11 @@ def _check_declared(request: Request, limits: Limits) -> None:
 
 
 def _too_large(limits: Limits) -> Refused:
-    return Refused(413, f"the body has over {limits.megabytes} MB")
+    return Refused(413, f"the body is larger than {limits.megabytes} MB")
 
 
 class _Counted:
-    """Receives the messages of a request as long as their bytes are within the limit."""
+    """Receives the messages of a request until their bytes exceed the limit."""
 
     def __init__(self, request: Request, limits: Limits):
         self._receive, self._limits, self._left = request.receive, limits, limits.bytes
@@ -80,9 +80,9 @@ class _Counted:
 
 
 class _InMemory(MultiPartParser):
-    """Leaves files in memory, which the limit of a body bounds, instead of writing those over 1 MB to the disk."""
+    """Keeps files in memory, bounded by the body limit, instead of writing those over 1 MB to disk."""
 
-    spool_max_size = 0  # no size at which a SpooledTemporaryFile goes to the disk
+    spool_max_size = 0  # 0 keeps a SpooledTemporaryFile in memory at any size
 
 
 async def _of_form(request: Request) -> tuple[str, bytes]:
@@ -100,6 +100,6 @@ async def _of_form(request: Request) -> tuple[str, bytes]:
 
 
 def _name(given: str | None) -> str:
-    """The last part of a file's name, whatever system it is from."""
+    """Return the base name of a path from any operating system."""
     name = posixpath.basename((given or "").replace("\\", "/"))
     return printable(name)[:_LONGEST_NAME] or "upload"
