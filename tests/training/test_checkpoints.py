@@ -173,3 +173,14 @@ def test_parameters_alone_are_read_as_numpy(tmp_path, opened, mesh):
 def test_a_folder_without_checkpoints_is_named(tmp_path):
     with pytest.raises(ResumeError, match="holds no checkpoint"):
         read_params(tmp_path)
+
+
+def test_a_save_that_fails_because_a_process_is_gone_is_not_called_a_disk_error(opened, mesh, monkeypatch):
+    """The watcher of the other processes names the one that is gone."""
+
+    def fails(*args, **options):
+        raise ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer")
+
+    monkeypatch.setattr(opened._manager, "save", fails)
+    with pytest.raises(ValueError, match="Gloo"):
+        opened.save(1, make_state(1, mesh, P()), {})

@@ -184,6 +184,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError) as error:  # TensorStore reports disk errors as a ValueError
+            if isinstance(error, ValueError) and "tensorstore" not in str(error):
+                raise  # such as a collective that failed because another process is gone
             first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
             raise DataError(
                 f"no checkpoint can be written to {self.directory} ({first}); check that the folder exists, is "
