@@ -41,10 +41,12 @@ class SmallDisk:
 def small_disk(folder, size):
     """A disk of a size such as `100k`, mounted over a folder, which is created."""
     folder.mkdir()
-    script = 'mount -t tmpfs -o size="$1" none "$0" && touch "$0/ready" && exec sleep 600'
+    script = 'mount -t tmpfs -o size="$1" none "$0" && touch "$0/ready" && exec cat'
     namespaces = ["unshare", "--user", "--map-root-user", "--mount"]
     try:
-        holder = subprocess.Popen([*namespaces, "sh", "-c", script, str(folder), size], stderr=subprocess.PIPE)
+        holder = subprocess.Popen(  # lives, and the disk with it, until its standard input closes
+            [*namespaces, "sh", "-c", script, str(folder), size], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
     except FileNotFoundError:
         pytest.skip("a small disk needs unshare and nsenter of util-linux")
     try:

@@ -132,6 +132,26 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(opened, mesh
     assert opened.restore(shapes_of(states[8]), lambda meta: None, no_words)[0] == 8
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"[" * 100_000, b"\xff", b'{"commit_timestamp_nsecs": 1e99}', b'{"item_handlers": 3}']
+)
+def test_the_file_of_orbax_that_has_no_checksum_is_not_needed(tmp_path, mesh, content):
+    """Orbax writes it again after the checksums are made; values are all in files that have them."""
+    states = {step: make_state(step, mesh, P("fsdp")) for step in (4, 8)}
+    run = lib.Checkpoints(tmp_path)
+    for step, state in states.items():
+        run.save(step, state, {})
+    run.close()
+    for step in states:
+        (run.directory / str(step) / "_CHECKPOINT_METADATA").write_bytes(content)
+    again = lib.Checkpoints(tmp_path)
+    step, restored = again.restore(shapes_of(states[8]), lambda meta: None, no_words)
+    again.close()
+    assert step == 8
+    jax.tree.map(np.testing.assert_array_equal, restored, states[8])
+    assert read_params(tmp_path)[0] == 8
+
+
 def test_when_all_are_damaged_the_run_does_not_start_over_unasked(opened, mesh):
     state = make_state(4, mesh, P())
     opened.save(4, state, {})

@@ -31,6 +31,7 @@ from vidjax.training.state import TrainState
 from vidjax.weights.checkpoint_scores import SCORES, best_step, read_scores, scores_damaged
 from vidjax.weights.checksums import MANIFEST, checksums, damaged_files
 from vidjax.weights.run_files import CHECKPOINTS
+from vidjax.weights.step_folders import StepFolders
 
 _REMEMBERED = "remembered steps"  # key of `meta`
 _COMMITTED = "commit_success.txt"  # the file that orbax writes last into a step's folder in a bucket
@@ -51,6 +52,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_LatestAndBest(keep_latest, self.scores),
             cleanup_tmp_directories=True,
+            step_name_format=StepFolders(),
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
         tell_failures_once()

@@ -6,25 +6,21 @@ import contextlib
 import dataclasses
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import absl.logging
 import flax.linen as nn
 import jax
 import numpy as np
 
 from vidjax.config import Config, from_saved, other_schema
 from vidjax.errors import ConfigError, ResumeError, WeightsError
-from vidjax.files import absolute, located
+from vidjax.files import Place, absolute, located
 from vidjax.objectives import Objective
 from vidjax.objectives.base import Params
 from vidjax.tasks import TASKS, build_objective
 from vidjax.weights.checkpoint_scores import Which, choose_step, read_scores, why_chosen
 from vidjax.weights.checksums import damaged_files
-from vidjax.weights.run_files import CHECKPOINTS, CONFIG, check_saved
-
-if TYPE_CHECKING:  # public weights are read without orbax
-    import orbax.checkpoint as ocp
+from vidjax.weights.run_files import CHECKPOINTS, CONFIG, check_saved, no_checkpoint
 
 _HEADS = ("head", "classes")  # in a family's own classifier, and in one with another pooling or a deeper head
 
@@ -46,38 +42,44 @@ def read_params(workdir: str | os.PathLike, which: Which = "last", *, ema: bool 
     """
     root = absolute(workdir) / CHECKPOINTS
     check_saved(workdir)
+    import orbax.checkpoint as ocp  # public weights are read without it
+    from etils import epath
+
+    from vidjax.weights.step_folders import StepFolders
+
+    steps = StepFolders().steps(root)
+    if not steps:  # the first one is being written to a bucket
+        raise no_checkpoint(workdir)
+    step = choose_step(steps, read_scores(root), which)
+    folder = root / str(step)
+    if damage := damaged_files(folder):
+        raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
+    if complaint := other_schema(ocp.JsonCheckpointHandler().restore(epath.Path(folder / "meta"))):
+        raise ResumeError(f"checkpoint {step} of {workdir} cannot be read: {complaint}")
+    if ema and (folder / "ema").exists():
+        return step, _restore(folder / "ema")
+    if ema and (teacher := (_tree(folder / "rest").get("extra") or {}).get("teacher")):
+        return step, _restore(folder / "rest", {"extra": {"teacher": teacher}})["extra"]["teacher"]
+    return step, _restore(folder / "params")
+
+
+def _tree(item: Place) -> dict:
+    """What an item of a checkpoint holds, without its values."""
     import orbax.checkpoint as ocp
+    from etils import epath
 
-    trees = {name: ocp.PyTreeCheckpointHandler() for name in ("params", "ema", "rest")}
-    handlers = {**trees, "meta": ocp.JsonCheckpointHandler()}
-    with _quiet(), contextlib.ExitStack() as stack:
-        options = ocp.CheckpointManagerOptions(read_only=True)  # the run may still be training
-        manager = ocp.CheckpointManager(root, options=options, item_handlers=handlers)
-        stack.callback(manager.close)
-        steps = manager.all_steps()
-        step = choose_step(steps, read_scores(root), which)
-        if damage := damaged_files(root / str(step)):
-            raise ResumeError(f"checkpoint {step} of {workdir} is damaged ({damage})")
-        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-        if complaint := other_schema(meta):
-            raise ResumeError(f"checkpoint {step} of {workdir} cannot be read: {complaint}")
-        held = manager.item_metadata(step)
-        if not ema:
-            return step, _restore(manager, step, "params", held["params"].tree)
-        if (root / str(step) / "ema").exists():
-            return step, _restore(manager, step, "ema", held["ema"].tree)
-        if teacher := (held["rest"].tree.get("extra") or {}).get("teacher"):
-            return step, _restore(manager, step, "rest", {"extra": {"teacher": teacher}})["extra"]["teacher"]
-        return step, _restore(manager, step, "params", held["params"].tree)
+    return ocp.PyTreeCheckpointHandler().metadata(epath.Path(item)).tree
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, item: str, tree) -> dict:
-    """The part of an item that `tree` names, as NumPy arrays."""
+def _restore(item: Place, tree: dict | None = None) -> dict:
+    """An item of a checkpoint, or the part of it that `tree` names, as NumPy arrays."""
     import orbax.checkpoint as ocp
+    from etils import epath
 
+    tree = _tree(item) if tree is None else tree
     as_numpy = jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), tree)
     wanted = ocp.args.PyTreeRestore(item=tree, restore_args=as_numpy, partial_restore=True)
-    return manager.restore(step, args=ocp.args.Composite(**{item: wanted}))[item]
+    return ocp.PyTreeCheckpointHandler().restore(epath.Path(item), args=wanted)
 
 
 class RunModel(NamedTuple):
@@ -157,14 +159,3 @@ def _readable(workdir: str | os.PathLike):
     except (ValueError, TypeError, ConfigError) as error:
         path = located(workdir) / CONFIG
         raise WeightsError(f"{path} cannot be read by this version of vidjax: {error}") from error
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Silence orbax's warnings that a folder is read-only and that items were not read."""
-    before = absl.logging.get_verbosity()
-    absl.logging.set_verbosity(absl.logging.ERROR)
-    try:
-        yield
-    finally:
-        absl.logging.set_verbosity(before)

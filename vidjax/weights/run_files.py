@@ -27,9 +27,14 @@ def check_saved(folder: str | os.PathLike) -> None:
       ResumeError: if the folder holds no checkpoint.
     """
     if not any(path.name.isdigit() for path in (located(folder) / CHECKPOINTS).glob("*")):
-        raise ResumeError(
-            f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
-        )
+        raise no_checkpoint(folder)
+
+
+def no_checkpoint(folder: str | os.PathLike) -> ResumeError:
+    """The error about a run that has saved no checkpoint, with what helps."""
+    return ResumeError(
+        f"{folder} holds no checkpoint; wait until its run has saved one, or give the workdir of a run that has"
+    )
 
 
 def write_labels(workdir: str | os.PathLike, labels: tuple[str, ...] | None) -> None:
