@@ -24,8 +24,8 @@ test-aot:  ## compiles for TPU topologies with libtpu (0.7 GB) in an environment
 	.venv-aot/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[aot]'
 	.venv-aot/bin/python -m pytest -m aot
 
-test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts; two fifths took 11 minutes on 2 cores
-	$(BIN)/python -m pytest -o python_files='drill_*.py' tests/drills $(ARGS)
+test-drills: $(VENV)/.installed-test  ## kills, damaged files, full disks, fuzzing: what docs/reliability.md counts
+	$(BIN)/python -m pytest -o python_files='drill_*.py' tests/drills -n 2 --dist worksteal $(ARGS)
 
 test-hub: $(VENV)/.installed-test  ## downloads public weights (6 GB; ARGS=--large for more) and compares their outputs
 	$(BIN)/python tests/hub $(ARGS)

@@ -252,6 +252,31 @@ def test_workers_outlive_the_signals_of_a_preemption(data, expected):
     assert_same(taken, expected)
 
 
+SIGNALLED = """
+import multiprocessing, os, signal, time
+from vidjax.config import DataConfig
+from vidjax.data import open_source, train_batches
+if __name__ == "__main__":
+    data = DataConfig(name="synthetic", num_frames=2, image_size=16, global_batch=2, workers=2)
+    batches = train_batches(open_source(data, "train"), data, seed=0)
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.01)
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGTERM)
+    print(*next(batches)["valid"])
+    batches.close()
+"""
+
+
+def test_workers_outlive_the_signals_of_a_preemption_from_their_start(tmp_path):
+    """In a process that has started no other before: Python's resource tracker then starts with the first worker."""
+    script = tmp_path / "signalled.py"
+    script.write_text(SIGNALLED)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("True True\n", "", 0)
+
+
 ORPHANS = """
 import multiprocessing, os, signal
 from vidjax.config import DataConfig

@@ -12,7 +12,8 @@ from tiny_runs import assert_same_run, finish, losses, start
 from vidjax.files import in_bucket
 
 STEPS, VALIDATED = 24, 8
-AIMS = ("any moment", "a save", "a validation", "the end")
+MOMENTS = ("the start", "training", "a save", "a validation", "the end")
+AIMS = ("any moment", *MOMENTS[2:])
 
 
 def folders(workdir):
@@ -69,12 +70,16 @@ def kill(workdir, processes, aim, rng, whole_seconds):
     return "the start" if where == "training" and made <= seen else where
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(forge, place, videos, drill, processes):
-    begun = time.monotonic()
-    assert finish(*start(forge, place / "whole", videos, processes=processes)) == [0] * processes
-    seconds = time.monotonic() - begun
-    kills, moments, runs, aims = drill.tries(25), collections.Counter(), 0, 0
+@pytest.mark.parametrize(("processes", "part"), [(1, 0), (2, 0), (2, 1)], ids=["1", "2-first", "2-rest"])
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(forge, place, videos, drill, processes, part):
+    """Two processes take twice as long, so that drill has two parts."""
+    for name in ("whole", "again"):  # the second time it is known how long a start takes that compiles nothing
+        begun = time.monotonic()
+        assert finish(*start(forge, place / name, videos, processes=processes)) == [0] * processes
+        seconds = time.monotonic() - begun
+    assert_same_run(place / "again", place / "whole")
+    kills, moments = len(range(part, drill.tries(25), processes)), collections.Counter(dict.fromkeys(MOMENTS, 0))
+    runs, aims = 0, part
     while moments.total() < kills:
         workdir, runs = place / f"killed-{runs}", runs + 1
         for _ in range(6):
@@ -82,10 +87,11 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(forge, pl
             running = start(forge, workdir, videos, processes=processes)
             if not (where := kill(workdir, running, aim, drill.rng, seconds)):
                 break
-            moments[f"in_{where.replace(' ', '_')}"] += 1
+            moments[where] += 1
             if moments.total() == kills:
                 break
         assert finish(*start(forge, workdir, videos, processes=processes)) == [0] * processes
         assert_same_run(workdir, place / "whole")
     what = f"kill -9, {processes} process{'es' * (processes > 1)} {'in a bucket' if in_bucket(place) else 'on a disk'}"
-    drill.found(what, kills=kills, **dict(sorted(moments.items())), runs_equal_to_the_bit=runs)
+    counts = {f"in {where}": moments[where] for where in MOMENTS}
+    drill.found(what, kills=kills, **counts, runs_equal_to_the_bit=runs)

@@ -33,10 +33,11 @@ def test_a_mutated_video_is_refused_or_read_without_a_crash_or_a_hang(forge, tmp
     assert code == 0, f"mutation {sum(outcomes.values())} of seed {words[2]} has crashed: {process.said()}"
     assert sum(outcomes.values()) == count
     assert "past the checksum" not in outcomes
-    refused = sum(number for name, number in outcomes.items() if name not in ("as it was", "wrong frames"))
-    counts = {"refused": refused, "as it was": outcomes["as it was"], "wrong_frames": outcomes["wrong frames"]}
-    counts["of_them_past_a_checksum"] = 0
-    drill.found(f"mutated videos, {kind}", mutations=count, crashes=0, hangs=0, **counts)
+    same, wrong = outcomes.pop("as it was", 0), outcomes.pop("wrong frames", 0)
+    drill.found(
+        "mutated videos", containers=1, mutations=count, crashes=0, hangs=0, refused=outcomes.total(),
+        as_they_were=same, with_other_frames_or_another_number_of_them=wrong, of_these_past_a_checksum=0,
+    )  # fmt: skip
 
 
 class Progress:

@@ -47,11 +47,11 @@ def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, v
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def small(tmp_path_factory, compiled):
     """A disk that can be made small or read-only, and a forge of processes that see it."""
     folder = tmp_path_factory.mktemp("small")
     with small_disk(folder / "disk", "1g") as disk:
-        inside = Forge(folder, disk.enter)
+        inside = Forge(folder, compiled, disk.enter)
         yield disk, inside
         inside.close()
 

@@ -85,12 +85,12 @@ class Forge:
       enter: a command that runs another one, for instance inside a mount namespace, in which all processes then run.
     """
 
-    def __init__(self, folder: Path, enter: Sequence[str] = ()):
+    def __init__(self, folder: Path, compiled: Path, enter: Sequence[str] = ()):
         self._folder, self._number = folder, 0
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "OPENBLAS_NUM_THREADS": "1",  # a fork copies only one thread
-            "JAX_COMPILATION_CACHE_DIR": str(folder / "xla"),
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(HELPERS), os.environ.get("PYTHONPATH")))),

@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, cast
 
 import cv2
@@ -265,6 +266,9 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
     workers = num_workers(data)
     if not workers:
         return packs
+    # The thread that starts this process has its signals unblocked. Done here, that is not the thread that starts the
+    # workers, which inherit blocked signals from it.
+    resource_tracker.ensure_running()
     if not flags.FLAGS.is_parsed():  # grain reads a flag even if no absl app has parsed any
         flags.FLAGS.mark_as_parsed()
     in_worker = WithOptionsIterDataset(packs, DatasetOptions(min_shm_size=_SMALL))

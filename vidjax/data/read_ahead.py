@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import queue
 import signal
 import threading
@@ -35,7 +36,9 @@ class ReadAhead:
         self.decoded = self.read = 0  # rows decoded: of the next batch, and in total
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
         self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # one more is in progress
-        self._closing = threading.Event()
+        self._closing, self._ending = threading.Event(), threading.Event()
+        # Before grain's own, of priority 1, which would end workers that the thread is ending already.
+        self._at_exit = multiprocessing.util.Finalize(None, self._end, exitpriority=2)
         self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
         self._thread.start()
 
@@ -65,6 +68,12 @@ class ReadAhead:
         if threading.current_thread() is not self._thread:
             self._thread.join(CLOSING)
 
+    def _end(self) -> None:
+        """As `close`, but without a limit once grain is ending its workers, which has one."""
+        self.close()
+        if self._ending.is_set():
+            self._thread.join()
+
     def _read(self) -> None:
         # Workers inherit the signal mask of the thread that starts them: a preempted run still needs its batches while
         # it saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
@@ -81,7 +90,9 @@ class ReadAhead:
         except Exception as error:  # an error of a row is re-raised where the batch is taken
             self._offer(error)
         finally:
+            self._ending.set()
             packs.close()
+            self._at_exit.cancel()
 
     def _pack(self, packs: Iterator[Batch]) -> Batch:
         if self._closing.is_set():
