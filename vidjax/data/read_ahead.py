@@ -36,9 +36,10 @@ class ReadAhead:
         self.decoded = self.read = 0  # rows decoded: of the next batch, and in total
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
         self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # one more is in progress
-        self._closing, self._ending = threading.Event(), threading.Event()
-        # Before grain's own, of priority 1, which would end workers that the thread is ending already.
-        self._at_exit = multiprocessing.util.Finalize(None, self._end, exitpriority=2)
+        self._closing, self._ending, self._ended = threading.Event(), threading.Event(), threading.Event()
+        # Runs before grain's own finalizers: the one that would close the workers a second time (priority 1), and the
+        # one of the threads that free their shared memory (15).
+        self._at_exit = multiprocessing.util.Finalize(None, self._end, exitpriority=16)
         self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
         self._thread.start()
 
@@ -66,13 +67,13 @@ class ReadAhead:
         """Stop the thread, and with it the workers that decode for it."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
-            self._thread.join(CLOSING)
+            self._ended.wait(CLOSING)  # before Python 3.13, Thread.join that a signal interrupts marks it ended
 
     def _end(self) -> None:
-        """As `close`, but without a limit once grain is ending its workers, which has one."""
+        """Close at exit; waits without a limit once grain ends the workers, since grain has a limit of its own."""
         self.close()
         if self._ending.is_set():
-            self._thread.join()
+            self._ended.wait()
 
     def _read(self) -> None:
         # Workers inherit the signal mask of the thread that starts them: a preempted run still needs its batches while
@@ -91,8 +92,11 @@ class ReadAhead:
             self._offer(error)
         finally:
             self._ending.set()
-            packs.close()
-            self._at_exit.cancel()
+            try:
+                packs.close()
+            finally:
+                self._at_exit.cancel()
+                self._ended.set()
 
     def _pack(self, packs: Iterator[Batch]) -> Batch:
         if self._closing.is_set():
