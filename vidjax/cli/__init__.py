@@ -1,8 +1,8 @@
-"""The command line: `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin function over a room.
+"""The command line, `vidjax VERB ...`; each verb is a file of `vidjax/cli/verbs`, a thin layer over the library.
 
-Exit codes: 0 done, 2 a mistake that the message explains, 3 some of several videos could not be answered, 4 what
-decodes videos gave no sign of life, 130 stopped by Ctrl-C, 143 by SIGTERM.
-Verbs import what is heavy when they run, so that `vidjax --help` is quick.
+Exit codes: 0 done, 2 a user error explained by the message, 3 some of the videos could not be answered, 4 the video
+decoder stopped responding, 130 stopped by Ctrl-C, 143 by SIGTERM.
+Verbs import heavy modules only when they run, so that `vidjax --help` is fast.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from vidjax.files import of_disk
 from vidjax.training.peers import together
 from vidjax.training.stop_signal import leave, stoppable
 
-_OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # what new users take for verbs
+_OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test")  # verbs that new users try
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises a ConfigError instead of printing its usage and leaving."""
+    """Raises a ConfigError instead of printing its usage and exiting."""
 
     def error(self, message: str):
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    """The parser of the command, and those of its verbs."""
+    """Return the parser of the command and the parsers of its verbs."""
     parser = _Parser(prog="vidjax", description="Use, convert and list video models.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"vidjax {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
@@ -46,14 +46,14 @@ def build_parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argum
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The arguments of one call.
+    """Parse the arguments of one call.
 
     Raises:
-      ConfigError: for anything that cannot be used; an unknown verb or option names the nearest.
+      ConfigError: for invalid arguments; for an unknown verb or option, it suggests the closest name.
     """
     if argv and argv[0] in _OF_MAIN:
         raise ConfigError(
-            f"vidjax has no verb {argv[0]!r}: runs are made by python -m vidjax.main --config=finetune "
+            f"vidjax has no verb {argv[0]!r}; train or evaluate with python -m vidjax.main --config=finetune "
             "--config.data.root=DIR --workdir=RUN (see its --help; vidjax configs lists experiments)"
         )
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
@@ -70,7 +70,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser) -> None:
-    """Refuse an option that the verb has not, before argparse complains of what is missing in its place."""
+    """Reject unknown options before argparse reports what is missing in their place."""
     known = [option for action in parser._actions for option in action.option_strings]
     for word in words:
         name = word.split("=")[0]
@@ -83,9 +83,9 @@ def _check_options(verb: str, words: list[str], parser: argparse.ArgumentParser)
 
 
 def _collect_rarely() -> None:
-    """Spare a short-lived program most of Python's garbage collection: half a second of a small `predict`.
+    """Skip most of Python's garbage collection, which takes half a second of a small `predict`.
 
-    Importing and tracing make hundreds of thousands of objects that live on, and leaving looks through them all.
+    Importing and tracing create hundreds of thousands of long-lived objects, and interpreter exit scans them all.
     """
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
@@ -103,9 +103,9 @@ def main(argv: list[str] | None = None) -> int:
         except UserError as error:
             print(f"vidjax: {printable(str(error))}", file=sys.stderr)
             if isinstance(error, StalledError) and argv is None:
-                leave(error.exit_code)  # threads that hang are not waited for
+                leave(error.exit_code)  # do not wait for hung threads
             return error.exit_code
-        except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        except BrokenPipeError:  # the reader of a pipe, such as head, has closed it
             sys.stderr.close()
             return 0
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The options of verbs whose work Apache Beam can spread over machines."""
+"""Options shared by verbs that can run on a cluster with Apache Beam."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ RUNNERS = "a runner of Beam: DaskRunner, DataflowRunner, FlinkRunner, SparkRunne
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The options of a runner."""
+    """Add the options of a runner."""
     about = "for Beam, such as dask_client_address=HOST:8786 or project=NAME; may be repeated"
     parser.add_argument("--beam-option", action="append", default=[], metavar="KEY=VALUE", help=about)
 
 
 def same_everywhere(path: str) -> str:
-    """The path for workers, whose working folder is another."""
+    """Return an absolute path, for workers with another working directory."""
     return path if in_bucket(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def flags(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The options as Beam's flags."""
+    """Return the options as Beam flags."""
     return tuple(f"--{option}" for option in arguments.beam_option)

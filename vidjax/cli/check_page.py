@@ -1,4 +1,4 @@
-"""What `vidjax check` prints: a table of splits, and of a user's own videos also classes, lengths and steps."""
+"""The output of `vidjax check`: a table of splits and, for a user's own videos, classes, lengths and training steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_CLASSES, SHOWN_FAILURES, SHOWN_KINDS = 20, 5, 3
 
 
 def print_audits(audits: Sequence[SplitAudit]) -> None:
-    """Print what was found of each split, and every problem."""
+    """Print the findings of each split and every problem."""
     console = Console(soft_wrap=True)
     own = next((about.reading for about in audits if about.reading), "")
     if own:
@@ -48,7 +48,7 @@ def print_audits(audits: Sequence[SplitAudit]) -> None:
 
 
 def steps_sentence(videos: int, experiment: str) -> str:
-    """The steps that configs/pretrain.py or configs/finetune.py takes with so many training videos on one device."""
+    """State the steps that configs/pretrain.py or configs/finetune.py takes for this many videos on one device."""
     from vidjax.main import read_config
     from vidjax.training.choices.length import choose_length
     from vidjax.training.plan import num_train_steps
@@ -59,11 +59,11 @@ def steps_sentence(videos: int, experiment: str) -> str:
         f"the {videos}"
         for run in runs
     )
-    return f"configs/{experiment}.py: {tiny}, for a tiny model (that of a CPU); {larger}, for a larger one"
+    return f"configs/{experiment}.py: {tiny}, for a tiny model (as on a CPU); {larger}, for a larger one"
 
 
 def division_sentence(audits: Sequence[SplitAudit]) -> str:
-    """How unevenly a hash divides the classes, if it does; empty where there are no classes, or no hash."""
+    """Describe how unevenly the hash splits the classes; empty if it is even or there are no classes or no hash."""
     if len(audits) < 2 or not all(about.hashed and about.class_counts for about in audits):
         return ""
     train, val = audits[0].class_counts, audits[1].class_counts
@@ -73,8 +73,8 @@ def division_sentence(audits: Sequence[SplitAudit]) -> str:
     extremes = (min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__))
     held = [f"{val[name]} of the {train[name] + val[name]} of {name!r}" for name in extremes]
     return (
-        f"the hash looks at each video by itself, so that videos added later move none: it holds out {held[0]} and "
-        f"{held[1]}. Lists or folders train/ and val/ divide as you like"
+        f"the hash assigns each video independently, so that adding videos moves none: it holds out {held[0]} and "
+        f"{held[1]}. To choose the split yourself, use lists or folders train/ and val/"
     )
 
 
@@ -99,7 +99,7 @@ def _print_own(console: Console, audits: Sequence[SplitAudit]) -> None:
 
 
 def _print_table(console: Console, table: Table) -> None:
-    """Print a table as wide as it is where nobody sees a screen end."""
+    """Print a table, at full width unless on a terminal."""
     if not console.is_terminal:
         console.width = Measurement.get(console, console.options.update(width=400), table).maximum
     console.print(table)
@@ -149,7 +149,7 @@ def _range(values: Sequence[float], form: str) -> str:
 
 
 def _kinds(values) -> str:
-    """The most frequent values, with how often they are found."""
+    """List the most frequent values with their counts."""
     counts = Counter(values).most_common()
     shown = ", ".join(f"{value} ({count})" if len(counts) > 1 else value for value, count in counts[:SHOWN_KINDS])
     return shown + (f" and {len(counts) - SHOWN_KINDS} others" if len(counts) > SHOWN_KINDS else "") or "-"

@@ -1,4 +1,4 @@
-"""How clips are taken, on the command line: the options that change a model's recipe, and remarks."""
+"""Command-line options that change how clips are taken, and the notes about them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_stride(parser: argparse.ArgumentParser) -> None:
     """Add --stride."""
-    about = "between the frames of a clip; 0 spreads them over the whole video (as the model was trained)"
+    about = "step between the frames of a clip; 0 spreads them over the whole video (default: as the model was trained)"
     parser.add_argument("--stride", type=int, metavar="N", help=about)
 
 
@@ -28,15 +28,15 @@ def check_stride(arguments: argparse.Namespace) -> None:
 
 
 def note_short_video(sentence: str) -> None:
-    """Show the remark that a clip is longer than its video, with what can be done."""
+    """Print the note that a clip is longer than its video, with the remedy."""
     say(f"note: {sentence} (see --stride)")
 
 
 def note_if_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> None:
-    """Show that remark for a video that is too short.
+    """Print that note if the video is too short.
 
     Raises:
-      VideoError: when it is a picture.
+      VideoError: when the video is a single picture.
     """
     from vidjax.data.clips.eval_views import too_short
 

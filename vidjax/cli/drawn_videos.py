@@ -1,4 +1,4 @@
-"""What verbs that draw videos share: the clip in the middle of each, and a report of those that cannot be decoded."""
+"""The loop of verbs that draw videos: take the middle clip of each, and report videos that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def draw_each(
     draw: Callable[[UInt8[np.ndarray, "1 t h w 3"], str], Drawn],
     doing: str,
 ) -> dict[str, Drawn]:
-    """What `draw` returns for each video, given its clip and its folder.
+    """Call `draw` with each video's clip and output folder; returns its results by video.
 
     A video that cannot be decoded is reported and left out.
 
     Args:
-      folders: of the videos, by their paths.
-      recipe: of one view.
-      doing: what the progress bar says.
+      folders: output folders by video path.
+      recipe: a recipe of one view.
+      doing: text of the progress bar.
     """
     from vidjax.data.clips.eval_views import window_views
     from vidjax.data.video.readers import open_video

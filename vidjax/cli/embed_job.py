@@ -1,4 +1,4 @@
-"""What `vidjax embed` has to do, in a form that travels to the machines of a cluster."""
+"""The work of `vidjax embed` in a form that can be sent to the machines of a cluster."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class EmbedJob:
-    """Which videos are embedded by what, as it travels to the machines of a cluster.
+    """A backbone and the videos to embed with it; picklable.
 
     Attributes:
-      model, num_frames, image_size, stride: of the backbone.
+      model, num_frames, image_size, stride: the backbone and its clips.
       data_set: name and root; workers: loader processes.
       split, task: as on the command line.
-      words: that name videos, where no data set does; videos: their paths below the root.
+      words: words that name videos, if no data set does; videos: their paths below the root.
     """
 
     model: str
@@ -41,13 +41,13 @@ class EmbedJob:
 
     @classmethod
     def of(cls, arguments: argparse.Namespace, name: str, root: str, words: list[str]) -> EmbedJob:
-        """What a command line asks for."""
+        """Build the job of a command line."""
         videos = tuple(paths.find_videos(words)) if words else ()
         asked = (arguments.model, arguments.num_frames, arguments.image_size, arguments.stride)
         return cls(*asked, (name, root), arguments.workers, arguments.split or "", arguments.task, tuple(words), videos)
 
     def for_other_machines(self) -> EmbedJob:
-        """The same with absolute paths."""
+        """Return the job with absolute paths."""
         name, root = self.data_set
         model = beam_options.same_everywhere(self.model) if os.path.exists(self.model) else self.model
         videos = tuple(beam_options.same_everywhere(video) for video in self.videos)
@@ -76,7 +76,7 @@ class EmbedJob:
 
 
 def _backbone(job: EmbedJob) -> Pretrained:
-    """The model, with the clips that are asked for."""
+    """Load the model and apply the job's clip options."""
     from vidjax.weights.backbones import load_backbone
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
 

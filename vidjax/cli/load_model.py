@@ -1,4 +1,4 @@
-"""The model that a verb is given with --model: read, and refused where it cannot do what the verb asks of it."""
+"""Load the model of --model and check that it can do what the verb needs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from vidjax.objectives import MaskedAutoencoding
     from vidjax.weights import Pretrained
 
-HELP = "the folder of a run, a hub id, a folder of transformers, or a checkpoint file"
+HELP = "a run's folder, a hub id, a transformers folder, or a checkpoint file"
 
 
 def load(source: str) -> Pretrained:
-    """Read a model; its notes go to standard error.
+    """Load a model and print its notes to standard error.
 
     Raises:
-      WeightsError: when `source` is no model.
+      WeightsError: when `source` is not a model.
     """
     with progress(f"reading {source}"):
         use_compile_cache()
@@ -33,37 +33,37 @@ def load(source: str) -> Pretrained:
 
 
 def check_classifier(model: Pretrained, source: str) -> None:
-    """Refuse a model that gives no classes, and say what it is good for."""
+    """Reject a model without classes, and name the verb that can use it."""
     if model.num_classes:
         return
     if is_captioner(model):
-        raise WeightsError(f"{source} is a captioner, which knows no classes; describe with `vidjax caption`")
+        raise WeightsError(f"{source} is a captioner, which has no classes; use `vidjax caption`")
     if is_autoencoder(model):
         raise WeightsError(
-            f"{source} is a masked autoencoder, which knows no classes; `vidjax reconstruct` shows what it has "
-            "learned, and fine-tuning with --config.init_from makes a classifier of it"
+            f"{source} is a masked autoencoder, which has no classes; see what it learned with `vidjax reconstruct`, "
+            "or fine-tune it into a classifier with --config.init_from"
         )
     raise WeightsError(f"{source} holds a {model.family} without classes to predict; give a fine-tuned classifier")
 
 
 def check_autoencoder(model: Pretrained, source: str) -> MaskedAutoencoding:
-    """The objective of a model that reconstructs; refuses another, and says what it is good for."""
+    """Return the objective of a model that reconstructs; rejects others, and names the verb that can use them."""
     from vidjax.objectives import MaskedAutoencoding
 
     if isinstance(model.objective, MaskedAutoencoding) and is_autoencoder(model):
         return model.objective
     what, use = (" classifier", "classify with `vidjax predict`, or ") if model.num_classes else ("", "")
     raise WeightsError(
-        f"{source} holds a {model.family}{what}, which has no decoder to reconstruct with; {use}give a VideoMAE as it "
-        "was pre-trained, such as MCG-NJU/videomae-base"
+        f"{source} holds a {model.family}{what}, which has no decoder to reconstruct with; {use}give a pre-trained "
+        "VideoMAE, such as MCG-NJU/videomae-base"
     )
 
 
 def check_captioner(model: Pretrained, source: str) -> None:
-    """Refuse a model that generates no captions."""
+    """Reject a model that does not generate captions."""
     if not is_captioner(model):
         raise WeightsError(
-            f"{source} holds a {model.family} that generates no captions; give a run of task=captioning, such as that "
+            f"{source} holds a {model.family} that generates no captions; give a run of task=captioning, such as one "
             "of configs/motion_caption.py"
         )
 

@@ -1,4 +1,4 @@
-"""The table of models as rows of text, for the terminal and for docs/models.md."""
+"""Format the table of models as rows of text, for the terminal and for docs/models.md."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from typing import Any
 
 HEADINGS = ("model", "params", "gmacs", "clip", "data", "views", "top-1", "top-5")
 EXPLAINED = (
-    "gmacs: billions of multiply-accumulates of one view, which papers call GFLOPs; VideoMamba's authors leave out "
-    "what their fused kernel does, 14 to 24 %. clip: frames x stride, `all` where they are spread over the video, "
-    "@ pixels where not 224. views: clips x crops. BGR: trained on frames with that order of channels, "
-    "which predict, embed and evaluate give these weights. Accuracies are the published ones; vidjax models --json "
-    "names the source of each."
+    "gmacs: billions of multiply-accumulates per view, which papers call GFLOPs; VideoMamba's authors omit those of "
+    "their fused kernel, 14 to 24 %. clip: frames x stride, `all` if the frames are spread over the video, @ pixels "
+    "unless 224. views: clips x crops. BGR: trained on frames with that channel order, which predict, embed and "
+    "evaluate use for these weights. Accuracies are the published ones; vidjax models --json names the source of each."
 )
 WEIGHTS_EXPLAINED = (
     "Weights, for --model and vidjax.from_pretrained: owner/name is a hub id and owner/name/file.pth a file on the "
-    "hub, both are fetched; other files are the authors', or in Google's scenic-bucket, and to be downloaded first. "
-    "Behind them is how their accuracy was measured, which predict, embed and evaluate follow without a flag: the "
-    "sampling of frames (data.sampling), their resizing and the order of their channels, and whether it is that of the "
-    "last epoch or of the epoch that scored best on the very videos of that accuracy."
+    "hub; both are downloaded. Other files come from the authors or from Google's scenic-bucket; download them first. "
+    "After each stands how its accuracy was measured, which predict, embed and evaluate follow by default: frame "
+    "sampling (data.sampling), resizing and channel order, and whether it belongs to the last epoch or to the epoch "
+    "that scored best on the same videos."
 )
 _SHORT = {"Kinetics-": "K", "Something-Something v2": "SSv2"}
 
 
 def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
-    """The lines of one model, one for each published result, as text under `HEADINGS`; at least one line."""
+    """Return the rows of one model under `HEADINGS`: one per published result, and at least one."""
     size = (card["name"], f"{card['params'] / 1e6:.1f}M")
     lines = []
     for result in card["results"]:
@@ -36,19 +35,19 @@ def rows(card: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def sources(card: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Where weights of one model come from, what they are, and how they were tested, the published results first."""
+    """Return (weights, description, test protocol) for each set of weights of a model, published results first."""
     found = [(result["weights"], _holds(result), tested(result)) for result in card["results"] if result["weights"]]
     return found + [(entry["weights"], entry["what"], "") for entry in card["pretrained"]]
 
 
 def tested(result: dict[str, Any]) -> str:
-    """The protocol of an accuracy: how frames are sampled, resized and ordered, and which checkpoint was tested."""
+    """Describe the protocol of an accuracy: frame sampling, resizing, channel order and the tested checkpoint."""
     words = (result["sampling"], result["interpolation"], result["channels"].upper(), f"{result['checkpoint']} epoch")
     return ", ".join(words)
 
 
 def _clip(facts: dict[str, Any]) -> tuple[str, str]:
-    """The cost of a view, and what it is made of."""
+    """Format the cost of a view and its frames, stride and size."""
     gmacs, (height, width) = facts["gmacs"], facts["image_size"]
     stride = {None: "", 0: " all"}.get(facts["stride"], f"x{facts['stride']}")
     size = "" if height == width == 224 else f"@{height}" if height == width else f"@{height}x{width}"
@@ -60,7 +59,7 @@ def _holds(result: dict[str, Any]) -> str:
 
 
 def _apart(result: dict[str, Any]) -> str:
-    """What sets a result apart from others on the same data."""
+    """Describe what distinguishes a result from others on the same data."""
     order = "BGR" if result["channels"] == "bgr" else ""
     return "".join(f", {word}" for word in (result["note"], order) if word)
 

@@ -1,4 +1,4 @@
-"""Files and folders named on the command line, refused before anything is computed."""
+"""Resolve and check the files and folders of a command line before anything is computed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or 
 
 
 def find_videos(words: list[str]) -> list[str]:
-    """The videos that words of a command line mean.
+    """Return the videos that the words of a command line stand for.
 
-    A word is a video file; a folder, for all videos in it and below; a pattern such as `clips/*.mp4` that the shell
-    left alone; or a list of videos, see `vidjax.data.sources.video_lists`. Videos that are named but are not there stay
-    among them; what opens them says so.
+    A word is a video file; a folder, for all videos in it and its subfolders; a pattern such as `clips/*.mp4` that the
+    shell did not expand; or a list of videos, see `vidjax.data.sources.video_lists`. Missing videos stay in the result
+    and are reported when they are opened.
 
     Raises:
-      DataError: when no video is there, a folder or a pattern has none, or a list cannot be read.
+      DataError: when none of the videos exists, a folder or a pattern has none, or a list cannot be read.
     """
     found = [video for word in words for video in _videos_of(word)]
     if not any(os.path.exists(video) for video in found):
@@ -45,14 +45,14 @@ def _videos_of(word: str) -> list[str]:
 
 
 def is_list(path: str) -> bool:
-    """Whether a path is a list of videos that is there."""
+    """Whether a path is an existing list of videos."""
     from vidjax.data.sources.tables import SUFFIXES
 
     return os.path.isfile(path) and path.lower().endswith(SUFFIXES)
 
 
 def means_videos(word: str) -> bool:
-    """Whether a word is a file that is there, or a pattern."""
+    """Whether a word is an existing file or a pattern."""
     return os.path.isfile(word) or glob.has_magic(word)
 
 
@@ -73,7 +73,7 @@ def _in_list(path: str) -> list[str]:
 
 
 def names_of(videos: Iterable[str]) -> dict[str, str]:
-    """The name of the files of each video: its own, with the folders that tell it from others of the same name."""
+    """Return a base name for each video's output files, with parent folders where names would clash."""
     videos = list(dict.fromkeys(videos))
     names = [pathlib.Path(video).stem for video in videos]
     if len(set(names)) < len(names):
@@ -84,13 +84,13 @@ def names_of(videos: Iterable[str]) -> dict[str, str]:
 
 
 def folders_of(videos: Iterable[str], out: str, default: str, files: Sequence[str]) -> dict[str, str]:
-    """Where the pictures of each video go: `out` itself for one, else a folder in it (or in `default`) for each.
+    """Return the output folder of each video: `out` for a single video, else a subfolder of `out` or `default`.
 
     Args:
-      files: the names of those that are written there.
+      files: names of the files to be written there.
 
     Raises:
-      ConfigError: for a folder that cannot be written, or where one of the files is a video that is read.
+      ConfigError: when a folder cannot be written, or a file would overwrite an input video.
     """
     names = names_of(videos)
     if len(names) == 1 and out:
@@ -104,15 +104,15 @@ def folders_of(videos: Iterable[str], out: str, default: str, files: Sequence[st
 
 
 def check_none_is_read(places: Iterable[str], inputs: Iterable[str]) -> None:
-    """Refuse to write over a file that is read, whatever the name it is given by."""
+    """Refuse to overwrite an input file, even under another name."""
     read = {identity: path for path in inputs if (identity := _identity(path))}
     for place in places:
         if over := read.get(_identity(place)):
-            raise ConfigError(f"{place} would overwrite {over}, which is read; choose another place")
+            raise ConfigError(f"{place} would overwrite the input {over}; choose another path")
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from every other; None where there is no file."""
+    """Return a file's unique identity (device, inode), or None if it does not exist."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -121,7 +121,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def check_new(folder: str) -> None:
-    """Refuse to write into a folder that holds something, or that cannot be made."""
+    """Refuse a folder that is not empty or cannot be created."""
     path = pathlib.Path(folder)
     if path.is_dir() and any(path.iterdir()):
         raise ConfigError(f"{folder} exists and is not an empty folder; name a new one")
@@ -129,7 +129,7 @@ def check_new(folder: str) -> None:
 
 
 def check_writable(folder: str) -> None:
-    """Refuse a folder that cannot be made or written into; what may be written in a bucket shows when it is."""
+    """Refuse a folder that cannot be created or written to; access to a bucket is checked only on writing."""
     if in_bucket(folder):
         return
     path = pathlib.Path(folder).absolute()
@@ -137,6 +137,6 @@ def check_writable(folder: str) -> None:
     if not there.is_dir():
         raise ConfigError(f"{folder} cannot be a folder because {there} is a file; choose another")
     try:
-        tempfile.TemporaryFile(dir=there).close()  # permissions do not tell: root has them all, also in /proc
+        tempfile.TemporaryFile(dir=there).close()  # permission bits mislead: root has them all, even in /proc
     except OSError as error:
         raise ConfigError(f"{folder}: nothing can be written in {there} ({error.strerror}); choose another") from error

@@ -1,4 +1,4 @@
-"""What `vidjax runs` shows of runs: a table, JSON, and a page with curves and the settings that differ."""
+"""The output of `vidjax runs`: a table, JSON, and an HTML page with curves and the settings that differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SPEED = Curve("perf/clips_per_s", "clips per second")
 
 
 def short_names(folders: Sequence[Place]) -> list[str]:
-    """The paths of runs without the folders that all of them are in; unique where the paths are."""
+    """Return the paths of runs without their common parent folders; unique if the paths are."""
     parts = [os.fspath(folder).rstrip("/").split("/") for folder in folders]
     shared = 0
     while all(len(path) > shared + 1 for path in parts) and len({path[shared] for path in parts}) == 1:
@@ -37,7 +37,7 @@ def short_names(folders: Sequence[Place]) -> list[str]:
 
 
 def as_json(runs: Mapping[str, RunSummary]) -> list[dict[str, Any]]:
-    """An object a run."""
+    """Return one object per run."""
     return [
         {
             "run": name,
@@ -59,14 +59,14 @@ def as_json(runs: Mapping[str, RunSummary]) -> list[dict[str, Any]]:
 
 
 def print_table(runs: Mapping[str, RunSummary]) -> None:
-    """Print a line a run, and below what is too long for the table."""
+    """Print one line per run, and below the table the remarks that do not fit in it."""
     table = Table(*COLUMNS, box=box.SIMPLE, pad_edge=False)
     for column in table.columns[3:8]:
         column.justify = "right"
     for line in _rows(runs):
         table.add_row(*(Text(printable(cell)) for cell in line))
     console = Console()
-    if not console.is_terminal:  # nobody sees a screen end
+    if not console.is_terminal:  # no screen width to respect
         console.width = Measurement.get(console, console.options.update(width=1000), table).maximum
     console.print(table)
     for sentence in _remarks(runs):
@@ -74,7 +74,7 @@ def print_table(runs: Mapping[str, RunSummary]) -> None:
 
 
 def page(runs: Mapping[str, RunSummary]) -> str:
-    """One HTML file without links to others."""
+    """Return a self-contained HTML page."""
     blocks: list[document.Block] = [document.Table(COLUMNS, list(_rows(runs)), folds=False)]
     blocks += [document.Text(sentence) for sentence in _remarks(runs)]
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def _rows(runs: Mapping[str, RunSummary]) -> Iterator[list[str]]:
 
 
 def _remarks(runs: Mapping[str, RunSummary]) -> Iterator[str]:
-    """How runs ended, where that is more than a word, and what is wrong with their files."""
+    """Yield how runs ended, if that takes more than a word, and the problems with their files."""
     for name, run in runs.items():
         for sentence in ([run.state] if ":" in run.state else []) + list(run.notes):
             yield f"{name}: {sentence}"
@@ -111,16 +111,16 @@ def _number(value: float | None) -> str:
 
 
 def _curves(folders: Mapping[str, Place], task: str, drafts: pathlib.Path) -> Iterator[document.Picture]:
-    """A picture in which the runs of a task lie over each other, if any has a curve."""
+    """Yield a picture with the overlaid curves of a task's runs, if any run has a curve."""
     curves = (LOSS, *(TASKS[task].curves if task in TASKS else ()), LEARNING_RATE, _SPEED)
     if path := draw_curves(folders, curves, drafts / f"{task.replace('/', '_')}.png"):
-        whose = f" of {next(iter(folders))}" if len(folders) == 1 else ""  # which no legend names
+        whose = f" of {next(iter(folders))}" if len(folders) == 1 else ""  # the legend names no single run
         caption = f"Curves{whose} over training steps, smoothed where they are long."
         yield document.Picture(located(path), caption, zooms=True)
 
 
 def _differences(runs: Mapping[str, RunSummary]) -> document.Table | None:
-    """The settings that are not the same in all runs whose settings can be read, longer than wide."""
+    """Tabulate the settings that differ between runs with readable settings, oriented to be longer than wide."""
     known = [run.config for run in runs.values() if run.config]
     keys = dict.fromkeys(key for config in known for key in config)
     differing = [key for key in keys if len({json.dumps(config.get(key)) for config in known}) > 1]

@@ -1,4 +1,4 @@
-"""What verbs show: tables on standard output; progress and remarks on standard error, so that --json stays JSON."""
+"""Terminal output of verbs: answers on standard output, progress and notes on standard error, so --json stays JSON."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from rich.console import Console
 
 from vidjax.errors import one_line, printable
 
-_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")  # which JSON lets through: they steer a terminal, or have no UTF-8
+_UNSAFE = re.compile("[\x7f-\x9f\ud800-\udfff]")  # allowed in JSON, but control a terminal or have no UTF-8
 
 
 def say(sentence: str) -> None:
-    """A remark for the person at the keyboard."""
+    """Print a note for the user on standard error."""
     Console(stderr=True, soft_wrap=True).print(printable(sentence), highlight=False, markup=False)
 
 
 def print_json(tree: Any) -> None:
-    """The machine-readable answer, alone on standard output."""
+    """Print a machine-readable answer, the only text on standard output."""
     sys.stdout.write(json_line(tree, indent=1) + "\n")
 
 
 def print_paths(paths: Iterable[str | os.PathLike]) -> None:
-    """Files that were written, one a line; `print_json` has the names as they are, here they are `printable`."""
+    """Print the paths of written files, one per line, escaped by `printable`; `print_json` keeps them exact."""
     for path in paths:
         print(printable(os.fspath(path)))
 
 
 def json_line(tree: Any, indent: int | None = None) -> str:
-    """JSON with nothing in it that steers a terminal; in one line without `indent`. NaN and infinity become null."""
+    """Return JSON without terminal control characters, on one line unless `indent`; NaN and infinity become null."""
     text = json.dumps(_finite(tree), indent=indent, ensure_ascii=False, allow_nan=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _finite(tree: Any) -> Any:
-    """The same tree with None in place of floats that JSON has no word for."""
+    """Return the tree with None in place of floats that JSON cannot represent."""
     if isinstance(tree, dict):
         return {key: _finite(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
@@ -49,7 +49,7 @@ def _finite(tree: Any) -> Any:
 
 
 def segment_lines(segments: list[dict[str, Any]]) -> list[str]:
-    """A line for each segment of a time line, in columns: its seconds, and its class or the numbers of a regression."""
+    """Format one line per segment of a time line, in columns: its seconds, and its class or regression values."""
     wide = max((len(f"{segment['end']:.1f}") for segment in segments), default=0)
     lines = []
     for segment in segments:

@@ -1,4 +1,4 @@
-"""Files that `vidjax predict` writes of time lines: which, and where."""
+"""The time-line files that `vidjax predict` writes, and their paths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OTHERS = (*OF_EACH.values(), *OF_ALL.values(), ".json", ".txt", ".mkv", ".mov",
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of these files."""
+    """Add the options of these files."""
     add = parser.add_argument
     each = "a file, or a folder for one file per video"
     add("--srt", metavar="PATH", help=f"write the time line as SubRip subtitles: {each}")
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Files:
-    """Where files go, by option: a path for each video, or one path for all of them."""
+    """Output paths by option: one path per video, or one for all videos."""
 
     of_each: Mapping[str, Mapping[str, str]]
     of_all: Mapping[str, str]
@@ -41,7 +41,7 @@ class Files:
         return bool(self.of_each or self.of_all)
 
     def write_of(self, answer: Mapping[str, Any]) -> str:
-        """Write the files of one video; returns why its annotated copy could not be made, or ""."""
+        """Write the files of one video; returns the reason if its annotated copy failed, else ""."""
         from vidjax.viz import subtitles
         from vidjax.viz.time_line import cues
 
@@ -59,7 +59,7 @@ class Files:
         return ""
 
     def write_of_all(self, answers: Sequence[Mapping[str, Any]], about: str) -> None:
-        """Write the files that hold all videos; `about` is a sentence on how the model looked at them."""
+        """Write the files that cover all videos; `about` describes the views and the model."""
         from vidjax.viz.time_line import csv_table
         from vidjax.viz.time_line_page import page
 
@@ -72,10 +72,10 @@ class Files:
 
 
 def find_files(arguments: argparse.Namespace, videos: list[str]) -> Files:
-    """The files that are asked for.
+    """Return the requested files.
 
     Raises:
-      ConfigError: for a name that does not fit, a file that is read, or a folder that cannot be written.
+      ConfigError: for a wrong suffix, a file that is an input, or a folder that cannot be written.
     """
     asked = {option: path for option in (*OF_EACH, *OF_ALL) if (path := getattr(arguments, option))}
     of_each = {option: _of_each(option, path, videos) for option, path in asked.items() if option in OF_EACH}
@@ -91,13 +91,13 @@ def find_files(arguments: argparse.Namespace, videos: list[str]) -> Files:
 
 
 def _of_each(option: str, path: str, videos: list[str]) -> dict[str, str]:
-    """The file of each video: the path if it has the suffix, else a file in that folder, named after the video."""
+    """Return each video's file: the path itself if it has the suffix, else a file in that folder, named by video."""
     suffix = OF_EACH[option]
     if option == "out" and in_bucket(path):
-        raise ConfigError(f"--out={path} is in a bucket; an annotated video is written on a disk")
+        raise ConfigError(f"--out={path} is in a bucket; annotated videos can only be written to a local folder")
     if path.endswith(suffix) and not os.path.isdir(path):
         if len(set(videos)) > 1:
-            raise ConfigError(f"--{option}={path} is one file, and there are {len(videos)} videos; name a folder")
+            raise ConfigError(f"--{option}={path} is one file, but there are {len(videos)} videos; name a folder")
         places = dict.fromkeys(videos, path)
     elif path.lower().endswith(_OTHERS) and not os.path.isdir(path):
         raise ConfigError(f"--{option}={path} must end in {suffix}, or be a folder")

@@ -1,4 +1,4 @@
-"""What a verb of the command line is."""
+"""The description of a command-line verb."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import argparse
 import dataclasses
 from collections.abc import Callable
 
-EXIT_MISSING_VIDEOS = 3  # one video or more could not be answered
+EXIT_MISSING_VIDEOS = 3  # at least one video could not be answered
 
 
 @dataclasses.dataclass(frozen=True)
 class Verb:
-    """One verb: its options, and what it does with them.
+    """One verb: its options and the function that runs it.
 
     Attributes:
-      doc: docstring of its module, whose first line is "`vidjax VERB`: " and the summary that `vidjax --help` shows.
+      doc: docstring of its module; the first line is "`vidjax VERB`: " and the summary that `vidjax --help` shows.
       add_arguments: adds its options to a parser.
-      run: answers one call; returns the exit code.
-      example: a call as one would type it, for `vidjax VERB --help`.
-      takes_config: whether every --config.KEY=VALUE is an option too.
+      run: runs one call; returns the exit code.
+      example: a sample command for `vidjax VERB --help`.
+      takes_config: whether it also accepts every --config.KEY=VALUE.
     """
 
     doc: str | None
@@ -29,5 +29,5 @@ class Verb:
 
     @property
     def summary(self) -> str:
-        """What the verb does, in a line."""
+        """A one-line summary of the verb."""
         return str(self.doc).split("\n")[0].split(": ", 1)[1]
