@@ -21,11 +21,11 @@ from vidjax.cli.verbs import bench
         (["--json", "step"], "--json step: name a file, or put --json last"),
         (["step", "--rounds", "0"], "--rounds, --step-clips and --step-ms must be above 0"),
         (["embed", "--videos", "-1"], "--batch and --videos must be at least 0"),
-        (["scan", "--all"], "--all is of the training steps: vidjax bench step --all"),
+        (["scan", "--all"], "--all measures the training steps: vidjax bench step --all"),
         (["step", "--only", "svt_k400:base"], "--only and --results are for vidjax bench step --all"),
-        (["step", "--all", "--size", "large"], "--all measures the sizes that are shipped; --size=tiny is to try"),
+        (["step", "--all", "--size", "large"], "--all measures the shipped sizes; only --size=tiny"),
         (["step", "--all", "--dtype", "float32"], "--dtype is not for --all, which measures the shipped steps as"),
-        (["step", "--threads", "4096"], "--threads=4096 of a machine on which this process may use"),
+        (["step", "--threads", "4096"], "--threads=4096 must be from 1 to "),
     ],
 )
 def test_mistakes_are_one_sentence(words, sentence, capsys):
@@ -80,7 +80,7 @@ def test_all_prints_the_table_where_to_paste_it_and_what_has_no_figure(failed, c
     out, err = capsys.readouterr()
     assert len([line for line in out.splitlines() if line.startswith("|")]) == 3
     assert "paste the table into docs/performance.md" in err
-    assert (f"no figure for svt_k400:base; to try again, remove their lines from {path}" in err) == failed
+    assert (f"no figure for svt_k400:base; to retry, remove their lines from {path}" in err) == failed
 
 
 def test_avx2_holds_both_sides_and_is_said(instant, monkeypatch, capsys):

@@ -139,7 +139,7 @@ def test_every_data_set_with_a_root_says_what_it_expects_in_an_empty_one(name, t
 def test_videos_that_vidjax_makes_itself_are_neither_checked_nor_prepared(verb, name, tmp_path, capsys):
     words = ["--out", str(tmp_path / "out")] if verb == "prepare" else []
     assert main([verb, name, "--root", str(tmp_path), *words]) == 2
-    assert f"vidjax makes the videos of {name} itself: there is nothing to {verb}" in capsys.readouterr().err
+    assert f"vidjax generates the videos of {name}; there is nothing to {verb}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["check", "prepare"])
@@ -266,7 +266,7 @@ def test_what_is_wrong_with_every_split_is_told_once(tmp_path, capsys):
 def test_a_video_is_no_data_set(tmp_path, capsys):
     (tmp_path / "a.mp4").write_bytes(b"\x00\xff")
     assert main(["check", str(tmp_path / "a.mp4")]) == 2
-    assert "a.mp4 is a video; give the folder that it is in, or a list of videos" in capsys.readouterr().err
+    assert "a.mp4 is a single video; give its folder, or a list of videos" in capsys.readouterr().err
 
 
 def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):
@@ -281,6 +281,6 @@ def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):
     assert main(["check", "ucf102"]) == 2
     assert "did you mean 'ucf101'?" in capsys.readouterr().err
     assert main(["check", "ucf101"]) == 2
-    assert "--root=DIR is missing, the folder that ucf101 is in" in capsys.readouterr().err
+    assert "--root=DIR, the folder of ucf101, is missing" in capsys.readouterr().err
     assert main(["check", str(tmp_path), "--root", str(tmp_path)]) == 2
-    assert "--root is for a data set with a name" in capsys.readouterr().err
+    assert "--root is for a named data set" in capsys.readouterr().err

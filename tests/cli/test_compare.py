@@ -50,7 +50,7 @@ def test_a_table_has_a_row_for_each_video_and_the_time_beside_what_compiling_tak
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "--models takes two models or more; one is asked with `vidjax predict`"),
+        ([], "--models takes two or more models; use `vidjax predict` for one"),
         (["--clips", "0"], "--clips=0 must be at least 1"),
     ],
 )
@@ -62,4 +62,4 @@ def test_what_cannot_be_compared_is_refused_before_a_model_is_read(videos, capsy
 
 def test_an_autoencoder_is_refused_with_what_it_can_do(classifier, autoencoder, videos, capsys):
     assert compare(videos, [autoencoder, classifier]) == 2
-    assert "is a masked autoencoder, which knows no classes" in capsys.readouterr().err
+    assert "is a masked autoencoder, which has no classes" in capsys.readouterr().err

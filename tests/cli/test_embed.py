@@ -71,7 +71,7 @@ def test_features_of_a_folder_and_what_a_second_call_says(folder, tmp_path, caps
     assert answer["arrays"] == {"token_mean": [96], "token_max": [96], "width_mean": [8], "pooled": [96]}
     assert [failure["id"] for failure in answer["failures"]] == ["train/b/5.mp4"]
     assert embed(folder, tmp_path / "out") == 3
-    assert "all features were there; nothing was computed" in capsys.readouterr().err
+    assert "all features already existed; nothing was computed" in capsys.readouterr().err
 
 
 def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finishes_it(
@@ -81,17 +81,17 @@ def test_shares_make_the_store_of_one_call_and_the_command_of_the_message_finish
     assert embed(folder, tmp_path / "whole", *words) == 3
     capsys.readouterr()
     assert embed(folder, tmp_path / "shared", *words, "--share", "1/2") == 0
-    assert "1 of 3 parts are there, the others are left to other shares" in capsys.readouterr().err
+    assert "1 of 3 parts exist, the rest belong to other shares" in capsys.readouterr().err
     for _ in range(2):  # the second finds its parts done
         assert embed(folder, tmp_path / "other", *words, "--share", "0/2") == 3
         said = capsys.readouterr().err
         assert "train/b/5.mp4 has no features" in said
-        assert "2 of 3 parts are there, the others are left to other shares" in said
+        assert "2 of 3 parts exist, the rest belong to other shares" in said
     with pytest.raises(Exception, match="it has 1 of 3 parts; finish it with `vidjax embed ") as refused:
         FeatureStore.open(tmp_path / "shared")
     command = re.search("`vidjax (.*)`", str(refused.value))[1]
     assert main(shlex.split(command)) == 3
-    assert "2 rows were there; 4 were computed" in capsys.readouterr().err
+    assert "2 rows already existed; 4 were computed" in capsys.readouterr().err
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "shared")]
     assert files[0] == files[1]
 
@@ -163,7 +163,7 @@ def test_videos_are_named_as_for_predict(folder, tmp_path, monkeypatch, capsys, 
     assert FeatureStore.open(tmp_path / "again").header == stores["pattern"].header
     capsys.readouterr()
     assert main(["embed", *MODEL, "--data", "train/a/*.mp4", "--split", "val", "--out", str(tmp_path / "no")]) == 2
-    assert "--split is for a data set, and --data names videos" in capsys.readouterr().err
+    assert "--split is for a data set, but --data names videos" in capsys.readouterr().err
     assert main(["embed", *MODEL, "--data", "train/c/*.mp4", "--out", str(tmp_path / "no")]) == 2
     assert "nothing matches the pattern train/c/*.mp4" in capsys.readouterr().err
 
@@ -207,7 +207,7 @@ def test_a_runs_clips_are_taken_as_it_was_trained(folder, tmp_path, capsys):
         (["--data", "kinetics400"], "--data=kinetics400 needs --root=DIR"),
         (
             ["--data", "elsewhere", "--root", "there"],
-            "--root is for a data set with a name, and --data=elsewhere",
+            "--root is for a named data set, and --data=elsewhere",
         ),
         (["--data", "synthetic", "--share", "2/2"], "--share=2/2 must be K/P with K from 0 to P - 1"),
         (["--data", "synthetic", "--batch", "-1"], "--batch and --workers must be at least 0"),

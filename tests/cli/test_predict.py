@@ -100,7 +100,7 @@ def test_windows_of_a_classifier_of_one_label_have_their_softmax_and_answer_by_t
     merged = {"mean": expected.mean(0), "max": expected.max(0)}[merge]
     np.testing.assert_allclose(probabilities(entry), merged, atol=2e-5)
     assert main(["predict", *asked]) == 0
-    words = {"mean": "of each class, the mean", "max": "of each class, the largest probability"}[merge]
+    words = {"mean": "the mean of each class", "max": "the largest probability of each class"}[merge]
     assert f"The table is the answer for the whole video: {words} over the windows." in capsys.readouterr().err
 
 
@@ -228,7 +228,7 @@ def test_frames_can_be_spread_over_the_whole_video(classifier, videos, capsys, t
 
 def test_a_pre_trained_model_is_refused_with_what_it_can_do(autoencoder, videos, capsys):
     assert main(["predict", videos[0], "--model", autoencoder]) == 2
-    assert "is a masked autoencoder, which knows no classes; `vidjax reconstruct`" in capsys.readouterr().err
+    assert "is a masked autoencoder, which has no classes; see what it learned with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

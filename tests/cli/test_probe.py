@@ -70,7 +70,7 @@ def test_json_and_the_options_of_the_mlp(folders, capsys):
     ("words", "sentence"),
     [
         (["--reductions", "token_meen"], "config.probe.reductions='token_meen' is unknown; did you mean 'token_mean'?"),
-        (["--epochs", "many"], "--epochs='many' is no number or list of numbers"),
+        (["--epochs", "many"], "--epochs='many' is not a number or list of numbers"),
         (["--C", "1,0"], "config.probe.C has 0, which must be above 0"),
         (["--epochs", "1.5"], "config.probe.epochs=1.5 must be int"),
         (["--task", "regression"], "have classes but no numbers to predict"),

@@ -110,7 +110,7 @@ def test_runs_in_a_bucket_are_listed_and_compared(tmp_path, capsys, monkeypatch)
     [
         (["runs", "{}/rnus"], "there is no folder {0}/rnus; did you mean {0}/runs?"),
         (["runs", "{}/empty"], "{}/empty holds no run; give the --workdir of a run"),
-        (["runs", "{}/runs", "--out", "page.png"], "--out=page.png is to be a page"),
+        (["runs", "{}/runs", "--out", "page.png"], "--out=page.png must be a page"),
         (["runs", "{}/runs", "--out", "{}/folder.html"], "--out={}/folder.html is a folder"),
     ],
 )

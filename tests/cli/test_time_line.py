@@ -206,7 +206,7 @@ def test_a_name_that_steers_terminals_or_is_no_utf8_is_escaped_except_in_json(us
 
 def test_only_windows_with_room_between_them_leave_something_out(use, video, capsys):
     """A quarter of a second is 2.5 frames, so a window and the way to the next one are both 2 frames long."""
-    words, remark = ["predict", video, "--model", "colours"], "does not look at what lies between windows"
+    words, remark = ["predict", video, "--model", "colours"], "does not see the video between windows"
     for options, said in (
         (["--window", "0.25"], False), (["--every", "2"], True), (["--every", "2", "--window", "2.04"], False)
     ):  # fmt: skip
@@ -242,7 +242,7 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--out", "x.mkv"], "--out=x.mkv must end in .mp4, or be a folder"),
         (["--srt", "x.vtt"], "--srt=x.vtt must end in .srt, or be a folder"),
         (["--csv", "table"], "--csv=table must name a file that ends in .csv"),
-        (["--out", "gs://bucket/x.mp4"], "an annotated video is written on a disk"),
+        (["--out", "gs://bucket/x.mp4"], "annotated videos can only be written to a local folder"),
         (["--html", f"{__file__}/x.html"], "test_time_line.py cannot be a folder"),
         (["--csv", "/proc/none/t.csv"], "nothing can be written in /proc"),
     ],
@@ -256,4 +256,4 @@ def test_what_cannot_be_is_refused_in_one_sentence(use, video, capsys, options, 
 def test_one_file_cannot_be_that_of_two_videos(use, video, tmp_path, capsys):
     other = write_colours(tmp_path / "other.mp4", [("red", 1)])
     assert main(["predict", video, other, "--model", "colours", "--srt", str(tmp_path / "x.srt")]) == 2
-    assert "is one file, and there are 2 videos; name a folder" in capsys.readouterr().err
+    assert "is one file, but there are 2 videos; name a folder" in capsys.readouterr().err

@@ -286,7 +286,7 @@ def test_accepted_requests_are_answered_after_a_stop_signal(run, videos):
         for thread in threads:
             thread.join(60)
         assert process.wait(60) == 128 + signal.SIGTERM
-        assert "all requests that were taken are answered" in process.stderr.read()
+        assert "all accepted requests were answered" in process.stderr.read()
     assert broken == []
     assert set(answered) == {200}
     assert len(refused) == 6

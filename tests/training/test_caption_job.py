@@ -114,7 +114,7 @@ def test_bad_input_is_one_sentence(run, small, monkeypatch, tmp_path, capsys):
     assert "is not described" in seen.err
     assert ["error" in line for line in json.loads(seen.out)] == [False, True]
     assert main(["predict", video, "--model", str(folder)]) == 2
-    assert "describe with `vidjax caption`" in capsys.readouterr().err
+    assert "use `vidjax caption`" in capsys.readouterr().err
     assert main(["caption", video, "--model", str(folder), "--beams=0"]) == 2
     assert "--beams=0 must be at least 1" in capsys.readouterr().err
     monkeypatch.setattr(motion, "write_videos", lambda folder, split: short)

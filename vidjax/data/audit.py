@@ -108,7 +108,7 @@ def audit(
     """
     root, spec = os.path.abspath(os.path.expanduser(root)), DATASETS.find(name)
     if not spec.needs_root:
-        raise ConfigError(f"vidjax makes the videos of {name} itself: there is nothing to check")
+        raise ConfigError(f"vidjax generates the videos of {name}; there is nothing to check")
     if not os.path.isdir(root) and not (spec.any_videos and os.path.isfile(root)):
         raise DataError(f"{root} is not a folder; --root is the folder that holds {spec.layout}")
     audits, listed, said, checksums = [], {}, set(), find_checksums(root, data)

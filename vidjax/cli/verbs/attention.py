@@ -1,8 +1,8 @@
 """`vidjax attention`: show where a model looks in videos: roll-out and maps of a layer, as PNG, GIF and MP4.
 
-A model that attends over time and space in turn has a map of each; a VideoMamba is shown by the hidden attention of its
-scans. One clip is taken, from the middle of each video. When a video cannot be decoded, the reason is reported,
-the others are shown, and the exit code is 3.
+Models with divided space-time attention get one map for each kind; for VideoMamba, the hidden attention of its scans is
+shown. One clip is taken from the middle of each video. If a video cannot be decoded, the reason is reported, the others
+are shown, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _FILES = tuple(f"attention.{kind}" for kind in ("png", "gif", "mp4", "npz"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = "folder for attention.png, .gif, .mp4 and the numbers, .npz; several videos get a folder each in it "
+    about = "folder for attention.png, .gif, .mp4 and the numbers, .npz; with several videos, one subfolder for each "
     add("--out", default="", metavar="DIR", help=f"{about}({_OUT}/NAME)")
     add("--layer", type=int, metavar="N", help="layer to show, from 1 (the last)")
     add("--head", type=int, metavar="N", help="head to show, from 1 (the mean over heads)")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw the pictures and say what they show."""
+    """Draw the pictures and print what they show."""
     from vidjax.cli.drawn_videos import draw_each
     from vidjax.evaluation.attention import attention_maps, map_sizes
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(sizes: dict[str, tuple[int, int]], layer: int | None, head: int | None) -> None:
-    """Refuse a layer or a head that no kind of maps has."""
+    """Reject a layer or a head that no kind of map has."""
     for what, asked, sizes_of in (("layer", layer, 0), ("head", head, 1)):
         most = max(size[sizes_of] for size in sizes.values())
         if asked is not None and not 1 <= asked <= most:
@@ -75,7 +75,7 @@ def _check(sizes: dict[str, tuple[int, int]], layer: int | None, head: int | Non
 
 
 def _chosen(maps: AttentionMaps, layer: int | None, head: int | None) -> dict[str, np.ndarray]:
-    """The roll-out, and of each kind that has them the layer and head, by what they are called."""
+    """Return the roll-out, and the chosen layer and head of each kind of map that has them, by title."""
     found = {"roll-out": maps.rollout}
     for kind, of_layers in maps.layers.items():
         number = layer or len(of_layers)

@@ -1,6 +1,6 @@
-"""`vidjax bench`: time steps, forward passes, scan, attention, loading and verbs beside what else is installed.
+"""`vidjax bench`: time steps, forward passes, scan, attention, loading and verbs, beside the libraries installed.
 
-Only loading, predict and embed need the data libraries, and they run on the CPU.
+Only the benchmarks of loading, predict and embed need the data libraries; they run on the CPU.
 """
 
 from __future__ import annotations
@@ -17,52 +17,52 @@ from vidjax.progress import progress
 
 BENCHES = ("step", "forward", "scan", "attention", "loader", "predict", "embed")
 _STDOUT, _RESULTS = "-", "bench-steps.jsonl"
-_NOT_OF_ALL = ("batch", "dtype", "unroll", "attention", "scan", "avx2", "json")  # what --all takes from the experiments
+_NOT_OF_ALL = ("batch", "dtype", "unroll", "attention", "scan", "avx2", "json")  # set by the experiments with --all
 EXIT_SOME_FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     from vidjax.bench.settings import SIZES, Settings
 
     default = Settings()
     listed = ", ".join(BENCHES)
-    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"which of {listed}; default all")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"any of {listed}; default all")
     about = "with step: every shipped training step on an accelerator, unattended, as a table for docs/performance.md"
     parser.add_argument("--all", action="store_true", help=about)
-    about = "with --all: this experiment alone, such as videomae_k400:base; may be repeated"
+    about = "with --all: only this experiment, such as videomae_k400:base; may be repeated"
     parser.add_argument("--only", action="append", default=[], metavar="EXPERIMENT", help=about)
-    about = "with --all: keep its rows in this file of JSON lines, and take from it what is there; default %(default)s"
+    about = "with --all: JSON lines file for the rows; rows already in it are reused; default %(default)s"
     parser.add_argument("--results", default=_RESULTS, metavar="FILE", help=about)
-    parser.add_argument("--size", action="append", choices=SIZES, help="of models; may be repeated; default base")
-    parser.add_argument("--batch", type=int, default=0, help="clips; default by benchmark, size and platform")
+    parser.add_argument("--size", action="append", choices=SIZES, help="model size; may be repeated; default base")
+    parser.add_argument("--batch", type=int, default=0, help="clips per batch; default by benchmark, size and platform")
     parser.add_argument(
         "--dtype", default="", choices=("", "float32", "bfloat16"), help="default bfloat16, CPU float32"
     )
-    parser.add_argument("--rounds", type=int, default=default.rounds, help="of each contender; the fastest counts")
-    parser.add_argument("--threads", type=int, default=0, help="of a CPU; default all")
-    about = "hold vidjax and its peers to AVX2 on a CPU that has wider vectors"
+    parser.add_argument("--rounds", type=int, default=default.rounds, help="runs per contender; the fastest counts")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; default all")
+    about = "limit vidjax and its peers to AVX2 on a CPU with wider vectors"
     parser.add_argument("--avx2", action="store_true", help=about)
     choices = ("none", "dots", "attention", "full")
-    parser.add_argument("--remat", default=default.remat, choices=choices, help="vidjax's")
-    about = "layers up to which a stack has no loop; default by platform"
+    parser.add_argument("--remat", default=default.remat, choices=choices, help="rematerialisation in vidjax")
+    about = "largest number of layers to unroll instead of looping; default by platform"
     parser.add_argument("--unroll", type=int, default=default.unroll, help=about)
     parser.add_argument("--attention", default="", help="an implementation of vidjax.ops.attention")
     parser.add_argument("--scan", default="", help="an implementation of vidjax.ops.selective_scan")
     parser.add_argument(
         "--compile-peer", action=argparse.BooleanOptionalAction, help="torch.compile too; default on a GPU"
     )
-    about = "that the loader decodes, or that are embedded; default 8 and 50"
+    about = "videos to decode in loader and to embed in embed; default 8 and 50"
     parser.add_argument("--videos", type=int, default=default.videos, help=about)
-    about = "an accelerator's time for --step-clips clips, which the loader has to keep up with; default %(default)s"
+    about = "an accelerator's time for --step-clips clips, which the loader should match; default %(default)s"
     parser.add_argument("--step-ms", type=float, default=default.step_ms, help=about)
     parser.add_argument("--step-clips", type=int, default=default.step_clips, help="default %(default)s")
-    about = "write the rows there; without FILE print them instead of the table"
+    about = "write the rows to FILE, or print them instead of the table"
     parser.add_argument("--json", nargs="?", const=_STDOUT, default="", metavar="FILE", help=about)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, print, and write after each benchmark; the exit code is 0, or 1 if a step of --all has no figure."""
+    """Measure, print, and write after each benchmark; the exit code is 0, or 1 if a step of --all failed."""
     unknown = [what for what in arguments.what if what not in BENCHES]
     if unknown:
         raise ConfigError(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(BENCHES)}")
@@ -104,22 +104,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_all(arguments: argparse.Namespace) -> None:
-    """Refuse --all with what it ignores, and what is for --all without it."""
+    """Reject options that --all ignores, and options of --all without it."""
     if not arguments.all:
         if arguments.only or arguments.results != _RESULTS:
             raise ConfigError("--only and --results are for vidjax bench step --all")
         return
     if arguments.what != ["step"]:
-        raise ConfigError("--all is of the training steps: vidjax bench step --all")
+        raise ConfigError("--all measures the training steps: vidjax bench step --all")
     if arguments.size not in (None, ["tiny"]):
-        raise ConfigError("--all measures the sizes that are shipped; --size=tiny is to try it out")
+        raise ConfigError("--all measures the shipped sizes; only --size=tiny, a trial run, can be given")
     for name in _NOT_OF_ALL:
         if getattr(arguments, name):
             raise ConfigError(f"--{name} is not for --all, which measures the shipped steps as they are")
 
 
 def _all_steps(arguments: argparse.Namespace) -> int:
-    """Measure the shipped steps that the results lack, and print the table of all."""
+    """Measure the shipped steps missing from the results, and print the whole table."""
     from vidjax.bench.all_steps import markdown, measure_all, start_process
 
     size, path = "tiny" if arguments.size else "shipped", pathlib.Path(arguments.results)
@@ -129,15 +129,15 @@ def _all_steps(arguments: argparse.Namespace) -> int:
     failed = [row.experiment for row in rows if row.failed]
     if not failed:
         return 0
-    say(f"no figure for {', '.join(failed)}; to try again, remove their lines from {path}")
+    say(f"no figure for {', '.join(failed)}; to retry, remove their lines from {path}")
     return EXIT_SOME_FAILED
 
 
 def _limit_threads(threads: int) -> int:
-    """Give this process so many cores, all contenders alike; read when the backends start."""
+    """Limit this process, and so all contenders, to this many cores; call before the backends start."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     if threads < 0 or threads > len(cores):
-        raise ConfigError(f"--threads={threads} of a machine on which this process may use {len(cores)} cores")
+        raise ConfigError(f"--threads={threads} must be from 1 to {len(cores)}, the cores this process may use, or 0")
     if threads:
         os.sched_setaffinity(0, cores[:threads])
     count = threads or len(cores)
@@ -147,10 +147,10 @@ def _limit_threads(threads: int) -> int:
 
 
 def _hold_to_avx2() -> None:
-    """Let XLA, PyTorch and the libraries that they call use no wider vectors; read when the backends start.
+    """Limit XLA, PyTorch and their libraries to AVX2; call before the backends start.
 
-    XLA's own products are YNNPACK's, which asks the processor and no flag: without it they are oneDNN's, which can be
-    told (one core of an AMD EPYC: 205 and 110 GFLOP/s).
+    XLA's matrix products run in YNNPACK, which checks the processor and ignores flags. Without YNNPACK they run in
+    oneDNN, which has a flag (one core of an AMD EPYC: 205 and 110 GFLOP/s).
     """
     held = "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {held}".strip()

@@ -1,6 +1,6 @@
-"""`vidjax caption`: describe videos in a sentence each, with a captioner that was trained here.
+"""`vidjax caption`: describe each video in a sentence, with a captioner trained with vidjax.
 
-A video that cannot be decoded is reported with the reason; the others are described, and the exit code is 3.
+If a video cannot be decoded, the reason is reported, the others are described, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--model", required=True, metavar="RUN", help="the folder of a run of task=captioning")
-    add("--beams", type=int, metavar="K", help="open captions of the search, 1 for always the likeliest (as trained)")
-    add("--max-tokens", type=int, metavar="N", help="of a caption (as trained)")
+    add("--beams", type=int, metavar="K", help="width of the beam search; 1 for greedy decoding (as trained)")
+    add("--max-tokens", type=int, metavar="N", help="longest caption, in tokens (as trained)")
     clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, caption, log_probability}]")
 

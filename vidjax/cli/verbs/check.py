@@ -1,9 +1,9 @@
-"""`vidjax check`: say what is missing in the root of a data set, or how a folder of videos will be trained on.
+"""`vidjax check`: report what is missing from a data set, or how training will use a folder of videos.
 
-Names, files, classes and counts are compared with what is published; --read opens every video, and compares it with its
-checksum where SHA256SUMS in the root, or beside the list, has one. Of a folder or a list of videos it says which
-classes and splits training makes of it, and opens some videos for their lengths and sizes. The exit code is 0 if
-nothing is missing, 1 if something is.
+Names, files, classes and counts are compared with the published ones. --read opens every video and compares it with its
+checksum if SHA256SUMS in the root, or beside the list, has one. For a folder or a list of videos, it prints the classes
+and splits that training will use, and opens some videos for their lengths and sizes. The exit code is 0 if nothing is
+missing, else 1.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ if TYPE_CHECKING:
 SOMETHING_MISSING = 1
 SAMPLED = 1000  # videos of a folder that are opened unless asked otherwise
 NAMES = names_in("vidjax.data.datasets")
-DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR of a module of your own"
+DATASET_HELP = f"{', '.join(NAMES)}, or module:ATTR for your own"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     about = f"a folder or a list of videos; or {DATASET_HELP}"
     parser.add_argument("dataset", metavar="DIR_OR_DATASET", help=about)
-    parser.add_argument("--root", default="", metavar="DIR", help="where the data set of that name is, or its records")
+    parser.add_argument("--root", default="", metavar="DIR", help="the folder of the named data set or of its records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
-    about = "open every video: index reads packets and the first frame (milliseconds a video), decode every frame; "
-    about += f"without it, up to {SAMPLED} videos of a folder are indexed, and none of a data set"
+    about = "open every video: index reads packets and the first frame (milliseconds per video), decode every frame; "
+    about += f"by default up to {SAMPLED} videos of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
     about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
-    about = "open every video and add those that can be read to SHA256SUMS in the root, as sha256sum writes it; a line "
-    about += "that is there stays, and a file that is not what it says is a problem"
+    about = "open every video and add the readable ones to SHA256SUMS in the root, in the format of sha256sum; "
+    about += "existing lines are kept, and files that do not match theirs are reported"
     parser.add_argument("--write-checksums", action="store_true", help=about)
-    about = "a list of checksums elsewhere, as --config.data.checksums; its paths begin at the root"
+    about = "another list of checksums, as --config.data.checksums; its paths are relative to the root"
     parser.add_argument("--checksums", default="", metavar="FILE", help=about)
-    about = "open every video and draw classes, durations, sizes and failures there, as PNG and charts.json"
+    about = "open every video and chart classes, durations, sizes and failures in DIR, as PNG and charts.json"
     parser.add_argument("--charts", default="", metavar="DIR", help=about)
-    about = "of a folder that is not divided, the share to validate, from 0 to 1 (0.2), as --config.data.val_fraction"
+    about = "validation share of a folder without splits, from 0 to 1 (0.2), as --config.data.val_fraction"
     parser.add_argument("--val-fraction", type=float, metavar="F", help=about)
-    about = "folder: the videos of a folder, a scene, stay on one side (video), as --config.data.split_by"
+    about = "folder keeps the videos of a folder in one split (default video), as --config.data.split_by"
     parser.add_argument("--split-by", choices=choices("data.split_by"), help=about)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read at a time")
-    parser.add_argument("--json", action="store_true", help="everything as JSON, with every missing file")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="videos read in parallel")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, with every missing file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, and print what is there and what is not."""
+    """Check the data and print the findings."""
     from vidjax.data.audit import Opening, audit
     from vidjax.data.datasets import DATASETS
 
@@ -105,7 +105,7 @@ def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
 
 
 def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, threads: int) -> dict[str, Any]:
-    """Add the files that could be read to the list of checksums; say where it is, and how many were added."""
+    """Add the readable files to the list of checksums; returns its path and how many were added."""
     from vidjax.data.sources.checksums import add_checksums, checksums_path
 
     files = [file for about in audits for file in about.read]
@@ -118,18 +118,18 @@ def _write_checksums(audits: Sequence[SplitAudit], root: str, data: DataConfig, 
 
 
 def _which(word: str, root: str) -> tuple[str, str]:
-    """Name and root of the data set: a folder or a list of videos needs no name."""
+    """Return the name and root of the data set; a folder or a list of videos needs no name."""
     from vidjax.data.sources.video_tree import is_video_name
 
     named = word in NAMES or is_outside(word)
     if os.path.exists(word) and not named:
         if root:
-            raise ConfigError(f"--root is for a data set with a name, and {word} is none; leave it out")
+            raise ConfigError(f"--root is for a named data set, and {word} is a path; leave it out")
         if os.path.isfile(word) and is_video_name(word):
-            raise ConfigError(f"{word} is a video; give the folder that it is in, or a list of videos")
+            raise ConfigError(f"{word} is a single video; give its folder, or a list of videos")
         return "folder", word
     if named and not root:
-        raise ConfigError(f"--root=DIR is missing, the folder that {word} is in")
+        raise ConfigError(f"--root=DIR, the folder of {word}, is missing")
     if not root:
         near = nearest_path(word) or next(iter(difflib.get_close_matches(word, NAMES, 1)), "")
         hint = f"did you mean {near!r}?" if near else f"the names: {', '.join(NAMES)}"

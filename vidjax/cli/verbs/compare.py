@@ -1,7 +1,7 @@
-"""`vidjax compare`: ask several classifiers about the same videos: one table, how often they agree, how long they take.
+"""`vidjax compare`: run several classifiers on the same videos: their answers, how often they agree, and their times.
 
-Each model takes clips by its own recipe. Classes are compared by name. The seconds of a video are those from its file
-to the answer; compiling is timed separately. When a video cannot be decoded, the reason is reported, the others are
+Each model takes clips by its own recipe. Classes are compared by name. The time of a video runs from opening its file
+to the answer; compilation is timed separately. If a video cannot be decoded, the reason is reported, the others are
 compared, and the exit code is 3.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--models", required=True, nargs="+", metavar="SOURCE", help=f"two or more, each {load_model.HELP}")
@@ -41,9 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer every video by every model; 3 when some could not be decoded."""
+    """Run every model on every video; returns 3 if some could not be decoded."""
     if len(arguments.models) < 2:
-        raise ConfigError("--models takes two models or more; one is asked with `vidjax predict`")
+        raise ConfigError("--models takes two or more models; use `vidjax predict` for one")
     for name in ("clips", "crops"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name}={value} must be at least 1")
@@ -84,7 +84,7 @@ class _Asked:
 
     @property
     def seconds(self) -> float | None:
-        """The mean of the videos."""
+        """The mean over videos."""
         found = [answer["seconds"] for answer in self.answers.values() if "seconds" in answer]
         return sum(found) / len(found) if found else None
 
@@ -108,7 +108,7 @@ def _ask(source: str, videos: list[str], arguments: argparse.Namespace) -> _Aske
 
 
 def _answer(predictor: Predictor, video: str, advance: Callable[[float], None]) -> dict[str, Any]:
-    """The best class of a video, or why there is none."""
+    """Return the best class of a video, or the error."""
     from vidjax.weights.predictors import answer
 
     start = time.perf_counter()
@@ -161,7 +161,7 @@ def _print_tables(videos: list[str], asked: list[_Asked], pairs: list[Pair]) -> 
 
 
 def _letters(number: int) -> str:
-    """A to Z, then AA, AB and so on, as the columns of a spreadsheet."""
+    """Return A to Z, then AA, AB and so on, like the columns of a spreadsheet."""
     return (_letters(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
 
 

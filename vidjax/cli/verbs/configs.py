@@ -1,6 +1,6 @@
-"""`vidjax configs`: list the experiments that are shipped, show one, or copy one to edit.
+"""`vidjax configs`: list the shipped experiments, show one, or copy one to edit.
 
-Each is a file that --config takes by its name, here and in `python -m vidjax.main`.
+Each is a file that `python -m vidjax.main` takes by name as --config.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from vidjax.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the experiment to show")
-    about = "write NAME's file there instead of showing it; default NAME.py in this folder"
+    about = "copy NAME's file to PATH instead of showing it; default NAME.py in this folder"
     parser.add_argument("--copy", nargs="?", const="", metavar="PATH", help=about)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="name, sizes, about and path as JSON")
+    form.add_argument("--json", action="store_true", help="print name, sizes, about and path as JSON")
     form.add_argument(
         "--markdown", choices=("recipes", "experiments"), nargs="?", const="recipes", metavar="PAGE",
-        help="the page docs/recipes.md (default) or docs/experiments.md",
+        help="print the page docs/recipes.md (default) or docs/experiments.md",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the list or a file, or copy a file."""
+    """Print the list or one file, or copy a file."""
     if not arguments.name and arguments.copy is not None:
         raise ConfigError("--copy needs the experiment's name: vidjax configs NAME --copy PATH")
     if arguments.markdown == "recipes":
@@ -94,7 +94,7 @@ def _print_table(found: list[dict[str, Any]]) -> None:
         if about["sizes"]:
             table.add_row("", Text(" ".join(about["sizes"]), "dim"))
     Console().print(table)
-    say("--config=NAME or NAME:SIZE takes one; smoke, a size that all have, is a tiny model on the embedded videos")
+    say("use --config=NAME or NAME:SIZE; the size smoke, which all have, is a tiny model on the embedded videos")
 
 
 VERB = Verb(__doc__, add_arguments, run, "vidjax configs videomae_k400 --copy mine.py")

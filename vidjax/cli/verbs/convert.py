@@ -11,7 +11,7 @@ from vidjax.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     parser.add_argument("source", metavar="SOURCE", help=load_model.HELP)
     parser.add_argument("folder", metavar="DIR", help="folder to write, new or empty")
 
@@ -24,9 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
         from vidjax.training.convert import save_as_run
 
         config = save_as_run(model, arguments.folder)
-    say(f"{config.model.name}, {config.task}; --config.init_from={arguments.folder} trains on from it")
+    say(f"{config.model.name}, {config.task}; start training from it with --config.init_from={arguments.folder}")
     if model.answer and model.answer.activation == "sigmoid":
-        say("note: it was trained for several labels a video, which a run cannot say; predict with --score=sigmoid")
+        say("note: it has several labels per video, which the run does not record; predict with --score=sigmoid")
     print(arguments.folder)
     return 0
 

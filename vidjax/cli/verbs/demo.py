@@ -1,9 +1,9 @@
-"""`vidjax demo`: a page in the browser: drop a video, and see what a model sees in it.
+"""`vidjax demo`: a browser page: drop a video, and see what a model sees in it.
 
-Its answer with a time line, what a masked autoencoder makes of it, a caption, two models beside each other: whatever
-the models can do that are given. It needs gradio (extra `demo`), and is seen on this machine only unless --host opens
-it to others, or --share asks gradio for a public address, for which it asks for a password. Uploads have limits in
-bytes, seconds and pixels; one video is answered at a time.
+It shows what the given models can do: answers with a time line, reconstructions of a masked autoencoder, a caption,
+attention, or two models side by side. It needs gradio (extra `demo`). The page is visible on this machine only, unless
+--host opens it to others or --share gets a public address from gradio, which requires a password. Uploads are limited
+in bytes, seconds and pixels, and one video is answered at a time.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _MEGABYTES, _SECONDS = 200, 600
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    about = f"a classifier, an autoencoder or a captioner: {load_model.HELP}; several times for several, of which two "
-    about += "classifiers can be compared (the runs of the quickstart, or a tiny one that it trains)"
+    about = f"a classifier, an autoencoder or a captioner: {load_model.HELP}; may be repeated, and two classifiers "
+    about += "can be compared (default: the quickstart's runs, or a tiny model that it trains)"
     add("--model", action="append", default=[], metavar="SOURCE", help=about)
-    add("--captioner", metavar="RUN", help="what describes: the folder of a run of task=captioning")
-    add("--port", type=int, default=7860, help="of the page (7860)")
+    add("--captioner", metavar="RUN", help="a captioner: the folder of a run of task=captioning")
+    add("--port", type=int, default=7860, help="port of the page (7860)")
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 where all may come, as a Space does (127.0.0.1)",
+        help="address to listen on; 0.0.0.0 opens it to all networks, as a Space does (127.0.0.1)",
     )
-    about = "ask gradio for a public address; its visitors log in as 'demo' with a password that the environment "
-    about += f"variable {PASSWORD} holds, or that is asked for here"
+    about = "get a public address from gradio; visitors log in as 'demo' with the password in the environment "
+    about += f"variable {PASSWORD}, or one that you are asked for"
     add("--share", action="store_true", help=about)
-    add("--max-mb", type=int, default=_MEGABYTES, metavar="N", help=f"of a file ({_MEGABYTES})")
-    add("--max-seconds", type=int, default=_SECONDS, metavar="N", help=f"of a video ({_SECONDS})")
+    add("--max-mb", type=int, default=_MEGABYTES, metavar="N", help=f"largest file, in MB ({_MEGABYTES})")
+    add("--max-seconds", type=int, default=_SECONDS, metavar="N", help=f"longest video, in seconds ({_SECONDS})")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from vidjax.demo.limits import Limits
 
     limits = Limits(megabytes=arguments.max_mb, seconds=arguments.max_seconds)
-    with serving.own_folder() as folder:  # before gradio is imported, which makes a folder for temporary files
+    with serving.own_folder() as folder:  # before importing gradio, which creates a temporary folder
         check_gradio()
         from vidjax.demo import examples
         from vidjax.demo.page import build_page, style
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_gradio() -> None:
-    """Refuse to go on without gradio."""
+    """Raise a ConfigError if gradio is missing."""
     try:
         import gradio  # noqa: F401
     except ModuleNotFoundError as error:
@@ -81,17 +81,17 @@ def check_gradio() -> None:
 
 
 def ask_password() -> str:
-    """The password of a public page: from the environment, or typed without being shown.
+    """Return the password of a public page, from the environment or a hidden prompt.
 
     Raises:
-      ConfigError: when there is nobody to ask, or it is too short.
+      ConfigError: when there is no terminal to prompt on, or the password is too short.
     """
     password = os.environ.get(PASSWORD)
     if password is None:
         if not sys.stdin.isatty():
             raise ConfigError(
-                f"--share puts the page on a public address, which needs a password: set {PASSWORD}, or start it from "
-                "a terminal, where it is asked for"
+                f"--share puts the page on a public address, which needs a password: set {PASSWORD}, or start it in a "
+                "terminal to be asked for one"
             )
         password = getpass.getpass(f"password of the public page, at least {SHORTEST} characters: ")
     if len(password) < SHORTEST:
@@ -100,10 +100,10 @@ def ask_password() -> str:
 
 
 def starter_runs() -> list[str]:
-    """The models of a page for which none is named: the quickstart's, or one that was trained for it, now or before.
+    """Return the models of a page without --model: the quickstart's, or a tiny one trained for it, now or before.
 
     Raises:
-      ConfigError: when it would have to be trained where nothing can be written.
+      ConfigError: when it must be trained but its folder cannot be written.
     """
     from vidjax.demo import starter
 
@@ -117,7 +117,7 @@ def starter_runs() -> list[str]:
 
 
 def load_models(sources: list[str], captioner: str | None = None) -> Models:
-    """Read models and sort them by what they can do.
+    """Load models and sort them by what they can do.
 
     Raises:
       WeightsError: when a source is not a model or has nothing to show, or when a captioner cannot write captions.

@@ -1,7 +1,7 @@
 """`vidjax embed`: compute the features of a frozen model once, into a folder that probes read.
 
-An interrupted call is gone on with by the same command; nothing is computed twice. Videos that cannot be decoded are
-in the folder with their reason; then the exit code is 3.
+Run the same command again to resume; nothing is computed twice. The folder records why videos could not be decoded;
+the exit code is then 3.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
     from vidjax.evaluation.features.writer import Written
 
 SOME_FAILED = 3
-SHOWN = 5  # failures told one by one
+SHOWN = 5  # failures listed individually
 TASKS = ("classification", "regression")
 _NAMES = tuple(name for name in names_in("vidjax.data.datasets") if name != "folder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, to compare with")
-    about = "a folder or a list of videos, with classes or without; several of these, videos or patterns such as "
+    add("--model", required=True, metavar="SOURCE", help=f"{load_model.HELP}; or random:PRESET, for comparison")
+    about = "a folder or a list of videos, with or without classes; several of these, videos, or patterns such as "
     about += f"'clips/*.mp4', without classes; or a data set: {', '.join(_NAMES)}"
     add("--data", required=True, nargs="+", metavar="VIDEOS", help=about)
-    add("--root", default="", metavar="DIR", help="where the data set of that name is")
-    about = "of the data set; default train, or all videos of a folder that is not divided into splits"
+    add("--root", default="", metavar="DIR", help="the folder of the named data set")
+    about = "split of the data set; default train, or all videos of a folder without splits"
     add("--split", default="", help=about)
-    add("--out", required=True, metavar="DIR", help="the folder of the features; one that holds some is completed")
-    about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled (all but the tokens)"
+    add("--out", required=True, metavar="DIR", help="the folder of the features; a partial one is completed")
+    about = "comma-separated: tokens, token_mean, token_max, width_mean, cls, pooled (all except tokens)"
     add("--features", default="", metavar="NAMES", help=about)
-    about = "what rows must carry to be probed: a class, or numbers (default: a class where they have one)"
+    about = "the annotation that rows need for probing: a class, or numbers (default: a class if they have one)"
     add("--task", default="", choices=TASKS, help=about)
     clip_options.add_stride(parser)
-    add("--num-frames", type=int, metavar="N", help="of a clip (the model's)")
-    add("--image-size", type=int, metavar="N", help="pixels, a side of the frames (the model's)")
-    add("--dtype", default="float16", choices=("float16", "float32"), help="on disk; default float16")
-    add("--batch", type=int, default=0, metavar="N", help="videos a step (8 a device)")
-    add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default): threads of this one")
-    add("--share", metavar="K/P", help="do share K (from 0) of P, such as that of a task of an array job")
+    add("--num-frames", type=int, metavar="N", help="frames per clip (the model's)")
+    add("--image-size", type=int, metavar="N", help="side of the frames, in pixels (the model's)")
+    add("--dtype", default="float16", choices=("float16", "float32"), help="type on disk; default float16")
+    add("--batch", type=int, default=0, metavar="N", help="videos per step (8 per device)")
+    add("--workers", type=int, default=0, metavar="N", help="loader processes; 0 (default) uses threads")
+    add("--share", metavar="K/P", help="compute share K (from 0) of P, as in a job array")
     add("--runner", default="", metavar="NAME", help=f"{beam_options.RUNNERS}; default: this process")
     beam_options.add(parser)
-    add("--json", action="store_true", help="the answer as JSON")
+    add("--json", action="store_true", help="print the answer as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write what is missing, and say what there is; 3 if a video has no features, of this share or in a whole store."""
+    """Write the missing features and print a summary; returns 3 if a video of this share or full store has none."""
     for name in ("num_frames", "image_size"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
@@ -96,28 +96,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_no_data_set(arguments: argparse.Namespace) -> list[str]:
-    """The words that name videos as `vidjax predict` takes them; none where they are one folder, list or data set."""
+    """Return the words of --data that name videos, as for `vidjax predict`; empty for one folder, list or data set."""
     words = arguments.data
     if len(words) == 1 and (os.path.isdir(words[0]) or paths.is_list(words[0]) or not paths.means_videos(words[0])):
         return []
     for option in ("root", "split", "task"):
         if getattr(arguments, option):
-            raise ConfigError(f"--{option} is for a data set, and --data names videos; leave it out")
+            raise ConfigError(f"--{option} is for a data set, but --data names videos; leave it out")
     return words
 
 
 def _data(word: str, root: str) -> tuple[str, str]:
-    """Name and root of the data set."""
+    """Return the name and root of the data set."""
     near = difflib.get_close_matches(word, _NAMES, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"the names: {', '.join(_NAMES)}"
     if word in _NAMES or (is_outside(word) and not os.path.isdir(word)):
         from vidjax.data.datasets import DATASETS
 
         if not root and DATASETS.find(word).needs_root:
-            raise ConfigError(f"--data={word} needs --root=DIR, the folder that the data set is in")
+            raise ConfigError(f"--data={word} needs --root=DIR, the folder of the data set")
         return word, root
     if root:
-        raise ConfigError(f"--root is for a data set with a name, and --data={word} is none; {hint}")
+        raise ConfigError(f"--root is for a named data set, and --data={word} is not one; {hint}")
     if not os.path.exists(word):
         if path := nearest_path(word):
             hint = f"did you mean {path}?"
@@ -126,7 +126,7 @@ def _data(word: str, root: str) -> tuple[str, str]:
 
 
 def _share(word: str | None) -> tuple[int, int] | None:
-    """K and P of K/P."""
+    """Parse K/P."""
     if word is None:
         return None
     place, _, count = word.partition("/")
@@ -136,7 +136,7 @@ def _share(word: str | None) -> tuple[int, int] | None:
 
 
 def _runner(arguments: argparse.Namespace) -> Runner | None:
-    """The cluster that is asked for."""
+    """Return the requested cluster, if any."""
     from vidjax.data.runners import Runner
 
     if not arguments.runner:
@@ -144,10 +144,10 @@ def _runner(arguments: argparse.Namespace) -> Runner | None:
             raise ConfigError(f"--beam-option={arguments.beam_option[0]} is for a runner; name it as --runner=NAME")
         return None
     if arguments.share:
-        raise ConfigError("--share divides the work by hand, and --runner by itself; leave one out")
+        raise ConfigError("--share divides the work by hand, --runner automatically; leave one out")
     runner = Runner(arguments.runner, beam_options.flags(arguments))
     if runner.here:
-        raise ConfigError(f"--runner={runner.name} is this process, which embed uses without it; leave it out")
+        raise ConfigError(f"--runner={runner.name} runs in this process, as embed does without it; leave it out")
     return runner
 
 
@@ -166,7 +166,7 @@ def _answer(folder: str, written: Written) -> dict[str, Any]:
 
 
 def _how_to_read(folder: str, written: Written) -> str:
-    """What the folder holds, and the two ways to use it; the folder alone while shares are missing."""
+    """Describe the folder and the two ways to use it; only its name while shares are missing."""
     header = written.header
     if written.missing:
         return folder
@@ -186,13 +186,13 @@ def _say(written: Written, recipe: ClipRecipe) -> None:
     if len(failures) > SHOWN:
         say(f"... and {len(failures) - SHOWN} more")
     if not (written.computed or written.missing):
-        say("all features were there; nothing was computed")
+        say("all features already existed; nothing was computed")
     elif not written.missing and written.computed < header.num_rows:
-        say(f"{header.num_rows - written.computed} rows were there; {written.computed} were computed")
+        say(f"{header.num_rows - written.computed} rows already existed; {written.computed} were computed")
     there = header.num_parts - len(written.missing)
     counted = f"{header.num_rows - len(failures)} of {header.num_rows} rows have"
     if written.missing:
-        counted = f"{there} of {header.num_parts} parts are there, the others are left to other shares; rows have"
+        counted = f"{there} of {header.num_parts} parts exist, the rest belong to other shares; rows have"
     shapes = ", ".join(f"{name} ({' x '.join(map(str, shape))})" for name, shape in header.arrays.items())
     say(f"{counted} {shapes}, {header.dtype}, of {recipe.words}")
 

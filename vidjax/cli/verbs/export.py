@@ -1,8 +1,8 @@
 """`vidjax export`: write a model for other software: transformers, jax alone, ONNX Runtime, or the hub.
 
-`transformers` (the default) is model.safetensors and config.json. `stablehlo` is a program for CPUs, NVIDIA GPUs and
-TPUs with a loader that needs jax alone, `onnx` one for ONNX Runtime; both take uint8 frames and give probabilities, and
-preprocessing.json says how frames are taken.
+`transformers` (the default) writes model.safetensors and config.json. `stablehlo` writes a program for CPUs, NVIDIA
+GPUs and TPUs with a loader that needs only jax; `onnx` writes one for ONNX Runtime. Both programs take uint8 frames and
+return probabilities, and preprocessing.json records how frames are taken.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from vidjax.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("source", metavar="SOURCE", help=load_model.HELP)
     add("folder", metavar="DIR", help="folder to write, new or empty")
     about = "transformers, for PyTorch; stablehlo, for jax without vidjax; onnx, for ONNX Runtime (transformers)"
     add("--format", choices=("transformers", "stablehlo", "onnx"), default="transformers", help=about)
-    about = "a folder to upload to the hub as this repository: weights, model card, and a Space that shows them"
+    about = "write a folder to upload to the hub as this repository: weights, model card, and a Space with a demo"
     add("--hub-layout", metavar="OWNER/NAME", help=about)
-    add("--license", default="", help="for the card of --hub-layout, as the hub calls it, such as apache-2.0")
+    add("--license", default="", help="licence for the card of --hub-layout, by its hub name, such as apache-2.0")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""`vidjax models`: list the models: size, cost, published accuracy, and where their weights come from.
+"""`vidjax models`: list the models with their size, cost, published accuracy and sources of weights.
 
-Parameters and multiply-accumulates are computed from the modules; what is published carries its source.
+Parameters and multiply-accumulates are computed from the modules; published figures cite their source.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from vidjax.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     parser.add_argument("--family", default="", help="only the models of one family, such as videomae")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything that is known, one object a model")
-    form.add_argument("--markdown", action="store_true", help="the page docs/models.md")
+    form.add_argument("--json", action="store_true", help="print everything as JSON, one object per model")
+    form.add_argument("--markdown", action="store_true", help="print the page docs/models.md")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_all(family: str = "") -> list[dict[str, Any]]:
-    """The cards of all models, or of one family's; see `vidjax.models.zoo.describe`.
+    """Return the cards of all models, or of one family; see `vidjax.models.zoo.describe`.
 
     Raises:
       ConfigError: for an unknown family.

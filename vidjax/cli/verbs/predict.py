@@ -1,9 +1,9 @@
-"""`vidjax predict`: say what happens in videos: the most probable classes of a trained or downloaded classifier.
+"""`vidjax predict`: classify videos: the most probable classes of a trained or downloaded classifier.
 
-A model of actions gives a verb and a noun, a regression its numbers. --every or --window, or a model that was trained
-on windows, adds a time line: consecutive windows with the same answer form one segment. It goes to the terminal and, on
-request, into subtitles, a table, a page with pictures or a copy of the video.
-When a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
+An action model predicts a verb and a noun, a regression its numbers. --every or --window, or a model trained on
+windows, adds a time line: consecutive windows with the same answer form one segment. It is printed and, on request,
+written as subtitles, a table, a page with pictures or an annotated copy of the video.
+If a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from vidjax.data.clips.recipe import ClipRecipe
     from vidjax.evaluation.predict import Predictor
 
-_USUAL = 1.0  # seconds between windows when a file of the time line is asked for without --every or --window
+_USUAL = 1.0  # seconds between windows for a time-line file without --every or --window
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=paths.VIDEOS_HELP)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    add("--top", type=int, default=5, metavar="K", help="classes to name (5)")
+    add("--top", type=int, default=5, metavar="K", help="classes to show (5)")
     add(
         "--clips",
         type=int,
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--crops", type=int, metavar="N", help="crops along the long side (as its run is evaluated, or 1)")
     clip_options.add_stride(parser)
-    add("--merge", choices=choices("eval.merge"), help="of the views, and of windows (as the model is evaluated)")
-    add("--score", choices=("softmax", "sigmoid"), help="one label or any number (as the model was trained)")
+    add("--merge", choices=choices("eval.merge"), help="how to merge views and windows (as the model is evaluated)")
+    add("--score", choices=("softmax", "sigmoid"), help="for one label or several (as the model was trained)")
     add("--every", type=float, metavar="SECONDS", help="slide a window over each video, at this stride (as trained)")
-    about = "length of a window, over which the frames of its clip are spread (as long as a clip)"
+    about = "length of a window; the frames of its clip are spread over it (as long as a clip)"
     add("--window", type=float, metavar="SECONDS", help=about)
-    about = "least probability of a class in a time line (0.5 for several labels per video, else the best class)"
+    about = "lowest probability of a class in a time line (0.5 for several labels per video, else the best class)"
     add("--threshold", type=float, metavar="P", help=about)
     time_line_files.add_arguments(parser)
     about = "print [{video, top: [{label, probability}], windows: [...], segments: [...]}]"
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer for every video; 3 when some could not be decoded."""
+    """Answer for every video; returns 3 if some could not be decoded."""
     for name in ("top", "clips", "crops"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name}={value} must be at least 1")
@@ -104,7 +104,7 @@ def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:
 
 
 def _answer(predictor: Predictor, video: str, k: int, advance: Callable[[float], None]) -> dict[str, Any]:
-    """What is said of a video, or why nothing is; `advance` hears of its views, and of all of it if there are none."""
+    """Return the answer for a video, or the error; `advance` is called for each view, and in full on an error."""
     from vidjax.weights.predictors import answer
 
     try:
@@ -141,30 +141,30 @@ def _print_tables(answers: list[dict[str, Any]], predictor: Predictor) -> None:
         if windows := predictor.recipe.windows:
             merged = {"mean": "mean", "max": "largest probability"}[windows.merge]
             each = "number" if predictor.numbers else "class"
-            say(f"The table is the answer for the whole video: of each {each}, the {merged} over the windows.")
+            say(f"The table is the answer for the whole video: the {merged} of each {each} over the windows.")
             for remark in _remarks(answered):
                 say(remark)
 
 
 def _remarks(answered: list[dict[str, Any]]) -> Iterator[str]:
-    """What one has to know to read the time lines."""
+    """Yield remarks that help to read the time lines."""
     windows = [window for answer in answered for window in answer["windows"]]
-    long = max(window["end"] - window["start"] for window in windows)  # a short video has one that is shorter
+    long = max(window["end"] - window["start"] for window in windows)  # a short video has one shorter window
     pairs = (pair for answer in answered for pair in itertools.pairwise(answer["windows"]))
     if any(following["start"] > window["end"] for window, following in pairs):
-        yield f"Each window sees {long:.2g} s; the model does not look at what lies between windows."
+        yield f"Each window covers {long:.2g} s; the model does not see the video between windows."
     segments = [segment for answer in answered for segment in answer["segments"] if "agree" in segment]
     if flickers := sum(segment["windows"] - segment["agree"] for segment in segments):
         yield (
             f"{flickers} of {len(windows)} windows differ from their neighbours for less than {long / 2:.2g} s, half a "
-            "window, and are counted to the segments around them; --json has what each window says."
+            "window, and are merged into the segments around them; --json has the answer of each window."
         )
     if any(not answer["segments"] for answer in answered):
-        yield "A time line is empty because no class is probable enough; a lower --threshold names more."
+        yield "A time line is empty because no class is probable enough; a lower --threshold shows more."
 
 
 def _view_words(recipe: ClipRecipe) -> str:
-    """What of a video was looked at."""
+    """Describe the views or windows of a video."""
     if windows := recipe.windows:
         every = f"windows every {windows.seconds:g} s" if windows.seconds else f"{windows.count} windows"
         return every if recipe.crops == 1 else f"{recipe.crops} crops of {every}"
@@ -172,7 +172,7 @@ def _view_words(recipe: ClipRecipe) -> str:
 
 
 def _merge_words(predictor: Predictor) -> str:
-    """How outputs became what is shown."""
+    """Describe how the outputs were merged."""
     if not predictor.activation:
         return "its outputs" if predictor.recipe.views == 1 else "mean of their outputs"
     if predictor.recipe.views == 1:

@@ -1,7 +1,7 @@
 """`vidjax prepare`: write a data set as records that load fast: small frames, many key frames, few files.
 
-Runs on Apache Beam (extra `beam`) on this machine or, by flag, on a cluster; without Beam, in threads. Videos that
-cannot be read are listed with their reason; then the exit code is 3. The same command goes on with what was ended.
+Runs on Apache Beam (extra `beam`), on this machine or on a cluster with --runner; without Beam, in threads. Unreadable
+videos are listed with the reason, and the exit code is then 3. Run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -17,34 +17,32 @@ from vidjax.errors import ConfigError
 from vidjax.progress import progress
 
 SOME_FAILED = 3
-SHOWN = 5  # failures told one by one
+SHOWN = 5  # failures listed individually
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
-    about = "folder: class folders or lists of `path label`; the others also in their official layout"
+    """Add the options of this verb."""
+    about = "folder takes class folders or lists of `path label`, the others also their official layout"
     parser.add_argument("dataset", metavar="DATASET", help=f"{DATASET_HELP}; {about}")
-    parser.add_argument("--root", required=True, metavar="DIR", help="where the videos are")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the records go")
+    parser.add_argument("--root", required=True, metavar="DIR", help="the folder of the videos")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder for the records")
     parser.add_argument("--splits", default="", help="comma-separated; default train,val (afew_va: fold1 to fold5)")
     parser.add_argument("--short-side", type=int, default=256, help="pixels, 256 to 320; never enlarged; default 256")
     parser.add_argument("--key-every", type=int, default=12, help="frames between key frames; default 12")
-    parser.add_argument("--crf", type=int, default=20, help="of x264; lower is better and larger; default 20")
-    parser.add_argument(
-        "--keep-bytes", action="store_true", help="store the files as they are, and pictures without loss"
-    )
-    about = "with --keep-bytes: index reads packets and the first frame (ms a video), decode every frame"
+    parser.add_argument("--crf", type=int, default=20, help="x264 quality; lower is better and larger; default 20")
+    parser.add_argument("--keep-bytes", action="store_true", help="store the original files, and pictures losslessly")
+    about = "with --keep-bytes: index reads packets and the first frame (ms per video), decode every frame"
     parser.add_argument("--check", default="index", choices=("index", "decode"), help=about)
     about = f"local (Beam here), threads (without Beam), or {beam_options.RUNNERS}"
     parser.add_argument("--runner", default="", help=f"{about}; default local if Beam is installed, else threads")
     beam_options.add(parser)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="files written at a time here")
-    parser.add_argument("--videos-per-shard", type=int, default=256, help="default 256")
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="files written in parallel on this machine")
+    parser.add_argument("--videos-per-shard", type=int, default=256, help="videos per record file; default 256")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare under a progress bar, and say what was stored; 3 if a video was not."""
+    """Prepare with a progress bar and print a summary; returns 3 if a video could not be stored."""
     if min(arguments.threads, arguments.videos_per_shard) < 1:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
     from vidjax.config import DataConfig
@@ -57,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = DATASETS.find(arguments.dataset)
     if not spec.needs_root:
-        raise ConfigError(f"vidjax makes the videos of {arguments.dataset} itself: there is nothing to prepare")
+        raise ConfigError(f"vidjax generates the videos of {arguments.dataset}; there is nothing to prepare")
     encoding = Encoding(arguments.short_side, arguments.key_every, arguments.crf)
     storing = Storing(arguments.check, None if arguments.keep_bytes else encoding, arguments.videos_per_shard)
     runner = Runner(arguments.runner or default_runner(), beam_options.flags(arguments), arguments.threads)

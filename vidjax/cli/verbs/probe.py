@@ -1,7 +1,7 @@
-"""`vidjax probe`: fit probes to features that `vidjax embed` stored, and score them on others.
+"""`vidjax probe`: fit probes to features that `vidjax embed` stored, and score them on other features.
 
-One table of backbones x reductions x probes beside the best constant; the folder gets results.json and a report.
-Videos without features count as wrong; then the exit code is 3.
+It prints a table of backbones x reductions x probes beside the best constant, and writes results.json and a report.
+Videos without features count as wrong, and the exit code is then 3.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from vidjax.errors import ConfigError
 from vidjax.files import located
 
 SOME_FAILED = 3
-OPTIONS = {  # of config.probe, whose defaults are taken for those not given
+OPTIONS = {  # keys of config.probe, which gives the defaults
     "reductions": "comma-separated: token_mean, token_max, width_mean, cls, pooled, tokens, pca, weighted_tokens (all)",
     "probes": "comma-separated: linear, svm, knn, mlp",
-    "pca_of": "the array whose components pca takes",
-    "components": "of pca",
-    "C": "of linear and svm, the inverse of the penalty; several, comma-separated, are searched",
-    "kernel": "of svm: rbf or linear",
-    "k": "of knn: how many neighbours vote",
-    "temperature": "of knn",
-    "widths": "of mlp's hidden layers, such as 512,256; with several after semicolons, they are searched",
-    "dropouts": "after each hidden layer, likewise",
-    "batch": "rows of a step of mlp",
-    "learning_rate": "of mlp",
-    "weight_decay": "of mlp",
-    "epochs": "of mlp",
-    "patience": "epochs without progress after which mlp stops; 0: never",
-    "validation": "share of the training rows that mlp holds out to be stopped by",
-    "folds": "of a search",
+    "pca_of": "pca: the array to decompose",
+    "components": "pca: number of components",
+    "C": "linear, svm: inverse of the penalty; several, comma-separated, are searched",
+    "kernel": "svm: rbf or linear",
+    "k": "knn: number of neighbours",
+    "temperature": "knn: temperature of the vote",
+    "widths": "mlp: widths of the hidden layers, such as 512,256; several, separated by semicolons, are searched",
+    "dropouts": "mlp: dropout after each hidden layer, searched likewise",
+    "batch": "mlp: rows per step",
+    "learning_rate": "mlp: learning rate",
+    "weight_decay": "mlp: weight decay",
+    "epochs": "mlp: epochs at most",
+    "patience": "mlp: epochs without progress before it stops; 0 never stops early",
+    "validation": "mlp: share of the training rows held out for early stopping",
+    "folds": "folds of cross-validation in a search",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    about = "features to fit to; several backbones are several folders"
+    about = "features to fit; one folder per backbone"
     add("--train", required=True, nargs="+", metavar="FEATURES", help=about)
     add("--test", required=True, nargs="+", metavar="FEATURES", help="features to score on, in the same order")
     add("--out", required=True, metavar="DIR", help="the folder of the results and the report")
-    about = "default: regression where rows have numbers"
+    about = "default: regression if rows have numbers"
     add("--task", default="", choices=("classification", "regression"), help=about)
-    add("--seed", type=int, default=0, help="of everything random")
+    add("--seed", type=int, default=0, help="random seed")
     for name, about in OPTIONS.items():
         add(f"--{name.replace('_', '-')}", default="", help=about)
     add("--json", action="store_true", help="print the results as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit, score, write and print; 3 if a test row has no features."""
+    """Fit, score, write and print; returns 3 if a test row has no features."""
     if len(arguments.train) != len(arguments.test):
         raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
     paths.check_writable(arguments.out)
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace, task: str, stores: list) -> Any:
-    """What was asked for, checked; without --reductions, all stored arrays but the tokens."""
+    """Build and check the configuration; --reductions defaults to all stored arrays except the tokens."""
     from vidjax.config import Config, from_dict
 
     tree: dict[str, Any] = dataclasses.asdict(Config(mode="probe", task=task, seed=arguments.seed))
@@ -93,10 +93,10 @@ def _config(arguments: argparse.Namespace, task: str, stores: list) -> Any:
 
 
 def _value(name: str, text: str, usual: Any) -> Any:
-    """What an option says, with the type of its default.
+    """Parse an option as the type of its default.
 
     Raises:
-      ConfigError: when it cannot be read.
+      ConfigError: when it cannot be parsed.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     if isinstance(usual, str):
@@ -110,7 +110,7 @@ def _value(name: str, text: str, usual: Any) -> Any:
             return tuple(tuple(map(ast.literal_eval, part.split(","))) for part in text.split(";"))
         return tuple(map(ast.literal_eval, words))
     except (ValueError, SyntaxError) as error:
-        raise ConfigError(f"--{name.replace('_', '-')}={text!r} is no number or list of numbers") from error
+        raise ConfigError(f"--{name.replace('_', '-')}={text!r} is not a number or list of numbers") from error
 
 
 VERB = Verb(

@@ -1,9 +1,8 @@
 """`vidjax quickstart`: pre-train, fine-tune and evaluate on embedded videos, in minutes; a table and a report.
 
-The road of the VideoMAE paper. Two classifiers see the same labelled clips for the same number of steps: one starts
-from the encoder that was pre-trained without labels, the other from random weights, each with the recipe that suits
-its start best. They are scored on videos by which nothing was chosen. Chance is 1 in 8. Three commands that lead on
-come last.
+It follows the VideoMAE paper. Two classifiers train on the same labelled clips for the same number of steps: one starts
+from the encoder pre-trained without labels, the other from random weights, each with the recipe that suits its start
+best. They are scored on held-out test videos. Chance is 1 in 8. The output ends with three commands to try next.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.files import Place
 
-# The recipe from random weights: of four tries, as for the other start, the best on val (scripts/motion_starts.py).
+# The recipe from random weights: the best on val of four tries, as for the other start (scripts/motion_starts.py).
 SCRATCH = ("--config.optim.base_lr=1e-3", "--config.model.spec.init_std=0.1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    add("--workdir", default="runs/quickstart", metavar="DIR", help="of runs and report (runs/quickstart)")
-    add("--seeds", type=int, default=1, metavar="N", help="repeat it with N seeds (1)")
-    add("--smoke", action="store_true", help="30 steps of each run: every part works, nothing is learned")
+    add("--workdir", default="runs/quickstart", metavar="DIR", help="folder for runs and report (runs/quickstart)")
+    add("--seeds", type=int, default=1, metavar="N", help="repeat with N seeds (1)")
+    add("--smoke", action="store_true", help="30 steps per run, to test every part without learning")
     add("--json", action="store_true", help="print the table as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, score, and print the table with the path of the report."""
+    """Train, score, and print the table and the path of the report."""
     if arguments.seeds < 1:
         raise ConfigError(f"--seeds={arguments.seeds} must be at least 1")
     paths.check_writable(arguments.workdir)
@@ -61,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_seed(seed: int, folder: pathlib.Path, smoke: bool) -> dict[str, dict[str, Any]]:
-    """Pre-train, fine-tune from it, fine-tune from scratch; the results of the two classifiers."""
+    """Pre-train, fine-tune from that run and from scratch; returns the results of the two classifiers."""
     from vidjax.main import read_config
     from vidjax.training import loop
 
@@ -70,7 +69,7 @@ def _run_seed(seed: int, folder: pathlib.Path, smoke: bool) -> dict[str, dict[st
         return loop.train(read_config(list(words)), folder / name)
 
     train("motion_pretrain", "pretrain")
-    scored = "--config.data.eval_split=test"  # by which nothing was chosen
+    scored = "--config.data.eval_split=test"  # held out: no choice was based on it
     return {
         "pre-trained": train("motion_finetune", "finetune", scored, f"--config.init_from={folder / 'pretrain'}"),
         "from scratch": train("motion_finetune", "scratch", scored, *SCRATCH),

@@ -1,7 +1,7 @@
-"""`vidjax reconstruct`: show what a masked autoencoder sees and what it makes of the rest, as PNG, GIF and MP4.
+"""`vidjax reconstruct`: show what a masked autoencoder sees and how it fills in the rest, as PNG, GIF and MP4.
 
-Clips are taken and masked as the model was trained. When a video cannot be decoded, the reason is reported,
-the others are shown, and the exit code is 3.
+Clips are taken and masked as in training. If a video cannot be decoded, the reason is reported, the others are shown,
+and the exit code is 3.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ _FILES = tuple(f"reconstruction.{kind}" for kind in ("png", "gif", "mp4"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("videos", nargs="+", metavar="VIDEO", help=f"{paths.VIDEOS_HELP}; the clip in the middle of each is taken")
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
-    about = f"folder for reconstruction.png, .gif and .mp4; several videos get a folder each in it ({_OUT}/NAME)"
+    about = f"folder for reconstruction.png, .gif and .mp4; with several videos, one subfolder for each ({_OUT}/NAME)"
     add("--out", default="", metavar="DIR", help=about)
-    add("--mask-ratio", type=float, metavar="R", help="hidden share, above 0 and below 1 (as trained, or 0.9)")
+    add("--mask-ratio", type=float, metavar="R", help="share to hide, above 0 and below 1 (as trained, or 0.9)")
     add(
         "--ratios",
         type=float,
         nargs="+",
         metavar="R",
-        help="several hidden shares, drawn one under the other, such as 0.5 0.75 0.9",
+        help="several shares to hide, drawn below each other, such as 0.5 0.75 0.9",
     )
-    add("--mask", choices=choices("model.mask"), help="what is hidden together (as trained, or tube)")
-    add("--seed", type=int, default=0, metavar="N", help="of the mask (0)")
+    add("--mask", choices=choices("model.mask"), help="the kind of mask (as trained, or tube)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the mask (0)")
     clip_options.add_stride(parser)
     add("--json", action="store_true", help="print [{video, png, gif, mp4, hidden: [{ratio, error}]}]")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw the pictures and say what they show."""
+    """Draw the pictures and print what they show."""
     import jax
 
     from vidjax.cli.drawn_videos import draw_each
@@ -91,9 +91,9 @@ def _tree(video: str, pictures: Pictures, ratios: list[float]) -> dict[str, Any]
 
 
 def _objectives(trained: MaskedAutoencoding, arguments: argparse.Namespace) -> list[MaskedAutoencoding]:
-    """The model's objective, with the mask that is asked for, once for each ratio."""
+    """Return the model's objective with the requested mask, once for each ratio."""
     if arguments.ratios and arguments.mask_ratio is not None:
-        raise ConfigError("--ratios and --mask-ratio both say what is hidden; give one of them")
+        raise ConfigError("--ratios and --mask-ratio both set the share to hide; give one of them")
     option, asked = ("--ratios", arguments.ratios) if arguments.ratios else ("--mask-ratio", [arguments.mask_ratio])
     found = []
     for ratio in asked:
@@ -101,7 +101,7 @@ def _objectives(trained: MaskedAutoencoding, arguments: argparse.Namespace) -> l
         changes = {name: value for name, value in changes.items() if value is not None}
         found.append(dataclasses.replace(trained, **changes))
         try:
-            found[-1].num_masked  # noqa: B018 - refuses a ratio that hides nothing or everything
+            found[-1].num_masked  # noqa: B018 - rejects a ratio that hides nothing or everything
         except ConfigError as error:
             sentence = str(error).replace("model.mask_ratio", option).replace("model.mask=", "--mask=")
             raise ConfigError(sentence) from error

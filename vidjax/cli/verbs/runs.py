@@ -1,7 +1,7 @@
-"""`vidjax runs`: list runs and compare them: what each learned, how far it is, its main figure, and how it ended.
+"""`vidjax runs`: list and compare runs: the task, progress, main metric and outcome of each.
 
-A folder is a run or holds runs, at any depth up to five. A run that is half-written or damaged has a sentence in its
-row.
+A folder is a run or contains runs, up to five levels deep. The problems of an incomplete or damaged run are listed
+below the table.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    add("folders", nargs="+", metavar="DIR", help="the workdir of a run, or a folder that runs are in; also gs://...")
-    add("--out", default="", metavar="PAGE.html", help="write a page: curves over each other, settings that differ")
-    add("--json", action="store_true", help="an object a run, with the whole of its notes")
+    add("folders", nargs="+", metavar="DIR", help="the workdir of a run, or a folder of runs; also gs://...")
+    add("--out", default="", metavar="PAGE.html", help="write a page with overlaid curves and the settings that differ")
+    add("--json", action="store_true", help="print one object per run, with all its notes")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Find the runs, read them, and print or write what they are."""
+    """Find and read the runs, and print or write the comparison."""
     if arguments.out:
         _check_page(arguments.out)
     for folder in arguments.folders:
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         found = list(dict.fromkeys(run for folder in arguments.folders for run in find_runs(folder)))
     if not found:
         raise ConfigError(
-            f"{', '.join(arguments.folders)} holds no run; give the --workdir of a run, or a folder that runs are in"
+            f"{', '.join(arguments.folders)} holds no run; give the --workdir of a run, or a folder of runs"
         )
     runs: dict[str, RunSummary] = {}
     with progress("reading runs", len(found), unit="runs") as advance:
@@ -69,7 +69,7 @@ def _check_there(folder: str) -> None:
 
 def _check_page(out: str) -> None:
     if not out.endswith(".html"):
-        raise ConfigError(f"--out={out} is to be a page; give it a name that ends in .html")
+        raise ConfigError(f"--out={out} must be a page; give a name that ends in .html")
     if os.path.isdir(out):
         raise ConfigError(f"--out={out} is a folder; give the name of a file")
     if not in_bucket(out):

@@ -1,8 +1,8 @@
-"""`vidjax serve`: answer for videos over HTTP: POST one to /predict, and what `vidjax predict --json` says comes back.
+"""`vidjax serve`: classify videos over HTTP: POST one to /predict and get the answer of `vidjax predict --json`.
 
-SOURCE is a folder of `vidjax export --format=stablehlo`, or any other model. It needs FastAPI (extra `serve`), and is
-seen on this machine only unless --host says otherwise: it asks nobody for a password. /health and /metrics are for what
-watches it. SIGTERM and Ctrl-C let it finish the requests that it has taken.
+SOURCE is a folder of `vidjax export --format=stablehlo`, or any other model. It needs FastAPI (extra `serve`). The
+server has no password and is reachable from this machine only, unless --host opens it to others. /health and /metrics
+are for monitoring. On SIGTERM or Ctrl-C it finishes the accepted requests.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _MOST = 256  # clips of a batch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("source", metavar="SOURCE", help=f"a folder of vidjax export --format=stablehlo, or {load_model.HELP}")
-    add("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all networks (127.0.0.1)")
-    add("--port", type=int, default=8000, help="0 for any that is free (8000)")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for all networks (127.0.0.1)")
+    add("--port", type=int, default=8000, help="port; 0 for any free one (8000)")
     add("--max-batch", type=int, default=8, metavar="N", help="clips computed together, a power of two (8)")
-    add("--max-mb", type=int, default=50, metavar="N", help="of a video file, kept in memory (50)")
-    add("--max-seconds", type=int, default=600, metavar="N", help="of a video (600)")
-    add("--queue", type=int, default=32, metavar="N", help="requests at once; more are told to come back (32)")
-    add("--upload-seconds", type=float, default=30.0, metavar="S", help="in which a request has to be sent (30)")
+    add("--max-mb", type=int, default=50, metavar="N", help="largest video file, in MB, kept in memory (50)")
+    add("--max-seconds", type=int, default=600, metavar="N", help="longest video, in seconds (600)")
+    add("--queue", type=int, default=32, metavar="N", help="requests in flight; more are told to retry later (32)")
+    add("--upload-seconds", type=float, default=30.0, metavar="S", help="time limit to send a request, in seconds (30)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until a signal comes; the exit code is 128 + its number."""
+    """Serve until a signal arrives; the exit code is 128 plus its number."""
     most = arguments.max_batch
     if not 1 <= most <= _MOST or most & (most - 1):
         raise ConfigError(f"--max-batch={most} must be a power of two from 1 to {_MOST}")
@@ -59,14 +59,14 @@ def run(arguments: argparse.Namespace) -> int:
     host, port = listening.getsockname()[:2]
     say(f"{model.name} answers at http://{host}:{port}/predict; Ctrl-C stops")
     with StopSignal(lambda: "") as signals:
-        signals.unsaved = True  # a first signal is remembered, a second one ends the process
+        signals.unsaved = True  # the first signal is recorded, a second one ends the process
         server.serve(app.build_app(service), listening, limits, lambda: signals.signal > 0, service.stop)
         service.close()
         signals.unsaved = False
     if service.broken_off:
-        say(f"vidjax: stopped; {limits.drain_seconds} s were too short to answer {service.broken_off} of the requests")
+        say(f"vidjax: stopped; {limits.drain_seconds} s were not enough to answer {service.broken_off} of the requests")
     else:
-        say("vidjax: stopped; all requests that were taken are answered")
+        say("vidjax: stopped; all accepted requests were answered")
     return 128 + signals.signal
 
 

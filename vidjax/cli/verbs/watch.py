@@ -1,8 +1,8 @@
-"""`vidjax watch`: say what happens in a camera, a stream or a growing file while it happens.
+"""`vidjax watch`: classify a camera, a stream or a growing file live.
 
-A window rolls over the stream, and each answer is about its last seconds. Frames and answers that would be late are
-dropped. It ends with the stream, after --seconds, or on Ctrl-C or SIGTERM, always with a summary; when the source sends
-nothing for --timeout seconds, the exit code is 4.
+Each answer covers the last seconds of the stream. Frames and answers that would be late are dropped. It ends with the
+stream, after --seconds, or on Ctrl-C or SIGTERM, always with a summary. If the source sends nothing for --timeout
+seconds, the exit code is 4.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from vidjax.evaluation.predict import Predictor
     from vidjax.evaluation.watching import Moment, Watch
 
-_SOURCE = "a camera (/dev/video0), a stream (rtsp://, http://, https://, tcp://), or a file that grows"
-_LONG = 3.0  # seconds: the window of a model that spreads its frames over a whole video
+_SOURCE = "a camera (/dev/video0), a stream (rtsp://, http://, https://, tcp://), or a growing file"
+_LONG = 3.0  # window in seconds for a model that spreads its frames over a whole video
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of this verb."""
+    """Add the options of this verb."""
     add = parser.add_argument
     add("source", metavar="SOURCE", help=_SOURCE)
     add("--model", required=True, metavar="SOURCE", help=load_model.HELP)
     add("--every", type=float, default=1.0, metavar="SECONDS", help="time between two answers (1)")
-    about = "length of a window, over which the frames of its clip are spread (as long as a clip)"
+    about = "length of a window; the frames of its clip are spread over it (as long as a clip)"
     add("--window", type=float, metavar="SECONDS", help=about)
     clip_options.add_stride(parser)
-    add("--top", type=int, default=3, metavar="K", help="classes to name (3)")
+    add("--top", type=int, default=3, metavar="K", help="classes to show (3)")
     add("--crops", type=int, default=1, metavar="N", help="crops along the long side (1)")
     add("--seconds", type=float, default=math.inf, metavar="N", help="stop this long after the first frame")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="give up after this long without a frame (10)")
-    about = "print a line of JSON for each answer: {start, end, top: [{label, probability}], latency}"
+    about = "print one line of JSON per answer: {start, end, top: [{label, probability}], latency}"
     add("--json", action="store_true", help=about)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer until the source ends, the time is over or a signal comes."""
+    """Answer until the source ends, the time is up or a signal arrives."""
     from vidjax.data.video.live_source import find_source
 
     for name in ("every", "window", "seconds", "timeout"):
@@ -95,7 +95,7 @@ class _Lines:
         self._changes, self._open = sys.stdout.isatty() and not as_json, False
 
     def answer(self, moment: Moment) -> None:
-        """Show what is said now."""
+        """Show one answer."""
         said: dict[str, Any] = {"start": round(moment.start, 3), "end": round(moment.end, 3)}
         if self._predictor.numbers:
             said["values"] = self._predictor.values(moment.scores)
@@ -117,14 +117,14 @@ class _Lines:
             print(line, flush=True)
 
     def remark(self, sentence: str) -> None:
-        """Say something below the line that changes."""
+        """Print a remark below the changing line."""
         if self._open:
             print(flush=True)
             self._open = False
         say(sentence)
 
     def summary(self, watch: Watch, video: LiveVideo) -> None:
-        """How many answers there were, and how late they came."""
+        """Print the number of answers and their latency."""
         from vidjax.evaluation.watching import percentile
 
         counts, latencies = video.counts, watch.latencies
@@ -148,7 +148,7 @@ class _Lines:
                 f"median {middle:.2f} s, p95 {late:.2f} s"
             )
         if late > watch.window + 1:
-            say("the model does not keep up: ask for fewer answers (--every), one crop (--crops 1) or a smaller model")
+            say("the model cannot keep up; use fewer answers (--every), one crop (--crops 1) or a smaller model")
 
 
 def _columns() -> int:
