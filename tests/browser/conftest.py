@@ -1,4 +1,4 @@
-"""The page of `vidjax demo` as a process of its own serves it, in the system's Chromium."""
+"""Fixtures that serve the page of `vidjax demo` in a separate process and open it in the system's Chromium."""
 
 import dataclasses
 import os
@@ -23,8 +23,8 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
 ]  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-MEGABYTES = 4  # that the page takes
-PATIENCE, START = 120, 400  # seconds, on a machine that does other things too
+MEGABYTES = 4  # upload limit of the page
+PATIENCE, START = 120, 400  # timeouts in seconds, for a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def browser():
 
 @dataclasses.dataclass
 class Site:
-    """A page that is served.
+    """A served page.
 
     Attributes:
       megabytes: that a file may have.
@@ -77,7 +77,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory):
-    """Serves a page with options of the verb; all are stopped at the end."""
+    """Serve a page with options of the verb; all pages are stopped at the end."""
     sites = []
 
     def start(*options):
@@ -118,7 +118,7 @@ def site(browser, serve, runs):
 
 @pytest.fixture
 def visit(browser, site):
-    """Opens a page as a new visitor; nothing may be fetched from elsewhere than the page's own machine."""
+    """Open a page as a new visitor; every request must go to the page's own host."""
     contexts, elsewhere = [], []
 
     def open_page(where=site, **options):

@@ -1,4 +1,4 @@
-"""What a visitor of `vidjax demo` does in a real browser, and what they see."""
+"""The page of `vidjax demo` in a real browser: a visitor's actions and what they see."""
 
 import base64
 import time
@@ -9,7 +9,7 @@ from videos import encode, flip_bits, moving_texture, sound_only
 
 @pytest.fixture(scope="session")
 def file(tmp_path_factory):
-    """Writes a file to drop; returns its path."""
+    """Write a file to drop; returns its path."""
     folder = tmp_path_factory.mktemp("files")
 
     def write(name, content):
@@ -39,7 +39,7 @@ def said(page):
 
 
 def answer(page):
-    """The answer when it has come: the classes, and the notes below it."""
+    """Wait for the answer; returns the classes and the notes below it."""
     page.locator("#vj-answer .vj-bars").wait_for()
     return page.locator("#vj-answer").inner_text()
 
@@ -78,7 +78,7 @@ def test_the_second_answer_comes_within_three_seconds(visit, short, long):
     for path, length in ((long, "12.0 s"), (short, "1.6 s"), (long, "12.0 s")):
         since = time.monotonic()
         drop(page, path)
-        page.locator("#vj-answer").get_by_text(f"of {length}").wait_for()  # the bars may be those of the last answer
+        page.locator("#vj-answer").get_by_text(f"of {length}").wait_for()  # the bars may still show the last answer
         took.append(time.monotonic() - since)
     assert min(took) < 3
 
@@ -94,8 +94,8 @@ def test_the_second_answer_comes_within_three_seconds(visit, short, long):
         ("<img src=x onerror=alert(1)>.mp4", lambda: b"no video", "is not a video"),
     ],
 )
-def test_a_file_that_is_no_whole_video_is_a_sentence_and_is_gone(visit, site, file, name, content, sentence):
-    """Without a path of the server, an error number, or a traceback in its log."""
+def test_a_broken_file_gives_a_message_and_is_deleted(visit, site, file, name, content, sentence):
+    """The message has no server path or error number, and the log no traceback."""
     page = visit()
     drop(page, file(name, content()))
     told = refused(page)
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_whole_video_is_a_sentence_and_is_gone(visit, site, fi
     assert "Traceback" not in site.said()
 
 
-def test_damage_in_the_pictures_is_told_too(visit, site, file):
+def test_damaged_frames_give_a_message(visit, site, file):
     page = visit()
     drop(page, file("bits.mp4", flip_bits(encode(moving_texture(80)), 400)))
     page.locator(".vj-error").first.wait_for()
@@ -135,7 +135,7 @@ def test_a_video_stays_while_its_visitor_does_and_goes_with_them(visit, site, sh
     eventually(lambda: not list(site.temporary.rglob("visit-*")))
 
 
-def test_the_page_does_not_say_where_models_lie(visit, runs, short):
+def test_the_page_hides_the_paths_of_models(visit, runs, short):
     page = visit()
     page.locator("summary").click()
     about = page.locator(".vj-header").inner_text()
@@ -187,7 +187,7 @@ def test_notes_are_on_the_page(visit, file):
         ("h264.mkv", lambda: encode(moving_texture(40), "matroska")),
     ],
 )
-def test_a_video_that_browsers_do_not_play_is_played_all_the_same(visit, file, name, video):
+def test_a_video_that_browsers_cannot_play_is_played_as_a_copy(visit, file, name, video):
     page = visit()
     drop(page, file(name, video()))
     answer(page)
@@ -245,7 +245,7 @@ def test_attention_is_laid_over_the_frames_by_layer_and_head(visit, short):
     tab.get_by_text("roll-out through all layers").wait_for()
 
 
-def test_attention_is_that_of_the_model_that_is_chosen(visit, serve, runs, short):
+def test_attention_belongs_to_the_chosen_model(visit, serve, runs, short):
     """The autoencoder has as many layers and heads as its own encoder, and other weights."""
     page = visit(serve(*(f"--model={runs / name}" for name in ("first", "hider"))))
     drop(page, short)
@@ -258,7 +258,7 @@ def test_attention_is_that_of_the_model_that_is_chosen(visit, serve, runs, short
     before = tab.locator("img").nth(1).get_attribute("src")
     page.locator("#vj-looking input").click()
     page.get_by_role("option", name="hider").click()
-    tab.get_by_text("attention, layer 4, mean of 4 heads").wait_for()  # controls begin anew
+    tab.get_by_text("attention, layer 4, mean of 4 heads").wait_for()  # controls are reset
     assert tab.locator("img").nth(1).get_attribute("src") != before
 
 
@@ -275,7 +275,7 @@ def test_the_numbers_of_a_regression_have_a_time_line(visit, serve, runs, long):
     assert "valence" in page.locator(".vj-window").inner_text()
 
 
-def test_two_models_answer_beside_each_other(visit, short):
+def test_two_models_answer_side_by_side(visit, short):
     page = visit()
     drop(page, short)
     opened(page, "Compare")

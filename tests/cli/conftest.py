@@ -1,4 +1,4 @@
-"""Real mp4 files of the embedded data set, and tiny checkpoints that transformers itself has written."""
+"""Real mp4 files of the embedded data set, and tiny checkpoints written by transformers."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def videos(tmp_path_factory):
 
 
 def save(model, folder):
-    """Write a checkpoint, its parameters made large enough for outputs to differ."""
+    """Write a checkpoint with parameters large enough for outputs to differ."""
     import torch
 
     with torch.no_grad():
@@ -47,7 +47,7 @@ def classifier(transformers, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def several_labels(transformers, tmp_path_factory):
-    """The same for any number of nameless labels."""
+    """The same, for several unnamed labels."""
     config = transformers.VideoMAEConfig(**SIZES, num_labels=5, problem_type="multi_label_classification")
     return save(transformers.VideoMAEForVideoClassification(config), tmp_path_factory.mktemp("labels"))
 
@@ -61,6 +61,6 @@ def autoencoder(transformers, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def plain_autoencoder(transformers, tmp_path_factory):
-    """One that predicts pixels as they are."""
+    """A masked autoencoder that predicts unnormalised pixels."""
     config = transformers.VideoMAEConfig(**SIZES, use_mean_pooling=False, norm_pix_loss=False)
     return save(transformers.VideoMAEForPreTraining(config), tmp_path_factory.mktemp("plain"))

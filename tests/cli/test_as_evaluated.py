@@ -1,4 +1,4 @@
-"""What verbs say of a video is what the evaluation of its run says of it, and clips are taken alike by all of them."""
+"""Verbs give the same answers and take the same clips as the evaluation of the run."""
 
 import dataclasses
 import json
@@ -55,7 +55,7 @@ def config_of(task, **changes):
 
 
 def evaluated(config, run, folder, name):
-    """The lines that the evaluation of a run writes."""
+    """The lines written by the evaluation of a run."""
     evaluate(dataclasses.replace(config, mode="evaluate", init_from=str(run)), folder)
     return [json.loads(line) for line in (folder / name).read_text().splitlines()]
 
@@ -105,7 +105,7 @@ def test_classes_are_those_of_the_evaluation(family, classifiers, root, tmp_path
 
 @pytest.fixture
 def videos_of_motion(monkeypatch, tmp_path):
-    """A few videos of the embedded data, short and long."""
+    """A few short and long videos of the embedded data."""
     spec = motion_videos.MotionSpec(train_videos=0, test_videos=0, val_videos=4, long_videos=3)
     folder = motion_videos.prepare(str(tmp_path / "motion"), spec)
     monkeypatch.setattr(motion, "write_videos", lambda *_: folder)

@@ -1,4 +1,4 @@
-"""`vidjax attention` draws where a model looks; its numbers are those of the library, of the clip in the middle."""
+"""`vidjax attention` draws where a model looks; its numbers match the library's for the middle clip."""
 
 import dataclasses
 import json
@@ -56,7 +56,7 @@ def test_of_several_videos_a_broken_one_is_reported_and_the_others_have_a_folder
 
 
 @pytest.mark.parametrize("out", ["/proc/maps-of-attention", "a" * 300])
-def test_a_place_that_cannot_be_written_is_a_sentence(autoencoder, videos, tmp_path, monkeypatch, capsys, out):
+def test_an_unwritable_folder_gives_a_message(autoencoder, videos, tmp_path, monkeypatch, capsys, out):
     monkeypatch.chdir(tmp_path)
     assert draw(videos[:1], autoencoder, out) == 2
     last = capsys.readouterr().err.splitlines()[-1]
@@ -97,7 +97,7 @@ def test_videos_of_one_name_have_folders_that_differ_and_paths_do_not_steer_the_
         (["--stride", "-1"], "--stride=-1 must be at least 1"),
     ],
 )
-def test_layers_and_heads_that_are_not_there_are_refused(autoencoder, videos, tmp_path, capsys, options, sentence):
+def test_missing_layers_and_heads_are_rejected(autoencoder, videos, tmp_path, capsys, options, sentence):
     assert draw(videos[:1], autoencoder, tmp_path / "out", *options) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

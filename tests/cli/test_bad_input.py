@@ -1,4 +1,4 @@
-"""A model that cannot be used is refused in one sentence that names it and says what was expected; nothing is run."""
+"""An unusable model is rejected with one message that names it and states what was expected; nothing runs."""
 
 import pickle
 
@@ -11,7 +11,7 @@ EXPECTED = "expected .safetensors, a .pth written by torch.save, or a flax msgpa
 
 
 class Code:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -21,7 +21,7 @@ class Code:
 
 
 def refusal(capsys, verb, video, source, out):
-    """The sentence in which a verb refuses a source, having written nothing."""
+    """Return the message with which a verb rejects a source; checks that nothing was written."""
     words = {
         "predict": [video, "--model", source],
         "reconstruct": [video, "--model", source, "--out", out],

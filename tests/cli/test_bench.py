@@ -1,4 +1,4 @@
-"""`vidjax bench`: what it refuses, and where its rows go."""
+"""`vidjax bench`: invalid options, and where its rows are written."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_mistakes_are_one_sentence(words, sentence, capsys):
 
 @pytest.fixture
 def instant(monkeypatch):
-    """Benchmarks that take no time; the second fails."""
+    """Instant benchmarks; the second fails."""
 
     imported = bench.importlib.import_module
 
@@ -62,7 +62,7 @@ def test_a_table_with_its_formulas_or_json_alone(instant, capsys):
     assert json.loads(capsys.readouterr().out)[0]["ratio"] == 2.0
 
 
-def test_what_was_measured_before_a_failure_is_in_the_file(instant, tmp_path):
+def test_rows_measured_before_a_failure_are_in_the_file(instant, tmp_path):
     path = tmp_path / "rows.json"
     with pytest.raises(RuntimeError, match="out of memory"):
         main(["bench", "step", "scan", "--json", str(path)])
@@ -83,9 +83,9 @@ def test_all_prints_the_table_where_to_paste_it_and_what_has_no_figure(failed, c
     assert (f"no figure for svt_k400:base; to retry, remove their lines from {path}" in err) == failed
 
 
-def test_avx2_holds_both_sides_and_is_said(instant, monkeypatch, capsys):
+def test_avx2_limits_both_sides_and_is_reported(instant, monkeypatch, capsys):
     for name in ("XLA_FLAGS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"):
-        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.setenv(name, "")  # so that it is restored
         monkeypatch.delenv(name)
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=somewhere")
     assert main(["bench", "step"]) == 0
@@ -100,7 +100,7 @@ def test_avx2_holds_both_sides_and_is_said(instant, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_avx2_reaches_pytorch_and_the_code_that_xla_makes(tmp_path):
-    """By what PyTorch says of itself, and by the options that XLA writes down beside each program it compiles."""
+    """Checked by PyTorch's reported capability and the options that XLA dumps with each compiled program."""
     pytest.importorskip("torch", reason="it is the peer (extra: test)")
     code = (
         "import sys, torch\n"

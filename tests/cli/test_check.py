@@ -1,4 +1,4 @@
-"""`vidjax check`: what is missing in a root is told by split, in sentences and in JSON."""
+"""`vidjax check` reports by split what is missing from a data set, as text and JSON."""
 
 import json
 import pathlib
@@ -81,7 +81,7 @@ def test_videos_that_cannot_be_read_are_listed_with_their_reason(write, tmp_path
     assert "1 video cannot be read: 1 not_video" in problems(found, "train")
 
 
-def test_a_split_that_is_not_there_says_what_was_expected(write, tmp_path, capsys):
+def test_a_missing_split_gives_a_message_with_what_was_expected(write, tmp_path, capsys):
     write("train/a/1.mp4")
     code, found = answer(capsys, "ucf101", "--root", str(tmp_path))
     assert code == 1
@@ -89,7 +89,7 @@ def test_a_split_that_is_not_there_says_what_was_expected(write, tmp_path, capsy
     assert "found train" in problems(found, "val")
 
 
-def test_a_public_data_set_is_compared_with_what_is_published(write, tmp_path, capsys):
+def test_a_public_data_set_is_compared_with_the_published_counts(write, tmp_path, capsys):
     write("ucfTrainTestlist/classInd.txt", "1 YoYo\n2 Diving\n")
     write("ucfTrainTestlist/trainlist01.txt", "YoYo/v_1.avi 1\nDiving/v_2.avi 2\nDiving/v_3.avi 2\n")
     write("ucfTrainTestlist/testlist01.txt", "YoYo/v_1.avi\n")
@@ -121,7 +121,7 @@ def test_records_are_checked_too(write, tmp_path, capsys):
     assert (found["splits"][0]["layout"], found["splits"][0]["listed"]) == ("records", 2)
 
 
-def test_a_root_that_is_not_there_is_a_mistake(tmp_path, capsys):
+def test_a_missing_root_is_a_user_error(tmp_path, capsys):
     assert main(["check", "ssv2", "--root", str(tmp_path / "gone")]) == 2
     assert "labels/{labels,train,validation}.json" in capsys.readouterr().err
 
@@ -136,7 +136,7 @@ def test_every_data_set_with_a_root_says_what_it_expects_in_an_empty_one(name, t
 
 @pytest.mark.parametrize("name", [name for name, spec in DATASETS.items() if not spec.needs_root])
 @pytest.mark.parametrize("verb", ["check", "prepare"])
-def test_videos_that_vidjax_makes_itself_are_neither_checked_nor_prepared(verb, name, tmp_path, capsys):
+def test_generated_videos_are_neither_checked_nor_prepared(verb, name, tmp_path, capsys):
     words = ["--out", str(tmp_path / "out")] if verb == "prepare" else []
     assert main([verb, name, "--root", str(tmp_path), *words]) == 2
     assert f"vidjax generates the videos of {name}; there is nothing to {verb}" in capsys.readouterr().err
@@ -161,7 +161,7 @@ def test_help_lists_the_data_sets_without_importing_them(words):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_folder_is_told_as_it_will_be_trained_on(write, tmp_path, capsys):
+def test_a_folder_is_reported_as_training_will_use_it(write, tmp_path, capsys):
     for label, count in (("jump", 9), ("run", 6), ("sit", 2)):
         for number in range(count):
             write(f"{label}/{number}.mp4")
@@ -189,7 +189,7 @@ def test_a_folder_is_told_as_it_will_be_trained_on(write, tmp_path, capsys):
     assert "nothing is missing" not in said
 
 
-def test_the_same_flags_as_a_run_say_how_it_would_divide(write, tmp_path, capsys):
+def test_the_flags_of_a_run_give_its_split(write, tmp_path, capsys):
     for number in range(24):
         write(f"{'ab'[number % 2]}/{number}.mp4", "no video")
     counts = {}
@@ -217,14 +217,14 @@ def test_the_same_flags_as_a_run_say_how_it_would_divide(write, tmp_path, capsys
         (["--val-fractoin", "0.1"], "did you mean --val-fraction?"),
     ],
 )
-def test_a_division_that_cannot_be_is_refused(words, told, tmp_path, capsys):
+def test_invalid_split_options_are_rejected(words, told, tmp_path, capsys):
     assert main(["check", str(tmp_path), *words]) == 2
     assert told in capsys.readouterr().err
     assert main(["check", "ucf101", "--root", str(tmp_path), "--val-fraction", "0.1"]) == 2
     assert "divide a folder or a list of your own; ucf101 has its splits" in capsys.readouterr().err
 
 
-def test_a_folder_without_classes_and_a_list_are_told_too(write, tmp_path, capsys):
+def test_a_folder_without_classes_and_a_list_are_reported_too(write, tmp_path, capsys):
     for number in range(8):
         write(f"{number}.mp4")
     assert main(["check", str(tmp_path)]) == 0
@@ -245,7 +245,7 @@ def test_a_folder_without_classes_and_a_list_are_told_too(write, tmp_path, capsy
     assert "8 videos of 2 classes (path in column 'path', label in column 'label')" in found["splits"][0]["reading"]
 
 
-def test_of_many_videos_some_are_opened_unless_all_are_asked_for(write, tmp_path, capsys, monkeypatch):
+def test_many_videos_are_sampled_unless_all_are_requested(write, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("vidjax.cli.verbs.check.SAMPLED", 3)
     for number in range(12):
         write(f"{number}.mp4", "this is no video at all")
@@ -256,20 +256,20 @@ def test_of_many_videos_some_are_opened_unless_all_are_asked_for(write, tmp_path
     assert sum(len(split["unreadable"]) for split in found["splits"]) == 12
 
 
-def test_what_is_wrong_with_every_split_is_told_once(tmp_path, capsys):
+def test_a_problem_of_every_split_is_reported_once(tmp_path, capsys):
     (tmp_path / "notes.md").write_text("no video")
     assert main(["check", str(tmp_path)]) == 1
     [line] = capsys.readouterr().out.splitlines()
     assert line.startswith(f"{tmp_path} holds no videos")
 
 
-def test_a_video_is_no_data_set(tmp_path, capsys):
+def test_a_single_video_is_not_a_data_set(tmp_path, capsys):
     (tmp_path / "a.mp4").write_bytes(b"\x00\xff")
     assert main(["check", str(tmp_path / "a.mp4")]) == 2
     assert "a.mp4 is a single video; give its folder, or a list of videos" in capsys.readouterr().err
 
 
-def test_what_is_neither_a_folder_nor_a_data_set_is_a_mistake(tmp_path, capsys):
+def test_neither_a_folder_nor_a_data_set_is_a_user_error(tmp_path, capsys):
     assert main(["check", str(tmp_path / "gone")]) == 2
     assert (
         "gone is neither a folder, a list of videos nor the name of a data set; the names: afew_va"

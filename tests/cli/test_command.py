@@ -1,4 +1,4 @@
-"""The command itself: quick to answer, never a traceback, and its documented output is real."""
+"""The command itself: fast to start, no tracebacks, and real documented output."""
 
 import importlib.metadata
 import pathlib
@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_the_installed_command_and_the_module_answer(capsys):
-    """The script that an installer makes calls what pyproject.toml names."""
+    """The installed script calls the entry point of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     script = importlib.metadata.EntryPoint("vidjax", project["scripts"]["vidjax"], "console_scripts").load()
     with pytest.raises(SystemExit) as stop:
@@ -60,7 +60,7 @@ def test_no_two_options_of_a_verb_have_the_same_help(verb):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_help_of_every_verb_has_an_example_that_can_be_typed(verb, capsys):
+def test_the_help_of_every_verb_has_a_valid_example(verb, capsys):
     with pytest.raises(SystemExit):
         main([verb, "--help"])
     shown = capsys.readouterr().out.splitlines()
@@ -94,6 +94,6 @@ def test_the_documentation_shows_every_verb(verb):
 
 
 @pytest.mark.parametrize("word", ["train", "finetune", "evaluate"])
-def test_who_looks_for_training_among_the_verbs_is_told_where_it_is(word, capsys):
+def test_training_verbs_give_a_message_that_names_the_command(word, capsys):
     assert main([word, "videos"]) == 2
     assert "python -m vidjax.main --config=finetune" in capsys.readouterr().err

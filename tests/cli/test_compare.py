@@ -1,4 +1,4 @@
-"""`vidjax compare` gives what predict gives of each model, beside each other, with agreement and time."""
+"""`vidjax compare` shows the answers of predict for each model side by side, with agreement and time."""
 
 import json
 
@@ -54,7 +54,7 @@ def test_a_table_has_a_row_for_each_video_and_the_time_beside_what_compiling_tak
         (["--clips", "0"], "--clips=0 must be at least 1"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_before_a_model_is_read(videos, capsys, options, sentence):
+def test_invalid_comparisons_are_rejected_before_a_model_is_loaded(videos, capsys, options, sentence):
     models = ["nobody/nothing", *(["nobody/else"] if options else [])]
     assert compare(videos, models, *options) == 2
     assert sentence in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Weights travel: transformers -> a run of vidjax -> transformers, and every stop computes the same."""
+"""Weights round-trip: transformers -> vidjax run -> transformers, with the same outputs at every step."""
 
 import dataclasses
 import json
@@ -34,7 +34,7 @@ def converted(classifier, tmp_path_factory):
 
 def test_a_converted_classifier_is_the_same_model(classifier, converted, clips):
     there, here = vidjax.from_pretrained(classifier), vidjax.from_pretrained(converted)
-    assert here.spec == there.spec  # sizes that are no preset's, and transformers' epsilons
+    assert here.spec == there.spec  # sizes of no preset, and transformers' epsilons
     assert here.labels == CLASSES
     assert here.clip_recipe == there.clip_recipe
     jax.tree.map(np.testing.assert_array_equal, here.params, there.params)
@@ -79,7 +79,7 @@ def test_the_configuration_is_a_readable_one_of_the_nearest_preset(converted):
 
 
 def test_training_can_start_from_a_converted_run(classifier, tmp_path):
-    """Of the sizes of a preset all that fits is taken; the head of other classes is new."""
+    """All weights that fit the preset's sizes are taken; the head for other classes is new."""
     spec = dataclasses.replace(VIDEOMAE_SPECS["tiny"], num_frames=4, image_size=16)
     params = jax.jit(VideoMAEClassifier(spec, 5).init)(jax.random.key(0), np.zeros((1, *spec.clip_shape), np.float32))
     model = dataclasses.replace(
@@ -125,7 +125,7 @@ def test_what_is_exported_computes_the_same_in_transformers(converted, clips, tr
 
 
 def test_what_is_exported_takes_clips_as_the_run_did(converted, videos, tmp_path, capsys):
-    """Two clips, every 2nd frame: no file of transformers says so."""
+    """Two clips, every 2nd frame, which no file of transformers records."""
     run = shutil.copytree(converted, tmp_path / "run")
     config = json.loads((run / "config.json").read_text())
     config["data"] |= {"stride": 2}
@@ -142,7 +142,7 @@ def test_what_is_exported_takes_clips_as_the_run_did(converted, videos, tmp_path
 
 
 @pytest.mark.parametrize("verb", ["convert", "export"])
-def test_a_folder_that_holds_something_is_not_written_into(verb, classifier, tmp_path, capsys):
+def test_a_folder_that_is_not_empty_is_not_written_to(verb, classifier, tmp_path, capsys):
     (tmp_path / "mine.txt").write_text("keep")
     assert main([verb, classifier, str(tmp_path)]) == 2
     assert "exists and is not an empty folder; name a new one" in capsys.readouterr().err
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_model_is_read(verb, 
 
 
 def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_labels, transformers, tmp_path, capsys):
-    """Pixels as they are, or several labels a video: only config.json tells, and the way there may be a run."""
+    """Unnormalised pixels, or several labels per video: only config.json records them, even via a run."""
     assert main(["convert", plain_autoencoder, str(tmp_path / "run")]) == 0
     for number, source in enumerate((plain_autoencoder, tmp_path / "run")):
         out = tmp_path / f"plain{number}"
@@ -171,7 +171,7 @@ def test_exports_keep_what_the_model_was_trained_for(plain_autoencoder, several_
     assert vidjax.from_pretrained(tmp_path / "several").answer.activation == "sigmoid"
 
 
-def test_a_run_cannot_say_that_a_video_has_several_labels_and_convert_says_so(several_labels, tmp_path, capsys):
+def test_convert_notes_that_a_run_does_not_record_several_labels(several_labels, tmp_path, capsys):
     assert main(["convert", several_labels, str(tmp_path / "run")]) == 0
     assert "--score=sigmoid" in capsys.readouterr().err
 

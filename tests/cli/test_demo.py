@@ -1,4 +1,4 @@
-"""`vidjax demo` finds its models, and puts its page on this machine only, or behind a password."""
+"""`vidjax demo` finds its models and serves its page on this machine only, or behind a password."""
 
 import io
 import json
@@ -45,7 +45,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
+def test_without_gradio_the_message_names_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["demo", "--model", "x"]) == 2
     assert capsys.readouterr().err == "vidjax: vidjax demo needs gradio; pip install 'vidjax[demo]'\n"
@@ -59,7 +59,7 @@ def test_models_are_sorted_by_what_they_can_do(runs):
     assert all(str(runs) not in note for model in models.all for note in (*model.notes, model.about))
 
 
-def test_a_captioner_that_is_none_is_refused(runs):
+def test_a_captioner_that_writes_no_captions_is_rejected(runs):
     with pytest.raises(WeightsError, match="generates no captions"):
         demo.load_models([str(runs / "finetune")], captioner=str(runs / "finetune"))
 
@@ -90,7 +90,7 @@ def test_without_a_quickstart_a_tiny_model_is_trained_once(tmp_path, monkeypatch
     assert len(trained) == 1
 
 
-def test_the_page_says_how_good_a_run_was_where_that_is_known(runs, tmp_path):
+def test_the_page_states_the_accuracy_of_a_run_if_known(runs, tmp_path):
     shutil.copytree(runs / "scratch", tmp_path / "scored")
     figures = {"eval/top1": 0.807, "eval/num_expected": 512, "eval/constant_top1": 0.125}
     (tmp_path / "scored" / "results.json").write_text(json.dumps(figures))
@@ -102,7 +102,7 @@ def test_the_page_says_how_good_a_run_was_where_that_is_known(runs, tmp_path):
 
 @pytest.mark.slow
 def test_a_page_without_a_model_trains_one_and_leaves_nothing_when_it_is_stopped(tmp_path, monkeypatch):
-    """As one would start it in an empty folder; what it has learned is far above chance, 12.5 %."""
+    """Started in an empty folder; its accuracy is far above chance, 12.5 %."""
     gradio_or_skip()
     (tmp_path / "tmp").mkdir()
     with socket.socket() as free:
@@ -130,7 +130,7 @@ def test_a_page_without_a_model_trains_one_and_leaves_nothing_when_it_is_stopped
 
 
 class Page:
-    """A page that is not served, but says how it would be."""
+    """A page that records how it would be served instead of serving."""
 
     def queue(self, **options):
         self.queued = options
@@ -141,7 +141,7 @@ class Page:
 
 @pytest.fixture
 def page(monkeypatch):
-    """How the page would be served; nothing is."""
+    """Return how the page would be served, without serving it."""
     gradio_or_skip()
     from vidjax.demo import page as built
 
@@ -171,7 +171,7 @@ def test_a_public_page_has_the_password_of_the_environment(page, monkeypatch):
 
 
 def test_the_password_is_asked_for_at_a_terminal_and_not_shown():
-    """In a terminal of its own, as getpass reads from that."""
+    """Run in a separate terminal, because getpass reads from it."""
     script = "from vidjax.cli.verbs.demo import ask_password; print(len(ask_password()))"
     ours, theirs = pty.openpty()
     with open(ours, "r+b", buffering=0) as terminal:
@@ -197,13 +197,13 @@ def test_every_page_has_limits_and_is_served_to_this_machine(page, monkeypatch):
     assert page.queued == {"max_size": 16, "default_concurrency_limit": 1, "api_open": False}
 
 
-def test_a_page_is_seen_from_elsewhere_only_where_its_host_is_named(page):
+def test_a_page_is_reachable_from_elsewhere_only_with_host(page):
     assert main(["demo", "--model", "x", "--host", "0.0.0.0"]) == 0
     assert page.launched.items() >= {"server_name": "0.0.0.0", "share": False}.items()
 
 
 @pytest.mark.parametrize("words", [("--max-mb", "0"), ("--max-seconds", "-1")])
-def test_a_limit_cannot_be_taken_away(words, capsys):
+def test_limits_must_be_positive_numbers(words, capsys):
     assert main(["demo", "--model", "x", *words]) == 2
     assert "must be above 0" in capsys.readouterr().err
 

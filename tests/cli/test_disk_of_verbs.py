@@ -1,4 +1,4 @@
-"""`vidjax prepare` and `embed` on a disk that is full, read-only or gone: a sentence, and the same command goes on."""
+"""`vidjax prepare` and `embed` on a full, read-only or removed disk: a message, and the same command resumes."""
 
 import pathlib
 import shutil
@@ -26,7 +26,7 @@ def videos(tmp_path_factory):
         target = root / "train" / "ab"[number // 4] / f"{number}.mp4"
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((made / line["video"]).read_bytes())
-    (root / "val" / "a").mkdir(parents=True)  # else some of these would be for validation
+    (root / "val" / "a").mkdir(parents=True)  # otherwise some would be held out for validation
     (root / "val" / "a" / "8.mp4").write_bytes(b"not asked for")
     return root
 
@@ -50,7 +50,7 @@ def verb(request):
 
 @pytest.fixture(scope="module")
 def whole(verb, videos, tmp_path_factory):
-    """What the command leaves where there is room."""
+    """The files the command writes when there is room."""
     out = tmp_path_factory.mktemp("whole")
     with small_disk(out / "disk", "8m") as disk:
         assert disk.run(verb(videos, out / "disk" / "out"))[0] == 0

@@ -1,4 +1,4 @@
-"""`vidjax embed`: features of videos into a folder, gone on with, shared out, and refused in a sentence."""
+"""`vidjax embed`: features of videos in a folder, resumed, divided into shares, and user errors."""
 
 import dataclasses
 import json

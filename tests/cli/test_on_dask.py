@@ -89,7 +89,7 @@ def contents(folder):
 
 
 def wait_for(folder, pattern, count, process):
-    """Until so many files are there; the process is still at work."""
+    """Wait until this many files exist; the process must still be running."""
     deadline = time.monotonic() + 240
     while len(list(folder.glob(pattern))) < count:
         assert time.monotonic() < deadline
@@ -99,9 +99,9 @@ def wait_for(folder, pattern, count, process):
 
 @pytest.fixture(scope="module")
 def records(videos, tmp_path_factory):
-    """What one thread of one process writes."""
+    """The records written by one thread of one process."""
     out = tmp_path_factory.mktemp("records")
-    assert main(prepare(videos, out)) == 3  # one of the videos is none
+    assert main(prepare(videos, out)) == 3  # one of the videos is broken
     return contents(out)
 
 

@@ -1,4 +1,4 @@
-"""Which videos a word of the command line means: a file, a folder, a pattern in quotes, a list."""
+"""The videos that a word of the command line stands for: a file, a folder, a quoted pattern, a list."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`vidjax predict` says what the original model says of the same frames, and what is wrong with the others."""
+"""`vidjax predict` matches the original model on the same frames, and reports videos it cannot read."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_views_are_merged_by_the_rule_that_is_asked_for(classifier, videos, caps
 
 @pytest.mark.parametrize(("changes", "parts"), [({"clips": 2, "crops": 3}, 6), ({"every": 0.2}, 3)])
 def test_each_view_or_window_counts_as_its_share_of_the_video(classifier, videos, changes, parts):
-    """Else the bar of one video with 15 views stands still until all of them are done."""
+    """Otherwise the bar of one video with 15 views would not move until all are done."""
     model = from_pretrained(classifier)
     predictor, told = predictors.make_predictor(model, RecipeChanges(stride=2, **changes)), []
     predictors.answer(predictor, videos[0], 1, pytest.fail, told.append)
@@ -202,7 +202,7 @@ def test_a_broken_video_is_reported_and_the_others_are_answered(classifier, vide
 
 
 def test_outputs_that_are_no_numbers_are_an_error_in_json_that_parses(classifier, videos, tmp_path, capsys):
-    """A head of NaN, as a diverged training leaves it."""
+    """A head of NaN, as left by diverged training."""
     from safetensors.numpy import load_file, save_file
 
     shutil.copytree(classifier, tmp_path / "diverged")

@@ -1,4 +1,4 @@
-"""`vidjax probe`: a table from stored features, and mistakes in a sentence."""
+"""`vidjax probe`: a table from stored features, and messages for user errors."""
 
 import json
 
@@ -18,7 +18,7 @@ def blobs(count, seed):
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two backbones' features of the same rows; the second knows nothing."""
+    """Features of two backbones for the same rows; the second carries no information."""
     for source, scale in (("runs/good", 1.0), ("runs/bad", 0.0)):
         for split, count, failed in (("train", 60, ()), ("val", 20, (4,))):
             x, labels = blobs(count, count)

@@ -1,4 +1,4 @@
-"""`vidjax quickstart` compares two classifiers fairly, and does all of it for real."""
+"""`vidjax quickstart` compares two classifiers fairly, with real training."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`vidjax reconstruct` draws what went in, what was visible and what came back, and owns up to what flatters it."""
+"""`vidjax reconstruct` draws input, visible and reconstructed frames, and discloses the use of true statistics."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def test_of_several_videos_a_broken_one_is_reported_and_the_others_are_shown(aut
     assert len(shown.out.split()) == 3
 
 
-def test_the_true_mean_and_deviation_are_owned_up_to(autoencoder, plain_autoencoder, videos, tmp_path, capsys):
+def test_the_use_of_the_true_mean_and_deviation_is_disclosed(autoencoder, plain_autoencoder, videos, tmp_path, capsys):
     assert draw(videos, autoencoder, tmp_path / "a") == 0
     assert "shown with the true mean and deviation of each patch" in capsys.readouterr().err
     assert draw(videos, plain_autoencoder, tmp_path / "b") == 0
@@ -100,7 +100,7 @@ def test_the_seed_draws_the_mask(autoencoder, videos, tmp_path):
         (["--mask", "cell"], "argument --mask: invalid choice: 'cell'"),
     ],
 )
-def test_masks_that_cannot_be_are_refused(autoencoder, videos, tmp_path, capsys, options, sentence):
+def test_invalid_masks_are_rejected(autoencoder, videos, tmp_path, capsys, options, sentence):
     assert draw(videos, autoencoder, tmp_path / "out", *options) == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

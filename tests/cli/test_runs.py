@@ -16,7 +16,7 @@ NASTY = '<img src=x onerror="alert(1)"> $a_$'
 
 
 def make_run(folder, top1, steps=40, done=40, **keys):
-    """A run of classification as training leaves it, by hand."""
+    """Write a classification run by hand, as training leaves it."""
     folder.mkdir(parents=True)
     config = with_keys(Config(), {"task": "classification", "train.steps": steps, **keys})
     (folder / "config.json").write_text(json.dumps(to_saved(config)))
@@ -39,7 +39,7 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-def test_json_has_an_object_a_run(runs, capsys):
+def test_json_has_an_object_per_run(runs, capsys):
     assert main(["runs", str(runs), "--json"]) == 0
     found = {line["run"]: line for line in json.loads(capsys.readouterr().out)}
     assert list(found) == sorted(found, key=lambda name: name.split("/"))
@@ -52,7 +52,7 @@ def test_json_has_an_object_a_run(runs, capsys):
     assert (broken["value"], broken["state"]) == (1.5, "killed after step 3")
 
 
-def test_the_table_has_a_line_a_run_and_a_sentence_for_what_is_wrong(runs, capsys):
+def test_the_table_has_a_line_per_run_and_a_message_per_problem(runs, capsys):
     assert main(["runs", str(runs)]) == 0
     lines = capsys.readouterr().out.splitlines()
     [one] = [line for line in lines if line.split()[:1] == ["one"]]

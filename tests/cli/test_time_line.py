@@ -1,4 +1,4 @@
-"""`vidjax predict --every` finds the stretches of videos whose colours are known, and writes them in every form."""
+"""`vidjax predict --every` finds the segments of videos of known colours, and writes them in every format."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ HALF = 0.4  # seconds: of a window of 4 frames, every 2nd, at 10 frames a second
 
 @pytest.fixture
 def use(monkeypatch):
-    """Make predict take this model, whatever --model says."""
+    """Make predict use this model, whatever --model names."""
 
     def use(**options):
         monkeypatch.setattr(load_model, "load", lambda source: colour_model(**options))
@@ -62,7 +62,7 @@ def test_windows_of_a_length_that_is_asked_for_follow_each_other(use, video, cap
 
 
 def test_a_model_that_spreads_its_frames_has_windows_too(use, video, capsys):
-    """Else its one window would be the whole video, whatever --every says."""
+    """Otherwise its one window would be the whole video, whatever --every is."""
     use(recipe=RECIPE.__class__(num_frames=4, sampling="segment", image_size=16))
     [found] = answers(capsys, video, "--every", "0.5")
     assert [segment["label"] for segment in found["segments"]] == ["red", "green", "blue"]
@@ -247,13 +247,13 @@ def test_a_video_damaged_where_no_window_looks_is_answered_but_not_copied(use, t
         (["--csv", "/proc/none/t.csv"], "nothing can be written in /proc"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_sentence(use, video, capsys, options, sentence):
+def test_invalid_options_give_one_message(use, video, capsys, options, sentence):
     assert main(["predict", video, "--model", "colours", *options]) == 2
     shown = capsys.readouterr().err
     assert sentence in shown.splitlines()[-1]
 
 
-def test_one_file_cannot_be_that_of_two_videos(use, video, tmp_path, capsys):
+def test_two_videos_cannot_share_one_file(use, video, tmp_path, capsys):
     other = write_colours(tmp_path / "other.mp4", [("red", 1)])
     assert main(["predict", video, other, "--model", "colours", "--srt", str(tmp_path / "x.srt")]) == 2
     assert "is one file, but there are 2 videos; name a folder" in capsys.readouterr().err

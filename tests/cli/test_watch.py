@@ -1,4 +1,4 @@
-"""`vidjax watch` answers in real time about streams of known colours, ends as documented, and opens nothing else."""
+"""`vidjax watch` classifies streams of known colours in real time, ends as documented, and opens nothing else."""
 
 import itertools
 import json
@@ -188,7 +188,7 @@ def test_frames_may_change_their_size_and_the_clock_may_jump(pieces, tmp_path, c
 
 
 def test_a_sender_that_has_paused_is_late_for_a_while_only(pieces, capsys, monkeypatch):
-    """Else all that it sends from then on would be dropped as late."""
+    """Otherwise everything it sends from then on would be dropped as late."""
     monkeypatch.setattr("vidjax.data.video.live_video._MEMORY", 0.5)
     paused = [*pieces[:20], *((at + 1.5, piece) for at, piece in pieces[20:])]
     with LiveServer(paused) as server:
@@ -198,7 +198,7 @@ def test_a_sender_that_has_paused_is_late_for_a_while_only(pieces, capsys, monke
     assert answers[-1]["top"][0]["label"] == "blue"
 
 
-def test_what_sends_nothing_is_given_up_with_the_code_of_no_sign_of_life(pieces, capsys):
+def test_a_silent_source_times_out_with_exit_code_4(pieces, capsys):
     with LiveServer([], stay_silent=30) as server:
         assert watch(server.address, "--timeout", "1", code=4)
     assert "has sent nothing for 1 s" in capsys.readouterr().err
@@ -234,7 +234,7 @@ def free_port():
         ("/dev/zero", "is neither a camera nor a file"),
     ],
 )
-def test_what_cannot_be_watched_is_one_sentence(address, sentence, capsys):
+def test_an_invalid_source_gives_one_message(address, sentence, capsys):
     assert watch(address.replace("PORT", str(free_port())), "--timeout", "5", code=2)
     shown = capsys.readouterr()
     assert sentence in shown.err
@@ -255,7 +255,7 @@ def test_what_cannot_be_watched_is_one_sentence(address, sentence, capsys):
         ),
     ],
 )
-def test_an_answer_that_is_no_stream_is_one_sentence(head, sentence, capsys):
+def test_a_response_that_is_not_a_stream_gives_one_message(head, sentence, capsys):
     with LiveServer([], "http", head=head) as server:
         assert watch(server.address.replace("://", "://me:secret@"), "--timeout", "5", code=2)
     shown = capsys.readouterr()
@@ -286,6 +286,6 @@ def test_each_kind_of_address_opens_its_own_protocols_only():
 
 
 @pytest.mark.parametrize("option", ["--every=0", "--window=-1", "--timeout=inf", "--seconds=nan", "--top=0"])
-def test_options_that_cannot_be_are_refused(option, capsys, tmp_path):
+def test_invalid_options_are_rejected(option, capsys, tmp_path):
     assert watch(str(tmp_path), option, code=2)
     assert f"{option} must be" in capsys.readouterr().err

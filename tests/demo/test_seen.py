@@ -1,4 +1,4 @@
-"""What the page of `vidjax demo` says of a video: how much a model saw, its time line, names and bars."""
+"""The text on the page of `vidjax demo`: how much of a video a model saw, the time line, names and bars."""
 
 import re
 import threading
@@ -27,8 +27,8 @@ def info(seconds, fps=25):
         ({"sampling": "segment", "clips": 2}, 300, "The model saw 2 times 16 single frames, spread over all 300.0 s."),
     ],
 )
-def test_how_much_was_seen_is_said(recipe, seconds, sentence):
-    """16 frames, every 4th, lie within 61 frames, which are 2.44 s at 25 a second."""
+def test_the_page_states_how_much_was_seen(recipe, seconds, sentence):
+    """16 frames, every 4th, span 61 frames, which are 2.44 s at 25 frames per second."""
     assert seen.sentence(ClipRecipe(**recipe), info(seconds)) == sentence
 
 
@@ -46,7 +46,7 @@ def window(start, end, **top):
     return {"start": start, "end": end, "top": [{"label": name, "probability": share} for name, share in top.items()]}
 
 
-def test_the_time_line_has_a_button_a_window_that_knows_where_it_starts():
+def test_the_time_line_has_a_button_per_window_with_its_start():
     windows = [window(0, 2, left=0.7, up=0.3), window(1, 3, up=0.8, left=0.2), window(2, 4, up=1.0, left=0.0)]
     drawn = timeline.draw(windows, info(4))
     buttons = re.findall(r'<button[^>]*flex-grow:([\d.]+)" data-start="([\d.]+)"[^>]*aria-label="([^"]*)"', drawn)
@@ -65,7 +65,7 @@ def numbers(start, end, **values):
     return {"start": start, "end": end, "values": [{"name": name, "value": value} for name, value in values.items()]}
 
 
-def test_the_numbers_of_a_regression_are_curves_on_one_scale_over_buttons():
+def test_regression_values_are_curves_on_one_scale_over_buttons():
     """The middles are at 1/4, 1/2 and 3/4; -0.5 is the bottom, 1 the top, and 0 two thirds of the way down."""
     windows = [
         numbers(0, 2, valence=1.0, arousal=0.25),
@@ -92,13 +92,13 @@ def test_a_regression_that_is_zero_throughout_is_a_line():
     assert "+0.00 to +0.00" in drawn
 
 
-def test_gaps_between_windows_are_told():
+def test_gaps_between_windows_are_stated():
     assert timeline.gaps([window(0, 2), window(2, 4)], info(4)) == ""
     told = timeline.gaps([window(0, 2), window(148, 150), window(298, 300)], info(300))
-    assert told == "The time line has 3 windows of 2.0 s, 100.0 s apart: it leaves out what is between them."
+    assert told == "The time line has 3 windows of 2.0 s, 100.0 s apart: it does not cover the video between them."
 
 
-def test_nothing_of_a_strangers_can_become_part_of_the_page():
+def test_text_from_strangers_is_escaped():
     evil = "<script>alert('x')</script>\x1b\"&"
     for drawn in (
         parts.bars([{"label": evil, "probability": 0.5}]),
@@ -112,12 +112,12 @@ def test_nothing_of_a_strangers_can_become_part_of_the_page():
         assert "&lt;script&gt;" in drawn
 
 
-def test_models_are_called_by_the_end_of_their_path_as_far_as_it_tells_them_apart():
+def test_models_are_named_by_the_shortest_unique_end_of_their_path():
     assert names_of(["/home/me/runs/finetune", "MCG-NJU/videomae-base"]) == ["finetune", "MCG-NJU/videomae-base"]
     assert names_of(["/home/me/a/best", "/home/me/b/best", "/x/c"]) == ["a/best", "b/best", "c"]
 
 
-def test_a_bar_moves_while_work_goes_on_and_its_errors_come_out(monkeypatch):
+def test_a_bar_moves_during_work_and_errors_reach_the_caller(monkeypatch):
     monkeypatch.setattr("vidjax.demo.work._PATIENCE", 0.01)
     monkeypatch.setattr("vidjax.demo.work._EVERY", 0.01)
     told, enough = [], threading.Event()

@@ -1,4 +1,4 @@
-"""What the page of `vidjax demo` takes from strangers, what it says of the rest, and that none of it stays."""
+"""Uploads to the page of `vidjax demo`: what it accepts, how it rejects the rest, and that nothing stays."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ RECIPE = ClipRecipe(num_frames=4, stride=2, image_size=32)
 
 @pytest.fixture
 def received(tmp_path):
-    """Writes a file where gradio would, and returns its path."""
+    """Write a file where gradio would and return its path."""
 
     def receive(content, name="video.mp4"):
         folder = tmp_path / "received" / f"hash{len(list(tmp_path.rglob('*')))}"
@@ -42,7 +42,7 @@ def files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_limit_cannot_be_taken_away():
+def test_limits_must_be_positive():
     for wrong in ({"megabytes": 0}, {"seconds": -1}):
         with pytest.raises(ConfigError, match="must be above 0"):
             Limits(**wrong)
@@ -74,11 +74,11 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
         (sound_only(), "a.mp4 has only sound or data; give a video."),
         (encode(moving_texture(1)), "a.mp4 is a single picture; give a video."),
         (encode(moving_texture(60)), "a.mp4 is too large: the video has 2 seconds in 60 frames; the limit"),
-        (bytes(2**20 + 1), "a.mp4 is too large: the file has over 1 MB."),
+        (bytes(2**20 + 1), "a.mp4 is too large: the file is larger than 1 MB."),
         (encode(moving_texture())[:3000], "a.mp4 is cut off: the file ends before its video does; "),
     ],
 )  # fmt: skip
-def test_what_is_refused_is_a_sentence_and_is_deleted(content, told, received, kept, tmp_path):
+def test_a_rejected_file_gives_a_message_and_is_deleted(content, told, received, kept, tmp_path):
     with pytest.raises(RefusedError) as refused:
         kept.take("me", received(content), "a.mp4")
     assert str(refused.value).startswith(told)
@@ -87,7 +87,7 @@ def test_what_is_refused_is_a_sentence_and_is_deleted(content, told, received, k
     assert kept.of("me") is None
 
 
-def test_every_way_to_fail_has_a_sentence_without_paths():
+def test_every_kind_of_failure_has_a_message_without_paths():
     for reason in VideoError.REASONS:
         said = strangers.refusal(
             VideoError(reason, "/tmp/secret/x.mp4 [Errno 1094995529]"), "x.mp4", "/tmp/secret/x.mp4"
@@ -132,7 +132,7 @@ def test_the_same_file_from_two_visitors_is_kept_for_each(received, kept):
 
 
 def test_only_a_file_that_was_received_is_taken(received, kept, tmp_path):
-    """A browser may name any path; what it names is neither moved nor deleted."""
+    """A browser may name any path; files at other paths are neither moved nor deleted."""
     mine = kept.take("me", received(encode(moving_texture(20))), "mine.mp4")
     (tmp_path / "elsewhere" / "runs").mkdir(parents=True)
     private = tmp_path / "elsewhere" / "runs" / "private.mp4"
@@ -145,7 +145,7 @@ def test_only_a_file_that_was_received_is_taken(received, kept, tmp_path):
     assert {str(path) for path in files(tmp_path)} == {mine.path, str(private), new}
 
 
-def test_an_example_stays_where_it_is_and_may_be_longer_than_what_visitors_drop(kept, tmp_path):
+def test_an_example_is_copied_and_exempt_from_the_limits(kept, tmp_path):
     example = tmp_path / "example.mp4"
     example.write_bytes(encode(moving_texture(80)))
     upload = kept.show("me", str(example), "a texture")
@@ -193,8 +193,8 @@ def test_a_video_is_not_swept_while_its_copy_for_browsers_is_made(received, kept
         ("avi", "mpeg4", "yuv420p", "v.avi", False),
     ],
 )
-def test_what_browsers_do_not_play_gets_a_copy_in_step_with_it(container, codec, pix_fmt, name, plays, tmp_path):
-    """A frame of the copy is compared with that of the video, so that a click on a second shows that second."""
+def test_a_video_browsers_cannot_play_gets_a_copy_with_its_timing(container, codec, pix_fmt, name, plays, tmp_path):
+    """A frame of the copy is compared with the video's frame at the same time, so that seeking shows the right one."""
     path, copy = str(tmp_path / name), str(tmp_path / "copy.mp4")
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     frames = moving_texture(50, 96, 128)
@@ -222,11 +222,11 @@ def test_a_large_video_is_copied_smaller_and_slower_and_a_giant_one_by_its_key_f
     assert info.frames == 30
     monkeypatch.setattr("vidjax.demo.preview._DECODED", 1000)
     assert not write_preview(path, probe_video(path), copy, lambda share: None)
-    assert probe_video(copy).frames == 4  # and the last of them once more at the end
+    assert probe_video(copy).frames == 4  # the last key frame is repeated at the end
     assert probe_video(copy).duration == pytest.approx(1.0, abs=0.1)
 
 
-def test_the_frames_that_are_shown_are_of_every_clip_that_the_model_takes(received, kept):
+def test_the_shown_frames_come_from_every_clip_of_the_model(received, kept):
     """Two clips of four frames, every 2nd, of 50: frames 0 to 6 at the start, and those up to 48 or 49 at the end."""
     upload = kept.take("visitor", received(encode(moving_texture(50, 32, 32), rate=25)), "a.mp4")
     frames, seconds = upload.seen(dataclasses.replace(RECIPE, clips=2, crops=3), 16)

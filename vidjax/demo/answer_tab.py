@@ -9,16 +9,16 @@ from vidjax.demo.models import Models, as_shown
 from vidjax.demo.site import Site, Step
 from vidjax.demo.uploads import Tell, Upload
 
-_FRAMES = 16  # that are shown of what the model saw
+_FRAMES = 16  # input frames shown
 
 
 class AnswerTab:
-    """What the first classifier and the first captioner of a page say of a video."""
+    """The answers of the page's first classifier and first captioner."""
 
     NAME = "Answer"
 
     def __init__(self, site: Site, models: Models):
-        """Lay it out."""
+        """Lay out the tab."""
         self._site, self._classifiers, self._captioners = site, models.classifiers, models.captioners
         with gr.Tab(self.NAME) as self._tab:
             self._answer = gr.HTML(elem_id="vj-answer", min_height=60, visible=bool(models.classifiers))
@@ -26,7 +26,7 @@ class AnswerTab:
             self._frames = gr.HTML(elem_id="vj-frames")
 
     def connect(self) -> None:
-        """Have it drawn."""
+        """Register the drawing of the tab."""
         steps = [Step(self._draw_frames, [self._frames])]
         if self._classifiers:
             steps += [Step(self._draw_answer, [self._answer]), Step(self._draw_timeline, [self._site.timeline])]
@@ -42,7 +42,7 @@ class AnswerTab:
         height, width = recipe.frame_size
         return (
             f"<h3>What the model saw</h3>{parts.strip(as_shown(frames, recipe), seconds)}"
-            f'<p class="vj-small">{count} frames of {height} x {width} pixels, as the model gets them.</p>'
+            f'<p class="vj-small">{count} frames of {height} x {width} pixels, as the model receives them.</p>'
         )
 
     def _draw_answer(self, upload: Upload, tell: Tell) -> str:

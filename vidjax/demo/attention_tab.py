@@ -1,4 +1,4 @@
-"""The tab that shows where a model looks: its attention over the frames, by layer and head."""
+"""The tab that shows where a model looks: attention maps over the frames, by layer and head."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from vidjax.evaluation.attention import AttentionMaps
 from vidjax.viz.attention import CAPTION, overlay
 
 _ROLLOUT, _ALL = "roll-out through all layers", "mean of all"
-_RATE = 6.0  # frames a second of the moving pictures
-_SIDE = 160  # pixels: small frames are enlarged to about this, so that maps over them are smooth
+_RATE = 6.0  # frames per second of the animations
+_SIDE = 160  # pixels: small frames are enlarged to about this size, so that the maps look smooth
 
 
 class AttentionTab:
-    """The attention of any model of a page whose attention is known."""
+    """Attention maps of any model of the page that provides them."""
 
     NAME = "Attention"
 
     def __init__(self, site: Site, models: Sequence[Served]):
-        """Lay it out, for at least one model."""
+        """Lay out the tab for at least one model."""
         self._site, self._models = site, {model.name: model for model in models}
         names = list(self._models)
         kind, layer, head = _controls(models[0])
@@ -42,7 +42,7 @@ class AttentionTab:
             self._pictures = gr.HTML(elem_id="vj-attention", min_height=120)
 
     def connect(self) -> None:
-        """Have it drawn, and again at every move of a control."""
+        """Register the drawing of the tab, repeated whenever a control changes."""
         controls = [self._kind, self._layer, self._head]
         offered = self._model.change(
             lambda name: tuple(gr.update(**options) for options in _controls(self._models[name])),
@@ -69,7 +69,7 @@ class AttentionTab:
 
 
 def _controls(model: Served) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What can be chosen of a model, and what is chosen first: kinds of map, layers, heads."""
+    """Return the choices of a model and their initial values: kinds of map, layers, heads."""
     sizes = model.attention_sizes()
     layers, heads = (max(size) for size in zip(*sizes.values(), strict=True))
     kinds, numbers = [*sizes, _ROLLOUT], [_ALL, *map(str, range(1, heads + 1))]
@@ -81,7 +81,7 @@ def _controls(model: Served) -> tuple[dict[str, Any], dict[str, Any], dict[str, 
 
 
 def _choose(maps: AttentionMaps, kind: str, layer: int, head: str) -> tuple[Float[np.ndarray, "t h w"], str]:
-    """A map, and what it is called; a kind that has fewer layers or heads gives its last."""
+    """Return a map and its title; a kind with fewer layers or heads gives its last."""
     if kind == _ROLLOUT:
         return maps.rollout, _ROLLOUT
     of_kind = maps.layers[kind]

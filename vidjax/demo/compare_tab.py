@@ -1,4 +1,4 @@
-"""The tab where two models answer beside each other."""
+"""The tab with the answers of two models side by side."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CompareTab:
     NAME = "Compare"
 
     def __init__(self, site: Site, classifiers: tuple[Classifier, ...]):
-        """Lay it out."""
+        """Lay out the tab."""
         self._site, self._classifiers = site, {model.name: model for model in classifiers}
         names = list(self._classifiers)
         with gr.Tab(self.NAME) as self._tab:
@@ -32,7 +32,7 @@ class CompareTab:
                     self._of_other = gr.HTML(elem_id="vj-of-other")
 
     def connect(self) -> None:
-        """Have it drawn, and again when another model is chosen."""
+        """Register the drawing of the tab, repeated when another model is chosen."""
         controls = [self._one, self._other]
         step = Step(self._draw, [self._verdict, self._of_one, self._of_other], controls)
         self._site.draws(self._tab, self.NAME, [step], [control.change for control in controls])
@@ -40,10 +40,10 @@ class CompareTab:
     def _draw(self, upload: Upload, tell: Tell, one: str, other: str) -> tuple[str, str, str]:
         answers, shown = [], []
         for model in (self._classifiers[one], self._classifiers[other]):
-            model.answer(upload, tell)  # so that neither is timed while it compiles
+            model.answer(upload, tell)  # so that compilation is not timed
             since = time.monotonic()
             found, remarks = model.answer(upload, tell)
-            took = f"{1000 * (time.monotonic() - since):.0f} ms, the reading of the video included."
+            took = f"{1000 * (time.monotonic() - since):.0f} ms, including reading the video."
             answers.append(found)
             is_classes = "top" in found
             shown.append(
@@ -54,10 +54,10 @@ class CompareTab:
 
 
 def _verdict(one: dict, other: dict) -> str:
-    """Whether two models say the same."""
+    """State whether two models agree."""
     if "top" not in one or "top" not in other:
         return parts.notes(["Numbers are compared by eye."])
     best, second = one["top"][0]["label"], other["top"][0]["label"]
     if best == second:
         return parts.notes([f"Both say {best}."])
-    return parts.notes([f"They differ: {best} or {second}."])
+    return parts.notes([f"They disagree: {best} or {second}."])

@@ -1,4 +1,4 @@
-"""Example videos for the page, made when it starts: digits that move, turn and grow, as in the quickstart."""
+"""Example videos for the page, generated at its start: digits that move, turn and grow, as in the quickstart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidjax.data.motion_videos import MotionSpec
 from vidjax.data.video.decode import read_frames
 from vidjax.demo.parts import animation, text
 
-_SPEC = MotionSpec(size=192, intervals=8, crf=18)  # the quickstart's at a size that one likes to look at
+_SPEC = MotionSpec(size=192, intervals=8, crf=18)  # the quickstart's, enlarged for viewing
 _SHORT = {"a digit moves left": 299, "a digit turns": 288, "a digit grows": 142}  # rows of the test split
 _LONG = "eight motions, one after the other"
 
@@ -19,7 +19,7 @@ def make_examples(folder: str | os.PathLike) -> dict[str, str]:
     """Write the examples into a folder.
 
     Returns:
-      the file of each, by what it shows.
+      the file of each example, by its name.
     """
     clips = {name: motion_videos.draw_clip(_SPEC, "test", row) for name, row in _SHORT.items()}
     clips[_LONG] = motion_videos.draw_clip(_SPEC, "long", 0)
@@ -32,7 +32,7 @@ def make_examples(folder: str | os.PathLike) -> dict[str, str]:
 
 
 def draw(examples: dict[str, str]) -> str:
-    """A button for each example, on which it moves."""
+    """Return a button for each example with an animated thumbnail."""
     buttons = "".join(
         f'<button type="button" data-example="{number}"><img src="{_thumbnail(path)}" alt="">'
         f"<span>{text(name)}</span></button>"

@@ -1,4 +1,4 @@
-"""What a page takes of a stranger's file, and how it calls that file."""
+"""Limits of a page on uploaded files, and the file names it shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vidjax.data.video.decode import VideoInfo, probe_video
 from vidjax.data.video.strangers import VideoLimits
 from vidjax.errors import VideoError, printable
 
-_LETTERS = 60  # of a name, as shown
+_LETTERS = 60  # maximum length of a shown name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,20 +21,20 @@ class Limits(VideoLimits):
     seconds: int = 600
 
     def probe(self, path: str) -> VideoInfo:
-        """Say what a file is, or refuse it before more than its first frame is decoded.
+        """Return a file's metadata, or reject it after decoding at most its first frame.
 
         Raises:
           VideoError: too_large; not_video for a single picture; or when it cannot be read.
         """
         check_file(path)
         if os.path.getsize(path) > self.bytes:
-            raise VideoError("too_large", f"the file has over {self.megabytes} MB")
+            raise VideoError("too_large", f"the file is larger than {self.megabytes} MB")
         info = probe_video(path)
         self.check(info)
         return info
 
 
 def shown_name(name: str) -> str:
-    """The name of a file as it is shown: its last part, without what would steer a terminal, of a readable length."""
+    """Return a file's base name for display, without control characters and shortened if long."""
     name = printable(name.replace("\\", "/").rsplit("/", 1)[-1]) or "the file"
     return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 13]}…{name[-12:]}"

@@ -1,4 +1,4 @@
-"""The models that a page serves, each with its name, and asked in ways that tell how far they are."""
+"""The models of a page: their names, and calls that report progress."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(eq=False)
 class Served:
-    """A model and what it is called on the page.
+    """A model and its name on the page.
 
     Attributes:
-      name: the last part of the path that it was read from, or its hub id.
+      name: the last part of the model's path, or its hub id.
     """
 
     model: Pretrained
@@ -47,7 +47,7 @@ class Served:
 
     @property
     def about(self) -> str:
-        """What it is, in a line."""
+        """A one-line description."""
         count = sum(leaf.size for leaf in jax.tree.leaves(self.model.params)) / 1e6
         classes = f", {self.model.num_classes} classes" if self.model.num_classes else ""
         clips = ""
@@ -58,18 +58,18 @@ class Served:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed or changed when it was read, without the path of its folder."""
+        """Notes on loading the model, without its path."""
         return tuple(note.replace(self.model.source, self.name) for note in self.model.notes)
 
     def attention_sizes(self) -> dict[str, tuple[int, int]]:
-        """How many layers and heads each kind of its attention has; none for a model whose attention is unknown."""
+        """Return (layers, heads) of each kind of attention map; empty if the model provides none."""
         try:
             return dict(map_sizes(self.model))
         except ConfigError:
             return {}
 
     def attention(self, upload: Upload, tell: Tell) -> tuple[UInt8[np.ndarray, "t h w 3"], AttentionMaps]:
-        """The clip that it takes of a video, and where it looks in that.
+        """Return the model's clip of a video and its attention maps.
 
         Raises:
           VideoError: when the video cannot be decoded.
@@ -81,10 +81,10 @@ class Served:
         return as_shown(clip, self.model.clips), upload.found[self.name, "attention"]
 
     def do(self, key: str, tell: Tell, work: Callable[[Advance], R], words: str = "computing") -> R:
-        """Do work of this model; the first of each kind compiles, which is said.
+        """Run work of this model with a progress bar, which says when the first call of a kind compiles.
 
         Args:
-          key: of what is compiled.
+          key: identifies the compiled function.
         """
         compiles = key not in self._used
         words = f"compiling {self.name} for this machine, which happens once" if compiles else f"{self.name}: {words}"
@@ -99,17 +99,17 @@ class Classifier(Served):
 
     @functools.cached_property
     def predictor(self) -> Predictor:
-        """Takes clips as the model's evaluation does."""
+        """A predictor that takes clips as the model's evaluation does."""
         return predictors.make_predictor(self.model)
 
     @property
     def recipe(self) -> ClipRecipe:
-        """How it takes clips."""
+        """The recipe of its clips."""
         return self.predictor.recipe
 
     @functools.cached_property
     def record(self) -> str:
-        """How good its run was on the videos that it was scored on; empty for a model that says nothing of that."""
+        """The accuracy of its run on its evaluation videos; empty if unknown."""
         if not isinstance(self.model.config, Config):
             return ""
         found = read_json(located(self.model.source) / RESULTS) or {}
@@ -122,7 +122,7 @@ class Classifier(Served):
         )
 
     def answer(self, upload: Upload, tell: Tell) -> tuple[dict[str, Any], list[str]]:
-        """What it says of a video, as `vidjax.weights.predictors.answer`, and remarks on it.
+        """Return its answer for a video, as `vidjax.weights.predictors.answer` does, and remarks.
 
         Raises:
           VideoError: when the video cannot be decoded.
@@ -137,7 +137,7 @@ class Classifier(Served):
         return found, remarks
 
     def windows(self, upload: Upload, tell: Tell) -> list[dict[str, Any]]:
-        """The answers of the windows of a long video; none for a short one."""
+        """Return the answers for the windows of a long video; empty for a short one."""
         if self.recipe.windows:
             return upload.found.get((self.name, "answer"), {}).get("windows", [])
         windows = timeline.windows_for(self.recipe, upload.info)
@@ -154,15 +154,15 @@ class Classifier(Served):
 
 @dataclasses.dataclass(eq=False)
 class Captioner(Served):
-    """A model that describes."""
+    """A model that writes captions."""
 
     @functools.cached_property
     def generator(self) -> CaptionGenerator:
-        """Takes clips as the run's evaluation does."""
+        """A generator that takes clips as the run's evaluation does."""
         return predictors.make_caption_generator(self.model)
 
     def caption(self, upload: Upload, tell: Tell) -> tuple[str, list[str]]:
-        """A sentence about a video, and remarks on it.
+        """Return a caption of a video, and remarks.
 
         Raises:
           VideoError: when the video cannot be decoded.
@@ -178,17 +178,17 @@ class Captioner(Served):
 
 @dataclasses.dataclass(eq=False)
 class Autoencoder(Served):
-    """A model that reconstructs what is hidden from it."""
+    """A model that reconstructs masked patches."""
 
     _compiled: dict[Any, Callable[..., Any]] = dataclasses.field(default_factory=dict)
 
     @property
     def objective(self) -> MaskedAutoencoding:
-        """With the mask that it was trained with."""
+        """Its objective, with the mask of training."""
         return cast(MaskedAutoencoding, self.model.objective)
 
     def hiding(self, mask: str, ratio: float) -> MaskedAutoencoding:
-        """Its objective with another mask, whose ratio is the nearest that hides something and leaves something."""
+        """Return its objective with another mask; the ratio is clipped to hide at least one unit and keep one."""
         units, _ = MASKS[mask].units(*self.model.spec.grid)
         hidden = min(max(round(ratio * units), 1), units - 1)
         return dataclasses.replace(self.objective, mask=mask, mask_ratio=(hidden + 0.5) / units)
@@ -196,7 +196,7 @@ class Autoencoder(Served):
     def reconstruct(
         self, upload: Upload, objective: MaskedAutoencoding, seed: int, tell: Tell
     ) -> dict[str, Float[np.ndarray, "t h w 3"]]:
-        """Clips in [0, 1]: input, masked and reconstructed, see `MaskedAutoencoding.reconstruct`.
+        """Return clips in [0, 1]: input, masked and reconstructed; see `MaskedAutoencoding.reconstruct`.
 
         Raises:
           VideoError: when the video cannot be decoded.
@@ -213,7 +213,7 @@ class Autoencoder(Served):
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """All that a page serves."""
+    """All models of a page."""
 
     classifiers: tuple[Classifier, ...] = ()
     autoencoders: tuple[Autoencoder, ...] = ()
@@ -221,20 +221,20 @@ class Models:
 
     @property
     def all(self) -> tuple[Served, ...]:
-        """Each of them."""
+        """All of them."""
         return (*self.classifiers, *self.autoencoders, *self.captioners)
 
 
 def as_shown(frames: np.ndarray, recipe: ClipRecipe) -> np.ndarray:
-    """The frames of a model's clip in the order of channels that pictures have."""
+    """Return the frames of a model's clip in RGB."""
     return frames[..., ::-1] if recipe.channels == "bgr" else frames
 
 
 def names_of(sources: Sequence[str]) -> list[str]:
-    """What models are called on the page: a hub id, or the end of a path, without where on this machine it lies."""
+    """Return the models' names on the page: a hub id, or the end of a path, as short as is unique."""
     parts = [[source] if _is_hub_id(source) else os.path.abspath(source).split(os.sep)[1:] for source in sources]
     names = ["/".join(part[-1:]) for part in parts]
-    for depth in range(2, max(map(len, parts), default=0) + 1):  # as much of paths as tells them apart
+    for depth in range(2, max(map(len, parts), default=0) + 1):  # lengthen names until they are unique
         names = [
             "/".join(part[-depth:]) if names.count(name) > 1 else name for part, name in zip(parts, names, strict=True)
         ]

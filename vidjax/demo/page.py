@@ -1,4 +1,4 @@
-"""The page: a video on the left with its player and time line, what the models make of it in tabs on the right."""
+"""The page: the video with its player and time line on the left, the models' output in tabs on the right."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HINT = "Drop a video, record one, or take an example."
 
 
 def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blocks:
-    """The page for some models, with the tabs that they have something to show in.
+    """Build the page for some models, with the tabs that they support.
 
     Args:
-      uploads: where visitors' videos are kept; made: the file of each example, by what it shows.
+      uploads: the store of visitors' videos; made: example files by name.
     """
     with gr.Blocks(title="vidjax", analytics_enabled=False) as page:
         gr.HTML(_header(models))
@@ -87,7 +87,7 @@ def build_page(models: Models, uploads: Uploads, made: dict[str, str]) -> gr.Blo
 
 
 def style() -> dict[str, Any]:
-    """How gradio is to draw the page: fonts of the visitor's machine, so that nothing is fetched from elsewhere."""
+    """Return gradio's style options: system fonts, so that the page loads nothing from third parties."""
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     theme = gr.themes.Default(primary_hue="indigo", neutral_hue="slate", **fonts)
     return {"theme": theme, "css": _script("page.css")}

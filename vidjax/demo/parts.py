@@ -1,4 +1,4 @@
-"""The parts of the page as HTML: bars, frames, notes. Whatever comes from a visitor or a model is escaped here."""
+"""HTML parts of the page: bars, frames, notes. Text from visitors and models is escaped here."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from PIL import Image
 
 from vidjax.errors import printable
 
-_STILL, _MOVING = 96, 176  # pixels: the least short side of a picture as it is sent
+_STILL, _MOVING = 96, 176  # pixels: minimum short side of the pictures sent
 _QUALITY = 82
 
 
 def text(words: str) -> str:
-    """Words as HTML shows them."""
+    """Escape text for HTML."""
     return html.escape(printable(words))
 
 
 def notes(sentences: Iterable[str], kind: str = "note") -> str:
-    """Sentences one below the other.
+    """Return sentences as a list.
 
     Args:
-      kind: note, or error for what a screen reader should say at once.
+      kind: note, or error for text that a screen reader should announce at once.
     """
     role = "alert" if kind == "error" else "status"
     lines = "".join(f"<li>{text(sentence)}</li>" for sentence in dict.fromkeys(sentences))
@@ -35,7 +35,7 @@ def notes(sentences: Iterable[str], kind: str = "note") -> str:
 
 
 def bars(top: Sequence[dict[str, Any]]) -> str:
-    """The best classes with their probabilities, highest first, as bars."""
+    """Return the best classes as bars with their probabilities, highest first."""
     rows = "".join(
         f'<li><span class="vj-label" title="{text(line["label"])}">{text(line["label"])}</span>'
         f'<span class="vj-bar"><span style="width:{100 * line["probability"]:.2f}%"></span></span>'
@@ -46,13 +46,13 @@ def bars(top: Sequence[dict[str, Any]]) -> str:
 
 
 def numbers(values: Sequence[dict[str, Any]]) -> str:
-    """The numbers of a regression as a table."""
+    """Return the values of a regression as a table."""
     rows = "".join(f"<tr><th>{text(line['name'])}</th><td>{line['value']:+.3f}</td></tr>" for line in values)
     return f'<table class="vj-numbers">{rows}</table>'
 
 
 def strip(frames: UInt8[np.ndarray, "t h w 3"], seconds: Sequence[float]) -> str:
-    """Frames side by side with their time in the video."""
+    """Return frames side by side with their times in the video."""
     pictures = "".join(
         f'<figure><img src="{still(frame)}" alt="frame at {second:.2f} seconds"><figcaption>{second:.2f} s</figcaption>'
         "</figure>"
@@ -62,7 +62,7 @@ def strip(frames: UInt8[np.ndarray, "t h w 3"], seconds: Sequence[float]) -> str
 
 
 def moving(clips: dict[str, UInt8[np.ndarray, "t h w 3"]], frames_per_second: float) -> str:
-    """Clips that play side by side without end, each with its name."""
+    """Return looping clips side by side, each with its name."""
     pictures = "".join(
         f'<figure><img src="{animation(frames, frames_per_second)}" alt="{text(name)}"><figcaption>{text(name)}'
         "</figcaption></figure>"
@@ -72,14 +72,14 @@ def moving(clips: dict[str, UInt8[np.ndarray, "t h w 3"]], frames_per_second: fl
 
 
 def still(frame: UInt8[np.ndarray, "h w 3"]) -> str:
-    """A picture as an address that holds it."""
+    """Return a picture as a data URL."""
     file = io.BytesIO()
     _enlarged(frame, _STILL).save(file, "JPEG", quality=_QUALITY)
     return _address(file, "jpeg")
 
 
 def animation(frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: float) -> str:
-    """An endless moving picture as an address that holds it."""
+    """Return a looping animation as a data URL."""
     first, *others = (_enlarged(frame, _MOVING) for frame in frames)
     file = io.BytesIO()
     pause = max(20, round(1000 / frames_per_second))  # milliseconds
@@ -88,7 +88,7 @@ def animation(frames: UInt8[np.ndarray, "t h w 3"], frames_per_second: float) ->
 
 
 def _enlarged(frame: UInt8[np.ndarray, "h w 3"], least: int) -> Image.Image:
-    """Small pictures by a whole factor, so that the pixels a model sees stay squares."""
+    """Enlarge small pictures by an integer factor, so that the model's pixels stay squares."""
     picture, factor = Image.fromarray(np.ascontiguousarray(frame)), -(-least // min(frame.shape[:2]))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 

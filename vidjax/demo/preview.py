@@ -1,4 +1,4 @@
-"""A copy of a video that every browser plays, for a video that some do not."""
+"""Copy videos that some browsers cannot play into a format that every browser plays."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from vidjax.data.video.decode import VideoInfo
 
 _PLAYED = {"mov": "h264", "matroska": "vp9"}  # codec by container, Matroska as WebM
 _PIXEL_FORMATS = {"yuv420p", "yuvj420p"}
-_SHORT_SIDE = 360  # pixels of the copy at most
-_FPS = 30  # of the copy at most
-_DECODED = 4 * 10**9  # pixels; of a longer or larger video the copy has the key frames only
+_SHORT_SIDE = 360  # maximum short side of the copy, in pixels
+_FPS = 30  # maximum frame rate of the copy
+_DECODED = 4 * 10**9  # pixels; copies of longer or larger videos have key frames only
 _CLOCK = Fraction(1, 90_000)  # seconds
 
 
 def is_playable(path: str) -> bool:
-    """Whether every browser plays a video, and gradio leaves it as it is: H.264 in MP4 or MOV, VP9 in WebM, of 8 bits.
+    """Whether every browser plays a video and gradio leaves it unchanged: 8-bit H.264 in MP4 or MOV, or VP9 in WebM.
 
-    A recording that was never finished does not say how long it is: a player cannot jump in it, so it counts as not
-    playable.
+    An unfinished recording does not state its duration. A player cannot seek in it, so it counts as not playable.
 
     Raises:
       VideoError: when it cannot be opened.
@@ -40,13 +39,13 @@ def is_playable(path: str) -> bool:
 
 
 def write_preview(path: str, info: VideoInfo, target: str, advance: Callable[[float], None]) -> bool:
-    """Write a small, silent H.264 copy of a video, in step with it.
+    """Write a small, silent H.264 copy of a video with the same timing.
 
     Args:
-      info: of the video; target: the copy, an .mp4; advance: hears now and then what share is done.
+      info: of the video; target: the copy, an .mp4; advance: called with the share that is done.
 
     Returns:
-      whether it has all frames, as far as 30 a second show them; else it has the key frames only.
+      True if the copy has all frames, up to 30 per second; False if it has the key frames only.
 
     Raises:
       VideoError: when it cannot be decoded.
@@ -69,7 +68,7 @@ def write_preview(path: str, info: VideoInfo, target: str, advance: Callable[[fl
             _encode(small, time, written, copy)
             advance(min(time / info.duration, 1.0) if info.duration else 0.0)
         if written and small:
-            if not whole:  # as long as the video, so that a player can jump to its end
+            if not whole:  # extends the copy to the video's length, so that a player can seek to its end
                 _encode(small, max(info.duration - 1 / _FPS, due), written, copy)
             copy.mux(written.encode(None))
     return whole
@@ -82,7 +81,7 @@ def _encode(frame: av.VideoFrame, time: float, stream: VideoStream, copy: av.con
 
 
 def _stream_like(frame: av.VideoFrame, copy: av.container.OutputContainer) -> VideoStream:
-    """The stream of the copy: as small as allowed, of even sides, turned as the frames are."""
+    """Add the stream of the copy: reduced in size, with even sides and the rotation of the frames."""
     scale = min(1.0, _SHORT_SIDE / min(frame.width, frame.height))
     stream = copy.add_stream("libx264", rate=_FPS, options={"preset": "ultrafast", "crf": "26"})
     stream.width, stream.height = (max(2, round(side * scale / 2) * 2) for side in (frame.width, frame.height))

@@ -1,4 +1,4 @@
-"""The tab where a masked autoencoder fills in what is hidden from it, while a slider says how much that is."""
+"""The tab where a masked autoencoder reconstructs masked patches, with a slider for the mask ratio."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vidjax.demo.uploads import Tell, Upload
 from vidjax.ops.masking import MASKS
 from vidjax.viz.reconstruction import NORMALIZED, PLAIN, error_map
 
-_RATE = 6.0  # frames a second of the moving pictures
-_STILLS = 8  # frames of a clip that are shown side by side too
+_RATE = 6.0  # frames per second of the animations
+_STILLS = 8  # frames of a clip also shown side by side
 _NAMES = {"input": "the clip", "masked": "what the model sees", "reconstructed": "what it makes of it"}
 _ERROR = "how far that is off"
 _MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
@@ -25,7 +25,7 @@ class ReconstructionTab:
     NAME = "Reconstruction"
 
     def __init__(self, site: Site, autoencoders: tuple[Autoencoder, ...]):
-        """Lay it out."""
+        """Lay out the tab."""
         self._site, self._autoencoder = site, autoencoders[0]
         trained = self._autoencoder.objective
         masks = [(_MASKS[name], name) for name in MASKS]
@@ -48,7 +48,7 @@ class ReconstructionTab:
             self._pictures = gr.HTML(elem_id="vj-pictures", min_height=120)
 
     def connect(self) -> None:
-        """Have it drawn, and again at every move of a control."""
+        """Register the drawing of the tab, repeated whenever a control changes."""
         controls = [self._ratio, self._mask, self._seed]
         step = Step(self._draw, [self._pictures], controls)
         self._site.draws(self._tab, self.NAME, [step], [control.change for control in controls])

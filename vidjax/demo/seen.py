@@ -1,4 +1,4 @@
-"""How much of a video a model saw, in a sentence: 16 frames of five minutes are easily taken for the whole."""
+"""State how much of a video a model saw; 16 frames of five minutes are easily mistaken for the whole."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from vidjax.data.clips.recipe import ClipRecipe
 from vidjax.data.clips.sampling import eval_indices
 from vidjax.data.video.decode import VideoInfo
 
-_ALL = 0.97  # of a video: what is called all of it
+_ALL = 0.97  # share of a video that counts as all of it
 
 
 def seen_seconds(recipe: ClipRecipe, info: VideoInfo) -> float:
-    """Seconds of a video that lie within the clips that are taken from it, those in several of them once."""
+    """Return the seconds of a video covered by the clips taken from it, counting overlaps once."""
     within = np.zeros(info.frames, bool)
     for indices in eval_indices(info.frames, info.fps, recipe):
         within[indices.min() : indices.max() + 1] = True
@@ -20,7 +20,7 @@ def seen_seconds(recipe: ClipRecipe, info: VideoInfo) -> float:
 
 
 def sentence(recipe: ClipRecipe, info: VideoInfo) -> str:
-    """What of a video the answer of a model goes by."""
+    """State the part of a video that a model's answer is based on."""
     length = f"{info.duration:.1f} s"
     if recipe.spread:
         views = f"{recipe.clips} times " if recipe.clips > 1 else ""

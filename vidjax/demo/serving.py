@@ -1,4 +1,4 @@
-"""Serving the page: on this machine, or on a public address with a password, from a folder that goes with it."""
+"""Serve the page on this machine, or on a public address with a password, from a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from vidjax.demo.limits import Limits
 
 USER = "demo"  # the name to log in with
-WAITING = 16  # visitors
-LOOPBACK = "127.0.0.1"  # this machine alone
-RECEIVED = "received"  # below the page's folder: where gradio puts what it receives
+WAITING = 16  # visitors in the queue
+LOOPBACK = "127.0.0.1"  # this machine only
+RECEIVED = "received"  # subfolder of the page's folder for gradio's uploads
 
 
 @contextlib.contextmanager
 def own_folder() -> Generator[Path]:
-    """A folder for all that a page writes, deleted at the end; gradio writes into RECEIVED below it."""
+    """Yield a temporary folder for everything the page writes; gradio writes to its subfolder RECEIVED."""
     before, variable = tempfile.tempdir, os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="vidjax-demo-", ignore_cleanup_errors=True) as folder:
         received = Path(folder, RECEIVED)
@@ -36,17 +36,17 @@ def own_folder() -> Generator[Path]:
 
 
 def serve(page: Any, limits: Limits, port: int, password: str = "", host: str = LOOPBACK, **options: Any) -> None:
-    """Serve a page of gradio until it is interrupted.
+    """Serve a gradio page until it is interrupted.
 
     Args:
-      password: puts it on a public address too.
-      host: address to listen at.
-      options: of gradio's `launch`.
+      password: if given, also serve on a public address.
+      host: address to listen on.
+      options: for gradio's `launch`.
 
     Raises:
       OSError: when the port is taken.
     """
-    # Without api_open=False, requests to /run would go past the queue.
+    # Without api_open=False, requests to /run would bypass the queue.
     page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     page.launch(
         server_name=host,

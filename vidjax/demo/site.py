@@ -1,4 +1,4 @@
-"""What the tabs of the page share: the visitor's video, and when a tab is drawn."""
+"""State shared by the page's tabs: the visitor's video, and the events that draw a tab."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from vidjax.demo.uploads import Uploads
 from vidjax.errors import OutputError, VideoError
 
 _numbers = itertools.count()
-PROGRESS = gr.Progress()  # as a default it asks gradio for the bar of the call
+PROGRESS = gr.Progress()  # as a default argument, it makes gradio pass the call's progress bar
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A part of a tab that is drawn at once.
+    """A part of a tab that is drawn together.
 
     Attributes:
-      draw: makes the values of `outputs` from the visitor's video, a function that hears what share of the work is
-        done, and the values of `inputs`.
-      outputs: what it fills; the first shows how far the work is, and why it failed.
+      draw: maps the visitor's video, a progress callback and the values of `inputs` to the values of `outputs`.
+      outputs: components to fill; the first shows progress and errors.
       inputs: controls that it depends on.
     """
 
@@ -40,9 +39,9 @@ class Site:
     """The page around its tabs.
 
     Attributes:
-      uploads: of all visitors.
-      current: the name of the tab that is open.
-      timeline: under the player.
+      uploads: videos of all visitors.
+      current: name of the open tab.
+      timeline: the time line under the player.
       came: events after which a visitor has another video, or none.
     """
 
@@ -52,10 +51,10 @@ class Site:
     came: list[Callable[..., Any]] = dataclasses.field(default_factory=list)
 
     def draws(self, tab: gr.Tab, name: str, steps: Sequence[Step], events: Sequence[Callable[..., Any]] = ()) -> None:
-        """Draw a tab step by step when it is opened and when another video comes while it is open.
+        """Draw a tab step by step when it is opened, and when the video changes while it is open.
 
         Args:
-          events: of its controls, at which it is drawn anew.
+          events: events of its controls that redraw it.
         """
         opened = tab.select(lambda: name, outputs=self.current, show_progress="hidden", api_visibility="private")
         for then in (*self.came, opened.then, *events):
@@ -64,7 +63,7 @@ class Site:
                 then = self._on(then, name, step, again).then
 
     def _on(self, event: Callable[..., Any], name: str, step: Step, again: bool) -> Any:
-        """Draw a step at an event."""
+        """Draw a step on an event."""
 
         def call(request: gr.Request, progress: gr.Progress = PROGRESS, current: str = "", *values: Any):
             upload = self.uploads.of(str(request.session_hash))

@@ -1,4 +1,4 @@
-"""The models of a page for which nobody names one: those of the quickstart, or a tiny one that is trained for it."""
+"""Default models of a page without --model: those of the quickstart, or a tiny one trained for the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidjax.weights.run_files import RESULTS, is_run
 
-QUICKSTART, OWN = "runs/quickstart", "runs/demo"  # folders, below the one that one works in
+QUICKSTART, OWN = "runs/quickstart", "runs/demo"  # relative to the working directory
 _CLASSIFIERS, _OTHERS = ("finetune", "scratch"), ("pretrain",)  # of the quickstart; a page takes the first of a kind
 # The quickstart's classifier from random weights in a quarter of its time: half of its steps, each on 64 videos, not
 # two crops each of 32, which brought top-1 on val from 71.5 to 80.1 % (one run each). Scored on test, by which nothing
@@ -19,7 +19,7 @@ _SETTINGS = {
 
 
 def find_runs(folder: str | os.PathLike) -> list[str]:
-    """The finished runs of a quickstart, or of `train_run`, that a page can show; none where no classifier is."""
+    """Return the finished runs of a quickstart or of `train_run`; empty if there is no classifier."""
     for seed in sorted(Path(folder).glob("seed*")) or [Path(folder)]:
         if any(_is_finished(seed / name) for name in _CLASSIFIERS):
             return [str(seed / name) for name in (*_CLASSIFIERS, *_OTHERS) if _is_finished(seed / name)]
@@ -27,7 +27,7 @@ def find_runs(folder: str | os.PathLike) -> list[str]:
 
 
 def train_run(folder: str | os.PathLike) -> list[str]:
-    """Train a classifier on the embedded videos in about a minute; one that was stopped goes on."""
+    """Train a classifier on the embedded videos in about a minute; an interrupted run resumes."""
     from vidjax.main import read_config
     from vidjax.training import loop
 

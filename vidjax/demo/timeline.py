@@ -1,4 +1,4 @@
-"""A long video as windows one after the other, each with its own answer: what the page draws under the player."""
+"""The time line under the player: a long video as consecutive windows, each with its answer."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from vidjax.data.video.decode import VideoInfo
 from vidjax.demo.parts import text
 from vidjax.evaluation.predict import Predictor
 
-_MOST = 48  # windows of a video
-_SPREAD = 10.0  # seconds of a window whose frames are spread over it: as long as the clips of Kinetics
-_LONG = 2  # clips: of a video that is at least so long
-_LANES = 8  # classes that are drawn, those that are the best of most windows; and colours
-_TALL = 40  # units of the height of curves
-_MARKS = 6  # times written below
+_MOST = 48  # windows per video
+_SPREAD = 10.0  # seconds per window for models that spread their frames: as long as the clips of Kinetics
+_LONG = 2  # minimum length of a video for a time line, in clips
+_LANES = 8  # number of classes drawn, those that win most windows, and of colours
+_TALL = 40  # height of the curves, in SVG units
+_MARKS = 6  # time labels below
 
 
 def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
-    """Windows that overlap by half, or farther apart where they would be too many; None for a video of a clip or so."""
+    """Return windows that overlap by half, or wider apart if there are too many; None for a video under two clips."""
     seconds = _SPREAD if recipe.spread else recipe.covers(info.frames, info.fps) / info.fps
     if info.duration < _LONG * seconds:
         return None
@@ -35,30 +35,30 @@ def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
 
 
 def sliding(predictor: Predictor, windows: Windows) -> Predictor:
-    """A predictor that slides other windows; what it has compiled is shared."""
+    """Return a predictor with other windows that shares the compiled functions."""
     other = copy.copy(predictor)
     other.recipe = dataclasses.replace(predictor.recipe, windows=windows)
     return other
 
 
 def gaps(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
-    """A sentence about windows that leave out parts of a video; empty where they do not."""
+    """State that the windows leave gaps in the video; empty if they do not."""
     length = windows[0]["end"] - windows[0]["start"]
     if len(windows) * length >= info.duration:
         return ""
     return (
         f"The time line has {len(windows)} windows of {length:.1f} s, {info.duration / len(windows):.1f} s apart: "
-        "it leaves out what is between them."
+        "it does not cover the video between them."
     )
 
 
 def draw(windows: Sequence[dict[str, Any]], info: VideoInfo) -> str:
-    """Draw the answers of windows over time, one column per window; a column is a button that knows its second.
+    """Draw the answers of windows over time, one column per window; each column is a button that seeks to its time.
 
-    Classes are lanes, darker where they are more probable. The numbers of a regression are curves on one scale.
+    Classes are lanes, darker where they are more probable. Regression values are curves on one scale.
 
     Args:
-      windows: in the order of time, each with start, end (seconds) and top or values.
+      windows: in time order, each with start, end (seconds) and top or values.
     """
     return _curves(windows, info) if "values" in windows[0] else _lanes(windows, info)
 
@@ -115,7 +115,7 @@ def _columns(
     words: Callable[[dict[str, Any]], str],
     cells: Callable[[dict[str, Any]], str],
 ) -> str:
-    """The buttons: what each says, and what is drawn in it."""
+    """Return the buttons with their labels and contents."""
     edges = [0.0, *((one + other) / 2 for one, other in itertools.pairwise(_middles(windows))), info.duration]
     buttons = []
     for window, start, end in zip(windows, edges[:-1], edges[1:], strict=True):

@@ -1,4 +1,4 @@
-"""The visitors' videos: each visitor has one at a time, in a folder of its own that goes when they do."""
+"""The visitors' videos: one per visitor at a time, each in a folder that is deleted when the visitor leaves."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from vidjax.demo.limits import Limits, shown_name
 from vidjax.demo.preview import is_playable, write_preview
 from vidjax.errors import UserError, VideoError
 
-KEPT = 3600  # seconds that a video is kept after it was last asked about
-_UNCLAIMED = 120  # seconds that a file is kept that no visitor has claimed, because they left or dropped ten at once
-_ROUND = 30.0  # seconds between two looks for files to delete
-_VISIT = "visit-"  # begins the names of folders of visitors
-Tell = Callable[[float, str], None]  # is given a share of the work that is done, and words for it
+KEPT = 3600  # seconds that a video is kept after its last use
+_UNCLAIMED = 120  # seconds that an unclaimed file is kept, after a visitor left or dropped ten at once
+_ROUND = 30.0  # seconds between sweeps
+_VISIT = "visit-"  # prefix of visitors' folders
+Tell = Callable[[float, str], None]  # called with the share of the work that is done and a description
 
 
 class RefusedError(UserError):
-    """A video that is not answered; the message is for the page."""
+    """A rejected video; the message is shown on the page."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -42,11 +42,11 @@ class Upload:
     """A visitor's video.
 
     Attributes:
-      path: of the file; name: what the visitor calls it; info: what it is.
-      player: the file that the page plays: itself, or a copy that browsers can play.
-      notes: sentences for the visitor.
-      drawn: the parts of the page that show it.
-      found: what models have found in it, by their names and what was asked.
+      path: of the file; name: as the visitor named it; info: its metadata.
+      player: the file that the page plays: the video itself, or a copy that browsers can play.
+      notes: messages for the visitor.
+      drawn: numbers of the steps that already show it.
+      found: results by model name and kind.
     """
 
     path: str
@@ -60,7 +60,7 @@ class Upload:
     _clips: dict[ClipRecipe, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def clip(self, recipe: ClipRecipe) -> UInt8[np.ndarray, "t h w 3"]:
-        """The central view of the video, as a model takes it; those of the last few recipes are kept.
+        """Return the central view of the video by a model's recipe; cached for the last few recipes.
 
         Raises:
           VideoError: when it cannot be decoded.
@@ -75,14 +75,14 @@ class Upload:
         return self._clips[recipe]
 
     def seconds(self, recipe: ClipRecipe) -> list[float]:
-        """When the frames of `clip` are shown."""
+        """Return the times of the frames of `clip`."""
         [indices] = eval_indices(self.info.frames, self.info.fps, recipe.one_view())
         return [float(index) / self.info.fps for index in indices]
 
     def seen(self, recipe: ClipRecipe, most: int) -> tuple[UInt8[np.ndarray, "n h w 3"], list[float]]:
-        """Frames of all clips that a model takes, in their central crop: up to `most`, evenly chosen, and their times.
+        """Return up to `most` frames, evenly chosen from the central crops of a model's clips, and their times.
 
-        A model that answers by windows is shown with the clip in the middle.
+        For a model that slides windows, they come from the middle clip.
 
         Raises:
           VideoError: when it cannot be decoded.
@@ -96,29 +96,29 @@ class Upload:
         return views.reshape(-1, *views.shape[2:])[chosen], seconds
 
     def plain(self, sentence: str) -> str:
-        """A sentence that names the video as its visitor does."""
+        """Replace the video's path in a sentence by the visitor's name for it."""
         return sentence.replace(self.path, self.name)
 
 
 class Uploads:
-    """Takes over what gradio has received, and deletes it in time."""
+    """Takes over the files that gradio receives, and deletes them in time."""
 
     def __init__(self, folder: str | os.PathLike, limits: Limits):
-        """Keep everything in a folder, in which nothing else may be: what is in it and belongs to no visitor goes."""
+        """Keep everything in a dedicated folder; files in it that belong to no visitor are deleted."""
         self._folder, self._limits = Path(folder), limits
         self._of: dict[str, Upload] = {}
-        self._taking: set[Path] = set()  # folders of videos that are being checked and have no visitor yet
+        self._taking: set[Path] = set()  # folders of videos under inspection, not yet assigned to a visitor
         self._lock = threading.Lock()
 
     def take(self, visitor: str, path: str, name: str, tell: Tell = lambda share, words: None) -> Upload:
-        """Check a file that was received; it replaces the visitor's last one, and is gone at once if it is refused.
+        """Check a received file; it replaces the visitor's last one, and is deleted at once if it is rejected.
 
         Args:
-          visitor: the session; path: of the file, which is moved; name: that the visitor gave it. The visitor's
+          visitor: the session; path: of the file, which is moved; name: the visitor's name for it. The visitor's
             browser sends both.
 
         Raises:
-          RefusedError: when it is not answered.
+          RefusedError: when the file is rejected.
         """
         self.forget(visitor)
         name = shown_name(name)
@@ -132,13 +132,13 @@ class Uploads:
                 raise RefusedError(f"{refusal(error, name, own)}.") from error
 
     def show(self, visitor: str, path: str, name: str) -> Upload:
-        """Give a visitor a copy of an example, which has no limits."""
+        """Give a visitor a copy of an example, exempt from the limits."""
         self.forget(visitor)
         own = str(shutil.copy(path, self._new_folder()))
         return self._keep(visitor, Upload(own, name, probe_video(own), own))
 
     def of(self, visitor: str) -> Upload | None:
-        """The visitor's video."""
+        """Return the visitor's video, if any."""
         with self._lock:
             if upload := self._of.get(visitor):
                 upload.used = time.monotonic()
@@ -152,7 +152,7 @@ class Uploads:
             self._delete(upload)
 
     def sweep(self) -> None:
-        """Delete what nobody has asked about for an hour, and files that no visitor has claimed."""
+        """Delete videos unused for an hour, and files that no visitor has claimed."""
         with self._lock:
             old = [visitor for visitor, upload in self._of.items() if time.monotonic() - upload.used > KEPT]
             held = {Path(upload.path).parent for upload in self._of.values()} | self._taking
@@ -165,12 +165,12 @@ class Uploads:
                 if time.time() - path.stat().st_mtime > _UNCLAIMED:
                     path.unlink()
                     path.parent.rmdir()
-            except OSError:  # gone meanwhile, or the folder holds something yet
+            except OSError:  # already deleted, or the folder is not empty
                 continue
 
     @contextlib.contextmanager
     def kept_swept(self) -> Generator[None]:
-        """Sweep now and then, in a thread."""
+        """Sweep regularly in a thread."""
         over = threading.Event()
 
         def sweep_again():
@@ -189,15 +189,15 @@ class Uploads:
         if is_playable(path):
             if path.lower().endswith((".mp4", ".webm")):
                 return Upload(path, name, info, path)
-            os.link(path, player)  # browsers go by the name
+            os.link(path, player)  # browsers rely on the file name
             return Upload(path, name, info, player)
         whole = write_preview(path, info, player, lambda share: tell(share, "making a copy that browsers play"))
         copy = "a small, silent copy" if whole else "a copy of its key frames"
-        note = f"Browsers do not play {name} as it is: the player shows {copy}; the model sees the original."
+        note = f"Browsers cannot play {name}: the player shows {copy}; the model sees the original."
         return Upload(path, name, info, player, (note,))
 
     def _move(self, path: Path, own: str) -> None:
-        """Move a file out of the folder that gradio has made for it alone; nothing else is touched."""
+        """Move a file out of the folder that gradio created for it; nothing else is touched."""
         path = path.resolve()
         alone = path.parent
         if alone.parent != self._folder.resolve() or alone.name.startswith(_VISIT) or not path.is_file():
@@ -210,7 +210,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def _unclaimed_folder(self) -> Generator[Path]:
-        """A folder that is not swept meanwhile: a copy that browsers play may take minutes."""
+        """Yield a folder that is exempt from sweeps, because a playable copy may take minutes."""
         folder = self._new_folder()
         with self._lock:
             self._taking.add(folder)

@@ -1,4 +1,4 @@
-"""Work that a visitor waits for: a bar moves on the page while it is done, though nobody knows how long it takes."""
+"""Run work that a visitor waits for, with a progress bar on the page although its duration is unknown."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TypeVar
 
 from vidjax.demo.uploads import Tell
 
-_PATIENCE, _EVERY = 0.5, 0.25  # seconds: before a bar is shown, and between two of its moves
-_HALF = 15.0  # seconds at which a bar is half full that has nothing else to go by
+_PATIENCE, _EVERY = 0.5, 0.25  # seconds before a bar is shown, and between its updates
+_HALF = 15.0  # seconds at which a bar that only follows the clock is half full
 R = TypeVar("R")
 Advance = Callable[[float], None]
 
 
 def watched(tell: Tell, words: str, work: Callable[[Advance], R]) -> R:
-    """Do work in a thread of its own, and tell how far it is.
+    """Run work in a thread and report its progress.
 
     Args:
-      tell: is given the share that is done and words for it.
-      words: what is done.
-      work: calls its argument with the share that it has done since its last call; where it does not, as while it
-        compiles, the bar goes by the clock, ever slower.
+      tell: called with the share that is done and a description.
+      words: the description.
+      work: calls its argument with the share done since the last call; while it does not, as during compilation, the
+        bar follows the clock, ever more slowly.
     """
     done = [0.0]
     found: list[R] = []
@@ -34,7 +34,7 @@ def watched(tell: Tell, words: str, work: Callable[[Advance], R]) -> R:
     def run() -> None:
         try:
             found.append(work(advance))
-        except BaseException as error:  # raised again where it is waited for
+        except BaseException as error:  # re-raised in the caller
             failed.append(error)
 
     since = time.monotonic()
