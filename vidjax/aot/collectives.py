@@ -1,4 +1,4 @@
-"""What chips send each other, read from a line of a compiled program, and how many bytes that takes in theory.
+"""Parse the messages between chips from the lines of a compiled program, and count the bytes they take in theory.
 
 For B bytes, each of n chips sends to the next one in a ring
 
@@ -6,7 +6,7 @@ For B bytes, each of n chips sends to the next one in a ring
     for an all-gather, a reduce-scatter     (n - 1) / n  B
     for a permutation                                    B
 
-where B is the whole array for an all-gather, and n times the part that is left for a reduce-scatter. Slices of a
+where B is the whole array for an all-gather, and the array before it is scattered for a reduce-scatter. Slices of a
 multi-slice program exchange arrays through their hosts; an all-reduce over s slices takes 2 (s - 1) / s B.
 """
 
@@ -39,8 +39,8 @@ class Message:
 
     Attributes:
       kind: such as all-reduce; `BETWEEN_SLICES` for what goes over the data-centre network.
-      chain: distinguishes collectives that run beside other work: the chain id of the fusions that carry one on, or its
-        channel, which collectives that the program itself names may share.
+      chain: identifies a collective that runs beside other work: the chain id of its fusions, or else its channel,
+        which collectives that the program names may share.
       arrays: types and sizes of the arrays that it produces.
       bytes: bytes that the call produces: the summed gradient of an all-reduce, the whole array of an all-gather, the
         chip's own part of a reduce-scatter.

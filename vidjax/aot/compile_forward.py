@@ -1,4 +1,4 @@
-"""Compile the uses of a trained model for TPU chips that are not attached: scoring videos and extracting features.
+"""Compile a trained model for TPU chips that are not attached, to score videos or to extract features.
 
 This needs only the TPU compiler (extra `aot`).
 """
@@ -116,6 +116,6 @@ def _lower(
 
 
 def _chosen(config: Config, closed: Config) -> dict[str, Any]:
-    """Open keys that matter without a backward pass, with the values that a run would choose."""
+    """Keys that the configuration leaves open and a forward pass depends on, with the values a run would choose."""
     mattering = {"model.dtype", "model.unroll"}
     return {key: get_key(closed, key) for key in left_open(config) if key in mattering}

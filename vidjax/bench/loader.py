@@ -1,9 +1,9 @@
 """Clips per second and core of the loader against loops over other decoders, and how many cores a chip needs.
 
 The recipe is VideoMAE's for Kinetics without antialiasing: 16 frames with stride 4 from a random window, multi-scale
-crop to 224. The sources are files with a key frame every 250 and every 12 frames, and records that `vidjax prepare`
-writes from the former; 1 and 4 clips per decode. CPU time is measured, one video at a time, so that other work on the
-machine matters little.
+crop to 224. The sources are files with a key frame every 250 frames, files with one every 12, and records that
+`vidjax prepare` writes from the first kind; 1 and 4 clips per decode. CPU time is measured, one video at a time, so
+that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DRAWS = 2  # windows of each video
 LONG, SHORT = 250, 12  # frames between key frames; 250 is x264's own choice
 NOTE = (
     "Loading: CPU seconds, one video at a time. Cores = clips/s of the chip / clips/s of a core, for loading only. "
-    "Records are the files with a key frame every 250 frames after vidjax prepare."
+    "Records are made by vidjax prepare from the files with a key frame every 250 frames."
 )
 Make = Callable[[int, np.random.Generator], object]
 

@@ -1,4 +1,4 @@
-"""Several labels per clip: binary cross-entropy per class, with positives weighted up for their rarity (Charades)."""
+"""Several labels per clip: binary cross-entropy per class, with rare positives weighted up (Charades)."""
 
 import dataclasses
 from typing import Any

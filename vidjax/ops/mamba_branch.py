@@ -1,7 +1,7 @@
 """One direction of a Mamba mixer: convolution, SiLU, and a scan whose steps, B and C come from the tokens.
 
-Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another; `pallas_tpu`, a pair of TPU
-kernels, reads the tokens and writes the result, and stores only states in between.
+Gu & Dao 2023 (arXiv:2312.00752, section 3.4). `separate` runs one operation after another. `pallas_tpu` is a pair of
+TPU kernels that read the tokens, write the result, and store nothing but states in between.
 """
 
 import functools
@@ -19,7 +19,7 @@ from vidjax.ops.scan.branch_tpu import BranchWeights, fits, pallas_tpu
 from vidjax.ops.scan.mesh import on_each_device
 from vidjax.ops.selective_scan import selective_scan
 
-_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of tokens and weights; channels e are not divided, for the projections
+_AXES = "b l e, k e, e, e p, r e, e, e s, e"  # of x and the weights; the projections need all channels e on each device
 
 
 def mamba_branch(
@@ -32,7 +32,7 @@ def mamba_branch(
 ) -> Float[Array, "b l d"]:
     """scan(u, softplus(dt dt_proj + dt_bias), A, B, C, D) with u = silu(conv(x)) and (dt, B, C) = u x_proj.
 
-    Projections are in x's dtype, all else is float32. Differentiable once, in reverse mode, in every array.
+    Projections are in x's dtype, everything else in float32. Differentiable once, in reverse mode, in every array.
 
     Args:
       x: tokens, float32 or bfloat16.
@@ -59,7 +59,7 @@ def mamba_branch(
     if implementation is not None and implementation not in IMPLEMENTATIONS:
         raise ConfigError(f"implementation={implementation!r} is unknown; choose one of {', '.join(IMPLEMENTATIONS)}")
     if implementation == "pallas_tpu" and scan is not None:
-        raise ConfigError(f"scan={scan!r} does not apply to pallas_tpu, which has its own; leave one of them empty")
+        raise ConfigError(f"scan={scan!r} does not apply to pallas_tpu, which has its own scan; set only one")
     projections = {name: getattr(weights, name).astype(x.dtype) for name in ("x_proj", "dt_proj")}
     weights, free = weights._replace(**projections), free_axes()
     shared = math.prod(free.get(axis, 1) for axis in CHANNELS) > 1

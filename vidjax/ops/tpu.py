@@ -25,8 +25,8 @@ def output(like, shape: tuple[int, ...], dtype=jnp.float32) -> jax.ShapeDtypeStr
 def as_shaped(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
     """Return the array unchanged, but stored by a TPU in the order of its axes.
 
-    Left to choose, the compiler makes innermost the axis that fills whole tiles, such as 8 clips instead of 197
-    patches, and transposes it back for every kernel. A loop over layers pins the layout of its carry by itself.
+    Otherwise the compiler may choose another innermost axis, one that fills whole tiles (8 clips instead of 197
+    patches), and then transpose the array for every kernel. A loop over layers fixes the layout of its carry itself.
     """
     return platforms.dispatch(
         x, tpu=lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), default=lambda x: x

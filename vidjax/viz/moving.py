@@ -1,4 +1,4 @@
-"""Write animations as GIF, which every page shows, or as MP4, which is smaller and has all colours."""
+"""Write animations as GIF, which every web page can show, or as MP4, which is smaller and keeps all colours."""
 
 from __future__ import annotations
 

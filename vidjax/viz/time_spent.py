@@ -83,8 +83,8 @@ def time_blocks(workdir: str | os.PathLike) -> list[Block]:
         Heading("Where the time went"),
         Table(("", "time", "share"), lines, shares),
         Text(
-            f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share of training "
-            f"steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read the "
+            f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share spent on "
+            f"training steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read the "
             "command and import packages, are not counted."
         ),
     ]

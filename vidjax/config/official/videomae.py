@@ -132,7 +132,7 @@ FINETUNE = (
     Row("crop area", "kinetics.py:190", "(0.08, 1.0)", "data.crop_area"),
     Row(
         "crop aspect", "kinetics.py:191", "(0.75, 1.3333)", "data.crop_aspect",
-        reason="exactly 4/3, which theirs rounds to four decimals",
+        reason="exactly 4/3; theirs is rounded to four decimals",
     ),
     Row("crop resize", "video_transforms.py:571", "bilinear", "data.interpolation"),
     Row("flip", "kinetics.py:200", "True", "data.flip", value=0.5),
@@ -152,7 +152,7 @@ SSV2_FRAMES = (
     Row("crop area", "ssv2.py:185", "(0.08, 1.0)", "data.crop_area"),
     Row(
         "crop aspect", "ssv2.py:186", "(0.75, 1.3333)", "data.crop_aspect",
-        reason="exactly 4/3, which theirs rounds to four decimals",
+        reason="exactly 4/3; theirs is rounded to four decimals",
     ),
     Row("flip", "ssv2.py:195", "False", "data.flip", value=0.0),
     Row("mean", "ssv2.py:179", "(0.485, 0.456, 0.406)", "data.mean"),
@@ -180,7 +180,7 @@ _DATA = {"k400": "kinetics400", "ssv2": "ssv2", "ucf101": "ucf101"}
 
 def over_segments(rows: tuple[Row, ...], frames: tuple[Row, ...]) -> tuple[Row, ...]:
     """The fine-tuning rows for Something-Something v2, whose frames are spread over the video."""
-    reason = "neither code reads it: segments cover the video"
+    reason = "neither codebase reads it: segments cover the video"
     unread = [dataclasses.replace(row, key="", reason=reason) for row in rows if row.name == "--sampling_rate"]
     return with_rows(rows, *unread, *frames)
 

@@ -1,4 +1,4 @@
-"""The flags of VideoMAE V2's scripts with their lines, by our experiments."""
+"""The flags of VideoMAE V2's scripts and their line numbers, by experiment of ours."""
 
 from vidjax.config.official.table import Script
 

@@ -24,7 +24,7 @@ _WARMUP = (
     "no key: warm-up starts from 0 here and from this value, scaled like the rate, there; both end at the full rate"
 )
 _NOT_GIVEN = "run_class_finetuning.py:341 does not pass it to VideoMamba"
-_UNCUT = "neither code reads it: Kinetics_sparse uses whole clips"
+_UNCUT = "neither codebase reads it: Kinetics_sparse uses whole clips"
 _DOUBLED = ("--lr", "--min_lr")  # their scaling counts both clips of a video; ours counts videos
 # fmt: off
 _LINES = {
@@ -48,7 +48,7 @@ _REASONS = {
     "--attn_drop_rate": _NOT_GIVEN,
     "--init_scale": f"{_NOT_GIVEN}, whose head begins with std .02, as here",
     "--use_mean_pooling": f"{_NOT_GIVEN}, which classifies by its class token, as here",
-    "--sampling_rate": "neither code reads it: frames are spread over the video",
+    "--sampling_rate": "neither codebase reads it: frames are spread over the video",
 }
 _LEFT_OUT = {"tested epoch", "layer ids of the decay"}  # VideoMAE's rows that other rows replace
 

@@ -1,4 +1,4 @@
-"""The flags of VideoMamba's Something-Something v2 scripts with their lines, by our experiments."""
+"""The flags of VideoMamba's Something-Something v2 scripts and their line numbers, by experiment of ours."""
 
 from vidjax.config.official.table import Script
 

@@ -1,4 +1,4 @@
-"""The values of scenic's ViViT configurations, with their lines."""
+"""The values of scenic's ViViT configurations, with their line numbers."""
 
 FOLDER = "scenic/projects/vivit/configs"
 

@@ -1,4 +1,4 @@
-"""The videos of a list or a folder, stored by column, so that ten million videos need no objects of their own."""
+"""The videos of a list or a folder, stored by column, so that ten million videos do not need an object each."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Videos(Sequence[Entry]):
     """Videos, as a sequence of `Entry`.
 
     Attributes:
-      names: of these videos, with their rows in the list or the folder.
-      labels, splits, captions: of all its rows; captions are empty without such a column.
+      names: paths of these videos, with the row of each in the list or the folder.
+      labels, splits, captions: of every row there, selected or not; captions are empty without such a column.
       line_of: the line number of a row; 0 without a list.
     """
 

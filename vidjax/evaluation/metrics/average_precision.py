@@ -37,7 +37,7 @@ def mean_average_precision(
 ) -> tuple[float, Float[np.ndarray, " classes"]]:
     """The mean over the classes that have positives, and the average precision of each class.
 
-    A class without positives has NaN; so has the mean if there are no others.
+    A class without positives has NaN; the mean is NaN if no class has positives.
     """
     each = np.array([average_precision(*pair) for pair in zip(scores.T, positives.T, strict=True)])
     there = ~np.isnan(each)

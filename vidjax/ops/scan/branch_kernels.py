@@ -65,7 +65,7 @@ def backward(
 ):  # fmt: skip
     """Write dx (t b d), and add to the gradients of x_proj and dt_proj (1 lane d) and of the other weights (... b d).
 
-    Chunks come in the opposite order. Further scratch: `after`, of the convolution; the gradient g (s b d) of the
+    Chunks come in the opposite order. Further scratch: `after`, for `conv_tpu.backward`; the gradient g (s b d) of the
     running state; slopes (t b d), the derivatives of the softplus that gives the steps; the gradient of proj
     (t b lane); the states (t + 1, s b d) before each token, in the order of the scan. On the way back, the gradients of
     u overwrite steps, and those of the softplus's input overwrite slopes.
@@ -134,7 +134,7 @@ def backward(
 
 
 def _registers(channels):
-    """Adjacent slices of lanes; static, because the compiler could not tell others' loads from their stores."""
+    """Adjacent slices of lanes; static, so that the compiler can tell that their loads and stores do not overlap."""
     return [pl.ds(lane, LANES) for lane in range(0, channels, LANES)]
 
 

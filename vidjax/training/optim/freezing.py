@@ -1,7 +1,7 @@
 """Parameters that a run does not train, or not yet.
 
 Parameters whose path matches `objective.frozen` never change. That takes two functions: `hold` computes no gradients
-for them, so that none counts in the norm for clipping; `freeze` keeps no moments and applies no weight decay.
+for them, so the gradient norm for clipping excludes them; `freeze` keeps no moments and applies no weight decay.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def _cross_rules(spec: GPT2Spec, block: str) -> tuple[Rule, ...]:
 
 
 def _split(heads: int, parts: int) -> Form:
-    """A last axis of length parts * d, and `parts` arrays with (heads, head width) in its place."""
+    """Split a last axis of length parts * d into `parts` arrays with axes (heads, head width), and join them again."""
 
     def read(fused):
         return tuple(part.reshape(*part.shape[:-1], heads, -1) for part in np.split(fused, parts, axis=-1))
@@ -86,7 +86,7 @@ def _split(heads: int, parts: int) -> Form:
 
 
 def _fused_kernel(heads: int) -> Form:
-    """One weight (d, 3 d), columns q, k, v, and the kernel (d, 3, heads, head width)."""
+    """Reshape a weight (d, 3 d) with columns q, k, v to the kernel (d, 3, heads, head width), and back."""
     return Form(
         lambda weight: (weight.reshape(weight.shape[0], 3, heads, -1),),
         lambda kernel: (kernel.reshape(kernel.shape[0], -1),),

@@ -69,9 +69,9 @@ def _mended(config: Mapping) -> tuple[dict, list[str]]:
     if config.get("decoder_hidden_size") == small.decoder_width:
         mended["decoder_num_attention_heads"] = small.decoder_heads
     heads = " and ".join(map(str, mended.values()))
-    note = f"config.json says 16 heads; the published small model has {heads} in its decoder, which are used"
+    note = f"config.json says 16 heads; {heads} in the decoder are used, as in the published small model"
     if len(mended) == 1:
-        note = f"config.json says 16 heads; the published small model has {heads}, which are used"
+        note = f"config.json says 16 heads; {heads} are used, as in the published small model"
     return {**config, **mended}, [note]
 
 
@@ -121,7 +121,7 @@ def _decoder_sizes(state: State, config: Mapping, names: Names, usual: VideoMAES
 def _description(
     state: State, config: Mapping | None, names: Names, prefix: str, spec: VideoMAESpec, notes: list[str]
 ) -> Description[VideoMAESpec]:
-    """Tell which module the file holds: the pre-training module, a classifier, or an encoder alone."""
+    """Find which module the file holds: the pre-training module, a classifier, or an encoder alone."""
     outer = prefix if names is OFFICIAL else ""
     pooled, normed = f"{outer}fc_norm.weight" in state, f"{prefix}{names.norm}.weight" in state
     num_classes: int | None = 0
