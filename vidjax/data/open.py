@@ -32,7 +32,7 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
       split: for example `train`, `val` or `test`, or `all` for your own videos; class folders take their numbers from
         `data.train_split`.
       annotation: what rows must carry, a name in `vidjax.data.sources.annotations.ANNOTATIONS`; NOTHING for videos
-        alone, whose rows still have their class where each has one.
+        alone, whose rows keep their classes if all have one.
 
     Raises:
       ConfigError: when there is no data set with that name.
@@ -55,7 +55,7 @@ def _open(spec: DatasetSpec, root: str, split: str, data: DataConfig, annotation
         return open_classes(spec, root, split, data, annotation)
     source = spec.open_split(root, split, data, annotation if annotation or spec.any_videos else spec.annotations[0])
     if annotation == NOTHING and source.annotation != LABEL:
-        source.annotation = NOTHING  # for which batches have no array
+        source.annotation = NOTHING  # batches then have no array for it
         return source
     if annotation not in (NOTHING, source.annotation):
         raise DataError(f"rows of data.name={data.name}, split {split!r}, carry {source.annotation}, not {annotation}")

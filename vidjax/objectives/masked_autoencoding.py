@@ -118,7 +118,7 @@ class MaskedAutoencoding(Objective):
 
         Returns:
           input; masked, with hidden cubes grey; reconstructed, with hidden cubes predicted and the others unchanged.
-          Normalised predictions are undone with each cube's true mean and deviation, so pictures flatter the model.
+          Normalisation is undone with each cube's true mean and deviation, so pictures flatter the model.
         """
         patches, (visible_idx, masked_idx) = self._patches(batch), self.draw_masks(rngs, batch)
         visible, hidden = ops.gather_tokens(patches, visible_idx), _unit(ops.gather_tokens(patches, masked_idx))

@@ -84,8 +84,8 @@ def time_blocks(workdir: str | os.PathLike) -> list[Block]:
         Table(("", "time", "share"), lines, shares),
         Text(
             f"{duration(whole)} in {len(starts)} start{'s' * (len(starts) != 1)}; goodput, the share spent on "
-            f"training steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read the "
-            "command and import packages, are not counted."
+            f"training steps that count, is {found['goodput']:.1%}. The time between two starts, and the time to read "
+            "the command and import packages, are not counted."
         ),
     ]
 

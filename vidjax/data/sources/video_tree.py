@@ -61,7 +61,7 @@ def subfolders(folder: str) -> list[str]:
 
 
 def listed(paths: Iterable[str]) -> set[str]:
-    """Those paths that the listings of their folders contain; no file is accessed."""
+    """The paths that exist, found by listing their folders; no file is accessed."""
     names: dict[str, set[str]] = {}
     for path in (paths := list(paths)):
         if (folder := os.path.dirname(path)) not in names:
