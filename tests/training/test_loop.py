@@ -367,7 +367,7 @@ def test_a_run_stops_when_too_many_distinct_videos_failed_over_all_its_starts(tm
     first = functools.partial(StoppingBatches, broken=tuple(range(9)))
     with pytest.raises(SystemExit):
         run(tmp_path, batches=first)
-    with pytest.raises(DataError, match="14 of 64 videos could not be decoded, more than the 10"):
+    with pytest.raises(DataError, match="14 of 64 videos could not be decoded, more than the limit of 10"):
         run(tmp_path, batches=functools.partial(toy.ToyBatches, broken=tuple(range(55, 60))))
 
 

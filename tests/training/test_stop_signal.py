@@ -147,7 +147,7 @@ def test_a_second_signal_ends_at_once(program):
     process = program("saving(60)")
     ready(process)
     process.send_signal(signal.SIGINT)
-    assert process.stderr.readline().startswith("stopping: ")
+    assert process.stderr.readline().startswith("stopping after this step ")
     out, _, code, seconds = stop(process, signal.SIGINT)
     assert (out, code) == ("", 130)
     assert seconds < 5

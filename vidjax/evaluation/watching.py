@@ -86,9 +86,9 @@ class Watch:
         begun()
         until = time.monotonic() + seconds
         span, offsets = window_of(self._predictor.recipe, video.fps)
-        self.window, video.keep = span / video.fps, span / video.fps + 1.0
+        self.window = span / video.fps
         most = _CHOICE * self._predictor.recipe.num_frames
-        video.apart = self.window / most if span > most else 0.0
+        video.keep(self.window + 1.0, self.window / most if span > most else 0.0)
         due = (span - 1) / video.fps - _ROUNDING
         while time.monotonic() < until and (frames := video.wait(due, until)):
             last = frames[-1].seconds

@@ -53,7 +53,6 @@ class LiveVideo:
       counts: frames so far.
       fps: frames per second that the source announces; 25 if it announces none, or an implausible rate.
       size: height and width of the last frame as displayed.
-      keep: seconds for which frames are kept; apart: seconds between kept frames, 0 for all frames.
       remarks: sentences about the stream, such as a change of frame size.
     """
 
@@ -65,7 +64,7 @@ class LiveVideo:
           timeout: seconds without a frame after which `wait` gives up.
         """
         self.counts, self.fps, self.size, self.remarks = Counts(), 0.0, (0, 0), list[str]()
-        self.keep, self.apart = math.inf, 0.0
+        self._keep, self._apart = math.inf, 0.0
         self._source, self._prepare, self._timeout = source, prepare, timeout
         self._frames: collections.deque[Kept] = collections.deque()
         self._changed, self._stopped = threading.Condition(), threading.Event()
@@ -83,6 +82,14 @@ class LiveVideo:
         """Ask the thread to stop; one that waits for the network ends with its time-out."""
         self._stopped.set()
         self._thread.join(1.0)
+
+    def keep(self, seconds: float, apart: float) -> None:
+        """Keep frames for so many seconds, and only one in each `apart` seconds; 0 keeps all of them."""
+        with self._changed:
+            self._keep, self._apart = seconds, apart
+            frames, self._frames = self._frames, collections.deque()
+            for frame in frames:
+                self._append(frame)
 
     def wait(self, seconds: float, until: float = math.inf) -> list[Kept]:
         """Wait until the last kept frame reaches a time of the stream, and return the kept frames; none at its end.
@@ -169,19 +176,23 @@ class LiveVideo:
                 (before, then) = (f"{width} x {height}" for height, width in (self.size, pixels.shape[:2]))
                 self.remarks.append(f"at {seconds:.1f} s the frame size changes from {before} to {then}")
             self.size, self._alive = pixels.shape[:2], now
-            if self._is_spare():
-                self._frames.pop()
-            self._frames.append(kept)
-            while self._frames[0].seconds < seconds - self.keep:
-                self._frames.popleft()
+            self._append(kept)
             self._changed.notify_all()
         return late
 
+    def _append(self, frame: Kept) -> None:
+        """Add the newest frame, and drop what `keep` no longer asks for."""
+        if self._is_spare():
+            self._frames.pop()
+        self._frames.append(frame)
+        while self._frames[0].seconds < frame.seconds - self._keep:
+            self._frames.popleft()
+
     def _is_spare(self) -> bool:
         """Whether the last frame is redundant once another arrives: the one before shares its `apart` seconds."""
-        if not self.apart or len(self._frames) < 2:
+        if not self._apart or len(self._frames) < 2:
             return False
-        return self._frames[-1].seconds // self.apart == self._frames[-2].seconds // self.apart
+        return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart
 
     def _clock(self, stamp: float, now: float) -> tuple[float, float]:
         """Seconds since the first frame by the sender's clock, and how late the frame is.
