@@ -186,8 +186,8 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError) as error:  # TensorStore reports disk errors as a ValueError
-            if isinstance(error, ValueError) and "tensorstore" not in str(error):
-                raise  # such as a collective that failed because another process is gone
+            if "Gloo" in str(error):  # a collective between processes, one of which is gone
+                raise
             first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
             raise DataError(
                 f"no checkpoint can be written to {self.directory} ({first}); check that the folder exists, is "
