@@ -62,7 +62,7 @@ def test_a_video_over_a_limit_is_not_answered(tmp_path, monkeypatch):
         Limits(seconds=20).probe(str(path))
     with path.open("ab") as file:
         file.truncate(2**20 + 1)
-    with pytest.raises(VideoError, match="over 1 MB"):
+    with pytest.raises(VideoError, match="larger than 1 MB"):
         Limits(megabytes=1).probe(str(path))
 
 
