@@ -42,7 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "open every video: index reads packets and the first frame (milliseconds per video), decode every frame; "
     about += f"by default up to {SAMPLED} videos of a folder are indexed, and none of a data set"
     parser.add_argument("--read", default="", choices=("index", "decode"), help=about)
-    about = "draw classes, durations, sizes and failures into DIR, with their numbers; opens every video (--read index)"
     about = "open every video and add the readable ones to SHA256SUMS in the root, in the format of sha256sum; "
     about += "existing lines are kept, and files that do not match theirs are reported"
     parser.add_argument("--write-checksums", action="store_true", help=about)
