@@ -68,7 +68,7 @@ def test_pictures_do_not_replace_the_video_that_is_drawn(autoencoder, videos, tm
     video = tmp_path / "attention.mp4"
     shutil.copy(videos[0], video)
     assert draw([str(video)], autoencoder, tmp_path) == 2
-    assert f"would overwrite {video}, which is read" in capsys.readouterr().err
+    assert f"would overwrite the input {video}" in capsys.readouterr().err
     assert video.read_bytes() == pathlib.Path(videos[0]).read_bytes()
 
 

@@ -115,7 +115,7 @@ def test_pictures_do_not_replace_the_video_that_is_drawn(autoencoder, videos, tm
     video = tmp_path / "reconstruction.mp4"
     shutil.copy(videos[0], video)
     assert draw([str(video)], autoencoder, tmp_path) == 2
-    assert f"would overwrite {video}, which is read" in capsys.readouterr().err
+    assert f"would overwrite the input {video}" in capsys.readouterr().err
 
 
 def test_a_classifier_is_refused_with_what_it_can_do(classifier, videos, tmp_path, capsys):

@@ -181,7 +181,7 @@ def test_a_video_is_never_overwritten_by_its_copy(use, video, tmp_path, capsys):
     before = copy.read_bytes()
     for out in (copy, tmp_path, tmp_path / "link.mp4"):
         assert main(["predict", str(copy), "--model", "colours", "--out", str(out)]) == 2
-        assert f"would overwrite {copy}" in capsys.readouterr().err
+        assert f"would overwrite the input {copy}" in capsys.readouterr().err
     assert copy.read_bytes() == before
 
 
@@ -189,7 +189,7 @@ def test_a_list_of_videos_is_not_overwritten_by_a_table(use, video, tmp_path, ca
     listed = tmp_path / "videos.csv"
     listed.write_text(f"path\n{video}\n")
     assert main(["predict", str(listed), "--model", "colours", "--every", "1", "--csv", str(listed)]) == 2
-    assert f"{listed} would overwrite {listed}, which is read" in capsys.readouterr().err
+    assert f"{listed} would overwrite the input {listed}" in capsys.readouterr().err
     assert listed.read_text() == f"path\n{video}\n"
 
 

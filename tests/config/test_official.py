@@ -151,8 +151,8 @@ def read_page():
         return [[[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]] for lines in found]
 
     def named(words, sizes):
-        but = set(words.removeprefix("all but ").split(", "))
-        return sizes if words == "all" else sizes - but if words.startswith("all but ") else but
+        but = set(words.removeprefix("all except ").split(", "))
+        return sizes if words == "all" else sizes - but if words.startswith("all except ") else but
 
     recipes = []
     for family in text.split("\n## ")[2:]:  # after the head and the summary of what differs
