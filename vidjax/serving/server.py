@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -16,7 +18,7 @@ from vidjax.serving.limits import Limits
 
 _LOOK = 0.05  # seconds between checks of whether to stop
 _NOTICE = 0.5  # seconds in which connections close after their next response, before new ones are refused
-_LAST = 1.0  # further seconds for a request that is already in transit
+_LAST = 5.0  # further seconds for the request of a connection that was accepted last
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -55,11 +57,18 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signal handling to the caller."""
+    """Leaves signal handling to the caller, and accepts the connections that wait when it stops."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept what waits in the sockets' queues, which closing them would reset, then shut down."""
+        until = time.monotonic() + _NOTICE
+        while select.select(sockets or [], [], [], 0)[0] and time.monotonic() < until:
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
