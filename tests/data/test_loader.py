@@ -290,7 +290,7 @@ if __name__ == "__main__":
     os.kill(worker.pid, signal.SIGSTOP)
     atexit.register(subprocess.Popen, ["sh", "-c", f"sleep 2; kill -CONT {worker.pid}"])  # the first thing at exit
     if sys.argv[1] == "patience runs out":
-        read_ahead.CLOSING = 0.1
+        read_ahead.CLOSING = 1.0
     else:
         signal.signal(signal.SIGALRM, lambda *_: sys.exit())
         signal.setitimer(signal.ITIMER_REAL, 0.5)
