@@ -35,12 +35,15 @@ def folders(workdir):
     return there - {"scores.json"}, whole
 
 
-def moment(workdir, seen):
-    """Where a run is, by its checkpoints.
+def moment(workdir, process, seen):
+    """Where a run is, by its console and its checkpoints.
 
     Args:
-      seen: steps that were logged before this start.
+      process: the first process of this start.
+      seen: the last step that was logged before this start.
     """
+    if f"{STEPS} steps of " not in process.said():  # printed once the last checkpoint is read and leftovers are gone
+        return "the start"
     there, whole = folders(workdir)
     if any("orbax-checkpoint-tmp" in name or (name.isdigit() and int(name) not in whole) for name in there):
         return "a save"
@@ -58,7 +61,7 @@ def kill(workdir, processes, aim, rng, whole_seconds):
         wait_until(lambda: time.monotonic() > deadline, processes[0])
     else:
         pause = 0.1 if in_bucket(workdir) else 0.005
-        wait_until(lambda: moment(workdir, seen) == aim, processes[0], pause)
+        wait_until(lambda: moment(workdir, processes[0], seen) == aim, processes[0], pause)
         time.sleep(rng.uniform(0, 0.4 if aim != "a save" else 0.1))
     for process in processes:
         process.signal(signal.SIGKILL)
@@ -66,8 +69,7 @@ def kill(workdir, processes, aim, rng, whole_seconds):
     if set(codes) != {-signal.SIGKILL}:
         assert set(codes) <= {0, -signal.SIGKILL}, "\n".join(process.said() for process in processes)
         return ""
-    where, made = moment(workdir, seen), max((step for step, _ in losses(workdir)), default=0)
-    return "the start" if where == "training" and made <= seen else where
+    return moment(workdir, processes[0], seen)
 
 
 @pytest.mark.parametrize(("processes", "part"), [(1, 0), (2, 0), (2, 1)], ids=["1", "2-first", "2-rest"])

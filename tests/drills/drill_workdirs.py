@@ -47,13 +47,23 @@ def test_a_workdir_that_is_deleted_ends_the_run_in_a_sentence(forge, tmp_path, v
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory, compiled):
+def small_and_forge(tmp_path_factory, compiled):
     """A disk that can be made small or read-only, and a forge of processes that see it."""
     folder = tmp_path_factory.mktemp("small")
     with small_disk(folder / "disk", "1g") as disk:
         inside = Forge(folder, compiled, disk.enter)
         yield disk, inside
         inside.close()
+
+
+@pytest.fixture
+def small(small_and_forge):
+    """The disk with room again, whatever a drill that failed has left."""
+    disk, inside = small_and_forge
+    disk.remount("rw,size=1g")
+    for left in disk.seen.iterdir():
+        shutil.rmtree(left)
+    return disk, inside
 
 
 def is_refused(process, why):

@@ -74,7 +74,7 @@ class Started:
 
     def said(self) -> str:
         """Everything it has printed."""
-        return self.log.read_text(errors="replace")
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 class Forge:
