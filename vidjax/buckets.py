@@ -1,4 +1,4 @@
-"""Objects in a bucket: the checksums that the store keeps of them, and copying them to a disk.
+"""Read the checksums that a store keeps of the objects in a bucket, and copy the objects to a disk.
 
 Any package may import this module. Addresses begin with `gs://` or `s3://`; local paths are not supported.
 """

@@ -76,7 +76,7 @@ class VideoError(DataError):
 
 
 class OutputError(UserError):
-    """A model's outputs for a video are NaN or infinite."""
+    """Outputs of a model for a video that are NaN or infinite."""
 
 
 def printable(text: str) -> str:

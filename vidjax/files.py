@@ -65,8 +65,8 @@ def located(path: str | os.PathLike) -> Place:
         fsspec.get_filesystem_class(kind)
     except ImportError as error:
         raise ConfigError(f"{text} needs a package: pip install 'vidjax[{_BUCKETS[kind]}]'") from error
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs a traceback for every retry; the last is raised
-    # Other processes write there too, so a cached listing would show objects that are gone.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it logs each retried error; the last is raised anyway
+    # Other processes change the bucket too, so a cached listing could show objects that no longer exist.
     fsspec.config.conf.setdefault(kind, {}).setdefault("use_listings_cache", False)
     return epath.Path(text)
 
@@ -114,7 +114,7 @@ def drafted(path: str | os.PathLike) -> Generator[pathlib.Path]:
       DataError: when the draft or the file cannot be written; the draft is removed.
     """
     path = pathlib.Path(path)
-    draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # names have 255 bytes, a character up to 4
+    draft = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.part")  # at most 255 bytes, up to 4 per character
     try:
         with writing(path):
             yield draft
@@ -148,7 +148,7 @@ def of_disk(error: OSError) -> str:
 
 
 def _to_disk(path: pathlib.Path) -> None:
-    """Wait until a file's content is on the disk, so that a name given to it then never belongs to an empty file."""
+    """Wait until a file's content is on the disk; renamed before, it could be empty after a crash."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -287,7 +287,7 @@ class GrowingFile:
             self.flush()
 
     def flush(self) -> None:
-        """Upload now what the bucket does not have yet."""
+        """Upload the file now if the bucket lacks some of its lines."""
         if not self._file and self._changed:
             self._lines = ["".join(self._lines)]
             write_whole(self._path, self._lines[0])

@@ -48,7 +48,7 @@ def read_flags(argv: list[str]) -> tuple[config_lib.Config, flags.FlagValues]:
 
 
 def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> config_lib.Config:
-    """Complete a configuration that leaves the model open with a model, its clips and the recipe for its size.
+    """Add a model, its clips and the recipe for its size to a configuration that leaves the model open.
 
     Keys set on the command line are kept.
     """
@@ -62,7 +62,7 @@ def with_model(argv: list[str], config: config_lib.Config, workdir: str) -> conf
 
 
 def with_weights(argv: list[str], config: config_lib.Config) -> config_lib.Config:
-    """Complete the configuration for evaluating public weights (config.init_from) with their model and protocol.
+    """Add the model and protocol of public weights (config.init_from) to a configuration that evaluates them.
 
     Keys set on the command line are kept.
     """

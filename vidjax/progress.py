@@ -1,4 +1,4 @@
-"""Shows the progress of work that takes over two seconds: how much is done, how fast, and the time left."""
+"""Show the progress of work that takes over two seconds: the amount done, the speed and the time left."""
 
 from __future__ import annotations
 

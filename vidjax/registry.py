@@ -1,7 +1,8 @@
-"""Finds specs by name, in the modules of a package or in a user's own module.
+"""Find specs by name, in the modules of a package or in a user's own module.
 
-Each data set, task and model family is one frozen dataclass in its own module. A `Registry` lists the modules of such
-a package without importing them, and imports a module when its spec is requested, so that `--help` stays fast.
+Each data set, task, model family and verb has a spec, an instance of a frozen dataclass, in a module of its own. A
+`Registry` lists the modules of such a package without importing them, and imports a module when its spec is requested,
+so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Registry(Mapping[str, T]):
       package: the package whose public modules are the names.
       attribute: the attribute that each of these modules defines.
       kind: class of the specs.
-      what: what a spec is, in the singular with its article, for messages: "a data set".
+      what: what one spec describes, with its article, for messages: "a data set".
       listed_in: the package whose modules give the names, if not all modules of `package` define a spec.
     """
 

@@ -25,7 +25,7 @@ _OF_MAIN = ("train", "pretrain", "finetune", "fit", "evaluate", "eval", "test") 
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises a ConfigError instead of printing its usage and exiting."""
+    """A parser that raises a ConfigError instead of printing its usage and exiting."""
 
     def error(self, message: str):
         raise ConfigError(f"{message}; see {self.prog} --help")

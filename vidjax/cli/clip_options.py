@@ -28,12 +28,12 @@ def check_stride(arguments: argparse.Namespace) -> None:
 
 
 def note_short_video(sentence: str) -> None:
-    """Print the note that a clip is longer than its video, with the remedy."""
+    """Print the note that a clip is longer than its video, with the option that helps."""
     say(f"note: {sentence} (see --stride)")
 
 
 def note_if_short(name: str, video: OpenVideo, recipe: ClipRecipe) -> None:
-    """Print that note if the video is too short.
+    """Print a note if a clip is longer than the video.
 
     Raises:
       VideoError: when the video is a single picture.

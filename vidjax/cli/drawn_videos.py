@@ -1,4 +1,4 @@
-"""The loop of verbs that draw videos: take the middle clip of each, and report videos that cannot be decoded."""
+"""The loop of verbs that draw clips: take the middle clip of each video, and report videos that cannot be decoded."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class EmbedJob:
       model, num_frames, image_size, stride: the backbone and its clips.
       data_set: name and root; workers: loader processes.
       split, task: as on the command line.
-      words: words that name videos, if no data set does; videos: their paths below the root.
+      words: command-line words that name videos, if no data set does; videos: the paths of these videos.
     """
 
     model: str

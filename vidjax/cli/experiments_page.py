@@ -28,7 +28,7 @@ def page(experiments: Iterable[Mapping[str, Any]]) -> str:
     """Return the whole page.
 
     Args:
-      experiments: per file its name, sizes, about (the docstring's first line) and path.
+      experiments: for each file, its name, sizes, about (the docstring's first line) and path.
     """
     experiments = list(experiments)
     rows = [

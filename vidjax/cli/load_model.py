@@ -69,14 +69,14 @@ def check_captioner(model: Pretrained, source: str) -> None:
 
 
 def is_autoencoder(model: Pretrained) -> bool:
-    """Whether it was pre-trained to reconstruct and still has its decoder."""
+    """Whether a model was pre-trained to reconstruct and still has its decoder."""
     from vidjax.objectives import MaskedAutoencoding
 
     return isinstance(model.objective, MaskedAutoencoding) and "decoder" in model.params
 
 
 def is_captioner(model: Pretrained) -> bool:
-    """Whether it generates captions."""
+    """Whether a model generates captions."""
     from vidjax.objectives import Captioning
 
     return isinstance(model.objective, Captioning)

@@ -1,4 +1,4 @@
-"""Render docs/models.md from the zoo, for `vidjax models --markdown`; a test keeps them in step."""
+"""Render docs/models.md from the zoo, for `vidjax models --markdown`; a test checks that the page is up to date."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ VIDEOS_HELP = "video files, folders of them, patterns such as 'clips/*.mp4', or 
 
 
 def find_videos(words: list[str]) -> list[str]:
-    """Return the videos that the words of a command line stand for.
+    """Return the videos that the words of a command line name.
 
     A word is a video file; a folder, for all videos in it and its subfolders; a pattern such as `clips/*.mp4` that the
     shell did not expand; or a list of videos, see `vidjax.data.sources.video_lists`. Missing videos stay in the result

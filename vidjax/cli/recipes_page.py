@@ -98,7 +98,7 @@ class _Links:
 
 
 def _family(recipe: Recipe) -> tuple[str, str]:
-    """Return the family, recipes that share most rows: the repository and the kind of training."""
+    """Return the family of a recipe, its repository and kind of training; recipes of a family share most rows."""
     return recipe.source.title, _KINDS.get(TASKS[read(recipe).task].annotation, _LABELS)
 
 
@@ -175,7 +175,7 @@ def _merged(cells: Mapping[str, _Cells]) -> dict[tuple[str, ...], dict[str, str]
 
 
 def _sizes(meant: _Names, experiments: _Names) -> str:
-    """Name a subset of a section's recipes in few words."""
+    """Name a subset of a section's recipes by their sizes, in few words."""
     sizes = [(experiment in meant, experiment.partition(":")[2]) for experiment in experiments]
     named, others = ([size for inside, size in sizes if inside == wanted] for wanted in (True, False))
     if not others:

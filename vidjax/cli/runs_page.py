@@ -100,7 +100,7 @@ def _rows(runs: Mapping[str, RunSummary]) -> Iterator[list[str]]:
 
 
 def _remarks(runs: Mapping[str, RunSummary]) -> Iterator[str]:
-    """Yield how runs ended, if that takes more than a word, and the problems with their files."""
+    """Yield sentences about how runs ended, where one word is not enough, and about problems with their files."""
     for name, run in runs.items():
         for sentence in ([run.state] if ":" in run.state else []) + list(run.notes):
             yield f"{name}: {sentence}"

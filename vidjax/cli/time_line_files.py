@@ -72,7 +72,7 @@ class Files:
 
 
 def find_files(arguments: argparse.Namespace, videos: list[str]) -> Files:
-    """Return the requested files.
+    """Return the output files that the options request.
 
     Raises:
       ConfigError: for a wrong suffix, a file that is an input, or a folder that cannot be written.

@@ -26,11 +26,11 @@ from vidjax.errors import ConfigError, DataError, VideoError
 
 @dataclasses.dataclass(frozen=True)
 class Opening:
-    """Which videos are opened, and how.
+    """The number of videos that an audit opens, and the check that it makes.
 
     Attributes:
       check: `index` or `decode`; empty to look at names only.
-      at_most: the number of videos to open per split, evenly spread; 0 for all.
+      at_most: the largest number of videos to open per split, evenly spread over it; 0 for all.
       threads: videos opened at a time.
       adding_checksums: whether videos without a checksum get one afterwards. If so, neither a missing checksum nor an
         open-ended file (one that does not declare its length) is a problem.
@@ -46,17 +46,18 @@ class Opening:
 
 @dataclasses.dataclass
 class SplitAudit:
-    """What was found in one split.
+    """The findings for one split.
 
     Attributes:
       layout: name of the layout found, such as those of `vidjax.data.sources.root_layouts.LAYOUTS`; empty if none.
-      reading: how a user's own videos were read and divided, in a sentence; hashed: whether by a hash of each name.
-      listed: number of videos listed; missing: paths that are listed but do not exist.
-      classes: number of classes that occur; num_classes: number of classes in total; class_counts: how often each
-        occurs, in units of `unit`.
+      reading: how a user's own videos were read and divided, in a sentence.
+      hashed: whether a hash of each name divided them.
+      listed: number of videos listed; missing: those of them that do not exist.
+      classes: number of classes that occur; num_classes: number of classes in total.
+      class_counts: how often each class occurs, counted in `unit`.
       subjects: number of frames of each subject, where subjects are known.
       unreadable: one dict for each video that could not be read: id, reason, detail.
-      problems: what is wrong, in sentences; notes: what is worth knowing but allowed by the protocol.
+      problems: sentences about faults; notes: sentences about what the protocol allows but a user should know.
       measured: the videos that were read; targets: the targets of all frames. Both are for charts.
       read: the files that were opened without an error.
     """
@@ -100,10 +101,10 @@ def audit(
       name: a `data.name` of a data set with a root.
       splits: the splits to check; by default those of the data set's `DatasetSpec`.
       opening: which of the existing videos are opened, and how.
-      data: how a user's own videos are divided, and where their checksums are listed.
+      data: settings that divide a user's own videos into splits and name the list of checksums.
 
     Raises:
-      ConfigError: when there is no data set of that name, or it has no files to check.
+      ConfigError: when there is no data set of that name, or when vidjax generates its videos.
       DataError: when root is not a folder.
     """
     root, spec = os.path.abspath(os.path.expanduser(root)), DATASETS.find(name)
@@ -122,7 +123,7 @@ def audit(
             continue
         about.problems = [problem for problem in found.problems if problem not in said]
         about.notes = [note for note in found.notes if note not in said]
-        said |= {*found.problems, *found.notes}  # report what is true of all splits once, with the first
+        said |= {*found.problems, *found.notes}  # a finding that several splits share is reported once
         _compare(about, found, spec)
         if checksums:
             found = _with_checksums(about, found, checksums, opening)
@@ -150,7 +151,7 @@ def _warn_of_classes(audits: list[SplitAudit]) -> None:
 
 
 def _compare(about: SplitAudit, found: Inventory, spec: DatasetSpec) -> None:
-    """Compare the files that exist with what is listed and what is published."""
+    """Compare the existing files with the listed videos and with the published counts."""
     about.listed, about.num_classes, about.unit = len(found.videos), len(found.names), found.unit
     about.reading, about.hashed = found.reading, found.hashed
     about.missing = [video.id for video in found.videos if not video.there]
@@ -218,7 +219,7 @@ def _read(about: SplitAudit, found: Inventory, opening: Opening) -> None:
 
 
 def _find(spec: DatasetSpec, root: str, split: str, data: DataConfig) -> tuple[str, Inventory]:
-    """The name of the layout that holds a split under a root, and what it lists."""
+    """Find a split below a root; return the name of its layout and the videos that it lists."""
     if spec.any_videos and spec.inventory is not None and (os.path.isfile(root) or os.listdir(root)):
         found = spec.inventory(root, split, data)
         return found.layout, found

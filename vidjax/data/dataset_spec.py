@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-    """What a data set is, how it is laid out on disk, and how its splits are opened.
+    """Description of a data set: its classes, its layout on disk, and the functions that open its splits.
 
     A data set with one class per video needs only `find_annotations` and `listing`: opening, checking and preparing it
     follow from these, and its root may also hold records, lists or class folders. A data set whose rows carry more
@@ -26,8 +26,8 @@ class DatasetSpec:
 
     Attributes:
       title: name for messages and charts.
-      layout: what the root looks like, in words.
-      annotations: what its rows can carry, names of `vidjax.data.sources.annotations.ANNOTATIONS`.
+      layout: the expected contents of the root, in words.
+      annotations: names in `vidjax.data.sources.annotations.ANNOTATIONS` that its rows can carry.
       splits: the splits that `vidjax check` and `vidjax prepare` take by default.
       num_classes: the published number of classes; 0 where the root determines it.
       target_names: names of the components of a target.

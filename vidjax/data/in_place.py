@@ -1,8 +1,8 @@
 """Arrays that all loader processes of a machine read in place instead of receiving a copy each.
 
-Large arrays lie in anonymous files (memfd), which loader processes map by their descriptor number in the process that
-made them. Nothing is left behind when that process is killed, and /dev/shm, which containers keep small, is not
-needed. Where memfd does not exist, arrays are pickled with everything else.
+Large arrays are kept in anonymous files (memfd). Loader processes open them under /proc, as descriptors of the process
+that created them. Nothing is left behind when that process is killed, and /dev/shm, which containers keep small, is
+not needed. Where memfd does not exist, arrays are pickled with everything else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cloudpickle
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-LARGE = 2**20  # bytes from which an array is shared
+LARGE = 2**20  # arrays of at least this many bytes are shared
 _files: dict[int, tuple[int, int]] = {}  # by the address of a shared array: its file descriptor and its size in bytes
 
 Packed = tuple[bytes, list[tuple[str, int] | bytes]]
@@ -52,7 +52,7 @@ class GrowingBytes:
 
 
 def placed(array: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
-    """The array, copied to where loader processes can read it in place if it is large."""
+    """Copy a large array to where loader processes can read it in place; return a small one unchanged."""
     if array.nbytes < LARGE or not hasattr(os, "memfd_create"):
         return array
     grown = GrowingBytes()
@@ -63,14 +63,14 @@ def placed(array: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
 
 
 def pack(thing: Any) -> Packed:
-    """Pickle a thing for other processes of this machine; valid as long as this process lives."""
+    """Pickle an object for other processes of this machine; the result is valid as long as this process lives."""
     arrays: list[pickle.PickleBuffer] = []
     pickled = cloudpickle.dumps(thing, protocol=5, buffer_callback=arrays.append)
     return pickled, [_place(array.raw()) for array in arrays]
 
 
 def unpack(packed: Packed) -> Any:
-    """Unpickle the thing; its large arrays are read-only."""
+    """Unpickle an object packed by `pack`; its large arrays are read-only."""
     pickled, places = packed
     return pickle.loads(pickled, buffers=[place if isinstance(place, bytes) else _opened(*place) for place in places])
 

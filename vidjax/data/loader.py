@@ -1,7 +1,7 @@
 """Batches of clips through grain, the same for any number of processes and workers.
 
 The order of operations ensures this: shuffle, repeat, augment (random numbers keyed by the global row), and only then
-select the rows of a process, which workers decode in turn. To resume, reading starts at a later row, so no iterator
+select the rows of a process, which workers decode in turn. A resumed run starts reading at a later row, so no iterator
 state is ever saved.
 """
 
@@ -31,12 +31,12 @@ from vidjax.data.video.frame_cache import FrameCache
 from vidjax.data.worker_memory import mark_segments, own_mark, sweep
 from vidjax.errors import ConfigError, StalledError
 
-if TYPE_CHECKING:  # it imports jax and orbax, which many importers of this module do not need
+if TYPE_CHECKING:  # grain imports jax and orbax, which many importers of this module do not need
     import grain
 
 FEW_CORES = 4  # up to this many, no workers are started
 MOST_WORKERS = 64
-_CACHED_SHARE = 4  # one part in this many of the free memory is for decoded frames
+_CACHED_SHARE = 4  # by default, the cache of decoded frames may fill the free memory divided by this
 WORKER_MEMORY = 10**9  # upper estimate in bytes for a worker with its clips
 _ROWS = 2**48  # practically endless, yet small enough for the floats in which grain computes lengths
 # Unread output of a worker must fit into a pipe of 64 KiB; otherwise the worker does not exit until it is read.
@@ -63,8 +63,8 @@ def train_batches(
         index (rows) int64, the data-set row that was used;
         failed (rows 8) int32, the rows tried before it that could not be decoded, padded with -1;
         failed_reason (rows 8) int8, indices into `VideoError.REASONS`, padded with -1.
-      Only the first of R clips carries failures. A row that fails is replaced by another of its class, drawn from the
-      random numbers of its position. With data.balance=classes the rows of each class are repeated in turn until
+      Only the first of the R clips lists failures. A row that fails is replaced by another of its class, chosen with
+      random numbers keyed by its position. With data.balance=classes the rows of each class are repeated in turn until
       every class has as many as the largest.
 
     Raises:
@@ -103,12 +103,12 @@ def train_batches(
 def eval_batches(
     source: Rows, data: DataConfig, recipe: ClipRecipe, *, batch: int, process: tuple[int, int] = (0, 1)
 ) -> Batches:
-    """Iterate over the local batches of one process, in one pass that shows every video once over all processes.
+    """Iterate once over the local batches of one process; together, the processes read every video exactly once.
 
     All processes get the same number of batches; rows past the end are padding. A video that fails is never replaced.
 
     Args:
-      data: the numbers of workers and threads, the prefetch and the stall limit are read from it.
+      data: gives the numbers of workers and threads, the prefetch and the stall limit.
       recipe: how the views of a video are taken.
       batch: videos per step over all processes.
       process: (index of this process, number of processes).
@@ -181,8 +181,8 @@ class Batches:
           rows: one video each, in order.
           videos: videos per batch.
           join: combines rows into a batch.
-          data: the numbers of workers and threads, the prefetch and the stall limit are read from it.
-          video: gives the file of a row, by its position in `rows`.
+          data: gives the numbers of workers and threads, the prefetch and the stall limit.
+          video: returns the file of a row, given its position in `rows`.
         """
         _single_threaded_cv2()
         sweep()
@@ -195,7 +195,7 @@ class Batches:
 
     @property
     def decoded(self) -> int:
-        """How many videos of the next batch are decoded."""
+        """Number of videos of the next batch that are decoded already."""
         return self._reader.decoded
 
     def close(self) -> None:
@@ -231,9 +231,9 @@ class Batches:
 
 
 def num_workers(data: DataConfig) -> int:
-    """How many processes decode: data.workers or, if that is -1, a number that suits the usable cores and free memory.
+    """Number of processes that decode: data.workers or, if that is -1, one that suits usable cores and free memory.
 
-    With few cores, threads of this process do as well and start at once, since decoding releases the GIL.
+    With few cores, threads of this process decode as fast, since decoding releases the GIL, and they start at once.
     """
     if data.workers >= 0:
         return data.workers
@@ -244,7 +244,7 @@ def num_workers(data: DataConfig) -> int:
 
 
 def frame_cache(data: DataConfig) -> FrameCache | None:
-    """A cache of decoded frames, or None with worker processes, each of which would keep frames of its own."""
+    """A cache of decoded frames; None if data.cache_gb is 0 or with worker processes, as each would keep its own."""
     if not data.cache_gb or num_workers(data):
         return None
     if data.cache_gb > 0:
@@ -253,7 +253,7 @@ def frame_cache(data: DataConfig) -> FrameCache | None:
 
 
 def decoders(data: DataConfig) -> int:
-    """How many videos are decoded at once."""
+    """Number of videos that are decoded at a time."""
     return min(max(num_workers(data), 1) * data.threads, usable_cores())
 
 
@@ -266,8 +266,8 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
     workers = num_workers(data)
     if not workers:
         return packs
-    # The thread that starts this process has its signals unblocked. Done here, that is not the thread that starts the
-    # workers, which inherit blocked signals from it.
+    # Starting the resource tracker unblocks signals in the calling thread. The thread that starts the workers must keep
+    # them blocked, since workers inherit its signal mask, so the tracker is started here, in another thread.
     resource_tracker.ensure_running()
     if not flags.FLAGS.is_parsed():  # grain reads a flag even if no absl app has parsed any
         flags.FLAGS.mark_as_parsed()
@@ -277,13 +277,16 @@ def _decoded(rows: grain.MapDataset, pack: int, join: Join, data: DataConfig) ->
 
 
 def _rows_per_pack(videos: int, workers: int) -> int:
-    """A divisor of the batch: several rows cost hardly more to send than one, but all workers should share a batch."""
+    """Number of rows per pack, a divisor of the batch.
+
+    Several rows cost hardly more to send than one, but all workers should share a batch.
+    """
     most = min(_PACK, videos // max(workers, 1)) if workers else 1
     return next(number for number in range(max(most, 1), 0, -1) if videos % number == 0)
 
 
 class _Part:
-    """The rows of one process's batches from a step on; when sent to a worker, large arrays are shared, not copied."""
+    """The rows of one process's batches from a step on; workers share its large arrays instead of copying them."""
 
     def __init__(self, rows: grain.MapDataset, videos: int, process: tuple[int, int], start_step: int = 0):
         self._rows, self._videos, self._process, self._start = rows, videos, process, start_step
@@ -326,7 +329,7 @@ def _start_worker(mark: str, worker: int, workers: int):
 
 
 def _end_with_parent():
-    """Exit with the parent: one that was killed cannot stop its workers, which would wait for it forever."""
+    """Exit when the parent ends: a killed parent cannot stop its workers, and they would wait for it forever."""
     cast("multiprocessing.process.BaseProcess", multiprocessing.parent_process()).join()
     os._exit(1)
 

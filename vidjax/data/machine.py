@@ -12,7 +12,7 @@ def usable_cores() -> int:
 
 
 def free_host_memory() -> int | None:
-    """Free memory in bytes, of this machine or within the limit of this process's control group; None if unknown."""
+    """Free memory in bytes, of the machine or of this process's control group if that has less; None if unknown."""
     free = []
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

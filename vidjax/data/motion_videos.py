@@ -66,20 +66,20 @@ _MANIFEST = "motion.json"
 
 @dataclasses.dataclass(frozen=True)
 class MotionSpec:
-    """How many videos there are and what they look like; equal specs give the same videos."""
+    """The number and appearance of the videos; equal specs give the same videos."""
 
     seed: int = 0
     train_videos: int = 4096
     val_videos: int = 256
     test_videos: int = 512
-    long_videos: int = 0  # each several intervals back to back, with one class per interval
+    long_videos: int = 0  # each of several intervals back to back, with one class per interval
     size: int = 48  # pixels, height and width; even, as 4:2:0 H.264 requires
     frames: int = 20
     fps: int = 10
-    min_side: float = 0.4  # of the digit's box, as a share of the frame
+    min_side: float = 0.4  # smallest side of the digit's box, as a share of the frame
     max_side: float = 0.7
-    cycle_frames: int = 20  # in which the fastest digit crosses the frame or completes a zoom
-    turn_frames: int = 36  # in which the fastest digit turns once; faster turns seem to go the other way
+    cycle_frames: int = 20  # frames in which the fastest digit crosses the frame or completes a zoom
+    turn_frames: int = 36  # frames in which the fastest digit turns once; faster turns seem to go the other way
     min_speed: float = 0.6  # as a share of the fastest
     slant: float = 20.0  # degrees; largest angle between a digit's path and its class's axis
     spread: float = 1.0  # share of the torus in which digits start, around the upright one in the middle
@@ -91,8 +91,8 @@ class MotionSpec:
     key_frame_every: int = 10
 
 
-# Two moments of a video share their digit and hardly anything else: neither background, place nor size shows which
-# moments belong together, and the slow motion is lost in the shaking.
+# Two frames of a video share the digit and hardly anything else. Background, place and size do not show which frames
+# belong together, and shaking hides the slow motion.
 DIGITS = MotionSpec(
     val_videos=1024,
     test_videos=0,
@@ -109,7 +109,7 @@ DIGITS = MotionSpec(
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A stretch of constant motion; `rate` is the change of pose per frame, `speed` its share of the fastest."""
+    """A stretch of constant motion; `rate` is the change of pose per frame, `speed` is relative to the fastest."""
 
     label: str
     frames: int
@@ -334,7 +334,7 @@ _loaded: dict[str, tuple] = {}
 
 
 def glyphs() -> tuple[Float[np.ndarray, "n 8 8"], np.ndarray]:
-    """scikit-learn's digits as ink in [0, 1], and the digit that each shows; loaded once per process."""
+    """scikit-learn's images of digits, as ink in [0, 1], and the digit that each shows; loaded once per process."""
     if not _loaded:
         from sklearn.datasets import load_digits
 
@@ -363,7 +363,7 @@ def background(seed: int, size: int, waves: int = 6) -> Float[np.ndarray, "h w 3
 def _sample(
     glyph: Float[np.ndarray, "8 8"], down: Float[np.ndarray, ...], right: Float[np.ndarray, ...]
 ) -> Float[np.ndarray, ...]:
-    """Bilinear ink at offsets from the centre, in units of the box's side; zero outside the box."""
+    """Interpolate the ink at offsets from the centre, in units of the box's side; zero outside the box."""
     padded = np.pad(glyph, 2)
     row, column = (np.clip(offset * 8 + 5.5, 0, 10.999) for offset in (down, right))
     top, left = row.astype(np.int32), column.astype(np.int32)

@@ -29,10 +29,10 @@ def open_source(data: DataConfig, split: str, annotation: str = LABEL) -> VideoS
     root or in the list `data.checksums`. motion, motion_digits and synthetic need no root.
 
     Args:
-      split: for example `train`, `val` or `test`, or `all` for your own videos; class folders take their numbers from
-        `data.train_split`.
-      annotation: what rows must carry, a name in `vidjax.data.sources.annotations.ANNOTATIONS`; NOTHING for videos
-        alone, whose rows keep their classes if all have one.
+      split: for example `train`, `val` or `test`, or `all` for your own videos. Class folders are numbered as in the
+        split `data.train_split`.
+      annotation: what rows must carry, a name in `vidjax.data.sources.annotations.ANNOTATIONS`. NOTHING asks for
+        videos alone; rows still keep their classes if all have one.
 
     Raises:
       ConfigError: when there is no data set with that name.
@@ -87,7 +87,7 @@ def open_videos(data: DataConfig, split: str) -> VideoSource:
 
 
 def _with_checksums(source: VideoSource, root: str, data: DataConfig) -> VideoSource:
-    """The source, with the checksums that its files are compared with, if there is a list of them."""
+    """Give a source the list of checksums that its files are compared with, if there is one."""
     source.checksums = find_checksums(root, data)
     if source.checksums:
         warn_of_unlisted(source.checksums, source.files())
@@ -95,7 +95,9 @@ def _with_checksums(source: VideoSource, root: str, data: DataConfig) -> VideoSo
 
 
 def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
-    """The absolute path of a data set's root, or of its local copy if it is in a bucket; unchanged if none is needed.
+    """The absolute path of a data set's root, or of its local copy if it is in a bucket.
+
+    For a data set that needs no root, data.root is returned unchanged.
 
     Raises:
       DataError: when the root is missing or empty, or is a file where the data set needs a folder, or is in a bucket
@@ -127,7 +129,7 @@ def find_root(spec: DatasetSpec, data: DataConfig, split: str) -> str:
 
 @functools.cache
 def _staged_once(address: str, folder: str) -> str:
-    """Copy once for all splits of a process; a second look at the bucket could replace files that are being read."""
+    """Copy once for all splits of a process; a second copy could replace files that are being read."""
     return staged(address, folder)
 
 
@@ -138,7 +140,7 @@ def check_annotation(name: str, spec: DatasetSpec, annotation: str) -> None:
       name: the `data.name` of the data set.
 
     Raises:
-      DataError: naming what its rows carry, and the data sets that carry the annotation.
+      DataError: naming the annotations of its rows, and the data sets that carry the one asked for.
     """
     if annotation == NOTHING or annotation in spec.annotations:
         return

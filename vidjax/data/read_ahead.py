@@ -13,7 +13,7 @@ import numpy as np
 
 from vidjax.errors import DataError
 
-if TYPE_CHECKING:  # it imports jax and orbax, which many importers of this module do not need
+if TYPE_CHECKING:  # grain imports jax and orbax, which many importers of this module do not need
     import grain
 
 CLOSING = 5.0  # seconds to wait for work in progress
@@ -37,14 +37,14 @@ class ReadAhead:
         self._packs, self._per_batch, self._rows, self._join = packs, per_batch, rows, join
         self._ready: queue.Queue[Batch | Exception | None] = queue.Queue(max(1, ahead - 1))  # one more is in progress
         self._closing, self._ending, self._ended = threading.Event(), threading.Event(), threading.Event()
-        # Runs before grain's own finalizers: the one that would close the workers a second time (priority 1), and the
-        # one of the threads that free their shared memory (15).
+        # Runs before two of grain's finalizers: the one that would close the workers a second time (priority 1), and
+        # the one for the threads that free their shared memory (15).
         self._at_exit = multiprocessing.util.Finalize(None, self._end, exitpriority=16)
         self._thread = threading.Thread(target=self._read, daemon=True, name="batches")
         self._thread.start()
 
     def take(self, patience: float) -> Batch | None:
-        """The next batch, or None at the end; re-raises an error of a row.
+        """Return the next batch, or None at the end; re-raise the error of a row.
 
         Raises:
           TimeoutError: after `patience` seconds without a row; 0 waits forever. Seconds are counted one by one, so
@@ -67,17 +67,17 @@ class ReadAhead:
         """Stop the thread, and with it the workers that decode for it."""
         self._closing.set()
         if threading.current_thread() is not self._thread:
-            self._ended.wait(CLOSING)  # before Python 3.13, Thread.join that a signal interrupts marks it ended
+            self._ended.wait(CLOSING)  # before Python 3.13, an interrupted Thread.join marks the thread as ended
 
     def _end(self) -> None:
-        """Close at exit; waits without a limit once grain ends the workers, since grain has a limit of its own."""
+        """Close at exit; once grain is ending the workers, wait without a limit, since grain has one of its own."""
         self.close()
         if self._ending.is_set():
             self._ended.wait()
 
     def _read(self) -> None:
-        # Workers inherit the signal mask of the thread that starts them: a preempted run still needs its batches while
-        # it saves a checkpoint, and a Ctrl-C at the terminal goes to all processes.
+        # Workers inherit the signal mask of this thread, which starts them. They must outlive SIGTERM, because a
+        # preempted run still needs batches until it has saved, and Ctrl-C, which a terminal sends to all processes.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         packs = iter(self._packs)
         try:

@@ -1,4 +1,4 @@
-"""Where pieces of work run, each of which writes a file: in threads of this process, or on Apache Beam.
+"""Run pieces of work, each of which writes a file, in threads of this process or on Apache Beam.
 
 Every machine of a cluster must see videos, models and the output folder under the same paths. A cluster may run a piece
 twice, even concurrently, and may still be running it after the command that asked for it has ended. Pieces must
@@ -39,7 +39,7 @@ def default_runner() -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-    """What runs the work, and with how many threads.
+    """The runner of the work, its options and its number of threads.
 
     Attributes:
       name: `threads`, `local` (Beam in this process), or a Beam runner such as DaskRunner or DataflowRunner.
@@ -64,7 +64,8 @@ def run_pieces(
 
     Args:
       work: runs one piece; picklable.
-      is_done: whether a piece's output exists; a cluster that goes away may end a pipeline without an error.
+      is_done: whether a piece's output exists. A cluster that goes away may end a pipeline without an error, so this is
+        asked at the end.
 
     Raises:
       ConfigError: when Beam is needed but not installed, or does not know the runner.
@@ -168,8 +169,8 @@ def _on_beam(work: Callable[[Piece], object], pieces: Sequence[Piece], runner: R
 
 
 def _do(work: Callable[[Piece], object], piece: Piece) -> None:
-    """Run one piece; Beam moves only pieces, and their output goes straight to its file."""
+    """Run one piece; it writes its output straight to a file, so nothing returns through Beam."""
     try:
         work(piece)
-    except UserError as error:  # a runner may wrap it several times, with tracebacks
+    except UserError as error:  # a runner may wrap the error several times, with tracebacks
         raise RuntimeError(f"<<vidjax: {error}>>") from error

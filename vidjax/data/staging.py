@@ -28,13 +28,14 @@ def staged(address: str, folder: str) -> str:
       the absolute path of the folder.
 
     Raises:
-      DataError: when the address is empty or cannot be read, or the folder is full or holds other files.
+      ConfigError: for an unknown kind of bucket, or one whose package is not installed.
+      DataError: when the address holds nothing or cannot be read, or the folder is full or holds other files.
     """
     place = pathlib.Path(folder).expanduser().absolute()
-    located(address)  # raises if it is not a bucket, or needs a package
+    located(address)  # raises the ConfigError
     try:
         wanted = object_checksums(address)
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store raises its own kinds of error
         raise DataError(f"data.root={address} cannot be read: {str(error) or type(error).__name__}") from error
     if not wanted:
         raise DataError(f"data.root={address} holds nothing; give the address of a folder with videos or records")
@@ -67,7 +68,7 @@ def _copy(address: str, place: pathlib.Path, wanted: dict[str, str]) -> None:
                     write_json(record, there)
     except DataError:
         raise
-    except Exception as error:  # every store has its own kinds
+    except Exception as error:  # every store raises its own kinds of error
         room = shutil.disk_usage(place).free / 1e9
         raise DataError(f"{address} cannot be copied to {place} ({room:.1f} GB free): {error}") from error
     finally:

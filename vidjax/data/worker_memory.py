@@ -1,9 +1,9 @@
 """Shared memory through which loader workers send frames, named so that a later start can remove what was left behind.
 
-Python's resource tracker removes the segments of a killed process, unless it is killed too, as when a whole process
-group or container is. Segment names therefore begin with a mark of the process that reads batches. That process holds a
-lock on a file of the same name for as long as it lives, and segments whose lock nobody holds are removed. Process
-numbers would not do: containers may share /dev/shm while each numbers its own processes.
+Python's resource tracker removes the segments of a killed process, unless the tracker is killed too, together with the
+whole process group or container. Segment names therefore begin with a mark of the process that reads batches. That
+process holds a lock on a file of the same name for as long as it lives, and segments whose lock nobody holds are
+removed. Process numbers would not do: containers may share /dev/shm while each numbers its own processes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mark_segments(mark: str) -> None:
 def sweep() -> None:
     """Remove the segments of processes that ended without doing so."""
     for path in _FOLDER.glob(_LOCKS):
-        with contextlib.suppress(OSError):  # another process holds it, sweeps it too, or belongs to another user
+        with contextlib.suppress(OSError):  # another process holds or removes the file, or another user owns it
             file = os.open(path, os.O_RDWR)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

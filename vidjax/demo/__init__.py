@@ -1,1 +1,1 @@
-"""The page of `vidjax demo`: drop a video, and see what a model sees in it. Needs gradio (extra `demo`)."""
+"""The page of `vidjax demo`, where visitors drop a video and see what a model sees in it; needs the extra `demo`."""

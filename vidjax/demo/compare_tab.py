@@ -13,7 +13,7 @@ from vidjax.demo.uploads import Tell, Upload
 
 
 class CompareTab:
-    """Any two classifiers of a page."""
+    """The answers of any two classifiers of a page."""
 
     NAME = "Compare"
 

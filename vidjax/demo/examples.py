@@ -1,4 +1,4 @@
-"""Example videos for the page, generated at its start: digits that move, turn and grow, as in the quickstart."""
+"""Example videos for the page, generated when it starts: digits that move, turn and grow, as in the quickstart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of a page: their names, and calls that report progress."""
+"""The models of a page, with their names and with calls that report progress."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Classifier(Served):
 
     @functools.cached_property
     def record(self) -> str:
-        """The accuracy of its run on its evaluation videos; empty if unknown."""
+        """A sentence with the accuracy of its run on the evaluation videos; empty if unknown."""
         if not isinstance(self.model.config, Config):
             return ""
         found = read_json(located(self.model.source) / RESULTS) or {}
@@ -221,7 +221,7 @@ class Models:
 
     @property
     def all(self) -> tuple[Served, ...]:
-        """All of them."""
+        """All models, of any kind."""
         return (*self.classifiers, *self.autoencoders, *self.captioners)
 
 

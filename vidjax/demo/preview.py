@@ -42,7 +42,9 @@ def write_preview(path: str, info: VideoInfo, target: str, advance: Callable[[fl
     """Write a small, silent H.264 copy of a video with the same timing.
 
     Args:
-      info: of the video; target: the copy, an .mp4; advance: called with the share that is done.
+      info: metadata of the video.
+      target: path of the copy, an .mp4.
+      advance: called with the share that is done.
 
     Returns:
       True if the copy has all frames, up to 30 per second; False if it has the key frames only.

@@ -20,7 +20,7 @@ _MASKS = {"tube": "tubes", "random": "random cubes", "frame": "whole frames"}
 
 
 class ReconstructionTab:
-    """The first autoencoder of a page."""
+    """The reconstructions of the page's first autoencoder."""
 
     NAME = "Reconstruction"
 

@@ -20,7 +20,7 @@ PROGRESS = gr.Progress()  # as a default argument, it makes gradio pass the call
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """A part of a tab that is drawn together.
+    """A part of a tab that one call draws.
 
     Attributes:
       draw: maps the visitor's video, a progress callback and the values of `inputs` to the values of `outputs`.

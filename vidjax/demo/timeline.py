@@ -20,13 +20,13 @@ from vidjax.evaluation.predict import Predictor
 _MOST = 48  # windows per video
 _SPREAD = 10.0  # seconds per window for models that spread their frames: as long as the clips of Kinetics
 _LONG = 2  # minimum length of a video for a time line, in clips
-_LANES = 8  # number of classes drawn, those that win most windows, and of colours
+_LANES = 8  # number of colours, and of classes drawn: those that win most windows
 _TALL = 40  # height of the curves, in SVG units
 _MARKS = 6  # time labels below
 
 
 def windows_for(recipe: ClipRecipe, info: VideoInfo) -> Windows | None:
-    """Return windows that overlap by half, or wider apart if there are too many; None for a video under two clips."""
+    """Return windows that overlap by half, or fewer if these are too many; None for a video under two clips long."""
     seconds = _SPREAD if recipe.spread else recipe.covers(info.frames, info.fps) / info.fps
     if info.duration < _LONG * seconds:
         return None

@@ -27,7 +27,7 @@ from vidjax.demo.preview import is_playable, write_preview
 from vidjax.errors import UserError, VideoError
 
 KEPT = 3600  # seconds that a video is kept after its last use
-_UNCLAIMED = 120  # seconds that an unclaimed file is kept, after a visitor left or dropped ten at once
+_UNCLAIMED = 120  # seconds that a file is kept without a visitor, who may have left or dropped ten files at once
 _ROUND = 30.0  # seconds between sweeps
 _VISIT = "visit-"  # prefix of visitors' folders
 Tell = Callable[[float, str], None]  # called with the share of the work that is done and a description
@@ -42,7 +42,7 @@ class Upload:
     """A visitor's video.
 
     Attributes:
-      path: of the file; name: as the visitor named it; info: its metadata.
+      path: path of the file; name: the visitor's name for it; info: its metadata.
       player: the file that the page plays: the video itself, or a copy that browsers can play.
       notes: messages for the visitor.
       drawn: numbers of the steps that already show it.
@@ -101,7 +101,7 @@ class Upload:
 
 
 class Uploads:
-    """Takes over the files that gradio receives, and deletes them in time."""
+    """The store of visitors' videos: it takes over the files that gradio receives, and deletes them when unused."""
 
     def __init__(self, folder: str | os.PathLike, limits: Limits):
         """Keep everything in a dedicated folder; files in it that belong to no visitor are deleted."""
@@ -114,8 +114,9 @@ class Uploads:
         """Check a received file; it replaces the visitor's last one, and is deleted at once if it is rejected.
 
         Args:
-          visitor: the session; path: of the file, which is moved; name: the visitor's name for it. The visitor's
-            browser sends both.
+          visitor: the session.
+          path: path of the file, which is moved; the visitor's browser sends it, so it is checked.
+          name: the visitor's name for the file, also from the browser.
 
         Raises:
           RefusedError: when the file is rejected.
@@ -170,7 +171,7 @@ class Uploads:
 
     @contextlib.contextmanager
     def kept_swept(self) -> Generator[None]:
-        """Sweep regularly in a thread."""
+        """While open, sweep regularly in a thread."""
         over = threading.Event()
 
         def sweep_again():

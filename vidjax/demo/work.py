@@ -1,4 +1,4 @@
-"""Run work that a visitor waits for, with a progress bar on the page although its duration is unknown."""
+"""Run work that a visitor waits for, with a progress bar on the page even if its duration is unknown."""
 
 from __future__ import annotations
 

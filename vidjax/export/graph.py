@@ -75,7 +75,7 @@ class Graph:
 
 
 def _with_spec(objective: Any, changes: dict[str, str | None]) -> Any:
-    """Return the objective with changed spec fields, since a spec that names implementations may fit one platform."""
+    """Return the objective with changed spec fields; implementations named in a spec may run on one platform only."""
     module = objective.module
     names = {field.name for field in dataclasses.fields(module.spec)}
     takes_attention = "attention" in names and "scan" not in names  # a model with a scan rejects `attention`

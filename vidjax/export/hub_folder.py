@@ -36,7 +36,7 @@ _REQUIREMENTS = "vidjax[demo] @ git+https://github.com/vidjax/vidjax\n"
 
 
 def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str = "") -> tuple[str, ...]:
-    """Write a model card and weights in the layout of `transformers`, or the authors' layout where it lacks the model.
+    """Write a model card and weights, in the layout of `transformers` or, for models that it lacks, of the authors.
 
     `preprocessing.json` records how clips are taken, so that `from_pretrained` of the folder, or of its hub id, gives
     the same answers as the model. Upload the folder `space` as a separate Space.
@@ -44,14 +44,14 @@ def write(model: Pretrained, folder: str | os.PathLike, name: str, license: str 
     Args:
       folder: new or empty.
       name: repository on the hub, owner/name.
-      license: the hub's name for it, such as apache-2.0; empty if unknown.
+      license: the hub's name of the licence, such as apache-2.0; empty if unknown.
 
     Returns:
       notes, as from `vidjax.weights.export`.
 
     Raises:
       ConfigError: for a name or licence that the hub rejects.
-      WeightsError: for a model that is no classifier, backbone or autoencoder, or that has no layout.
+      WeightsError: for a model that is not a classifier, backbone or autoencoder, or that has no layout.
       DataError: when the folder cannot be written.
     """
     if not _NAME.fullmatch(name):

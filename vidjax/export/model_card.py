@@ -1,4 +1,4 @@
-"""Write a model card: what the model is, how to load it, its training data, recipe and results."""
+"""Write a model card: a description of the model, how to load it, its training data, recipe and results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def write(model: Pretrained, name: str, license: str, *, transformers: bool) -> 
     """Return the text of README.md.
 
     Args:
-      name: repository on the hub; license: the hub's name for it, or empty.
+      name: repository on the hub.
+      license: the hub's name of the licence, or empty.
       transformers: whether `transformers` loads the weights.
     """
     parts = [_head(model, license), f"# {name.split('/')[1]}", _what(model), _loading(model, name, transformers)]

@@ -34,7 +34,7 @@ _USUAL = 0.9  # decay of the moving average of response times
 
 
 class Service:
-    """Answers requests: decodes videos in threads and batches their clips.
+    """The service behind the routes: it decodes videos in threads and batches their clips.
 
     Attributes:
       stopping: whether the server is shutting down, so that clients should send no further requests.

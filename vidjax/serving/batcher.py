@@ -12,16 +12,17 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, UInt8
 
-_PATIENCE = 0.25  # fraction of the last batch's duration
+_PATIENCE = 0.25  # longest wait for more clips, as a fraction of the last batch's duration
 _Waiting: TypeAlias = "tuple[np.ndarray, Future]"
 
 
 class Batcher:
-    """Computes clips from many threads on one thread.
+    """A thread that computes the clips of many other threads in batches.
 
-    While one batch computes, the next one gathers. It waits until it is as large as the previous round, because
-    clients that were just answered may send more, but at most a fraction of a batch's duration. A lone client is thus
-    not delayed, and batches grow with the load. Batches are padded to a power of two, so that few sizes are compiled.
+    While one batch computes, the next one gathers. It waits for as many clips as were last computed or left waiting,
+    because clients that were just answered may send more, but at most for a fraction of the last batch's duration. A
+    lone client is thus not delayed, and batches grow with the load. Batches are padded to a power of two, so that few
+    sizes are compiled.
     """
 
     def __init__(

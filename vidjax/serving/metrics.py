@@ -14,7 +14,7 @@ class Metrics:
 
     Attributes:
       requests: responses by status code.
-      seconds: duration of requests answered with 200, from the first byte to the response.
+      seconds: duration of requests answered with 200, from the arrival of the request to the response.
       received: bytes of videos received.
       batch: clips per batch.
     """

@@ -81,7 +81,7 @@ def _from_folder(folder: Path, name: str) -> ServedModel:
     try:
         graph = jax.export.deserialize(bytearray((folder / stablehlo.GRAPH).read_bytes()))
         weights = load.read_weights(folder / stablehlo.WEIGHTS)
-    except Exception as error:  # damaged files raise many types, from flatbuffers, MLIR or the header
+    except Exception as error:  # damaged files raise errors of many types, from flatbuffers, MLIR or the header
         raise WeightsError(
             f"{folder} is damaged or needs another version of jax: {error}; export the model again"
         ) from error

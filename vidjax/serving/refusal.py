@@ -13,7 +13,7 @@ _LINGER = 1.0  # seconds
 
 
 class Refusal(JSONResponse):
-    """Responds {"error": sentence} and then closes the connection.
+    """A response {"error": sentence}, after which the connection is closed.
 
     The client may still be sending. If the connection closed at once, the client's system would drop the response, so
     incoming data is received and discarded for a moment.

@@ -18,7 +18,7 @@ from vidjax.serving.limits import Limits
 
 _LOOK = 0.05  # seconds between checks of whether to stop
 _NOTICE = 0.5  # seconds in which connections close after their next response, before new ones are refused
-_LAST = 5.0  # further seconds for the request of a connection that was accepted last
+_LAST = 5.0  # further seconds for a connected client to send its first request
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -57,14 +57,14 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signal handling to the caller, and accepts the connections that wait when it stops."""
+    """A server that leaves signal handling to its caller and, when it stops, accepts the connections that wait."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept what waits in the sockets' queues, which closing them would reset, then shut down."""
+        """Accept the connections that wait in the sockets' queues, which closing would reset; then shut down."""
         until = time.monotonic() + _NOTICE
         while select.select(sockets or [], [], [], 0)[0] and time.monotonic() < until:
             await asyncio.sleep(0)

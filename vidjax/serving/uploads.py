@@ -66,7 +66,7 @@ def _too_large(limits: Limits) -> Refused:
 
 
 class _Counted:
-    """Receives the messages of a request until their bytes exceed the limit."""
+    """The messages of a request; raises `Refused` once their bytes exceed the limit."""
 
     def __init__(self, request: Request, limits: Limits):
         self._receive, self._limits, self._left = request.receive, limits, limits.bytes
@@ -80,7 +80,7 @@ class _Counted:
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, bounded by the body limit, instead of writing those over 1 MB to disk."""
+    """A parser that keeps files in memory, bounded by the body limit, instead of writing those over 1 MB to disk."""
 
     spool_max_size = 0  # 0 keeps a SpooledTemporaryFile in memory at any size
 

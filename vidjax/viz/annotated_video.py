@@ -38,7 +38,7 @@ def annotate(
     Args:
       source: a video file.
       target: the .mp4, on a disk; it appears only when complete.
-      cues: what to draw when, from `vidjax.viz.time_line.cues`.
+      cues: the labels to draw and their times, from `vidjax.viz.time_line.cues`.
       advance: called after each frame.
 
     Returns:

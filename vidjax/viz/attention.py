@@ -17,13 +17,13 @@ CAPTION = (
     "lowest and highest hundredth of its cubes."
 )
 _ENDS = 0.01, 0.99  # quantiles that bound the scale, since a few tokens draw far more attention than all others
-_HEIGHT = 144  # approximate pixels of a frame; small frames are enlarged, with visible pixels under smooth maps
+_HEIGHT = 144  # approximate height of a frame in pixels; small frames are enlarged, and only the maps are smoothed
 _COLOURS = "turbo"
-_BELOW, _RISE = 0.15, 0.55  # opacity where a map is lowest, and how much more where it is highest
+_BELOW, _RISE = 0.15, 0.55  # opacity where a map is lowest, and the amount added where it is highest
 
 
 def overlay(clip: UInt8[np.ndarray, "t h w 3"], maps: Float[np.ndarray, "u v w2"]) -> Float[np.ndarray, "t h w 3"]:
-    """Lay a map over the frames of a clip in grey, as `CAPTION` describes.
+    """Lay a map over the frames of a clip, which turn grey, as `CAPTION` describes.
 
     Args:
       clip: RGB frames.

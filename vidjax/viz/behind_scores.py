@@ -1,4 +1,4 @@
-"""What the figures of a report are based on: how many videos, which checkpoint, and which videos were left out."""
+"""State the basis of a report's figures: the number of videos, the checkpoint, and the videos left out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FEW = 500  # videos; with fewer, a single one noticeably changes a figure
 
 
 def score_sentences(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
-    """Sentences that a reader of an evaluation's figures should know.
+    """Yield sentences that a reader of an evaluation's figures should know.
 
     Args:
-      results: the flat results of one start of a run, including its last validation if there was one.
+      results: the results of one start of a run by name, including its last validation if there was one.
       workdir: the run's folder, whose metrics.jsonl has the step of the validation.
     """
     videos = results.get("eval/num_expected")
@@ -55,7 +55,7 @@ _SIDES = {"train": "trained on", "validation": "validated on"}
 
 
 def _two_figures(results: Mapping[str, Any], workdir: Place) -> Iterator[str]:
-    """A sentence on why the last validation and the final evaluation differ in a figure, if they do."""
+    """Yield a sentence on why the last validation and the final evaluation differ in a figure, if they do."""
     pairs = ((name, name.replace("val/", "eval/", 1)) for name in results if name.startswith("val/"))
     differing = next(((val, final) for val, final in pairs if results.get(final, results[val]) != results[val]), None)
     if differing is None:

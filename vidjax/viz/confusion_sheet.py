@@ -25,7 +25,7 @@ def draw_sheet(share: Float[np.ndarray, "classes classes"], names: Sequence[str]
 
     Args:
       share: shares in [0, 1].
-      names: class names short enough to stand beside the matrix.
+      names: class names, short enough to fit beside the matrix.
       path: the PNG to write.
     """
     import matplotlib

@@ -60,7 +60,7 @@ def draw_curves(runs: Mapping[str, str | Place], curves: Sequence[Curve | str], 
     """Draw one panel per metric that has two values in any run, with a line for each run that has the metric.
 
     Args:
-      runs: folders of runs by their legend.
+      runs: folders of runs by their names in the legend.
       curves: metrics; a plain name, such as `train/lr`, is its own title.
       path: the PNG to write.
 

@@ -30,7 +30,7 @@ Draw = Callable[[Axes, SplitAudit], None]
 
 
 def draw_dataset(title: str, audits: Sequence[SplitAudit], folder: str | Place) -> list[Place]:
-    """Draw all charts that there are numbers for.
+    """Draw all charts for which there are numbers.
 
     Args:
       title: title of the data set.

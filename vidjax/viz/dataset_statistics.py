@@ -50,7 +50,7 @@ def _histogram(values: Sequence[float]) -> dict:
 
 
 def bin_edges(values: Sequence[float]) -> np.ndarray:
-    """The edges of bins over the values; for whole numbers, edges lie half-way between them."""
+    """The edges of bins over the values; for whole numbers, edges are half-way between them."""
     low, high = float(np.min(values)), float(np.max(values))
     whole = all(float(value).is_integer() for value in values)
     if whole:

@@ -17,7 +17,7 @@ from vidjax.errors import printable
 from vidjax.files import Place, located, write_whole
 
 REPORT, PAGE = "report.md", "report.html"
-_FOLDED = 25  # rows from which the HTML folds a table
+_FOLDED = 25  # the HTML folds tables of at least this many rows
 _STYLE = (
     "body{max-width:64rem;margin:auto;padding:0 1rem 3rem;font:16px/1.5 system-ui,sans-serif;color:#222}"
     "h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:2px solid #eee}"

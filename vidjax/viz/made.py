@@ -1,4 +1,4 @@
-"""How a result was made: the command, machine and date of every start in a run's folder."""
+"""Record how results were made: the command, machine and date of every start in a run's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HISTORY = "history.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What one start did.
+    """One entry of a run's history, written at the end of a start.
 
     Attributes:
       act: what was done, such as `trained to step 200 of 200`.

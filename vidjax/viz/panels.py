@@ -59,7 +59,7 @@ def draw_strips(clips: Mapping[str, Clips], path: str | Place, caption: str, tit
       titles: titles of the b clips.
     """
     count, times = len(next(iter(clips.values()))), _shown(clips)
-    wide, title = 1.15, 0.25 * bool(titles)  # inches of a frame, and over a clip
+    wide, title = 1.15, 0.25 * bool(titles)  # inches: the width of a frame, and the room for a title
     high = wide * np.divide(*next(iter(clips.values())).shape[2:4])
     figure = new_figure(0.5 + wide * len(times), count * (high * len(clips) + title + 0.25) + 0.6)
     panels = figure.subplots(count, 1, squeeze=False)[:, 0]

@@ -40,7 +40,7 @@ Clips = Float[np.ndarray, "b t h w 3"]
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """The files that were written, and what must be stated beside them.
+    """The files that were written, with the caption and the errors to state beside them.
 
     Attributes:
       files: the paths.

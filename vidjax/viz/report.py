@@ -43,16 +43,16 @@ def write_run_report(
 ) -> Place:
     """Write the report of one run from the files in its folder; returns the path of report.md.
 
-    Reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json and
-    the pictures, as far as they exist; draws the training loss, the curves of the task and the learning rate; and adds
-    this start to the folder's history, so that earlier starts stay in the report.
+    It reads config.json, data.json, results.json, confusion_matrix.csv, metrics.jsonl, quarantine.jsonl, goodput.json
+    and the pictures, as far as they exist. It draws the training loss, the curves of the task and the learning rate,
+    and adds this start to the folder's history, so that earlier starts stay in the report.
 
     Args:
       workdir: the run's folder.
       curves: the curves of its task.
       act: what was done, such as `trained to step 200 of 200`.
       config: the configuration it was done with, if it may differ from config.json.
-      results: the resulting figures, flat.
+      results: the resulting figures by name.
       why: why the run was stopped, if it was.
     """
     workdir = located(workdir)
@@ -132,7 +132,7 @@ def _comparison_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _results(history: Sequence[made.Made], latest: Mapping[str, Any], workdir: Place) -> list[Block]:
-    """The figures of each start that has some, or else the latest figures, and what they are based on."""
+    """The figures of each start that has some, or else the latest figures, each with sentences on their basis."""
 
     def figures_and_words(results: Mapping[str, Any]) -> list[Block]:
         return [_results_table(results), *map(Text, score_sentences(results, workdir))]

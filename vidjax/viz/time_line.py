@@ -1,4 +1,4 @@
-"""The time line of a predicted video: what to show at each moment, and a CSV table for other programs."""
+"""The time line of a predicted video, as labels to show at each moment and as a CSV table for other programs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from vidjax.errors import one_line, printable
 
-Answer = Mapping[str, Any]  # what `vidjax.weights.predictors.answer` returns, and `video`, the name of the video
+Answer = Mapping[str, Any]  # the result of `vidjax.weights.predictors.answer`, with the video's name as `video`
 
 
 @dataclasses.dataclass(frozen=True)
 class Cue:
-    """What to show from `start` to `end` (seconds): lines of a name and a figure, such as ("archery", "87%")."""
+    """A label shown from `start` to `end` (seconds): lines of a name and a figure, such as ("archery", "87%")."""
 
     start: float
     end: float

@@ -1,4 +1,4 @@
-"""Where the time of a run went, over all its starts: goodput.json, and its section of a report.
+"""Account for the time of a run over all its starts, from goodput.json, in a section of the report.
 
 Only steps that a checkpoint keeps count as useful: a start that is killed loses the steps after its last checkpoint.
 """
@@ -13,7 +13,7 @@ from vidjax.files import located, read_json
 from vidjax.viz.document import Block, Heading, Table, Text
 
 FILE = "goodput.json"
-KINDS = {  # what a start spends its time on, and the words of a report for it
+KINDS = {  # the ways in which a start spends time, and a report's words for them
     "start": "starting: finding the videos, building the model, reading the checkpoint",
     "compile": "compiling",
     "step": "training steps that count",

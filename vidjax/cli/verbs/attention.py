@@ -1,4 +1,4 @@
-"""`vidjax attention`: show where a model looks in videos: roll-out and maps of a layer, as PNG, GIF and MP4.
+"""`vidjax attention`: draw where a model looks in videos, by roll-out and by layer, as PNG, GIF and MP4.
 
 Models with divided space-time attention get one map for each kind; for VideoMamba, the hidden attention of its scans is
 shown. One clip is taken from the middle of each video. If a video cannot be decoded, the reason is reported, the others
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw the pictures and print what they show."""
+    """Draw the pictures and print their paths."""
     from vidjax.cli.drawn_videos import draw_each
     from vidjax.evaluation.attention import attention_maps, map_sizes
     from vidjax.weights.clip_recipes import RecipeChanges, change_recipe

@@ -1,4 +1,4 @@
-"""`vidjax bench`: time steps, forward passes, scan, attention, loading and verbs, beside the libraries installed.
+"""`vidjax bench`: measure the speed of training, inference, kernels, loading and verbs, beside other libraries.
 
 Only the benchmarks of loading, predict and embed need the data libraries; they run on the CPU.
 """
@@ -134,7 +134,7 @@ def _all_steps(arguments: argparse.Namespace) -> int:
 
 
 def _limit_threads(threads: int) -> int:
-    """Limit this process, and so all contenders, to this many cores; call before the backends start."""
+    """Limit this process, and so all contenders, to `threads` cores; call it before the backends start."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     if threads < 0 or threads > len(cores):
         raise ConfigError(f"--threads={threads} must be from 1 to {len(cores)}, the cores this process may use, or 0")
@@ -147,7 +147,7 @@ def _limit_threads(threads: int) -> int:
 
 
 def _hold_to_avx2() -> None:
-    """Limit XLA, PyTorch and their libraries to AVX2; call before the backends start.
+    """Limit XLA, PyTorch and their libraries to AVX2; call it before the backends start.
 
     XLA's matrix products run in YNNPACK, which checks the processor and ignores flags. Without YNNPACK they run in
     oneDNN, which has a flag (one core of an AMD EPYC: 205 and 110 GFLOP/s).

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Describe every video; 3 when some could not be decoded."""
+    """Describe every video; return 3 if some could not be decoded."""
     for name in ("beams", "max_tokens"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")

@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _division(arguments: argparse.Namespace, name: str) -> DataConfig:
-    """How a user's own videos are to be divided."""
+    """Return the data settings that divide a user's own videos."""
     asked = {"data.val_fraction": arguments.val_fraction, "data.split_by": arguments.split_by}
     changes = {key: value for key, value in asked.items() if value is not None}
     if changes and name != "folder":

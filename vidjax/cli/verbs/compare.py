@@ -1,4 +1,4 @@
-"""`vidjax compare`: run several classifiers on the same videos: their answers, how often they agree, and their times.
+"""`vidjax compare`: run several classifiers on the same videos, and show their answers, agreement and times.
 
 Each model takes clips by its own recipe. Classes are compared by name. The time of a video runs from opening its file
 to the answer; compilation is timed separately. If a video cannot be decoded, the reason is reported, the others are
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run every model on every video; returns 3 if some could not be decoded."""
+    """Run every model on every video; return 3 if some could not be decoded."""
     if len(arguments.models) < 2:
         raise ConfigError("--models takes two or more models; use `vidjax predict` for one")
     for name in ("clips", "crops"):
@@ -84,7 +84,7 @@ class _Asked:
 
     @property
     def seconds(self) -> float | None:
-        """The mean over videos."""
+        """Mean seconds per video; None if no video was answered."""
         found = [answer["seconds"] for answer in self.answers.values() if "seconds" in answer]
         return sum(found) / len(found) if found else None
 

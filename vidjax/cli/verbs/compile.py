@@ -1,6 +1,6 @@
-"""`vidjax compile`: compile a run for a TPU pod without having one: whether it fits, and what it should cost.
+"""`vidjax compile`: compile a run for a TPU pod without having one, to see whether it fits and what it should cost.
 
-Needs the TPU compiler (extra `aot`), but no TPU. Memory and times are the compiler's estimates.
+This needs the TPU compiler (extra `aot`), but no TPU. Memory and times are the compiler's estimates.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compile and print; the exit code is 0 if it fits, 1 if not.
 
     Raises:
-      ConfigError: for --largest-batch or --plan with anything except a training step, and as the compile functions do.
+      ConfigError: for --largest-batch or --plan with anything except a training step, or from the compile functions.
     """
     for option in ("largest_batch", "plan"):
         if getattr(arguments, option) and arguments.what != "step":
@@ -134,7 +134,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 
 
 def print_plans(plans: Sequence[Plan]) -> None:
-    """Print a table with one row per plan, and what its figures mean."""
+    """Print a table with one row per plan, and the meaning of its figures."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`vidjax demo`: a browser page: drop a video, and see what a model sees in it.
+"""`vidjax demo`: serve a browser page where you drop a video and see what a model sees in it.
 
 It shows what the given models can do: answers with a time line, reconstructions of a masked autoencoder, a caption,
 attention, or two models side by side. It needs gradio (extra `demo`). The page is visible on this machine only, unless
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         with uploads.kept_swept():
             try:
                 serving.serve(page, limits, arguments.port, password, arguments.host, **style())
-            except OSError as error:  # gradio's sentence names the port
+            except OSError as error:  # gradio's message names the port
                 raise ConfigError(f"{error}; give another --port") from error
     return 0
 
@@ -100,10 +100,10 @@ def ask_password() -> str:
 
 
 def starter_runs() -> list[str]:
-    """Return the models of a page without --model: the quickstart's, or a tiny one trained for it, now or before.
+    """Return the models of a page without --model: the quickstart's, or a tiny one trained now or by an earlier call.
 
     Raises:
-      ConfigError: when it must be trained but its folder cannot be written.
+      ConfigError: when a model must be trained but its folder cannot be written.
     """
     from vidjax.demo import starter
 

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the missing features and print a summary; returns 3 if a video of this share or full store has none."""
+    """Write the missing features and print a summary; return 3 if a video has no features."""
     for name in ("num_frames", "image_size"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')}={value} must be at least 1")
@@ -166,7 +166,7 @@ def _answer(folder: str, written: Written) -> dict[str, Any]:
 
 
 def _how_to_read(folder: str, written: Written) -> str:
-    """Describe the folder and the two ways to use it; only its name while shares are missing."""
+    """Describe the folder and the two ways to use it; return only its name while shares are missing."""
     header = written.header
     if written.missing:
         return folder

@@ -1,8 +1,8 @@
-"""`vidjax predict`: classify videos: the most probable classes of a trained or downloaded classifier.
+"""`vidjax predict`: classify videos with a trained or downloaded model, and show the most probable classes.
 
-An action model predicts a verb and a noun, a regression its numbers. --every or --window, or a model trained on
-windows, adds a time line: consecutive windows with the same answer form one segment. It is printed and, on request,
-written as subtitles, a table, a page with pictures or an annotated copy of the video.
+An action model predicts a verb and a noun, and a regression model predicts numbers. --every or --window, or a model
+trained on windows, adds a time line, in which consecutive windows with the same answer form one segment. The time line
+is printed and, on request, written as subtitles, a table, a page with pictures or an annotated copy of the video.
 If a video cannot be decoded, the reason is reported, the others are answered, and the exit code is 3.
 """
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answer for every video; returns 3 if some could not be decoded."""
+    """Answer for every video; return 3 if some could not be decoded."""
     for name in ("top", "clips", "crops"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise ConfigError(f"--{name}={value} must be at least 1")
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _written(files: time_line_files.Files, answer: dict[str, Any]) -> bool:
-    """Write the files of a video; True when its copy could not be written."""
+    """Write the files of a video; return True if its annotated copy could not be written."""
     if reason := files.write_of(answer):
         say(f"vidjax: {answer['video']} is answered but not copied: {reason}")
     return bool(reason)

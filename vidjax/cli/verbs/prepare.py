@@ -1,7 +1,7 @@
 """`vidjax prepare`: write a data set as records that load fast: small frames, many key frames, few files.
 
-Runs on Apache Beam (extra `beam`), on this machine or on a cluster with --runner; without Beam, in threads. Unreadable
-videos are listed with the reason, and the exit code is then 3. Run the same command again to resume.
+It runs on Apache Beam (extra `beam`), on this machine or on a cluster with --runner; without Beam, in threads.
+Unreadable videos are listed with the reason, and the exit code is then 3. Run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prepare with a progress bar and print a summary; returns 3 if a video could not be stored."""
+    """Prepare with a progress bar and print a summary; return 3 if a video could not be stored."""
     if min(arguments.threads, arguments.videos_per_shard) < 1:
         raise ConfigError("--threads and --videos-per-shard must be above 0")
     from vidjax.config import DataConfig

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit, score, write and print; returns 3 if a test row has no features."""
+    """Fit, score, write and print; return 3 if a test row has no features."""
     if len(arguments.train) != len(arguments.test):
         raise ConfigError(f"{len(arguments.train)} folders of --train and {len(arguments.test)} of --test; give pairs")
     paths.check_writable(arguments.out)

@@ -1,4 +1,4 @@
-"""`vidjax quickstart`: pre-train, fine-tune and evaluate on embedded videos, in minutes; a table and a report.
+"""`vidjax quickstart`: pre-train, fine-tune and evaluate on built-in videos in minutes, and write a report.
 
 It follows the VideoMAE paper. Two classifiers train on the same labelled clips for the same number of steps: one starts
 from the encoder pre-trained without labels, the other from random weights, each with the recipe that suits its start
@@ -21,7 +21,7 @@ from vidjax.cli.verb import Verb
 from vidjax.errors import ConfigError
 from vidjax.files import Place
 
-# The recipe from random weights: the best on val of four tries, as for the other start (scripts/motion_starts.py).
+# The recipe from random weights is the best of four on val; so is that of the other start (scripts/motion_starts.py).
 SCRATCH = ("--config.optim.base_lr=1e-3", "--config.model.spec.init_std=0.1")
 
 
@@ -92,8 +92,8 @@ def _print_table(rows: list[dict[str, Any]], seconds: float, path: Place) -> Non
 
 
 def _print_next(classifier: pathlib.Path) -> None:
-    """Three commands that lead on from here, as they run in this environment."""
-    here = os.path.dirname(sys.executable)  # where the interpreter may have several names
+    """Print three commands to try next, in the form that works in this environment."""
+    here = os.path.dirname(sys.executable)  # folders are compared, since an interpreter may have several names
     python = "python" if os.path.dirname(shutil.which("python") or "") == here else os.path.relpath(sys.executable)
     vidjax = "vidjax" if shutil.which("vidjax") else f"{python} -m vidjax.cli"
     print(

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw the pictures and print what they show."""
+    """Draw the pictures and print their paths."""
     import jax
 
     from vidjax.cli.drawn_videos import draw_each

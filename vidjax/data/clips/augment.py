@@ -1,7 +1,7 @@
 """Spatial augmentation of whole clips, uint8 to uint8: every frame of a clip gets the same draw.
 
-The order is that of VideoMAE fine-tuning: RandAugment on whole frames, crop and resize, flip. Then follow scenic's
-RandAugment, colours, and the order of the channels. Erasing, mixup and normalisation happen on the device.
+The order is that of VideoMAE fine-tuning: RandAugment on whole frames, crop and resize, flip. Scenic's RandAugment,
+colours, and the order of the channels come last. Erasing, mixup and normalisation happen on the device.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check_crop(data: DataConfig) -> None:
     """Reject a short side from which data.image_size cannot be cut.
 
     Raises:
-      ConfigError: with the values.
+      ConfigError: naming the short side and the image size.
     """
     ends = data.short_side
     if data.crop.startswith("short_side") and not (len(ends) == 2 and data.image_size <= ends[0] <= ends[1]):
@@ -96,8 +96,10 @@ def eval_places(frame_size: Sequence[int], recipe: ClipRecipe) -> tuple[tuple[in
 
 
 def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """TSN's corner crops: both sides from crop_scales times the short side, at most one scale apart, at one of 13
-    fixed places on a grid of quarters."""
+    """Draw one of TSN's corner crops, at one of 13 fixed places on a grid of quarters.
+
+    Each side is the frame's short side times one of crop_scales; the two scales are the same or neighbours.
+    """
     sides = [int(min(height, width) * scale) for scale in data.crop_scales]
     sides = [data.image_size if abs(side - data.image_size) < 3 else side for side in sides]
     pairs = [(h, w) for i, h in enumerate(sides) for j, w in enumerate(sides) if abs(i - j) <= 1]
@@ -108,7 +110,7 @@ def _multi_scale(height: int, width: int, data: DataConfig, rng: np.random.Gener
 
 
 def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A random area and log-uniform aspect, anywhere; after ten draws that do not fit, the largest central crop."""
+    """Draw a place, an area and a log-uniform aspect; if ten draws do not fit, return the largest central crop."""
     (low, high), (smallest, largest) = data.crop_aspect, data.crop_area
     for _ in range(10):
         area = height * width * rng.uniform(smallest, largest)
@@ -123,7 +125,7 @@ def _random_resized(height: int, width: int, data: DataConfig, rng: np.random.Ge
 
 
 def _short_side(height: int, width: int, data: DataConfig, rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """A square of image_size pixels, at a random length of the frame's short side."""
+    """A square of image_size pixels from the frame after its short side is resized to a random length."""
     shortest, longest = data.short_side
     return _cut(height, width, data.image_size, round(rng.uniform(shortest, longest)), rng)
 

@@ -37,7 +37,7 @@ def color_augment(clip: UInt8[np.ndarray, "t h w 3"], data: DataConfig, rng: np.
 
 
 def check_color_jitter(amounts: tuple[float, ...]) -> None:
-    """Reject amounts that are not four, are negative, or rotate hue by more than half the circle.
+    """Reject amounts unless there are four, none is negative, and hue rotates by at most half the circle.
 
     Raises:
       ConfigError: with the allowed values.

@@ -1,6 +1,6 @@
 """Pillow's `ImageOps` and `ImageEnhance` for all frames of a clip at once, bit for bit.
 
-Most are lookup tables of 256 values, per clip or per frame, and per channel or for all channels.
+Most operations are lookup tables of 256 values: one per clip or per frame, and one per channel or for all channels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def look_up(frames: Frames, tables: Tables) -> Frames:
 
 
 def auto_contrast(frames: Frames) -> Tables:
-    """Stretch each channel of each frame to the full range; a channel with a single value is unchanged."""
+    """Tables that stretch each channel of each frame to the full range; a channel with a single value is unchanged."""
     low, high = (_over_pixels(frames, end)[:, None] for end in (np.min, np.max))
     scale = 255.0 / np.maximum(high - low, 1)
     stretched = (VALUES[:, None] * scale - low * scale).astype(int).clip(0, 255)
@@ -35,7 +35,10 @@ def auto_contrast(frames: Frames) -> Tables:
 
 
 def equalize(frames: Frames) -> Tables:
-    """Equalise each channel of each frame; with fewer than 255 pixels below its maximum, a channel is unchanged."""
+    """Tables that equalise each channel of each frame.
+
+    A channel with fewer than 255 pixels below its maximum is unchanged.
+    """
     counts = np.stack([_count(frame) for frame in frames])
     greatest = 255 - np.argmax(counts[:, ::-1] > 0, axis=1, keepdims=True)
     steps = (counts.sum(1, keepdims=True) - np.take_along_axis(counts, greatest, axis=1)) // 255
@@ -45,13 +48,13 @@ def equalize(frames: Frames) -> Tables:
 
 
 def contrast(frames: Frames, factor: float) -> Tables:
-    """Blend each frame with its mean luma; a factor above 1 extrapolates."""
+    """Tables that blend each frame with its mean luma; a factor above 1 extrapolates."""
     lumas = (np.asarray(Image.fromarray(frame).convert("L")) for frame in frames)
     return np.stack([_blended(int(luma.sum() / luma.size + 0.5), factor) for luma in lumas])
 
 
 def brightness(factor: float) -> Tables:
-    """Blend with black; a factor above 1 extrapolates."""
+    """A table that blends with black; a factor above 1 extrapolates."""
     return _blended(0, factor)[None]
 
 

@@ -1,4 +1,4 @@
-"""Cut clips into cubes in the loader, as `vidjax.ops.patchify` does on the device, where it is slow."""
+"""Cut clips into cubes in the loader, as `vidjax.ops.patchify` does more slowly on the device."""
 
 import numpy as np
 from einops import rearrange

@@ -1,6 +1,6 @@
 """RandAugment (Cubuk et al. 2019) in the timm variant that video fine-tuning uses, one draw for all frames of a clip.
 
-Only the pixels needed by the crop after it, and by the operations in between, are computed.
+It computes only the pixels that the following crop or a later operation reads.
 
 A specification such as `rand-m7-n4-mstd0.5-inc1` means magnitude 7 of 10, four operations, magnitudes with a standard
 deviation of 0.5, and operations that grow stronger with the magnitude. Each chosen operation is applied with
@@ -27,12 +27,18 @@ from vidjax.errors import ConfigError
 MAX_MAGNITUDE = 10.0
 SCENIC_MAX_MAGNITUDE = 20.0  # beyond it, posterize would keep more than eight bits
 APPLY = 0.5  # probability that a chosen operation is applied
-GREY = (128, 128, 128)  # outside the image
+GREY = (128, 128, 128)  # the colour of points outside the image
 
 
 @dataclass(frozen=True)
 class RandAugmentSpec:
-    """variant: rand or scenic; num_ops: number of draws; magnitude_std: standard deviation of the magnitude."""
+    """A parsed specification.
+
+    Attributes:
+      variant: rand or scenic.
+      num_ops: number of operations drawn per clip.
+      magnitude_std: standard deviation of the magnitude.
+    """
 
     variant: str = "rand"
     magnitude: float = 10.0
@@ -98,7 +104,7 @@ def draw_operations(spec: str, rng: np.random.Generator) -> list[Draw]:
 def rand_augment(
     frames: UInt8[np.ndarray, "t h w 3"], draws: Sequence[Draw], box: Box, interpolation: str = "bicubic"
 ) -> UInt8[np.ndarray, "t h2 w2 3"]:
-    """Apply the operations and return one part of every frame.
+    """Apply the operations and return the part `box` of every frame.
 
     Statistics of the image (for auto-contrast, contrast and equalise) are those of each whole frame. The result equals
     that part of the fully augmented frames bit for bit, except where a point lies exactly between two pixels or a value
@@ -144,7 +150,7 @@ class Values:
     whole: bool = False
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
+        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
         read = (0, 0, *size) if self.whole else box
 
         def step(frames: Frames, resample: Image.Resampling) -> Frames:
@@ -167,7 +173,7 @@ class Pixels:
     reach: int = 0
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
+        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
         (top, left, height, width), reach = box, self.reach
         read = _clipped((top - reach, left - reach, top + height + reach, left + width + reach), size)
 
@@ -189,7 +195,7 @@ class Moves:
     matrix: Callable[[float, int, int, int], tuple[float, ...]]
 
     def plan(self, draw: Draw, box: Box, size: tuple[int, int]) -> tuple[Box, Step]:
-        """Plan one part of the result for an image of (height, width): the part to read, and the step to apply."""
+        """Plan the part `box` of the result for an image of `size`: return the part to read and the step to apply."""
         top, left, height, width = box
         a, b, c, d, e, f = self.matrix(draw.strength, draw.sign, *size[::-1])
         corners = [(x, y) for x in (left, left + width) for y in (top, top + height)]
@@ -250,7 +256,7 @@ def _solarize_add(strength):
 
 
 def _fixed(values: Callable[[float], np.ndarray]) -> Values:
-    """One table per strength, independent of the frames."""
+    """An operation with one table per strength, independent of the frames."""
     return Values(lambda frames, strength, sign: values(strength)[None, :, None])
 
 

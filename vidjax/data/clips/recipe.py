@@ -1,7 +1,7 @@
 """How clips are taken for a model, and how the scores of their views are merged: stated once per model.
 
-Runs take it from their configuration, public weights from their published recipe, presets from their sizes. Evaluation
-and everything that uses a model afterwards follow the same `ClipRecipe`.
+A run's recipe comes from its configuration, that of public weights from their authors, and that of a preset from its
+sizes. Evaluation and everything that uses a model afterwards follow the same `ClipRecipe`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ClipRecipe:
         return self.clips * self.crops
 
     def covers(self, frames: int, fps: float) -> int:
-        """How many consecutive frames of a video a clip is taken from: those of its window, or all `frames`."""
+        """Number of consecutive frames of a video that a clip is taken from: those of its window, or all `frames`."""
         if self.spread:
             return frames
         return min(frames, max(1, math.ceil(self.num_frames * SAMPLINGS[self.sampling].own_stride(self.stride, fps))))

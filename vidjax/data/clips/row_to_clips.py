@@ -86,7 +86,7 @@ class LoadTrain(grain.transforms.RandomMap):
         return int(rng.choice(rows))
 
     def _account(self, index: int, label: int, failures: list[tuple[int, VideoError]]) -> dict[str, np.ndarray]:
-        """The arrays of every batch: the label, the row used, and the rows that failed before it."""
+        """Arrays that every batch has: the label, the row used, and the rows that failed before it."""
         repeats = self._data.clips_per_decode
         failed = np.full((repeats, SUBSTITUTES), -1, np.int32)
         reasons = np.full((repeats, SUBSTITUTES), -1, np.int8)
@@ -102,7 +102,7 @@ class LoadTrain(grain.transforms.RandomMap):
 
 
 def _without(rows: Int64[np.ndarray, " n"], failed: list[int]) -> Int64[np.ndarray, " k"]:
-    """The rows except the failed ones; does not sort all rows."""
+    """The rows except the failed ones, found without sorting all rows."""
     return np.delete(rows, np.flatnonzero(np.isin(rows, failed)))
 
 

@@ -102,7 +102,7 @@ def _dense_loop_views(frames: int, t: int, stride: int, clips: int) -> np.ndarra
 
 
 def _seconds(frames: int, t: int, stride: float, rng: np.random.Generator) -> np.ndarray:
-    """Source: TimeSformer's decoder.py:260 and 383. Frames before the start are not decoded, so it is rounded up."""
+    """Source: TimeSformer's decoder.py:260 and 383. The start is rounded up: frames before it are not decoded."""
     return _window(frames, t, stride, rng.uniform(0, max(frames - t * stride, 0)))
 
 

@@ -132,7 +132,8 @@ def _sharpness(stack: Stack, strength: float) -> Stack:
     return _blend(smooth, stack, _factor(strength))
 
 
-# By strength, which is 1 at magnitude 10. Cutout, which needs frames rather than a stack, is added when drawing.
+# Functions of a stack and a strength, which is 1 at magnitude 10. `scenic_rand_augment` adds Cutout, which needs
+# separate frames.
 OPERATIONS: dict[str, Callable[[Stack, float], Stack]] = {
     "auto_contrast": _auto_contrast,
     "equalize": _equalize,

@@ -1,4 +1,4 @@
-"""The data sets by `data.name`: each module here defines `DATASET`, a `DatasetSpec`, named after its file."""
+"""The built-in data sets. Each module defines `DATASET`, a `DatasetSpec`, whose `data.name` is the module's name."""
 
 from vidjax.data.dataset_spec import DatasetSpec
 from vidjax.registry import Registry

@@ -30,7 +30,7 @@ class Clip:
     Attributes:
       frames: files of the annotated frames, in order; values: (valence, arousal) of each in [-10, 10].
       subject: the person shown.
-      problems: sentences about its faults; frames and values then hold only what is right.
+      problems: sentences about its faults; frames and values leave out the faulty frames.
       unannotated: number of images without an annotation.
     """
 
@@ -146,7 +146,7 @@ def assign_folds(clips: Sequence[Clip], fixed: Mapping[str, int]) -> tuple[dict[
 
 
 def subject_warnings(clips: Sequence[Clip], subjects: Mapping[str, tuple[str, int]], root: str) -> list[str]:
-    """Sentences about clips that do not name their subject, and lines of subjects.csv for clips that do not exist."""
+    """Sentences about clips without a named subject, and about lines of subjects.csv for clips that do not exist."""
     path, sentences = os.path.join(root, SUBJECTS), []
     alone = [clip.name for clip in clips if clip.subject.startswith(UNKNOWN)]
     if alone:

@@ -4,11 +4,11 @@ On disk, as the twelve archives unpack:
 
     root/[NN/]<clip>/<frame:05d>.png        for example 001/00000.png
     root/[NN/]<clip>/<clip>.json            {"actor": ..., "frames": {"00000": {"valence": 0.0, "arousal": 2.0, ...}}}
-    root/subjects.csv                       lines `clip,subject[,fold]`, where the JSON has no actor or to fix folds
+    root/subjects.csv                       lines `clip,subject[,fold]`: for clips without an actor, or to fix folds
 
-A row is a frame in the middle of a window of data.num_frames * data.stride frames; beyond its ends a clip repeats its
-first and last frame. Splits `train` and `val` are fold 1 of five, `train2` and `val2` fold 2, and so on; no subject is
-in two folds. Records hold `fold1` to `fold5`, each clip once.
+A row is the window of data.num_frames * data.stride frames around one frame; beyond the ends of its clip, the first or
+last frame repeats. `val` is fold 1 of five and `train` the other four; `val2` is fold 2, `train2` the others, and so
+on. No subject is in two folds. Records have the splits `fold1` to `fold5`, with each clip once.
 """
 
 from __future__ import annotations

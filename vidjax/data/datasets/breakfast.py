@@ -7,7 +7,7 @@ On disk, the distributed videos and the lists of ViS4mer, which long-video paper
                                                                P47-cam01-P47_tea
 
 Splits are train, and val or test (test.csv); labels are the numbers of the lists. ViS4mer leaves out three training
-videos that do not decode; here a run reports them.
+videos that do not decode; vidjax lists them, and a run reports them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Charades (Sigurdsson et al. 2016): 9,848 home videos of about 30 s, 157 overlapping actions, and descriptions.
 
-On disk, as distributed (the annotations may also lie in `root` itself):
+On disk, as distributed (the annotations may also be in `root` itself):
 
     root/Charades/{Charades_v1_train.csv,Charades_v1_test.csv,Charades_v1_classes.txt}
     root/Charades_v1_480/<id>.mp4          (or any other folder under root)
 
 Splits are `train` and `val` (or `test`), the official test list. A third of the intervals run past the annotated end of
-their video; as in the official scores, they count where they lie inside it, and the log reports how many there are.
+their video. As in the official scores, only the part inside the video counts; the log reports how many there are.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _lines(path: str) -> list[dict[str, str]]:
 
 
 def _names(path: str) -> tuple[str, ...]:
-    """Charades_v1_classes.txt (`c000 Holding some clothes`), checked to number its classes without gaps."""
+    """Read Charades_v1_classes.txt (`c000 Holding some clothes`), which must number its classes without gaps."""
     with open(path, encoding="utf-8") as file:
         lines = [line.strip().partition(" ") for line in file if line.strip()]
     if [code for code, _, _ in lines] != [f"c{number:03d}" for number in range(len(lines))]:
@@ -163,7 +163,7 @@ def _names(path: str) -> tuple[str, ...]:
 
 
 def _about(line: dict[str, str], number: int, path: str, num_classes: int) -> dict[str, Any]:
-    """The annotations in a line, as records keep them; empty descriptions are included, to be counted."""
+    """The annotations in a line, as records keep them; empty descriptions are kept so that they can be counted."""
     where = f"{os.path.basename(path)}, line {number} ({line['id']})"
     try:
         length = float(line["length"])

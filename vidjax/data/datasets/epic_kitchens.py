@@ -145,7 +145,7 @@ def _lines(path: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _names(path: str) -> tuple[str, ...]:
-    """The classes in a file with the columns `id,key,...`, checked to be numbered without gaps."""
+    """Read the classes of a file with the columns `id,key,...`, which must be numbered without gaps."""
     lines = _lines(path, ("id", "key"))
     if [line["id"] for line in lines] != list(map(str, range(len(lines)))):
         raise DataError(f"{path} does not number its classes 0, 1, ... in order")

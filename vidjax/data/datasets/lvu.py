@@ -1,4 +1,4 @@
-"""LVU (Wu and Krähenbühl, CVPR 2021): nine tasks on film clips of minutes, seven with classes and two with numbers.
+"""LVU (Wu and Krähenbühl, CVPR 2021): nine tasks on film clips that last minutes, seven with classes, two with numbers.
 
 On disk, the authors' lists, with columns separated by spaces, and the clips, which are on YouTube:
 
@@ -40,7 +40,7 @@ CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "ge
 
 
 def like_ratio(likes: int, dislikes: int) -> float:
-    """How many of ten viewers liked a clip, minus the authors' mean (their video_data_helper.py:96,99)."""
+    """Number of viewers in ten who liked a clip, minus the authors' mean (their video_data_helper.py:96,99)."""
     return 10.0 * likes / (likes + dislikes) - 9.138220535629456
 
 

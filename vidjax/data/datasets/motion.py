@@ -30,7 +30,7 @@ def open_split(root: str, split: str, data: DataConfig, annotation: str) -> Vide
     """Open a split, writing its videos if they do not exist.
 
     Args:
-      root: an empty one stands for a folder in the cache.
+      root: the folder of the videos; empty for one in the cache.
 
     Raises:
       DataError: for intervals of a short split, velocities of a long one, or an unknown split.
@@ -99,7 +99,7 @@ def _row(folder: str, about: dict, annotation: str) -> Row:
 
 
 def is_in(split: str, name: str) -> bool:
-    """Whether a long video belongs to a split, which its handwriting decides."""
+    """Whether a long video belongs to a split, as determined by its handwriting."""
     return split == "long" or (_glyph(name) >= _HELD_OUT) == (split == "long_val")
 
 

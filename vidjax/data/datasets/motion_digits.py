@@ -12,7 +12,7 @@ from vidjax.data.sources.root_layouts import open_classes
 
 
 def open_split(root: str, split: str, data: DataConfig, annotation: str) -> VideoSource:
-    """Open `train` or `val`; an empty root stands for a folder in the cache."""
+    """Open `train` or `val`; if root is empty, a folder in the cache is used."""
     del annotation
     folder = os.path.abspath(motion_videos.prepare(root, motion_videos.DIGITS))
     return open_classes(DATASET, folder, split, data)

@@ -1,6 +1,6 @@
 """Something-Something V2 (Goyal et al. 2017): 174 templates of acted hand motions; 168,913 train, 24,777 validation.
 
-On disk, as distributed (the annotations may also lie in `root` itself):
+On disk, as distributed (the annotations may also be in `root` itself):
 
     root/labels/{labels,train,validation,test}.json   or   root/labels/something-something-v2-{labels,train,...}.json
     root/labels/test-answers.csv                      (id;template; needed to score the test split)

@@ -109,8 +109,8 @@ def prepare_records(
 def features_of(source: VideoSource) -> tfds.features.FeaturesDict:
     """The features of a record: the bytes of a video with label, id, number of frames, rate and displayed size.
 
-    Instead of a label, records of `AnnotatedVideos` hold all annotations of the video, as JSON. Videos without classes
-    have neither.
+    Instead of a label, records of `AnnotatedVideos` hold all annotations of the video, as JSON. Records of videos
+    without classes and annotations have neither.
     """
     known: dict[str, Any] = {"label": _class_label(source)} if source.annotation == LABEL else {}
     if isinstance(source, AnnotatedVideos):
@@ -184,7 +184,7 @@ def _complete(
 
 
 def _write_index(folder: pathlib.Path, split: str, source: VideoSource, notes: list[Note]) -> None:
-    """Write what a reader must know of all records without reading them."""
+    """Write the labels or annotations of all records in one file, so that a reader need not open every record."""
     if isinstance(source, AnnotatedVideos):
         write_annotations(folder, split, source, [row for note in notes for row in note.rows])
         return

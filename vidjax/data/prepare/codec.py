@@ -1,6 +1,6 @@
-"""How a video is stored, and which check it must pass first: as its own bytes, or re-encoded.
+"""Check a video and store it, as its own bytes or re-encoded.
 
-A folder of images has no video file to store, so it is encoded losslessly.
+A folder of images has no video file to store, so it is encoded, by default losslessly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DECODED_AT_ONCE = 32  # frames, when every frame is checked
 
 @dataclasses.dataclass(frozen=True)
 class Storing:
-    """How videos are stored; small and picklable, since it is sent to the machines of a cluster.
+    """Options for storing videos; small and picklable, since they are sent to the machines of a cluster.
 
     Attributes:
       check: the check for videos stored as their own bytes: `index` or `decode`.
@@ -59,13 +59,13 @@ class Storing:
 
 
 def open_whole_index(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
-    """Check a video's packets and first frame: takes milliseconds, finds files that break off."""
+    """Check a video's packets and first frame; this takes milliseconds and finds truncated files."""
     with open_video(video, open_ended=open_ended) as opened:
         return opened.info
 
 
 def decode_every_frame(video: VideoPlace, *, open_ended: bool = False) -> VideoInfo:
-    """Check a video by decoding all of it: also finds damaged frames, at the cost of a full decode."""
+    """Check a video by decoding every frame, which also finds damaged frames."""
     with open_video(video, open_ended=open_ended) as opened:
         for start in range(0, opened.info.frames, _DECODED_AT_ONCE):
             opened.read(range(start, min(start + _DECODED_AT_ONCE, opened.info.frames)))

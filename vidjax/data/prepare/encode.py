@@ -1,8 +1,8 @@
 """Re-encode videos so that a random clip is cheap to decode: small frames, many key frames, skippable frames.
 
-Between key frames, three of four pictures are not referred to by any other (`IBBBP`), so that reading every fourth
-frame skips most of the rest. The simpler entropy coding of H.264 (CAVLC) saves a third of the decoding time. Deblocking
-is off, which changes next to nothing at this quality.
+Between key frames, three of every four frames are B frames to which no other frame refers (`IBBBP`), so reading every
+fourth frame skips most of the rest. The simpler entropy coding of H.264 (CAVLC) saves a third of the decoding time.
+Deblocking is off, which changes next to nothing at this quality.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from vidjax.data.video.readers import OpenVideo, VideoPlace, open_video
 from vidjax.errors import ConfigError
 
 _AT_ONCE = 256 << 20  # bytes of frames in memory; a read starts at a key frame, so a few long reads are better
-_RATES = (1.0, 240.0)  # range of frames per second that are written
-# mbtree is off: on small frames x264 reads its sums past their end, and bytes would differ from run to run.
+_RATES = (1.0, 240.0)  # frames per second; other rates are clipped to this range
+# mbtree is off: on small frames, x264 reads past the end of its array, and bytes would differ from run to run.
 _X264 = "scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0:cabac=0:no-deblock=1:weightp=0:weightb=0:mbtree=0"
 
 

@@ -1,8 +1,8 @@
 """One ArrayRecord file of a prepared data set: written whole or not at all, with a note of its contents beside it.
 
-A shard with a note is finished, so that an interrupted preparation continues with the others. Rows are assigned to
-shards in a shuffled order that depends only on their number, so that the files are the same for any number of threads
-or machines. Two machines may write the same shard, each to its own draft; the last to finish replaces an equal file.
+A shard with a note is finished, and a resumed preparation continues with the others. Rows are assigned to shards in a
+shuffled order that depends only on the number of rows, so that the files are the same for any number of threads or
+machines. Two machines may write the same shard, each to its own draft; the last to finish replaces an equal file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Shard:
     """A shard to be written; small, since it is sent to the machines of a cluster.
 
     Attributes:
-      split, number: which shard, of `count`.
+      split, number, count: it is shard `number`, from 0, of the `count` shards of a split.
       size: number of videos in the split.
       folder: where it is written.
     """
@@ -61,10 +61,12 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """What a finished shard holds.
+    """The contents of a finished shard.
 
     Attributes:
-      labels, rows: of the records, in order; num_bytes: total size; failures: videos that could not be stored.
+      labels, rows: the label and the source's row of each record, in order.
+      num_bytes: total size of the records.
+      failures: videos that could not be stored.
     """
 
     labels: list[int]
@@ -113,7 +115,7 @@ def write_shard(shard: Shard, source: VideoSource, storing: Storing, features: A
         for index, label, example in _examples(shard, source, storing, note.failures):
             record = serializer.get_tf_example(features.encode_example(example)).SerializeToString(deterministic=True)
             writer.write(record)
-            if not writer.ok():  # close() raises the reason
+            if not writer.ok():  # close() raises an error with the reason
                 break
             note.labels.append(label)
             note.rows.append(index)
@@ -142,7 +144,7 @@ def is_written(shard: Shard) -> bool:
 
 
 def read_note(shard: Shard) -> Note:
-    """What a finished shard holds."""
+    """Read the note of a finished shard."""
     return Note(**json.loads(shard.note.read_text()))
 
 

@@ -1,8 +1,8 @@
 """Whole videos with all of their annotations, read from an official layout or from records.
 
 A data set whose rows carry more than a class (intervals, captions, numbers, subjects) is stored with all of it: a
-record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations, in
-the order of the records and with each one's original row, so that rows are known without reading a video.
+record holds the video and its annotations as JSON. `about_<split>.jsonl` beside the records repeats the annotations in
+the order of the records, each with its original row, so that rows are known without reading a video.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AnnotatedVideos(VideoSource):
       videos: in the order of the rows.
     """
 
-    annotation = ""  # all of them at once
+    annotation = ""  # no single one, since `about` holds all of them
 
     def __init__(self, name: str, videos: Sequence[AnnotatedVideo], labels: tuple[str, ...]):
         self.name, self.labels, self.num_classes = name, labels, len(labels)

@@ -49,8 +49,8 @@ def faulty_intervals(rows: Sequence[Row]) -> dict[str, list[str]]:
 def interval_warnings(title: str, rows: Sequence[Row]) -> list[str]:
     """One sentence per kind of faulty interval, naming the first row that has one.
 
-    No interval is dropped: as in the official scores, each counts for the whole video, and for those of its moments
-    that lie inside the video.
+    No interval is dropped. As in the official scores, each gives its class to the video as a whole, and to those
+    moments of the video that it covers.
     """
     total = sum(len(row.intervals) for row in rows)
     return [

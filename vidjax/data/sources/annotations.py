@@ -21,10 +21,10 @@ class Annotation:
     """A kind of annotation, and its array in a training batch.
 
     Attributes:
-      key: of the array in the batch.
-      dtype: of the array.
-      shape: (outputs, tokens) -> shape of the array for one row. Outputs are classes or the components of a target;
-        tokens are those of a caption.
+      key: the array's key in the batch.
+      dtype: the array's type.
+      shape: (outputs, tokens) -> shape of the array for one row, given the number of outputs (classes, or components of
+        a target) and of a caption's tokens.
       array: (row, seconds, outputs, rng) -> the array for one row, or None when the row has none.
       of_clip: whether the array depends on the seconds of the video that a clip shows.
     """
@@ -59,11 +59,11 @@ def is_of_clip(annotation: str) -> bool:
 
 
 def window_labels(intervals: Iterable[Interval], window: Seconds, num_classes: int) -> Float[np.ndarray, " classes"]:
-    """1 for every class with an interval that overlaps a window, the union of Charades' protocol.
+    """An array with 1 for every class that has an interval overlapping a window: the union in Charades' protocol.
 
     Args:
-      window: (start, end) in seconds, without the end, so an interval that only touches it does not overlap; None for
-        the whole video.
+      window: (start, end) in seconds, with the end excluded; an interval that only touches a window does not overlap
+        it. None for the whole video.
     """
     labels = np.zeros(num_classes, np.float32)
     for start, end, number in intervals:

@@ -32,7 +32,7 @@ class VideoSource(abc.ABC):
     """The annotated videos of one split; picklable and cheap to send to loader processes.
 
     Attributes:
-      name: of the split, and of the data set where it is known; for messages.
+      name: name of the split, and of the data set where it is known; for messages.
       annotation: what rows carry for a task to learn from, a name in `vidjax.data.sources.annotations.ANNOTATIONS`, or
         `NOTHING`.
       labels: names of the classes, or of the components of a target, in order; None where there are no names.
@@ -40,7 +40,7 @@ class VideoSource(abc.ABC):
       content_id: a short hash that changes with the rows, the annotations or the sizes of some files (see
         `video_tree.spread`).
       knows_labels: whether the classes of all rows are known without reading a video.
-      checksums: of the rows' files, where there is a list of them.
+      checksums: the checksums of the rows' files, if there is a list of them.
       reading: how a user's own videos were found and divided; None for a data set whose layout defines that. It is not
         sent to loader processes.
     """

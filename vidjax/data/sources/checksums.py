@@ -1,7 +1,7 @@
 """Checksums of a data set's files, listed as `sha256sum` writes them: one line per file, with its SHA-256 and its path.
 
-SHA-256 because every system has a tool for it (`cd ROOT && sha256sum --check SHA256SUMS`) and processors have
-instructions for it: of the 11 ms that a core needs for a clip of 16 frames from 212 kB of H.264, hashing takes 0.1 ms.
+SHA-256 is used because every system has a tool for it (`cd ROOT && sha256sum --check SHA256SUMS`) and processors have
+instructions for it. A core needs 11 ms for a clip of 16 frames from 212 kB of H.264; hashing takes 0.1 ms of them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Checksums:
     """A list of checksums, in 40 bytes of memory per file, since a data set may have millions.
 
     Attributes:
-      path: of the list.
+      path: path of the list.
       root: the folder that its paths are relative to.
     """
 
@@ -151,7 +151,7 @@ def read_list(path: str) -> Iterator[tuple[str, bytes]]:
 def add_checksums(
     path: str, root: str, files: Iterable[str], *, threads: int = 1, on_file: Callable[[], None] = lambda: None
 ) -> int:
-    """Add the files that a list lacks, sorted by path; existing lines are kept.
+    """Add the checksums of files that a list lacks; existing ones are kept, and all lines are sorted by path.
 
     Returns:
       how many were added.
@@ -191,6 +191,6 @@ def _relative(file: str, root: str) -> str:
 
 
 def _key(name: str) -> int:
-    """Hash a path to 8 bytes. Two of ten million paths collide in one of 300,000 lists, which is then rejected."""
+    """Hash a path to 8 bytes; of 300,000 lists of ten million paths, one has two that collide, and is rejected."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")

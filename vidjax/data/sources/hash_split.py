@@ -1,4 +1,4 @@
-"""Divide videos into training and validation by a hash of each name, so that videos added later move no others."""
+"""Divide videos into training and validation by a hash of each name, so that adding videos does not move others."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def held_out(
     share: float,
     by: str = "video",
 ) -> Bool[np.ndarray, " n"]:
-    """Whether each video belongs to validation, which it does if the hash of its name is below `share`.
+    """Choose the videos for validation: those whose names hash to a number below `share`.
 
-    Every class of at least two videos (without classes, the whole set) has at least one video on either side: if the
-    hash leaves a side empty, the nearest video moves there. A single video stays in training. Only these exceptions may
+    Every class of at least two videos (without classes, the whole set) has at least one video on each side: if the hash
+    leaves a side empty, the nearest video moves there. A single video stays in training. Only these exceptions may
     change when videos are added.
 
     Args:
       names: paths relative to the root, with forward slashes.
-      classes: of each video, as an array of numbers from 0; None to divide all videos together.
-      share: of validation, between 0 and 1.
+      classes: the class of each video; an array holds numbers from 0. None to divide all videos together.
+      share: the share of validation, between 0 and 1.
       by: "video", or "folder" to keep the videos of a folder together; folders are divided without regard to classes.
     """
     if by == "folder":
@@ -62,7 +62,7 @@ def _codes(classes: Sequence[Hashable] | Integer[np.ndarray, " n"]) -> Integer[n
 
 
 def _nearest(places: Float[np.ndarray, " n"], share: float) -> Bool[np.ndarray, " n"]:
-    """Which of the videos on one side of the share to hold out; equal positions mean equal names."""
+    """Choose which of several videos on the same side of `share` to hold out; equal positions mean equal names."""
     if len(places) == 0 or places.min() == places.max():
         return np.zeros(len(places), bool)
     return places == places.min() if places.min() >= share else places != places.max()

@@ -31,8 +31,8 @@ class InMemorySource(VideoSource):
         """Keep the rows.
 
         Args:
-          name: of data set and split.
-          annotation: what the rows carry, a name of `vidjax.data.sources.annotations.ANNOTATIONS`.
+          name: name of the data set and the split.
+          annotation: what the rows carry, a name in `vidjax.data.sources.annotations.ANNOTATIONS`.
           labels: names of the classes, or of the components of a target.
           num_classes: by default the number of names.
 

@@ -1,4 +1,4 @@
-"""What the root of a data set lists, including missing files: the videos, their classes, and any problems."""
+"""List the videos that a data set should have, including missing files, with their classes and any problems."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Listed:
 
     @property
     def there(self) -> bool:
-        """Whether its file, or a frame of its folder, exists; records always do."""
+        """Whether its file, or at least one frame of its folder, exists; always true of records."""
         if isinstance(self.video, FrameWindow):
             return bool(self.video.names)
         return not isinstance(self.video, str | os.PathLike) or os.path.isfile(self.video)
@@ -44,9 +44,9 @@ class Inventory:
     Attributes:
       names: class names; empty for videos without classes.
       unit: what has a class: videos, intervals or frames.
-      problems: what is missing or wrong, in sentences; notes: what is worth knowing but allowed by the protocol.
+      problems: sentences about faults; notes: sentences about what the protocol allows but a user should know.
       subjects: number of frames of each subject; targets: the target of each frame. Only data sets of faces have them.
-      layout: how the root holds the split, where that is not determined elsewhere.
+      layout: name of the layout of a user's own videos or of records.
       reading: for a user's own videos, how they were read and divided, in a sentence.
       hashed: whether a hash of each name assigned the videos to this split.
     """

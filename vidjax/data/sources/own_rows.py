@@ -46,7 +46,7 @@ def open_own_videos(root: str, split: str, data: DataConfig, annotation: str, *,
 
 
 class ClassNumbers:
-    """The class numbers of labels as they are written.
+    """The class numbers of labels, which lists and folders give as text.
 
     Attributes:
       own: the videos.
@@ -110,7 +110,7 @@ class ClassNumbers:
 
 
 def _files(own: OwnVideos, videos: Videos, numbers: ClassNumbers, annotation: str) -> FileSource:
-    """Videos with one class each; without classes if that is requested, or if not every video has exactly one."""
+    """Videos with one class each; with NOTHING, videos without classes unless every video has exactly one."""
     files = Files(own.root, videos.names)
     if annotation == LABEL:
         _check_one_label(own, videos, numbers.split)

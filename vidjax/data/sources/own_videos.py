@@ -1,4 +1,4 @@
-"""A user's own videos: how a folder or a list is read, what the classes are, and which split each video is in.
+"""Find a user's own videos in a folder or a list, with their classes and the split of each.
 
 The first of these that a root holds is used: a list for each split (`train.csv`), a folder for each split
 (`train/<class>/<video>`), one list, class folders (`<class>/<video>`), any tree of videos. Where the root does not
@@ -42,7 +42,7 @@ ALIASES = {
 
 @dataclass(frozen=True)
 class OwnVideos:
-    """What a root holds.
+    """The videos of a root, by split, with their classes.
 
     Attributes:
       root: folder that names are relative to.
@@ -50,10 +50,10 @@ class OwnVideos:
       splits: the videos by the name of their split; a split that the root does not have is absent.
       places: the list or the folder that a split was read from, which splits may share.
       hashed: the splits divided by a hash; empty where the root determines the split of each video.
-      names: of the classes, in the order of their numbers; empty where labels are numbers, or there are none.
-      columns: for lists: which column holds what.
+      names: class names in the order of their numbers; empty where labels are numbers, or there are none.
+      columns: for lists, the name of the column that holds each item, such as the path or the label.
       unlabelled: why videos have no classes, for a message; empty if they have classes.
-      empty: folders beside the class folders without videos, which are not classes.
+      empty: folders without videos beside the class folders; they are not classes.
     """
 
     root: str
@@ -76,7 +76,7 @@ class OwnVideos:
 
 
 def place_of(root: str, split: str) -> str | None:
-    """The list of a split in a root, or else its folder."""
+    """The list of a split in a root, or else its folder; None if there is neither."""
     names = ALIASES.get(split, (split,))
     if found := find_split_list(root, names):
         return found
@@ -136,7 +136,7 @@ def _union(own: OwnVideos) -> Videos:
 
 
 def _checked(own: OwnVideos, split: str) -> OwnVideos:
-    """The videos, after checking that the split has some."""
+    """Return the videos after checking that the split has some."""
     if split not in own.splits:
         raise DataError(f"{own.root} has no split {split!r}; it has {', '.join(own.splits)}")
     if not len(own.splits[split]):

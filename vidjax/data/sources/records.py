@@ -71,7 +71,7 @@ class RecordSource(VideoSource):
         return Row(bytes(record["video"]), int(record.get("label", 0)), name)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Include the classes, which a damaged record needs; loader processes share the array loaded here."""
+        """Include the labels, from which a damaged record's row takes its own; loader processes share the array."""
         if self.knows_labels:
             self.row_labels()
         return super().__getstate__()
@@ -144,7 +144,7 @@ def find(root: str) -> str | None:
 
 
 def folder_of(root: str) -> str:
-    """As `find`, but the folder must exist.
+    """Find the folder with the records, which must exist.
 
     Raises:
       DataError: if there is none, or several.
@@ -163,7 +163,7 @@ def _builder(folder: str):
         return tfds.builder_from_directory(folder)
     except DataError:
         raise
-    except Exception as error:  # TFDS's, protobuf's, JSON's: its metadata may be damaged in any way
+    except Exception as error:  # damaged metadata can raise errors of TFDS, protobuf and JSON
         raise DataError(f"the prepared data set in {folder} cannot be opened: {error}") from error
 
 
@@ -190,5 +190,5 @@ def _class_names(tree: Any) -> Iterator[str]:
 def _read(builder, split: str):
     try:
         return RecordFiles(builder.info, split)
-    except Exception as error:  # as above
+    except Exception as error:  # damaged metadata, as above
         raise DataError(f"the split {split!r} of {builder.data_dir} cannot be read: {error}") from error

@@ -1,6 +1,6 @@
-"""How a root can hold videos of one class each: as records, official annotations, a list, or class folders.
+"""The layouts of a root whose videos have one class each: records, official annotations, a list, or class folders.
 
-`vidjax.data.open` opens a split by the first layout that the root has, and `vidjax check` lists it by the same one.
+`vidjax.data.open` and `vidjax check` both read a split in the first layout that the root has.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from vidjax.errors import DataError
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which a root can hold a split.
+    """A layout of the files below a root.
 
     Attributes:
-      name: as `vidjax check` prints it.
+      name: the name that `vidjax check` prints.
       found: (spec, root, split) -> whether the root has the split in this layout.
       open: (spec, root, split, data, annotation) -> the rows of the split.
-      inventory: (spec, root, split) -> what the split lists, including missing videos.
+      inventory: (spec, root, split) -> the videos that the split lists, including missing ones.
     """
 
     name: str
@@ -78,7 +78,7 @@ def open_records(root: str, split: str, data: DataConfig, annotation: str) -> re
 
 
 def warn_of_unseen_classes(source: VideoSource, split: str, data: DataConfig) -> None:
-    """Log how many classes have no video in the training split."""
+    """Log the number of classes without a video in the training split."""
     if split == data.train_split and source.annotation == LABEL:
         warn(unseen_class_warnings(data.name, class_counts(source)))
 

@@ -31,7 +31,7 @@ class Row:
       tokens: targets of a captioner, one tuple per caption, all of the same length.
       window: (start, end) of the part that the row is about, in seconds; None for the whole video.
       duration: annotated length of the video in seconds; 0 if it is not annotated.
-      group: who or what is seen, which must not be on both sides of a split; empty if unknown.
+      group: the person or thing shown; rows of a group must all be in the same split. Empty if unknown.
     """
 
     video: str | CheckedFile | bytes | FrameWindow | StoredVideo | None

@@ -1,8 +1,8 @@
-"""Read a text file as a table: columns separated by commas, tabs, semicolons or a last space, or one JSON per line.
+"""Read a text file as a table, whose columns are separated by commas, tabs, semicolons or the last space of a line.
 
-Fixed rules decide, not frequencies: if the lines are paths of existing files, each line is one path. Otherwise the
-first separator that gives every line as many columns as the first is used; a space counts only after a path. A quoted
-cell may hold anything.
+A file of JSON lines has one object or one path per line. In other files, fixed rules choose the separator, not
+frequencies: if the lines are paths of existing files, each line is one path. Otherwise the first separator that gives
+every line as many columns as the first is used; a space counts only after a path. A quoted cell may hold anything.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vidjax.errors import DataError
 
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".csv", ".tsv", ".txt", *JSON_LINES)
-_LOOKED_AT = 200  # lines, to determine the separator
+_LOOKED_AT = 200  # lines read to determine the separator
 _BLOCK = 2**20  # characters read at once
 _ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS)
 _BEHIND_PATH = re.compile(rf"(.+?(?:{_ENDINGS}))\s+(.+)", re.IGNORECASE)
@@ -46,11 +46,11 @@ class Table:
     """The cells of a text file of any length, which is read block by block.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       header: names of the columns as written; empty if the first line is already data.
       first: up to a few hundred rows from the beginning. Cells are text, or any JSON value.
       divide: splits lines into cells.
-      top: the number of the first non-empty line; begins: the number of the first row's line.
+      top: line number of the first non-empty line; begins: line number of the first row.
     """
 
     path: str
@@ -83,11 +83,11 @@ class Table:
 
 
 def read_table(path: str, is_file: Callable[[str], bool], names: frozenset[str]) -> Table:
-    """Determine how a list is written.
+    """Determine the separator and the columns of a list.
 
     Args:
       is_file: whether a path, as written in the list, is that of a file.
-      names: column names that identify a header, in the form of `plain`.
+      names: column names that identify a header, as `plain` returns them.
 
     Raises:
       DataError: when it is empty, or its first lines are malformed.

@@ -1,4 +1,4 @@
-"""Millions of names in two arrays, instead of a Python object each."""
+"""Store millions of names in two arrays instead of one Python object each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENCODING = "utf-8", "surrogateescape"  # as for file names
 
 
 class Texts(Sequence[str]):
-    """A sequence of texts, stored as their concatenated bytes, where each begins, and which of them are selected."""
+    """A sequence of texts, stored as their concatenated bytes, the start of each, and the selected rows."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Rows whose captions are tokenised, and how their vocabulary is found."""
+"""Find the vocabulary of a captioner, and tokenise the captions of rows with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TokenSource(VideoSource):
 
     Attributes:
       tokenizer: the vocabulary.
-      num_cut: number of captions cut off because they have too many tokens, which is also logged.
+      num_cut: number of captions with too many tokens, which are cut off; it is also logged.
     """
 
     annotation = CAPTIONS

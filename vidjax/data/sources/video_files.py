@@ -49,11 +49,11 @@ class FileSource(VideoSource):
         names: tuple[str, ...] | None = None,
         num_classes: int = 0,
     ):
-        """Keep what is known of each file.
+        """Keep the files and their classes.
 
         Args:
           labels: class numbers; None for videos without classes.
-          names: of the classes, if they have names.
+          names: class names, if there are any.
         """
         self.name, self.labels, self.num_classes = split, names or None, num_classes
         self.annotation = NOTHING if labels is None else LABEL

@@ -29,8 +29,8 @@ NAMES = {  # column names by content, the likeliest first
     "caption": ("caption", "captions", "text", "sentence", "description"),
 }  # fmt: skip
 _KNOWN = frozenset(name for names in NAMES.values() for name in names)
-_LOOKED_AT = 50  # rows, to determine whether a column holds paths
-_LONG = 2**24  # bytes from which a list is read only once for all splits
+_LOOKED_AT = 50  # rows read to determine whether a column holds paths
+_LONG = 2**24  # a list of at least this many bytes is read only once for all splits
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class VideoList:
     """The contents of a list.
 
     Attributes:
-      path: of the list.
-      columns: path, label, split, caption -> the name of the column that holds it, or its number from 1.
+      path: path of the list.
+      columns: by content (path, label, split, caption), the name of the column that holds it, or its number from 1.
       unlabelled: why no column holds the class, for a message; empty if one does.
     """
 

@@ -24,12 +24,12 @@ def is_video_name(name: str) -> bool:
 
 
 def may_be_video(name: str) -> bool:
-    """Whether a file may be meant as a video, whatever its name; obvious text files and images are not."""
+    """Whether a file may be a video with an unusual extension; text files, images and the like are not."""
     return not name.lower().endswith(_OTHERS)
 
 
 def find_videos(root: str, below: str = "", accept: Callable[[str], bool] = is_video_name) -> Iterator[str]:
-    """Names of all videos in a folder and below it, sorted, relative to the folder, with forward slashes.
+    """Yield the names of all videos in a folder and below it, sorted, relative to the folder, with forward slashes.
 
     Hidden files and folders are skipped. Links are followed, but not back to a folder that contains them.
 
@@ -70,7 +70,7 @@ def listed(paths: Iterable[str]) -> set[str]:
 
 
 def spread(count: int) -> list[int]:
-    """Up to 64 evenly spread rows, whose files stand in for all `count` in checks before a run."""
+    """Up to 64 evenly spread rows, whose files represent all `count` in checks before a run."""
     return sorted({at * count // LOOKED_AT for at in range(LOOKED_AT)}) if count else []
 
 

@@ -1,4 +1,4 @@
-"""The videos of a list or a folder, stored by column, so that ten million videos do not need an object each."""
+"""The videos of a list or a folder, stored by column, so that ten million videos do not need one object each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """Values, many of which are equal.
+    """A column of values, many of which are equal.
 
     Attributes:
       values: each distinct value once; codes: the index into `values` of each row.
@@ -53,7 +53,7 @@ class Column:
 
 
 class GrowingColumn:
-    """A column that is added block by block."""
+    """A column to which rows are added block by block."""
 
     def __init__(self, value_of: Callable[[Any], Any]):
         """Start without rows.
@@ -101,7 +101,8 @@ class Videos(Sequence[Entry]):
 
     Attributes:
       names: paths of these videos, with the row of each in the list or the folder.
-      labels, splits, captions: of every row there, selected or not; captions are empty without such a column.
+      labels, splits, captions: columns of every row of the list or the folder, selected or not; captions are empty
+        without such a column.
       line_of: the line number of a row; 0 without a list.
     """
 

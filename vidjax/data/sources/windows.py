@@ -22,7 +22,7 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
     video shorter than a window has one window, which begins at its start.
 
     Args:
-      frames: of the video; span: of a window.
+      frames: number of frames of the video; span: number of frames of a window.
     """
     last = max(frames - span, 0)
     if every:
@@ -35,8 +35,8 @@ def window_starts(frames: int, span: int, *, every: int = 0, count: int = 1) -> 
 def windows_of(frames: int, fps: float, recipe: ClipRecipe) -> list[tuple[float, float]]:
     """Start and end in seconds of the windows of a video, as recipe.windows defines them.
 
-    Unless recipe.windows gives its length, a window spans what a clip is taken from: num_frames * stride frames, for
-    example, or the whole video if clips are spread over it.
+    Unless recipe.windows gives their length, windows have the frames that a clip is taken from: num_frames * stride
+    frames, for example, or the whole video if clips are spread over it.
     """
     windows = recipe.windows or Windows()
     span = min(frames, max(1, round(windows.length * fps))) if windows.length else recipe.covers(frames, fps)

@@ -18,7 +18,7 @@ class CheckedFile(os.PathLike[str]):
     """A file and its expected SHA-256.
 
     Attributes:
-      path: of the file.
+      path: path of the file.
       sha256: 32 bytes.
       listed_in: the list that holds the checksum, for messages.
     """

@@ -1,4 +1,4 @@
-"""Open a video file, or state in one word why it cannot be opened."""
+"""Open a video file; a failure raises a `VideoError` with its reason in one word."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def describe(source: str | os.PathLike | bytes) -> str:
 
 
 def said_by(error: Exception) -> str:
-    """What FFmpeg reports, without its error number and the file name, which vidjax's messages already contain."""
+    """FFmpeg's report of an error, without its number and the file name, which vidjax's messages already contain."""
     if not isinstance(error, av.FFmpegError):
         return str(error)
     log: Any = error.log  # (level, source, message), whatever PyAV annotates

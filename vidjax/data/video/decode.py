@@ -25,9 +25,9 @@ from vidjax.data.video.truncation import find_ending, is_cut_off
 from vidjax.errors import VideoError
 
 FrameNumbers = Sequence[int] | np.ndarray  # integers
-MAX_READ_BYTES = 8 << 30  # returned by one read
+MAX_READ_BYTES = 8 << 30  # the largest result of one read
 _CUT = "the file ends before its container does; get another copy of it"
-_SKIPPABLE = {"h264"}  # codecs that mark pictures that no other refers to, so that skipping these is safe
+_SKIPPABLE = {"h264"}  # codecs that mark the pictures to which no other refers, so that these can be skipped
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ class Video:
         return pictures.complete()
 
     def _decode_counting(self, wanted: Int64[np.ndarray, " t"]) -> UInt8[np.ndarray, "t h w 3"]:
-        """For streams without usable times: decode from the start and count the frames."""
+        """Decode from the start and count the frames, for streams without usable times."""
         rows = {int(number): row for row, number in enumerate(wanted)}
         pictures = _Pictures(len(rows), self._reformatter, self._where)
         for number, frame in enumerate(self._play(0, len(self._index.pts) - 1, None)):
@@ -236,7 +236,7 @@ class Video:
         return pictures.complete()
 
     def _play(self, start: int, stop: int, rows: dict[int, int] | None) -> Iterator[av.VideoFrame]:
-        """Decode the packets from a key frame to `stop`; those not in `rows` (if given) only where others need them."""
+        """Decode the packets from a key frame to `stop`; if `rows` is given, only those in it and those they need."""
         context, floor = self._context, self._index.pts[start]
         try:
             for packet in self._index.packets(start, stop):

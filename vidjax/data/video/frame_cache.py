@@ -17,8 +17,8 @@ from vidjax.data.video.readers import OpenVideo, StoredVideo, VideoPlace, open_v
 class FrameCache:
     """Keeps the frames that it has decoded, up to a number of bytes; thread-safe.
 
-    Only requested frames are decoded, and nothing is evicted: where the videos exceed the memory, a fixed part of them
-    is served from it, whatever their order.
+    Only requested frames are decoded, and nothing is evicted: if the videos do not fit, the cache serves a fixed part
+    of them, whatever the order of requests.
 
     Attributes:
       limit: the number of bytes that it may keep; kept_bytes: the number that it keeps.
@@ -70,7 +70,7 @@ def _key(place: VideoPlace) -> Hashable:
 
 @dataclass
 class _Kept:
-    """What is known of a video: number of frames, frames per second, and the kept frames by number."""
+    """The known parts of a video: number of frames, frames per second, and the kept frames by number."""
 
     frames: int
     fps: float

@@ -22,7 +22,7 @@ import av
 from vidjax.data.video.container import FORMATS, decoder_options, open_any
 from vidjax.errors import ConfigError, DataError, StalledError, VideoError
 
-_WEB = "http,https,tls,tcp"  # either may redirect to the other
+_WEB = "http,https,tls,tcp"  # http and https may redirect to each other
 PROTOCOLS = {"http": _WEB, "https": _WEB, "tcp": "tcp", "rtsp": "tcp", "rtsps": "tls,tcp"}
 _PLAYLISTS = (".m3u8", ".mpd", ".m3u", ".pls", ".sdp")
 _CAMERAS = 81  # the major device number of video4linux
@@ -83,7 +83,7 @@ def open_live(source: LiveSource, timeout: float, stopped: threading.Event) -> a
     """Open a source; blocks until it starts sending.
 
     Args:
-      timeout: seconds of silence after which reading stops: for a file as at its end, otherwise with `StalledError`.
+      timeout: seconds of silence after which a file counts as ended, and any other source raises `StalledError`.
       stopped: when set, ends the reading of a file.
 
     Raises:
@@ -130,7 +130,7 @@ def live_errors(source: LiveSource, timeout: float):
                 "`vidjax predict --every 1` for a finished file"
             )
         raise VideoError("not_video", f"{source.shown} is not in a format that vidjax reads{hint}") from error
-    except Exception as error:  # FFmpeg's, the system's or PyAV's own
+    except Exception as error:  # an error of FFmpeg, the system or PyAV
         if isinstance(error, OSError) and ends_in_error(source, error):
             raise VideoError("not_video", f"{source.shown} ended before a video began") from error
         why = getattr(error, "strerror", None) or type(error).__name__

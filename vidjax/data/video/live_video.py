@@ -1,6 +1,6 @@
 """Frames of a live stream, decoded in a thread; only the last seconds are kept, and late frames are dropped.
 
-For a long window not every frame is kept, but at most one per `apart` seconds, and the last one.
+For a long window, at most one frame per `apart` seconds is kept, and the last one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _USUAL_RATE = 25.0
 
 
 class Kept(NamedTuple):
-    """A frame: its time in the stream, when it was due here (`time.monotonic`), and what is kept of it."""
+    """A kept frame: its time in the stream, the moment it was due here (`time.monotonic`), and its prepared pixels."""
 
     seconds: float
     due: float
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
 
 @dataclasses.dataclass
 class Counts:
-    """How many frames were decoded, how many of these were dropped as late, and how many pictures were damaged."""
+    """The numbers of decoded frames, of those among them that were dropped as late, and of damaged pictures."""
 
     frames: int = 0
     dropped: int = 0
@@ -60,7 +60,7 @@ class LiveVideo:
         """Start reading.
 
         Args:
-          prepare: turns a frame into what is kept of it; called in the reading thread.
+          prepare: turns a frame into the array to keep; called in the reading thread.
           timeout: seconds without a frame after which `wait` gives up.
         """
         self.counts, self.fps, self.size, self.remarks = Counts(), 0.0, (0, 0), list[str]()
@@ -79,12 +79,12 @@ class LiveVideo:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Ask the thread to stop; one that waits for the network ends with its time-out."""
+        """Ask the thread to stop; if it waits for the network, it ends at its time-out."""
         self._stopped.set()
         self._thread.join(1.0)
 
     def keep(self, seconds: float, apart: float) -> None:
-        """Keep frames for so many seconds, and only one in each `apart` seconds; 0 keeps all of them."""
+        """Keep the frames of the last `seconds`, and only one in each `apart` seconds; apart=0 keeps all of them."""
         with self._changed:
             self._keep, self._apart = seconds, apart
             frames, self._frames = self._frames, collections.deque()
@@ -92,7 +92,7 @@ class LiveVideo:
                 self._append(frame)
 
     def wait(self, seconds: float, until: float = math.inf) -> list[Kept]:
-        """Wait until the last kept frame reaches a time of the stream, and return the kept frames; none at its end.
+        """Wait for a frame at or after a time of the stream, and return the kept frames; none if the stream ends first.
 
         Args:
           seconds: the time in the stream to wait for.
@@ -181,7 +181,7 @@ class LiveVideo:
         return late
 
     def _append(self, frame: Kept) -> None:
-        """Add the newest frame, and drop what `keep` no longer asks for."""
+        """Add the newest frame, and drop the frames that `keep` no longer asks for."""
         if self._is_spare():
             self._frames.pop()
         self._frames.append(frame)
@@ -189,7 +189,7 @@ class LiveVideo:
             self._frames.popleft()
 
     def _is_spare(self) -> bool:
-        """Whether the last frame is redundant once another arrives: the one before shares its `apart` seconds."""
+        """Whether the last frame can go when another arrives: the one before it is in the same `apart` seconds."""
         if not self._apart or len(self._frames) < 2:
             return False
         return self._frames[-1].seconds // self._apart == self._frames[-2].seconds // self._apart

@@ -24,7 +24,7 @@ class PacketIndex:
     Attributes:
       pts: presentation time of each packet, in decoding order; `_NO_TIME` where the file has none.
       display: ordinals (positions in decoding order) of the packets that are shown, in display order.
-      counted: whether times are missing or not unique, so that frames can only be identified by counting.
+      counted: whether times are missing, repeated or unreliable, so that frames can only be identified by counting.
       first_key: ordinal of the first key frame.
 
     Raises:
@@ -90,7 +90,7 @@ class PacketIndex:
         if self._kept is not None:
             yield from self._kept[start : stop + 1]
             return
-        # The order of packets does not depend on where reading starts, so a second pass can count.
+        # Every pass yields the packets in the same order, so a second one can identify them by counting.
         if self._reopened is None or self._place > start:
             self._reopen()
         for packet in self._again:
@@ -144,9 +144,10 @@ class PacketIndex:
         return keys, hidden
 
     def _expected_packets(self) -> int:
-        """The number of packets that the header promises, or 0: for MP4, the samples kept by its edit list.
+        """The number of packets that the header promises; 0 if unknown.
 
-        Other headers have a count that encoders often get wrong, so it counts only if bytes are missing too.
+        For MP4, these are the samples that its edit list keeps. In other formats, encoders often get the number wrong,
+        so it is used only if bytes are missing too.
         """
         if "mp4" in self._container.format.name:
             return len(self._stream.index_entries)

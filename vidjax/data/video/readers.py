@@ -1,4 +1,4 @@
-"""Videos stored as folders of images (AFEW-VA) or in records, and one way to open these and video files alike."""
+"""Read videos stored as files, as folders of images (AFEW-VA) or in records, through one interface."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StoredVideo:
     """A video in prepared records, read when it is opened; or `count` of its frames, from frame `first` on.
 
     Attributes:
-      records: all records of a split; number: of this record.
+      records: all records of a split; number: the index of this one.
       first: may be negative; the video's first and last frames repeat beyond its ends.
       count: 0 for the whole video.
     """
@@ -62,14 +62,14 @@ class StoredVideo:
 
 
 def read_record(records: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
-    """Read what is stored of one video; each record has a hash, so that a flipped bit is detected here.
+    """Read one record; each has a hash, so that a flipped bit is detected here.
 
     Raises:
       VideoError: corrupt, when the record cannot be read.
     """
     try:
         return records[number]
-    except Exception as error:  # ArrayRecord's RuntimeError for a wrong hash, protobuf's errors, TFDS's
+    except Exception as error:  # ArrayRecord's RuntimeError for a wrong hash, or an error of protobuf or TFDS
         raise VideoError("corrupt", f"record {number} of the prepared data set cannot be read: {error}") from error
 
 
@@ -196,7 +196,7 @@ class FrameVideo:
         """Frames as RGB, each file read once.
 
         Raises:
-          VideoError: missing, corrupt, or of another size than the first.
+          VideoError: missing, or corrupt, which includes images of different sizes.
         """
         paths = [self._source.path(int(index)) for index in indices]
         pictures = {path: _picture(path) for path in dict.fromkeys(paths)}

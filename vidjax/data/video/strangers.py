@@ -1,4 +1,4 @@
-"""Untrusted videos: the limits of `vidjax demo` and `vidjax serve`, and messages that reveal nothing of the machine."""
+"""Limits for the untrusted videos of `vidjax demo` and `vidjax serve`, and messages that reveal nothing private."""
 
 from __future__ import annotations
 

@@ -17,12 +17,13 @@ _ASF_LOOKED_AT, _FLV_LOOKED_AT = 1 << 20, 1 << 16  # bytes searched
 
 
 class Ending(NamedTuple):
-    """What a container declares about its end.
+    """A file's end compared with the one that its container declares.
 
     Attributes:
-      cut: bytes are missing.
-      counted: the container also declares its number of frames, so missing bytes need not mean missing frames.
-      open: the container does not declare where it ends, so a cut may go unnoticed.
+      cut: whether bytes are missing.
+      counted: whether the container also declares its number of frames; then missing bytes need not mean missing
+        frames.
+      open: whether the container does not declare where it ends, so that a cut may go unnoticed.
     """
 
     cut: bool = False

@@ -1,4 +1,4 @@
-// A click on an example says which one it was.
+// A click on an example sends its number.
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-example]");
   if (button) trigger("click", { number: Number(button.dataset.example) });

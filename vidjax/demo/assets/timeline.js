@@ -1,4 +1,4 @@
-// Segments of the time line move the player, and follow it while it plays.
+// A click on a segment of the time line moves the player; while it plays, the current segment is marked.
 const player = () => document.querySelector("#vj-player video");
 const segments = () => [...element.querySelectorAll("button[data-start]")];
 const show = (segment) => {
@@ -13,7 +13,7 @@ element.addEventListener("click", (event) => {
   video.currentTime = Number(segment.dataset.start);
   show(segment);
 });
-// Events of a video do not bubble: they are caught on their way down.
+// Events of a video do not bubble, so they are caught in the capture phase.
 document.addEventListener("timeupdate", (event) => {
   if (event.target !== player() || event.target.paused) return;
   const now = event.target.currentTime;
