@@ -4,8 +4,8 @@ Expected   nothing published for fine-tuning; probes on frozen K400 backbones ha
            0.196 (TimeSformer); the quadrant had accuracy 0.50 and macro F1 0.22, heavily imbalanced (not re-run by us)
 Command    python -m vidjax.main --config=configs/afew_va.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
-           :quadrant classifies 7 frames into 4 quadrants. data.train_split=train2 with data.eval_split=val2, and so on,
-           are the other of the 5 folds, which share no subject
+           :quadrant classifies clips of 7 frames into 4 quadrants. The other folds of the 5, which share no subjects,
+           are data.train_split=train2 with data.eval_split=val2, and so on
 Sizes      valence_arousal (default), quadrant; `smoke` runs a tiny model on the embedded data in minutes
 """
 

@@ -1,16 +1,17 @@
 """Captioning on Charades (Sigurdsson et al. 2016) by a GPT-2 that attends to SVT or VideoMamba.
 
-Expected   "Video transformers for classification and captioning on Charades" (not re-run by us), BLEU-1 to -4 and
-           ROUGE-1, -2: SVT .2248 .1056 .0487 .0250, .3101 .0794; VideoMamba .2333 .1043 .0465 .0233, .2884 .0651
+Expected   as reported in "Video transformers for classification and captioning on Charades" (not re-run by us):
+             SVT         BLEU-1 to -4 .2248 .1056 .0487 .0250, ROUGE-1 and -2 .3101 .0794
+             VideoMamba  BLEU-1 to -4 .2333 .1043 .0465 .0233, ROUGE-1 and -2 .2884 .0651
 Command    python -m vidjax.main --config=configs/charades_caption.py:svt_trained_all --config.data.root=DIR \
              --config.init_from=PRETRAINED --workdir=RUN
            --config.data.num_frames=16 --config.caption.train_encoder=time_embed extends the time embedding of an SVT
-           with 8 frames and trains only that part of it (all: the whole encoder); --config.caption.beams=5 uses beam
-           search; --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
+           with 8 frames and, of the encoder, trains only this embedding; --config.caption.beams=5 uses beam search;
+           --config.caption.decoder_from=DIR takes a GPT-2 and its vocabulary from disk
 Sizes      BACKBONE_VARIANT: svt or videomamba; frozen_cls, frozen_all, frozen_mapper, frozen_clips (class tokens of
            four consecutive clips), trained_cls, trained_all; `smoke` runs a tiny model on the embedded data
 
-Batch, learning rate, eps and the 128 tokens are from the source; sampling, decay and epochs are ours.
+The batch, the learning rate, eps and the 128 tokens are from that report; sampling, weight decay and epochs are ours.
 """
 
 from vidjax import config as config_lib

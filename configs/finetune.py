@@ -2,15 +2,16 @@
 
 The batch, epochs, micro-batches and precision depend on the videos and the machine; vidjax chooses them, prints them
 before the first step and stores them in the run. The model, and the sampling, size and normalisation of its clips, come
-from `init_from`, or else depend on the machine (`vidjax.training.choices`).
+from `init_from`; without it, they depend on the machine (`vidjax.training.choices`).
 
 Expected   tiny, trained on 60 clips of five motions (docs/tutorials/your-own-videos.md): 96.7, 95.0 and 90.8 % accuracy
-           on 120 other clips (three seeds, chance 20 %); the other sizes are the published recipe, not re-run by us
+           on 120 other clips (three seeds, chance 20 %). The other sizes follow the published recipe; we have not
+           re-run them
 Command    python -m vidjax.main --config=configs/finetune.py --config.data.root=DIR --config.init_from=PRETRAINED \
              --workdir=RUN
            the same with --config.mode=evaluate scores RUN
-Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, that of init_from, or
-           one that suits the machine; `smoke` runs a tiny model on the embedded data in minutes
+Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, the size of init_from,
+           or one that suits the machine; `smoke` runs a tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
@@ -27,7 +28,7 @@ TINY = {
     "data.clips_per_decode": 4,  # decoding costs more than training a model this small
     "data.color_jitter": (0.6, 0.6, 0.6, 0.2),  # otherwise a few videos are recognised by their colours
     "data.grayscale": 0.3,
-    "data.rand_augment": "",  # it costs three times as much as decoding
+    "data.rand_augment": "",  # off, because it would take three times as long as decoding
     "data.erase": 0.0,
     "data.mixup": 0.0,
     "data.cutmix": 0.0,

@@ -3,12 +3,12 @@
 Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant 88.1/98.5 (docs/MODEL_ZOO.md; not re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_hmdb51.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head is replaced. The
-           same with --config.mode=evaluate scores RUN
+           PRETRAINED: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710; its head is replaced
+           the same with --config.mode=evaluate scores RUN
 Sizes      giant; `smoke` runs a tiny model on the embedded data in minutes
 
-The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. There is no published script for VideoMAE's own
-62.6 without extra data.
+The values are those of scripts/finetune/vit_g_k710_it_hmdb51_ft.sh. VideoMAE's own 62.6 without extra data has no
+published script.
 """
 
 from vidjax import config as config_lib

@@ -1,22 +1,23 @@
 """VideoMAE fine-tuning on Kinetics-400 (Tong et al., NeurIPS 2022, arXiv:2203.12602), and V2's (arXiv:2303.16727).
 
 Expected   the paper's top-1/top-5 at 5 clips x 3 crops: S 79.0/93.8, B 81.5/95.1, L 85.2/96.8, H 86.6/97.1;
-           base_800 80.0/94.4; V2's giant_direct 87.2/97.4, and giant 88.4/98.0, whose PRETRAINED was first fine-tuned
-           on Kinetics-710 (none re-run by us)
+           base_800 80.0/94.4; V2's giant_direct 87.2/97.4, and giant, if PRETRAINED was first fine-tuned on
+           Kinetics-710, 88.4/98.0 (none re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_k400.py:base --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN
-Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps the classes
-           that misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) lists. Run the command in a
-           clone of it, or name the file with --config.init_label_map; if that is empty, the head is replaced
+Giant      starts from vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Of its head, the classes
+           listed in misc/label_710to400.json of https://github.com/OpenGVLab/VideoMAEv2 (MIT) are kept. Run the command
+           in a clone of that repository, or name the file with --config.init_label_map; if that key is empty, the head
+           is replaced
 Sizes      small, base (default), large, huge, base_800 (after 800 epochs); for V2 base_v2, large_v2, huge_v2,
            giant_direct, giant; `smoke` runs a tiny model on the embedded data in minutes
 """
 
 from vidjax import config as config_lib
 
-# Official scripts, for encoders pre-trained for 1600 epochs, with two augmented clips per decoded video. Each of their
-# GPUs mixes its own clips, so data.mix_group is twice their --batch_size.
+# The official scripts, for encoders pre-trained for 1600 epochs, with two augmented clips per decoded video. In them,
+# each GPU mixes its own clips, so data.mix_group is twice their --batch_size.
 RECIPES = {
     "small": {"data.global_batch": 384, "data.mix_group": 24, "optim.base_lr": 5e-4, "train.epochs": 150},
     "base": {"data.global_batch": 384, "data.mix_group": 12, "optim.base_lr": 5e-4, "train.epochs": 75},
@@ -73,7 +74,7 @@ RECIPES = {
         "train.epochs": 30,
         "model.drop_path": 0.2,
     },
-    "giant": {  # its short last stage, with a head whose 400 classes come from Kinetics-710's; see Giant
+    "giant": {  # the short last stage, whose head takes its 400 classes from that for Kinetics-710; see Giant
         "data.global_batch": 96,
         "data.mix_group": 6,
         "optim.base_lr": 1e-5,

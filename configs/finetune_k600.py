@@ -4,9 +4,10 @@ Expected   the authors' top-1 / top-5 at 5 clips x 3 crops: giant, after Kinetic
            re-run by us); none is published for huge_v2
 Command    python -m vidjax.main --config=configs/finetune_k600.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED for giant: vit_g_hybrid_pt_1200e_k710_ft.pth, or a run on data.name=kinetics710. Its head keeps
-           the classes listed in misc/label_710to600.json; see Giant in configs/finetune_k400.py. For huge_v2: a run of
-           configs/videomae_v2_k400.py:huge. The same with --config.mode=evaluate scores RUN
+           PRETRAINED is, for giant, vit_g_hybrid_pt_1200e_k710_ft.pth or a run on data.name=kinetics710, of whose head
+           the classes listed in misc/label_710to600.json are kept (see Giant in configs/finetune_k400.py); for huge_v2,
+           a run of configs/videomae_v2_k400.py:huge
+           the same with --config.mode=evaluate scores RUN
 Sizes      giant (default), huge_v2; `smoke` runs a tiny model on the embedded data in minutes
 
 The values are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600_ft.sh.
@@ -14,7 +15,7 @@ The values are those of scripts/finetune/vit_g_k710_it_k600_ft.sh and vit_h_k600
 
 from vidjax import config as config_lib
 
-RECIPES = {  # data.mix_group: two clips per video of a GPU
+RECIPES = {  # data.mix_group is twice the scripts' videos per GPU
     "giant": {
         "model.drop_path": 0.25,
         "data.global_batch": 96,

@@ -1,12 +1,12 @@
 """VideoMAE V2 fine-tuning on Kinetics-710, the stage between pre-training and each data set (arXiv:2303.16727).
 
-Expected   the authors' top-1/top-5 at 5 clips x 3 crops: giant 83.8/96.4 (not re-run by us); the others: none published
+Expected   the authors' top-1/top-5 at 5 clips x 3 crops: giant 83.8/96.4 (not re-run by us); none for the other sizes
 Command    python -m vidjax.main --config=configs/finetune_k710.py:giant --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN; configs/finetune_k400.py:giant starts from it
-Distilled  the students of giant are public, vit_{s,b}_k710_dl_from_giant.pth: small 77.6, base 81.5 (MODEL_ZOO.md).
-           There is no public script for their distillation, nor for the several epochs of fine-tuning after it that
-           give 84.0 and 87.1 on Kinetics-400, 84.6 and 87.4 on Kinetics-600 with 7 clips x 3 crops. To score one:
+Distilled  giant's students, vit_{s,b}_k710_dl_from_giant.pth, are public: small 77.6, base 81.5 (MODEL_ZOO.md). There
+           is no public script for their distillation. Nor is there one for the fine-tuning after it, with which they
+           reach 84.0 and 87.1 on Kinetics-400, and 84.6 and 87.4 on Kinetics-600, at 7 clips x 3 crops. To score one:
            --config.mode=evaluate --config.model.name=videomae_small \
              --config.init_from=OpenGVLab/VideoMAE2/distill/vit_s_k710_dl_from_giant.pth
 Sizes      base_v2, huge_v2, giant (default); `smoke` runs a tiny model on the embedded data in minutes
@@ -14,7 +14,7 @@ Sizes      base_v2, huge_v2, giant (default); `smoke` runs a tiny model on the e
 
 from vidjax import config as config_lib
 
-RECIPES = {  # VideoMAE V2's scripts/finetune/vit_{b,h,g}_k710_ft.sh; data.mix_group: two clips per video of a GPU
+RECIPES = {  # VideoMAE V2's scripts/finetune/vit_{b,h,g}_k710_ft.sh; data.mix_group is twice their videos per GPU
     "base_v2": {
         "model.name": "videomae_base",
         "model.drop_path": 0.1,

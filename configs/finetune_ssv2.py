@@ -11,8 +11,8 @@ Sizes      small, base (default), base_800 (after 800 epochs); for V2 base_v2, l
 
 from vidjax import config as config_lib
 
-# Official scripts, for encoders pre-trained for 2400 epochs, with two augmented clips per decoded video. Each of their
-# GPUs mixes its own clips, so data.mix_group is twice their --batch_size.
+# The official scripts, for encoders pre-trained for 2400 epochs, with two augmented clips per decoded video. In them,
+# each GPU mixes its own clips, so data.mix_group is twice their --batch_size.
 RECIPES = {
     "small": {"data.mix_group": 24, "optim.base_lr": 1e-3, "optim.layer_decay": 0.7, "train.epochs": 40},
     "base": {"data.mix_group": 12, "optim.base_lr": 5e-4, "optim.layer_decay": 0.75, "train.epochs": 30},

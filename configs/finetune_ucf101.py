@@ -1,7 +1,7 @@
 """VideoMAE fine-tuning on UCF101, split 1 (Tong et al., NeurIPS 2022, arXiv:2203.12602).
 
-Expected   the paper's top-1 / top-5 at 5 clips x 3 crops: B 91.3/98.5 without extra data; V2's giant
-           99.6/100.0, whose PRETRAINED was first fine-tuned on Kinetics-710 (not re-run by us)
+Expected   the paper's top-1 / top-5 at 5 clips x 3 crops: B 91.3/98.5 without extra data; V2's giant 99.6/100.0, if
+           PRETRAINED was first fine-tuned on Kinetics-710 (not re-run by us)
 Command    python -m vidjax.main --config=configs/finetune_ucf101.py --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
            the same with --config.mode=evaluate scores RUN

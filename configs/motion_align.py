@@ -1,6 +1,6 @@
 """Feature alignment on the embedded videos of shaking digits: a VideoMamba predicts the features of a random CLIP.
 
-Expected   scripts/align_digits.py runs it with three seeds and fits a linear probe for the digit on its features
+Expected   scripts/align_digits.py runs this with three seeds and fits a linear probe for the digit on the features
 Hardware   2 CPU cores
 Command    python -m vidjax.main --config=configs/motion_align.py --workdir=RUN
 """

@@ -1,7 +1,8 @@
 """Every family, trained from random weights by one recipe on the embedded videos of moving digits, for comparison.
 
 Expected   top-1 after 1000 steps, one seed: divided TimeSformer 99.6, VideoMamba 96.5, VideoMAE 94.9, joint ViViT 93.0,
-           the control 13.3; chance is 12.5. scripts/compare_families.py runs all rows, see docs/results.md
+           the control (timesformer_space_only) 13.3; chance is 12.5. scripts/compare_families.py runs all rows, and
+           docs/results.md shows them
 Hardware   one CPU core, 5 to 13 minutes per model
 Command    python -m vidjax.main --config=configs/motion_families.py:vivit_encoder --workdir=RUN
 
@@ -11,10 +12,10 @@ within single frames: an unordered set of frames cannot tell a motion from its r
 
 from vidjax import config as config_lib
 
-# The differences between the rows of the table. A standard deviation of 0.1 is what Xavier's rule gives at a width of
-# 96 and what ViViT's own initialisers use; with the published 0.02, meant for wider models, the other families need far
-# more steps. VideoMamba's published step size of 0.69 forgets a token within a frame; the Mamba paper's remembers
-# across frames.
+# The differences between the rows of the table. Xavier's rule gives a standard deviation of 0.1 at a width of 96, and
+# ViViT's own initialisers use it; with the published 0.02, meant for wider models, the other families need far more
+# steps. With VideoMamba's published step size of 0.69, the scan forgets a token within a frame; with the Mamba paper's
+# initialisation, it remembers tokens across frames.
 NARROW = {"model.spec.tubelet_size": 2, "model.spec.init_std": 0.1}
 SIZES = {
     "videomae": {"model.name": "videomae_tiny", **NARROW},

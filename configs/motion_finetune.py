@@ -1,6 +1,6 @@
 """Fine-tuning on the embedded videos of moving digits: the second half of the quickstart.
 
-Expected   the top-1 in docs/results.md, from configs/motion_pretrain.py and from scratch; chance is 1 in 8
+Expected   docs/results.md has the top-1 after configs/motion_pretrain.py and from random weights; chance is 12.5 %
 Hardware   2 CPU cores, about a minute
 Command    python -m vidjax.main --config=configs/motion_finetune.py --config.init_from=PRETRAINED --workdir=RUN
 """

@@ -3,7 +3,8 @@
 Expected   mAP 93.4 % over videos (a constant: 44.7), 88.4 % at 25 moments (12.5); :smoke 80.2 and 60.3 %; one seed
 Hardware   :smoke two to three minutes of CPU time
 Command    python -m vidjax.main --config=configs/motion_multi_label.py --workdir=RUN
-           :smoke takes 600 steps instead of 1500; --config.init_from=PRETRAINED starts from configs/motion_pretrain.py
+           :smoke takes 600 steps instead of 1500; --config.init_from=PRETRAINED starts from a run of
+           configs/motion_pretrain.py
 
 Training clips are windows of 1.6 s with the labels of all intervals that they overlap; evaluation slides such windows
 over each video.

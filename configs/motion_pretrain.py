@@ -1,6 +1,6 @@
 """VideoMAE pre-training on the embedded videos of moving digits: the first half of the quickstart.
 
-Expected   after configs/motion_finetune.py, the top-1 in docs/results.md
+Expected   docs/results.md has the top-1 after fine-tuning by configs/motion_finetune.py
 Hardware   2 CPU cores, about two minutes
 Command    python -m vidjax.main --config=configs/motion_pretrain.py --workdir=RUN
 """
@@ -14,8 +14,8 @@ def get_config(arg=None):
     config.task = "masked_autoencoding"
     config_lib.motion(config)
 
-    # Whole frames, half of the clip, are hidden, so that only motion predicts their content. Tubes over 75 % of the 9
-    # patches did not help the classifier (docs/results.md).
+    # Half of the clip's frames are hidden as a whole, so that only motion predicts their content. Hiding tubes over
+    # 75 % of the 9 patches did not help the classifier (docs/results.md).
     config.model.mask = "frame"
     config.model.mask_ratio = 0.5
 

@@ -1,7 +1,7 @@
 """SVT on the embedded videos of shaking digits: features learned without labels, scored by k nearest neighbours.
 
-Expected   k-NN accuracy on the digit label 74.0 % (random weights 56.2 %, chance 10 %): scripts/svt_motion.py
-Hardware   2 CPU cores, 35 minutes alongside other work
+Expected   74.0 % accuracy of k-NN for the digit, by scripts/svt_motion.py (random weights 56.2 %, chance 10 %)
+Hardware   2 CPU cores, 35 minutes while other programs ran
 Command    python -m vidjax.main --config=configs/motion_svt.py --workdir=RUN
 """
 

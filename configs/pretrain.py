@@ -3,8 +3,9 @@
 The model size, batch, epochs, micro-batches and precision depend on the videos and the machine; vidjax chooses them,
 prints them before the first step and stores them in the run (`vidjax.training.choices`).
 
-Expected   from a few dozen videos, a tiny model learns the mean colour of the hidden frames, which did not help
-           fine-tuning (one comparison); from 169, features far better than those of random weights (docs/tutorials)
+Expected   on a few dozen videos, a tiny model only learns the mean colour of the hidden frames, which did not help
+           fine-tuning (one comparison); on 169 videos, it learned features far better than those of random weights
+           (docs/tutorials)
 Command    python -m vidjax.main --config=configs/pretrain.py --config.data.root=DIR --workdir=RUN
 Sizes      tiny (32 pixels, for a CPU), small, base, large, huge (224 pixels); if none is given, one that suits the
            machine; `smoke` runs a tiny model on the embedded data in minutes
@@ -17,9 +18,9 @@ TINY = {
     "model.spec.patch_size": 8,
     "model.spec.decoder_depth": 1,
     "model.spec.init_std": 0.1,  # the published 0.02 is meant for wider models
-    "model.mask": "frame",  # hides whole frames, half of the clip, so that only motion predicts their content
+    "model.mask": "frame",  # hides half of the frames as a whole, so that only motion predicts their content
     "model.mask_ratio": 0.5,
-    "model.normalize_target": False,  # with it, this model's loss stayed above 0.96 for 700 steps of 60 clips
+    "model.normalize_target": False,  # with True, this model's loss stayed above 0.96 for 700 steps on 60 clips
     "data.image_size": 32,
     "data.crop_scales": (1.0, 0.875, 0.75),
     "data.interpolation": "area",

@@ -1,7 +1,8 @@
 """Valence and arousal of AFEW-VA from frozen backbones: VideoMAE, TimeSformer and ViViT in one table.
 
-Expected   the original's mean CCC ("Week 6: VideoMAE"; token axis mean, 100 components): VideoMAE 0.0001, -0.0004;
-           TimeSformer 0.196, 0.018; ViViT 0.050, -0.050; all from Kinetics-400, on 480 and 120 clips (not re-run by us)
+Expected   the original's mean CCC ("Week 6: VideoMAE"), with means over the token axis and with 100 principal
+           components: VideoMAE 0.0001, -0.0004; TimeSformer 0.196, 0.018; ViViT 0.050, -0.050; all pre-trained on
+           Kinetics-400, with 480 clips for training and 120 for testing (not re-run by us)
 Command    python -m vidjax.main --config=configs/probe_afew_va.py --config.data.root=DIR --workdir=RUN
            fold 2 of 5: --config.data.train_split=train2 --config.data.eval_split=val2
 Storage    float16 tokens, which pca needs, take 2.4 MB per annotated frame and base-size backbone; 4.8 MB for ViViT
@@ -18,7 +19,7 @@ def get_config(arg=None):
     config.task = "regression"
 
     config.data.name = "afew_va"
-    config.data.num_frames = 16  # backbones with another clip length take their own number of frames over the same span
+    config.data.num_frames = 16  # a backbone with another clip length takes its own number of frames from the same span
     config.data.stride = 1
     config.data.sampling = "dense"
 

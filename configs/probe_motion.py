@@ -5,7 +5,7 @@ Expected   mean CCC 0.977 for a linear probe on token means of a VideoMAE that c
 Hardware   :smoke a minute or two of CPU time; a second call reuses the features
 Command    python -m vidjax.main --config=configs/probe_motion.py --workdir=RUN \
              --config.probe.backbones="('runs/pretrain', 'random:videomae_tiny')"
-Sizes      velocity (default), class; `smoke` trains less and has fewer reductions
+Sizes      velocity (default), class; `smoke` has fewer probes, reductions and epochs
 """
 
 from vidjax import config as config_lib
@@ -24,7 +24,7 @@ def get_config(arg=None):
     config.probe.widths = ((256, 64),)
     config.probe.dropouts = ((0.2, 0.2),)
     config.update_from_flattened_dict(SIZES[told])
-    if smoke:  # without token means: of random features, a mean over all places hardly shows the motion
+    if smoke:  # without token_mean: the mean of random features over all places hardly shows the motion
         config.probe.reductions = ("width_mean", "pca")
         config.probe.probes = ("svm", "knn", "mlp")
         config.probe.epochs = 60

@@ -1,14 +1,14 @@
 """SVT on Kinetics-400: self-distillation of a TimeSformer, no labels (Ranasinghe et al., CVPR 2022, arXiv:2112.01514).
 
 Expected   the paper's top-1 on Kinetics-400: 78.1 fine-tuned (configs/svt_finetune.py), 68.1 with a linear layer
-           (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). We know of no reproduction:
-           with the public defaults, a user reports 92.0 and 64.2, where the published weights give 94.2 and 68.2
-           (kahnchana/svt, issue 22)
+           (configs/svt_linear.py); UCF101 93.7 and HMDB51 67.2 fine-tuned (not re-run). We know of no reproduction: a
+           user who trained with the public defaults reports 92.0 and 64.2 on the latter two; the published weights
+           gave the same user 94.2 and 68.2 (kahnchana/svt, issue 22)
 Hardware   the authors: 4 GPUs with 8 videos each
 Command    python -m vidjax.main --config=configs/svt_k400.py --config.init_from=IMAGE_VIT --config.data.root=DIR \
              --workdir=RUN
-           IMAGE_VIT: the ViT-B/16 of DINO (facebook/dino-vitb16, or its authors' backbone .pth), as in the paper; its
-           author says that this matters a lot (issue 11). Without it, the run starts from random weights
+           IMAGE_VIT: the ViT-B/16 of DINO (facebook/dino-vitb16, or its authors' backbone .pth), as in the paper, whose
+           author says that this start matters a lot (issue 11); without init_from, a run starts from random weights
 Sizes      base (views of 8 frames, as in the authors' script; default), slow_fast (views of 2 to 16 frames, their
            option RAND_FR); `smoke` runs a tiny model on the embedded data in minutes
 

@@ -6,9 +6,9 @@ Command    python -m vidjax.main --config=configs/timesformer_k400.py:base --con
              --config.data.root=DIR --workdir=RUN
            IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
            scores RUN
-           hr initialises each place of a frame with the nearest position. The authors' helpers.py:174 takes the nearest
-           one along the flattened table, which must be a mistake, but their public hr weights started that way. To do
-           the same: --config.model.spec.resized_positions=flattened
+           hr initialises the position embedding of each place in a frame with the nearest one in the smaller grid. The
+           authors' helpers.py:174 takes the nearest one in the flattened table; that must be a mistake, but their
+           public hr weights started that way. To do the same: --config.model.spec.resized_positions=flattened
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (96 frames), joint (joint space-time
            attention, 8 frames), space_only (attention within frames, 8 frames); `smoke` runs a tiny model on the
            embedded data in minutes

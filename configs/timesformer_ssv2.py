@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/timesformer_ssv2.py:base --con
              --config.data.root=DIR --workdir=RUN
            IMAGE_VIT: a ViT-B/16 trained on ImageNet, from timm or transformers; the same with --config.mode=evaluate
            scores RUN
-Channels   the authors train on BGR frames, so their public weights need them; --config.data.channels=rgb takes RGB
+Channels   the authors train on BGR frames, so their public weights need BGR; --config.data.channels=rgb trains on RGB
 Sizes      base (8 frames, default), hr (16 frames of 448 pixels), large (64 frames); `smoke` runs a tiny model on the
            embedded data in minutes
 """

@@ -4,11 +4,12 @@ Expected   the authors' top-1 at 4 clips x 3 crops (MODEL_ZOO.md; not re-run) wi
              ti 94.3 94.3, small 95.3 97.4, middle 94.8 95.8, middle_masked 97.9 96.9
 Command    python -m vidjax.main --config=configs/videomamba_breakfast.py:small --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: a run of configs/videomamba_k400.py with as many frames (small_f32), or the authors'
-           videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked videomamba_m16_k400_mask_ft_f32_res224.pth
+           PRETRAINED: a run of configs/videomamba_k400.py with the same number of frames (such as small_f32), or the
+           authors' videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked, their
+           videomamba_m16_k400_mask_ft_f32_res224.pth
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 32 frames; with the suffix _f64,
            64 frames; `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/videomamba_k400.py does
+Differs    from the authors' code in the same points as configs/videomamba_k400.py
 """
 
 from vidjax import config as config_lib
@@ -25,7 +26,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 50},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
 }
-# --batch_size and GPUS of each script, by size and suffix of our names.
+# --batch_size and GPUS of each script, by the size and the suffix in this file's names.
 SCRIPTS = {
     "ti": {"": (32, 8), "f64": (16, 16)},
     "small": {"": (16, 16), "f64": (8, 16)},
@@ -35,7 +36,7 @@ SCRIPTS = {
 
 
 def _recipe(size, clip):
-    """A script's recipe: each GPU mixes its own clips, two per video."""
+    """The recipe of a script, in which each GPU mixes its own clips, two per video."""
     videos, gpus = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos}
     return recipe | SIZES[size] | {"data.num_frames": 64 if clip else 32}

@@ -4,11 +4,13 @@ Expected   the authors' top-1 at 10 clips x 3 crops (MODEL_ZOO.md; not re-run) w
              ti 86.2 87.0, small 88.4 88.7, middle 88.3 89.5, middle_masked 89.6 90.4
 Command    python -m vidjax.main --config=configs/videomamba_coin.py:small --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: a run of configs/videomamba_k400.py with as many frames (small_f32), or the authors'
-           videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked videomamba_m16_k400_mask_ft_f32_res224.pth
+           PRETRAINED: a run of configs/videomamba_k400.py with the same number of frames (such as small_f32), or the
+           authors' videomamba_{t,s,m}16_k400_f32_res224.pth; for middle_masked, their
+           videomamba_m16_k400_mask_ft_f32_res224.pth
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 32 frames; with the suffix _f64,
            64 frames; `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/videomamba_k400.py does. Their script for middle_masked_f64 has 4 test clips, their model zoo 10
+Differs    from the authors' code in the same points as configs/videomamba_k400.py. The authors' script for
+           middle_masked_f64 has 4 test clips, their model zoo 10
 """
 
 from vidjax import config as config_lib
@@ -25,7 +27,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 30},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
-# --batch_size and GPUS of each script, by size and suffix of our names.
+# --batch_size and GPUS of each script, by the size and the suffix in this file's names.
 SCRIPTS = {
     "ti": {"": (32, 8), "f64": (16, 16)},
     "small": {"": (16, 16), "f64": (8, 16)},
@@ -35,7 +37,7 @@ SCRIPTS = {
 
 
 def _recipe(size, clip):
-    """A script's recipe: each GPU mixes its own clips, two per video."""
+    """The recipe of a script, in which each GPU mixes its own clips, two per video."""
     videos, gpus = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos}
     return recipe | SIZES[size] | {"data.num_frames": 64 if clip else 32}

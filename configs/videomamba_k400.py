@@ -1,24 +1,25 @@
 """VideoMamba on Kinetics-400, 8 to 64 frames spread over the video (Li et al., ECCV 2024, arXiv:2403.06977).
 
 Expected   the authors' top-1 at 4 clips x 3 crops (MODEL_ZOO.md; not re-run) with 8, 16, 32 and 64 frames, and with 64
-           of 384 pixels:
+           frames of 384 pixels:
              ti             76.9  78.1  78.8  79.6  80.3
              small          79.3  80.8  81.5  81.8  82.7
              middle         80.6  81.9  82.4  82.8  83.3
              middle_masked  82.0  83.4  83.9  84.3  85.0
 Command    python -m vidjax.main --config=configs/videomamba_k400.py:small --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked a run of
-           configs/videomamba_pretrain.py or their videomamba_m16_k400_mask_pt_f8_res224.pth; for 384 pixels a run with
-           64 frames; the same with --config.mode=evaluate scores RUN
+           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked, a run of
+           configs/videomamba_pretrain.py or their videomamba_m16_k400_mask_pt_f8_res224.pth; for 384 pixels, a run with
+           64 frames
+           the same with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            _f32 or _f64, as in small_f32, that many frames; with _384, 64 frames of 384 pixels; `smoke` runs a tiny
            model on the embedded data in minutes
-Differs    The authors' layer decay (0.75; 0.8 after masked pre-training) does not reach their Mamba blocks: these learn
-           at the full rate, whereas patch and position embeddings, at 0.1 % of it or less, hardly learn. Here all learn
-           at the full rate; --config.optim.layer_decay would slow the blocks too.
-           Warm-up starts from 0 here, but from their scaled --warmup_lr there. Fine-tuning of middle_masked starts the
-           last norm from pre-training's here, but from ones there.
+Differs    In the authors' code, layer decay (0.75; 0.8 after masked pre-training) does not apply to Mamba blocks, which
+           learn at the full rate, but patch and position embeddings learn at 0.1 % of it or less. Here all parameters
+           learn at the full rate; --config.optim.layer_decay would slow the blocks too.
+           Warm-up starts from 0 here, and from the scaled --warmup_lr in the authors' code. When middle_masked is
+           fine-tuned, the last norm starts from its pre-trained values here, and from ones in the authors' code.
            If a run diverges: --config.model.spec.merge_directions=mean
 """
 
@@ -36,7 +37,7 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 50},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 45},
 }
-# --batch_size, GPUS and --lr of each script, by size and suffix of our names.
+# --batch_size, GPUS and --lr of each script, by the size and the suffix in this file's names.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 2e-4), "": (64, 8, 2e-4), "f32": (32, 8, 2e-4), "f64": (16, 16, 2e-4), "384": (6, 16, 5e-6)},
     "small": {
@@ -71,14 +72,14 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """A script's recipe: base_lr is 2 * --lr, which counts both clips of a video; each GPU mixes its own clips."""
+    """The recipe of a script, whose --lr counts both clips of a video, and in which each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     recipe |= SIZES[size] | CLIPS[clip]
     if clip == "384":
         epochs = 10 if size == "ti" else 6
         recipe |= {"train.epochs": epochs, "optim.warmup_epochs": 2 if size == "ti" else 1}
-        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, by which the rate scales too
+        recipe["data.global_batch"] *= 1 if size == "ti" else 2  # --update_freq 2, with which the rate is scaled too
     return recipe
 
 

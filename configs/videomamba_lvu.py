@@ -9,15 +9,16 @@ Command    python -m vidjax.main --config=configs/videomamba_lvu.py:director --c
              --config.init_from=RUN --config.data.eval_split=test_director --config.data.root=DIR --workdir=TEST
            The first command chooses its checkpoint on val_director; the second scores it on test_director. PRETRAINED:
            a run of configs/videomamba_k400.py:ti_f32, or the authors' videomamba_t16_k400_f32_res224.pth
-Sizes      the tasks, with the tiny model and 32 frames. Classes: relationship, way_speaking, scene, director (default),
-           genre, writer, year; regression by squared error: like_ratio, view_count. `smoke` runs a smaller model on
-           the embedded data in minutes
-Differs    as configs/videomamba_k400.py does. Their script is for director; other tasks change --nb_classes and the
-           folder. Their exp/lvu/run_regression.sh fails at datasets/build.py:274, which counts -1 classes for its data
-           set but requires 1; run_regression_trim.sh has the data set meant for it, and runs. After training it tries
-           to load checkpoint-best.pth (utils.py:502), but has saved checkpoint-best_val.pth; here the best checkpoint
-           on val is tested. Left out: exp/lvu/run_class_trim.sh, which trains on windows of 60 seconds and whose test
-           merges views by file name, so that only the first window read of each clip counts
+Sizes      the tasks, with VideoMamba-Ti and 32 frames. Classification: relationship, way_speaking, scene, director
+           (default), genre, writer, year; regression by squared error: like_ratio, view_count. `smoke` runs a smaller
+           model on the embedded data in minutes
+Differs    from the authors' code in the same points as configs/videomamba_k400.py. Their classification script is for
+           director; other tasks change --nb_classes and the folder. Their exp/lvu/run_regression.sh fails at
+           datasets/build.py:274, which counts -1 classes for its data set but requires 1; run_regression_trim.sh names
+           the right data set, and runs. After training, it tries to load checkpoint-best.pth (utils.py:502), although
+           it saved checkpoint-best_val.pth; here the best checkpoint on val is tested. We left out their
+           exp/lvu/run_class_trim.sh: it trains on windows of 60 seconds, and its test merges views by file name, so
+           that only the first window of each clip counts
 """
 
 from vidjax import config as config_lib
@@ -26,7 +27,7 @@ CLASSES = {"relationship": 4, "way_speaking": 5, "scene": 6, "director": 10, "ge
 NUMBERS = ("like_ratio", "view_count")
 CLASSIFICATION = {
     "task": "classification",
-    "data.mix_group": 16,  # each of their GPUs mixes its own clips, two per video, 8 videos
+    "data.mix_group": 16,  # in their script, each GPU mixes its own clips, two from each of 8 videos
     "data.mixup": 0.8,
     "data.cutmix": 1.0,
     "optim.label_smoothing": 0.1,

@@ -12,15 +12,16 @@ Weights    align.teacher_from is downloaded from the hub, or names a folder or f
 
 The authors' code does three things that the paper does not mention. The public weights were made that way, and this
 recipe does the same:
-  - The last layer that is aligned is in fact the last but one. `VisionMamba.forward_features`
-    (videomamba_pretrain.py:425) returns the residual stream, which the fused norm before it does not update: the input
-    of the last block, without a norm. The last block is never trained, and the fine-tuned model's final norm starts
-    from ones. middle_whole aligns the last block's output after the norm: align.student_layers=(-1,),
+  - It aligns the input of the last block, without a norm, instead of the block's output:
+    `VisionMamba.forward_features` (videomamba_pretrain.py:425) returns the residual stream, to which the fused norm has
+    not added the last block's output. The last block is therefore never trained, and the fine-tuned model's final norm
+    starts from ones. middle_whole aligns the last block's output after the norm: align.student_layers=(-1,),
     align.student_norm=True.
-  - With the class token, CLIP's final norm is skipped before the projection (clip.py:160): align.teacher_norm=False.
-  - The teacher sees pixels normalised like the student's (datasets/build.py:18), not as CLIP was trained; a run notes
-    this.
-On SSv2, their script trains for 801 epochs as on Kinetics (here too), whereas their model zoo says 200.
+  - If the class token is aligned, CLIP's final norm is skipped before the projection (clip.py:160):
+    align.teacher_norm=False.
+  - The teacher's pixels are normalised like the student's (datasets/build.py:18), not as in CLIP's own training; a run
+    prints a note about this.
+On SSv2, the authors' script and this recipe train for 801 epochs, as on Kinetics; the authors' model zoo says 200.
 """
 
 from vidjax import config as config_lib

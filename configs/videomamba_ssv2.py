@@ -1,15 +1,16 @@
 """VideoMamba on Something-Something v2, 8 or 16 frames spread over the video (Li et al., ECCV 2024, arXiv:2403.06977).
 
-Expected   the authors' top-1 at 2 clips x 3 crops (MODEL_ZOO.md; not re-run) with 8 and 16 frames, and with 16 of 288
-           pixels: ti 65.1 66.0 66.2, small 66.6 67.7 68.1, middle 67.3 68.3 68.4, middle_masked 70.2 71.0 71.4
+Expected   the authors' top-1 at 2 clips x 3 crops (MODEL_ZOO.md; not re-run) with 8 frames, 16 frames, and 16 frames of
+           288 pixels: ti 65.1 66.0 66.2, small 66.6 67.7 68.1, middle 67.3 68.3 68.4, middle_masked 70.2 71.0 71.4
 Command    python -m vidjax.main --config=configs/videomamba_ssv2.py:small --config.init_from=PRETRAINED \
              --config.data.root=DIR --workdir=RUN
-           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked a run of
-           configs/videomamba_pretrain.py:middle_ssv2 or their videomamba_m16_ssv2_mask_pt_f8_res224.pth; for 288 pixels
-           a run with 16 frames; the same with --config.mode=evaluate scores RUN
+           PRETRAINED: the authors' videomamba_{t,s,m}16_in1k_res224.pth; for middle_masked, a run of
+           configs/videomamba_pretrain.py:middle_ssv2 or their videomamba_m16_ssv2_mask_pt_f8_res224.pth; for 288
+           pixels, a run with 16 frames
+           the same with --config.mode=evaluate scores RUN
 Sizes      ti, small (default), middle, middle_masked (after masked pre-training) with 16 frames; with the suffix _f8,
            8 frames; with _288, 16 frames of 288 pixels; `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/videomamba_k400.py does
+Differs    from the authors' code in the same points as configs/videomamba_k400.py
 """
 
 from vidjax import config as config_lib
@@ -26,8 +27,8 @@ SIZES = {
     "middle": {"model.drop_path": 0.8, "train.epochs": 30},
     "middle_masked": {"model.drop_path": 0.4, "train.epochs": 30},
 }
-# --batch_size, GPUS and --lr of each script, by size and suffix of our names. The script for ti_288 has 64 frames, but
-# its name and the model zoo have 16.
+# --batch_size, GPUS and --lr of each script, by the size and the suffix in this file's names. The script for ti_288 has
+# 64 frames, but its name and the model zoo have 16.
 SCRIPTS = {
     "ti": {"f8": (64, 8, 4e-4), "": (64, 8, 4e-4), "288": (32, 16, 5e-6)},
     "small": {"f8": (64, 8, 4e-4), "": (32, 16, 4e-4), "288": (12, 16, 5e-6)},
@@ -48,7 +49,7 @@ CLIPS = {
 
 
 def _recipe(size, clip):
-    """A script's recipe: base_lr is 2 * --lr, which counts both clips of a video; each GPU mixes its own clips."""
+    """The recipe of a script, whose --lr counts both clips of a video, and in which each GPU mixes its own clips."""
     videos, gpus, lr = SCRIPTS[size][clip]
     recipe = {"data.global_batch": videos * gpus, "data.mix_group": 2 * videos, "optim.base_lr": 2 * lr}
     return recipe | SIZES[size] | CLIPS[clip]

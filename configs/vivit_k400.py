@@ -5,18 +5,19 @@ Expected   scenic's top-1 at 4 clips x 3 crops: base 79.9, base_fe 78.4, large_f
 Command    python -m vidjax.main --config=configs/vivit_k400.py:base --config.data.root=DIR --workdir=RUN \
              --config.init_from=google/vit-base-patch16-224-in21k
            the same with --config.mode=evaluate scores RUN
-Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). The number of devices that
-           trained the published weights is not documented; optim.clip_group=2 is their batch of 64 on 32 devices, the
-           most for which their mixup on Something-Something v2 has pairs to mix. It allows at most 32 devices along
-           data and fsdp; with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged gradient
+Groups     scenic clips each device's gradient before averaging (vivit/train_utils.py:156). It is not documented how
+           many devices trained the published weights. optim.clip_group=2 assumes 32 devices for their batch of 64,
+           the largest number that leaves two clips per device for the mixup on Something-Something v2. It allows at
+           most 32 devices along data and fsdp; with more, set mesh.tensor=2. optim.clip_group=0 clips the averaged
+           gradient
 Sizes      base (default, model 1), base_fe and large_fe (model 2), base_fsa (model 3), base_fdp (model 4); large_fe_24:
            large_fe with 24 temporal blocks; `smoke` runs a tiny model on the embedded data in minutes
            large_fe has 4 temporal blocks, as in the paper, in scenic's configurations for Something-Something v2 and
            EPIC-Kitchens, and in configs/vivit_ssv2.py, which starts from it; scenic's configuration for Kinetics has
-           24. vidjax.from_pretrained counts those of the published checkpoint
-Differs    scenic draws the two sides of a frame independently, adds to the brightness, and tests on crops from frames
-           with a short side of 256; here the aspect ratio is kept, brightness is a factor, and the short side is that
-           of the crop
+           24. vidjax.from_pretrained reads the number from the published checkpoint
+Differs    from scenic in three points. When it resizes a training frame, scenic draws height and width independently;
+           here the aspect ratio is kept. Its brightness jitter adds an offset; here it is a factor. It tests on crops
+           from frames with a short side of 256; here the short side is that of the crop
 """
 
 from vidjax import config as config_lib

@@ -6,7 +6,7 @@ Command    python -m vidjax.main --config=configs/vivit_k600.py --config.data.ro
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default, model 2 with the paper's 4 temporal blocks), large_fe_24 (with 24, as in scenic's
            configuration; see configs/vivit_k400.py); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py does
+Differs    from scenic in the same points as configs/vivit_k400.py
 """
 
 from vidjax import config as config_lib

@@ -7,7 +7,7 @@ Command    python -m vidjax.main --config=configs/vivit_ssv2.py --config.init_fr
            temporal blocks need --config.model.spec.temporal_depth=24
            the same with --config.mode=evaluate scores RUN
 Sizes      large_fe (default); `smoke` runs a tiny model on the embedded data in minutes
-Differs    as configs/vivit_k400.py does
+Differs    from scenic in the same points as configs/vivit_k400.py
 """
 
 from vidjax import config as config_lib

@@ -32,7 +32,7 @@ def with_keys(config: Config, changes: Mapping[str, Any]) -> Config:
 
 
 def left_open(config: Config) -> tuple[str, ...]:
-    """The keys left to vidjax, in schema order."""
+    """The keys whose values are left to vidjax, in the order of the schema."""
     autos = {key: mark.value for key, hint in _hints(Config) for mark in marks(hint) if isinstance(mark, Auto)}
     return tuple(key for key, auto in autos.items() if get_key(config, key) == auto)
 

@@ -47,7 +47,7 @@ def parse_arg(arg: str | None, *, size: str, sizes: typing.Iterable[str]) -> tup
 
 
 def smoke(config):
-    """Shrink an experiment to a tiny model on the embedded videos: a few minutes on a CPU, exercising every part.
+    """Shrink an experiment to a tiny model on the embedded videos, so that it runs in a few minutes on a CPU.
 
     Task, mask, sampling, crop and mixing stay as they are. Flips are turned off, because they swap the videos' labels.
     """
@@ -79,7 +79,7 @@ def smoke(config):
 
 
 def smoke_that_learns(config):
-    """A smoke run long enough to judge a classifier or a regression by: 200 steps of 64 clips."""
+    """Shrink an experiment as `smoke` does, but train long enough to judge its accuracy: 200 steps of 64 clips."""
     smoke(config)
     config.model.spec.init_std = 0.1  # the published 0.02 is meant for wider models and needs far more steps here
     config.model.drop_path = 0.0
@@ -97,8 +97,8 @@ def smoke_that_learns(config):
 def motion(config) -> None:
     """Switch to the tiny model of the experiment's family and the embedded videos: 8 frames of 24 pixels.
 
-    A user's own family keeps its size. VideoMAE gets cubes of 4 frames, which show enough of a motion to tell its
-    direction; from cubes of 2 frames, so small a model hardly learns it.
+    A user's own family keeps its size. VideoMAE gets cubes of 4 frames, which show the direction of a motion; with
+    cubes of 2 frames, such a small model hardly learns the direction.
     """
     if not is_outside(config.model.name):
         config.model.name = f"{config.model.name.split('_')[0]}_tiny"

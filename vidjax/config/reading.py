@@ -1,6 +1,6 @@
-"""Turns a ConfigDict into dataclasses, checking types, ranges and misspelt keys.
+"""Turn a ConfigDict into dataclasses, and check types, ranges and misspelt keys.
 
-`vidjax.training.config_checks.check_config` checks that keys fit each other.
+`vidjax.training.config_checks.check_config` checks that the keys fit each other.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def flatten(tree: typing.Mapping[str, Any], prefix: str = ""):
 
 
 def checked(hint: Any, value: Any, key: str) -> Any:
-    """Convert a value to a key's type: integers become floats, and lists tuples, where the type requires it.
+    """Convert a value to a key's type: if the type requires it, integers become floats, and lists become tuples.
 
     Raises:
       ConfigError: for another type, a value out of range, or a name that is not one of the choices.

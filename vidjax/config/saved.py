@@ -36,7 +36,7 @@ def from_saved(tree: Any) -> Config:
 
 
 def other_schema(tree: Any) -> str:
-    """Why the content of config.json, or of a checkpoint's meta, cannot be read; empty if its schema is current."""
+    """The reason why the content of config.json or of a checkpoint's meta cannot be read; empty if it can."""
     if not isinstance(tree, Mapping):
         return "it holds no settings"
     if tree.get(KEY) == SCHEMA:

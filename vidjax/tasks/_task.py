@@ -21,7 +21,7 @@ from vidjax.viz.curves import Curve
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """A trained model's answer for a video, and how it is shown.
+    """The kind of answer that a trained model gives for a video, and how it is shown.
 
     Attributes:
       kind: `classes` (the most probable ones), `actions` (each a verb and a noun), `values` (a number per target) or
@@ -53,7 +53,7 @@ def _same_module(config: Config, module: nn.Module, params: Params) -> tuple[nn.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task:
-    """Something to learn from videos: what it needs, how it is trained and scored, and what it answers.
+    """A task to learn from videos: its data, how a model is trained and scored, and what the model answers.
 
     Attributes:
       build: builds the objective from (config, num_classes, total_steps, source). `num_classes` is the number of
@@ -70,7 +70,7 @@ class Task:
       evaluator: scores the evaluation split; None for a task without a score.
       curves: metrics that a run's report plots besides the training loss.
       draw: draws pictures at the end of training, from (objective, params, evaluation split, config, mesh, folder).
-      answer: a trained model's answer; None if it has none.
+      answer: the kind of answer of a trained model; None if it gives none.
     """
 
     build: Callable[[Config, int, int, VideoSource | None], Objective]

@@ -73,7 +73,7 @@ def for_inference(config: Config, module: nn.Module, params: Mapping[str, Any]) 
 
 
 def _encoder(name: str, spec: Any, layers: tuple[int, ...], key: str) -> Any:
-    """The encoder of a model, with taps at `layers`, which may count from the end."""
+    """The encoder of a model, which also returns the outputs of `layers`; negative numbers count from the end."""
     family = FAMILIES.find(family_of(name)[0])
     if family.encoder is None:
         raise ConfigError(f"task=feature_alignment: {name} cannot return features of its layers; {_families()} can")

@@ -1,6 +1,6 @@
-"""Training: the loop and what it uses - mesh, optimiser, state, step, checkpoints, telemetry, signals.
+"""The training loop and its parts: mesh, optimiser, state, step, checkpoints, telemetry and stop signals.
 
-The loop is imported on first use, because the step, the mesh and the optimiser need none of the data libraries.
+The loop is imported on first use: it needs the data libraries, whereas the step, the mesh and the optimiser do not.
 """
 
 from typing import TYPE_CHECKING

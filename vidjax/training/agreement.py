@@ -1,6 +1,7 @@
-"""Compares the processes of a run before the first step: configuration, code, packages, data.
+"""Compare the processes of a run before the first step: configuration, code, packages and data.
 
-Nothing else would notice a difference: each process computes its share in its own way, and the loss looks sound.
+Nothing else would notice a difference: each process would compute its share in its own way, and the loss would look
+sound.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _SAMPLED, _LOOKED_AT = 64, 2**16  # videos whose content is compared, and bytes 
 _SHOWN = 3  # differences listed in a message
 _MISSING, _ALL_AGREE = "missing", "all agree"
 _calls = itertools.count()  # the same in all processes
-_PATIENCE = 24 * 3600 * 1000  # milliseconds; the slowest host may be copying its data, and if a process dies, all end
+_PATIENCE = 24 * 3600 * 1000  # milliseconds; a host may copy its data for hours, and if a process dies, all end anyway
 
 
 def agree(find: Callable[[], Mapping[str, Any]]) -> None:
@@ -62,7 +63,7 @@ def agree(find: Callable[[], Mapping[str, Any]]) -> None:
       find: returns the facts as JSON values, the most informative first; not called in a run of one process.
 
     Raises:
-      ConfigError: in all processes, naming each difference and the processes that differ.
+      ConfigError: in all processes, naming up to three differences and the processes that differ.
     """
     state = runtime.global_state
     client = state.client
@@ -92,8 +93,8 @@ def agree(find: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def _verdict(host: str, mine: Mapping[str, str], answers: Iterable[str]) -> str:
-    """A sentence on what differs from the facts of process 0; empty if nothing does."""
-    found: dict[str, dict[str, list[str]]] = {}  # key: value: processes
+    """A sentence that lists the differences from the facts of process 0; empty if there are none."""
+    found: dict[str, dict[str, list[str]]] = {}  # for each key and each value that differs, the processes with it
     for name, different in map(json.loads, answers):
         for key, value in different.items():
             found.setdefault(key, {}).setdefault(value, []).append(name)
@@ -120,7 +121,7 @@ def _text(value: Any) -> str:
 
 
 def run_facts(config: Config, workdir: Place | None = None) -> dict[str, Any]:
-    """Everything besides data that determines what a process trains: configuration, code, packages, checkpoints."""
+    """Facts besides the data that determine what a process trains: configuration, code, packages and checkpoints."""
     facts = {key: value for key, value in flatten(json.loads(json.dumps(to_saved(config)))) if key not in OWN}
     facts |= {f"version of {name}": _version(name) for name in PACKAGES}
     facts |= {"version of Python": platform.python_version()}
@@ -148,7 +149,7 @@ def data_facts(splits: Mapping[str, VideoSource | None]) -> dict[str, Any]:
 
 
 def _sample(source: VideoSource) -> Iterator[tuple[str, str]]:
-    """Size and first bytes of evenly spaced videos: equal lists may name different files."""
+    """Yield size and checksum of the first bytes of evenly spaced videos, because equal lists may name other files."""
     for row in np.unique(np.linspace(0, len(source) - 1, _SAMPLED).astype(int)).tolist():
         video, name = source[row].video, f"the video {source[row].id}"
         if isinstance(video, bytes):
@@ -165,7 +166,7 @@ def _about(size: int, content: bytes) -> str:
 
 
 def _weights(config: Config, *, first: bool) -> Iterator[tuple[str, str]]:
-    """The content of the weights that the configuration names; initial weights only if the run is about to begin."""
+    """Yield the content of the weights that the configuration names; initial weights only before the first step."""
     begun = {"init_from": config.init_from, "caption.decoder_from": config.caption.decoder_from} if first else {}
     for key, source in (begun | {"align.teacher_from": config.align.teacher_from}).items():
         if content := source and content_of(source):

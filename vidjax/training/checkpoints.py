@@ -1,10 +1,10 @@
-"""Checkpoints of a run through orbax: written asynchronously, latest and best kept, verified by checksum when read.
+"""A run's checkpoints: orbax writes them asynchronously, the latest and the best are kept, and checksums are verified.
 
-A step's folder holds the items `params`; `rest` (step, optimiser state, and `extra` without what never changes); `ema`
-and `recent` if the run keeps them; and `meta` (JSON: schema number, fingerprint, mesh, and how many steps `recent`
-holds). Orbax does not notice a flipped bit, so `manifest.json` holds the checksums of all files; it is written before
-the folder gets its final name. Scores follow after a checkpoint, so that a run preempted while it evaluates loses
-nothing; they are in `scores.json` beside the folders.
+A step's folder holds the items `params`; `rest` (step, optimiser state, and `extra` without its fixed part); `ema` and
+`recent` if the run keeps them; and `meta` (JSON: schema number, fingerprint, mesh, and how many steps `recent` holds).
+Orbax does not notice a flipped bit, so `manifest.json` holds the checksums of all files; it is written before the
+folder gets its final name. A checkpoint is saved before it is scored, so that a run preempted during the evaluation
+loses nothing; the scores are in `scores.json` beside the folders.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: str | os.PathLike, *, keep_latest: int = 2):
-        """Open or create the folder; it keeps the newest `keep_latest` steps and the one with the highest score."""
+        """Open or create the folder, in which the newest `keep_latest` steps and the best-scored one are kept."""
         self.directory = absolute(workdir) / CHECKPOINTS
         self.scores = read_scores(self.directory)
         options = ocp.CheckpointManagerOptions(
@@ -60,7 +60,7 @@ class Checkpoints:
         self._folder = self._opened()
 
     def save(self, step: int, state: TrainState, meta: dict) -> None:
-        """Write a checkpoint in the background; waits only for the previous one.
+        """Write a checkpoint in the background, after waiting for the previous one.
 
         Raises:
           DataError: when this one or the previous one cannot be written.
@@ -81,7 +81,7 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.Composite(**items), force=True)
 
     def _opened(self) -> int | None:
-        """Open a descriptor, so that no folder created in its place gets the same inode; None in a bucket."""
+        """Hold the folder open, so that a folder created in its place cannot get its inode; None in a bucket."""
         return None if in_bucket(self.directory) else os.open(self.directory, os.O_RDONLY)
 
     def _is_still_there(self) -> bool:
@@ -106,7 +106,7 @@ class Checkpoints:
           shapes: `ShapeDtypeStruct`s with a sharding on every leaf; the mesh need not be the one that wrote it.
           check_meta: called with the saved `meta`; raises if the checkpoint belongs to another run.
           say: called with a message for each damaged checkpoint, which is renamed to `<step>.damaged`.
-          before: only checkpoints of smaller steps are considered.
+          before: consider only checkpoints of earlier steps.
 
         Raises:
           ResumeError: when all checkpoints are damaged, or the newest undamaged one has another schema or model.
@@ -156,7 +156,7 @@ class Checkpoints:
         )
 
     def set_score(self, step: int, score: float) -> None:
-        """Record the score of a saved step, higher is better; the best step is kept from the next save on."""
+        """Record the score of a saved step, higher being better; from the next save on, the best step is kept."""
         self.scores[step] = score
         if jax.process_index() == 0:
             write_json(self.directory / SCORES, self.scores)
@@ -182,11 +182,11 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self):
-        """Turn errors of the disk into a `DataError`; a restart removes the unfinished step."""
+        """Turn disk errors into a `DataError`; a restart removes the unfinished step."""
         try:
             yield
         except (OSError, ValueError) as error:  # TensorStore reports disk errors as a ValueError
-            if "Gloo" in str(error):  # a collective between processes, one of which is gone
+            if "Gloo" in str(error):  # a collective failed because one of the processes has ended
                 raise
             first = str(error).strip().splitlines()[0].split(" [tensorstore_spec")[0]
             raise DataError(
@@ -210,7 +210,7 @@ class Checkpoints:
                 f"({first}); choose another workdir, or set init_from to reuse the parameters that fit"
             ) from error
         recent = read.get("recent") or ()
-        if window and not recent:  # until now the run remembered no steps, or another number of them
+        if window and not recent:  # the checkpoint remembers no steps, or another number of them
             places = jax.tree.map(lambda leaf: leaf.sharding, shapes.recent)
             recent = jax.jit(lambda: no_steps(window), out_shardings=places)()
         return TrainState(params=read["params"], ema=read.get("ema") or {}, recent=recent, **read["rest"])
@@ -222,7 +222,7 @@ class Checkpoints:
         self._manager.reload()
 
     def _write_manifest(self) -> None:
-        """Write the checksums; called in the background, on the first process, when a step is written but uncommitted.
+        """Write the checksums; called in the background on the first process, before a written step is committed.
 
         On a disk, an unfinished step has a temporary name; in a bucket, which cannot rename, it lacks orbax's marker.
         """
@@ -237,7 +237,7 @@ class Checkpoints:
 
 
 def _rest(state: TrainState) -> dict:
-    """The item `rest` of a state: step, optimiser state, and `extra` without what never changes."""
+    """The item `rest` of a state: step, optimiser state, and `extra` without its fixed part."""
     extra = state.extra
     if isinstance(extra, Mapping):
         extra = {name: tree for name, tree in extra.items() if name != FIXED}

@@ -19,14 +19,14 @@ _LARGEST = 4 * 2**30  # bytes; the least recently used entries are removed first
 
 
 def use_compile_cache(setting: str = "") -> None:
-    """Cache what XLA compiles on disk; a folder that cannot be written to only prints a warning.
+    """Keep XLA's compiled programs in a folder on disk; if it cannot be written to, only print a warning.
 
     Call this before anything is compiled, and preferably before jax is imported. The variable JAX_COMPILATION_CACHE_DIR
     takes precedence over everything else, and a folder already set in jax takes precedence over the default.
 
     Args:
-      setting: a folder, possibly in a bucket that the hosts of a pod share, or `off`. If empty, the variable
-        VIDJAX_COMPILE_CACHE, which takes the same values, and otherwise `default_folder`.
+      setting: a folder, which may be in a bucket that the hosts of a pod share, or `off`. If it is empty, the variable
+        VIDJAX_COMPILE_CACHE, which takes the same values, applies; if that is empty too, `default_folder`.
     """
     wanted = setting or os.environ.get(VARIABLE, "")
     if wanted == OFF or os.environ.get(_JAXS_VARIABLE):
@@ -51,7 +51,7 @@ def use_compile_cache(setting: str = "") -> None:
 
 def _keep_in(folder: str) -> None:
     """Set jax's cache folder."""
-    import jax  # after the checks, so that most verbs fail without importing it
+    import jax  # imported late, so that a verb that fails before this point does so quickly
 
     jax.config.update("jax_compilation_cache_dir", folder)
     shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
@@ -60,10 +60,10 @@ def _keep_in(folder: str) -> None:
 
 
 def default_folder() -> pathlib.Path:
-    """vidjax/jax in the user's cache folder, one subfolder per kind of processor.
+    """The folder vidjax/jax/<kind of processor> in the user's cache folder.
 
-    XLA compiles for the instruction set of the processor it runs on, and its cache does not tell them apart. Different
-    machines may share a home folder.
+    Machines with different processors may share a home folder. XLA compiles for the instruction set of the processor it
+    runs on, but its cache does not distinguish processors.
     """
     cache = os.environ.get("XDG_CACHE_HOME", "")
     root = pathlib.Path(cache) if os.path.isabs(cache) else pathlib.Path("~/.cache").expanduser()

@@ -1,4 +1,4 @@
-"""Checks that the keys of a configuration fit each other, before any data is opened or device started.
+"""Check that the keys of a configuration fit each other, before any data is opened or any device is started.
 
 Single keys are checked by their types (`vidjax.config.from_dict`). Here the keys of each part of a run are checked
 against each other: clips, model, task, optimiser, evaluation, probes. A task adds its own checks in `Task.check` and
@@ -23,7 +23,7 @@ def check_config(config: Config) -> None:
 
     Raises:
       ConfigError: naming the keys, their values and the remedy.
-      DataError: when the rows of the data set do not carry what the task learns from.
+      DataError: when the data set lacks the annotation that the task learns from.
     """
     if not config.model.name:
         raise ConfigError("config.model.name is empty; name a size of the experiment, as in --config=FILE:base")
@@ -41,13 +41,13 @@ def check_config(config: Config) -> None:
 
 
 def check_data(data: DataConfig, task: Task) -> None:
-    """Refuse impossible clip settings, and a data set without the annotation that the task learns from."""
+    """Refuse invalid clip settings, and a data set without the annotation that the task learns from."""
     check_annotation(data.name, DATASETS.find(data.name), task.annotation)
     check_clips(data)
 
 
 def check_cubes(config: Config, objective: Objective) -> None:
-    """Refuse loader-cut cubes that do not match the model's."""
+    """Refuse cubes (`data.cubes`, cut by the loader) that differ from the model's."""
     cubes = config.data.cubes
     if not cubes:
         return
@@ -62,7 +62,7 @@ def check_cubes(config: Config, objective: Objective) -> None:
 
 
 def check_optim(config: Config) -> None:
-    """Refuse a step schedule without valid steps."""
+    """Refuse a step schedule whose steps are invalid."""
     if config.optim.schedule == "steps":
         check_steps(config.optim.step_epochs, config.optim.step_factors)
 

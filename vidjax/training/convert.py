@@ -1,4 +1,4 @@
-"""Saves foreign weights as a run's folder, which `from_pretrained`, `init_from` and evaluation can read."""
+"""Save foreign weights as a run's folder, which `from_pretrained`, `init_from` and evaluation can read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def save_as_run(model: Pretrained, folder: str | os.PathLike) -> Config:
 
     Args:
       model: a model that takes clips.
-      folder: created if need be.
+      folder: created if it does not exist.
 
     Returns:
       The configuration. Its `model.name` is the most similar preset, and `model.spec` lists the fields that differ.

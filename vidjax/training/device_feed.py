@@ -1,4 +1,4 @@
-"""Feeds batches to the devices, one ahead of the step, and measures how long the devices wait for them."""
+"""Feed batches to the devices, one ahead of the step, and measure how long the devices wait for them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vidjax.training.throughput import Meter
 
 
 class Feed:
-    """Turns this process's part of each batch into global arrays.
+    """A feed that turns this process's part of each batch into global arrays.
 
-    Each batch also carries whether this process was asked to stop. The step combines these flags, so that all processes
-    stop at the same step without further communication. A single process needs no agreement, and stops waiting for a
-    batch as soon as it is asked to stop.
+    Each batch also carries a flag that says whether this process was asked to stop. The step combines the flags of all
+    processes, so that they stop at the same step without further communication. A single process needs no agreement,
+    and stops waiting for a batch as soon as it is asked to stop.
     """
 
     def __init__(
@@ -39,7 +39,8 @@ class Feed:
           sharding: sharding of the global arrays.
           meter: counts every batch and the time spent waiting for it.
           stop: whether this process was asked to stop.
-          waiting: makes the context manager around each wait from a function that describes it; `Telemetry.waiting`.
+          waiting: called with a function that describes a wait; returns the context manager to put around the wait,
+            as `Telemetry.waiting` does.
         """
         self._batches, self._sharding, self._meter, self._waiting = batches, sharding, meter, waiting
         self._stop, self._alone, self._which = stop, jax.process_count() == 1, "the first"

@@ -1,4 +1,4 @@
-"""Joins the processes of a run: starts `jax.distributed` if there are several, and does nothing if there is one."""
+"""Join the processes of a run: start `jax.distributed` if there are several, and do nothing if there is one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vidjax.training import peers
 from vidjax.training.stop_signal import leave
 
 _OURS = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-_LATER = 60  # seconds by which JAX's own limits, which abort, exceed ours
+_LATER = 60  # seconds by which JAX's own time limits, at which it aborts the process, exceed ours
 Join = Callable[..., None]
 
 
@@ -41,8 +41,9 @@ def initialize(
     Args:
       coordinator: host:port of process 0; empty to discover it.
       num_processes, process_id: number of processes and index of this one; used with `coordinator`.
-      start_seconds: time limit for all processes to join, after which this one ends with the code of a `StalledError`.
-      peer_seconds: time without a sign of life after which a process counts as gone; see `vidjax.training.peers`.
+      start_seconds: time limit for all processes to join; after it, this process exits with the code of a
+        `StalledError`.
+      peer_seconds: a process that gives no sign of life for this long counts as dead; see `vidjax.training.peers`.
 
     Raises:
       ConfigError: when only some of the three variables are set.
@@ -97,7 +98,7 @@ def _within(seconds: float) -> Generator[None]:
 
 
 def _absence(seconds: float) -> str:
-    """A message on which process waits for which, and the remedy."""
+    """A message that says which process waits for which, and names the remedy."""
     state, host = runtime.global_state, socket.gethostname()
     address = state.coordinator_address or ""
     if not address:

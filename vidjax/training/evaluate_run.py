@@ -1,4 +1,4 @@
-"""Scores a run: periodically while it trains, and separately with `mode=evaluate`."""
+"""Score a run: periodically during training, or on its own with `mode=evaluate`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def evaluate(config: Config, workdir: str | os.PathLike) -> dict:
 def _params_to_score(config: Config, run: str | os.PathLike, source: VideoSource) -> tuple[Any, dict[str, Any], str]:
     """The parameters to score, their entries in the results, and a sentence for the screen.
 
-    If public weights have another number of classes, `config.init_label_map` selects them.
+    If public weights have another number of classes than the data set, `config.init_label_map` selects the classes.
     """
     classes = config.data.num_classes or source.num_classes
     if not is_run(run) and run == config.init_from:

@@ -1,9 +1,9 @@
-"""Reports a failed checkpoint once, by the error that the save raises, without tracebacks before it.
+"""Report a failed checkpoint only by the error that the save raises, without other tracebacks before it.
 
 When a write fails, orbax 0.12.8 closes the event loop while other writes of the same save are under way
 (`_run_sync_via_new_loop`, checkpoint/_src/asyncio_utils.py:88). Each of them then finds its loop closed, and a thread
-of TensorStore prints a traceback (python/tensorstore/future.cc:518 of its commit bc4fbc1). Here the loop stays open
-until all of its writes have ended.
+of TensorStore prints a traceback (python/tensorstore/future.cc:518 of its commit bc4fbc1). Here the event loop stays
+open until all of its writes have ended.
 """
 
 from __future__ import annotations

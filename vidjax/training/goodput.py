@@ -1,4 +1,4 @@
-"""Counts what a run's time is spent on, and writes it often enough that a kill -9 loses little."""
+"""Account for a run's time by kind of work, and write the times often, so that `kill -9` loses little of them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _EVERY, _EVERY_IN_BUCKET = 5.0, 60.0  # seconds between two writes
 
 
 class Goodput:
-    """The time spent by this start and the earlier ones; every moment counts towards one kind.
+    """The time that this start of a run and its earlier starts spent on each kind of work.
 
-    The first process counts it, beginning with the kind "start"; `vidjax.viz.time_spent` lists the kinds.
+    Every moment counts towards exactly one kind, at first "start"; `vidjax.viz.time_spent` lists the kinds. Only the
+    first process reads and writes the file.
     """
 
     def __init__(self, workdir: Place, first: int, since: float):
@@ -63,7 +64,7 @@ class Goodput:
         self._now.seconds[to] += seconds
 
     def saving(self, step: int) -> None:
-        """Record that a checkpoint of everything done so far has begun."""
+        """Record how much of this start's training the checkpoint of a step secures; call this as its save begins."""
         self.turn_to(self._kind)
         self._now.saved[str(step)] = self._now.trained
 
@@ -90,7 +91,7 @@ class Goodput:
             write_json(self._path, [dataclasses.asdict(start) for start in (*self._before, self._now)])
         except DataError as error:
             say(str(error))
-        except Exception as error:  # each bucket store raises its own
+        except Exception as error:  # each kind of bucket raises its own exceptions
             say(f"{self._path} could not be written: {str(error) or type(error).__name__}")
 
     def close(self) -> None:

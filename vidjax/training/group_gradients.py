@@ -1,8 +1,9 @@
 """Gradients of small groups of rows, each clipped separately, then averaged.
 
 Scenic trains ViViT this way: the gradient of every device is clipped to norm 1 before the mean over devices
-(vivit/train_utils.py:156). Here a group of rows stands for one of Scenic's devices, so the result does not depend on
-the number of devices. A device processes its groups in turn, holding one group's activations and two gradients.
+(vivit/train_utils.py:156). Here a group of rows takes the place of one of Scenic's devices, so the result does not
+depend on the number of devices. A device processes its groups in turn, and holds one group's activations and two
+gradients.
 """
 
 from __future__ import annotations

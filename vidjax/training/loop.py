@@ -58,7 +58,7 @@ def train(
     objective: Objective | None = None,
     make_batches: Callable[..., Iterator[dict]] = train_batches,
 ) -> dict:
-    """Train as configured, resuming where an earlier start in the same folder stopped.
+    """Train as configured; resume from the latest checkpoint if an earlier start in the same folder left one.
 
     Args:
       config: the run's configuration.
@@ -148,10 +148,10 @@ def train(
         results: dict = {}
         unscored = 0 < first < total and checkpoints.score(first) is None
         if evaluator and unscored and _due(first, config.train.eval_every):
-            with telemetry.waiting(f"evaluating step {first}"), goodput.on("evaluate"):  # a kill cut it short
+            with telemetry.waiting(f"evaluating step {first}"), goodput.on("evaluate"):  # a kill interrupted this
                 results = _validate(evaluator, state, checkpoints)
             telemetry.log(first, _numbers(results))
-        saving = evaluating = False  # whether each is due; both wait while steps are not finite
+        saving = evaluating = False  # whether a save and an evaluation are due; both wait while steps are not finite
         for step in range(first + 1, total + 1):
             profile.before(step)
             with contextlib.ExitStack() as around:
@@ -246,7 +246,7 @@ def _validate(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints)
 
 
 def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) -> dict:
-    """Score the checkpoint that eval.checkpoint names by the full protocol; the last one if the run never validates."""
+    """Score the checkpoint that eval.checkpoint names, or the last if the run never validates, by the full protocol."""
     config, step, params = evaluator.config, int(state.step), state.ema or state.params
     results = _validate(evaluator, state, checkpoints) if config.train.eval_every > 0 else {}
     chosen, why = step, ""
@@ -263,7 +263,7 @@ def _judge(evaluator: Evaluator, state: TrainState, checkpoints: Checkpoints) ->
 
 
 def _numbers(results: dict) -> dict:
-    """The results worth plotting as curves: numbers, except those of single classes."""
+    """The results to plot as curves: all numbers except those of single classes."""
     return {name: value for name, value in results.items() if not isinstance(value, str) and name.count("/") == 1}
 
 

@@ -1,7 +1,7 @@
 """The device mesh and the sharding of batches, parameters and optimiser state.
 
-Modules carry no sharding. A parameter's sharding follows from its path (tensor parallelism, an ordered table of
-rules) and its shape (fully sharded data parallelism divides one of the remaining dimensions; see `_divided`).
+Modules carry no sharding. Tensor parallelism shards a parameter by its path, with an ordered table of rules. Fully
+sharded data parallelism then divides one of the remaining dimensions (see `_divided`).
 """
 
 from __future__ import annotations
@@ -33,16 +33,17 @@ TENSOR_RULES = (
 )
 
 
-# TPU chips over which parameters are divided by default. Each chip then does an eighth of the optimiser's work, and
-# summing a gradient takes half the bytes of an all-reduce; more chips form no ring and send more (docs/performance.md).
+# The number of TPU chips over which parameters are divided by default. Each chip then does an eighth of the optimiser's
+# work, and summing a gradient sends half the bytes of an all-reduce. More chips would form no ring, and would send more
+# (docs/performance.md).
 PARAMETERS_OVER = 8
 
 
 def make_mesh(config: MeshConfig, devices=None) -> Mesh:
-    """Arrange the devices as (data, fsdp, tensor); a size of -1 takes the devices that the others leave.
+    """Arrange the devices as (data, fsdp, tensor); a size of -1 takes the devices that the other sizes leave.
 
     Args:
-      config: the sizes, of which at most one is -1. For fsdp, 0 means that the platform decides.
+      config: the sizes, of which at most one is -1. If fsdp is 0, it is chosen by platform.
       devices: by default all devices of all processes.
 
     Raises:
@@ -71,7 +72,7 @@ def make_mesh(config: MeshConfig, devices=None) -> Mesh:
 
 
 def _fsdp(config: MeshConfig, devices: Sequence[jax.Device]) -> int:
-    """The number of devices to divide parameters over where the configuration leaves it open."""
+    """The number of devices over which to divide parameters when the configuration leaves it open."""
     rest = len(devices) // count_slices(devices) // max(config.tensor, 1)
     divides = config.data == -1 and rest % PARAMETERS_OVER == 0
     return PARAMETERS_OVER if divides and devices[0].platform == "tpu" else 1
@@ -160,7 +161,7 @@ def loader_slice(mesh: Mesh) -> tuple[int, int]:
 
 def part_of_rows(processes: np.ndarray, own: int) -> tuple[int, int]:
     """Compute `loader_slice` from the process of each device on the (data, fsdp, tensor) grid."""
-    by_block = processes.reshape(-1, processes.shape[-1])  # batch rows lie over data and fsdp, in this order
+    by_block = processes.reshape(-1, processes.shape[-1])  # rows of a batch are divided over data, then over fsdp
     held = {int(p): tuple(np.flatnonzero((by_block == p).any(axis=1)).tolist()) for p in np.unique(processes)}
     parts = sorted(set(held.values()))
     if sum(map(len, parts)) != len(by_block) or len({len(part) for part in parts}) != 1:
@@ -208,7 +209,7 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
                     f"mesh.tensor={mesh.shape[axis]} does not divide dimension {dim} of {name} {shape}; "
                     f"choose a divisor of {shape[dim]}"
                 )
-    size, first = mesh.shape[FSDP], 1 if "blocks" in name.split("/") else 0  # the layer scan walks axis 0 of a stack
+    size, first = mesh.shape[FSDP], 1 if "blocks" in name.split("/") else 0  # axis 0 of stacked blocks is scanned over
     if size > 1 and math.prod(shape[first:]) >= fsdp_min_size:
         free = [dim for dim in range(first, len(shape)) if axes[dim] is None and shape[dim] % size == 0]
         if free:
@@ -217,10 +218,11 @@ def _spec(name: str, shape: tuple[int, ...], mesh: Mesh, fsdp_min_size: int) -> 
 
 
 def _divided(name: str, shape: tuple[int, ...], free: list[int]) -> int:
-    """The dimension of a parameter that fsdp divides, out of the `free` ones.
+    """The dimension of a parameter that fsdp divides, chosen from the `free` dimensions.
 
-    For a kernel it is the one along which `product` gathers it: the rows, which lie apart in a TPU's memory. In
-    attention's output projection, where rows belong to a head, it is the last dimension instead.
+    For a kernel it is the dimension of its rows: `vidjax.models.layers.product` gathers the kernel along it, and a
+    block of rows is contiguous in a TPU's memory. In attention's output projection, whose rows belong to heads, it is
+    the last dimension. For any other parameter it is the largest dimension.
     """
     if re.search(r"(^|/)proj/kernel$", name):
         return free[-1]

@@ -25,8 +25,8 @@ from vidjax.training import stop_signal
 
 BEATS, ENDED = "vidjax/beat", "vidjax/ended"  # folders of the store, with one key per process
 MOST_BETWEEN = 5.0  # longest time from one heartbeat to the next, in seconds
-GRACE, STOPPING = 5.0, 60.0  # seconds this process has to end by itself after another failed, or was stopped
-POSTING = 2.0  # seconds the store has to accept a process's last entry
+GRACE, STOPPING = 5.0, 60.0  # seconds that this process has to end by itself after another one failed, or was stopped
+POSTING = 2.0  # seconds that the store has to accept a process's last entry
 _watched: Peers | None = None
 
 
@@ -46,10 +46,10 @@ def answers(address: str) -> bool:
 
 
 class Peers:
-    """Watches the other processes of a run from threads, until one of them or this one ends.
+    """Threads that watch the other processes of a run, until one of them or this one ends.
 
-    Silence is counted in heartbeats, not by a clock, so that a machine waking from suspension does not take the others
-    for dead.
+    Silence is counted in heartbeats of this process, not by a clock, so that a machine waking from suspension does not
+    take the others for dead.
     """
 
     def __init__(self, client: Any, number: int, count: int, seconds: float, coordinator: str):
@@ -59,7 +59,7 @@ class Peers:
           client: the client of JAX's distributed runtime.
           number: number of this process.
           count: number of all processes.
-          seconds: a process without a heartbeat for this long counts as gone.
+          seconds: a process without a heartbeat for this long counts as dead.
           coordinator: host:port of process 0.
         """
         self._client, self._number, self._count, self._seconds = client, number, count, seconds
@@ -78,7 +78,7 @@ class Peers:
         return process_name(self._number, self._host)
 
     def start(self) -> None:
-        """Start watching; also report an end by a signal, and JAX's abort when process 0 is gone."""
+        """Start watching; also report when a signal ends this process, or when JAX aborts it without process 0."""
         stop_signal.at_leave.append(lambda code: self._post(code, f"{self.name} was stopped (exit code {code})"))
         if self._number:
             _on_abort(self._tell_abort)
@@ -95,7 +95,7 @@ class Peers:
 
         Args:
           code: exit code.
-          sentence: what the others print about it.
+          sentence: the message that the other processes print.
         """
         self._over.set()
         self._post(code, sentence)
@@ -104,7 +104,7 @@ class Peers:
         stop_signal.leave(code)
 
     def blame(self) -> str:
-        """Find the lost process that may have caused an error; return a sentence on it, or an empty string."""
+        """Find the lost process that may have caused an error; return a sentence about it, or an empty string."""
         silent, quiet = {0: f"0 {self._first_host}"}, 0
         with contextlib.suppress(Exception):  # raised by JAX when the store does not answer
             silent = self._read(BEATS)
@@ -136,7 +136,7 @@ class Peers:
                 self._answered += 1
 
     def _count_answers(self) -> None:
-        """Notice that process 0 does not answer; a call to its store may block for long, so this is a second thread."""
+        """End this process if process 0 stops answering; a second thread, because a call to its store may block."""
         seen, quiet = -1, 0
         while not self._over.wait(self._every) and not self._concluded:
             seen, quiet = self._answered, quiet + 1 if self._answered == seen else 0
@@ -149,7 +149,7 @@ class Peers:
         self._client.key_value_set(f"{BEATS}/{self._number}", beat, allow_overwrite=True)
 
     def _silent(self) -> str:
-        """A sentence on a process whose heartbeats have stopped; empty while all are alive."""
+        """A sentence about a process whose heartbeats have stopped; empty while all are alive."""
         for number, beat in self._read(BEATS).items():
             self._quiet[number] = self._quiet[number] + 1 if self._beats.get(number) == beat else 0
             self._beats[number] = beat
@@ -158,7 +158,7 @@ class Peers:
         return ""
 
     def _ended_badly(self) -> tuple[int, str] | None:
-        """The exit code of a process that ended before its work was done, and a sentence on it."""
+        """The exit code of a process that ended before its work was done, and a sentence about it; None if none did."""
         for number, words in self._read(ENDED).items():
             code, sentence = json.loads(words)
             if code:
@@ -180,7 +180,7 @@ class Peers:
             return
 
         def post():
-            with contextlib.suppress(Exception):  # raised by JAX when the store is gone
+            with contextlib.suppress(Exception):  # raised by JAX when the store no longer exists
                 self._client.key_value_set(f"{ENDED}/{self._number}", json.dumps([code, sentence]))
 
         thread = threading.Thread(target=post, daemon=True)
@@ -201,7 +201,7 @@ class Peers:
         )
 
     def _tell_abort(self) -> None:
-        """Explain JAX's abort if process 0 is gone; called during an abort, and does nothing if process 0 answers."""
+        """Explain JAX's abort if process 0 has ended; called during the abort, and silent if process 0 answers."""
         if answers(self._coordinator):
             return
         who = process_name(0, self._first_host)
@@ -242,7 +242,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _said(sentence: str) -> str:
-    """The sentence, printed in one piece."""
+    """Print the sentence in one piece, and return it."""
     sys.stderr.write(f"vidjax: {printable(sentence)}\n")
     sys.stderr.flush()
     return sentence

@@ -1,4 +1,4 @@
-"""Everything that is decided before a run's first step, and the lines printed about it."""
+"""Plan a run before its first step, and print the plan."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Plan:
     """A run that is ready to begin.
 
     Attributes:
-      asked: the configuration as given.
-      config: the configuration with everything chosen that `asked` leaves open.
+      asked: the configuration as given, with the choices of an earlier start if the run resumes.
+      config: the configuration with every key chosen that `asked` leaves open.
       source: training videos.
       length: the run's length in steps.
       fit: the step, compiled if the shapes of its batches were known.
@@ -56,14 +56,14 @@ class Plan:
 
     @property
     def objective(self) -> Objective:
-        """What is learned."""
+        """The training objective."""
         return self.fit.step.objective
 
 
 def plan_run(
     config: Config, workdir: Place, mesh: Mesh, source: VideoSource | None, objective: Objective | None, known: bool
 ) -> Plan:
-    """Open the videos, choose what is left open, and build the step; call this within the mesh.
+    """Open the videos, choose the keys that the configuration leaves open, and build the step; call within the mesh.
 
     Args:
       source, objective: used instead of those that the configuration names.
@@ -140,5 +140,5 @@ def announce(plan: Plan, params: Params, mesh: Mesh, first: int) -> None:
 
 
 def _shown(text: str) -> AbstractContextManager:
-    """Show the text once the block has taken over two seconds, which some steps do on a slow machine."""
+    """Show the text if the block takes longer than two seconds, as some do on a slow machine."""
     return progress(text, visible=jax.process_index() == 0)

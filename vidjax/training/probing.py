@@ -1,4 +1,4 @@
-"""mode=probe: compute the features of each backbone once, and fit every probe on them."""
+"""Run `mode=probe`: compute the features of each backbone once, and fit every probe on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEATURES = "features"
 def probe(config: Config, workdir: str | os.PathLike) -> dict:
     """Embed both splits with every backbone, fit all probes and write the table; stored features are not recomputed.
 
-    Features are stored in features/<backbone>/<split>/ of the folder, and the results beside them; see
+    Features are stored in `workdir` as features/<backbone>/<split>/. The results are in `workdir` too; see
     `vidjax.evaluation.probes.fit_and_report`.
 
     Returns:
@@ -66,7 +66,7 @@ def probe(config: Config, workdir: str | os.PathLike) -> dict:
 
 
 def open_backbone(source: str, data: DataConfig) -> Pretrained:
-    """Load a backbone that takes clips by its own recipe, but over the same time span as those of `data`.
+    """Load a backbone with its own clip recipe, except that its clips span the same time as those of `data`.
 
     A backbone with random weights takes clips of the size given in `data`.
 
@@ -84,7 +84,7 @@ def open_backbone(source: str, data: DataConfig) -> Pretrained:
 
 
 def embed(backbone: Pretrained, config: Config, split: str, folder: Place, arrays: tuple[str, ...]) -> None:
-    """Compute the features that a store lacks, with a progress bar, and print how many there were."""
+    """Compute the features that a store lacks, with a progress bar, and print how many rows were new."""
     data = backbone.clips.sample(config.data)
     source = open_source(data, split, TASKS.find(config.task).annotation)
     with progress(f"embedding {split}", len(source), visible=jax.process_index() == 0) as advance:

@@ -1,4 +1,4 @@
-"""Records a window of steps with JAX's profiler into `<workdir>/profile`."""
+"""Record a window of steps with JAX's profiler in `<workdir>/profile`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vidjax.files import Place, copy_tree, in_bucket
 
 
 class Profile:
-    """Records the steps profile_start .. profile_start + profile_steps - 1; nothing when profile_start is 0."""
+    """A recording of the steps profile_start to profile_start + profile_steps - 1; none if profile_start is 0."""
 
     def __init__(self, workdir: Place, config: TrainConfig):
         self._folder, self._first = workdir / "profile", config.profile_start

@@ -20,9 +20,10 @@ LIMIT, SHARE = 10, 0.01  # a run continues while at most max(LIMIT, SHARE of all
 
 
 class Quarantine:
-    """Distinct failed videos of a run, including those of earlier starts.
+    """The distinct failed videos of a run, including those of earlier starts.
 
-    Every process counts the failures of the global batch, so that all stop at the same step; only the first writes.
+    Every process counts the failures of the global batch, so that all processes stop at the same step. Only the first
+    process writes the list.
     """
 
     def __init__(self, workdir: Place, source: VideoSource):

@@ -9,7 +9,7 @@ STREAMS = ("mask", "dropout", "augment")
 
 
 def streams(key: Array, part: Array | None = None) -> dict[str, Array]:
-    """The step's keys by stream.
+    """The random key of each stream of a step.
 
     Args:
       part: number of a micro-batch or of a group of rows. Only dropout differs between parts: the other streams are

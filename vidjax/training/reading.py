@@ -1,4 +1,4 @@
-"""Reports and records which videos a run uses, before its first step."""
+"""Report and record which videos a run uses, before its first step."""
 
 from __future__ import annotations
 

@@ -56,16 +56,16 @@ def write_report(config: Config, workdir: Place, act: str, results: dict | None 
 
 @contextlib.contextmanager
 def told_in_report(config: Config, workdir: Place, act: Callable[[], str]) -> Generator[None]:
-    """Write an error that ends the run, and the step, into its report; the error is always raised again.
+    """Write an error that ends the run into its report, with the step; the error is always raised again.
 
     Args:
-      act: returns what was done until then, such as `stopped at step 20 of 200`.
+      act: returns what was done until the error, such as `stopped at step 20 of 200`.
     """
     try:
         yield
     except Exception as error:
         with contextlib.suppress(Exception):  # the same cause may keep the report from being written
-            if (workdir / CONFIG).is_file():  # otherwise the folder is gone
+            if (workdir / CONFIG).is_file():  # otherwise the folder has been deleted
                 lines = str(error).splitlines()
                 kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
                 write_report(config, workdir, act(), why=f"{kind}{lines[0] if lines else ''}")

@@ -1,8 +1,8 @@
-"""Refuses to resume a run with anything changed that affects what is learned, and names the changes.
+"""Refuse to resume a run after changes that affect what is learned, and name these changes.
 
-A restored step means "the first `step` global batches are done", which holds only for the same rows in the same order,
-and what follows is the same experiment only with the same model, loss and optimiser. The type of each configuration key
-states whether it may change (`vidjax.config.types.Changeable`).
+A restored step means that the first `step` global batches are done, which is true only for the same rows in the same
+order. The remaining steps belong to the same experiment only with the same model, loss and optimiser. The type of each
+configuration key states whether it may change (`vidjax.config.types.Changeable`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONTENT, _NUMBER = _OF_VIDEOS = "content of the data set", "number of videos"
 
 
 def fingerprint(config: Config, source: VideoSource) -> dict:
-    """The flat values that identify a run: `same` must not change; `noted` may, with a warning."""
+    """Flat values that identify a run: those in `same` must not change; those in `noted` may, with a warning."""
     found = {
         "same": {_CONTENT: source.content_id, _NUMBER: len(source)},
         "noted": {
@@ -43,14 +43,14 @@ def fingerprint(config: Config, source: VideoSource) -> dict:
     fields = dataclasses.asdict(spec) | spec_fields(config.model.name, config.model.spec)
     for name in fields.keys() - SET_BY.keys():
         found["noted" if name in changeable(type(spec)) else "same"][f"model.spec.{name}"] = fields[name]
-    return json.loads(json.dumps(found))  # as it will read back: lists, not tuples
+    return json.loads(json.dumps(found))  # as JSON returns them when read back: lists instead of tuples
 
 
 def compare(saved: dict, current: dict, workdir: Place) -> list[str]:
     """Return warnings about differences that are allowed.
 
     Raises:
-      ResumeError: naming every value that must not differ but does, or that only one of the two has.
+      ResumeError: when values that must not change differ, or only one side has them; it names them.
     """
     changed = _differences(saved["same"], current["same"])
     if changed:

@@ -1,4 +1,4 @@
-"""Rolls back to a sound checkpoint after several steps in a row that were not finite or were spikes.
+"""Roll back to a sound checkpoint after several steps in a row that were not finite or were spikes.
 
 The step number does not go back: the run continues as if all steps since that checkpoint had been skipped. So batches,
 random numbers and the learning rate are those of any run at that step, and a resume needs no other state. PaLM
@@ -23,7 +23,8 @@ from vidjax.training.telemetry import say
 def roll_back(state: TrainState, shapes: TrainState, checkpoints: Checkpoints, *, bad: int, most: int) -> TrainState:
     """Restore the newest checkpoint whose next step was sound, but keep the current step number.
 
-    Later checkpoints are deleted, because the very next step after each of them was bad.
+    Later checkpoints are deleted, because the step after each of them was bad; only the one with the highest score is
+    kept.
 
     Args:
       state: the current state; its arrays are freed before the checkpoint is read.

@@ -1,4 +1,4 @@
-"""Summarises a run from the files of its folder, whatever state they are in."""
+"""Summarise a run from the files in its folder, whatever their state."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def summarise_run(folder: Place) -> RunSummary:
-    """Summarise a run's files; never raises, but notes what cannot be read."""
+    """Summarise a run from its files; files that cannot be read are noted, and no error is raised."""
     try:
         return _summarise(folder)
     except Exception as error:  # an unreadable folder, a lost connection
@@ -159,7 +159,7 @@ def _figures(
 
 
 def _main(task: str, rows: list[dict[str, Any]], results: Mapping[str, Any]) -> str:
-    """The figure that ranks a task's runs; a task outside vidjax is not imported, so its first logged figure counts."""
+    """The figure that ranks a task's runs; for a user's own task, which is not imported, its first logged figure."""
     if task in TASKS:
         evaluator = TASKS[task].evaluator
         return evaluator.main if evaluator else ""

@@ -1,8 +1,9 @@
-"""Detects, on the device, steps whose loss or gradient norm stands out from the steps before.
+"""Detect, on the device, steps whose loss or gradient norm is unusually high.
 
 The rule is that of OLMo's SkipStepOptimizer, which Levanter (optim/skipstep.py) and MaxText (optimizers.py,
-`skip_step_on_spikes`) also have: a spike lies more than a given number of standard deviations above the mean of the
-last steps, once half of the window is filled. Spikes enter the window, so that a lasting new level becomes the mean.
+`skip_step_on_spikes`) also use: a value is a spike if it is more than a given number of standard deviations above the
+mean of a window of the latest steps. The rule applies once half of the window is filled. Spikes enter the window, so
+that a lasting new level becomes the mean.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Recent(NamedTuple):
 
 
 def remembered(config: Config) -> int:
-    """The number of steps that a run remembers; 0 when nothing depends on them."""
+    """The number of steps that a run remembers; 0 if the configuration does not use them."""
     return config.optim.spike_window if config.optim.skip_spikes or config.train.roll_back_after else 0
 
 

@@ -28,7 +28,7 @@ class TrainState(NamedTuple):
       opt_state: state of the optax transformation.
       ema: moving average of `params`; {} when it is off.
       extra: what an objective keeps besides the parameters (a teacher, a centre); {} if nothing.
-      recent: the latest losses and gradient norms, a `Recent`; () when nothing depends on them.
+      recent: the latest losses and gradient norms, a `Recent`; () if the configuration does not use them.
     """
 
     step: Int[Array, ""]

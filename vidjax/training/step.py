@@ -22,7 +22,7 @@ from vidjax.training.random_streams import streams
 from vidjax.training.spikes import judge
 from vidjax.training.state import TrainState
 
-HOST_KEYS = ("failed", "failed_reason", "stop")  # they travel with a batch so that every process sees them
+HOST_KEYS = ("failed", "failed_reason", "stop")  # sent with each batch so that every process sees them
 
 
 def make_train_step(
@@ -40,7 +40,7 @@ def make_train_step(
       objective: what to learn.
       optimizer: the step subtracts `schedule(step)` times its direction.
       seed: the step's random streams (mask, dropout, augment) are folded from the seed and the step.
-      accumulate: micro-batches per step; `check_rows` states which batches they divide. Masks, erased boxes and
+      accumulate: micro-batches per step; `check_rows` checks that they divide the batch. Masks, erased boxes and
         mixed pairs do not depend on their number; dropout and drop path do.
       ema: decay of the moving average of parameters; 0 keeps none.
       shapes: shapes of the state, each leaf with its sharding.
@@ -91,7 +91,7 @@ def make_train_step(
 
 
 def _gradients(objective: Objective, state: TrainState, batch: dict, key: Array, accumulate: int, mesh: Mesh):
-    """Loss, metrics, extra state and gradients of the whole batch; the extra state passes through its micro-batches."""
+    """Loss, metrics, extra state and gradients of the whole batch; each micro-batch updates the extra state in turn."""
 
     def loss_of(params, extra, rows, rngs):
         loss, (metrics, extra) = objective.loss(hold(params, objective.frozen), extra, rows, rngs, True)

@@ -1,4 +1,4 @@
-"""Watches the metrics of each step once they are on the host, one step late."""
+"""Examine the metrics of each step once they are on the host, one step late."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidjax.training.throughput import Meter
 
 
 class Watch:
-    """Logs every `log_every` steps and the last, keeps the quarantine, and stops a run whose steps are not finite.
+    """A monitor that logs every `log_every` steps, fills the quarantine, and stops a run whose steps are not finite.
 
     Args:
       bad: `Recent.bad` of the restored state.
@@ -28,7 +28,7 @@ class Watch:
         them may have ruined the parameters before.
       bad: how many of the latest steps in a row were not finite or were spikes.
       goes_back: whether the steps looked at so far call for a roll-back.
-      last: the latest value of every metric logged.
+      last: the latest value of every logged metric.
     """
 
     def __init__(

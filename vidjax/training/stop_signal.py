@@ -1,10 +1,10 @@
-"""Handles SIGTERM and Ctrl-C: the process ends within seconds, wherever it is, and no step is lost.
+"""Handle SIGTERM and Ctrl-C: the process ends soon, whatever it is doing, and no completed step is lost.
 
-While there is something to save, a signal is only recorded: the loop finishes its step, saves and exits. Otherwise the
-signal raises SystemExit in the main thread. A main thread that is busy in C++ (XLA compiles for minutes) or in a loader
-that hangs would delay this, so a separate thread listens too, and ends the process after a moment. A second signal ends
-it at once. In a notebook, a first Ctrl-C always waits for the main thread, so that the variables survive; only a second
-one ends the process.
+While there is work to save, a signal is only recorded: the loop finishes its step, saves and exits. Otherwise the
+signal raises SystemExit in the main thread. If that thread is busy in C++ code (XLA may compile for minutes) or waits
+for a loader that hangs, it cannot raise; so a separate thread also listens, and ends the process two seconds later. A
+second signal ends the process at once. In a notebook, the first Ctrl-C always waits for the main thread, so that the
+variables survive; only a second one ends the process.
 
 The exit code is 128 + the signal's number (143 for SIGTERM, 130 for SIGINT): a scheduler that requested the stop sees
 that it was honoured, and a script does not take the run for finished.
@@ -26,7 +26,7 @@ import types
 from collections.abc import Callable, Generator
 
 _PATIENCE = 2.0  # seconds for the main thread to exit by itself
-_CLEANING = 1.5  # if it does not, seconds for last words and for loader workers to end
+_CLEANING = 1.5  # seconds for the last words and for loader workers to end, before the process is ended
 at_leave: list[Callable[[int], None]] = []  # called with the exit code by `leave`; see `vidjax.training.peers`
 
 
@@ -35,13 +35,13 @@ class Interrupted(BaseException):
 
 
 class StopSignal(contextlib.AbstractContextManager):
-    """Handles SIGTERM and SIGINT while entered in the main thread.
+    """A context manager that handles SIGTERM and SIGINT; outside the main thread it does nothing.
 
     Attributes:
       signal: number of the first signal received, or 0.
-      unsaved: whether there is work to save, so that the first signal is only recorded.
+      unsaved: whether there is work to save, in which case the first signal is only recorded.
       sentence: returns the message to print when a signal ends the process; empty for none.
-      last_words: called once before that, for example to write a report.
+      last_words: called once before the message is printed, for example to write a report.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -81,7 +81,7 @@ class StopSignal(contextlib.AbstractContextManager):
 
     @contextlib.contextmanager
     def interrupts(self) -> Generator[None]:
-        """Let a signal raise `Interrupted` inside, even with unsaved work; one received before raises it at once."""
+        """Let a signal raise `Interrupted` in the block if work is unsaved; an earlier signal raises it at once."""
         self._waiting = True
         try:
             if self.signal:
@@ -176,7 +176,7 @@ def leave(code: int, last_words: Callable[[], None] = lambda: None) -> None:
 
 
 def leave_on_signal() -> None:
-    """End this process silently on a signal until a `StopSignal` is entered: nothing has happened except imports."""
+    """End this process silently on a signal until a `StopSignal` is entered: until then it only imports modules."""
     for number in StopSignal.SIGNALS:
         signal.signal(number, lambda number, _: os._exit(128 + number))
 

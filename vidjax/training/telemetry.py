@@ -1,7 +1,7 @@
-"""Writes a run's metrics to metrics.jsonl, TensorBoard and, if configured, wandb, and shows progress on the screen.
+"""Write a run's metrics to metrics.jsonl, TensorBoard and, if configured, wandb, and show progress on the screen.
 
-Only the first process writes. A line of metrics.jsonl is a flat object: `step` and names such as `train/loss`. Animated
-pictures go to TensorBoard and wandb.
+Only the first process writes. Each line of metrics.jsonl is a flat object with `step` and names such as `train/loss`.
+Animated pictures go to TensorBoard and wandb.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from vidjax.errors import ConfigError, printable
 from vidjax.files import GrowingFile, Place, copy_tree, in_bucket, mend_json_lines, writing
 from vidjax.weights.run_files import METRICS
 
-_PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds before a wait is shown, between updates, between lines
+_PATIENCE, _REFRESH, _SILENCE = 2.0, 0.5, 30.0  # seconds until a wait is shown, between updates, and between lines
 _FLUSH_EVERY = 30.0  # seconds between flushes of TensorBoard's events to disk
-_OFTEN, _SELDOM = 5.0, 60.0  # seconds between lines without a bar: at first, and after ten minutes
+_OFTEN, _SELDOM = 5.0, 60.0  # without a progress bar, seconds between lines: at first, and after ten minutes
 _NOTED = 0.05  # share of the time spent waiting for data above which it is shown
 _CONSOLE = Console(stderr=True)
 
@@ -62,7 +62,7 @@ class Telemetry:
         self._latest: dict[str, float] = {}  # the latest scores, which stay beside the bar
         self._bar, self._line, self._writers = None, "", []
         if self._first:
-            if config.train.wandb:  # first, because only wandb can fail here, and then nothing else is left open
+            if config.train.wandb:  # first, because wandb may be missing, and then no other writer is left open
                 self._writers.append(_Wandb(config, workdir))
             self._writers += [_Lines(workdir / METRICS, step), _TensorBoard(workdir / "tensorboard", step)]
             if _CONSOLE.is_terminal:
@@ -133,7 +133,7 @@ class Telemetry:
                 self._bar.update(self._task, description=self._line)
 
     def flush(self) -> None:
-        """Upload what is not in the bucket yet, so that a checkpoint is never ahead of its metrics."""
+        """Upload metrics that the bucket lacks, so that a checkpoint is never ahead of its metrics."""
         for writer in self._writers:
             writer.flush()
 
@@ -182,10 +182,10 @@ class _Lines:
 
 
 class _TensorBoard:
-    """TensorBoard events of one start; for a bucket they grow in a temporary folder and are copied at each flush.
+    """TensorBoard events of one start; for a bucket, they are kept in a temporary folder and copied at each flush.
 
-    tensorboardX's SummaryWriter is not used: its thread ends when the disk is full, and then its queue fills up and
-    blocks the run.
+    tensorboardX's SummaryWriter is not used: its thread ends when the disk is full; its queue then fills up and blocks
+    the run.
     """
 
     def __init__(self, folder: Place, step: int):
@@ -275,7 +275,7 @@ def _progress_bar() -> Progress:
 
 
 def _words(metrics: dict[str, float], scores: Iterable[str]) -> Iterator[str]:
-    """The metrics shown on the screen, as words."""
+    """Yield the metrics for the screen, each in words."""
     for name in scores:
         if name in metrics:
             yield f"{name} {metrics[name]:.4g}"

@@ -10,7 +10,7 @@ import jax
 if TYPE_CHECKING:  # it imports the video libraries, which a machine that only times a step may lack
     from vidjax.training.goodput import Goodput
 
-# Dense bf16 FLOP/s of one device as JAX counts devices, from the makers' data sheets.
+# Dense bf16 FLOP/s of one JAX device, from the manufacturers' data sheets.
 PEAK_FLOPS = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
@@ -33,12 +33,12 @@ def peak_flops(device_kind: str) -> float | None:
 
 
 class Meter:
-    """Measures throughput between two calls of `read`, from the batches fed in between.
+    """A meter of the throughput between two calls of `read`, from the batches fed in between.
 
     Args:
       clips_per_step: clips per step over all devices.
-      flops_per_clip: FLOPs per clip of a training step (2 x MACs, forward and backward); None leaves MFU out.
-      goodput: the run's time accounting, to which waits for data are reported and whose time/* `read` includes.
+      flops_per_clip: FLOPs per clip of a training step (2 x MACs, forward and backward); if None, MFU is not reported.
+      goodput: the run's time accounting; `fed` reports waits for data to it, and `read` includes its metrics time/*.
     """
 
     def __init__(self, clips_per_step: int, flops_per_clip: float | None, goodput: Goodput):
@@ -61,7 +61,7 @@ class Meter:
         self._goodput.move("step", "data", waited)
 
     def read(self) -> dict[str, float]:
-        """Metrics perf/* since the last call or `start`, if anything was fed, and time/* of the whole run."""
+        """Metrics perf/* since the last call or `start`, if batches were fed, and time/* of the whole run."""
         seconds = time.monotonic() - self._since
         if not self._steps:
             return self._goodput.read()

@@ -1,4 +1,4 @@
-"""Creates the folder of a run, and removes it again if the run is refused before it begins."""
+"""Create the folder of a run, and remove it again if the run is refused before it begins."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vidjax.weights.run_files import CHECKPOINTS, CONFIG
 
 @contextlib.contextmanager
 def opened(workdir: str | os.PathLike) -> Generator[Place]:
-    """Create a run's folder if need be, and yield its absolute path.
+    """Create a run's folder if it does not exist, and yield its absolute path.
 
-    A start that ends before writing config.json has trained nothing: the folders that it created are removed, unless
-    they contain something by then.
+    A start that ends before writing config.json has trained nothing; the folders that it created are removed unless
+    they contain files.
 
     Raises:
       ConfigError: when the path is not a folder, or it cannot be created.

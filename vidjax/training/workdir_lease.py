@@ -1,4 +1,4 @@
-"""A lease so that only one run trains in a bucket: an object names the run, which rewrites it while alive."""
+"""A lease that lets only one run train in a folder of a bucket: an object names the run, which keeps rewriting it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def leased(path: Place) -> Generator[None]:
     """Hold a lock object in a bucket; it is removed at the end.
 
     Object stores do not release a lock when its process dies. The lock of a process that has ended on this host is
-    taken over at once; any other lock, once it has not changed for a minute. A run whose own lock was taken over, for
-    example after a minute without a connection, stops as if it had received SIGTERM.
+    taken over at once; any other lock is taken over once it has not changed for a minute. A run whose own lock was
+    taken over, for example after a minute without a connection, stops as if it had received SIGTERM.
 
     Raises:
       ConfigError: when another run holds the lock, with its process and host, or the bucket cannot be written.
@@ -36,7 +36,7 @@ def leased(path: Place) -> Generator[None]:
         beat.write(new=True)
     except ConfigError:
         raise
-    except Exception as error:  # each store raises its own for credentials, permissions, names and connections
+    except Exception as error:  # each store has its own exceptions for credentials, permissions, names and connections
         raise ConfigError(f"{path.parent} cannot be written: {str(error) or type(error).__name__}") from error
     if _read(path) != beat.content:
         raise _taken(path)
@@ -52,7 +52,7 @@ def leased(path: Place) -> Generator[None]:
 
 
 class _Beat:
-    """Rewrites the lock regularly, so that others see that its run is alive.
+    """A lock that is rewritten regularly, so that others see that its run is alive.
 
     Attributes:
       content: content of the lock as last written.
@@ -68,7 +68,7 @@ class _Beat:
         """Write the lock.
 
         Args:
-          new: refuse to overwrite another's lock, if the store supports that; the caller reads it back in any case.
+          new: refuse to overwrite another run's lock if the store supports that; the caller checks by reading it back.
         """
         import fsspec
 
@@ -90,15 +90,15 @@ class _Beat:
                     os.kill(os.getpid(), signal.SIGTERM)
                     return
                 self.write()
-            except Exception as error:  # raised by the store; only several in a row let another run take the lock
+            except Exception as error:  # raised by the store; another run takes the lock only after several failures
                 say(f"the lock {self._path} could not be renewed: {error}")
 
 
 def _wait_for_the_dead(path: Place) -> None:
-    """Remove the lock of a dead run, after waiting to see that it is dead.
+    """Remove the lock of a dead run, after waiting to make sure that it is dead.
 
     Raises:
-      ConfigError: when its run is alive.
+      ConfigError: when the run is alive.
     """
     found = _read(path)
     if not found:

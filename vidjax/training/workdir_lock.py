@@ -1,4 +1,4 @@
-"""A lock so that only one run trains in a folder: two would overwrite each other's metrics and checkpoints."""
+"""A lock that lets only one run train in a folder: two would overwrite each other's metrics and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vidjax.viz.time_spent import FILE
 from vidjax.weights.run_files import METRICS
 
 LOCK = ".lock"  # in the workdir; names the process that trains there
-_SIGN_OF_LIFE = 300.0  # a run on another host counts as alive if it wrote something in the last so many seconds
+_SIGN_OF_LIFE = 300.0  # a run on another host counts as alive for this many seconds after it last wrote a file
 
 
 @contextlib.contextmanager
 def locked(workdir: Place) -> Generator[None]:
-    """Hold the lock of a folder; the system releases it when the process ends, however that happens.
+    """Hold the lock of a folder; the operating system releases it when the process ends, however it ends.
 
-    For a bucket a lease is held instead. The file is removed at the end; a process that had opened it just before
-    creates a new one.
+    For a bucket, a lease is held instead. The lock file is removed at the end; a process that opened it just before
+    that creates a new one.
 
     Raises:
       ConfigError: when another run holds it, with its process and host.
@@ -49,8 +49,8 @@ def locked(workdir: Place) -> Generator[None]:
 def who_trains(workdir: Place) -> str:
     """The process that trains in a folder now, such as `process 7 on host-a since ...`; empty for none.
 
-    A lock from this host counts while its process holds it. A lock from another host or in a bucket counts while the
-    run shows signs of life: it keeps rewriting its times, or its lease.
+    A lock from this host counts while its process holds it. A lock from another host counts while the run keeps writing
+    its times or its metrics, and a lock in a bucket while the run keeps rewriting it.
     """
     try:
         words = (workdir / LOCK).read_text().split("\n", 1)[0]
@@ -69,7 +69,7 @@ def who_trains(workdir: Place) -> str:
 def _is_held(path: pathlib.Path, words: str) -> bool:
     """Whether the process of this host that a lock names really holds it.
 
-    The lock is only tried if a process with that number runs, so that this check never keeps a run from starting.
+    The lock is only tried if a process with that number runs: trying it could keep a run from starting.
     """
     number = words.split()[1]
     if not number.isdigit() or not is_alive(int(number)):

@@ -1,6 +1,6 @@
-"""The published recipes with their authors' values, taken from their repositories at a fixed commit; facts, no code.
+"""Published recipes: the authors' values, read from their repositories at fixed commits.
 
-docs/recipes.md is generated from them, and a test compares every configuration with them.
+docs/recipes.md is generated from these recipes, and a test compares every configuration with them.
 """
 
 from vidjax.config.official import (

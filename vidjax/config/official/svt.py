@@ -9,7 +9,7 @@ SOURCE = Source("SVT", "https://github.com/kahnchana/svt", "1827106d56c3d69e7ceb
 
 _RUN, _SCRIPT, _VIEWS = "train_ssl.py", "scripts/train.sh", "datasets/transform.py"
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
-_OFF = "its line is commented out there, and vidjax does not do it either"
+_OFF = "the line is commented out in their code, and vidjax does not do it either"
 _JITTER = "img_brightness=0.4, img_contrast=0.4, img_saturation=0.2"
 
 SHARED = (
@@ -63,7 +63,7 @@ SHARED = (
     Row("--freeze_last_layer", f"{_RUN}:100", "1", "optim.frozen_epochs"),
     Row("--lr", f"{_RUN}:103", "0.0005", "optim.base_lr"),
     Row("lr per videos", f"{_RUN}:394", "256", "optim.reference_batch"),
-    Row("--min_lr", f"{_RUN}:108", "1e-6", "optim.min_lr", value=8e-6),  # theirs is not scaled: 8e-6 * 32 / 256
+    Row("--min_lr", f"{_RUN}:108", "1e-6", "optim.min_lr", value=8e-6),  # they do not scale it: 8e-6 * 32 / 256 = 1e-6
     Row("--warmup_epochs", f"{_RUN}:106", "10", "optim.warmup_epochs"),
     Row("schedule", f"{_RUN}:393", "cosine_scheduler", "optim.schedule", value="cosine"),
     Row("--optimizer", f"{_RUN}:110", "adamw", "optim.name"),

@@ -13,14 +13,14 @@ _RUN, _SCRIPT, _DEFAULTS = "eval_linear.py", "scripts/eval_linear.sh", "utils/de
 _YAML, _FRAMES = "models/configs/Kinetics/TimeSformer_divST_8x32_224.yaml", "datasets/decoder.py"
 _PAPER = "(arXiv:2112.01514), with two clips per video"
 _BEST = (
-    "vidjax scores three crops with the last epoch; theirs does too, but its last line prints the best epoch's score "
-    "on the left crop (eval_linear.py:180)"
+    "vidjax scores three crops with the last epoch; their script does too, but at the end it prints the best epoch's "
+    "score on the left crop (eval_linear.py:180)"
 )
 _KINETICS = (
     Row(
         "DATA.NO_RGB_AUG", f"{_DEFAULTS}:347", "False",
-        reason="with False, kinetics.py:255 yields the ten views of pre-training, which the script cannot use: True "
-        "is meant",
+        reason="with False, kinetics.py:255 yields the ten views of pre-training, which the script cannot use; True "
+        "must be meant",
     ),
     Row(
         "test on Kinetics", "datasets/kinetics.py:139", "a random clip and crop",

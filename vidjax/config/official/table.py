@@ -1,4 +1,4 @@
-"""The form of a published recipe: each row cites a value that the authors set, and gives our key and its value."""
+"""The form of a published recipe: each row cites one of the authors' values, and gives our key and value for it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Row:
     Attributes:
       name: the authors' name for it, such as "--lr"; or a description, if their code has no name for it.
       where: `file:line` in their repository; further lines of the same file after commas.
-      official: their value, as they write it.
+      official: the authors' value, as they write it.
       key: our key, such as "optim.base_lr" or the family's "model.spec.FIELD"; empty if there is none.
-      place: if there is no key, the code of vidjax that does it, as `module:NAME`.
+      place: if there is no key, the code of vidjax that has the same effect, as `module:NAME`.
       value: the equal value of `key`, in our units. None: `official`, parsed as a Python literal or else as a string.
       reason: why our value differs; empty if it is equal.
     """
@@ -96,7 +96,7 @@ def with_rows(rows: tuple[Row, ...], *others: Row) -> tuple[Row, ...]:
 
 
 def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[Row, ...]:
-    """Change where some rows are found.
+    """Change the citations of some rows.
 
     Args:
       file: the new file.
@@ -107,7 +107,7 @@ def cited(rows: tuple[Row, ...], file: str, lines: Mapping[str, str]) -> tuple[R
     )
 
 
-MIXED = "clips mixed together"  # the row of data.mix_group in commands whose GPUs each mix their own clips
+MIXED = "clips mixed together"  # name of the row for data.mix_group, in commands in which each GPU mixes its own clips
 
 
 def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any]) -> tuple[Row, ...]:
@@ -131,7 +131,7 @@ def command(defaults: tuple[Row, ...], script: Script, words: Mapping[str, Any])
 
 
 def _batch(rows: Mapping[str, Row], script: Script) -> Row:
-    """The row of the videos per step: videos per GPU, times GPUs, times micro-batches."""
+    """The row of the number of videos per step: videos per GPU, times GPUs, times micro-batches."""
     row, micro = rows["--batch_size"], script.flags.get("--update_freq", (0, "1"))
     where, official = f"{row.where},{script.launch}", f"{row.official} x {script.gpus} GPUs"
     if micro != (0, "1"):
@@ -142,7 +142,7 @@ def _batch(rows: Mapping[str, Row], script: Script) -> Row:
 
 
 def _mixed(rows: Mapping[str, Row]) -> Row:
-    """The row of the clips mixed with each other: those of one GPU in one micro-batch."""
+    """The row of the number of clips that are mixed with each other: those of one GPU in one micro-batch."""
     where, sizes = rows["--batch_size"].where, rows["--batch_size"].official
     videos, clips = int(sizes.partition(" ")[0]), int(rows["--num_sample"].official)
     file, _, lines = where.partition(":")

@@ -68,10 +68,10 @@ _SSV2 = (
 
 @dataclasses.dataclass(frozen=True)
 class _Yaml:
-    """The differences between the YAML files.
+    """One of the YAML files, which differ only in these fields.
 
     Attributes:
-      shift: number of lines by which the later sections lie below those of the Kinetics files.
+      shift: number of lines by which the later sections start further down than in the Kinetics files.
     """
 
     file: str
@@ -82,7 +82,7 @@ class _Yaml:
     shift: int = 0
 
     def rows(self) -> tuple[Row, ...]:
-        """The rows that the files of both data sets set."""
+        """The rows for values that are set in the files of both data sets."""
         frames = f"{self.file}:{11 if self.shift else 10}"
         theirs = self.attention
         ours = "divided" if theirs.startswith("divided") else theirs.removesuffix("_space_time")
@@ -106,7 +106,7 @@ class _Yaml:
         )
 
     def kinetics(self, rate: int) -> tuple[Row, ...]:
-        """The further rows of a Kinetics file."""
+        """The additional rows of a Kinetics file."""
         return (
             Row("TRAIN.DATASET", self.at(3), "kinetics", "data.name", value="kinetics400"),
             Row("DATA.SAMPLING_RATE", self.at(11), str(rate), "data.stride"),
@@ -115,7 +115,7 @@ class _Yaml:
         )
 
     def ssv2(self) -> tuple[Row, ...]:
-        """The further rows of a Something-Something v2 file."""
+        """The additional rows of a Something-Something v2 file."""
         return (
             Row("TRAIN.DATASET", self.at(3), "ssv2", "data.name"),
             Row("DATA.INV_UNIFORM_SAMPLE", self.at(16), "True", "data.crop", value="short_side_inverse"),
@@ -142,8 +142,8 @@ _REVERSE = "no effect on the ViT: ssv2.py:259 reorders the channels of other mod
 _POSITIONS = Row(
     "resized positions", "timesformer/models/helpers.py:174", "nearest along the flattened table",
     "model.spec.resized_positions", value="flattened",
-    reason="a mistake of theirs that gives most places another's position. The public weights began this way; to do "
-    "the same, set --config.model.spec.resized_positions=flattened",
+    reason="a mistake in their code, which gives most places the position of another place. Their public weights "
+    "started that way; to do the same, set --config.model.spec.resized_positions=flattened",
 )  # fmt: skip
 _K400 = "configs/Kinetics/TimeSformer_{}.yaml"
 _K400_FILES = {

@@ -1,4 +1,4 @@
-"""VideoMAE V2's recipes; its code extends VideoMAE's, so that most flags are the same on other lines."""
+"""VideoMAE V2's recipes; its code extends VideoMAE's, so most flags are the same, but on other lines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DATASETS_LINES = {
 
 
 def _elsewhere(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The rows that both stages share, with their lines in V2's code."""
+    """Rows that pre-training and fine-tuning share, with citations of V2's code."""
     rows = cited(rows, "utils.py", {"schedule": "446,450"})
     rows = cited(rows, "optim_factory.py", {"undecayed": "67", "layer ids of the decay": "30,41"})
     renamed = {"--warmup_lr": _NO_WARMUP_LR}
@@ -135,7 +135,7 @@ _PUBLISHED = {
 }
 
 
-_MAPPED = {  # the head's row of the experiments that follow Kinetics-710
+_MAPPED = {  # the row for the head, in experiments that start from a classifier of Kinetics-710
     "finetune_k400:giant": Row("head", "run_class_finetuning.py:570,577", "misc/label_710to400.json", "init_label_map"),
     "finetune_k600:giant": Row("head", "run_class_finetuning.py:572,577", "misc/label_710to600.json", "init_label_map"),
 }

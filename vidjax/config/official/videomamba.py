@@ -1,4 +1,4 @@
-"""VideoMamba's recipes; its video code derives from VideoMAE's: the same flags on other lines, some without effect."""
+"""VideoMamba's recipes; its video code derives from VideoMAE's and has most of its flags, some without effect."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _HERE = "videomamba/video_sm"
 _RUN = f"{_HERE}/run_class_finetuning.py"
 _REGRESSION = f"{_HERE}/run_regression_finetuning.py"
 _DECAY = (
-    "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, whereas patches and positions, at "
-    "0.1 % of it or less, hardly learn; here all learn at the full rate, as optim.layer_decay would slow the blocks too"
+    "optim_factory.py:37 leaves out the Mamba blocks, which learn at the full rate, whereas patches and positions "
+    "learn at 0.1 % of it or less; here all learn at the full rate, because optim.layer_decay would slow the blocks"
 )
 _WARMUP = (
-    "no key: warm-up starts from 0 here and from this value, scaled like the rate, there; both end at the full rate"
+    "no key: in their code, warm-up starts from this value, scaled like the learning rate; here it starts from 0; both "
+    "end at the full rate"
 )
 _NOT_GIVEN = "run_class_finetuning.py:341 does not pass it to VideoMamba"
 _UNCUT = "neither codebase reads it: Kinetics_sparse uses whole clips"
@@ -54,7 +55,7 @@ _LEFT_OUT = {"tested epoch", "layer ids of the decay"}  # VideoMAE's rows that o
 
 
 def _explained(row: Row) -> Row:
-    """Adapt a row of VideoMAE's to its meaning in VideoMamba's code."""
+    """Adapt one of VideoMAE's rows to its meaning in VideoMamba's code."""
     if row.name in _REASONS:
         key = row.key if row.name == "--layer_decay" else ""
         return dataclasses.replace(row, key=key, place="", reason=_REASONS[row.name])
@@ -103,7 +104,7 @@ def _regression_parser() -> tuple[Row, ...]:
 
 
 def _in_regression(row: Row) -> Row:
-    """Cite a row of run_class_finetuning.py in run_regression_finetuning.py, which lacks some imports and mixing."""
+    """Cite run_regression_finetuning.py, which lacks some imports and mixing, instead of run_class_finetuning.py."""
     reason = row.reason.replace("run_class_finetuning.py:341", "run_regression_finetuning.py:331")
     file, _, lines = row.where.partition(":")
     if file != _RUN:

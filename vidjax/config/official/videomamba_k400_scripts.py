@@ -1,4 +1,4 @@
-"""The flags of VideoMamba's Kinetics-400 scripts and their line numbers, by experiment of ours."""
+"""The flags of VideoMamba's Kinetics-400 scripts and their line numbers, by the name of our experiment."""
 
 from vidjax.config.official.table import Script
 

@@ -1,4 +1,4 @@
-"""The flags of VideoMamba's Breakfast, COIN and LVU scripts and their line numbers, by experiment of ours."""
+"""The flags of VideoMamba's Breakfast, COIN and LVU scripts and their line numbers, by the name of our experiment."""
 
 from vidjax.config.official.table import Script
 

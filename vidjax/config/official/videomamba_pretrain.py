@@ -1,4 +1,4 @@
-"""VideoMamba's masked pre-training; its code derives from VideoMAE's: the same flags on other lines, and a teacher."""
+"""VideoMamba's masked pre-training; its code derives from VideoMAE's, has most of its flags, and adds a teacher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ViViT's recipes: scenic's configurations, and what its code does where they set nothing."""
+"""ViViT's recipes: scenic's configurations, and the behaviour of its code for everything that they leave open."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HERE = "scenic/projects/vivit"
 _DATA = f"{_HERE}/data/video_tfrecord_dataset.py"
 _OPS = "scenic/dataset_lib/video_ops.py"
 _GROUPS = "the number of devices is not published; on 32, each has 2 clips; see Groups in configs/vivit_k400.py"
-_SIDES = "whole pixels, and the aspect ratio is kept; scenic draws the two sides independently"
-_TESTED = "no key: in tests the short side is the crop's here; scenic crops from frames with this short side"
+_SIDES = "whole pixels, and the aspect ratio is kept; scenic draws height and width independently"
+_TESTED = "no key: in tests, frames are resized to the crop's short side here, but to this short side in scenic"
 _OFF = "off: do_color_augment=False"
 
 SHARED = (
@@ -39,7 +39,7 @@ SHARED = (
     Row("moving average of weights", f"{_HERE}/train_utils.py:163", "none", "optim.ema", value=0.0),
 )  # fmt: skip
 
-# Our key for each name of scenic's configurations, and our value where it differs from what they write.
+# Our key for each name in scenic's configurations, and our value if we write it differently.
 _KEYS: dict[str, tuple[str, Any]] = {
     "num_classes": ("data.num_classes", None),
     "class_splits": ("data.action_classes", (300, 97)),
@@ -78,7 +78,7 @@ _PLACES = {
 
 
 def _file(path: str) -> tuple[Row, ...]:
-    """The rows of a configuration."""
+    """The rows of one of scenic's configurations."""
     lines, rows = FILES[path], []
     texts = {name: text for name, (_, text) in lines.items()}
     for name, (line, text) in lines.items():

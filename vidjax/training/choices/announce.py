@@ -1,4 +1,4 @@
-"""Sentences for the screen on what was chosen, and what it means for memory and time."""
+"""Sentences for the screen that state the choices made for a run, the memory it takes and its expected time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from vidjax.training.choices.memory import Fit
 from vidjax.training.choices.pauses import Pauses
 from vidjax.training.choices.speed import Pace
 
-FEW_VIDEOS = 100  # with fewer, pre-training may not help: 43 did not help a classifier, 169 gave useful features
+FEW_VIDEOS = 100  # pre-training on fewer may not help: on 43 it did not help a classifier; on 169 features were useful
 
 
 def choice_sentences(asked: Config, fit: Fit) -> Iterator[str]:
-    """The values chosen where the configuration leaves them open, and the memory that the step takes."""
+    """The values chosen for the keys that the configuration leaves open, and the memory that the step takes."""
     still_open = left_open(fit.config)  # such as the epochs, when train.steps is given
     chosen = [f"{key}={get_key(fit.config, key)}" for key in left_open(asked) if key not in still_open]
     if chosen:

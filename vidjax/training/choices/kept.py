@@ -1,4 +1,4 @@
-"""Keeps the choices of a run: they are made once, and still hold when it resumes or is evaluated."""
+"""Keep a run's choices: they are made once, and still apply when the run resumes or is evaluated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def saved_config(workdir: str | os.PathLike) -> Config | None:
 
 
 def keep_choices(config: Config, workdir: str | os.PathLike) -> Config:
-    """Fill in what the run in a folder chose before, where the configuration leaves it open again."""
+    """Give the keys that the configuration leaves open the values that the run in a folder, if any, chose before."""
     saved = saved_config(workdir)
     if saved is None:
         return config

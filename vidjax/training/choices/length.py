@@ -1,8 +1,9 @@
-"""Chooses the length of a run and its batch size from the number of training videos.
+"""Choose the length of a run and its batch size from the number of training videos.
 
-The published recipes (1600 epochs of 240,000 videos in batches of 2048, 3200 of 9,500 in batches of 192) would give a
-folder of 60 videos hardly any steps. The larger models follow lines through the published points, with a minimum number
-of steps; what a tiny model learns depends on the number of steps and hardly on that of videos.
+The published recipes (1600 epochs of 240,000 videos in batches of 2048, and 3200 epochs of 9,500 videos in batches of
+192) would train only a few steps on a folder of 60 videos. For larger models, the length follows a curve through the
+published points, with a minimum number of steps. A tiny model's quality depends mainly on the number of steps and
+hardly on the number of videos.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from vidjax.tasks import TASKS
 
 VALIDATIONS = 50  # per run, at most
 WARMUP = 0.05  # as a share of the run
-UCF101 = 9537  # training videos of split 1, a published point; Kinetics-400 is the other
+UCF101 = 9537  # training videos of split 1, one of the published points; Kinetics-400 is the other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Scale:
 
 
 def _tiny(steps: int, epochs: float = math.inf, fewest: int = 0) -> Callable[[int, float], float]:
-    """`epochs`, but at least `fewest` steps, and at most `steps`, a limit that grows with more than 5000 videos."""
+    """`epochs` long, but at least `fewest` steps, and at most `steps`, a limit that grows beyond 5000 videos."""
 
     def of(videos: int, per_epoch: float) -> float:
         return min(max(fewest, epochs * per_epoch), steps * max(1.0, math.sqrt(videos / 5000)))
@@ -51,9 +52,10 @@ def _published(epochs: float, power: float, fewest: int, most: int, steps: int) 
     return lambda videos, per_epoch: max(steps, per_epoch * min(max(epochs * (UCF101 / videos) ** power, fewest), most))
 
 
-# Tiny models: what a CPU trains in a quarter of an hour. Others: VideoMAE's scripts for Kinetics-400 and UCF101.
+# A CPU trains a tiny model for these lengths in a quarter of an hour. The others are from VideoMAE's scripts for
+# Kinetics-400 and UCF101.
 PRETRAIN = {
-    # On 169 videos, features were no better than those of random weights after 600 steps, but far better after 2400.
+    # On 169 videos, features were no better than those of random weights after 600 steps, and far better after 2400.
     "tiny": Scale(4, 16, 16, _tiny(2400, epochs=224, fewest=600)),
     "": Scale(48, 16, 2048, _published(3200, 0.21, 800, 3200, steps=10_000), warmup_epochs=40),
 }
@@ -64,7 +66,7 @@ FINETUNE = {
 
 
 def choose_length(config: Config, num_videos: int, row_blocks: int) -> Config:
-    """Choose the batch, the epochs, the warm-up, and when to validate and save, where these are left open.
+    """Choose the batch, the epochs, the warm-up, and when to validate and save, unless the configuration sets them.
 
     Args:
       num_videos: number of training videos.

@@ -1,7 +1,8 @@
-"""Chooses micro-batches and rematerialisation so that a training step fits the machine, before the run starts.
+"""Choose micro-batches and rematerialisation so that a training step fits the machine, before the run starts.
 
-The memory that a step keeps for its backward pass is estimated by tracing one and two rows, which takes a moment. A
-step that should fit is then compiled, and the compiler's memory analysis decides. The run uses that compiled step.
+The memory that a step keeps for its backward pass is estimated by tracing it with one row and with two, which takes a
+moment. A step that should fit is then compiled, and the compiler's memory analysis decides. The run uses that compiled
+step.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from vidjax.training.run_step import RunStep
 from vidjax.training.state import TrainState
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in a compiler's error message
-SHARE = 0.9  # of the free memory that a step may be estimated to take
-ROWS_A_DEVICE = 4  # per micro-batch; below it, recomputing costs less than smaller matrix products
-_FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of what is chosen here
+SHARE = 0.9  # the share of the free memory that the estimate for a step may take
+ROWS_A_DEVICE = 4  # rows of a micro-batch per device; with fewer, small matrix products cost more than recomputing
+_FASTEST = {"train.accumulate": 1, "model.remat": "none"}  # the fastest values of the keys chosen here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +56,12 @@ class Fit:
 
 
 def fit_step(config: Config, build: Callable[[Config], RunStep], batch: dict[str, jax.ShapeDtypeStruct] | None) -> Fit:
-    """Choose train.accumulate and model.remat where they are left open, and compile the step.
+    """Choose train.accumulate and model.remat unless the configuration sets them, and compile the step.
 
     Args:
       build: builds the step of a configuration.
-      batch: shapes of the global batch, with shardings. None if they are unknown before the first batch; the step then
-        takes the fastest values for what is left open, and compiles on its first call.
+      batch: shapes of the global batch, with shardings. None if they are unknown before the first batch; the open keys
+        then get their fastest values, and the step is compiled on its first call.
 
     Raises:
       ConfigError: when no step fits, with the memory it would need and the remedies.
@@ -95,12 +96,14 @@ def candidates(
     *,
     eager: bool = False,
 ) -> Iterator[tuple[Config, RunStep]]:
-    """Yield configurations and their steps, from fast to small: those estimated to fit, and always the smallest.
+    """Yield configurations that are estimated to fit, and their steps, from the fastest to the most frugal.
+
+    The last one, which takes the least memory, is always yielded.
 
     Args:
       build, batch: as for `fit_step`.
-      free: bytes per device; None if unknown.
-      eager: always yield the fastest too, because compiling a small step can be quicker than estimating it.
+      free: free bytes per device; None if unknown, in which case all are yielded.
+      eager: always yield the first one too, because compiling a small step can be quicker than estimating its memory.
     """
     found = list(_closed(config, _mesh(batch), _rows(batch)))
     for candidate in found:
@@ -122,7 +125,7 @@ def free_memory() -> int | None:
 
 
 def _least(free: int | None) -> int | None:
-    """The least over all processes of the run, so that all choose the same."""
+    """The least free memory over all processes of the run, so that all make the same choice."""
     if jax.process_count() == 1:
         return free
     least = multihost_utils.process_allgather(np.float64(free or 0)).min()
@@ -142,7 +145,7 @@ def estimate_memory(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], accum
 
 
 def _closed(config: Config, mesh: Mesh, rows: int) -> Iterator[Config]:
-    """Yield configurations from fast to small; only one if nothing is left open."""
+    """Yield configurations from the fastest to the one that takes the least memory; only one if nothing is open."""
     opened = left_open(config)
     mixed = config.data.mixup > 0 or config.data.cutmix > 0
     group = config.data.mix_group if mixed else 0
@@ -174,7 +177,7 @@ def _kept_for_backward(step: RunStep, batch: dict[str, jax.ShapeDtypeStruct], ro
 
 
 def _compiled_memory(compiled: jax.stages.Compiled) -> int | None:
-    """Bytes that a compiled program needs at once; where no peak is reported, its temporary memory counts in full."""
+    """Bytes that a compiled program needs at once; on platforms that report no peak, all temporary memory counts."""
     found = compiled.memory_analysis()
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Chooses the model of a run, and how its clips are taken, where the experiment leaves the model open."""
+"""Choose the model of a run, and how its clips are taken, if the experiment leaves the model open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vidjax.training.init.video_model import check_source
 from vidjax.weights import Pretrained, pretrained
 from vidjax.weights.run_files import CONFIG, is_run
 
-# The keys of a model and of how its clips are taken: a model does best with the clips that it was trained on.
+# The keys that define a model and how its clips are taken: a model works best on clips like those it was trained on.
 MODEL_KEYS = ("model.name", "model.spec")
 RECIPES = ("tiny", "small", "base", "large", "huge")  # sizes of an experiment that leaves the model open
 CLIP_KEYS = (
@@ -35,7 +35,7 @@ class ModelChoice:
     Attributes:
       size: the experiment's recipe, as in --config=FILE:SIZE.
       keys: configuration keys with values, which the user's own settings override.
-      reason: why, to be used in a sentence.
+      reason: why the model was chosen, as part of a sentence.
     """
 
     size: str
@@ -44,7 +44,7 @@ class ModelChoice:
 
 
 def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
-    """Choose the model of the run in `workdir`, or else that of `init_from`, or else one that suits the machine.
+    """Choose the model of the run in `workdir`, or else the model of `init_from`, or else one that suits the machine.
 
     Raises:
       ConfigError: when `init_from` holds no video model.
@@ -69,7 +69,7 @@ def choose_model(init_from: str, workdir: str | os.PathLike) -> ModelChoice:
 def published_protocol(source: str) -> dict[str, Any]:
     """Return the keys for evaluating public weights: their model, and the clips and views of the published accuracy.
 
-    Views and their merging are those published for these weights, or for a model with as many classes.
+    The views and their merging are those published for these weights, or for a model with the same number of classes.
 
     Raises:
       ConfigError: when `source` holds no video classifier.

@@ -1,4 +1,4 @@
-"""Estimates the pauses between a run's steps: validations, checkpoints and the final evaluation."""
+"""Estimate the pauses between a run's steps: validations, checkpoints and the final evaluation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from vidjax.evaluation import Evaluator
 from vidjax.training.choices.speed import device_rate
 
 _FORWARD = 1 / 3  # a forward pass's share of the FLOPs of a training step
-_VIDEOS, _SECONDS = 4, 1.0  # videos decoded for the estimate, and the time for it, at most
-_SAVING, _DISK = 0.2, 5e8  # seconds of the smallest checkpoint, and bytes per second
+_VIDEOS, _SECONDS = 4, 1.0  # limits of the estimate: videos to decode, and seconds to spend on them
+_SAVING, _DISK = 0.2, 5e8  # seconds to save the smallest checkpoint, and bytes written per second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +25,11 @@ class Pauses:
     """How often a run pauses between steps, and for how many seconds.
 
     Attributes:
-      checkpoints: number of checkpoints, of `checkpoint` seconds each.
-      validations: number of validations on one view of each of `videos`, of `validation` seconds each.
+      checkpoints: number of checkpoints.
+      checkpoint: seconds per checkpoint.
+      validations: number of validations, each on one view per video.
+      validation: seconds per validation.
+      videos: number of videos in a validation.
       final: seconds of the final evaluation; 0 if there is none.
       views: the views per video of the final evaluation, in words.
     """
@@ -41,7 +44,7 @@ class Pauses:
 
     @property
     def seconds(self) -> float:
-        """Total time."""
+        """Total time of all pauses."""
         return self.validations * self.validation + self.checkpoints * self.checkpoint + self.final
 
     @property

@@ -1,25 +1,25 @@
-"""Chooses by platform what a configuration leaves open: the compute dtype, loops over layers, rematerialisation."""
+"""Choose by platform what a configuration leaves open: compute dtype, loops over layers and rematerialisation."""
 
 from __future__ import annotations
 
 from vidjax.config import Config, left_open, with_keys
 from vidjax.models import family_of, preset
 
-# Stacks of up to this many layers are unrolled. On a TPU, a loop copies all that a layer keeps for its gradients.
-# Deeper stacks need the loop to spare the compiler, so their layers keep nothing, or only what costs more to recompute
-# than to copy. docs/performance.md compares them.
+# Stacks of up to this many layers are unrolled. Deeper stacks are loops, because the compiler would take too long to
+# unroll them. On a TPU, a loop copies everything that a layer keeps for its gradients, so the layers of a loop keep
+# nothing, or only what costs more to recompute than to copy. docs/performance.md compares both.
 SHORT = 4
 # The same limit on a TPU, by family; other families take the compiler too long, or were not tried.
 UNROLLED = {"videomae": 24, "timesformer": 12}
 SEVERAL = ("self_distillation",)  # tasks whose step has several such stacks; unrolled, they take the compiler too long
 
-# What a TPU's loop may keep for gradients, from fast to small, by family: recomputing VideoMamba's scans, or attention
-# over long clips, costs more than the copies.
+# What a loop on a TPU may keep for gradients, by family, from the fastest to the one that takes the least memory:
+# recomputing VideoMamba's scans, or attention over long clips, costs more than the copies.
 IN_LOOPS = {"videomamba": ("scans", "full"), "timesformer": ("attention", "full"), "vivit": ("attention", "full")}
 
 
 def choose_by_platform(config: Config, platform: str) -> Config:
-    """Fill in what suits a platform, such as "tpu", where the configuration leaves these keys open."""
+    """Give the keys that the configuration leaves open the values that suit a platform, such as "tpu"."""
     family, _ = family_of(config.model.name)
     spares_loop = platform == "tpu" and config.task not in SEVERAL
     suited = {
@@ -34,7 +34,7 @@ def choose_by_platform(config: Config, platform: str) -> Config:
 
 
 def remat_choices(config: Config, platform: str) -> tuple[str, ...]:
-    """The values of `model.remat` to try, from fast to small, once `model.unroll` is known."""
+    """The values of `model.remat` to try once `model.unroll` is known, from the fastest to the least memory."""
     if platform == "tpu" and encoder_depth(config) > config.model.unroll:
         return IN_LOOPS.get(family_of(config.model.name)[0], ("full",))
     return "none", "dots", "full"

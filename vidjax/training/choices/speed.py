@@ -1,4 +1,4 @@
-"""Estimates how fast a run is on this machine, from its FLOPs and from decoding a few of its videos."""
+"""Estimate a run's speed on this machine from its FLOPs and from decoding a few of its videos."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from vidjax.data.sources.base import VideoSource
 from vidjax.errors import DataError
 from vidjax.training.throughput import peak_flops
 
-_SHARE_OF_PEAK = 0.35  # of an accelerator's peak that a training step typically reaches
-_SHARE_OF_MATMUL = 0.4  # the same for a CPU, of the rate of a large matrix product
+_SHARE_OF_PEAK = 0.35  # the share of an accelerator's peak that a training step typically reaches
+_SHARE_OF_MATMUL = 0.4  # the share of the speed of a large matrix product that a training step reaches on a CPU
 _SIDE = 768  # side of that product's matrices
-_VIDEOS, _SECONDS = 6, 2.0  # videos decoded for the estimate, and the time for it, at most
+_VIDEOS, _SECONDS = 6, 2.0  # limits of the estimate: videos to decode, and seconds to spend on them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Pace:
     """Seconds per step, for computing and for decoding.
 
     Attributes:
-      compute: seconds that the devices compute.
-      decode: seconds that the loader decodes.
+      compute: seconds that the devices take to compute a step.
+      decode: seconds that the loader takes to decode its videos.
       shared: whether both use the same cores, so that the times add up; otherwise the longer one counts.
     """
 
@@ -94,7 +94,7 @@ def seconds_per_video(source: VideoSource, data: DataConfig) -> float:
 
 
 def _seconds_a_row(load: LoadTrain, rows: Sequence[int]) -> tuple[float, int]:
-    """The mean over as many rows as fit the time limit, and their number; every call draws the same clips."""
+    """Mean seconds per row over as many rows as fit the time limit, and their number; all calls draw the same clips."""
     rng, since, count = np.random.default_rng(0), time.perf_counter(), 0
     for row in rows:
         load.random_map(row, rng)

@@ -1,4 +1,4 @@
-"""Initialises a GPT-2 from another model: a folder, a file or the hub."""
+"""Initialise a GPT-2 from another model: a folder, a file or a model on the hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def init_language_model(params: Mapping, part: Part, source: str, config: Config
       config: its seed draws the cross-attention that the source lacks.
 
     Returns:
-      The parameters with their shardings, and a sentence on what was used.
+      The parameters with their shardings, and a sentence that says what was used.
 
     Raises:
       ConfigError: when the source is not a GPT-2, or one of another size.

@@ -1,4 +1,4 @@
-"""Initialises the parts of an objective from the checkpoints that the configuration names."""
+"""Initialise the parts of an objective from the checkpoints that the configuration names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def init_parts(params: Mapping, config: Config, parts: Iterable[Part]) -> tuple[
       parts: the parts of the objective of `config`.
 
     Returns:
-      The parameters with their shardings, and for each checkpoint a sentence on what was used of it.
+      The parameters with their shardings, and for each checkpoint a sentence that says what was used of it.
 
     Raises:
       ConfigError: when a checkpoint does not fit; see `init_video_model` and `init_language_model`.

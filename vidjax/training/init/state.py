@@ -59,7 +59,7 @@ def start(config: Config, step: RunStep, checkpoints: Checkpoints, identity: dic
 
 
 def _with_fixed(state: TrainState, config: Config, objective: Objective) -> TrainState:
-    """Add to the state what never changes, such as a teacher, read from where the configuration says."""
+    """Add the fixed parts of the state, such as a teacher, read from the checkpoints that the configuration names."""
     if not objective.fixed_parts:
         return state
     fixed, sentences = init_parts(state.extra[FIXED], config, objective.fixed_parts)

@@ -1,4 +1,4 @@
-"""Initialises a video model from another run or from public weights, as fine-tuning does after pre-training."""
+"""Initialise a video model from another run or from public weights, as fine-tuning does after pre-training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vidjax.weights.resize_positions import fit_positions
 from vidjax.weights.rules import flatten, nest
 from vidjax.weights.run_files import check_saved, is_run
 
-_NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change outputs but not parameters
+_NUMERICS = ("norm_eps", "merge_directions", "activation")  # settings that change the outputs but no parameter's shape
 _MUST_FIT = re.compile(r"^encoder/(?!norm/)")  # the trunk; heads, decoders and final norms may be new
 _MUST_FIT_IF_THERE = "temporal/"  # ViViT's second encoder, which image models do not have
 
@@ -30,21 +30,22 @@ def init_video_model(
 ) -> tuple[dict, str]:
     """Replace parameters with those of the same name in a run's latest checkpoint, or in another model.
 
-    Learned positions of another number of frames or resolution are resized as the family's authors do.
+    Learned positions for another number of frames or another resolution are resized as the family's authors resize
+    them.
 
     Args:
       params: parameters of the part, with their shardings.
-      source: the folder of a run, or anything else that `vidjax.from_pretrained` takes. A run's raw parameters are
-        used, not their moving average; after self-distillation, the teacher's.
+      source: the folder of a run, or anything else that `vidjax.from_pretrained` takes. From a run, the raw parameters
+        are used, not their moving average; after self-distillation, the teacher's parameters are used.
       mean, std: normalisation of the new model's input.
       label_map: a label map (`vidjax.weights.label_map`) that selects the classes of a head; empty for none.
 
     Returns:
-      The parameters with their shardings, and a sentence on what was used, what was changed and what is new.
+      The parameters with their shardings, and a sentence that says what was used, what was changed and what is new.
 
     Raises:
-      ConfigError: when `source` is neither, an encoder parameter is missing in it or has another shape, its temporal
-        encoder has another depth, or the label map does not fit.
+      ConfigError: when `source` is neither a run nor a model, it lacks an encoder parameter or has it in another shape,
+        its temporal encoder has another depth, or the label map does not fit.
     """
     try:
         theirs, notes = _read(source, part.spec, (mean, std))

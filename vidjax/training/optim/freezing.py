@@ -1,7 +1,8 @@
-"""Parameters that a run does not train, or not yet.
+"""Freeze parameters for a whole run, or for its first steps.
 
 Parameters whose path matches `objective.frozen` never change. That takes two functions: `hold` computes no gradients
-for them, so the gradient norm for clipping excludes them; `freeze` keeps no moments and applies no weight decay.
+for them, so that the gradient norm for clipping excludes them; `freeze` keeps no moments for them and applies no weight
+decay.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class RunLength:
 
 
 def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
-    """The peak and the final learning rate: the configured ones times `global_batch / reference_batch`.
+    """The peak and the final learning rate: the configured rates times `global_batch / reference_batch`.
 
     `global_batch` counts videos: several clips of one decoded video do not raise the learning rate.
     """
@@ -46,20 +46,20 @@ def scaled_lr(config: OptimConfig, global_batch: int) -> tuple[float, float]:
 
 
 def warmup_steps(config: OptimConfig, steps_per_epoch: float) -> int:
-    """Steps of linear warm-up as configured; `warmup_steps` takes precedence over `warmup_epochs`."""
+    """The configured number of steps of linear warm-up; `warmup_steps` takes precedence over `warmup_epochs`."""
     return config.warmup_steps or round(config.warmup_epochs * steps_per_epoch)
 
 
 def fitting_warmup(asked: int, total: int) -> int:
-    """The warm-up in steps: as configured if the run is that long, otherwise a tenth of the run."""
+    """The warm-up in steps: the configured one unless it is longer than the run, otherwise a tenth of the run."""
     return asked if asked <= total else max(1, total // 10)
 
 
 def cosine_schedule(peak: float, floor: float, warmup_steps: int, total_steps: int) -> Schedule:
     """Learning rate of step i: linear from 0 at step 0 to `peak` at the last warm-up step, then half a cosine.
 
-    After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))` with i counted from 0 over the n steps
-    that are left; the official code starts from 0 too (its `warmup_lr` is parsed and never used).
+    After warm-up it is `floor + (peak - floor) / 2 * (1 + cos(pi * i / n))`, with i counted from 0 over the remaining n
+    steps. VideoMAE's code also warms up from 0, because it never uses its option `warmup_lr`.
 
     Raises:
       ConfigError: when the warm-up is longer than the run.

@@ -1,4 +1,4 @@
-"""Builds the optimiser of a run from its update rule, schedules, clipping, weight decay and freezing."""
+"""Build the optimiser of a run from its update rule, schedules, clipping, weight decay and freezing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Optimizer(NamedTuple):
       tx: computes the direction of the update.
       schedule: the learning rate of a step, by which the direction is multiplied.
       group_clip: clipping per group of rows, before gradients are averaged and passed to `tx`.
-      skip_spikes: steps more than this many standard deviations above the recent mean are skipped; 0 for never.
+      skip_spikes: steps whose loss or gradient norm is more than this many standard deviations above its recent mean
+        are skipped; 0 to skip none.
     """
 
     tx: optax.GradientTransformation
@@ -56,7 +57,7 @@ def build_optimizer(
       run: length of the run, for the schedules.
       global_batch: videos per step, by which the learning rate is scaled.
       frozen: pattern of the parameters that are never updated; empty for none.
-      unused_blocks: number of the encoder's last blocks that the loss does not reach; they are not updated either.
+      unused_blocks: number of the encoder's last blocks on which the loss does not depend; they are not updated either.
     """
     peak, floor = scaled_lr(config, global_batch)
     rule = OPTIMIZERS[config.name](config, decay_weights(config, run.total))
@@ -66,7 +67,7 @@ def build_optimizer(
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm and not groups.rows else optax.identity()
     if config.clip_each:
         clip = optax.chain(clip, clip_each(config.clip_each))
-    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # otherwise layer decay has no layers
+    trains_encoder = not (frozen and re.search(frozen, "encoder/blocks/"))  # if not, layer decay has no layers to scale
     direction = optax.chain(clip, rule, scale_by_layer(config.layer_decay if trains_encoder else 1.0))
     if unused_blocks:
         direction = optax.chain(direction, spare_last_blocks(unused_blocks))
@@ -82,5 +83,5 @@ def _sgd(config: OptimConfig, decay: optax.GradientTransformation) -> optax.Grad
     return optax.chain(decay, optax.trace(decay=config.momentum, nesterov=config.nesterov))
 
 
-# The choices of optim.name: the update direction, with the given weight decay at the right place in it.
+# The choices of optim.name. Each function returns the update direction, in which it applies the given weight decay.
 OPTIMIZERS = {"adamw": _adamw, "sgd": _sgd}

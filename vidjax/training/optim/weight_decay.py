@@ -32,8 +32,8 @@ def decay_mask(params, decayed: str = "kernels"):
     Args:
       params: the parameters; the axis over which blocks are stacked does not count, so a norm's scale (layers, d) is
         1-D.
-      decayed: "kernels" excludes biases, tokens, positions and 1-D parameters; "matrices" excludes biases and 1-D
-        parameters, but not tokens and positions, which have more dimensions in PyTorch; "all" excludes nothing.
+      decayed: "kernels" excludes biases, tokens, positions and 1-D parameters. "matrices" excludes biases and 1-D
+        parameters, but not tokens and positions, which have more than one dimension in PyTorch. "all" excludes nothing.
     """
 
     def decays(path, leaf) -> bool:
